@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
+
+Every command has one frozen dataclass (configs.py). Its fields carry type, unit, range, choices and help (params.py);
+forms, checks and the command line are made from them. request.py and result.py are the two files that the sides exchange.
+"""
+from .configs import (COMMANDS, PICKER_NETWORKS, Command, DoctorConfig, EvaluatePicksConfig, PickConfig,
+                      SimulateMicrographsConfig, TrainPickerConfig)
+from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
+from .request import Request
+from .result import CONTRACT_VERSION, Failure, Result, Skipped
+
+__all__ = ["COMMANDS", "CONTRACT_VERSION", "Command", "DoctorConfig", "EvaluatePicksConfig", "Failure",
+           "PICKER_NETWORKS", "PickConfig", "Request", "Result", "SimulateMicrographsConfig", "Skipped",
+           "TrainPickerConfig", "check", "config_from_dict", "config_to_dict", "describe", "describe_all", "param"]

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One declaration per parameter: type, default, unit, range, choices and help live in the dataclass field."""
+import dataclasses
+import math
+import typing
+
+REQUIRED = dataclasses.MISSING
+
+
+@dataclasses.dataclass(frozen=True)
+class ParamInfo:
+    """A parameter as forms and the command line need it.
+
+    kind: 'int', 'float', 'str', 'bool' or 'paths' (several files: a glob, a list file, or a list).
+    optional: None is allowed and means what `none_means` says.
+    """
+    name: str
+    kind: str
+    optional: bool
+    default: typing.Any
+    label: str
+    help: str
+    unit: str = ""
+    minimum: typing.Optional[float] = None
+    maximum: typing.Optional[float] = None
+    choices: typing.Tuple[str, ...] = ()
+    expert: bool = False
+    none_means: str = ""
+    path: str = ""
+
+    @property
+    def required(self):
+        return self.default is REQUIRED
+
+    @property
+    def label_with_unit(self):
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def flag(self):
+        return "--" + self.name.replace("_", "-")
+
+
+def param(help, default=REQUIRED, label="", unit="", minimum=None, maximum=None, choices=(), expert=False,
+          none_means="", path=""):
+    """A dataclass field that carries all that is known of a parameter.
+
+    help: one or more sentences for form and command line; required.
+    minimum, maximum: inclusive limits of a number, in `unit`.
+    choices: allowed words; append new ones at the end, since saved workflows hold their positions.
+    none_means: what is done when the value is None; shown in the help. Only for Optional fields.
+    path: 'file', 'folder' or 'model' when the value names one; only a hint for completion and wizards.
+    """
+    metadata = dict(help=help, label=label, unit=unit, minimum=minimum, maximum=maximum, choices=tuple(choices),
+                    expert=expert, none_means=none_means, path=path)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+_KINDS = {int: "int", float: "float", str: "str", bool: "bool", typing.Tuple[str, ...]: "paths"}
+
+
+def describe(config_class, name):
+    """ParamInfo of one field. Raises KeyError if the class has no such field."""
+    field = {f.name: f for f in dataclasses.fields(config_class)}[name]
+    hint = typing.get_type_hints(config_class)[name]
+    arguments = [a for a in getattr(hint, "__args__", ()) if a is not type(None)]
+    optional = getattr(hint, "__origin__", None) is typing.Union
+    kind = _KINDS[arguments[0] if optional else hint]
+    info = dict(field.metadata)
+    info["label"] = info["label"] or name.replace("_", " ").capitalize()
+    return ParamInfo(name=name, kind=kind, optional=optional, default=field.default, **info)
+
+
+def describe_all(config_class):
+    """ParamInfo of every field, in the order of declaration."""
+    return [describe(config_class, f.name) for f in dataclasses.fields(config_class)]
+
+
+def check(config):
+    """Sentences that say what is wrong with a config; an empty list if nothing is.
+
+    Each names the parameter, the value found and what is allowed. Files are not looked at here.
+    """
+    problems = []
+    for info in describe_all(type(config)):
+        problems += _check_value(info, getattr(config, info.name))
+    extra = getattr(config, "check_together", None)
+    return problems + (extra() if extra and not problems else [])
+
+
+def _check_value(info, value):
+    name = f"{info.label} ({info.flag})"
+    if value is None:
+        return [] if info.optional else [f"{name} is missing. {info.help}"]
+    if info.kind == "paths":
+        ok = isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value)
+        return [] if ok else [f"{name} is {value!r}; it must be a list of texts."]
+    if info.kind == "bool":
+        return [] if isinstance(value, bool) else [f"{name} is {value!r}; it must be true or false."]
+    if info.kind == "str":
+        if not isinstance(value, str):
+            return [f"{name} is {value!r}; it must be a text."]
+        if info.choices and value not in info.choices:
+            return [f"{name} is {value!r}; choose one of: {', '.join(info.choices)}."]
+        return [] if value or info.optional or not info.required else [f"{name} is empty. {info.help}"]
+    return _check_number(info, name, value)
+
+
+def _check_number(info, name, value):
+    wanted = (int,) if info.kind == "int" else (int, float)
+    if isinstance(value, bool) or not isinstance(value, wanted) or not math.isfinite(value):
+        return [f"{name} is {value!r}; it must be {'a whole number' if info.kind == 'int' else 'a number'}."]
+    low, high = info.minimum, info.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        unit = f" {info.unit}" if info.unit else ""
+        allowed = (f"between {low:g} and {high:g}{unit}" if low is not None and high is not None
+                   else f"at least {low:g}{unit}" if low is not None else f"at most {high:g}{unit}")
+        return [f"{name} is {value:g}{unit}; it must be {allowed}."]
+    return []
+
+
+def config_to_dict(config):
+    """Plain dict that json can write; tuples become lists."""
+    return {f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v
+            for f in dataclasses.fields(config)}
+
+
+def config_from_dict(config_class, values):
+    """The config of a dict, checked.
+
+    Raises ValueError that names unknown, missing and wrong parameters.
+    """
+    infos = {i.name: i for i in describe_all(config_class)}
+    unknown = sorted(set(values) - set(infos))
+    missing = sorted(n for n, i in infos.items() if i.required and n not in values)
+    if unknown or missing:
+        raise ValueError(f"{config_class.__name__}: " + "; ".join(
+            ([f"unknown parameters {unknown}"] if unknown else []) +
+            ([f"missing parameters {missing}"] if missing else [])) + ".")
+    clean = {n: tuple(v) if infos[n].kind == "paths" and isinstance(v, list)
+             else float(v) if infos[n].kind == "float" and type(v) is int else v for n, v in values.items()}
+    config = config_class(**clean)
+    problems = check(config)
+    if problems:
+        raise ValueError(" ".join(problems))
+    return config
