@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""cryodl: deep learning for cryo-EM inside Scipion. Nothing here imports torch: the engine has its own Python."""
+import glob
+import os
+import shlex
+
+import pwem
+import pyworkflow.utils as pwutils
+from pyworkflow import VarTypes
+
+from . import environment, engine_job
+from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
+from .engine.cryodl import __version__
+
+_logo = "icon.png"
+_references = []
+
+
+class Plugin(pwem.Plugin):
+    """Variables, the engine's environment, and the one way to run the engine."""
+    _homeVar = CRYODL_HOME
+    _pathVars = [CRYODL_HOME]
+    _supportedVersions = [ENV_VERSION]
+    _url = ""
+    _processingField = ["SPA"]
+
+    @classmethod
+    def _defineVariables(cls):
+        cls._defineEmVar(CRYODL_HOME, 'cryodl-%s' % ENV_VERSION, var_type=VarTypes.FOLDER,
+                         description="Folder of the engine's environment, made by `scipion installb cryodl`.")
+        cls._defineVar(CRYODL_PYTHON, '', var_type=VarTypes.PATH,
+                       description="Python of a ready environment (torch and the rest of requirements.lock) to use "
+                                   "instead of the one in CRYODL_HOME. Empty: the one in CRYODL_HOME.")
+        cls._defineVar(CRYODL_PIP_ARGS, '', var_type=VarTypes.STRING,
+                       description="More arguments for pip when the environment is made, for instance "
+                                   "--index-url or --extra-index-url of a CPU build of torch.")
+
+    @classmethod
+    def getEngineFolder(cls):
+        """The folder to put on PYTHONPATH so that `python -m cryodl` works."""
+        return os.path.join(os.path.dirname(os.path.abspath(__file__)), 'engine')
+
+    @classmethod
+    def getPython(cls):
+        """The Python that runs the engine."""
+        return cls.getVar(CRYODL_PYTHON) or environment.pythonOf(cls.getHome())
+
+    @classmethod
+    def getEnviron(cls):
+        """The engine's environment variables: nothing of Scipion's Python may leak into it."""
+        environ = pwutils.Environ(os.environ)
+        for name in ('PYTHONHOME', 'VIRTUAL_ENV'):
+            environ.pop(name, None)
+        environ['PYTHONPATH'] = cls.getEngineFolder()
+        environ['PYTHONNOUSERSITE'] = '1'
+        # Block-buffered output would reach the log only at the end.
+        environ['PYTHONUNBUFFERED'] = '1'
+        return environ
+
+    @classmethod
+    def validateInstallation(cls):
+        """Sentences for the form that say what is missing and what to do; empty if all is there."""
+        return environment.problems(cls.getHome(), cls.getVar(CRYODL_PYTHON))
+
+    @classmethod
+    def runEngine(cls, protocol, command, requestPath, resultPath, useGpu=False):
+        """Run one command of the engine as a job of a protocol.
+
+        command: 'pick', 'train-picker' ...; requestPath: a written request.json; resultPath: result.json to come.
+        useGpu: the GPUs that Scipion gives to the step, else the CPU.
+        Returns the contract's Result. Raises ValueError for what the user can mend, RuntimeError for the rest.
+        """
+        return engine_job.run(protocol, cls.getPython(), cls.getEnviron(), command, requestPath, resultPath, useGpu)
+
+    @classmethod
+    def defineBinaries(cls, env):
+        home = cls.getHome()
+        marker = environment.markerOf(home)
+        commands = [(environment.installCommand(home, cls.getVar(CRYODL_PIP_ARGS),
+                                                cls.getCondaActivationCmd() or ''), [glob.escape(marker)])]
+        # With `file:` Scipion links this empty archive instead of downloading one.
+        env.addPackage('cryodl', version=ENV_VERSION, tar='void.tgz', commands=commands, neededProgs=['bash'],
+                       url='file:' + shlex.quote(environment.installFile('void.tgz')), default=True)

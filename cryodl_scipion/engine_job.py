@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One command of the engine as a job of a protocol: run it, read its result or say why there is none."""
+import os
+import shlex
+import subprocess
+
+from pyworkflow.constants import RUN_JOB_GPU_PARAM_SEARCH
+
+from .engine.cryodl import contract
+
+FAILURE_FILE = 'failure.json'
+
+
+def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
+    """See Plugin.runEngine."""
+    failurePath = os.path.join(os.path.dirname(resultPath), FAILURE_FILE)
+    for path in (resultPath, failurePath):
+        if os.path.exists(path):
+            os.remove(path)
+    arguments = ['-m', 'cryodl', command, '--request', jobPath(requestPath), '--result', jobPath(resultPath),
+                 '--device', RUN_JOB_GPU_PARAM_SEARCH if useGpu else 'cpu']
+    try:
+        # One process: mpirun would start the same command several times.
+        protocol.runJob(shlex.quote(python), arguments, env=environ, numberOfMpi=1, numberOfThreads=1)
+    except subprocess.CalledProcessError as error:
+        raiseFailure(command, failurePath, error.returncode)
+    if not os.path.exists(resultPath):
+        # A queue's job gives no exit code.
+        raiseFailure(command, failurePath, None)
+    return contract.Result.read(resultPath)
+
+
+def jobPath(path):
+    """A path as it can stand in pyworkflow's command line, which is a %-format and then a shell's text.
+
+    Protocols run in the project's folder; relative paths keep the project's own name, with whatever %, quotes and
+    spaces it has, out of the line. What remains is put between double quotes by pyworkflow.
+    Raises ValueError for a path outside the project that cannot be protected.
+    """
+    relative = os.path.relpath(path)
+    if '%' in relative:
+        raise ValueError("The path %s has a %% sign, which Scipion's command lines do not allow. Rename it." % path)
+    for character in ('\\', '"', '$', '`'):
+        relative = relative.replace(character, '\\' + character)
+    return relative
+
+
+def raiseFailure(command, failurePath, exitCode):
+    """Raise the engine's own message as ValueError (the user can mend it) or RuntimeError."""
+    if os.path.exists(failurePath):
+        failure = contract.Failure.read(failurePath)
+        raise (ValueError if failure.kind == 'input' else RuntimeError)(failure.message)
+    raise RuntimeError("cryodl %s stopped %s and left no result. %s The run's logs hold its last words."
+                       % (command, _ending(exitCode), _advice(exitCode)))
+
+
+def _ending(exitCode):
+    if exitCode is None:
+        return "in the queue"
+    return "by signal %d" % _signal(exitCode) if _signal(exitCode) else "with exit code %d" % exitCode
+
+
+def _signal(exitCode):
+    """The signal that ended a process: pyworkflow's shell gives -n or 128 + n."""
+    return -exitCode if exitCode < 0 else exitCode - 128 if exitCode > 128 else 0
+
+
+def _advice(exitCode):
+    if exitCode is not None and _signal(exitCode) == 9:
+        return "Signal 9 mostly means that the machine had too little memory, or that somebody stopped the job."
+    return "Try `cryodl doctor`, and continue the run: what is finished is not done again."
