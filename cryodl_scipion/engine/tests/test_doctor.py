@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""doctor says what is there and what to do about what is not."""
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cryodl.commands import doctor
+from cryodl.contract import DoctorConfig
+
+ENGINE = Path(doctor.__file__).parents[2]
+
+
+def make_model(folder, weights=b"weights", **changes):
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(weights)
+    card = {"format_version": 1, "kind": "picker", "network": "unet", "particle_diameter": 180.0,
+            "validation": {"f1": 0.9}, "weights_sha256": hashlib.sha256(b"weights").hexdigest()}
+    (folder / "card.json").write_text(json.dumps({**card, **changes}))
+
+
+def test_json_report_names_versions_devices_threads_and_no_problem(capsys):
+    doctor.run(DoctorConfig(json=True, device="cpu"))
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["versions"]) >= {"cryodl", "python", "torch", "numpy"}
+    assert report["devices"][-1]["device"] == "cpu" and report["threads"] >= 1
+    assert report["problems"] == []
+
+
+def test_text_report_ends_with_the_verdict(capsys):
+    doctor.run(DoctorConfig(device="cpu"))
+    assert capsys.readouterr().out.strip().endswith("No problems found.")
+
+
+def test_a_gpu_that_is_absent_is_a_problem_with_the_choices(capsys):
+    with pytest.raises(SystemExit) as stop:
+        doctor.run(DoctorConfig(device="0 97"))
+    assert stop.value.code == 1
+    printed = capsys.readouterr().out
+    assert "97" in printed and "asked for and absent" in printed and "cpu" in printed
+
+
+def test_python_without_torch_is_told_what_to_install(tmp_path):
+    """-S -I hides site-packages: a Python with the standard library only."""
+    code = f"import sys; sys.path.insert(0, {str(ENGINE)!r}); " \
+           "from cryodl.commands import doctor; from cryodl.contract import DoctorConfig; doctor.run(DoctorConfig())"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "torch does not import" in done.stdout and "scipion installb cryodl" in done.stdout
+
+
+def test_shipped_models_are_listed_from_their_cards(tmp_path):
+    make_model(tmp_path / "ribosomes")
+    models, problems = doctor.find_models(tmp_path)
+    assert problems == []
+    assert [(m["name"], m["particle_diameter"]) for m in models] == [("ribosomes", 180.0)]
+
+
+@pytest.mark.parametrize("damage", [{"weights": b"other"}, {"weights_sha256": None}])
+def test_a_model_whose_weights_differ_from_its_card_is_named(tmp_path, damage):
+    make_model(tmp_path / "bad", **damage)
+    models, problems = doctor.find_models(tmp_path)
+    assert models == [] and len(problems) == 1 and "bad" in problems[0]
+
+
+def test_a_card_that_is_no_json_is_named(tmp_path):
+    make_model(tmp_path / "bad")
+    (tmp_path / "bad" / "card.json").write_text("{")
+    assert "damaged" in doctor.find_models(tmp_path)[1][0]
