@@ -24,6 +24,10 @@ class Plugin(pwem.Plugin):
     _url = ""
     _processingField = ["SPA"]
 
+    def getName(self):
+        """The name before the protocols' labels, `cryodl - pick particles`; the package's own name is longer."""
+        return 'cryodl'
+
     @classmethod
     def _defineVariables(cls):
         cls._defineEmVar(CRYODL_HOME, 'cryodl-%s' % ENV_VERSION, var_type=VarTypes.FOLDER,

@@ -51,7 +51,8 @@ fingerprint() { cat "$@" | sha256sum | cut -c1-12; }
 
 scipion_environment() {
   local stamp requirements=$top/scripts/requirements-scipion.txt
-  stamp=$work/scipion/installed-$(fingerprint "$requirements" "$top/pyproject.toml")
+  # The folder's name is in it because a Python environment cannot be moved.
+  stamp=$work/scipion/installed-$(echo "$top" | fingerprint - "$requirements" "$top/pyproject.toml")
   [ ! -e "$stamp" ] || [ ! -x "$work/scipion/bin/python" ] || return 0
   say "Installing Scipion and this plugin into .cryodl/scipion (2 to 5 minutes)"
   rm -rf "$work/scipion"
@@ -62,8 +63,8 @@ scipion_environment() {
 }
 
 pip_install() {
-  env -u PYTHONPATH -u PYTHONHOME PIP_DISABLE_PIP_VERSION_CHECK=1 "$work/scipion/bin/python" -m pip install -q "$@" ||
-    die "pip could not install: $*"
+  env -u PYTHONPATH -u PYTHONHOME PIP_DISABLE_PIP_VERSION_CHECK=1 "$work/scipion/bin/python" -m pip install "$@" \
+    >"$work/pip.log" 2>&1 || { tail -20 "$work/pip.log"; die "pip could not install $*; see $work/pip.log."; }
 }
 
 settings() { # A Scipion of our own: nothing of a Scipion that this user may have is read or changed.
