@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl pick`: micrographs and a model in, one <micrograph>.star each out.
+
+Result.outputs: folder, coordinates {name: path}, candidates {name: path}, counts {name: picks}, picks, threshold,
+particle_diameter (Å), model. Bad micrographs are in Result.skipped.
+"""
+import json
+from pathlib import Path
+
+from ..contract import Result, Skipped
+from ..contract.result import write_json
+from ..io.coordinates import read_coordinates, write_coordinates
+from ..io.files import expand_paths, name_micrographs
+from ..io.model import find_model, read_card, read_model
+
+CANDIDATES = "candidates"
+RECORD = "pick.json"
+
+
+def run(config):
+    """Pick all micrographs; those whose candidates are there already are only thresholded anew."""
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    model = find_model(config.model)
+    card = read_card(model, "picker")
+    diameter = config.particle_diameter or card["particle_diameter"]
+    threshold = card["threshold"] if config.threshold is None else config.threshold
+    folder = Path(config.output)
+    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
+    _check_same_run(folder, config, card, diameter)
+    todo = [(n, p) for n, p in named if config.overwrite or not (folder / CANDIDATES / f"{n}.star").exists()]
+    print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
+          f"{diameter:g} Å, threshold {threshold:.3g}.")
+    skipped, device = _find_candidates(todo, config, model, diameter, folder) if todo else ([], "none: no network was run")
+    counts = _threshold(named, folder, threshold, {s.item for s in skipped})
+    _fail_if_all_bad(named, skipped)
+    print(f"{sum(counts.values())} picks in {len(counts)} micrographs: {folder}/<micrograph>.star"
+          + (f"; {len(skipped)} micrographs were skipped" if skipped else ""))
+    outputs = dict(folder=str(folder), picks=sum(counts.values()), threshold=threshold, particle_diameter=diameter,
+                   model=str(model), counts=counts,
+                   coordinates={n: str(folder / f"{n}.star") for n in counts},
+                   candidates={n: str(folder / CANDIDATES / f"{n}.star") for n in counts})
+    return Result("pick", outputs, device=device, skipped=tuple(skipped), warnings=tuple(_warnings(counts, skipped)))
+
+
+def _check_same_run(folder, config, card, diameter):
+    """Raises ValueError if the folder holds candidates found with other parameters."""
+    record = folder / RECORD
+    mine = dict(weights_sha256=card["weights_sha256"], pixel_size=config.pixel_size, particle_diameter=diameter,
+                minimum_distance=config.minimum_distance, border=config.border)
+    if record.exists() and not config.overwrite:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        other = [f"{k} {found.get(k)} (now {v})" for k, v in mine.items() if found.get(k) != v]
+        if other:
+            raise ValueError(f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another "
+                             "--output, or --overwrite to pick these micrographs again.")
+    write_json(record, mine)
+
+
+def _find_candidates(todo, config, model, diameter, folder):
+    """Write the candidates of each micrograph as it is done. Returns skipped ones and the device in words."""
+    from tqdm import tqdm
+
+    from ..devices import choose_device, device_name, set_threads
+    from ..geometry import inside
+    from ..io.micrographs import read_micrograph
+    from ..pickers import picker_method
+    from ..pickers.predict import Picker
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    card, weights = read_model(model, "picker")
+    method = picker_method(card["network"])
+    network = method.build()
+    network.load_state_dict(weights)
+    picker = Picker(method, network, device, tuple(card.get("calibration", (1.0, 0.0))), config.memory)
+    print(f"Picking on {device_name(device)} with {model}.")
+    skipped = []
+    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
+        try:
+            image = read_micrograph(path)
+            yx, scores = picker.candidates(image, config.pixel_size, diameter, config.minimum_distance)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(name, str(path), str(error)))
+            tqdm.write(f"Skipped {path}: {error}")
+            continue
+        keep = inside(yx, image.shape, config.border / config.pixel_size)
+        write_coordinates(folder / CANDIDATES / f"{name}.star", yx[keep], scores[keep],
+                          f"cryodl: every candidate of {name}, whatever its score")
+    return skipped, device_name(device)
+
+
+def _threshold(named, folder, threshold, left_out):
+    """Write <name>.star with the candidates that reach the threshold. Returns {name: number of picks}."""
+    counts = {}
+    for name, _ in named:
+        if name in left_out:
+            (folder / f"{name}.star").unlink(missing_ok=True)
+            continue
+        (yx, scores), = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
+        keep = scores >= threshold
+        write_coordinates(folder / f"{name}.star", yx[keep], scores[keep],
+                          f"cryodl: picks of {name} with a score of at least {threshold:.4g}")
+        counts[name] = int(keep.sum())
+    return counts
+
+
+def _fail_if_all_bad(named, skipped):
+    if named and len(skipped) == len(named):
+        raise ValueError(f"None of the {len(named)} micrographs could be picked. The first: {skipped[0].path}: "
+                         f"{skipped[0].reason}")
+
+
+def _warnings(counts, skipped):
+    if skipped:
+        yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(f"{s.path}: {s.reason}" for s in skipped[:5])
+               + (" ..." if len(skipped) > 5 else ""))
+    if counts and not any(counts.values()):
+        yield ("There is not a single pick. Check pixel size and particle diameter, that protein is dark, or lower the "
+               "threshold.")

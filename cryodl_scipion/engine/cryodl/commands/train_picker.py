@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl train-picker`: labelled micrographs in, a model folder out.
+
+Result.outputs: model (folder), threshold, validation (figures), stop_reason.
+"""
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__
+from ..contract import Result, config_to_dict
+from ..contract.result import write_json
+from ..io.files import rename_folder
+from ..io.model import find_model, read_model, write_model
+
+MOST_VALIDATIONS = 20
+
+
+def run(config):
+    """Train and write the model. A killed training continues from <output>.partial."""
+    from ..pickers.labels import match_labels
+    if os.path.exists(config.output):
+        raise FileExistsError(f"Model folder {config.output} (--output) exists already; it is not replaced. Choose "
+                              "another name or remove it.")
+    items = match_labels(config)
+    folder = _working_folder(config)
+    import torch
+    from ..devices import choose_device, device_name, set_threads
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    print(f"Training the {config.network} picker on {device_name(device)}: {sum(len(i[2]) for i in items)} particles, "
+          f"{sum(len(i[3]) for i in items)} background boxes, {len(items)} micrographs.")
+    start = time.monotonic()
+    torch.manual_seed(config.seed)
+    task, split = _task(config, items, device)
+    report = _fit(task, config, folder, device)
+    card = _card(config, items, split, task, report, device_name(device), time.monotonic() - start)
+    write_model(folder, card, task.networks["picker"].state_dict())
+    _finish(folder, config.output)
+    print(f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
+          f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f})")
+    return Result("train-picker", dict(model=str(config.output), threshold=card["threshold"],
+                                       validation=card["validation"], stop_reason=report.stop_reason),
+                  device=device_name(device), warnings=tuple(_warnings(card)))
+
+
+def _working_folder(config):
+    """<output>.partial, new or of the same training. Raises ValueError if it is of another one."""
+    folder = Path(str(config.output).rstrip("/") + ".partial")
+    mine = {k: v for k, v in config_to_dict(config).items() if k not in ("device", "threads", "output")}
+    record = folder / "config.json"
+    if record.exists():
+        if json.loads(record.read_text()) != json.loads(json.dumps(mine)):
+            raise ValueError(f"{folder} holds an unfinished training with other parameters. Remove it, or choose "
+                             "another --output.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(record, mine)
+    return folder
+
+
+def _task(config, items, device):
+    """PickerTask, and the (training, validation) entries behind it."""
+    from ..pickers import picker_method
+    from ..pickers.labels import leave_out_unlabelled_edge, load_labelled, split_image, split_items
+    from ..pickers.train import PickerTask
+    method = picker_method(config.network)
+    dense = config.background is None
+    split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
+    load = lambda part: [load_labelled(i, method, config.pixel_size, config.particle_diameter, dense) for i in part]
+    training = load(split[0])
+    if len(items) == 1:
+        images = leave_out_unlabelled_edge(training, method.working_diameter) if dense else training
+        parts = split_image(images[0], config.validation_fraction, 1.5 * method.working_diameter)
+        training, validation = [parts[0]], [parts[1]]
+    else:
+        images = training + load(split[1])
+        images = leave_out_unlabelled_edge(images, method.working_diameter) if dense else images
+        training, validation = images[:len(split[0])], images[len(split[0]):]
+    network = method.build()
+    if config.start_from:
+        card, weights = read_model(find_model(config.start_from), "picker")
+        if card["network"] != config.network:
+            raise ValueError(f"Start from model (--start-from) {config.start_from} has the network {card['network']}, "
+                             f"but --network is {config.network}.")
+        network.load_state_dict(weights)
+    return PickerTask(method, network, training, validation, config.batch_size, device), split
+
+
+def _fit(task, config, folder, device):
+    from accelerate import Accelerator
+
+    from ..devices import fast_dtype
+    from ..training import Schedule, fit
+    import torch
+    os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
+    accelerator = Accelerator(cpu=device.type == "cpu",
+                              mixed_precision="bf16" if fast_dtype(device) == torch.bfloat16 else "no")
+    every = max(10, -(-config.steps // MOST_VALIDATIONS))
+    schedule = Schedule(config.steps, every, config.patience, config.learning_rate, config.seed)
+    return fit(task, schedule, folder, accelerator)
+
+
+def _card(config, items, split, task, report, device, seconds):
+    """The model card: all that picking and a reader need to know."""
+    import torch
+    from ..matching import score_matched
+    from ..pickers.predict import calibrate
+    from ..pickers.train import best_threshold, fit_calibration
+    hits = task.validation_hits()
+    calibration = fit_calibration(hits)
+    scores = calibrate(hits.raw, calibration)
+    threshold = best_threshold(hits.hit, scores, hits.reference)
+    figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
+    names = lambda part: [name for name, *_ in part]
+    return dict(
+        kind="picker", name=Path(config.output).name, network=config.network,
+        particle_diameter=config.particle_diameter, pixel_sizes=[config.pixel_size], threshold=threshold,
+        calibration=list(calibration),
+        training=dict(micrographs=names(split[0]), validation_micrographs=names(split[1]),
+                      particles=sum(len(i[2]) for i in items), background_boxes=sum(len(i[3]) for i in items),
+                      steps=report.steps, best_step=report.best_step, stop_reason=report.stop_reason,
+                      seconds=round(seconds, 1), device=device, seed=config.seed),
+        validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")},
+        versions=dict(cryodl=__version__, torch=torch.__version__))
+
+
+def _finish(folder, output):
+    """Leave only what belongs to a model, draw the learning curve, and give the folder its name."""
+    from ..plots import plot_learning_curve
+    plot_learning_curve(folder / "metrics.csv", folder / "learning_curve.png")
+    for leftover in ("checkpoint.safetensors", "state.json", "config.json"):
+        (folder / leftover).unlink(missing_ok=True)
+    rename_folder(folder, output)
+
+
+def _warnings(card):
+    figures, training = card["validation"], card["training"]
+    if figures["reference"] < 20:
+        yield (f"Only {figures['reference']} particles were held out for validation, so its figures and the default "
+               "threshold are uncertain. Look at the picks before you trust the threshold.")
+    if training["micrographs"] == training["validation_micrographs"]:
+        yield "There was one labelled micrograph; validation used a part of it."

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training crops of micrographs: chosen places, rotated, mirrored, a little scaled."""
+import dataclasses
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledImage:
+    """A prepared micrograph with its labels, in working px.
+
+    image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx.
+    dense: see HeatmapPicker.target. allowed: (h, w) bool tensor or None; where it is False nothing is learnt
+    (the part of a single micrograph that is kept for validation).
+    """
+    name: str
+    image: torch.Tensor
+    valid: torch.Tensor
+    positives: np.ndarray
+    negatives: np.ndarray
+    dense: bool
+    allowed: torch.Tensor = None
+
+    @property
+    def usable(self):
+        return self.valid if self.allowed is None else self.valid & self.allowed
+
+
+def sample_crop(item, side, rng):
+    """One random view of a labelled image.
+
+    side: px of the square crop. rng: numpy Generator.
+    Returns image (side, side), usable (side, side) in [0, 1], and positives and negatives (n, 2) tensors in crop px.
+    """
+    centre = _choose_centre(item, rng)
+    matrix = _random_matrix(rng)
+    image, usable = _cut(item, centre, matrix, side)
+    to_crop = np.linalg.inv(matrix)
+    middle = (side - 1) / 2
+    points = [torch.from_numpy(((p - centre) @ to_crop.T + middle)).float() for p in (item.positives, item.negatives)]
+    near = [p[((p > -side * 0.3) & (p < side * 1.3)).all(1)] if len(p) else p.reshape(0, 2) for p in points]
+    return image, usable, near[0], near[1]
+
+
+def _choose_centre(item, rng):
+    """A place to look at: near a label mostly, anywhere sometimes (only labels when the rest is unknown)."""
+    labels = [p for p in (item.positives, item.negatives) if len(p)]
+    if labels and (not item.dense or rng.random() < 0.5):
+        group = labels[rng.integers(len(labels))]
+        return group[rng.integers(len(group))] + rng.uniform(-12, 12, 2)
+    return rng.uniform(0, 1, 2) * (np.array(item.image.shape) - 1)
+
+
+def _random_matrix(rng):
+    """2x2 matrix from crop yx to image yx: one of the 8 symmetries of the square, or any angle, and +-8 % in size."""
+    quarter = rng.integers(4) * math.pi / 2
+    angle, scale = (quarter, 1.0) if rng.random() < 0.5 else (rng.uniform(0, 2 * math.pi), rng.uniform(0.92, 1.08))
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    mirror = np.diag([1.0, -1.0 if rng.random() < 0.5 else 1.0])
+    return scale * rotation @ mirror
+
+
+def _cut(item, centre, matrix, side):
+    """Image and usable part under a crop; outside of the image both are 0."""
+    h, w = item.image.shape
+    step = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+    yy, xx = torch.meshgrid(step, step, indexing="ij")
+    (a, b), (c, d) = matrix.tolist()
+    y, x = a * yy + b * xx + float(centre[0]), c * yy + d * xx + float(centre[1])
+    grid = torch.stack([(x + 0.5) * 2 / w - 1, (y + 0.5) * 2 / h - 1], -1)[None]
+    image = F.grid_sample(item.image[None, None], grid, mode="bicubic", padding_mode="zeros", align_corners=False)
+    usable = F.grid_sample(item.usable[None, None].float(), grid, mode="nearest", padding_mode="zeros",
+                           align_corners=False)
+    return image[0, 0], usable[0, 0]
+
+
+def vary_contrast(image, rng):
+    """The crop with another contrast and a little more noise, as other micrographs of the session would have."""
+    noise = torch.from_numpy(rng.standard_normal(image.shape, dtype=np.float32))
+    return image * float(rng.uniform(0.8, 1.25)) + noise * float(rng.uniform(0, 0.25)) + float(rng.normal(0, 0.1))

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particle coordinates in files: RELION .star, EMAN .box, Topaz .txt.
+
+Files hold x (column) and y (row) of box centres; this module alone exchanges them with the engine's yx (frames.py).
+"""
+from pathlib import Path
+
+import numpy as np
+
+from .files import micrograph_key, whole_file, without_pick_suffix
+
+COORDINATE_SUFFIXES = (".star", ".box", ".txt")
+_SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
+
+
+def read_coordinates(source):
+    """Coordinates of a folder or file, by micrograph key.
+
+    source: folder with .star, .box or .txt files (not searched deeper), or one such file.
+    Returns {key: (yx (n, 2) float64, scores (n,) float64)}; lists without scores have score 0. A file without
+    particles keeps its key.
+    Raises FileNotFoundError, or ValueError that names the file that cannot be understood, or two files for one key.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise FileNotFoundError(f"Coordinates {source} do not exist.")
+    files = [source] if source.is_file() else sorted(
+        p for p in source.iterdir() if p.suffix.lower() in COORDINATE_SUFFIXES and not p.name.startswith("."))
+    if not files:
+        raise ValueError(f"The folder {source} has no coordinates: no .star, .box or .txt file in it.")
+    rows, owner = {}, {}
+    for file in files:
+        for key, values in _read_file(file).items():
+            if owner.setdefault(key, file) != file:
+                raise ValueError(f"Two files hold coordinates of the micrograph {key}: {owner[key]} and {file}. "
+                                 "Keep one of them in the folder.")
+            rows[key] = values
+    return {k: (v[:, 1::-1].copy(), v[:, 2].copy()) for k, v in rows.items()}
+
+
+def align_keys(coordinates, names):
+    """The same coordinates under the names of `names` that they belong to; the others keep their key.
+
+    A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
+    """
+    plain = {without_pick_suffix(n): n for n in names}
+    return {k if k in names else plain.get(without_pick_suffix(k), k): v for k, v in coordinates.items()}
+
+
+def write_coordinates(path, yx, scores, comment=""):
+    """Write a STAR file that RELION reads, whole or not at all.
+
+    yx: (n, 2) centres in px of the micrograph. scores: (n,). comment: one line for the head of the file.
+    """
+    lines = [f"# {comment}"] if comment else []
+    lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
+    lines += [f"{x:12.3f} {y:12.3f} {s:10.6f}" for (y, x), s in zip(np.asarray(yx), np.asarray(scores))]
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def read_star_column(path, column):
+    """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has."""
+    for block in _star_document(path):
+        values = [v for v in block.find_loop(column)]
+        if values:
+            import gemmi
+            return [gemmi.cif.as_string(v) for v in values]
+    raise ValueError(f"{path} has no column {column}.")
+
+
+def _read_file(path):
+    readers = {".star": _read_star, ".box": _read_box, ".txt": _read_topaz}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"{path} is not a coordinate file; .star, .box and .txt (Topaz) are read.")
+    try:
+        groups = reader(path)
+    except (ValueError, UnicodeDecodeError, RuntimeError, IndexError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    groups = {k: np.asarray(v, float).reshape(-1, 3) for k, v in groups.items()}
+    for key, values in groups.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{path}: a coordinate or score of micrograph {key} is not a finite number.")
+    return groups
+
+
+def _star_document(path):
+    import gemmi
+    return gemmi.cif.read_file(str(path))
+
+
+def _read_star(path):
+    import gemmi
+    for block in _star_document(path):
+        x, y = block.find_loop("_rlnCoordinateX"), block.find_loop("_rlnCoordinateY")
+        if not x.get_loop() or not y.get_loop():
+            continue
+        score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
+        names = block.find_loop("_rlnMicrographName")
+        keys = [micrograph_key(gemmi.cif.as_string(n)) for n in names] if names.get_loop() else None
+        groups = {} if keys else {micrograph_key(path): []}
+        for i, (a, b) in enumerate(zip(x, y)):
+            row = (float(a), float(b), float(score[i]) if score else 0.0)
+            groups.setdefault(keys[i] if keys else micrograph_key(path), []).append(row)
+        return groups
+    if "_rlnCoordinateX" in Path(path).read_text():
+        return {micrograph_key(path): []}  # a loop without rows, which gemmi leaves out
+    raise ValueError("no loop has the columns _rlnCoordinateX and _rlnCoordinateY.")
+
+
+def _read_topaz(path):
+    lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    head = [c.lower() for c in lines[0]] if lines else []
+    if not {"image_name", "x_coord", "y_coord"} <= set(head):
+        raise ValueError("no Topaz header; the first line must name the columns image_name, x_coord, y_coord "
+                         "(and score).")
+    name, x, y = (head.index(c) for c in ("image_name", "x_coord", "y_coord"))
+    score = head.index("score") if "score" in head else None
+    groups = {}
+    for row in lines[1:]:
+        values = (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)
+        groups.setdefault(micrograph_key(row[name]), []).append(values)
+    return groups
+
+
+def _read_box(path):
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) < 4:
+            raise ValueError(f"line {number} has {len(fields)} columns; a .box line is 'x y width height [score]'.")
+        x, y, width, height = map(float, fields[:4])
+        # as EMAN: x and y are the corner of the box, so its centre is half a box further
+        rows.append((x + width / 2, y + height / 2, float(fields[4]) if len(fields) > 4 else 0.0))
+    return {micrograph_key(path): rows}

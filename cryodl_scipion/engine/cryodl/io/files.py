@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding input files, and writing output files whole or not at all."""
+import contextlib
+import glob
+import os
+import shutil
+from pathlib import Path
+
+MICROGRAPH_SUFFIXES = (".mrc", ".mrcs", ".tif", ".tiff", ".map")
+_STRIPPED = MICROGRAPH_SUFFIXES + (".star", ".box", ".txt", ".png", ".jpg")
+_PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
+
+
+def micrograph_key(name):
+    """The name by which micrographs and coordinates are matched: no folder, no extension, no compression suffix.
+
+    '000001@mics/a.mrc.gz' gives 'a'.
+    """
+    key = Path(str(name).split("@")[-1]).name
+    for endings in ((".gz", ".bz2"), _STRIPPED):
+        key = _without_ending(key, endings)
+    return key
+
+
+def without_pick_suffix(key):
+    """The key without the ending that pickers add to it: 'a_autopick' gives 'a'."""
+    return _without_ending(key, _PICK_SUFFIXES)
+
+
+def _without_ending(key, endings):
+    for ending in endings:
+        if key.lower().endswith(ending) and len(key) > len(ending):
+            return key[:-len(ending)]
+    return key
+
+
+def expand_paths(patterns):
+    """Files of globs, plain paths and list files, in the order given (globs sorted).
+
+    patterns: texts. A .txt file holds one path per line; a .star file has rlnMicrographName. Relative paths in a list
+    are tried as they are, then beside the list file.
+    Returns a list of str. Raises FileNotFoundError naming the pattern that matches nothing.
+    """
+    found = []
+    for pattern in patterns:
+        if os.path.exists(pattern):
+            matches = [pattern]
+        else:
+            matches = sorted(glob.glob(pattern))
+        if not matches:
+            raise FileNotFoundError(f"No file matches {pattern!r} (current folder: {os.getcwd()}). "
+                                    "Give a glob in quotes, file names, or a list file.")
+        for match in matches:
+            found += _read_list(match) if match.lower().endswith((".txt", ".star")) else [match]
+    return found
+
+
+def _read_list(path):
+    if path.lower().endswith(".star"):
+        from .coordinates import read_star_column
+        names = read_star_column(path, "_rlnMicrographName")
+    else:
+        names = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+    beside = os.path.dirname(path)
+    files = []
+    for name in dict.fromkeys(n.split("@")[-1] for n in names):
+        candidates = [name, os.path.join(beside, name)]
+        hit = next((c for c in candidates if os.path.exists(c)), None)
+        if hit is None:
+            raise FileNotFoundError(f"{path} lists {name}, which is neither in {os.getcwd()} nor beside the list.")
+        files.append(hit)
+    if not files:
+        raise ValueError(f"{path} lists no micrograph.")
+    return files
+
+
+def name_micrographs(paths, names=()):
+    """Pairs of unique name and path.
+
+    Raises ValueError if two files have the same name (they could not be told apart in coordinates and outputs), or if
+    `names` does not fit.
+    """
+    if names and len(names) != len(paths):
+        raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} micrographs; give one for each.")
+    seen, pairs = {}, []
+    for name, path in zip(names or [micrograph_key(p) for p in paths], paths):
+        if name in seen:
+            raise ValueError(f"Two micrographs are called {name}: {seen[name]} and {path}. Rename one, or pick them in "
+                             "two runs with different output folders.")
+        seen[name] = path
+        pairs.append((name, path))
+    return pairs
+
+
+@contextlib.contextmanager
+def whole_file(path):
+    """A temporary path to write to; renamed to `path` when the block ends well, removed when it does not.
+
+    OSError (disk full, no permission) is raised again with the name of the file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if getattr(error, "filename", None) not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, f"Cannot write {path}: {error.strerror or error}. Nothing was left there") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def rename_folder(source, target):
+    """Give a finished folder its final name. Raises FileExistsError if there is something already."""
+    if os.path.exists(target):
+        raise FileExistsError(f"{target} exists already; it is not replaced. Choose another name or remove it.")
+    try:
+        os.rename(source, target)
+    except OSError:
+        shutil.move(source, target)

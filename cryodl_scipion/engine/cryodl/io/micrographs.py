@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF."""
+import os
+import warnings
+
+import numpy as np
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+def read_micrograph(path):
+    """The image of a micrograph file, float32 (h, w), rows as they lie in the file.
+
+    A stack of one image is taken as the image. Not-a-number pixels are left as they are.
+    Raises FileNotFoundError, or ValueError that says what is wrong with the file.
+    """
+    image = _read_tiff(path) if is_tiff(path) else _read_mrc(path)
+    if image.ndim == 3 and image.shape[0] == 1:
+        image = image[0]
+    if image.ndim != 2:
+        raise ValueError(f"{path} holds an array of shape {tuple(image.shape)}; a micrograph is one image. "
+                         "Movies must be averaged (motion-corrected) first.")
+    if min(image.shape) < 16:
+        raise ValueError(f"{path} is {image.shape[1]} x {image.shape[0]} px; that is no micrograph.")
+    if np.iscomplexobj(image):
+        raise ValueError(f"{path} holds complex numbers (a Fourier transform); give the micrograph itself.")
+    return np.ascontiguousarray(image, dtype=np.float32)
+
+
+def micrograph_shape(path):
+    """(h, w) of a micrograph, from its header alone. Raises as read_micrograph does."""
+    if is_tiff(path):
+        return _read_tiff(path).shape[-2:]
+    _check_exists(path)
+    import mrcfile
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with mrcfile.open(path, permissive=True, header_only=True) as mrc:
+                return int(mrc.header.ny), int(mrc.header.nx)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+
+
+def is_tiff(path):
+    name = str(path).lower()
+    for ending in (".gz", ".bz2"):
+        name = name[:-len(ending)] if name.endswith(ending) else name
+    return name.endswith(TIFF_SUFFIXES)
+
+
+def _check_exists(path):
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise FileNotFoundError(f"Micrograph {path} {what}.")
+    if os.path.getsize(path) == 0:
+        raise ValueError(f"{path} is empty (0 bytes); it was probably not copied to the end.")
+
+
+def _read_mrc(path):
+    _check_exists(path)
+    import mrcfile
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is raised below, with the file's name
+            with mrcfile.open(path, permissive=True) as mrc:
+                data, header = mrc.data, mrc.header
+                expected = (int(header.nz), int(header.ny), int(header.nx))
+                mode = int(header.mode)
+    except (ValueError, OSError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+    if data is None or data.size != np.prod(expected, dtype=np.int64):
+        found = 0 if data is None else data.size
+        raise ValueError(f"{path} is damaged or cut short: its header promises {expected[2]} x {expected[1]} x "
+                         f"{expected[0]} values of mode {mode}, {found or 'fewer'} could be read. Copy it again.")
+    return data
+
+
+def _read_tiff(path):
+    _check_exists(path)
+    import bz2
+    import gzip
+
+    import tifffile
+    opener = gzip.open if str(path).lower().endswith(".gz") else bz2.open if str(path).lower().endswith(".bz2") else open
+    try:
+        with opener(path, "rb") as file:
+            return tifffile.imread(file)
+    except (ValueError, OSError, EOFError, tifffile.TiffFileError, IndexError) as error:
+        raise ValueError(f"{path} is not a readable TIFF file: {error}.") from None

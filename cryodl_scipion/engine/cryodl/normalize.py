@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs made alike for networks: rescaled, protein bright, flat background, unit noise, bad areas marked.
+
+The measures are robust on purpose: real micrographs have hot pixels, gradients of ice, carbon, and margins that were
+filled by shifting frames. None of them may move the scale of the rest.
+"""
+import dataclasses
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .geometry import resampled_shape
+
+# A border strip is a filled margin if it changes across its edge less than this part of what the image's inside does.
+_MARGIN_CONTRAST = 0.25
+# A margin made by shift correction is a few per cent of the side; wider strips are not taken for one.
+_WIDEST_MARGIN = 0.15
+# Normal noise passes 5 sigma once in 1.7 million pixels: beyond lie hot pixels and crystals of gold.
+_CLIP_SIGMA = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A micrograph ready for a network.
+
+    image: (h, w) float32 tensor at the working size; protein bright, background 0, noise 1; 0 where not valid.
+    valid: (h, w) bool tensor; False in padding, filled margins and not-a-number areas.
+    shape: (h, w) of the micrograph file, for positions (geometry.map_positions).
+    """
+    image: torch.Tensor
+    valid: torch.Tensor
+    shape: tuple
+
+
+def prepare_micrograph(image, factor, diameter_px, dark_protein=True):
+    """Rescale and normalise a micrograph.
+
+    image: (h, w) float32 array as read. factor: working size over file size.
+    diameter_px: particle diameter in working pixels; the background is smooth over several of it.
+    dark_protein: True for micrographs as the microscope gives them; the sign is turned.
+    Returns Prepared. Raises ValueError for an image without contrast (all zeros, say) or mostly not-a-number.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    shape = tuple(image.shape)
+    finite = _finite_pixels(image)
+    small, share = _rescale(image, finite, resampled_shape(shape, factor))
+    valid = _unfilled(small) & (share > 0.5)
+    if valid.float().mean() < 0.02:
+        raise ValueError("the image is constant (its detail is nowhere more than rounding): an empty or failed exposure.")
+    flat = _flatten(small, valid, diameter_px)
+    flat = -flat if dark_protein else flat
+    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, shape)
+
+
+def _finite_pixels(image):
+    """None if every pixel is finite, else a bool mask. Raises ValueError if most are not."""
+    if bool(torch.isfinite(image.sum())):  # a sum is finite only if all are: the quick way for good files
+        return None
+    finite = torch.isfinite(image)
+    part = finite.float().mean().item()
+    if part < 0.5:
+        raise ValueError(f"{100 * (1 - part):.0f} % of the pixels are not numbers (NaN or infinite).")
+    return finite
+
+
+def _rescale(image, finite, shape):
+    """Clip outliers and resample by area with antialiasing. Returns image and share of finite pixels, both `shape`."""
+    sample = image[::7, ::7] if finite is None else image[finite][::49]
+    median = sample.median()
+    spread = 1.4826 * (sample - median).abs().median()
+    if not spread > 0:
+        spread = sample.std()
+    image = image - median
+    if finite is not None:
+        image = torch.where(finite, image, torch.zeros(()))
+    # wide limits: carbon and thick ice are not outliers; a hot pixel of 1000 sigma is
+    image = image.clamp_(-12 * spread, 12 * spread) if spread > 0 else image
+    small = _resize(image, shape)
+    share = torch.ones(shape) if finite is None else _resize(finite.float(), shape)
+    return small, share
+
+
+def _resize(image, shape):
+    return F.interpolate(image[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+
+
+def _unfilled(image):
+    """(h, w) bool: pixels with detail of their own; False in constant areas and in streaked or constant margins."""
+    along_y = (image[1:] - image[:-1]).abs()
+    along_x = (image[:, 1:] - image[:, :-1]).abs()
+    typical = 0.5 * (along_y.median() + along_x.median())
+    valid = torch.ones_like(image, dtype=torch.bool)
+    if not typical > 0:
+        typical = 0.5 * (along_y.mean() + along_x.mean())
+    if not typical > 1e-6 * image.abs().max().clamp(min=1e-30):
+        return ~valid
+    for axis, change in ((0, along_y), (1, along_x)):
+        profile = change.median(dim=1 - axis).values / typical
+        start, end = _margin(profile), _margin(profile.flip(0))
+        strip = valid if axis == 0 else valid.T
+        if start:
+            strip[:start] = False
+        if end:
+            strip[len(strip) - end:] = False
+    return valid & ~_constant_areas(along_y, along_x, typical)
+
+
+def _margin(profile):
+    """Width in px of the filled strip that begins a profile of changes between neighbouring lines."""
+    limit = int(len(profile) * _WIDEST_MARGIN)
+    low = (profile[:limit] < _MARGIN_CONTRAST).nonzero()
+    if not len(low):
+        return 0
+    width = int(low[-1]) + 1
+    # most of the strip must be filled, or it is just one quiet line further in
+    return width + 1 if (profile[:width] < _MARGIN_CONTRAST).float().mean() > 0.6 else 0
+
+
+def _constant_areas(along_y, along_x, typical):
+    """(h, w) bool: places where nothing changes over 5 px (masked or zero-filled)."""
+    change = torch.maximum(F.pad(along_y, (0, 0, 0, 1)), F.pad(along_x, (0, 1)))
+    busy = F.max_pool2d(change[None, None], 5, stride=1, padding=2)[0, 0]
+    return busy < 1e-3 * typical
+
+
+def _flatten(image, valid, diameter_px):
+    """Background 0 and noise 1, both estimated over several particle diameters and only from valid pixels."""
+    weight = valid.float()
+    sigma = 2.0 * diameter_px
+    background = _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
+    flat = (image - background) * weight
+    scale = _robust_sigma(flat[valid])
+    limited = flat.clamp(-4 * scale, 4 * scale)
+    local = (_smooth(limited ** 2, sigma) / _smooth(weight, sigma).clamp(min=1e-3)).sqrt()
+    # half-way between one scale for all (dirt stays strong) and a local one (carbon and thick ice calm down)
+    return flat / (local.clamp(min=0.3 * scale) * scale).sqrt()
+
+
+def _robust_sigma(values):
+    values = values[:: max(1, values.numel() // 200000)]
+    spread = 1.4826 * (values - values.median()).abs().median()
+    return spread if spread > 0 else values.std().clamp(min=1e-12)
+
+
+def _smooth(image, sigma):
+    """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that its cost does not grow."""
+    step = max(1, int(sigma / 2))
+    shape = tuple(max(4, side // step) for side in image.shape)
+    coarse = F.interpolate(image[None, None], size=shape, mode="area")
+    kernel = torch.exp(-0.5 * (torch.arange(-6, 7) / 2.0) ** 2)
+    kernel = kernel / kernel.sum()
+    coarse = F.conv2d(F.pad(coarse, (6, 6, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
+    coarse = F.conv2d(F.pad(coarse, (0, 0, 6, 6), mode="replicate"), kernel.view(1, 1, -1, 1))
+    return F.interpolate(coarse, size=image.shape, mode="bicubic", align_corners=False)[0, 0]

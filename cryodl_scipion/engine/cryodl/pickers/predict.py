@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking one micrograph with a trained network: image in, candidates with scores out."""
+import dataclasses
+
+import numpy as np
+import torch
+
+from ..devices import fast_dtype
+from ..geometry import inside, map_positions
+from ..normalize import prepare_micrograph
+from ..peaks import find_peaks
+from ..tiles import apply_tiled
+
+# Candidates below this raw score are forgotten: far under any useful threshold, it only bounds the files.
+LOWEST_RAW_SCORE = 0.03
+MINIMUM_DISTANCE = 0.6  # of the particle diameter; the project's default between two picks
+# Bytes that a network of the kind of PickerUNet needs per working pixel while it runs (measured, with a margin).
+_BYTES_PER_PIXEL = 260
+
+
+@dataclasses.dataclass
+class Picker:
+    """A network ready to pick.
+
+    method, network: from pickers and a model. device: torch.device. calibration: (slope, offset) of Calibration.
+    memory: GB for the network's tiles. notes: sentences about what had to be changed on the way.
+    """
+    method: object
+    network: torch.nn.Module
+    device: torch.device
+    calibration: tuple = (1.0, 0.0)
+    memory: float = 0.4
+    notes: list = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        self.dtype = fast_dtype(self.device)
+        self.network = self.network.to(self.device, memory_format=torch.channels_last).eval()
+
+    def candidates(self, image, pixel_size, diameter, minimum_distance=None):
+        """All candidates of a micrograph, best first.
+
+        image: (h, w) float32 as read. pixel_size: Å/px. diameter, minimum_distance: Å.
+        Returns yx (n, 2) in px of the micrograph, and calibrated scores (n,).
+        Raises ValueError for an image that cannot be picked.
+        """
+        factor = working_factor(self.method, pixel_size, diameter)
+        check_particle_fits(image.shape, pixel_size, diameter)
+        prepared = prepare_micrograph(image, factor, self.method.working_diameter)
+        distance = MINIMUM_DISTANCE * diameter if minimum_distance is None else minimum_distance
+        yx, scores = self.candidates_prepared(prepared, distance / pixel_size * factor)
+        return map_positions(yx, prepared.image.shape, prepared.shape), scores
+
+    def candidates_prepared(self, prepared, distance):
+        """The same for a prepared micrograph; distance and returned yx in working px."""
+        scores, shape = self.score_map(prepared), prepared.image.shape
+        stride = self.network.stride
+        grid = tuple(n * stride for n in scores.shape)  # the padded area that the score map covers
+        yx, raw = find_peaks(scores, max(1.0, distance / stride), LOWEST_RAW_SCORE)
+        yx = map_positions(yx, scores.shape, grid)
+        nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
+        keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
+        return yx[keep], calibrate(raw[keep], self.calibration)
+
+    @torch.inference_mode()
+    def score_map(self, prepared):
+        """Raw scores (h/stride, w/stride) of a prepared micrograph."""
+        stride, multiple = self.network.stride, self.network.multiple
+        overlap = -(-self.network.receptive_radius // multiple) * multiple
+        while True:
+            tile = int((self.memory * 1e9 / _BYTES_PER_PIXEL) ** 0.5) // multiple * multiple
+            tile = max(tile, 4 * overlap)
+            try:
+                return self.method.scores(apply_tiled(self._run, prepared.image, stride, multiple, tile, overlap))[0]
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or tile == 4 * overlap:
+                    raise
+            self.memory /= 2
+            self.notes.append(f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) is used.")
+            print(self.notes[-1])
+
+    def _run(self, tile):
+        tile = tile.to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            return self.network(tile)
+
+
+def is_out_of_memory(error):
+    """True for the several errors that torch raises when GPU or host memory does not suffice."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text
+
+
+def working_factor(method, pixel_size, diameter):
+    """Working size over file size, so that the particle's diameter has the network's size in px."""
+    return method.working_diameter * pixel_size / diameter
+
+
+def check_particle_fits(shape, pixel_size, diameter):
+    """Raises ValueError if the particle is not clearly smaller than the micrograph."""
+    size = min(shape) * pixel_size
+    if diameter > size / 2:
+        raise ValueError(f"the particle diameter of {diameter:g} Å is more than half of the micrograph's shorter side "
+                         f"({min(shape)} px x {pixel_size:g} Å/px = {size:g} Å). Check pixel size and diameter.")
+
+
+def calibrate(raw, calibration):
+    """Raw network scores to scores that mean a probability: a logistic curve over their logit (Platt 1999)."""
+    slope, offset = calibration
+    raw = np.clip(raw, 1e-6, 1 - 1e-6)
+    return 1 / (1 + np.exp(-(slope * np.log(raw / (1 - raw)) + offset)))

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of pickers: batches from labelled micrographs, validation by picking, threshold and calibration."""
+import dataclasses
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
+
+from ..crops import sample_crop, vary_contrast
+from ..matching import match_picks, score_matched
+from ..training import Task
+from .predict import MINIMUM_DISTANCE, Picker
+
+CROP_SIDE = 160  # working px: six to seven particles, and a multiple of the networks' strides
+MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
+
+
+class PickerTask(Task):
+    """One picker network on labelled micrographs, validated by picking the held-out ones.
+
+    training, validation: lists of LabelledImage.
+    """
+
+    def __init__(self, method, network, training, validation, batch_size, device):
+        self.method, self.training, self.validation, self.batch_size = method, training, validation, batch_size
+        self.device = device
+        self.networks = torch.nn.ModuleDict({"picker": network})
+        self.optimizers = {"picker": torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2)}
+        counts = np.array([1.0 + len(im.positives) + len(im.negatives) for im in training])
+        self.chances = counts / counts.sum()
+
+    def batch(self, rng):
+        network = self.networks["picker"]
+        grid = (CROP_SIDE // network.stride,) * 2
+        images, targets, weights = [], [], []
+        for index in rng.choice(len(self.training), self.batch_size, p=self.chances):
+            item = self.training[index]
+            image, usable, positives, negatives = sample_crop(item, CROP_SIDE, rng)
+            target, weight = self.method.target(positives, negatives, grid, network.stride, item.dense)
+            images.append(vary_contrast(image, rng))
+            targets.append(target)
+            weights.append(weight * F.avg_pool2d(usable[None], network.stride)[0])
+        return [torch.stack(x)[:, None] for x in (images, targets, weights)]
+
+    def train_step(self, batch, accelerator):
+        image, target, weight = (x.to(accelerator.device) for x in batch)
+        network, optimizer = self.networks["picker"], self.optimizers["picker"]
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            logits = network(image.contiguous(memory_format=torch.channels_last))
+        loss = self.method.loss(logits.float(), target, weight)
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def validate(self):
+        hits = self.validation_hits()
+        figures = score_matched(hits.hit, hits.raw, hits.reference)
+        return {"figure": 0.5 * (figures.average_precision + figures.best_f1), "loss": self._validation_loss(),
+                "f1": figures.best_f1, "average_precision": figures.average_precision}
+
+    def _validation_loss(self):
+        """Loss on fixed crops of the validation part."""
+        rng, losses = np.random.default_rng(12345), []
+        network, stride = self.networks["picker"], self.networks["picker"].stride
+        for _ in range(16):
+            item = self.validation[rng.integers(len(self.validation))]
+            image, usable, positives, negatives = sample_crop(item, CROP_SIDE, rng)
+            target, weight = self.method.target(positives, negatives, (CROP_SIDE // stride,) * 2, stride, item.dense)
+            weight = weight * F.avg_pool2d(usable[None], stride)[0]
+            logits = network(image[None, None].to(self.device)).float().cpu()
+            losses.append(float(self.method.loss(logits, target[None, None], weight[None, None])))
+        return float(np.mean(losses))
+
+    def validation_hits(self):
+        """Candidates on the validation micrographs, and which of them are particles."""
+        picker = Picker(self.method, self.networks["picker"], self.device)
+        diameter = self.method.working_diameter
+        hit, raw, reference = [], [], 0
+        for item in self.validation:
+            prepared = _Prepared(item.image, item.valid)
+            yx, scores = picker.candidates_prepared(prepared, MINIMUM_DISTANCE * diameter)
+            matched, judged = judge(yx, item, diameter)
+            hit.append(matched[judged])
+            raw.append(scores[judged])
+            reference += int(_usable_at(item.positives, item).sum())
+        return ValidationHits(np.concatenate(hit), np.concatenate(raw), reference)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    image: torch.Tensor
+    valid: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationHits:
+    """hit (n,) bool and raw scores (n,) of judged candidates; reference: number of labelled particles."""
+    hit: np.ndarray
+    raw: np.ndarray
+    reference: int
+
+
+def judge(yx, item, diameter):
+    """Which candidates match a labelled particle, and which can be judged at all.
+
+    yx: (n, 2) working px. Densely labelled: all on usable ground are judged. Otherwise: only those on a labelled box.
+    Returns two (n,) bool arrays.
+    """
+    matched = match_picks(yx, item.positives, MATCH_RADII * diameter / 2)
+    if item.dense:
+        return matched, _usable_at(yx, item)
+    on_negative = np.zeros(len(yx), bool)
+    if len(item.negatives) and len(yx):
+        distance = np.linalg.norm(yx[:, None] - item.negatives[None], axis=2).min(1)
+        on_negative = distance < diameter / 2
+    return matched, (matched | on_negative) & _usable_at(yx, item)
+
+
+def _usable_at(yx, item):
+    nearest = np.clip(np.rint(yx), 0, np.array(item.image.shape) - 1).astype(int)
+    return item.usable.numpy()[nearest[:, 0], nearest[:, 1]]
+
+
+def fit_calibration(hits):
+    """(slope, offset) of the logistic curve from the logit of raw scores to the chance of being a particle.
+
+    Platt's method (1999) with his smoothed targets, so that few or perfectly separated samples stay finite.
+    """
+    if not len(hits.hit):
+        return 1.0, 0.0
+    raw = np.clip(hits.raw, 1e-6, 1 - 1e-6)
+    logit = np.log(raw / (1 - raw))
+    positive, negative = hits.hit.sum(), (~hits.hit).sum()
+    target = np.where(hits.hit, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def cost(parameters):
+        value = math.exp(parameters[0]) * logit + parameters[1]
+        return float(np.mean(np.logaddexp(0, value) - target * value) + 1e-3 * parameters[0] ** 2)
+
+    best = minimize(cost, np.array([0.0, 0.0]), method="Nelder-Mead")
+    return float(math.exp(best.x[0])), float(best.x[1])
+
+
+def best_threshold(hit, scores, reference):
+    """Score threshold with the largest F1, steadied: the middle of all thresholds whose F1 is within 0.003 of it."""
+    from ..matching import f1_score, precision_recall
+    if not hit.any() or not reference:
+        return 0.5
+    thresholds, precision, recall = precision_recall(hit, scores, reference)
+    f1 = f1_score(precision, recall)
+    near = thresholds[f1 >= f1.max() - 0.003]
+    return float(0.5 * (near.min() + near.max()))

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one training loop of the project. A method brings a Task; devices and mixed precision come from accelerate."""
+import csv
+import dataclasses
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .contract.result import write_json
+
+CHECKPOINT, STATE, METRICS = "checkpoint.safetensors", "state.json", "metrics.csv"
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the message says where and what to try."""
+
+
+class Task:
+    """What a method gives to `fit`: networks, a step and a validation figure.
+
+    networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
+    """
+
+    def batch(self, rng):
+        """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
+        raise NotImplementedError
+
+    def train_step(self, batch, accelerator):
+        """Update the networks once. Returns {name: loss as a float tensor}; 'loss' must be among them."""
+        raise NotImplementedError
+
+    def validate(self):
+        """{column: float}; 'figure' is the one to maximise."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
+    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine. seed: of every random choice.
+    ema: decay of the running mean of the weights that is validated and kept.
+    """
+    steps: int
+    every: int
+    patience: int
+    learning_rate: float
+    seed: int
+    ema: float = 0.97
+
+    def rate(self, step):
+        """Learning rate of step 0, 1, ..."""
+        warm = max(1, self.steps // 20)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm))))
+
+
+@dataclasses.dataclass(frozen=True)
+class FitReport:
+    """How a training ended. best: the validation columns of the best weights, which the networks now hold."""
+    steps: int
+    best_step: int
+    best: dict
+    stop_reason: str
+    seconds: float
+
+
+def fit(task, schedule, folder, accelerator, log=print):
+    """Train a task; its networks hold the best weights afterwards.
+
+    folder: Path for metrics.csv and the checkpoint; a training that was killed continues from there.
+    Raises NonFiniteLoss. Deterministic for a seed on one machine: batch n is drawn from (seed, n).
+    """
+    folder = Path(folder)
+    networks = task.networks.to(accelerator.device)
+    average = torch.optim.swa_utils.AveragedModel(
+        networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
+    state = _State()
+    if (folder / STATE).exists():
+        state = _load(folder, networks, average, task.optimizers)
+        log(f"Continuing the training at step {state.step} of {schedule.steps}.")
+    start, losses = time.monotonic() - state.seconds, []
+    while state.step < schedule.steps and not state.stop_reason:
+        losses.append(_one_step(task, schedule, state.step, accelerator))
+        average.update_parameters(networks)
+        state.step += 1
+        if state.step % schedule.every == 0 or state.step == schedule.steps:
+            state.seconds = time.monotonic() - start
+            _validate(task, networks, average, schedule, state, losses, folder, log)
+            losses = []
+            _save(folder, networks, average, task.optimizers, state)
+    reason = state.stop_reason or f"all {schedule.steps} steps were done"
+    log(f"Training ended: {reason}. Best at step {state.best_step}.")
+    networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
+    return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
+
+
+@dataclasses.dataclass
+class _State:
+    step: int = 0
+    seconds: float = 0.0
+    best_step: int = 0
+    best: dict = dataclasses.field(default_factory=dict)
+    since_best: int = 0
+    stop_reason: str = ""
+    best_weights: dict = dataclasses.field(default_factory=dict)
+
+
+def _one_step(task, schedule, step, accelerator):
+    for optimizer in task.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
+    task.networks.train()
+    values = {k: float(v) for k, v in task.train_step(task.batch(np.random.default_rng((schedule.seed, step))),
+                                                      accelerator).items()}
+    if not all(math.isfinite(v) for v in values.values()):
+        raise NonFiniteLoss(f"The training loss became {values} at step {step + 1}, so the weights are of no use. Try a "
+                            "lower --learning-rate, and look for micrographs with extreme values among the training "
+                            "ones.")
+    return values
+
+
+def _validate(task, networks, average, schedule, state, losses, folder, log):
+    """Figures of the averaged weights; keeps them if they are the best so far."""
+    current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
+    networks.load_state_dict(average.module.state_dict())
+    networks.eval()
+    with torch.no_grad():
+        figures = task.validate()
+    weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
+    networks.load_state_dict(current)
+    train_loss = float(np.mean([value["loss"] for value in losses]))
+    if not state.best or figures["figure"] > state.best["figure"]:
+        state.best, state.best_step, state.best_weights, state.since_best = figures, state.step, weights, 0
+    else:
+        state.since_best += 1
+        if state.since_best >= schedule.patience:
+            state.stop_reason = (f"no better validation figure for {schedule.patience} validations "
+                                 f"({schedule.patience * schedule.every} steps)")
+    row = dict(step=state.step, seconds=round(state.seconds, 2), train_loss=train_loss,
+               **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
+               learning_rate=schedule.rate(state.step - 1))
+    _append(folder / METRICS, row)
+    log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+
+
+def _append(path, row):
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _save(folder, networks, average, optimizers, state):
+    """Everything needed to continue, as tensors and JSON: nothing has to be unpickled."""
+    from safetensors.torch import save_file
+    tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
+    tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
+    tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
+    for name, optimizer in optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
+    temporary = folder / (CHECKPOINT + ".tmp")
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary,
+              metadata={"step": str(state.step)})
+    os.replace(temporary, folder / CHECKPOINT)
+    write_json(folder / STATE, {f.name: getattr(state, f.name) for f in dataclasses.fields(state)
+                                if f.name != "best_weights"})
+
+
+def _load(folder, networks, average, optimizers):
+    from safetensors import safe_open
+    with open(folder / STATE, encoding="utf-8") as file:
+        state = _State(**json.load(file))
+    with safe_open(folder / CHECKPOINT, "pt") as file:
+        state.step = int(file.metadata()["step"])  # a kill between the two files leaves the newer tensors
+        tensors = {k: file.get_tensor(k) for k in file.keys()}
+    part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
+    networks.load_state_dict(part("network."))
+    average.load_state_dict(part("average."))
+    state.best_weights = part("best.")
+    for name, optimizer in optimizers.items():
+        values = {}
+        for key, tensor in part(f"optimizer.{name}.").items():
+            index, _, field = key.partition(".")
+            values.setdefault(int(index), {})[field] = tensor
+        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    return state
