@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo: a Scipion project on real micrographs, from picking to 2-D classes. Started by scripts/demo.
+
+    python scripts/demo_project.py --python ENGINE_PYTHON --output FOLDER [--project NAME] [--model NAME]
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pyworkflow as pw
+
+pw.Config.setDomain('pwem')
+pw.Config.getDomain().getPlugins()
+
+from pwem.protocols import ProtImportMicrographs  # noqa: E402  (after the domain)
+from pyworkflow.project import Manager  # noqa: E402
+from cryodl_scipion import Plugin  # noqa: E402
+from cryodl_scipion.protocols import CryodlProtPick  # noqa: E402
+from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
+from relion.protocols import ProtRelionClassify2D, ProtRelionExtractParticles  # noqa: E402
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import demo_figures  # noqa: E402
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data', 'demo')
+PIXEL_SIZE = 5.36   # Å/px, data/demo/README.md
+DIAMETER = 300      # Å
+BOX = 84            # px, 1.5 particle diameters
+BORDER = 35         # px; nobody marked particles nearer to the edge
+
+
+def main():
+    options = parseArguments()
+    os.makedirs(options.output, exist_ok=True)
+    manager = Manager()
+    if manager.hasProject(options.project):
+        manager.deleteProject(options.project)
+    project = manager.createProject(options.project)
+    print("Scipion project: %s" % project.path)
+    os.chdir(project.path)
+    started = time.time()
+    imported = importMicrographs(project)
+    picking = pick(project, imported, options.model)
+    classes = classify(project, extract(project, picking))
+    picks = picksByMicrograph(picking.outputCoordinates)
+    scores = score(picks, options.python, options.output)
+    demo_figures.drawPicks(os.path.join(options.output, 'picks.png'), picks, DATA, PIXEL_SIZE, DIAMETER)
+    demo_figures.drawClasses(os.path.join(options.output, 'classes.png'), classes.outputClasses)
+    report(picks, scores, time.time() - started, options.output)
+
+
+def parseArguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--python', required=True, help="the engine's Python")
+    parser.add_argument('--output', required=True, help="folder for the pictures")
+    parser.add_argument('--project', default='cryodl_demo', help="name of the Scipion project; made anew")
+    parser.add_argument('--model', default='starter', help="name of a shipped model")
+    return parser.parse_args()
+
+
+def run(project, protocol, label):
+    """Launch a protocol, wait, and return it; stop the demo with its log if it fails."""
+    protocol.setObjLabel(label)
+    problems = protocol.validate()
+    if problems:
+        sys.exit("%s cannot start: %s" % (label, ' '.join(problems)))
+    print("  %-45s" % protocol.getClassLabel(), end='', flush=True)
+    started = time.time()
+    project.launchProtocol(protocol, wait=True)
+    if not protocol.isFinished():
+        sys.exit("FAILED\n%s\n%s" % (protocol.getErrorMessage(), '\n'.join(protocol.getLogsLastLines(40, logFile=0))))
+    print("%5.1f s" % (time.time() - started))
+    return protocol
+
+
+def importMicrographs(project):
+    # Voltage, Cs and amplitude contrast as published for EMPIAR-10028; nothing below uses them, since CTF is left out.
+    return run(project, project.newProtocol(
+        ProtImportMicrographs, filesPath=os.path.join(DATA, 'micrographs'), filesPattern='*.mrc',
+        samplingRate=PIXEL_SIZE, voltage=300, sphericalAberration=2.0, amplitudeContrast=0.1, magnification=31000),
+        "three ribosome micrographs")
+
+
+def pick(project, imported, model):
+    protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=model)
+    link(protocol.inputMicrographs, imported, 'outputMicrographs')
+    return run(project, protocol, "picks by our network")
+
+
+def extract(project, picking):
+    protocol = project.newProtocol(ProtRelionExtractParticles, boxSize=BOX, doRescale=True, rescaledSize=BOX // 2,
+                                   doInvert=True, doNormalize=True, numberOfMpi=1)
+    link(protocol.inputCoordinates, picking, 'outputCoordinates')
+    return run(project, protocol, "particles")
+
+
+def classify(project, extraction):
+    protocol = project.newProtocol(
+        ProtRelionClassify2D, numberOfClasses=4, numberOfIterations=15, maskDiameterA=DIAMETER + 40, doCTF=False,
+        useGradientAlg=False, doGpu=False, numberOfMpi=1, numberOfThreads=2, pooledParticles=10)
+    link(protocol.inputParticles, extraction, 'outputParticles')
+    return run(project, protocol, "2-D classes without CTF")
+
+
+def link(pointer, protocol, output):
+    """Point to an output by protocol and name: what Scipion's window does."""
+    pointer.set(protocol)
+    pointer.setExtended(output)
+
+
+def picksByMicrograph(coordinates):
+    """{micrograph name: [(x, y, score)]} of a set of coordinates; every micrograph is there, also without picks."""
+    picks = {m.getObjId(): (os.path.splitext(m.getMicName())[0], []) for m in coordinates.getMicrographs().iterItems()}
+    for item in coordinates.iterItems():
+        picks[item.getMicId()][1].append((item.getX(), item.getY(), item._cryodlScore.get()))
+    return dict(picks.values())
+
+
+def score(picks, python, output):
+    """The engine's evaluate-picks on what stands in Scipion's set, against the bundled coordinates."""
+    folder = os.path.join(output, 'coordinates')
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    for name, found in picks.items():
+        with open(os.path.join(folder, name + '.star'), 'w') as star:
+            star.write("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n")
+            star.writelines("%d %d %.5f\n" % pick for pick in found)
+    return json.loads(subprocess.check_output(
+        [python, '-m', 'cryodl', 'evaluate-picks', '--coordinates', folder,
+         '--reference', os.path.join(DATA, 'coordinates'), '--pixel-size', str(PIXEL_SIZE),
+         '--particle-diameter', str(DIAMETER), '--micrographs', os.path.join(DATA, 'micrographs', '*.mrc'),
+         '--border', str(BORDER), '--json'], env=Plugin.getEnviron()))
+
+
+def report(picks, scores, seconds, output):
+    pooled = scores.get('pooled', scores)
+    print("\n%d picks on %d micrographs (%s)" % (sum(map(len, picks.values())), len(picks), ', '.join(
+        '%s: %d' % (name, len(found)) for name, found in sorted(picks.items()))))
+    print("Against CryoPPP's picks, within half a particle radius: precision %.2f, recall %.2f, F1 %.2f"
+          % (pooled['precision'], pooled['recall'], pooled['f1']))
+    print("(Those picks are incomplete: precision cannot reach much more than 0.8.)")
+    print("Without CTF: none was measured for these binned images. The whole project took %.0f s." % seconds)
+    print("Pictures: %s" % ', '.join(os.path.join(output, name) for name in ('picks.png', 'classes.png')))
+
+
+if __name__ == '__main__':
+    main()
