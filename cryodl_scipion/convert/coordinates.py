@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between SetOfCoordinates and STAR files. x is the column and y the row of the box centre, as in Scipion."""
+import os
+
+from pyworkflow.object import Float
+from pwem.objects import Coordinate
+
+# Attribute of every coordinate that we make: the network's score in [0, 1].
+SCORE = '_cryodlScore'
+
+_COLUMNS = ('rlnCoordinateX', 'rlnCoordinateY', 'rlnAutopickFigureOfMerit')
+
+
+def positionsByMicrograph(coordinates):
+    """{micrograph id: [(x, y), ...]} of a SetOfCoordinates, in px of its micrographs."""
+    positions = {}
+    for item in coordinates.iterItems():
+        positions.setdefault(item.getMicId(), []).append(item.getPosition())
+    return positions
+
+
+def picksByMicrograph(coordinates):
+    """{micrograph id: [(x, y, score), ...]} of a SetOfCoordinates; the score is None where there is none."""
+    picks = {}
+    for item in coordinates.iterItems():
+        picks.setdefault(item.getMicId(), []).append(item.getPosition() + (scoreOf(item),))
+    return picks
+
+
+def scoreOf(coordinate):
+    """The score of a coordinate that we made, else None."""
+    score = getattr(coordinate, SCORE, None)
+    return None if score is None else score.get()
+
+
+def writePositions(folder, name, positions):
+    """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY."""
+    lines = ['', 'data_', '', 'loop_', '_rlnCoordinateX #1', '_rlnCoordinateY #2']
+    lines += ['%12.3f %12.3f' % (x, y) for x, y in positions]
+    with open(os.path.join(folder, name + '.star'), 'w', encoding='utf-8') as file:
+        file.write('\n'.join(lines) + '\n')
+
+
+def readPicks(path):
+    """[(x, y, score), ...] of a STAR file of the engine, in the file's order.
+
+    Raises FileNotFoundError, or ValueError that names a file without the three columns.
+    """
+    names, picks = [], []
+    with open(path, encoding='utf-8') as file:
+        for number, line in enumerate(file, 1):
+            words = line.split()
+            if not words or words[0].startswith(('#', 'data_', 'loop_')):
+                continue
+            if words[0].startswith('_'):
+                names.append(words[0][1:])
+                continue
+            try:
+                picks.append(tuple(float(words[names.index(column)]) for column in _COLUMNS))
+            except (ValueError, IndexError):
+                raise ValueError("%s, line %d is no pick; the columns %s are needed."
+                                 % (path, number, ', '.join(_COLUMNS))) from None
+    return picks
+
+
+def appendPicks(coordinates, micrograph, picks):
+    """Append (x, y, score) to a SetOfCoordinates; its integers are the nearest pixel's."""
+    for x, y, score in picks:
+        # Scipion's coordinates are integers and truncate.
+        item = Coordinate(x=int(round(x)), y=int(round(y)))
+        item.setMicrograph(micrograph)
+        setattr(item, SCORE, Float(score))
+        coordinates.append(item)

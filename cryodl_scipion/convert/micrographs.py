@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names by which micrographs of a set are known to the engine."""
+import re
+
+# The engine leaves these endings out when it matches a coordinate file with its micrograph.
+_IMAGE_ENDING = re.compile(r'\.(mrc|mrcs|tif|tiff|map)(\.gz|\.bz2)?$', re.IGNORECASE)
+_PICK_ENDING = re.compile(r'(_autopick|_manualpick|_pick|_extract|\.star|\.box|\.txt|\.gz|\.bz2)$', re.IGNORECASE)
+
+
+def micrographNames(micrographs):
+    """{id: name} with unique names that can be file names.
+
+    micrographs: Micrograph objects. The name is that of the micrograph without extension; where two would be the
+    same, those with the higher ids get the id as well. So a name does not change while a stream grows.
+    """
+    names, taken = {}, set()
+    for objId, micName in sorted((m.getObjId(), m.getMicName() or '') for m in micrographs):
+        name = _plainName(micName)
+        if not name or name in taken or _PICK_ENDING.search(name):
+            name = '%s_%06d' % (name or 'micrograph', objId)
+        while name in taken:
+            name += '_%06d' % objId
+        taken.add(name)
+        names[objId] = name
+    return names
+
+
+def _plainName(micName):
+    name = _IMAGE_ENDING.sub('', micName)
+    return re.sub(r'[/@\s]', '_', name).lstrip('.')
+
+
+def repeatedNames(micrographs):
+    """Sorted micNames that more than one micrograph of the set has."""
+    seen, repeated = set(), set()
+    for micrograph in micrographs:
+        (repeated if micrograph.getMicName() in seen else seen).add(micrograph.getMicName())
+    return sorted(repeated)

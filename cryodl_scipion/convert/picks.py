@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a set of our picks tells about itself."""
+
+# Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.
+CANDIDATES = '_cryodlCandidates'
+# A box half as wide again as the particle leaves room for the spread of the signal by the CTF.
+_BOX_PER_DIAMETER = 1.5
+
+
+def boxSizeFor(diameter, pixelSize):
+    """Even box size in px. diameter: Å; pixelSize: Å/px."""
+    return max(2, 2 * int(round(_BOX_PER_DIAMETER * diameter / pixelSize / 2)))
+
+
+def candidatesFolder(coordinates):
+    """The folder of a set's candidates, None for sets that are not ours."""
+    folder = getattr(coordinates, CANDIDATES, None)
+    return None if folder is None else folder.get()
+
+
+def pickLines(coordinates, results):
+    """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
+    count = sum(len(r.outputs.get('counts', {})) for r in results)
+    lines = ["*%d particles* on %d micrographs" % (coordinates.getSize(), count)]
+    if count:
+        lines[0] += ", %.1f per micrograph" % (coordinates.getSize() / count)
+    thresholds = sorted({r.outputs['threshold'] for r in results if 'threshold' in r.outputs})
+    if thresholds:
+        lines.append("Score threshold: %s" % ', '.join('%.3f' % t for t in thresholds))
+    diameters = sorted({r.outputs['particle_diameter'] for r in results if 'particle_diameter' in r.outputs})
+    if diameters:
+        lines.append("Particle diameter: %s Å, box %d px" % (', '.join('%g' % d for d in diameters),
+                                                             coordinates.getBoxSize() or 0))
+    if count and coordinates.getSize() == 0:
+        lines.append("Nothing scored above the threshold. Lower it with *cryodl - filter picks by score*.")
+    return lines

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the contract's parameters to a Scipion form, and from a filled form back to the contract's config."""
+import re
+
+from pyworkflow.protocol import params
+from pyworkflow.protocol.constants import LEVEL_ADVANCED, LEVEL_NORMAL
+
+from .engine.cryodl import contract
+
+_PARAMS = {'int': params.IntParam, 'float': params.FloatParam, 'bool': params.BooleanParam, 'str': params.StringParam}
+_PATHS = {'file': params.FileParam, 'folder': params.FolderParam}
+
+
+def formName(name):
+    """The form's name of a contract field: particle_diameter -> particleDiameter."""
+    first, *rest = name.split('_')
+    return first + ''.join(word.capitalize() for word in rest)
+
+
+def addConfigParams(form, configClass, names, **overrides):
+    """Add fields of a contract class to a form (or group, or line).
+
+    names: fields of `configClass`, in the order of the form.
+    overrides: {field: {argument of addParam: value}}, for what only Scipion knows: condition, important, other help.
+    Raises KeyError if the class has no such field.
+    """
+    for name in names:
+        info = contract.describe(configClass, name)
+        paramClass, arguments = _paramOf(info)
+        arguments.update(overrides.get(name, {}))
+        form.addParam(formName(name), paramClass, **arguments)
+
+
+def _paramOf(info):
+    """Param class and arguments of addParam for one ParamInfo."""
+    # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.
+    arguments = dict(label=info.label_with_unit, help=_help(info), allowsNull=True,
+                     default=None if info.required else info.default,
+                     expertLevel=LEVEL_ADVANCED if info.expert else LEVEL_NORMAL)
+    if info.choices:
+        return params.EnumParam, dict(arguments, choices=list(info.choices),
+                                      default=info.choices.index(info.default))
+    if info.kind == 'str':
+        return _PATHS.get(info.path, params.StringParam), dict(arguments, default=arguments['default'] or '')
+    return _PARAMS[info.kind], arguments
+
+
+def _help(info):
+    text = info.help
+    if info.optional and info.none_means:
+        text += "\n\nEmpty: %s." % info.none_means
+    if info.minimum is not None and info.maximum is not None:
+        text += "\n\nFrom %g to %g%s." % (info.minimum, info.maximum, ' ' + info.unit if info.unit else '')
+    return text
+
+
+def readConfig(protocol, configClass, **values):
+    """The contract's config of a filled form.
+
+    values: fields that are not on the form (paths, pixel size ...); they win over the form.
+    Fields that are neither given nor on the form keep their default. The config is not checked here, see problems().
+    Raises KeyError that names a required field that nobody gave.
+    """
+    config = {}
+    for info in contract.describe_all(configClass):
+        if info.name in values:
+            config[info.name] = values[info.name]
+        elif protocol.hasAttribute(formName(info.name)):
+            config[info.name] = _formValue(protocol, info)
+        elif info.required:
+            raise KeyError("%s.%s is neither on the form of %s nor given" % (configClass.__name__, info.name,
+                                                                              protocol.getClassName()))
+    return configClass(**config)
+
+
+def _formValue(protocol, info):
+    value = protocol.getAttributeValue(formName(info.name))
+    if info.choices:
+        return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None
+    if info.kind == 'str' and info.optional:
+        return value or None
+    return value
+
+
+def problems(config):
+    """Sentences for the form about what is wrong with a config; without the command line's flags."""
+    return [re.sub(r' \(--[a-z-]+\)', '', sentence) for sentence in contract.check(config)]

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of input sets, shared by the protocols. Each gives sentences for the form; none changes anything."""
+import os
+
+from ..convert.coordinates import positionsByMicrograph
+from ..convert.micrographs import repeatedNames
+from ..convert.models import checkModel
+
+# Enough names to recognise the mistake; more would hide the sentence.
+_NAMED = 5
+
+
+def checkMicrographs(micrographs):
+    """What is wrong with a set of micrographs to work on."""
+    if micrographs.getSize() == 0 and not micrographs.isStreamOpen():
+        return ["The set of micrographs is empty. Import micrographs first."]
+    if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
+        return ["The micrographs have no pixel size (sampling rate). Import them again with it."]
+    repeated = repeatedNames(micrographs)
+    if repeated:
+        return ["Several micrographs have the same name: %s. Scipion tells micrographs apart by their names while "
+                "picking; import them with different names." % listed(repeated)]
+    return []
+
+
+def checkLabels(coordinates, background, micrographs):
+    """What is wrong with coordinates to learn from.
+
+    background: SetOfCoordinates or None. micrographs: SetOfMicrographs to use instead of the coordinates' own, or None.
+    """
+    own = coordinates.getMicrographs()
+    if own is None or own.getSize() == 0:
+        return ["The particle coordinates belong to no micrographs. Choose coordinates of a set of micrographs."]
+    if coordinates.getSize() == 0:
+        return ["The set of particle coordinates is empty. Pick some particles first."]
+    errors = _outside("particle coordinates", coordinates, own)
+    if background is not None:
+        errors += _checkBackground(background, own) or _outside("background coordinates", background, own)
+    if micrographs is not None:
+        errors += _checkOther(micrographs, coordinates, own)
+    return errors
+
+
+def _checkBackground(background, own):
+    if background.getSize() == 0:
+        return ["The set of background coordinates is empty. Leave the field empty, or choose another set."]
+    theirs = {m.getObjId(): m.getMicName() for m in background.getMicrographs()}
+    ours = {m.getObjId(): m.getMicName() for m in own}
+    strange = sorted(theirs.get(i) or 'id %s' % i for i in positionsByMicrograph(background)
+                     if theirs.get(i) != ours.get(i) or i not in ours)
+    if strange:
+        return ["The background coordinates lie on other micrographs than the particles: %s. Choose background picked "
+                "on the same set of micrographs." % listed(strange)]
+    return []
+
+
+def _checkOther(other, coordinates, own):
+    names = {m.getMicName() for m in other}
+    labelled = positionsByMicrograph(coordinates)
+    missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
+    if missing:
+        return ["The other micrographs lack some that have coordinates: %s. Choose a set with the same names."
+                % listed(missing)]
+    if abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001:
+        return ["The other micrographs have %g Å/px and those of the coordinates %g Å/px, so the coordinates do not "
+                "fit them. Choose micrographs of the same pixel size." % (other.getSamplingRate(),
+                                                                          own.getSamplingRate())]
+    return []
+
+
+def _outside(what, coordinates, micrographs):
+    """Coordinates that are not on their micrograph; sizes are read only of micrographs that may be concerned."""
+    width, height = micrographs.getDim()[:2]
+    suspects = {micId: positions for micId, positions in positionsByMicrograph(coordinates).items()
+                if any(not (0 <= x < width and 0 <= y < height) for x, y in positions)}
+    found = []
+    for micrograph in [m.clone() for m in micrographs if m.getObjId() in suspects]:
+        if os.path.exists(micrograph.getFileName()):
+            width, height = micrograph.getDim()[:2]
+        out = [p for p in suspects[micrograph.getObjId()] if not (0 <= p[0] < width and 0 <= p[1] < height)]
+        if out:
+            found.append("%s (%d; such as x=%d, y=%d on %d x %d px)"
+                         % ((micrograph.getMicName(), len(out)) + tuple(out[0]) + (width, height)))
+    if found:
+        return ["Some %s lie outside their micrograph: %s. They may belong to micrographs of another pixel size; "
+                "scale or remove them." % (what, listed(found))]
+    return []
+
+
+def checkDiameter(diameter, micrographs):
+    """A particle must fit on the micrographs. diameter: Å, or None if it is not given."""
+    if diameter is None or not micrographs.getDim():
+        return []
+    pixels, side = diameter / micrographs.getSamplingRate(), min(micrographs.getDim()[:2])
+    if pixels > side:
+        return ["The particle diameter of %g Å is %.0f px, but the micrographs are only %d px (%.0f Å) wide. Check the "
+                "diameter and the micrographs' pixel size of %g Å/px."
+                % (diameter, pixels, side, side * micrographs.getSamplingRate(), micrographs.getSamplingRate())]
+    return []
+
+
+def checkModelFolder(folder, kind='picker'):
+    """What is wrong with a model to be used."""
+    try:
+        card = checkModel(folder)
+    except (ValueError, OSError) as error:
+        return [str(error)]
+    if card['kind'] != kind:
+        return ["The model %s is a %s; a %s is needed. Choose another model." % (card['name'], card['kind'], kind)]
+    return []
+
+
+def listed(names):
+    """'a, b and 7 more'."""
+    rest = len(names) - _NAMED
+    return ', '.join(names[:_NAMED]) + (' and %d more' % rest if rest > 0 else '')

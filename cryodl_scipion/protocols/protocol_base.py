@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all protocols of the plugin share: GPU fields, the request, the engine's run, its results, the summary."""
+import glob
+import os
+
+import pyworkflow.utils as pwutils
+from pyworkflow.protocol import params
+from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
+
+from .. import Plugin
+from ..engine.cryodl import contract
+from ..form import problems, readConfig
+
+REQUEST_FILE = 'request.json'
+RESULT_FILE = 'result.json'
+# A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
+MOST_LISTED = 10
+
+
+class CryodlProtBase:
+    """Mixin for Scipion protocols; it stands before the Scipion class in the list of bases.
+
+    A child gives _COMMAND, _CONFIG, NOT_ON_FORM, and may give the hooks _checkInputs, _engineValues and _tell.
+    """
+    _COMMAND = ''
+    _CONFIG = None
+    # Contract fields without a place on the form, and where their values come from.
+    NOT_ON_FORM = {}
+
+    # ----- form
+    def _addGpuParams(self, form):
+        # A machine without NVIDIA's driver gets No as default; the choice is always the user's and never changed later.
+        form.addHidden(USE_GPU, params.BooleanParam, default=os.path.exists('/dev/nvidiactl'), label="Use GPU?",
+                       help="With Yes a GPU must be there: there is no silent change to the CPU.")
+        form.addHidden(GPU_LIST, params.StringParam, default='0', label="Choose GPU IDs",
+                       help="Numbers of GPUs, such as 0 or 0,1. Repeat a number to run several steps on one GPU.")
+
+    def getGpuList(self):
+        # Without this, CPU runs are held to as many steps at a time as there are GPUs in the hidden list.
+        return super().getGpuList() if self.usesGpu() else []
+
+    # ----- engine
+    def _config(self, **values):
+        """The contract's config of this form; `values` are those that are not on it."""
+        return readConfig(self, self._CONFIG, **values)
+
+    def _runEngine(self, config, folder):
+        """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result.
+
+        Raises ValueError for what the user can mend, RuntimeError for the rest; both with the engine's own sentence.
+        """
+        pwutils.makePath(folder)
+        request = os.path.join(folder, REQUEST_FILE)
+        contract.Request(self._COMMAND, config).write(request)
+        return Plugin.runEngine(self, self._COMMAND, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
+
+    def _engineResultFiles(self):
+        return sorted(glob.glob(os.path.join(glob.escape(self._getExtraPath()), '**', RESULT_FILE), recursive=True),
+                      key=os.path.getmtime)
+
+    def _engineResults(self):
+        """The contract's Results of all finished runs of the engine, oldest first."""
+        return [contract.Result.read(path) for path in self._engineResultFiles()]
+
+    # ----- validation
+    def _validate(self):
+        if self._missingPointers():
+            return []  # pyworkflow names them
+        return self._checkInputs() or problems(self._config(**self._engineValues()))
+
+    def _missingPointers(self):
+        return [name for name, param in self.getDefinition().iterParams()
+                if isinstance(param, params.PointerParam) and not param.allowsNull.get()
+                and self.evalParamCondition(name) and getattr(self, name).get() is None]
+
+    def _checkInputs(self):
+        """Sentences about what is wrong with the inputs; all mandatory pointers are set."""
+        return []
+
+    def _engineValues(self):
+        """{contract field: value} of the fields in NOT_ON_FORM that need a value to be checked."""
+        return {}
+
+    # ----- information
+    def _summary(self):
+        results = self._engineResults()
+        return self._tell(results) + skippedLines(results) + deviceLines(results) + warningLines(results)
+
+    def _tell(self, results):
+        """First lines of the summary. Outputs and results may not be there yet."""
+        return []
+
+
+def skippedLines(results):
+    """Sentences about the items left out, the last word on each. results: oldest first."""
+    skipped = skippedItems(results)
+    if not skipped:
+        return []
+    lines = ["*%d skipped:*" % len(skipped)]
+    lines += ["  %s: %s" % (item.item, item.reason) for item in skipped[:MOST_LISTED]]
+    if len(skipped) > MOST_LISTED:
+        lines.append("  and %d more, see %s in extra/" % (len(skipped) - MOST_LISTED, RESULT_FILE))
+    return lines
+
+
+def skippedItems(results):
+    """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
+    skipped = {}
+    for result in results:
+        for name in result.outputs.get('counts', ()):
+            skipped.pop(name, None)
+        skipped.update((item.item, item) for item in result.skipped)
+    return list(skipped.values())
+
+
+def deviceLines(results):
+    devices = sorted({result.device for result in results if result.device})
+    return ["Computed on: %s" % ', '.join(devices)] if devices else []
+
+
+def warningLines(results):
+    return ["Warning: %s" % w for w in dict.fromkeys(w for result in results for w in result.warnings)]

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring models into a project, and take them out."""
+import enum
+import os
+
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ..convert.models import checkModel, copyModel
+from ..objects import CryodlModel
+
+
+class ImportModelOutputs(enum.Enum):
+    outputModel = CryodlModel
+
+
+class CryodlProtImportModel(EMProtocol):
+    """Import a trained model from a folder.
+
+    In: the folder of a model, made by `cryodl train-picker` or by `cryodl - export model`. The weights are compared
+    with the checksum in the model's card. Out: a model that the other protocols take; it is a copy in this project.
+    """
+    _label = 'import model'
+    _devStatus = BETA
+    _possibleOutputs = ImportModelOutputs
+
+    @classmethod
+    def validateInstallation(cls):
+        return []  # the engine is not needed
+
+    def _defineParams(self, form):
+        form.addSection('Input')
+        form.addParam('modelFolder', params.FolderParam, default='', label="Model folder", important=True,
+                      help="The folder with card.json and weights.safetensors.")
+
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.copyStep, self.modelFolder.get(), needsGPU=False)
+
+    def copyStep(self, folder):
+        target = self._getExtraPath('model')
+        if not os.path.exists(target):  # it is there when the run was stopped just after the copy
+            copyModel(folder, target)
+        self._defineOutputs(**{ImportModelOutputs.outputModel.name: CryodlModel.fromFolder(target)})
+
+    def _validate(self):
+        if not (self.modelFolder.get() or '').strip():
+            return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
+        try:
+            checkModel(self.modelFolder.get())
+        except (ValueError, OSError) as error:
+            return [str(error)]
+        return []
+
+    def _summary(self):
+        model = getattr(self, 'outputModel', None)
+        return ["No model yet."] if model is None else [str(model), "From %s" % self.modelFolder.get()]
+
+    def _citations(self):
+        return ['cryodl']
+
+
+class CryodlProtExportModel(EMProtocol):
+    """Copy a model out of the project, for another project, another person, or the command line.
+
+    In: a model and the folder to make. What is exported is a folder with the weights and the card that says what the
+    model was trained on; it works with `cryodl pick --model FOLDER` and with `cryodl - import model`.
+    """
+    _label = 'export model'
+    _devStatus = BETA
+
+    @classmethod
+    def validateInstallation(cls):
+        return []  # the engine is not needed
+
+    def _defineParams(self, form):
+        form.addSection('Input')
+        form.addParam('inputModel', params.PointerParam, pointerClass='CryodlModel', label="Model", important=True,
+                      help="The model to copy.")
+        form.addParam('targetFolder', params.FolderParam, default='', label="New folder", important=True,
+                      help="Folder to make for the copy. It must not exist; the folder above it must.")
+
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.exportStep, self.targetFolder.get(), needsGPU=False)
+
+    def exportStep(self, folder):
+        copyModel(self.inputModel.get().getFolder(), folder)
+
+    def _validate(self):
+        model, target = self.inputModel.get(), (self.targetFolder.get() or '').strip()
+        if model is None:
+            return []  # pyworkflow names it
+        if not target:
+            return ["New folder is empty. Give the folder to make for the copy."]
+        if os.path.exists(target) and not self.isFinished():
+            return ["%s exists already and is not replaced. Choose another name or remove it." % target]
+        above = os.path.dirname(os.path.abspath(target))
+        if not os.path.isdir(above) or not os.access(above, os.W_OK):
+            return ["The folder %s is not there or cannot be written to. Choose another place." % above]
+        try:
+            checkModel(model.getFolder())
+        except (ValueError, OSError) as error:
+            return [str(error)]
+        return []
+
+    def _summary(self):
+        if not self.isFinished():
+            return ["Not exported yet."]
+        return ["%s was copied to %s" % (self.inputModel.get(), self.targetFolder.get())]
+
+    def _citations(self):
+        return ['cryodl']

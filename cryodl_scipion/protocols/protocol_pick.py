@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pick particles with a trained model, as micrographs come."""
+import json
+import os
+
+import pyworkflow.utils as pwutils
+from pwem.protocols import ProtParticlePickingAuto
+from pyworkflow import BETA
+from pyworkflow.object import String
+from pyworkflow.protocol import params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+
+from ..convert import coordinates as convert
+from ..convert.micrographs import micrographNames
+from ..convert.models import readCard
+from ..convert.picks import CANDIDATES, boxSizeFor, pickLines
+from ..engine.cryodl import contract
+from ..form import addConfigParams
+from .checks import checkDiameter, checkMicrographs, checkModelFolder
+from .model_field import addModelParams, modelFolder
+from .protocol_base import CryodlProtBase, skippedItems
+
+PICKS_FOLDER = 'picks'
+# Starting the engine costs a second or two; a batch spreads it over its micrographs.
+BATCH = 16
+
+
+class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
+    """Pick particles with a trained neural network.
+
+    In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
+    the plugin. Out: coordinates with a score from 0 to 1 each; `cryodl - filter picks by score` chooses another
+    threshold later without picking again. Micrographs that cannot be read are left out and named in the summary.
+    A stopped run continues where it was.
+    """
+    _label = 'pick particles'
+    _devStatus = BETA
+    _COMMAND = 'pick'
+    _CONFIG = contract.PickConfig
+    NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
+                   'model': "the model fields", 'output': "the run's folder", 'overwrite': "restart does it",
+                   'names': "made from the micrographs' names", 'device': "the GPUs that Scipion assigns",
+                   'threads': "Scipion's own field"}
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _defineParams(self, form):
+        ProtParticlePickingAuto._defineParams(self, form)
+        addModelParams(form)
+        addConfigParams(form, self._CONFIG, ['particle_diameter', 'threshold'])
+        form.addParam('boxSize', params.IntParam, default=None, allowsNull=True, label="Box size (px)",
+                      help="Box of the coordinates, in pixels of the micrographs; extraction takes it as a suggestion."
+                           "\n\nEmpty: 1.5 times the particle diameter, rounded to an even number.")
+        addConfigParams(form, self._CONFIG, ['minimum_distance', 'border', 'memory'])
+        self._addGpuParams(form)
+        self._defineStreamingParams(form)
+        form.getParam('streamingBatchSize').setDefault(BATCH)
+        form.addParallelSection(threads=2, mpi=0, binThreads=2)
+
+    # ----- steps, called by pwem's streaming loop
+    def _insertInitialSteps(self):
+        pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
+        with open(self._settingsFile(), 'w', encoding='utf-8') as file:
+            json.dump(self._settings(), file, indent=2)
+        return []
+
+    def _getPickArgs(self):
+        return [json.dumps(self._settings(), sort_keys=True)]
+
+    def _pickMicrograph(self, micrograph, *settings):
+        self._pickMicrographList([micrograph], *settings)
+
+    def _pickMicrographList(self, micrographs, *settings):
+        """Pick a batch. It runs in a thread: it writes files only, no sets."""
+        if not micrographs:
+            return  # all of the batch was done before the run was continued
+        names = self._names()
+        config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
+                                     names=tuple(names[m.getObjId()] for m in micrographs)))
+        self._runEngine(config, self._batchFolder(micrographs))
+
+    def _batchFolder(self, micrographs):
+        ids = sorted(m.getObjId() for m in micrographs)
+        return self._getExtraPath('batches', '%06d_%06d_%d' % (ids[0], ids[-1], len(ids)))
+
+    def getCoordsDir(self):
+        return self._getExtraPath(PICKS_FOLDER)
+
+    def readCoordsFromMics(self, folder, micrographs, coordinates):
+        present = self._micrographsIn(coordinates)
+        coordinates.setBoxSize(self._boxSize())
+        setattr(coordinates, CANDIDATES, String(os.path.join(folder, 'candidates')))
+        names = self._names()
+        files = self._pickFiles()
+        for micrograph in micrographs:
+            path = files.get(names[micrograph.getObjId()])
+            if path and micrograph.getObjId() not in present:
+                convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
+
+    def _micrographsIn(self, coordinates):
+        """Ids of the micrographs whose picks the output has, also those of a run that died before noting them down."""
+        if not self.hasAttribute('outputCoordinates'):
+            return set()
+        coordinates.loadAllProperties()  # the size as the file has it, not as it was noted
+        return set(coordinates.getUniqueValues('_micId')) if coordinates.getSize() else set()
+
+    def createOutputStep(self):
+        """The sets were written while picking; here only the case that nothing could be picked is an error."""
+        skipped = skippedItems(self._engineResults())
+        if self.micDict and len(skipped) >= len(self.micDict):
+            raise ValueError("None of the %d micrographs could be picked. The first, %s: %s"
+                             % (len(skipped), skipped[0].path, skipped[0].reason))
+
+    # ----- what the steps share
+    def _names(self):
+        return micrographNames(list(self.micDict.values()))
+
+    def _pickFiles(self):
+        """{micrograph name: STAR file} of all batches, from the engine's results."""
+        known = self.__dict__.setdefault('_knownResults', {})
+        for path in self._engineResultFiles():
+            stamp = os.stat(path).st_mtime_ns
+            if known.get(path, (None,))[0] != stamp:
+                known[path] = stamp, contract.Result.read(path).outputs['coordinates']
+        return {name: file for _, files in known.values() for name, file in files.items()}
+
+    def _boxSize(self):
+        if self.boxSize.get():
+            return self.boxSize.get()
+        return boxSizeFor(self._diameter(), self.getInputMicrographs().getSamplingRate())
+
+    def _diameter(self):
+        return self.particleDiameter.get() or readCard(modelFolder(self))['particle_diameter']
+
+    def _engineValues(self):
+        return dict(micrographs=(), names=(), pixel_size=self.getInputMicrographs().getSamplingRate(),
+                    model=modelFolder(self), output=self.getCoordsDir(), threads=self.binThreads.get())
+
+    def _settings(self):
+        """What decides the picks: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ('micrographs', 'names', 'output', 'memory', 'threads', 'device', 'overwrite'):
+            config.pop(name)
+        return dict(config, weights_sha256=readCard(modelFolder(self))['weights_sha256'])
+
+    def _settingsFile(self):
+        return self._getExtraPath('settings.json')
+
+    # ----- validation and information
+    def _checkInputs(self):
+        micrographs = self.getInputMicrographs()
+        errors = checkMicrographs(micrographs) + checkModelFolder(modelFolder(self))
+        if errors:
+            return errors
+        if self.boxSize.get() is not None and self.boxSize.get() < 2:
+            errors.append("Box size (px) is %d; it must be at least 2. Leave it empty for 1.5 times the particle "
+                          "diameter." % self.boxSize.get())
+        return errors + checkDiameter(self._diameter(), micrographs) + self._checkContinuation()
+
+    def _checkContinuation(self):
+        if not self.isContinued() or not os.path.exists(self._settingsFile()):
+            return []
+        with open(self._settingsFile(), encoding='utf-8') as file:
+            before = json.load(file)
+        now = json.loads(json.dumps(self._settings()))
+        changed = sorted(name.replace('_', ' ') for name in now if now[name] != before.get(name))
+        if not changed:
+            return []
+        return ["This run has picked micrographs with another %s; continuing would mix them. Choose the run mode "
+                "Restart, or copy the protocol." % ', '.join(changed)]
+
+    def _warnings(self):
+        micrographs, folder = self.getInputMicrographs(), modelFolder(self)
+        if micrographs is None or checkModelFolder(folder):
+            return []
+        card = readCard(folder)
+        return _pixelSizeWarning(card, micrographs.getSamplingRate()) + _diameterWarning(card, self._diameter())
+
+    def _tell(self, results):
+        coordinates = getattr(self, 'outputCoordinates', None)
+        if coordinates is None:
+            return ["No coordinates yet."]
+        return pickLines(coordinates, results)
+
+    def _methods(self):
+        coordinates = getattr(self, 'outputCoordinates', None)
+        if coordinates is None:
+            return []
+        return ["%d particles were picked with cryodl." % coordinates.getSize()]
+
+    def _citations(self):
+        return ['cryodl', 'Ronneberger2015']
+
+
+def _pixelSizeWarning(card, pixelSize):
+    low, high = min(card['pixel_sizes'] or [pixelSize]), max(card['pixel_sizes'] or [pixelSize])
+    # Micrographs are rescaled by the particle's diameter; only a far coarser one lacks detail that the network knows.
+    if pixelSize <= 2 * high and pixelSize >= low / 4:
+        return []
+    return ["The micrographs have %g Å/px; the model learned from %s Å/px. Micrographs are rescaled, but look at the "
+            "picks." % (pixelSize, ', '.join('%g' % p for p in card['pixel_sizes']))]
+
+
+def _diameterWarning(card, diameter):
+    if 0.5 <= diameter / card['particle_diameter'] <= 2:
+        return []
+    return ["The particle diameter of %g Å is far from the model's %g Å. The network sees particles rescaled to the same "
+            "size, but look at the picks." % (diameter, card['particle_diameter'])]

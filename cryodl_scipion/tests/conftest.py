@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `python -m scipion tests` sets up by itself, for plain pytest. Variables that are set already are kept."""
+import os
+import sys
+import tempfile
+
+import matplotlib
+import pyworkflow as pw
+
+# Windows are never wanted in tests; those that need a display start their own process.
+matplotlib.use('Agg')
+
+
+def _setUp():
+    import scipion
+    folder = tempfile.mkdtemp(prefix='cryodl-tests-')
+    values = {'SCIPION_HOME': folder, 'SCIPION_USER_DATA': os.path.join(folder, 'userdata'),
+              'SCIPION_TESTS_OUTPUT': os.path.join(folder, 'userdata', 'Tests'), 'SCIPION_NOTIFY': 'False',
+              'SCIPION_HOSTS': os.path.join(os.path.dirname(scipion.__file__), 'templates', 'hosts.template')}
+    for name, value in values.items():
+        if name not in os.environ:
+            os.environ[name] = value
+            # pyworkflow has read its variables already: pytest imports the package before this file.
+            setattr(pw.Config, name, value)
+    # Protocols are started as `python3`, which must be this one.
+    os.environ['PATH'] = os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH']
+    pw.Config.setDomain('pwem')
+
+
+_setUp()

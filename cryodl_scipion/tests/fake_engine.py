@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in for `python -m cryodl` that keeps the contract without a network: tests of protocols take seconds.
+
+It knows the answers: beside every synthetic micrograph lies <file>.truth.json with [[x, y, score], ...].
+Variables: FAKE_ENGINE_DIE_AFTER=n ends it by SIGKILL after n micrographs or steps, once; FAKE_ENGINE_SLEEP=s waits s
+seconds for each micrograph.
+"""
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+
+from cryodl import contract
+# beside this file, which runs as a script
+from fake_model import writeModel
+
+LOW_SCORE = 0.05
+STEPS = 5
+
+
+class InputError(Exception):
+    """What the user can mend."""
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('-m', dest='module')
+    parser.add_argument('command')
+    for name in ('--request', '--result', '--device'):
+        parser.add_argument(name)
+    arguments = parser.parse_args()
+    request = contract.Request.read(arguments.request)
+    failure = os.path.join(os.path.dirname(arguments.result), 'failure.json')
+    try:
+        if arguments.device != 'cpu':
+            raise InputError("GPU %s was asked for, but there is none. Choose the CPU." % arguments.device)
+        work = {'pick': pick, 'train-picker': train}[arguments.command]
+        outputs, skipped = work(request.config)
+    except InputError as error:
+        contract.Failure(arguments.command, 'input', str(error)).write(failure)
+        print('cryodl: error: %s' % error, file=sys.stderr)
+        sys.exit(2)
+    contract.Result(arguments.command, outputs, device='CPU (fake)', skipped=tuple(skipped)).write(arguments.result)
+
+
+def dieSometimes(folder, done):
+    limit = os.environ.get('FAKE_ENGINE_DIE_AFTER')
+    mark = os.path.join(folder, 'died')
+    if limit and done >= int(limit) and not os.path.exists(mark):
+        open(mark, 'w').close()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+# ----- pick
+def pick(config):
+    with open(os.path.join(config.model, 'card.json')) as file:
+        card = json.load(file)
+    threshold = card['threshold'] if config.threshold is None else config.threshold
+    candidates = os.path.join(config.output, 'candidates')
+    os.makedirs(candidates, exist_ok=True)
+    paths, counts, skipped = {}, {}, []
+    for done, (name, path) in enumerate(zip(config.names, config.micrographs)):
+        dieSometimes(config.output, done)
+        stored = os.path.join(candidates, name + '.star')
+        paths[name] = os.path.join(config.output, name + '.star')
+        if not os.path.exists(stored):
+            time.sleep(float(os.environ.get('FAKE_ENGINE_SLEEP', 0)))
+            if damaged(path):
+                del paths[name]
+                skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
+                continue
+            with open(os.path.join(config.output, 'picked.log'), 'a') as log:
+                log.write(name + '\n')
+            writeStar(stored, [p for p in truth(path) if p[2] >= LOW_SCORE])
+        picks = [p for p in truth(path) if p[2] >= max(threshold, LOW_SCORE)]
+        writeStar(paths[name], picks)
+        counts[name] = len(picks)
+    if not counts:
+        raise InputError("None of the %d micrographs could be picked. %s: %s"
+                         % (len(skipped), skipped[0].item, skipped[0].reason))
+    return dict(coordinates=paths, candidates={n: os.path.join(candidates, n + '.star') for n in paths}, counts=counts,
+                picks=sum(counts.values()), threshold=threshold, model=config.model, folder=config.output,
+                particle_diameter=config.particle_diameter or card['particle_diameter']), skipped
+
+
+def damaged(path):
+    return os.path.getsize(path) < 4096
+
+
+def truth(path):
+    with open(os.path.realpath(path) + '.truth.json') as file:
+        return json.load(file)
+
+
+def writeStar(path, picks):
+    lines = ['# fake', '', 'data_', '', 'loop_', '_rlnCoordinateX #1', '_rlnCoordinateY #2',
+             '_rlnAutopickFigureOfMerit #3'] + ['%.3f %.3f %.6f' % tuple(p) for p in picks]
+    with open(path + '.tmp', 'w') as file:
+        file.write('\n'.join(lines) + '\n')
+    os.rename(path + '.tmp', path)
+
+
+# ----- train
+def train(config):
+    partial = config.output + '.partial'
+    os.makedirs(partial, exist_ok=True)
+    metrics = os.path.join(partial, 'metrics.csv')
+    if not os.path.exists(metrics):
+        with open(metrics, 'w') as file:
+            file.write('step,seconds,train_loss,validation_loss,validation_f1,validation_average_precision,'
+                       'learning_rate\n')
+    with open(metrics) as file:
+        done = len(file.readlines()) - 1
+    for step in range(done + 1, STEPS + 1):
+        dieSometimes(os.path.dirname(config.output), step - 1)
+        with open(metrics, 'a') as file:
+            file.write('%d,%d,%f,%f,%f,%f,0.003\n' % (step, step, 1 / step, 1.1 / step, 0.15 * step, 0.16 * step))
+    particles = sum(countRows(os.path.join(config.coordinates, n + '.star')) for n in config.names)
+    background = countBackground(config)
+    writeModel(partial, dict(network=config.network, particle_diameter=config.particle_diameter,
+                             pixel_sizes=[config.pixel_size],
+                             training=dict(micrographs=list(config.names), validation_micrographs=[],
+                                           particles=particles, background_boxes=background, steps=STEPS,
+                                           stop_reason="all steps were done", seconds=1.0, device='CPU (fake)')))
+    os.rename(partial, config.output)
+    return dict(model=config.output), []
+
+
+def countBackground(config):
+    if config.background is None:
+        return 0
+    return sum(countRows(os.path.join(config.background, file)) for file in os.listdir(config.background))
+
+
+def countRows(path):
+    if not os.path.exists(path):
+        return 0
+    with open(path) as file:
+        return sum(1 for line in file if line.split() and line.split()[0].replace('.', '').isdigit())
+
+
+if __name__ == '__main__':
+    main()

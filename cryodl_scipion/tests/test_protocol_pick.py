@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking, from the form to the set of coordinates, with a fake engine."""
+import os
+import shutil
+
+from pyworkflow.protocol import MODE_RESTART
+
+from ..convert.picks import boxSizeFor
+from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks
+from . import synthetic
+from .base import CryodlTest, picksOf
+from .fake_model import writeModel
+
+ABOVE_04 = [(40, 50), (121, 60), (200, 70), (280, 200)]
+EVERYTHING = sorted((int(round(x)), int(round(y))) for x, y, _ in synthetic.PARTICLES)
+
+
+class TestCryodlPick(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        cls.micFolder = os.path.join(cls.data, 'it\'s 100 mics')
+        synthetic.writeMicrographs(cls.micFolder, 4)
+        writeModel(os.path.join(cls.data, 'model'), {})
+        cls.imported = cls.importMicrographs(cls.micFolder)
+        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(cls.data, 'model'))
+        cls.inputs = dict(inputMicrographs=(cls.imported, 'outputMicrographs'), inputModel=(cls.model, 'outputModel'))
+
+    def pick(self, **values):
+        return self.runProtocol(CryodlProtPick, self.inputs, useGpu=False, **values)
+
+    def test_picks_arrive_rounded_with_scores_and_box(self):
+        protocol = self.pick()
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        coordinates = protocol.outputCoordinates
+        self.assertEqual(picksOf(coordinates), {'mic_%03d.mrc' % i: sorted(ABOVE_04) for i in range(1, 5)})
+        self.assertEqual(coordinates.getBoxSize(), boxSizeFor(120, synthetic.PIXEL_SIZE))
+        scores = sorted({round(c._cryodlScore.get(), 3) for c in coordinates.iterItems()})
+        self.assertEqual(scores, [0.5, 0.7, 0.8, 0.9])
+        self.assertFalse(coordinates.isStreamOpen())
+        self.assertEqual(coordinates.getMicrographs().getObjId(), self.imported.outputMicrographs.getObjId())
+
+    def test_summary_names_device_threshold_and_numbers(self):
+        text = '\n'.join(self.pick(threshold=0.75).summary())
+        for words in ('*8 particles* on 4 micrographs', '2.0 per micrograph', '0.750', 'CPU (fake)', '120 Å'):
+            self.assertIn(words, text)
+
+    def test_picks_and_box_follow_the_form(self):
+        protocol = self.pick(threshold=0.0, boxSize=50, particleDiameter=100)
+        self.assertEqual(picksOf(protocol.outputCoordinates)['mic_001.mrc'], EVERYTHING)
+        self.assertEqual(protocol.outputCoordinates.getBoxSize(), 50)
+
+    def test_no_picks_is_a_set_of_none_and_says_what_to_do(self):
+        protocol = self.pick(threshold=1.0)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(protocol.outputCoordinates.getSize(), 0)
+        self.assertIn('Lower it', '\n'.join(protocol.summary()))
+
+    def test_an_absent_gpu_stops_the_run_with_the_engines_sentence(self):
+        protocol = self.runProtocol(CryodlProtPick, self.inputs, useGpu=True, gpuList='3')
+        self.assertTrue(protocol.isFailed())
+        self.assertIn("GPU 3 was asked for, but there is none", protocol.getErrorMessage())
+
+    def test_one_bad_micrograph_is_left_out_and_named(self):
+        folder = os.path.join(self.data, 'with_bad')
+        synthetic.writeMicrographs(folder, 3)
+        imported = self.importMicrographs(folder)
+        synthetic.writeDamaged(os.path.join(folder, 'mic_002.mrc'))
+        # Batches of one: the bad micrograph is all that its batch has.
+        for batch in (1, 16):
+            protocol = self.runProtocol(CryodlProtPick, dict(self.inputs, inputMicrographs=(imported, 'outputMicrographs')),
+                                        useGpu=False, streamingBatchSize=batch)
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertEqual(sorted(picksOf(protocol.outputCoordinates)), ['mic_001.mrc', 'mic_003.mrc'])
+            text = '\n'.join(protocol.summary())
+            self.assertIn('*1 skipped:*', text)
+            self.assertIn('mic_002: the file is shorter', text)
+
+    def test_only_bad_micrographs_are_a_failure(self):
+        folder = os.path.join(self.data, 'all_bad')
+        paths = synthetic.writeMicrographs(folder, 2)
+        imported = self.importMicrographs(folder)
+        for path in paths:
+            synthetic.writeDamaged(path)
+        protocol = self.runProtocol(CryodlProtPick, dict(self.inputs, inputMicrographs=(imported, 'outputMicrographs')),
+                                    useGpu=False)
+        self.assertTrue(protocol.isFailed())
+        self.assertIn('None of the 2 micrographs could be picked', protocol.getErrorMessage())
+
+    def test_a_killed_run_continues_without_loss_or_repetition(self):
+        os.environ['FAKE_ENGINE_DIE_AFTER'] = '2'
+        try:
+            protocol = self.pick(streamingBatchSize=3)
+            self.assertTrue(protocol.isFailed())
+            self.assertIn('signal 9', protocol.getErrorMessage())
+            self.proj.launchProtocol(protocol, wait=True)
+        finally:
+            del os.environ['FAKE_ENGINE_DIE_AFTER']
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(picksOf(protocol.outputCoordinates),
+                         {'mic_%03d.mrc' % i: sorted(ABOVE_04) for i in range(1, 5)})
+        with open(protocol._getExtraPath('picks', 'picked.log')) as log:
+            self.assertEqual(sorted(log.read().split()), ['mic_001', 'mic_002', 'mic_003', 'mic_004'])
+
+    def test_a_run_that_died_before_it_noted_its_output_adds_nothing_twice(self):
+        protocol = self.pick()
+        os.remove(protocol._getExtraPath('DONE', 'all.TXT'))
+        size = protocol.outputCoordinates.getSize()
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(protocol.outputCoordinates.getSize(), size)
+        self.assertEqual(len(list(protocol.outputCoordinates.iterItems())), size)
+
+    def test_a_continued_run_must_keep_its_parameters(self):
+        protocol = self.pick()
+        protocol.threshold.set(0.2)
+        self.assertIn('another threshold', ' '.join(protocol.validate()))
+        protocol.runMode.set(MODE_RESTART)
+        self.assertEqual(protocol.validate(), [])
+
+    def test_threshold_goes_down_and_up_without_picking(self):
+        picked = self.pick()
+        for threshold, wanted in ((0.0, EVERYTHING), (0.75, [(40, 50), (121, 60)])):
+            protocol = self.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')),
+                                        threshold=threshold)
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertEqual(picksOf(protocol.outputCoordinates)['mic_002.mrc'], wanted)
+            self.assertEqual(protocol.outputCoordinates.getBoxSize(), picked.outputCoordinates.getBoxSize())
+        # and once more from its own output, which still knows the candidates
+        again = self.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(protocol, 'outputCoordinates')),
+                                 threshold=0.2)
+        self.assertEqual(len(picksOf(again.outputCoordinates)['mic_002.mrc']), 5)
+
+    def test_without_candidates_the_threshold_only_goes_up_and_the_form_says_so(self):
+        picked = self.pick()
+        shutil.rmtree(picked._getExtraPath('picks', 'candidates'))
+        protocol = self.makeProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')),
+                                     threshold=0.6)
+        self.assertEqual(protocol.validate(), [])
+        self.assertIn('no weaker ones', ' '.join(protocol.warnings()))
+        self.launchProtocol(protocol)
+        self.assertEqual(len(picksOf(protocol.outputCoordinates)['mic_001.mrc']), 3)
+
+    def test_unscored_coordinates_and_wrong_thresholds_are_refused(self):
+        manual = self.makeCoordinates(self.imported, {1: [(10, 20)]})
+        protocol = self.makeProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(manual, 'outputCoordinates')))
+        self.assertIn('no scores', ' '.join(protocol.validate()))
+        protocol.threshold.set(1.5)
+        self.assertIn('from 0 to 1', ' '.join(protocol.validate()))
+
+    def test_mistakes_are_named_before_the_run(self):
+        def errors(pointers=None, **values):
+            return ' '.join(self.makeProtocol(CryodlProtPick, dict(self.inputs, **(pointers or {})), useGpu=False,
+                                              **values).validate())
+        self.assertEqual(errors(), '')
+        self.assertIn('Particle diameter is 5 Å; it must be between 10 and 5000 Å', errors(particleDiameter=5))
+        self.assertIn('Score threshold is 2; it must be between 0 and 1', errors(threshold=2))
+        self.assertIn('1000 Å is 333 px, but the micrographs are only 256 px', errors(particleDiameter=1000))
+        self.assertIn('Box size (px) is 1', errors(boxSize=1))
+        self.assertIn('There is no model folder', errors(modelFrom=1, shippedModel='absent'))
+        self.assertIn('EMPTY', errors(dict(inputModel=(None, ''))))
+        self.assertIn('EMPTY', errors(dict(inputMicrographs=(None, ''))))
+
+    def test_a_damaged_model_is_refused_before_the_run(self):
+        model = self.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(self.data, 'model'))
+        with open(os.path.join(model.outputModel.getFolder(), 'weights.safetensors'), 'ab') as file:
+            file.write(b'!')
+        protocol = self.makeProtocol(CryodlProtPick, dict(self.inputs, inputModel=(model, 'outputModel')), useGpu=False)
+        self.assertIn('damaged: its checksum', ' '.join(protocol.validate()))
+
+    def test_information_of_a_run_that_has_not_run(self):
+        protocol = self.newProtocol(CryodlProtPick)
+        self.assertEqual(protocol.summary(), ['No coordinates yet.'])
+        self.assertEqual(protocol._methods(), [])
+        self.assertIn('cryodl', protocol._citations())
+        self.assertEqual(protocol.warnings(), [])
+
+
+class TestCryodlPickStreaming(CryodlTest):
+    def test_micrographs_that_arrive_while_it_runs_are_picked_once(self):
+        folder = os.path.join(self.data, 'stream')
+        paths = synthetic.writeMicrographs(folder, 6)
+        waiting = os.path.join(self.data, 'waiting')
+        os.makedirs(waiting)
+        for path in paths[2:]:
+            shutil.move(path, waiting)
+            shutil.move(path + '.truth.json', waiting)
+        writeModel(os.path.join(self.data, 'model'), {})
+        model = self.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(self.data, 'model'))
+        imported = self.startImport(folder)
+        protocol = self.makeProtocol(CryodlProtPick, dict(inputMicrographs=(imported, 'outputMicrographs'),
+                                                          inputModel=(model, 'outputModel')),
+                                     useGpu=False, streamingBatchSize=2)
+        self.assertEqual(protocol.validate(), [])
+        self.proj.launchProtocol(protocol, wait=False)
+        for path in paths[2:]:
+            for end in ('.truth.json', ''):
+                shutil.move(os.path.join(waiting, os.path.basename(path)) + end, path + end)
+                os.utime(path + end)
+        self.wait(protocol)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(protocol.outputCoordinates.getSize(), 6 * len(ABOVE_04))
+        self.assertFalse(protocol.outputCoordinates.isStreamOpen())
+        with open(protocol._getExtraPath('picks', 'picked.log')) as log:
+            self.assertEqual(sorted(log.read().split()), ['mic_%03d' % i for i in range(1, 7)])
+
+    def startImport(self, folder):
+        from pwem.protocols import ProtImportMicrographs
+        imported = self.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern='*.mrc', dataStreaming=True,
+                                    timeout='15', fileTimeout='2', samplingRate=synthetic.PIXEL_SIZE, voltage=300,
+                                    sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
+        self.proj.launchProtocol(imported, wait=False)
+        self._waitOutput(imported, 'outputMicrographs', sleepTime=1, timeOut=60)
+        return imported
+
+    def wait(self, protocol, seconds=120):
+        import time
+        for _ in range(seconds):
+            time.sleep(1)
+            self.proj._updateProtocol(protocol)
+            if not protocol.isActive():
+                return
+        self.fail("The streaming run did not end in %d s." % seconds)
