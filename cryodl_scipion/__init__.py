@@ -13,7 +13,7 @@ from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
 from .engine.cryodl import __version__
 
 _logo = "icon.png"
-_references = []
+_references = ["cryodl"]
 
 
 class Plugin(pwem.Plugin):

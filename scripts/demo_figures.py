@@ -17,7 +17,7 @@ def drawPicks(path, picks, data, pixelSize, diameter):
 
     picks: {micrograph name: [(x, y, score)]}, px. data: folder with micrographs/ and coordinates/.
     """
-    figure, axes = plt.subplots(1, len(picks), figsize=(5 * len(picks), 5.35), squeeze=False)
+    figure, axes = plt.subplots(1, len(picks), figsize=(4.2 * len(picks), 4.8), squeeze=False)
     for axis, (name, found) in zip(axes[0], sorted(picks.items())):
         image = mrcfile.read(os.path.join(data, 'micrographs', name + '.mrc')).astype(np.float32)
         # Smoothed for the eye only: the network sees the file as it is.
@@ -27,12 +27,13 @@ def drawPicks(path, picks, data, pixelSize, diameter):
         for x, y, _ in found:
             axis.add_patch(plt.Circle((x, y), diameter / pixelSize / 2, fill=False, color=MADE, lw=1.3))
         marked = readCoordinates(os.path.join(data, 'coordinates', name + '.star'))
-        axis.plot(marked[:, 0], marked[:, 1], '.', color=MARKED, ms=4)
+        axis.plot(marked[:, 0], marked[:, 1], '.', color=MARKED, ms=5)
+        axis.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
         axis.set_title('%s: %d picks' % (name, len(found)), fontsize=11)
         axis.axis('off')
-    figure.text(0.5, 0.02, 'circles: picked by the network      dots: marked by CryoPPP (incomplete)', ha='center',
+    figure.text(0.5, 0.015, 'circles: picked by the network      dots: marked by CryoPPP (incomplete)', ha='center',
                 fontsize=11)
-    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.06, top=0.94, wspace=0.02)
     figure.savefig(path, dpi=80)
     plt.close(figure)
 
