@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,26 @@ def test_a_gpu_that_is_absent_is_a_problem_with_the_choices(capsys):
     assert stop.value.code == 1
     printed = capsys.readouterr().out
     assert "97" in printed and "asked for and absent" in printed and "cpu" in printed
+
+
+def test_gpus_are_listed_and_one_that_does_not_compute_is_named(monkeypatch):
+    """Two GPUs stand in for real ones; the second fails at its first sum, as one too old for the torch build does."""
+    torch = pytest.importorskip("torch")
+    properties = types.SimpleNamespace(name="Fake 9000", total_memory=24e9)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (8, 6))
+    make_ones = torch.ones
+
+    def ones(size, device):
+        if device == "cuda:1":
+            raise RuntimeError("no kernel image is available\nmore lines")
+        return make_ones(size)
+    monkeypatch.setattr(torch, "ones", ones)
+    report = doctor.examine("0")
+    assert [(g["device"], g.get("memory_gb")) for g in report["devices"]] == [("0", 24.0), ("1", 24.0), ("cpu", None)]
+    assert len(report["problems"]) == 1 and "GPU 1" in report["problems"][0]
+    assert "absent" in doctor.examine("2")["problems"][-1]
 
 
 def test_python_without_torch_is_told_what_to_install(tmp_path):
