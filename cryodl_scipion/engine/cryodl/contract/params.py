@@ -94,7 +94,9 @@ def _check_value(info, value):
         return [] if info.optional else [f"{name} is missing. {info.help}"]
     if info.kind == "paths":
         ok = isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value)
-        return [] if ok else [f"{name} is {value!r}; it must be a list of texts."]
+        if not ok:
+            return [f"{name} is {value!r}; it must be a list of texts."]
+        return [] if value or not info.required else [f"{name} is empty. {info.help}"]
     if info.kind == "bool":
         return [] if isinstance(value, bool) else [f"{name} is {value!r}; it must be true or false."]
     if info.kind == "str":

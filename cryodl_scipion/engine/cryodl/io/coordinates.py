@@ -42,9 +42,16 @@ def align_keys(coordinates, names):
     """The same coordinates under the names of `names` that they belong to; the others keep their key.
 
     A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
+    Raises ValueError if two keys belong to one name.
     """
-    plain = {without_pick_suffix(n): n for n in names}
-    return {k if k in names else plain.get(without_pick_suffix(k), k): v for k, v in coordinates.items()}
+    plain, owner = {without_pick_suffix(n): n for n in names}, {}
+    for key in coordinates:
+        name = key if key in names else plain.get(without_pick_suffix(key), key)
+        if name in owner:
+            raise ValueError(f"Two lists hold coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of "
+                             "them in the folder.")
+        owner[name] = key
+    return {name: coordinates[key] for name, key in owner.items()}
 
 
 def write_coordinates(path, yx, scores, comment=""):
@@ -118,7 +125,9 @@ def _read_topaz(path):
     name, x, y = (head.index(c) for c in ("image_name", "x_coord", "y_coord"))
     score = head.index("score") if "score" in head else None
     groups = {}
-    for row in lines[1:]:
+    for number, row in enumerate(lines[1:], 2):
+        if len(row) < len(head):
+            raise ValueError(f"line {number} has {len(row)} columns; the header names {len(head)}.")
         values = (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)
         groups.setdefault(micrograph_key(row[name]), []).append(values)
     return groups

@@ -2,10 +2,12 @@
 """Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF."""
 import os
 import warnings
+import zlib
 
 import numpy as np
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+_MRC_ERRORS = (ValueError, OSError, EOFError, RuntimeError, zlib.error)  # of mrcfile, gzip and bz2
 
 
 def read_micrograph(path):
@@ -38,7 +40,7 @@ def micrograph_shape(path):
             warnings.simplefilter("ignore")
             with mrcfile.open(path, permissive=True, header_only=True) as mrc:
                 return int(mrc.header.ny), int(mrc.header.nx)
-    except (ValueError, OSError, EOFError) as error:
+    except _MRC_ERRORS as error:
         raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
 
 
@@ -67,7 +69,7 @@ def _read_mrc(path):
                 data, header = mrc.data, mrc.header
                 expected = (int(header.nz), int(header.ny), int(header.nx))
                 mode = int(header.mode)
-    except (ValueError, OSError, EOFError, RuntimeError) as error:
+    except _MRC_ERRORS as error:
         raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
     if data is None or data.size != np.prod(expected, dtype=np.int64):
         found = 0 if data is None else data.size
@@ -86,5 +88,5 @@ def _read_tiff(path):
     try:
         with opener(path, "rb") as file:
             return tifffile.imread(file)
-    except (ValueError, OSError, EOFError, tifffile.TiffFileError, IndexError) as error:
+    except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read
         raise ValueError(f"{path} is not a readable TIFF file: {error}.") from None

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Coordinates in files: x is the column, y the row, and a box is given by its centre."""
+import numpy as np
+import pytest
+
+from cryodl.io.coordinates import align_keys, read_coordinates, write_coordinates
+
+STAR = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
+
+
+def test_x_is_the_column_and_y_the_row(tmp_path):
+    (tmp_path / "a.star").write_text(STAR + "30.5 7\n")
+    yx, scores = read_coordinates(tmp_path)["a"]
+    assert yx.tolist() == [[7.0, 30.5]] and scores.tolist() == [0.0]
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    yx, scores = np.array([[1.25, 200.5], [4000.125, 3.0]]), np.array([0.75, 0.125])
+    write_coordinates(tmp_path / "a.star", yx, scores, "a comment with data_ and loop_ in it")
+    (found, found_scores), = read_coordinates(tmp_path).values()
+    assert np.allclose(found, yx, atol=5e-4) and np.allclose(found_scores, scores, atol=1e-6)
+
+
+def test_relion_would_read_the_labels(tmp_path):
+    write_coordinates(tmp_path / "a.star", [[1, 2]], [0.5])
+    lines = (tmp_path / "a.star").read_text().splitlines()
+    assert [line for line in lines if line.startswith("_")] == [
+        "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
+    assert "data_" in lines and "loop_" in lines and lines[-1].split() == ["2.000", "1.000", "0.500000"]
+
+
+def test_a_file_without_particles_keeps_its_key(tmp_path):
+    write_coordinates(tmp_path / "none.star", np.zeros((0, 2)), np.zeros(0), "comment")
+    (tmp_path / "empty.box").write_text("")
+    found = read_coordinates(tmp_path)
+    assert set(found) == {"none", "empty"} and all(len(yx) == 0 for yx, _ in found.values())
+
+
+def test_one_star_with_micrograph_names_and_an_optics_block(tmp_path):
+    (tmp_path / "particles.star").write_text(
+        "# version 30001\n\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnVoltage #2\n1 300.0\n\n"
+        "data_particles\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n"
+        "_rlnCoordinateX #4\nmics/a.mrc 1 0.5 2\nmics/b.mrc 3 0.25 4\nmics/a.mrc 5 0.125 6\n")
+    found = read_coordinates(tmp_path / "particles.star")
+    assert found["a"][0].tolist() == [[1, 2], [5, 6]] and found["a"][1].tolist() == [0.5, 0.125]
+    assert found["b"][0].tolist() == [[3, 4]]
+
+
+def test_a_box_is_given_by_its_corner_in_the_file_and_by_its_centre_here(tmp_path):
+    (tmp_path / "a.box").write_text("100 200 40 60\n\n-10 0 20 20 0.9\n")
+    yx, scores = read_coordinates(tmp_path)["a"]
+    assert yx.tolist() == [[230, 120], [10, 0]] and scores.tolist() == [0, 0.9]
+
+
+def test_topaz_text_in_any_order_of_columns(tmp_path):
+    (tmp_path / "picks.txt").write_text("image_name\tscore\ty_coord\tx_coord\na\t1.5\t7\t30\nb\t-2\t8\t40\n")
+    found = read_coordinates(tmp_path / "picks.txt")
+    assert found["a"][0].tolist() == [[7, 30]] and found["b"][1].tolist() == [-2]
+
+
+@pytest.mark.parametrize("name, text, words", [
+    ("a.star", STAR + "1 two\n", "two"), ("a.star", STAR + "1 2 3\n", "a.star"), ("a.star", "hello\n", "a.star"),
+    ("a.star", "data_\nloop_\n_rlnVoltage\n300\n", "_rlnCoordinateX"), ("a.star", "", "_rlnCoordinateX"),
+    ("a.star", STAR + "nan 2\n", "not a finite number"), ("a.box", "1 2 3\n", "line 1 has 3 columns"),
+    ("a.box", "1 2 3 x\n", "x"), ("a.txt", "", "Topaz header"), ("a.txt", "1 2 3\n", "Topaz header"),
+    ("a.txt", "image_name x_coord y_coord score\na 1 2\n", "line 2"), ("a.star", "\x00\xff", "a.star")])
+def test_what_cannot_be_understood_is_named(tmp_path, name, text, words):
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError) as error:
+        read_coordinates(tmp_path)
+    assert name in str(error.value) and words in str(error.value)
+
+
+def test_missing_folders_and_folders_without_coordinates_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone do not exist"):
+        read_coordinates(tmp_path / "gone")
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(ValueError, match="no .star, .box or .txt"):
+        read_coordinates(tmp_path)
+    with pytest.raises(ValueError, match="a.csv is not a coordinate file"):
+        read_coordinates(tmp_path / "a.csv")
+
+
+def test_two_files_for_one_micrograph_are_an_error_that_names_both(tmp_path):
+    (tmp_path / "a.star").write_text(STAR + "1 2\n")
+    (tmp_path / "a.box").write_text("1 2 3 4\n")
+    with pytest.raises(ValueError, match="micrograph a: .*a.box and .*a.star"):
+        read_coordinates(tmp_path)
+
+
+def test_keys_with_the_ending_of_a_picker_find_their_micrograph():
+    coordinates = {"a_autopick": 1, "b": 2, "c_pick": 3, "stranger": 4}
+    assert align_keys(coordinates, {"a", "b", "c_pick"}) == {"a": 1, "b": 2, "c_pick": 3, "stranger": 4}
+    assert align_keys({"a": 1}, {"a_autopick"}) == {"a_autopick": 1}
+
+
+def test_two_lists_for_one_micrograph_are_not_mixed_up():
+    with pytest.raises(ValueError, match="a.*a_autopick"):
+        align_keys({"a": 1, "a_autopick": 2}, {"a"})
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path):
+    (tmp_path / "a.star").write_text(STAR + "1 2\n")
+    (tmp_path / ".a.star.123.tmp.star").write_text("half")
+    (tmp_path / "candidates").mkdir()
+    (tmp_path / "candidates" / "a.star").write_text(STAR + "3 4\n")
+    assert list(read_coordinates(tmp_path)) == ["a"]

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names, lists of files, and files that are written whole or not at all."""
+import subprocess
+import sys
+
+import pytest
+from synthetic import environment
+
+from cryodl.io.files import expand_paths, micrograph_key, name_micrographs, rename_folder, whole_file, without_pick_suffix
+
+
+@pytest.mark.parametrize("name, key", [
+    ("mics/a.mrc", "a"), ("a.mrc.gz", "a"), ("A.TIF.bz2", "A"), ("000001@mics/a.mrcs", "a"), ("a.b.mrc", "a.b"),
+    ("a b%.mrc", "a b%"), ("a.star", "a"), (".mrc", ".mrc"), ("a", "a"), ("a.mrc.star", "a.mrc")])
+def test_key_has_no_folder_and_no_extension(name, key):
+    assert micrograph_key(name) == key
+
+
+def test_endings_of_pickers_are_taken_off():
+    assert [without_pick_suffix(k) for k in ("a_autopick", "a_manualpick", "a", "_pick")] == ["a", "a", "a", "_pick"]
+
+
+def test_globs_are_sorted_and_plain_paths_keep_their_order(tmp_path):
+    for name in ("c.mrc", "a.mrc", "b.mrc", "[1].mrc"):
+        (tmp_path / name).touch()
+    found = expand_paths([str(tmp_path / "[abc].mrc")])
+    assert [f[-5] for f in found] == ["a", "b", "c"]
+    assert expand_paths([str(tmp_path / "c.mrc"), str(tmp_path / "a.mrc")])[0].endswith("c.mrc")
+    assert expand_paths([str(tmp_path / "[1].mrc")]) == [str(tmp_path / "[1].mrc")]
+
+
+def test_list_files_are_read_beside_themselves(tmp_path):
+    for name in ("one.mrc", "two words 50%.mrc"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("one.mrc\n\ntwo words 50%.mrc\n")
+    (tmp_path / "list.star").write_text("data_\nloop_\n_rlnMicrographName\none.mrc\n'two words 50%.mrc'\none.mrc\n")
+    wanted = [str(tmp_path / "one.mrc"), str(tmp_path / "two words 50%.mrc")]
+    assert expand_paths([str(tmp_path / "list.txt")]) == wanted
+    assert expand_paths([str(tmp_path / "list.star")]) == wanted
+
+
+def test_what_matches_nothing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no_such.*mrc"):
+        expand_paths([str(tmp_path / "no_such*.mrc")])
+    (tmp_path / "list.txt").write_text("gone.mrc\n")
+    with pytest.raises(FileNotFoundError, match="list.txt lists gone.mrc"):
+        expand_paths([str(tmp_path / "list.txt")])
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(ValueError, match="empty.txt lists no micrograph"):
+        expand_paths([str(tmp_path / "empty.txt")])
+
+
+def test_a_name_in_two_folders_is_an_error_unless_names_are_given():
+    with pytest.raises(ValueError, match="Two micrographs are called a: x/a.mrc and y/a.mrc"):
+        name_micrographs(["x/a.mrc", "y/a.mrc"])
+    assert name_micrographs(["x/a.mrc", "y/a.mrc"], ("x_a", "y_a")) == [("x_a", "x/a.mrc"), ("y_a", "y/a.mrc")]
+    with pytest.raises(ValueError, match="1 entries for 2 micrographs"):
+        name_micrographs(["x/a.mrc", "y/a.mrc"], ("x",))
+
+
+def test_a_whole_file_appears_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "a.star"
+    with whole_file(path) as temporary:
+        temporary.write_text("first")
+        assert not path.exists()
+    assert path.read_text() == "first"
+    with pytest.raises(RuntimeError):
+        with whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("stop")
+    assert path.read_text() == "first" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(OSError, match="Cannot write .*gone/a.star: No such file"):
+        with whole_file(tmp_path / "gone" / "a.star") as temporary:
+            temporary.write_text("x")
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_which(tmp_path):
+    """A real limit on file size stands for the full disk; the write fails in the kernel."""
+    (tmp_path / "a.star").write_text("old")
+    code = ("import resource, numpy as np\n"
+            "from cryodl.io.coordinates import write_coordinates\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+            "write_coordinates('a.star', np.zeros((1000, 2)), np.zeros(1000))\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode != 0 and "Cannot write a.star: File too large. Nothing was left there" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["a.star"] and (tmp_path / "a.star").read_text() == "old"
+
+
+def test_a_finished_folder_never_replaces_another(tmp_path):
+    (tmp_path / "a.partial").mkdir()
+    (tmp_path / "a").mkdir()
+    with pytest.raises(FileExistsError, match="exists already"):
+        rename_folder(tmp_path / "a.partial", tmp_path / "a")
+    rename_folder(tmp_path / "a.partial", tmp_path / "b")
+    assert (tmp_path / "b").is_dir() and not (tmp_path / "a.partial").exists()

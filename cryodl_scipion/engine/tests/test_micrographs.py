@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading micrographs: every format, x and y as frames.py says, and every kind of broken file."""
+import bz2
+import gzip
+import os
+
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+from synthetic import write_mrc
+
+from cryodl.io.micrographs import micrograph_shape, read_micrograph
+
+ROW, COLUMN = 3, 17  # one bright pixel in a wide image: a flip or a transposition moves it
+
+
+def one_pixel(kind):
+    image = np.zeros((20, 32), kind)
+    image[ROW, COLUMN] = 5
+    return image
+
+
+def is_right(image):
+    return (image.dtype == np.float32 and image.shape == (20, 32) and image[ROW, COLUMN] == 5
+            and np.count_nonzero(image) == 1)
+
+
+@pytest.mark.parametrize("mode, kind", [(0, np.int8), (1, np.int16), (2, np.float32), (6, np.uint16), (12, np.float16)])
+def test_mrc_modes_keep_rows_and_columns(tmp_path, mode, kind):
+    path = write_mrc(tmp_path / "a.mrc", one_pixel(kind))
+    with mrcfile.open(path, header_only=True) as mrc:
+        assert int(mrc.header.mode) == mode
+    assert is_right(read_micrograph(path)) and micrograph_shape(path) == (20, 32)
+
+
+@pytest.mark.parametrize("pack, ending", [(gzip.compress, ".gz"), (bz2.compress, ".bz2")])
+def test_compressed_files_are_the_same(tmp_path, pack, ending):
+    plain = write_mrc(tmp_path / "a.mrc", one_pixel(np.float32))
+    tifffile.imwrite(tmp_path / "a.tif", one_pixel(np.uint16))
+    for source in (plain, tmp_path / "a.tif"):
+        packed = source.with_name(source.name + ending)
+        packed.write_bytes(pack(source.read_bytes()))
+        assert is_right(read_micrograph(packed)) and micrograph_shape(packed) == (20, 32)
+
+
+@pytest.mark.parametrize("kind, compression", [(np.uint8, None), (np.uint16, "zlib"), (np.float32, None),
+                                               (np.int16, "lzw")])
+def test_tiff_is_read(tmp_path, kind, compression):
+    tifffile.imwrite(tmp_path / "a.tiff", one_pixel(kind), compression=compression)
+    assert is_right(read_micrograph(tmp_path / "a.tiff")) and micrograph_shape(tmp_path / "a.tiff") == (20, 32)
+
+
+def test_a_stack_of_one_image_is_the_image(tmp_path):
+    path = write_mrc(tmp_path / "a.mrcs", one_pixel(np.float32)[None])
+    assert is_right(read_micrograph(path))
+
+
+def test_big_endian_mrc_is_read(tmp_path):
+    path = write_mrc(tmp_path / "a.mrc", one_pixel(np.float32).astype(">f4"))
+    assert is_right(read_micrograph(path))
+
+
+def test_paths_with_spaces_percent_and_quotes_are_read(tmp_path):
+    path = write_mrc(tmp_path / "a 50% 'b' \"c\" é.mrc", one_pixel(np.float32))
+    assert is_right(read_micrograph(str(path)))
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    for read in (read_micrograph, micrograph_shape):
+        for ending in (".mrc", ".tif"):
+            with pytest.raises(FileNotFoundError, match=f"gone{ending} does not exist"):
+                read(tmp_path / f"gone{ending}")
+            (tmp_path / f"folder{ending}").mkdir(exist_ok=True)
+            with pytest.raises(FileNotFoundError, match=f"folder{ending} is a folder"):
+                read(tmp_path / f"folder{ending}")
+
+
+@pytest.mark.parametrize("bytes_left, words", [(0, "empty"), (500, "readable|damaged"), (1024, "damaged|readable"),
+                                               (1024 + 1000, "cut short")])
+def test_a_truncated_mrc_is_named(tmp_path, bytes_left, words):
+    path = write_mrc(tmp_path / "short.mrc", one_pixel(np.float32))
+    os.truncate(path, bytes_left)
+    with pytest.raises(ValueError, match=f"short.mrc.*({words})"):
+        read_micrograph(path)
+
+
+@pytest.mark.parametrize("name", ["a.mrc", "a.mrc.gz", "a.mrc.bz2", "a.tif", "a.tif.gz"])
+def test_rubbish_is_refused_with_the_name(tmp_path, name):
+    (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(4000))
+    with pytest.raises(ValueError, match=f"{name} is (not a readable|damaged)"):
+        read_micrograph(tmp_path / name)
+
+
+@pytest.mark.parametrize("pack, ending", [(gzip.compress, ".gz"), (bz2.compress, ".bz2")])
+@pytest.mark.parametrize("harm", ["cut", "changed"])
+@pytest.mark.parametrize("kind", [".mrc", ".tif"])
+def test_a_damaged_compressed_file_is_named(tmp_path, pack, ending, harm, kind):
+    image = np.random.default_rng(0).integers(0, 20, (64, 64)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    source = tmp_path / f"a{kind}"
+    write_mrc(tmp_path / "a.mrc", image)
+    packed = bytearray(pack(source.read_bytes()))
+    if harm == "cut":
+        packed = packed[:len(packed) // 2]
+    else:
+        packed[len(packed) // 2:len(packed) // 2 + 50] = np.random.default_rng(0).bytes(50)
+    (tmp_path / f"bad{kind}{ending}").write_bytes(packed)
+    with pytest.raises(ValueError, match=f"bad{kind}"):
+        read_micrograph(tmp_path / f"bad{kind}{ending}")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_a_truncated_or_changed_tiff_is_named_or_read_but_never_crashes(tmp_path, compression, caplog):
+    image = np.random.default_rng(0).integers(0, 20, (64, 64)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", image, compression=compression)
+    whole, path = (tmp_path / "a.tif").read_bytes(), tmp_path / "bad.tif"
+    for part in (0.02, 0.3, 0.6):
+        path.write_bytes(whole[:int(part * len(whole))])
+        with pytest.raises(ValueError, match="bad.tif"):
+            read_micrograph(path)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        start = rng.integers(0, 280)
+        path.write_bytes(whole[:start] + rng.bytes(30) + whole[start + 30:])
+        try:
+            assert read_micrograph(path).ndim == 2
+        except ValueError as error:
+            assert "bad.tif" in str(error)
+
+
+def test_a_header_that_lies_is_refused(tmp_path):
+    path = write_mrc(tmp_path / "a.mrc", one_pixel(np.float32))
+    for offset, value in ((0, 10 ** 6), (12, 77), (0, -5)):  # nx too large, unknown mode, negative nx
+        data = bytearray(path.read_bytes())
+        data[offset:offset + 4] = int(value).to_bytes(4, "little", signed=True)
+        (tmp_path / "lies.mrc").write_bytes(data)
+        with pytest.raises(ValueError, match="lies.mrc"):
+            read_micrograph(tmp_path / "lies.mrc")
+
+
+def test_a_movie_is_refused_with_advice(tmp_path):
+    path = write_mrc(tmp_path / "movie.mrcs", np.zeros((4, 20, 32), np.float32))
+    with pytest.raises(ValueError, match=r"movie.mrcs.*\(4, 20, 32\).*motion-corrected"):
+        read_micrograph(path)
+
+
+def test_a_fourier_transform_and_a_tiny_image_are_refused(tmp_path):
+    path = write_mrc(tmp_path / "fft.mrc", np.ones((20, 32), np.complex64))
+    with pytest.raises(ValueError, match="fft.mrc.*complex"):
+        read_micrograph(path)
+    path = write_mrc(tmp_path / "tiny.mrc", np.ones((4, 32), np.float32))
+    with pytest.raises(ValueError, match="tiny.mrc is 32 x 4 px"):
+        read_micrograph(path)
+
+
+def test_not_a_number_pixels_are_left_to_the_normalisation(tmp_path):
+    image = one_pixel(np.float32)
+    image[0, 0] = np.nan
+    path = write_mrc(tmp_path / "a.mrc", np.zeros_like(image))
+    path.write_bytes(path.read_bytes()[:1024] + image.tobytes())
+    found = read_micrograph(path)
+    assert np.isnan(found[0, 0]) and np.isfinite(found).sum() == found.size - 1
