@@ -31,7 +31,8 @@ def find_peaks(score_map, distance, threshold, valid=None):
 
 def _refine(score_map, yx):
     """Positions moved to the top of a parabola through each peak and its neighbours, by half a pixel at most."""
-    padded = F.pad(score_map[None, None].double(), (1, 1, 1, 1), mode="replicate")[0, 0]
+    # reflected, so that a peak on the edge has equal neighbours across it and is not moved out of the map
+    padded = F.pad(score_map[None, None].double(), (1, 1, 1, 1), mode="reflect")[0, 0]
     y, x = yx[:, 0] + 1, yx[:, 1] + 1
     centre = padded[y, x]
     shifts = []
