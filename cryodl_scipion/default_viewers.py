@@ -14,7 +14,7 @@ import pyworkflow as pw
 
 _JAVA_VIEWER = 'pwem.viewers.DataViewer'
 # Ours takes sets with our scores, and empty ones, which pwem's own viewer cannot open; pwem's takes the others.
-_WORKING = ['cryodl_scipion.viewers.CryodlPicksViewer', 'pwem.viewers.viewer_coordinates.CoordinateViewer']
+_WORKING = ['cryodl_scipion.viewers.viewer_picks.CryodlPicksViewer', 'pwem.viewers.viewer_coordinates.CoordinateViewer']
 
 
 def preferWorkingViewers():

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a set of our picks tells about itself."""
+import os
+
+from .coordinates import picksByMicrograph, readPicks
+from .micrographs import micrographNames
 
 # Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.
 CANDIDATES = '_cryodlCandidates'
@@ -16,6 +20,26 @@ def candidatesFolder(coordinates):
     """The folder of a set's candidates, None for sets that are not ours."""
     folder = getattr(coordinates, CANDIDATES, None)
     return None if folder is None else folder.get()
+
+
+def hasCandidates(coordinates):
+    """True if the weaker candidates of a set of ours are still on disk."""
+    folder = candidatesFolder(coordinates)
+    return bool(folder) and os.path.isdir(folder)
+
+
+def scoredPicks(coordinates):
+    """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none.
+
+    A micrograph that was skipped has no candidates and no picks.
+    """
+    micrographs = [m.clone() for m in coordinates.getMicrographs()]
+    names, folder = micrographNames(micrographs), candidatesFolder(coordinates)
+    if hasCandidates(coordinates):
+        files = [(m, os.path.join(folder, names[m.getObjId()] + '.star')) for m in micrographs]
+        return [(m, readPicks(path) if os.path.exists(path) else []) for m, path in files]
+    picks = picksByMicrograph(coordinates)
+    return [(m, picks.get(m.getObjId(), [])) for m in micrographs]
 
 
 def pickLines(coordinates, results):

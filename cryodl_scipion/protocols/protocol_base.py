@@ -114,7 +114,8 @@ def skippedItems(results):
 
 
 def deviceLines(results):
-    devices = sorted({result.device for result in results if result.device})
+    # "none: ..." stands for a batch that was finished before and only thresholded again
+    devices = sorted({r.device for r in results if r.device and not r.device.startswith('none')})
     return ["Computed on: %s" % ', '.join(devices)] if devices else []
 
 

@@ -18,11 +18,13 @@ from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .checks import checkDiameter, checkMicrographs, checkModelFolder
 from .model_field import addModelParams, modelFolder
-from .protocol_base import CryodlProtBase, skippedItems
+from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 
 PICKS_FOLDER = 'picks'
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
+# How the engine's sentence begins when it could not read a single micrograph.
+ALL_BAD = "None of the "
 
 
 class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
@@ -76,7 +78,18 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         names = self._names()
         config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(names[m.getObjId()] for m in micrographs)))
-        self._runEngine(config, self._batchFolder(micrographs))
+        try:
+            self._runEngine(config, self._batchFolder(micrographs))
+        except ValueError as error:
+            if not str(error).startswith(ALL_BAD):
+                raise
+            # To the engine a batch of bad micrographs is a failure; to the run it is a few that are left out.
+            self._noteAllBad(config, str(error), self._batchFolder(micrographs))
+
+    def _noteAllBad(self, config, reason, folder):
+        skipped = tuple(contract.Skipped(n, p, reason) for n, p in zip(config.names, config.micrographs))
+        contract.Result(self._COMMAND, dict(coordinates={}, counts={}), skipped=skipped).write(
+            os.path.join(folder, RESULT_FILE))
 
     def _batchFolder(self, micrographs):
         ids = sorted(m.getObjId() for m in micrographs)
@@ -132,7 +145,8 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         return self.particleDiameter.get() or readCard(modelFolder(self))['particle_diameter']
 
     def _engineValues(self):
-        return dict(micrographs=(), names=(), pixel_size=self.getInputMicrographs().getSamplingRate(),
+        micrographs = self.getInputMicrographs()
+        return dict(micrographs=(micrographs.getFileName(),), names=(), pixel_size=micrographs.getSamplingRate(),
                     model=modelFolder(self), output=self.getCoordsDir(), threads=self.binThreads.get())
 
     def _settings(self):

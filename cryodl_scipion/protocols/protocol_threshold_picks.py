@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose another score threshold for picks, without running the network again."""
 import enum
-import os
 
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
@@ -10,8 +9,7 @@ from pyworkflow.object import String
 from pyworkflow.protocol import params
 
 from ..convert import coordinates as convert
-from ..convert.micrographs import micrographNames
-from ..convert.picks import CANDIDATES, candidatesFolder
+from ..convert.picks import CANDIDATES, candidatesFolder, hasCandidates, scoredPicks
 
 
 class ThresholdPicksOutputs(enum.Enum):
@@ -92,23 +90,3 @@ class CryodlProtThresholdPicks(EMProtocol):
 
     def _citations(self):
         return ['cryodl']
-
-
-def hasCandidates(coordinates):
-    """True if the weaker candidates of a set of ours are still on disk."""
-    folder = candidatesFolder(coordinates)
-    return bool(folder) and os.path.isdir(folder)
-
-
-def scoredPicks(coordinates):
-    """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none.
-
-    A micrograph that was skipped has no candidates and no picks.
-    """
-    micrographs = [m.clone() for m in coordinates.getMicrographs()]
-    names, folder = micrographNames(micrographs), candidatesFolder(coordinates)
-    if hasCandidates(coordinates):
-        files = [(m, os.path.join(folder, names[m.getObjId()] + '.star')) for m in micrographs]
-        return [(m, convert.readPicks(path) if os.path.exists(path) else []) for m, path in files]
-    picks = convert.picksByMicrograph(coordinates)
-    return [(m, picks.get(m.getObjId(), [])) for m in micrographs]

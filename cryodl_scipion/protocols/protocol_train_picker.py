@@ -15,7 +15,7 @@ from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .checks import checkDiameter, checkLabels
-from .protocol_base import CryodlProtBase
+from .protocol_base import REQUEST_FILE, CryodlProtBase
 
 MODEL_FOLDER = 'model'
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
@@ -72,11 +72,11 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
 
     # ----- steps
     def _insertAllSteps(self):
-        # The settings are the step's argument, so that a changed one trains anew when the run is continued.
+        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
         settings = contract.config_to_dict(self._config(**self._engineValues()))
         self._insertFunctionStep(self.writeLabelsStep, self.inputCoordinates.get().getSize(), needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)
-        self._insertFunctionStep(self.createOutputStep, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def writeLabelsStep(self, size):
         for folder, coordinates in self._labelSets():
@@ -91,11 +91,11 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(names[m.getObjId()] for m in micrographs)))
         self._forgetOtherTraining(contract.config_to_dict(config))
-        if not os.path.exists(os.path.join(self._modelFolder(), CARD)):
+        if not os.path.exists(os.path.join(self.getModelFolder(), CARD)):
             self._runEngine(config, self._getExtraPath())
 
-    def createOutputStep(self):
-        model = CryodlModel.fromFolder(self._modelFolder())
+    def createOutputStep(self, settings):
+        model = CryodlModel.fromFolder(self.getModelFolder())
         self._defineOutputs(**{TrainPickerOutputs.outputModel.name: model})
         self._defineSourceRelation(self.inputCoordinates, model)
         if self.backgroundCoordinates.get() is not None:
@@ -103,14 +103,15 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
 
     def _forgetOtherTraining(self, settings):
         """Remove the model of an earlier start with other settings; one with the same settings is continued."""
-        earlier = self._getExtraPath('request.json')
+        earlier = self._getExtraPath(REQUEST_FILE)
         if os.path.exists(earlier):
-            request = contract.Request.read(earlier)
-            if contract.config_to_dict(request.config) != settings:
-                pwutils.cleanPath(self._modelFolder(), self._modelFolder() + '.partial')
+            before = contract.config_to_dict(contract.Request.read(earlier).config)
+            if any(before[name] != settings[name] for name in settings if name not in ('threads', 'device')):
+                pwutils.cleanPath(self.getModelFolder(), self.getModelFolder() + '.partial')
 
     # ----- what the steps share
-    def _modelFolder(self):
+    def getModelFolder(self):
+        """Folder of the model; while it trains only <folder>.partial is there."""
         return self._getExtraPath(MODEL_FOLDER)
 
     def _labelSets(self):
@@ -138,8 +139,8 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
     def _engineValues(self):
         background, start = self.backgroundCoordinates.get(), self.startModel.get()
         micrographs = self.inputMicrographs.get() or self.inputCoordinates.get().getMicrographs()
-        return dict(micrographs=(), coordinates=self._getExtraPath('coordinates'), output=self._modelFolder(),
-                    background=None if background is None else self._getExtraPath('background'),
+        return dict(micrographs=(micrographs.getFileName(),), coordinates=self._getExtraPath('coordinates'),
+                    output=self.getModelFolder(), background=None if background is None else self._getExtraPath('background'),
                     pixel_size=micrographs.getSamplingRate(), names=(),
                     start_from=None if start is None else start.getFolder(), threads=self.numberOfThreads.get())
 
@@ -156,9 +157,9 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         return []
 
     def _tell(self, results):
-        if not os.path.exists(os.path.join(self._modelFolder(), CARD)):
+        if not os.path.exists(os.path.join(self.getModelFolder(), CARD)):
             return ["No model yet."]
-        card = readCard(self._modelFolder())
+        card = readCard(self.getModelFolder())
         training, validation = card.get('training', {}), card.get('validation', {})
         lines = ["Model for particles of %g Å, network %s." % (card['particle_diameter'], card['network'])]
         if training:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of protocols share: a project, synthetic micrographs, and the fake engine as the plugin's Python."""
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -31,6 +32,7 @@ class CryodlTest(BaseTest):
     @classmethod
     def tearDownClass(cls):
         usePython(cls._before)
+        shutil.rmtree(cls.data, ignore_errors=True)
 
     @classmethod
     def prepare(cls):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `python -m scipion tests` sets up by itself, for plain pytest. Variables that are set already are kept."""
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 
@@ -14,6 +16,7 @@ matplotlib.use('Agg')
 def _setUp():
     import scipion
     folder = tempfile.mkdtemp(prefix='cryodl-tests-')
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     values = {'SCIPION_HOME': folder, 'SCIPION_USER_DATA': os.path.join(folder, 'userdata'),
               'SCIPION_TESTS_OUTPUT': os.path.join(folder, 'userdata', 'Tests'), 'SCIPION_NOTIFY': 'False',
               'SCIPION_HOSTS': os.path.join(os.path.dirname(scipion.__file__), 'templates', 'hosts.template')}

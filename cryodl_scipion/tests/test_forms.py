@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forms against the contract: nothing is typed twice, nothing is on a form that is never sent."""
+import dataclasses
+import os
+import subprocess
+import sys
+import typing
+import unittest
+
+from pyworkflow.protocol import params
+from pyworkflow.tests import BaseTest, setupTestProject
+
+from .. import Plugin, protocols
+from ..engine.cryodl import contract
+from ..form import addConfigParams, formName, problems, readConfig
+from ..protocols import CryodlProtPick, CryodlProtTrainPicker
+
+ENGINE_PROTOCOLS = [CryodlProtTrainPicker, CryodlProtPick]
+
+
+@dataclasses.dataclass(frozen=True)
+class AllKinds:
+    """One field of each kind."""
+    folder: str = contract.param("A folder.", label="Folder", path="folder")
+    count: int = contract.param("A number.", default=3, label="Count", minimum=1, maximum=9)
+    some_size: typing.Optional[float] = contract.param("A size.", default=None, label="Size", unit="Å",
+                                                       none_means="the usual")
+    word: str = contract.param("A word.", default="two", label="Word", choices=("one", "two"), expert=True)
+    flag: bool = contract.param("A flag.", default=True, label="Flag")
+
+
+class Form:
+    """Takes what addConfigParams gives to a form."""
+    def __init__(self):
+        self.params = {}
+
+    def addParam(self, name, paramClass, **arguments):
+        self.params[name] = paramClass(**arguments)
+
+
+class TestCryodlFormBuilder(unittest.TestCase):
+    def setUp(self):
+        self.form = Form()
+        addConfigParams(self.form, AllKinds, ['count', 'some_size', 'word', 'flag', 'folder'],
+                        count=dict(condition='flag'))
+        self.params = self.form.params
+
+    def test_types_labels_units_and_levels(self):
+        classes = {name: type(param) for name, param in self.params.items()}
+        self.assertEqual(classes, dict(count=params.IntParam, someSize=params.FloatParam, word=params.EnumParam,
+                                       flag=params.BooleanParam, folder=params.FolderParam))
+        self.assertEqual(self.params['someSize'].getLabel(), 'Size (Å)')
+        self.assertTrue(self.params['word'].isExpert())
+        self.assertFalse(self.params['count'].isExpert())
+
+    def test_choices_default_by_word(self):
+        self.assertEqual((self.params['word'].choices, self.params['word'].getDefault()), (['one', 'two'], '1'))
+
+    def test_help_says_range_and_what_empty_means(self):
+        self.assertIn('From 1 to 9.', self.params['count'].getHelp())
+        self.assertIn('Empty: the usual.', self.params['someSize'].getHelp())
+
+    def test_overrides_go_to_the_param(self):
+        self.assertEqual(self.params['count'].condition.get(), 'flag')
+
+    def test_an_unknown_field_is_an_error(self):
+        with self.assertRaises(KeyError):
+            addConfigParams(self.form, AllKinds, ['colour'])
+
+    def test_empty_numbers_get_our_sentence_not_pyworkflows(self):
+        self.assertEqual(self.params['count'].validate(None), [])
+        self.assertIn('Count is missing', ' '.join(problems(AllKinds(count=None, folder='x'))))
+
+
+class TestCryodlForms(BaseTest):
+    @classmethod
+    def setUpClass(cls):
+        setupTestProject(cls)
+
+    def test_every_contract_field_is_on_the_form_or_excused(self):
+        for protocolClass in ENGINE_PROTOCOLS:
+            form = self.newProtocol(protocolClass).getDefinition()
+            for info in contract.describe_all(protocolClass._CONFIG):
+                places = [form.hasParam(formName(info.name)), info.name in protocolClass.NOT_ON_FORM]
+                self.assertEqual(sum(places), 1, '%s of %s' % (info.name, protocolClass.__name__))
+
+    def test_excuses_name_real_fields_and_give_reasons(self):
+        for protocolClass in ENGINE_PROTOCOLS:
+            fields = {f.name for f in dataclasses.fields(protocolClass._CONFIG)}
+            self.assertLessEqual(set(protocolClass.NOT_ON_FORM), fields)
+            self.assertTrue(all(protocolClass.NOT_ON_FORM.values()))
+
+    def test_form_defaults_equal_contract_defaults(self):
+        for protocolClass in ENGINE_PROTOCOLS:
+            protocol = self.newProtocol(protocolClass)
+            values = {name: None for name in protocolClass.NOT_ON_FORM}
+            config = readConfig(protocol, protocolClass._CONFIG, **values)
+            for info in contract.describe_all(protocolClass._CONFIG):
+                if info.name not in values:
+                    default = None if info.required else info.default
+                    self.assertEqual(getattr(config, info.name), default, info.name)
+
+    def test_each_field_of_the_form_reaches_the_request(self):
+        other = {'int': 7, 'float': 12.5, 'bool': True}
+        for protocolClass in ENGINE_PROTOCOLS:
+            protocol = self.newProtocol(protocolClass)
+            values = {name: None for name in protocolClass.NOT_ON_FORM}
+            for info in contract.describe_all(protocolClass._CONFIG):
+                if info.name in values:
+                    continue
+                value = len(info.choices) - 1 if info.choices else other[info.kind]
+                getattr(protocol, formName(info.name)).set(value)
+                wanted = info.choices[-1] if info.choices else value
+                self.assertEqual(getattr(readConfig(protocol, protocolClass._CONFIG, **values), info.name), wanted)
+
+    def test_positions_of_choices_are_frozen(self):
+        # Saved workflows hold positions: new choices go to the end.
+        self.assertEqual(contract.PICKER_NETWORKS[:1], ('unet',))
+
+    def test_every_param_has_a_label_and_a_help(self):
+        for protocolClass in ourProtocols():
+            for name, param in self.newProtocol(protocolClass).getDefinition().iterParams():
+                if isinstance(param, params.LabelParam) or param.condition.get() == 'False':
+                    continue
+                self.assertTrue(param.getLabel() and param.getHelp(), '%s.%s' % (protocolClass.__name__, name))
+
+    def test_gpus_limit_steps_only_when_they_are_used(self):
+        protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList='0')
+        self.assertEqual(protocol.getGpuList(), [])
+        protocol.useGpu.set(True)
+        self.assertEqual(protocol.getGpuList(), [0])
+        self.assertFalse(protocol.requiresGpu())
+
+    def test_a_required_field_that_nobody_gives_is_an_error(self):
+        with self.assertRaises(KeyError):
+            readConfig(self.newProtocol(CryodlProtPick), contract.PickConfig)
+
+
+class TestCryodlTwoSides(unittest.TestCase):
+    def test_the_contract_needs_nothing_but_the_standard_library(self):
+        code = 'import sys; sys.path.insert(0, sys.argv[1]); from cryodl import contract; print(len(contract.COMMANDS))'
+        answer = subprocess.run([sys.executable, '-S', '-I', '-c', code, Plugin.getEngineFolder()], env={},
+                                capture_output=True, text=True)
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.assertGreater(int(answer.stdout), 3)
+
+    def test_the_scipion_side_does_not_import_torch(self):
+        code = 'import sys; import %s.protocols, %s.wizards, %s.viewers; sys.exit("torch" in sys.modules)' % (
+            ('cryodl_scipion',) * 3)
+        answer = subprocess.run([sys.executable, '-c', code], env=dict(os.environ, MPLBACKEND='Agg'),
+                                capture_output=True, text=True)
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+
+
+def ourProtocols():
+    """All protocol classes of the plugin that stand in the tree."""
+    return [value for name, value in sorted(vars(protocols).items()) if name.startswith('CryodlProt')]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training, from the form to the model object, with a fake engine."""
+import json
+import os
+
+from ..engine.cryodl import contract
+from ..protocols import CryodlProtTrainPicker
+from . import synthetic
+from .base import CryodlTest
+
+TEN = [(30 + 25 * i, 60 + 10 * i) for i in range(10)]
+
+
+class TestCryodlTrain(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        cls.imported = cls.importMicrographs(os.path.dirname(synthetic.writeMicrographs(cls.data + '/mics', 4)[0]))
+        cls.picked = cls.makeCoordinates(cls.imported, {1: TEN, 3: TEN[:5]})
+        cls.inputs = dict(inputCoordinates=(cls.picked, 'outputCoordinates'))
+
+    def train(self, pointers=None, **values):
+        return self.runProtocol(CryodlProtTrainPicker, dict(self.inputs, **(pointers or {})),
+                                **dict(dict(useGpu=False, particleDiameter=90), **values))
+
+    def errors(self, pointers=None, **values):
+        protocol = self.makeProtocol(CryodlProtTrainPicker, dict(self.inputs, **(pointers or {})),
+                                     **dict(dict(useGpu=False, particleDiameter=90), **values))
+        return ' '.join(protocol.validate())
+
+    def test_the_labelled_micrographs_become_a_model(self):
+        protocol = self.train(steps=7, seed=3)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        model = protocol.outputModel
+        self.assertEqual((model.getKind(), model.getNetwork(), model.getParticleDiameter()), ('picker', 'unet', 90))
+        self.assertEqual(model.getPixelSizes(), [synthetic.PIXEL_SIZE])
+        self.assertIn('90 Å', str(model))
+        with open(os.path.join(model.getFolder(), 'card.json')) as file:
+            training = json.load(file)['training']
+        self.assertEqual((training['micrographs'], training['particles']), (['mic_001', 'mic_003'], 15))
+        config = contract.Request.read(protocol._getExtraPath('request.json')).config
+        self.assertEqual((config.steps, config.seed, config.network, config.background), (7, 3, 'unet', None))
+        self.assertEqual([os.path.basename(m) for m in config.micrographs], ['mic_001.mrc', 'mic_003.mrc'])
+
+    def test_summary_says_what_was_learned_where(self):
+        protocol = self.train()
+        text = '\n'.join(protocol.summary() + protocol._methods())
+        for words in ('90 Å', '15 particles of 2 micrographs', 'all steps were done', 'F1 0.900', 'CPU (fake)'):
+            self.assertIn(words, text)
+
+    def test_background_boxes_and_their_micrographs_are_used(self):
+        background = self.makeCoordinates(self.imported, {2: [(20, 30)], 3: [(50, 200), (60, 220)]})
+        protocol = self.train(dict(backgroundCoordinates=(background, 'outputCoordinates')))
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        with open(os.path.join(protocol.outputModel.getFolder(), 'card.json')) as file:
+            training = json.load(file)['training']
+        self.assertEqual((training['micrographs'], training['background_boxes']),
+                         (['mic_001', 'mic_002', 'mic_003'], 3))
+
+    def test_a_killed_training_continues(self):
+        os.environ['FAKE_ENGINE_DIE_AFTER'] = '3'
+        try:
+            protocol = self.train()
+            self.assertTrue(protocol.isFailed())
+            self.assertTrue(os.path.exists(protocol._getExtraPath('model.partial', 'metrics.csv')))
+            self.proj.launchProtocol(protocol, wait=True)
+        finally:
+            del os.environ['FAKE_ENGINE_DIE_AFTER']
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        with open(os.path.join(protocol.outputModel.getFolder(), 'metrics.csv')) as file:
+            self.assertEqual([line.split(',')[0] for line in file][1:], ['1', '2', '3', '4', '5'])
+
+    def test_a_changed_setting_trains_anew_when_continued(self):
+        protocol = self.train()
+        protocol.particleDiameter.set(100)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(protocol.outputModel.getParticleDiameter(), 100)
+
+    def test_a_model_to_start_from_and_other_micrographs_reach_the_engine(self):
+        first = self.train()
+        other = self.importMicrographs(os.path.dirname(synthetic.writeMicrographs(self.data + '/other', 4)[0]))
+        protocol = self.train(dict(startModel=(first, 'outputModel'), inputMicrographs=(other, 'outputMicrographs')))
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        config = contract.Request.read(protocol._getExtraPath('request.json')).config
+        self.assertEqual(config.start_from, first.outputModel.getFolder())
+        self.assertEqual(os.path.realpath(config.micrographs[0]), os.path.realpath(self.data + '/other/mic_001.mrc'))
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.errors(), '')
+        self.assertIn('Particle diameter is missing', self.errors(particleDiameter=None))
+        self.assertIn('Particle diameter is 5 Å', self.errors(particleDiameter=5))
+        self.assertIn('2000 Å is 667 px', self.errors(particleDiameter=2000))
+        self.assertIn('Training steps is 0; it must be between', self.errors(steps=0))
+        self.assertIn('EMPTY', self.errors(dict(inputCoordinates=(None, ''))))
+
+    def test_mistakes_in_the_coordinates_are_named(self):
+        def withLabels(positions, field='inputCoordinates', imported=self.imported):
+            made = self.makeCoordinates(imported, positions)
+            return self.errors({field: (made, 'outputCoordinates')})
+        self.assertIn('set of particle coordinates is empty', withLabels({}))
+        self.assertIn('set of background coordinates is empty', withLabels({}, 'backgroundCoordinates'))
+        self.assertIn('mic_001.mrc (1; such as x=400, y=20 on 320 x 256 px)', withLabels({1: [(400, 20), (30, 30)]}))
+        other = self.importMicrographs(os.path.dirname(writeOther(self.data + '/strange')))
+        self.assertIn('lie on other micrographs than the particles: elsewhere.mrc',
+                      withLabels({1: [(10, 10)]}, 'backgroundCoordinates', other))
+
+    def test_few_particles_are_a_warning(self):
+        few = self.makeCoordinates(self.imported, {1: TEN[:3]})
+        protocol = self.makeProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(few, 'outputCoordinates')),
+                                     useGpu=False, particleDiameter=90)
+        self.assertEqual(protocol.validate(), [])
+        self.assertIn('only 3 particles', ' '.join(protocol.warnings()))
+
+    def test_other_micrographs_must_fit_the_coordinates(self):
+        folder = os.path.dirname(writeOther(self.data + '/unlike'))
+        unlike = self.importMicrographs(folder)
+        self.assertIn('lack some that have coordinates: mic_001.mrc',
+                      self.errors(dict(inputMicrographs=(unlike, 'outputMicrographs'))))
+        synthetic.writeMicrographs(self.data + '/coarse', 4)
+        coarse = self.importMicrographs(self.data + '/coarse', pixelSize=6.0)
+        self.assertIn('6 Å/px and those of the coordinates 3 Å/px',
+                      self.errors(dict(inputMicrographs=(coarse, 'outputMicrographs'))))
+
+    def test_information_of_a_run_that_has_not_run(self):
+        protocol = self.newProtocol(CryodlProtTrainPicker)
+        self.assertEqual(protocol.summary(), ['No model yet.'])
+        self.assertEqual((protocol._methods(), protocol.warnings()), ([], []))
+
+
+def writeOther(folder):
+    os.makedirs(folder)
+    return synthetic.writeMicrograph(os.path.join(folder, 'elsewhere.mrc'), 1)

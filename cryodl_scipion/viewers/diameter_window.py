@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A circle on a micrograph, to measure a particle."""
+from .micrograph_window import MicrographWindow
+from .plots import drawPicks
+
+SMALLEST = 20  # Å; smaller particles are not seen in micrographs
+
+
+class DiameterWindow(MicrographWindow):
+    """The slider is the particle diameter in Å.
+
+    micrographs: MicrographsToMeasure. value: Å to begin with. accept: takes Å.
+    """
+
+    def __init__(self, parent, micrographs, value, accept):
+        self._micrographs, self._centre = micrographs, None
+        slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label="Particle diameter (Å)")
+        MicrographWindow.__init__(self, parent, "Particle diameter", micrographs.names, micrographs.paths, slider,
+                                  value, micrographs.first, accept)
+        self._canvas.mpl_connect('button_press_event', self._move)
+
+    def _move(self, event):
+        """A click puts the circle there; to measure a particle that nobody picked."""
+        if event.inaxes is self._axes and event.xdata is not None:
+            self._centre = (event.xdata, event.ydata)
+            self.refresh()
+
+    def showMicrograph(self):
+        self._centre = None
+        MicrographWindow.showMicrograph(self)
+
+    def _positions(self):
+        if self._centre is not None:
+            return [self._centre]
+        picked = self._micrographs.positions(self.index())
+        return picked or [(self._preview.width / 2, self._preview.height / 2)]
+
+    def _drawOn(self, axes):
+        drawPicks(axes, self._positions(), self.value.get() / self._micrographs.pixelSize)
+
+    def _text(self):
+        if self.index() is None:
+            return "There are no micrographs."
+        return ("%.0f Å are %.1f px. The circle should just hold the particle; click on one to put it there."
+                % (self.value.get(), self.value.get() / self._micrographs.pixelSize))

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A window with a list of micrographs, one micrograph, and a slider; what is drawn on it is the children's."""
+import tkinter as tk
+from tkinter import ttk
+
+from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
+from matplotlib.figure import Figure
+
+from .plots import drawMicrograph
+from .preview import loadPreview
+
+
+class MicrographWindow:
+    """Children give _drawOn(axes), _text() and may give _micrographLabels().
+
+    parent: tk widget, or None for a window of its own. slider: dict of from_, to, resolution, label.
+    accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
+    """
+
+    def __init__(self, parent, title, names, paths, slider, value, first=0, accept=None):
+        self._own = parent is None
+        self.root = tk.Tk() if self._own else tk.Toplevel(parent)
+        self.root.title(title)
+        self._names, self._paths, self._accept = names, paths, accept
+        self._preview = self._axes = None
+        self.value = tk.DoubleVar(self.root, value)
+        self.message = tk.StringVar(self.root)
+        self._addList()
+        self._addCanvas()
+        self._addControls(slider)
+        if names:
+            self._list.selection_set(first)
+            self._list.see(first)
+        self.showMicrograph()
+
+    def show(self):
+        """Open the window; with `accept` wait until it is closed."""
+        if self._own:
+            self.root.mainloop()
+        elif self._accept is not None:
+            self.root.transient(self.root.master)
+            self.root.wait_visibility()
+            self.root.grab_set()
+            self.root.wait_window()
+
+    # ----- parts
+    def _addList(self):
+        frame = ttk.Frame(self.root)
+        frame.pack(side=tk.LEFT, fill=tk.Y, padx=(6, 0), pady=6)
+        ttk.Label(frame, text="Micrographs").pack(anchor=tk.W)
+        bar = ttk.Scrollbar(frame)
+        bar.pack(side=tk.RIGHT, fill=tk.Y)
+        self._list = tk.Listbox(frame, width=34, exportselection=False, yscrollcommand=bar.set)
+        self._list.pack(fill=tk.BOTH, expand=True)
+        bar.config(command=self._list.yview)
+        self._list.bind('<<ListboxSelect>>', lambda event: self.showMicrograph())
+        self._list.insert(tk.END, *self._micrographLabels())
+
+    def _addCanvas(self):
+        frame = ttk.Frame(self.root)
+        frame.pack(fill=tk.BOTH, expand=True, padx=6, pady=(6, 0))
+        self._figure = Figure(figsize=(8, 7.2), facecolor='white')
+        self._canvas = FigureCanvasTkAgg(self._figure, frame)
+        self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
+
+    def _addControls(self, slider):
+        frame = ttk.Frame(self.root)
+        frame.pack(fill=tk.X, padx=6, pady=6)
+        ttk.Label(frame, textvariable=self.message).pack(anchor=tk.W)
+        row = ttk.Frame(frame)
+        row.pack(fill=tk.X)
+        ttk.Label(row, text=slider['label']).pack(side=tk.LEFT)
+        if self._accept is not None:
+            ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
+            ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
+        entry = ttk.Entry(row, width=8, textvariable=self.value)
+        entry.pack(side=tk.LEFT, padx=6)
+        entry.bind('<Return>', lambda event: self.refresh())
+        tk.Scale(row, variable=self.value, orient=tk.HORIZONTAL, showvalue=False, from_=slider['from_'],
+                 to=slider['to'], resolution=slider['resolution'],
+                 command=lambda value: self.refresh()).pack(side=tk.LEFT, fill=tk.X, expand=True)
+
+    # ----- what happens
+    def use(self):
+        self._accept(self.value.get())
+        self.root.destroy()
+
+    def index(self):
+        """Position of the chosen micrograph, None if there is none."""
+        chosen = self._list.curselection()
+        return chosen[0] if chosen else None
+
+    def showMicrograph(self):
+        """Read and draw the chosen micrograph."""
+        self._figure.clear()
+        self._axes, self._preview = self._figure.add_axes((0, 0, 1, 1)), None
+        self._axes.set_axis_off()
+        if self.index() is not None:
+            try:
+                self._preview = loadPreview(self._paths[self.index()])
+                drawMicrograph(self._axes, self._preview)
+            except (ValueError, OSError) as error:
+                self._axes.text(0.5, 0.5, str(error), ha='center', wrap=True)
+        self.refresh()
+
+    def refresh(self):
+        """Draw anew what depends on the slider."""
+        try:
+            self.value.get()
+        except tk.TclError:
+            return  # half a number in the entry
+        if self._preview is not None:
+            self._drawOn(self._axes)
+        self.message.set(self._text())
+        self._canvas.draw_idle()
+
+    def _micrographLabels(self):
+        return self._names
+
+    def _drawOn(self, axes):
+        """Draw on the micrograph, whose pixels are the axes' units."""
+
+    def _text(self):
+        """One line under the micrograph."""
+        return ''

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drawings on matplotlib figures, without windows, so that tests can look at them."""
+import csv
+import os
+
+import numpy as np
+from matplotlib.collections import PatchCollection
+from matplotlib.patches import Circle
+
+PICK_COLOUR = '#19e57b'
+_TRAINING, _VALIDATION, _FIGURE = '#4477aa', '#cc6677', '#228833'
+
+
+def readMetrics(path):
+    """{column: (n,) array} of metrics.csv; {} if there is none yet. A last line that is being written is left out."""
+    if not os.path.exists(path):
+        return {}
+    with open(path, newline='', encoding='utf-8') as file:
+        rows = [row for row in csv.DictReader(file)]
+    columns = list(rows[0]) if rows else []
+    values = [[_number(row[c]) for c in columns] for row in rows if None not in row and None not in row.values()]
+    table = np.array(values, float).reshape(-1, len(columns))
+    return {name: table[:, i] for i, name in enumerate(columns)}
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan  # an empty cell: nothing was measured at this step
+
+
+def drawCurves(figure, metrics):
+    """Losses on the left, validation figures on the right."""
+    figure.clear()
+    left, right = figure.subplots(1, 2)
+    for axes, title, curves in (
+            (left, "Loss", (('train_loss', "training", _TRAINING), ('validation_loss', "validation", _VALIDATION))),
+            (right, "On the validation micrographs",
+             (('validation_f1', "F1", _FIGURE), ('validation_average_precision', "average precision", _VALIDATION)))):
+        for column, label, colour in curves:
+            if column in metrics:
+                known = np.isfinite(metrics[column])
+                axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
+        axes.set_xlabel("Training step")
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    right.set_ylim(0, 1.02)
+    if not metrics:
+        left.text(0.5, 0.5, "No figures yet", ha='center', transform=left.transAxes)
+    figure.tight_layout()
+
+
+def drawMicrograph(axes, preview):
+    """The micrograph in its own pixels, row 0 on top, without ticks."""
+    axes.clear()
+    axes.set_axis_off()
+    height, width = preview.pixels.shape
+    # a preview pixel covers `binning` pixels; the first pixel's centre is (0, 0)
+    extent = (-0.5, width * preview.binning - 0.5, height * preview.binning - 0.5, -0.5)
+    axes.imshow(preview.pixels, cmap='gray', vmin=0, vmax=1, extent=extent, interpolation='bilinear')
+
+
+def drawPicks(axes, picks, diameter):
+    """Circles around picks. picks: (n, 2 or more) x, y. diameter: px. Replaces the circles of an earlier call."""
+    for old in [c for c in axes.collections if c.get_gid() == 'picks']:
+        old.remove()
+    circles = PatchCollection([Circle((p[0], p[1]), diameter / 2) for p in picks], facecolors='none',
+                              edgecolors=PICK_COLOUR, linewidths=1.2)
+    circles.set_gid('picks')
+    axes.add_collection(circles, autolim=False)
+
+
+def drawHistogram(axes, scores, threshold):
+    """How many picks and candidates have which score, and where the threshold stands."""
+    axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
+    axes.axvline(threshold, color=_VALIDATION, linestyle='--', label="threshold %.3f" % threshold)
+    axes.set_xlabel("Score")
+    axes.set_ylabel("Picks and weaker candidates")
+    if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):
+        axes.set_yscale('log')  # many weak candidates would hide the few picks
+    axes.legend()
+
+
+def drawPerMicrograph(axes, counts):
+    """Picks of each micrograph in the set's order, and their mean."""
+    axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
+    if len(counts):
+        axes.axhline(np.mean(counts), color=_VALIDATION, linestyle='--', label="mean %.1f" % np.mean(counts))
+        axes.legend()
+    axes.set_xlabel("Micrograph, in the set's order")
+    axes.set_ylabel("Picks")

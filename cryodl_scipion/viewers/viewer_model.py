@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of models and of their training."""
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+
+from ..objects import CryodlModel
+from ..protocols import CryodlProtTrainPicker
+from .model_window import ModelView
+
+
+class CryodlModelViewer(Viewer):
+    """Learning curve and card of a model."""
+    _name = "cryodl model"
+    _targets = [CryodlModel]
+    _environments = [DESKTOP_TKINTER]
+
+    def _visualize(self, obj, **kwargs):
+        return [ModelView(self.getTkRoot(), obj.getFolder(), str(obj))]
+
+
+class CryodlTrainViewer(Viewer):
+    """What `Analyze results` opens for a training: its curves, which grow while it runs."""
+    _name = "cryodl training"
+    _targets = [CryodlProtTrainPicker]
+    _environments = [DESKTOP_TKINTER]
+
+    def _visualize(self, obj, **kwargs):
+        return [ModelView(self.getTkRoot(), obj.getModelFolder(), "Training: %s" % obj.getRunName())]

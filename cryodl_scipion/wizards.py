@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Helpers beside form fields. Windows are imported when they open: what they show is found out here, without them."""
+from pyworkflow.object import String
+from pyworkflow.viewer import DESKTOP_TKINTER
+from pyworkflow.wizard import Wizard
+
+from . import Plugin
+from .convert.coordinates import positionsByMicrograph
+from .convert.models import readCard, shippedModels
+from .protocols import CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
+from .protocols.model_field import modelFolder
+
+_FIRST_GUESS = 150  # Å, when neither form nor model says anything
+_CIRCLES = 200  # more of them hide the micrograph
+
+
+class MicrographsToMeasure:
+    """names, paths: of the micrographs. pixelSize: Å/px. largest: Å that fit. first: index to show."""
+
+    def __init__(self, micrographs, coordinates=None):
+        items = [m.clone() for m in micrographs]
+        if not items:
+            raise ValueError("There are no micrographs yet.")
+        self.names = [m.getMicName() or m.getFileName() for m in items]
+        self.paths = [m.getFileName() for m in items]
+        self.pixelSize = micrographs.getSamplingRate()
+        side = min(micrographs.getDim()[:2])
+        self.largest = int(side * self.pixelSize)
+        found = positionsByMicrograph(coordinates) if coordinates is not None else {}
+        self._positions = [found.get(m.getObjId(), [])[:_CIRCLES] for m in items]
+        self.first = next((i for i, p in enumerate(self._positions) if p), 0)
+
+    def positions(self, index):
+        """[(x, y)] px where somebody picked particles on a micrograph."""
+        return self._positions[index]
+
+
+def micrographsToMeasure(protocol):
+    """MicrographsToMeasure of a training or picking form. Raises ValueError if the input is not chosen yet."""
+    coordinates = getattr(protocol, 'inputCoordinates', None)
+    if coordinates is not None:
+        if coordinates.get() is None:
+            raise ValueError("Choose the particle coordinates first; the circle is drawn on their micrographs.")
+        return MicrographsToMeasure(coordinates.get().getMicrographs(), coordinates.get())
+    if protocol.getInputMicrographs() is None:
+        raise ValueError("Choose the micrographs first; the circle is drawn on them.")
+    return MicrographsToMeasure(protocol.getInputMicrographs())
+
+
+def firstDiameter(protocol, largest):
+    """Å to begin with: the field's value, else the chosen model's, else a guess; never more than fits."""
+    diameter = protocol.particleDiameter.get()
+    if diameter is None and isinstance(protocol, CryodlProtPick):
+        try:
+            diameter = readCard(modelFolder(protocol))['particle_diameter']
+        except ValueError:
+            diameter = None  # no model is chosen yet
+    return min(diameter or _FIRST_GUESS, largest)
+
+
+class CryodlDiameterWizard(Wizard):
+    """Measure the particle on a micrograph."""
+    _targets = [(CryodlProtTrainPicker, ['particleDiameter']), (CryodlProtPick, ['particleDiameter'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        try:
+            micrographs = micrographsToMeasure(form.protocol)
+        except ValueError as error:
+            form.showError(str(error), "Particle diameter")
+            return
+        from .viewers.diameter_window import DiameterWindow
+        DiameterWindow(form.root, micrographs, firstDiameter(form.protocol, micrographs.largest),
+                       lambda value: form.setVar('particleDiameter', round(value))).show()
+
+
+class CryodlThresholdWizard(Wizard):
+    """Choose the score threshold while looking at the picks."""
+    _targets = [(CryodlProtThresholdPicks, ['threshold'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        coordinates = form.protocol.inputCoordinates.get()
+        if coordinates is None:
+            form.showError("Choose the picked coordinates first; they are drawn on their micrographs.",
+                           "Score threshold")
+            return
+        from .viewers.picks_data import PicksData
+        from .viewers.picks_window import PicksWindow
+        PicksWindow(form.root, PicksData(coordinates), "Score threshold",
+                    accept=lambda value: form.setVar('threshold', round(value, 4)),
+                    value=form.protocol.threshold.get()).show()
+
+
+def shippedModelLines():
+    """[(name, what its card says)] of the models that come with the plugin."""
+    cards = {name: readCard(folder) for name, folder in shippedModels(Plugin.getEngineFolder()).items()}
+    return [(name, "%s, trained on particles of %g Å" % (card['network'], card['particle_diameter']))
+            for name, card in cards.items()]
+
+
+class CryodlShippedModelWizard(Wizard):
+    """Choose one of the models that come with the plugin."""
+    _targets = [(CryodlProtPick, ['shippedModel'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        lines = shippedModelLines()
+        if not lines:
+            form.showError("This version of the plugin comes without models. Train one, or import one.",
+                           "Shipped model")
+            return
+        from pyworkflow.gui.dialog import ListDialog
+        from pyworkflow.gui.tree import ListTreeProviderString
+        items = []
+        for name, text in lines:
+            item = String('%s: %s' % (name, text))
+            item.modelName = name
+            items.append(item)
+        dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose a model")
+        if dialog.values:
+            form.setVar('shippedModel', dialog.values[0].modelName)
