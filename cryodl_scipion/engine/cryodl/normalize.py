@@ -41,7 +41,8 @@ def prepare_micrograph(image, factor, diameter_px, dark_protein=True):
     dark_protein: True for micrographs as the microscope gives them; the sign is turned.
     Returns Prepared. Raises ValueError for an image without contrast (all zeros, say) or mostly not-a-number.
     """
-    image = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    image = np.require(image, np.float32, ["C", "W"])  # torch wants to be allowed to write, though nothing does
+    image = torch.from_numpy(image)
     shape = tuple(image.shape)
     finite = _finite_pixels(image)
     small, share = _rescale(image, finite, resampled_shape(shape, factor))

@@ -43,7 +43,9 @@ class Task:
 class Schedule:
     """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
     learning_rate: peak; rises for 5 % of the steps, then falls as a cosine. seed: of every random choice.
-    ema: decay of the running mean of the weights that is validated and kept.
+    ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
+    while their figure is within this of the highest: small validation parts are noisy, and longer training with a
+    falling rate is better than they can tell.
     """
     steps: int
     every: int
@@ -51,6 +53,7 @@ class Schedule:
     learning_rate: float
     seed: int
     ema: float = 0.97
+    tolerance: float = 0.01
 
     def rate(self, step):
         """Learning rate of step 0, 1, ..."""
@@ -107,6 +110,7 @@ class _State:
     best_step: int = 0
     best: dict = dataclasses.field(default_factory=dict)
     since_best: int = 0
+    highest: float = 0.0
     stop_reason: str = ""
     best_weights: dict = dataclasses.field(default_factory=dict)
 
@@ -135,13 +139,15 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
     train_loss = float(np.mean([value["loss"] for value in losses]))
-    if not state.best or figures["figure"] > state.best["figure"]:
-        state.best, state.best_step, state.best_weights, state.since_best = figures, state.step, weights, 0
+    if not state.highest or figures["figure"] > state.highest:
+        state.highest, state.since_best = figures["figure"], 0
     else:
         state.since_best += 1
-        if state.since_best >= schedule.patience:
-            state.stop_reason = (f"no better validation figure for {schedule.patience} validations "
-                                 f"({schedule.patience * schedule.every} steps)")
+    if figures["figure"] >= state.highest - schedule.tolerance:
+        state.best, state.best_step, state.best_weights = figures, state.step, weights
+    if state.since_best >= schedule.patience:
+        state.stop_reason = (f"no better validation figure for {schedule.patience} validations "
+                             f"({schedule.patience * schedule.every} steps)")
     row = dict(step=state.step, seconds=round(state.seconds, 2), train_loss=train_loss,
                **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
                learning_rate=schedule.rate(state.step - 1))

@@ -90,7 +90,8 @@ def write_untrained_model(folder, diameter=DIAMETER, **card):
     weights[last] = torch.zeros_like(weights[last])  # a trained bias says "none"; this one lets the noise through
     Path(folder).mkdir(parents=True)
     write_model(folder, dict(dict(kind="picker", name=Path(folder).name, network=PICKER_NETWORKS[0],
-                                  particle_diameter=diameter, pixel_sizes=[PIXEL_SIZE], threshold=0.5), **card), weights)
+                                  particle_diameter=diameter, pixel_sizes=[PIXEL_SIZE], threshold=0.5,
+                                  minimum_distance=0.5, calibration=[1.0, 0.0]), **card), weights)
     return folder
 
 

@@ -26,11 +26,12 @@ def run(config):
     threshold = card["threshold"] if config.threshold is None else config.threshold
     folder = Path(config.output)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
-    _check_same_run(folder, config, card, diameter)
+    distance = (card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance)
+    _check_same_run(folder, config, card, diameter, distance)
     todo = [(n, p) for n, p in named if config.overwrite or not (folder / CANDIDATES / f"{n}.star").exists()]
     print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
           f"{diameter:g} Å, threshold {threshold:.3g}.")
-    skipped, device = _find_candidates(todo, config, model, diameter, folder) if todo else ([], "none: no network was run")
+    skipped, device = _find_candidates(todo, config, model, diameter, distance, folder) if todo else ([], "none: no network was run")
     counts = _threshold(named, folder, threshold, {s.item for s in skipped})
     _fail_if_all_bad(named, skipped)
     print(f"{sum(counts.values())} picks in {len(counts)} micrographs: {folder}/<micrograph>.star"
@@ -42,11 +43,11 @@ def run(config):
     return Result("pick", outputs, device=device, skipped=tuple(skipped), warnings=tuple(_warnings(counts, skipped)))
 
 
-def _check_same_run(folder, config, card, diameter):
+def _check_same_run(folder, config, card, diameter, distance):
     """Raises ValueError if the folder holds candidates found with other parameters."""
     record = folder / RECORD
     mine = dict(weights_sha256=card["weights_sha256"], pixel_size=config.pixel_size, particle_diameter=diameter,
-                minimum_distance=config.minimum_distance, border=config.border)
+                minimum_distance=distance, border=config.border)
     if record.exists() and not config.overwrite:
         found = json.loads(record.read_text(encoding="utf-8"))
         other = [f"{k} {found.get(k)} (now {v})" for k, v in mine.items() if found.get(k) != v]
@@ -56,7 +57,7 @@ def _check_same_run(folder, config, card, diameter):
     write_json(record, mine)
 
 
-def _find_candidates(todo, config, model, diameter, folder):
+def _find_candidates(todo, config, model, diameter, distance, folder):
     """Write the candidates of each micrograph as it is done. Returns skipped ones and the device in words."""
     from tqdm import tqdm
 
@@ -77,7 +78,7 @@ def _find_candidates(todo, config, model, diameter, folder):
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             image = read_micrograph(path)
-            yx, scores = picker.candidates(image, config.pixel_size, diameter, config.minimum_distance)
+            yx, scores = picker.candidates(image, config.pixel_size, diameter, distance)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {path}: {error}")

@@ -108,24 +108,38 @@ def _card(config, items, split, task, report, device, seconds):
     """The model card: all that picking and a reader need to know."""
     import torch
     from ..matching import score_matched
-    from ..pickers.predict import calibrate
-    from ..pickers.train import best_threshold, fit_calibration
+    from ..calibration import calibrate
     hits = task.validation_hits()
-    calibration = fit_calibration(hits)
+    calibration, threshold = _calibration(hits, task, dense=config.background is None)
     scores = calibrate(hits.raw, calibration)
-    threshold = best_threshold(hits.hit, scores, hits.reference)
     figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
     names = lambda part: [name for name, *_ in part]
     return dict(
         kind="picker", name=Path(config.output).name, network=config.network,
         particle_diameter=config.particle_diameter, pixel_sizes=[config.pixel_size], threshold=threshold,
-        calibration=list(calibration),
+        calibration=list(calibration), minimum_distance=task.minimum_distance,
         training=dict(micrographs=names(split[0]), validation_micrographs=names(split[1]),
                       particles=sum(len(i[2]) for i in items), background_boxes=sum(len(i[3]) for i in items),
                       steps=report.steps, best_step=report.best_step, stop_reason=report.stop_reason,
                       seconds=round(seconds, 1), device=device, seed=config.seed),
         validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")},
         versions=dict(cryodl=__version__, torch=torch.__version__))
+
+
+def _calibration(hits, task, dense):
+    """(slope, offset) of the scores, and the default threshold.
+
+    With full labels both come from the validation part. With boxes only, the few held-out ones say little: all labels
+    give the curve, and the unlabelled candidates the share of particles among them.
+    """
+    from ..calibration import (adjust_to_population, calibrate, fit_calibration, threshold_from_labels,
+                               threshold_from_probabilities)
+    if dense:
+        calibration = fit_calibration(hits.hit, hits.raw)
+        return calibration, threshold_from_labels(hits.hit, calibrate(hits.raw, calibration), hits.reference)
+    both = task.hits(task.training + task.validation)
+    calibration = adjust_to_population(fit_calibration(both.hit, both.raw), both.hit, both.everything)
+    return calibration, threshold_from_probabilities(calibrate(both.everything, calibration))
 
 
 def _finish(folder, output):

@@ -60,7 +60,7 @@ class TrainPickerConfig:
         "network.", default=None, label="Start from model", path="model", none_means="start from random weights",
         expert=True)
     steps: int = param("Most training steps; training stops earlier when the validation figure no longer improves.",
-                       default=600, label="Training steps", minimum=1, maximum=1000000)
+                       default=400, label="Training steps", minimum=1, maximum=1000000)
     patience: int = param("Validations without improvement after which training stops.", default=8,
                           label="Patience (validations)", minimum=1, maximum=1000, expert=True)
     validation_fraction: float = param(
@@ -95,7 +95,7 @@ class PickConfig:
         minimum=0, maximum=1, none_means="the model's, chosen on its validation micrographs")
     minimum_distance: typing.Optional[float] = param(
         "Of two picks nearer than this only the better stays.", default=None, label="Minimum distance", unit="Å",
-        minimum=0, maximum=5000, none_means="0.6 of the particle diameter", expert=True)
+        minimum=0, maximum=5000, none_means="what the training labels allow, about half a diameter", expert=True)
     border: float = param("Picks whose centre is nearer than this to the micrograph's edge are left out.", default=0.0,
                           label="Border", unit="Å", minimum=0, maximum=10000, expert=True)
     overwrite: bool = param("Pick finished micrographs again, and allow other parameters than those of the files that "

@@ -49,7 +49,7 @@ def read_card(folder, kind=None):
                          "Train or export the model again with this version.")
     if kind and card.get("kind") != kind:
         raise ValueError(f"{folder} is a model of kind {card.get('kind')!r}; a {kind} is needed here.")
-    missing = [k for k in ("network", "particle_diameter", "threshold", "weights_sha256") if k not in card]
+    missing = [k for k in ("network", "particle_diameter", "threshold", "minimum_distance", "weights_sha256") if k not in card]
     if card.get("kind") == "picker" and missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it was changed or not written by cryodl.")
     return card

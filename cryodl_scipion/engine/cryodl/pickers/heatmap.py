@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 # Width of the spot, in particle diameters. Narrower separates touching particles but is harder to learn (docs/picking.md).
-SPOT_SIGMA = 0.12
+SPOT_SIGMA = 0.1
 # Labelled circles teach this far from their centre (in diameters) when the rest of the micrograph is unlabelled.
 LABELLED_RADIUS = 0.5
 

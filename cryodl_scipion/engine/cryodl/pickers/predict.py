@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from ..calibration import calibrate
 from ..devices import fast_dtype
 from ..geometry import inside, map_positions
 from ..normalize import prepare_micrograph
@@ -13,7 +14,7 @@ from ..tiles import apply_tiled
 
 # Candidates below this raw score are forgotten: far under any useful threshold, it only bounds the files.
 LOWEST_RAW_SCORE = 0.03
-MINIMUM_DISTANCE = 0.6  # of the particle diameter; the project's default between two picks
+MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
 # Bytes that a network of the kind of PickerUNet needs per working pixel while it runs (measured, with a margin).
 _BYTES_PER_PIXEL = 260
 
@@ -36,7 +37,7 @@ class Picker:
         self.dtype = fast_dtype(self.device)
         self.network = self.network.to(self.device, memory_format=torch.channels_last).eval()
 
-    def candidates(self, image, pixel_size, diameter, minimum_distance=None):
+    def candidates(self, image, pixel_size, diameter, minimum_distance):
         """All candidates of a micrograph, best first.
 
         image: (h, w) float32 as read. pixel_size: Å/px. diameter, minimum_distance: Å.
@@ -46,12 +47,11 @@ class Picker:
         factor = working_factor(self.method, pixel_size, diameter)
         check_particle_fits(image.shape, pixel_size, diameter)
         prepared = prepare_micrograph(image, factor, self.method.working_diameter)
-        distance = MINIMUM_DISTANCE * diameter if minimum_distance is None else minimum_distance
-        yx, scores = self.candidates_prepared(prepared, distance / pixel_size * factor)
+        yx, scores = self.candidates_prepared(prepared, minimum_distance / pixel_size * factor)
         return map_positions(yx, prepared.image.shape, prepared.shape), scores
 
     def candidates_prepared(self, prepared, distance):
-        """The same for a prepared micrograph; distance and returned yx in working px."""
+        """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
         scores, shape = self.score_map(prepared), prepared.image.shape
         stride = self.network.stride
         grid = tuple(n * stride for n in scores.shape)  # the padded area that the score map covers
@@ -103,10 +103,3 @@ def check_particle_fits(shape, pixel_size, diameter):
     if diameter > size / 2:
         raise ValueError(f"the particle diameter of {diameter:g} Å is more than half of the micrograph's shorter side "
                          f"({min(shape)} px x {pixel_size:g} Å/px = {size:g} Å). Check pixel size and diameter.")
-
-
-def calibrate(raw, calibration):
-    """Raw network scores to scores that mean a probability: a logistic curve over their logit (Platt 1999)."""
-    slope, offset = calibration
-    raw = np.clip(raw, 1e-6, 1 - 1e-6)
-    return 1 / (1 + np.exp(-(slope * np.log(raw / (1 - raw)) + offset)))

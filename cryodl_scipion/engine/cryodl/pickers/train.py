@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of pickers: batches from labelled micrographs, validation by picking, threshold and calibration."""
 import dataclasses
-import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import minimize
+from scipy.spatial import cKDTree
 
 from ..crops import sample_crop, vary_contrast
 from ..matching import match_picks, score_matched
@@ -20,12 +19,13 @@ MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (do
 class PickerTask(Task):
     """One picker network on labelled micrographs, validated by picking the held-out ones.
 
-    training, validation: lists of LabelledImage.
+    training, validation: lists of LabelledImage. minimum_distance: between two picks, in particle diameters.
     """
 
     def __init__(self, method, network, training, validation, batch_size, device):
         self.method, self.training, self.validation, self.batch_size = method, training, validation, batch_size
         self.device = device
+        self.minimum_distance = closest_neighbours(training + validation, method.working_diameter)
         self.networks = torch.nn.ModuleDict({"picker": network})
         self.optimizers = {"picker": torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2)}
         counts = np.array([1.0 + len(im.positives) + len(im.negatives) for im in training])
@@ -76,32 +76,45 @@ class PickerTask(Task):
         return float(np.mean(losses))
 
     def validation_hits(self):
-        """Candidates on the validation micrographs, and which of them are particles."""
+        """Hits of the validation micrographs."""
+        return self.hits(self.validation)
+
+    def hits(self, items):
+        """Candidates on labelled images, and which of them are particles."""
         picker = Picker(self.method, self.networks["picker"], self.device)
         diameter = self.method.working_diameter
-        hit, raw, reference = [], [], 0
-        for item in self.validation:
-            prepared = _Prepared(item.image, item.valid)
-            yx, scores = picker.candidates_prepared(prepared, MINIMUM_DISTANCE * diameter)
+        hit, raw, everything, reference = [], [], [], 0
+        for item in items:
+            yx, scores = picker.candidates_prepared(item, self.minimum_distance * diameter)
             matched, judged = judge(yx, item, diameter)
             hit.append(matched[judged])
             raw.append(scores[judged])
+            everything.append(scores)
             reference += int(_usable_at(item.positives, item).sum())
-        return ValidationHits(np.concatenate(hit), np.concatenate(raw), reference)
+        return Hits(np.concatenate(hit), np.concatenate(raw), reference, np.concatenate(everything))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Prepared:
-    image: torch.Tensor
-    valid: torch.Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class ValidationHits:
-    """hit (n,) bool and raw scores (n,) of judged candidates; reference: number of labelled particles."""
+class Hits:
+    """hit (n,) bool and raw scores (n,) of judged candidates; reference: number of labelled particles; everything: (m,)
+    raw scores of all candidates, judged or not."""
     hit: np.ndarray
     raw: np.ndarray
     reference: int
+    everything: np.ndarray
+
+
+def closest_neighbours(images, diameter):
+    """How near to each other particles of these labels lie, in diameters: the distance to ask of picks.
+
+    Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels.
+    diameter: working px.
+    """
+    nearest = [cKDTree(im.positives).query(im.positives, 2)[0][:, 1] for im in images if len(im.positives) > 1]
+    nearest = np.concatenate(nearest) if nearest else np.zeros(0)
+    if len(nearest) < 100:
+        return MINIMUM_DISTANCE
+    return float(np.clip(0.95 * np.percentile(nearest, 2) / diameter, 0.35, 0.7))
 
 
 def judge(yx, item, diameter):
@@ -123,34 +136,3 @@ def judge(yx, item, diameter):
 def _usable_at(yx, item):
     nearest = np.clip(np.rint(yx), 0, np.array(item.image.shape) - 1).astype(int)
     return item.usable.numpy()[nearest[:, 0], nearest[:, 1]]
-
-
-def fit_calibration(hits):
-    """(slope, offset) of the logistic curve from the logit of raw scores to the chance of being a particle.
-
-    Platt's method (1999) with his smoothed targets, so that few or perfectly separated samples stay finite.
-    """
-    if not len(hits.hit):
-        return 1.0, 0.0
-    raw = np.clip(hits.raw, 1e-6, 1 - 1e-6)
-    logit = np.log(raw / (1 - raw))
-    positive, negative = hits.hit.sum(), (~hits.hit).sum()
-    target = np.where(hits.hit, (positive + 1) / (positive + 2), 1 / (negative + 2))
-
-    def cost(parameters):
-        value = math.exp(parameters[0]) * logit + parameters[1]
-        return float(np.mean(np.logaddexp(0, value) - target * value) + 1e-3 * parameters[0] ** 2)
-
-    best = minimize(cost, np.array([0.0, 0.0]), method="Nelder-Mead")
-    return float(math.exp(best.x[0])), float(best.x[1])
-
-
-def best_threshold(hit, scores, reference):
-    """Score threshold with the largest F1, steadied: the middle of all thresholds whose F1 is within 0.003 of it."""
-    from ..matching import f1_score, precision_recall
-    if not hit.any() or not reference:
-        return 0.5
-    thresholds, precision, recall = precision_recall(hit, scores, reference)
-    f1 = f1_score(precision, recall)
-    near = thresholds[f1 >= f1.max() - 0.003]
-    return float(0.5 * (near.min() + near.max()))

@@ -57,7 +57,7 @@ class UNetPicker(HeatmapPicker):
 
     name = "unet"
     citations = ("Ronneberger2015",)
-    working_diameter = 24.0
+    working_diameter = 32.0
 
     def build(self):
         return PickerUNet()

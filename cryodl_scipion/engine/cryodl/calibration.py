@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores that mean a probability, and the threshold that follows from them."""
+import math
+
+import numpy as np
+from scipy.optimize import minimize
+
+from .matching import f1_score, precision_recall
+
+# The default threshold gives up this much F1 for recall: a false pick leaves in 2-D classification, a lost particle
+# never comes back.
+_F1_FOR_RECALL = 0.01
+
+
+def logit(probability):
+    """Log odds, finite also for 0 and 1."""
+    probability = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.log(probability / (1 - probability))
+
+
+def calibrate(raw, calibration):
+    """Raw network scores in [0, 1] to probabilities: a logistic curve over their log odds (Platt 1999).
+
+    calibration: (slope, offset). Order is kept, since the slope is positive.
+    """
+    slope, offset = calibration
+    return 1 / (1 + np.exp(-(slope * logit(raw) + offset)))
+
+
+def fit_calibration(hit, raw):
+    """(slope, offset) for `calibrate`, from candidates that are known to be particles or not.
+
+    hit: (n,) bool. raw: (n,) raw scores. Platt's smoothed targets and a weak prior on the slope keep few or perfectly
+    separated samples finite. (1, 0) if there are none.
+    """
+    if not len(hit):
+        return 1.0, 0.0
+    odds, positive, negative = logit(raw), int(hit.sum()), int((~hit).sum())
+    target = np.where(hit, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def cost(parameters):
+        value = math.exp(parameters[0]) * odds + parameters[1]
+        return float(np.mean(np.logaddexp(0, value) - target * value) + 1e-3 * parameters[0] ** 2)
+
+    best = minimize(cost, np.zeros(2), method="Nelder-Mead", options=dict(maxiter=2000, xatol=1e-5, fatol=1e-9))
+    return float(math.exp(best.x[0])), float(best.x[1])
+
+
+def adjust_to_population(calibration, hit, population):
+    """The calibration for a population with another share of particles than the labelled sample.
+
+    hit: (n,) bool, the sample's labels. population: (m,) raw scores of all candidates, unlabelled. Saerens et al. (2002):
+    the share is the fixed point of "the mean probability under the share is the share".
+    """
+    if not len(population) or hit.all() or not hit.any():
+        return calibration
+    sample_share = float(np.clip(hit.mean(), 0.01, 0.99))
+    probability = calibrate(population, calibration)
+    share = sample_share
+    for _ in range(200):
+        gain, loss = share / sample_share, (1 - share) / (1 - sample_share)
+        adjusted = probability * gain / (probability * gain + (1 - probability) * loss)
+        share = float(np.clip(adjusted.mean(), 0.01, 0.99))
+    return calibration[0], calibration[1] + float(logit(share) - logit(sample_share))
+
+
+def threshold_from_labels(hit, scores, reference):
+    """The lowest score threshold whose F1 is nearly the best, on fully labelled micrographs.
+
+    hit, scores: (n,). reference: number of labelled particles. 0.5 if nothing was found.
+    """
+    if not hit.any() or not reference:
+        return 0.5
+    thresholds, precision, recall = precision_recall(hit, scores, reference)
+    f1 = f1_score(precision, recall)
+    return float(thresholds[f1 >= f1.max() - _F1_FOR_RECALL].min())
+
+
+def threshold_from_probabilities(scores):
+    """The lowest threshold whose expected F1 is nearly the best, if scores are probabilities: no labels needed.
+
+    scores: (n,) of all candidates. Expected true positives above t are the sum of scores above t.
+    """
+    if not len(scores):
+        return 0.5
+    ordered = np.sort(scores)[::-1]
+    found = np.cumsum(ordered)
+    f1 = 2 * found / (np.arange(1, len(ordered) + 1) + found[-1])
+    return float(ordered[np.flatnonzero(f1 >= f1.max() - _F1_FOR_RECALL).max()])

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every registered picker network: geometry, reach, and agreement of the fast and the exact arithmetic."""
+import numpy as np
+import pytest
+import torch
+from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph
+
+from cryodl.contract import PICKER_NETWORKS
+from cryodl.normalize import prepare_micrograph
+from cryodl.pickers import picker_method
+from cryodl.pickers.predict import Picker
+
+each_network = pytest.mark.parametrize("name", PICKER_NETWORKS)
+
+
+def build(name, seed=0):
+    torch.manual_seed(seed)
+    method = picker_method(name)
+    network = method.build()
+    with torch.no_grad():  # away from the start "no particle anywhere", where all is flat
+        [p for n, p in network.named_parameters() if n.endswith("bias")][-1].zero_()
+    return method, network.eval()
+
+
+@each_network
+def test_method_says_all_that_others_ask_for(name):
+    method, network = build(name)
+    assert method.citations and method.working_diameter > 8
+    assert network.multiple % network.stride == 0 and network.receptive_radius > 0
+
+
+@each_network
+def test_output_covers_the_input_at_the_stride(name):
+    _, network = build(name)
+    with torch.no_grad():
+        out = network(torch.zeros(2, 1, 4 * network.multiple, 7 * network.multiple))
+    assert out.shape == (2, 1, 4 * network.multiple // network.stride, 7 * network.multiple // network.stride)
+
+
+@each_network
+def test_each_output_looks_no_further_than_the_receptive_radius(name):
+    """Measured by gradients at outputs of every phase of the grid: nothing beyond, so tiles with that overlap agree."""
+    _, network = build(name)
+    network = network.double()
+    radius, multiple, stride = network.receptive_radius, network.multiple, network.stride
+    half = -(-(radius + multiple) // multiple) * multiple
+    cells, reach = (2 * half + multiple) // stride, 0.0
+    for phase in (0, 1, multiple // stride - 1):
+        image = torch.randn(1, 1, 2 * half + multiple, 2 * half + multiple, dtype=torch.double, requires_grad=True)
+        row, column = cells // 2 + phase - multiple // stride // 2, cells // 2
+        network(image)[0, 0, row, column].backward()
+        seen = image.grad[0, 0].nonzero().double()
+        centre = torch.tensor([row, column]) * stride + (stride - 1) / 2
+        reach = max(reach, float((seen - centre).abs().max()))
+    assert 0 < reach <= radius + stride / 2
+
+
+@each_network
+def test_a_shifted_input_gives_the_shifted_output(name):
+    _, network = build(name)
+    multiple, stride = network.multiple, network.stride
+    inner = 4 * multiple
+    side = inner + 2 * (-(-network.receptive_radius // multiple) + 1) * multiple
+    image = torch.zeros(1, 1, side + multiple, side + 2 * multiple)
+    image[..., side // 2 - 9:side // 2 + 9, side // 2 - 5:side // 2 + 5] = torch.randn(18, 10)
+    moved = image.roll((multiple, 2 * multiple), (2, 3))
+    with torch.no_grad():
+        out, out_moved = network(image), network(moved)
+    shifted = out.roll((multiple // stride, 2 * multiple // stride), (2, 3))
+    middle = slice(side // 2 // stride, side // 2 // stride + multiple // stride)
+    assert torch.allclose(shifted[..., middle, middle], out_moved[..., middle, middle], atol=1e-4)
+
+
+@each_network
+def test_bfloat16_and_channels_last_agree_with_float32(name):
+    method, network = build(name)
+    image, _ = blob_micrograph((260, 310))
+    prepared = prepare_micrograph(image, method.working_diameter * PIXEL_SIZE / DIAMETER, method.working_diameter)
+    exact, fast = (Picker(method, network, torch.device("cpu")) for _ in range(2))
+    exact.dtype, fast.dtype = torch.float32, torch.bfloat16
+    difference = (exact.score_map(prepared) - fast.score_map(prepared)).abs()
+    assert float(difference.max()) < 0.05 and float(difference.mean()) < 0.005
+
+
+@each_network
+def test_channels_last_changes_nothing_in_float32(name):
+    method, network = build(name)
+    image = torch.randn(1, 1, 6 * network.multiple, 5 * network.multiple)
+    with torch.no_grad():
+        plain = network(image)
+        network = network.to(memory_format=torch.channels_last)
+        last = network(image.contiguous(memory_format=torch.channels_last))
+    assert torch.allclose(plain, last, atol=1e-4)
+
+
+@each_network
+def test_an_untrained_network_says_no_particle(name):
+    """Training starts from 'none', since centres of particles are rare."""
+    torch.manual_seed(0)
+    network = picker_method(name).build().eval()
+    with torch.no_grad():
+        raw = picker_method(name).scores(network(torch.randn(1, 1, 8 * network.multiple, 8 * network.multiple)))
+    assert float(raw.mean()) < 0.1 and raw.min() >= 0 and raw.max() <= 1
+
+
+@each_network
+def test_the_same_seed_gives_the_same_network(name):
+    first, second = (build(name, seed=5)[1].state_dict() for _ in range(2))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert sum(v.numel() for v in first.values()) > 1000 and not np.isnan(float(first[list(first)[0]].sum()))
