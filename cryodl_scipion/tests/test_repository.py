@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules that hold for the whole checkout: syntax, imports, versions, and data that models must not have seen."""
+import ast
+import glob
+import json
+import os
+import re
+import sys
+
+import pytest
+
+import cryodl_scipion
+
+PACKAGE = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
+ENGINE = os.path.join(PACKAGE, 'engine')
+TOP = os.path.dirname(PACKAGE)
+DEMO = os.path.join(TOP, 'data', 'demo', 'micrographs')
+inCheckout = pytest.mark.skipif(not os.path.isdir(DEMO), reason="the demo's data are in the checkout only")
+
+
+def sources(folder):
+    return sorted(glob.glob(os.path.join(folder, '**', '*.py'), recursive=True))
+
+
+def importedBy(path):
+    """Top-level names of all absolute imports of a file."""
+    with open(path, encoding='utf-8') as file:
+        nodes = list(ast.walk(ast.parse(file.read())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.split('.')[0] for name in names}
+
+
+def test_scipion_side_is_valid_python_3_8():
+    for path in sources(PACKAGE):
+        if not path.startswith(ENGINE):
+            with open(path, encoding='utf-8') as file:
+                ast.parse(file.read(), filename=path, feature_version=(3, 8))
+
+
+def test_engine_never_imports_scipion():
+    for path in sources(ENGINE):
+        assert not importedBy(path) & {'pwem', 'pyworkflow', 'scipion', 'cryodl_scipion'}, path
+
+
+def test_lock_holds_what_the_engine_imports():
+    """Every third-party module of the engine is a package of requirements.in, by its own name there."""
+    ours = {'cryodl', 'synthetic', 'pytest'} | {os.path.basename(p)[:-3] for p in sources(os.path.join(ENGINE, 'tests'))}
+    standard = getattr(sys, 'stdlib_module_names', None)  # since Python 3.10
+    if standard is None:
+        pytest.skip("needs Python 3.10, which knows its own modules")
+    with open(os.path.join(PACKAGE, 'install', 'requirements.in')) as file:
+        listed = {re.split('[=<>]', line.strip())[0] for line in file if line.strip() and line[0] != '#'}
+    distributions = {'skimage': 'scikit-image'}
+    used = {distributions.get(name, name.replace('_', '-')) for path in sources(os.path.join(ENGINE, 'cryodl'))
+            for name in importedBy(path) - ours - set(standard)}
+    assert used <= listed
+
+
+@inCheckout
+def test_no_shipped_model_has_seen_the_demos_micrographs():
+    demo = {os.path.splitext(name)[0] for name in os.listdir(DEMO)}
+    cards = glob.glob(os.path.join(ENGINE, 'cryodl', 'models', '*', 'card.json'))
+    for path in cards:
+        with open(path, encoding='utf-8') as file:
+            training = json.load(file)['training']
+        seen = training['micrographs'] + training['validation_micrographs']
+        assert seen, path
+        assert not demo & {os.path.splitext(os.path.basename(name))[0] for name in seen}, path
+
+
+@inCheckout
+def test_version_is_the_same_in_the_citation_and_the_changes():
+    for name, pattern in (('CITATION.cff', r'^version: (.+)$'), ('CHANGES.md', r'^## (\S+)')):
+        with open(os.path.join(TOP, name), encoding='utf-8') as file:
+            assert re.search(pattern, file.read(), re.M).group(1) == cryodl_scipion.__version__, name
