@@ -23,11 +23,9 @@ def write_mrc(path, data, pixel_size=PIXEL_SIZE):
 
 def gaussian_blobs(shape, centres_yx, sigma):
     """(h, w) float32 sum of unit Gaussians at sub-pixel places."""
-    yy, xx = np.mgrid[:shape[0], :shape[1]]
-    image = np.zeros(shape)
-    for y, x in centres_yx:
-        image += np.exp(-((yy - y) ** 2 + (xx - x) ** 2) / (2 * sigma ** 2))
-    return image.astype(np.float32)
+    along_y, along_x = (np.exp(-(np.arange(side)[None] - np.asarray(centres_yx, float)[:, [axis]]) ** 2 / (2 * sigma ** 2))
+                        for axis, side in enumerate(shape))
+    return (along_y.T @ along_x).astype(np.float32)
 
 
 def grid_centres(shape, spacing, seed=0):

@@ -21,7 +21,7 @@ class Detector(torch.nn.Module):
         kernel = torch.exp(-0.5 * (torch.arange(-12, 13.0) / 3.0) ** 2)
         kernel = (kernel / kernel.sum()).to(x.dtype)
         x = F.conv2d(F.pad(x, (12, 12, 12, 12)), kernel.view(1, 1, 1, -1))
-        return 6 * (F.avg_pool2d(F.conv2d(x, kernel.view(1, 1, -1, 1)), 2) - 0.8)
+        return 2 * (F.avg_pool2d(F.conv2d(x, kernel.view(1, 1, -1, 1)), 2) - 1.0)
 
 
 class Everywhere(Detector):
@@ -50,7 +50,8 @@ def candidates(made, image, pixel_size, diameter, distance=None):
                                                          ((333, 1200), 3.0, 150.0), ((200, 260), 5.0, 100.0)])
 def test_particles_are_found_where_they_are(shape, pixel_size, diameter):
     size = diameter / pixel_size
-    image, truth = blob_micrograph(shape, spacing=1.6 * size, diameter_px=size, contrast=4.0)
+    contrast = 4.0 * min(1.0, Method.working_diameter / size)  # binning takes noise away
+    image, truth = blob_micrograph(shape, spacing=1.6 * size, diameter_px=size, contrast=contrast)
     yx, scores = candidates(picker(), image, pixel_size, diameter)
     yx = yx[scores > 0.5]
     gaps = np.linalg.norm(yx[:, None] - truth[None], axis=2)
@@ -63,9 +64,9 @@ def test_particles_are_found_where_they_are(shape, pixel_size, diameter):
 
 def test_one_asymmetric_particle_is_not_mirrored_or_transposed():
     image = np.random.default_rng(0).standard_normal((300, 400)).astype(np.float32)
-    image -= 6 * gaussian_blobs((300, 400), [[60.4, 330.7]], 6)
+    image -= 3 * gaussian_blobs((300, 400), [[60.4, 330.7]], 6)
     yx, scores = candidates(picker(), image, 4.0, 120.0)
-    assert np.abs(yx[0] - (60.4, 330.7)).max() < 0.6 and (np.diff(scores) <= 0).all()
+    assert np.abs(yx[0] - (60.4, 330.7)).max() < 1.0 and (np.diff(scores) <= 0).all()
 
 
 @pytest.mark.parametrize("shape", [(517, 731), (333, 1200), (256, 256), (399, 401)])
@@ -89,11 +90,11 @@ def test_a_false_peak_in_an_invalid_area_takes_no_particle_with_it():
     class Scene:
         image: torch.Tensor
         valid: torch.Tensor
-    image = torch.from_numpy(gaussian_blobs((128, 128), [[60, 30]], 4) * 3 + gaussian_blobs((128, 128), [[60, 22]], 4) * 5)
+    image = torch.from_numpy(gaussian_blobs((128, 128), [[60, 40]], 4) * 3 + gaussian_blobs((128, 128), [[60, 22]], 4) * 4)
     valid = torch.ones(128, 128, dtype=torch.bool)
-    valid[:, :26] = False
-    yx, _ = picker().candidates_prepared(Scene(image, valid), 12.0)
-    assert len(yx) >= 1 and (yx[:, 1] >= 25.5).all()
+    valid[:, :31] = False
+    yx, _ = picker().candidates_prepared(Scene(image, valid), 20.0)
+    assert np.abs(yx[0] - (60, 40)).max() < 1 and (yx[:, 1] >= 30.5).all()
 
 
 def test_no_two_picks_are_nearer_than_the_minimum_distance():

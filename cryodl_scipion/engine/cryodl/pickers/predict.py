@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..calibration import calibrate
 from ..devices import fast_dtype
@@ -55,7 +56,8 @@ class Picker:
         scores, shape = self.score_map(prepared), prepared.image.shape
         stride = self.network.stride
         grid = tuple(n * stride for n in scores.shape)  # the padded area that the score map covers
-        yx, raw = find_peaks(scores, max(1.0, distance / stride), LOWEST_RAW_SCORE)
+        cells = _cells_of(prepared.valid, grid, stride)  # before peaks compete: what is no image may silence no particle
+        yx, raw = find_peaks(scores, max(1.0, distance / stride), LOWEST_RAW_SCORE, cells)
         yx = map_positions(yx, scores.shape, grid)
         nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
         keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
@@ -82,6 +84,13 @@ class Picker:
         tile = tile.to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             return self.network(tile)
+
+
+def _cells_of(valid, grid, stride):
+    """(h/stride, w/stride) bool: cells of the score map at least half of which is valid. valid: (h, w) bool; grid: its
+    shape with padding."""
+    padded = F.pad(valid.float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))
+    return F.avg_pool2d(padded[None, None], stride)[0, 0] >= 0.5
 
 
 def is_out_of_memory(error):

@@ -28,7 +28,7 @@ class PickerUNet(nn.Module):
     """(b, 1, h, w) normalised micrograph -> (b, 1, h/2, w/2) logits. h and w are multiples of `multiple`."""
 
     stride = 2
-    receptive_radius = 96  # px; each output looks no further (a test measures it)
+    receptive_radius = 103  # px; each output looks no further (a test measures it)
 
     def __init__(self, widths=(32, 48, 64, 64)):
         super().__init__()
