@@ -4,16 +4,15 @@ import csv
 import dataclasses
 import json
 import math
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .contract.result import write_json
+from .io.files import whole_file
 
-CHECKPOINT, STATE, METRICS = "checkpoint.safetensors", "state.json", "metrics.csv"
+CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"
 
 
 class NonFiniteLoss(RuntimeError):
@@ -84,7 +83,7 @@ def fit(task, schedule, folder, accelerator, log=print):
     average = torch.optim.swa_utils.AveragedModel(
         networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
     state = _State()
-    if (folder / STATE).exists():
+    if (folder / CHECKPOINT).exists():
         state = _load(folder, networks, average, task.optimizers)
         log(f"Continuing the training at step {state.step} of {schedule.steps}.")
     start, losses = time.monotonic() - state.seconds, []
@@ -156,37 +155,36 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
 
 
 def _append(path, row):
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
+    """Add a row to the table; rows of the same or later steps are of a training that was killed, and go."""
+    rows = []
+    if path.exists():
+        with open(path, newline="") as file:
+            rows = [r for r in csv.DictReader(file) if int(r["step"]) < row["step"]]
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+        writer.writeheader()
+        writer.writerows(rows + [row])
 
 
 def _save(folder, networks, average, optimizers, state):
     """Everything needed to continue, as tensors and JSON: nothing has to be unpickled."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
     tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
     tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
     for name, optimizer in optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
-    temporary = folder / (CHECKPOINT + ".tmp")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary,
-              metadata={"step": str(state.step)})
-    os.replace(temporary, folder / CHECKPOINT)
-    write_json(folder / STATE, {f.name: getattr(state, f.name) for f in dataclasses.fields(state)
-                                if f.name != "best_weights"})
+    numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
+    with whole_file(folder / CHECKPOINT) as temporary:  # one file, so that tensors and numbers are of the same step
+        temporary.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+                                   metadata={"state": json.dumps(numbers)}))
 
 
 def _load(folder, networks, average, optimizers):
     from safetensors import safe_open
-    with open(folder / STATE, encoding="utf-8") as file:
-        state = _State(**json.load(file))
     with safe_open(folder / CHECKPOINT, "pt") as file:
-        state.step = int(file.metadata()["step"])  # a kill between the two files leaves the newer tensors
+        state = _State(**json.loads(file.metadata()["state"]))
         tensors = {k: file.get_tensor(k) for k in file.keys()}
     part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
     networks.load_state_dict(part("network."))

@@ -70,16 +70,14 @@ def _task(config, items, device):
     method = picker_method(config.network)
     dense = config.background is None
     split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
-    load = lambda part: [load_labelled(i, method, config.pixel_size, config.particle_diameter, dense) for i in part]
-    training = load(split[0])
-    if len(items) == 1:
-        images = leave_out_unlabelled_edge(training, method.working_diameter) if dense else training
-        parts = split_image(images[0], config.validation_fraction, 1.5 * method.working_diameter)
-        training, validation = [parts[0]], [parts[1]]
-    else:
-        images = training + load(split[1])
-        images = leave_out_unlabelled_edge(images, method.working_diameter) if dense else images
-        training, validation = images[:len(split[0])], images[len(split[0]):]
+    images = [load_labelled(i, method, config.pixel_size, config.particle_diameter, dense) for i in items]
+    images = leave_out_unlabelled_edge(images, method.working_diameter) if dense else images
+    image_of = {item[0]: image for item, image in zip(items, images)}
+    training, validation = ([image_of[name] for name, *_ in part] for part in split)
+    if any(image is validation[0] for image in training):
+        parts = split_image(validation[0], config.validation_fraction, 1.5 * method.working_diameter)
+        training = [parts[0] if image is validation[0] else image for image in training]
+        validation = [parts[1]]
     network = method.build()
     if config.start_from:
         card, weights = read_model(find_model(config.start_from), "picker")
@@ -143,12 +141,12 @@ def _calibration(hits, task, dense):
 
 
 def _finish(folder, output):
-    """Leave only what belongs to a model, draw the learning curve, and give the folder its name."""
+    """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
     from ..plots import plot_learning_curve
     plot_learning_curve(folder / "metrics.csv", folder / "learning_curve.png")
-    for leftover in ("checkpoint.safetensors", "state.json", "config.json"):
-        (folder / leftover).unlink(missing_ok=True)
     rename_folder(folder, output)
+    for leftover in ("checkpoint.safetensors", "config.json"):  # after the rename: till then a killed run needs them
+        (Path(output) / leftover).unlink(missing_ok=True)
 
 
 def _warnings(card):
@@ -156,5 +154,5 @@ def _warnings(card):
     if figures["reference"] < 20:
         yield (f"Only {figures['reference']} particles were held out for validation, so its figures and the default "
                "threshold are uncertain. Look at the picks before you trust the threshold.")
-    if training["micrographs"] == training["validation_micrographs"]:
-        yield "There was one labelled micrograph; validation used a part of it."
+    if set(training["micrographs"]) & set(training["validation_micrographs"]):
+        yield "Only one micrograph has labelled particles; validation used a part of it."

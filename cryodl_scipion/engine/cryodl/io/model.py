@@ -71,9 +71,9 @@ def read_model(folder, kind=None):
 
 def write_model(folder, card, tensors):
     """Write weights, then the card that has their checksum, into an existing folder."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     with whole_file(Path(folder) / WEIGHTS) as temporary:
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary)
+        temporary.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}))
     write_json(os.path.join(folder, CARD), dict(format_version=FORMAT_VERSION, **card,
                                                 weights_sha256=sha256(Path(folder) / WEIGHTS)))
 

@@ -72,8 +72,8 @@ def load_labelled(item, method, pixel_size, diameter, dense):
     """LabelledImage of one entry of match_labels."""
     name, path, positives, negatives = item
     image = read_micrograph(path)
-    check_particle_fits(image.shape, pixel_size, diameter)
     try:
+        check_particle_fits(image.shape, pixel_size, diameter)
         prepared = prepare_micrograph(image, working_factor(method, pixel_size, diameter), method.working_diameter)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -103,16 +103,20 @@ def leave_out_unlabelled_edge(images, diameter_px):
 
 
 def split_items(items, fraction, rng):
-    """Training and validation entries, by micrograph. With one micrograph both lists hold it (see split_image)."""
-    if len(items) == 1:
-        return items, items
+    """Training and validation entries, by micrograph.
+
+    If only one micrograph has particles it stands in both lists: it must be cut in two (split_image).
+    """
+    with_particles = [i for i, item in enumerate(items) if len(item[2])]
+    if len(with_particles) == 1:
+        return items, [items[with_particles[0]]]
     order = rng.permutation(len(items))
     number = max(1, int(round(fraction * len(items))))
     held = set(order[:number].tolist())
-    if not any(len(items[i][2]) for i in held) or not any(len(items[i][2]) for i in range(len(items)) if i not in held):
+    if held.isdisjoint(with_particles) or held.issuperset(with_particles):
         # both parts need particles: hold out the micrographs with a middling number of them
-        ranked = sorted(range(len(items)), key=lambda i: len(items[i][2]))
-        held = set(ranked[len(ranked) // 2:][:number])
+        ranked = sorted(with_particles, key=lambda i: len(items[i][2]))
+        held = set(ranked[len(ranked) // 2:][:min(number, len(ranked) - 1)])
     return [items[i] for i in range(len(items)) if i not in held], [items[i] for i in sorted(held)]
 
 

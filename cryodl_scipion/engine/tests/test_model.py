@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Model folders: what is written is read, and what is not a sound model is refused with the reason."""
+import json
+
+import pytest
+import torch
+from synthetic import write_untrained_model
+
+from cryodl.io import model as models
+from cryodl.io.model import find_model, read_card, read_model, sha256, shipped_models, write_model
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_untrained_model(tmp_path / "a model 50%")
+
+
+def change_card(folder, **values):
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in {**card, **values}.items() if v is not None}))
+
+
+def test_weights_and_card_survive(tmp_path):
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b.c": torch.tensor(3)}
+    write_model(tmp_path, dict(kind="picker", network="unet", particle_diameter=150.0, threshold=0.4,
+                               minimum_distance=0.5, name="é"), tensors)
+    card, found = read_model(tmp_path, "picker")
+    assert card["particle_diameter"] == 150.0 and card["format_version"] == 1 and card["name"] == "é"
+    assert set(found) == set(tensors) and all(torch.equal(found[k], tensors[k]) for k in tensors)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["card.json", "weights.safetensors"]
+
+
+def test_tensors_that_share_memory_or_are_not_contiguous_are_written(tmp_path):
+    base = torch.arange(12.0).reshape(3, 4)
+    write_model(tmp_path, dict(kind="other"), {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)})
+    assert torch.equal(read_model(tmp_path)[1]["a"], base.T)
+
+
+def test_one_changed_byte_of_the_weights_is_noticed(model):
+    path = model / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="weights.safetensors is damaged: its checksum"):
+        read_model(model)
+
+
+@pytest.mark.parametrize("harm, words", [
+    (lambda m: change_card(m, format_version=2), ("format version 2", "reads 1", "again")),
+    (lambda m: change_card(m, format_version=None), ("format version None",)),
+    (lambda m: change_card(m, kind="denoiser"), ("kind 'denoiser'", "a picker is needed")),
+    (lambda m: change_card(m, particle_diameter=None, threshold=None), ("lacks particle_diameter, threshold",)),
+    (lambda m: (m / "card.json").write_text("{"), ("card.json is damaged",)),
+    (lambda m: (m / "card.json").write_text("[]"), ("format version None",)),
+    (lambda m: (m / "card.json").unlink(), ("is not a model", "no card.json")),
+    (lambda m: (m / "weights.safetensors").unlink(), ("not complete", "no weights.safetensors")),
+    (lambda m: (m / "weights.safetensors").write_bytes(b""), ("damaged",)),
+], ids=["newer", "no version", "kind", "lacks", "cut", "list", "no card", "no weights", "empty weights"])
+def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words):
+    harm(model)
+    with pytest.raises(ValueError) as error:
+        read_model(model, "picker")
+    assert "a model 50%" in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_an_unfinished_training_says_how_to_finish(tmp_path):
+    (tmp_path / "m.partial").mkdir()
+    with pytest.raises(ValueError, match="not finished; run train-picker again with the same --output"):
+        read_card(tmp_path / "m.partial")
+
+
+def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, model):
+    monkeypatch.setattr(models, "SHIPPED", tmp_path / "shipped")
+    write_untrained_model(tmp_path / "shipped" / "ribosome")
+    assert shipped_models() == ["ribosome"]
+    assert find_model("ribosome") == tmp_path / "shipped" / "ribosome"
+    assert find_model(str(model)) == model
+    with pytest.raises(FileNotFoundError, match=r"Model virus is neither a folder nor a shipped model \(shipped: ribosome\)"):
+        find_model("virus")
+    with pytest.raises(FileNotFoundError, match="card.json is a file; a model is a folder"):
+        find_model(str(model / "card.json"))
+
+
+@pytest.mark.parametrize("name", shipped_models() or [pytest.param("", marks=pytest.mark.skip(reason="none is shipped"))])
+def test_shipped_models_fit_their_networks(name):
+    from cryodl.pickers import picker_method
+    card, weights = read_model(find_model(name), "picker")
+    picker_method(card["network"]).build().load_state_dict(weights)
+    assert 0 < card["threshold"] < 1 and card["name"] == name
+
+
+def test_the_checksum_is_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
