@@ -15,7 +15,7 @@ from .io.files import whole_file
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(ValueError):
     """The loss became NaN or infinite; the message says where and what to try."""
 
 

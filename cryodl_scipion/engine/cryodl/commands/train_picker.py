@@ -17,7 +17,7 @@ from ..contract.result import write_json
 from ..io.files import rename_folder
 from ..io.model import find_model, read_model, write_model
 
-MOST_VALIDATIONS = 20
+MOST_VALIDATIONS = 16
 
 
 def run(config):

@@ -61,7 +61,7 @@ class TrainPickerConfig:
         expert=True)
     steps: int = param("Most training steps; training stops earlier when the validation figure no longer improves.",
                        default=400, label="Training steps", minimum=1, maximum=1000000)
-    patience: int = param("Validations without improvement after which training stops.", default=8,
+    patience: int = param("Validations without improvement after which training stops.", default=10,
                           label="Patience (validations)", minimum=1, maximum=1000, expert=True)
     validation_fraction: float = param(
         "Part of the labelled micrographs kept for validation (at least one; with a single micrograph a part of it). "

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+os.umask(_UMASK := os.umask(0))  # the mask can only be read by setting it
 MICROGRAPH_SUFFIXES = (".mrc", ".mrcs", ".tif", ".tiff", ".map")
 _STRIPPED = MICROGRAPH_SUFFIXES + (".star", ".box", ".txt", ".png", ".jpg")
 _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
@@ -102,6 +103,7 @@ def whole_file(path):
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
+        temporary.chmod(0o666 & ~_UMASK)  # some writers make files that only their owner can read
         os.replace(temporary, path)
     except OSError as error:
         if getattr(error, "filename", None) not in (None, str(temporary)):

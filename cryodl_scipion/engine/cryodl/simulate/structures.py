@@ -64,7 +64,9 @@ def _density_of_map(path, pixel_size):
     import mrcfile
     try:
         with mrcfile.open(path, permissive=True) as mrc:
-            data, voxel = np.asarray(mrc.data, np.float32), mrc.voxel_size
+            if mrc.data is None:
+                raise ValueError("its header makes no sense, or its data are missing")
+            data, voxel = np.array(mrc.data, np.float32), mrc.voxel_size
             voxels = np.array([voxel.z, voxel.y, voxel.x], float)
             order = [int(mrc.header[c]) for c in ("maps", "mapr", "mapc")]
     except (ValueError, OSError) as error:
