@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: quick, explained, strict; result.json last, failure.json when it fails."""
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from synthetic import ENGINE, blob_project, environment, run_cryodl, write_untrained_model
+
+from cryodl import __version__, cli
+from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all
+from cryodl.cli import build_parser, main
+
+PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
+
+
+def help_of(command):
+    return next(a for a in build_parser()._actions if a.dest == "command").choices[command].format_help()
+
+
+def test_help_is_there_in_a_third_of_a_second():
+    """Best of five: the machine may be busy."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "cryodl", "--help"], env=environment(), capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+    assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
+    assert min(times) < 0.3, times
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["pick", "--help"], ["--version"], ["pick"]])
+def test_help_and_usage_errors_import_neither_torch_nor_numpy(arguments):
+    code = (f"import sys; from cryodl.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+            "print(sorted({'torch', 'numpy', 'scipy'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_version_and_plain_call(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0 and capsys.readouterr().out == f"cryodl {__version__}\n"
+    assert main([]) == 0 and "train-picker" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_parameter_is_explained_with_unit_and_default(name):
+    text = " ".join(help_of(name).split())
+    command = COMMANDS[name]
+    assert command.summary in text
+    for info in describe_all(command.config):
+        assert info.flag in text
+        assert " ".join(info.help.split())[:40].replace("- ", "-") in text.replace("- ", "-"), info.name
+        if info.unit:
+            assert f"[{info.unit}" in text or f"{info.unit};" in text or f"{info.unit}]" in text, info.name
+        if info.required:
+            assert "required" in text
+        elif info.none_means:
+            assert " ".join(info.none_means.split())[:25] in text, info.name
+
+
+def test_fixed_names_of_options_are_there():
+    """Scripts rely on these."""
+    for command, flags in {
+        "train-picker": "--micrographs --coordinates --pixel-size --particle-diameter --background --network --output",
+        "pick": "--micrographs --pixel-size --model --particle-diameter --output",
+        "evaluate-picks": "--coordinates --reference --pixel-size --particle-diameter --micrographs --border --tolerance "
+                          "--json"}.items():
+        assert set(flags.split()) <= {i.flag for i in describe_all(COMMANDS[command].config)}
+
+
+def test_missing_options_are_named(capsys):
+    assert main(["pick", "--pixel-size", "4"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cryodl: error: pick needs --micrographs, --model, --output") and error.count("\n") == 1
+
+
+def test_a_value_out_of_range_is_named(capsys):
+    assert main(PICK + ["--micrographs", "x.mrc", "--threshold", "3"]) == 2
+    assert "--threshold) is 3; it must be between 0 and 1" in capsys.readouterr().err
+
+
+def test_a_word_for_a_number_and_an_unknown_command_are_usage_errors(capsys):
+    for arguments in (["pick", "--pixel-size", "four"], ["paint"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+    assert "four" in (error := capsys.readouterr().err) and "paint" in error
+
+
+@pytest.fixture
+def project(tmp_path):
+    blob_project(tmp_path)
+    write_untrained_model(tmp_path / "model")
+    return tmp_path
+
+
+def request(folder, **values):
+    config = dict(micrographs=(str(folder / "mics/mic0.mrc"),), pixel_size=4.0, model=str(folder / "model"),
+                  output=str(folder / "out"), device="cpu")
+    Request("pick", PickConfig(**dict(config, **values))).write(folder / "request.json")
+    return ["pick", "--request", str(folder / "request.json"), "--result", str(folder / "result.json")]
+
+
+def test_a_request_gives_a_result_with_all_its_parts(project):
+    assert main(request(project)) == 0
+    result = Result.read(project / "result.json")
+    assert result.command == "pick" and result.seconds > 0 and result.device.startswith("CPU")
+    assert set(result.versions) == {"cryodl", "torch", "python"} and result.versions["cryodl"] == __version__
+    assert set(result.outputs["coordinates"]) == {"mic0"} and not (project / "failure.json").exists()
+
+
+def test_result_is_written_last(project, monkeypatch):
+    """When it appears, everything that it names is there."""
+    real = Result.write
+
+    def watched(self, path):
+        assert all((project / "out" / f"{n}.star").exists() for n in self.outputs["coordinates"])
+        assert not (project / "result.json").exists()
+        real(self, path)
+    monkeypatch.setattr(Result, "write", watched)
+    assert main(request(project)) == 0 and (project / "result.json").exists()
+
+
+def test_the_folder_of_the_result_is_made(project):
+    arguments = request(project)
+    arguments[-1] = str(project / "new" / "folder" / "result.json")
+    assert main(arguments) == 0 and (project / "new/folder/result.json").exists()
+
+
+def test_a_users_error_leaves_failure_json_and_no_stale_result(project, capsys):
+    assert main(request(project)) == 0
+    assert main(request(project, model="no such model", output=str(project / "out2"))) == 2
+    assert not (project / "result.json").exists()
+    failure = Failure.read(project / "failure.json")
+    assert failure.command == "pick" and failure.kind == "input" and "no such model" in failure.message
+    assert capsys.readouterr().err.splitlines()[-1] == f"cryodl: error: {failure.message}"
+    assert main(request(project)) == 0
+    assert not (project / "failure.json").exists()
+
+
+@pytest.mark.parametrize("error", [KeyError("card"), RuntimeError("shape"), MemoryError("9 GB"), TypeError("x")],
+                         ids=lambda e: type(e).__name__)
+def test_a_mistake_of_ours_shows_its_traceback_and_leaves_failure_json(project, monkeypatch, capsys, error):
+    def broken(config):
+        raise error
+    monkeypatch.setattr("cryodl.commands.pick.run", broken)
+    assert main(request(project)) == 1
+    failure = Failure.read(project / "failure.json")
+    assert failure.kind == "internal" and type(error).__name__ in failure.message
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_device_and_threads_override_the_request_and_nothing_else_may(project, capsys):
+    arguments = request(project, device="auto")
+    assert main(arguments + ["--device", "cpu", "--threads", "1"]) == 0
+    assert "CPU (1 threads" in Result.read(project / "result.json").device
+    assert main(arguments + ["--threshold", "0.1"]) == 2
+    assert "only --device and --threads may be given; found threshold" in capsys.readouterr().err
+    assert main(arguments + ["--threads", "-3"]) == 2
+    assert "--threads) is -3" in capsys.readouterr().err
+
+
+def test_a_request_for_another_command_or_with_wrong_fields_is_refused(project, capsys):
+    arguments = request(project)
+    assert main(["train-picker"] + arguments[1:]) == 2
+    assert "is a request for pick, not for train-picker" in capsys.readouterr().err
+    data = json.loads((project / "request.json").read_text())
+    data["config"]["colour"] = "red"
+    del data["config"]["pixel_size"]
+    (project / "request.json").write_text(json.dumps(data))
+    assert main(arguments) == 2
+    message = Failure.read(project / "failure.json").message
+    assert "unknown parameters ['colour']" in message and "missing parameters ['pixel_size']" in message
+    (project / "request.json").unlink()
+    assert main(arguments) == 2 and "request.json" in Failure.read(project / "failure.json").message
+
+
+def test_several_gpus_as_one_argument_are_refused_with_words(project, capsys):
+    """Scipion passes %(GPU)s as it is."""
+    assert main(request(project) + ["--device", "0 1"]) == 2
+    assert "'0 1'" in capsys.readouterr().err
+
+
+def test_a_module_run_behaves_as_main(project):
+    done = run_cryodl(request(project, model="nothing"), project)
+    assert done.returncode == 2 and done.stderr.startswith("cryodl: error: Model nothing") and "Traceback" not in done.stderr
+
+
+def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
+    def stopped(config):
+        raise KeyboardInterrupt
+    monkeypatch.setattr("cryodl.commands.pick.run", stopped)
+    assert main(request(project)) == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_every_command_has_its_module():
+    for command in COMMANDS.values():
+        assert (ENGINE / "cryodl" / "commands" / f"{command.module}.py").exists()
+    assert set(cli.EPILOGS) - {None} <= set(COMMANDS)
