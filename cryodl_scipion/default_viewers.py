@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep a double click on our coordinates from ending in an error.
 
-`python -m scipion` prefers pwem's DataViewer for SetOfCoordinates. It converts the set with the plugin xmipp3 and shows
-it in a Java program; without that plugin the click raises "'NoneType' object has no attribute 'convert'". The preference
-wins over every viewer that plugins bring, so it is mended where it is written: in Config.VIEWERS. This is done only when
-the preference is the built-in one and xmipp3 is absent, that is, where the click could only fail. Sites with xmipp3, or
-with a VIEWERS of their own, keep what they have.
+`python -m scipion` prefers pwem's DataViewer for SetOfCoordinates. It converts the set with the plugin xmipp3 and
+shows it in a Java program; without that plugin the click raises "'NoneType' object has no attribute 'convert'". The
+preference wins over every viewer that plugins bring, so it is mended where it is written: in Config.VIEWERS. This is
+done only when the preference is the built-in one and xmipp3 is absent, that is, where the click could only fail. Sites
+with xmipp3, or with a VIEWERS of their own, keep what they have.
 """
 import importlib.util
 

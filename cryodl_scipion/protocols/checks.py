@@ -110,6 +110,20 @@ def checkModelFolder(folder, kind='picker'):
     return []
 
 
+def modelWarnings(card, pixelSize, diameter):
+    """Sentences about micrographs (Å/px) and particles (Å) unlike those that a picker learned from."""
+    warnings = []
+    known = card['pixel_sizes'] or [pixelSize]
+    # Micrographs are rescaled by the particle's diameter; only far coarser ones lack detail that the network knows.
+    if pixelSize > 2 * max(known) or pixelSize < min(known) / 4:
+        warnings.append("The micrographs have %g Å/px; the model learned from %s Å/px. Micrographs are rescaled, but "
+                        "look at the picks." % (pixelSize, ', '.join('%g' % p for p in known)))
+    if not 0.5 <= diameter / card['particle_diameter'] <= 2:
+        warnings.append("The particle diameter of %g Å is far from the model's %g Å. The network sees particles "
+                        "rescaled to the same size, but look at the picks." % (diameter, card['particle_diameter']))
+    return warnings
+
+
 def listed(names):
     """'a, b and 7 more'."""
     rest = len(names) - _NAMED

@@ -16,7 +16,7 @@ from ..convert.models import readCard
 from ..convert.picks import CANDIDATES, boxSizeFor, pickLines
 from ..engine.cryodl import contract
 from ..form import addConfigParams
-from .checks import checkDiameter, checkMicrographs, checkModelFolder
+from .checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
 from .model_field import addModelParams, modelFolder
 from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 
@@ -187,7 +187,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         if micrographs is None or checkModelFolder(folder):
             return []
         card = readCard(folder)
-        return _pixelSizeWarning(card, micrographs.getSamplingRate()) + _diameterWarning(card, self._diameter())
+        return modelWarnings(card, micrographs.getSamplingRate(), self._diameter())
 
     def _tell(self, results):
         coordinates = getattr(self, 'outputCoordinates', None)
@@ -203,19 +203,3 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
 
     def _citations(self):
         return ['cryodl', 'Ronneberger2015']
-
-
-def _pixelSizeWarning(card, pixelSize):
-    low, high = min(card['pixel_sizes'] or [pixelSize]), max(card['pixel_sizes'] or [pixelSize])
-    # Micrographs are rescaled by the particle's diameter; only a far coarser one lacks detail that the network knows.
-    if pixelSize <= 2 * high and pixelSize >= low / 4:
-        return []
-    return ["The micrographs have %g Å/px; the model learned from %s Å/px. Micrographs are rescaled, but look at the "
-            "picks." % (pixelSize, ', '.join('%g' % p for p in card['pixel_sizes']))]
-
-
-def _diameterWarning(card, diameter):
-    if 0.5 <= diameter / card['particle_diameter'] <= 2:
-        return []
-    return ["The particle diameter of %g Å is far from the model's %g Å. The network sees particles rescaled to the same "
-            "size, but look at the picks." % (diameter, card['particle_diameter'])]

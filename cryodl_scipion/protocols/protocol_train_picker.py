@@ -17,7 +17,6 @@ from ..objects import CryodlModel
 from .checks import checkDiameter, checkLabels
 from .protocol_base import REQUEST_FILE, CryodlProtBase
 
-MODEL_FOLDER = 'model'
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
 FEW_PARTICLES = 20
 
@@ -112,7 +111,8 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
     # ----- what the steps share
     def getModelFolder(self):
         """Folder of the model; while it trains only <folder>.partial is there."""
-        return self._getExtraPath(MODEL_FOLDER)
+        # The engine names the model after its folder; the run's id keeps models of a project apart.
+        return self._getExtraPath('picker_%s' % (self.getObjId() or 'new'))
 
     def _labelSets(self):
         """[(folder, set)] of the coordinates to write."""
@@ -140,7 +140,8 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         background, start = self.backgroundCoordinates.get(), self.startModel.get()
         micrographs = self.inputMicrographs.get() or self.inputCoordinates.get().getMicrographs()
         return dict(micrographs=(micrographs.getFileName(),), coordinates=self._getExtraPath('coordinates'),
-                    output=self.getModelFolder(), background=None if background is None else self._getExtraPath('background'),
+                    output=self.getModelFolder(),
+                    background=None if background is None else self._getExtraPath('background'),
                     pixel_size=micrographs.getSamplingRate(), names=(),
                     start_from=None if start is None else start.getFolder(), threads=self.numberOfThreads.get())
 

@@ -40,9 +40,9 @@ class CryodlTest(BaseTest):
 
     @classmethod
     def importMicrographs(cls, folder, pattern='*.mrc', pixelSize=synthetic.PIXEL_SIZE, **values):
-        protocol = cls.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern=pattern, samplingRate=pixelSize,
-                                   voltage=300, sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000,
-                                   **values)
+        protocol = cls.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern=pattern,
+                                   samplingRate=pixelSize, voltage=300, sphericalAberration=2.7,
+                                   amplitudeContrast=0.1, magnification=50000, **values)
         cls.launchProtocol(protocol)
         return protocol
 

@@ -67,8 +67,8 @@ class TestCryodlPick(CryodlTest):
         synthetic.writeDamaged(os.path.join(folder, 'mic_002.mrc'))
         # Batches of one: the bad micrograph is all that its batch has.
         for batch in (1, 16):
-            protocol = self.runProtocol(CryodlProtPick, dict(self.inputs, inputMicrographs=(imported, 'outputMicrographs')),
-                                        useGpu=False, streamingBatchSize=batch)
+            inputs = dict(self.inputs, inputMicrographs=(imported, 'outputMicrographs'))
+            protocol = self.runProtocol(CryodlProtPick, inputs, useGpu=False, streamingBatchSize=batch)
             self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
             self.assertEqual(sorted(picksOf(protocol.outputCoordinates)), ['mic_001.mrc', 'mic_003.mrc'])
             text = '\n'.join(protocol.summary())
@@ -160,6 +160,13 @@ class TestCryodlPick(CryodlTest):
         self.assertIn('EMPTY', errors(dict(inputModel=(None, ''))))
         self.assertIn('EMPTY', errors(dict(inputMicrographs=(None, ''))))
 
+    def test_micrographs_unlike_those_of_the_training_are_only_a_warning(self):
+        protocol = self.makeProtocol(CryodlProtPick, self.inputs, useGpu=False)
+        self.assertEqual(protocol.warnings(), [])
+        protocol.particleDiameter.set(300)
+        self.assertEqual(protocol.validate(), [])
+        self.assertIn("far from the model's 120 Å", ' '.join(protocol.warnings()))
+
     def test_a_damaged_model_is_refused_before_the_run(self):
         model = self.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(self.data, 'model'))
         with open(os.path.join(model.outputModel.getFolder(), 'weights.safetensors'), 'ab') as file:
@@ -173,50 +180,3 @@ class TestCryodlPick(CryodlTest):
         self.assertEqual(protocol._methods(), [])
         self.assertIn('cryodl', protocol._citations())
         self.assertEqual(protocol.warnings(), [])
-
-
-class TestCryodlPickStreaming(CryodlTest):
-    def test_micrographs_that_arrive_while_it_runs_are_picked_once(self):
-        folder = os.path.join(self.data, 'stream')
-        paths = synthetic.writeMicrographs(folder, 6)
-        waiting = os.path.join(self.data, 'waiting')
-        os.makedirs(waiting)
-        for path in paths[2:]:
-            shutil.move(path, waiting)
-            shutil.move(path + '.truth.json', waiting)
-        writeModel(os.path.join(self.data, 'model'), {})
-        model = self.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(self.data, 'model'))
-        imported = self.startImport(folder)
-        protocol = self.makeProtocol(CryodlProtPick, dict(inputMicrographs=(imported, 'outputMicrographs'),
-                                                          inputModel=(model, 'outputModel')),
-                                     useGpu=False, streamingBatchSize=2)
-        self.assertEqual(protocol.validate(), [])
-        self.proj.launchProtocol(protocol, wait=False)
-        for path in paths[2:]:
-            for end in ('.truth.json', ''):
-                shutil.move(os.path.join(waiting, os.path.basename(path)) + end, path + end)
-                os.utime(path + end)
-        self.wait(protocol)
-        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        self.assertEqual(protocol.outputCoordinates.getSize(), 6 * len(ABOVE_04))
-        self.assertFalse(protocol.outputCoordinates.isStreamOpen())
-        with open(protocol._getExtraPath('picks', 'picked.log')) as log:
-            self.assertEqual(sorted(log.read().split()), ['mic_%03d' % i for i in range(1, 7)])
-
-    def startImport(self, folder):
-        from pwem.protocols import ProtImportMicrographs
-        imported = self.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern='*.mrc', dataStreaming=True,
-                                    timeout='15', fileTimeout='2', samplingRate=synthetic.PIXEL_SIZE, voltage=300,
-                                    sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
-        self.proj.launchProtocol(imported, wait=False)
-        self._waitOutput(imported, 'outputMicrographs', sleepTime=1, timeOut=60)
-        return imported
-
-    def wait(self, protocol, seconds=120):
-        import time
-        for _ in range(seconds):
-            time.sleep(1)
-            self.proj._updateProtocol(protocol)
-            if not protocol.isActive():
-                return
-        self.fail("The streaming run did not end in %d s." % seconds)

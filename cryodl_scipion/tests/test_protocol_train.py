@@ -61,7 +61,7 @@ class TestCryodlTrain(CryodlTest):
         try:
             protocol = self.train()
             self.assertTrue(protocol.isFailed())
-            self.assertTrue(os.path.exists(protocol._getExtraPath('model.partial', 'metrics.csv')))
+            self.assertTrue(os.path.exists(os.path.join(protocol.getModelFolder() + '.partial', 'metrics.csv')))
             self.proj.launchProtocol(protocol, wait=True)
         finally:
             del os.environ['FAKE_ENGINE_DIE_AFTER']

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A circle on a micrograph, to measure a particle."""
 from .micrograph_window import MicrographWindow
-from .plots import drawPicks
+from .plots import drawPicks, view
 
 SMALLEST = 20  # Å; smaller particles are not seen in micrographs
+_DIAMETERS_SEEN = 12  # particles from left to right, so that the circle's edge can be judged
 
 
 class DiameterWindow(MicrographWindow):
@@ -29,6 +30,10 @@ class DiameterWindow(MicrographWindow):
         self._centre = None
         MicrographWindow.showMicrograph(self)
 
+    def _look(self):
+        first = self._positions()[0]
+        view(self._axes, self._preview, first, _DIAMETERS_SEEN * self.value.get() / self._micrographs.pixelSize)
+
     def _positions(self):
         if self._centre is not None:
             return [self._centre]
@@ -41,5 +46,5 @@ class DiameterWindow(MicrographWindow):
     def _text(self):
         if self.index() is None:
             return "There are no micrographs."
-        return ("%.0f Å are %.1f px. The circle should just hold the particle; click on one to put it there."
+        return ("%.0f Å are %.1f px. The circle should just hold the particle. Click puts it there, the wheel zooms."
                 % (self.value.get(), self.value.get() / self._micrographs.pixelSize))

@@ -6,8 +6,10 @@ from tkinter import ttk
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from matplotlib.figure import Figure
 
-from .plots import drawMicrograph
+from .plots import drawMicrograph, view
 from .preview import loadPreview
+
+_ZOOM = 1.25  # of one click of the mouse wheel
 
 
 class MicrographWindow:
@@ -48,11 +50,14 @@ class MicrographWindow:
         frame = ttk.Frame(self.root)
         frame.pack(side=tk.LEFT, fill=tk.Y, padx=(6, 0), pady=6)
         ttk.Label(frame, text="Micrographs").pack(anchor=tk.W)
-        bar = ttk.Scrollbar(frame)
-        bar.pack(side=tk.RIGHT, fill=tk.Y)
-        self._list = tk.Listbox(frame, width=34, exportselection=False, yscrollcommand=bar.set)
+        down, across = ttk.Scrollbar(frame), ttk.Scrollbar(frame, orient=tk.HORIZONTAL)
+        down.pack(side=tk.RIGHT, fill=tk.Y)
+        across.pack(side=tk.BOTTOM, fill=tk.X)
+        self._list = tk.Listbox(frame, width=36, exportselection=False, yscrollcommand=down.set,
+                                xscrollcommand=across.set)
         self._list.pack(fill=tk.BOTH, expand=True)
-        bar.config(command=self._list.yview)
+        down.config(command=self._list.yview)
+        across.config(command=self._list.xview)
         self._list.bind('<<ListboxSelect>>', lambda event: self.showMicrograph())
         self._list.insert(tk.END, *self._micrographLabels())
 
@@ -62,6 +67,7 @@ class MicrographWindow:
         self._figure = Figure(figsize=(8, 7.2), facecolor='white')
         self._canvas = FigureCanvasTkAgg(self._figure, frame)
         self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
+        self._canvas.mpl_connect('scroll_event', self._scroll)
 
     def _addControls(self, slider):
         frame = ttk.Frame(self.root)
@@ -99,9 +105,23 @@ class MicrographWindow:
             try:
                 self._preview = loadPreview(self._paths[self.index()])
                 drawMicrograph(self._axes, self._preview)
+                self._look()
             except (ValueError, OSError) as error:
                 self._axes.text(0.5, 0.5, str(error), ha='center', wrap=True)
         self.refresh()
+
+    def _scroll(self, event):
+        """The mouse wheel zooms around the pointer, out to the whole micrograph."""
+        if event.inaxes is not self._axes or self._preview is None:
+            return
+        span = self._span() * (_ZOOM if event.button == 'down' else 1 / _ZOOM)
+        view(self._axes, self._preview, (event.xdata, event.ydata), span)
+        self._canvas.draw_idle()
+
+    def _span(self):
+        """Px of the micrograph from left to right."""
+        left, right = self._axes.get_xlim()
+        return right - left
 
     def refresh(self):
         """Draw anew what depends on the slider."""
@@ -116,6 +136,9 @@ class MicrographWindow:
 
     def _micrographLabels(self):
         return self._names
+
+    def _look(self):
+        """Choose what part of a new micrograph is seen; here all of it."""
 
     def _drawOn(self, axes):
         """Draw on the micrograph, whose pixels are the axes' units."""

@@ -6,6 +6,7 @@ import os
 import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
 
 PICK_COLOUR = '#19e57b'
 _TRAINING, _VALIDATION, _FIGURE = '#4477aa', '#cc6677', '#228833'
@@ -43,6 +44,7 @@ def drawCurves(figure, metrics):
                 known = np.isfinite(metrics[column])
                 axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
         axes.set_xlabel("Training step")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(title)
         axes.grid(alpha=0.3)
         if axes.lines:
@@ -61,6 +63,15 @@ def drawMicrograph(axes, preview):
     # a preview pixel covers `binning` pixels; the first pixel's centre is (0, 0)
     extent = (-0.5, width * preview.binning - 0.5, height * preview.binning - 0.5, -0.5)
     axes.imshow(preview.pixels, cmap='gray', vmin=0, vmax=1, extent=extent, interpolation='bilinear')
+
+
+def view(axes, preview, centre, span):
+    """Show `span` px of the micrograph around centre (x, y), moved inside; the whole if it is not larger."""
+    for size, middle, setLimits in ((preview.width, centre[0], axes.set_xlim),
+                                    (preview.height, centre[1], lambda low, high: axes.set_ylim(high, low))):
+        half = min(span, size) / 2
+        middle = min(max(middle, half), size - half)
+        setLimits(middle - half - 0.5, middle + half - 0.5)
 
 
 def drawPicks(axes, picks, diameter):

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open every form, wizard and viewer on a display and take a picture of each.
+
+python -m scipion python -m cryodl_scipion.tests.screens PROJECT OUTPUT_FOLDER [NAME ...]
+PROJECT holds runs of import, train, pick and filter; the newest finished run of each class is shown. Names choose some
+of the pictures. Exit code 1, and the traceback, when a window fails.
+"""
+import os
+import sys
+import traceback
+
+import pyworkflow as pw
+
+pw.Config.setDomain('pwem')
+pw.Config.getDomain().getPlugins()
+
+import pyworkflow.gui.project  # noqa: E402  before gui.form, which needs it half loaded otherwise
+from PIL import ImageGrab  # noqa: E402
+from pyworkflow.gui import Window  # noqa: E402
+from pyworkflow.gui.form import FormWindow  # noqa: E402
+from pyworkflow.project import Manager  # noqa: E402
+from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer  # noqa: E402
+
+_SETTLE = 600  # ms for a window to be drawn
+
+
+class Screens:
+    """project: loaded. window: the hidden parent of all. folder: for the pictures."""
+
+    def __init__(self, project, folder):
+        self.project, self.folder = project, folder
+        self.domain = pw.Config.getDomain()
+        self.window = Window("cryodl screens")
+
+    # ----- what there is to see
+    def openers(self):
+        """{name of the picture: function that opens the window}."""
+        openers = {}
+        for name in sorted(n for n in self.domain.getProtocols() if n.startswith('CryodlProt')):
+            openers['form_' + name] = lambda name=name: self.openForm(self.last(name) or self.new(name))
+        for name in ('CryodlProtTrainPicker', 'CryodlProtPick', 'CryodlProtThresholdPicks'):
+            openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
+        for name, output in (('CryodlProtTrainPicker', 'outputModel'), ('CryodlProtPick', 'outputCoordinates')):
+            openers['click_' + output] = lambda name=name, output=output: self.click(self.last(name), output)
+        openers['click_empty'] = lambda: self.clickEmpty()
+        openers['wizard_diameter_train'] = lambda: self.wizard('CryodlProtTrainPicker', 'particleDiameter')
+        openers['wizard_diameter_pick'] = lambda: self.wizard('CryodlProtPick', 'particleDiameter')
+        openers['wizard_threshold'] = lambda: self.wizard('CryodlProtThresholdPicks', 'threshold')
+        return openers
+
+    def last(self, name):
+        """The newest finished run of a class that has picks or a model, None if there is none."""
+        runs = [r for r in self.project.getRuns() if r.getClassName() == name and r.isFinished()]
+        full = [r for r in runs if any(getattr(o, 'getSize', lambda: 1)() for _, o in r.iterOutputAttributes())]
+        return (full or runs or [None])[-1]
+
+    def new(self, name):
+        return self.project.newProtocol(self.domain.getProtocols()[name])
+
+    # ----- as the project window does it
+    def openForm(self, protocol):
+        form = FormWindow("Protocol Run: " + protocol.getClassName(), protocol, lambda *a, **k: None, self.window)
+        form.show(center=False)
+
+    def analyze(self, protocol):
+        """The button `Analyze results`: pyworkflow/gui/project/viewprotocols.py, _analyzeResults."""
+        viewerClass = self.domain.findViewers(protocol, DESKTOP_TKINTER)[0]
+        viewer = viewerClass(project=self.project, protocol=protocol, parent=self.window, keyPressed=None)
+        if isinstance(viewer, ProtocolViewer):
+            viewer.visualize(protocol, windows=self.window)
+        else:
+            viewer.visualize(protocol)
+
+    def click(self, protocol, output):
+        """A double click on an output: viewprotocols_extra.py, getObjectActions and _visualizeObject."""
+        self.show(protocol, getattr(protocol, output))
+
+    def clickEmpty(self):
+        protocol = next(r for r in self.project.getRuns() if r.getClassName() == 'CryodlProtPick'
+                        and r.isFinished() and r.outputCoordinates.getSize() == 0)
+        self.show(protocol, protocol.outputCoordinates)
+
+    def show(self, protocol, obj):
+        viewerClass = self.domain.findViewers(obj, DESKTOP_TKINTER)[0]
+        print("%s is opened by %s" % (obj, viewerClass.__name__))
+        viewerClass(project=self.project, protocol=protocol, parent=self.window).visualize(obj, windows=self.window)
+
+    def wizard(self, name, field):
+        protocol = self.last(name) or self.new(name)
+        form = FormWindow("Protocol Run: " + name, protocol, lambda *a, **k: None, self.window)
+        form.root.deiconify()
+        form.root.update()
+        wizards = self.domain.findWizards(protocol, DESKTOP_TKINTER)
+        wizards[field]().show(form)
+
+    # ----- pictures
+    def take(self, name, opener):
+        """Open, wait until it is drawn, take the picture, close. Returns the traceback, '' if all went well."""
+        failures, taken = [], []
+        root = self.window.getRoot()
+
+        def shoot():
+            root.update()
+            taken.append(self.picture())
+            taken[0].save(os.path.join(self.folder, name + '.png'))
+            for child in root.winfo_children():
+                child.destroy()
+            root.quit()
+
+        def report(*error):
+            failures.append(''.join(traceback.format_exception(*error)))
+        root.report_callback_exception = report
+        root.after(_SETTLE, shoot)
+        try:
+            opener()
+        except Exception:  # whatever it is, it belongs into the report, and the next window is tried
+            failures.append(traceback.format_exc())
+        if not taken:
+            root.mainloop()
+        return '\n'.join(failures)
+
+    def picture(self):
+        """The part of the screen that the newest window covers."""
+        screen = ImageGrab.grab(xdisplay=os.environ['DISPLAY'])
+        tops = [w for w in windowsBelow(self.window.getRoot()) if w.winfo_viewable()]
+        if not tops:
+            raise RuntimeError("No window was opened.")
+        x, y = tops[-1].winfo_rootx(), tops[-1].winfo_rooty()
+        return screen.crop((x, y, x + tops[-1].winfo_width(), y + tops[-1].winfo_height()))
+
+
+def windowsBelow(widget):
+    """All windows that were opened from a widget, the newest last."""
+    found = []
+    for child in widget.winfo_children():
+        found += ([child] if child.winfo_toplevel() is child and child.winfo_class() != 'Menu' else [])
+        found += windowsBelow(child)
+    return found
+
+
+def main(projectName, folder, *names):
+    project = Manager().loadProject(projectName, chdir=True)
+    screens = Screens(project, folder)
+    failed = False
+    for name, opener in screens.openers().items():
+        if names and name not in names:
+            continue
+        failure = screens.take(name, opener)
+        print("%s: %s" % (name, failure or "ok"))
+        failed = failed or bool(failure)
+    sys.stdout.flush()
+    os._exit(1 if failed else 0)  # pyworkflow leaves threads behind
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every form, wizard and viewer opens on a display, by the calls that a click makes, under the real launcher.
+
+Skipped where there is no Xvfb or tk. screens.py does the work in a process of its own.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+
+from PIL import Image
+
+from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
+from . import synthetic
+from .base import CryodlTest
+from .fake_model import writeModel
+
+# What an empty grey window has; a drawn one has hundreds.
+FEW_COLOURS = 8
+
+
+def missing():
+    """Why windows cannot be tested here, '' if they can."""
+    if shutil.which('Xvfb') is None:
+        return "Xvfb is not installed (Debian: xvfb)."
+    if subprocess.run([sys.executable, '-c', 'import tkinter'], capture_output=True).returncode:
+        return "this Python has no tkinter (Debian: python3-tk)."
+    return ''
+
+
+@unittest.skipIf(missing(), missing())
+class TestCryodlScreens(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        synthetic.writeMicrographs(cls.data + '/mics', 2)
+        imported = cls.importMicrographs(cls.data + '/mics')
+        model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + '/model', {}))
+        inputs = dict(inputMicrographs=(imported, 'outputMicrographs'), inputModel=(model, 'outputModel'))
+        manual = cls.makeCoordinates(imported, {2: [(120, 60), (200, 70)]})
+        cls.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(manual, 'outputCoordinates')), useGpu=False,
+                        particleDiameter=90)
+        picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
+        cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
+        cls.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')), threshold=0.6)
+
+    def test_all_windows_open(self):
+        folder = os.path.join(self.data, 'screens')
+        os.makedirs(folder)
+        server = subprocess.Popen(['Xvfb', '-displayfd', '1', '-screen', '0', '1600x1200x24', '-nolisten', 'tcp'],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            display = ':' + server.stdout.readline().decode().strip()
+            run = subprocess.run([sys.executable, '-m', 'scipion', 'python', '-m', 'cryodl_scipion.tests.screens',
+                                  self.projName, folder], env=dict(os.environ, DISPLAY=display),
+                                 capture_output=True, text=True, timeout=300)
+        finally:
+            server.terminate()
+            server.wait()
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        for name in ('click_outputCoordinates', 'click_empty', 'click_outputModel', 'analyze_CryodlProtPick',
+                     'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick'):
+            with Image.open(os.path.join(folder, name + '.png')) as picture:
+                colours = picture.convert('RGB').getcolors(1 << 24)
+            self.assertGreater(len(colours), FEW_COLOURS, name)
+        self.assertIn('is opened by CryodlPicksViewer', run.stdout)
