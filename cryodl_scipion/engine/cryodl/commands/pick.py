@@ -64,15 +64,13 @@ def _find_candidates(todo, config, model, diameter, distance, folder):
     from ..devices import choose_device, device_name, set_threads
     from ..geometry import inside
     from ..io.micrographs import read_micrograph
-    from ..pickers import picker_method
+    from ..pickers import load_network, picker_method
     from ..pickers.predict import Picker
     device = choose_device(config.device)
     set_threads(config.threads)
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])
-    network = method.build()
-    network.load_state_dict(weights)
-    picker = Picker(method, network, device, tuple(card.get("calibration", (1.0, 0.0))), config.memory)
+    picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))), config.memory)
     print(f"Picking on {device_name(device)} with {model}.")
     skipped = []
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):

@@ -64,7 +64,7 @@ def _working_folder(config):
 
 def _task(config, items, device):
     """PickerTask, and the (training, validation) entries behind it."""
-    from ..pickers import picker_method
+    from ..pickers import load_network, picker_method
     from ..pickers.labels import leave_out_unlabelled_edge, load_labelled, split_image, split_items
     from ..pickers.train import PickerTask
     method = picker_method(config.network)
@@ -84,7 +84,7 @@ def _task(config, items, device):
         if card["network"] != config.network:
             raise ValueError(f"Start from model (--start-from) {config.start_from} has the network {card['network']}, "
                              f"but --network is {config.network}.")
-        network.load_state_dict(weights)
+        network = load_network(method, weights, config.start_from)
     return PickerTask(method, network, training, validation, config.batch_size, device), split
 
 
