@@ -12,37 +12,46 @@ from ..matching import match_picks, score_matched
 from ..training import Task
 from .predict import MINIMUM_DISTANCE, Picker
 
-CROP_SIDE = 160  # working px: six to seven particles, and a multiple of the networks' strides
+CROP_SIDE = 160  # working px: several particles, and a multiple of the networks' strides
+BOX_CROP_SIDE = 80  # where only boxes are labelled: most of a larger crop would teach nothing
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
 
 
 class PickerTask(Task):
     """One picker network on labelled micrographs, validated by picking the held-out ones.
 
-    training, validation: lists of LabelledImage. minimum_distance: between two picks, in particle diameters.
+    training, validation: lists of LabelledImage. batch_size: crops per step, twice as many where only boxes are labelled
+    (they are a quarter as large). minimum_distance: between two picks, in particle diameters.
     """
+
+    crop_side = CROP_SIDE
 
     def __init__(self, method, network, training, validation, batch_size, device):
         self.method, self.training, self.validation, self.batch_size = method, training, validation, batch_size
         self.device = device
+        if not training[0].dense:
+            self.crop_side, self.batch_size = BOX_CROP_SIDE, 2 * batch_size
         self.minimum_distance = closest_neighbours(training + validation, method.working_diameter)
+        # from the first step on, as Picker needs it: sums round by layout, and a continued training must end the same
+        network = network.to(memory_format=torch.channels_last)
         self.networks = torch.nn.ModuleDict({"picker": network})
         self.optimizers = {"picker": torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2)}
         counts = np.array([1.0 + len(im.positives) + len(im.negatives) for im in training])
         self.chances = counts / counts.sum()
 
     def batch(self, rng):
-        network = self.networks["picker"]
-        grid = (CROP_SIDE // network.stride,) * 2
-        images, targets, weights = [], [], []
+        crops = []
         for index in rng.choice(len(self.training), self.batch_size, p=self.chances):
-            item = self.training[index]
-            image, usable, positives, negatives = sample_crop(item, CROP_SIDE, rng)
-            target, weight = self.method.target(positives, negatives, grid, network.stride, item.dense)
-            images.append(vary_contrast(image, rng))
-            targets.append(target)
-            weights.append(weight * F.avg_pool2d(usable[None], network.stride)[0])
-        return [torch.stack(x)[:, None] for x in (images, targets, weights)]
+            image, target, weight = self._crop(self.training[index], rng)
+            crops.append((vary_contrast(image, rng), target, weight))
+        return [torch.stack(x)[:, None] for x in zip(*crops)]
+
+    def _crop(self, item, rng):
+        """Image (side, side), target and weight (side/stride, side/stride) of one random view."""
+        stride, side = self.networks["picker"].stride, self.crop_side
+        image, usable, positives, negatives = sample_crop(item, side, rng)
+        target, weight = self.method.target(positives, negatives, (side // stride,) * 2, stride, item.dense)
+        return image, target, weight * F.avg_pool2d(usable[None], stride)[0]
 
     def train_step(self, batch, accelerator):
         image, target, weight = (x.to(accelerator.device) for x in batch)
@@ -65,13 +74,9 @@ class PickerTask(Task):
     def _validation_loss(self):
         """Loss on fixed crops of the validation part."""
         rng, losses = np.random.default_rng(12345), []
-        network, stride = self.networks["picker"], self.networks["picker"].stride
         for _ in range(16):
-            item = self.validation[rng.integers(len(self.validation))]
-            image, usable, positives, negatives = sample_crop(item, CROP_SIDE, rng)
-            target, weight = self.method.target(positives, negatives, (CROP_SIDE // stride,) * 2, stride, item.dense)
-            weight = weight * F.avg_pool2d(usable[None], stride)[0]
-            logits = network(image[None, None].to(self.device)).float().cpu()
+            image, target, weight = self._crop(self.validation[rng.integers(len(self.validation))], rng)
+            logits = self.networks["picker"](image[None, None].to(self.device)).float().cpu()
             losses.append(float(self.method.loss(logits, target[None, None], weight[None, None])))
         return float(np.mean(losses))
 
