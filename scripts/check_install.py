@@ -44,8 +44,10 @@ def main():
     wrong = []
     for way in options.ways:
         started = time.time()
-        problems = check(way, options)
-        print("%-9s %s (%.0f s)" % (way, '; '.join(problems) or 'finds everything', time.time() - started), flush=True)
+        found, problems = check(way, options)
+        counts = ', '.join('%d %s' % (len(found[kind]), kind) for kind in ('protocols', 'viewers', 'wizards'))
+        print("%-9s %s: %s (%.0f s)" % (way, counts, '; '.join(problems) or 'all is there', time.time() - started),
+              flush=True)
         wrong += problems
     shutil.rmtree(options.work)
     sys.exit(1 if wrong else 0)
@@ -61,7 +63,7 @@ def parseArguments():
 
 
 def check(way, options):
-    """Sentences about what an installation lacks."""
+    """What an installation finds, and sentences about what it lacks."""
     folder = os.path.join(os.path.abspath(options.work), way)
     source = os.path.join(folder, NAME)
     shutil.copytree(TOP, source, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
@@ -72,7 +74,7 @@ def check(way, options):
     run('-m', 'pip', 'uninstall', '-q', '-y', NAME)
     WAYS[way](run, source)
     found = json.loads(run('-c', FINDER).strip().splitlines()[-1])
-    return compare(found, expected(source), source, way) + checkCommands(run, found, options.python)
+    return found, compare(found, expected(source), source, way) + checkCommands(run, found, options.python)
 
 
 class Runner:
