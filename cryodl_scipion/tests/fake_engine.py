@@ -3,7 +3,7 @@
 
 It knows the answers: beside every synthetic micrograph lies <file>.truth.json with [[x, y, score], ...].
 Variables: FAKE_ENGINE_DIE_AFTER=n ends it by SIGKILL after n micrographs or steps, once; FAKE_ENGINE_SLEEP=s waits s
-seconds for each micrograph.
+seconds for each micrograph; FAKE_ENGINE_GPUS="0 1" gives the machine these GPUs.
 """
 import argparse
 import json
@@ -34,7 +34,8 @@ def main():
     request = contract.Request.read(arguments.request)
     failure = os.path.join(os.path.dirname(arguments.result), 'failure.json')
     try:
-        if arguments.device != 'cpu':
+        gpus = os.environ.get('FAKE_ENGINE_GPUS', '').split()
+        if arguments.device != 'cpu' and not set(arguments.device.split()) <= set(gpus):
             raise InputError("GPU %s was asked for, but there is none. Choose the CPU." % arguments.device)
         work = {'pick': pick, 'train-picker': train}[arguments.command]
         outputs, skipped = work(request.config)
@@ -42,7 +43,11 @@ def main():
         contract.Failure(arguments.command, 'input', str(error)).write(failure)
         print('cryodl: error: %s' % error, file=sys.stderr)
         sys.exit(2)
-    contract.Result(arguments.command, outputs, device='CPU (fake)', skipped=tuple(skipped)).write(arguments.result)
+    contract.Result(arguments.command, outputs, device=deviceName(arguments.device), skipped=tuple(skipped)).write(arguments.result)
+
+
+def deviceName(device):
+    return 'CPU (fake)' if device == 'cpu' else 'GPU %s (fake)' % device
 
 
 def dieSometimes(folder, done):
