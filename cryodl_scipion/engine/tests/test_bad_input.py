@@ -19,7 +19,7 @@
 | GPU asked for and absent | test_a_gpu_that_is_absent_is_an_error; test_devices.py |
 | GPU or host memory too small | test_predict.py: test_too_little_memory_makes_smaller_tiles_and_says_so |
 | spaces, % and quotes in paths | test_pick.py and test_train_picker.py: test_paths_with_spaces_percent_and_quotes |
-| one bad among many | test_pick.py: test_one_bad_micrograph_among_many_is_skipped_and_named |
+| one bad among many | test_pick.py: test_one_bad_micrograph_among_many_is_skipped_and_named; test_train_picker.py: test_one_bad_labelled_micrograph_is_skipped_and_named |
 """
 import json
 import resource

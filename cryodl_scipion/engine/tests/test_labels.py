@@ -8,7 +8,7 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write
 from cryodl.contract import PICKER_NETWORKS, TrainPickerConfig
 from cryodl.crops import LabelledImage
 from cryodl.pickers import picker_method
-from cryodl.pickers.labels import (leave_out_unlabelled_edge, load_labelled, match_labels, split_image, split_items)
+from cryodl.pickers.labels import (leave_out_unlabelled_edge, load_labelled, load_labels, match_labels, split_image, split_items)
 
 
 def config(folder, **values):
@@ -161,3 +161,22 @@ def test_a_labelled_micrograph_that_cannot_be_used_is_named(tmp_path):
         load_labelled(item, method, PIXEL_SIZE, DIAMETER, True)
     with pytest.raises(ValueError, match="zeros.mrc.*diameter of 700 Å"):
         load_labelled(item, method, PIXEL_SIZE, 700.0, True)
+
+
+def test_bad_labelled_micrographs_are_left_out_and_named(tmp_path):
+    blob_project(tmp_path, count=3)
+    write_mrc(tmp_path / "mics/mic0.mrc", np.zeros((256, 320), np.float32))
+    (tmp_path / "mics/mic2.mrc").write_bytes(b"rubbish " * 1000)
+    method = picker_method(PICKER_NETWORKS[0])
+    usable, images, skipped = load_labels(match_labels(config(tmp_path)), method, config(tmp_path))
+    assert [i[0] for i in usable] == [i.name for i in images] == ["mic1"]
+    assert [s.item for s in skipped] == ["mic0", "mic2"] and "constant" in skipped[0].reason
+    assert "mic2.mrc" in skipped[1].path and "mic2.mrc" in skipped[1].reason
+
+
+def test_if_too_few_particles_are_left_the_first_reason_is_said(tmp_path):
+    blob_project(tmp_path)
+    for i in (0, 1):
+        write_mrc(tmp_path / f"mics/mic{i}.mrc", np.zeros((256, 320), np.float32))
+    with pytest.raises(ValueError, match="2 of the 2 labelled micrographs cannot be used.*leaves 0.*mic0.mrc.*constant"):
+        load_labels(match_labels(config(tmp_path)), picker_method(PICKER_NETWORKS[0]), config(tmp_path))

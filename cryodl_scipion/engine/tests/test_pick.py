@@ -140,6 +140,23 @@ def test_overwrite_picks_again(project):
     assert all(after > before[name] for name, after in times(project).items())
 
 
+def test_an_interrupted_overwrite_does_not_mix_old_and_new_picks(project, monkeypatch):
+    pick(project, "--threshold", "0")
+    from cryodl.pickers.predict import Picker
+    real, calls = Picker.candidates, []
+
+    def stopped(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+    monkeypatch.setattr(Picker, "candidates", stopped)
+    assert pick(project, "--overwrite", "--border", "80") == 130
+    monkeypatch.undo()
+    assert pick(project, "--border", "80", "--threshold", "0") == 0
+    assert all((yx >= 20).all() for yx, _ in read_coordinates(project / "out").values())
+
+
 def test_border_and_minimum_distance_are_in_angstrom(project):
     pick(project, "--border", "80", "--minimum-distance", "100", "--threshold", "0")
     for yx, _ in read_coordinates(project / "out").values():

@@ -140,6 +140,19 @@ def test_boxes_on_one_micrograph_and_background_on_others_train(tmp_path):
     assert training["particles"] == len(truth[0][1]) and training["background_boxes"] == 2
 
 
+def test_one_bad_labelled_micrograph_is_skipped_and_named(tmp_path, capsys):
+    blob_project(tmp_path, count=3)
+    whole = (tmp_path / "mics/mic1.mrc").read_bytes()
+    (tmp_path / "mics/mic1.mrc").write_bytes(whole[:20000])
+    assert train(tmp_path) == 0
+    result = Result.read(tmp_path / "result.json")
+    assert [s.item for s in result.skipped] == ["mic1"] and "cut short" in result.skipped[0].reason
+    assert any("1 labelled micrographs were skipped" in w and "mic1.mrc" in w for w in result.warnings)
+    assert "mic1.mrc" in capsys.readouterr().out
+    training = json.loads((tmp_path / "model/card.json").read_text())["training"]
+    assert sorted(training["micrographs"] + training["validation_micrographs"]) == ["mic0", "mic2"]
+
+
 def test_few_held_out_particles_are_warned_of(tmp_path):
     truth = blob_project(tmp_path)
     for name, centres in truth:

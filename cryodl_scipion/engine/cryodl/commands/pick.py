@@ -27,8 +27,11 @@ def run(config):
     folder = Path(config.output)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
     distance = (card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance)
+    if config.overwrite:  # first of all, so that a killed run does not leave old and new candidates side by side
+        for name, _ in named:
+            (folder / CANDIDATES / f"{name}.star").unlink(missing_ok=True)
     _check_same_run(folder, config, card, diameter, distance)
-    todo = [(n, p) for n, p in named if config.overwrite or not (folder / CANDIDATES / f"{n}.star").exists()]
+    todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
     print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
           f"{diameter:g} Å, threshold {threshold:.3g}.")
     skipped, device = _find_candidates(todo, config, model, diameter, distance, folder) if todo else ([], "none: no network was run")

@@ -22,7 +22,8 @@ MOST_VALIDATIONS = 16
 
 def run(config):
     """Train and write the model. A killed training continues from <output>.partial."""
-    from ..pickers.labels import match_labels
+    from ..pickers import picker_method
+    from ..pickers.labels import load_labels, match_labels, split_items
     if os.path.exists(config.output):
         raise FileExistsError(f"Model folder {config.output} (--output) exists already; it is not replaced. Choose "
                               "another name or remove it.")
@@ -32,11 +33,16 @@ def run(config):
     from ..devices import choose_device, device_name, set_threads
     device = choose_device(config.device)
     set_threads(config.threads)
+    method = picker_method(config.network)
+    items, images, skipped = load_labels(items, method, config)
+    for entry in skipped:
+        print(f"Skipped {entry.path}: {entry.reason}")
     print(f"Training the {config.network} picker on {device_name(device)}: {sum(len(i[2]) for i in items)} particles, "
           f"{sum(len(i[3]) for i in items)} background boxes, {len(items)} micrographs.")
     start = time.monotonic()
     torch.manual_seed(config.seed)
-    task, split = _task(config, items, device)
+    split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
+    task = _task(config, method, {item[0]: image for item, image in zip(items, images)}, split, device)
     report = _fit(task, config, folder, device)
     card = _card(config, items, split, task, report, device_name(device), time.monotonic() - start)
     write_model(folder, card, task.networks["picker"].state_dict())
@@ -45,7 +51,7 @@ def run(config):
           f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f})")
     return Result("train-picker", dict(model=str(config.output), threshold=card["threshold"],
                                        validation=card["validation"], stop_reason=report.stop_reason),
-                  device=device_name(device), warnings=tuple(_warnings(card)))
+                  device=device_name(device), skipped=tuple(skipped), warnings=tuple(_warnings(card, skipped)))
 
 
 def _working_folder(config):
@@ -62,18 +68,14 @@ def _working_folder(config):
     return folder
 
 
-def _task(config, items, device):
-    """PickerTask, and the (training, validation) entries behind it."""
-    from ..pickers import load_network, picker_method
-    from ..pickers.labels import leave_out_unlabelled_edge, load_labelled, split_image, split_items
+def _task(config, method, images, split, device):
+    """PickerTask. images: {name: LabelledImage}. split: training and validation entries of split_items."""
+    from ..pickers import load_network
+    from ..pickers.labels import leave_out_unlabelled_edge, split_image
     from ..pickers.train import PickerTask
-    method = picker_method(config.network)
-    dense = config.background is None
-    split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
-    images = [load_labelled(i, method, config.pixel_size, config.particle_diameter, dense) for i in items]
-    images = leave_out_unlabelled_edge(images, method.working_diameter) if dense else images
-    image_of = {item[0]: image for item, image in zip(items, images)}
-    training, validation = ([image_of[name] for name, *_ in part] for part in split)
+    if config.background is None:
+        images = dict(zip(images, leave_out_unlabelled_edge(list(images.values()), method.working_diameter)))
+    training, validation = ([images[name] for name, *_ in part] for part in split)
     if any(image is validation[0] for image in training):
         parts = split_image(validation[0], config.validation_fraction, 1.5 * method.working_diameter)
         training = [parts[0] if image is validation[0] else image for image in training]
@@ -85,7 +87,7 @@ def _task(config, items, device):
             raise ValueError(f"Start from model (--start-from) {config.start_from} has the network {card['network']}, "
                              f"but --network is {config.network}.")
         network = load_network(method, weights, config.start_from)
-    return PickerTask(method, network, training, validation, config.batch_size, device), split
+    return PickerTask(method, network, training, validation, config.batch_size, device)
 
 
 def _fit(task, config, folder, device):
@@ -149,7 +151,10 @@ def _finish(folder, output):
         (Path(output) / leftover).unlink(missing_ok=True)
 
 
-def _warnings(card):
+def _warnings(card, skipped):
+    if skipped:
+        yield (f"{len(skipped)} labelled micrographs were skipped: "
+               + "; ".join(f"{s.path}: {s.reason}" for s in skipped[:5]) + (" ..." if len(skipped) > 5 else ""))
     figures, training = card["validation"], card["training"]
     if figures["reference"] < 20:
         yield (f"Only {figures['reference']} particles were held out for validation, so its figures and the default "

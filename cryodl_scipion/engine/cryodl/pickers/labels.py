@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from ..contract import Skipped
 from ..crops import LabelledImage
 from ..geometry import inside, map_positions
 from ..io.coordinates import align_keys, read_coordinates
@@ -59,13 +60,37 @@ def _some(names, most=8):
 
 
 def _check_positions(name, path, groups):
-    shape = micrograph_shape(path)
+    try:
+        shape = micrograph_shape(path)
+    except (ValueError, FileNotFoundError):
+        return  # a bad file: load_labels leaves it out and says why
     for yx in groups:
         outside = yx[~inside(yx + 0.5, np.add(shape, 1))]
         if len(outside):
             y, x = outside[0]
             raise ValueError(f"{len(outside)} coordinates of {name} lie outside of {path} ({shape[1]} x {shape[0]} px), "
                              f"for example x {x:g}, y {y:g}. Were they picked on micrographs of another binning?")
+
+
+def load_labels(items, method, config):
+    """Labelled images of the entries of match_labels that can be used.
+
+    Returns those entries, their LabelledImages in the same order, and Skipped for the others.
+    Raises ValueError, with the first reason, if too few particles are left.
+    """
+    usable, images, skipped = [], [], []
+    for item in items:
+        try:
+            images.append(load_labelled(item, method, config.pixel_size, config.particle_diameter,
+                                        dense=config.background is None))
+            usable.append(item)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(item[0], str(item[1]), str(error)))
+    left = sum(len(item[2]) for item in usable)
+    if left < FEWEST_PARTICLES:
+        raise ValueError(f"{len(skipped)} of the {len(items)} labelled micrographs cannot be used, which leaves {left} "
+                         f"particles; training needs at least {FEWEST_PARTICLES}. The first: {skipped[0].reason}")
+    return usable, images, skipped
 
 
 def load_labelled(item, method, pixel_size, diameter, dense):
