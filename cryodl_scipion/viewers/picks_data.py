@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks of a set as arrays: what viewers and wizards count and draw. No windows here."""
+import math
+
 import numpy as np
 
 from ..convert.coordinates import SCORE, picksByMicrograph
@@ -18,7 +20,7 @@ class PicksData:
         inSet = picksByMicrograph(coordinates)
         scores = [pick[2] for picks in inSet.values() for pick in picks]
         self.hasScores = all(score is not None for score in scores)
-        self.threshold = min(scores) if scores and self.hasScores else 0.0
+        self.threshold = _roundedDown(min(scores)) if scores and self.hasScores else 0.0
         self.names, self.paths, self._picks = [], [], []
         for micrograph, picks in scoredPicks(coordinates):
             self.names.append(micrograph.getMicName() or 'micrograph %d' % micrograph.getObjId())
@@ -27,7 +29,7 @@ class PicksData:
                                         float).reshape(-1, 3))
         if not scores and self.scores().size:
             # Nothing was strong enough for the set; the slider starts where the best candidate is.
-            self.threshold = float(self.scores().max())
+            self.threshold = _roundedDown(self.scores().max())
 
     def picks(self, index, threshold):
         """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
@@ -46,6 +48,11 @@ class PicksData:
         """Index of the first micrograph that has picks, else 0."""
         counts = self.counts(self.threshold)
         return int(np.argmax(counts > 0)) if counts.size else 0
+
+
+def _roundedDown(score):
+    """Four decimals, which a slider can hold; not above the score, so that the pick itself is still shown."""
+    return math.floor(float(score) * 1e4 + 1e-6) / 1e4
 
 
 def isOurs(coordinates):

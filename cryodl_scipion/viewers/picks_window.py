@@ -17,7 +17,7 @@ class PicksWindow(MicrographWindow):
 
     def __init__(self, parent, data, title="Picks", accept=None, value=None):
         self._data = data
-        slider = dict(from_=0, to=1, resolution=0.005, label="Score threshold")
+        slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold")
         MicrographWindow.__init__(self, parent, title, data.names, data.paths, slider,
                                   data.threshold if value is None else value, data.firstToShow(), accept)
 
