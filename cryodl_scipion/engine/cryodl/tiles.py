@@ -4,22 +4,26 @@ import torch
 import torch.nn.functional as F
 
 
-def tile_spans(size, tile, overlap):
+def tile_spans(size, tile, overlap, granularity=1):
     """How one axis is cut: list of (start, stop, keep_start, keep_stop).
 
-    size: length of the axis. tile: length of a tile. overlap: context on each inner side, not kept.
+    size: length of the axis. tile: largest length of a tile. overlap: context on each inner side, not kept. All of them
+    multiples of granularity, and so are the spans.
     The kept spans lie side by side and cover the axis once. Raises ValueError if tile <= 2 * overlap.
     """
     if size <= tile:
         return [(0, size, 0, size)]
     if tile <= 2 * overlap:
         raise ValueError(f"Tiles of {tile} px are too small for a context of {overlap} px on each side.")
+    count = -(-(size - 2 * overlap) // (tile - 2 * overlap))
+    step = -(-(size - 2 * overlap) // count)  # all tiles alike: a last one shifted back would be computed mostly twice
+    step = min(tile - 2 * overlap, -(-step // granularity) * granularity)
     spans, kept = [], 0
     while kept < size:
-        start = max(0, min(kept - overlap, size - tile))
-        stop = start + tile
+        start = max(0, kept - overlap)
+        stop = start + step + 2 * overlap
         keep_stop = size if stop >= size else stop - overlap
-        spans.append((start, stop, kept, keep_stop))
+        spans.append((start, min(stop, size), kept, keep_stop))
         kept = keep_stop
     return spans
 
@@ -34,7 +38,7 @@ def apply_tiled(function, image, stride, multiple, tile, overlap):
     """
     h, w = image.shape
     padded = F.pad(image[None, None], (0, -w % multiple, 0, -h % multiple))
-    rows, columns = (tile_spans(n, tile, overlap) for n in padded.shape[-2:])
+    rows, columns = (tile_spans(n, tile, overlap, multiple) for n in padded.shape[-2:])
     result = None
     for y0, y1, ky0, ky1 in rows:
         for x0, x1, kx0, kx1 in columns:

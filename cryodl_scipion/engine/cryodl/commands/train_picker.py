@@ -18,6 +18,7 @@ from ..io.files import rename_folder
 from ..io.model import find_model, read_model, write_model
 
 MOST_VALIDATIONS = 16
+FEW_PARTICLES = 20
 
 
 def run(config):
@@ -101,6 +102,9 @@ def _fit(task, config, folder, device):
                               mixed_precision="bf16" if fast_dtype(device) == torch.bfloat16 else "no")
     every = max(10, -(-config.steps // MOST_VALIDATIONS))
     schedule = Schedule(config.steps, every, config.patience, config.learning_rate, config.seed)
+    if sum(len(im.positives) for im in task.validation) < FEW_PARTICLES:
+        # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
+        schedule = dataclasses.replace(schedule, patience=config.steps, tolerance=1.0)
     return fit(task, schedule, folder, accelerator)
 
 
@@ -156,7 +160,7 @@ def _warnings(card, skipped):
         yield (f"{len(skipped)} labelled micrographs were skipped: "
                + "; ".join(f"{s.path}: {s.reason}" for s in skipped[:5]) + (" ..." if len(skipped) > 5 else ""))
     figures, training = card["validation"], card["training"]
-    if figures["reference"] < 20:
+    if figures["reference"] < FEW_PARTICLES:
         yield (f"Only {figures['reference']} particles were held out for validation, so its figures and the default "
                "threshold are uncertain. Look at the picks before you trust the threshold.")
     if set(training["micrographs"]) & set(training["validation_micrographs"]):

@@ -33,14 +33,13 @@ class HeatmapPicker:
         return target, known.float()
 
     def loss(self, logits, target, weight):
-        """Weighted focal loss for soft targets (Li et al. 2020, quality focal loss, beta 2), a scalar.
+        """Weighted cross-entropy with soft targets, a scalar.
 
         logits, target, weight: (b, 1, h, w). Divided by the weighted sum of targets, so that crowded and empty crops
-        count alike.
+        count alike. A focal loss was tried: it insists on particles that nobody labelled, and was no better.
         """
-        error = (torch.sigmoid(logits) - target).abs() ** 2
-        value = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * error * weight
-        return value.sum() / (target * weight).sum().clamp(min=1.0)
+        value = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
+        return value / (target * weight).sum().clamp(min=1.0)
 
     def scores(self, logits):
         """Raw scores in [0, 1] of the network's output, same shape."""

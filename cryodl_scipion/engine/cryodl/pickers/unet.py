@@ -16,12 +16,12 @@ class ConvBlock(nn.Module):
 
     def __init__(self, c_in, c_out):
         super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU())
+        self.first = nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
         self.second = nn.Sequential(nn.Conv2d(c_out, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out))
         self.shortcut = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1, bias=False)
 
     def forward(self, x):
-        return F.relu(self.second(self.first(x)) + self.shortcut(x))
+        return F.relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
 
 
 class PickerUNet(nn.Module):
