@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """evaluate-picks: figures of lists whose matches are counted by hand."""
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from synthetic import write_mrc, write_star
+from synthetic import PEER, write_mrc, write_star
 
 from cryodl.cli import main
 from cryodl.commands.evaluate_picks import evaluate
@@ -83,3 +85,30 @@ def test_a_border_without_micrographs_is_refused(lists, capsys):
     assert main(["evaluate-picks", "--coordinates", "x", "--reference", "y", "--pixel-size", "2",
                  "--particle-diameter", "40", "--border", "5"]) == 2
     assert "--micrographs" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not PEER.is_file(), reason="the reference program score_picks.py is not beside this checkout")
+@pytest.mark.parametrize("border", [0.0, 15.0])
+def test_equals_the_reference_program_on_files(tmp_path, capsys, border):
+    rng = np.random.default_rng(0)
+    for part in ("picks", "truth", "mics"):
+        (tmp_path / part).mkdir()
+    for name in "abc":
+        truth = rng.uniform(0, 1, (25, 2)) * (259, 299)
+        found = np.clip(np.vstack([truth[:18] + rng.normal(0, 3, (18, 2)), rng.uniform(0, 1, (15, 2)) * (259, 299)]), 0, 259)
+        write_star(tmp_path / f"truth/{name}.star", truth)
+        write_coordinates(tmp_path / f"picks/{name}_autopick.star", found, np.round(rng.random(33), 2))
+        write_mrc(tmp_path / f"mics/{name}.mrc", np.zeros((260, 300), np.float32))
+    ours = evaluate(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))
+    more = ["--border", str(border), "--size", "300", "260"] if border else []
+    done = subprocess.run([sys.executable, str(PEER), "--truth", str(tmp_path / "truth"), "--picks", str(tmp_path / "picks"),
+                           "--radius", "10", "--tol", "0.5", "--threshold", "0.3", "--json", str(tmp_path / "peer.json"),
+                           *more], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads((tmp_path / "peer.json").read_text())
+    assert ours["reference"] == theirs["truth"] and ours["average_precision"] == pytest.approx(theirs["auprc"])
+    assert ours["true_positives"] == theirs["default"]["tp"] > 10
+    for key in ("precision", "recall", "f1"):
+        assert ours[key] == pytest.approx(theirs["default"][key])
+    assert ours["best_f1"] == pytest.approx(theirs["best"]["f1"])
+    assert ours["best_threshold"] == pytest.approx(theirs["best"]["threshold"])

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Matching and its figures, against hand-made lists, brute force and the project's reference program."""
 import importlib.util
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
+from synthetic import PEER
 
 from cryodl.matching import average_precision, f1_score, match_picks, precision_recall, score_matched
-
-PEER = Path(os.environ.get("CRYODL_DATA", Path(__file__).parents[4] / "shared" / "data")).parent / "peers/score_picks.py"
 
 
 def brute_force(picks, reference, distance):
