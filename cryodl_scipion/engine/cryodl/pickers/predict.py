@@ -17,6 +17,7 @@ from ..tiles import apply_tiled
 
 # Candidates below this raw score are forgotten: far under any useful threshold, it only bounds the files.
 LOWEST_RAW_SCORE = 0.03
+FILLED_MARGIN = 0.3  # diameters that a pick keeps from filled areas: nearer, much of its particle is not there
 MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
 # Bytes that a network of the kind of PickerUNet needs per working pixel while it runs (measured, with a margin).
 _BYTES_PER_PIXEL = 160
@@ -59,6 +60,7 @@ class Picker:
         stride = self.network.stride
         grid = tuple(n * stride for n in scores.shape)  # the padded area that the score map covers
         cells = _cells_of(prepared.valid, grid, stride)  # before peaks compete: what is no image may silence no particle
+        cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
         yx, raw = find_peaks(scores, max(1.0, distance / stride), LOWEST_RAW_SCORE, cells)
         yx = map_positions(yx, scores.shape, grid)
         nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
@@ -91,6 +93,18 @@ def _cells_of(valid, grid, stride):
     shape with padding."""
     padded = F.pad(valid.float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))
     return F.avg_pool2d(padded[None, None], stride)[0, 0] >= 0.5
+
+
+def _away_from_filled(valid, grid, stride, distance):
+    """(h/stride, w/stride) bool: cells at least `distance` px from pixels that are not valid; the outside does not count."""
+    if bool(valid.all()):
+        return torch.ones(tuple(n // stride for n in grid), dtype=torch.bool)
+    padded = F.pad((~valid).float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))
+    filled = F.avg_pool2d(padded[None, None], stride)
+    reach = int(round(distance / stride))
+    for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
+        filled = F.max_pool2d(filled, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
+    return filled[0, 0] < 0.5
 
 
 def for_inference(network, device, dtype):
