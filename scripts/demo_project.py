@@ -58,7 +58,7 @@ def parseArguments():
     parser.add_argument('--python', required=True, help="the engine's Python")
     parser.add_argument('--output', required=True, help="folder for the pictures")
     parser.add_argument('--project', default='cryodl_demo', help="name of the Scipion project; made anew")
-    parser.add_argument('--model', default='starter', help="name of a shipped model")
+    parser.add_argument('--model', default='ribosome', help="name of a shipped model")
     return parser.parse_args()
 
 
