@@ -260,3 +260,18 @@ def test_a_micrograph_without_candidates_has_an_empty_file(project, monkeypatch)
     assert all(len(yx) == 0 for yx, _ in read_coordinates(project / "out").values())
     monkeypatch.undo()
     assert pick(project) == 0 and outputs(project)["picks"] == 0  # finished, though nothing was found
+
+
+@pytest.mark.slow
+def test_a_large_micrograph_is_picked_in_less_than_1_gb(tmp_path):
+    """4096 x 4096 px, particles of 200 Å at 1.5 Å/px; the largest memory of a process of its own."""
+    (tmp_path / "mics").mkdir()
+    write_mrc(tmp_path / "mics/large.mrc", np.random.default_rng(0).standard_normal((4096, 4096), dtype=np.float32), 1.5)
+    write_untrained_model(tmp_path / "model", diameter=200.0)
+    code = ("import resource, sys; from cryodl.cli import main\n"
+            "code = main(['pick', '--micrographs', 'mics/*.mrc', '--pixel-size', '1.5', '--model', 'model', '--output', "
+            "'out', '--device', 'cpu'])\n"
+            "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)")
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True)
+    code, kilobytes = map(int, done.stdout.splitlines()[-1].split())
+    assert code == 0 and kilobytes < 1e6, done.stderr

@@ -88,6 +88,15 @@ def test_no_pick_lies_in_a_streaked_margin_and_its_neighbours_survive():
     assert (yx[:, 1] > 38).all() and (yx[:, 1] < 80).any()
 
 
+def test_no_pick_lies_in_a_patch_of_not_a_number_or_zeros():
+    image = 20 + np.random.default_rng(0).standard_normal((300, 400)).astype(np.float32)
+    image[100:160, 200:280], image[200:250, 50:110] = np.nan, 0
+    yx, scores = candidates(picker(Everywhere()), image, 4.0, 120.0)
+    assert np.isfinite(scores).all() and len(yx) > 50
+    for (top, bottom), (left, right) in (((100, 160), (200, 280)), ((200, 250), (50, 110))):
+        assert not ((yx > (top, left)) & (yx < (bottom - 1, right - 1))).all(1).any()
+
+
 def test_a_false_peak_in_an_invalid_area_takes_no_particle_with_it():
     """Just inside the valid area is a particle; just outside, nearer than two particles may be, a stronger response."""
     @dataclasses.dataclass
