@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from cryodl.calibration import (adjust_to_population, calibrate, fit_calibration, logit, threshold_from_labels,
-                                threshold_from_probabilities)
+from cryodl.calibration import adjust_to_population, best_threshold, calibrate, fit_calibration, logit
 
 
 def population(count, slope, offset, seed=0):
@@ -63,11 +62,9 @@ def test_thresholds_lie_where_f1_is_nearly_best():
     scores = calibrate(raw, fit_calibration(hit, raw))
     f1 = lambda t: 2 * hit[scores >= t].sum() / ((scores >= t).sum() + hit.sum())
     best = max(f1(t) for t in np.linspace(0.02, 0.98, 97))
-    for threshold in (threshold_from_labels(hit, scores, int(hit.sum())), threshold_from_probabilities(scores)):
+    for threshold in (best_threshold(scores, int(hit.sum())), best_threshold(scores)):
         assert best - 0.02 < f1(threshold) <= best + 1e-9
 
 
 def test_without_anything_found_the_threshold_is_the_middle():
-    assert threshold_from_labels(np.zeros(4, bool), np.full(4, 0.3), 10) == 0.5
-    assert threshold_from_labels(np.ones(4, bool), np.full(4, 0.3), 0) == 0.5
-    assert threshold_from_probabilities(np.zeros(0)) == 0.5
+    assert best_threshold(np.zeros(0)) == best_threshold(np.zeros(0), 10) == 0.5

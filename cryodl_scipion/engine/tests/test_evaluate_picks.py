@@ -112,3 +112,16 @@ def test_equals_the_reference_program_on_files(tmp_path, capsys, border):
         assert ours[key] == pytest.approx(theirs["default"][key])
     assert ours["best_f1"] == pytest.approx(theirs["best"]["f1"])
     assert ours["best_threshold"] == pytest.approx(theirs["best"]["threshold"])
+
+
+def test_all_candidates_are_scored_too_where_pick_left_them(lists):
+    candidates = lists / "picks/candidates"
+    candidates.mkdir()
+    write_coordinates(candidates / "a.star",
+                      [[10, 10], [50, 52], [90, 90], [120, 20], [30, 30]], [0.9, 0.8, 0.7, 0.6, 0.1])
+    text = subprocess.run([sys.executable, "-m", "cryodl", "evaluate-picks", "--coordinates", lists / "picks", "--reference",
+                           lists / "truth", "--pixel-size", "2", "--particle-diameter", "40", "--json"],
+                          capture_output=True, text=True, check=True).stdout
+    figures = json.loads(text)
+    assert figures["picks"] == 4 and figures["all_candidates"]["picks"] == 5
+    assert figures["all_candidates"]["best_f1"] == pytest.approx(figures["best_f1"])

@@ -2,6 +2,7 @@
 """`cryodl evaluate-picks`: precision, recall, F1 and average precision of picks, per micrograph and pooled."""
 import dataclasses
 import json
+import os
 
 import numpy as np
 
@@ -10,19 +11,27 @@ from ..io.coordinates import align_keys, read_coordinates
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import micrograph_shape
 from ..matching import match_picks, score_matched
+from .pick import CANDIDATES
 
 NOTHING = (np.zeros((0, 2)), np.zeros(0))
 
 
 def run(config):
-    """Print the figures."""
+    """Print the figures; beside them, those of all candidates where `cryodl pick` left its candidates."""
     figures = evaluate(config)
+    candidates = os.path.join(config.coordinates, CANDIDATES)
+    if os.path.isdir(candidates):
+        figures["all_candidates"] = evaluate(dataclasses.replace(config, coordinates=candidates))
+        del figures["all_candidates"]["micrographs"]
     if config.json:
         print(json.dumps(figures, indent=2))
         return
     columns = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
     print("  ".join(f"{c:>17}" for c in columns) + "  micrograph")
-    for name, row in list(figures["micrographs"].items()) + [("all together", figures)]:
+    rows = list(figures["micrographs"].items()) + [("all together", figures)]
+    if "all_candidates" in figures:
+        rows.append(("(all candidates, whatever their score)", figures["all_candidates"]))
+    for name, row in rows:
         print("  ".join(f"{row[c]:17.4f}" if isinstance(row[c], float) else f"{row[c]:17d}" for c in columns)
               + f"  {name}")
 

@@ -136,14 +136,13 @@ def _calibration(hits, task, dense):
     With full labels both come from the validation part. With boxes only, the few held-out ones say little: all labels
     give the curve, and the unlabelled candidates the share of particles among them.
     """
-    from ..calibration import (adjust_to_population, calibrate, fit_calibration, threshold_from_labels,
-                               threshold_from_probabilities)
+    from ..calibration import adjust_to_population, best_threshold, calibrate, fit_calibration
     if dense:
         calibration = fit_calibration(hits.hit, hits.raw)
-        return calibration, threshold_from_labels(hits.hit, calibrate(hits.raw, calibration), hits.reference)
+        return calibration, best_threshold(calibrate(hits.raw, calibration), hits.reference)
     both = task.hits(task.training + task.validation)
     calibration = adjust_to_population(fit_calibration(both.hit, both.raw), both.hit, both.everything)
-    return calibration, threshold_from_probabilities(calibrate(both.everything, calibration))
+    return calibration, best_threshold(calibrate(both.everything, calibration))
 
 
 def _finish(folder, output):
