@@ -125,6 +125,8 @@ def _run(command, config, result_path):
     result = importlib.import_module(f".commands.{command.module}", __package__).run(config)
     if result is None:
         return
+    for warning in result.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
     from dataclasses import replace
     result = replace(result, seconds=round(time.monotonic() - start, 3), versions=_versions())
     if result_path:

@@ -50,6 +50,7 @@ def test_the_share_of_particles_is_taken_from_the_unlabelled():
     adjusted = adjust_to_population(plain, sample, everyone_raw)
     assert calibrate(everyone_raw, plain).mean() > 0.15
     assert abs(calibrate(everyone_raw, adjusted).mean() - 0.1) < 0.02
+    assert adjusted[0] == plain[0] and abs(adjusted[1] - plain[1] - logit(0.1)) < 0.15  # from even odds to 1 : 9
 
 
 def test_the_share_is_left_alone_where_nothing_is_known():

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from synthetic import write_mrc
 
-from cryodl.io.micrographs import micrograph_shape, read_micrograph
+from cryodl.io.micrographs import micrograph_shape, pixel_size_warnings, read_micrograph
 
 ROW, COLUMN = 3, 17  # one bright pixel in a wide image: a flip or a transposition moves it
 
@@ -161,3 +161,14 @@ def test_not_a_number_pixels_are_left_to_the_normalisation(tmp_path):
     path.write_bytes(path.read_bytes()[:1024] + image.tobytes())
     found = read_micrograph(path)
     assert np.isnan(found[0, 0]) and np.isfinite(found).sum() == found.size - 1
+
+
+def test_headers_that_contradict_the_pixel_size_are_named(tmp_path):
+    for name, voxel in (("a", 3.54), ("b", 3.54), ("c", 1.77), ("unknown", 1.0), ("right", 2.0)):
+        with mrcfile.new(tmp_path / f"{name}.mrc") as mrc:
+            mrc.set_data(np.zeros((20, 30), np.float32))
+            mrc.voxel_size = voxel
+    sentences = pixel_size_warnings(sorted(str(p) for p in tmp_path.iterdir()), 2.0)
+    assert len(sentences) == 2
+    assert "c.mrc says 1.77 Å/px; 2 Å/px" in sentences[0]
+    assert "a.mrc and 1 others says 3.54 Å/px" in sentences[1]

@@ -43,7 +43,8 @@ def run(config):
                    model=str(model), counts=counts,
                    coordinates={n: str(folder / f"{n}.star") for n in counts},
                    candidates={n: str(folder / CANDIDATES / f"{n}.star") for n in counts})
-    return Result("pick", outputs, device=device, skipped=tuple(skipped), warnings=tuple(_warnings(counts, skipped)))
+    return Result("pick", outputs, device=device, skipped=tuple(skipped),
+                  warnings=tuple(_warnings(counts, skipped, todo, config.pixel_size)))
 
 
 def _check_same_run(folder, config, card, diameter, distance):
@@ -111,7 +112,9 @@ def _fail_if_all_bad(named, skipped):
                          f"{skipped[0].reason}")
 
 
-def _warnings(counts, skipped):
+def _warnings(counts, skipped, picked, pixel_size):
+    from ..io.micrographs import pixel_size_warnings
+    yield from pixel_size_warnings([path for _, path in picked], pixel_size)
     if skipped:
         yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(f"{s.path}: {s.reason}" for s in skipped[:5])
                + (" ..." if len(skipped) > 5 else ""))

@@ -23,6 +23,7 @@ FEW_PARTICLES = 20
 
 def run(config):
     """Train and write the model. A killed training continues from <output>.partial."""
+    from ..io.micrographs import pixel_size_warnings
     from ..pickers import picker_method
     from ..pickers.labels import load_labels, match_labels, split_items
     if os.path.exists(config.output):
@@ -52,7 +53,9 @@ def run(config):
           f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f})")
     return Result("train-picker", dict(model=str(config.output), threshold=card["threshold"],
                                        validation=card["validation"], stop_reason=report.stop_reason),
-                  device=device_name(device), skipped=tuple(skipped), warnings=tuple(_warnings(card, skipped)))
+                  device=device_name(device), skipped=tuple(skipped),
+                  warnings=tuple(pixel_size_warnings([path for _, path, *_ in items], config.pixel_size)
+                                 + list(_warnings(card, skipped))))
 
 
 def _working_folder(config):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF."""
 import os
+import struct
 import warnings
 import zlib
 
@@ -42,6 +43,36 @@ def micrograph_shape(path):
                 return int(mrc.header.ny), int(mrc.header.nx)
     except _MRC_ERRORS as error:
         raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+
+
+def pixel_size_warnings(paths, pixel_size):
+    """Sentences about headers that contradict the pixel size given, or each other. It is used all the same.
+
+    Headers often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but
+    nothing makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px.
+    """
+    found = {}
+    for path in paths:
+        size = _header_pixel_size(path)
+        if size is not None and abs(size / pixel_size - 1) > 0.02:
+            found.setdefault(round(size, 2), []).append(path)
+    return [f"The header of {files[0]}{f' and {len(files) - 1} others' if len(files) > 1 else ''} says {size:g} Å/px; "
+            f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs." for size, files in sorted(found.items())]
+
+
+def _header_pixel_size(path):
+    """Å/px of an uncompressed MRC header, None if it is not one or says nothing."""
+    if str(path).lower().endswith((".gz", ".bz2")) or is_tiff(path) or not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        header = file.read(1024)
+    if len(header) < 1024:
+        return None
+    order = ">" if header[212:213] == b"\x11" else "<"
+    columns, = struct.unpack(order + "i", header[28:32])
+    length, = struct.unpack(order + "f", header[40:44])
+    size = length / columns if columns > 0 else 0
+    return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
 
 def is_tiff(path):
