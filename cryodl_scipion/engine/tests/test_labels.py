@@ -62,11 +62,11 @@ def test_splitting_by_micrograph_never_leaks_and_repeats():
     assert [i[0] for i in again[1]] == [i[0] for i in validation]
 
 
+@pytest.mark.parametrize("counts, fraction", [([0, 0, 0, 7, 4, 0], 0.2), ([5, 0, 3, 0], 0.5), ([1, 9], 0.2)])
 @pytest.mark.parametrize("seed", range(6))
-def test_both_parts_get_particles_where_that_is_possible(seed):
-    counts = [0, 0, 0, 7, 4, 0]
+def test_both_parts_get_particles_where_that_is_possible(seed, counts, fraction):
     items = [(f"m{i}", "", np.zeros((n, 2)), np.zeros((1, 2))) for i, n in enumerate(counts)]
-    parts = split_items(items, 0.2, np.random.default_rng(seed))
+    parts = split_items(items, fraction, np.random.default_rng(seed))
     assert all(sum(len(i[2]) for i in part) > 0 for part in parts)
 
 

@@ -49,7 +49,7 @@ def test_a_gradient_of_ice_is_taken_away():
     before, after = (torch.nn.functional.avg_pool2d(torch.as_tensor(x)[None, None], 40) for x in
                      (image, prepare(image).image))
     assert float(after.abs().max()) < 0.05 * float(before.abs().max())
-    assert abs(float(after[..., 1:-1, 1:-1].mean())) < 0.1
+    assert float(after[..., 1:-1, 2:-2].abs().max()) < 0.45  # flat but for the edges, whose background is one-sided
 
 
 def test_hot_pixels_do_not_change_the_rest():
