@@ -57,6 +57,11 @@ def lopsided_density(side=32):
     return density.astype(np.float32)
 
 
+def correlation(a, b):
+    """Pearson's, of two arrays of one size."""
+    return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
+
+
 def write_star(path, yx):
     """A RELION coordinate file of centres."""
     rows = "".join(f"{x:.3f} {y:.3f}\n" for y, x in yx)

@@ -28,17 +28,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from synthetic import blob_project, run_cryodl, write_mrc, write_star, write_untrained_model
+from synthetic import run_cryodl, write_mrc, write_star
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
-
-
-@pytest.fixture
-def project(tmp_path):
-    blob_project(tmp_path)
-    write_untrained_model(tmp_path / "model")
-    return tmp_path
 
 
 def pick_arguments(folder, micrographs=("mics/*.mrc",), model="model", more=()):

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from synthetic import ENGINE, blob_project, environment, run_cryodl, write_untrained_model
+from synthetic import ENGINE, environment, run_cryodl
 
 from cryodl import __version__, cli
 from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all
@@ -88,13 +88,6 @@ def test_a_word_for_a_number_and_an_unknown_command_are_usage_errors(capsys):
             main(arguments)
         assert stop.value.code == 2
     assert "four" in (error := capsys.readouterr().err) and "paint" in error
-
-
-@pytest.fixture
-def project(tmp_path):
-    blob_project(tmp_path)
-    write_untrained_model(tmp_path / "model")
-    return tmp_path
 
 
 def request(folder, **values):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pick: one file per micrograph, continued where it stopped, with another threshold for nothing."""
+"""pick: one file per micrograph, in its own geometry, with the names and paths that users have."""
 import bz2
 import subprocess
 import sys
@@ -7,34 +7,12 @@ import sys
 import numpy as np
 import pytest
 import tifffile
-from synthetic import (blob_micrograph, blob_project, environment, write_mrc, write_untrained_model)
+from picking import outputs, pick
+from synthetic import blob_micrograph, blob_project, environment, write_mrc, write_untrained_model
 
-from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
 from cryodl.io.micrographs import micrograph_shape
-
-
-@pytest.fixture
-def project(tmp_path):
-    """Two micrographs and a model of random weights, which fires at noise."""
-    blob_project(tmp_path)
-    write_untrained_model(tmp_path / "model")
-    return tmp_path
-
-
-def pick(folder, *more, micrographs=None, output="out"):
-    return main(["pick", "--micrographs", *(micrographs or [str(folder / "mics/*.mrc")]), "--pixel-size", "4", "--model",
-                 str(folder / "model"), "--output", str(folder / output), "--device", "cpu", "--threads", "1",
-                 "--result", str(folder / "result.json"), *more])
-
-
-def outputs(folder):
-    return Result.read(folder / "result.json").outputs
-
-
-def times(folder):
-    return {p.name: p.stat().st_mtime_ns for p in sorted((folder / "out/candidates").iterdir())}
 
 
 def test_each_micrograph_gets_its_file_and_the_result_lists_them(project):
@@ -77,84 +55,6 @@ def test_threshold_0_keeps_every_candidate_and_1_nearly_none(project):
 def test_without_a_threshold_the_models_is_taken(project):
     pick(project)
     assert outputs(project)["threshold"] == 0.5
-
-
-def test_finished_micrographs_are_not_picked_again(project):
-    pick(project, micrographs=[str(project / "mics/mic0.mrc")])
-    before = times(project)
-    assert pick(project) == 0
-    after = times(project)
-    assert after["mic0.star"] == before["mic0.star"] and set(after) == {"mic0.star", "mic1.star"}
-    assert set(outputs(project)["counts"]) == {"mic0", "mic1"}
-
-
-def test_another_threshold_runs_no_network(project, monkeypatch):
-    pick(project, "--threshold", "0.5")
-    before, picks = times(project), outputs(project)["picks"]
-
-    def network_ran(*arguments):
-        raise AssertionError("the network ran")
-    monkeypatch.setattr("cryodl.commands.pick._find_candidates", network_ran)
-    assert pick(project, "--threshold", "0.7") == 0
-    assert times(project) == before and 0 < outputs(project)["picks"] < picks
-    assert "no network" in Result.read(project / "result.json").device
-
-
-def test_another_threshold_does_not_even_load_torch(project):
-    pick(project)
-    code = ("import sys; from cryodl.cli import main\n"
-            f"code = main(['pick', '--micrographs', {str(project / 'mics/*.mrc')!r}, '--pixel-size', '4', '--model', "
-            f"{str(project / 'model')!r}, '--output', {str(project / 'out')!r}, '--threshold', '0.6', "
-            f"'--result', {str(project / 'result.json')!r}])\nprint(code, 'torch' in sys.modules)")
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "0 False", done.stderr
-
-
-def test_other_parameters_in_the_same_folder_are_refused_and_named(project, capsys):
-    pick(project)
-    assert pick(project, "--particle-diameter", "150") == 2
-    error = capsys.readouterr().err
-    for word in ("out holds picks made with other parameters", "particle_diameter 120.0 (now 150.0)", "--overwrite"):
-        assert word in error
-    assert pick(project, "--border", "40") == 2 and "border 0.0 (now 40.0)" in capsys.readouterr().err
-
-
-def test_another_model_in_the_same_folder_is_refused(project, capsys):
-    pick(project)
-    for path in (project / "model").iterdir():
-        path.unlink()
-    (project / "model").rmdir()
-    import torch
-    from cryodl.io.model import read_model, write_model
-    write_untrained_model(project / "model")
-    card, weights = read_model(project / "model")
-    card = {k: v for k, v in card.items() if k not in ("format_version", "weights_sha256")}
-    write_model(project / "model", card, {k: v + 0.01 if v.dtype == torch.float32 else v for k, v in weights.items()})
-    assert pick(project) == 2 and "weights_sha256" in capsys.readouterr().err
-
-
-def test_overwrite_picks_again(project):
-    pick(project)
-    before = times(project)
-    assert pick(project, "--overwrite", "--minimum-distance", "100") == 0
-    assert all(after > before[name] for name, after in times(project).items())
-
-
-def test_an_interrupted_overwrite_does_not_mix_old_and_new_picks(project, monkeypatch):
-    pick(project, "--threshold", "0")
-    from cryodl.pickers.predict import Picker
-    real, calls = Picker.candidates, []
-
-    def stopped(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*arguments)
-    monkeypatch.setattr(Picker, "candidates", stopped)
-    assert pick(project, "--overwrite", "--border", "80") == 130
-    monkeypatch.undo()
-    assert pick(project, "--border", "80", "--threshold", "0") == 0
-    assert all((yx >= 20).all() for yx, _ in read_coordinates(project / "out").values())
 
 
 def test_border_and_minimum_distance_are_in_angstrom(project):
@@ -210,14 +110,6 @@ def test_a_list_file_is_as_good_as_a_glob(project):
     assert set(outputs(project)["counts"]) == {"mic0", "mic1"}
 
 
-def test_two_processes_may_share_a_folder(project):
-    """As Scipion's batches do: each writes its own micrographs, and neither removes the other's."""
-    pick(project, micrographs=[str(project / "mics/mic0.mrc")])
-    first = (project / "out/mic0.star").read_text()
-    pick(project, micrographs=[str(project / "mics/mic1.mrc")])
-    assert set(outputs(project)["counts"]) == {"mic1"} and (project / "out/mic0.star").read_text() == first
-
-
 def test_paths_with_spaces_percent_and_quotes(tmp_path):
     folder = tmp_path / "50% of 'my' \"data\" é"
     folder.mkdir()
@@ -239,27 +131,6 @@ def test_one_bad_micrograph_among_many_is_skipped_and_named(project, capsys):
     assert set(result.outputs["coordinates"]) == {"mic0", "mic1"} and not (project / "out/black 1.star").exists()
     printed = capsys.readouterr()
     assert "black 1.mrc" in printed.out + printed.err and "1 micrographs were skipped" in printed.out
-
-
-def test_a_repaired_micrograph_is_picked_by_the_same_command(project):
-    whole = (project / "mics/mic1.mrc").read_bytes()
-    (project / "mics/mic1.mrc").write_bytes(whole[:5000])
-    pick(project)
-    assert [s.item for s in Result.read(project / "result.json").skipped] == ["mic1"]
-    before = times(project)
-    (project / "mics/mic1.mrc").write_bytes(whole)
-    assert pick(project) == 0
-    assert Result.read(project / "result.json").skipped == () and set(outputs(project)["counts"]) == {"mic0", "mic1"}
-    assert times(project)["mic0.star"] == before["mic0.star"]
-
-
-def test_a_micrograph_without_candidates_has_an_empty_file(project, monkeypatch):
-    monkeypatch.setattr("cryodl.pickers.predict.Picker.candidates", lambda *a: (np.zeros((0, 2)), np.zeros(0)))
-    assert pick(project) == 0
-    assert outputs(project)["counts"] == {"mic0": 0, "mic1": 0}
-    assert all(len(yx) == 0 for yx, _ in read_coordinates(project / "out").values())
-    monkeypatch.undo()
-    assert pick(project) == 0 and outputs(project)["picks"] == 0  # finished, though nothing was found
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def run(config):
     if os.path.exists(config.output):
         raise FileExistsError(f"Model folder {config.output} (--output) exists already; it is not replaced. Choose "
                               "another name or remove it.")
-    items = match_labels(config)
+    notes = []
+    items = match_labels(config, notes.append)
     folder = _working_folder(config)
     import torch
     from ..devices import choose_device, device_name, set_threads
@@ -54,7 +55,7 @@ def run(config):
     return Result("train-picker", dict(model=str(config.output), threshold=card["threshold"],
                                        validation=card["validation"], stop_reason=report.stop_reason),
                   device=device_name(device), skipped=tuple(skipped),
-                  warnings=tuple(pixel_size_warnings([path for _, path, *_ in items], config.pixel_size)
+                  warnings=tuple(notes + pixel_size_warnings([path for _, path, *_ in items], config.pixel_size)
                                  + list(_warnings(card, skipped))))
 
 

@@ -17,15 +17,16 @@ from .predict import check_particle_fits, working_factor
 FEWEST_PARTICLES = 5
 
 
-def match_labels(config):
+def match_labels(config, warn=print):
     """Micrographs that have labels: list of (name, path, positives yx, negatives yx) in px of the micrograph.
 
-    config: TrainPickerConfig. Raises ValueError naming what does not match: names in two folders, coordinates without
-    micrograph, coordinates outside of their micrograph, too few particles.
+    config: TrainPickerConfig. warn: called with a sentence about coordinates of micrographs that were not given (people
+    train on a part of what they have picked). Raises ValueError naming what does not match: names in two folders, no
+    coordinates for any micrograph, coordinates outside of their micrograph, too few particles.
     """
     named = name_micrographs(expand_paths(config.micrographs), config.names)
-    positives = _of_micrographs(read_coordinates(config.coordinates), named, config.coordinates)
-    negatives = (_of_micrographs(read_coordinates(config.background), named, config.background)
+    positives = _of_micrographs(read_coordinates(config.coordinates), named, config.coordinates, warn)
+    negatives = (_of_micrographs(read_coordinates(config.background), named, config.background, warn)
                  if config.background else {})
     items = []
     for name, path in named:
@@ -40,8 +41,8 @@ def match_labels(config):
     return items
 
 
-def _of_micrographs(coordinates, named, source):
-    """{name: yx} of the micrographs at hand. Raises ValueError with both lists if a name is not among them."""
+def _of_micrographs(coordinates, named, source, warn):
+    """{name: yx} of the micrographs at hand. Raises ValueError with both lists if there are none."""
     names = {name for name, _ in named}
     coordinates = align_keys(coordinates, names)
     strangers = sorted(k for k, (yx, _) in coordinates.items() if k not in names and len(yx))
@@ -50,8 +51,8 @@ def _of_micrographs(coordinates, named, source):
                          f"{_some(sorted(coordinates))}; micrographs are: {_some(sorted(names))}. Names are compared "
                          "without folder and extension.")
     if strangers:
-        raise ValueError(f"{source} has coordinates of {len(strangers)} micrographs that are not among the "
-                         f"{len(names)} given: {_some(strangers)}. Add these micrographs or remove their coordinates.")
+        warn(f"{source} has coordinates of {len(strangers)} micrographs that are not among the {len(names)} given; they "
+             f"are not used: {_some(strangers)}.")
     return {k: yx for k, (yx, _) in coordinates.items() if k in names}
 
 
