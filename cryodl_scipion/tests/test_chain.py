@@ -11,7 +11,6 @@ import unittest
 
 import mrcfile
 import numpy as np
-import pytest
 from pwem import Domain
 from pwem.objects import CTFModel
 from pwem.protocols import ProtImportCTF
@@ -76,7 +75,6 @@ def readPositions(path):
     return np.array([[float(row[0]), float(row[1])] for row in rows])
 
 
-@pytest.mark.slow
 @unittest.skipIf(missing(), missing())
 class TestCryodlChain(CryodlTest):
     _REAL_ENGINE = True

@@ -18,7 +18,7 @@ EVERYTHING = sorted((int(round(x)), int(round(y))) for x, y, _ in synthetic.PART
 class TestCryodlPick(CryodlTest):
     @classmethod
     def prepare(cls):
-        cls.micFolder = os.path.join(cls.data, 'it\'s 100 mics')
+        cls.micFolder = os.path.join(cls.data, 'it\'s 100% "mics"')
         synthetic.writeMicrographs(cls.micFolder, 4)
         writeModel(os.path.join(cls.data, 'model'), {})
         cls.imported = cls.importMicrographs(cls.micFolder)
