@@ -129,7 +129,7 @@ def expected(source):
     package = os.path.join(source, 'cryodl_scipion')
     engine = os.path.join(package, 'engine')
     files = sorted(os.path.relpath(os.path.join(folder, name), engine)
-                   for folder, _, names in os.walk(engine) for name in names)
+                   for folder, _, names in os.walk(engine) for name in names if '__pycache__' not in folder)
     return dict(files=files, protocols=classes(package, 'protocols', '_label'),
                 viewers=classes(package, 'viewers', '_targets'), wizards=classes(package, 'wizards', '_targets'),
                 binaries=['cryodl-' + environmentVersion(package)])

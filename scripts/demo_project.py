@@ -138,12 +138,11 @@ def score(picks, python, output):
 
 
 def report(picks, scores, seconds, output):
-    pooled = scores.get('pooled', scores)
     print("\n%d picks on %d micrographs (%s)" % (sum(map(len, picks.values())), len(picks), ', '.join(
         '%s: %d' % (name, len(found)) for name, found in sorted(picks.items()))))
     print("Against CryoPPP's picks, within half a particle radius: precision %.2f, recall %.2f, F1 %.2f"
-          % (pooled['precision'], pooled['recall'], pooled['f1']))
-    if pooled['f1'] < LEAST_F1:
+          % (scores['precision'], scores['recall'], scores['f1']))
+    if scores['f1'] < LEAST_F1:
         sys.exit("FAILED: F1 should be at least %.2f." % LEAST_F1)
     print("(Those picks are incomplete: precision cannot reach much more than 0.8.)")
     print("Without CTF: none was measured for these binned images. The whole project took %.0f s." % seconds)
