@@ -42,6 +42,7 @@ class Screens:
             openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
         for name, output in (('CryodlProtTrainPicker', 'outputModel'), ('CryodlProtPick', 'outputCoordinates')):
             openers['click_' + output] = lambda name=name, output=output: self.click(self.last(name), output)
+        openers['live_training'] = self.liveTraining
         openers['click_empty'] = lambda: self.clickEmpty()
         openers['wizard_diameter_train'] = lambda: self.wizard('CryodlProtTrainPicker', 'particleDiameter')
         openers['wizard_diameter_pick'] = lambda: self.wizard('CryodlProtPick', 'particleDiameter')
@@ -74,6 +75,26 @@ class Screens:
     def click(self, protocol, output):
         """A double click on an output: viewprotocols_extra.py, getObjectActions and _visualizeObject."""
         self.show(protocol, getattr(protocol, output))
+
+    def liveTraining(self):
+        """A training that goes on: its curves must grow in the open window, and closing it must leave nothing behind."""
+        from cryodl_scipion.viewers import model_window
+        folder = os.path.join(self.folder, 'training')
+        os.makedirs(folder + '.partial', exist_ok=True)
+        metrics = model_window.metricsPath(folder)
+        with open(metrics, 'w') as file:
+            file.write('step,train_loss,validation_loss,validation_f1,validation_average_precision\n')
+        model_window.REFRESH = 100
+        opened = model_window.ModelWindow(self.window.getRoot(), folder, "Training")
+        for step in (1, 2, 3):
+            with open(metrics, 'a') as file:
+                file.write('%d,%f,%f,0.5,0.6\n' % (step, 1 / step, 1.2 / step))
+        opened.root.after(300, lambda: self.expectPoints(opened, 3))
+
+    def expectPoints(self, opened, count):
+        found = len(opened._figure.axes[0].lines[0].get_xdata()) if opened._figure.axes[0].lines else 0
+        if found != count:
+            raise RuntimeError("The open window shows %d of %d points of a training that goes on." % (found, count))
 
     def clickEmpty(self):
         protocol = next(r for r in self.project.getRuns() if r.getClassName() == 'CryodlProtPick'

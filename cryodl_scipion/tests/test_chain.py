@@ -63,7 +63,7 @@ def simulate(folder):
     structure, output = writeStructure(os.path.join(folder, 'body.mrc')), os.path.join(folder, 'simulated')
     subprocess.run([Plugin.getPython(), '-m', 'cryodl', 'simulate-micrographs', '--structure', structure,
                     '--pixel-size', str(PIXEL_SIZE), '--count', str(MICROGRAPHS), '--size', str(SIDE),
-                    '--particles', '30', '--snr', '0.1', '--output', output, '--device', 'cpu', '--seed', '3'],
+                    '--particles', '30', '--snr', '0.15', '--output', output, '--device', 'cpu', '--seed', '3'],
                    env=Plugin.getEnviron(), check=True)
     return output
 
@@ -93,7 +93,7 @@ class TestCryodlChain(CryodlTest):
         labels = cls.makeCoordinates(cls.imported, {i: np.rint(cls.truth[cls.names[i]]) for i in ids[:TRAINED_ON]})
         cls.tested = [cls.names[i] for i in ids[TRAINED_ON:]]
         cls.trained = cls.good(CryodlProtTrainPicker, dict(inputCoordinates=(labels, 'outputCoordinates')),
-                               useGpu=False, particleDiameter=DIAMETER, steps=60)
+                               useGpu=False, particleDiameter=DIAMETER, steps=100)
         cls.picked = cls.good(CryodlProtPick, dict(inputMicrographs=(cls.imported, LABEL),
                                                    inputModel=(cls.trained, 'outputModel')), useGpu=False)
         cls.extracted = cls.good(ProtRelionExtractParticles,

@@ -120,8 +120,10 @@ class TestCryodlViewers(CryodlTest):
         os.makedirs(folder + '.partial')
         self.assertEqual(plots.readMetrics(model_window.metricsPath(folder)), {})
         with open(model_window.metricsPath(folder), 'w') as file:
-            file.write('step,train_loss,validation_loss,validation_f1,validation_average_precision\n10,1.0,,0.1,0.2\n'
-                       '20,0.5,0.7,0.3,0.4\n30,0.')
+            file.write('step,train_loss,validation_loss,validation_f1,validation_average_precision\n')
+        self.assertEqual(plots.readMetrics(model_window.metricsPath(folder)), {})
+        with open(model_window.metricsPath(folder), 'a') as file:
+            file.write('10,1.0,,0.1,0.2\n20,0.5,0.7,0.3,0.4\n30,0.')
         metrics = plots.readMetrics(model_window.metricsPath(folder))
         self.assertEqual(metrics['step'].tolist(), [10, 20])
         figure = Figure()

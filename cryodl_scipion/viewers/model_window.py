@@ -12,7 +12,7 @@ from ..convert.models import CARD, readCard
 from .plots import drawCurves, readMetrics
 
 METRICS = 'metrics.csv'
-_EVERY = 3000  # ms between two looks at a training that goes on
+REFRESH = 3000  # ms between two looks at a training that goes on
 _NAMES_SHOWN = 12
 
 
@@ -75,6 +75,8 @@ class ModelWindow:
 
     def refresh(self):
         """Draw what there is, and come back while the training goes on."""
+        if not self.root.winfo_exists():
+            return  # closed since the last look
         drawCurves(self._figure, readMetrics(metricsPath(self._folder)))
         self._canvas.draw_idle()
         self._text.config(state=tk.NORMAL)
@@ -82,7 +84,7 @@ class ModelWindow:
         self._text.insert(tk.END, '\n'.join(cardLines(self._folder)))
         self._text.config(state=tk.DISABLED)
         if not os.path.exists(os.path.join(self._folder, CARD)):
-            self.root.after(_EVERY, self.refresh)
+            self.root.after(REFRESH, self.refresh)
 
     def show(self):
         if self._own:

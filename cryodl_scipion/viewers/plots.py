@@ -13,15 +13,14 @@ _TRAINING, _VALIDATION, _FIGURE = '#4477aa', '#cc6677', '#228833'
 
 
 def readMetrics(path):
-    """{column: (n,) array} of metrics.csv; {} if there is none yet. A last line that is being written is left out."""
+    """{column: (n,) array} of metrics.csv; {} if it has no figures yet. A last line that is being written is left out."""
     if not os.path.exists(path):
         return {}
     with open(path, newline='', encoding='utf-8') as file:
         rows = [row for row in csv.DictReader(file)]
     columns = list(rows[0]) if rows else []
     values = [[_number(row[c]) for c in columns] for row in rows if None not in row and None not in row.values()]
-    table = np.array(values, float).reshape(-1, len(columns))
-    return {name: table[:, i] for i, name in enumerate(columns)}
+    return {name: np.array(column, float) for name, column in zip(columns, zip(*values))}
 
 
 def _number(text):
