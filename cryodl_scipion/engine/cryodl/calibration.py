@@ -26,41 +26,27 @@ def calibrate(raw, calibration):
     return 1 / (1 + np.exp(-(slope * logit(raw) + offset)))
 
 
-def fit_calibration(hit, raw):
-    """(slope, offset) for `calibrate`, from candidates that are known to be particles or not.
+def fit_calibration(hit, raw, share=None):
+    """(slope, offset) for `calibrate`, from places that are known to be particles or not.
 
-    hit: (n,) bool. raw: (n,) raw scores. Platt's smoothed targets and a weak prior on the slope keep few or perfectly
-    separated samples finite. (1, 0) if there are none.
+    hit: (n,) bool. raw: (n,) raw scores. share: part of particles among the places that will be asked about, if it is not
+    that of the sample. Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated samples
+    finite. (1, 0) if there are none.
     """
     if not len(hit):
         return 1.0, 0.0
     odds, positive, negative = logit(raw), int(hit.sum()), int((~hit).sum())
+    weight = np.ones(len(hit))
+    if share is not None and positive and negative:
+        weight = np.where(hit, share / positive, (1 - share) / negative) * len(hit)
     target = np.where(hit, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
     def cost(parameters):
         value = math.exp(parameters[0]) * odds + parameters[1]
-        return float(np.mean(np.logaddexp(0, value) - target * value) + 1e-3 * parameters[0] ** 2)
+        return float(np.mean(weight * (np.logaddexp(0, value) - target * value)) + 1e-3 * parameters[0] ** 2)
 
     best = minimize(cost, np.zeros(2), method="Nelder-Mead", options=dict(maxiter=2000, xatol=1e-5, fatol=1e-9))
     return float(math.exp(best.x[0])), float(best.x[1])
-
-
-def adjust_to_population(calibration, hit, population):
-    """The calibration for a population with another share of particles than the labelled sample.
-
-    hit: (n,) bool, the sample's labels. population: (m,) raw scores of all candidates, unlabelled. Saerens et al. (2002):
-    the share is the fixed point of "the mean probability under the share is the share".
-    """
-    if not len(population) or hit.all() or not hit.any():
-        return calibration
-    sample_share = float(np.clip(hit.mean(), 0.01, 0.99))
-    probability = calibrate(population, calibration)
-    share = sample_share
-    for _ in range(200):
-        gain, loss = share / sample_share, (1 - share) / (1 - sample_share)
-        adjusted = probability * gain / (probability * gain + (1 - probability) * loss)
-        share = float(np.clip(adjusted.mean(), 0.01, 0.99))
-    return calibration[0], calibration[1] + float(logit(share) - logit(sample_share))
 
 
 def best_threshold(scores, total=None):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cryodl.calibration import adjust_to_population, best_threshold, calibrate, fit_calibration, logit
+from cryodl.calibration import best_threshold, calibrate, fit_calibration, logit
 
 
 def population(count, slope, offset, seed=0):
@@ -40,22 +40,16 @@ def test_few_or_one_sided_samples_stay_finite_and_keep_the_order(hit, raw):
     assert np.isfinite([slope, offset]).all() and slope > 0
 
 
-def test_the_share_of_particles_is_taken_from_the_unlabelled():
-    """Boxes were labelled half and half, but only one candidate in ten is a particle."""
+def test_a_given_share_of_particles_stands_for_that_of_the_sample():
+    """One labelled place in four is a particle; asked about places of which half are."""
     rng = np.random.default_rng(0)
-    raw = lambda particle: calibrate(1 / (1 + np.exp(-rng.normal(np.where(particle, 1.5, -1.5), 1.0))), (1, 0))
-    sample, everyone = rng.random(4000) < 0.5, rng.random(20000) < 0.1
-    sample_raw, everyone_raw = raw(sample), raw(everyone)
-    plain = fit_calibration(sample, sample_raw)
-    adjusted = adjust_to_population(plain, sample, everyone_raw)
-    assert calibrate(everyone_raw, plain).mean() > 0.15
-    assert abs(calibrate(everyone_raw, adjusted).mean() - 0.1) < 0.02
-    assert adjusted[0] == plain[0] and abs(adjusted[1] - plain[1] - logit(0.1)) < 0.15  # from even odds to 1 : 9
-
-
-def test_the_share_is_left_alone_where_nothing_is_known():
-    for hit, raw in ((np.ones(3, bool), np.full(9, 0.5)), (np.array([True, False]), np.zeros(0))):
-        assert adjust_to_population((1.5, 0.3), hit, raw) == (1.5, 0.3)
+    places = lambda particle: 1 / (1 + np.exp(-rng.normal(np.where(particle, 1.5, -1.5), 1.0)))
+    sample, even = rng.random(6000) < 0.25, rng.random(6000) < 0.5
+    plain, shared = (fit_calibration(sample, raw, share) for raw in [places(sample)] for share in (None, 0.5))
+    even_raw = places(even)
+    assert calibrate(even_raw, plain).mean() < 0.48
+    assert abs(calibrate(even_raw, shared).mean() - 0.5) < 0.01
+    assert abs(shared[1] - plain[1] - logit(0.75)) < 0.1  # from 1 : 3 to even odds
 
 
 def test_thresholds_lie_where_f1_is_nearly_best():

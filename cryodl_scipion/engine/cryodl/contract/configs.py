@@ -59,8 +59,10 @@ class TrainPickerConfig:
         "Model folder or name of a shipped model to continue from, instead of random weights. It must be of the same "
         "network.", default=None, label="Start from model", path="model", none_means="start from random weights",
         expert=True)
-    steps: int = param("Most training steps; training stops earlier when the validation figure no longer improves.",
-                       default=400, label="Training steps", minimum=1, maximum=1000000)
+    steps: typing.Optional[int] = param(
+        "Most training steps; training stops earlier when the validation figure no longer improves.", default=None,
+        label="Training steps", minimum=1, maximum=1000000,
+        none_means="400; 800 from 1,000 particles on; 250 where background boxes are given")
     patience: int = param("Validations without improvement after which training stops.", default=10,
                           label="Patience (validations)", minimum=1, maximum=1000, expert=True)
     validation_fraction: float = param(

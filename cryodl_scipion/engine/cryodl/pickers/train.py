@@ -88,25 +88,36 @@ class PickerTask(Task):
         """Candidates on labelled images, and which of them are particles."""
         picker = Picker(self.method, self.networks["picker"], self.device)
         diameter = self.method.working_diameter
-        hit, raw, everything, reference = [], [], [], 0
+        hit, raw, reference = [], [], 0
         for item in items:
             yx, scores = picker.candidates_prepared(item, self.minimum_distance * diameter)
             matched, judged = judge(yx, item, diameter)
             hit.append(matched[judged])
             raw.append(scores[judged])
-            everything.append(scores)
             reference += int(_usable_at(item.positives, item).sum())
-        return Hits(np.concatenate(hit), np.concatenate(raw), reference, np.concatenate(everything))
+        return Hits(np.concatenate(hit), np.concatenate(raw), reference)
+
+
+    def box_hits(self, items):
+        """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
+        picker = Picker(self.method, self.networks["picker"], self.device)
+        stride, reach = picker.network.stride, MATCH_RADII * self.method.working_diameter / 2
+        hit, raw = [], []
+        for item in items:
+            scores = picker.score_map(item).numpy()
+            for boxes, particle in ((item.positives, True), (item.negatives, False)):
+                for low, high in zip(((boxes - reach) // stride).astype(int), ((boxes + reach) // stride).astype(int) + 1):
+                    hit.append(particle)
+                    raw.append(scores[max(low[0], 0):high[0], max(low[1], 0):high[1]].max())
+        return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
 
 
 @dataclasses.dataclass(frozen=True)
 class Hits:
-    """hit (n,) bool and raw scores (n,) of judged candidates; reference: number of labelled particles; everything: (m,)
-    raw scores of all candidates, judged or not."""
+    """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles."""
     hit: np.ndarray
     raw: np.ndarray
     reference: int
-    everything: np.ndarray
 
 
 def closest_neighbours(images, diameter):
