@@ -16,7 +16,7 @@ from ..convert.models import readCard
 from ..convert.picks import CANDIDATES, boxSizeFor, pickLines
 from ..engine.cryodl import contract
 from ..form import addConfigParams
-from .checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
+from .checks import changedSettings, checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
 from .model_field import addModelParams, modelFolder
 from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 
@@ -173,10 +173,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     def _checkContinuation(self):
         if not self.isContinued() or not os.path.exists(self._settingsFile()):
             return []
-        with open(self._settingsFile(), encoding='utf-8') as file:
-            before = json.load(file)
-        now = json.loads(json.dumps(self._settings()))
-        changed = sorted(name.replace('_', ' ') for name in now if now[name] != before.get(name))
+        changed = changedSettings(self._settingsFile(), self._settings())
         if not changed:
             return []
         return ["This run has picked micrographs with another %s; continuing would mix them. Choose the run mode "
@@ -191,15 +188,11 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
 
     def _tell(self, results):
         coordinates = getattr(self, 'outputCoordinates', None)
-        if coordinates is None:
-            return ["No coordinates yet."]
-        return pickLines(coordinates, results)
+        return ["No coordinates yet."] if coordinates is None else pickLines(coordinates, results)
 
     def _methods(self):
         coordinates = getattr(self, 'outputCoordinates', None)
-        if coordinates is None:
-            return []
-        return ["%d particles were picked with cryodl." % coordinates.getSize()]
+        return [] if coordinates is None else ["%d particles were picked with cryodl." % coordinates.getSize()]
 
     def _citations(self):
         return ['cryodl', 'Ronneberger2015']
