@@ -14,7 +14,8 @@ die() { printf '\n%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 set_up() {
   # Scipion starts its own programs by unquoted paths (pyworkflow 3.11); only projects may have such names.
-  [[ ! $top =~ [^A-Za-z0-9_./+,:@~-] ]] || die "the folder $top has a space or another special character in its path," \
+  local unusable='[[:space:]"$`%&;()*?<>|\\'"'"']'
+  [[ ! $top =~ $unusable ]] || die "the folder $top has a space or another special character in its path," \
     "where Scipion cannot be installed. Move the clone to a folder without."
   mkdir -p "$work"
   system_packages
