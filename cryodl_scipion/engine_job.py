@@ -46,10 +46,11 @@ def jobPath(path):
 
 
 def raiseFailure(command, failurePath, exitCode):
-    """Raise the engine's own message as ValueError (the user can mend it) or RuntimeError."""
+    """Raise the engine's own message as AllSkipped, ValueError (the user can mend it) or RuntimeError."""
     if os.path.exists(failurePath):
         failure = contract.Failure.read(failurePath)
-        raise (ValueError if failure.kind == 'input' else RuntimeError)(failure.message)
+        kinds = {'input': ValueError, 'all skipped': contract.AllSkipped}
+        raise kinds.get(failure.kind, RuntimeError)(failure.message)
     raise RuntimeError("cryodl %s stopped %s and left no result. %s The run's logs hold its last words."
                        % (command, _ending(exitCode), _advice(exitCode)))
 

@@ -23,8 +23,6 @@ from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 PICKS_FOLDER = 'picks'
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
-# How the engine's sentence begins when it could not read a single micrograph.
-ALL_BAD = "None of the "
 
 
 class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
@@ -80,9 +78,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
                                      names=tuple(names[m.getObjId()] for m in micrographs)))
         try:
             self._runEngine(config, self._batchFolder(micrographs))
-        except ValueError as error:
-            if not str(error).startswith(ALL_BAD):
-                raise
+        except contract.AllSkipped as error:
             # To the engine a batch of bad micrographs is a failure; to the run it is a few that are left out.
             self._noteAllBad(config, str(error), self._batchFolder(micrographs))
 

@@ -39,8 +39,9 @@ def main():
             raise InputError("GPU %s was asked for, but there is none. Choose the CPU." % arguments.device)
         work = {'pick': pick, 'train-picker': train}[arguments.command]
         outputs, skipped = work(request.config)
-    except InputError as error:
-        contract.Failure(arguments.command, 'input', str(error)).write(failure)
+    except (InputError, contract.AllSkipped) as error:
+        kind = 'all skipped' if isinstance(error, contract.AllSkipped) else 'input'
+        contract.Failure(arguments.command, kind, str(error)).write(failure)
         print('cryodl: error: %s' % error, file=sys.stderr)
         sys.exit(2)
     contract.Result(arguments.command, outputs, device=deviceName(arguments.device), skipped=tuple(skipped)).write(arguments.result)
@@ -83,8 +84,8 @@ def pick(config):
         writeStar(paths[name], picks)
         counts[name] = len(picks)
     if not counts:
-        raise InputError("None of the %d micrographs could be picked. %s: %s"
-                         % (len(skipped), skipped[0].item, skipped[0].reason))
+        raise contract.AllSkipped("None of the %d micrographs could be picked. %s: %s"
+                                  % (len(skipped), skipped[0].item, skipped[0].reason))
     return dict(coordinates=paths, candidates={n: os.path.join(candidates, n + '.star') for n in paths}, counts=counts,
                 picks=sum(counts.values()), threshold=threshold, model=config.model, folder=config.output,
                 particle_diameter=config.particle_diameter or card['particle_diameter']), skipped

@@ -8,7 +8,7 @@ import time
 import traceback
 
 from . import __version__
-from .contract import COMMANDS, Failure, Request, check, describe_all
+from .contract import AllSkipped, COMMANDS, Failure, Request, check, describe_all
 from .contract.params import REQUIRED
 
 # The examples are what most people need from --help.
@@ -51,7 +51,8 @@ def main(arguments=None):
         _run(command, _config(command, options), options.result)
         return 0
     except (UserError, ValueError, OSError) as error:
-        return _fail(command, "input", str(error), failure_path, 2)
+        kind = "all skipped" if isinstance(error, AllSkipped) else "input"
+        return _fail(command, kind, str(error), failure_path, 2)
     except KeyboardInterrupt:
         return _fail(command, "input", "stopped by the user; the same command continues.", failure_path, 130)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json

@@ -47,12 +47,12 @@ def train_arguments(folder, **values):
     return ["train-picker", *[str(part) for pair in values.items() for part in pair]]
 
 
-def message_of(arguments, folder, capsys):
+def message_of(arguments, folder, capsys, kind="input"):
     """The message of a command that must fail by the user's fault; the same on stderr and in failure.json."""
     assert main(arguments) == 2
     failure = Failure.read(folder / "failure.json")
     printed = capsys.readouterr().err
-    assert failure.kind == "input" and printed.splitlines()[-1] == f"cryodl: error: {failure.message}"
+    assert failure.kind == kind and printed.splitlines()[-1] == f"cryodl: error: {failure.message}"
     assert "Traceback" not in printed and not (folder / "result.json").exists()
     return failure.message
 
@@ -106,7 +106,8 @@ def test_bad_files_are_skipped_with_their_reason(project):
 def test_if_all_are_bad_the_run_fails_and_names_the_first(project, capsys):
     for i in (0, 1):
         write_mrc(project / f"mics/mic{i}.mrc", np.zeros((256, 320), np.float32))
-    message = message_of(pick_arguments(project), project, capsys)
+    # a caller in batches must tell it from other errors
+    message = message_of(pick_arguments(project), project, capsys, kind="all skipped")
     assert "None of the 2 micrographs" in message and "mic0.mrc" in message and "constant" in message
 
 
@@ -146,7 +147,8 @@ def test_training_says_what_is_wrong_with_its_labels(project, capsys, change, wo
 
 
 def test_a_particle_larger_than_the_micrograph_is_refused(project, capsys):
-    message = message_of(pick_arguments(project, more=["--particle-diameter", "2000"]), project, capsys)
+    message = message_of(pick_arguments(project, more=["--particle-diameter", "2000"]), project, capsys,
+                         kind="all skipped")
     for word in ("2000 Å", "256 px x 4 Å/px", "Check pixel size and diameter"):
         assert word in message
     message = message_of(train_arguments(project, **{"--particle-diameter": 2000}), project, capsys)

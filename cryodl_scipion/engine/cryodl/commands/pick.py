@@ -7,7 +7,7 @@ particle_diameter (Å), model. Bad micrographs are in Result.skipped.
 import json
 from pathlib import Path
 
-from ..contract import Result, Skipped
+from ..contract import AllSkipped, Result, Skipped
 from ..contract.result import write_json
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.files import expand_paths, name_micrographs
@@ -108,7 +108,7 @@ def _threshold(named, folder, threshold, left_out):
 
 def _fail_if_all_bad(named, skipped):
     if named and len(skipped) == len(named):
-        raise ValueError(f"None of the {len(named)} micrographs could be picked. The first: {skipped[0].path}: "
+        raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {skipped[0].path}: "
                          f"{skipped[0].reason}")
 
 

@@ -8,8 +8,8 @@ from .configs import (COMMANDS, PICKER_NETWORKS, Command, DoctorConfig, Evaluate
                       SimulateMicrographsConfig, TrainPickerConfig)
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .request import Request
-from .result import CONTRACT_VERSION, Failure, Result, Skipped
+from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped
 
-__all__ = ["COMMANDS", "CONTRACT_VERSION", "Command", "DoctorConfig", "EvaluatePicksConfig", "Failure",
+__all__ = ["AllSkipped", "COMMANDS", "CONTRACT_VERSION", "Command", "DoctorConfig", "EvaluatePicksConfig", "Failure",
            "PICKER_NETWORKS", "PickConfig", "Request", "Result", "SimulateMicrographsConfig", "Skipped",
            "TrainPickerConfig", "check", "config_from_dict", "config_to_dict", "describe", "describe_all", "param"]

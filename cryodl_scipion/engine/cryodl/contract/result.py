@@ -62,9 +62,13 @@ class Result:
         return cls(**data)
 
 
+class AllSkipped(ValueError):
+    """Not one input could be used. A caller that works in batches may go on with the others."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """failure.json: why a command stopped. kind: 'input' (the user can mend it) or 'internal'."""
+    """failure.json: why a command stopped. kind: 'input' (the user can mend it), 'all skipped' (AllSkipped) or 'internal'."""
     command: str
     kind: str
     message: str
