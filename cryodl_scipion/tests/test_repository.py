@@ -74,3 +74,13 @@ def test_version_is_the_same_in_the_citation_and_the_changes():
     for name, pattern in (('CITATION.cff', r'^version: (.+)$'), ('CHANGES.md', r'^## (\S+)')):
         with open(os.path.join(TOP, name), encoding='utf-8') as file:
             assert re.search(pattern, file.read(), re.M).group(1) == cryodl_scipion.__version__, name
+
+
+@inCheckout
+def test_files_that_the_documents_link_to_exist():
+    for path in glob.glob(os.path.join(TOP, '*.md')) + glob.glob(os.path.join(TOP, 'docs', '*.md')):
+        with open(path, encoding='utf-8') as file:
+            links = re.findall(r'\]\(([^)#]+)\)', file.read())
+        lost = [link for link in links if not link.startswith('http')
+                and not os.path.exists(os.path.join(os.path.dirname(path), link))]
+        assert not lost, path
