@@ -135,6 +135,7 @@ def _constant_areas(along_y, along_x, typical):
 def _flatten(image, valid, diameter_px):
     """Background 0 and noise 1, both estimated over several particle diameters and only from valid pixels."""
     weight = valid.float()
+    image = image - _plane(image, valid)
     sigma = 2.0 * diameter_px
     background = _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
     flat = (image - background) * weight
@@ -144,6 +145,18 @@ def _flatten(image, valid, diameter_px):
     local = (_smooth(limited ** 2, sigma) / _smooth(weight, sigma).clamp(min=1e-3)).sqrt()
     # half-way between one scale for all (dirt stays strong) and a local one (carbon and thick ice calm down)
     return flat / (local.clamp(min=0.3 * scale) * scale).sqrt()
+
+
+def _plane(image, valid):
+    """(h, w) least-squares plane through the valid pixels: a steep ramp of ice or beam, of which a smooth background alone
+    leaves a rest along the edges."""
+    step = _sampling_step(image)
+    axes = [torch.linspace(-1, 1, n, dtype=torch.float64) for n in image.shape]
+    grid = torch.stack(torch.meshgrid(*(a[::step] for a in axes), indexing="ij"), -1)[valid[::step, ::step]]
+    terms = torch.cat([grid, torch.ones(len(grid), 1)], 1)
+    values = image[::step, ::step][valid[::step, ::step]].double()
+    y, x, offset = torch.linalg.solve(terms.T @ terms + 1e-9 * torch.eye(3), terms.T @ values).float()
+    return y * axes[0].float()[:, None] + x * axes[1].float()[None, :] + offset
 
 
 def _robust_sigma(values):

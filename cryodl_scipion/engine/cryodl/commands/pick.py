@@ -34,9 +34,13 @@ def run(config):
     todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
     print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
           f"{diameter:g} Å, threshold {threshold:.3g}.")
-    skipped, device = _find_candidates(todo, config, model, diameter, distance, folder) if todo else ([], "none: no network was run")
-    counts = _threshold(named, folder, threshold, {s.item for s in skipped})
+    new = {n for n, _ in todo}
+    counts = {n: _threshold_again(folder, n, threshold) for n, _ in named if n not in new}
+    device, skipped = "none: no network was run", []
+    if todo:
+        device = _pick_new(todo, config, model, (diameter, distance, threshold), folder, counts, skipped)
     _fail_if_all_bad(named, skipped)
+    counts = {n: counts[n] for n, _ in named if n in counts}
     print(f"{sum(counts.values())} picks in {len(counts)} micrographs: {folder}/<micrograph>.star"
           + (f"; {len(skipped)} micrographs were skipped" if skipped else ""))
     outputs = dict(folder=str(folder), picks=sum(counts.values()), threshold=threshold, particle_diameter=diameter,
@@ -61,8 +65,11 @@ def _check_same_run(folder, config, card, diameter, distance):
     write_json(record, mine)
 
 
-def _find_candidates(todo, config, model, diameter, distance, folder):
-    """Write the candidates of each micrograph as it is done. Returns skipped ones and the device in words."""
+def _pick_new(todo, config, model, settings, folder, counts, skipped):
+    """Write candidates and picks of each micrograph as it is done. Returns the device in words.
+
+    settings: diameter and distance in Å, threshold. counts, skipped: filled here, so that nothing is lost on the way.
+    """
     from tqdm import tqdm
 
     from ..devices import choose_device, device_name, set_threads
@@ -74,9 +81,10 @@ def _find_candidates(todo, config, model, diameter, distance, folder):
     set_threads(config.threads)
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])
-    picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))), config.memory)
+    picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))),
+                    config.memory)
+    diameter, distance, threshold = settings
     print(f"Picking on {device_name(device)} with {model}.")
-    skipped = []
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             image = read_micrograph(path)
@@ -84,26 +92,26 @@ def _find_candidates(todo, config, model, diameter, distance, folder):
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {path}: {error}")
+            (folder / f"{name}.star").unlink(missing_ok=True)
             continue
         keep = inside(yx, image.shape, config.border / config.pixel_size)
         write_coordinates(folder / CANDIDATES / f"{name}.star", yx[keep], scores[keep],
                           f"cryodl: every candidate of {name}, whatever its score")
-    return skipped, device_name(device)
+        counts[name] = _write_picks(folder, name, yx[keep], scores[keep], threshold)
+    return device_name(device)
 
 
-def _threshold(named, folder, threshold, left_out):
-    """Write <name>.star with the candidates that reach the threshold. Returns {name: number of picks}."""
-    counts = {}
-    for name, _ in named:
-        if name in left_out:
-            (folder / f"{name}.star").unlink(missing_ok=True)
-            continue
-        (yx, scores), = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
-        keep = scores >= threshold
-        write_coordinates(folder / f"{name}.star", yx[keep], scores[keep],
-                          f"cryodl: picks of {name} with a score of at least {threshold:.4g}")
-        counts[name] = int(keep.sum())
-    return counts
+def _threshold_again(folder, name, threshold):
+    """Write <name>.star from the candidates that were found before. Returns the number of picks."""
+    (yx, scores), = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
+    return _write_picks(folder, name, yx, scores, threshold)
+
+
+def _write_picks(folder, name, yx, scores, threshold):
+    keep = scores >= threshold
+    write_coordinates(folder / f"{name}.star", yx[keep], scores[keep],
+                      f"cryodl: picks of {name} with a score of at least {threshold:.4g}")
+    return int(keep.sum())
 
 
 def _fail_if_all_bad(named, skipped):
