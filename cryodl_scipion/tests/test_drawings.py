@@ -8,6 +8,7 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
+import tifffile
 from matplotlib.figure import Figure
 
 from ..convert.micrographs import micrographNames
@@ -36,6 +37,14 @@ class TestCryodlPreview(unittest.TestCase):
         self.assertEqual((preview.binning, preview.width, preview.height), (4, 100, 60))
         bright = [[y, x] for y in (10, 11, 12) for x in (20, 21, 22)]
         self.assertEqual(np.argwhere(preview.pixels == 1).tolist(), bright)
+
+    def test_a_tiff_is_seen_with_its_last_row_first(self):
+        # as the engine and RELION count its rows
+        image = np.zeros((20, 30), np.float32)
+        image[2, :10] = 1
+        path = os.path.join(self.folder, 'a.tif')
+        tifffile.imwrite(path, image)
+        self.assertEqual(np.argwhere(loadPreview(path).pixels == 1).tolist(), [[17, x] for x in range(10)])
 
     def test_sides_that_do_not_divide_and_integer_modes(self):
         for kind in (np.int8, np.int16, np.uint16, np.float32):

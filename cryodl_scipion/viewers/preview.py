@@ -34,7 +34,7 @@ def loadPreview(path, largestSide=LARGEST_SIDE):
 def _readImage(path):
     if path.lower().endswith(('.tif', '.tiff')):
         import tifffile
-        image = tifffile.imread(path)
+        image = tifffile.imread(path)[..., ::-1, :]  # coordinates count rows from the last one, as RELION (frames.py)
     elif path.lower().endswith(('.gz', '.bz2')):
         with mrcfile.open(path, permissive=True) as mrc:
             image = mrc.data

@@ -21,6 +21,11 @@ def one_pixel(kind):
     return image
 
 
+def write_tiff(path, image, **options):
+    """As RELION reads it: the last row of the file is row 0."""
+    tifffile.imwrite(path, image[::-1], **options)
+
+
 def is_right(image):
     return (image.dtype == np.float32 and image.shape == (20, 32) and image[ROW, COLUMN] == 5
             and np.count_nonzero(image) == 1)
@@ -37,7 +42,7 @@ def test_mrc_modes_keep_rows_and_columns(tmp_path, mode, kind):
 @pytest.mark.parametrize("pack, ending", [(gzip.compress, ".gz"), (bz2.compress, ".bz2")])
 def test_compressed_files_are_the_same(tmp_path, pack, ending):
     plain = write_mrc(tmp_path / "a.mrc", one_pixel(np.float32))
-    tifffile.imwrite(tmp_path / "a.tif", one_pixel(np.uint16))
+    write_tiff(tmp_path / "a.tif", one_pixel(np.uint16))
     for source in (plain, tmp_path / "a.tif"):
         packed = source.with_name(source.name + ending)
         packed.write_bytes(pack(source.read_bytes()))
@@ -47,7 +52,7 @@ def test_compressed_files_are_the_same(tmp_path, pack, ending):
 @pytest.mark.parametrize("kind, compression", [(np.uint8, None), (np.uint16, "zlib"), (np.float32, None),
                                                (np.int16, "lzw")])
 def test_tiff_is_read(tmp_path, kind, compression):
-    tifffile.imwrite(tmp_path / "a.tiff", one_pixel(kind), compression=compression)
+    write_tiff(tmp_path / "a.tiff", one_pixel(kind), compression=compression)
     assert is_right(read_micrograph(tmp_path / "a.tiff")) and micrograph_shape(tmp_path / "a.tiff") == (20, 32)
 
 

@@ -2,7 +2,8 @@
 """The conventions of the project, in words. Everything else refers to this page.
 
 Images. A micrograph is an array (h, w): row first. Row 0 is the first row of the MRC file's data; nothing is flipped on
-reading MRC. A pixel's centre has whole-number coordinates: the first pixel's centre is (0, 0), the image covers
+reading MRC. A TIFF is read upside down, its last row first, as RELION does (measured with relion_preprocess 3.1.3), so that
+coordinates mean the same place there. A pixel's centre has whole-number coordinates: the first pixel's centre is (0, 0), the image covers
 [-0.5, w - 0.5] x [-0.5, h - 0.5].
 
 Coordinates. Inside the engine arrays of positions are named *_yx (row, column); files and sets hold x = column and

@@ -12,7 +12,8 @@ _MRC_ERRORS = (ValueError, OSError, EOFError, RuntimeError, zlib.error)  # of mr
 
 
 def read_micrograph(path):
-    """The image of a micrograph file, float32 (h, w), rows as they lie in the file.
+    """The image of a micrograph file, float32 (h, w), rows as RELION counts them: an MRC's as they lie in the file, a TIFF's
+    from the last one.
 
     A stack of one image is taken as the image. Not-a-number pixels are left as they are.
     Raises FileNotFoundError, or ValueError that says what is wrong with the file.
@@ -118,6 +119,7 @@ def _read_tiff(path):
     opener = gzip.open if str(path).lower().endswith(".gz") else bz2.open if str(path).lower().endswith(".bz2") else open
     try:
         with opener(path, "rb") as file:
-            return tifffile.imread(file)
+            image = tifffile.imread(file)
     except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read
         raise ValueError(f"{path} is not a readable TIFF file: {error}.") from None
+    return image[..., ::-1, :]  # a TIFF begins with its top row, and RELION counts y from the bottom (frames.py)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our rows and columns are RELION's."""
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import tifffile
+from synthetic import write_mrc
+
+from cryodl.io.micrographs import read_micrograph
+
+RELION_MICROGRAPH = """
+data_optics
+
+loop_
+_rlnOpticsGroupName #1
+_rlnOpticsGroup #2
+_rlnMicrographOriginalPixelSize #3
+_rlnMicrographPixelSize #4
+_rlnVoltage #5
+_rlnSphericalAberration #6
+_rlnAmplitudeContrast #7
+opticsGroup1 1 1.0 1.0 300 2.7 0.1
+
+data_micrographs
+
+loop_
+_rlnMicrographName #1
+_rlnOpticsGroup #2
+"""
+
+
+@pytest.mark.skipif(shutil.which("relion_preprocess") is None, reason="RELION is not installed")
+@pytest.mark.parametrize("ending", [".mrc", ".tif"])
+def test_relion_finds_a_particle_where_we_see_it(tmp_path, ending):
+    image = np.random.default_rng(0).normal(0, 1, (60, 80)).astype(np.float32)
+    image[10:13, 30:33] += 50
+    write_mrc(tmp_path / "a.mrc", image)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    y, x = np.unravel_index(read_micrograph(tmp_path / f"a{ending}").argmax(), image.shape)
+    (tmp_path / "a_pick.star").write_text(f"\ndata_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n{x} {y}\n")
+    (tmp_path / "mics.star").write_text(RELION_MICROGRAPH + f"a{ending} 1\n")
+    subprocess.run(["relion_preprocess", "--i", "mics.star", "--coord_dir", "./", "--coord_suffix", "_pick.star", "--part_dir",
+                    "./", "--part_star", "p.star", "--extract", "--extract_size", "16"], cwd=tmp_path, check=True,
+                   stdout=subprocess.DEVNULL)
+    box = read_micrograph(tmp_path / "a.mrcs")
+    assert np.abs(np.subtract(np.unravel_index(box.argmax(), box.shape), 8)).max() <= 1
