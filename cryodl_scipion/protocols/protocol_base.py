@@ -66,7 +66,27 @@ class CryodlProtBase:
     def _validate(self):
         if self._missingPointers():
             return []  # pyworkflow names them
-        return self._checkInputs() or problems(self._config(**self._engineValues()))
+        return (self._checkInputs() or problems(self._config(**self._engineValues()))) + self._checkGpus()
+
+    def _checkGpus(self):
+        """Each run of the engine takes one GPU; Scipion hands the list out to the steps that run side by side."""
+        if not self.usesGpu():
+            return []
+        try:
+            gpus = self.getGpuList()
+        except ValueError:
+            gpus = []
+        if not gpus:
+            return ["GPU IDs is %r; give numbers such as 0 or 0,1, or choose not to use GPUs." % self.gpuList.get()]
+        sideBySide = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1
+        if len(gpus) <= sideBySide:
+            return []
+        if not self.modeParallel():
+            return ["GPU IDs names %d GPUs (%s); this protocol takes one. Give one number." % (len(gpus),
+                                                                                              self.gpuList.get())]
+        return ["GPU IDs names %d GPUs (%s), but with %d threads only %d of them could work: each batch takes one GPU, and "
+                "one thread only watches. Set the threads to %d, or give fewer GPUs."
+                % (len(gpus), self.gpuList.get(), self.numberOfThreads.get(), sideBySide, len(gpus) + 1)]
 
     def _missingPointers(self):
         return [name for name, param in self.getDefinition().iterParams()

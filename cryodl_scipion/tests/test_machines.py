@@ -59,9 +59,18 @@ class TestCryodlDevices(MachineTest):
     def pick(self, **values):
         return self.runProtocol(CryodlProtPick, self.inputs, streamingBatchSize=2, **values)
 
-    def test_one_working_thread_gets_all_gpus(self):
-        self.assertEqual(self.devices(self.pick(useGpu=True, gpuList='0,1', numberOfThreads=2)),
-                         ['GPU 0 1 (fake)'] * 2)
+    def test_gpus_that_could_not_all_work_are_refused_before_the_run(self):
+        def errors(protocolClass=CryodlProtPick, **values):
+            inputs = self.inputs if protocolClass is CryodlProtPick else {}
+            return ' '.join(self.makeProtocol(protocolClass, inputs, **values)._checkGpus())
+        self.assertEqual(errors(useGpu=True, gpuList='1', numberOfThreads=2), '')
+        self.assertEqual(errors(useGpu=True, gpuList='0,0', numberOfThreads=3), '')
+        self.assertEqual(errors(useGpu=False, gpuList='0-3', numberOfThreads=2), '')
+        self.assertIn('2 GPUs (0,1), but with 2 threads only 1', errors(useGpu=True, gpuList='0,1', numberOfThreads=2))
+        self.assertIn('Set the threads to 5', errors(useGpu=True, gpuList='0-3', numberOfThreads=4))
+        self.assertIn('this protocol takes one', errors(CryodlProtTrainPicker, useGpu=True, gpuList='0 1'))
+        for text in ('', 'first'):
+            self.assertIn('give numbers such as 0', errors(useGpu=True, gpuList=text))
 
     def test_as_many_threads_as_gpus_share_them_out(self):
         self.assertEqual(self.devices(self.pick(useGpu=True, gpuList='0 1', numberOfThreads=3)),
