@@ -55,7 +55,8 @@ def fast_dtype(device):
     On CPUs without AVX512-BF16 bfloat16 is emulated and slower than float32.
     """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # not torch.cuda.is_bf16_supported(): it says yes to emulation, and asks about the current GPU
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 

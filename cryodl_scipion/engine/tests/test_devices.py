@@ -62,3 +62,10 @@ def test_the_fast_type_of_the_cpu_depends_on_its_hardware(monkeypatch):
     for native, kind in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr("cryodl.devices.cpu_has_bfloat16", lambda: native)
         assert fast_dtype(torch.device("cpu")) is kind
+
+
+def test_the_fast_type_of_a_gpu_is_what_it_multiplies_itself(monkeypatch):
+    """An emulated bfloat16 (GPUs before Ampere) would be slower than float32; the GPU that computes is asked."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: {0: (9, 0), 1: (7, 5)}[device.index])
+    assert fast_dtype(torch.device("cuda:0")) is torch.bfloat16
+    assert fast_dtype(torch.device("cuda:1")) is torch.float32
