@@ -26,7 +26,7 @@ def test_another_threshold_runs_no_network(project, monkeypatch):
 
     def network_ran(*arguments):
         raise AssertionError("the network ran")
-    monkeypatch.setattr("cryodl.commands.pick._find_candidates", network_ran)
+    monkeypatch.setattr("cryodl.commands.pick._pick_new", network_ran)
     assert pick(project, "--threshold", "0.7") == 0
     assert times(project) == before and 0 < outputs(project)["picks"] < picks
     assert "no network" in Result.read(project / "result.json").device
