@@ -6,6 +6,7 @@ import os
 from ..convert.coordinates import positionsByMicrograph
 from ..convert.micrographs import repeatedNames
 from ..convert.models import checkModel
+from ..engine.cryodl import contract
 
 # Enough names to recognise the mistake; more would hide the sentence.
 _NAMED = 5
@@ -39,6 +40,9 @@ def checkLabels(coordinates, background, micrographs):
         errors += _checkBackground(background, own) or _outside("background coordinates", background, own)
     if micrographs is not None:
         errors += _checkOther(micrographs, coordinates, own)
+    if coordinates.getSize() < contract.FEWEST_PARTICLES:
+        errors.append("There are %d particle coordinates; training needs at least %d, and 20 or more to be of use. Pick "
+                      "more." % (coordinates.getSize(), contract.FEWEST_PARTICLES))
     return errors
 
 
@@ -89,13 +93,13 @@ def _outside(what, coordinates, micrographs):
 
 
 def checkDiameter(diameter, micrographs):
-    """A particle must fit on the micrographs. diameter: Å, or None if it is not given."""
+    """A particle must be clearly smaller than the micrographs. diameter: Å, or None if it is not given."""
     if diameter is None or not micrographs.getDim():
         return []
     pixels, side = diameter / micrographs.getSamplingRate(), min(micrographs.getDim()[:2])
-    if pixels > side:
-        return ["The particle diameter of %g Å is %.0f px, but the micrographs are only %d px (%.0f Å) wide. Check the "
-                "diameter and the micrographs' pixel size of %g Å/px."
+    if pixels > side / 2:  # the engine's limit
+        return ["The particle diameter of %g Å is %.0f px, but the micrographs are only %d px (%.0f Å) wide; it may be half "
+                "of that. Check the diameter and the micrographs' pixel size of %g Å/px."
                 % (diameter, pixels, side, side * micrographs.getSamplingRate(), micrographs.getSamplingRate())]
     return []
 

@@ -148,9 +148,11 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     def _settings(self):
         """What decides the picks: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
-        for name in ('micrographs', 'names', 'output', 'memory', 'threads', 'device', 'overwrite'):
+        source = config.pop('micrographs')[0]
+        for name in ('names', 'output', 'memory', 'threads', 'device', 'overwrite'):
             config.pop(name)
-        return dict(config, weights_sha256=readCard(modelFolder(self))['weights_sha256'])
+        # Finished micrographs are remembered by their ids, which another set gives to other micrographs.
+        return dict(config, set_of_micrographs=source, weights_sha256=readCard(modelFolder(self))['weights_sha256'])
 
     def _settingsFile(self):
         return self._getExtraPath('settings.json')

@@ -84,7 +84,7 @@ class TestCryodlDevices(MachineTest):
         self.assertEqual(request.config.threads, 3)
 
     def test_training_gets_its_gpu_and_threads(self):
-        labels = self.makeCoordinates(self.imported, {1: [(40, 50), (120, 60)]})
+        labels = self.makeCoordinates(self.imported, {1: [(40 + 30 * i, 50) for i in range(5)]})
         protocol = self.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(labels, 'outputCoordinates')),
                                     useGpu=True, gpuList='1', numberOfThreads=5, particleDiameter=90)
         self.assertEqual(self.devices(protocol), ['GPU 1 (fake)'])

@@ -98,6 +98,7 @@ class TestCryodlTrain(CryodlTest):
             made = self.makeCoordinates(imported, positions)
             return self.errors({field: (made, 'outputCoordinates')})
         self.assertIn('set of particle coordinates is empty', withLabels({}))
+        self.assertIn('There are 4 particle coordinates; training needs at least 5', withLabels({1: TEN[:4]}))
         self.assertIn('set of background coordinates is empty', withLabels({}, 'backgroundCoordinates'))
         self.assertIn('mic_001.mrc (1; such as x=400, y=20 on 320 x 256 px)', withLabels({1: [(400, 20), (30, 30)]}))
         other = self.importMicrographs(os.path.dirname(writeOther(self.data + '/strange')))
@@ -105,11 +106,11 @@ class TestCryodlTrain(CryodlTest):
                       withLabels({1: [(10, 10)]}, 'backgroundCoordinates', other))
 
     def test_few_particles_are_a_warning(self):
-        few = self.makeCoordinates(self.imported, {1: TEN[:3]})
+        few = self.makeCoordinates(self.imported, {1: TEN[:6]})
         protocol = self.makeProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(few, 'outputCoordinates')),
                                      useGpu=False, particleDiameter=90)
         self.assertEqual(protocol.validate(), [])
-        self.assertIn('only 3 particles', ' '.join(protocol.warnings()))
+        self.assertIn('only 6 particles', ' '.join(protocol.warnings()))
 
     def test_other_micrographs_must_fit_the_coordinates(self):
         folder = os.path.dirname(writeOther(self.data + '/unlike'))

@@ -37,7 +37,7 @@ class TestCryodlScreens(CryodlTest):
         imported = cls.importMicrographs(cls.data + '/mics')
         model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + '/model', {}))
         inputs = dict(inputMicrographs=(imported, 'outputMicrographs'), inputModel=(model, 'outputModel'))
-        manual = cls.makeCoordinates(imported, {2: [(120, 60), (200, 70)]})
+        manual = cls.makeCoordinates(imported, {2: [(40 + 50 * i, 60) for i in range(5)]})
         cls.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(manual, 'outputCoordinates')), useGpu=False,
                         particleDiameter=90)
         picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)

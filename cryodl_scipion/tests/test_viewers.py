@@ -22,6 +22,8 @@ from .fake_model import writeModel
 
 matplotlib.use('Agg')
 
+MANUAL = [(20, 30), (60, 70), (100, 40), (150, 80), (200, 120)]
+
 
 class TestCryodlViewers(CryodlTest):
     @classmethod
@@ -32,7 +34,7 @@ class TestCryodlViewers(CryodlTest):
         inputs = dict(inputMicrographs=(cls.imported, 'outputMicrographs'), inputModel=(cls.model, 'outputModel'))
         cls.picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
         cls.empty = cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
-        cls.manual = cls.makeCoordinates(cls.imported, {2: [(20, 30), (60, 70)]})
+        cls.manual = cls.makeCoordinates(cls.imported, {2: MANUAL})
         cls.trained = cls.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(cls.manual, 'outputCoordinates')),
                                       useGpu=False, particleDiameter=90)
 
@@ -50,7 +52,7 @@ class TestCryodlViewers(CryodlTest):
     def test_coordinates_of_others_are_all_shown(self):
         data = PicksData(self.manual.outputCoordinates)
         self.assertFalse(data.hasScores)
-        self.assertEqual((data.counts(0).tolist(), data.counts(1).tolist(), data.firstToShow()), ([0, 2], [0, 2], 1))
+        self.assertEqual((data.counts(0).tolist(), data.counts(1).tolist(), data.firstToShow()), ([0, 5], [0, 5], 1))
 
     def test_an_empty_set_shows_its_micrographs_and_candidates(self):
         data = PicksData(self.empty.outputCoordinates)
@@ -158,7 +160,7 @@ class TestCryodlViewers(CryodlTest):
     def test_the_diameter_is_measured_on_picked_particles(self):
         train = self.makeProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(self.manual, 'outputCoordinates')))
         micrographs = wizards.micrographsToMeasure(train)
-        self.assertEqual((micrographs.first, micrographs.positions(1)), (1, [(20, 30), (60, 70)]))
+        self.assertEqual((micrographs.first, micrographs.positions(1)), (1, MANUAL))
         self.assertEqual(wizards.firstDiameter(train, 700), 150)
 
     def test_wizards_say_what_has_to_be_chosen_first(self):

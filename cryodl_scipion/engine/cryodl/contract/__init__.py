@@ -4,12 +4,12 @@
 Every command has one frozen dataclass (configs.py). Its fields carry type, unit, range, choices and help (params.py);
 forms, checks and the command line are made from them. request.py and result.py are the two files that the sides exchange.
 """
-from .configs import (COMMANDS, PICKER_NETWORKS, Command, DoctorConfig, EvaluatePicksConfig, PickConfig,
-                      SimulateMicrographsConfig, TrainPickerConfig)
+from .configs import (COMMANDS, FEWEST_PARTICLES, PICKER_NETWORKS, Command, DoctorConfig, EvaluatePicksConfig,
+                      PickConfig, SimulateMicrographsConfig, TrainPickerConfig)
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .request import Request
 from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped
 
-__all__ = ["AllSkipped", "COMMANDS", "CONTRACT_VERSION", "Command", "DoctorConfig", "EvaluatePicksConfig", "Failure",
-           "PICKER_NETWORKS", "PickConfig", "Request", "Result", "SimulateMicrographsConfig", "Skipped",
+__all__ = ["AllSkipped", "COMMANDS", "CONTRACT_VERSION", "Command", "DoctorConfig", "EvaluatePicksConfig",
+           "FEWEST_PARTICLES", "Failure", "PICKER_NETWORKS", "PickConfig", "Request", "Result", "SimulateMicrographsConfig", "Skipped",
            "TrainPickerConfig", "check", "config_from_dict", "config_to_dict", "describe", "describe_all", "param"]

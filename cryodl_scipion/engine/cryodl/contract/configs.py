@@ -10,6 +10,9 @@ Paths = typing.Tuple[str, ...]
 # Names of the pickers' registry (pickers/__init__.py; a test keeps them equal). Append at the end.
 PICKER_NETWORKS = ("unet",)
 
+# Labelled particles below which a picker is not trained at all.
+FEWEST_PARTICLES = 5
+
 
 def _micrographs():
     return param("Micrographs: MRC (also .gz, .bz2) or TIFF. A quoted glob ('mics/*.mrc'), files, or one list file "

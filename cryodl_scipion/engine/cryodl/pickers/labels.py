@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from ..contract import Skipped
+from ..contract import FEWEST_PARTICLES, Skipped
 from ..crops import LabelledImage
 from ..geometry import inside, map_positions
 from ..io.coordinates import align_keys, read_coordinates
@@ -14,7 +14,6 @@ from ..io.micrographs import micrograph_shape, read_micrograph
 from ..normalize import prepare_micrograph
 from .predict import check_particle_fits, working_factor
 
-FEWEST_PARTICLES = 5
 
 
 def match_labels(config, warn=print):
