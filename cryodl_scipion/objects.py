@@ -3,8 +3,8 @@
 from pyworkflow.object import Float, String
 from pwem.objects import EMObject
 
-from .convert.models import readCard
 from .default_viewers import preferWorkingViewers
+from .engine.cryodl import contract
 
 # Here, because the objects of every plugin are loaded before the first viewer is looked for.
 preferWorkingViewers()
@@ -26,7 +26,7 @@ class CryodlModel(EMObject):
     @classmethod
     def fromFolder(cls, folder):
         """The model of a folder. Raises ValueError if the folder holds none."""
-        card = readCard(folder)
+        card = contract.read_card(folder)
         model = cls()
         model._folder.set(folder)
         model._modelName.set(card['name'])

@@ -6,7 +6,8 @@ from pyworkflow.wizard import Wizard
 
 from . import Plugin
 from .convert.coordinates import positionsByMicrograph
-from .convert.models import readCard, shippedModels
+from .convert.models import shippedModels
+from .engine.cryodl import contract
 from .protocols import CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from .protocols.model_field import modelFolder
 
@@ -52,7 +53,7 @@ def firstDiameter(protocol, largest):
     diameter = protocol.particleDiameter.get()
     if diameter is None and isinstance(protocol, CryodlProtPick):
         try:
-            diameter = readCard(modelFolder(protocol))['particle_diameter']
+            diameter = contract.read_card(modelFolder(protocol))['particle_diameter']
         except ValueError:
             diameter = None  # no model is chosen yet
     return min(diameter or _FIRST_GUESS, largest)
@@ -94,7 +95,7 @@ class CryodlThresholdWizard(Wizard):
 
 def shippedModelLines():
     """[(name, what its card says)] of the models that come with the plugin."""
-    cards = {name: readCard(folder) for name, folder in shippedModels(Plugin.getEngineFolder()).items()}
+    cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder()).items()}
     return [(name, "%s, trained on particles of %g Å" % (card['network'], card['particle_diameter']))
             for name, card in cards.items()]
 

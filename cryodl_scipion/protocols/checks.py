@@ -5,7 +5,6 @@ import os
 
 from ..convert.coordinates import positionsByMicrograph
 from ..convert.micrographs import repeatedNames
-from ..convert.models import checkModel
 from ..engine.cryodl import contract
 
 # Enough names to recognise the mistake; more would hide the sentence.
@@ -107,11 +106,9 @@ def checkDiameter(diameter, micrographs):
 def checkModelFolder(folder, kind='picker'):
     """What is wrong with a model to be used."""
     try:
-        card = checkModel(folder)
+        contract.check_model(folder, kind)
     except (ValueError, OSError) as error:
         return [str(error)]
-    if card['kind'] != kind:
-        return ["The model %s is a %s; a %s is needed. Choose another model." % (card['name'], card['kind'], kind)]
     return []
 
 

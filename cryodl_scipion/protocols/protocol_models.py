@@ -7,7 +7,8 @@ from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..convert.models import checkModel, copyModel
+from ..convert.models import copyModel
+from ..engine.cryodl import contract
 from ..objects import CryodlModel
 
 
@@ -47,7 +48,7 @@ class CryodlProtImportModel(EMProtocol):
         if not (self.modelFolder.get() or '').strip():
             return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
         try:
-            checkModel(self.modelFolder.get())
+            contract.check_model(self.modelFolder.get())
         except (ValueError, OSError) as error:
             return [str(error)]
         return []
@@ -98,7 +99,7 @@ class CryodlProtExportModel(EMProtocol):
         if not os.path.isdir(above) or not os.access(above, os.W_OK):
             return ["The folder %s is not there or cannot be written to. Choose another place." % above]
         try:
-            checkModel(model.getFolder())
+            contract.check_model(model.getFolder())
         except (ValueError, OSError) as error:
             return [str(error)]
         return []

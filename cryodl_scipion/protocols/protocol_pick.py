@@ -12,7 +12,6 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
-from ..convert.models import readCard
 from ..convert.picks import CANDIDATES, boxSizeFor, pickLines
 from ..engine.cryodl import contract
 from ..form import addConfigParams
@@ -138,7 +137,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         return boxSizeFor(self._diameter(), self.getInputMicrographs().getSamplingRate())
 
     def _diameter(self):
-        return self.particleDiameter.get() or readCard(modelFolder(self))['particle_diameter']
+        return self.particleDiameter.get() or contract.read_card(modelFolder(self))['particle_diameter']
 
     def _engineValues(self):
         micrographs = self.getInputMicrographs()
@@ -152,7 +151,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         for name in ('names', 'output', 'memory', 'threads', 'device', 'overwrite'):
             config.pop(name)
         # Finished micrographs are remembered by their ids, which another set gives to other micrographs.
-        return dict(config, set_of_micrographs=source, weights_sha256=readCard(modelFolder(self))['weights_sha256'])
+        return dict(config, set_of_micrographs=source, weights_sha256=contract.read_card(modelFolder(self))['weights_sha256'])
 
     def _settingsFile(self):
         return self._getExtraPath('settings.json')
@@ -181,7 +180,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         micrographs, folder = self.getInputMicrographs(), modelFolder(self)
         if micrographs is None or checkModelFolder(folder):
             return []
-        card = readCard(folder)
+        card = contract.read_card(folder)
         return modelWarnings(card, micrographs.getSamplingRate(), self._diameter())
 
     def _tell(self, results):

@@ -10,7 +10,6 @@ from pyworkflow.protocol import params
 
 from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
-from ..convert.models import CARD, readCard
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
@@ -90,7 +89,7 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(names[m.getObjId()] for m in micrographs)))
         self._forgetOtherTraining(contract.config_to_dict(config))
-        if not os.path.exists(os.path.join(self.getModelFolder(), CARD)):
+        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
             self._runEngine(config, self._getExtraPath())
 
     def createOutputStep(self, settings):
@@ -158,9 +157,9 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         return []
 
     def _tell(self, results):
-        if not os.path.exists(os.path.join(self.getModelFolder(), CARD)):
+        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
             return ["No model yet."]
-        card = readCard(self.getModelFolder())
+        card = contract.read_card(self.getModelFolder())
         training, validation = card.get('training', {}), card.get('validation', {})
         lines = ["Model for particles of %g Å, network %s." % (card['particle_diameter'], card['network'])]
         if training:

@@ -9,6 +9,7 @@ from unittest import mock
 
 from .. import Plugin
 from ..convert import models
+from ..engine.cryodl import contract
 from ..protocols import CryodlProtExportModel, CryodlProtImportModel
 from .base import CryodlTest
 from .fake_model import writeModel
@@ -24,12 +25,12 @@ class TestCryodlModelFolder(unittest.TestCase):
 
     def wrong(self, words):
         with self.assertRaises(ValueError) as caught:
-            models.checkModel(self.model)
+            contract.check_model(self.model)
         self.assertIn(words, str(caught.exception))
         self.assertIn(self.model, str(caught.exception))
 
     def test_a_whole_model_gives_its_card(self):
-        self.assertEqual(models.checkModel(self.model)['particle_diameter'], 120)
+        self.assertEqual(contract.check_model(self.model)['particle_diameter'], 120)
 
     def test_each_kind_of_damage_is_named(self):
         self.model += '_absent'
@@ -41,7 +42,7 @@ class TestCryodlModelFolder(unittest.TestCase):
         os.remove(os.path.join(self.model, 'weights.safetensors'))
         self.wrong('has no weights.safetensors')
         writeModel(self.model, dict(format_version=99))
-        self.wrong('has format version 99; this version of cryodl reads version 1')
+        self.wrong('has format version 99; this version of cryodl reads 1')
         writeModel(self.model, dict(threshold='high'))
         self.wrong('threshold missing or of another type')
         with open(os.path.join(self.model, 'card.json'), 'w') as file:
@@ -63,7 +64,7 @@ class TestCryodlModelFolder(unittest.TestCase):
 
     def test_every_shipped_model_is_whole(self):
         for name, folder in models.shippedModels(Plugin.getEngineFolder()).items():
-            self.assertTrue(models.checkModel(folder)['name'], name)
+            self.assertTrue(contract.check_model(folder)['name'], name)
 
     def test_models_are_listed_by_their_folders(self):
         engine = os.path.join(self.folder, 'engine')
@@ -84,7 +85,7 @@ class TestCryodlModelProtocols(CryodlTest):
         exported = self.runProtocol(CryodlProtExportModel, dict(inputModel=(imported, 'outputModel')),
                                     targetFolder=target)
         self.assertTrue(exported.isFinished(), exported.getErrorMessage())
-        self.assertEqual(models.checkModel(target), models.checkModel(imported.outputModel.getFolder()))
+        self.assertEqual(contract.check_model(target), contract.check_model(imported.outputModel.getFolder()))
         self.assertIn(target, ' '.join(exported.summary()))
         self.assertIn('mine', ' '.join(imported.summary()))
 

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from matplotlib.figure import Figure
 from pyworkflow.viewer import View
 
-from ..convert.models import CARD, readCard
+from ..engine.cryodl import contract
 from .plots import drawCurves, readMetrics
 
 METRICS = 'metrics.csv'
@@ -24,9 +24,9 @@ def metricsPath(folder):
 
 def cardLines(folder):
     """The card in words, one line each; what is not in it is left out."""
-    if not os.path.exists(os.path.join(folder, CARD)):
+    if not os.path.exists(os.path.join(folder, contract.CARD)):
         return ["The model is not finished yet.", "The curves follow the training."]
-    card = readCard(folder)
+    card = contract.read_card(folder)
     training, validation = card.get('training') or {}, card.get('validation') or {}
     facts = [("Name", card['name']), ("Kind", card['kind']), ("Network", card['network']),
              ("Particle diameter", _with(card.get('particle_diameter'), '%g Å')),
@@ -83,7 +83,7 @@ class ModelWindow:
         self._text.delete('1.0', tk.END)
         self._text.insert(tk.END, '\n'.join(cardLines(self._folder)))
         self._text.config(state=tk.DISABLED)
-        if not os.path.exists(os.path.join(self._folder, CARD)):
+        if not os.path.exists(os.path.join(self._folder, contract.CARD)):
             self.root.after(REFRESH, self.refresh)
 
     def show(self):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from synthetic import write_untrained_model
 
+from cryodl.contract import read_card, sha256
 from cryodl.io import model as models
-from cryodl.io.model import find_model, read_card, read_model, sha256, shipped_models, write_model
+from cryodl.io.model import find_model, read_model, shipped_models, write_model
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def change_card(folder, **values):
 def test_weights_and_card_survive(tmp_path):
     tensors = {"a": torch.arange(6.0).reshape(2, 3), "b.c": torch.tensor(3)}
     write_model(tmp_path, dict(kind="picker", network="unet", particle_diameter=150.0, threshold=0.4,
-                               minimum_distance=0.5, name="é"), tensors)
+                               minimum_distance=0.5, pixel_sizes=[1.5], name="é"), tensors)
     card, found = read_model(tmp_path, "picker")
     assert card["particle_diameter"] == 150.0 and card["format_version"] == 1 and card["name"] == "é"
     assert set(found) == set(tensors) and all(torch.equal(found[k], tensors[k]) for k in tensors)
@@ -33,7 +34,7 @@ def test_weights_and_card_survive(tmp_path):
 
 def test_tensors_that_share_memory_or_are_not_contiguous_are_written(tmp_path):
     base = torch.arange(12.0).reshape(3, 4)
-    write_model(tmp_path, dict(kind="other"), {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)})
+    write_model(tmp_path, dict(kind="other", name="o", network="n"), {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)})
     assert torch.equal(read_model(tmp_path)[1]["a"], base.T)
 
 
@@ -50,13 +51,14 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
     (lambda m: change_card(m, format_version=2), ("format version 2", "reads 1", "again")),
     (lambda m: change_card(m, format_version=None), ("format version None",)),
     (lambda m: change_card(m, kind="denoiser"), ("kind 'denoiser'", "a picker is needed")),
-    (lambda m: change_card(m, particle_diameter=None, threshold=None), ("lacks particle_diameter, threshold",)),
+    (lambda m: change_card(m, network="transformer"), ("'transformer'", "knows: unet")),
+    (lambda m: change_card(m, particle_diameter=None, threshold=None), ("damaged", "particle_diameter, threshold missing")),
     (lambda m: (m / "card.json").write_text("{"), ("card.json is damaged",)),
     (lambda m: (m / "card.json").write_text("[]"), ("format version None",)),
     (lambda m: (m / "card.json").unlink(), ("is not a model", "no card.json")),
     (lambda m: (m / "weights.safetensors").unlink(), ("not complete", "no weights.safetensors")),
     (lambda m: (m / "weights.safetensors").write_bytes(b""), ("damaged",)),
-], ids=["newer", "no version", "kind", "lacks", "cut", "list", "no card", "no weights", "empty weights"])
+], ids=["newer", "no version", "kind", "network", "lacks", "cut", "list", "no card", "no weights", "empty weights"])
 def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words):
     harm(model)
     with pytest.raises(ValueError) as error:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """doctor: what is installed, which devices and models there are, and what to do about what is missing."""
-import hashlib
 import importlib
 import importlib.metadata
 import json
@@ -11,6 +10,8 @@ import sys
 from pathlib import Path
 
 import cryodl
+
+from ..contract import CARD, check_model
 
 # Distribution and module of what the engine cannot do without.
 NEEDED = {"torch": "torch", "numpy": "numpy", "scipy": "scipy", "mrcfile": "mrcfile", "safetensors": "safetensors",
@@ -103,18 +104,14 @@ def _cpu():
 def find_models(folder):
     """Shipped models in `folder`: list of dicts from their cards, and sentences about damaged ones."""
     models, problems = [], []
-    for card_path in sorted(Path(folder).glob("*/card.json")):
-        model = card_path.parent
+    for model in sorted(path.parent for path in Path(folder).glob(f"*/{CARD}")):
         try:
-            card = json.loads(card_path.read_text(encoding="utf-8"))
-            weights = hashlib.sha256((model / "weights.safetensors").read_bytes()).hexdigest()
-            if weights != card["weights_sha256"]:
-                raise ValueError("weights.safetensors is not the file that its card describes")
+            card = check_model(model)
             models.append({"name": model.name, "folder": str(model), "kind": card["kind"], "network": card["network"],
                            "particle_diameter": card.get("particle_diameter"),
                            "validation": card.get("validation", {})})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(f"The model {model} is damaged ({type(error).__name__}: {error}). Install the plugin again.")
+        except (OSError, ValueError) as error:
+            problems.append(f"The shipped model {model.name} cannot be used: {error} Or install the plugin again.")
     return models, problems
 
 

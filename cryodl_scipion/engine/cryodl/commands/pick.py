@@ -7,11 +7,11 @@ particle_diameter (Å), model. Bad micrographs are in Result.skipped.
 import json
 from pathlib import Path
 
-from ..contract import AllSkipped, Result, Skipped
+from ..contract import AllSkipped, Result, Skipped, read_card
 from ..contract.result import write_json
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.files import expand_paths, name_micrographs
-from ..io.model import find_model, read_card, read_model
+from ..io.model import find_model, read_model
 
 CANDIDATES = "candidates"
 RECORD = "pick.json"

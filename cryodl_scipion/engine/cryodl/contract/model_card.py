@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""card.json: what a model folder says of itself. Read and checked here for forms and engine alike."""
+import hashlib
+import json
+import os
+
+from .configs import PICKER_NETWORKS
+
+FORMAT_VERSION = 1
+CARD, WEIGHTS = "card.json", "weights.safetensors"
+_NUMBER = (int, float)
+_EVERY = {"kind": str, "name": str, "network": str, "weights_sha256": str}
+_PICKER = {"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER}
+_FROM_SOURCE = "Take the model from its source again."
+
+
+def read_card(folder, kind=None):
+    """The card of a model folder, a dict with all that its kind needs.
+
+    kind: 'picker' ..., the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with it and
+    what to do.
+    """
+    folder = str(folder)
+    path = os.path.join(folder, CARD)
+    if not os.path.isdir(folder):
+        raise ValueError(f"There is no model folder {folder}. Choose the folder that holds {CARD} and {WEIGHTS}.")
+    if not os.path.isfile(path):
+        raise ValueError(f"{folder} is not a model of cryodl: it has no {CARD}. " + (
+            "Its training was not finished; run train-picker again with the same --output to continue."
+            if folder.endswith(".partial") else f"Choose the folder that holds {CARD} and {WEIGHTS}."))
+    try:
+        with open(path, encoding="utf-8") as file:
+            card = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
+    _check_entries(path, card)
+    if kind and card["kind"] != kind:
+        raise ValueError(f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another model.")
+    return card
+
+
+def _check_entries(path, card):
+    version = card.get("format_version") if isinstance(card, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train the model "
+                         "again, or use the version of cryodl that made it (its card says which).")
+    is_picker = card.get("kind") == "picker"
+    wanted = dict(_EVERY, **(_PICKER if is_picker else {}))
+    wrong = [key for key, kind in wanted.items() if not isinstance(card.get(key), kind)]
+    if wrong:
+        raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")
+    if is_picker and card["network"] not in PICKER_NETWORKS:
+        raise ValueError(f"{path} names the network {card['network']!r}; this version of cryodl knows: "
+                         f"{', '.join(PICKER_NETWORKS)}. Use the version of cryodl that made it (its card says which).")
+
+
+def check_model(folder, kind=None):
+    """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong weights."""
+    card = read_card(folder, kind)
+    path = os.path.join(str(folder), WEIGHTS)
+    if not os.path.isfile(path):
+        raise ValueError(f"The model {folder} is not complete: it has no {WEIGHTS}. Copy the whole folder.")
+    if sha256(path) != card["weights_sha256"]:
+        raise ValueError(f"{path} is damaged: its checksum is not the one in {CARD}. {_FROM_SOURCE}")
+    return card
+
+
+def sha256(path):
+    """Checksum of a file as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
