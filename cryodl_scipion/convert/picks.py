@@ -2,11 +2,15 @@
 """What a set of our picks tells about itself."""
 import os
 
+from pyworkflow.object import Float, String
+
 from .coordinates import picksByMicrograph, readPicks
 from .micrographs import micrographNames
 
 # Attribute of a set that we made: the folder with all candidates down to a low score, one STAR file per micrograph.
 CANDIDATES = '_cryodlCandidates'
+# Attribute of a set that we made: the particle diameter in Å; the box may be any.
+DIAMETER = '_cryodlDiameter'
 # A box half as wide again as the particle leaves room for the spread of the signal by the CTF.
 _BOX_PER_DIAMETER = 1.5
 
@@ -14,6 +18,20 @@ _BOX_PER_DIAMETER = 1.5
 def boxSizeFor(diameter, pixelSize):
     """Even box size in px. diameter: Å; pixelSize: Å/px."""
     return max(2, 2 * int(round(_BOX_PER_DIAMETER * diameter / pixelSize / 2)))
+
+
+def diameterInPixels(coordinates):
+    """Particle diameter in px; of sets that are not ours what their box suggests, None without a box."""
+    diameter = getattr(coordinates, DIAMETER, None)
+    if diameter is not None and diameter.hasValue():
+        return diameter.get() / coordinates.getMicrographs().getSamplingRate()
+    return coordinates.getBoxSize() / _BOX_PER_DIAMETER if coordinates.getBoxSize() else None
+
+
+def describeOutput(coordinates, folder, diameter):
+    """Write on a set where its candidates are and how large (Å) its particles."""
+    setattr(coordinates, CANDIDATES, String(folder))
+    setattr(coordinates, DIAMETER, Float(diameter))
 
 
 def candidatesFolder(coordinates):

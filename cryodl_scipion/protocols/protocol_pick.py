@@ -6,13 +6,12 @@ import os
 import pyworkflow.utils as pwutils
 from pwem.protocols import ProtParticlePickingAuto
 from pyworkflow import BETA
-from pyworkflow.object import String
 from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
-from ..convert.picks import CANDIDATES, boxSizeFor, pickLines
+from ..convert.picks import boxSizeFor, describeOutput, pickLines
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .checks import changedSettings, checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
@@ -96,7 +95,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     def readCoordsFromMics(self, folder, micrographs, coordinates):
         present = self._micrographsIn(coordinates)
         coordinates.setBoxSize(self._boxSize())
-        setattr(coordinates, CANDIDATES, String(os.path.join(folder, 'candidates')))
+        describeOutput(coordinates, os.path.join(folder, 'candidates'), self._diameter())
         names = self._names()
         files = self._pickFiles()
         for micrograph in micrographs:

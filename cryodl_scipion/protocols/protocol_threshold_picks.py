@@ -5,11 +5,10 @@ import enum
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.object import String
 from pyworkflow.protocol import params
 
 from ..convert import coordinates as convert
-from ..convert.picks import CANDIDATES, candidatesFolder, hasCandidates, scoredPicks
+from ..convert.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 
 
 class ThresholdPicksOutputs(enum.Enum):
@@ -45,8 +44,9 @@ class CryodlProtThresholdPicks(EMProtocol):
         source = self.inputCoordinates.get()
         output = self._createSetOfCoordinates(source.getMicrographs(asPointer=True))
         output.setBoxSize(source.getBoxSize())
-        if candidatesFolder(source):
-            setattr(output, CANDIDATES, String(candidatesFolder(source)))
+        for name in (CANDIDATES, DIAMETER):
+            if source.hasAttribute(name):
+                setattr(output, name, getattr(source, name).clone())
         for micrograph, picks in scoredPicks(source):
             convert.appendPicks(output, micrograph, [pick for pick in picks if pick[2] >= threshold])
         self._defineOutputs(**{ThresholdPicksOutputs.outputCoordinates.name: output})

@@ -131,6 +131,7 @@ class TestCryodlPick(CryodlTest):
             self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
             self.assertEqual(picksOf(protocol.outputCoordinates)['mic_002.mrc'], wanted)
             self.assertEqual(protocol.outputCoordinates.getBoxSize(), picked.outputCoordinates.getBoxSize())
+            self.assertEqual(protocol.outputCoordinates._cryodlDiameter.get(), 120)
         # and once more from its own output, which still knows the candidates
         again = self.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(protocol, 'outputCoordinates')),
                                  threshold=0.2)

@@ -33,7 +33,7 @@ class TestCryodlViewers(CryodlTest):
         cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + '/model', {}))
         inputs = dict(inputMicrographs=(cls.imported, 'outputMicrographs'), inputModel=(cls.model, 'outputModel'))
         cls.picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
-        cls.empty = cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
+        cls.empty = cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0, boxSize=30)
         cls.manual = cls.makeCoordinates(cls.imported, {2: MANUAL})
         cls.trained = cls.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(cls.manual, 'outputCoordinates')),
                                       useGpu=False, particleDiameter=90)
@@ -48,6 +48,11 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual([data.counts(t).tolist() for t in (0.75, 0.5, 0)], [[2, 2], [4, 4], [6, 6]])
         self.assertEqual(data.picks(1, 0.85).tolist(), [[40, 50, 0.9]])
         self.assertEqual(os.path.basename(data.paths[1]), 'mic_002.mrc')
+
+    def test_circles_are_as_wide_as_the_particle_whatever_the_box(self):
+        self.assertEqual(PicksData(self.empty.outputCoordinates).diameter, 120 / synthetic.PIXEL_SIZE)
+        self.assertAlmostEqual(PicksData(self.manual.outputCoordinates).diameter, 40 / 1.5)
+        self.assertEqual(self.empty.outputCoordinates.getBoxSize(), 30)
 
     def test_coordinates_of_others_are_all_shown(self):
         data = PicksData(self.manual.outputCoordinates)

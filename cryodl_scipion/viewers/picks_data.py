@@ -5,18 +5,20 @@ import math
 import numpy as np
 
 from ..convert.coordinates import SCORE, picksByMicrograph
-from ..convert.picks import scoredPicks
+from ..convert.picks import diameterInPixels, scoredPicks
+
+_UNKNOWN_DIAMETER = 27  # px, where there is not even a box
 
 
 class PicksData:
     """Micrographs of a SetOfCoordinates with their picks and, where there are, weaker candidates.
 
-    names, paths: of the micrographs. hasScores: False for coordinates of other programs, which are then all shown.
+    names, paths: of the micrographs. diameter: of the particles, px. hasScores: False for coordinates of other programs, which are then all shown.
     threshold: the lowest score in the set (what was used), 0 without scores.
     """
 
     def __init__(self, coordinates):
-        self.boxSize = coordinates.getBoxSize() or 0
+        self.diameter = diameterInPixels(coordinates) or _UNKNOWN_DIAMETER
         inSet = picksByMicrograph(coordinates)
         scores = [pick[2] for picks in inSet.values() for pick in picks]
         self.hasScores = all(score is not None for score in scores)

@@ -7,10 +7,6 @@ from pyworkflow.viewer import View
 from .micrograph_window import MicrographWindow
 from .plots import drawPicks
 
-_NO_BOX = 40  # px of the circles of a set that has no box size
-# The box is 1.5 particle diameters wide when nobody asked for another; the circle shows the particle.
-_DIAMETER_PER_BOX = 1 / 1.5
-
 
 class PicksWindow(MicrographWindow):
     """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's."""
@@ -37,8 +33,7 @@ class PicksWindow(MicrographWindow):
         return ['%5d   %s' % (count, name) for count, name in zip(self._data.counts(self.value.get()), self._names)]
 
     def _drawOn(self, axes):
-        diameter = (self._data.boxSize or _NO_BOX) * _DIAMETER_PER_BOX
-        drawPicks(axes, self._data.picks(self.index(), self.value.get()), diameter)
+        drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
 
     def _text(self):
         counts = self._data.counts(self.value.get())
