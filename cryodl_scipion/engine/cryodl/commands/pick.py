@@ -70,6 +70,7 @@ def _pick_new(todo, config, model, settings, folder, counts, skipped):
 
     settings: diameter and distance in Å, threshold. counts, skipped: filled here, so that nothing is lost on the way.
     """
+    import numpy as np
     from tqdm import tqdm
 
     from ..devices import choose_device, device_name, set_threads
@@ -94,7 +95,8 @@ def _pick_new(todo, config, model, settings, folder, counts, skipped):
             tqdm.write(f"Skipped {path}: {error}")
             (folder / f"{name}.star").unlink(missing_ok=True)
             continue
-        keep = inside(yx, image.shape, config.border / config.pixel_size)
+        # the nearest pixel must exist too: Scipion's coordinates are whole numbers
+        keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
         write_coordinates(folder / CANDIDATES / f"{name}.star", yx[keep], scores[keep],
                           f"cryodl: every candidate of {name}, whatever its score")
         counts[name] = _write_picks(folder, name, yx[keep], scores[keep], threshold)
