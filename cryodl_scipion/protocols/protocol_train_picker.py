@@ -13,7 +13,7 @@ from ..convert.micrographs import micrographNames
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
-from .checks import checkDiameter, checkLabels
+from .checks import checkDiameter, checkLabels, checkModelFolder
 from .protocol_base import REQUEST_FILE, CryodlProtBase
 
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
@@ -147,7 +147,19 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
     # ----- validation and information
     def _checkInputs(self):
         errors = checkLabels(self.inputCoordinates.get(), self.backgroundCoordinates.get(), self.inputMicrographs.get())
-        return errors or checkDiameter(self.particleDiameter.get(), self.inputCoordinates.get().getMicrographs())
+        errors = errors or checkDiameter(self.particleDiameter.get(), self.inputCoordinates.get().getMicrographs())
+        return errors + self._checkStartModel()
+
+    def _checkStartModel(self):
+        start = self.startModel.get()
+        if start is None:
+            return []
+        network = self.getEnumText('network')
+        errors = checkModelFolder(start.getFolder())
+        if not errors and start.getNetwork() != network:
+            errors.append("The model to start from has the network %s, but the form asks for %s. Choose the same."
+                          % (start.getNetwork(), network))
+        return errors
 
     def _warnings(self):
         coordinates = self.inputCoordinates.get()

@@ -84,6 +84,9 @@ class TestCryodlTrain(CryodlTest):
         config = contract.Request.read(protocol._getExtraPath('request.json')).config
         self.assertEqual(config.start_from, first.outputModel.getFolder())
         self.assertEqual(os.path.realpath(config.micrographs[0]), os.path.realpath(self.data + '/other/mic_001.mrc'))
+        with open(os.path.join(first.outputModel.getFolder(), 'weights.safetensors'), 'ab') as file:
+            file.write(b'!')
+        self.assertIn('damaged: its checksum', self.errors(dict(startModel=(first, 'outputModel'))))
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), '')
