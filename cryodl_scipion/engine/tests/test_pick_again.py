@@ -51,6 +51,11 @@ def test_other_parameters_in_the_same_folder_are_refused_and_named(project, caps
     assert pick(project, "--border", "40") == 2 and "border 0.0 (now 40.0)" in capsys.readouterr().err
 
 
+def test_a_run_that_picked_nothing_can_be_repeated_with_other_parameters(project):
+    assert pick(project, "--particle-diameter", "900") == 2  # larger than the micrographs
+    assert pick(project) == 0 and set(outputs(project)["counts"]) == {"mic0", "mic1"}
+
+
 def test_another_model_in_the_same_folder_is_refused(project, capsys):
     pick(project)
     for path in (project / "model").iterdir():

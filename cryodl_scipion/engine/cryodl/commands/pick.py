@@ -56,7 +56,8 @@ def _check_same_run(folder, config, card, diameter, distance):
     record = folder / RECORD
     mine = dict(weights_sha256=card["weights_sha256"], pixel_size=config.pixel_size, particle_diameter=diameter,
                 minimum_distance=distance, border=config.border)
-    if record.exists() and not config.overwrite:
+    # a run in which nothing could be picked, for a wrong pixel size say, leaves only the record: it binds nobody
+    if record.exists() and not config.overwrite and any((folder / CANDIDATES).glob("*.star")):
         found = json.loads(record.read_text(encoding="utf-8"))
         other = [f"{k} {found.get(k)} (now {v})" for k, v in mine.items() if found.get(k) != v]
         if other:
