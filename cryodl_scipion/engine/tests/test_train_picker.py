@@ -78,8 +78,16 @@ def test_an_unfinished_training_with_other_parameters_is_not_continued(tmp_path,
     blob_project(tmp_path)
     (tmp_path / "model.partial").mkdir()
     (tmp_path / "model.partial/config.json").write_text(json.dumps(dict(steps=999)))
+    (tmp_path / "model.partial/checkpoint.safetensors").write_bytes(b"999 steps")
     assert train(tmp_path) == 2
     assert "model.partial holds an unfinished training with other parameters" in capsys.readouterr().err
+
+
+def test_a_training_that_failed_before_its_first_step_can_be_repeated_with_other_parameters(tmp_path):
+    blob_project(tmp_path, count=2)
+    assert train(tmp_path, more=["--particle-diameter", "900"]) == 2  # larger than the micrographs
+    assert not (tmp_path / "model").exists()
+    assert train(tmp_path) == 0
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path):

@@ -19,6 +19,7 @@ from ..io.model import find_model, read_model, write_model
 
 MOST_VALIDATIONS = 16
 FEW_PARTICLES = 20
+RECORD = "config.json"  # of an unfinished training: its parameters
 
 
 def run(config):
@@ -63,11 +64,13 @@ def _working_folder(config):
     """<output>.partial, new or of the same training. Raises ValueError if it is of another one."""
     folder = Path(str(config.output).rstrip("/") + ".partial")
     mine = {k: v for k, v in config_to_dict(config).items() if k not in ("device", "threads", "output")}
-    record = folder / "config.json"
-    if record.exists():
-        if json.loads(record.read_text()) != json.loads(json.dumps(mine)):
+    record = folder / RECORD
+    if record.exists() and json.loads(record.read_text()) != json.loads(json.dumps(mine)):
+        from ..training import CHECKPOINT, METRICS
+        if (folder / CHECKPOINT).exists():
             raise ValueError(f"{folder} holds an unfinished training with other parameters. Remove it, or choose "
                              "another --output.")
+        (folder / METRICS).unlink(missing_ok=True)  # it failed before anything was learnt: nothing is lost
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, mine)
     return folder
@@ -160,9 +163,10 @@ def _calibration(hits, task, dense):
 def _finish(folder, output):
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
     from ..plots import plot_learning_curve
-    plot_learning_curve(folder / "metrics.csv", folder / "learning_curve.png")
+    from ..training import CHECKPOINT, METRICS
+    plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
     rename_folder(folder, output)
-    for leftover in ("checkpoint.safetensors", "config.json"):  # after the rename: till then a killed run needs them
+    for leftover in (CHECKPOINT, RECORD):  # after the rename: till then a killed run needs them
         (Path(output) / leftover).unlink(missing_ok=True)
 
 
