@@ -92,15 +92,11 @@ def _outside(what, coordinates, micrographs):
 
 
 def checkDiameter(diameter, micrographs):
-    """A particle must be clearly smaller than the micrographs. diameter: Å, or None if it is not given."""
+    """What is wrong with a particle's size in these micrographs. diameter: Å, or None if it is not given."""
     if diameter is None or not micrographs.getDim():
         return []
-    pixels, side = diameter / micrographs.getSamplingRate(), min(micrographs.getDim()[:2])
-    if pixels > side / 2:  # the engine's limit
-        return ["The particle diameter of %g Å is %.0f px, but the micrographs are only %d px (%.0f Å) wide; it may be half "
-                "of that. Check the diameter and the micrographs' pixel size of %g Å/px."
-                % (diameter, pixels, side, side * micrographs.getSamplingRate(), micrographs.getSamplingRate())]
-    return []
+    problem = contract.particle_size_problem(diameter, micrographs.getSamplingRate(), min(micrographs.getDim()[:2]))
+    return [problem] if problem else []
 
 
 def checkModelFolder(folder, kind='picker'):

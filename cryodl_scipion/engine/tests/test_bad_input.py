@@ -155,6 +155,12 @@ def test_a_particle_larger_than_the_micrograph_is_refused(project, capsys):
     assert "2000 Å" in message and ".mrc" in message
 
 
+def test_a_particle_of_a_few_pixels_is_refused(project, capsys):
+    """The pixel size is ten times too large: the micrograph would be blown up tenfold."""
+    message = message_of(train_arguments(project, **{"--pixel-size": 40}), project, capsys)
+    assert "only 3.0 px at 40 Å/px" in message and "at least 8 px" in message and "Check pixel size" in message
+
+
 def change_card(folder, **values):
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(dict(card, **values)))

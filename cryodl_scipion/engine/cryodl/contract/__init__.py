@@ -9,10 +9,12 @@ from .configs import (COMMANDS, FEWEST_PARTICLES, PICKER_NETWORKS, Command, Doct
                       PickConfig, SimulateMicrographsConfig, TrainPickerConfig)
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
+from .particles import particle_size_problem
 from .request import Request
 from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped
 
 __all__ = ["AllSkipped", "CARD", "COMMANDS", "CONTRACT_VERSION", "Command", "DoctorConfig", "EvaluatePicksConfig",
            "FEWEST_PARTICLES", "FORMAT_VERSION", "Failure", "PICKER_NETWORKS", "PickConfig", "Request", "Result",
            "SimulateMicrographsConfig", "Skipped", "TrainPickerConfig", "WEIGHTS", "check", "check_model",
-           "config_from_dict", "config_to_dict", "describe", "describe_all", "param", "read_card", "sha256"]
+           "config_from_dict", "config_to_dict", "describe", "describe_all", "param",
+           "particle_size_problem", "read_card", "sha256"]

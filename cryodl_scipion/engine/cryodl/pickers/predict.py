@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..calibration import calibrate
+from ..contract import particle_size_problem
 from ..devices import fast_dtype
 from ..geometry import inside, map_positions
 from ..normalize import prepare_micrograph
@@ -132,8 +133,7 @@ def working_factor(method, pixel_size, diameter):
 
 
 def check_particle_fits(shape, pixel_size, diameter):
-    """Raises ValueError if the particle is not clearly smaller than the micrograph."""
-    size = min(shape) * pixel_size
-    if diameter > size / 2:
-        raise ValueError(f"the particle diameter of {diameter:g} Å is more than half of the micrograph's shorter side "
-                         f"({min(shape)} px x {pixel_size:g} Å/px = {size:g} Å). Check pixel size and diameter.")
+    """Raises ValueError if the particle is not clearly smaller than the micrograph, or hardly larger than a pixel."""
+    problem = particle_size_problem(diameter, pixel_size, min(shape))
+    if problem:
+        raise ValueError(problem)
