@@ -159,7 +159,7 @@ class TestCryodlPick(CryodlTest):
             return ' '.join(self.makeProtocol(CryodlProtPick, dict(self.inputs, **(pointers or {})), useGpu=False,
                                               **values).validate())
         self.assertEqual(errors(), '')
-        self.assertIn('Particle diameter is 5 Å; it must be between 10 and 5000 Å', errors(particleDiameter=5))
+        self.assertIn('The particle diameter of 5 Å is only 1.7 px at 3 Å/px', errors(particleDiameter=5))
         self.assertIn('Score threshold is 2; it must be between 0 and 1', errors(threshold=2))
         self.assertIn("1000 Å is more than half of the micrograph's shorter side (256 px", errors(particleDiameter=1000))
         self.assertIn('more than half', errors(particleDiameter=400))

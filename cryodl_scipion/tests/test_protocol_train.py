@@ -91,7 +91,7 @@ class TestCryodlTrain(CryodlTest):
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), '')
         self.assertIn('Particle diameter is missing', self.errors(particleDiameter=None))
-        self.assertIn('Particle diameter is 5 Å', self.errors(particleDiameter=5))
+        self.assertIn('The particle diameter of 5 Å is only', self.errors(particleDiameter=5))
         self.assertIn('2000 Å is 667 px', self.errors(particleDiameter=2000))
         self.assertIn('Training steps is 0; it must be between', self.errors(steps=0))
         self.assertIn('EMPTY', self.errors(dict(inputCoordinates=(None, ''))))

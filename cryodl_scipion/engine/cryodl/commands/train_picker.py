@@ -112,7 +112,7 @@ def _fit(task, config, folder, device):
     schedule = Schedule(steps, every, config.patience, config.learning_rate, config.seed)
     if sum(len(im.positives) for im in task.validation) < FEW_PARTICLES:
         # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
-        schedule = dataclasses.replace(schedule, patience=steps, tolerance=1.0)
+        schedule = dataclasses.replace(schedule, every=max(10, steps // 5), patience=steps, tolerance=1.0)
     return fit(task, schedule, folder, accelerator)
 
 
