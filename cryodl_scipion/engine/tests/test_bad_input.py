@@ -17,7 +17,7 @@
 | disk full | test_a_full_disk_is_named_and_leaves_no_half_file; test_files.py |
 | killed in the middle | test_interrupted.py; test_training.py |
 | GPU asked for and absent | test_a_gpu_that_is_absent_is_an_error; test_devices.py |
-| GPU or host memory too small | test_predict.py: test_too_little_memory_makes_smaller_tiles_and_says_so |
+| GPU or host memory too small | test_predict.py: test_too_little_memory_makes_smaller_tiles_and_says_so; test_too_little_memory_for_training_names_the_batch_size |
 | spaces, % and quotes in paths | test_pick.py and test_train_picker.py: test_paths_with_spaces_percent_and_quotes |
 | one bad among many | test_pick.py: test_one_bad_micrograph_among_many_is_skipped_and_named; test_train_picker.py: test_one_bad_labelled_micrograph_is_skipped_and_named |
 """
@@ -225,3 +225,11 @@ def test_a_full_disk_while_training_is_named_and_can_be_continued(project):
     assert "Cannot write" in done.stderr and ".safetensors" in done.stderr and not (project / "new").exists()
     assert Failure.read(project / "failure.json").kind == "input"
     assert main(train_arguments(project)) == 0 and (project / "new/card.json").exists()
+
+
+def test_too_little_memory_for_training_names_the_batch_size(project, capsys, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    monkeypatch.setattr("cryodl.training.fit", full)
+    message = message_of(train_arguments(project), project, capsys)
+    assert "memory of CPU" in message and "batches of 1 crops" in message and "--batch-size" in message

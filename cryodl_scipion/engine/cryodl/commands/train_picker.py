@@ -101,7 +101,8 @@ def _task(config, method, images, split, device):
 def _fit(task, config, folder, device):
     from accelerate import Accelerator
 
-    from ..devices import fast_dtype
+    from ..devices import device_name, fast_dtype
+    from ..pickers.predict import is_out_of_memory
     from ..training import Schedule, fit
     import torch
     os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
@@ -113,7 +114,13 @@ def _fit(task, config, folder, device):
     if sum(len(im.positives) for im in task.validation) < FEW_PARTICLES:
         # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
         schedule = dataclasses.replace(schedule, every=max(10, steps // 5), patience=steps, tolerance=1.0)
-    return fit(task, schedule, folder, accelerator)
+    try:
+        return fit(task, schedule, folder, accelerator)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(f"The memory of {device_name(device)} is too small for batches of {config.batch_size} crops. Choose "
+                         "a smaller --batch-size, or --device cpu.") from error
 
 
 def _usual_steps(task):
