@@ -31,22 +31,17 @@ PIXEL_SIZE = 5.36   # Å/px, data/demo/README.md
 DIAMETER = 300      # Å
 BOX = 84            # px, 1.5 particle diameters
 BORDER = 35         # px; nobody marked particles nearer to the edge
+# Labels of the runs.
+IMPORTED, PICKED, EXTRACTED, CLASSIFIED = ("three ribosome micrographs", "picks by our network", "particles",
+                                           "2-D classes without CTF")
 LEAST_F1 = 0.75     # 0.84 was measured; mirrored or shifted picks would score near 0.1
 
 
 def main():
     options = parseArguments()
     os.makedirs(options.output, exist_ok=True)
-    manager = Manager()
-    if manager.hasProject(options.project):
-        manager.deleteProject(options.project)
-    project = manager.createProject(options.project)
-    print("Scipion project: %s" % project.path)
-    os.chdir(project.path)
     started = time.time()
-    imported = importMicrographs(project)
-    picking = pick(project, imported, options.model)
-    classes = classify(project, extract(project, picking))
+    picking, classes = (not options.fresh and finishedRuns(options)) or newRuns(options)
     picks = picksByMicrograph(picking.outputCoordinates)
     scores = score(picks, options.python, options.output)
     demo_figures.drawPicks(os.path.join(options.output, 'picks.png'), picks, DATA, PIXEL_SIZE, DIAMETER)
@@ -55,12 +50,50 @@ def main():
 
 
 def parseArguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--python', required=True, help="the engine's Python")
-    parser.add_argument('--output', required=True, help="folder for the pictures")
-    parser.add_argument('--project', default='cryodl_demo', help="name of the Scipion project; made anew")
+    parser = argparse.ArgumentParser(prog='bash scripts/demo', description=__doc__.splitlines()[0])
+    # The engine's Python, and the folder for the pictures: scripts/demo gives both.
+    parser.add_argument('--python', required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--output', required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--project', default='cryodl_demo', help="name of the Scipion project")
+    parser.add_argument('--fresh', action='store_true', help="run everything again, in a new project")
     parser.add_argument('--model', default='ribosome', help="name of a shipped model")
     return parser.parse_args()
+
+
+def projectNames(name):
+    """(newest existing project, name that is free); the first is None if there is none. name, name_2, name_3 ..."""
+    manager, newest, number = Manager(), None, 1
+    free = name
+    while manager.hasProject(free):
+        newest, number = free, number + 1
+        free = '%s_%d' % (name, number)
+    return newest, free
+
+
+def finishedRuns(options):
+    """Picking and classification of the newest project if all its four runs have finished; else None."""
+    newest, _ = projectNames(options.project)
+    if newest is None:
+        return None
+    project = Manager().loadProject(newest)
+    os.chdir(project.path)
+    # Users may have added or copied runs; the demo's own are the first with their labels.
+    finished = {p.getObjLabel(): p for p in reversed(list(project.getRuns())) if p.isFinished()}
+    runs = [finished.get(label) for label in (IMPORTED, PICKED, EXTRACTED, CLASSIFIED)]
+    if None in runs or runs[1].shippedModel.get() != options.model:
+        print("The project %s is not complete, or of another model. It is left as it is." % newest)
+        return None
+    print("The project is there already (run with --fresh to make it anew): %s" % project.path)
+    return runs[1], runs[3]
+
+
+def newRuns(options):
+    """Picking and classification of a new project."""
+    project = Manager().createProject(projectNames(options.project)[1])
+    print("Scipion project: %s" % project.path)
+    os.chdir(project.path)
+    picking = pick(project, importMicrographs(project), options.model)
+    return picking, classify(project, extract(project, picking))
 
 
 def run(project, protocol, label):
@@ -83,20 +116,20 @@ def importMicrographs(project):
     return run(project, project.newProtocol(
         ProtImportMicrographs, filesPath=os.path.join(DATA, 'micrographs'), filesPattern='*.mrc',
         samplingRate=PIXEL_SIZE, voltage=300, sphericalAberration=2.0, amplitudeContrast=0.1, magnification=31000),
-        "three ribosome micrographs")
+        IMPORTED)
 
 
 def pick(project, imported, model):
     protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=model)
     link(protocol.inputMicrographs, imported, 'outputMicrographs')
-    return run(project, protocol, "picks by our network")
+    return run(project, protocol, PICKED)
 
 
 def extract(project, picking):
     protocol = project.newProtocol(ProtRelionExtractParticles, boxSize=BOX, doRescale=True, rescaledSize=BOX // 2,
                                    doInvert=True, doNormalize=True, numberOfMpi=1)
     link(protocol.inputCoordinates, picking, 'outputCoordinates')
-    return run(project, protocol, "particles")
+    return run(project, protocol, EXTRACTED)
 
 
 def classify(project, extraction):
@@ -104,7 +137,7 @@ def classify(project, extraction):
         ProtRelionClassify2D, numberOfClasses=4, numberOfIterations=15, maskDiameterA=DIAMETER + 40, doCTF=False,
         useGradientAlg=False, doGpu=False, numberOfMpi=1, numberOfThreads=2, pooledParticles=10)
     link(protocol.inputParticles, extraction, 'outputParticles')
-    return run(project, protocol, "2-D classes without CTF")
+    return run(project, protocol, CLASSIFIED)
 
 
 def link(pointer, protocol, output):
@@ -145,7 +178,7 @@ def report(picks, scores, seconds, output):
     if scores['f1'] < LEAST_F1:
         sys.exit("FAILED: F1 should be at least %.2f." % LEAST_F1)
     print("(Those picks are incomplete: precision cannot reach much more than 0.8.)")
-    print("Without CTF: none was measured for these binned images. The whole project took %.0f s." % seconds)
+    print("Without CTF: none was measured for these binned images. All this took %.0f s." % seconds)
     print("Pictures: %s" % ', '.join(os.path.join(output, name) for name in ('picks.png', 'classes.png')))
 
 
