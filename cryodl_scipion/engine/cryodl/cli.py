@@ -52,7 +52,7 @@ def main(arguments=None):
         return 0
     except (UserError, ValueError, OSError) as error:
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
-        return _fail(command, kind, str(error), failure_path, 2)
+        return _fail(command, kind, _sentence(error), failure_path, 2)
     except KeyboardInterrupt:
         return _fail(command, "input", "stopped by the user; the same command continues.", failure_path, 130)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
@@ -60,39 +60,66 @@ def main(arguments=None):
         return _fail(command, "internal", f"{type(error).__name__}: {error}", failure_path, 1)
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the option that was probably meant."""
+
+    def error(self, message):
+        unknown = next((word for word in message.split() if word.startswith("--")), "")
+        if message.startswith("unrecognized") and unknown:
+            import difflib
+            near = difflib.get_close_matches(unknown, self.flags, 1)
+            message += f"; did you mean {near[0]}?" if near else ""
+        self.exit(2, f"cryodl: error: {message} (see {self.prog} --help)\n")
+
+    @property
+    def flags(self):
+        subparsers = [a.choices.values() for a in self._actions if isinstance(a, argparse._SubParsersAction)]
+        return [f for p in ([self] if not subparsers else subparsers[0]) for f in p._option_string_actions]
+
+
 def build_parser():
     """The argparse parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="cryodl", description="Deep learning for cryo-EM: particle picking (more methods follow).",
-        epilog=EPILOGS[None], formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="cryodl", description="Deep learning for cryo-EM: particle picking (more methods follow).",
+                    epilog=EPILOGS[None], formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"cryodl {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="<command>")
     for command in COMMANDS.values():
+        infos = describe_all(command.config)
+        needed = " ".join(f"{i.flag} {_metavar(i)}" for i in infos if i.required)
         sub = subparsers.add_parser(command.name, help=command.summary, description=command.config.__doc__,
+                                    usage=f"cryodl {command.name} {needed}{' ' if needed else ''}[options]",
                                     epilog=EPILOGS.get(command.name),
                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-        for info in describe_all(command.config):
-            _add_argument(sub, info)
-        sub.add_argument("--request", metavar="FILE", help="Read all values from this JSON file instead (Scipion does).")
-        sub.add_argument("--result", metavar="FILE", help="Also write what was made to this JSON file, last.")
+        groups = {}
+        for info in infos:
+            title = "needed" if info.required else "seldom needed" if info.expert else "often useful"
+            if title not in groups:
+                groups[title] = sub.add_argument_group(title)
+            _add_argument(groups[title], info)
+        other = sub.add_argument_group("for other programs (Scipion)")
+        other.add_argument("--request", metavar="FILE", help="Read all values from this JSON file instead.")
+        other.add_argument("--result", metavar="FILE", help="Also write what was made to this JSON file, last.")
     return parser
 
 
 def _add_argument(parser, info):
-    notes = [f"default: {info.none_means}" if info.default is None else
-             f"default: {info.default}" if info.default not in (REQUIRED, (), "", False) else
-             "required" if info.required else ""]
-    notes = [n for n in ([info.unit] + notes) if n]
+    hidden = info.required or info.default is None or info.default is False or info.default in ((), "")
+    notes = [info.unit, f"default: {info.none_means}" if info.default is None and info.none_means else
+             "" if hidden else f"default: {info.default:g}" if info.kind == "float" else f"default: {info.default}"]
+    notes = [n for n in notes if n]
     text = (info.help + (f" [{'; '.join(notes)}]" if notes else "")).replace("%", "%%")
     options = dict(dest=info.name, help=text, default=argparse.SUPPRESS)
     if info.kind == "bool":
         parser.add_argument(info.flag, action="store_true", **options)
-    elif info.kind == "paths":
-        parser.add_argument(info.flag, nargs="+", metavar="FILE", **options)
     else:
-        metavar = {"int": "N", "float": "X"}.get(info.kind, "TEXT")
-        parser.add_argument(info.flag, type={"int": int, "float": float}.get(info.kind, str),
-                            metavar="{" + ",".join(info.choices) + "}" if info.choices else metavar, **options)
+        parser.add_argument(info.flag, type={"int": int, "float": float}.get(info.kind, str), metavar=_metavar(info),
+                            **(dict(options, nargs="+") if info.kind == "paths" else options))
+
+
+def _metavar(info):
+    if info.choices:
+        return "{" + ",".join(info.choices) + "}"
+    return info.path.upper() or {"int": "N", "float": "X", "paths": "TEXT"}.get(info.kind, "TEXT")
 
 
 def _config(command, options):
@@ -137,6 +164,14 @@ def _run(command, config, result_path):
 def _versions():
     from importlib.metadata import version  # importing torch for its version would double the time of short commands
     return {"cryodl": __version__, "torch": version("torch"), "python": sys.version.split()[0]}
+
+
+def _sentence(error):
+    """The message of an error; that of the system's own errors with the file's name and without their number."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}" + (". Choose another place, or check its permissions." if where else "")
+    return str(error)
 
 
 def _fail(command, kind, message, path, code):

@@ -97,7 +97,7 @@ def fit(task, schedule, folder, accelerator, log=print):
             losses = []
             _save(folder, networks, average, task.optimizers, state)
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
-    log(f"Training ended: {reason}. Best at step {state.best_step}.")
+    log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
     networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
     return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
 

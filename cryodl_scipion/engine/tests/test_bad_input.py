@@ -233,3 +233,24 @@ def test_too_little_memory_for_training_names_the_batch_size(project, capsys, mo
     monkeypatch.setattr("cryodl.training.fit", full)
     message = message_of(train_arguments(project), project, capsys)
     assert "memory of CPU" in message and "batches of 1 crops" in message and "--batch-size" in message
+
+
+def test_a_folder_or_the_same_file_twice_is_named(project, capsys):
+    assert "mics is a folder; give its files" in message_of(pick_arguments(project, ["mics"]), project, capsys)
+    message = message_of(pick_arguments(project, ["mics/mic0.mrc", "mics/../mics/mic0.mrc"]), project, capsys)
+    assert "mic0.mrc is given twice" in message
+
+
+def test_a_place_where_nothing_can_be_written_is_named(project, capsys):
+    (project / "out").write_text("a file, not a folder")
+    message = message_of(pick_arguments(project), project, capsys)
+    assert str(project / "out") in message and "Errno" not in message and "another place" in message
+
+
+def test_labels_that_teach_nothing_are_said(project, capsys):
+    """Coordinates of a binned copy: all are inside, none is on a particle."""
+    from cryodl.io.coordinates import read_coordinates, write_coordinates
+    for name, (yx, scores) in read_coordinates(project / "coordinates").items():
+        write_coordinates(project / f"coordinates/{name}.star", np.vstack([yx / 4, yx / 4 + 3]), np.ones(2 * len(yx)))
+    assert main(train_arguments(project, **{"--steps": 3})) == 0
+    assert any("were not learnt" in w for w in Result.read(project / "result.json").warnings)

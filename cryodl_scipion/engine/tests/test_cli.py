@@ -56,9 +56,24 @@ def test_every_parameter_is_explained_with_unit_and_default(name):
         if info.unit:
             assert f"[{info.unit}" in text or f"{info.unit};" in text or f"{info.unit}]" in text, info.name
         if info.required:
-            assert "required" in text
+            assert f"{info.flag} " in text.split("[options]")[0]
         elif info.none_means:
             assert " ".join(info.none_means.split())[:25] in text, info.name
+
+
+def test_zero_is_shown_as_a_default():
+    for name, flag in (("pick", "--border"), ("evaluate-picks", "--threshold")):
+        assert "default: 0]" in " ".join(help_of(name).split(f"  {flag} ")[1].split("  --")[0].split())
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["pick", "--pixel-size", "5,36"], ("--pixel-size", "5,36", "cryodl pick --help")),
+    (["pick", "--treshold", "0.5"], ("--treshold", "did you mean --threshold?"))])
+def test_a_slip_on_the_command_line_is_one_line(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    message = capsys.readouterr().err
+    assert stop.value.code == 2 and len(message.splitlines()) == 1 and all(word in message for word in words)
 
 
 def test_fixed_names_of_options_are_there():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 
 import numpy as np
 
@@ -19,10 +20,15 @@ NOTHING = (np.zeros((0, 2)), np.zeros(0))
 def run(config):
     """Print the figures; beside them, those of all candidates where `cryodl pick` left its candidates."""
     figures = evaluate(config)
+    missing = figures.pop("missing")
+    if missing:
+        print(f"Note: {len(missing)} micrographs of the reference have no picks, which counts all their particles as missed: "
+              f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with --micrographs.",
+              file=sys.stderr)
     candidates = os.path.join(config.coordinates, CANDIDATES)
     if os.path.isdir(candidates):
         figures["all_candidates"] = evaluate(dataclasses.replace(config, coordinates=candidates))
-        del figures["all_candidates"]["micrographs"]
+        del figures["all_candidates"]["micrographs"], figures["all_candidates"]["missing"]
     if config.json:
         print(json.dumps(figures, indent=2))
         return
@@ -40,7 +46,8 @@ def evaluate(config):
     """Figures of picks against a reference: pooled at the top, per micrograph under 'micrographs'.
 
     config: EvaluatePicksConfig. Micrographs without a reference are left out, and counted in 'picks_elsewhere'.
-    Raises ValueError if picks and reference have no micrograph in common.
+    'missing' names micrographs that have a reference and no picks. Raises ValueError if picks and reference have no
+    micrograph in common.
     """
     picks, reference = read_coordinates(config.coordinates), read_coordinates(config.reference)
     shapes = None
@@ -63,7 +70,7 @@ def evaluate(config):
     pooled = score_matched(np.concatenate(list(hits.values())), np.concatenate(list(scores.values())),
                            sum(counts.values()), config.threshold)
     return dict(dataclasses.asdict(pooled), tolerance=config.tolerance, match_distance_px=distance,
-                micrographs_without_picks=sum(n not in picks for n in names),
+                micrographs_without_picks=sum(n not in picks for n in names), missing=[n for n in names if n not in picks],
                 picks_elsewhere=sum(len(v[1]) for k, v in picks.items() if k not in names),
                 micrographs={n: dataclasses.asdict(score_matched(hits[n], scores[n], counts[n], config.threshold))
                              for n in names})

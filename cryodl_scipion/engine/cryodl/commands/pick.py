@@ -7,10 +7,11 @@ particle_diameter (Å), model. Bad micrographs are in Result.skipped.
 import json
 from pathlib import Path
 
-from ..contract import AllSkipped, Result, Skipped, read_card
+from ..contract import AllSkipped, Result, Skipped, in_words, read_card
 from ..contract.result import write_json
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.files import expand_paths, name_micrographs
+from ..io.micrographs import pixel_size_warnings
 from ..io.model import find_model, read_model
 
 CANDIDATES = "candidates"
@@ -32,6 +33,8 @@ def run(config):
             (folder / CANDIDATES / f"{name}.star").unlink(missing_ok=True)
     _check_same_run(folder, config, card, diameter, distance)
     todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
+    for warning in pixel_size_warnings([path for _, path in todo], config.pixel_size):
+        print(f"Warning: {warning}")  # before the work, which may be in vain; it also stands in the result
     print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
           f"{diameter:g} Å, threshold {threshold:.3g}.")
     new = {n for n, _ in todo}
@@ -59,7 +62,8 @@ def _check_same_run(folder, config, card, diameter, distance):
     # a run in which nothing could be picked, for a wrong pixel size say, leaves only the record: it binds nobody
     if record.exists() and not config.overwrite and any((folder / CANDIDATES).glob("*.star")):
         found = json.loads(record.read_text(encoding="utf-8"))
-        other = [f"{k} {found.get(k)} (now {v})" for k, v in mine.items() if found.get(k) != v]
+        other = ["another model" if k == "weights_sha256" else f"{k.replace('_', ' ')} {found.get(k)} (now {v})"
+                 for k, v in mine.items() if found.get(k) != v]
         if other:
             raise ValueError(f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another "
                              "--output, or --overwrite to pick these micrographs again.")
@@ -93,7 +97,7 @@ def _pick_new(todo, config, model, settings, folder, counts, skipped):
             yx, scores = picker.candidates(image, config.pixel_size, diameter, distance)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {path}: {error}")
+            tqdm.write(f"Skipped {in_words(skipped[-1])}")
             (folder / f"{name}.star").unlink(missing_ok=True)
             continue
         # the nearest pixel must exist too: Scipion's coordinates are whole numbers
@@ -119,15 +123,13 @@ def _write_picks(folder, name, yx, scores, threshold):
 
 def _fail_if_all_bad(named, skipped):
     if named and len(skipped) == len(named):
-        raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {skipped[0].path}: "
-                         f"{skipped[0].reason}")
+        raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
 
 
 def _warnings(counts, skipped, picked, pixel_size):
-    from ..io.micrographs import pixel_size_warnings
     yield from pixel_size_warnings([path for _, path in picked], pixel_size)
     if skipped:
-        yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(f"{s.path}: {s.reason}" for s in skipped[:5])
+        yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
                + (" ..." if len(skipped) > 5 else ""))
     if counts and not any(counts.values()):
         yield ("There is not a single pick. Check pixel size and particle diameter, that protein is dark, or lower the "

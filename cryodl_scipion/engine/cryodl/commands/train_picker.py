@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..contract import Result, config_to_dict
+from ..contract import Result, config_to_dict, in_words
 from ..contract.result import write_json
 from ..io.files import rename_folder
 from ..io.model import find_model, read_model, write_model
@@ -32,6 +32,9 @@ def run(config):
                               "another name or remove it.")
     notes = []
     items = match_labels(config, notes.append)
+    notes += pixel_size_warnings([path for _, path, *_ in items], config.pixel_size)
+    for note in notes:
+        print(f"Warning: {note}")  # before the work, which may be in vain; it also stands in the result
     folder = _working_folder(config)
     import torch
     from ..devices import choose_device, device_name, set_threads
@@ -42,7 +45,7 @@ def run(config):
     method = picker_method(config.network)
     items, images, skipped = load_labels(items, method, config)
     for entry in skipped:
-        print(f"Skipped {entry.path}: {entry.reason}")
+        print(f"Skipped {in_words(entry)}")
     print(f"Training the {config.network} picker on {device_name(device)}: {sum(len(i[2]) for i in items)} particles, "
           f"{sum(len(i[3]) for i in items)} background boxes, {len(items)} micrographs.")
     start = time.monotonic()
@@ -58,8 +61,7 @@ def run(config):
     return Result("train-picker", dict(model=str(config.output), threshold=card["threshold"],
                                        validation=card["validation"], stop_reason=report.stop_reason),
                   device=device_name(device), skipped=tuple(skipped),
-                  warnings=tuple(notes + pixel_size_warnings([path for _, path, *_ in items], config.pixel_size)
-                                 + list(_warnings(card, skipped))))
+                  warnings=tuple(notes + list(_warnings(card, skipped))))
 
 
 def _working_folder(config):
@@ -67,11 +69,13 @@ def _working_folder(config):
     folder = Path(str(config.output).rstrip("/") + ".partial")
     mine = {k: v for k, v in config_to_dict(config).items() if k not in ("device", "threads", "output")}
     record = folder / RECORD
-    if record.exists() and json.loads(record.read_text()) != json.loads(json.dumps(mine)):
+    found = json.loads(record.read_text()) if record.exists() else None
+    if found not in (None, json.loads(json.dumps(mine))):
         from ..training import CHECKPOINT, METRICS
         if (folder / CHECKPOINT).exists():
-            raise ValueError(f"{folder} holds an unfinished training with other parameters. Remove it, or choose "
-                             "another --output.")
+            other = ", ".join(k.replace("_", " ") for k in mine if found.get(k) != json.loads(json.dumps(mine[k])))
+            raise ValueError(f"{folder} holds an unfinished training with other parameters ({other}). Remove it, or "
+                             "choose another --output.")
         (folder / METRICS).unlink(missing_ok=True)  # it failed before anything was learnt: nothing is lost
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, mine)
@@ -147,7 +151,9 @@ def _card(config, items, split, task, report, device, seconds):
         particle_diameter=config.particle_diameter, pixel_sizes=[config.pixel_size], threshold=threshold,
         calibration=list(calibration), minimum_distance=task.minimum_distance,
         training=dict(micrographs=names(split[0]), validation_micrographs=names(split[1]),
-                      particles=sum(len(i[2]) for i in items), background_boxes=sum(len(i[3]) for i in items),
+                      particles=sum(len(im.positives) for im in task.training),
+                      validation_particles=sum(len(im.positives) for im in task.validation),
+                      background_boxes=sum(len(i[3]) for i in items),
                       steps=report.steps, best_step=report.best_step, stop_reason=report.stop_reason,
                       seconds=round(seconds, 1), device=device, seed=config.seed),
         validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")},
@@ -182,10 +188,13 @@ def _finish(folder, output):
 def _warnings(card, skipped):
     if skipped:
         yield (f"{len(skipped)} labelled micrographs were skipped: "
-               + "; ".join(f"{s.path}: {s.reason}" for s in skipped[:5]) + (" ..." if len(skipped) > 5 else ""))
+               + "; ".join(map(in_words, skipped[:5])) + (" ..." if len(skipped) > 5 else ""))
     figures, training = card["validation"], card["training"]
     if figures["reference"] < FEW_PARTICLES:
         yield (f"Only {figures['reference']} particles were held out for validation, so its figures and the default "
                "threshold are uncertain. Look at the picks before you trust the threshold.")
+    elif figures["f1"] < 0.3:
+        yield (f"The F1 on the validation part is only {figures['f1']:.2f}: these particles were not learnt. Check that "
+               "coordinates, pixel size and particle diameter belong to these micrographs, and that protein is dark.")
     if set(training["micrographs"]) & set(training["validation_micrographs"]):
         yield "Only one micrograph has labelled particles; validation used a part of it."

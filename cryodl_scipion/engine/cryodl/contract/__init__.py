@@ -11,10 +11,10 @@ from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, s
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particles import particle_size_problem
 from .request import Request
-from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped
+from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped, in_words
 
 __all__ = ["AllSkipped", "CARD", "COMMANDS", "CONTRACT_VERSION", "Command", "DoctorConfig", "EvaluatePicksConfig",
            "FEWEST_PARTICLES", "FORMAT_VERSION", "Failure", "PICKER_NETWORKS", "PickConfig", "Request", "Result",
            "SimulateMicrographsConfig", "Skipped", "TrainPickerConfig", "WEIGHTS", "check", "check_model",
-           "config_from_dict", "config_to_dict", "describe", "describe_all", "param",
+           "config_from_dict", "config_to_dict", "describe", "describe_all", "in_words", "param",
            "particle_size_problem", "read_card", "sha256"]

@@ -145,7 +145,8 @@ class SimulateMicrographsConfig:
     """Simulate micrographs of a structure or map, with exact coordinates, orientations and CTF."""
     structure: str = param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz).", label="Structure",
                            path="file")
-    pixel_size: float = _pixel_size()
+    pixel_size: float = param("Pixel size of the micrographs to make.", label="Pixel size", unit="Å/px", minimum=0.05,
+                              maximum=100)
     count: int = param("Number of micrographs.", label="Number of micrographs", minimum=1, maximum=100000)
     output: str = param("Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must "
                         "not exist.", label="Output folder", path="folder")

@@ -29,6 +29,11 @@ class Skipped:
     reason: str
 
 
+def in_words(skipped):
+    """One Skipped as a sentence that names its file once."""
+    return skipped.reason if skipped.path in skipped.reason else f"{skipped.path}: {skipped.reason}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """All that the caller may know of a finished command.

@@ -94,7 +94,10 @@ def _read_file(path):
 
 def _star_document(path):
     import gemmi
-    return gemmi.cif.read_file(str(path))
+    try:
+        return gemmi.cif.read_file(str(path))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"not a readable STAR file ({str(error).replace(str(path) + ':', 'line ')}).") from None
 
 
 def _read_star(path):

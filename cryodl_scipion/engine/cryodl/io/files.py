@@ -40,10 +40,13 @@ def expand_paths(patterns):
 
     patterns: texts. A .txt file holds one path per line; a .star file has rlnMicrographName. Relative paths in a list
     are tried as they are, then beside the list file.
-    Returns a list of str. Raises FileNotFoundError naming the pattern that matches nothing.
+    Returns a list of str. Raises FileNotFoundError naming the pattern that matches nothing, ValueError for
+    a folder.
     """
     found = []
     for pattern in patterns:
+        if os.path.isdir(pattern):
+            raise ValueError(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.mrc'.")
         if os.path.exists(pattern):
             matches = [pattern]
         else:
@@ -85,6 +88,8 @@ def name_micrographs(paths, names=()):
         raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} micrographs; give one for each.")
     seen, pairs = {}, []
     for name, path in zip(names or [micrograph_key(p) for p in paths], paths):
+        if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
+            raise ValueError(f"The micrograph {path} is given twice.")
         if name in seen:
             raise ValueError(f"Two micrographs are called {name}: {seen[name]} and {path}. Rename one, or pick them in "
                              "two runs with different output folders.")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: density maps, and atomic models turned into density."""
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def _density_of_atoms(xyz, weight, pixel_size, resolution):
 def _density_of_map(path, pixel_size):
     import mrcfile
     try:
-        with mrcfile.open(path, permissive=True) as mrc:
+        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, permissive=True) as mrc:
             if mrc.data is None:
                 raise ValueError("its header makes no sense, or its data are missing")
             data, voxel = np.array(mrc.data, np.float32), mrc.voxel_size
