@@ -23,10 +23,10 @@ def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
         # One process: mpirun would start the same command several times.
         protocol.runJob(shlex.quote(python), arguments, env=environ, numberOfMpi=1, numberOfThreads=1)
     except subprocess.CalledProcessError as error:
-        raiseFailure(command, failurePath, error.returncode)
+        raiseFailure(command, failurePath, error.returncode, useGpu)
     if not os.path.exists(resultPath):
         # A queue's job gives no exit code.
-        raiseFailure(command, failurePath, None)
+        raiseFailure(command, failurePath, None, useGpu)
     return contract.Result.read(resultPath)
 
 
@@ -45,14 +45,19 @@ def jobPath(path):
     return relative
 
 
-def raiseFailure(command, failurePath, exitCode):
+def raiseFailure(command, failurePath, exitCode, useGpu=False):
     """Raise the engine's own message as AllSkipped, ValueError (the user can mend it) or RuntimeError."""
     if os.path.exists(failurePath):
         failure = contract.Failure.read(failurePath)
         kinds = {'input': ValueError, 'all skipped': contract.AllSkipped}
-        raise kinds.get(failure.kind, RuntimeError)(failure.message)
+        raise kinds.get(failure.kind, RuntimeError)(_forForms(failure.message, useGpu))
     raise RuntimeError("cryodl %s stopped %s and left no result. %s The run's logs hold its last words."
                        % (command, _ending(exitCode), _advice(exitCode)))
+
+
+def _forForms(message, useGpu):
+    """The engine's message, with the form's way to follow its advice about the command line's --device."""
+    return message + ' In the form: set "GPU IDs" to No.' if useGpu and '--device' in message else message
 
 
 def _ending(exitCode):

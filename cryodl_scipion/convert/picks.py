@@ -60,10 +60,15 @@ def scoredPicks(coordinates):
     return [(m, picks.get(m.getObjId(), [])) for m in micrographs]
 
 
+def counted(number, noun):
+    """'1 micrograph', '2 micrographs'."""
+    return '%d %s%s' % (number, noun, '' if number == 1 else 's')
+
+
 def pickLines(coordinates, results):
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
     count = sum(len(r.outputs.get('counts', {})) for r in results)
-    lines = ["*%d particles* on %d micrographs" % (coordinates.getSize(), count)]
+    lines = ["*%s* on %s" % (counted(coordinates.getSize(), 'particle'), counted(count, 'micrograph'))]
     if count:
         lines[0] += ", %.1f per micrograph" % (coordinates.getSize() / count)
     thresholds = sorted({r.outputs['threshold'] for r in results if 'threshold' in r.outputs})

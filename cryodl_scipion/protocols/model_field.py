@@ -6,6 +6,7 @@ from pyworkflow.protocol import params
 
 from .. import Plugin
 from ..convert.models import shippedModels
+from .checks import checkModelFolder
 
 FROM_PROJECT, SHIPPED = 0, 1
 
@@ -24,6 +25,14 @@ def addModelParams(form):
     form.addParam('shippedModel', params.StringParam, default=names[0] if names else '', important=True,
                   condition='modelFrom == %d' % SHIPPED, label="Shipped model",
                   help="Name of the model; the wizard lists them. This version has: %s." % (', '.join(names) or 'none'))
+
+
+def checkModelField(protocol):
+    """What is wrong with the chosen model. Sentences for the form."""
+    name, known = (protocol.shippedModel.get() or '').strip(), shippedModels(Plugin.getEngineFolder())
+    if protocol.modelFrom.get() == SHIPPED and name not in known:
+        return ["Shipped model is %r, which there is not. Shipped models: %s." % (name, ', '.join(known) or 'none')]
+    return checkModelFolder(modelFolder(protocol))
 
 
 def modelFolder(protocol):

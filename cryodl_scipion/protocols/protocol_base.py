@@ -35,6 +35,11 @@ class CryodlProtBase:
         form.addHidden(GPU_LIST, params.StringParam, default='0', label="Choose GPU IDs",
                        help="Numbers of GPUs, such as 0 or 0,1. Repeat a number to run several steps on one GPU.")
 
+    @classmethod
+    def getClassPackageName(cls):
+        # Forms put it before the engine's threads: "cryodl compute".
+        return 'cryodl'
+
     def getGpuList(self):
         # Without this, CPU runs are held to as many steps at a time as there are GPUs in the hidden list.
         return super().getGpuList() if self.usesGpu() else []

@@ -15,7 +15,8 @@ from ..convert.picks import boxSizeFor, describeOutput, pickLines
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .checks import changedSettings, checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
-from .model_field import addModelParams, modelFolder
+from .methods import pickingInWords
+from .model_field import addModelParams, checkModelField, modelFolder
 from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 
 PICKS_FOLDER = 'picks'
@@ -158,7 +159,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     # ----- validation and information
     def _checkInputs(self):
         micrographs = self.getInputMicrographs()
-        errors = checkMicrographs(micrographs) + checkModelFolder(modelFolder(self))
+        errors = checkMicrographs(micrographs) + checkModelField(self)
         if errors:
             return errors
         if self.boxSize.get() is not None and self.boxSize.get() < 2:
@@ -184,11 +185,26 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
 
     def _tell(self, results):
         coordinates = getattr(self, 'outputCoordinates', None)
-        return ["No coordinates yet."] if coordinates is None else pickLines(coordinates, results)
+        if coordinates is None:
+            return ["No coordinates yet."]
+        lines = pickLines(coordinates, results)
+        card = self._card()
+        if card:
+            f1 = (card.get('validation') or {}).get('f1')
+            lines.insert(1, "Model: %s (network %s%s)" % (card['name'], card['network'],
+                                                         '' if f1 is None else ", validation F1 %.3f" % f1))
+        return lines
+
+    def _card(self):
+        """The model's card; None if the model is gone, which must not hide what was picked with it."""
+        try:
+            return contract.read_card(modelFolder(self))
+        except ValueError:
+            return None
 
     def _methods(self):
         coordinates = getattr(self, 'outputCoordinates', None)
-        return [] if coordinates is None else ["%d particles were picked with cryodl." % coordinates.getSize()]
+        return [] if coordinates is None else [pickingInWords(coordinates, self._engineResults(), self._card())]
 
     def _citations(self):
         return ['cryodl', 'Ronneberger2015']

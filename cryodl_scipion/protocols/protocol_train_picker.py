@@ -10,10 +10,12 @@ from pyworkflow.protocol import params
 
 from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
+from ..convert.picks import counted
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .checks import checkDiameter, checkLabels, checkModelFolder
+from .methods import trainingInWords
 from .protocol_base import REQUEST_FILE, CryodlProtBase
 
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
@@ -173,18 +175,22 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
             return ["No model yet."]
         card = contract.read_card(self.getModelFolder())
         training, validation = card.get('training', {}), card.get('validation', {})
-        lines = ["Model for particles of %g Å, network %s." % (card['particle_diameter'], card['network'])]
+        lines = ["Model %s for particles of %g Å, network %s." % (card['name'], card['particle_diameter'], card['network'])]
         if training:
-            lines.append("Trained on %d particles of %d micrographs, %d more for validation; %d steps, stopped: %s."
-                         % (training['particles'], len(training['micrographs']),
-                            len(training['validation_micrographs']), training['steps'], training['stop_reason']))
+            lines.append("Trained on %s of %s, %d more for validation; %s, stopped: %s."
+                         % (counted(training['particles'], 'particle'),
+                            counted(len(training['micrographs']), 'micrograph'),
+                            len(training['validation_micrographs']), counted(training['steps'], 'step'),
+                            training['stop_reason']))
         if validation:
             lines.append("On the validation micrographs: F1 %.3f, average precision %.3f, at threshold %.3f."
                          % (validation['f1'], validation['average_precision'], card['threshold']))
         return lines
 
     def _methods(self):
-        return [line for line in self._tell([]) if "yet" not in line]
+        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
+            return []
+        return [trainingInWords(contract.read_card(self.getModelFolder()))]
 
     def _citations(self):
         return ['cryodl', 'Ronneberger2015']

@@ -36,7 +36,7 @@ def main():
     try:
         gpus = os.environ.get('FAKE_ENGINE_GPUS', '').split()
         if arguments.device != 'cpu' and not set(arguments.device.split()) <= set(gpus):
-            raise InputError("GPU %s was asked for, but there is none. Choose the CPU." % arguments.device)
+            raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
         work = {'pick': pick, 'train-picker': train}[arguments.command]
         outputs, skipped = work(request.config)
     except (InputError, contract.AllSkipped) as error:

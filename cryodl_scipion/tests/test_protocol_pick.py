@@ -40,7 +40,11 @@ class TestCryodlPick(CryodlTest):
         self.assertEqual(coordinates.getMicrographs().getObjId(), self.imported.outputMicrographs.getObjId())
 
     def test_summary_names_device_threshold_and_numbers(self):
-        text = '\n'.join(self.pick(threshold=0.75).summary())
+        protocol = self.pick(threshold=0.75)
+        text = '\n'.join(protocol.summary())
+        self.assertIn('Model: fake (network unet, validation F1 0.900)', text)
+        self.assertRegex(protocol._methods()[0], r"^8 particles were picked on 4 micrographs with cryodl \S+, by the model "
+                         r"fake \(a U-Net\), at a score threshold of 0.750.$")
         for words in ('*8 particles* on 4 micrographs', '2.0 per micrograph', '0.750', 'CPU (fake)', '120 Å'):
             self.assertIn(words, text)
 
@@ -59,6 +63,7 @@ class TestCryodlPick(CryodlTest):
         protocol = self.runProtocol(CryodlProtPick, self.inputs, useGpu=True, gpuList='3')
         self.assertTrue(protocol.isFailed())
         self.assertIn("GPU 3 was asked for, but there is none", protocol.getErrorMessage())
+        self.assertIn('In the form: set "GPU IDs" to No.', protocol.getErrorMessage())
 
     def test_one_bad_micrograph_is_left_out_and_named(self):
         folder = os.path.join(self.data, 'with_bad')
@@ -165,7 +170,8 @@ class TestCryodlPick(CryodlTest):
         self.assertIn('more than half', errors(particleDiameter=400))
         self.assertIn('20 Å is only 6.7 px', errors(particleDiameter=20))
         self.assertIn('Box size (px) is 1', errors(boxSize=1))
-        self.assertIn('There is no model folder', errors(modelFrom=1, shippedModel='absent'))
+        self.assertIn("Shipped model is 'riboso', which there is not. Shipped models: ribosome",
+                      errors(modelFrom=1, shippedModel='riboso'))
         self.assertIn('EMPTY', errors(dict(inputModel=(None, ''))))
         self.assertIn('EMPTY', errors(dict(inputMicrographs=(None, ''))))
 
