@@ -44,6 +44,16 @@ class TestCryodlScreens(CryodlTest):
         cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
         cls.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')), threshold=0.6)
 
+    def test_wrong_numbers_in_the_box_beside_a_slider_are_reset_and_named(self):
+        run = subprocess.run(['xvfb-run', '-a', sys.executable, '-m', 'cryodl_scipion.tests.entry_box'],
+                             capture_output=True, text=True, timeout=100)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        lines = run.stdout.splitlines()
+        for typed, line in zip(('abc', '1.5', '', 'nan', '0,3'), lines):
+            self.assertEqual(line, "%r taken=False value=0.5 message=%r was typed; it must be a number from 0 to 1."
+                             % (typed, typed))
+        self.assertEqual(lines[5:], ["'0.25' taken=True value=0.25 message=", "accepted [0.25]"])
+
     def test_all_windows_open(self):
         folder = os.path.join(self.data, 'screens')
         os.makedirs(folder)

@@ -26,6 +26,8 @@ class MicrographWindow:
         self._names, self._paths, self._accept = names, paths, accept
         self._preview = self._axes = None
         self.value = tk.DoubleVar(self.root, value)
+        # The box has a text of its own: Tk's slider cannot hold half a number.
+        self._slider, self._typed = slider, tk.StringVar(self.root)
         self.message = tk.StringVar(self.root)
         self._addList()
         self._addCanvas()
@@ -79,17 +81,39 @@ class MicrographWindow:
         if self._accept is not None:
             ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
-        entry = ttk.Entry(row, width=8, textvariable=self.value)
+        entry = ttk.Entry(row, width=8, textvariable=self._typed)
         entry.pack(side=tk.LEFT, padx=6)
-        entry.bind('<Return>', lambda event: self.refresh())
+        entry.bind('<Return>', lambda event: self.settle())
+        entry.bind('<FocusOut>', lambda event: self.settle())
         tk.Scale(row, variable=self.value, orient=tk.HORIZONTAL, showvalue=False, from_=slider['from_'],
                  to=slider['to'], resolution=slider['resolution'],
                  command=lambda value: self.refresh()).pack(side=tk.LEFT, fill=tk.X, expand=True)
 
     # ----- what happens
     def use(self):
-        self._accept(self.value.get())
-        self.root.destroy()
+        if self.settle():
+            self._accept(self.value.get())
+            self.root.destroy()
+
+    def settle(self):
+        """Take what was typed; a wrong number becomes the last good one again, and the line above says so. True if taken."""
+        typed, low, high = self._typed.get(), self._slider['from_'], self._slider['to']
+        if typed == self._shown():
+            return True
+        try:
+            number = float(typed)
+        except ValueError:
+            number = None
+        taken = number is not None and low <= number <= high
+        if taken:
+            self.value.set(number)
+        self.refresh()
+        if not taken:
+            self.message.set("%r was typed; it must be a number from %g to %g." % (typed, low, high))
+        return taken
+
+    def _shown(self):
+        return '%.10g' % self.value.get()
 
     def index(self):
         """Position of the chosen micrograph, None if there is none."""
@@ -125,10 +149,7 @@ class MicrographWindow:
 
     def refresh(self):
         """Draw anew what depends on the slider."""
-        try:
-            self.value.get()
-        except tk.TclError:
-            return  # half a number in the entry
+        self._typed.set(self._shown())
         if self._preview is not None:
             self._drawOn(self._axes)
         self.message.set(self._text())

@@ -4,6 +4,7 @@ import tkinter as tk
 
 from pyworkflow.viewer import View
 
+from ..convert.picks import counted
 from .micrograph_window import MicrographWindow
 from .plots import drawPicks
 
@@ -39,7 +40,7 @@ class PicksWindow(MicrographWindow):
         counts = self._data.counts(self.value.get())
         if self.index() is None:
             return "There are no micrographs."
-        text = "%d picks on this micrograph, %d on all %d" % (counts[self.index()], counts.sum(), len(counts))
+        text = "%s on this micrograph, %d on all %d" % (counted(counts[self.index()], 'pick'), counts.sum(), len(counts))
         return text if self._data.hasScores else text + " (these coordinates have no scores: all are shown)"
 
 

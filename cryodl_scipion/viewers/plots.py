@@ -100,5 +100,7 @@ def drawPerMicrograph(axes, counts):
     if len(counts):
         axes.axhline(np.mean(counts), color=_VALIDATION, linestyle='--', label="mean %.1f" % np.mean(counts))
         axes.legend()
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("Micrograph, in the set's order")
     axes.set_ylabel("Picks")
