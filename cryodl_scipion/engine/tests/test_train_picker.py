@@ -128,7 +128,8 @@ def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
     boxes(tmp_path, truth, 20, 60)
     assert train(tmp_path, steps=30, coordinates="good", more=["--background", str(tmp_path / "bad")]) == 0
     card = json.loads((tmp_path / "model/card.json").read_text())
-    assert card["training"]["particles"] == 20 and card["training"]["background_boxes"] == 60
+    training = card["training"]
+    assert (training["particles"], training["validation_particles"], training["background_boxes"]) == (15, 5, 60)
     assert main(["pick", "--micrographs", str(tmp_path / "mics/*.mrc"), "--pixel-size", "4", "--model",
                  str(tmp_path / "model"), "--output", str(tmp_path / "picks"), "--device", "cpu"]) == 0
     from cryodl.commands.evaluate_picks import evaluate
