@@ -33,7 +33,7 @@ class TestCryodlTree(unittest.TestCase):
         found = Domain.getProtocols()
         for protocolClass in ourProtocols():
             self.assertIs(found[protocolClass.__name__], protocolClass)
-            self.assertEqual(protocolClass.getClassPackageName(), 'cryodl_scipion')
+            self.assertEqual(protocolClass.getClassPackage().__name__, 'cryodl_scipion')
         self.assertIs(Domain.getObjects()['CryodlModel'], objects.CryodlModel)
 
     def test_labels_are_short_lower_case_verb_phrases_and_differ(self):
