@@ -39,9 +39,9 @@ def run(config):
           f"{diameter:g} Å, threshold {threshold:.3g}.")
     new = {n for n, _ in todo}
     counts = {n: _threshold_again(folder, n, threshold) for n, _ in named if n not in new}
-    device, skipped = "none: no network was run", []
+    device, skipped, notes = "none: no network was run", [], []
     if todo:
-        device = _pick_new(todo, config, model, (diameter, distance, threshold), folder, counts, skipped)
+        device, notes = _pick_new(todo, config, model, (diameter, distance, threshold), folder, counts, skipped)
     _fail_if_all_bad(named, skipped)
     counts = {n: counts[n] for n, _ in named if n in counts}
     print(f"{sum(counts.values())} picks in {len(counts)} micrographs: {folder}/<micrograph>.star"
@@ -51,7 +51,7 @@ def run(config):
                    coordinates={n: str(folder / f"{n}.star") for n in counts},
                    candidates={n: str(folder / CANDIDATES / f"{n}.star") for n in counts})
     return Result("pick", outputs, device=device, skipped=tuple(skipped),
-                  warnings=tuple(_warnings(counts, skipped, todo, config.pixel_size)))
+                  warnings=tuple(notes + list(_warnings(counts, skipped, todo, config.pixel_size))))
 
 
 def _check_same_run(folder, config, card, diameter, distance):
@@ -71,7 +71,7 @@ def _check_same_run(folder, config, card, diameter, distance):
 
 
 def _pick_new(todo, config, model, settings, folder, counts, skipped):
-    """Write candidates and picks of each micrograph as it is done. Returns the device in words.
+    """Write candidates and picks of each micrograph as it is done. Returns the device in words, and notes about memory.
 
     settings: diameter and distance in Å, threshold. counts, skipped: filled here, so that nothing is lost on the way.
     """
@@ -105,7 +105,7 @@ def _pick_new(todo, config, model, settings, folder, counts, skipped):
         write_coordinates(folder / CANDIDATES / f"{name}.star", yx[keep], scores[keep],
                           f"cryodl: every candidate of {name}, whatever its score")
         counts[name] = _write_picks(folder, name, yx[keep], scores[keep], threshold)
-    return device_name(device)
+    return device_name(device), picker.notes
 
 
 def _threshold_again(folder, name, threshold):
