@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: reading, checking, copying whole or not at all; import and export."""
-import json
 import os
 import shutil
 import tempfile

@@ -4,7 +4,6 @@ import os
 import re
 import unittest
 
-import pyworkflow as pw
 from pwem import Domain
 from pyworkflow.protocol import Protocol
 from pyworkflow.tests import BaseTest, setupTestProject

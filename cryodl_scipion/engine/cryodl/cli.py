@@ -9,7 +9,6 @@ import traceback
 
 from . import __version__
 from .contract import AllSkipped, COMMANDS, Failure, Request, check, describe_all
-from .contract.params import REQUIRED
 
 # The examples are what most people need from --help.
 EPILOGS = {

@@ -191,7 +191,6 @@ class Command:
     name: str
     module: str
     config: type
-    writes_result: bool = True
 
     @property
     def summary(self):
@@ -201,7 +200,7 @@ class Command:
 COMMANDS = {c.name: c for c in (
     Command("train-picker", "train_picker", TrainPickerConfig),
     Command("pick", "pick", PickConfig),
-    Command("evaluate-picks", "evaluate_picks", EvaluatePicksConfig, writes_result=False),
+    Command("evaluate-picks", "evaluate_picks", EvaluatePicksConfig),
     Command("simulate-micrographs", "simulate_micrographs", SimulateMicrographsConfig),
-    Command("doctor", "doctor", DoctorConfig, writes_result=False),
+    Command("doctor", "doctor", DoctorConfig),
 )}

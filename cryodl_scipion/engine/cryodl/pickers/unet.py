@@ -4,7 +4,6 @@
 Ours: the input is folded by 2 (pixel unshuffle) before the first convolution, so that the widest layers work on a quarter
 of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3 million weights. Fully convolutional.
 """
-import torch
 import torch.nn.functional as F
 from torch import nn
 
