@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 
-from .configs import PICKER_NETWORKS
+from .fields import PICKER_NETWORKS
 
 FORMAT_VERSION = 1
 CARD, WEIGHTS = "card.json", "weights.safetensors"

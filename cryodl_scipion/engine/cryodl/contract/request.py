@@ -5,7 +5,7 @@ import json
 import os
 import typing
 
-from . import configs
+from .commands import COMMANDS
 from .params import config_from_dict, config_to_dict
 from .result import CONTRACT_VERSION, write_json
 
@@ -33,8 +33,8 @@ class Request:
             found = data.get("contract_version") if isinstance(data, dict) else None
             raise ValueError(f"{path} has contract version {found}; this engine reads version {CONTRACT_VERSION}. "
                              "Use the engine that came with the plugin.")
-        command = configs.COMMANDS.get(data.get("command"))
+        command = COMMANDS.get(data.get("command"))
         if command is None:
             raise ValueError(f"{os.path.basename(path)} asks for the command {data.get('command')!r}; "
-                             f"known: {', '.join(configs.COMMANDS)}.")
+                             f"known: {', '.join(COMMANDS)}.")
         return cls(command.name, config_from_dict(command.config, data.get("config", {})))

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every command of the engine: its name, its file in commands/ and its parameters."""
+import dataclasses
+
+from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
+from .fields import device_field
+from .params import param
+from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
+from .simulating import SimulateMicrographsConfig
+from .training import TrainGeneralPickerConfig, TrainPickerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorConfig:
+    """Say what is installed, which devices and models there are, and what to do about what is missing."""
+    json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
+    device: str = device_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command of the engine. `module` is the file in commands/ whose run(config) does it."""
+    name: str
+    module: str
+    config: type
+
+    @property
+    def summary(self):
+        return self.config.__doc__.strip().splitlines()[0]
+
+
+COMMANDS = {c.name: c for c in (
+    Command("train-picker", "train_picker", TrainPickerConfig),
+    Command("pick", "pick", PickConfig),
+    Command("auto-pick", "auto_pick", AutoPickConfig),
+    Command("propose-boxes", "propose_boxes", ProposeBoxesConfig),
+    Command("compare-picks", "compare_picks", ComparePicksConfig),
+    Command("consensus-picks", "consensus_picks", ConsensusPicksConfig),
+    Command("assess-micrographs", "assess_micrographs", AssessMicrographsConfig),
+    Command("evaluate-picks", "evaluate_picks", EvaluatePicksConfig),
+    Command("simulate-micrographs", "simulate_micrographs", SimulateMicrographsConfig),
+    Command("train-general-picker", "train_general_picker", TrainGeneralPickerConfig),
+    Command("doctor", "doctor", DoctorConfig),
+)}
