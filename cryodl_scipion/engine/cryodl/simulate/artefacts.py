@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What spoils real micrographs: ice crystals and dirt, carbon film, gradients of ice thickness.
+
+All functions take a micrograph, (h, w) float32 tensor with dark protein and noise of standard deviation 1, and return the
+changed copy and an (h, w) bool mask of the places that are no good ice. diameter_px: particle diameter, the unit of sizes.
+"""
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def smooth_noise(shape, scale, rng):
+    """(h, w) Gaussian noise of variance about 1 that varies over `scale` px."""
+    coarse = tuple(max(2, int(math.ceil(n / scale)) + 3) for n in shape)
+    noise = torch.from_numpy(rng.standard_normal(coarse, dtype=np.float32))
+    fine = F.interpolate(noise[None, None], scale_factor=float(scale), mode="bicubic", align_corners=False)[0, 0]
+    y, x = (int(rng.integers(0, n - m + 1)) for n, m in zip(fine.shape, shape))
+    fine = fine[y:y + shape[0], x:x + shape[1]]
+    return fine / fine.std().clamp(min=1e-6)
+
+
+def add_ice(image, count, diameter_px, rng):
+    """`count` pieces of ice or dirt: dark lumps of 0.4 to 3 diameters, some faceted, some with a bright fringe.
+
+    Returns image and mask.
+    """
+    image, mask = image.clone(), torch.zeros(image.shape, dtype=torch.bool)
+    for _ in range(count):
+        radius = diameter_px * float(np.exp(rng.uniform(math.log(0.2), math.log(1.5))))
+        centre = rng.uniform(0, 1, 2) * np.array(image.shape)
+        reach = int(2.2 * radius) + 4
+        window = _window(image.shape, centre, reach)
+        if window is None:
+            continue
+        rows, columns = window
+        depth = _lump(rows, columns, centre, radius, rng)
+        strength = float(np.exp(rng.uniform(math.log(1.5), math.log(10))))
+        lump = strength * torch.sigmoid(depth * 8 / max(radius, 3.0) * rng.uniform(1, 4))
+        if rng.random() < 0.4:  # Fresnel fringe: bright rim outside of a strong edge
+            lump = lump - 0.35 * strength * torch.exp(-((depth + 0.12 * radius) / (0.08 * radius + 1)) ** 2)
+        part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        image[part] -= lump
+        mask[part] |= depth > 0
+    return image, mask
+
+
+def _window(shape, centre, reach):
+    """Rows and columns (integer arrays) of a square around a centre, cut at the edges; None if nothing is left."""
+    low = np.maximum(np.floor(centre - reach).astype(int), 0)
+    high = np.minimum(np.ceil(centre + reach).astype(int) + 1, shape)
+    if (high - low < 2).any():
+        return None
+    return np.arange(low[0], high[0]), np.arange(low[1], high[1])
+
+
+def _lump(rows, columns, centre, radius, rng):
+    """Depth in px below the surface of an irregular piece (negative outside), (rows, columns)."""
+    y = torch.from_numpy(rows - centre[0]).float()[:, None]
+    x = torch.from_numpy(columns - centre[1]).float()[None, :]
+    if rng.random() < 0.35:  # a crystal: the inside of a few straight sides
+        depth = torch.full((len(rows), len(columns)), 1e9)
+        turn = rng.uniform(0, 2 * math.pi)
+        for side in range(int(rng.integers(4, 8))):
+            angle = turn + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
+            depth = torch.minimum(depth, radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(angle) + x * math.cos(angle)))
+        return depth
+    angle = torch.atan2(y + 0 * x, x + 0 * y)
+    edge = torch.full_like(angle, radius)
+    for order in range(2, 6):
+        edge = edge + radius * float(rng.normal(0, 0.25 / order)) * torch.cos(order * angle + float(rng.uniform(0, 6.3)))
+    return edge - (y ** 2 + x ** 2).sqrt()
+
+
+def add_carbon(image, diameter_px, rng, share=None):
+    """Carbon film on one side of a curved edge: darker, and grainy at all scales.
+
+    share: part of the area that carbon covers, 0.1 to 0.5 if None. Returns image and mask.
+    """
+    shape = image.shape
+    angle, size = rng.uniform(0, 2 * math.pi), max(shape)
+    y = torch.arange(shape[0]).float()[:, None] - shape[0] / 2
+    x = torch.arange(shape[1]).float()[None, :] - shape[1] / 2
+    along = math.cos(angle) * x + math.sin(angle) * y
+    across = -math.sin(angle) * x + math.cos(angle) * y
+    bend = rng.uniform(-0.5, 0.5) / size  # the rim of a hole of one to several micrographs' width
+    distance = along + bend * across ** 2 + 0.15 * diameter_px * smooth_noise(shape, max(4.0, diameter_px), rng)
+    share = float(rng.uniform(0.1, 0.5)) if share is None else share
+    distance = distance - float(np.quantile(distance[::4, ::4].numpy(), 1 - share))
+    mask = distance > 0
+    film = torch.sigmoid(distance / (0.05 * diameter_px + 1))
+    grain = sum(float(rng.uniform(0.1, 0.6)) * smooth_noise(shape, max(2.0, scale * diameter_px), rng)
+                for scale in (0.05, 0.12, 0.3, 0.8))
+    rim = float(rng.uniform(0, 2)) * torch.exp(-(distance / (0.15 * diameter_px)) ** 2)
+    return image - film * (float(rng.uniform(0.3, 3.0)) + grain) - rim, mask
+
+
+def add_gradient(image, strength, rng):
+    """A smooth ramp and bow of ice thickness whose range over the micrograph is `strength`. Returns the image."""
+    y, x = (torch.linspace(-1, 1, n) for n in image.shape)
+    a, b, c, d, e = (float(v) for v in rng.normal(0, 1, 5))
+    field = a * y[:, None] + b * x[None, :] + 0.5 * (c * y[:, None] ** 2 + d * x[None, :] ** 2 + e * y[:, None] * x[None, :])
+    return image - strength * (field - field.mean()) / (field.max() - field.min()).clamp(min=1e-6)
