@@ -2,65 +2,102 @@
 """Training crops of micrographs: chosen places, rotated, mirrored, a little scaled."""
 import dataclasses
 import math
+import typing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 
+def _no_points():
+    return np.zeros((0, 2))
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelledImage:
     """A prepared micrograph with its labels, in working px.
 
-    image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx.
-    dense: see HeatmapPicker.target. allowed: (h, w) bool tensor or None; where it is False nothing is learnt
-    (the part of a single micrograph that is kept for validation).
+    image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx; negatives are
+    boxes on background.
+    labels: "complete" (what is not a particle is background), "boxes" (only labelled places are known) or "sparse" (some
+    particles are labelled, the rest is unknown and may hold more).
+    allowed: (h, w) bool tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph that
+    is kept for validation, uncertain places).
+    contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
+    sparsely labelled image is thought to hold, or None.
     """
     name: str
     image: torch.Tensor
     valid: torch.Tensor
     positives: np.ndarray
     negatives: np.ndarray
-    dense: bool
+    labels: str = "complete"
     allowed: torch.Tensor = None
+    contamination: np.ndarray = dataclasses.field(default_factory=_no_points)
+    expected: float = None
 
     @property
     def usable(self):
         return self.valid if self.allowed is None else self.valid & self.allowed
 
+    @property
+    def dense(self):
+        return self.labels == "complete"
+
+
+class View(typing.NamedTuple):
+    """A crop: image (side, side), usable (side, side) in [0, 1], and labelled points (n, 2), tensors in px of the crop."""
+    image: torch.Tensor
+    usable: torch.Tensor
+    positives: torch.Tensor
+    negatives: torch.Tensor
+    contamination: torch.Tensor
+
 
 def sample_crop(item, side, rng):
-    """One random view of a labelled image.
+    """One random View of a labelled image.
 
     side: px of the square crop. rng: numpy Generator.
-    Returns image (side, side), usable (side, side) in [0, 1], and positives and negatives (n, 2) tensors in crop px.
     """
     centre = _choose_centre(item, rng)
-    matrix = _random_matrix(rng)
+    return cut_view(item, centre, any_turn(rng), side)
+
+
+def cut_view(item, centre, matrix, side):
+    """The View around a place (yx) of a labelled image; matrix: 2x2, from crop yx to image yx."""
     image, usable = _cut(item, centre, matrix, side)
     to_crop = np.linalg.inv(matrix)
     middle = (side - 1) / 2
-    points = [torch.from_numpy(((p - centre) @ to_crop.T + middle)).float() for p in (item.positives, item.negatives)]
+    points = [torch.from_numpy(((p - centre) @ to_crop.T + middle)).float()
+              for p in (item.positives, item.negatives, item.contamination)]
     near = [p[((p > -side * 0.3) & (p < side * 1.3)).all(1)] if len(p) else p.reshape(0, 2) for p in points]
-    return image, usable, near[0], near[1]
+    return View(image, usable, *near)
 
 
 def _choose_centre(item, rng):
-    """A place to look at: near a label mostly, anywhere sometimes (only labels when the rest is unknown)."""
-    labels = [p for p in (item.positives, item.negatives) if len(p)]
-    if labels and (not item.dense or rng.random() < 0.5):
+    """A place to look at: near a label mostly, anywhere sometimes (only labels when the rest tells nothing)."""
+    labels = [p for p in (item.positives, item.negatives, item.contamination) if len(p)]
+    if labels and (item.labels == "boxes" or rng.random() < 0.5):
         group = labels[rng.integers(len(labels))]
         return group[rng.integers(len(group))] + rng.uniform(-12, 12, 2)
     return rng.uniform(0, 1, 2) * (np.array(item.image.shape) - 1)
 
 
-def _random_matrix(rng):
+def quarter_turn(rng):
+    """2x2 matrix of a turn by 0, 90, 180 or 270 degrees."""
+    return _rotation(rng.integers(4) * math.pi / 2)
+
+
+def any_turn(rng):
     """2x2 matrix from crop yx to image yx: one of the 8 symmetries of the square, or any angle, and +-8 % in size."""
     quarter = rng.integers(4) * math.pi / 2
     angle, scale = (quarter, 1.0) if rng.random() < 0.5 else (rng.uniform(0, 2 * math.pi), rng.uniform(0.92, 1.08))
-    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     mirror = np.diag([1.0, -1.0 if rng.random() < 0.5 else 1.0])
-    return scale * rotation @ mirror
+    return scale * _rotation(angle) @ mirror
+
+
+def _rotation(angle):
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
 def _cut(item, centre, matrix, side):

@@ -41,7 +41,8 @@ class Task:
 @dataclasses.dataclass(frozen=True)
 class Schedule:
     """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
-    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine. seed: of every random choice.
+    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine, or by the factor `decay` after each validation.
+    seed: of every random choice.
     ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
     while their figure is within this of the highest: small validation parts are noisy, and longer training with a
     falling rate is better than they can tell.
@@ -53,12 +54,15 @@ class Schedule:
     seed: int
     ema: float = 0.97
     tolerance: float = 0.01
+    decay: float = None
 
     def rate(self, step):
         """Learning rate of step 0, 1, ..."""
         warm = max(1, self.steps // 20)
         if step < warm:
             return self.learning_rate * (step + 1) / warm
+        if self.decay:
+            return self.learning_rate * self.decay ** (step // self.every)
         return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm))))
 
 

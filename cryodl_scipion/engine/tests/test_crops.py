@@ -17,7 +17,8 @@ NEGATIVES = np.array([[30.0, 150.0], [170.0, 220.0]])
 def scene(dense=True, **changes):
     """Bright spots on the positives, dark ones on the negatives."""
     image = gaussian_blobs(SHAPE, POSITIVES, 3) - gaussian_blobs(SHAPE, NEGATIVES, 3)
-    item = LabelledImage("a", torch.from_numpy(image), torch.ones(SHAPE, dtype=torch.bool), POSITIVES, NEGATIVES, dense)
+    item = LabelledImage("a", torch.from_numpy(image), torch.ones(SHAPE, dtype=torch.bool), POSITIVES, NEGATIVES,
+                         "complete" if dense else "boxes")
     return dataclasses.replace(item, **changes)
 
 
@@ -33,7 +34,7 @@ def value_at(image, point):
 def test_labels_stay_on_their_particles():
     seen = 0
     for seed in range(40):
-        image, usable, positives, negatives = sample_crop(scene(), 96, np.random.default_rng(seed))
+        image, usable, positives, negatives, _ = sample_crop(scene(), 96, np.random.default_rng(seed))
         assert image.shape == usable.shape == (96, 96)
         for points, sign in ((positives, 1), (negatives, -1)):
             for point in points:
@@ -45,7 +46,7 @@ def test_labels_stay_on_their_particles():
 
 def test_all_particles_in_a_crop_are_labelled():
     for seed in range(20):
-        image, _, positives, _ = sample_crop(scene(), 96, np.random.default_rng(seed))
+        image, _, positives, *_ = sample_crop(scene(), 96, np.random.default_rng(seed))
         rest = image.clone()
         yy, xx = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
         for y, x in positives:
@@ -57,7 +58,7 @@ def test_views_are_turned_both_ways_and_mirrored():
     """The three nearest particles make a triangle; its sense of rotation tells a mirrored view."""
     senses, angles = set(), []
     for seed in range(60):
-        _, _, points, _ = sample_crop(scene(), 400, np.random.default_rng(seed))
+        _, _, points, *_ = sample_crop(scene(), 400, np.random.default_rng(seed))
         if len(points) == len(POSITIVES):
             (ay, ax), (by, bx) = (points[1] - points[0]).tolist(), (points[2] - points[0]).tolist()
             senses.add(ay * bx - ax * by > 0)
@@ -68,14 +69,14 @@ def test_views_are_turned_both_ways_and_mirrored():
 def test_outside_of_the_image_nothing_is_usable():
     """A crop larger than the image in both directions always has such corners."""
     for seed in range(5):
-        image, usable, _, _ = sample_crop(scene(), 640, np.random.default_rng(seed))
+        image, usable, *_ = sample_crop(scene(), 640, np.random.default_rng(seed))
         share = float((usable > 0.5).float().mean())
         assert share < 0.9 * SHAPE[0] * SHAPE[1] / 640 ** 2 * 1.5 and float(image[usable < 0.5].abs().max()) < 0.05
 
 
 def test_what_is_not_allowed_is_not_usable():
     allowed = torch.zeros(SHAPE, dtype=torch.bool)
-    _, usable, _, _ = sample_crop(scene(allowed=allowed), 96, np.random.default_rng(0))
+    _, usable, *_ = sample_crop(scene(allowed=allowed), 96, np.random.default_rng(0))
     assert float(usable.max()) == 0
 
 
@@ -86,7 +87,7 @@ def test_the_same_generator_gives_the_same_crop():
 
 def test_without_dense_labels_crops_lie_at_labels():
     for seed in range(30):
-        _, _, positives, negatives = sample_crop(scene(dense=False), 64, np.random.default_rng(seed))
+        _, _, positives, negatives, _ = sample_crop(scene(dense=False), 64, np.random.default_rng(seed))
         points = torch.cat([positives, negatives])
         assert ((points > 0) & (points < 63)).all(1).any()
 
@@ -94,7 +95,7 @@ def test_without_dense_labels_crops_lie_at_labels():
 @pytest.mark.parametrize("dense", [True, False])
 def test_an_image_without_labels_gives_a_crop_too(dense):
     none = np.zeros((0, 2))
-    image, _, positives, negatives = sample_crop(scene(dense, positives=none, negatives=none), 64, np.random.default_rng(0))
+    image, _, positives, negatives, _ = sample_crop(scene(dense, positives=none, negatives=none), 64, np.random.default_rng(0))
     assert image.shape == (64, 64) and positives.shape == negatives.shape == (0, 2)
 
 

@@ -79,7 +79,7 @@ def test_the_only_micrograph_with_particles_stands_in_both_parts():
 
 def labelled(positives, shape=(200, 300), **changes):
     return LabelledImage("a", torch.zeros(shape), torch.ones(shape, dtype=torch.bool), np.asarray(positives, float),
-                         np.zeros((0, 2)), True, **changes)
+                         np.zeros((0, 2)), "complete", **changes)
 
 
 def test_a_single_micrograph_is_cut_in_two_with_a_gap():

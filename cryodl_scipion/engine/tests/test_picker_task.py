@@ -19,7 +19,7 @@ NOTHING = np.zeros((0, 2))
 def labelled(positives=POSITIVES, negatives=NOTHING, dense=True, allowed=None, name="a"):
     image = 4 * gaussian_blobs(SHAPE, POSITIVES, 4) + 0.1 * np.random.default_rng(0).standard_normal(SHAPE)
     return LabelledImage(name, torch.from_numpy(image.astype(np.float32)), torch.ones(SHAPE, dtype=torch.bool), positives,
-                         negatives, dense, allowed)
+                         negatives, "complete" if dense else "boxes", allowed)
 
 
 def task(*items, batch_size=4):

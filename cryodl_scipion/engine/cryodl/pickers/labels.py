@@ -103,7 +103,7 @@ def load_labelled(item, method, pixel_size, diameter, dense):
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     groups = [map_positions(yx, prepared.shape, prepared.image.shape) for yx in (positives, negatives)]
-    return LabelledImage(name, prepared.image, prepared.valid, *groups, dense)
+    return LabelledImage(name, prepared.image, prepared.valid, *groups, "complete" if dense else "boxes")
 
 
 def leave_out_unlabelled_edge(images, diameter_px):

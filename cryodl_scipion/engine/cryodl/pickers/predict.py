@@ -13,15 +13,12 @@ from ..contract import particle_size_problem
 from ..devices import fast_dtype
 from ..geometry import inside, map_positions
 from ..normalize import prepare_micrograph
-from ..peaks import find_peaks
 from ..tiles import apply_tiled
 
 # Candidates below this raw score are forgotten: far under any useful threshold, it only bounds the files.
 LOWEST_RAW_SCORE = 0.03
 FILLED_MARGIN = 0.3  # diameters that a pick keeps from filled areas: nearer, much of its particle is not there
 MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
-# Bytes that a network of the kind of PickerUNet needs per working pixel while it runs (measured, with a margin).
-_BYTES_PER_PIXEL = 160
 
 
 @dataclasses.dataclass
@@ -40,7 +37,7 @@ class Picker:
 
     def __post_init__(self):
         self.dtype = fast_dtype(self.device)
-        self.network = for_inference(self.network, self.device, self.dtype)
+        self.network = for_inference(self.method.dense(self.network), self.device, self.dtype)
 
     def candidates(self, image, pixel_size, diameter, minimum_distance):
         """All candidates of a micrograph, best first.
@@ -57,27 +54,31 @@ class Picker:
 
     def candidates_prepared(self, prepared, distance):
         """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
-        scores, shape = self.score_map(prepared), prepared.image.shape
+        output, shape = self.output(prepared), prepared.image.shape
         stride = self.network.stride
-        grid = tuple(n * stride for n in scores.shape)  # the padded area that the score map covers
+        grid = tuple(n * stride for n in output.shape[1:])  # the padded area that the score map covers
         cells = _cells_of(prepared.valid, grid, stride)  # before peaks compete: what is no image may silence no particle
         cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
-        yx, raw = find_peaks(scores, max(1.0, distance / stride), LOWEST_RAW_SCORE, cells)
-        yx = map_positions(yx, scores.shape, grid)
+        yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
+        yx = map_positions(yx, output.shape[1:], grid)
         nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
         keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
         return yx[keep], calibrate(raw[keep], self.calibration)
 
-    @torch.inference_mode()
     def score_map(self, prepared):
         """Raw scores (h/stride, w/stride) of a prepared micrograph."""
+        return self.method.scores(self.output(prepared)[None])[0, 0]
+
+    @torch.inference_mode()
+    def output(self, prepared):
+        """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
         stride, multiple = self.network.stride, self.network.multiple
         overlap = -(-self.network.receptive_radius // multiple) * multiple
         while True:
-            tile = int((self.memory * 1e9 / _BYTES_PER_PIXEL) ** 0.5) // multiple * multiple
+            tile = int((self.memory * 1e9 / self.method.bytes_per_pixel) ** 0.5) // multiple * multiple
             tile = max(tile, 4 * overlap)
             try:
-                return self.method.scores(apply_tiled(self._run, prepared.image, stride, multiple, tile, overlap))[0]
+                return apply_tiled(self._run, prepared.image, stride, multiple, tile, overlap)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or tile == 4 * overlap:
                     raise

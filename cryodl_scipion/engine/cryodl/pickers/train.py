@@ -4,62 +4,56 @@ import dataclasses
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
-from ..crops import sample_crop, vary_contrast
 from ..matching import match_picks, score_matched
 from ..training import Task
 from .predict import MINIMUM_DISTANCE, Picker
 
-CROP_SIDE = 160  # working px: several particles, and a multiple of the networks' strides
-BOX_CROP_SIDE = 80  # where only boxes are labelled: most of a larger crop would teach nothing
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
 
 
 class PickerTask(Task):
     """One picker network on labelled micrographs, validated by picking the held-out ones.
 
-    training, validation: lists of LabelledImage. batch_size: crops per step, twice as many where only boxes are labelled
-    (they are a quarter as large). minimum_distance: between two picks, in particle diameters.
+    training, validation: lists of LabelledImage with one kind of labels. batch_size: crops per step, times the method's
+    factor. pu_criterion: for sparse labels, one of contract.PU_CRITERIA.
+    minimum_distance: between two picks, in particle diameters.
     """
 
-    crop_side = CROP_SIDE
-
-    def __init__(self, method, network, training, validation, batch_size, device):
-        self.method, self.training, self.validation, self.batch_size = method, training, validation, batch_size
-        self.device = device
-        if not training[0].dense:
-            self.crop_side, self.batch_size = BOX_CROP_SIDE, 2 * batch_size
+    def __init__(self, method, network, training, validation, batch_size, device, pu_criterion="ge-binomial"):
+        self.method, self.training, self.validation, self.device = method, training, validation, device
+        self.labels = training[0].labels
+        self.batch_size = batch_size * method.batch_factor(self.labels)
+        if self.labels == "sparse":
+            method.learn_unlabelled(pu_criterion, training)
         self.minimum_distance = closest_neighbours(training + validation, method.working_diameter)
         # from the first step on, as Picker needs it: sums round by layout, and a continued training must end the same
         network = network.to(memory_format=torch.channels_last)
         self.networks = torch.nn.ModuleDict({"picker": network})
-        self.optimizers = {"picker": torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2)}
-        counts = np.array([1.0 + len(im.positives) + len(im.negatives) for im in training])
+        self.optimizers = {"picker": method.optimizer(network)}
+        counts = np.array([1.0 + len(im.positives) + len(im.negatives) + len(im.contamination) for im in training])
         self.chances = counts / counts.sum()
 
-    def batch(self, rng):
-        crops = []
-        for index in rng.choice(len(self.training), self.batch_size, p=self.chances):
-            image, target, weight = self._crop(self.training[index], rng)
-            crops.append((vary_contrast(image, rng), target, weight))
-        return [torch.stack(x)[:, None] for x in zip(*crops)]
+    @property
+    def usual_steps(self):
+        """Training steps where the user asks for none."""
+        return self.method.usual_steps(sum(len(im.positives) for im in self.training), self.labels)
 
-    def _crop(self, item, rng):
-        """Image (side, side), target and weight (side/stride, side/stride) of one random view."""
-        stride, side = self.networks["picker"].stride, self.crop_side
-        image, usable, positives, negatives = sample_crop(item, side, rng)
-        target, weight = self.method.target(positives, negatives, (side // stride,) * 2, stride, item.dense)
-        return image, target, weight * F.avg_pool2d(usable[None], stride)[0]
+    def batch(self, rng):
+        examples = []
+        for index in rng.choice(len(self.training), self.batch_size, p=self.chances):
+            image, target, weight = self.method.example(self.training[index], rng)
+            examples.append((self.method.augment(image, rng)[None], target, weight))
+        return [torch.stack(x) for x in zip(*examples)]
 
     def train_step(self, batch, accelerator):
         image, target, weight = (x.to(accelerator.device) for x in batch)
         network, optimizer = self.networks["picker"], self.optimizers["picker"]
         optimizer.zero_grad(set_to_none=True)
         with accelerator.autocast():
-            logits = network(image.contiguous(memory_format=torch.channels_last))
-        loss = self.method.loss(logits.float(), target, weight)
+            output = network(image.contiguous(memory_format=torch.channels_last))
+        loss = self.method.loss(output.float(), target, weight)
         accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
@@ -75,9 +69,9 @@ class PickerTask(Task):
         """Loss on fixed crops of the validation part."""
         rng, losses = np.random.default_rng(12345), []
         for _ in range(16):
-            image, target, weight = self._crop(self.validation[rng.integers(len(self.validation))], rng)
-            logits = self.networks["picker"](image[None, None].to(self.device)).float().cpu()
-            losses.append(float(self.method.loss(logits, target[None, None], weight[None, None])))
+            image, target, weight = self.method.example(self.validation[rng.integers(len(self.validation))], rng)
+            output = self.networks["picker"](image[None, None].to(self.device)).float().cpu()
+            losses.append(float(self.method.loss(output, target[None], weight[None])))
         return float(np.mean(losses))
 
     def validation_hits(self):
@@ -105,7 +99,7 @@ class PickerTask(Task):
         hit, raw = [], []
         for item in items:
             scores = picker.score_map(item).numpy()
-            for boxes, particle in ((item.positives, True), (item.negatives, False)):
+            for boxes, particle in ((item.positives, True), (item.negatives, False), (item.contamination, False)):
                 for low, high in zip(((boxes - reach) // stride).astype(int), ((boxes + reach) // stride).astype(int) + 1):
                     hit.append(particle)
                     raw.append(scores[max(low[0], 0):high[0], max(low[1], 0):high[1]].max())
@@ -136,15 +130,17 @@ def closest_neighbours(images, diameter):
 def judge(yx, item, diameter):
     """Which candidates match a labelled particle, and which can be judged at all.
 
-    yx: (n, 2) working px. Densely labelled: all on usable ground are judged. Otherwise: only those on a labelled box.
+    yx: (n, 2) working px. Where only boxes are labelled, those on a labelled box are judged; else all on usable ground. With
+    sparse labels that counts unlabelled particles as mistakes: it ranks networks, but is no precision.
     Returns two (n,) bool arrays.
     """
     matched = match_picks(yx, item.positives, MATCH_RADII * diameter / 2)
-    if item.dense:
+    if item.labels != "boxes":
         return matched, _usable_at(yx, item)
     on_negative = np.zeros(len(yx), bool)
-    if len(item.negatives) and len(yx):
-        distance = np.linalg.norm(yx[:, None] - item.negatives[None], axis=2).min(1)
+    negatives = np.concatenate([item.negatives, item.contamination])
+    if len(negatives) and len(yx):
+        distance = np.linalg.norm(yx[:, None] - negatives[None], axis=2).min(1)
         on_negative = distance < diameter / 2
     return matched, (matched | on_negative) & _usable_at(yx, item)
 
