@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs that arrive while a picking run works, is killed with all its processes, and continued; then what was lost.
+
+Used by test_facility.py with a few micrographs and by benchmarks/streaming.py with thousands.
+"""
+import collections
+import os
+import signal
+import time
+
+import mrcfile
+import numpy as np
+
+from ..convert.coordinates import readPicks
+
+SIDE = 256          # px
+PIXEL_SIZE = 10.0   # Å/px
+DIAMETER = 300.0    # Å
+_PARTICLES = 6      # per micrograph
+_MB = 1024.0
+
+# seconds since the start, micrographs arrived and picked, MB of Scipion's process now, MB of the engine at its peak
+Sample = collections.namedtuple('Sample', 'seconds arrived picked scipion engine')
+
+
+def writeMicrographs(folder, count):
+    """Write <folder>/mic_<number>.mrc, each with other noise and particles. Returns their paths."""
+    os.makedirs(folder)
+    generator = np.random.default_rng(7)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    paths = []
+    for number in range(1, count + 1):
+        image = generator.standard_normal((SIDE, SIDE), np.float32)
+        for px, py in generator.uniform(30, SIDE - 30, (_PARTICLES, 2)):
+            image -= 2 * np.exp(-np.hypot(x - px, y - py)**4 / (0.45 * DIAMETER / PIXEL_SIZE)**4)
+        paths.append(os.path.join(folder, 'mic_%05d.mrc' % number))
+        with mrcfile.new(paths[-1]) as mrc:
+            mrc.set_data(np.clip(image * 20 + 100, 0, 255).astype(np.int16))
+            mrc.voxel_size = PIXEL_SIZE
+    return paths
+
+
+class Arrivals:
+    """Files that move into a folder as time goes on. paths: where they wait; rate: files per second."""
+
+    def __init__(self, paths, folder, rate):
+        self._waiting, self._folder, self._rate = list(paths), folder, rate
+        self._started, self.count, self._all = time.monotonic(), 0, len(paths)
+        os.makedirs(folder, exist_ok=True)
+
+    def update(self):
+        """Move in what is due by now."""
+        due = min(self._all, 1 + int((time.monotonic() - self._started) * self._rate))
+        while self.count < due:
+            path = self._waiting[self.count]
+            os.utime(path)  # Scipion asks when a file was last changed
+            os.rename(path, os.path.join(self._folder, os.path.basename(path)))
+            self.count += 1
+
+
+class KilledRun:
+    """Runs a picking protocol to its end, through kills.
+
+    project: Scipion's. protocol: not launched yet. arrivals: Arrivals. killAt: numbers of picked micrographs at which
+    Scipion's process and the engine are killed at once by SIGKILL, and the run is continued.
+    """
+
+    def __init__(self, project, protocol, arrivals, killAt, pause=1.0):
+        self.project, self.protocol, self.arrivals = project, protocol, arrivals
+        self._killAt, self._pause, self._started = list(killAt), pause, time.monotonic()
+        self.samples, self.kills, self._stamps = [], 0, {}
+
+    def run(self, seconds):
+        """Returns when the run has ended. Raises TimeoutError after so many seconds."""
+        self.project.launchProtocol(self.protocol, wait=False)
+        while self._alive() or self._killAt:
+            if self.seconds() > seconds:
+                self._kill()
+                raise TimeoutError("%d of %d micrographs were picked in %d s." % (len(self.picked()),
+                                                                              self.arrivals.count, seconds))
+            self.arrivals.update()
+            self._sample()
+            if self._killAt and len(self.picked()) >= self._killAt[0]:
+                self._killAt.pop(0)
+                self._killAndContinue()
+            elif self._killAt and not self._alive():
+                raise RuntimeError("The run ended before it was killed: %s"
+                                   % '\n'.join(self.protocol.getLogsLastLines(40, logFile=0)))
+            time.sleep(self._pause)
+        self.project._updateProtocol(self.protocol)
+
+    def seconds(self):
+        return time.monotonic() - self._started
+
+    # ----- killing
+    def _processes(self):
+        """Ids of the run's processes, Scipion's first."""
+        found, children = [self.protocol.getPid()], childrenByParent()
+        for pid in found:
+            found += children.get(pid, [])
+        return [pid for pid in found if os.path.exists('/proc/%d' % pid)]
+
+    def _alive(self):
+        return isThere(self.protocol.getPid())
+
+    def _kill(self):
+        processes = self._processes()
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)  # so that none can react to the death of another
+        for pid in processes:
+            os.kill(pid, signal.SIGKILL)
+        while any(isThere(pid) for pid in processes):
+            time.sleep(0.1)
+
+    def _killAndContinue(self):
+        self._kill()
+        self.kills += 1
+        self._stamps.update(self.picked())
+        self.project._updateProtocol(self.protocol)  # as the project window does; it finds the process gone
+        if not self.protocol.isFailed():
+            raise RuntimeError("Scipion takes the killed run for %s." % self.protocol.getStatus())
+        self.project.launchProtocol(self.protocol, wait=False)
+
+    # ----- measuring
+    def picked(self):
+        """{micrograph name: when its candidates were written (ns)}."""
+        folder = os.path.join(self.protocol.getCoordsDir(), 'candidates')
+        if not os.path.isdir(folder):
+            return {}
+        with os.scandir(folder) as entries:
+            return {e.name[:-5]: e.stat().st_mtime_ns for e in entries if e.name.endswith('.star')}
+
+    def _sample(self):
+        scipion, engine = 0.0, 0.0
+        for pid in self._processes():
+            command, memory = describeProcess(pid)
+            if '\0-m\0cryodl\0' in command:
+                engine = max(engine, memory.get('VmHWM', 0.0))
+            elif 'pw_protocol_run.py' in command and 'python' in command.split('\0')[0]:
+                scipion = max(scipion, memory.get('VmRSS', 0.0))
+        self.samples.append(Sample(self.seconds(), self.arrivals.count, len(self.picked()), scipion, engine))
+
+    # ----- checking
+    def problems(self, names):
+        """Sentences about what was lost, doubled or done twice; empty if nothing was. names: of all micrographs."""
+        protocol, output = self.protocol, getattr(self.protocol, 'outputCoordinates', None)
+        if output is None or not protocol.isFinished():
+            return ["The run did not finish: %s" % protocol.getErrorMessage()]
+        found = [] if output.isStreamClosed() else ["The set of coordinates is still open."]
+        picked, inSet = self.picked(), collections.defaultdict(list)
+        for item in output.iterItems():
+            inSet[os.path.splitext(item.getMicName())[0]].append(item.getPosition())
+        found += ["%s was picked twice." % n for n, stamp in self._stamps.items() if picked.get(n) != stamp]
+        found += ["%s was not picked." % n for n in names if n not in picked]
+        found += ["%s is in the set but not among the micrographs." % n for n in inSet if n not in names]
+        for name in names:
+            wanted = sorted((int(round(x)), int(round(y))) for x, y, _ in
+                            readPicks(os.path.join(protocol.getCoordsDir(), name + '.star')))
+            if sorted(inSet[name]) != wanted:
+                found.append("%s has %d coordinates in the set and %d in its file." % (name, len(inSet[name]), len(wanted)))
+        done = protocol._readDoneList()
+        if sorted(done) != sorted(set(done)) or len(done) != len(names):
+            found.append("%d micrographs are noted down as done, %d different ones." % (len(done), len(set(done))))
+        return found
+
+
+def isThere(pid):
+    """True for a process that lives, or whose end the system has not yet noted."""
+    try:
+        os.waitpid(pid, os.WNOHANG)  # one of ours would stay as a zombie
+    except ChildProcessError:
+        pass
+    return os.path.exists('/proc/%d' % pid)
+
+
+def childrenByParent():
+    """{process id: [ids of its children]} of this machine."""
+    children = {}
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            try:
+                with open('/proc/%s/stat' % name) as file:
+                    parent = int(file.read().rsplit(')', 1)[1].split()[1])
+            except (OSError, IndexError):
+                continue  # it has just ended
+            children.setdefault(parent, []).append(int(name))
+    return children
+
+
+def describeProcess(pid):
+    """(command line with zeros between words, {VmRSS and VmHWM: MB}); empty if it has ended."""
+    try:
+        with open('/proc/%d/cmdline' % pid) as file:
+            command = file.read()
+        with open('/proc/%d/status' % pid) as file:
+            lines = [line.split() for line in file if line.startswith(('VmRSS', 'VmHWM'))]
+    except OSError:
+        return '', {}
+    return command, {words[0].rstrip(':'): int(words[1]) / _MB for words in lines}
