@@ -5,16 +5,14 @@ import json
 import os
 import sys
 
-import numpy as np
-
-from ..geometry import inside
+from ..agreement import match_micrographs, pooled, within_border
 from ..io.coordinates import align_keys, read_coordinates
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import micrograph_shape
-from ..matching import match_picks, score_matched
+from ..matching import score_matched
 from .pick import CANDIDATES
 
-NOTHING = (np.zeros((0, 2)), np.zeros(0))
+COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
 
 
 def run(config):
@@ -32,14 +30,44 @@ def run(config):
     if config.json:
         print(json.dumps(figures, indent=2))
         return
-    columns = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
-    print("  ".join(f"{c:>17}" for c in columns) + "  micrograph")
     rows = list(figures["micrographs"].items()) + [("all together", figures)]
     if "all_candidates" in figures:
         rows.append(("(all candidates, whatever their score)", figures["all_candidates"]))
+    print_table(rows, "micrograph")
+
+
+def print_table(rows, what):
+    """rows: (name, figures) pairs; what: the word over the names."""
+    print("  ".join(f"{c:>17}" for c in COLUMNS) + f"  {what}")
     for name, row in rows:
-        print("  ".join(f"{row[c]:17.4f}" if isinstance(row[c], float) else f"{row[c]:17d}" for c in columns)
+        print("  ".join(f"{row[c]:17.4f}" if isinstance(row[c], float) else f"{row[c]:17d}" for c in COLUMNS)
               + f"  {name}")
+
+
+def match_distance(config):
+    """Largest distance of a matched pair in px, of a config with tolerance, particle_diameter and pixel_size."""
+    return config.tolerance * config.particle_diameter / 2 / config.pixel_size
+
+
+def micrograph_shapes(config):
+    """{name: (h, w)} of the config's micrographs; None if it names none."""
+    if not config.micrographs:
+        return None
+    return {n: micrograph_shape(p) for n, p in name_micrographs(expand_paths(config.micrographs))}
+
+
+def read_reference(config, shapes):
+    """The reference under the micrographs' names, without its border and without other micrographs."""
+    reference = read_coordinates(config.reference)
+    return within_border(align_keys(reference, shapes) if shapes else reference, shapes, config.border)
+
+
+def check_common(source, picks, config, reference):
+    """Raises ValueError if picks and reference have no micrograph in common."""
+    if not set(reference) & set(picks):
+        raise ValueError(f"{source} and {config.reference} have no micrograph in common: picks are of "
+                         f"{sorted(picks)[:4]}, the reference is of {sorted(reference)[:4]}. Names are compared without "
+                         "folder and extension.")
 
 
 def evaluate(config):
@@ -49,33 +77,15 @@ def evaluate(config):
     'missing' names micrographs that have a reference and no picks. Raises ValueError if picks and reference have no
     micrograph in common.
     """
-    picks, reference = read_coordinates(config.coordinates), read_coordinates(config.reference)
-    shapes = None
-    if config.micrographs:
-        shapes = {n: micrograph_shape(p) for n, p in name_micrographs(expand_paths(config.micrographs))}
-        reference = align_keys(reference, shapes)
-    picks = align_keys(picks, reference)
-    names = [n for n in reference if shapes is None or n in shapes]
-    if not set(names) & set(picks):
-        raise ValueError(f"{config.coordinates} and {config.reference} have no micrograph in common: picks are of "
-                         f"{sorted(picks)[:4]}, the reference is of {sorted(names)[:4]}. Names are compared without "
-                         "folder and extension.")
-    distance = config.tolerance * config.particle_diameter / 2 / config.pixel_size
-    hits, scores, counts = {}, {}, {}
-    for name in names:
-        shape = shapes[name] if shapes else None
-        yx, score = _kept(*picks.get(name, NOTHING), shape, config.border)
-        truth, _ = _kept(*reference[name], shape, config.border)
-        hits[name], scores[name], counts[name] = match_picks(yx, truth, distance), score, len(truth)
-    pooled = score_matched(np.concatenate(list(hits.values())), np.concatenate(list(scores.values())),
-                           sum(counts.values()), config.threshold)
-    return dict(dataclasses.asdict(pooled), tolerance=config.tolerance, match_distance_px=distance,
-                micrographs_without_picks=sum(n not in picks for n in names), missing=[n for n in names if n not in picks],
-                picks_elsewhere=sum(len(v[1]) for k, v in picks.items() if k not in names),
-                micrographs={n: dataclasses.asdict(score_matched(hits[n], scores[n], counts[n], config.threshold))
-                             for n in names})
-
-
-def _kept(yx, scores, shape, border):
-    keep = inside(yx, shape, border) if border and shape else np.ones(len(yx), bool)
-    return yx[keep], scores[keep]
+    shapes = micrograph_shapes(config)
+    reference = read_reference(config, shapes)
+    picks = align_keys(read_coordinates(config.coordinates), reference)
+    check_common(config.coordinates, picks, config, reference)
+    distance = match_distance(config)
+    matches = match_micrographs(within_border(picks, shapes, config.border), reference, list(reference), distance)
+    total = score_matched(*pooled(matches), config.threshold)
+    missing = [n for n in reference if n not in picks]
+    return dict(dataclasses.asdict(total), tolerance=config.tolerance, match_distance_px=distance,
+                micrographs_without_picks=len(missing), missing=missing,
+                picks_elsewhere=sum(len(v[1]) for k, v in picks.items() if k not in reference),
+                micrographs={n: dataclasses.asdict(score_matched(*m, config.threshold)) for n, m in matches.items()})

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl consensus-picks`: several sets of picks in, the particles that they agree on out.
+
+<output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit, and consensus.json.
+Result.outputs: folder, coordinates {name: path}, counts {name: particles}, picks, sets [names], groups {"a + b": particles
+that just these sets found, kept or not}.
+"""
+import collections
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ..consensus import comparable_scores, group_picks, merge_group
+from ..contract import Result
+from ..contract.result import write_json
+from ..io.coordinates import write_coordinates
+from ..io.files import rename_folder
+from ..io.pick_sets import lacking_in_words, read_pick_sets
+from .evaluate_picks import match_distance
+
+RECORD = "consensus.json"
+
+
+def run(config):
+    """Write everything into <output>.partial, then rename."""
+    if os.path.exists(config.output):
+        raise FileExistsError(f"Output folder {config.output} (--output) exists already; it is not replaced. Choose "
+                              "another name or remove it.")
+    sets = read_pick_sets(config.picks)
+    names = sorted({name for picks in sets.values() for name in picks})
+    notes = lacking_in_words(sets, names)
+    for name, picks in sets.items():
+        sets[name], note = comparable_scores(picks)
+        notes += [f"{name} {note}."] if note else []
+    folder = Path(str(config.output).rstrip("/") + ".partial")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
+    folder.mkdir(parents=True)
+    counts, groups = {}, collections.Counter()
+    for name in names:
+        yx, scores, found_by = combine(sets, name, config)
+        groups.update(found_by)
+        counts[name] = len(scores)
+        write_coordinates(folder / f"{name}.star", yx, scores,
+                          f"cryodl: particles of {name} that {_rule_in_words(config, len(sets))}, of {', '.join(sets)}")
+    groups = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
+    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
+    write_json(folder / RECORD, dict(record, rule=_rule_in_words(config, len(sets)), notes=notes))
+    rename_folder(folder, config.output)
+    for key, count in groups.items():
+        print(f"{count:8d} particles found by {key}")
+    print(f"{record['picks']} particles in {len(names)} micrographs that {_rule_in_words(config, len(sets))}: "
+          f"{config.output}/<micrograph>.star")
+    coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
+    warnings = notes + ([] if record["picks"] else ["There is not a single particle left. Lower --at-least or --least-score, "
+                                                    "or check the particle diameter."])
+    return Result("consensus-picks", dict(record, folder=str(config.output), coordinates=coordinates), warnings=tuple(warnings))
+
+
+def combine(sets, name, config):
+    """Particles of one micrograph, best first.
+
+    sets: {set: {micrograph: (yx, scores)}}. Returns yx (n, 2), combined scores (n,), and for each group, kept or not, the
+    sets that found it: 'a + b'.
+    """
+    lists = [picks.get(name, (np.zeros((0, 2)), np.zeros(0))) for picks in sets.values()]
+    labels, kept, found_by = list(sets), [], []
+    for group in group_picks(lists, match_distance(config)):
+        found_by.append(" + ".join(labels[which] for which, _ in group))
+        position, score = merge_group(group, lists)
+        if len(group) >= config.at_least if config.rule == "at-least" else score >= config.least_score:
+            kept.append((-score, *position))
+    values = np.array(sorted(kept)).reshape(-1, 3)
+    return values[:, 1:], -values[:, 0], found_by
+
+
+def _rule_in_words(config, number):
+    if config.rule == "at-least":
+        return f"at least {config.at_least} of {number} sets found"
+    return f"score at least {config.least_score:g} on average over {number} sets"
