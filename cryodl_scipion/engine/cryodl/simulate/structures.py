@@ -1,29 +1,58 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: density maps, and atomic models turned into density."""
+import os
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+
+from .projections import projection_memory
 
 MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
 
-def load_density(path, pixel_size, resolution=None):
-    """The density of a structure in a cube, protein positive, centre of mass in the middle.
+# A density larger than this is no use at any pixel size that one simulates at, and would take hours.
+LARGEST_SIDE = 1024
 
-    path: .mrc or .map (voxel size from its header), or .pdb or .cif (also .gz), of which the first assembly is built.
+
+def load_density(path, pixel_size, resolution=None):
+    """The density of a structure in a cube, protein positive and solvent zero.
+
+    path: .mrc or .map (voxel size from its header; the middle of its box, voxel n // 2, becomes the cube's), or .pdb or
+    .cif (also .gz), of which the first assembly is built, its centre of mass in the middle.
     pixel_size: Å/px of the result. resolution: Å; of the blur given to atoms, twice the pixel size if None.
-    Returns (d, d, d) float32 tensor (zyx), d even. Raises ValueError that names the file.
+    Returns (d, d, d) float32 tensor (zyx), d even. Raises ValueError that names the file, also when the density would be
+    larger than the memory.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"Structure {path} does not exist.")
     name = path.name[:-3] if path.name.endswith(".gz") else path.name
     if name.lower().endswith(MODEL_SUFFIXES):
-        return _density_of_atoms(*_read_atoms(path), pixel_size, resolution or 2 * pixel_size)
+        return _density_of_atoms(*_read_atoms(path), pixel_size, resolution or 2 * pixel_size, path)
     return _density_of_map(path, pixel_size)
+
+
+def check_memory(side, path, pixel_size, available=None):
+    """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this machine
+    if None). path, pixel_size: for the message."""
+    available = available or available_memory()
+    needed = projection_memory(side) + 8 * side ** 3
+    if side > LARGEST_SIDE or needed > available:
+        raise ValueError(f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB of "
+                         f"memory, of which {available / 1e9:.1f} GB are free, and at most {LARGEST_SIDE} px are taken. "
+                         "Choose a larger --pixel-size.")
+
+
+def available_memory():
+    """Bytes that this machine can give without swapping."""
+    try:
+        with open("/proc/meminfo") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux: all that there is
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read_atoms(path):
@@ -32,36 +61,48 @@ def _read_atoms(path):
     try:
         structure = gemmi.read_structure(str(path))
         structure.setup_entities()
+        structure.remove_waters()
         model = structure[0]
         if structure.assemblies:
             model = gemmi.make_assembly(structure.assemblies[0], model, gemmi.HowToNameCopiedChain.Short)
-        model.remove_waters()  # not before: assemblies of mmCIF files name the waters, too
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
-    atoms = [(a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in model.all()]
-    if not atoms:
+    # a flat array, atom by atom: a list of a virus's million atoms would take half a gigabyte
+    values = np.fromiter((v for a in model.all() for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)),
+                         float).reshape(-1, 4)
+    if not len(values) or not values[:, 3].sum() > 0:
         raise ValueError(f"{path} holds no atoms.")
-    return np.array([p for p, _ in atoms]), np.array([w for _, w in atoms])
+    return values[:, :3], values[:, 3]
 
 
-def _density_of_atoms(xyz, weight, pixel_size, resolution):
+def _density_of_atoms(xyz, weight, pixel_size, resolution, path):
     """Atoms spread over the nearest 8 voxels, then blurred by a Gaussian of the wanted resolution."""
-    xyz = xyz - np.average(xyz, axis=0, weights=np.maximum(weight, 1e-3))
+    xyz = xyz - np.average(xyz, axis=0, weights=weight)
     radius = np.linalg.norm(xyz, axis=1).max() + 2 * resolution
     side = 2 * int(np.ceil(radius / pixel_size)) + 2
+    check_memory(side, path, pixel_size)
     zyx = xyz[:, ::-1] / pixel_size + side // 2
     low = np.floor(zyx).astype(int)
     part = zyx - low
-    volume = np.zeros((side,) * 3, np.float32)
+    volume = np.zeros(side ** 3, np.float32)
     for corner in np.ndindex(2, 2, 2):
         share = np.prod(np.where(corner, part, 1 - part), axis=1)
-        np.add.at(volume, tuple((low + corner).T), share * weight)
+        np.add.at(volume, np.ravel_multi_index((low + corner).T, (side,) * 3), (share * weight).astype(np.float32))
     from scipy.ndimage import gaussian_filter
     # sigma = 0.225 x resolution: the width at which a Gaussian atom falls to 1/e of its amplitude at that frequency
-    return torch.from_numpy(gaussian_filter(volume, 0.225 * resolution / pixel_size))
+    return torch.from_numpy(gaussian_filter(volume.reshape((side,) * 3), 0.225 * resolution / pixel_size))
 
 
 def _density_of_map(path, pixel_size):
+    data, voxels = _read_map(path)
+    # even, so that the middle of the cube is voxel d // 2 with as much on either side
+    side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
+    check_memory(side, path, pixel_size)
+    return torch.from_numpy(_resampled(_without_solvent(data, path), voxels / pixel_size, side))
+
+
+def _read_map(path):
+    """(z, y, x) float32 array of a map and its voxel sizes in Å."""
     import mrcfile
     try:
         with warnings.catch_warnings(action="ignore"), mrcfile.open(path, permissive=True) as mrc:
@@ -70,7 +111,7 @@ def _density_of_map(path, pixel_size):
             data, voxel = np.array(mrc.data, np.float32), mrc.voxel_size
             voxels = np.array([voxel.z, voxel.y, voxel.x], float)
             order = [int(mrc.header[c]) for c in ("maps", "mapr", "mapc")]
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not a readable map: {error}.") from None
     if data.ndim != 3:
         raise ValueError(f"{path} holds an array of shape {data.shape}; a map has three axes.")
@@ -78,20 +119,35 @@ def _density_of_map(path, pixel_size):
         data = np.transpose(data, [order.index(k) for k in (3, 2, 1)])
     if not (voxels > 0).all():
         raise ValueError(f"{path} has the voxel size {voxels.tolist()} in its header; it must be positive.")
-    shape = [max(2, int(round(n * v / pixel_size))) for n, v in zip(data.shape, voxels)]
-    data = _resample(torch.from_numpy(np.ascontiguousarray(data)), shape)
-    side = max(data.shape) + max(data.shape) % 2
-    cube = torch.zeros((side,) * 3)
-    start = [(side - n) // 2 for n in data.shape]
-    cube[tuple(slice(s, s + n) for s, n in zip(start, data.shape))] = data.clamp(min=0)
-    return cube
+    if not np.isfinite(data).all():
+        raise ValueError(f"{path} holds voxels that are not finite numbers.")
+    return data, voxels
 
 
-def _resample(volume, shape):
-    if tuple(volume.shape) == tuple(shape):
-        return volume
-    shrink = max(n / m for n, m in zip(volume.shape, shape))
-    if shrink > 1.05:
-        from scipy.ndimage import gaussian_filter
-        volume = torch.from_numpy(gaussian_filter(volume.numpy(), 0.4 * shrink))
-    return F.interpolate(volume[None, None], size=tuple(shape), mode="trilinear", align_corners=False)[0, 0]
+def _without_solvent(data, path):
+    """The map with its solvent at zero: less the median outside of the inscribed ellipsoid, and nothing below three of its
+    standard deviations there. A map that is zero outside stays as it is but for negative values."""
+    axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
+    outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
+    level = np.median(outside) if outside.size else 0.0
+    noise = 1.4826 * np.median(np.abs(outside - level)) if outside.size else 0.0
+    data = data - level
+    data = np.where(data > 3 * noise, data, 0).astype(np.float32)
+    if not data.max() > 0:
+        raise ValueError(f"{path} holds no density above its solvent; protein must be positive. If it is negative, turn the "
+                         "sign first (relion_image_handler --multiply_constant -1).")
+    return data
+
+
+def _resampled(data, zoom, side):
+    """`data` in the middle of a cube, enlarged by `zoom` (3,) along its axes about voxel n // 2."""
+    from scipy.ndimage import affine_transform, gaussian_filter
+    if np.abs(zoom - 1).max() < 1e-3:
+        cube = np.zeros((side,) * 3, np.float32)
+        start = [side // 2 - n // 2 for n in data.shape]
+        cube[tuple(slice(s, s + n) for s, n in zip(start, data.shape))] = data
+        return cube
+    if zoom.min() < 0.95:
+        data = gaussian_filter(data, 0.4 * np.maximum(1 / zoom, 1) * (zoom < 0.95))
+    offset = np.array(data.shape) // 2 - (side // 2) / zoom
+    return affine_transform(data, 1 / zoom, offset, (side,) * 3, np.float32, order=1)
