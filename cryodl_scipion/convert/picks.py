@@ -65,15 +65,46 @@ def counted(number, noun):
     return '%d %s%s' % (number, noun, '' if number == 1 else 's')
 
 
+def modelLine(card):
+    """The summary's line about the model of a run, in a list; empty without a card."""
+    if not card:
+        return []
+    f1 = (card.get('validation') or {}).get('f1')
+    return ["Model: %s (network %s%s)" % (card['name'], card['network'], '' if f1 is None else ", validation F1 %.3f" % f1)]
+
+
+def thresholdsInWords(results):
+    """'0.400', or '0.350 to 0.450, for each micrograph its own'. results: the contract's Results of `pick`."""
+    ofEach = [t for r in results for t in (r.outputs.get('thresholds') or {}).values()]
+    thresholds = sorted(set('%.3f' % t for t in ofEach or [r.outputs['threshold'] for r in results
+                                                           if r.outputs.get('threshold') is not None]))
+    if ofEach and len(thresholds) > 1:
+        return "%s to %s, for each micrograph its own" % (thresholds[0], thresholds[-1])
+    return ' and '.join(thresholds)
+
+
+def _expectedLines(results):
+    """How many particles the scores tell of, and how certain that is; nothing where the engine says nothing."""
+    expected = [r.outputs['expected_particles'] for r in results if r.outputs.get('expected_particles')]
+    if not expected:
+        return []
+    deviation = sum(e['deviation']**2 for e in expected)**0.5
+    return ["By their scores these micrographs hold about %.0f particles (standard deviation %.0f)."
+            % (sum(e['number'] for e in expected), deviation)]
+
+
 def pickLines(coordinates, results):
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
     count = sum(len(r.outputs.get('counts', {})) for r in results)
     lines = ["*%s* on %s" % (counted(coordinates.getSize(), 'particle'), counted(count, 'micrograph'))]
     if count:
         lines[0] += ", %.1f per micrograph" % (coordinates.getSize() / count)
-    thresholds = sorted({r.outputs['threshold'] for r in results if 'threshold' in r.outputs})
-    if thresholds:
-        lines.append("Score threshold: %s" % ', '.join('%.3f' % t for t in thresholds))
+    if any(r.outputs.get('threshold') is not None for r in results):
+        lines.append("Score threshold: %s" % thresholdsInWords(results))
+    lines += _expectedLines(results)
+    contrasts = sorted({r.outputs['contrast'] for r in results if r.outputs.get('contrast')})
+    if contrasts:
+        lines.append("Protein is %s in these micrographs." % ' and '.join(contrasts))
     diameters = sorted({r.outputs['particle_diameter'] for r in results if 'particle_diameter' in r.outputs})
     if diameters:
         lines.append("Particle diameter: %s Å, box %d px" % (', '.join('%g' % d for d in diameters),

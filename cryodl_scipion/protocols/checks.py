@@ -24,10 +24,11 @@ def checkMicrographs(micrographs):
     return []
 
 
-def checkLabels(coordinates, background, micrographs):
+def checkLabels(coordinates, others, micrographs):
     """What is wrong with coordinates to learn from.
 
-    background: SetOfCoordinates or None. micrographs: SetOfMicrographs to use instead of the coordinates' own, or None.
+    others: {word: SetOfCoordinates} of the labels that are no particles: background, contamination, uncertain.
+    micrographs: SetOfMicrographs to use instead of the coordinates' own, or None.
     """
     own = coordinates.getMicrographs()
     if own is None or own.getSize() == 0:
@@ -35,8 +36,8 @@ def checkLabels(coordinates, background, micrographs):
     if coordinates.getSize() == 0:
         return ["The set of particle coordinates is empty. Pick some particles first."]
     errors = _outside("particle coordinates", coordinates, own)
-    if background is not None:
-        errors += _checkBackground(background, own) or _outside("background coordinates", background, own)
+    for word, other in others.items():
+        errors += _checkOtherLabels(word, other, own) or _outside("%s coordinates" % word, other, own)
     if micrographs is not None:
         errors += _checkOther(micrographs, coordinates, own)
     if coordinates.getSize() < contract.FEWEST_PARTICLES:
@@ -45,16 +46,16 @@ def checkLabels(coordinates, background, micrographs):
     return errors
 
 
-def _checkBackground(background, own):
-    if background.getSize() == 0:
-        return ["The set of background coordinates is empty. Leave the field empty, or choose another set."]
-    theirs = {m.getObjId(): m.getMicName() for m in background.getMicrographs()}
+def _checkOtherLabels(word, coordinates, own):
+    if coordinates.getSize() == 0:
+        return ["The set of %s coordinates is empty. Leave the field empty, or choose another set." % word]
+    theirs = {m.getObjId(): m.getMicName() for m in coordinates.getMicrographs()}
     ours = {m.getObjId(): m.getMicName() for m in own}
-    strange = sorted(theirs.get(i) or 'id %s' % i for i in positionsByMicrograph(background)
+    strange = sorted(theirs.get(i) or 'id %s' % i for i in positionsByMicrograph(coordinates)
                      if theirs.get(i) != ours.get(i) or i not in ours)
     if strange:
-        return ["The background coordinates lie on other micrographs than the particles: %s. Choose background picked "
-                "on the same set of micrographs." % listed(strange)]
+        return ["The %s coordinates lie on other micrographs than the particles: %s. Choose coordinates picked "
+                "on the same set of micrographs." % (word, listed(strange))]
     return []
 
 
@@ -109,7 +110,12 @@ def checkModelFolder(folder, kind='picker'):
 
 
 def modelWarnings(card, pixelSize, diameter):
-    """Sentences about micrographs (Å/px) and particles (Å) unlike those that a picker learned from."""
+    """Sentences about micrographs (Å/px) and particles (Å) unlike those that a picker learned from.
+
+    diameter: None where it is not known yet. A general model learned from all kinds.
+    """
+    if card.get('general') or diameter is None:
+        return []
     warnings = []
     known = card['pixel_sizes'] or [pixelSize]
     # Micrographs are rescaled by the particle's diameter; only far coarser ones lack detail that the network knows.

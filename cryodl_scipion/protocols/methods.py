@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was done, in sentences for the methods of a paper, and counted nouns."""
-from ..convert.picks import counted
+"""What was done, in sentences for summaries and for the methods of a paper, and whom to cite."""
+from ..convert.picks import counted, thresholdsInWords
 from ..engine.cryodl import __version__
 
-_NETWORKS = {'unet': 'a U-Net'}
+# Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
+NETWORKS = {'unet': ('a U-Net', ('Ronneberger2015',)),
+            'deeppicker': ('the DeepPicker network', ('Wang2016',)),
+            'deepem': ('the DeepEM network', ('Zhu2017',)),
+            'cryolo': ('a crYOLO-type network', ('Wagner2019',)),
+            'topaz': ('a Topaz-type network', ('Bepler2019',)),
+            'eman2': ('two networks as in EMAN2', ('Bell2018',))}
+_LABELS = {'complete': "complete labels", 'boxes': "labelled places only", 'sparse': "sparse labels"}
+
+
+def citationsOf(network):
+    """Keys of the bibliography for work with a network; network: its name, or None if no model is known yet."""
+    return ['cryodl'] + list(NETWORKS[network][1] if network in NETWORKS else ())
 
 
 def pickingInWords(coordinates, results, card):
     """Methods of a picking run. results: the contract's Results of `pick`; card: the model's, or None if it is gone."""
     counts = {name for r in results for name in r.outputs.get('counts', {})}
     text = "%s were picked on %s with cryodl %s" % (
-        counted(coordinates.getSize(), 'particle'), counted(len(counts), 'micrograph'), _version(results))
+        counted(coordinates.getSize(), 'particle'), counted(len(counts), 'micrograph'), versionIn(results))
     if card:
-        text += ", by the model %s (%s%s)" % (card['name'], _network(card), _learned(card))
-    thresholds = sorted({r.outputs['threshold'] for r in results if 'threshold' in r.outputs})
-    if thresholds:
-        text += ", at a score threshold of %s" % ' and '.join('%.3f' % t for t in thresholds)
+        text += ", by the model %s (%s%s)" % (card['name'], networkInWords(card), _learned(card))
+    if any(r.outputs.get('threshold') is not None for r in results):
+        text += ", at a score threshold of %s" % thresholdsInWords(results)
     return text + '.'
 
 
@@ -23,10 +34,12 @@ def trainingInWords(card):
     """Methods of a training run. card: of its model."""
     training, validation = card.get('training') or {}, card.get('validation') or {}
     text = "The model %s for particles of %g Å, %s, was%s with cryodl %s" % (
-        card['name'], card['particle_diameter'], _network(card), _learned(card).lstrip(',') or ' trained',
+        card['name'], card['particle_diameter'], networkInWords(card), _learned(card).lstrip(',') or ' trained',
         (card.get('versions') or {}).get('cryodl', __version__))
     if training:
         text += " in %s" % counted(training['steps'], 'step')
+    if card.get('labels') in ('boxes', 'sparse'):
+        text += ", from %s" % _LABELS[card['labels']]
     if validation:
         text += "; on %s kept for validation its F1 was %.3f and its average precision %.3f, at a score threshold of %.3f" % (
             counted(len(training.get('validation_micrographs', ())), 'micrograph'), validation['f1'],
@@ -34,16 +47,45 @@ def trainingInWords(card):
     return text + '.'
 
 
+def trainingLines(card):
+    """A trained model in the lines of a summary. card: of the model."""
+    training, validation = card.get('training') or {}, card.get('validation') or {}
+    lines = ["Model %s for particles of %g Å, network %s." % (card['name'], card['particle_diameter'], card['network'])]
+    if training:
+        lines.append("Trained on %s of %s, %d more for validation; %s, stopped: %s."
+                     % (counted(training['particles'], 'particle'), counted(len(training['micrographs']), 'micrograph'),
+                        len(training['validation_micrographs']), counted(training['steps'], 'step'),
+                        training['stop_reason']))
+    facts = ([_LABELS[card['labels']]] if card.get('labels') in _LABELS else []) + (
+        ["protein %s" % card['contrast']] if card.get('contrast') else [])
+    if facts:
+        lines.append("Learned from: %s." % ', '.join(facts))
+    if validation:
+        lines.append("On the validation micrographs: F1 %.3f, average precision %.3f, at threshold %s."
+                     % (validation['f1'], validation['average_precision'], thresholdInWords(card)))
+    return lines
+
+
+def thresholdInWords(card):
+    """'0.400', or '0.400 (0.350 to 0.450)' where the card knows how certain it is."""
+    uncertainty = card.get('threshold_uncertainty')
+    if not isinstance(uncertainty, (list, tuple)) or len(uncertainty) != 2:
+        return '%.3f' % card['threshold']
+    return '%.3f (%.3f to %.3f)' % ((card['threshold'],) + tuple(uncertainty))
+
+
+def networkInWords(card):
+    return NETWORKS[card['network']][0] if card['network'] in NETWORKS else 'the network %s' % card['network']
+
+
+def versionIn(results):
+    """The cryodl that worked, which an update may have replaced since."""
+    return ', '.join(sorted({r.versions['cryodl'] for r in results if 'cryodl' in r.versions})) or __version__
+
+
 def _learned(card):
     training = card.get('training')
+    if not training or 'particles' not in training:
+        return ''
     return ", trained on %s of %s" % (counted(training['particles'], 'particle'),
-                                      counted(len(training['micrographs']), 'micrograph')) if training else ''
-
-
-def _network(card):
-    return _NETWORKS.get(card['network'], 'the network %s' % card['network'])
-
-
-def _version(results):
-    """The cryodl that picked, which an update may have replaced since."""
-    return ', '.join(sorted({r.versions['cryodl'] for r in results if 'cryodl' in r.versions})) or __version__
+                                      counted(len(training.get('micrographs', ())), 'micrograph'))

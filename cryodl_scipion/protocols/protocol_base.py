@@ -20,9 +20,8 @@ MOST_LISTED = 10
 class CryodlProtBase:
     """Mixin for Scipion protocols; it stands before the Scipion class in the list of bases.
 
-    A child gives _COMMAND, _CONFIG, NOT_ON_FORM, and may give the hooks _checkInputs, _engineValues and _tell.
+    A child gives _CONFIG, NOT_ON_FORM, and may give the hooks _checkInputs, _engineValues and _tell.
     """
-    _COMMAND = ''
     _CONFIG = None
     # Contract fields without a place on the form, and where their values come from.
     NOT_ON_FORM = {}
@@ -55,9 +54,21 @@ class CryodlProtBase:
         Raises ValueError for what the user can mend, RuntimeError for the rest; both with the engine's own sentence.
         """
         pwutils.makePath(folder)
-        request = os.path.join(folder, REQUEST_FILE)
-        contract.Request(self._COMMAND, config).write(request)
-        return Plugin.runEngine(self, self._COMMAND, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
+        request, command = os.path.join(folder, REQUEST_FILE), commandOf(config)
+        contract.Request(command, config).write(request)
+        return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
+
+    def _forgetOther(self, config, folder, *outputs):
+        """Remove what an earlier start with other settings left; the same settings are continued.
+
+        folder: where that start's request lies. outputs: what it made; <output>.partial goes as well.
+        """
+        earlier = os.path.join(folder, REQUEST_FILE)
+        if not os.path.exists(earlier):
+            return
+        before, now = (contract.config_to_dict(c) for c in (contract.Request.read(earlier).config, config))
+        if any(before[name] != now[name] for name in now if name not in ('threads', 'device')):
+            pwutils.cleanPath(os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ('', '.partial')])
 
     def _engineResultFiles(self):
         return sorted(glob.glob(os.path.join(glob.escape(self._getExtraPath()), '**', RESULT_FILE), recursive=True),
@@ -114,6 +125,11 @@ class CryodlProtBase:
     def _tell(self, results):
         """First lines of the summary. Outputs and results may not be there yet."""
         return []
+
+
+def commandOf(config):
+    """The name of the engine's command that takes this config."""
+    return next(c.name for c in contract.COMMANDS.values() if c.config is type(config))
 
 
 def skippedLines(results):

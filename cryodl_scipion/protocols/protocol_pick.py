@@ -6,20 +6,22 @@ import os
 import pyworkflow.utils as pwutils
 from pwem.protocols import ProtParticlePickingAuto
 from pyworkflow import BETA
-from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
-from ..convert.picks import boxSizeFor, describeOutput, pickLines
+from ..convert.picks import describeOutput, modelLine, pickLines
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .checks import changedSettings, checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
-from .methods import pickingInWords
-from .model_field import addModelParams, checkModelField, modelFolder
-from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
+from .methods import citationsOf, pickingInWords
+from .model_field import (addBoxParam, addModelParams, boxSizeOf, cardOf, checkModelField, checkSizeFields, diameterOf,
+                          modelFolder)
+from .protocol_base import RESULT_FILE, CryodlProtBase, commandOf, skippedItems
 
 PICKS_FOLDER = 'picks'
+DIAMETER_HELP = (contract.describe(contract.PickConfig, 'particle_diameter').help + " The wizard measures it on a micrograph."
+                 "\n\nEmpty: the model's. A general model has none: give it then.")
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
 
@@ -34,7 +36,6 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     """
     _label = 'pick particles'
     _devStatus = BETA
-    _COMMAND = 'pick'
     _CONFIG = contract.PickConfig
     NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
                    'model': "the model fields", 'output': "the run's folder", 'overwrite': "restart does it",
@@ -45,10 +46,9 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     def _defineParams(self, form):
         ProtParticlePickingAuto._defineParams(self, form)
         addModelParams(form)
-        addConfigParams(form, self._CONFIG, ['particle_diameter', 'threshold'])
-        form.addParam('boxSize', params.IntParam, default=None, allowsNull=True, label="Box size (px)",
-                      help="Box of the coordinates, in pixels of the micrographs; extraction takes it as a suggestion."
-                           "\n\nEmpty: 1.5 times the particle diameter, rounded to an even number.")
+        addConfigParams(form, self._CONFIG, ['particle_diameter', 'threshold', 'threshold_rule', 'contrast'],
+                        particle_diameter=dict(help=DIAMETER_HELP), threshold_rule=dict(condition='threshold is None'))
+        addBoxParam(form)
         addConfigParams(form, self._CONFIG, ['minimum_distance', 'border', 'memory'])
         self._addGpuParams(form)
         self._defineStreamingParams(form)
@@ -83,7 +83,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
 
     def _noteAllBad(self, config, reason, folder):
         skipped = tuple(contract.Skipped(n, p, reason) for n, p in zip(config.names, config.micrographs))
-        contract.Result(self._COMMAND, dict(coordinates={}, counts={}), skipped=skipped).write(
+        contract.Result(commandOf(config), dict(coordinates={}, counts={}), skipped=skipped).write(
             os.path.join(folder, RESULT_FILE))
 
     def _batchFolder(self, micrographs):
@@ -95,8 +95,8 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
 
     def readCoordsFromMics(self, folder, micrographs, coordinates):
         present = self._micrographsIn(coordinates)
-        coordinates.setBoxSize(self._boxSize())
-        describeOutput(coordinates, os.path.join(folder, 'candidates'), self._diameter())
+        coordinates.setBoxSize(boxSizeOf(self))
+        describeOutput(coordinates, os.path.join(folder, 'candidates'), diameterOf(self))
         names = self._names()
         files = self._pickFiles()
         for micrograph in micrographs:
@@ -131,14 +131,6 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
                 known[path] = stamp, contract.Result.read(path).outputs['coordinates']
         return {name: file for _, files in known.values() for name, file in files.items()}
 
-    def _boxSize(self):
-        if self.boxSize.get():
-            return self.boxSize.get()
-        return boxSizeFor(self._diameter(), self.getInputMicrographs().getSamplingRate())
-
-    def _diameter(self):
-        return self.particleDiameter.get() or contract.read_card(modelFolder(self))['particle_diameter']
-
     def _engineValues(self):
         micrographs = self.getInputMicrographs()
         return dict(micrographs=(micrographs.getFileName(),), names=(), pixel_size=micrographs.getSamplingRate(),
@@ -162,10 +154,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         errors = checkMicrographs(micrographs) + checkModelField(self)
         if errors:
             return errors
-        if self.boxSize.get() is not None and self.boxSize.get() < 2:
-            errors.append("Box size (px) is %d; it must be at least 2. Leave it empty for 1.5 times the particle "
-                          "diameter." % self.boxSize.get())
-        return errors + checkDiameter(self._diameter(), micrographs) + self._checkContinuation()
+        return checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) + self._checkContinuation()
 
     def _checkContinuation(self):
         if not self.isContinued() or not os.path.exists(self._settingsFile()):
@@ -180,31 +169,18 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         micrographs, folder = self.getInputMicrographs(), modelFolder(self)
         if micrographs is None or checkModelFolder(folder):
             return []
-        card = contract.read_card(folder)
-        return modelWarnings(card, micrographs.getSamplingRate(), self._diameter())
+        return modelWarnings(contract.read_card(folder), micrographs.getSamplingRate(), diameterOf(self))
 
     def _tell(self, results):
         coordinates = getattr(self, 'outputCoordinates', None)
         if coordinates is None:
             return ["No coordinates yet."]
         lines = pickLines(coordinates, results)
-        card = self._card()
-        if card:
-            f1 = (card.get('validation') or {}).get('f1')
-            lines.insert(1, "Model: %s (network %s%s)" % (card['name'], card['network'],
-                                                         '' if f1 is None else ", validation F1 %.3f" % f1))
-        return lines
-
-    def _card(self):
-        """The model's card; None if the model is gone, which must not hide what was picked with it."""
-        try:
-            return contract.read_card(modelFolder(self))
-        except ValueError:
-            return None
+        return lines[:1] + modelLine(cardOf(self)) + lines[1:]
 
     def _methods(self):
         coordinates = getattr(self, 'outputCoordinates', None)
-        return [] if coordinates is None else [pickingInWords(coordinates, self._engineResults(), self._card())]
+        return [] if coordinates is None else [pickingInWords(coordinates, self._engineResults(), cardOf(self))]
 
     def _citations(self):
-        return ['cryodl', 'Ronneberger2015']
+        return citationsOf((cardOf(self) or {}).get('network'))

@@ -10,16 +10,20 @@ from pyworkflow.protocol import params
 
 from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
-from ..convert.picks import counted
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .checks import checkDiameter, checkLabels, checkModelFolder
-from .methods import trainingInWords
-from .protocol_base import REQUEST_FILE, CryodlProtBase
+from .methods import citationsOf, trainingInWords, trainingLines
+from .protocol_base import CryodlProtBase
 
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
 FEW_PARTICLES = 20
+# Labels beside the particles: contract fields, and with "Coordinates" behind them the form's pointers.
+OTHER_LABELS = ('background', 'contamination', 'uncertain')
+# Labels are sparse: chosen, or for Topaz by itself.
+SPARSE = 'labels == %d or (labels == %d and network == %d)' % (
+    contract.LABEL_KINDS.index('sparse'), contract.LABEL_KINDS.index('auto'), contract.PICKER_NETWORKS.index('topaz'))
 
 
 class TrainPickerOutputs(enum.Enum):
@@ -30,18 +34,18 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
     """Train a neural network to pick particles.
 
     In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on two
-    or more micrographs are enough. Boxes on background, ice or dirt may be given as well.
+    or more micrographs are enough. Boxes on background or contamination may be given as well, and places to leave out.
+    Six networks learn from the same labels: a U-Net of this project, DeepPicker, DeepEM, crYOLO, Topaz and EMAN2.
     Out: a model for `cryodl - pick particles`. Its card says what it was trained on and how well it does on
-    micrographs that were kept back for validation.
-    A stopped run continues where it was.
+    micrographs that were kept back for validation. A stopped run continues where it was.
     """
     _label = 'train picker'
     _devStatus = BETA
     _possibleOutputs = TrainPickerOutputs
-    _COMMAND = 'train-picker'
     _CONFIG = contract.TrainPickerConfig
     NOT_ON_FORM = {'micrographs': "those of the coordinates", 'coordinates': "written from the input set",
-                   'background': "written from the input set", 'pixel_size': "the micrographs' sampling rate",
+                   'background': "written from the input set", 'contamination': "written from the input set",
+                   'uncertain': "written from the input set", 'pixel_size': "the micrographs' sampling rate",
                    'output': "the run's folder", 'names': "made from the micrographs' names",
                    'start_from': "the model that the pointer gives", 'device': "the GPUs that Scipion assigns",
                    'threads': "Scipion's own field"}
@@ -51,18 +55,19 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         form.addParam('inputCoordinates', params.PointerParam, pointerClass='SetOfCoordinates', important=True,
                       label="Particle coordinates",
                       help="Particles to learn from, on the micrographs that belong to them. Micrographs without any "
-                           "coordinate are not used. Pick the chosen micrographs completely, or give background boxes.")
-        form.addParam('backgroundCoordinates', params.PointerParam, pointerClass='SetOfCoordinates', allowsNull=True,
-                      label="Background coordinates",
-                      help=contract.describe(self._CONFIG, 'background').help + "\n\nThey must lie on the same "
-                           "micrographs' set as the particles.")
+                           "coordinate are not used. *Labels* says whether all their particles are picked.")
+        for word in OTHER_LABELS:
+            form.addParam(word + 'Coordinates', params.PointerParam, pointerClass='SetOfCoordinates', allowsNull=True,
+                          expertLevel=params.LEVEL_ADVANCED if word == 'uncertain' else params.LEVEL_NORMAL,
+                          label=word.capitalize() + " coordinates", help=_helpOfBoxes(contract.describe(self._CONFIG, word)))
         form.addParam('inputMicrographs', params.PointerParam, pointerClass='SetOfMicrographs', allowsNull=True,
                       expertLevel=params.LEVEL_ADVANCED, label="Other micrographs",
                       help="Micrographs to learn from instead of those that belong to the coordinates, for instance "
                            "denoised ones. Same names, same pixel size.\n\nEmpty: those of the coordinates.")
-        addConfigParams(form, self._CONFIG, ['particle_diameter'], particle_diameter=dict(important=True))
+        addConfigParams(form, self._CONFIG, ['particle_diameter', 'contrast'], particle_diameter=dict(important=True))
         form.addSection('Training')
-        addConfigParams(form, self._CONFIG, ['network', 'steps'])
+        addConfigParams(form, self._CONFIG, ['network', 'labels', 'expected_particles', 'pu_criterion', 'steps'],
+                        expected_particles=dict(condition=SPARSE), pu_criterion=dict(condition=SPARSE))
         form.addParam('startModel', params.PointerParam, pointerClass='CryodlModel', allowsNull=True,
                       expertLevel=params.LEVEL_ADVANCED, label="Start from model",
                       help="A trained model to continue from, of the same network.\n\nEmpty: random weights.")
@@ -74,15 +79,17 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
     def _insertAllSteps(self):
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
         settings = contract.config_to_dict(self._config(**self._engineValues()))
-        self._insertFunctionStep(self.writeLabelsStep, self.inputCoordinates.get().getSize(), needsGPU=False)
+        sizes = [coordinates.getSize() for _, coordinates in self._labelSets()]
+        self._insertFunctionStep(self.writeLabelsStep, sizes, needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def writeLabelsStep(self, size):
-        for folder, coordinates in self._labelSets():
+    def writeLabelsStep(self, sizes):
+        names = self._names()
+        for word, coordinates in self._labelSets():
+            folder = self._getExtraPath(word)
             pwutils.cleanPath(folder)
             pwutils.makePath(folder)
-            names = self._names()
             for micId, positions in convert.positionsByMicrograph(coordinates).items():
                 convert.writePositions(folder, names[micId], positions)
 
@@ -90,24 +97,15 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         names, micrographs = self._names(), self._labelledMicrographs()
         config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(names[m.getObjId()] for m in micrographs)))
-        self._forgetOtherTraining(contract.config_to_dict(config))
+        self._forgetOther(config, self._getExtraPath(), self.getModelFolder())
         if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
             self._runEngine(config, self._getExtraPath())
 
     def createOutputStep(self, settings):
         model = CryodlModel.fromFolder(self.getModelFolder())
         self._defineOutputs(**{TrainPickerOutputs.outputModel.name: model})
-        self._defineSourceRelation(self.inputCoordinates, model)
-        if self.backgroundCoordinates.get() is not None:
-            self._defineSourceRelation(self.backgroundCoordinates, model)
-
-    def _forgetOtherTraining(self, settings):
-        """Remove the model of an earlier start with other settings; one with the same settings is continued."""
-        earlier = self._getExtraPath(REQUEST_FILE)
-        if os.path.exists(earlier):
-            before = contract.config_to_dict(contract.Request.read(earlier).config)
-            if any(before[name] != settings[name] for name in settings if name not in ('threads', 'device')):
-                pwutils.cleanPath(self.getModelFolder(), self.getModelFolder() + '.partial')
+        for pointer in [self.inputCoordinates] + list(self._otherPointers().values()):
+            self._defineSourceRelation(pointer, model)
 
     # ----- what the steps share
     def getModelFolder(self):
@@ -115,21 +113,24 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         # The engine names the model after its folder; the run's id keeps models of a project apart.
         return self._getExtraPath('picker_%s' % (self.getObjId() or 'new'))
 
+    def _otherPointers(self):
+        """{word: pointer} of the labels that are given beside the particles."""
+        pointers = {word: getattr(self, word + 'Coordinates') for word in OTHER_LABELS}
+        return {word: pointer for word, pointer in pointers.items() if pointer.get() is not None}
+
     def _labelSets(self):
-        """[(folder, set)] of the coordinates to write."""
-        sets = [(self._getExtraPath('coordinates'), self.inputCoordinates.get())]
-        if self.backgroundCoordinates.get() is not None:
-            sets.append((self._getExtraPath('background'), self.backgroundCoordinates.get()))
-        return sets
+        """[(name of the folder, set)] of the coordinates to write."""
+        return [('coordinates', self.inputCoordinates.get())] + [(w, p.get()) for w, p in self._otherPointers().items()]
 
     def _names(self):
         return micrographNames([m.clone() for m in self.inputCoordinates.get().getMicrographs()])
 
     def _labelledMicrographs(self):
-        """Micrograph objects (clones) that have a coordinate in any of the sets, in the set's order."""
+        """Micrograph objects (clones) with particles, background or contamination, in the set's order."""
         labelled = set()
-        for _, coordinates in self._labelSets():
-            labelled.update(convert.positionsByMicrograph(coordinates))
+        for word, coordinates in self._labelSets():
+            if word != 'uncertain':  # a place that is left out teaches nothing
+                labelled.update(convert.positionsByMicrograph(coordinates))
         micrographs = [m.clone() for m in self.inputCoordinates.get().getMicrographs() if m.getObjId() in labelled]
         other = self.inputMicrographs.get()
         if other is None:
@@ -138,19 +139,31 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         return [_replaced(m, byName) for m in micrographs]
 
     def _engineValues(self):
-        background, start = self.backgroundCoordinates.get(), self.startModel.get()
+        start, given = self.startModel.get(), self._otherPointers()
         micrographs = self.inputMicrographs.get() or self.inputCoordinates.get().getMicrographs()
-        return dict(micrographs=(micrographs.getFileName(),), coordinates=self._getExtraPath('coordinates'),
-                    output=self.getModelFolder(),
-                    background=None if background is None else self._getExtraPath('background'),
-                    pixel_size=micrographs.getSamplingRate(), names=(),
+        folders = {word: self._getExtraPath(word) if word in given else None for word in OTHER_LABELS}
+        return dict(folders, micrographs=(micrographs.getFileName(),), coordinates=self._getExtraPath('coordinates'),
+                    output=self.getModelFolder(), pixel_size=micrographs.getSamplingRate(), names=(),
                     start_from=None if start is None else start.getFolder(), threads=self.numberOfThreads.get())
 
     # ----- validation and information
     def _checkInputs(self):
-        errors = checkLabels(self.inputCoordinates.get(), self.backgroundCoordinates.get(), self.inputMicrographs.get())
-        errors = errors or checkDiameter(self.particleDiameter.get(), self.inputCoordinates.get().getMicrographs())
-        return errors + self._checkStartModel()
+        coordinates = self.inputCoordinates.get()
+        others = {word: pointer.get() for word, pointer in self._otherPointers().items()}
+        errors = checkLabels(coordinates, others, self.inputMicrographs.get())
+        errors = errors or checkDiameter(self.particleDiameter.get(), coordinates.getMicrographs())
+        return errors + self._checkExpected() + self._checkStartModel()
+
+    def _checkExpected(self):
+        """Labelled particles are part of the expected ones."""
+        expected, coordinates = self.expectedParticles.get(), self.inputCoordinates.get()
+        if expected is None or not self.evalParamCondition('expectedParticles'):
+            return []
+        labelled = coordinates.getSize() / max(1, len(convert.positionsByMicrograph(coordinates)))
+        if expected >= labelled:
+            return []
+        return ["Expected particles per micrograph is %g, but %.1f are labelled on average. Give the number of all "
+                "particles, labelled or not." % (expected, labelled)]
 
     def _checkStartModel(self):
         start = self.startModel.get()
@@ -171,29 +184,25 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         return []
 
     def _tell(self, results):
+        card = self._card()
+        return ["No model yet."] if card is None else trainingLines(card)
+
+    def _card(self):
+        """The model's card, None before it is there."""
         if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
-            return ["No model yet."]
-        card = contract.read_card(self.getModelFolder())
-        training, validation = card.get('training', {}), card.get('validation', {})
-        lines = ["Model %s for particles of %g Å, network %s." % (card['name'], card['particle_diameter'], card['network'])]
-        if training:
-            lines.append("Trained on %s of %s, %d more for validation; %s, stopped: %s."
-                         % (counted(training['particles'], 'particle'),
-                            counted(len(training['micrographs']), 'micrograph'),
-                            len(training['validation_micrographs']), counted(training['steps'], 'step'),
-                            training['stop_reason']))
-        if validation:
-            lines.append("On the validation micrographs: F1 %.3f, average precision %.3f, at threshold %.3f."
-                         % (validation['f1'], validation['average_precision'], card['threshold']))
-        return lines
+            return None
+        return contract.read_card(self.getModelFolder())
 
     def _methods(self):
-        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
-            return []
-        return [trainingInWords(contract.read_card(self.getModelFolder()))]
+        card = self._card()
+        return [] if card is None else [trainingInWords(card)]
 
     def _citations(self):
-        return ['cryodl', 'Ronneberger2015']
+        return citationsOf(self.getEnumText('network'))
+
+
+def _helpOfBoxes(info):
+    return "%s\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: %s." % (info.help, info.none_means)
 
 
 def _replaced(micrograph, byName):
