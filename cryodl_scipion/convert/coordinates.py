@@ -41,10 +41,10 @@ def writePositions(folder, name, positions):
         file.write('\n'.join(lines) + '\n')
 
 
-def readPicks(path):
+def readPicks(path, columns=_COLUMNS):
     """[(x, y, score), ...] of a STAR file of the engine, in the file's order.
 
-    Raises FileNotFoundError, or ValueError that names a file without the three columns.
+    columns: to read instead. Raises FileNotFoundError, or ValueError that names a file without the columns.
     """
     names, picks = [], []
     with open(path, encoding='utf-8') as file:
@@ -56,10 +56,10 @@ def readPicks(path):
                 names.append(words[0][1:])
                 continue
             try:
-                picks.append(tuple(float(words[names.index(column)]) for column in _COLUMNS))
+                picks.append(tuple(float(words[names.index(column)]) for column in columns))
             except (ValueError, IndexError):
                 raise ValueError("%s, line %d is no pick; the columns %s are needed."
-                                 % (path, number, ', '.join(_COLUMNS))) from None
+                                 % (path, number, ', '.join(columns))) from None
     return picks
 
 

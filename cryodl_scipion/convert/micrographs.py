@@ -30,6 +30,12 @@ def _plainName(micName):
     return re.sub(r'[/@\s]', '_', name).lstrip('.')
 
 
+def imageEnding(path):
+    """'.mrc', '.tif.gz' ...; '' for an ending that is no image's."""
+    found = _IMAGE_ENDING.search(path)
+    return found.group(0) if found else ''
+
+
 def repeatedNames(micrographs):
     """Sorted micNames that more than one micrograph of the set has."""
     seen, repeated = set(), set()
