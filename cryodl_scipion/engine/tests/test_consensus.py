@@ -9,7 +9,7 @@ import pytest
 from cryodl.cli import main
 from cryodl.consensus import comparable_scores, group_picks, merge_group
 from cryodl.contract import Result
-from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.io.coordinates import read_coordinates, read_star_column, write_coordinates
 from cryodl.matching import match_picks
 
 
@@ -164,6 +164,13 @@ def test_rules(picks, more, expected):
     result = Result.read(picks / "result.json")
     assert result.outputs["picks"] == expected
     assert any("not a single particle" in w for w in result.warnings) == (expected == 0)
+
+
+def test_every_particle_says_how_many_sets_found_it_and_none_is_lost(picks):
+    assert consensus(picks) == 0
+    assert read_star_column(picks / "out/m1.star", "_cryodlNumberOfSets") == ["3", "2"]
+    assert read_star_column(picks / "out/candidates/m1.star", "_cryodlNumberOfSets") == ["3", "2", "1"]
+    assert read_coordinates(picks / "out/candidates")["m2_autopick"][0].tolist() == [[5, 5]]
 
 
 def test_a_stopped_run_starts_anew_and_a_finished_one_is_not_replaced(picks, capsys):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl consensus-picks`: several sets of picks in, the particles that they agree on out.
 
-<output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit, and consensus.json.
+<output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit and the number of sets that found the
+particle as cryodlNumberOfSets; the same with all that any set found in <output>/candidates; and consensus.json.
 Result.outputs: folder, coordinates {name: path}, counts {name: particles}, picks, sets [names], groups {"a + b": particles
 that just these sets found, kept or not}.
 """
@@ -19,6 +20,7 @@ from ..io.coordinates import write_coordinates
 from ..io.files import rename_folder
 from ..io.pick_sets import lacking_in_words, read_pick_sets
 from .evaluate_picks import match_distance
+from .pick import CANDIDATES
 
 RECORD = "consensus.json"
 
@@ -36,14 +38,18 @@ def run(config):
         notes += [f"{name} {note}."] if note else []
     folder = Path(str(config.output).rstrip("/") + ".partial")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
-    folder.mkdir(parents=True)
+    (folder / CANDIDATES).mkdir(parents=True)
     counts, groups = {}, collections.Counter()
     for name in names:
         yx, scores, found_by = combine(sets, name, config)
-        groups.update(found_by)
-        counts[name] = len(scores)
-        write_coordinates(folder / f"{name}.star", yx, scores,
-                          f"cryodl: particles of {name} that {_rule_in_words(config, len(sets))}, of {', '.join(sets)}")
+        groups.update(" + ".join(labels) for labels in found_by)
+        numbers = np.array([len(labels) for labels in found_by], int)
+        keep = numbers >= config.at_least if config.rule == "at-least" else scores >= config.least_score
+        counts[name] = int(keep.sum())
+        write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], cryodlNumberOfSets=numbers[keep],
+                          comment=f"cryodl: particles of {name} that {_rule_in_words(config, len(sets))}, of {', '.join(sets)}")
+        write_coordinates(folder / CANDIDATES / f"{name}.star", yx, scores, cryodlNumberOfSets=numbers,
+                          comment=f"cryodl: everything that any of {', '.join(sets)} found in {name}")
     groups = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
     record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
     write_json(folder / RECORD, dict(record, rule=_rule_in_words(config, len(sets)), notes=notes))
@@ -59,20 +65,19 @@ def run(config):
 
 
 def combine(sets, name, config):
-    """Particles of one micrograph, best first.
+    """All that any set found in one micrograph, best first.
 
-    sets: {set: {micrograph: (yx, scores)}}. Returns yx (n, 2), combined scores (n,), and for each group, kept or not, the
-    sets that found it: 'a + b'.
+    sets: {set: {micrograph: (yx, scores)}}. Returns yx (n, 2), combined scores (n,), and the labels of the
+    sets that found each.
     """
     lists = [picks.get(name, (np.zeros((0, 2)), np.zeros(0))) for picks in sets.values()]
-    labels, kept, found_by = list(sets), [], []
+    labels, found = list(sets), []
     for group in group_picks(lists, match_distance(config)):
-        found_by.append(" + ".join(labels[which] for which, _ in group))
         position, score = merge_group(group, lists)
-        if len(group) >= config.at_least if config.rule == "at-least" else score >= config.least_score:
-            kept.append((-score, *position))
-    values = np.array(sorted(kept)).reshape(-1, 3)
-    return values[:, 1:], -values[:, 0], found_by
+        found.append((-score, *position, tuple(labels[which] for which, _ in group)))
+    found.sort()
+    values = np.array([row[:3] for row in found]).reshape(-1, 3)
+    return values[:, 1:], -values[:, 0], [row[3] for row in found]
 
 
 def _rule_in_words(config, number):

@@ -54,14 +54,17 @@ def align_keys(coordinates, names):
     return {name: coordinates[key] for name, key in owner.items()}
 
 
-def write_coordinates(path, yx, scores, comment=""):
+def write_coordinates(path, yx, scores, comment="", **numbers):
     """Write a STAR file that RELION reads, whole or not at all.
 
     yx: (n, 2) centres in px of the micrograph. scores: (n,). comment: one line for the head of the file.
+    numbers: more columns by their name, (n,) whole numbers each; programs that do not know them leave them alone.
     """
     lines = [f"# {comment}"] if comment else []
     lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
-    lines += [f"{x:12.3f} {y:12.3f} {s:10.6f}" for (y, x), s in zip(np.asarray(yx), np.asarray(scores))]
+    lines += [f"_{name} #{place}" for place, name in enumerate(numbers, 4)]
+    lines += [f"{x:12.3f} {y:12.3f} {s:10.6f}" + "".join(f" {n:4d}" for n in more)
+              for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 
