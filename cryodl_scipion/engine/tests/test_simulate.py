@@ -6,8 +6,9 @@ import torch
 from synthetic import lopsided_density
 
 from cryodl.contract import SimulateMicrographsConfig
-from cryodl.simulate.micrographs import (Optics, particle_diameter, random_centres, random_optics,
+from cryodl.simulate.micrographs import (Optics, particle_diameter, random_optics,
                                          simulate_micrograph)
+from cryodl.simulate.particles import random_centres
 
 OPTICS = Optics(15000.0, 14000.0, 30.0, 300.0, 2.7, 0.1)
 

@@ -1,80 +1,163 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out.
 
-Result.outputs: folder, micrographs, coordinates, ctf (folders), particles, particle_diameter (Å).
+Result.outputs: folder, micrographs, coordinates, ctf (folders), masks (folder of what ice, carbon and aggregates cover, or
+None), particles (number), particle_diameter (Å), particle_stack (RELION's particles.star, or None).
 """
+import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-from ..contract import Result
-from ..io.files import rename_folder
+from ..contract import Result, config_to_dict
+from ..contract.result import write_json
+from ..io.files import expand_paths, rename_folder
+from ..io.simulated import has_masks
 
-COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnDefocusU",
-           "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+RECORD = "config.json"  # of an unfinished simulation: its parameters
 
 
 def run(config):
-    """Simulate into <output>.partial, then rename."""
+    """Simulate into <output>.partial, micrograph by micrograph, then rename. A killed run continues there."""
     if os.path.exists(config.output):
         raise FileExistsError(f"Output folder {config.output} (--output) exists already; it is not replaced. Choose "
                               "another name or remove it.")
     from tqdm import tqdm
 
     from ..devices import choose_device, device_name, set_threads
-    from ..simulate.micrographs import particle_diameter, random_optics, simulate_micrograph
-    from ..simulate.structures import load_density
     device = choose_device(config.device)
     set_threads(config.threads)
-    density = load_density(config.structure, config.pixel_size).to(device)
-    diameter = particle_diameter(density.cpu(), config.pixel_size)
+    projector, diameter = _structure(config, device)
+    surroundings, notes = _surroundings(config, diameter)
+    for note in notes:
+        print(f"Warning: {note}")
+    folder = _working_folder(config)
+    total = cut = 0
+    for index in tqdm(range(config.count), unit="micrograph", mininterval=1.0):
+        name = f"simulated_{index + 1:04d}"
+        done = folder / "done" / f"{name}.json"
+        if not done.exists():
+            write_json(done, _simulate(config, index, name, projector, diameter, surroundings, folder))
+        numbers = json.loads(done.read_text())
+        total, cut = total + numbers["particles"], cut + numbers["cut"]
+    outputs = _finish(config, folder, diameter, total)
+    print(f"{config.count} micrographs with {total} particles of {diameter:.0f} Å: {config.output}")
+    notes += list(_warnings(config, total, cut))
+    return Result("simulate-micrographs", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _structure(config, device):
+    """A Projector of the structure on the device, and its diameter in Å."""
+    from ..pickers.predict import is_out_of_memory
+    from ..simulate.micrographs import particle_diameter
+    from ..simulate.projections import Projector
+    from ..simulate.structures import load_density
+    density = load_density(config.structure, config.pixel_size)
+    diameter = particle_diameter(density, config.pixel_size)
     if diameter / config.pixel_size > config.size / 2:
         raise ValueError(f"{config.structure} is {diameter:.0f} Å wide, more than half of a micrograph of {config.size} "
                          f"px x {config.pixel_size:g} Å/px. Choose a larger --size or --pixel-size.")
+    if config.box_size and diameter / config.pixel_size > config.box_size - 2:
+        raise ValueError(f"Box size (--box-size) is {config.box_size} px, but {config.structure} is {diameter:.0f} Å wide, "
+                         f"{diameter / config.pixel_size:.0f} px. RELION wants 1.5 times that.")
+    try:
+        return Projector(density.to(device)), diameter
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(f"{config.structure} is {density.shape[-1]} px wide at {config.pixel_size:g} Å/px, too large to be "
+                         "projected in this device's memory. Choose a larger --pixel-size, or --device cpu.") from error
+
+
+def _surroundings(config, diameter):
+    """Surroundings of the config, and warnings about the files that it names."""
+    from ..io.micrographs import pixel_size_warnings
+    from ..io.particles import read_orientations
+    from ..simulate.micrographs import Surroundings
+    given = dict(closest=config.closest, ice=config.ice, aggregates=config.aggregates, carbon=config.carbon,
+                 gradient=config.gradient, dark_protein=config.contrast == "dark")
+    notes = []
+    if config.orientations:
+        given["orientations"] = read_orientations(config.orientations)
+    if config.noise_from:
+        paths = expand_paths(config.noise_from)
+        notes = pixel_size_warnings(paths, config.pixel_size)
+        given["noise"] = _noise_of_files(paths, diameter / config.pixel_size)
+    return Surroundings(**given), notes
+
+
+def _noise_of_files(paths, diameter_px):
+    """MeasuredNoise of real micrographs. Raises ValueError that names the file that cannot be used."""
+    from ..io.micrographs import read_micrograph
+    from ..normalize import prepare_micrograph
+    from ..simulate.noise import MeasuredNoise, measure_spectrum
+    spectra = []
+    for path in paths:
+        image = read_micrograph(path)  # its errors name the file
+        try:
+            prepared = prepare_micrograph(image, 1.0, diameter_px)
+            spectra.append(measure_spectrum(prepared.image, diameter_px, prepared.valid))
+        except ValueError as error:
+            raise ValueError(f"No noise can be measured on {path}: {error}") from None
+    return MeasuredNoise(np.array(spectra))
+
+
+def _working_folder(config):
+    """<output>.partial with its folders; emptied if it is of a run with other parameters."""
     folder = Path(str(config.output).rstrip("/") + ".partial")
-    for name in ("micrographs", "coordinates", "ctf"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    total = 0
-    for index in tqdm(range(config.count), unit="micrograph", mininterval=1.0):
-        rng = np.random.default_rng((config.seed, index))
-        micrograph = simulate_micrograph(density, config.pixel_size, (config.size, config.size), config.particles,
-                                         config.snr, random_optics(config, rng), rng, diameter / config.pixel_size)
-        _write(folder, f"simulated_{index + 1:04d}", micrograph, config)
-        total += len(micrograph.centres_yx)
+    mine = {k: v for k, v in config_to_dict(config).items() if k not in ("device", "threads", "output")}
+    files = [config.structure, *([config.orientations] if config.orientations else []), *expand_paths(config.noise_from)]
+    mine["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]
+    mine = json.loads(json.dumps(mine))
+    record = folder / RECORD
+    if folder.exists() and not record.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}, where the unfinished simulation would be kept, holds something else. Remove it, or choose "
+                         "another --output.")
+    if record.exists() and json.loads(record.read_text()) != mine:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(record, mine)
+    names = ["micrographs", "coordinates", "ctf", "done"] + ["particles"] * bool(config.box_size)
+    for name in names + ["masks"] * has_masks(config):
+        (folder / name).mkdir(exist_ok=True)
+    return folder
+
+
+def _simulate(config, index, name, projector, diameter, surroundings, folder):
+    """Make and write one micrograph; its numbers of particles."""
+    from ..io.simulated import write_simulated
+    from ..simulate.micrographs import REFERENCE_DOSE, random_optics, simulate_micrograph
+    rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
+    optics = random_optics(config, rng)
+    snr = config.snr * (config.snr_max / config.snr) ** rng.random() if config.snr_max else config.snr
+    micrograph = simulate_micrograph(projector, config.pixel_size, (config.size, config.size), config.particles,
+                                     snr * config.dose / REFERENCE_DOSE, optics, rng, diameter / config.pixel_size,
+                                     surroundings)
+    return write_simulated(folder, name, micrograph, config, diameter)
+
+
+def _finish(config, folder, diameter, total):
+    """particles.star, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
+    from ..io.particles import write_particles
+    from ..simulate.micrographs import random_optics
+    if config.box_size:
+        write_particles(folder / "particles.star", sorted((folder / "done").glob("*.rows")),
+                        random_optics(config, np.random.default_rng(0)), config.pixel_size, config.box_size)
     rename_folder(folder, config.output)
-    print(f"{config.count} micrographs with {total} particles of {diameter:.0f} Å: {config.output}")
-    outputs = {name: os.path.join(config.output, name) for name in ("micrographs", "coordinates", "ctf")}
-    return Result("simulate-micrographs", dict(outputs, folder=str(config.output), particles=total,
-                                               particle_diameter=diameter), device=device_name(device))
+    shutil.rmtree(Path(config.output) / "done")
+    (Path(config.output) / RECORD).unlink()
+    at = lambda name: os.path.join(config.output, name)
+    return dict({name: at(name) for name in ("micrographs", "coordinates", "ctf")}, folder=str(config.output),
+                masks=at("masks") if has_masks(config) else None, particles=total, particle_diameter=diameter,
+                particle_stack=at("particles.star") if config.box_size else None)
 
 
-def _write(folder, name, micrograph, config):
-    import mrcfile
-    with mrcfile.new(folder / "micrographs" / f"{name}.mrc", overwrite=True) as mrc:
-        mrc.set_data(micrograph.image.numpy().astype(np.float32))
-        mrc.voxel_size = config.pixel_size
-    o = micrograph.optics
-    rows = np.hstack([micrograph.centres_yx[:, ::-1], micrograph.angles,
-                      np.tile([o.defocus_u, o.defocus_v, o.defocus_angle, o.voltage_kv, o.cs_mm, o.amplitude_contrast],
-                              (len(micrograph.angles), 1))])
-    head = ["", "data_", "", "loop_"] + [f"_{c} #{i}" for i, c in enumerate(COLUMNS, 1)]
-    lines = head + ["  ".join(f"{v:.4f}" for v in row) for row in rows]
-    (folder / "coordinates" / f"{name}.star").write_text("\n".join(lines) + "\n")
-    (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, o, config))
-
-
-def _ctffind_text(name, optics, config):
-    """CTFFIND 4's text output: what Scipion's import of CTF reads."""
-    return (
-        f"# Known CTF of a simulated micrograph, in the format of CTFFIND 4\n"
-        f"# Input file: {name}.mrc ; Number of micrographs: 1\n"
-        f"# Pixel size: {config.pixel_size:.4f} Angstroms ; acceleration voltage: {optics.voltage_kv:.1f} keV ; spherical "
-        f"aberration: {optics.cs_mm:.2f} mm ; amplitude contrast: {optics.amplitude_contrast:.2f}\n"
-        f"# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; min. def.: 5000.0 um; max. def. "
-        f"50000.0 um\n"
-        f"# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; #4 - azimuth of astigmatism; "
-        f"#5 - additional phase shift [radians]; #6 - cross correlation; #7 - spacing (in Angstroms) up to which CTF rings "
-        f"were fit successfully\n"
-        f"1.000000 {optics.defocus_u:.6f} {optics.defocus_v:.6f} {optics.defocus_angle:.6f} 0.000000 1.000000 "
-        f"{2 * config.pixel_size:.6f}\n")
+def _warnings(config, total, cut):
+    wanted = config.count * config.particles
+    if total < 0.9 * wanted:
+        yield (f"{total} of the {wanted} particles wanted found room. Choose fewer --particles, a smaller --closest or a "
+               "larger --size.")
+    if config.box_size and cut < total:
+        yield f"{total - cut} particles were not cut out, since their box of {config.box_size} px leaves the micrograph."

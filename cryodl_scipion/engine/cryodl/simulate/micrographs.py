@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated micrographs of which everything is known: positions, orientations, CTF."""
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
 from ..ctf import ctf_rfft
-from .projections import project, random_angles
+from .artefacts import add_carbon, add_gradient, add_ice
+from .noise import MicroscopeNoise
+from .particles import MARGIN, discs, draw_particles, random_centres, random_clumps
+from .projections import Projector, random_angles
 
-CLOSEST = 1.15  # particle diameters between centres: single particles side by side, hardly overlapping
+REFERENCE_DOSE = 40.0  # e/Å² to which an SNR belongs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,23 +27,44 @@ class Optics:
 
 
 @dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What micrographs show besides single particles in random orientations.
+
+    closest: smallest distance of two particles, in diameters; below 1 they overlap. orientations: (n, 3) rot, tilt, psi in
+    degrees to draw from, None for uniform ones. ice, aggregates: their mean number. carbon: part of the micrographs that has
+    an edge. gradient: range of the ice gradient in standard deviations of the noise. noise: a source, see noise.py.
+    """
+    closest: float = 1.15  # single particles side by side, hardly overlapping
+    orientations: typing.Optional[np.ndarray] = None
+    ice: float = 0.0
+    aggregates: float = 0.0
+    carbon: float = 0.0
+    gradient: float = 0.0
+    dark_protein: bool = True
+    noise: typing.Callable = MicroscopeNoise()
+
+
+@dataclasses.dataclass(frozen=True)
 class SimulatedMicrograph:
-    """image: (h, w) float32 tensor, protein dark. centres_yx: (n, 2) px. angles: (n, 3) rot, tilt, psi in degrees."""
+    """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. centres_yx: (n, 2) px. angles: (n, 3) rot,
+    tilt, psi in degrees. spoiled: (h, w) bool tensor, ice, carbon and aggregates."""
     image: torch.Tensor
     centres_yx: np.ndarray
     angles: np.ndarray
     optics: Optics
+    spoiled: torch.Tensor
 
 
 def particle_diameter(density, pixel_size):
     """Diameter in Å of the sphere around the middle that holds 99 % of the density."""
-    d = density.shape[-1]
-    grid = torch.arange(d) - d // 2
-    radius = (grid[:, None, None] ** 2 + grid[None, :, None] ** 2 + grid[None, None, :] ** 2).float().sqrt()
-    order = torch.argsort(radius.flatten())
-    mass = density.flatten().clamp(min=0)[order].double().cumsum(0)
-    index = int(torch.searchsorted(mass, 0.99 * mass[-1]))
-    return 2 * float(radius.flatten()[order[min(index, len(order) - 1)]] + 1) * pixel_size
+    d, steps = density.shape[-1], 8  # per px of radius
+    grid = torch.arange(d, device=density.device, dtype=torch.float32) - d // 2
+    mass = torch.zeros(steps * d, dtype=torch.float64, device=density.device)
+    for z, plane in zip(grid, density):  # plane by plane: radii of the whole cube would take more memory than it
+        radius = (z ** 2 + grid[:, None] ** 2 + grid ** 2).sqrt()
+        mass += torch.bincount((steps * radius).long().flatten(), plane.double().clamp(min=0).flatten(), steps * d)
+    mass = mass.cumsum(0)
+    return 2 * (float(torch.searchsorted(mass, 0.99 * mass[-1])) / steps + 1) * pixel_size
 
 
 def random_optics(config, rng):
@@ -50,32 +75,34 @@ def random_optics(config, rng):
                   config.amplitude_contrast)
 
 
-def random_centres(shape, count, distance, margin, rng):
-    """(n, 2) yx positions at least `distance` px apart and `margin` px from the edge; n is smaller if they do not fit."""
-    centres = np.zeros((0, 2))
-    for _ in range(60 * count):
-        if len(centres) == count:
-            break
-        new = rng.uniform(margin, np.array(shape) - 1 - margin)
-        if not len(centres) or np.linalg.norm(centres - new, axis=1).min() >= distance:
-            centres = np.vstack([centres, new])
-    return centres
-
-
-def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, diameter_px):
+def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, diameter_px, surroundings=Surroundings()):
     """One micrograph of randomly turned and placed particles.
 
-    density: (d, d, d) tensor, protein positive. shape: (h, w) px. count: particles wanted. snr: variance of the
-    particles without noise, within their diameter, over the variance of the noise. rng: numpy Generator.
-    diameter_px: particle diameter. Returns SimulatedMicrograph.
+    density: (d, d, d) tensor, protein positive, or a Projector of it (quicker for several micrographs); all is computed on
+    its device. shape: (h, w) px. count: particles wanted; fewer if they do not fit beside each other, ice and carbon.
+    snr: variance of the particles without noise, within their diameter, over the variance of the noise. rng: numpy
+    Generator. diameter_px: particle diameter. Returns SimulatedMicrograph.
     """
-    centres = random_centres(shape, count, CLOSEST * diameter_px, 0.75 * diameter_px, rng)
-    angles = random_angles(len(centres), rng)
-    clean = apply_ctf(_place(density, centres, angles, shape), pixel_size, optics)
-    sigma = (_variance_at(clean, centres, diameter_px) / snr) ** 0.5 if len(centres) else 1.0
-    noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
-    image = -(clean - clean.mean()) / sigma + noise
-    return SimulatedMicrograph(image, centres, angles, optics)
+    projector = density if isinstance(density, Projector) else Projector(density)
+    spoils = np.random.default_rng(rng.integers(2 ** 62))  # of their own, so that the rest does not depend on them
+    layer, spoiled = _spoiling_layer(shape, diameter_px, surroundings, spoils)
+    clumped = random_clumps(shape, spoils.poisson(surroundings.aggregates), diameter_px, spoils)
+    centres = random_centres(shape, count, surroundings.closest * diameter_px, MARGIN * diameter_px, rng, clumped,
+                             None if spoiled is None else spoiled.numpy())
+    angles = _angles(len(centres), surroundings.orientations, rng)
+    image = surroundings.noise(shape, pixel_size, optics, rng, projector.device)
+    everywhere = np.vstack([centres, clumped])
+    if len(everywhere):
+        both = np.vstack([angles, _angles(len(clumped), surroundings.orientations, spoils)])
+        clean = apply_ctf(draw_particles(projector, everywhere, both, shape), pixel_size, optics)
+        clean = clean - clean.mean()
+        measured = discs(shape, centres if len(centres) else clumped, diameter_px / 2)
+        strength = clean[torch.from_numpy(measured).to(clean.device)].square().mean()
+        image = image - clean * (snr / strength).sqrt()
+    image = image.cpu() if layer is None else image.cpu() + layer
+    ruined = torch.from_numpy(discs(shape, clumped, diameter_px / 2))
+    return SimulatedMicrograph(image if surroundings.dark_protein else -image, centres, angles, optics,
+                               ruined if spoiled is None else ruined | spoiled)
 
 
 def apply_ctf(image, pixel_size, optics):
@@ -85,22 +112,24 @@ def apply_ctf(image, pixel_size, optics):
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])
 
 
-def _place(density, centres, angles, shape):
-    """Sum of the projections at their positions, sub-pixel parts by a phase shift. (h, w)."""
-    d = density.shape[-1]
-    canvas = torch.zeros((shape[0] + 2 * d, shape[1] + 2 * d))
-    for start in range(0, len(centres), 64):
-        part = slice(start, start + 64)
-        whole = np.floor(centres[part]).astype(int)
-        for image, (y, x) in zip(project(density, angles[part], centres[part] - whole), whole + d - d // 2):
-            canvas[y:y + d, x:x + d] += image.cpu()
-    return canvas[d:-d, d:-d]
+def _spoiling_layer(shape, diameter_px, surroundings, rng):
+    """What ice, carbon and a gradient add to a micrograph, and where ice and carbon are: (h, w) tensors, or None."""
+    pieces, film = rng.poisson(surroundings.ice), rng.random() < surroundings.carbon
+    if not (pieces or film or surroundings.gradient):
+        return None, None
+    layer, spoiled = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
+    if film:
+        layer, spoiled = add_carbon(layer, diameter_px, rng)
+    if pieces:
+        layer, ice = add_ice(layer, pieces, diameter_px, rng)
+        spoiled = spoiled | ice
+    if surroundings.gradient:
+        layer = add_gradient(layer, surroundings.gradient, rng)
+    return layer, spoiled
 
 
-def _variance_at(clean, centres, diameter_px):
-    """Mean square of the clean image within the particles' circles, about the image's mean."""
-    yy, xx = np.mgrid[:clean.shape[0], :clean.shape[1]]
-    from scipy.spatial import cKDTree
-    nearest = cKDTree(centres).query(np.stack([yy, xx], -1).reshape(-1, 2), distance_upper_bound=diameter_px / 2)[0]
-    inside = torch.from_numpy(np.isfinite(nearest).reshape(clean.shape))
-    return float((clean - clean.mean())[inside].square().mean())
+def _angles(count, orientations, rng):
+    """(count, 3) random angles, or drawn from given ones."""
+    if orientations is None:
+        return random_angles(count, rng)
+    return np.asarray(orientations, float)[rng.integers(len(orientations), size=count)]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles with orientations and CTF in RELION's files: STAR (3.1) and stacks of images."""
+import numpy as np
+
+from .coordinates import read_star_column
+from .files import whole_file
+
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
+OPTICS = ("rlnOpticsGroupName", "rlnOpticsGroup", *MICROSCOPE, "rlnImagePixelSize", "rlnMicrographOriginalPixelSize",
+          "rlnImageSize", "rlnImageDimensionality")
+PARTICLES = ("rlnImageName", "rlnMicrographName", *COORDINATES, *ANGLES, "rlnOriginXAngst", "rlnOriginYAngst", *CTF,
+             "rlnOpticsGroup")
+
+
+def read_orientations(path):
+    """(n, 3) rot, tilt, psi in degrees of a STAR file. Raises ValueError that names the file and what it lacks."""
+    import gemmi
+    try:
+        columns = [[gemmi.cif.as_number(v) for v in read_star_column(str(path), f"_{name}")] for name in ANGLES]
+    except OSError:
+        raise FileNotFoundError(f"Orientations {path} do not exist or cannot be read.") from None
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if str(path) in text else f"{path}: {text}") from None
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"{path}: {', '.join(ANGLES)} are not columns of one table.")
+    angles = np.array(columns).T
+    if not np.isfinite(angles).all():
+        raise ValueError(f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its orientations is "
+                         "not made of three numbers.")
+    return angles
+
+
+def write_oriented_coordinates(path, centres_yx, angles, optics):
+    """STAR file of one micrograph's particles with angles and CTF.
+
+    centres_yx: (n, 2) px. angles: (n, 3) degrees. optics: simulate.micrographs.Optics, of all.
+    """
+    ctf = [optics.defocus_u, optics.defocus_v, optics.defocus_angle, optics.voltage_kv, optics.cs_mm,
+           optics.amplitude_contrast]
+    rows = np.hstack([centres_yx[:, ::-1], angles, np.tile(ctf, (len(angles), 1))])
+    text = _head("", (*COORDINATES, *ANGLES, *CTF, *MICROSCOPE)) + "".join(
+        "  ".join(f"{v:.4f}" for v in row) + "\n" for row in rows)
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_stack(path, images, pixel_size):
+    """(n, box, box) float32 images as a stack (.mrcs), whole or not at all."""
+    import mrcfile
+    with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
+        mrc.set_data(np.asarray(images, np.float32))
+        mrc.set_image_stack()
+        mrc.voxel_size = pixel_size
+
+
+def particle_rows(stack, micrograph, places_yx, centres_yx, angles, optics, pixel_size):
+    """Lines of particles.star for the images of one stack.
+
+    stack, micrograph: their paths as the STAR file shall have them. places_yx: (n, 2) whole px, the boxes' centres.
+    centres_yx: (n, 2) px, where the particles are. angles: (n, 3) degrees. optics: as write_oriented_coordinates.
+    """
+    lines = []
+    for number, (place, centre, view) in enumerate(zip(places_yx, centres_yx, angles), 1):
+        origin = (place - centre)[::-1] * pixel_size  # RELION: the shift that brings the particle to its box's centre
+        numbers = [*place[::-1], *view, *origin, optics.defocus_u, optics.defocus_v, optics.defocus_angle]
+        lines.append(f"{number:06d}@{stack}  {micrograph}  " + "  ".join(f"{v:.4f}" for v in numbers) + "  1\n")
+    return "".join(lines)
+
+
+def write_particles(path, parts, optics, pixel_size, box):
+    """particles.star from files of particle_rows, one after another, so that a million particles take no memory.
+
+    parts: paths. optics: one of them, for what all share. Whole or not at all.
+    """
+    group = ("opticsGroup1", 1, optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast, pixel_size, pixel_size, box, 2)
+    with whole_file(path) as temporary, open(temporary, "w") as file:
+        file.write(_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + _head("particles", PARTICLES))
+        for part in parts:
+            file.write(part.read_text())
+
+
+def _head(block, columns):
+    return f"\ndata_{block}\n\nloop_\n" + "".join(f"_{c} #{i}\n" for i, c in enumerate(columns, 1))

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Noise of micrographs: of solvent and detector, or with the power spectrum of the user's own micrographs.
+
+A source of noise is called as noise(shape, pixel_size, optics, rng, device) and returns an (h, w) float32 tensor of mean 0
+and expected variance 1.
+"""
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from ..ctf import ctf_rfft
+
+SOLVENT = 1.0         # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
+SOLVENT_DETAIL = 8.0  # Å: finest detail of the solvent; its power falls to 1/e there
+BINS = 128            # of a measured spectrum, from frequency 0 to the corner of the transform, sqrt(1/2) per px
+CORNER = math.sqrt(0.5)
+SMALLEST_PATCH, LARGEST_PATCH = 64, 512  # px
+MOST_PATCHES = 4000
+
+
+@dataclasses.dataclass(frozen=True)
+class MicroscopeNoise:
+    """White detector noise, and solvent whose structure passes through the CTF (so there are Thon rings).
+
+    solvent: power of the solvent over that of the detector at low frequencies; 0 leaves white noise.
+    """
+    solvent: float = SOLVENT
+
+    def __call__(self, shape, pixel_size, optics, rng, device=None):
+        if not self.solvent:
+            return _white(shape, rng, device)
+        transfer = ctf_rfft(shape, pixel_size, optics.defocus_u, optics.defocus_v, optics.defocus_angle,
+                            optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast).to(device or "cpu")
+        fall = torch.exp(-(_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2)
+        return shaped_noise(1 + self.solvent * fall * transfer.square(), shape, rng, device)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredNoise:
+    """Noise with the spectrum of one of several real micrographs, drawn anew each time.
+
+    spectra: (m, BINS) power at the frequencies of `bin_frequencies`, each from measure_spectrum.
+    """
+    spectra: np.ndarray
+
+    def __call__(self, shape, pixel_size, optics, rng, device=None):
+        spectrum = torch.as_tensor(self.spectra[rng.integers(len(self.spectra))], dtype=torch.float32, device=device)
+        place = (_frequency(shape, device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
+        low = place.long().clamp(max=BINS - 2)
+        part = place - low
+        return shaped_noise(spectrum[low] * (1 - part) + spectrum[low + 1] * part, shape, rng, device)
+
+
+def shaped_noise(power, shape, rng, device=None):
+    """(h, w) Gaussian noise of variance 1 with a power spectrum, (h, w // 2 + 1) on the grid of rfft2 (any scale)."""
+    amplitude = power.sqrt()
+    amplitude = amplitude / _mean_over_plane(power, shape[1]).sqrt()
+    amplitude[0, 0] = 0
+    return torch.fft.irfft2(torch.fft.rfft2(_white(shape, rng, device)) * amplitude, s=shape)
+
+
+def bin_frequencies():
+    """(BINS,) frequencies of a measured spectrum, cycles per px."""
+    return (np.arange(BINS) + 0.5) * CORNER / BINS
+
+
+def measure_spectrum(image, diameter_px, valid=None):
+    """Power spectrum of a micrograph's noise, by rotational averages of its patches with the fewest particles.
+
+    Patches of 1.5 diameters overlap by half. Those that stand out in the band of frequencies where particles of this
+    diameter have their signal, by more than chance allows above the quietest tenth, are left out: particles, ice, carbon.
+    Of crowded micrographs the quietest patches still hold parts of particles, which the spectrum then contains.
+    image: (h, w) float32 tensor or array. diameter_px: px. valid: (h, w) bool or None; patches with False are left out.
+    Returns (BINS,) float64 power, mean over the plane 1, at bin_frequencies(). Raises ValueError without any patch.
+    """
+    image = torch.as_tensor(image, dtype=torch.float32)
+    side = int(np.clip(2 * round(0.75 * diameter_px), SMALLEST_PATCH, LARGEST_PATCH))
+    power = _patch_powers(image, side, valid)
+    frequency = _frequency((side, side), None)
+    weight = torch.full(frequency.shape, 2.0)  # columns of rfft2 stand for two, but for the first and last
+    weight[:, 0] = weight[:, -1] = 1.0
+    quiet = _quiet_patches(power, frequency, weight, diameter_px)
+    mean = power[quiet].double().mean(0)
+    usable = frequency > 1.5 / side  # below, the window and the plane that was taken off leave nothing true
+    index = (frequency * (BINS / CORNER)).long().clamp(max=BINS - 1)[usable]
+    total = torch.bincount(index, (mean * weight)[usable], BINS)
+    count = torch.bincount(index, weight[usable].double(), BINS)
+    known = (count > 0).numpy()
+    radial = np.interp(bin_frequencies(), bin_frequencies()[known], (total[known] / count[known]).numpy())
+    area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)  # up to the circle that a square holds
+    return radial / np.average(radial, weights=np.maximum(area, 0))
+
+
+def _patch_powers(image, side, valid):
+    """(n, side, side // 2 + 1) periodograms of the usable patches."""
+    step = side // 2
+    if min(image.shape) < side:
+        raise ValueError(f"the image of {image.shape[1]} x {image.shape[0]} px is smaller than a patch of {side} px.")
+    patches = image.unfold(0, side, step).unfold(1, side, step).reshape(-1, side, side)
+    if valid is not None:
+        whole = torch.as_tensor(valid).unfold(0, side, step).unfold(1, side, step).reshape(-1, side * side).all(1)
+        patches = patches[whole]
+    if not len(patches):
+        raise ValueError("no part of it is free of margins and empty areas.")
+    if len(patches) > MOST_PATCHES:
+        patches = patches[torch.linspace(0, len(patches) - 1, MOST_PATCHES).long()]
+    window = torch.hann_window(side, periodic=True)
+    window = window[:, None] * window[None]
+    powers = []
+    for part in patches.split(256):
+        powers.append(torch.fft.rfft2(_without_plane(part) * window).abs().square() / window.square().sum())
+    return torch.cat(powers)
+
+
+def _without_plane(patches):
+    """Patches less their mean and ramps."""
+    side = patches.shape[-1]
+    axis = torch.linspace(-1, 1, side)
+    norm = axis.square().sum() * side
+    patches = patches - patches.mean((1, 2), keepdim=True)
+    ramp_y = (patches * axis[:, None]).sum((1, 2)) / norm
+    ramp_x = (patches * axis[None]).sum((1, 2)) / norm
+    return patches - ramp_y[:, None, None] * axis[:, None] - ramp_x[:, None, None] * axis[None]
+
+
+def _quiet_patches(power, frequency, weight, diameter_px):
+    """(n,) bool: patches whose power in the particles' band is no more than chance above the quietest ones'."""
+    side = power.shape[1]
+    # a particle's signal lies from one over its diameter to some five times that; a few modes at least
+    band = (frequency > min(0.6 / diameter_px, 2.0 / side)) & (frequency < max(5 / diameter_px, 8.0 / side))
+    band &= frequency > 1.5 / side
+    # the logarithm weighs weak frequencies as much as strong ones; its mean over modes is nearly normal
+    share = power / power.median(0).values.clamp(min=1e-30)
+    level = (share[:, band] * weight[band]).sum(1) / weight[band].sum()
+    modes = float(weight[band].sum()) / 2 / 2.1  # independent ones: a Hann window joins neighbours
+    spread = 1 / math.sqrt(max(modes, 1.0))
+    quietest = float(torch.quantile(level, 0.1))
+    return level <= quietest * (1 + (1.28 + 2.0) * spread)
+
+
+def _white(shape, rng, device):
+    generator = torch.Generator(device or "cpu").manual_seed(int(rng.integers(2 ** 62)))
+    return torch.randn(shape, generator=generator, device=device)
+
+
+def _frequency(shape, device):
+    """(h, w // 2 + 1) cycles per px on the grid of rfft2."""
+    y, x = torch.fft.fftfreq(shape[0], device=device), torch.fft.rfftfreq(shape[1], device=device)
+    return (y[:, None] ** 2 + x[None] ** 2).sqrt()
+
+
+def _mean_over_plane(power, width):
+    """Mean over the whole plane of what is given on the grid of rfft2."""
+    total = 2 * power.double().sum() - power[:, 0].double().sum()
+    if width % 2 == 0:
+        total = total - power[:, -1].double().sum()
+    return (total / (power.shape[0] * width)).float()

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where simulated particles lie, alone and in clumps; and cutting them out as RELION wants them."""
+import numpy as np
+import torch
+
+MARGIN = 0.75  # particle diameters from the edge, so that each is whole
+CLUMP_DISTANCES = (0.5, 0.8)  # diameters between neighbours in an aggregate
+CLUMP_SIZES = (5, 30)  # particles of an aggregate
+
+
+def random_centres(shape, count, distance, margin, rng, taken=None, blocked=None):
+    """(n, 2) yx positions at least `distance` px apart and `margin` px from the edge; n is smaller if they do not fit.
+
+    taken: (m, 2) positions of other things, from which they keep the same distance. blocked: (h, w) bool, where none may be.
+    """
+    from scipy.spatial import cKDTree
+    high = np.array(shape) - 1 - margin
+    centres = np.zeros((0, 2)) if taken is None else np.asarray(taken, float)
+    others = len(centres)
+    if (high < margin).any():
+        return np.zeros((0, 2))
+    for _ in range(60):
+        missing = count + others - len(centres)
+        if not missing:
+            break
+        # few at a time would take many rounds, many at a time are in each other's way
+        new = rng.uniform(margin, high, (count, 2))
+        if blocked is not None:
+            new = new[~blocked[tuple(np.rint(new).astype(int).T)]]
+        if len(centres) and len(new):
+            new = new[cKDTree(centres).query(new)[0] >= distance]
+        centres = np.vstack([centres, _apart(new, distance)[:missing]])
+    return centres[others:]
+
+
+def _apart(places, distance):
+    """Places (n, 2) without those that are too near to one before them that stays."""
+    from scipy.spatial import cKDTree
+    stays = np.ones(len(places), bool)
+    if len(places):
+        for first, second in sorted(cKDTree(places).query_pairs(distance * (1 - 1e-9))):
+            if stays[first]:
+                stays[second] = False
+    return places[stays]
+
+
+def random_clumps(shape, count, diameter_px, rng):
+    """(n, 2) yx positions of the particles of `count` aggregates: each grows from a place anywhere, its next particle beside
+    one that is there."""
+    places = [np.zeros((0, 2))]
+    for _ in range(count):
+        clump = [rng.uniform(0, 1, 2) * shape]
+        for _ in range(int(rng.integers(*CLUMP_SIZES)) - 1):
+            angle, step = rng.uniform(0, 2 * np.pi), rng.uniform(*CLUMP_DISTANCES) * diameter_px
+            clump.append(clump[rng.integers(len(clump))] + step * np.array([np.sin(angle), np.cos(angle)]))
+        places.append(np.array(clump))
+    places = np.vstack(places)
+    return places[((places >= 0) & (places <= np.array(shape) - 1)).all(axis=1)]
+
+
+def draw_particles(projector, centres, angles, shape):
+    """(h, w) sum of the projections at their positions, sub-pixel parts by a phase shift; on the projector's device."""
+    d = projector.side
+    canvas = torch.zeros((shape[0] + 2 * d, shape[1] + 2 * d), device=projector.device)
+    for start in range(0, len(centres), 64):
+        part = slice(start, start + 64)
+        whole = np.floor(centres[part]).astype(int)
+        images = projector.project(angles[part], centres[part] - whole)
+        for image, (y, x) in zip(images, whole + d - d // 2):
+            canvas[y:y + d, x:x + d] += image
+    return canvas[d:-d, d:-d].contiguous()
+
+
+def discs(shape, centres, radius):
+    """(h, w) bool array: within `radius` px of any of the centres (n, 2) yx."""
+    mask = np.zeros(shape, bool)
+    for y, x in centres:
+        low = np.maximum(np.ceil([y - radius, x - radius]).astype(int), 0)
+        high = np.minimum(np.floor([y + radius, x + radius]).astype(int) + 1, shape)
+        if (high <= low).any():
+            continue
+        rows, columns = np.arange(low[0], high[0]), np.arange(low[1], high[1])
+        mask[low[0]:high[0], low[1]:high[1]] |= (rows[:, None] - y) ** 2 + (columns - x) ** 2 <= radius ** 2
+    return mask
+
+
+def cut_particles(image, centres, box, radius, dark_protein=True):
+    """Boxes around particles, as RELION's extraction makes them: protein white, mean 0 and standard deviation 1 outside of
+    a circle.
+
+    image: (h, w) tensor. centres: (n, 2) yx px. box: px. radius: px of the circle that holds the particle.
+    Returns images (m, box, box) float32 array, the boxes' centres (m, 2) whole px, and whole (n,) bool: particles whose box
+    lies inside of the micrograph; of the others there is none.
+    """
+    places = np.rint(centres).astype(int).reshape(-1, 2)
+    low = places - box // 2
+    whole = ((low >= 0) & (low + box <= np.array(image.shape))).all(axis=1)
+    boxes = [image[y:y + box, x:x + box] for y, x in low[whole]]
+    images = torch.stack(boxes).float() if boxes else torch.zeros((0, box, box))
+    axis = torch.arange(box) - box // 2
+    outside = axis[:, None] ** 2 + axis ** 2 > radius ** 2
+    background = images[:, outside]
+    images = (images - background.mean(1)[:, None, None]) / background.std(1).clamp(min=1e-12)[:, None, None]
+    return (-images if dark_protein else images).numpy(), places[whole], whole
