@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores that mean a probability, and the threshold that follows from them."""
+"""Scores that mean a probability, how well they do (calibration error), and the threshold that follows from them."""
+import dataclasses
 import math
 
 import numpy as np
@@ -24,6 +25,42 @@ def calibrate(raw, calibration):
     """
     slope, offset = calibration
     return 1 / (1 + np.exp(-(slope * logit(raw) + offset)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """What scores say and what is true, in bins of equal width: confidence (b,) mean score, frequency (b,) share of
+    particles, count (b,) places. Empty bins have confidence and frequency 0."""
+    confidence: np.ndarray
+    frequency: np.ndarray
+    count: np.ndarray
+
+
+def reliability(hit, scores, bins=10):
+    """Reliability of scores in [0, 1] against what was found to be true.
+
+    hit: (n,) bool. scores: (n,). Bin b holds ((b - 1) / bins, b / bins], the first also 0 (Guo et al. 2017, On Calibration of
+    Modern Neural Networks, section 2). Raises ValueError for arrays of different lengths or scores that are not
+    probabilities.
+    """
+    hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
+    if hit.shape != scores.shape:
+        raise ValueError(f"There are {len(hit)} labels for {len(scores)} scores; each score needs one.")
+    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        raise ValueError(f"Scores go from {scores.min():g} to {scores.max():g}; probabilities lie between 0 and 1.")
+    which = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(which, minlength=bins)
+    mean = lambda values: np.bincount(which, values, minlength=bins) / np.maximum(count, 1)
+    return Reliability(mean(scores), mean(hit.astype(float)), count)
+
+
+def expected_calibration_error(hit, scores, bins=10):
+    """Mean distance between score and frequency of particles over the bins, weighted by their places (Guo et al. 2017, eq. 3).
+
+    Arguments and errors as reliability. 0 is perfect; 0 too if there are no scores.
+    """
+    curve = reliability(hit, scores, bins)
+    return float(np.sum(curve.count * np.abs(curve.confidence - curve.frequency)) / max(curve.count.sum(), 1))
 
 
 def fit_calibration(hit, raw, share=None):

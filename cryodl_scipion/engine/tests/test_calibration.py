@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from cryodl.calibration import best_threshold, calibrate, fit_calibration, logit
+from cryodl.calibration import (best_threshold, calibrate, expected_calibration_error, fit_calibration, logit,
+                                reliability)
+from cryodl.picking_plots import plot_reliability
 
 
 def population(count, slope, offset, seed=0):
@@ -63,3 +65,42 @@ def test_thresholds_lie_where_f1_is_nearly_best():
 
 def test_without_anything_found_the_threshold_is_the_middle():
     assert best_threshold(np.zeros(0)) == best_threshold(np.zeros(0), 10) == 0.5
+
+
+def test_the_calibration_error_of_three_bins_by_hand():
+    """Scores 0.25 (1 of 4 true), 0.55 (all of 2 true), 0.95 (none of 2): (4 * 0 + 2 * 0.45 + 2 * 0.95) / 8."""
+    scores = np.array([0.25] * 4 + [0.55] * 2 + [0.95] * 2)
+    hit = np.array([1, 0, 0, 0, 1, 1, 0, 0], bool)
+    assert abs(expected_calibration_error(hit, scores) - 2.8 / 8) < 1e-12
+    curve = reliability(hit, scores)
+    assert curve.count.tolist() == [0, 0, 4, 0, 0, 2, 0, 0, 0, 2] and curve.frequency[[2, 5, 9]].tolist() == [0.25, 1, 0]
+    assert np.allclose(curve.confidence[[2, 5, 9]], [0.25, 0.55, 0.95])
+
+
+def test_bins_hold_their_upper_edge_and_the_ends_belong_to_them():
+    assert reliability(np.ones(4, bool), np.array([0.0, 0.5, 0.500001, 1.0]), bins=2).count.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("bins", [10, 15])
+def test_scores_that_are_frequencies_have_no_error_and_confident_ones_have(bins):
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 1, 40000)
+    hit = rng.random(40000) < truth
+    assert expected_calibration_error(hit, truth, bins) < 0.015
+    # 0 and 1 instead of p: above 1/2 the mean of p is 3/4, below 1/4
+    assert abs(expected_calibration_error(hit, np.round(truth), bins) - 0.25) < 0.01
+
+
+def test_nothing_to_judge_has_no_error_and_wrong_input_is_named():
+    assert expected_calibration_error(np.zeros(0, bool), np.zeros(0)) == 0
+    with pytest.raises(ValueError, match="2 labels for 3 scores"):
+        reliability(np.ones(2, bool), np.ones(3))
+    with pytest.raises(ValueError, match="go from -0.1 to 1.5"):
+        reliability(np.ones(2, bool), np.array([-0.1, 1.5]))
+
+
+def test_the_reliability_curve_is_drawn(tmp_path):
+    plot_reliability(*population(300, 1.0, 0.0), tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes()[1:4] == b"PNG"
+    plot_reliability(np.zeros(0, bool), np.zeros(0), tmp_path / "empty.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curve.png", "empty.png"]

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick`: micrographs and a model in, one <micrograph>.star each out.
 
-Result.outputs: folder, coordinates {name: path}, candidates {name: path}, counts {name: picks}, picks, threshold,
-particle_diameter (Å), model. Bad micrographs are in Result.skipped.
+Result.outputs: folder, coordinates {name: path}, candidates {name: path}, counts {name: picks}, picks, threshold (the median,
+where each micrograph has its own), thresholds {name: threshold}, particle_diameter (Å), contrast ('dark' or 'bright' protein),
+expected_particles {number, deviation}, expected {precision, recall, f1} of the picks, model. Bad micrographs are in
+Result.skipped.
 """
-import json
+import dataclasses
 from pathlib import Path
 
 from ..contract import AllSkipped, Result, Skipped, in_words, read_card
-from ..contract.result import write_json
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import pixel_size_warnings
 from ..io.model import find_model, read_model
+from ..pick_record import agree_with_folder, record_settings, settle, usual_contrast
+from ..thresholds import Expectation, expect, threshold_of
 
 CANDIDATES = "candidates"
-RECORD = "pick.json"
 
 
 def run(config):
@@ -23,57 +25,91 @@ def run(config):
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     model = find_model(config.model)
     card = read_card(model, "picker")
-    diameter = config.particle_diameter or card["particle_diameter"]
-    threshold = card["threshold"] if config.threshold is None else config.threshold
+    settings = settle(config, card, model)
     folder = Path(config.output)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
-    distance = (card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance)
     if config.overwrite:  # first of all, so that a killed run does not leave old and new candidates side by side
         for name, _ in named:
             (folder / CANDIDATES / f"{name}.star").unlink(missing_ok=True)
-    _check_same_run(folder, config, card, diameter, distance)
+    settings = agree_with_folder(folder, settings, config.overwrite)
     todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
-    for warning in pixel_size_warnings([path for _, path in todo], config.pixel_size):
+    notes = list(pixel_size_warnings([path for _, path in todo], config.pixel_size))
+    for warning in notes:
         print(f"Warning: {warning}")  # before the work, which may be in vain; it also stands in the result
+    picks = Picks(folder, config, card)
     print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
-          f"{diameter:g} Å, threshold {threshold:.3g}.")
+          f"{settings.particle_diameter:g} Å, {picks.rule_in_words()}.")
     new = {n for n, _ in todo}
-    counts = {n: _threshold_again(folder, n, threshold) for n, _ in named if n not in new}
-    device, skipped, notes = "none: no network was run", [], []
+    for name in (n for n, _ in named if n not in new):
+        (yx, scores), = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
+        picks.write(name, yx, scores)
+    device, skipped = "none: no network was run", []
     if todo:
-        device, notes = _pick_new(todo, config, model, (diameter, distance, threshold), folder, counts, skipped)
-    _fail_if_all_bad(named, skipped)
-    counts = {n: counts[n] for n, _ in named if n in counts}
-    print(f"{sum(counts.values())} picks in {len(counts)} micrographs: {folder}/<micrograph>.star"
-          + (f"; {len(skipped)} micrographs were skipped" if skipped else ""))
-    outputs = dict(folder=str(folder), picks=sum(counts.values()), threshold=threshold, particle_diameter=diameter,
-                   model=str(model), counts=counts,
-                   coordinates={n: str(folder / f"{n}.star") for n in counts},
-                   candidates={n: str(folder / CANDIDATES / f"{n}.star") for n in counts})
+        device, settings = _pick_new(todo, config, model, settings, picks, skipped, notes)
+    if named and len(skipped) == len(named):
+        raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
+    settings = dataclasses.replace(settings, contrast=settings.contrast or usual_contrast(card))
+    outputs = dict(picks.outputs([n for n, _ in named]), model=str(model), particle_diameter=settings.particle_diameter,
+                   contrast=settings.contrast)
+    print(picks.in_words(outputs) + (f"; {len(skipped)} micrographs were skipped" if skipped else ""))
     return Result("pick", outputs, device=device, skipped=tuple(skipped),
-                  warnings=tuple(notes + list(_warnings(counts, skipped, todo, config.pixel_size))))
+                  warnings=tuple(notes + list(_warnings(picks, skipped, settings))))
 
 
-def _check_same_run(folder, config, card, diameter, distance):
-    """Raises ValueError if the folder holds candidates found with other parameters."""
-    record = folder / RECORD
-    mine = dict(weights_sha256=card["weights_sha256"], pixel_size=config.pixel_size, particle_diameter=diameter,
-                minimum_distance=distance, border=config.border)
-    # a run in which nothing could be picked, for a wrong pixel size say, leaves only the record: it binds nobody
-    if record.exists() and not config.overwrite and any((folder / CANDIDATES).glob("*.star")):
-        found = json.loads(record.read_text(encoding="utf-8"))
-        other = ["another model" if k == "weights_sha256" else f"{k.replace('_', ' ')} {found.get(k)} (now {v})"
-                 for k, v in mine.items() if found.get(k) != v]
-        if other:
-            raise ValueError(f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another "
-                             "--output, or --overwrite to pick these micrographs again.")
-    write_json(record, mine)
+class Picks:
+    """Writes the picks of one micrograph after the other, and sums up what was written and what is expected.
+
+    folder: Path. config: PickConfig. card: the model's.
+    """
+
+    def __init__(self, folder, config, card):
+        self.folder, self.model_threshold = folder, card["threshold"]
+        self.given, self.rule = config.threshold, config.threshold_rule
+        self.uncertainty = card.get("threshold_uncertainty")
+        self.counts, self.thresholds, self.expected = {}, {}, Expectation()
+
+    def write(self, name, yx, scores):
+        """Write <name>.star: the candidates whose score reaches the threshold. yx: (n, 2) px; scores: (n,)."""
+        threshold = threshold_of(self.rule, scores, self.model_threshold) if self.given is None else self.given
+        keep = scores >= threshold
+        write_coordinates(self.folder / f"{name}.star", yx[keep], scores[keep],
+                          f"cryodl: picks of {name} with a score of at least {threshold:.4g}")
+        self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
+        self.expected += expect(scores, threshold)
+
+    def rule_in_words(self):
+        """How the threshold is chosen."""
+        if self.given is None and self.rule != "model":
+            return "a threshold for each micrograph " + ("with the largest expected F1" if self.rule == "f1" else
+                                                         "that keeps as many picks as particles are expected")
+        threshold = self.model_threshold if self.given is None else self.given
+        known = self.given is None and self.uncertainty
+        return f"threshold {threshold:.3g}" + (f" ± {self.uncertainty:.2g} (the model's)" if known else "")
+
+    def outputs(self, order):
+        """Result.outputs of what was written. order: all micrographs' names."""
+        names = [n for n in order if n in self.counts]
+        ranked = sorted(self.thresholds.values())
+        return dict(folder=str(self.folder), picks=sum(self.counts.values()),
+                    threshold=ranked[len(ranked) // 2] if ranked else self.model_threshold,
+                    thresholds={n: self.thresholds[n] for n in names}, counts={n: self.counts[n] for n in names},
+                    coordinates={n: str(self.folder / f"{n}.star") for n in names},
+                    candidates={n: str(self.folder / CANDIDATES / f"{n}.star") for n in names},
+                    expected_particles=dict(number=self.expected.particles, deviation=self.expected.deviation),
+                    expected=self.expected.figures())
+
+    def in_words(self, outputs):
+        """The end of the log: what was written, and what the scores let expect of it."""
+        figures = outputs["expected"]
+        return (f"{outputs['picks']} picks in {len(self.counts)} micrographs: {self.folder}/<micrograph>.star. Expected "
+                f"particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected of the picks: precision "
+                f"{figures['precision']:.2f}, recall {figures['recall']:.2f}, F1 {figures['f1']:.2f}")
 
 
-def _pick_new(todo, config, model, settings, folder, counts, skipped):
-    """Write candidates and picks of each micrograph as it is done. Returns the device in words, and notes about memory.
+def _pick_new(todo, config, model, settings, picks, skipped, notes):
+    """Write candidates and picks of each micrograph as it is done. Returns the device in words, and the settings that hold.
 
-    settings: diameter and distance in Å, threshold. counts, skipped: filled here, so that nothing is lost on the way.
+    picks: Picks. skipped, notes: filled here, so that nothing is lost on the way.
     """
     import numpy as np
     from tqdm import tqdm
@@ -89,48 +125,51 @@ def _pick_new(todo, config, model, settings, folder, counts, skipped):
     method = picker_method(card["network"])
     picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))),
                     config.memory)
-    diameter, distance, threshold = settings
-    print(f"Picking on {device_name(device)} with {model}.")
+    settings = _with_contrast(settings, todo, picker, card, picks.folder, notes)
+    picker.contrast = settings.contrast
+    print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}.")
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             image = read_micrograph(path)
-            yx, scores = picker.candidates(image, config.pixel_size, diameter, distance)
+            yx, scores = picker.candidates(image, config.pixel_size, settings.particle_diameter, settings.minimum_distance)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            (folder / f"{name}.star").unlink(missing_ok=True)
+            (picks.folder / f"{name}.star").unlink(missing_ok=True)
             continue
         # the nearest pixel must exist too: Scipion's coordinates are whole numbers
         keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
-        write_coordinates(folder / CANDIDATES / f"{name}.star", yx[keep], scores[keep],
+        write_coordinates(picks.folder / CANDIDATES / f"{name}.star", yx[keep], scores[keep],
                           f"cryodl: every candidate of {name}, whatever its score")
-        counts[name] = _write_picks(folder, name, yx[keep], scores[keep], threshold)
-    return device_name(device), picker.notes
+        picks.write(name, yx[keep], scores[keep])
+    notes += picker.notes
+    return device_name(device), settings
 
 
-def _threshold_again(folder, name, threshold):
-    """Write <name>.star from the candidates that were found before. Returns the number of picks."""
-    (yx, scores), = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
-    return _write_picks(folder, name, yx, scores, threshold)
+def _with_contrast(settings, todo, picker, card, folder, notes):
+    """The settings with a contrast, found on the first micrographs if they leave it open, and agreed with other runs."""
+    if not settings.open:
+        return record_settings(folder, settings)
+    from ..pickers.contrast import compare_contrasts
+
+    def candidates(image, contrast):
+        picker.contrast = contrast
+        return picker.candidates(image, settings.pixel_size, settings.particle_diameter, settings.minimum_distance)
+    found = compare_contrasts(candidates, [path for _, path in todo], usual_contrast(card))
+    print(found.sentence())
+    notes += [] if found.clear and found.contrast == usual_contrast(card) else [found.sentence()]
+    agreed = record_settings(folder, dataclasses.replace(settings, contrast=found.contrast, assumed=not found.clear))
+    if settings.contrast not in (None, agreed.contrast):
+        notes.append(f"The first micrographs of {folder} did not show their contrast and were picked as {settings.contrast}; "
+                     f"these are picked as {agreed.contrast}. To have all alike, pick again with --contrast {agreed.contrast} "
+                     "--overwrite.")
+    return agreed
 
 
-def _write_picks(folder, name, yx, scores, threshold):
-    keep = scores >= threshold
-    write_coordinates(folder / f"{name}.star", yx[keep], scores[keep],
-                      f"cryodl: picks of {name} with a score of at least {threshold:.4g}")
-    return int(keep.sum())
-
-
-def _fail_if_all_bad(named, skipped):
-    if named and len(skipped) == len(named):
-        raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
-
-
-def _warnings(counts, skipped, picked, pixel_size):
-    yield from pixel_size_warnings([path for _, path in picked], pixel_size)
+def _warnings(picks, skipped, settings):
     if skipped:
         yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
                + (" ..." if len(skipped) > 5 else ""))
-    if counts and not any(counts.values()):
-        yield ("There is not a single pick. Check pixel size and particle diameter, that protein is dark, or lower the "
-               "threshold.")
+    if picks.counts and not any(picks.counts.values()):
+        yield (f"There is not a single pick, with protein taken to be {settings.contrast} (--contrast). Check pixel size and "
+               "particle diameter, or lower the threshold.")

@@ -26,7 +26,8 @@ class Picker:
     """A network ready to pick.
 
     method, network: from pickers and a model. device: torch.device. calibration: (slope, offset) of Calibration.
-    memory: GB for the network's tiles. notes: sentences about what had to be changed on the way.
+    memory: GB for the network's tiles. notes: sentences about what had to be changed on the way. contrast: 'dark' or 'bright'
+    protein in the micrographs.
     """
     method: object
     network: torch.nn.Module
@@ -34,6 +35,7 @@ class Picker:
     calibration: tuple = (1.0, 0.0)
     memory: float = 0.4
     notes: list = dataclasses.field(default_factory=list)
+    contrast: str = "dark"
 
     def __post_init__(self):
         self.dtype = fast_dtype(self.device)
@@ -48,7 +50,7 @@ class Picker:
         """
         factor = working_factor(self.method, pixel_size, diameter)
         check_particle_fits(image.shape, pixel_size, diameter)
-        prepared = prepare_micrograph(image, factor, self.method.working_diameter)
+        prepared = prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
         yx, scores = self.candidates_prepared(prepared, minimum_distance / pixel_size * factor)
         return map_positions(yx, prepared.image.shape, prepared.shape), scores
 
