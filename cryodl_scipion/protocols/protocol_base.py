@@ -148,8 +148,9 @@ def skippedItems(results):
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
-        for name in result.outputs.get('counts', ()):
-            skipped.pop(name, None)
+        for done in ('counts', 'figures'):  # of picking, of assessing
+            for name in result.outputs.get(done, ()):
+                skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)
     return list(skipped.values())
 
