@@ -8,7 +8,8 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write
 from cryodl.contract import PICKER_NETWORKS, TrainPickerConfig
 from cryodl.crops import LabelledImage
 from cryodl.pickers import picker_method
-from cryodl.pickers.labels import (leave_out_unlabelled_edge, load_labelled, load_labels, match_labels, split_image, split_items)
+from cryodl.pickers.labels import leave_out_unlabelled_edge, load_labelled, load_labels, match_labels
+from cryodl.pickers.splits import split_image, split_items
 
 
 def config(folder, **values):
@@ -20,7 +21,7 @@ def test_labels_find_their_micrographs(tmp_path):
     truth = dict(blob_project(tmp_path))
     items = match_labels(config(tmp_path))
     assert [i[0] for i in items] == ["mic0", "mic1"]
-    for name, path, positives, negatives in items:
+    for name, path, positives, negatives, *_ in items:
         assert path.endswith(f"{name}.mrc") and np.allclose(positives, truth[name], atol=1e-3)
         assert negatives.shape == (0, 2)
 
@@ -45,7 +46,7 @@ def test_labels_lie_on_the_particles_of_the_prepared_micrograph(tmp_path):
     (tmp_path / "mics").mkdir()
     write_mrc(tmp_path / "mics/a.mrc", image)
     method = picker_method(PICKER_NETWORKS[0])
-    item = load_labelled(("a", str(tmp_path / "mics/a.mrc"), centres, centres[:1]), method, PIXEL_SIZE, DIAMETER, True)
+    item = load_labelled(("a", str(tmp_path / "mics/a.mrc"), centres, centres[:1]), method, PIXEL_SIZE, DIAMETER, "complete")
     smooth = torch.nn.functional.avg_pool2d(item.image[None, None], 7, stride=1, padding=3)[0, 0]
     places = np.rint(item.positives).astype(int)
     assert (smooth[places[:, 0], places[:, 1]] > 2).all()
@@ -159,9 +160,9 @@ def test_a_labelled_micrograph_that_cannot_be_used_is_named(tmp_path):
     path = write_mrc(tmp_path / "zeros.mrc", np.zeros((256, 320), np.float32))
     item, method = ("zeros", str(path), np.array([[50.0, 50.0]]), np.zeros((0, 2))), picker_method(PICKER_NETWORKS[0])
     with pytest.raises(ValueError, match="zeros.mrc: .*constant"):
-        load_labelled(item, method, PIXEL_SIZE, DIAMETER, True)
+        load_labelled(item, method, PIXEL_SIZE, DIAMETER, "complete")
     with pytest.raises(ValueError, match="zeros.mrc.*diameter of 700 Å"):
-        load_labelled(item, method, PIXEL_SIZE, 700.0, True)
+        load_labelled(item, method, PIXEL_SIZE, 700.0, "complete")
 
 
 def test_bad_labelled_micrographs_are_left_out_and_named(tmp_path):

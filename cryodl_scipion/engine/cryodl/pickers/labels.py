@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Labelled micrographs for training: coordinates matched with files, checked, prepared, split."""
+"""Labelled micrographs for training: coordinates matched with files, checked, prepared."""
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -13,63 +14,96 @@ from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import micrograph_shape, read_micrograph
 from ..normalize import prepare_micrograph
 from .predict import check_particle_fits, working_factor
+from .uncertain import Uncertain, certain_area, check_mask, read_uncertain
 
+_NOWHERE = np.zeros((0, 2))
+
+
+class Labels(typing.NamedTuple):
+    """What is known of one micrograph: particles, boxes on background and on contamination, (n, 2) yx in px of the file."""
+    name: str
+    path: str
+    positives: np.ndarray
+    negatives: np.ndarray = _NOWHERE
+    contamination: np.ndarray = _NOWHERE
+    uncertain: typing.Optional[Uncertain] = None
+
+
+def label_kind(config):
+    """What the labels of a TrainPickerConfig mean: 'complete', 'boxes' or 'sparse'."""
+    if config.labels != "auto":
+        return config.labels
+    if config.background or config.contamination:
+        return "boxes"
+    return "sparse" if config.network == "topaz" else "complete"
 
 
 def match_labels(config, warn=print):
-    """Micrographs that have labels: list of (name, path, positives yx, negatives yx) in px of the micrograph.
+    """Labels of the micrographs that have some.
 
     config: TrainPickerConfig. warn: called with a sentence about coordinates of micrographs that were not given (people
     train on a part of what they have picked). Raises ValueError naming what does not match: names in two folders, no
-    coordinates for any micrograph, coordinates outside of their micrograph, too few particles.
+    coordinates for any micrograph, coordinates outside of their micrograph, masks of another size, too few particles.
     """
     named = name_micrographs(expand_paths(config.micrographs), config.names)
-    positives = _of_micrographs(read_coordinates(config.coordinates), named, config.coordinates, warn)
-    negatives = (_of_micrographs(read_coordinates(config.background), named, config.background, warn)
-                 if config.background else {})
-    items = []
-    for name, path in named:
-        if name in positives or name in negatives:
-            groups = [g.get(name, np.zeros((0, 2))) for g in (positives, negatives)]
-            _check_positions(name, path, groups)
-            items.append((name, path, *groups))
-    total = sum(len(item[2]) for item in items)
+    sources = (config.coordinates, config.background, config.contamination)
+    groups = [_of_micrographs({k: yx for k, (yx, _) in read_coordinates(source).items()}, named, source, warn)
+              if source else {} for source in sources]
+    uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn) if config.uncertain else {}
+    labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
+    boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
+    if boxed:
+        warn(f"{len(boxed)} micrographs have boxes on background or contamination, but no list of particles; with "
+             f"{label_kind(config)} labels (--labels) they are not used: {_some(sorted(boxed))}.")
+    items = [Labels(name, path, *(group.get(name, _NOWHERE) for group in groups), uncertain.get(name))
+             for name, path in named if name in labelled]
+    for item in items:
+        _check_positions(item)
+    total = sum(len(item.positives) for item in items)
     if total < FEWEST_PARTICLES:
         raise ValueError(f"{config.coordinates} has {total} particles for these micrographs; training needs at least "
                          f"{FEWEST_PARTICLES}, and 20 or more to be of use.")
     return items
 
 
-def _of_micrographs(coordinates, named, source, warn):
-    """{name: yx} of the micrographs at hand. Raises ValueError with both lists if there are none."""
+def _of_micrographs(values, named, source, warn):
+    """{name: value} of the micrographs at hand. Raises ValueError with both lists if there are none.
+
+    values: {key: (n, 2) positions or Uncertain}, of a folder or file `source`.
+    """
     names = {name for name, _ in named}
-    coordinates = align_keys(coordinates, names)
-    strangers = sorted(k for k, (yx, _) in coordinates.items() if k not in names and len(yx))
-    if not names & set(coordinates):
+    values = align_keys(values, names)
+    strangers = sorted(k for k, value in values.items() if k not in names and len(value))
+    if not names & set(values):
         raise ValueError(f"No coordinates of {source} belong to these micrographs. Coordinates are for: "
-                         f"{_some(sorted(coordinates))}; micrographs are: {_some(sorted(names))}. Names are compared "
+                         f"{_some(sorted(values))}; micrographs are: {_some(sorted(names))}. Names are compared "
                          "without folder and extension.")
     if strangers:
         warn(f"{source} has coordinates of {len(strangers)} micrographs that are not among the {len(names)} given; they "
              f"are not used: {_some(strangers)}.")
-    return {k: yx for k, (yx, _) in coordinates.items() if k in names}
+    return {k: value for k, value in values.items() if k in names}
 
 
 def _some(names, most=8):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _check_positions(name, path, groups):
+def _check_positions(item):
     try:
-        shape = micrograph_shape(path)
+        shape = micrograph_shape(item.path)
     except (ValueError, FileNotFoundError):
         return  # a bad file: load_labels leaves it out and says why
+    groups = [item.positives, item.negatives, item.contamination]
+    if item.uncertain:
+        groups.append(item.uncertain.circles)
+        if item.uncertain.mask:
+            check_mask(item.uncertain.mask, item.path, shape)
     for yx in groups:
         outside = yx[~inside(yx + 0.5, np.add(shape, 1))]
         if len(outside):
             y, x = outside[0]
-            raise ValueError(f"{len(outside)} coordinates of {name} lie outside of {path} ({shape[1]} x {shape[0]} px), "
-                             f"for example x {x:g}, y {y:g}. Were they picked on micrographs of another binning?")
+            raise ValueError(f"{len(outside)} coordinates of {item.name} lie outside of {item.path} ({shape[1]} x {shape[0]} "
+                             f"px), for example x {x:g}, y {y:g}. Were they picked on micrographs of another binning?")
 
 
 def load_labels(items, method, config):
@@ -81,29 +115,49 @@ def load_labels(items, method, config):
     usable, images, skipped = [], [], []
     for item in items:
         try:
-            images.append(load_labelled(item, method, config.pixel_size, config.particle_diameter,
-                                        dense=config.background is None))
+            images.append(load_labelled(item, method, config.pixel_size, config.particle_diameter, label_kind(config)))
             usable.append(item)
         except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(item[0], str(item[1]), str(error)))
-    left = sum(len(item[2]) for item in usable)
+            skipped.append(Skipped(item.name, str(item.path), str(error)))
+    left = sum(len(image.positives) for image in images)
     if left < FEWEST_PARTICLES:
-        raise ValueError(f"{len(skipped)} of the {len(items)} labelled micrographs cannot be used, which leaves {left} "
-                         f"particles; training needs at least {FEWEST_PARTICLES}. The first: {skipped[0].reason}")
+        raise ValueError(_too_few(items, skipped, left))
     return usable, images, skipped
 
 
-def load_labelled(item, method, pixel_size, diameter, dense):
-    """LabelledImage of one entry of match_labels."""
-    name, path, positives, negatives = item
-    image = read_micrograph(path)
+def _too_few(items, skipped, left):
+    needed = f"which leaves {left} particles; training needs at least {FEWEST_PARTICLES}"
+    if not skipped:
+        return f"Nearly all labelled particles lie on uncertain places (--uncertain), {needed}."
+    return (f"{len(skipped)} of the {len(items)} labelled micrographs cannot be used, {needed}. "
+            f"The first: {skipped[0].reason}")
+
+
+def load_labelled(item, method, pixel_size, diameter, kind):
+    """LabelledImage of Labels, for dark protein. kind: of label_kind.
+
+    Labels on uncertain places are left out, except where labels are complete: there a particle half inside is no background.
+    Raises ValueError that names the file.
+    """
+    item = Labels(*item)
+    image = read_micrograph(item.path)
     try:
         check_particle_fits(image.shape, pixel_size, diameter)
         prepared = prepare_micrograph(image, working_factor(method, pixel_size, diameter), method.working_diameter)
+        shape = tuple(prepared.image.shape)
+        allowed = certain_area(item.uncertain, prepared.shape, shape, method.working_diameter) if item.uncertain else None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    groups = [map_positions(yx, prepared.shape, prepared.image.shape) for yx in (positives, negatives)]
-    return LabelledImage(name, prepared.image, prepared.valid, *groups, "complete" if dense else "boxes")
+        raise ValueError(f"{item.path}: {error}") from None
+    groups = [map_positions(yx, prepared.shape, shape) for yx in (item.positives, item.negatives, item.contamination)]
+    if allowed is not None and kind != "complete":
+        groups = [yx[_on(allowed, yx)] for yx in groups]
+    return LabelledImage(item.name, prepared.image, prepared.valid, *groups[:2], kind, allowed, groups[2])
+
+
+def _on(area, yx):
+    """(n,) bool: positions on a (h, w) bool area."""
+    nearest = np.clip(np.rint(yx), 0, np.array(area.shape) - 1).astype(int)
+    return area.numpy()[nearest[:, 0], nearest[:, 1]]
 
 
 def leave_out_unlabelled_edge(images, diameter_px):
@@ -123,42 +177,5 @@ def leave_out_unlabelled_edge(images, diameter_px):
     for im in images:
         allowed = torch.zeros(im.image.shape, dtype=torch.bool)
         allowed[width:-width, width:-width] = True
-        strips.append(dataclasses.replace(im, allowed=allowed))
+        strips.append(dataclasses.replace(im, allowed=allowed if im.allowed is None else allowed & im.allowed))
     return strips
-
-
-def split_items(items, fraction, rng):
-    """Training and validation entries, by micrograph.
-
-    If only one micrograph has particles it stands in both lists: it must be cut in two (split_image).
-    """
-    with_particles = [i for i, item in enumerate(items) if len(item[2])]
-    if len(with_particles) == 1:
-        return items, [items[with_particles[0]]]
-    order = rng.permutation(len(items))
-    number = max(1, int(round(fraction * len(items))))
-    held = set(order[:number].tolist())
-    if held.isdisjoint(with_particles) or held.issuperset(with_particles):
-        # both parts need particles: hold out the micrographs with a middling number of them
-        ranked = sorted(with_particles, key=lambda i: len(items[i][2]))
-        held = set(ranked[len(ranked) // 2:][:min(number, len(ranked) - 1)])
-    return [items[i] for i in range(len(items)) if i not in held], [items[i] for i in sorted(held)]
-
-
-def split_image(image, fraction, margin):
-    """One labelled image as a training and a validation part, left and right with a gap of `margin` px between.
-
-    The cut lies where about `fraction` of the particles are right of it.
-    """
-    columns = np.sort(image.positives[:, 1])
-    cut = columns[int((1 - fraction) * (len(columns) - 1))] + 1.0
-    x = torch.arange(image.image.shape[1])
-    parts = []
-    for side, chosen in ((x < cut - margin / 2, lambda p: p[:, 1] < cut - margin / 2),
-                         (x > cut + margin / 2, lambda p: p[:, 1] > cut + margin / 2)):
-        allowed = side[None].expand(image.image.shape)
-        parts.append(dataclasses.replace(
-            image, positives=image.positives[chosen(image.positives)],
-            negatives=image.negatives[chosen(image.negatives)],
-            allowed=allowed if image.allowed is None else allowed & image.allowed))
-    return parts
