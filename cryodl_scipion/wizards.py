@@ -8,8 +8,8 @@ from . import Plugin
 from .convert.coordinates import positionsByMicrograph
 from .convert.models import shippedModels
 from .engine.cryodl import contract
-from .protocols import CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
-from .protocols.model_field import modelFolder
+from .protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
+from .protocols.model_field import diameterOf
 
 _FIRST_GUESS = 150  # Å, when neither form nor model says anything
 _CIRCLES = 200  # more of them hide the micrograph
@@ -50,18 +50,14 @@ def micrographsToMeasure(protocol):
 
 def firstDiameter(protocol, largest):
     """Å to begin with: the field's value, else the chosen model's, else a guess; never more than fits."""
-    diameter = protocol.particleDiameter.get()
-    if diameter is None and isinstance(protocol, CryodlProtPick):
-        try:
-            diameter = contract.read_card(modelFolder(protocol))['particle_diameter']
-        except ValueError:
-            diameter = None  # no model is chosen yet
+    diameter = diameterOf(protocol) if protocol.hasAttribute('modelFrom') else protocol.particleDiameter.get()
     return min(diameter or _FIRST_GUESS, largest)
 
 
 class CryodlDiameterWizard(Wizard):
     """Measure the particle on a micrograph."""
-    _targets = [(CryodlProtTrainPicker, ['particleDiameter']), (CryodlProtPick, ['particleDiameter'])]
+    _targets = [(CryodlProtTrainPicker, ['particleDiameter']), (CryodlProtPick, ['particleDiameter']),
+                (CryodlProtAutoPick, ['particleDiameter'])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
@@ -75,20 +71,34 @@ class CryodlDiameterWizard(Wizard):
                        lambda value: form.setVar('particleDiameter', round(value))).show()
 
 
+def picksToFilter(protocol):
+    """The scored coordinates to draw: a form's input, or what a picking run has found. Raises ValueError without any."""
+    if protocol.hasAttribute('inputCoordinates'):
+        if protocol.inputCoordinates.get() is None:
+            raise ValueError("Choose the picked coordinates first; they are drawn on their micrographs.")
+        return protocol.inputCoordinates.get()
+    coordinates = getattr(protocol, 'outputCoordinates', None)
+    if coordinates is None:
+        raise ValueError("There are no picks yet to choose a threshold by. Leave the field empty and run; afterwards choose "
+                         "here, or in cryodl - filter picks by score, which does not pick again.")
+    return coordinates
+
+
 class CryodlThresholdWizard(Wizard):
     """Choose the score threshold while looking at the picks."""
-    _targets = [(CryodlProtThresholdPicks, ['threshold'])]
+    _targets = [(CryodlProtThresholdPicks, ['threshold']), (CryodlProtPick, ['threshold']),
+                (CryodlProtAutoPick, ['threshold'])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
-        coordinates = form.protocol.inputCoordinates.get()
-        if coordinates is None:
-            form.showError("Choose the picked coordinates first; they are drawn on their micrographs.",
-                           "Score threshold")
+        try:
+            coordinates = picksToFilter(form.protocol)
+        except ValueError as error:
+            form.showError(str(error), "Score threshold")
             return
         from .viewers.picks_data import PicksData
         from .viewers.picks_window import PicksWindow
-        PicksWindow(form.root, PicksData(coordinates), "Score threshold",
+        PicksWindow(form.root, PicksData.ofSet(coordinates), "Score threshold",
                     accept=lambda value: form.setVar('threshold', round(value, 4)),
                     value=form.protocol.threshold.get()).show()
 
@@ -96,13 +106,14 @@ class CryodlThresholdWizard(Wizard):
 def shippedModelLines():
     """[(name, what its card says)] of the models that come with the plugin."""
     cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder()).items()}
-    return [(name, "%s, trained on particles of %g Å" % (card['network'], card['particle_diameter']))
+    return [(name, "%s, %s" % (card['network'], "for particles of every kind and size" if card.get('general')
+                               else "trained on particles of %g Å" % card['particle_diameter']))
             for name, card in cards.items()]
 
 
 class CryodlShippedModelWizard(Wizard):
     """Choose one of the models that come with the plugin."""
-    _targets = [(CryodlProtPick, ['shippedModel'])]
+    _targets = [(CryodlProtPick, ['shippedModel']), (CryodlProtAutoPick, ['shippedModel'])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):

@@ -5,6 +5,8 @@ import os
 from pyworkflow.object import Float
 from pwem.objects import Coordinate
 
+from .star import readColumns
+
 # Attribute of every coordinate that we make: the network's score in [0, 1].
 SCORE = '_cryodlScore'
 
@@ -46,21 +48,7 @@ def readPicks(path, columns=_COLUMNS):
 
     columns: to read instead. Raises FileNotFoundError, or ValueError that names a file without the columns.
     """
-    names, picks = [], []
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file, 1):
-            words = line.split()
-            if not words or words[0].startswith(('#', 'data_', 'loop_')):
-                continue
-            if words[0].startswith('_'):
-                names.append(words[0][1:])
-                continue
-            try:
-                picks.append(tuple(float(words[names.index(column)]) for column in columns))
-            except (ValueError, IndexError):
-                raise ValueError("%s, line %d is no pick; the columns %s are needed."
-                                 % (path, number, ', '.join(columns))) from None
-    return picks
+    return readColumns(path, _COLUMNS, (float,) * 3)
 
 
 def appendPicks(coordinates, micrograph, picks):

@@ -31,6 +31,11 @@ def diameterInPixels(coordinates):
 def describeOutput(coordinates, folder, diameter):
     """Write on a set where its candidates are and how large (Å) its particles."""
     setattr(coordinates, CANDIDATES, String(folder))
+    setDiameter(coordinates, diameter)
+
+
+def setDiameter(coordinates, diameter):
+    """Write on a set how large (Å) its particles are."""
     setattr(coordinates, DIAMETER, Float(diameter))
 
 

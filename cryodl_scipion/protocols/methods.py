@@ -30,6 +30,15 @@ def pickingInWords(coordinates, results, card):
     return text + '.'
 
 
+def autoPickingInWords(coordinates, results, card, rounds):
+    """Methods of automatic picking. card: of the first model, or None; rounds: of readRounds."""
+    text = pickingInWords(coordinates, results, None)[:-1]
+    text += ", without labels: by the model %s (%s)" % (card['name'], networkInWords(card)) if card else ", without labels"
+    if len(rounds) > 1:
+        text += ", trained in %s on its own confident picks" % counted(len(rounds) - 1, 'round')
+    return text + '.'
+
+
 def trainingInWords(card):
     """Methods of a training run. card: of its model."""
     training, validation = card.get('training') or {}, card.get('validation') or {}
@@ -45,6 +54,15 @@ def trainingInWords(card):
             counted(len(training.get('validation_micrographs', ())), 'micrograph'), validation['f1'],
             validation['average_precision'], card['threshold'])
     return text + '.'
+
+
+def simulationInWords(config, made, source, results):
+    """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure in words."""
+    return ("%s with %s of %s were simulated with cryodl %s at %g Å/px and %g kV, with defoci from %.0f to %.0f Å, %g e/Å² and "
+            "a signal-to-noise ratio of %s." % (
+                counted(config.count, 'micrograph'), counted(made['particles'], 'particle'), source, versionIn(results),
+                config.pixel_size, config.voltage, config.defocus_min, config.defocus_max, config.dose,
+                '%g' % config.snr if config.snr_max is None else '%g to %g' % (config.snr, config.snr_max)))
 
 
 def trainingLines(card):

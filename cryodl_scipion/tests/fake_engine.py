@@ -14,7 +14,9 @@ import time
 
 from cryodl import contract
 # beside this file, which runs as a script
+import fake_compare
 from fake_model import writeModel
+from fake_simulator import simulateMicrographs
 
 LOW_SCORE = 0.05
 STEPS = 5
@@ -37,7 +39,8 @@ def main():
         gpus = os.environ.get('FAKE_ENGINE_GPUS', '').split()
         if arguments.device != 'cpu' and not set(arguments.device.split()) <= set(gpus):
             raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
-        work = {'pick': pick, 'train-picker': train}[arguments.command]
+        work = {'pick': pick, 'train-picker': train, 'auto-pick': autoPick,
+                'simulate-micrographs': simulate, **fake_compare.WORK}[arguments.command]
         outputs, skipped = work(request.config)
     except (InputError, contract.AllSkipped) as error:
         kind = 'all skipped' if isinstance(error, contract.AllSkipped) else 'input'
@@ -108,6 +111,41 @@ def writeStar(path, picks):
     os.rename(path + '.tmp', path)
 
 
+# ----- auto-pick
+def autoPick(config):
+    """Round n finds the particles with a score of at least 0.8 - 0.2 n."""
+    card = contract.read_card(config.model)
+    shown = list(zip(config.names, config.micrographs))[:config.training_micrographs]
+    table = os.path.join(config.output, 'rounds.csv')
+    os.makedirs(config.output, exist_ok=True)
+    for number in range(config.rounds + 1):
+        folder = os.path.join(config.output, 'rounds', '%d' % number)
+        if os.path.exists(os.path.join(folder, 'round.json')):
+            continue
+        dieSometimes(config.output, number)
+        os.makedirs(os.path.join(folder, 'picks'), exist_ok=True)
+        found = {name: [p for p in truth(path) if p[2] >= 0.8 - 0.2 * number] for name, path in shown}
+        for name, picks in found.items():
+            writeStar(os.path.join(folder, 'picks', name + '.star'), picks)
+        writeModel(os.path.join(folder, 'model'), dict(particle_diameter=config.particle_diameter))
+        entry = [number, 0.6 + 0.1 * number, sum(map(len, found.values())), 0.8 - 0.2 * number]
+        with open(table, 'a') as file:
+            file.write(('' if file.tell() else 'round,figure,picks,threshold\n') + ','.join(map(str, entry)) + '\n')
+        with open(os.path.join(folder, 'round.json'), 'w') as file:
+            json.dump(entry, file)
+    model = writeModel(os.path.join(config.output, 'model'), dict(name='retrained', particle_diameter=config.particle_diameter))
+    outputs, skipped = pick(contract.PickConfig(
+        config.micrographs, config.pixel_size, model, config.output, threshold=config.threshold, names=config.names,
+        particle_diameter=config.particle_diameter))
+    return dict(outputs, model=model, contrast=card.get('contrast', 'dark')), skipped
+
+
+# ----- simulate
+def simulate(config):
+    dieSometimes(os.path.dirname(config.output), 0)
+    return simulateMicrographs(config), []
+
+
 # ----- train
 def train(config):
     partial = config.output + '.partial'
@@ -124,20 +162,21 @@ def train(config):
         with open(metrics, 'a') as file:
             file.write('%d,%d,%f,%f,%f,%f,0.003\n' % (step, step, 1 / step, 1.1 / step, 0.15 * step, 0.16 * step))
     particles = sum(countRows(os.path.join(config.coordinates, n + '.star')) for n in config.names)
-    background = countBackground(config)
-    writeModel(partial, dict(network=config.network, particle_diameter=config.particle_diameter,
+    background, contamination = (countFolder(folder) for folder in (config.background, config.contamination))
+    writeModel(partial, dict(network=config.network, labels=config.labels, particle_diameter=config.particle_diameter,
                              pixel_sizes=[config.pixel_size],
                              training=dict(micrographs=list(config.names), validation_micrographs=[],
-                                           particles=particles, background_boxes=background, steps=STEPS,
+                                           particles=particles, background_boxes=background,
+                                           contamination_boxes=contamination, steps=STEPS,
                                            stop_reason="all steps were done", seconds=1.0, device='CPU (fake)')))
     os.rename(partial, config.output)
     return dict(model=config.output), []
 
 
-def countBackground(config):
-    if config.background is None:
+def countFolder(folder):
+    if folder is None:
         return 0
-    return sum(countRows(os.path.join(config.background, file)) for file in os.listdir(config.background))
+    return sum(countRows(os.path.join(folder, file)) for file in os.listdir(folder))
 
 
 def countRows(path):

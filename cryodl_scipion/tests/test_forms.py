@@ -13,9 +13,14 @@ from pyworkflow.tests import BaseTest, setupTestProject
 from .. import Plugin, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
-from ..protocols import CryodlProtPick, CryodlProtTrainPicker
+from ..protocols import (CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtTrainFromStructure,
+                         CryodlProtTrainPicker)
 
-ENGINE_PROTOCOLS = [CryodlProtTrainPicker, CryodlProtPick]
+# Protocols, each with every config that its form fills.
+ENGINE_PROTOCOLS = [(CryodlProtTrainPicker, contract.TrainPickerConfig), (CryodlProtPick, contract.PickConfig),
+                    (CryodlProtAutoPick, contract.AutoPickConfig), (CryodlProtSimulate, contract.SimulateMicrographsConfig),
+                    (CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig),
+                    (CryodlProtTrainFromStructure, contract.TrainPickerConfig)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,44 +83,48 @@ class TestCryodlForms(BaseTest):
         setupTestProject(cls)
 
     def test_every_contract_field_is_on_the_form_or_excused(self):
-        for protocolClass in ENGINE_PROTOCOLS:
+        for protocolClass, config in ENGINE_PROTOCOLS:
             form = self.newProtocol(protocolClass).getDefinition()
-            for info in contract.describe_all(protocolClass._CONFIG):
+            for info in contract.describe_all(config):
                 places = [form.hasParam(formName(info.name)), info.name in protocolClass.NOT_ON_FORM]
                 self.assertEqual(sum(places), 1, '%s of %s' % (info.name, protocolClass.__name__))
 
     def test_excuses_name_real_fields_and_give_reasons(self):
-        for protocolClass in ENGINE_PROTOCOLS:
-            fields = {f.name for f in dataclasses.fields(protocolClass._CONFIG)}
+        for protocolClass in {p for p, _ in ENGINE_PROTOCOLS}:
+            fields = {f.name for p, config in ENGINE_PROTOCOLS if p is protocolClass for f in dataclasses.fields(config)}
             self.assertLessEqual(set(protocolClass.NOT_ON_FORM), fields)
             self.assertTrue(all(protocolClass.NOT_ON_FORM.values()))
 
-    def test_form_defaults_equal_contract_defaults(self):
-        for protocolClass in ENGINE_PROTOCOLS:
-            protocol = self.newProtocol(protocolClass)
+    def test_form_defaults_equal_contract_defaults_or_are_said_to_differ(self):
+        for protocolClass, configClass in ENGINE_PROTOCOLS:
             values = {name: None for name in protocolClass.NOT_ON_FORM}
-            config = readConfig(protocol, protocolClass._CONFIG, **values)
-            for info in contract.describe_all(protocolClass._CONFIG):
+            config = readConfig(self.newProtocol(protocolClass), configClass,
+                                **{n: v for n, v in values.items() if n in fieldsOf(configClass)})
+            for info in contract.describe_all(configClass):
                 if info.name not in values:
                     default = None if info.required else info.default
+                    default = getattr(protocolClass, 'OTHER_DEFAULTS', {}).get(info.name, default)
                     self.assertEqual(getattr(config, info.name), default, info.name)
 
     def test_each_field_of_the_form_reaches_the_request(self):
         other = {'int': 7, 'float': 12.5, 'bool': True}
-        for protocolClass in ENGINE_PROTOCOLS:
+        for protocolClass, configClass in ENGINE_PROTOCOLS:
             protocol = self.newProtocol(protocolClass)
-            values = {name: None for name in protocolClass.NOT_ON_FORM}
-            for info in contract.describe_all(protocolClass._CONFIG):
+            values = {name: None for name in protocolClass.NOT_ON_FORM if name in fieldsOf(configClass)}
+            for info in contract.describe_all(configClass):
                 if info.name in values:
                     continue
                 value = len(info.choices) - 1 if info.choices else other[info.kind]
                 getattr(protocol, formName(info.name)).set(value)
                 wanted = info.choices[-1] if info.choices else value
-                self.assertEqual(getattr(readConfig(protocol, protocolClass._CONFIG, **values), info.name), wanted)
+                self.assertEqual(getattr(readConfig(protocol, configClass, **values), info.name), wanted)
 
     def test_positions_of_choices_are_frozen(self):
         # Saved workflows hold positions: new choices go to the end.
-        self.assertEqual(contract.PICKER_NETWORKS[:1], ('unet',))
+        self.assertEqual(contract.PICKER_NETWORKS[:6], ('unet', 'deeppicker', 'deepem', 'cryolo', 'topaz', 'eman2'))
+        self.assertEqual(contract.LABEL_KINDS[:4], ('auto', 'complete', 'boxes', 'sparse'))
+        self.assertEqual(contract.CONTRASTS, ('auto', 'dark', 'bright'))
+        self.assertEqual(contract.THRESHOLD_RULES[:3], ('model', 'f1', 'count'))
 
     def test_every_param_has_a_label_and_a_help(self):
         for protocolClass in ourProtocols():
@@ -150,6 +159,10 @@ class TestCryodlTwoSides(unittest.TestCase):
         answer = subprocess.run([sys.executable, '-c', code], env=dict(os.environ, MPLBACKEND='Agg'),
                                 capture_output=True, text=True)
         self.assertEqual(answer.returncode, 0, answer.stderr)
+
+
+def fieldsOf(configClass):
+    return {field.name for field in dataclasses.fields(configClass)}
 
 
 def ourProtocols():

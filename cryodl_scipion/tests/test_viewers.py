@@ -43,24 +43,24 @@ class TestCryodlViewers(CryodlTest):
 
     # ----- picks
     def test_the_slider_reaches_below_the_threshold_of_the_run(self):
-        data = PicksData(self.picked.outputCoordinates)
+        data = PicksData.ofSet(self.picked.outputCoordinates)
         self.assertEqual((data.threshold, data.hasScores), (0.5, True))
         self.assertEqual([data.counts(t).tolist() for t in (0.75, 0.5, 0)], [[2, 2], [4, 4], [6, 6]])
         self.assertEqual(data.picks(1, 0.85).tolist(), [[40, 50, 0.9]])
         self.assertEqual(os.path.basename(data.paths[1]), 'mic_002.mrc')
 
     def test_circles_are_as_wide_as_the_particle_whatever_the_box(self):
-        self.assertEqual(PicksData(self.empty.outputCoordinates).diameter, 120 / synthetic.PIXEL_SIZE)
-        self.assertAlmostEqual(PicksData(self.manual.outputCoordinates).diameter, 40 / 1.5)
+        self.assertEqual(PicksData.ofSet(self.empty.outputCoordinates).diameter, 120 / synthetic.PIXEL_SIZE)
+        self.assertAlmostEqual(PicksData.ofSet(self.manual.outputCoordinates).diameter, 40 / 1.5)
         self.assertEqual(self.empty.outputCoordinates.getBoxSize(), 30)
 
     def test_coordinates_of_others_are_all_shown(self):
-        data = PicksData(self.manual.outputCoordinates)
+        data = PicksData.ofSet(self.manual.outputCoordinates)
         self.assertFalse(data.hasScores)
         self.assertEqual((data.counts(0).tolist(), data.counts(1).tolist(), data.firstToShow()), ([0, 5], [0, 5], 1))
 
     def test_an_empty_set_shows_its_micrographs_and_candidates(self):
-        data = PicksData(self.empty.outputCoordinates)
+        data = PicksData.ofSet(self.empty.outputCoordinates)
         self.assertEqual((len(data.names), data.threshold), (2, 0.9))
         self.assertEqual(data.counts(0.3).tolist(), [5, 5])
 

@@ -1,37 +1,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks of a set as arrays: what viewers and wizards count and draw. No windows here."""
 import math
+import os
 
 import numpy as np
 
-from ..convert.coordinates import SCORE, picksByMicrograph
-from ..convert.picks import diameterInPixels, scoredPicks
+from ..convert.coordinates import SCORE, picksByMicrograph, readPicks
+from ..convert.micrographs import micrographNames
+from ..convert.picks import DIAMETER, diameterInPixels, scoredPicks
 
 _UNKNOWN_DIAMETER = 27  # px, where there is not even a box
 
 
 class PicksData:
-    """Micrographs of a SetOfCoordinates with their picks and, where there are, weaker candidates.
+    """Micrographs with their picks and, where there are, weaker candidates.
 
-    names, paths: of the micrographs. diameter: of the particles, px. hasScores: False for coordinates of other programs, which are then all shown.
-    threshold: the lowest score in the set (what was used), 0 without scores.
+    scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
+    threshold: score to begin with, None for the lowest of the picks.
+    names, paths: of the micrographs. hasScores: False for coordinates of other programs, which are then all shown.
     """
 
-    def __init__(self, coordinates):
-        self.diameter = diameterInPixels(coordinates) or _UNKNOWN_DIAMETER
-        inSet = picksByMicrograph(coordinates)
-        scores = [pick[2] for picks in inSet.values() for pick in picks]
+    def __init__(self, scored, diameter, threshold=None):
+        self.diameter = diameter
+        scores = [pick[2] for _, picks in scored for pick in picks]
         self.hasScores = all(score is not None for score in scores)
-        self.threshold = _roundedDown(min(scores)) if scores and self.hasScores else 0.0
-        self.names, self.paths, self._picks = [], [], []
-        for micrograph, picks in scoredPicks(coordinates):
-            self.names.append(micrograph.getMicName() or 'micrograph %d' % micrograph.getObjId())
-            self.paths.append(micrograph.getFileName())
-            self._picks.append(np.array([(x, y, 1.0 if score is None else score) for x, y, score in picks],
-                                        float).reshape(-1, 3))
-        if not scores and self.scores().size:
+        self.names = [m.getMicName() or 'micrograph %d' % m.getObjId() for m, _ in scored]
+        self.paths = [m.getFileName() for m, _ in scored]
+        self._picks = [np.array([(x, y, 1.0 if score is None else score) for x, y, score in picks], float).reshape(-1, 3)
+                       for _, picks in scored]
+        self.threshold = (0.0 if not scores or not self.hasScores else
+                          _roundedDown(min(scores) if threshold is None else threshold))
+
+    @classmethod
+    def ofSet(cls, coordinates):
+        """Of a SetOfCoordinates. The threshold is the lowest score in the set, which is what was used."""
+        scored = scoredPicks(coordinates)
+        inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
+        if not inSet:
             # Nothing was strong enough for the set; the slider starts where the best candidate is.
-            self.threshold = _roundedDown(self.scores().max())
+            inSet = [max((pick[2] for _, picks in scored for pick in picks), default=None)]
+        used = min(inSet) if None not in inSet else None
+        return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used)
+
+    @classmethod
+    def ofFolder(cls, micrographs, folder, diameter):
+        """Of a folder of STAR files, for those of the micrographs that have one. diameter: px."""
+        names = micrographNames(micrographs)
+        paths = [(m, os.path.join(folder, names[m.getObjId()] + '.star')) for m in micrographs]
+        return cls([(m, readPicks(path)) for m, path in paths if os.path.exists(path)], diameter)
 
     def picks(self, index, threshold):
         """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
@@ -58,7 +74,7 @@ def _roundedDown(score):
 
 
 def isOurs(coordinates):
-    """True for sets with our scores, and for empty ones, which other viewers cannot open."""
-    if coordinates.getSize() == 0:
+    """True for sets that we made, and for empty ones, which other viewers cannot open."""
+    if coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER):
         return True
     return hasattr(coordinates.getFirstItem(), SCORE)

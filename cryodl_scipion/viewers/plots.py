@@ -8,6 +8,8 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
+from ..convert.rounds import bestRound
+
 PICK_COLOUR = '#19e57b'
 _TRAINING, _VALIDATION, _FIGURE = '#4477aa', '#cc6677', '#228833'
 
@@ -104,3 +106,24 @@ def drawPerMicrograph(axes, counts):
         axis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("Micrograph, in the set's order")
     axes.set_ylabel("Picks")
+
+
+def drawRounds(axes, rounds):
+    """The figure of each round of automatic picking, and its picks. rounds: of convert.rounds.readRounds."""
+    numbers = [entry['round'] for entry in rounds]
+    axes.plot(numbers, [_orNan(entry.get('figure')) for entry in rounds], 'o-', color=_FIGURE, label="figure")
+    for entry in rounds:
+        if entry.get('picks') is not None and entry.get('figure') is not None:
+            axes.annotate('%.0f picks' % entry['picks'], (entry['round'], entry['figure']), xytext=(0, 8),
+                          textcoords='offset points', ha='center')
+    axes.axvline(bestRound(rounds), color=_VALIDATION, linestyle='--', label="best round")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(x=0.15, y=0.25)
+    axes.set_xlabel("Round (0: the first model)")
+    axes.set_ylabel("Figure on the micrographs kept for validation")
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _orNan(value):
+    return np.nan if value is None else value

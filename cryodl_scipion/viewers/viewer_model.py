@@ -3,7 +3,7 @@
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
-from ..protocols import CryodlProtTrainPicker
+from ..protocols import CryodlProtTrainFromStructure, CryodlProtTrainPicker
 from .model_window import ModelView
 
 
@@ -20,7 +20,7 @@ class CryodlModelViewer(Viewer):
 class CryodlTrainViewer(Viewer):
     """What `Analyze results` opens for a training: its curves, which grow while it runs."""
     _name = "cryodl training"
-    _targets = [CryodlProtTrainPicker]
+    _targets = [CryodlProtTrainPicker, CryodlProtTrainFromStructure]
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj, **kwargs):

@@ -5,10 +5,11 @@ from pwem.viewers.plotter import EmPlotter
 from pyworkflow.protocol import params
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer, Viewer
 
-from ..protocols import CryodlProtPick, CryodlProtThresholdPicks
+from ..convert.rounds import picksOfRound, readRounds
+from ..protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtThresholdPicks
 from .picks_data import PicksData, isOurs
 from .picks_window import PicksView
-from .plots import drawHistogram, drawPerMicrograph
+from .plots import drawHistogram, drawPerMicrograph, drawRounds
 
 _NAME = "cryodl picks with scores"
 
@@ -24,7 +25,7 @@ class CryodlPicksViewer(Viewer):
         return isinstance(instance, SetOfCoordinates) and isOurs(instance)
 
     def _visualize(self, obj, **kwargs):
-        return [PicksView(self.getTkRoot(), PicksData(obj), _NAME)]
+        return [PicksView(self.getTkRoot(), PicksData.ofSet(obj), _NAME)]
 
 
 class CryodlPickProtocolViewer(ProtocolViewer):
@@ -48,7 +49,7 @@ class CryodlPickProtocolViewer(ProtocolViewer):
     def _data(self):
         """PicksData, or None (and a message) if there is no output yet."""
         coordinates = getattr(self.protocol, 'outputCoordinates', None)
-        return None if coordinates is None else PicksData(coordinates)
+        return None if coordinates is None else PicksData.ofSet(coordinates)
 
     def _showPicks(self, paramName=None):
         data = self._data()
@@ -74,3 +75,58 @@ class CryodlPickProtocolViewer(ProtocolViewer):
 
     def _notYet(self):
         return self.infoMessage("There are no coordinates yet. Wait until the first batch is picked.", "No picks yet")
+
+
+class CryodlAutoPickViewer(CryodlPickProtocolViewer):
+    """What `Analyze results` opens for automatic picking: the rounds as well, also while it runs."""
+    _label = 'auto-picking viewer'
+    _targets = [CryodlProtAutoPick]
+
+    def _defineParams(self, form):
+        CryodlPickProtocolViewer._defineParams(self, form)
+        form.addSection(label='Rounds')
+        form.addParam('showRounds', params.LabelParam, default=True, label="Figures of the rounds",
+                      help="Whether each round of training was better than the one before.")
+        form.addParam('round', params.IntParam, default=0, label="Round",
+                      help="Round to show the picks of. 0 is the first model, before any training.")
+        form.addParam('showRoundPicks', params.LabelParam, default=True, label="Picks of this round",
+                      help="Micrographs that the rounds learn from, with the picks of the chosen round.")
+
+    def _getVisualizeDict(self):
+        return dict(CryodlPickProtocolViewer._getVisualizeDict(self), showRounds=self._showRounds,
+                    showRoundPicks=self._showRoundPicks)
+
+    def _showRounds(self, paramName=None):
+        rounds = readRounds(self.protocol.getPicksFolder())
+        if not rounds:
+            return [self._noRound()]
+        plotter = EmPlotter(windowTitle="Rounds")
+        drawRounds(plotter.createSubPlot("Rounds of training", "Round", "Figure"), rounds)
+        return [plotter]
+
+    def _showRoundPicks(self, paramName=None):
+        protocol, number = self.protocol, self.round.get()
+        known = [int(r['round']) for r in readRounds(protocol.getPicksFolder())]
+        if number not in known:
+            return [self._noRound() if not known else self.errorMessage(
+                "Round is %s; the rounds are %d to %d." % (number, min(known), max(known)), "No such round")]
+        micrographs = protocol.getInputMicrographs()
+        data = PicksData.ofFolder([m.clone() for m in micrographs], picksOfRound(protocol.getPicksFolder(), number),
+                                  protocol.particleDiameter.get() / micrographs.getSamplingRate())
+        return [PicksView(self.getTkRoot(), data, "Picks of round %d" % number)]
+
+    def _noRound(self):
+        return self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
+
+
+class CryodlSimulateViewer(Viewer):
+    """What `Analyze results` opens for a simulation: the micrographs with their known particles."""
+    _name = "cryodl simulated micrographs"
+    _targets = [CryodlProtSimulate]
+    _environments = [DESKTOP_TKINTER]
+
+    def _visualize(self, obj, **kwargs):
+        coordinates = getattr(obj, 'outputCoordinates', None)
+        if coordinates is None:
+            return [self.infoMessage("There are no micrographs yet. Wait until the simulation is finished.", "Nothing yet")]
+        return [PicksView(self.getTkRoot(), PicksData.ofSet(coordinates), self._name)]

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Orientations: RELION's rot, tilt, psi and origins against Scipion's matrices of projection alignment.
+
+Scipion's matrix of a particle (ALIGN_PROJ) is the inverse of [R(-rot, -tilt, -psi) | -origin], where R is the matrix of
+rotations about z, y, z with fixed axes; so the plugin of RELION reads and writes it (convert31.py), and a test compares.
+"""
+import os
+
+import numpy as np
+from pwem.convert import transformations
+
+
+def matrixOf(angles, origin=(0, 0)):
+    """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y in px, the shift that centres the particle."""
+    matrix = transformations.euler_matrix(*[-np.deg2rad(angle) for angle in angles], axes='szyz')
+    matrix[:2, 3] = [-shift for shift in origin]
+    return np.linalg.inv(matrix)
+
+
+def anglesOf(matrix):
+    """(3,) rot, tilt, psi in degrees of a (4, 4) matrix."""
+    return -np.rad2deg(transformations.euler_from_matrix(np.linalg.inv(matrix), axes='szyz'))
+
+
+def writeOrientations(path, particles):
+    """STAR file with the angles of a SetOfParticles that has projection alignment."""
+    with open(path + '.tmp', 'w', encoding='utf-8') as file:
+        file.write('\ndata_\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n')
+        for particle in particles.iterItems():
+            file.write('%.4f %.4f %.4f\n' % tuple(anglesOf(particle.getTransform().getMatrix())))
+    os.replace(path + '.tmp', path)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What protocols share that simulate micrographs of a structure: fields, checks, and the engine's run."""
+import os
+
+import numpy as np
+import pyworkflow.utils as pwutils
+from pwem.objects import Volume
+from pyworkflow.protocol import params
+
+from ..convert.structures import structureFileOf, structureForEngine, structureProblem
+from ..engine.cryodl import contract
+from ..form import addConfigParams, readConfig
+from .protocol_base import RESULT_FILE
+
+SIMULATED_FOLDER = 'simulated'
+# Their mean spectrum changes no more with further ones.
+NOISE_MICROGRAPHS = 10
+_OWN, _NO_OWN = 'inputMicrographs is not None', 'inputMicrographs is None'
+_MICROSCOPE = ['voltage', 'spherical_aberration', 'amplitude_contrast']
+_DEFOCUS = ['defocus_min', 'defocus_max', 'astigmatism']
+# Contract fields without a place on the form, of every protocol that simulates.
+NOT_ON_FORM = {'structure': "the input structure", 'output': "the run's folder", 'noise_from': "the own micrographs",
+               'device': "the GPUs that Scipion assigns", 'threads': "Scipion's own field"}
+
+
+class SimulatesMicrographs:
+    """Mixin: it stands before CryodlProtBase in the list of bases."""
+
+    # ----- form
+    def _addSourceParams(self, form):
+        """The structure, and the user's micrographs to be like."""
+        form.addParam('inputStructure', params.PointerParam, pointerClass='AtomStruct,Volume', important=True,
+                      label="Structure",
+                      help="Atomic model or map (protein positive) of the particle. Of a model with assemblies the first one is "
+                           "built. The pixel size of a map is that of Scipion's object.")
+        form.addParam('inputMicrographs', params.PointerParam, pointerClass='SetOfMicrographs', allowsNull=True,
+                      label="Own micrographs",
+                      help="Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of the "
+                           "noise are taken from them (the noise from up to %d).\n\nEmpty: the fields of this form."
+                           % NOISE_MICROGRAPHS)
+        form.addParam('inputCTF', params.PointerParam, pointerClass='SetOfCTF', allowsNull=True, label="Own defocus range",
+                      help="CTFs whose defoci the simulated micrographs shall have: the range without the outer twentieths, "
+                           "and the astigmatism that 95 of 100 stay below.\n\nEmpty: the defoci of this form.")
+        addConfigParams(form, contract.SimulateMicrographsConfig, ['pixel_size'], pixel_size=dict(
+            condition=_NO_OWN, help="Pixel size of the micrographs to make.\n\nEmpty: that of the map."))
+
+    def _addSimulationParams(self, form, names, **overrides):
+        """Fields of SimulateMicrographsConfig; those that the own micrographs or CTFs give are shown without them."""
+        conditions = dict({name: _NO_OWN for name in _MICROSCOPE}, **{name: 'inputCTF is None' for name in _DEFOCUS})
+        overrides = {name: dict({'condition': conditions[name]} if name in conditions else {}, **overrides.get(name, {}))
+                     for name in names}
+        addConfigParams(form, contract.SimulateMicrographsConfig, names, **overrides)
+
+    # ----- engine
+    def _simulationValues(self):
+        """Values of SimulateMicrographsConfig that the form's plain fields do not hold."""
+        structure, own, ctfs = self.inputStructure.get(), self.inputMicrographs.get(), self.inputCTF.get()
+        values = dict(structure=structureFileOf(structure), output=self.getSimulatedFolder(), threads=self.numberOfThreads.get())
+        if own is not None:
+            acquisition = own.getAcquisition()
+            values.update(pixel_size=own.getSamplingRate(), noise_from=tuple(m.getFileName() for m in spread(own)),
+                          voltage=acquisition.getVoltage(), spherical_aberration=acquisition.getSphericalAberration(),
+                          amplitude_contrast=acquisition.getAmplitudeContrast())
+        elif self.pixelSize.get() is None and isinstance(structure, Volume):
+            values.update(pixel_size=structure.getSamplingRate())
+        if ctfs is not None:
+            values.update(defocusRange(ctfs))
+        return values
+
+    def _simulationConfig(self, **values):
+        return readConfig(self, contract.SimulateMicrographsConfig, **dict(self._simulationValues(), **values))
+
+    def _simulate(self, **values):
+        """Run the simulator, unless it has run with the same settings. Returns Result.outputs. values: see _simulationConfig."""
+        folder = self._getExtraPath('simulation')
+        pwutils.makePath(folder)
+        config = self._simulationConfig(structure=structureForEngine(self.inputStructure.get(), folder), **values)
+        self._forgetOther(config, folder, self.getSimulatedFolder(), *self._madeFromSimulated())
+        result = os.path.join(folder, RESULT_FILE)
+        if not (os.path.exists(result) and os.path.isdir(self.getSimulatedFolder())):
+            # without its result a folder tells too little: the run was killed between the two
+            pwutils.cleanPath(self.getSimulatedFolder())
+            self._runEngine(config, folder)
+        return self._simulated()
+
+    def _madeFromSimulated(self):
+        """Files and folders that go when the micrographs are simulated anew."""
+        return ()
+
+    def _simulated(self):
+        """Result.outputs of the simulation; {} before it is there."""
+        path = os.path.join(self._getExtraPath('simulation'), RESULT_FILE)
+        return contract.Result.read(path).outputs if os.path.exists(path) else {}
+
+    def getSimulatedFolder(self):
+        return self._getExtraPath(SIMULATED_FOLDER)
+
+    # ----- checks
+    def _checkSources(self):
+        problem = structureProblem(self.inputStructure.get())
+        own, ctfs = self.inputMicrographs.get(), self.inputCTF.get()
+        errors = [problem] if problem else []
+        if own is not None and (own.getSize() == 0 or not own.getSamplingRate()):
+            errors.append("The own micrographs are %s. Choose others, or leave the field empty."
+                          % ("an empty set" if own.getSize() == 0 else "without pixel size (sampling rate)"))
+        if ctfs is not None and ctfs.getSize() == 0:
+            errors.append("The set of CTFs is empty. Choose another, or leave the field empty.")
+        return errors
+
+    def _sourceInWords(self):
+        """'emd_1234.mrc', or with the own micrographs."""
+        own = self.inputMicrographs.get()
+        name = os.path.basename(structureFileOf(self.inputStructure.get()))
+        return name if own is None else "%s, with the noise of the own micrographs" % name
+
+
+def spread(micrographs):
+    """Clones of some of a set, evenly spread over it."""
+    chosen = set(np.linspace(0, micrographs.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))
+    return [m.clone() for index, m in enumerate(micrographs) if index in chosen]
+
+
+def defocusRange(ctfs):
+    """{defocus_min, defocus_max, astigmatism} in Å of a SetOfCTF, without its outliers."""
+    pairs = np.array([(c.getDefocusU(), c.getDefocusV()) for c in ctfs], float)
+    low, high = np.percentile(pairs.mean(axis=1), [5, 95])
+    return dict(defocus_min=round(float(low), 1), defocus_max=round(float(high), 1),
+                astigmatism=round(float(np.percentile(abs(pairs[:, 0] - pairs[:, 1]), 95)), 1))
