@@ -47,8 +47,7 @@ def match_labels(config, warn=print):
     """
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     sources = (config.coordinates, config.background, config.contamination)
-    groups = [_of_micrographs({k: yx for k, (yx, _) in read_coordinates(source).items()}, named, source, warn)
-              if source else {} for source in sources]
+    groups = [_read_boxes(source, named, warn) if source else {} for source in sources]
     uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn) if config.uncertain else {}
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
     boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
@@ -64,6 +63,21 @@ def match_labels(config, warn=print):
         raise ValueError(f"{config.coordinates} has {total} particles for these micrographs; training needs at least "
                          f"{FEWEST_PARTICLES}, and 20 or more to be of use.")
     return items
+
+
+def match_particles(config, warn=print):
+    """Labels, with particles alone, of the micrographs that have a list of them. config, warn, errors: as match_labels."""
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    particles = _read_boxes(config.coordinates, named, warn)
+    items = [Labels(name, path, particles[name]) for name, path in named if name in particles]
+    for item in items:
+        _check_positions(item)
+    return items
+
+
+def _read_boxes(source, named, warn):
+    """{name: (n, 2) yx} of a folder or file of coordinates."""
+    return _of_micrographs({key: yx for key, (yx, _) in read_coordinates(source).items()}, named, source, warn)
 
 
 def _of_micrographs(values, named, source, warn):
