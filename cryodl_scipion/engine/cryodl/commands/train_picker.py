@@ -4,21 +4,12 @@
 Result.outputs: model (folder), threshold, threshold_uncertainty, validation (figures), stop_reason, contrast ('dark' or
 'bright' protein), labels (what they were taken for).
 """
-import dataclasses
-import json
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 
-from ..contract import Result, config_to_dict, in_words
-from ..contract.result import write_json
-from ..io.files import rename_folder
+from ..contract import Result, in_words
 from ..io.model import find_model, read_model, write_model
-
-MOST_VALIDATIONS = 16
-RECORD = "config.json"  # of an unfinished training: its parameters
 
 
 def run(config):
@@ -27,15 +18,14 @@ def run(config):
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
     from ..pickers.labels import label_kind, load_labels, match_labels
+    from ..pickers.run_training import check_output, finish, fit_task, working_folder
     from ..pickers.splits import split_items
-    if os.path.exists(config.output):
-        raise FileExistsError(f"Model folder {config.output} (--output) exists already; it is not replaced. Choose "
-                              "another name or remove it.")
+    check_output(config.output)
     notes = []
     items = match_labels(config, notes.append)
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
     _warn(notes)  # before the work, which may be in vain; they also stand in the result
-    folder = _working_folder(config)
+    folder = working_folder(config)
     import torch
     from ..devices import choose_device, device_name, set_threads
     device = choose_device(config.device)
@@ -52,10 +42,10 @@ def run(config):
     torch.manual_seed(config.seed)
     split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
-    report = _fit(task, config, folder, device)
+    report = fit_task(task, config, folder, device)
     card = model_card(config, filled, split, task, report, device_name(device), time.monotonic() - start)
     write_model(folder, card, task.networks["picker"].state_dict())
-    _finish(folder, config.output)
+    finish(folder, config.output)
     print(f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
           f"{card['validation']['average_precision']:.3f} on the validation part, threshold {card['threshold']:.2f} +- "
           f"{card['threshold_uncertainty']:.2f})")
@@ -89,24 +79,6 @@ def _say_start(config, images, device):
           f"{len(images)} micrographs, {images[0].labels} labels.")
 
 
-def _working_folder(config):
-    """<output>.partial, new or of the same training. Raises ValueError if it is of another one."""
-    folder = Path(str(config.output).rstrip("/") + ".partial")
-    mine = {k: v for k, v in config_to_dict(config).items() if k not in ("device", "threads", "output")}
-    record = folder / RECORD
-    found = json.loads(record.read_text()) if record.exists() else None
-    if found not in (None, json.loads(json.dumps(mine))):
-        from ..training import CHECKPOINT, METRICS
-        if (folder / CHECKPOINT).exists():
-            other = ", ".join(k.replace("_", " ") for k in mine if found.get(k) != json.loads(json.dumps(mine[k])))
-            raise ValueError(f"{folder} holds an unfinished training with other parameters ({other}). Remove it, or "
-                             "choose another --output.")
-        (folder / METRICS).unlink(missing_ok=True)  # it failed before anything was learnt: nothing is lost
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(record, mine)
-    return folder
-
-
 def _task(config, method, images, split, device):
     """PickerTask. images: {name: LabelledImage}. split: training and validation entries of split_items."""
     from ..pickers import load_network
@@ -128,40 +100,3 @@ def _task(config, method, images, split, device):
                              f"but --network is {config.network}.")
         network = load_network(method, weights, config.start_from)
     return PickerTask(method, network, training, validation, config.batch_size, device, config.pu_criterion)
-
-
-def _fit(task, config, folder, device):
-    from accelerate import Accelerator
-
-    from ..devices import device_name, fast_dtype
-    from ..pickers.card import FEW_PARTICLES
-    from ..pickers.predict import is_out_of_memory
-    from ..training import Schedule, fit
-    import torch
-    os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
-    accelerator = Accelerator(cpu=device.type == "cpu",
-                              mixed_precision="bf16" if fast_dtype(device) == torch.bfloat16 else "no")
-    steps = config.steps or task.usual_steps
-    every = max(10, -(-steps // MOST_VALIDATIONS))
-    schedule = Schedule(steps, every, config.patience, config.learning_rate or task.method.learning_rate, config.seed,
-                        decay=task.method.decay)
-    if sum(len(im.positives) for im in task.validation) < FEW_PARTICLES:
-        # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
-        schedule = dataclasses.replace(schedule, every=max(10, steps // 5), patience=steps, tolerance=1.0)
-    try:
-        return fit(task, schedule, folder, accelerator)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ValueError(f"The memory of {device_name(device)} is too small for batches of {config.batch_size} crops. Choose "
-                         "a smaller --batch-size, or --device cpu.") from error
-
-
-def _finish(folder, output):
-    """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
-    from ..plots import plot_learning_curve
-    from ..training import CHECKPOINT, METRICS
-    plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
-    rename_folder(folder, output)
-    for leftover in (CHECKPOINT, RECORD):  # after the rename: till then a killed run needs them
-        (Path(output) / leftover).unlink(missing_ok=True)

@@ -70,7 +70,7 @@ def measure_spectrum(image, diameter_px, valid=None):
     """Power spectrum of a micrograph's noise, by rotational averages of its patches with the fewest particles.
 
     Patches of 1.5 diameters overlap by half. Those that stand out in the band of frequencies where particles of this
-    diameter have their signal, by more than chance allows above the quietest tenth, are left out: particles, ice, carbon.
+    diameter have their signal, by more than chance (2 %) above the quietest tenth, are left out: particles, ice, carbon.
     Of crowded micrographs the quietest patches still hold parts of particles, which the spectrum then contains.
     image: (h, w) float32 tensor or array. diameter_px: px. valid: (h, w) bool or None; patches with False are left out.
     Returns (BINS,) float64 power, mean over the plane 1, at bin_frequencies(). Raises ValueError without any patch.
@@ -83,7 +83,7 @@ def measure_spectrum(image, diameter_px, valid=None):
     weight[:, 0] = weight[:, -1] = 1.0
     quiet = _quiet_patches(power, frequency, weight, diameter_px)
     mean = power[quiet].double().mean(0)
-    usable = frequency > 1.5 / side  # below, the window and the plane that was taken off leave nothing true
+    usable = frequency > 1.8 / side  # below, the window and the plane that was taken off leave nothing true
     index = (frequency * (BINS / CORNER)).long().clamp(max=BINS - 1)[usable]
     total = torch.bincount(index, (mean * weight)[usable], BINS)
     count = torch.bincount(index, weight[usable].double(), BINS)
@@ -130,14 +130,14 @@ def _quiet_patches(power, frequency, weight, diameter_px):
     side = power.shape[1]
     # a particle's signal lies from one over its diameter to some five times that; a few modes at least
     band = (frequency > min(0.6 / diameter_px, 2.0 / side)) & (frequency < max(5 / diameter_px, 8.0 / side))
-    band &= frequency > 1.5 / side
+    band &= frequency > 1.8 / side
     # the logarithm weighs weak frequencies as much as strong ones; its mean over modes is nearly normal
     share = power / power.median(0).values.clamp(min=1e-30)
     level = (share[:, band] * weight[band]).sum(1) / weight[band].sum()
-    modes = float(weight[band].sum()) / 2 / 2.1  # independent ones: a Hann window joins neighbours
-    spread = 1 / math.sqrt(max(modes, 1.0))
-    quietest = float(torch.quantile(level, 0.1))
-    return level <= quietest * (1 + (1.28 + 2.0) * spread)
+    modes = float(weight[band].sum()) / 2 / 3.8  # independent ones: a Hann window joins neighbours (1.94 along each axis)
+    from scipy.stats import gamma
+    quietest, limit = gamma.ppf([0.1, 0.98], max(modes, 1.0))  # a mean of so many powers of noise alone
+    return level <= float(torch.quantile(level, 0.1)) * limit / quietest
 
 
 def _white(shape, rng, device):

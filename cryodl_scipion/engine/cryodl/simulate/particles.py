@@ -96,7 +96,9 @@ def cut_particles(image, centres, box, radius, dark_protein=True):
     low = places - box // 2
     whole = ((low >= 0) & (low + box <= np.array(image.shape))).all(axis=1)
     boxes = [image[y:y + box, x:x + box] for y, x in low[whole]]
-    images = torch.stack(boxes).float() if boxes else torch.zeros((0, box, box))
+    if not boxes:
+        return np.zeros((0, box, box), np.float32), places[whole], whole
+    images = torch.stack(boxes).float()
     axis = torch.arange(box) - box // 2
     outside = axis[:, None] ** 2 + axis ** 2 > radius ** 2
     background = images[:, outside]

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The structures that varied micrographs show: files and made-up assemblies, all at the same extent in voxels."""
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .assemblies import random_assembly
+from .micrographs import particle_diameter
+from .structures import load_density
+
+EXTENT_PX = 40  # voxels of a structure's widest extent: a little finer than the network's scale
+SIZES = (60.0, 500.0)  # Å of made-up assemblies
+_FIRST_LOOK = 5.0  # Å/px at which a file is read to see how large it is
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolMember:
+    """density: (d, d, d) tensor whose widest extent is EXTENT_PX voxels. extent: Å."""
+    name: str
+    density: torch.Tensor
+    extent: float
+
+
+def made_up(count, seed):
+    """`count` made-up assemblies, always the same for a seed."""
+    members = []
+    for index in range(count):
+        rng = np.random.default_rng((seed, 17, index))
+        kind, density = random_assembly(EXTENT_PX, rng)
+        extent = float(np.exp(rng.uniform(math.log(SIZES[0]), math.log(SIZES[1]))))
+        members.append(PoolMember(f"{kind}-{index}", density, extent))
+    return members
+
+
+def of_files(paths, leave_out=()):
+    """Structures of files (maps or models), without those whose file name (without extensions) is in leave_out.
+
+    Raises ValueError as load_density, which names the file.
+    """
+    members = []
+    for path in map(Path, paths):
+        name = path.name.split(".")[0]
+        if name in leave_out:
+            continue
+        rough = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK)
+        pixel_size = rough / EXTENT_PX
+        density = load_density(path, pixel_size)
+        extent = particle_diameter(density, pixel_size)
+        members.append(PoolMember(name, _cropped(density), extent))
+    return members
+
+
+def _cropped(density):
+    """Without the empty rim, largest value 1. Empty means outside of 0.75 of EXTENT_PX from the middle."""
+    reach = int(0.75 * EXTENT_PX)
+    middle = density.shape[-1] // 2
+    part = slice(max(0, middle - reach), middle + reach)
+    density = density[part, part, part]
+    return density / density.max().clamp(min=1e-12)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs of every kind for the training of a general picker: any shape, size, crowding, contrast, ice and dirt.
+
+They are made at the network's own scale (the user's particle diameter is `diameter_px` wide), so that one takes a fraction
+of a second: what was larger in the file has been averaged away there.
+"""
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from ..ctf import ctf_rfft
+from .artefacts import add_carbon, add_gradient, add_ice, smooth_noise
+from .projections import project, random_angles
+
+SIDE = 512
+# A person's "diameter of a circle that just holds the particle" over the particle's widest extent: people differ.
+STATED = (0.8, 1.35)
+VIEWS = 160  # projections of a structure, drawn from with all in-plane turns
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """image: (h, w) float32 tensor, dark protein. particles: (n, 2) yx px. uncertain: (h, w) bool, where nobody could say.
+    pixel_size: Å/px that the scene stands for."""
+    image: torch.Tensor
+    particles: np.ndarray
+    uncertain: torch.Tensor
+    pixel_size: float
+
+
+def random_scene(density, extent_px, extent, other, diameter_px, rng, side=SIDE):
+    """One micrograph of one structure.
+
+    density: (d, d, d) tensor, its widest extent `extent_px` voxels and about `extent` Å. other: densities in the same voxels of
+    which a few stray pieces are added, that are no particles. diameter_px: px of the stated particle diameter.
+    Returns Scene.
+    """
+    zoom = diameter_px / (extent_px * rng.uniform(*STATED))  # voxels -> px
+    pixel_size = extent / (extent_px * zoom)
+    views = _views(density, zoom, VIEWS, rng)
+    wide = extent_px * zoom
+    shape = (side, side)
+    centres, clumped = _places(shape, wide, rng)
+    clean = _paint(views, centres, shape, rng)
+    good = np.ones(len(centres), bool)
+    clean = clean + _paint(views, clumped, shape, rng)
+    if len(clumped):
+        good &= _far(centres, clumped, 0.75 * wide)
+    signal = _strength(clean, centres if len(centres) else clumped, wide)
+    stray = _stray(other, zoom, shape, wide, rng) if other else 0.0
+    clean = clean + stray
+    image = _exposed(clean / signal, pixel_size, shape, rng)
+    image, good, uncertain = _spoiled(image, centres, good, wide, diameter_px, rng)
+    keep = good & ~uncertain.numpy()[tuple(np.clip(np.rint(centres).astype(int), 0, side - 1).T)]
+    return Scene(image, centres[keep], uncertain, pixel_size)
+
+
+def _views(density, zoom, count, rng):
+    """(count, b, b) projections at the scale of the scene, in-plane turns included."""
+    if abs(zoom - 1) > 0.02:
+        shape = [max(12, 2 * int(round(n * zoom / 2))) for n in density.shape]
+        density = torch.nn.functional.interpolate(density[None, None], size=shape, mode="trilinear",
+                                                  align_corners=False)[0, 0]
+    angles = random_angles(count, rng)
+    if rng.random() < 0.25:  # preferred orientations
+        tilt = math.degrees(math.acos(rng.uniform(-1, 1)))
+        angles[:, 1] = np.where(rng.random(count) < 0.7, np.clip(rng.normal(tilt, 12, count), 0, 180), angles[:, 1])
+    return project(density, angles)
+
+
+def _places(shape, wide, rng):
+    """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody."""
+    closest = wide * rng.uniform(0.55, 1.6)
+    share = float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))  # of the area of a close packing
+    wanted = max(2, int(share * shape[0] * shape[1] / closest ** 2 * 0.9))
+    centres = _apart(rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (3 * wanted, 2)), closest, wanted)
+    clumped = [np.zeros((0, 2))]
+    if rng.random() < 0.3:
+        for _ in range(int(rng.integers(1, 4))):
+            count = int(rng.integers(4, 16))
+            middle, size = rng.uniform(0, 1, 2) * shape, wide * rng.uniform(0.25, 0.4) * math.sqrt(count)
+            clumped.append(middle + rng.normal(0, size, (count, 2)))
+    return centres, np.vstack(clumped)
+
+
+def _apart(places, distance, most):
+    """The first `most` of the places (n, 2) that keep the distance from all before them."""
+    from scipy.spatial import cKDTree
+    taken = np.ones(len(places), bool)
+    for first, second in sorted(cKDTree(places).query_pairs(distance)):
+        if taken[first]:
+            taken[second] = False
+    return places[taken][:most]
+
+
+def _far(places, others, distance):
+    from scipy.spatial import cKDTree
+    return cKDTree(others).query(places)[0] > distance if len(places) else np.zeros(0, bool)
+
+
+def _paint(views, centres, shape, rng):
+    """Sum of random views at whole pixels of the centres, (h, w); each a little stronger or weaker than the next."""
+    b = views.shape[-1]
+    canvas = torch.zeros((shape[0] + 3 * b, shape[1] + 3 * b))
+    chosen, quarter = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
+    for (y, x), index, turn in zip(np.rint(centres).astype(int) + b + b // 2 - b // 2, chosen, quarter):
+        view = torch.rot90(views[index], int(turn) % 4)
+        view = view.flip(0) if turn > 3 else view
+        y, x = y - b // 2, x - b // 2
+        if y >= 0 and x >= 0 and y + b <= canvas.shape[0] and x + b <= canvas.shape[1]:
+            canvas[y:y + b, x:x + b] += view * float(rng.uniform(0.8, 1.2))
+    return canvas[b:b + shape[0], b:b + shape[1]]
+
+
+def _strength(clean, centres, wide):
+    """Standard deviation of the clean image within the particles' circles."""
+    h, w = clean.shape
+    inside = torch.zeros((h, w), dtype=torch.bool)
+    reach = int(wide / 2) + 1
+    for y, x in np.rint(centres).astype(int):
+        inside[max(y - reach, 0):max(y + reach + 1, 0), max(x - reach, 0):max(x + reach + 1, 0)] = True
+    part = clean[inside]
+    return part.std().clamp(min=1e-6) if len(part) > 8 else clean.std().clamp(min=1e-6)
+
+
+def _stray(other, zoom, shape, wide, rng):
+    """A few pieces of other things: fragments clearly smaller, that must not be taken for particles."""
+    if rng.random() > 0.35:
+        return 0.0
+    views = _views(other[rng.integers(len(other))], zoom * rng.uniform(0.2, 0.4), 24, rng)
+    centres = rng.uniform(0, 1, (int(rng.integers(3, 40)), 2)) * shape
+    return float(rng.uniform(0.3, 1.0)) * _paint(views, centres, shape, rng)
+
+
+def _exposed(clean, pixel_size, shape, rng):
+    """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein."""
+    voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
+    contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
+    defocus = float(np.exp(rng.uniform(math.log(3500), math.log(40000))))
+    transfer = ctf_rfft(shape, pixel_size, defocus * (1 + rng.uniform(0, 0.03)), defocus, rng.uniform(0, 180), voltage,
+                        float(rng.choice([2.7, 0.01, 2.0])), contrast)
+    frequency = _frequency(shape, pixel_size)
+    transfer = transfer * torch.exp(-frequency ** 2 * float(rng.uniform(0, 300)) / 4)
+    snr = float(np.exp(rng.uniform(math.log(0.01), math.log(1.5))))
+    solvent = float(rng.uniform(0, 0.8))
+    structure = clean * snr ** 0.5 / _transmitted(clean, transfer)
+    structure = structure + solvent * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    image = torch.fft.irfft2(torch.fft.rfft2(structure) * transfer, s=shape)
+    noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    low = float(rng.uniform(0, 1) ** 2 * 0.6) * smooth_noise(shape, float(rng.uniform(4, 60)), rng)
+    return _filtered(noise - image + low, frequency * pixel_size, rng)
+
+
+def _filtered(image, frequency, rng):
+    """As the file was sampled down, or low-passed or denoised before. frequency: cycles/px of the rfft, up to 0.7."""
+    kept = torch.exp(-frequency ** 2 * float(rng.uniform(0, 5)))
+    if rng.random() < 0.35:
+        cutoff = math.exp(rng.uniform(math.log(0.05), math.log(0.35)))
+        kept = kept / (1 + (frequency / cutoff) ** (2 * int(rng.integers(1, 5))))
+    return torch.fft.irfft2(torch.fft.rfft2(image) * kept, s=image.shape)
+
+
+def _transmitted(clean, transfer):
+    """How much of the standard deviation the CTF leaves, so that the SNR is that of what can be seen."""
+    before = clean - clean.mean()
+    after = torch.fft.irfft2(torch.fft.rfft2(before) * transfer, s=clean.shape)
+    return (after.std() / before.std().clamp(min=1e-6)).clamp(min=0.05)
+
+
+def _frequency(shape, pixel_size):
+    y, x = torch.fft.fftfreq(shape[0], pixel_size), torch.fft.rfftfreq(shape[1], pixel_size)
+    return (y[:, None] ** 2 + x[None, :] ** 2).sqrt()
+
+
+def _spoiled(image, centres, good, wide, diameter_px, rng):
+    """Ice, carbon, gradients, margins. Particles under ice are no good; on carbon people mark them or do not."""
+    uncertain = torch.zeros(image.shape, dtype=torch.bool)
+    at = tuple(np.clip(np.rint(centres).astype(int), 0, image.shape[0] - 1).T)
+    if rng.random() < 0.2:
+        image, film = add_carbon(image, diameter_px, rng)
+        on_film = film.numpy()[at]
+        uncertain = _around(centres[on_film & good], image.shape, wide / 2)
+    if rng.random() < 0.45:
+        image, ice = add_ice(image, int(rng.integers(1, 12)), diameter_px, rng)
+        good = good & ~ice.numpy()[at]
+    if rng.random() < 0.5:
+        image = add_gradient(image, float(rng.uniform(0.5, 10)), rng)
+    return image, good, uncertain
+
+
+def _around(places, shape, radius):
+    """(h, w) bool: within `radius` px of any of the places."""
+    mask = torch.zeros(shape, dtype=torch.bool)
+    reach = int(radius) + 1
+    for y, x in np.rint(places).astype(int):
+        mask[max(y - reach, 0):max(y + reach + 1, 0), max(x - reach, 0):max(x + reach + 1, 0)] = True
+    return mask
