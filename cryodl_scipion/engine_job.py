@@ -17,8 +17,9 @@ def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
     for path in (resultPath, failurePath):
         if os.path.exists(path):
             os.remove(path)
-    arguments = ['-m', 'cryodl', command, '--request', jobPath(requestPath), '--result', jobPath(resultPath),
-                 '--device', RUN_JOB_GPU_PARAM_SEARCH if useGpu else 'cpu']
+    arguments = ['-m', 'cryodl', command, '--request', jobPath(requestPath), '--result', jobPath(resultPath)]
+    if any(info.name == 'device' for info in contract.describe_all(contract.COMMANDS[command].config)):
+        arguments += ['--device', RUN_JOB_GPU_PARAM_SEARCH if useGpu else 'cpu']
     try:
         # One process: mpirun would start the same command several times.
         protocol.runJob(shlex.quote(python), arguments, env=environ, numberOfMpi=1, numberOfThreads=1)

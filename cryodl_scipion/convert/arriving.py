@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs, and picks on them, of sets that may still be growing."""
+import os
+
+import pyworkflow.utils as pwutils
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
+
+from .micrographs import micrographNames
+from .pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
+
+
+class ArrivingMicrographs:
+    """micrographs: SetOfMicrographs. coordinates: SetOfCoordinates, matched by micrograph name, or None.
+
+    The files of the sets are read anew by update(); the caller keeps threads apart.
+    """
+
+    def __init__(self, micrographs, coordinates):
+        self._source, self._picks = micrographs, coordinates
+        self._byName, self._picked = {}, set()
+        self.closed = self._picksClosed = False
+
+    def update(self):
+        """Read what there is now."""
+        # Picks first: those of a micrograph that arrives in between are seen at the next look.
+        if self._picks is not None:
+            self._updatePicks()
+        source = opened(SetOfMicrographs, self._source)
+        self._byName = {m.getMicName(): m.clone() for m in source}
+        self.closed = source.isStreamClosed() and (self._picks is None or self._picksClosed)
+        source.close()
+
+    def _updatePicks(self):
+        coordinates = opened(SetOfCoordinates, self._picks)
+        self._picksClosed = coordinates.isStreamClosed()
+        ids = set(coordinates.getUniqueValues('_micId')) if coordinates.getSize() else set()
+        coordinates.close()
+        self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
+
+    def ready(self, known):
+        """[Micrograph] that are not among the known micNames. While picks are still coming, only those that have some."""
+        waiting = [m for name, m in self._byName.items() if name not in known]
+        if self._picks is None or self._picksClosed:
+            return waiting
+        return [m for m in waiting if m.getMicName() in self._picked]
+
+    def micrographs(self, names):
+        return [self._byName[name].clone() for name in names]
+
+    def engineNames(self):
+        """{micrograph id: name for the engine}."""
+        return micrographNames(list(self._byName.values()))
+
+    def writePicks(self, folder, micrographs):
+        """Write <folder>/<micrograph>.star of some micrographs, in their own pixels; empty where nothing was picked."""
+        if self._picks is None:
+            return
+        pwutils.makePath(folder)
+        theirs, names = self._theirIds(), self.engineNames()
+        scale = self._picks.getMicrographs().getSamplingRate() / self._source.getSamplingRate()
+        picks = picksOn(self._picks, [theirs[m.getMicName()] for m in micrographs if m.getMicName() in theirs], scale)
+        for micrograph in micrographs:
+            writePicks(os.path.join(folder, names[micrograph.getObjId()] + '.star'),
+                       picks.get(theirs.get(micrograph.getMicName()), []))
+
+    def _theirIds(self):
+        """{micName: id} of the coordinates' micrographs, which may be another set than the source."""
+        theirs = opened(SetOfMicrographs, self._picks.getMicrographs())
+        ids = {m.getMicName(): m.getObjId() for m in theirs}
+        theirs.close()
+        return ids
+
+
+def opened(SetClass, growing):
+    """The set as its file is now."""
+    current = SetClass(filename=growing.getFileName())
+    current.loadAllProperties()
+    return current
+
+
+def picksOn(growing, ids, scale):
+    """{micrograph id: [(x, y, score or None), ...]} of some micrographs of a set of coordinates.
+
+    ids: of the coordinates' micrographs. scale: pixels of the target per pixel of the coordinates.
+    """
+    picks = {objId: [] for objId in ids}
+    coordinates = opened(SetOfCoordinates, growing)
+    if ids and coordinates.getSize():
+        # One pass over the file for all of them.
+        for item in coordinates.iterItems(where='_micId IN (%s)' % ','.join(str(int(objId)) for objId in ids)):
+            picks[item.getMicId()].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
+    coordinates.close()
+    return picks
+
+
+def checkPicks(micrographs, coordinates):
+    """What is wrong with coordinates for micrographs: a sentence, or ''."""
+    if coordinates.getMicrographs() is None:
+        return "The coordinates belong to no micrographs. Choose coordinates of a set of micrographs."
+    ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
+    if ours and theirs and not ours & theirs:
+        return ("The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are matched by "
+                "name." % (', '.join(sorted(theirs)[:3]), ', '.join(sorted(ours)[:3])))
+    return ''

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure micrographs as they come, and split them into good and bad ones."""
+import json
+import os
+
+import pyworkflow.utils as pwutils
+from pwem.objects import SetOfMicrographs
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+
+from ..convert.arriving import ArrivingMicrographs, checkPicks
+from ..convert.assessments import LIMITS, limitsInWords, setFigures
+from ..convert.picks import DIAMETER, counted
+from ..engine.cryodl import contract
+from ..form import addConfigParams
+from .checks import changedSettings, checkDiameter, checkMicrographs
+from .growing_outputs import appendMicrographs, micrographsIn
+from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
+
+GOOD, BAD = 'goodMicrographs', 'badMicrographs'
+# Starting the engine costs a second; a batch spreads it over its micrographs.
+BATCH = 16
+
+
+class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
+    """Assess micrographs: measure each and split them into good and bad.
+
+    In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
+    still growing as well. Out: two sets of micrographs, good and bad by the limits of the form, with the figures as
+    attributes: particles, mean score, contaminated and carbon area in %, and the unevenness of the ice.
+    A stopped run continues where it was.
+    """
+    _label = 'assess micrographs'
+    _devStatus = BETA
+    _possibleOutputs = {GOOD: SetOfMicrographs, BAD: SetOfMicrographs}
+    _CONFIG = contract.AssessMicrographsConfig
+    NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
+                   'coordinates': "written from the input set", 'output': "the run's folder",
+                   'names': "made from the micrographs' names", 'threads': "Scipion's own field"}
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _defineParams(self, form):
+        form.addSection('Input')
+        form.addParam('inputMicrographs', params.PointerParam, pointerClass='SetOfMicrographs', important=True,
+                      label="Micrographs", help="Micrographs to assess. They may still be arriving.")
+        form.addParam('inputCoordinates', params.PointerParam, pointerClass='SetOfCoordinates', allowsNull=True,
+                      label="Coordinates",
+                      help="Picks on these micrographs, best with scores; micrographs are matched by name. While the "
+                           "picking goes on, a micrograph waits for its picks.\n\nEmpty: particles and scores are not "
+                           "measured.")
+        addConfigParams(form, self._CONFIG, ['particle_diameter'], particle_diameter=dict(
+            help=contract.describe(self._CONFIG, 'particle_diameter').help
+            + "\n\nEmpty: the one with which the coordinates were picked by cryodl."))
+        form.addSection('Limits')
+        addConfigParams(form, self._CONFIG, LIMITS)
+        self._defineStreamingParams(form)
+        form.addParam('batchSize', params.IntParam, default=BATCH, label="Batch size",
+                      help="Micrographs that one start of the program assesses at most. While they arrive, it starts with "
+                           "those that are there.")
+        form.addParallelSection(threads=2, mpi=0, binThreads=2)
+
+    def usesGpu(self):
+        return False  # no network runs
+
+    # ----- steps
+    def stepsGeneratorStep(self):
+        """Insert steps for micrographs as they come, until the inputs are closed."""
+        pwutils.makePath(self._getExtraPath())
+        with open(self._settingsFile(), 'w', encoding='utf-8') as file:
+            json.dump(self._settings(), file, indent=2)
+        self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), self.inputCoordinates.get())
+        known, last, size = self._doneNames(), [], max(1, self.batchSize.get())
+        while True:
+            with self._lock:
+                self._arriving.update()
+                ready, closed = self._arriving.ready(known), self._arriving.closed
+            for batch in [ready[i:i + size] for i in range(0, len(ready), size)]:
+                names = [m.getMicName() for m in batch]
+                step = self._insertFunctionStep(self.assessStep, names, prerequisites=[], needsGPU=False)
+                last.append(self._insertFunctionStep(self.outputStep, names, prerequisites=[step], needsGPU=False))
+                known.update(names)
+            if closed:
+                break
+            if not ready:
+                self._streamingSleepOnWait()
+        self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
+
+    def assessStep(self, names):
+        """Run the engine on a batch. It writes files only."""
+        with self._lock:
+            micrographs, engineNames = self._arriving.micrographs(names), self._arriving.engineNames()
+            self._arriving.writePicks(self._picksFolder(), micrographs)
+        config = self._config(**dict(self._engineValues(), output=self._batchFolder(micrographs),
+                                     micrographs=tuple(m.getFileName() for m in micrographs),
+                                     names=tuple(engineNames[m.getObjId()] for m in micrographs)))
+        try:
+            self._runEngine(config, self._batchFolder(micrographs))
+        except contract.AllSkipped as error:
+            skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, config.micrographs))
+            contract.Result('assess-micrographs', dict(figures={}, good=[], bad=[]), skipped=skipped).write(
+                os.path.join(self._batchFolder(micrographs), RESULT_FILE))
+
+    def outputStep(self, names):
+        """Append a batch to the sets; micrographs that they have already are left alone."""
+        with self._lock:
+            micrographs, done = self._arriving.micrographs(names), self._doneNames()
+            result = contract.Result.read(os.path.join(self._batchFolder(micrographs), RESULT_FILE))
+            verdicts = {name: output for output, key in ((GOOD, 'good'), (BAD, 'bad')) for name in result.outputs[key]}
+            engineNames = self._arriving.engineNames()
+            for output in (GOOD, BAD):
+                chosen = [m for m in micrographs if m.getMicName() not in done
+                          and verdicts.get(engineNames[m.getObjId()]) == output]
+                for micrograph in chosen:
+                    setFigures(micrograph, result.outputs['figures'][engineNames[micrograph.getObjId()]])
+                if chosen:
+                    appendMicrographs(self, output, self.inputMicrographs, chosen)
+
+    def closeStep(self):
+        self._closeOutputSet()
+        skipped = skippedItems(self._engineResults())
+        if skipped and not self._doneNames():
+            raise ValueError("None of the %d micrographs could be assessed. The first, %s: %s"
+                             % (len(skipped), skipped[0].path, skipped[0].reason))
+
+    def _doneNames(self):
+        return micrographsIn(self, (GOOD, BAD))
+
+    # ----- files
+    def _batchFolder(self, micrographs):
+        ids = sorted(m.getObjId() for m in micrographs)
+        return self._getExtraPath('batches', '%06d_%06d_%d' % (ids[0], ids[-1], len(ids)))
+
+    def _picksFolder(self):
+        return self._getExtraPath('coordinates')
+
+    # ----- settings
+    def _settingsFile(self):
+        return self._getExtraPath('settings.json')
+
+    def _settings(self):
+        """What decides the verdicts: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ('names', 'output', 'threads', 'coordinates', 'micrographs'):
+            config.pop(name)
+        coordinates = self.inputCoordinates.get()
+        return dict(config, set_of_micrographs=self.inputMicrographs.get().getFileName(),
+                    set_of_coordinates=None if coordinates is None else coordinates.getFileName())
+
+    def _diameter(self):
+        coordinates = self.inputCoordinates.get()
+        if self.particleDiameter.get() or coordinates is None or not coordinates.hasAttribute(DIAMETER):
+            return self.particleDiameter.get()
+        return getattr(coordinates, DIAMETER).get()
+
+    def _engineValues(self):
+        micrographs = self.inputMicrographs.get()
+        return dict(micrographs=(micrographs.getFileName(),), names=(), pixel_size=micrographs.getSamplingRate(),
+                    particle_diameter=self._diameter(), output=self._getExtraPath('batches'), threads=self.binThreads.get(),
+                    coordinates=None if self.inputCoordinates.get() is None else self._picksFolder())
+
+    # ----- validation and information
+    def _checkInputs(self):
+        micrographs, errors = self.inputMicrographs.get(), []
+        self._validateThreads(errors)
+        errors += checkMicrographs(micrographs) or self._checkCoordinates()
+        if errors:
+            return errors
+        if self._diameter() is None:
+            return ["Particle diameter is empty, and no coordinates say it. Give it, in Å."]
+        if (self.batchSize.get() or 0) < 1:
+            return ["Batch size is %s; it must be at least 1." % self.batchSize.get()]
+        return checkDiameter(self._diameter(), micrographs) + self._checkContinuation()
+
+    def _checkCoordinates(self):
+        coordinates = self.inputCoordinates.get()
+        if coordinates is None:
+            return ["Least particles or Least mean score is set, but there are no Coordinates to measure it. Choose them, or "
+                    "leave both limits empty."] if (self.leastParticles.get(), self.leastScore.get()) != (None, None) else []
+        problem = checkPicks(self.inputMicrographs.get(), coordinates)
+        return [problem] if problem else []
+
+    def _checkContinuation(self):
+        if not self.isContinued() or not os.path.exists(self._settingsFile()):
+            return []
+        changed = changedSettings(self._settingsFile(), self._settings())
+        return ["This run has assessed micrographs with another %s; continuing would mix them. Choose the run mode "
+                "Restart, or copy the protocol." % ', '.join(changed)] if changed else []
+
+    def _tell(self, results):
+        good, bad = (0 if getattr(self, n, None) is None else getattr(self, n).getSize() for n in (GOOD, BAD))
+        if not good + bad:
+            return ["No micrographs yet."]
+        lines = ["*%d good*, %d bad of %s" % (good, bad, counted(good + bad, 'micrograph'))]
+        lines += ["  %s" % limit for limit in self._limitsInWords()]
+        return lines
+
+    def _limitsInWords(self):
+        return limitsInWords(self._config(**self._engineValues()))
+
+    def _methods(self):
+        lines = self._tell([])
+        if len(lines) == 1 and 'yet' in lines[0]:
+            return []
+        return ["Micrographs were split into %s by these limits: %s." % (lines[0].replace('*', ''),
+                                                                         '; '.join(self._limitsInWords()) or 'none')]
+
+    def _citations(self):
+        return ['cryodl']
