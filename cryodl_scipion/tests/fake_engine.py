@@ -30,8 +30,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('-m', dest='module')
     parser.add_argument('command')
-    for name in ('--request', '--result', '--device'):
+    for name in ('--request', '--result'):
         parser.add_argument(name)
+    parser.add_argument('--device', default='cpu')
     arguments = parser.parse_args()
     request = contract.Request.read(arguments.request)
     failure = os.path.join(os.path.dirname(arguments.result), 'failure.json')
