@@ -65,7 +65,7 @@ def sample_crop(item, side, rng):
 
 def cut_view(item, centre, matrix, side):
     """The View around a place (yx) of a labelled image; matrix: 2x2, from crop yx to image yx."""
-    image, usable = _cut(item, centre, matrix, side)
+    image, usable = cut_image(item, centre, matrix, side)
     to_crop = np.linalg.inv(matrix)
     middle = (side - 1) / 2
     points = [torch.from_numpy(((p - centre) @ to_crop.T + middle)).float()
@@ -100,7 +100,7 @@ def _rotation(angle):
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
-def _cut(item, centre, matrix, side):
+def cut_image(item, centre, matrix, side):
     """Image and usable part under a crop; outside of the image both are 0."""
     h, w = item.image.shape
     step = torch.arange(side, dtype=torch.float32) - (side - 1) / 2

@@ -25,7 +25,7 @@ def find_peaks(score_map, distance, threshold, valid=None):
     order = torch.argsort(scores, descending=True, stable=True)
     yx, scores = yx[order], scores[order].double().numpy()
     positions = _refine(score_map, yx)
-    keep = _separate(positions, distance)
+    keep = separate(positions, distance)
     return positions[keep], scores[keep]
 
 
@@ -43,7 +43,7 @@ def _refine(score_map, yx):
     return (yx.double() + torch.stack(shifts, 1)).numpy()
 
 
-def _separate(positions, distance):
+def separate(positions, distance):
     """Indices of positions (best first) that have no better kept one nearer than distance."""
     neighbours = cKDTree(positions).query_ball_point(positions, distance * (1 - 1e-9)) if len(positions) else []
     alive = np.ones(len(positions), bool)

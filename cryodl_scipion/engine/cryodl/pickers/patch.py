@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pickers that classify windows as particle or not: which windows they learn from, loss and scores.
+
+Ours, for all of them: windows are drawn anew for each step; positives are shifted by up to half the distance between the
+windows of picking, which would otherwise meet none of them in its centre.
+"""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..crops import any_turn, cut_image
+from .dense import DenseClassifier
+from .method import PickerMethod
+
+TRIES = 30  # places that are looked at for a background window before the farthest from all particles is taken
+
+
+class PatchPicker(PickerMethod):
+    """What patch classifiers share. A subclass gives name, citations, window, working_diameter and build().
+
+    window: working px of the classifier's input. stride: working px between windows in picking. positive_share: of the
+    windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background window
+    from every particle, working px. build(): a Sequential that DenseClassifier can convert; logit(): its answer as one
+    number.
+    """
+
+    stride = 4
+    positive_share = 0.5
+    jitter = 2.0
+
+    @property
+    def spot_area(self):
+        return np.pi * self.jitter ** 2
+
+    def dense(self, network):
+        return DenseClassifier(network, self.window, self.stride)
+
+    def crop_side(self, labels):
+        return self.window
+
+    def batch_factor(self, labels):
+        """64 windows instead of 8 crops: a window shows one particle at most."""
+        return 8
+
+    def turn(self, rng):
+        """2x2 matrix of how a window is turned."""
+        return any_turn(rng)
+
+    def example(self, item, rng):
+        """Image (window, window), target (1,), weight (2,): 1 where known, and 1 where unlabelled."""
+        target, place = self._place(item, rng)
+        image, usable = cut_image(item, place, self.turn(rng), self.window)
+        middle = usable[self.window // 2, self.window // 2]
+        known = item.labels != "sparse" or target or self._is_box(item, place)
+        return image, torch.tensor([float(target)]), torch.tensor([float(known), float(not known)]) * middle
+
+    def _place(self, item, rng):
+        """Whether it is a particle, and its place yx."""
+        if len(item.positives) and (rng.random() < self.positive_share or not self._has_negatives(item)):
+            angle, radius = rng.uniform(0, 2 * np.pi), self.jitter * rng.random() ** 0.5
+            shift = radius * np.array([np.sin(angle), np.cos(angle)])
+            return True, item.positives[rng.integers(len(item.positives))] + shift
+        boxes = np.concatenate([item.negatives, item.contamination])
+        if len(boxes) and (item.labels == "boxes" or rng.random() < 0.5):
+            return False, boxes[rng.integers(len(boxes))]
+        return False, self._background(item, rng)
+
+    def _has_negatives(self, item):
+        return item.labels != "boxes" or len(item.negatives) + len(item.contamination) > 0
+
+    def _is_box(self, item, place):
+        boxes = np.concatenate([item.negatives, item.contamination])
+        return bool(len(boxes)) and bool((boxes == place).all(1).any())
+
+    def _background(self, item, rng):
+        """A random place at least `far` from every labelled particle, or the farthest of some."""
+        places = rng.uniform(0, 1, (TRIES, 2)) * (np.array(item.image.shape) - 1)
+        if not len(item.positives):
+            return places[0]
+        distance = np.linalg.norm(places[:, None] - item.positives[None], axis=2).min(1)
+        far = self.jitter if item.labels == "sparse" else self.far
+        enough = np.flatnonzero(distance >= far)
+        return places[enough[0] if len(enough) else distance.argmax()]
+
+    def logit(self, output):
+        """(b, 1, ...) logit of being a particle, of the network's output (b, c, ...)."""
+        return output
+
+    def labelled_loss(self, logits, target, known):
+        """Mean cross-entropy of the known windows; all arguments (b, 1)."""
+        value = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
+        return value / known.sum().clamp(min=1.0)
+
+    def loss(self, output, target, weight):
+        """output: (b, c) or (b, c, 1, 1). target: (b, 1). weight: (b, 2)."""
+        logits, known = self.logit(output).flatten(1), weight[:, :1]
+        value = self.labelled_loss(logits, target, known)
+        if self.unlabelled_loss is None:
+            return value
+        return self.unlabelled_loss(value, logits, target, known, weight[:, 1:])
+
+    def scores(self, output):
+        return torch.sigmoid(self.logit(output.float()))
+
+    def peaks(self, output, distance, threshold, cells):
+        """As PickerMethod's; a window of odd size has its centre half a px beside its cell's."""
+        yx, raw = super().peaks(output, distance, threshold, cells)
+        offset = (self.window - 1) / 2 - (self.window - self.stride) // 2 - (self.stride - 1) / 2
+        return yx + offset / self.stride, raw
