@@ -9,7 +9,7 @@ import pytest
 import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.simulate.projections import project, random_angles
+from cryodl.simulate.projections import Projector, project, random_angles
 
 
 def test_unturned_projection_is_the_sum_along_z():
@@ -52,6 +52,26 @@ def test_shifts_move_the_particle_that_way():
     density = torch.from_numpy(lopsided_density())
     still, moved = project(density, [[10, 20, 30]] * 2, shifts_yx=[[0, 0], [3.0, -2.0]])
     assert torch.allclose(still.roll((3, -2), (0, 1))[6:-6, 6:-6], moved[6:-6, 6:-6], atol=0.02 * float(still.max()))
+
+
+def test_a_projector_gives_any_number_of_views_at_any_box():
+    density = torch.from_numpy(lopsided_density())
+    angles = random_angles(40, np.random.default_rng(0))
+    projector = Projector(density)
+    images, wide = projector.project(angles), projector.project(angles, box=80)
+    assert images.shape == (40, 32, 32) and wide.shape == (40, 80, 80)
+    assert torch.allclose(images, wide[:, 24:56, 24:56]) and projector.project(np.zeros((0, 3))).shape == (0, 32, 32)
+    assert torch.allclose(images[33], project(density, angles[33:34])[0], atol=1e-4)
+    # all views have the mass of the density
+    assert torch.allclose(wide.sum((1, 2)), density.sum().expand(40), rtol=0.02)
+
+
+def test_a_large_density_is_projected_as_exactly_with_less_padding(monkeypatch):
+    density = torch.from_numpy(lopsided_density(96))
+    angles = random_angles(4, np.random.default_rng(0))
+    full = project(density, angles)
+    monkeypatch.setattr("cryodl.simulate.projections.padded_side", lambda side: 3 * side // 2)
+    assert float((project(density, angles) - full).norm() / full.norm()) < 3e-3
 
 
 def test_angles_cover_the_sphere():

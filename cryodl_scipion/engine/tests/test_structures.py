@@ -6,7 +6,8 @@ import pytest
 import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.simulate.structures import load_density
+from cryodl.simulate.projections import padded_side, projection_memory
+from cryodl.simulate.structures import LARGEST_SIDE, available_memory, check_memory, load_density
 
 PDB = "ATOM  {0:5d}  C   GLY A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00  0.00           C\n"
 
@@ -89,3 +90,50 @@ def test_a_map_without_voxel_size_is_refused(tmp_path):
     write_mrc(tmp_path / "a.mrc", lopsided_density(16), 0.0)
     with pytest.raises(ValueError, match="a.mrc has the voxel size .* must be positive"):
         load_density(tmp_path / "a.mrc", 2.0)
+
+
+def test_the_noise_of_a_map_is_no_density_and_its_offset_is_taken_off(tmp_path):
+    density = lopsided_density(48)
+    noise = np.random.default_rng(0).normal(0.3, 0.02, density.shape)
+    write_mrc(tmp_path / "a.mrc", (density + noise).astype(np.float32), 3.0)
+    found = load_density(tmp_path / "a.mrc", 3.0).numpy()
+    assert found.min() == 0 and correlation(found, density) > 0.99
+    assert (found > 0).mean() < (density > 0).mean() and np.abs(found - density).max() < 0.15
+
+
+@pytest.mark.parametrize("data, words", [(-lopsided_density(), "no density above its solvent"),
+                                         (np.zeros((16, 16, 16), np.float32), "no density above its solvent"),
+                                         (np.full((16, 16, 16), np.nan, np.float32), "not finite")])
+def test_a_map_without_protein_is_refused(tmp_path, data, words):
+    write_mrc(tmp_path / "bad.mrc", data, 3.0)
+    with pytest.raises(ValueError, match=f"bad.mrc holds .*{words}"):
+        load_density(tmp_path / "bad.mrc", 3.0)
+
+
+@pytest.mark.parametrize("pixel_size", [1.5, 2.3, 4.0])
+def test_the_middle_voxel_of_a_map_stays_the_middle_at_any_pixel_size(tmp_path, pixel_size):
+    grid = np.stack(np.mgrid[:33, :40, :37]) - np.array([33, 40, 37]).reshape(3, 1, 1, 1) // 2
+    write_mrc(tmp_path / "a.mrc", np.exp(-(grid ** 2).sum(0) / 18).astype(np.float32), 2.0)
+    density = load_density(tmp_path / "a.mrc", pixel_size)
+    assert density.shape[0] % 2 == 0 and np.abs(centre_of_mass(density)).max() < 0.02
+
+
+def test_a_density_larger_than_the_memory_is_refused_with_its_size():
+    assert available_memory() > 2 ** 26
+    check_memory(100, "small.cif", 1.0)
+    with pytest.raises(ValueError, match="virus.cif is 500 px wide at 1 Å/px.* 2.0 GB are free.*larger --pixel-size"):
+        check_memory(500, "virus.cif", 1.0, available=2e9)
+    with pytest.raises(ValueError, match=f"at most {LARGEST_SIDE} px"):
+        check_memory(LARGEST_SIDE + 2, "virus.cif", 1.0, available=1e15)
+
+
+def test_an_assembly_too_large_for_its_pixel_size_is_refused_before_any_memory_is_taken(tmp_path):
+    atoms = "".join(PDB.format(i + 1, x, 0.0, 0.0) for i, x in enumerate((0.0, 900.0))) + "END\n"
+    (tmp_path / "long.pdb").write_text(atoms)
+    with pytest.raises(ValueError, match="long.pdb is .* px wide at 0.1 Å/px"):
+        load_density(tmp_path / "long.pdb", 0.1)
+
+
+def test_memory_of_projections_counts_the_padded_cube():
+    assert padded_side(100) == 200 and padded_side(300) == 450 and padded_side(201) % 2 == 0
+    assert projection_memory(300) == 12 * 450 ** 3
