@@ -5,8 +5,10 @@ import shutil
 
 from pyworkflow.protocol import MODE_RESTART
 
-from ..convert.picks import boxSizeFor
+from ..convert.picks import boxSizeFor, pickLines, thresholdsInWords
+from ..engine.cryodl import contract
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks
+from ..protocols.model_field import firstModel
 from . import synthetic
 from .base import CryodlTest, picksOf
 from .fake_model import writeModel
@@ -181,6 +183,42 @@ class TestCryodlPick(CryodlTest):
         protocol.particleDiameter.set(300)
         self.assertEqual(protocol.validate(), [])
         self.assertIn("far from the model's 120 Å", ' '.join(protocol.warnings()))
+
+    def test_a_general_model_needs_the_diameter(self):
+        general = self.runProtocol(CryodlProtImportModel, modelFolder=writeModel(
+            self.data + '/everything', dict(name='everything', general=True, particle_diameter=20)))
+        inputs = dict(self.inputs, inputModel=(general, 'outputModel'))
+        protocol = self.makeProtocol(CryodlProtPick, inputs, useGpu=False)
+        self.assertIn('Particle diameter is missing. The model everything is for particles of every size',
+                      ' '.join(protocol.validate()))
+        self.assertEqual(protocol.warnings(), [])
+        picked = self.runProtocol(CryodlProtPick, inputs, useGpu=False, particleDiameter=90)
+        self.assertTrue(picked.isFinished(), picked.getErrorMessage())
+        self.assertEqual(picked.outputCoordinates.getBoxSize(), boxSizeFor(90, synthetic.PIXEL_SIZE))
+        self.assertEqual(picked.warnings(), [])
+
+    def test_rule_and_contrast_reach_the_engine(self):
+        protocol = self.pick(thresholdRule=2, contrast=2)
+        paths = protocol._engineResultFiles()
+        config = contract.Request.read(os.path.join(os.path.dirname(paths[0]), 'request.json')).config
+        self.assertEqual((config.threshold, config.threshold_rule, config.contrast), (None, 'count', 'bright'))
+        protocol.threshold.set(0.5)
+        self.assertFalse(protocol.evalParamCondition('thresholdRule'))
+
+    def test_thresholds_and_expectations_in_words(self):
+        result = lambda **outputs: contract.Result('pick', outputs)
+        self.assertEqual(thresholdsInWords([result(threshold=0.4), result(threshold=0.5)]), '0.400 and 0.500')
+        both = [result(threshold=0.4, thresholds={'a': 0.3, 'b': 0.5}, counts={'a': 3, 'b': 4},
+                       expected_particles=dict(number=40.0, deviation=3.0)),
+                result(threshold=0.6, thresholds={'c': 0.6}, counts={'c': 1}, contrast='bright',
+                       expected_particles=dict(number=20.0, deviation=4.0))]
+        self.assertEqual(thresholdsInWords(both), '0.300 to 0.600, for each micrograph its own')
+        text = '\n'.join(pickLines(self.pick().outputCoordinates, both))
+        self.assertIn('about 60 particles (standard deviation 5)', text)
+        self.assertIn('Protein is bright in these micrographs', text)
+
+    def test_the_general_model_is_the_first_choice_where_there_is_one(self):
+        self.assertEqual([firstModel(names) for names in (['a', 'general', 'z'], ['b', 'c'], [])], ['general', 'b', ''])
 
     def test_a_damaged_model_is_refused_before_the_run(self):
         model = self.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(self.data, 'model'))

@@ -3,8 +3,9 @@
 import json
 import os
 
+from ..convert.star import readColumns
 from ..engine.cryodl import contract
-from ..protocols import CryodlProtTrainPicker
+from ..protocols import CryodlProtTrainPicker, methods
 from . import synthetic
 from .base import CryodlTest
 
@@ -59,6 +60,43 @@ class TestCryodlTrain(CryodlTest):
         self.assertEqual((training['micrographs'], training['background_boxes']),
                          (['mic_001', 'mic_002', 'mic_003'], 3))
 
+    def test_contamination_and_uncertain_places_reach_the_engine(self):
+        contamination = self.makeCoordinates(self.imported, {4: [(50, 60), (90, 100)]})
+        uncertain = self.makeCoordinates(self.imported, {1: [(200, 200)], 2: [(20, 20)]})
+        protocol = self.train(dict(contaminationCoordinates=(contamination, 'outputCoordinates'),
+                                   uncertainCoordinates=(uncertain, 'outputCoordinates')), network=5)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        config = contract.Request.read(protocol._getExtraPath('request.json')).config
+        # a micrograph with nothing but an uncertain place teaches nothing
+        self.assertEqual((config.network, config.names), ('eman2', ('mic_001', 'mic_003', 'mic_004')))
+        self.assertEqual(positions(os.path.join(config.contamination, 'mic_004.star')), [[50, 60], [90, 100]])
+        self.assertEqual(positions(os.path.join(config.uncertain, 'mic_001.star')), [[200, 200]])
+        self.assertEqual((config.background, os.path.basename(config.coordinates)), (None, 'coordinates'))
+
+    def test_what_is_for_sparse_labels_is_shown_with_them_alone(self):
+        protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs)
+        for network, labels, shown in (('unet', 'auto', False), ('topaz', 'auto', True), ('topaz', 'complete', False),
+                                       ('unet', 'sparse', True)):
+            protocol.network.set(contract.PICKER_NETWORKS.index(network))
+            protocol.labels.set(contract.LABEL_KINDS.index(labels))
+            for field in ('expectedParticles', 'puCriterion'):
+                self.assertEqual(protocol.evalParamCondition(field), shown, (network, labels, field))
+
+    def test_fewer_expected_than_labelled_particles_are_a_mistake(self):
+        self.assertIn('Expected particles per micrograph is 5, but 7.5 are labelled on average',
+                      self.errors(network=4, expectedParticles=5))
+        self.assertEqual(self.errors(network=4, expectedParticles=20), '')
+        self.assertEqual(self.errors(expectedParticles=5), '')  # it does not apply, and is not shown
+
+    def test_each_network_is_named_and_cited(self):
+        for index, network in enumerate(contract.PICKER_NETWORKS):
+            protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=index)
+            self.assertEqual(protocol._citations(), ['cryodl'] + list(methods.NETWORKS[network][1]))
+        protocol = self.train(network=contract.PICKER_NETWORKS.index('topaz'), labels=contract.LABEL_KINDS.index('sparse'))
+        self.assertIn('a Topaz-type network, was', protocol._methods()[0])
+        self.assertIn('from sparse labels', protocol._methods()[0])
+        self.assertIn('Learned from: sparse labels.', protocol.summary())
+
     def test_a_killed_training_continues(self):
         os.environ['FAKE_ENGINE_DIE_AFTER'] = '3'
         try:
@@ -105,7 +143,8 @@ class TestCryodlTrain(CryodlTest):
             return self.errors({field: (made, 'outputCoordinates')})
         self.assertIn('set of particle coordinates is empty', withLabels({}))
         self.assertIn('There are 4 particle coordinates; training needs at least 5', withLabels({1: TEN[:4]}))
-        self.assertIn('set of background coordinates is empty', withLabels({}, 'backgroundCoordinates'))
+        for word in ('background', 'contamination', 'uncertain'):
+            self.assertIn('set of %s coordinates is empty' % word, withLabels({}, word + 'Coordinates'))
         self.assertIn('mic_001.mrc (1; such as x=400, y=20 on 320 x 256 px)', withLabels({1: [(400, 20), (30, 30)]}))
         other = self.importMicrographs(os.path.dirname(writeOther(self.data + '/strange')))
         self.assertIn('lie on other micrographs than the particles: elsewhere.mrc',
@@ -132,6 +171,10 @@ class TestCryodlTrain(CryodlTest):
         protocol = self.newProtocol(CryodlProtTrainPicker)
         self.assertEqual(protocol.summary(), ['No model yet.'])
         self.assertEqual((protocol._methods(), protocol.warnings()), ([], []))
+
+
+def positions(path):
+    return [list(row) for row in readColumns(path, ('rlnCoordinateX', 'rlnCoordinateY'), (float, float))]
 
 
 def writeOther(folder):
