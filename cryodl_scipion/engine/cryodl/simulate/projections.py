@@ -53,7 +53,8 @@ class Projector:
             # the origin of the transform is the particle's middle: it goes to pixel padded // 2, plus its shift
             ramp = phase_ramp((self.padded,) * 2, shifts[part] + self.padded // 2, self.device)
             whole = torch.fft.irfft2(slices * ramp, s=(self.padded,) * 2)
-            images[part] = centre_crop(whole, box)
+            # outside of the density's own square lie only ghosts of the interpolation
+            images[part] = centre_crop(centre_crop(whole, self.side), box)
         return images
 
 
