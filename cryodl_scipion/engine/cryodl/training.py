@@ -123,6 +123,7 @@ def _one_step(task, schedule, step, accelerator):
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
     task.networks.train()
+    torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
     values = {k: float(v) for k, v in task.train_step(task.batch(np.random.default_rng((schedule.seed, step))),
                                                       accelerator).items()}
     if not all(math.isfinite(v) for v in values.values()):

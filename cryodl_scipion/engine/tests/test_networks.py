@@ -11,6 +11,7 @@ from cryodl.pickers import picker_method
 from cryodl.pickers.predict import Picker, for_inference
 
 each_network = pytest.mark.parametrize("name", PICKER_NETWORKS)
+WHOLE_IMAGE = ("unet", "cryolo", "eman2")  # the others classify windows
 
 
 def build(name, seed=0):
@@ -22,32 +23,51 @@ def build(name, seed=0):
     return method, network.eval()
 
 
+def build_dense(name, seed=0):
+    method, network = build(name, seed)
+    return method, method.dense(network).eval()
+
+
 @each_network
 def test_method_says_all_that_others_ask_for(name):
-    method, network = build(name)
-    assert method.citations and method.working_diameter > 8
-    assert network.multiple % network.stride == 0 and network.receptive_radius > 0
+    method, network = build_dense(name)
+    assert method.name == name and method.citations and method.working_diameter > 8 and isinstance(method.weak, str)
+    assert network.multiple % network.stride == 0 and network.receptive_radius > 0 and method.bytes_per_pixel > 50
+    for labels in ("complete", "boxes", "sparse"):
+        assert method.crop_side(labels) % network.stride == 0 or method.crop_side(labels) == method.window
+        assert 100 <= method.usual_steps(100, labels) <= 1000 and method.batch_factor(labels) >= 1
 
 
 @each_network
 def test_output_covers_the_input_at_the_stride(name):
-    _, network = build(name)
+    _, network = build_dense(name)
     with torch.no_grad():
         out = network(torch.zeros(2, 1, 4 * network.multiple, 7 * network.multiple))
-    assert out.shape == (2, 1, 4 * network.multiple // network.stride, 7 * network.multiple // network.stride)
+    assert out.shape[0] == 2
+    assert out.shape[2:] == (4 * network.multiple // network.stride, 7 * network.multiple // network.stride)
+
+
+@each_network
+def test_scores_are_one_map_of_chances(name):
+    method, network = build_dense(name)
+    with torch.no_grad():
+        out = network(torch.randn(1, 1, 6 * network.multiple, 8 * network.multiple))
+    scores = method.scores(out)
+    assert scores.shape == (1, 1) + out.shape[2:] and scores.min() >= 0 and scores.max() <= 1
+    assert torch.equal(method.scores(out.bfloat16()).isfinite(), torch.ones_like(scores, dtype=torch.bool))
 
 
 @each_network
 def test_each_output_looks_no_further_than_the_receptive_radius(name):
     """Measured by gradients at outputs of every phase of the grid: nothing beyond, so tiles with that overlap agree."""
-    _, network = build(name)
+    _, network = build_dense(name)
     radius, multiple, stride = network.receptive_radius, network.multiple, network.stride
     half = -(-(radius + multiple) // multiple) * multiple
     image = torch.randn(1, 1, 2 * half + multiple, 2 * half + multiple, requires_grad=True)
-    logits, reach = network(image)[0, 0], 0.0
+    out, reach = network(image)[0].abs().sum(0), 0.0
     for phase in range(multiple // stride):
         cell = half // stride + phase
-        gradient, = torch.autograd.grad(logits[cell, cell], image, retain_graph=True)
+        gradient, = torch.autograd.grad(out[cell, cell], image, retain_graph=True)
         seen = gradient[0, 0].nonzero().float()
         reach = max(reach, float((seen - (cell * stride + (stride - 1) / 2)).abs().max()))
     assert 0.5 * radius < reach <= radius
@@ -55,7 +75,7 @@ def test_each_output_looks_no_further_than_the_receptive_radius(name):
 
 @each_network
 def test_a_shifted_input_gives_the_shifted_output(name):
-    _, network = build(name)
+    _, network = build_dense(name)
     multiple, stride = network.multiple, network.stride
     inner = 4 * multiple
     side = inner + 2 * (-(-network.receptive_radius // multiple) + 1) * multiple
@@ -85,7 +105,7 @@ def test_bfloat16_and_channels_last_agree_with_float32(name, monkeypatch):
 @each_network
 def test_the_network_prepared_for_inference_answers_the_same_and_is_a_copy(name):
     """Batch norm with made-up statistics, so that folding it into the convolutions matters."""
-    _, network = build(name)
+    method, network = build(name)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.running_mean, std=0.3)
@@ -93,16 +113,18 @@ def test_the_network_prepared_for_inference_answers_the_same_and_is_a_copy(name)
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, std=0.2)
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    image = torch.randn(1, 1, 6 * network.multiple, 5 * network.multiple)
+    dense = method.dense(network).eval()
+    image = torch.randn(1, 1, 6 * dense.multiple, 5 * dense.multiple)
     with torch.no_grad():
-        plain = network(image)
-        prepared = for_inference(network, torch.device("cpu"), torch.float32)
+        plain = dense(image)
+        prepared = for_inference(dense, torch.device("cpu"), torch.float32)
         folded = prepared(image.contiguous(memory_format=torch.channels_last))
     assert float(plain.std()) > 0 and torch.allclose(plain, folded, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in prepared.modules())
 
 
-@each_network
+@pytest.mark.parametrize("name", WHOLE_IMAGE)
 def test_an_untrained_network_says_no_particle(name):
     """Training starts from 'none', since centres of particles are rare."""
     torch.manual_seed(0)
