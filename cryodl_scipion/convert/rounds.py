@@ -10,7 +10,8 @@ _ROUNDS = 'rounds'
 def readRounds(folder):
     """[{column: number or None}] of <folder>/rounds.csv, one for each round; [] before the first is finished.
 
-    Columns: round, figure (what the rounds are compared by), picks, threshold, and what else the engine writes.
+    Columns: round, figure (how far picks and background of held-out micrographs are apart, in standard deviations), picks,
+    confident, agreement (with the round before), threshold, and what else the engine writes.
     A last line that is being written is left out.
     """
     path = os.path.join(folder, TABLE)
@@ -34,8 +35,9 @@ def bestRound(rounds):
 
 
 def roundInWords(entry):
-    """'512 picks, figure 0.913, threshold 0.410' of one round."""
-    words = [('picks', '%.0f picks'), ('figure', 'figure %.3f'), ('threshold', 'threshold %.3f')]
+    """'512 picks, 430 confident, separation 2.91, agreement with the round before 0.88' of one round."""
+    words = [('picks', '%.0f picks'), ('confident', '%.0f confident'), ('figure', 'separation %.2f'),
+             ('agreement', 'agreement with the round before %.2f')]
     return ', '.join(form % entry[name] for name, form in words if entry.get(name) is not None)
 
 

@@ -7,9 +7,9 @@ from ..engine.cryodl import __version__
 NETWORKS = {'unet': ('a U-Net', ('Ronneberger2015',)),
             'deeppicker': ('the DeepPicker network', ('Wang2016',)),
             'deepem': ('the DeepEM network', ('Zhu2017',)),
-            'cryolo': ('a crYOLO-type network', ('Wagner2019',)),
-            'topaz': ('a Topaz-type network', ('Bepler2019',)),
-            'eman2': ('two networks as in EMAN2', ('Bell2018',))}
+            'cryolo': ('a crYOLO-type network', ('Wagner2019', 'Redmon2017')),
+            'topaz': ('a Topaz-type network', ('Bepler2019', 'Kiryo2017')),
+            'eman2': ('two networks as in EMAN2', ('Tang2007', 'Chen2017'))}
 _LABELS = {'complete': "complete labels", 'boxes': "labelled places only", 'sparse': "sparse labels"}
 
 

@@ -124,13 +124,15 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         coordinates = getattr(self, 'outputCoordinates', None)
         if coordinates is None:
             return ["No coordinates yet."] + self._roundLines()
-        return pickLines(coordinates, results) + self._roundLines()
+        return pickLines(coordinates, results) + self._roundLines(results[-1].outputs.get('stop_reason') if results else None)
 
-    def _roundLines(self):
+    def _roundLines(self, stopped=None):
+        """What each finished round did; stopped: why there was no further one."""
         rounds = readRounds(self.getPicksFolder())
         if not rounds:
             return []
-        lines = ["%s of training; the best was round %d." % (counted(len(rounds) - 1, 'round'), bestRound(rounds))]
+        lines = ["%s of training; the best was round %d%s." % (counted(len(rounds) - 1, 'round'), bestRound(rounds),
+                                                              "; stopped: %s" % stopped if stopped else "")]
         return lines + ["  round %d: %s" % (r['round'], roundInWords(r)) for r in rounds]
 
     def _methods(self):

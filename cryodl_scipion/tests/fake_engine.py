@@ -129,16 +129,17 @@ def autoPick(config):
         for name, picks in found.items():
             writeStar(os.path.join(folder, 'picks', name + '.star'), picks)
         writeModel(os.path.join(folder, 'model'), dict(particle_diameter=config.particle_diameter))
-        entry = [number, 0.6 + 0.1 * number, sum(map(len, found.values())), 0.8 - 0.2 * number]
+        entry = [number, 0.6 + 0.1 * number, sum(map(len, found.values())), 0.8 - 0.2 * number, 2 + number, 'dark']
         with open(table, 'a') as file:
-            file.write(('' if file.tell() else 'round,figure,picks,threshold\n') + ','.join(map(str, entry)) + '\n')
+            file.write(('' if file.tell() else 'round,figure,picks,threshold,confident,contrast\n') + ','.join(map(str, entry)) + '\n')
         with open(os.path.join(folder, 'round.json'), 'w') as file:
             json.dump(entry, file)
     model = writeModel(os.path.join(config.output, 'model'), dict(name='retrained', particle_diameter=config.particle_diameter))
     outputs, skipped = pick(contract.PickConfig(
         config.micrographs, config.pixel_size, model, config.output, threshold=config.threshold, names=config.names,
         particle_diameter=config.particle_diameter))
-    return dict(outputs, model=model, contrast=card.get('contrast', 'dark')), skipped
+    return dict(outputs, model=model, contrast=card.get('contrast', 'dark'), best_round=config.rounds,
+                stop_reason="all %d rounds were done" % config.rounds), skipped
 
 
 # ----- simulate

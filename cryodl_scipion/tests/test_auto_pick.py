@@ -59,7 +59,7 @@ class TestCryodlAutoPick(CryodlTest):
     def test_summary_and_methods_tell_of_the_rounds(self):
         text = '\n'.join(self.finished.summary())
         for words in ('*16 particles* on 4 micrographs', '3 rounds of training; the best was round 3', 'CPU (fake)',
-                      'round 1: 6 picks, figure 0.700, threshold 0.600', 'Protein is dark'):
+                      'stopped: all 3 rounds were done', 'round 1: 6 picks, 3 confident, separation 0.70', 'Protein is dark'):
             self.assertIn(words, text)
         self.assertRegex(self.finished._methods()[0], r"^16 particles were picked on 4 micrographs with cryodl \S+, at a score "
                          r"threshold of 0.400, without labels: by the model everything \(a U-Net\), trained in 3 rounds on its "

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Forms against the contract: nothing is typed twice, nothing is on a form that is never sent."""
+import ast
 import dataclasses
+import glob
 import os
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
 from ..protocols import (CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtTrainFromStructure,
                          CryodlProtTrainPicker)
+from ..protocols.methods import NETWORKS
 
 # Protocols, each with every config that its form fills.
 ENGINE_PROTOCOLS = [(CryodlProtTrainPicker, contract.TrainPickerConfig), (CryodlProtPick, contract.PickConfig),
@@ -152,6 +155,20 @@ class TestCryodlTwoSides(unittest.TestCase):
                                 capture_output=True, text=True)
         self.assertEqual(answer.returncode, 0, answer.stderr)
         self.assertGreater(int(answer.stdout), 3)
+
+    def test_networks_are_cited_as_the_engine_says(self):
+        # The registry imports torch, which is not here: the sources are read.
+        cited = {}
+        for path in glob.glob(os.path.join(Plugin.getEngineFolder(), 'cryodl', 'pickers', '*.py')):
+            with open(path, encoding='utf-8') as file:
+                classes = [node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)]
+            for node in classes:
+                values = {target.id: line.value for line in node.body if isinstance(line, ast.Assign)
+                          for target in line.targets}
+                if {'name', 'citations'} <= set(values):
+                    cited[ast.literal_eval(values['name'])] = ast.literal_eval(values['citations'])
+        self.assertEqual({name: keys for name, (_, keys) in NETWORKS.items()}, cited)
+        self.assertEqual(set(cited), set(contract.PICKER_NETWORKS))
 
     def test_the_scipion_side_does_not_import_torch(self):
         code = 'import sys; import %s.protocols, %s.wizards, %s.viewers; sys.exit("torch" in sys.modules)' % (

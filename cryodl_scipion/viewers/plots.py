@@ -109,9 +109,9 @@ def drawPerMicrograph(axes, counts):
 
 
 def drawRounds(axes, rounds):
-    """The figure of each round of automatic picking, and its picks. rounds: of convert.rounds.readRounds."""
+    """How well each round of automatic picking tells picks from background, and its picks. rounds: of readRounds."""
     numbers = [entry['round'] for entry in rounds]
-    axes.plot(numbers, [_orNan(entry.get('figure')) for entry in rounds], 'o-', color=_FIGURE, label="figure")
+    axes.plot(numbers, [_orNan(entry.get('figure')) for entry in rounds], 'o-', color=_FIGURE, label="separation")
     for entry in rounds:
         if entry.get('picks') is not None and entry.get('figure') is not None:
             axes.annotate('%.0f picks' % entry['picks'], (entry['round'], entry['figure']), xytext=(0, 8),
@@ -120,7 +120,7 @@ def drawRounds(axes, rounds):
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.15, y=0.25)
     axes.set_xlabel("Round (0: the first model)")
-    axes.set_ylabel("Figure on the micrographs kept for validation")
+    axes.set_ylabel("Separation of picks and background\n(standard deviations, held-out micrographs)")
     axes.grid(alpha=0.3)
     axes.legend()
 

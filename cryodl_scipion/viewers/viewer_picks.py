@@ -86,7 +86,8 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         CryodlPickProtocolViewer._defineParams(self, form)
         form.addSection(label='Rounds')
         form.addParam('showRounds', params.LabelParam, default=True, label="Figures of the rounds",
-                      help="Whether each round of training was better than the one before.")
+                      help="How far picks and background of held-out micrographs are apart, in standard deviations, judged by an "
+                           "observer that does not know the network. The best round picks all micrographs.")
         form.addParam('round', params.IntParam, default=0, label="Round",
                       help="Round to show the picks of. 0 is the first model, before any training.")
         form.addParam('showRoundPicks', params.LabelParam, default=True, label="Picks of this round",
@@ -101,7 +102,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         if not rounds:
             return [self._noRound()]
         plotter = EmPlotter(windowTitle="Rounds")
-        drawRounds(plotter.createSubPlot("Rounds of training", "Round", "Figure"), rounds)
+        drawRounds(plotter.createSubPlot("Rounds of training", "Round", "Separation"), rounds)
         return [plotter]
 
     def _showRoundPicks(self, paramName=None):
