@@ -151,14 +151,13 @@ def _far_from(points, shape, distance):
 
 
 def _strangest(strangeness, free, diameter, count, least):
-    """(n, 2) local maxima of strangeness that are free, best first, not nearer than a diameter to each other."""
-    peak = (strangeness == maximum_filter(strangeness, size=max(3, int(diameter) | 1))) & free & (strangeness > least)
-    # a wall of carbon beside labelled particles has its maximum on forbidden ground: any strong free place will do
-    grid = np.zeros_like(peak)
-    grid[::max(1, int(diameter / 6)), ::max(1, int(diameter / 6))] = True
-    peak |= grid & free & (strangeness > max(least, OUTSTANDING))
-    yx = np.argwhere(peak)
-    yx = yx[np.argsort(-strangeness[peak], kind="stable")].astype(float)
+    """(n, 2) free places of more than the least strangeness, best first, not nearer than a diameter to each other."""
+    chosen = strangeness == maximum_filter(strangeness, size=max(3, int(diameter) | 1))
+    # the maximum of a wall of carbon beside labelled particles lies on forbidden ground: places of a grid will do, too
+    chosen[::max(1, int(diameter / 6)), ::max(1, int(diameter / 6))] = True
+    chosen &= free & (strangeness > least)
+    yx = np.argwhere(chosen)
+    yx = yx[np.argsort(-strangeness[chosen], kind="stable")].astype(float)
     return yx[separate(yx, diameter)[:count]]
 
 
