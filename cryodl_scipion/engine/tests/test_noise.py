@@ -33,7 +33,7 @@ def coarse(spectrum):
     return spectrum.reshape(-1, 8).mean(1)[1:]
 
 
-class Pink:
+class Pink(MicroscopeNoise):
     def __call__(self, shape, pixel_size, optics, rng, device=None):
         return shaped_noise(pink(shape), shape, rng, device)
 
@@ -96,8 +96,23 @@ def test_solvent_shows_thon_rings_and_none_is_white():
 def test_one_of_several_micrographs_spectra_is_taken_each_time():
     flat, steep = np.ones(BINS), expected()
     noise, rng = MeasuredNoise(np.array([flat, steep])), np.random.default_rng(0)
-    slopes = [coarse(measure_spectrum(noise((512, 512), 4.0, OPTICS, rng), DIAMETER))[0] for _ in range(8)]
+    slopes = [coarse(measure_spectrum(noise.chosen(rng)((512, 512), 4.0, OPTICS, rng), DIAMETER))[0] for _ in range(8)]
     assert min(slopes) < 1.2 and max(slopes) > 2
     again = MeasuredNoise(np.array([flat, steep]))
     pair = [n((128, 128), 4.0, OPTICS, np.random.default_rng(5)) for n in (noise, again)]
     assert torch.equal(*pair)
+
+
+def test_particles_have_no_detail_that_the_file_of_the_noise_has_not():
+    """A low-passed source: beyond its limit neither noise nor particles are left; below it particles are whole."""
+    f = bin_frequencies()
+    noise = MeasuredNoise(np.where(f < 0.2, 1.0, 1e-4)[None])
+    kept = noise.damping((256, 256))
+    y, x = torch.fft.fftfreq(256), torch.fft.rfftfreq(256)
+    grid = (y[:, None] ** 2 + x[None] ** 2).sqrt()
+    assert torch.allclose(kept[grid < 0.19], torch.ones(1)) and float(kept[grid > 0.21].max()) < 0.011
+    assert MicroscopeNoise().damping((256, 256)) is None
+    image = simulate_micrograph(torch.from_numpy(lopsided_density()), 4.0, (256, 256), 8, 1e6, OPTICS,
+                                np.random.default_rng(0), DIAMETER, Surroundings(noise=noise)).image
+    power = torch.fft.rfft2(image).abs() ** 2
+    assert float(power[grid > 0.21].mean()) < 1e-3 * float(power[grid < 0.1].mean())

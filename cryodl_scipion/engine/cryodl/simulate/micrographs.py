@@ -90,11 +90,13 @@ def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, dia
     centres = random_centres(shape, count, surroundings.closest * diameter_px, MARGIN * diameter_px, rng, clumped,
                              None if spoiled is None else spoiled.numpy())
     angles = _angles(len(centres), surroundings.orientations, rng)
-    image = surroundings.noise(shape, pixel_size, optics, rng, projector.device)
+    noise = surroundings.noise.chosen(rng)
+    image = noise(shape, pixel_size, optics, rng, projector.device)
     everywhere = np.vstack([centres, clumped])
     if len(everywhere):
         both = np.vstack([angles, _angles(len(clumped), surroundings.orientations, spoils)])
-        clean = apply_ctf(draw_particles(projector, everywhere, both, shape), pixel_size, optics)
+        clean = apply_ctf(draw_particles(projector, everywhere, both, shape), pixel_size, optics,
+                          noise.damping(shape, projector.device))
         clean = clean - clean.mean()
         measured = discs(shape, centres if len(centres) else clumped, diameter_px / 2)
         strength = clean[torch.from_numpy(measured).to(clean.device)].square().mean()
@@ -105,10 +107,12 @@ def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, dia
                                ruined if spoiled is None else ruined | spoiled)
 
 
-def apply_ctf(image, pixel_size, optics):
-    """A projection as the microscope sees it, protein still bright. (h, w) tensor."""
+def apply_ctf(image, pixel_size, optics, damping=None):
+    """A projection as the microscope sees it, protein still bright. (h, w) tensor. damping: (h, w // 2 + 1) amplitude that is
+    left, or None."""
     transfer = ctf_rfft(image.shape[-2:], pixel_size, optics.defocus_u, optics.defocus_v, optics.defocus_angle,
                         optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast).to(image.device)
+    transfer = transfer if damping is None else transfer * damping
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])
 
 

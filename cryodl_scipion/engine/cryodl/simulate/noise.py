@@ -2,7 +2,8 @@
 """Noise of micrographs: of solvent and detector, or with the power spectrum of the user's own micrographs.
 
 A source of noise is called as noise(shape, pixel_size, optics, rng, device) and returns an (h, w) float32 tensor of mean 0
-and expected variance 1.
+and expected variance 1; noise.chosen(rng) is the source for one micrograph, and noise.damping(shape, device) what it leaves
+of the particles' amplitudes (None: all).
 """
 import dataclasses
 import math
@@ -36,21 +37,42 @@ class MicroscopeNoise:
         fall = torch.exp(-(_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2)
         return shaped_noise(1 + self.solvent * fall * transfer.square(), shape, rng, device)
 
+    def chosen(self, rng):
+        return self
+
+    def damping(self, shape, device=None):
+        return None
+
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredNoise:
-    """Noise with the spectrum of one of several real micrographs, drawn anew each time.
+    """Noise with the spectrum of one of several real micrographs.
 
-    spectra: (m, BINS) power at the frequencies of `bin_frequencies`, each from measure_spectrum.
+    spectra: (m, BINS) power at the frequencies of `bin_frequencies`, each from measure_spectrum. The first is used; `chosen`
+    takes one at random.
     """
     spectra: np.ndarray
 
     def __call__(self, shape, pixel_size, optics, rng, device=None):
-        spectrum = torch.as_tensor(self.spectra[rng.integers(len(self.spectra))], dtype=torch.float32, device=device)
+        return shaped_noise(self._on_grid(self.spectra[0], shape, device), shape, rng, device)
+
+    def chosen(self, rng):
+        return MeasuredNoise(self.spectra[rng.integers(len(self.spectra))][None])
+
+    def damping(self, shape, device=None):
+        """(h, w // 2 + 1) amplitude: particles fade beyond the spectrum's maximum as the noise does. Without this,
+        particles would have detail that no particle of a low-passed or binned file has."""
+        power = self.spectra[0]
+        fall = np.minimum.accumulate(np.where(np.arange(BINS) < power.argmax(), power.max(), power))
+        return self._on_grid(fall / power.max(), shape, device).sqrt()
+
+    @staticmethod
+    def _on_grid(spectrum, shape, device):
+        """(h, w // 2 + 1) power between the bins, straight in its logarithm: filtered files fall steeply."""
+        logs = torch.as_tensor(np.log(np.maximum(spectrum, 1e-12 * spectrum.max())), dtype=torch.float32, device=device)
         place = (_frequency(shape, device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
         low = place.long().clamp(max=BINS - 2)
-        part = place - low
-        return shaped_noise(spectrum[low] * (1 - part) + spectrum[low + 1] * part, shape, rng, device)
+        return torch.lerp(logs[low], logs[low + 1], place - low).exp()
 
 
 def shaped_noise(power, shape, rng, device=None):
@@ -89,8 +111,15 @@ def measure_spectrum(image, diameter_px, valid=None):
     count = torch.bincount(index, weight[usable].double(), BINS)
     known = (count > 0).numpy()
     radial = np.interp(bin_frequencies(), bin_frequencies()[known], (total[known] / count[known]).numpy())
+    radial = _sharpened(radial, side)
     area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)  # up to the circle that a square holds
     return radial / np.average(radial, weights=np.maximum(area, 0))
+
+
+def _sharpened(radial, side):
+    """A radial spectrum with the smear of the patches' Hann window taken off to first order."""
+    beside = [np.interp(bin_frequencies() + step, bin_frequencies(), radial) for step in (-1 / side, 1 / side)]
+    return radial * radial / np.maximum((beside[0] + 4 * radial + beside[1]) / 6, 1e-12 * radial.max())
 
 
 def _patch_powers(image, side, valid):
