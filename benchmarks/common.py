@@ -48,8 +48,8 @@ def cryodl(*arguments):
     return measure([sys.executable, "-m", "cryodl", *arguments], environment)
 
 
-def evaluate(picks, truth, pixel_size, diameter, border, micrographs):
+def evaluate(picks, truth, pixel_size, diameter, border, micrographs, threshold=0):
     """The figures of `cryodl evaluate-picks`."""
     return json.loads(cryodl("evaluate-picks", "--coordinates", picks, "--reference", truth, "--pixel-size", pixel_size,
                              "--particle-diameter", diameter, "--border", border, "--micrographs", *micrographs,
-                             "--json")[0])
+                             "--threshold", threshold, "--json")[0])

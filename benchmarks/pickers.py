@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All benchmarks of the pickers, or some parts of them; writes DIR/tables.md.
+
+    PYTHON benchmarks/pickers.py [--parts general labels ...] [--topaz PYTHON_WITH_TOPAZ] [--output DIR]
+
+PYTHON is the engine's (`cryodl doctor` names it). Data are found by CRYODL_DATA (default ../shared/data beside the checkout).
+Figures are kept in DIR/figures.json: a stopped run goes on there, and what is there is not measured again. A part that
+fails is said, and stands as "not measured" in its table. RELION 3.1 (relion_refine in the path) is needed for the part
+reconstruction. All runs take one thread, but for --speed-threads.
+"""
+import argparse
+import sys
+
+import calibration
+import few_labels
+import general
+import pictures
+import reconstruction
+import rotation
+import speed
+import structure
+from bench import NETWORKS, Bench
+from common import SETS, data_folder
+from topaz import Topaz
+
+PARTS = {
+    "general": (general, "Molecules that it never saw"),
+    "labels": (few_labels, "From the same few labels"),
+    "rotation": (rotation, "Turned micrographs"),
+    "structure": (structure, "No labels: from the structure"),
+    "reconstruction": (reconstruction, "Reconstructions from each picker's particles"),
+    "speed": (speed, "Speed and memory"),
+    "calibration": (calibration, "Calibrated scores"),
+    "pictures": (pictures, "Carbon, ice and aggregates"),
+}
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    add("--output", default="benchmark_results", help="folder of figures, models and tables")
+    add("--sets", nargs="+", choices=SETS, default=list(SETS))
+    add("--topaz", help="Python of an environment with topaz-em")
+    add("--train-topaz", action="store_true", help="train Topaz on the few labels, too (7 CPU minutes each)")
+    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    add("--labels", nargs="+", type=int, default=[20, 100, 1000], help="numbers of positives")
+    add("--draws", type=int, default=1, help="draws of labels; the table shows the first")
+    add("--general-models", help="folder with general models without-<set>; without it they are trained")
+    add("--general-training", default="", help="further options of train-general-picker, in quotes")
+    add("--reconstruct", nargs="+", default=["truth", "unet", "general", "Topaz"],
+        help="truth, general, Topaz, or networks trained on simulated micrographs")
+    add("--images", help="folder of the pictures (default docs/images)")
+    add("--speed-count", type=int, default=4, help="micrographs to time unet with")
+    add("--speed-threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def main():
+    options, data = read_options(), data_folder()
+    bench = Bench(options, data)
+    if options.topaz:
+        bench.topaz = Topaz(options.topaz, bench.output / "topaz")
+    for part in options.parts:
+        PARTS[part][0].run(bench)
+    text = "\n\n".join(f"## {title}\n\n{module.tables(bench)}" for module, title in PARTS.values())
+    (bench.output / "tables.md").write_text(text + "\n")
+    print(f"\nTables: {bench.output / 'tables.md'}")
+    if bench.failed:
+        sys.exit(f"{len(bench.failed)} measurements failed: {', '.join(bench.failed)}")
+
+
+if __name__ == "__main__":
+    main()

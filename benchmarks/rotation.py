@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does a picker find the same particles in a turned micrograph? EMPIAR-10017, turned by 90 and by 37 degrees.
+
+At 37 degrees the corners are lost; there only particles in the largest central disc (less one diameter) are scored, turned or
+not. Picks in turned micrographs are turned back before they are scored, so that both are scored on the same ground.
+"""
+from pathlib import Path
+
+import numpy as np
+from bench import engine_path, pick, table
+
+NAME = "empiar10017"
+
+
+def run(bench):
+    real = bench.real(NAME)
+    models = {"unet, trained": lambda: bench.trained(real), "general, set left out": lambda: bench.general(NAME)}
+    for name, model in models.items():
+        for angle in (0, 90, 37):
+            bench.once(f"rotation/{name}/{angle}", lambda: _measure(bench, real, model(), name, angle))
+
+
+def _measure(bench, real, model, name, angle):
+    """F1 and best F1 on the whole micrograph (border left out) and on the disc."""
+    micrographs = [_turned(bench, path, angle) for path in real.test]
+    picks = bench.folder(f"rotation {name} {angle}")
+    pick(micrographs, real.pixel_size, real.diameter, model, picks)
+    return {f"{figure}_{part}": value for part in ("square", "disc") for figure, value in
+            _score(real, picks, angle, part).items()}
+
+
+def _turned(bench, path, angle):
+    """The micrograph turned about its middle pixel; by 90 degrees exactly, else by cubic splines."""
+    if not angle:
+        return path
+    import mrcfile
+    from scipy.ndimage import rotate
+    image = mrcfile.read(path).astype(np.float32)
+    out = bench.output / "work" / f"turned-{angle}" / Path(path).name
+    out.parent.mkdir(parents=True, exist_ok=True)
+    mrcfile.write(out, np.rot90(image).copy() if angle == 90 else rotate(image, angle, reshape=False, order=3, mode="reflect"),
+                  overwrite=True)
+    return out
+
+
+def _score(real, picks, angle, part):
+    """Precision and recall pooled over the test micrographs, in the frame of the unturned ones."""
+    engine_path()
+    from cryodl.io.coordinates import read_coordinates
+    from cryodl.io.micrographs import micrograph_shape
+    from cryodl.matching import match_picks, score_matched
+    truth, found = read_coordinates(real.truth), read_coordinates(picks)
+    every = read_coordinates(Path(picks) / "candidates")
+    figures = {}
+    for name, source in (("f1", found), ("best_f1", every)):
+        hits, scores, total = [], [], 0
+        for path in real.test:
+            shape, key = micrograph_shape(path), Path(path).stem
+            yx, score = source[key]
+            yx = _turn_back(yx, angle, shape)
+            inside = lambda points: _inside(points, shape, part, real)
+            reference = truth[key][0][inside(truth[key][0])]
+            keep = inside(yx)
+            hits.append(match_picks(yx[keep], reference, real.diameter_px / 4))
+            scores.append(score[keep])
+            total += len(reference)
+        figures[name] = getattr(score_matched(np.concatenate(hits), np.concatenate(scores), total), name)
+    return figures
+
+
+def _turn_back(yx, angle, shape):
+    """Positions of the turned micrograph, in the original."""
+    middle = (np.array(shape) - 1) / 2
+    a = np.deg2rad(angle)
+    return (yx - middle) @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]).T + middle
+
+
+def _inside(yx, shape, part, real):
+    if part == "square":
+        return ((yx >= real.border) & (yx < np.array(shape) - real.border)).all(axis=1)
+    radius = min(shape) / 2 - real.diameter_px
+    return np.linalg.norm(yx - (np.array(shape) - 1) / 2, axis=1) <= radius
+
+
+def tables(bench):
+    rows = []
+    for name in ("unet, trained", "general, set left out"):
+        still, quarter, turned = (bench.figures.get(f"rotation/{name}/{angle}") for angle in (0, 90, 37))
+        for figure in ("f1", "best_f1"):
+            value = lambda figures, part: figures and figures[f"{figure}_{part}"]
+            pairs = [(value(still, "square"), value(quarter, "square")), (value(still, "disc"), value(turned, "disc"))]
+            change = [None if None in pair else f"{pair[1] - pair[0]:+.4f}" for pair in pairs]
+            rows.append([name, {"f1": "at the default threshold", "best_f1": "best"}[figure], pairs[0][0], *pairs[0][1:],
+                         change[0], *pairs[1], change[1]])
+    return table(["picker", "F1", "0°", "90°", "change", "0°, disc", "37°, disc", "change"], rows)
