@@ -86,9 +86,10 @@ def picksOn(growing, ids, scale):
     picks = {objId: [] for objId in ids}
     coordinates = opened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
-        # One pass over the file for all of them.
-        for item in coordinates.iterItems(where='_micId IN (%s)' % ','.join(str(int(objId)) for objId in ids)):
-            picks[item.getMicId()].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
+        # One pass over the file for all of them; Scipion's sets know no IN.
+        for item in coordinates.iterItems(where='_micId>=%d AND _micId<=%d' % (min(ids), max(ids))):
+            if item.getMicId() in picks:
+                picks[item.getMicId()].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
     coordinates.close()
     return picks
 

@@ -22,6 +22,8 @@ from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 GOOD, BAD = 'goodMicrographs', 'badMicrographs'
 # Starting the engine costs a second; a batch spreads it over its micrographs.
 BATCH = 16
+# One of Scipion's threads starts the others, one looks for new micrographs, and one at least works.
+LEAST_THREADS = 3
 
 
 class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
@@ -59,7 +61,7 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
         form.addParam('batchSize', params.IntParam, default=BATCH, label="Batch size",
                       help="Micrographs that one start of the program assesses at most. While they arrive, it starts with "
                            "those that are there.")
-        form.addParallelSection(threads=2, mpi=0, binThreads=2)
+        form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
     def usesGpu(self):
         return False  # no network runs
@@ -162,9 +164,11 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
 
     # ----- validation and information
     def _checkInputs(self):
-        micrographs, errors = self.inputMicrographs.get(), []
-        self._validateThreads(errors)
-        errors += checkMicrographs(micrographs) or self._checkCoordinates()
+        micrographs = self.inputMicrographs.get()
+        errors = checkMicrographs(micrographs) or self._checkCoordinates()
+        if self.numberOfThreads.get() < LEAST_THREADS:
+            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new micrographs, and "
+                          "the rest assess." % (self.numberOfThreads.get(), LEAST_THREADS))
         if errors:
             return errors
         if self._diameter() is None:

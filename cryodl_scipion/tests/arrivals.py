@@ -41,11 +41,15 @@ def writeMicrographs(folder, count):
 
 
 class Arrivals:
-    """Files that move into a folder as time goes on. paths: where they wait; rate: files per second."""
+    """Files that move into a folder as time goes on. paths: where they wait; rate: files per second.
+
+    stopFile: written when all have moved, if it is given; Scipion's import ends when it sees it and nothing new.
+    """
 
     def __init__(self, paths, folder, rate):
         self._waiting, self._folder, self._rate = list(paths), folder, rate
         self._started, self.count, self._all = time.monotonic(), 0, len(paths)
+        self.stopFile = None
         os.makedirs(folder, exist_ok=True)
 
     def update(self):
@@ -56,6 +60,8 @@ class Arrivals:
             os.utime(path)  # Scipion asks when a file was last changed
             os.rename(path, os.path.join(self._folder, os.path.basename(path)))
             self.count += 1
+        if self.count == self._all and self.stopFile and not os.path.exists(self.stopFile):
+            open(self.stopFile, 'w').close()
 
 
 class KilledRun:

@@ -37,6 +37,7 @@ class TestCryodlFacility(CryodlTest):
         stream = arrivals.Arrivals(waiting, os.path.join(self.data, 'arriving'), rate=2)
         stream.update()
         imported = self.importStream(os.path.join(self.data, 'arriving'))
+        stream.stopFile = imported._getStopStreamingFilename()
         protocol = self.makeProtocol(CryodlProtPick, dict(inputMicrographs=(imported, 'outputMicrographs')),
                                      modelFrom=SHIPPED, shippedModel=list(shippedModels(Plugin.getEngineFolder()))[0],
                                      particleDiameter=arrivals.DIAMETER, useGpu=False, streamingBatchSize=BATCH)
@@ -54,7 +55,7 @@ class TestCryodlFacility(CryodlTest):
         os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC'] = '1'  # the import looks for files every 10 s otherwise
         try:
             imported = self.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern='*.mrc',
-                                        dataStreaming=True, timeout='12', fileTimeout='1',
+                                        dataStreaming=True, timeout='300', fileTimeout='1',
                                         samplingRate=arrivals.PIXEL_SIZE, voltage=300, sphericalAberration=2.7,
                                         amplitudeContrast=0.1, magnification=50000)
             self.proj.launchProtocol(imported, wait=False)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of the plugin; Scipion finds those that are imported here."""
+from .viewer_assess import CryodlAssessViewer
+from .viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
 from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 from .viewer_picks import CryodlAutoPickViewer, CryodlPickProtocolViewer, CryodlSimulateViewer
 # Scipion sorts viewers of the same target by the name they have here. pwem's "ACoordinateViewer" cannot open an empty

@@ -15,7 +15,7 @@ _ZOOM = 1.25  # of one click of the mouse wheel
 class MicrographWindow:
     """Children give _drawOn(axes), _text() and may give _micrographLabels().
 
-    parent: tk widget, or None for a window of its own. slider: dict of from_, to, resolution, label.
+    parent: tk widget, or None for a window of its own. slider: dict of from_, to, resolution, label, or None for none.
     accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
     """
 
@@ -75,6 +75,8 @@ class MicrographWindow:
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.X, padx=6, pady=6)
         ttk.Label(frame, textvariable=self.message).pack(anchor=tk.W)
+        if slider is None:
+            return
         row = ttk.Frame(frame)
         row.pack(fill=tk.X)
         ttk.Label(row, text=slider['label']).pack(side=tk.LEFT)
