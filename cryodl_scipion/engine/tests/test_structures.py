@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: atomic models and maps, centred and in the right order of axes."""
 import mrcfile
+import gemmi
 import numpy as np
 import pytest
 import torch
@@ -138,3 +139,30 @@ def test_an_assembly_too_large_for_its_pixel_size_is_refused_before_any_memory_i
 def test_memory_of_projections_counts_the_padded_cube():
     assert padded_side(100) == 200 and padded_side(300) == 450 and padded_side(201) % 2 == 0
     assert projection_memory(300) == 12 * 450 ** 3
+
+
+def test_the_assembly_of_an_mmcif_file_may_name_waters_that_are_left_out(tmp_path):
+    """Assemblies of mmCIF files list the chains of waters; these are no density, and no reason to fail."""
+    structure = gemmi.Structure()
+    structure.add_model(gemmi.Model("1"))
+    chain = structure[0].add_chain(gemmi.Chain("A"))
+    for number, (residue_name, atom_name, element, x) in enumerate(
+            [("ALA", "CA", "C", 0.0), ("ALA", "CA", "C", 8.0), ("HOH", "O", "O", 30.0)]):
+        residue = gemmi.Residue()
+        residue.name, residue.seqid = residue_name, gemmi.SeqId(str(number + 1))
+        atom = gemmi.Atom()
+        atom.name, atom.element, atom.pos = atom_name, gemmi.Element(element), gemmi.Position(x, 0, 0)
+        residue.add_atom(atom)
+        chain.add_residue(residue)
+    structure.setup_entities()
+    assembly = gemmi.Assembly("1")
+    generator = gemmi.Assembly.Gen()
+    generator.subchains = [s.subchain_id() for s in structure[0].subchains()]
+    operator = gemmi.Assembly.Operator()
+    generator.operators.append(operator)
+    assembly.generators.append(generator)
+    structure.assemblies.append(assembly)
+    structure.make_mmcif_document().write_file(str(tmp_path / "a.cif"))
+    assert len(generator.subchains) == 2
+    density = load_density(tmp_path / "a.cif", 1.0)
+    assert density.shape[-1] < 40  # the water, 30 Å away, would need 60 voxels or more

@@ -61,10 +61,10 @@ def _read_atoms(path):
     try:
         structure = gemmi.read_structure(str(path))
         structure.setup_entities()
-        structure.remove_waters()
         model = structure[0]
         if structure.assemblies:
             model = gemmi.make_assembly(structure.assemblies[0], model, gemmi.HowToNameCopiedChain.Short)
+        model.remove_waters()  # not before: assemblies of mmCIF files name the waters, too
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
     # a flat array, atom by atom: a list of a virus's million atoms would take half a gigabyte
