@@ -41,17 +41,26 @@ def prepare_micrograph(image, factor, diameter_px, dark_protein=True):
     dark_protein: True for micrographs as the microscope gives them; the sign is turned.
     Returns Prepared. Raises ValueError for an image without contrast (all zeros, say) or mostly not-a-number.
     """
+    small, valid = rescale_micrograph(image, factor)
+    flat = _flatten(small, valid, diameter_px)
+    flat = -flat if dark_protein else flat
+    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(image.shape))
+
+
+def rescale_micrograph(image, factor):
+    """A micrograph at the working size, its median 0 and its outliers clipped, and what of it is really there.
+
+    image, factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding, filled
+    margins and not-a-number areas. Raises as prepare_micrograph does.
+    """
     image = np.require(image, np.float32, ["C", "W"])  # torch wants to be allowed to write, though nothing does
     image = torch.from_numpy(image)
-    shape = tuple(image.shape)
     finite = _finite_pixels(image)
-    small, share = _rescale(image, finite, resampled_shape(shape, factor))
+    small, share = _rescale(image, finite, resampled_shape(image.shape, factor))
     valid = _unfilled(small) & (share > 0.5)
     if valid.float().mean() < 0.02:
         raise ValueError("the image is constant (its detail is nowhere more than rounding): an empty or failed exposure.")
-    flat = _flatten(small, valid, diameter_px)
-    flat = -flat if dark_protein else flat
-    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, shape)
+    return small, valid
 
 
 def _finite_pixels(image):
