@@ -48,7 +48,7 @@ def readPicks(path, columns=_COLUMNS):
 
     columns: to read instead. Raises FileNotFoundError, or ValueError that names a file without the columns.
     """
-    return readColumns(path, _COLUMNS, (float,) * 3)
+    return readColumns(path, columns, (float,) * len(columns))
 
 
 def appendPicks(coordinates, micrograph, picks):
