@@ -94,7 +94,7 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
         with self._lock:
             micrographs, engineNames = self._arriving.micrographs(names), self._arriving.engineNames()
             self._arriving.writePicks(self._picksFolder(), micrographs)
-        config = self._config(**dict(self._engineValues(), output=self._batchFolder(micrographs),
+        config = self._config(**dict(self._engineValues(), output=os.path.join(self._batchFolder(micrographs), 'figures'),
                                      micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(engineNames[m.getObjId()] for m in micrographs)))
         try:

@@ -61,7 +61,8 @@ def writeFound(path, found):
 def assess(config):
     """The number in a micrograph's name decides: mic_003 has 30 % carbon."""
     figures, skipped = {}, []
-    with open(os.path.join(os.path.dirname(config.output), 'assessed.log'), 'a') as log:
+    os.makedirs(config.output, exist_ok=True)
+    with open(os.path.join(config.output, '..', '..', 'assessed.log'), 'a') as log:
         log.write(''.join(name + '\n' for name in config.names))
     for name, path in zip(config.names, config.micrographs):
         if os.path.getsize(path) < 4096:

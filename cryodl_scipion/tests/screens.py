@@ -42,6 +42,11 @@ class Screens:
             openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
         for name, output in (('CryodlProtTrainPicker', 'outputModel'), ('CryodlProtPick', 'outputCoordinates')):
             openers['click_' + output] = lambda name=name, output=output: self.click(self.last(name), output)
+        for name, panels in (('CryodlProtCompare', ('showFigures', 'showPicks')), ('CryodlProtConsensus', ('showPicks',)),
+                             ('CryodlProtAssess', ('showMicrographs',))):
+            openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
+            for panel in panels:
+                openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
         openers['live_training'] = self.liveTraining
         openers['click_empty'] = lambda: self.clickEmpty()
         openers['wizard_diameter_train'] = lambda: self.wizard('CryodlProtTrainPicker', 'particleDiameter')
@@ -71,6 +76,14 @@ class Screens:
             viewer.visualize(protocol, windows=self.window)
         else:
             viewer.visualize(protocol)
+
+    def openPanel(self, protocol, panel):
+        """The button of one line of `Analyze results`."""
+        viewer = self.domain.findViewers(protocol, DESKTOP_TKINTER)[0](project=self.project, protocol=protocol,
+                                                                       parent=self.window)
+        viewer.setProtocol(protocol)
+        for view in viewer._getVisualizeDict()[panel](panel):
+            view.show()
 
     def click(self, protocol, output):
         """A double click on an output: viewprotocols_extra.py, getObjectActions and _visualizeObject."""

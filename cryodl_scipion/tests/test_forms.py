@@ -15,15 +15,18 @@ from pyworkflow.tests import BaseTest, setupTestProject
 from .. import Plugin, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
-from ..protocols import (CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtTrainFromStructure,
-                         CryodlProtTrainPicker)
+from ..protocols import (CryodlProtAssess, CryodlProtAutoPick, CryodlProtCompare, CryodlProtConsensus, CryodlProtPick,
+                         CryodlProtSimulate, CryodlProtTrainFromStructure, CryodlProtTrainPicker)
 from ..protocols.methods import NETWORKS
 
 # Protocols, each with every config that its form fills.
 ENGINE_PROTOCOLS = [(CryodlProtTrainPicker, contract.TrainPickerConfig), (CryodlProtPick, contract.PickConfig),
                     (CryodlProtAutoPick, contract.AutoPickConfig), (CryodlProtSimulate, contract.SimulateMicrographsConfig),
                     (CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig),
-                    (CryodlProtTrainFromStructure, contract.TrainPickerConfig)]
+                    (CryodlProtTrainFromStructure, contract.TrainPickerConfig),
+                    (CryodlProtCompare, contract.ComparePicksConfig),
+                    (CryodlProtConsensus, contract.ConsensusPicksConfig),
+                    (CryodlProtAssess, contract.AssessMicrographsConfig)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,9 @@ import sys
 import unittest
 
 from PIL import Image
+from pyworkflow.object import Pointer
 
-from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
+from ..protocols import CryodlProtAssess, CryodlProtCompare, CryodlProtConsensus, CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
@@ -43,6 +44,12 @@ class TestCryodlScreens(CryodlTest):
         picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
         cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
         cls.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')), threshold=0.6)
+        for protocolClass in (CryodlProtCompare, CryodlProtConsensus):
+            protocol = cls.makeProtocol(protocolClass, particleDiameter=90)
+            protocol.inputSets.set([Pointer(source, extended='outputCoordinates') for source in (picked, manual)])
+            cls.proj.launchProtocol(protocol, wait=True)
+        cls.runProtocol(CryodlProtAssess, dict(inputMicrographs=(imported, 'outputMicrographs'),
+                                               inputCoordinates=(picked, 'outputCoordinates')), mostCarbon=15)
 
     def test_wrong_numbers_in_the_box_beside_a_slider_are_reset_and_named(self):
         run = subprocess.run(['xvfb-run', '-a', sys.executable, '-m', 'cryodl_scipion.tests.entry_box'],
@@ -69,7 +76,8 @@ class TestCryodlScreens(CryodlTest):
             server.wait()
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         for name in ('click_outputCoordinates', 'click_empty', 'click_outputModel', 'analyze_CryodlProtPick',
-                     'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick'):
+                     'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick', 'showFigures_CryodlProtCompare',
+                     'showPicks_CryodlProtCompare', 'showPicks_CryodlProtConsensus', 'showMicrographs_CryodlProtAssess'):
             with Image.open(os.path.join(folder, name + '.png')) as picture:
                 colours = picture.convert('RGB').getcolors(1 << 24)
             self.assertGreater(len(colours), FEW_COLOURS, name)
