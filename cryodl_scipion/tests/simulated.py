@@ -17,7 +17,7 @@ MICROGRAPHS = 5
 
 def missing():
     """Why the chain cannot run here, '' if it can."""
-    Domain.getPlugins()  # only now do plugins know their homes
+    problems = missingEngine()
     try:
         import cistem  # noqa: F401  its parser reads CTFFIND's text
         from relion import Plugin as Relion
@@ -25,8 +25,13 @@ def missing():
         return "a Scipion plugin is not installed: %s." % error
     if not os.path.exists(Relion.getHome('bin', 'relion_refine')):
         return "RELION is not in %s (RELION_HOME)." % Relion.getHome()
-    problems = Plugin.validateInstallation()
-    return ' '.join(problems)
+    return problems
+
+
+def missingEngine():
+    """Why the real engine cannot run here, '' if it can."""
+    Domain.getPlugins()  # only now do plugins know their homes
+    return ' '.join(Plugin.validateInstallation())
 
 
 def writeStructure(path):
