@@ -25,6 +25,12 @@ class Optics:
     cs_mm: float
     amplitude_contrast: float
 
+    def transfer(self, shape, pixel_size, device=None):
+        """The CTF on the grid of rfft2 of an (h, w) image; see ctf.ctf_rfft."""
+        # it is computed where its defocus lies
+        defocus = (torch.tensor(float(v), device=device) for v in (self.defocus_u, self.defocus_v, self.defocus_angle))
+        return ctf_rfft(shape, pixel_size, *defocus, self.voltage_kv, self.cs_mm, self.amplitude_contrast)
+
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
@@ -110,8 +116,7 @@ def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, dia
 def apply_ctf(image, pixel_size, optics, damping=None):
     """A projection as the microscope sees it, protein still bright. (h, w) tensor. damping: (h, w // 2 + 1) amplitude that is
     left, or None."""
-    transfer = ctf_rfft(image.shape[-2:], pixel_size, optics.defocus_u, optics.defocus_v, optics.defocus_angle,
-                        optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast).to(image.device)
+    transfer = optics.transfer(image.shape[-2:], pixel_size, image.device)
     transfer = transfer if damping is None else transfer * damping
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])
 

@@ -11,8 +11,6 @@ import math
 import numpy as np
 import torch
 
-from ..ctf import ctf_rfft
-
 SOLVENT = 1.0         # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
 SOLVENT_DETAIL = 8.0  # Å: finest detail of the solvent; its power falls to 1/e there
 BINS = 128            # of a measured spectrum, from frequency 0 to the corner of the transform, sqrt(1/2) per px
@@ -32,10 +30,8 @@ class MicroscopeNoise:
     def __call__(self, shape, pixel_size, optics, rng, device=None):
         if not self.solvent:
             return _white(shape, rng, device)
-        transfer = ctf_rfft(shape, pixel_size, optics.defocus_u, optics.defocus_v, optics.defocus_angle,
-                            optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast).to(device or "cpu")
         fall = torch.exp(-(_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2)
-        return shaped_noise(1 + self.solvent * fall * transfer.square(), shape, rng, device)
+        return shaped_noise(1 + self.solvent * fall * optics.transfer(shape, pixel_size, device).square(), shape, rng, device)
 
     def chosen(self, rng):
         return self
