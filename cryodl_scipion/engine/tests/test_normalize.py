@@ -148,3 +148,11 @@ def test_a_mirrored_micrograph_gives_the_mirrored_picture():
     mirrored = prepare(np.ascontiguousarray(image[::-1, ::-1]))
     assert bool((mirrored.valid.flip(0, 1) == whole.valid).all())
     assert float((mirrored.image.flip(0, 1) - whole.image).abs().max()) < 0.05
+
+
+def test_few_grey_levels_are_no_margin():
+    """float16 or 8-bit files: most neighbouring pixels are equal, and yet there is detail everywhere."""
+    noise = np.random.default_rng(0).normal(size=(300, 280))
+    image = 6800 + 4 * np.rint(0.5 * noise)
+    assert (np.diff(image, axis=0) == 0).mean() > 0.4
+    assert prepare_micrograph(image.astype(np.float32), 1.0, 20).valid.float().mean() > 0.98
