@@ -113,8 +113,8 @@ def _working_folder(config):
     mine = json.loads(json.dumps(mine))
     record = folder / RECORD
     if folder.exists() and not record.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}, where the unfinished simulation would be kept, holds something else. Remove it, or choose "
-                         "another --output.")
+        raise ValueError(f"{folder}, where the unfinished simulation would be kept, holds something else. Remove it, or "
+                         "choose another --output.")
     if record.exists() and json.loads(record.read_text()) != mine:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -114,8 +114,10 @@ def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, dia
 
 
 def apply_ctf(image, pixel_size, optics, damping=None):
-    """A projection as the microscope sees it, protein still bright. (h, w) tensor. damping: (h, w // 2 + 1) amplitude that is
-    left, or None."""
+    """A projection as the microscope sees it, protein still bright. (h, w) tensor.
+
+    damping: (h, w // 2 + 1) amplitude that is left, or None.
+    """
     transfer = optics.transfer(image.shape[-2:], pixel_size, image.device)
     transfer = transfer if damping is None else transfer * damping
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])

@@ -31,7 +31,8 @@ class MicroscopeNoise:
         if not self.solvent:
             return _white(shape, rng, device)
         fall = torch.exp(-(_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2)
-        return shaped_noise(1 + self.solvent * fall * optics.transfer(shape, pixel_size, device).square(), shape, rng, device)
+        solvent = self.solvent * fall * optics.transfer(shape, pixel_size, device).square()
+        return shaped_noise(1 + solvent, shape, rng, device)
 
     def chosen(self, rng):
         return self
