@@ -86,6 +86,25 @@ def fit_calibration(hit, raw, share=None):
     return float(math.exp(best.x[0])), float(best.x[1])
 
 
+def fit_to_probabilities(probability, raw):
+    """(slope, offset) for `calibrate`, from places of which another model gave the probability.
+
+    probability, raw: (n,). Labels that were made of the sure ones alone would teach that everything is sure; all places, with
+    their doubts, keep the new scores as honest as the old ones: the expected number of particles stays. (1, 0) if there are
+    none.
+    """
+    if not len(raw):
+        return 1.0, 0.0
+    odds = logit(raw)
+
+    def cost(parameters):
+        value = math.exp(parameters[0]) * odds + parameters[1]
+        return float(np.mean(np.logaddexp(0, value) - probability * value) + 1e-3 * parameters[0] ** 2)
+
+    best = minimize(cost, np.zeros(2), method="Nelder-Mead", options=dict(maxiter=2000, xatol=1e-5, fatol=1e-9))
+    return float(math.exp(best.x[0])), float(best.x[1])
+
+
 def best_threshold(scores, total=None):
     """The lowest threshold whose expected F1 is nearly the best, for scores that are probabilities.
 

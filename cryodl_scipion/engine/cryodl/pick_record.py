@@ -8,6 +8,7 @@ import typing
 from .contract.result import write_json
 
 RECORD = "pick.json"
+CANDIDATES = "candidates"  # folder beside it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ def agree_with_folder(folder, mine, overwrite):
     except FileNotFoundError:
         return mine
     other = [] if overwrite else list(_differences(found, mine))
-    if other and any((folder / "candidates").glob("*.star")):
+    if other and any((folder / CANDIDATES).glob("*.star")):
         raise ValueError(f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another --output, or "
                          "--overwrite to pick these micrographs again.")
     if other or overwrite:

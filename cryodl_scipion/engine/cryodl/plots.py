@@ -2,6 +2,9 @@
 """Pictures that the engine leaves beside its results."""
 import csv
 
+import numpy as np
+
+from .calibration import expected_calibration_error, reliability
 from .io.files import whole_file
 
 
@@ -58,6 +61,50 @@ def plot_agreement(names, matrix, path):
     axes.set_yticks(range(len(names)), names)
     axes.set_title("Agreement of the sets")
     figure.colorbar(image, label="F1", shrink=0.8)
+    _save(figure, path)
+
+
+def plot_reliability(hit, scores, path, bins=10):
+    """The reliability curve of scores as a PNG: share of particles over score, and how many places have each score.
+
+    hit: (n,) bool. scores: (n,) in [0, 1]. Raises ValueError as calibration.reliability.
+    """
+    curve, error = reliability(hit, scores, bins), expected_calibration_error(hit, scores, bins)
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(4.2, 4), layout="constrained")
+    some = curve.count > 0
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
+    axes.plot(curve.confidence[some], curve.frequency[some], marker="o", label=f"calibration error {error:.3f}")
+    share = curve.count / max(curve.count.sum(), 1)
+    axes.bar((np.arange(bins) + 0.5) / bins, share, width=0.9 / bins, color="0.85", zorder=0, label="share of places")
+    axes.set(xlabel="score", ylabel="share that are particles", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper left")
+    _save(figure, path)
+
+
+def plot_rounds(entries, path):
+    """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made.
+
+    entries: list of the dicts of rounds.csv.
+    """
+    pyplot = _pyplot()
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    line = lambda axes, column, label, **style: axes.plot(
+        [e["round"] for e in entries], [np.nan if e[column] is None else e[column] for e in entries], marker="o", label=label, **style)
+    line(left, "figure", "separation")
+    left.set(xlabel="round", ylabel="separation of picks and background (d')")
+    other = left.twinx()
+    line(other, "agreement", "agreement with the round before", color="C1", linestyle="--")
+    other.set(ylim=(0, 1.02), ylabel="agreement (F1)")
+    for column, label in (("picks", "picks"), ("expected_particles", "expected particles"), ("confident", "confident picks")):
+        line(right, column, label)
+    right.set(xlabel="round", ylabel="on the training micrographs")
+    right.set_ylim(bottom=0)
+    right.legend()
+    for axes in (left, right):
+        axes.set_xticks([e["round"] for e in entries])
+    figure.legend(*zip(*[(h, t) for a in (left, other) for h, t in zip(*a.get_legend_handles_labels())]), loc="outside lower left",
+                  ncols=2)
     _save(figure, path)
 
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .calibration import best_threshold
+from .calibration import best_threshold, expected_calibration_error  # noqa: F401 - both belong to what scores let expect
 
 
 def threshold_of(rule, scores, model_threshold):
@@ -30,6 +30,15 @@ def count_threshold(scores):
     """
     count = int(round(float(np.sum(scores))))
     return float(np.sort(scores)[::-1][count - 1]) if count else 1.0
+
+
+def threshold_uncertainty(parts, repeats=40, seed=0):
+    """Standard deviation of best_threshold over micrographs drawn with replacement. parts: list of (n,) scores of each."""
+    if not parts:
+        return 0.0
+    rng = np.random.default_rng(seed)
+    drawn = [best_threshold(np.concatenate([parts[i] for i in rng.integers(len(parts), size=len(parts))])) for _ in range(repeats)]
+    return float(np.std(drawn))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from cryodl.calibration import (best_threshold, calibrate, expected_calibration_error, fit_calibration, logit,
                                 reliability)
-from cryodl.picking_plots import plot_reliability
+from cryodl.plots import plot_reliability
 
 
 def population(count, slope, offset, seed=0):

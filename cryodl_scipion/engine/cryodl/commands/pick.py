@@ -14,10 +14,8 @@ from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import pixel_size_warnings
 from ..io.model import find_model, read_model
-from ..pick_record import agree_with_folder, record_settings, settle, usual_contrast
+from ..pick_record import CANDIDATES, agree_with_folder, record_settings, settle, usual_contrast
 from ..thresholds import Expectation, expect, threshold_of
-
-CANDIDATES = "candidates"
 
 
 def run(config):

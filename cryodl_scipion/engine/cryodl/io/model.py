@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: card.json (what the model is) and weights.safetensors. Data only: nothing is unpickled."""
 import os
+import shutil
 from pathlib import Path
 
 from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, sha256
 from ..contract.result import write_json
-from .files import whole_file
+from .files import rename_folder, whole_file
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
 
@@ -31,6 +32,14 @@ def read_model(folder, kind=None):
     card = check_model(folder, kind)
     from safetensors.torch import load_file
     return card, load_file(Path(folder) / WEIGHTS)
+
+
+def copy_model(source, target):
+    """Copy a model folder, whole or not at all. target must not exist."""
+    partial = Path(target).with_name(Path(target).name + ".copy")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    rename_folder(partial, target)
 
 
 def write_model(folder, card, tensors):
