@@ -12,12 +12,12 @@ import mrcfile
 import numpy as np
 
 from ..convert.coordinates import readPicks
+from .processes import childrenByParent, describeProcess, isThere
 
 SIDE = 256          # px
 PIXEL_SIZE = 10.0   # Å/px
 DIAMETER = 300.0    # Å
 _PARTICLES = 6      # per micrograph
-_MB = 1024.0
 
 # seconds since the start, micrographs arrived and picked, MB of Scipion's process now, MB of the engine at its peak
 Sample = collections.namedtuple('Sample', 'seconds arrived picked scipion engine')
@@ -170,36 +170,11 @@ class KilledRun:
         return found
 
 
-def isThere(pid):
-    """True for a process that lives, or whose end the system has not yet noted."""
-    try:
-        os.waitpid(pid, os.WNOHANG)  # one of ours would stay as a zombie
-    except ChildProcessError:
-        pass
-    return os.path.exists('/proc/%d' % pid)
-
-
-def childrenByParent():
-    """{process id: [ids of its children]} of this machine."""
-    children = {}
-    for name in os.listdir('/proc'):
-        if name.isdigit():
-            try:
-                with open('/proc/%s/stat' % name) as file:
-                    parent = int(file.read().rsplit(')', 1)[1].split()[1])
-            except (OSError, IndexError):
-                continue  # it has just ended
-            children.setdefault(parent, []).append(int(name))
-    return children
-
-
-def describeProcess(pid):
-    """(command line with zeros between words, {VmRSS and VmHWM: MB}); empty if it has ended."""
-    try:
-        with open('/proc/%d/cmdline' % pid) as file:
-            command = file.read()
-        with open('/proc/%d/status' % pid) as file:
-            lines = [line.split() for line in file if line.startswith(('VmRSS', 'VmHWM'))]
-    except OSError:
-        return '', {}
-    return command, {words[0].rstrip(':'): int(words[1]) / _MB for words in lines}
+def waitForOutput(project, protocol, name, seconds):
+    """Until a running protocol has an output. Raises RuntimeError if it ends without, or after so many seconds."""
+    end = time.monotonic() + seconds
+    while not protocol.hasAttribute(name):
+        if time.monotonic() > end or not protocol.isActive():
+            raise RuntimeError("%s has no %s. %s" % (protocol.getClassName(), name, protocol.getErrorMessage()))
+        time.sleep(1)
+        project._updateProtocol(protocol)

@@ -8,6 +8,7 @@ of the pictures. Exit code 1, and the traceback, when a window fails.
 import os
 import sys
 import traceback
+from tkinter import ttk
 
 import pyworkflow as pw
 
@@ -42,8 +43,14 @@ class Screens:
             openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
         for name, output in (('CryodlProtTrainPicker', 'outputModel'), ('CryodlProtPick', 'outputCoordinates')):
             openers['click_' + output] = lambda name=name, output=output: self.click(self.last(name), output)
+        for name, sections in (('CryodlProtTrainPicker', ('Training',)), ('CryodlProtSimulate', ('Microscope', 'Field')),
+                               ('CryodlProtTrainFromStructure', ('Simulation', 'Training'))):
+            for section in sections:
+                openers['form_%s_%s' % (name, section)] = lambda name=name, section=section: self.openForm(
+                    self.last(name) or self.new(name), section)
         for name, panels in (('CryodlProtCompare', ('showFigures', 'showPicks')), ('CryodlProtConsensus', ('showPicks',)),
-                             ('CryodlProtAssess', ('showMicrographs',))):
+                             ('CryodlProtAssess', ('showMicrographs',)), ('CryodlProtSimulate', ()),
+                             ('CryodlProtAutoPick', ('showRounds', 'showRoundPicks')), ('CryodlProtTrainFromStructure', ())):
             openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
             for panel in panels:
                 openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
@@ -51,6 +58,8 @@ class Screens:
         openers['click_empty'] = lambda: self.clickEmpty()
         openers['wizard_diameter_train'] = lambda: self.wizard('CryodlProtTrainPicker', 'particleDiameter')
         openers['wizard_diameter_pick'] = lambda: self.wizard('CryodlProtPick', 'particleDiameter')
+        openers['wizard_diameter_auto'] = lambda: self.wizard('CryodlProtAutoPick', 'particleDiameter')
+        openers['wizard_threshold_auto'] = lambda: self.wizard('CryodlProtAutoPick', 'threshold')
         openers['wizard_threshold'] = lambda: self.wizard('CryodlProtThresholdPicks', 'threshold')
         return openers
 
@@ -64,9 +73,12 @@ class Screens:
         return self.project.newProtocol(self.domain.getProtocols()[name])
 
     # ----- as the project window does it
-    def openForm(self, protocol):
+    def openForm(self, protocol, section=None):
+        """section: the tab to show, None for the first."""
         form = FormWindow("Protocol Run: " + protocol.getClassName(), protocol, lambda *a, **k: None, self.window)
         form.show(center=False)
+        for tabs in (w for w in widgetsBelow(form.root) if section is not None and isinstance(w, ttk.Notebook)):
+            tabs.select(next(tab for tab in tabs.tabs() if tabs.tab(tab, 'text') == section))
 
     def analyze(self, protocol):
         """The button `Analyze results`: pyworkflow/gui/project/viewprotocols.py, _analyzeResults."""
@@ -163,13 +175,15 @@ class Screens:
         return screen.crop((x, y, x + tops[-1].winfo_width(), y + tops[-1].winfo_height()))
 
 
+def widgetsBelow(widget):
+    for child in widget.winfo_children():
+        yield child
+        yield from widgetsBelow(child)
+
+
 def windowsBelow(widget):
     """All windows that were opened from a widget, the newest last."""
-    found = []
-    for child in widget.winfo_children():
-        found += ([child] if child.winfo_toplevel() is child and child.winfo_class() != 'Menu' else [])
-        found += windowsBelow(child)
-    return found
+    return [w for w in widgetsBelow(widget) if w.winfo_toplevel() is w and w.winfo_class() != 'Menu']
 
 
 def main(projectName, folder, *names):

@@ -10,12 +10,16 @@ import sys
 import unittest
 
 from PIL import Image
+from pwem.protocols import ProtImportVolumes
 from pyworkflow.object import Pointer
 
-from ..protocols import CryodlProtAssess, CryodlProtCompare, CryodlProtConsensus, CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
+from ..protocols import (CryodlProtAssess, CryodlProtAutoPick, CryodlProtCompare, CryodlProtConsensus, CryodlProtImportModel,
+                         CryodlProtPick, CryodlProtSimulate, CryodlProtThresholdPicks, CryodlProtTrainFromStructure,
+                         CryodlProtTrainPicker)
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
+from .simulated import writeStructure
 
 # What an empty grey window has; a drawn one has hundreds.
 FEW_COLOURS = 8
@@ -44,6 +48,13 @@ class TestCryodlScreens(CryodlTest):
         picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
         cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
         cls.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')), threshold=0.6)
+        cls.runProtocol(CryodlProtAutoPick, inputs, useGpu=False, modelFrom=0, particleDiameter=90, trainingMicrographs=2)
+        writeStructure(cls.data + '/body.mrc')
+        volume = cls.newProtocol(ProtImportVolumes, filesPath=cls.data, filesPattern='body.mrc', samplingRate=4.0)
+        cls.launchProtocol(volume)
+        for protocolClass in (CryodlProtSimulate, CryodlProtTrainFromStructure):
+            cls.runProtocol(protocolClass, dict(inputStructure=(volume, 'outputVolume')), useGpu=False, count=2, size=256,
+                            particles=3)
         for protocolClass in (CryodlProtCompare, CryodlProtConsensus):
             protocol = cls.makeProtocol(protocolClass, particleDiameter=90)
             protocol.inputSets.set([Pointer(source, extended='outputCoordinates') for source in (picked, manual)])
@@ -76,7 +87,9 @@ class TestCryodlScreens(CryodlTest):
             server.wait()
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         for name in ('click_outputCoordinates', 'click_empty', 'click_outputModel', 'analyze_CryodlProtPick',
-                     'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick', 'showFigures_CryodlProtCompare',
+                     'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick',
+                     'showRounds_CryodlProtAutoPick', 'showRoundPicks_CryodlProtAutoPick', 'analyze_CryodlProtSimulate',
+                     'analyze_CryodlProtTrainFromStructure', 'form_CryodlProtTrainFromStructure_Simulation', 'showFigures_CryodlProtCompare',
                      'showPicks_CryodlProtCompare', 'showPicks_CryodlProtConsensus', 'showMicrographs_CryodlProtAssess'):
             with Image.open(os.path.join(folder, name + '.png')) as picture:
                 colours = picture.convert('RGB').getcolors(1 << 24)

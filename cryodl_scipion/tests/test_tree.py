@@ -68,7 +68,8 @@ class TestCryodlTree(unittest.TestCase):
     def test_every_model_and_protocol_has_a_viewer_of_ours(self):
         for target in (objects.CryodlModel, protocols.CryodlProtTrainPicker, protocols.CryodlProtPick,
                        protocols.CryodlProtThresholdPicks, protocols.CryodlProtCompare, protocols.CryodlProtConsensus,
-                       protocols.CryodlProtAssess):
+                       protocols.CryodlProtAssess, protocols.CryodlProtAutoPick, protocols.CryodlProtSimulate,
+                       protocols.CryodlProtTrainFromStructure):
             found = Domain.findViewers(target(), DESKTOP_TKINTER)
             self.assertTrue(found and found[0].__module__.startswith('cryodl_scipion'), target)
 
