@@ -11,15 +11,14 @@ from ..convert.models import shippedModels
 from ..convert.simulated import simulatedFiles
 from ..engine.cryodl import contract
 from ..form import addConfigParams, problems
-from ..objects import CryodlModel
-from .methods import citationsOf, simulationInWords, trainingInWords, trainingLines
+from .methods import simulationInWords, trainingInWords, trainingLines
 from .model_field import GENERAL
 from .protocol_base import CryodlProtBase
-from .protocol_train_picker import TrainPickerOutputs
 from .simulating import NOT_ON_FORM, SimulatesMicrographs
+from .training import TrainsPicker
 
 
-class CryodlProtTrainFromStructure(SimulatesMicrographs, CryodlProtBase, EMProtocol):
+class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsPicker, CryodlProtBase, EMProtocol):
     """Train a neural network to pick a particle whose structure is known, without any picked particle.
 
     In: an atomic model or a map of the particle or of a near relative; micrographs of your own, and their CTFs, so that
@@ -29,7 +28,6 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, CryodlProtBase, EMProto
     """
     _label = 'train picker from structure'
     _devStatus = BETA
-    _possibleOutputs = TrainPickerOutputs
     _CONFIG = contract.TrainPickerConfig
     NOT_ON_FORM = dict(NOT_ON_FORM, orientations="all orientations are needed", box_size="no particles are cut out",
                        micrographs="the simulated ones", coordinates="the simulated ones", names="the simulated ones",
@@ -80,23 +78,12 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, CryodlProtBase, EMProto
         names, paths = zip(*simulatedFiles(made['micrographs']))
         config = self._config(**dict(self._engineValues(), micrographs=paths, names=names, coordinates=made['coordinates'],
                                      particle_diameter=made['particle_diameter']))
-        folder = self._getExtraPath('training')
-        self._forgetOther(config, folder, self.getModelFolder())
-        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
-            self._runEngine(config, folder)
+        self._train(config, self._getExtraPath('training'))
 
     def createOutputStep(self, simulation, settings):
-        model = CryodlModel.fromFolder(self.getModelFolder())
-        self._defineOutputs(**{TrainPickerOutputs.outputModel.name: model})
-        for pointer in (self.inputStructure, self.inputMicrographs, self.inputCTF):
-            if pointer.get() is not None:
-                self._defineSourceRelation(pointer, model)
+        self._defineModel((self.inputStructure, self.inputMicrographs, self.inputCTF))
 
     # ----- what the steps share
-    def getModelFolder(self):
-        """Folder of the model; while it trains only <folder>.partial is there."""
-        return self._getExtraPath('picker_%s' % (self.getObjId() or 'new'))
-
     def _madeFromSimulated(self):
         return (self.getModelFolder(),)
 
@@ -130,18 +117,9 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, CryodlProtBase, EMProto
         path = os.path.join(self._getExtraPath('training'), 'request.json')
         return bool(os.path.exists(path) and contract.Request.read(path).config.start_from)
 
-    def _card(self):
-        """The model's card, None before it is there."""
-        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
-            return None
-        return contract.read_card(self.getModelFolder())
-
     def _methods(self):
         card = self._card()
         if card is None:
             return []
         return [simulationInWords(self._simulationConfig(), self._simulated(), self._sourceInWords(), self._engineResults()),
                 trainingInWords(card)]
-
-    def _citations(self):
-        return citationsOf(self.getEnumText('network'))

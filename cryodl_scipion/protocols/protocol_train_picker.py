@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a particle picker."""
-import enum
-import os
-
 import pyworkflow.utils as pwutils
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
@@ -12,10 +9,10 @@ from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
 from ..engine.cryodl import contract
 from ..form import addConfigParams
-from ..objects import CryodlModel
 from .checks import checkDiameter, checkLabels, checkModelFolder
-from .methods import citationsOf, trainingInWords, trainingLines
+from .methods import trainingInWords, trainingLines
 from .protocol_base import CryodlProtBase
+from .training import TrainsPicker
 
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
 FEW_PARTICLES = 20
@@ -26,11 +23,7 @@ SPARSE = 'labels == %d or (labels == %d and network == %d)' % (
     contract.LABEL_KINDS.index('sparse'), contract.LABEL_KINDS.index('auto'), contract.PICKER_NETWORKS.index('topaz'))
 
 
-class TrainPickerOutputs(enum.Enum):
-    outputModel = CryodlModel
-
-
-class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
+class CryodlProtTrainPicker(TrainsPicker, CryodlProtBase, EMProtocol):
     """Train a neural network to pick particles.
 
     In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on two
@@ -41,7 +34,6 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
     """
     _label = 'train picker'
     _devStatus = BETA
-    _possibleOutputs = TrainPickerOutputs
     _CONFIG = contract.TrainPickerConfig
     NOT_ON_FORM = {'micrographs': "those of the coordinates", 'coordinates': "written from the input set",
                    'background': "written from the input set", 'contamination': "written from the input set",
@@ -97,22 +89,12 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         names, micrographs = self._names(), self._labelledMicrographs()
         config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(names[m.getObjId()] for m in micrographs)))
-        self._forgetOther(config, self._getExtraPath(), self.getModelFolder())
-        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
-            self._runEngine(config, self._getExtraPath())
+        self._train(config, self._getExtraPath())
 
     def createOutputStep(self, settings):
-        model = CryodlModel.fromFolder(self.getModelFolder())
-        self._defineOutputs(**{TrainPickerOutputs.outputModel.name: model})
-        for pointer in [self.inputCoordinates] + list(self._otherPointers().values()):
-            self._defineSourceRelation(pointer, model)
+        self._defineModel([self.inputCoordinates] + list(self._otherPointers().values()))
 
     # ----- what the steps share
-    def getModelFolder(self):
-        """Folder of the model; while it trains only <folder>.partial is there."""
-        # The engine names the model after its folder; the run's id keeps models of a project apart.
-        return self._getExtraPath('picker_%s' % (self.getObjId() or 'new'))
-
     def _otherPointers(self):
         """{word: pointer} of the labels that are given beside the particles."""
         pointers = {word: getattr(self, word + 'Coordinates') for word in OTHER_LABELS}
@@ -177,28 +159,22 @@ class CryodlProtTrainPicker(CryodlProtBase, EMProtocol):
         return errors
 
     def _warnings(self):
-        coordinates = self.inputCoordinates.get()
+        warnings, coordinates = [], self.inputCoordinates.get()
         if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
-            return ["There are only %d particles to learn from; from about %d on a picker becomes useful."
-                    % (coordinates.getSize(), FEW_PARTICLES)]
-        return []
+            warnings.append("There are only %d particles to learn from; from about %d on a picker becomes useful."
+                            % (coordinates.getSize(), FEW_PARTICLES))
+        if self.getEnumText('network') == 'cryolo' and not self.usesGpu():
+            warnings.append("The network cryolo has 15 million weights; without a GPU its training takes hours. unet is trained "
+                            "in minutes.")
+        return warnings
 
     def _tell(self, results):
         card = self._card()
         return ["No model yet."] if card is None else trainingLines(card)
 
-    def _card(self):
-        """The model's card, None before it is there."""
-        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
-            return None
-        return contract.read_card(self.getModelFolder())
-
     def _methods(self):
         card = self._card()
         return [] if card is None else [trainingInWords(card)]
-
-    def _citations(self):
-        return citationsOf(self.getEnumText('network'))
 
 
 def _helpOfBoxes(info):

@@ -157,6 +157,12 @@ class TestCryodlTrain(CryodlTest):
         self.assertEqual(protocol.validate(), [])
         self.assertIn('only 6 particles', ' '.join(protocol.warnings()))
 
+    def test_a_large_network_on_a_cpu_is_a_warning(self):
+        cryolo = contract.PICKER_NETWORKS.index('cryolo')
+        for useGpu in (False, True):
+            protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=cryolo, particleDiameter=90, useGpu=useGpu)
+            self.assertEqual('without a GPU its training takes hours' in ' '.join(protocol.warnings()), not useGpu)
+
     def test_other_micrographs_must_fit_the_coordinates(self):
         folder = os.path.dirname(writeOther(self.data + '/unlike'))
         unlike = self.importMicrographs(folder)

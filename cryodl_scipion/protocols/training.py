@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What protocols share that train a picker: the model's folder, the engine's run, the output."""
+import enum
+import os
+
+from ..engine.cryodl import contract
+from ..objects import CryodlModel
+from .methods import citationsOf
+
+
+class TrainPickerOutputs(enum.Enum):
+    outputModel = CryodlModel
+
+
+class TrainsPicker:
+    """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
+    _possibleOutputs = TrainPickerOutputs
+
+    def getModelFolder(self):
+        """Folder of the model; while it trains only <folder>.partial is there."""
+        # The engine names the model after its folder; the run's id keeps models of a project apart.
+        return self._getExtraPath('picker_%s' % (self.getObjId() or 'new'))
+
+    def _train(self, config, folder):
+        """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and result."""
+        self._forgetOther(config, folder, self.getModelFolder())
+        if self._card() is None:
+            self._runEngine(config, folder)
+
+    def _defineModel(self, pointers):
+        """Define the output. pointers: to what it was made from; empty ones are left out."""
+        model = CryodlModel.fromFolder(self.getModelFolder())
+        self._defineOutputs(**{TrainPickerOutputs.outputModel.name: model})
+        for pointer in pointers:
+            if pointer.get() is not None:
+                self._defineSourceRelation(pointer, model)
+
+    def _card(self):
+        """The model's card, None before it is there."""
+        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
+            return None
+        return contract.read_card(self.getModelFolder())
+
+    def _citations(self):
+        return citationsOf(self.getEnumText('network'))
