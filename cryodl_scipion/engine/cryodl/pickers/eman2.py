@@ -6,7 +6,8 @@ soft blob on the particle's centre, squared error; one network learns particles 
 contamination; weight decay 1e-6; turned copies.
 
 Ours: ReLU between the convolutions; the blob and the weights of places are those of heatmap.py; the squared error is divided by the
-sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.001; both networks learn at once, from the
+sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.0002
+(above it, 9,000 weights that act on one output change together and the loss jumps); both networks learn at once, from the
 same crops; the score of a place is the lower one of the two, so that one threshold asks both to agree. A micrograph without
 any contamination box teaches both networks with its background: the second one is then not idle, only no specialist.
 """
@@ -56,7 +57,7 @@ class EMAN2(HeatmapPicker):
     citations = ("Tang2007", "Chen2017")
     weak = "Kernels of 15x15 are costly on CPUs, and three layers see no more than the particle itself."
     working_diameter = 32.0
-    learning_rate = 0.001
+    learning_rate = 0.0002
     needs_contamination = True
     bytes_per_pixel = 600
 
@@ -67,7 +68,7 @@ class EMAN2(HeatmapPicker):
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, weight_decay=1e-6)
 
     def usual_steps(self, particles, labels):
-        return 200
+        return 100
 
     def crop_side(self, labels):
         return CROP_SIDE
