@@ -16,7 +16,8 @@ def has_masks(config):
 def write_simulated(folder, name, micrograph, config, diameter):
     """Write all files of a SimulatedMicrograph into a folder that has the folders for them.
 
-    done/<name>.rows are its lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph and of those cut out.
+    done/<name>.rows are its lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph
+    and of those cut out.
     """
     _write_image(folder / "micrographs" / f"{name}.mrc", micrograph.image.numpy().astype(np.float32), config)
     if has_masks(config):
