@@ -39,9 +39,9 @@ class Reliability:
 def reliability(hit, scores, bins=10):
     """Reliability of scores in [0, 1] against what was found to be true.
 
-    hit: (n,) bool. scores: (n,). Bin b holds ((b - 1) / bins, b / bins], the first also 0 (Guo et al. 2017, On Calibration of
-    Modern Neural Networks, section 2). Raises ValueError for arrays of different lengths or scores that are not
-    probabilities.
+    hit: (n,) bool. scores: (n,). Bin b holds ((b - 1) / bins, b / bins], the first also 0 (Guo et al. 2017, On
+    Calibration of Modern Neural Networks, section 2). Raises ValueError for arrays of different lengths or scores that
+    are not probabilities.
     """
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     if hit.shape != scores.shape:
@@ -55,7 +55,7 @@ def reliability(hit, scores, bins=10):
 
 
 def expected_calibration_error(hit, scores, bins=10):
-    """Mean distance between score and frequency of particles over the bins, weighted by their places (Guo et al. 2017, eq. 3).
+    """Mean distance between score and frequency of particles, over bins weighted by their places (Guo et al. 2017, eq. 3).
 
     Arguments and errors as reliability. 0 is perfect; 0 too if there are no scores.
     """
@@ -89,9 +89,9 @@ def fit_calibration(hit, raw, share=None):
 def fit_to_probabilities(probability, raw):
     """(slope, offset) for `calibrate`, from places of which another model gave the probability.
 
-    probability, raw: (n,). Labels that were made of the sure ones alone would teach that everything is sure; all places, with
-    their doubts, keep the new scores as honest as the old ones: the expected number of particles stays. (1, 0) if there are
-    none.
+    probability, raw: (n,). Labels that were made of the sure ones alone would teach that everything is sure; all places,
+    with their doubts, keep the new scores as honest as the old ones: the expected number of particles stays. (1, 0) if
+    there are none.
     """
     if not len(raw):
         return 1.0, 0.0

@@ -38,9 +38,9 @@ def settle(config, card, model):
     Raises ValueError if a general model is used without a particle diameter: it knows none of its own.
     """
     if config.particle_diameter is None and card.get("general"):
-        raise ValueError(f"Particle diameter (--particle-diameter) is missing. The model {model} is a general one: it has no "
-                         "particle of its own, and every micrograph is rescaled by the diameter. Give that of a circle that "
-                         "just holds the particle, in Å.")
+        raise ValueError(f"Particle diameter (--particle-diameter) is missing. The model {model} is a general one: it has "
+                         "no particle of its own, and every micrograph is rescaled by the diameter. Give that of a circle "
+                         "that just holds the particle, in Å.")
     diameter = config.particle_diameter or card["particle_diameter"]
     distance = card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance
     asked = config.contrast == "auto" and card.get("general", False)

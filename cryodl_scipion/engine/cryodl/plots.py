@@ -89,22 +89,21 @@ def plot_rounds(entries, path):
     """
     pyplot = _pyplot()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    line = lambda axes, column, label, **style: axes.plot(
-        [e["round"] for e in entries], [np.nan if e[column] is None else e[column] for e in entries], marker="o", label=label, **style)
-    line(left, "figure", "separation")
+    numbers = [e["round"] for e in entries]
+    values = lambda column: [np.nan if e[column] is None else e[column] for e in entries]
+    first, = left.plot(numbers, values("figure"), marker="o")
     left.set(xlabel="round", ylabel="separation of picks and background (d')")
     other = left.twinx()
-    line(other, "agreement", "agreement with the round before", color="C1", linestyle="--")
+    second, = other.plot(numbers, values("agreement"), marker="o", color="C1", linestyle="--")
     other.set(ylim=(0, 1.02), ylabel="agreement (F1)")
-    for column, label in (("picks", "picks"), ("expected_particles", "expected particles"), ("confident", "confident picks")):
-        line(right, column, label)
+    for column in ("picks", "expected_particles", "confident"):
+        right.plot(numbers, values(column), marker="o", label=column.replace("_", " "))
     right.set(xlabel="round", ylabel="on the training micrographs")
     right.set_ylim(bottom=0)
     right.legend()
     for axes in (left, right):
-        axes.set_xticks([e["round"] for e in entries])
-    figure.legend(*zip(*[(h, t) for a in (left, other) for h, t in zip(*a.get_legend_handles_labels())]), loc="outside lower left",
-                  ncols=2)
+        axes.set_xticks(numbers)
+    figure.legend([first, second], ["separation", "agreement with the round before"], loc="outside lower left", ncols=2)
     _save(figure, path)
 
 

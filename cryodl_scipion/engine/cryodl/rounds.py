@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What automatic picking leaves of its rounds: rounds/<n>/round.json, rounds.csv, rounds.png; which is best, when to stop."""
+"""The rounds of automatic picking: rounds/<n>/round.json, rounds.csv and rounds.png; which is best, and when to stop."""
 import csv
 import json
 from pathlib import Path
@@ -39,9 +39,11 @@ def write_round(folder, entries):
 
 def in_words(entry):
     """One line of the log about a finished round."""
-    words = f"Round {entry['round']}: {entry['picks']} picks in {entry['micrographs']} micrographs, {entry['confident']} confident"
-    words += "" if entry["figure"] is None else f"; separation {entry['figure']:.3f}"
-    return words + ("" if entry["agreement"] is None else f"; agreement with the round before {entry['agreement']:.3f}") + "."
+    words = f"Round {entry['round']}: {entry['picks']} picks in {entry['micrographs']} micrographs"
+    words += f", {entry['confident']} confident on those to learn from"
+    for name, value in (("separation", entry["figure"]), ("agreement with the round before", entry["agreement"])):
+        words += "" if value is None else f"; {name} {value:.3f}"
+    return words + "."
 
 
 def best_round(entries):
@@ -57,19 +59,19 @@ def why_stop(entries, most, confident):
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if number and last["figure"] is None:
-        return (f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those of round 0, so it "
-                "is not used"), True
+        return (f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those of round 0, "
+                "so it is not used"), True
     if number and best_round(entries) != number:
         return (f"round {number} is no better than round {best_round(entries)} (separation {last['figure']:.2f} after "
                 f"{max(e['figure'] for e in entries):.2f})"), False
     if number >= most:
         return f"all {most} rounds were done", False
     if last["micrographs"] < 2:
-        return ("only one of the training micrographs could be picked, and a round needs one to learn from and one to judge by; "
-                f"the picks are those of round {number}"), True
+        return ("only one of the training micrographs could be picked, and a round needs one to learn from and one to judge "
+                f"by; the picks are those of round {number}"), True
     if last["figure"] is None or last["confident"] < FEWEST_CONFIDENT or last["confident_held_out"] < FEWEST_HELD_OUT:
         return (f"round {number} has hardly any confident pick ({found} with a score of at least {confident:g} in "
                 f"{last['micrographs']} micrographs), so there is nothing to learn from; the picks are those of round "
-                f"{best_round(entries)}. Look at them; check particle diameter, pixel size and contrast, or begin with another "
-                "model"), True
+                f"{best_round(entries)}. Look at them; check particle diameter, pixel size and contrast, or begin with "
+                "another model"), True
     return None

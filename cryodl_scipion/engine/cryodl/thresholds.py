@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .calibration import best_threshold, expected_calibration_error  # noqa: F401 - both belong to what scores let expect
+from .calibration import best_threshold
 
 
 def threshold_of(rule, scores, model_threshold):
@@ -20,7 +20,9 @@ def threshold_of(rule, scores, model_threshold):
     are expected). scores: (n,) of its candidates. Only this micrograph is looked at, so that micrographs that arrive one by
     one get the same picks as all together.
     """
-    return {"model": lambda: model_threshold, "f1": lambda: best_threshold(scores), "count": lambda: count_threshold(scores)}[rule]()
+    if rule == "model":
+        return model_threshold
+    return {"f1": best_threshold, "count": count_threshold}[rule](scores)
 
 
 def count_threshold(scores):
@@ -37,8 +39,8 @@ def threshold_uncertainty(parts, repeats=40, seed=0):
     if not parts:
         return 0.0
     rng = np.random.default_rng(seed)
-    drawn = [best_threshold(np.concatenate([parts[i] for i in rng.integers(len(parts), size=len(parts))])) for _ in range(repeats)]
-    return float(np.std(drawn))
+    draw = lambda: np.concatenate([parts[i] for i in rng.integers(len(parts), size=len(parts))])
+    return float(np.std([best_threshold(draw()) for _ in range(repeats)]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -176,7 +176,8 @@ def test_hardly_any_confident_pick_is_said_and_the_first_picks_are_kept(tmp_path
     """Noise: nothing to learn from, and no crash."""
     (tmp_path / "mics").mkdir()
     for index in range(3):
-        write_mrc(tmp_path / f"mics/mic{index}.mrc", np.random.default_rng(index).standard_normal((256, 320)).astype(np.float32))
+        noise = np.random.default_rng(index).standard_normal((256, 320), dtype=np.float32)
+        write_mrc(tmp_path / f"mics/mic{index}.mrc", noise)
     assert auto_pick(tmp_path) == 0
     result = result_of(tmp_path)
     assert result.outputs["best_round"] == 0 and len(result.outputs["counts"]) == 3

@@ -53,7 +53,8 @@ def found_by(monkeypatch, dark, bright):
     """Every micrograph gets ten candidates, whose score depends on the contrast that the picker is told."""
     from cryodl.pickers.predict import Picker
     places = np.stack([np.full(10, 100.0), np.arange(100.0, 200.0, 10)], 1)
-    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, np.full(10, bright if self.contrast == "bright" else dark)))
+    scores = dict(dark=np.full(10, dark), bright=np.full(10, bright))
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, scores[self.contrast]))
 
 
 def general(folder, *more, **named):

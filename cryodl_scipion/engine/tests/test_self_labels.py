@@ -73,7 +73,8 @@ def test_a_confident_pick_on_a_crystal_teaches_as_contamination(tmp_path):
 
 def test_a_teachers_score_is_that_of_its_nearest_candidate():
     import torch
-    image = LabelledImage("mic0", torch.zeros(128, 160), torch.ones(128, 160, dtype=torch.bool), np.zeros((0, 2)), np.zeros((0, 2)))
+    nowhere = np.zeros((0, 2))
+    image = LabelledImage("mic0", torch.zeros(128, 160), torch.ones(128, 160, dtype=torch.bool), nowhere, nowhere)
     teacher = picked((20.5, 20.5, 0.7), (100.5, 100.5, 0.2))  # half the size: at 10 and 50
     value, = teacher_probabilities([image], [np.array([[11.0, 10.0], [50.0, 50.0], [90.0, 90.0]])], [teacher], 32.0)
     assert value.tolist() == [0.7, 0.2, 0.0]
@@ -96,7 +97,8 @@ def test_a_student_stays_as_honest_as_its_teacher():
 
 
 def entry(number, figure, **more):
-    return dict(dict(round=number, figure=figure, confident=100, confident_held_out=30, micrographs=4, agreement_first=0.9), **more)
+    usual = dict(round=number, figure=figure, confident=100, confident_held_out=30, micrographs=4, agreement_first=0.9)
+    return dict(usual, **more)
 
 
 @pytest.mark.parametrize("entries, words, warn", [

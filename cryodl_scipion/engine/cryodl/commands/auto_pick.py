@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl auto-pick`: micrographs and a particle diameter in; picks, and a model that learnt these micrographs, out.
 
-Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before, and is
-judged on held-out micrographs by an observer that knows no network (pickers/observer.py). The best round picks everything.
+Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before, and
+is judged on held-out micrographs by an observer that knows no network (pickers/observer.py). The best round picks everything.
 
 Result.outputs: those of pick, where model is the best round's; rounds [the rows of rounds.csv], best_round, stop_reason.
 """
@@ -36,8 +36,8 @@ def run(config):
         number = len(entries)
         entry = read_round(folder, number)
         if entry is None:
-            print(f"Round {number}: " + ("picking with the first model." if not number else "learning from the picks of round "
-                                         f"{number - 1}."))
+            what = f"learning from the picks of round {number - 1}" if number else "picking with the first model"
+            print(f"Round {number}: {what}.")
             entry = loop.round(number)
             write_round(folder, entries + [entry])
         entries.append(entry)
@@ -67,10 +67,11 @@ def _check_same_run(folder, config, card, chosen):
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
     if read_round(folder, 0):
         phrases = dict(model="another first model", training_micrographs="other micrographs to learn from")
-        other = [phrases.get(k) or f"{k.replace('_', ' ')} {found.get(k)} (now {v})" for k, v in mine.items() if found.get(k) != v]
+        other = [phrases.get(k) or f"{k.replace('_', ' ')} {found.get(k)} (now {v})"
+                 for k, v in mine.items() if found.get(k) != v]
         if other:
-            raise ValueError(f"{folder} holds rounds made with other parameters: {'; '.join(other)}. Choose another --output, or "
-                             f"remove the folder. Further micrographs are picked by `cryodl pick --model {folder}/model`.")
+            raise ValueError(f"{folder} holds rounds made with other parameters: {'; '.join(other)}. Choose another --output, "
+                             f"or remove the folder. `cryodl pick --model {folder}/model` picks further micrographs.")
     elif found != mine:
         shutil.rmtree(folder / "rounds", ignore_errors=True)  # that run failed before it found anything: it binds nobody
     folder.mkdir(parents=True, exist_ok=True)

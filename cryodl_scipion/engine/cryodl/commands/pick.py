@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick`: micrographs and a model in, one <micrograph>.star each out.
 
-Result.outputs: folder, coordinates {name: path}, candidates {name: path}, counts {name: picks}, picks, threshold (the median,
-where each micrograph has its own), thresholds {name: threshold}, particle_diameter (Å), contrast ('dark' or 'bright' protein),
-expected_particles {number, deviation}, expected {precision, recall, f1} of the picks, model. Bad micrographs are in
-Result.skipped.
+Result.outputs: folder, coordinates {name: path}, candidates {name: path}, counts {name: picks}, picks, threshold (the
+median, where each micrograph has its own), thresholds {name: threshold}, particle_diameter (Å), contrast ('dark' or 'bright'
+protein), expected_particles {number, deviation}, expected {precision, recall, f1} of the picks, model. Bad micrographs are
+in Result.skipped.
 """
 import dataclasses
 from pathlib import Path
@@ -100,8 +100,8 @@ class Picks:
         """The end of the log: what was written, and what the scores let expect of it."""
         figures = outputs["expected"]
         return (f"{outputs['picks']} picks in {len(self.counts)} micrographs: {self.folder}/<micrograph>.star. Expected "
-                f"particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected of the picks: precision "
-                f"{figures['precision']:.2f}, recall {figures['recall']:.2f}, F1 {figures['f1']:.2f}")
+                f"particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected of the picks: "
+                f"precision {figures['precision']:.2f}, recall {figures['recall']:.2f}, F1 {figures['f1']:.2f}")
 
 
 def _pick_new(todo, config, model, settings, picks, skipped, notes):
@@ -158,9 +158,9 @@ def _with_contrast(settings, todo, picker, card, folder, notes):
     notes += [] if found.clear and found.contrast == usual_contrast(card) else [found.sentence()]
     agreed = record_settings(folder, dataclasses.replace(settings, contrast=found.contrast, assumed=not found.clear))
     if settings.contrast not in (None, agreed.contrast):
-        notes.append(f"The first micrographs of {folder} did not show their contrast and were picked as {settings.contrast}; "
-                     f"these are picked as {agreed.contrast}. To have all alike, pick again with --contrast {agreed.contrast} "
-                     "--overwrite.")
+        notes.append(f"The first micrographs of {folder} did not show their contrast and were picked as "
+                     f"{settings.contrast}; these are picked as {agreed.contrast}. To have all alike, pick again with "
+                     f"--contrast {agreed.contrast} --overwrite.")
     return agreed
 
 
@@ -169,5 +169,5 @@ def _warnings(picks, skipped, settings):
         yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
                + (" ..." if len(skipped) > 5 else ""))
     if picks.counts and not any(picks.counts.values()):
-        yield (f"There is not a single pick, with protein taken to be {settings.contrast} (--contrast). Check pixel size and "
-               "particle diameter, or lower the threshold.")
+        yield (f"There is not a single pick, with protein taken to be {settings.contrast} (--contrast). Check pixel size "
+               "and particle diameter, or lower the threshold.")

@@ -67,8 +67,8 @@ class AutoPickConfig:
     threshold: typing.Optional[float] = param("Picks with a lower score are left out. 0 keeps every candidate.", default=None,
                                               label="Score threshold", minimum=0, maximum=1,
                                               none_means="the last model's")
-    contrast: str = param("Whether protein is darker or brighter than its surroundings. auto: both are compared on the first "
-                          "micrographs.", default="auto", label="Contrast", choices=CONTRASTS, expert=True)
+    contrast: str = param("Whether protein is darker or brighter than its surroundings. auto: a general model compares both on "
+                          "the first micrographs, another model has its own.", default="auto", label="Contrast", choices=CONTRASTS, expert=True)
     border: float = param("Picks whose centre is nearer than this to the micrograph's edge are left out.", default=0.0,
                           label="Border", unit="Å", minimum=0, maximum=10000, expert=True)
     seed: int = param("Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1, expert=True)

@@ -28,12 +28,12 @@ class ContrastFound:
 
     def sentence(self):
         """For the log and the result's warnings."""
-        found = (f"{self.dark.particles:.0f} particles are expected with dark protein, {self.bright.particles:.0f} with bright "
-                 f"protein ({self.micrographs} micrographs compared)")
+        found = (f"{self.dark.particles:.0f} particles are expected with dark protein, {self.bright.particles:.0f} with "
+                 f"bright protein ({self.micrographs} micrographs compared)")
         if self.clear:
             return f"Protein is {self.contrast}: {found}."
-        return (f"Contrast is not clear: {found}. Protein is taken to be {self.contrast}, as the model's training had it; look at "
-                "the picks, and give the contrast (--contrast) if this is wrong.")
+        return (f"Contrast is not clear: {found}. Protein is taken to be {self.contrast}, as the model's training had it; "
+                "look at the picks, and give the contrast (--contrast) if this is wrong.")
 
 
 def compare_contrasts(candidates, paths, usual="dark"):

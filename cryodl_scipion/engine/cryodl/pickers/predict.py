@@ -26,8 +26,8 @@ class Picker:
     """A network ready to pick.
 
     method, network: from pickers and a model. device: torch.device. calibration: (slope, offset) of Calibration.
-    memory: GB for the network's tiles. notes: sentences about what had to be changed on the way. contrast: 'dark' or 'bright'
-    protein in the micrographs.
+    memory: GB for the network's tiles. notes: sentences about what had to be changed on the way. contrast: 'dark' or
+    'bright' protein in the micrographs.
     """
     method: object
     network: torch.nn.Module

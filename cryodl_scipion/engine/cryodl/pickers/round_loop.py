@@ -20,8 +20,8 @@ EVERY = 4  # one in so many of the training micrographs is held out
 class RoundLoop:
     """Makes one round after the other; what a round left on disk is not made again.
 
-    config: AutoPickConfig. folder: Path of the output. first: folder of the first model. chosen: [(name, path)]. pick: function
-    that does a PickConfig and returns its Result.
+    config: AutoPickConfig. folder: Path of the output. first: folder of the first model. chosen: [(name, path)]. pick:
+    function that does a PickConfig and returns its Result.
     """
 
     def __init__(self, config, folder, first, chosen, pick):
@@ -48,10 +48,12 @@ class RoundLoop:
         return dict(round=number, figure=figure, picks=result.outputs["picks"], threshold=card["threshold"],
                     expected_particles=result.outputs["expected_particles"]["number"], micrographs=len(picked),
                     confident=count("positives", learning), confident_held_out=count("positives", held),
-                    background=count("negatives", picked), contamination=count("contamination", picked), false_positives=false,
-                    agreement=alike[0] if alike else None, agreement_first=alike[1] if alike else None,
+                    background=count("negatives", picked), contamination=count("contamination", picked),
+                    false_positives=false, agreement=alike[0] if alike else None,
+                    agreement_first=alike[1] if alike else None,
                     average_precision=card["validation"]["average_precision"] if number else None,
-                    contrast=result.outputs["contrast"], seconds=int(time.monotonic() - start), warnings=list(result.warnings))
+                    contrast=result.outputs["contrast"], seconds=int(time.monotonic() - start),
+                    warnings=list(result.warnings))
 
     def _train(self, number, model):
         """Write the model of a round from the picks of the round before."""
@@ -63,11 +65,11 @@ class RoundLoop:
         images, _ = self._images(number - 1, picked, contrast)
         held = held_out(list(picked))
         parts = [[image for name, image in images.items() if (name in held) == side] for side in (False, True)]
-        print(f"Training on {device_name(device)}: {sum(len(im.positives) for im in parts[0])} confident picks in {len(parts[0])} "
-              f"micrographs; {len(parts[1])} are held out.")
+        print(f"Training on {device_name(device)}: {sum(len(im.positives) for im in parts[0])} confident picks in "
+              f"{len(parts[0])} micrographs; {len(parts[1])} are held out.")
         model.parent.mkdir(parents=True, exist_ok=True)
-        train_round(method, start_network(method, before), read_card(before, "picker"), parts, [picked[im.name] for im in parts[1]],
-                    self.config, model, device, contrast)
+        train_round(method, start_network(method, before), read_card(before, "picker"), parts,
+                    [picked[im.name] for im in parts[1]], self.config, model, device, contrast)
 
     def _method(self, number):
         return picker_method(read_card(round_folder(self.folder, number) / "model", "picker")["network"])
@@ -87,8 +89,8 @@ class RoundLoop:
                 for name, path in usable}
 
     def _images(self, number, picked, contrast):
-        """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round before are
-        among the background."""
+        """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round before
+        are among the background."""
         sure = lambda p: p.yx[p.scores >= self.config.confident]
         earlier = {n: sure(p) for n, p in self._picked(number - 1).items()} if number else {}
         labels, false = zip(*(labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach)
