@@ -12,7 +12,7 @@ import numpy as np
 from bench import engine_path, pick
 from common import ROOT, cryodl
 
-STRUCTURE, PIXEL_SIZE = "structures/complexes/6CVN.pdb.gz", 4.0
+STRUCTURE, PIXEL_SIZE = "structures/complexes/8BK7.cif.gz", 4.0
 EDGE, ICE = "FoilHole_15960851_Data_15972812_15972814_20211215_175436_EER", "contamination_example/Ucsf_stack_1142_DW.mrc"
 ICE_DIAMETER = 40  # px, and Å: the header's 1 Å/px is a placeholder
 
@@ -50,7 +50,7 @@ def _simulated(bench, name, count, seed):
 
 def _model(bench, picker, learnt):
     if picker == "general":
-        return bench.general("empiar10947")
+        return bench.general("empiar10947" if learnt == "real" else "empiar10017")  # neither saw the molecule
     if learnt == "real":
         model = bench.output / "work" / f"model-empiar10947-100-0-{picker}"
         if not model.exists():

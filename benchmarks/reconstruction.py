@@ -8,7 +8,8 @@ from pathlib import Path
 from bench import engine_path, pick, table
 from common import cryodl
 
-STRUCTURE, PIXEL_SIZE, BOX, SIDE = "structures/maps/SIM_4V4R_70S_5A.mrc.gz", 7.0, 52, 768
+STRUCTURE, PIXEL_SIZE, BOX, SIDE = "structures/maps/SIM_4V4R_70S_5A.mrc.gz", 7.5, 48, 768
+DIAMETER = 290.0  # Å
 OPTICS = ("DefocusU", "DefocusV", "DefocusAngle", "Voltage", "SphericalAberration", "AmplitudeContrast")
 
 
@@ -22,7 +23,7 @@ def _simulate(bench, name, count, seed):
     folder = bench.output / name
     if not folder.exists():
         cryodl("simulate-micrographs", "--structure", bench.data / STRUCTURE, "--pixel-size", PIXEL_SIZE, "--count", count,
-               "--size", SIDE, "--particles", 70, "--snr", 0.06, "--ice", 3, "--aggregates", 1, "--gradient", 1,
+               "--size", SIDE, "--particles", 60, "--snr", 0.06, "--ice", 3, "--aggregates", 1, "--gradient", 1,
                "--seed", seed, "--output", folder, "--threads", 1)
     return folder
 
@@ -38,10 +39,9 @@ def _measure(bench, picker):
     ctf = {name: tuple(read_star_column(data / "coordinates" / f"{name}.star", f"_rln{c}")[0] for c in OPTICS)
            for name in truth}
     picks = truth if picker == "truth" else PICKERS.get(picker, _network)(bench, picker, micrographs)
-    diameter = 290.0
-    hits = sum(match_picks(picks[n], truth[n], diameter / PIXEL_SIZE / 4).sum() for n in truth)
+    hits = sum(match_picks(picks[n], truth[n], DIAMETER / PIXEL_SIZE / 4).sum() for n in truth)
     picked, total = sum(map(len, picks.values())), sum(map(len, truth.values()))
-    figures = reconstruct(bench.folder(f"relion {picker}"), micrographs, picks, ctf, PIXEL_SIZE, diameter, BOX)
+    figures = reconstruct(bench.folder(f"relion {picker}"), micrographs, picks, ctf, PIXEL_SIZE, DIAMETER, BOX)
     return dict(figures, precision=float(hits / max(1, picked)), recall=float(hits / total))
 
 
@@ -49,7 +49,7 @@ def _picks(bench, micrographs, model, name):
     engine_path()
     from cryodl.io.coordinates import read_coordinates
     folder = bench.folder(f"reconstruction picks {name}")
-    pick(micrographs, PIXEL_SIZE, 290.0, model, folder)
+    pick(micrographs, PIXEL_SIZE, DIAMETER, model, folder)
     return {k: v[0] for k, v in read_coordinates(folder).items()}
 
 
@@ -58,7 +58,7 @@ def _network(bench, picker, micrographs):
     data, model = _simulate(bench, "simulated-training", 4, 2), bench.output / "models" / f"simulated-{picker}"
     if not model.exists():
         cryodl("train-picker", "--micrographs", *sorted(Path(data, "micrographs").glob("*.mrc")), "--coordinates",
-               data / "coordinates", "--pixel-size", PIXEL_SIZE, "--particle-diameter", 290, "--network", picker, "--labels",
+               data / "coordinates", "--pixel-size", PIXEL_SIZE, "--particle-diameter", DIAMETER, "--network", picker, "--labels",
                "complete", "--output", model, "--device", "cpu", "--threads", 1)
     return _picks(bench, micrographs, model, picker)
 
@@ -75,7 +75,7 @@ def _topaz(bench, picker, micrographs):
         raise ValueError("Topaz is not there; give --topaz PYTHON.")
     images, _ = bench.topaz.preprocess(micrographs, 1, "simulated")
     out = bench.output / "work" / "topaz-simulated.txt"
-    bench.topaz.extract("resnet8_u64", images, 290.0 / PIXEL_SIZE / 2, 1, out)
+    bench.topaz.extract("resnet8_u64", images, DIAMETER / PIXEL_SIZE / 2, 1, out)
     found = read_coordinates(out)
     return {Path(p).stem: found[Path(p).stem][0][found[Path(p).stem][1] >= 0] for p in micrographs}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-CLASSES, CLASS_ITERATIONS, REFINE_ITERATIONS = 8, 12, 6
+CLASSES, CLASS_ITERATIONS, REFINE_ITERATIONS = 6, 10, 5
 START_RESOLUTION = 50  # Å; each half starts without anything finer, so that agreement beyond it comes from the data
 GOOD_CLASS = 1.3       # 2-D classes are kept up to so many times the resolution of the best class
 
@@ -84,8 +84,8 @@ class Relion:
     def initial_model(self):
         """`initial_it030_class001.mrc`, from random orientations by stochastic gradient descent."""
         self._refine("initial", "selected.star", "--denovo_3dref", "--sgd", "--sgd_ini_iter", 15, "--sgd_inbetween_iter",
-                     10, "--sgd_fin_iter", 5, "--sgd_ini_resol", 60, "--sgd_fin_resol", 40, "--sgd_ini_subset", 60,
-                     "--sgd_fin_subset", 80, "--sgd_write_iter", 30, "--K", 1, "--healpix_order", 1, "--oversampling", 0,
+                     10, "--sgd_fin_iter", 5, "--sgd_ini_resol", 60, "--sgd_fin_resol", 40, "--sgd_ini_subset", 40,
+                     "--sgd_fin_subset", 60, "--sgd_write_iter", 30, "--K", 1, "--healpix_order", 1, "--oversampling", 0,
                      "--offset_range", 3, "--offset_step", 1.5, "--maxsig", 100, "--incr_size", 2, "--sym", self.symmetry)
 
     def refine(self):
