@@ -76,9 +76,9 @@ class Screens:
     def openForm(self, protocol, section=None):
         """section: the tab to show, None for the first."""
         form = FormWindow("Protocol Run: " + protocol.getClassName(), protocol, lambda *a, **k: None, self.window)
-        form.show(center=False)
         for tabs in (w for w in widgetsBelow(form.root) if section is not None and isinstance(w, ttk.Notebook)):
             tabs.select(next(tab for tab in tabs.tabs() if tabs.tab(tab, 'text') == section))
+        form.show(center=False)
 
     def analyze(self, protocol):
         """The button `Analyze results`: pyworkflow/gui/project/viewprotocols.py, _analyzeResults."""
