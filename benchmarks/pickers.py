@@ -51,6 +51,8 @@ def read_options():
     add("--general-training", default="", help="further options of train-general-picker, in quotes")
     add("--reconstruct", nargs="+", default=["truth", "unet", "general", "Topaz"],
         help="truth, general, Topaz, or networks trained on simulated micrographs")
+    add("--reconstruct-real", choices=SETS, help="reconstruct from this real set, too (hours)")
+    add("--ctf", help="folder with CTFFIND's text of each micrograph of --reconstruct-real")
     add("--images", help="folder of the pictures (default docs/images)")
     add("--speed-count", type=int, default=4, help="micrographs to time unet with")
     add("--speed-threads", type=int, default=2)

@@ -21,10 +21,10 @@ GOOD_CLASS = 1.3       # 2-D classes are kept up to so many times the resolution
 class Relion:
     """RELION's programs in one folder. `seconds` sums their CPU time, `log` keeps what they said."""
 
-    def __init__(self, folder, pixel_size, diameter, box, symmetry="C1"):
-        """pixel_size: Å/px. diameter: Å. box: px, even."""
+    def __init__(self, folder, pixel_size, diameter, box, symmetry, correction):
+        """pixel_size: Å/px. diameter: Å. box: px, even. correction: ("--ctf",) or ()."""
         self.folder, self.pixel_size, self.diameter, self.box = Path(folder), pixel_size, diameter, box
-        self.symmetry, self.seconds = symmetry, 0.0
+        self.symmetry, self.correction, self.seconds = symmetry, correction, 0.0
 
     def run(self, program, *options):
         """One RELION program, one thread. Raises RuntimeError with the end of what it said."""
@@ -107,7 +107,7 @@ class Relion:
         return resolution_at(fsc[1:], 0.143)
 
     def _refine(self, name, star, *options):
-        self.run("relion_refine", "--o", f"./{name}", "--i", star, "--ctf", "--norm", "--scale", "--flatten_solvent", "--zero_mask",
+        self.run("relion_refine", "--o", f"./{name}", "--i", star, *self.correction, "--norm", "--scale", "--flatten_solvent", "--zero_mask",
                  "--particle_diameter", round(1.1 * self.diameter), "--pad", 1, "--random_seed", 1,
                  "--dont_combine_weights_via_disc", "--preread_images", "--pool", 10, "--j", 1, *options)
 
@@ -118,10 +118,13 @@ class Relion:
                                                   for k, (head, body) in tables.items()})
 
 
-def reconstruct(folder, micrographs, picks, ctf, pixel_size, diameter, box, symmetry="C1"):
-    """All steps. Returns dict: extracted, kept (after 2-D classes), resolution (Å), cpu, wall (s)."""
+def reconstruct(folder, micrographs, picks, ctf, case):
+    """All steps. case: pixel_size, diameter (Å), box (px), symmetry, and ctf: None for no CTF correction.
+
+    Returns dict: extracted, kept (after 2-D classes), resolution (Å), cpu, wall (s).
+    """
     start = time.monotonic()
-    relion = Relion(folder, pixel_size, diameter, box, symmetry)
+    relion = Relion(folder, case.pixel_size, case.diameter, case.box, case.symmetry, ("--ctf",) if case.ctf else ())
     extracted = relion.extract(micrographs, picks, ctf)
     kept = relion.classify()
     relion.initial_model()
