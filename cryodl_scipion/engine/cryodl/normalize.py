@@ -18,6 +18,8 @@ _MARGIN_CONTRAST = 0.25
 _WIDEST_MARGIN = 0.15
 # Normal noise passes 5 sigma once in 1.7 million pixels: beyond lie hot pixels and crystals of gold.
 _CLIP_SIGMA = 5.0
+# feature_strength of noise alone is about 0.1 at the networks' scale.
+_NOISE_STRENGTH = 0.12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,23 @@ def rescale_micrograph(image, factor):
     if valid.float().mean() < 0.02:
         raise ValueError("the image is constant (its detail is nowhere more than rounding): an empty or failed exposure.")
     return small, valid
+
+
+def feature_strength(image, valid, diameter_px):
+    """How strong the strongest particle-sized features of a prepared micrograph are, in units of its noise.
+
+    The 99th percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing network
+    cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger particles.
+    image: (h, w) float, valid: (h, w) bool tensors of Prepared. Never less than that of noise.
+    """
+    weight = valid.float()
+    smooth = lambda sigma: _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
+    bands = smooth(0.2 * diameter_px) - smooth(0.55 * diameter_px)
+    step = _sampling_step(bands)
+    values = bands[::step, ::step][valid[::step, ::step]]
+    if not len(values):
+        return _NOISE_STRENGTH
+    return max(_NOISE_STRENGTH, float(torch.quantile(values, 0.99)))
 
 
 def _finite_pixels(image):

@@ -62,6 +62,10 @@ class PickerMethod:
         """What else may differ between micrographs of a session, besides position and orientation."""
         return vary_contrast(image, rng)
 
+    def gain(self, item):
+        """Factor by which a Prepared micrograph or LabelledImage is multiplied before its crops or tiles reach the network."""
+        return 1.0
+
     def loss(self, output, target, weight):
         """A scalar. output: float32 of a batch; target, weight: examples' tensors, stacked."""
         raise NotImplementedError

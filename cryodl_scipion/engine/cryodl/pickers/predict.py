@@ -76,11 +76,12 @@ class Picker:
         """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
         stride, multiple = self.network.stride, self.network.multiple
         overlap = -(-self.network.receptive_radius // multiple) * multiple
+        image = prepared.image * self.method.gain(prepared)
         while True:
             tile = int((self.memory * 1e9 / self.method.bytes_per_pixel) ** 0.5) // multiple * multiple
             tile = max(tile, 4 * overlap)
             try:
-                return apply_tiled(self._run, prepared.image, stride, multiple, tile, overlap)
+                return apply_tiled(self._run, image, stride, multiple, tile, overlap)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or tile == 4 * overlap:
                     raise

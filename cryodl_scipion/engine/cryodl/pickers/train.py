@@ -43,8 +43,9 @@ class PickerTask(Task):
     def batch(self, rng):
         examples = []
         for index in rng.choice(len(self.training), self.batch_size, p=self.chances):
-            image, target, weight = self.method.example(self.training[index], rng)
-            examples.append((self.method.augment(image, rng)[None], target, weight))
+            item = self.training[index]
+            image, target, weight = self.method.example(item, rng)
+            examples.append((self.method.augment(image, rng)[None] * self.method.gain(item), target, weight))
         return [torch.stack(x) for x in zip(*examples)]
 
     def train_step(self, batch, accelerator):
@@ -69,8 +70,9 @@ class PickerTask(Task):
         """Loss on fixed crops of the validation part."""
         rng, losses = np.random.default_rng(12345), []
         for _ in range(16):
-            image, target, weight = self.method.example(self.validation[rng.integers(len(self.validation))], rng)
-            output = self.networks["picker"](image[None, None].to(self.device)).float().cpu()
+            item = self.validation[rng.integers(len(self.validation))]
+            image, target, weight = self.method.example(item, rng)
+            output = self.networks["picker"](image[None, None].to(self.device) * self.method.gain(item)).float().cpu()
             losses.append(float(self.method.loss(output, target[None], weight[None])))
         return float(np.mean(losses))
 

@@ -7,7 +7,10 @@ of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3
 import torch.nn.functional as F
 from torch import nn
 
+from ..normalize import feature_strength
 from .heatmap import HeatmapPicker
+
+STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviation near 1 in common micrographs
 
 
 class ConvBlock(nn.Module):
@@ -57,6 +60,17 @@ class UNetPicker(HeatmapPicker):
     name = "unet"
     citations = ("Ronneberger2015",)
     working_diameter = 32.0
+
+    def gain(self, item):
+        """Brings the strongest particle-sized features of every micrograph to the same height.
+
+        A network that sees three particles' width cannot tell a faint particle among its like from dirt beside stronger
+        particles (measured: docs/general_model.md).
+        """
+        known = item.__dict__.setdefault("_gain", {})  # of a frozen dataclass: crops of it are drawn a thousand times
+        if "value" not in known:
+            known["value"] = STRENGTH / feature_strength(item.image, item.valid, self.working_diameter)
+        return known["value"]
 
     def build(self):
         return PickerUNet()
