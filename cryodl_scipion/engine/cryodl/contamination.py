@@ -12,6 +12,7 @@ from scipy import ndimage
 # Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10 to 100.
 _LEAST_STRENGTH = 7.0
 _SPOT = 3.0  # spots lower than this are noise
+_OBJECT = 0.6  # of a spot's height: touching particles are lower between them
 _ALIKE = 0.3  # most that the heights of particles vary, of their median: 0.15 to 0.25 on EMPIAR-10028 and 10017
 _BEYOND_SPOTS = 4.5  # robust standard deviations above the median spot
 _HALF = 0.5
@@ -37,8 +38,8 @@ def find_contamination(image, good, diameter_px):
     filled = np.where(good, image, level)  # what is not good must not leak into the smoothed image
     smooth = ndimage.gaussian_filter(filled, diameter_px / 8)
     local, wide = smooth - level, smooth - _enlarged(surface, image.shape)
-    noise = 1.4826 * np.median(np.abs(local[inner] - np.median(local[inner]))) + 1e-12
-    local, wide = local / noise, wide / noise
+    # how far ice is from the surface is in the noise of `wide`: where the surface fits badly, less is said
+    local, wide = local / _noise(local[inner]), wide / _noise(wide[inner])
     limit = strength_limit(local, inner, diameter_px)
     found = nothing
     for sign in (-1, 1):
@@ -48,16 +49,16 @@ def find_contamination(image, good, diameter_px):
     return _without_small(found, _SMALLEST * diameter_px ** 2)
 
 
+def _noise(values):
+    return 1.4826 * np.median(np.abs(values - np.median(values))) + 1e-12
+
+
 def strength_limit(strength, good, diameter_px):
     """The strength that only contamination has. strength: (h, w), smoothed image over its noise, particles negative.
 
     Particles are much alike; spots that are not are contamination for the greater part, and their weaker half is taken.
     """
-    size = max(3, int(diameter_px / 2) | 1)
-    peak = good & (strength == ndimage.minimum_filter(strength, size)) & (strength < -_SPOT)
-    # a spot has an end: inside a crystal the surroundings are as dark
-    peak &= ndimage.gaussian_filter(strength, 0.6 * diameter_px) > 0.7 * strength
-    heights = np.sort(-strength[peak])
+    heights = _spot_heights(strength, good, diameter_px)
     while len(heights) >= 5:
         middle = np.median(heights)
         spread = 1.4826 * np.median(np.abs(heights - middle))
@@ -108,6 +109,23 @@ def _grown(strong, weak):
     keep[np.unique(label[strong])] = True
     keep[0] = False
     return keep[label]
+
+
+def _spot_heights(strength, good, diameter_px):
+    """Sorted heights of the dark spots, one for each object: inside a large crystal there are many, all alike."""
+    size = max(3, int(diameter_px / 2) | 1)
+    y, x = np.nonzero(good & (strength == ndimage.minimum_filter(strength, size)) & (strength < -_SPOT))
+    heights = -strength[y, x]
+    order = np.argsort(-heights)
+    y, x, heights = y[order], x[order], heights[order]
+    step = np.floor(np.log(heights / _SPOT) / np.log(1.3))
+    kept = []
+    for index in np.unique(step):
+        own = step == index
+        level = _OBJECT * _SPOT * 1.3 ** index  # spots of about one height are one object if it is nowhere lower between them
+        label, _ = ndimage.label(strength < -level)
+        kept.append(heights[own][np.unique(label[y[own], x[own]], return_index=True)[1]])
+    return np.sort(np.concatenate(kept)) if kept else heights
 
 
 def _with_enclosed(found, good):

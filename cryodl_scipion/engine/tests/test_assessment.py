@@ -33,7 +33,7 @@ def overlap(found, truth):
     return (found & truth).sum() / max(1, (found | truth).sum())
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_carbon_is_found_where_it_is(seed):
     image, mask = add_carbon(field(seed, contrast=(0.0, 0.5, 1.5)[seed % 3]), DIAMETER_PX, np.random.default_rng(seed))
     found = measured(image)
@@ -143,7 +143,7 @@ def test_not_a_number_pixels_are_left_out():
     assert np.isfinite(found.background) and found.contaminated_percent < 0.2 and not found.valid.all()
 
 
-@pytest.mark.parametrize("turn", range(1, 4))
+@pytest.mark.parametrize("turn", [1, 2])
 def test_turning_the_micrograph_turns_the_carbon(turn):
     image, _ = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(2), share=0.25)
     straight, turned = measured(image), measured(torch.rot90(image, turn))
