@@ -42,7 +42,7 @@ def autoPickingInWords(coordinates, results, card, rounds):
 def trainingInWords(card):
     """Methods of a training run. card: of its model."""
     training, validation = card.get('training') or {}, card.get('validation') or {}
-    text = "The model %s for particles of %g Å, %s, was%s with cryodl %s" % (
+    text = "The model %s for particles of %.4g Å, %s, was%s with cryodl %s" % (
         card['name'], card['particle_diameter'], networkInWords(card), _learned(card).lstrip(',') or ' trained',
         (card.get('versions') or {}).get('cryodl', __version__))
     if training:
@@ -50,25 +50,28 @@ def trainingInWords(card):
     if card.get('labels') in ('boxes', 'sparse'):
         text += ", from %s" % _LABELS[card['labels']]
     if validation:
-        text += "; on %s kept for validation its F1 was %.3f and its average precision %.3f, at a score threshold of %.3f" % (
+        text += "; on %s kept for validation its F1 was %.3f and its average precision %.3f, " % (
             counted(len(training.get('validation_micrographs', ())), 'micrograph'), validation['f1'],
-            validation['average_precision'], card['threshold'])
+            validation['average_precision'])
+        text += "at a score threshold of %.3f" % card['threshold']
     return text + '.'
 
 
 def simulationInWords(config, made, source, results):
-    """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure in words."""
-    return ("%s with %s of %s were simulated with cryodl %s at %g Å/px and %g kV, with defoci from %.0f to %.0f Å, %g e/Å² and "
-            "a signal-to-noise ratio of %s." % (
-                counted(config.count, 'micrograph'), counted(made['particles'], 'particle'), source, versionIn(results),
-                config.pixel_size, config.voltage, config.defocus_min, config.defocus_max, config.dose,
-                '%g' % config.snr if config.snr_max is None else '%g to %g' % (config.snr, config.snr_max)))
+    """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure's name."""
+    text = "%s with %s of %s were simulated with cryodl %s at %g Å/px and %g kV, " % (
+        counted(config.count, 'micrograph'), counted(made['particles'], 'particle'), source, versionIn(results),
+        config.pixel_size, config.voltage)
+    text += "with defoci from %.0f to %.0f Å, %g e/Å² and a signal-to-noise ratio of %s" % (
+        config.defocus_min, config.defocus_max, config.dose,
+        '%g' % config.snr if config.snr_max is None else '%g to %g' % (config.snr, config.snr_max))
+    return text + ("; the noise has the spectrum of our own micrographs." if config.noise_from else '.')
 
 
 def trainingLines(card):
     """A trained model in the lines of a summary. card: of the model."""
     training, validation = card.get('training') or {}, card.get('validation') or {}
-    lines = ["Model %s for particles of %g Å, network %s." % (card['name'], card['particle_diameter'], card['network'])]
+    lines = ["Model %s for particles of %.4g Å, network %s." % (card['name'], card['particle_diameter'], card['network'])]
     if training:
         lines.append("Trained on %s of %s, %d more for validation; %s, stopped: %s."
                      % (counted(training['particles'], 'particle'), counted(len(training['micrographs']), 'micrograph'),

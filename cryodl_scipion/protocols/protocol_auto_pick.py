@@ -100,8 +100,8 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     def _checkInputs(self):
         micrographs = self.getInputMicrographs()
         if micrographs.isStreamOpen():
-            return ["The micrographs are still arriving. Wait until all are there; or auto-pick those of a finished set, and "
-                    "pick the others as they come with its model by *cryodl - pick particles*."]
+            return ["The micrographs are still arriving. Wait until all are there; or auto-pick those of a finished set, "
+                    "and pick the others as they come with its model by *cryodl - pick particles*."]
         errors = checkMicrographs(micrographs) + checkModelField(self)
         return errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
 
@@ -124,7 +124,8 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         coordinates = getattr(self, 'outputCoordinates', None)
         if coordinates is None:
             return ["No coordinates yet."] + self._roundLines()
-        return pickLines(coordinates, results) + self._roundLines(results[-1].outputs.get('stop_reason') if results else None)
+        stopped = results[-1].outputs.get('stop_reason') if results else None
+        return pickLines(coordinates, results) + self._roundLines(stopped)
 
     def _roundLines(self, stopped=None):
         """What each finished round did; stopped: why there was no further one."""

@@ -20,8 +20,8 @@ from .model_field import (addBoxParam, addModelParams, boxSizeOf, cardOf, checkM
 from .protocol_base import RESULT_FILE, CryodlProtBase, commandOf, skippedItems
 
 PICKS_FOLDER = 'picks'
-DIAMETER_HELP = (contract.describe(contract.PickConfig, 'particle_diameter').help + " The wizard measures it on a micrograph."
-                 "\n\nEmpty: the model's. A general model has none: give it then.")
+DIAMETER_HELP = (contract.describe(contract.PickConfig, 'particle_diameter').help
+                 + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model has none: give it then.")
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
 
@@ -143,7 +143,8 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         for name in ('names', 'output', 'memory', 'threads', 'device', 'overwrite'):
             config.pop(name)
         # Finished micrographs are remembered by their ids, which another set gives to other micrographs.
-        return dict(config, set_of_micrographs=source, weights_sha256=contract.read_card(modelFolder(self))['weights_sha256'])
+        return dict(config, set_of_micrographs=source,
+                    weights_sha256=contract.read_card(modelFolder(self))['weights_sha256'])
 
     def _settingsFile(self):
         return self._getExtraPath('settings.json')

@@ -127,12 +127,12 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         particles = getattr(self, 'outputParticles', None)
         if particles is not None:
             lines.append("%d of the particles were cut out." % particles.getSize())
-        return lines + ["Structure: %s" % self._sourceInWords()]
+        return lines + [self._sourceLine()]
 
     def _methods(self):
         if getattr(self, 'outputMicrographs', None) is None:
             return []
-        return [simulationInWords(self._config(**self._engineValues()), self._simulated(), self._sourceInWords(),
+        return [simulationInWords(self._config(**self._engineValues()), self._simulated(), self._sourceName(),
                                   self._engineResults())]
 
     def _citations(self):

@@ -50,9 +50,9 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsPicker, CryodlPro
         form.addSection('Training')
         addConfigParams(form, self._CONFIG, ['network'])
         form.addParam('startGeneral', params.BooleanParam, default=True, label="Start from the general model",
-                      help="Continue from the general model that comes with the plugin, if it is of this network: it has seen "
-                           "real micrographs, and less training is needed. With No, or without such a model, training starts "
-                           "from random weights; the summary says which.")
+                      help="Continue from the general model that comes with the plugin, if it is of this network: it has "
+                           "seen real micrographs, and less training is needed. With No, or without such a model, "
+                           "training starts from random weights; the summary says which.")
         addConfigParams(form, self._CONFIG, ['steps', 'patience', 'validation_fraction', 'batch_size', 'learning_rate',
                                              'seed'])
         self._addGpuParams(form)
@@ -95,9 +95,10 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsPicker, CryodlPro
     def _engineValues(self):
         made, simulation = self._simulated(), self._simulationConfig()
         return dict(micrographs=(self.getSimulatedFolder(),), coordinates=self.getSimulatedFolder(), names=(),
-                    pixel_size=simulation.pixel_size, particle_diameter=made.get('particle_diameter', 100.0), labels='complete',
-                    contrast=simulation.contrast, output=self.getModelFolder(), start_from=self._generalFolder(),
-                    threads=self.numberOfThreads.get())
+                    pixel_size=simulation.pixel_size, labels='complete', contrast=simulation.contrast,
+                    # before the simulation any diameter will do for the form's checks
+                    particle_diameter=made.get('particle_diameter', 100.0), output=self.getModelFolder(),
+                    start_from=self._generalFolder(), threads=self.numberOfThreads.get())
 
     # ----- validation and information
     def _checkInputs(self):
@@ -106,7 +107,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsPicker, CryodlPro
     def _tell(self, results):
         made, card = self._simulated(), self._card()
         lines = ["*%d simulated particles* of %.0f Å, of %s" % (made['particles'], made['particle_diameter'],
-                                                              self._sourceInWords())] if made else []
+                                                              self._sourceName()), self._sourceLine()] if made else []
         if card is None:
             return lines + ["No model yet."]
         return lines + trainingLines(card) + ["Training started from %s."
@@ -121,5 +122,6 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsPicker, CryodlPro
         card = self._card()
         if card is None:
             return []
-        return [simulationInWords(self._simulationConfig(), self._simulated(), self._sourceInWords(), self._engineResults()),
+        return [simulationInWords(self._simulationConfig(), self._simulated(), self._sourceName(),
+                                  self._engineResults()),
                 trainingInWords(card)]

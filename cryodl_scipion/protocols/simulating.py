@@ -31,12 +31,12 @@ class SimulatesMicrographs:
         """The structure, and the user's micrographs to be like."""
         form.addParam('inputStructure', params.PointerParam, pointerClass='AtomStruct,Volume', important=True,
                       label="Structure",
-                      help="Atomic model or map (protein positive) of the particle. Of a model with assemblies the first one is "
-                           "built. The pixel size of a map is that of Scipion's object.")
+                      help="Atomic model or map (protein positive) of the particle. Of a model with assemblies the first "
+                           "one is built. The pixel size of a map is that of Scipion's object.")
         form.addParam('inputMicrographs', params.PointerParam, pointerClass='SetOfMicrographs', allowsNull=True,
                       label="Own micrographs",
-                      help="Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of the "
-                           "noise are taken from them (the noise from up to %d).\n\nEmpty: the fields of this form."
+                      help="Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of "
+                           "the noise are taken from them (the noise from up to %d).\n\nEmpty: the fields of this form."
                            % NOISE_MICROGRAPHS)
         form.addParam('inputCTF', params.PointerParam, pointerClass='SetOfCTF', allowsNull=True, label="Own defocus range",
                       help="CTFs whose defoci the simulated micrographs shall have: the range without the outer twentieths, "
@@ -55,7 +55,8 @@ class SimulatesMicrographs:
     def _simulationValues(self):
         """Values of SimulateMicrographsConfig that the form's plain fields do not hold."""
         structure, own, ctfs = self.inputStructure.get(), self.inputMicrographs.get(), self.inputCTF.get()
-        values = dict(structure=structureFileOf(structure), output=self.getSimulatedFolder(), threads=self.numberOfThreads.get())
+        values = dict(structure=structureFileOf(structure), output=self.getSimulatedFolder(),
+                      threads=self.numberOfThreads.get())
         if own is not None:
             acquisition = own.getAcquisition()
             values.update(pixel_size=own.getSamplingRate(), noise_from=tuple(m.getFileName() for m in spread(own)),
@@ -71,7 +72,7 @@ class SimulatesMicrographs:
         return readConfig(self, contract.SimulateMicrographsConfig, **dict(self._simulationValues(), **values))
 
     def _simulate(self, **values):
-        """Run the simulator, unless it has run with the same settings. Returns Result.outputs. values: see _simulationConfig."""
+        """Run the simulator, unless it has run with the same settings. values: see _simulationConfig."""
         folder = self._getExtraPath('simulation')
         pwutils.makePath(folder)
         config = self._simulationConfig(structure=structureForEngine(self.inputStructure.get(), folder), **values)
@@ -81,7 +82,6 @@ class SimulatesMicrographs:
             # without its result a folder tells too little: the run was killed between the two
             pwutils.cleanPath(self.getSimulatedFolder())
             self._runEngine(config, folder)
-        return self._simulated()
 
     def _madeFromSimulated(self):
         """Files and folders that go when the micrographs are simulated anew."""
@@ -107,11 +107,14 @@ class SimulatesMicrographs:
             errors.append("The set of CTFs is empty. Choose another, or leave the field empty.")
         return errors
 
-    def _sourceInWords(self):
-        """'emd_1234.mrc', or with the own micrographs."""
-        own = self.inputMicrographs.get()
-        name = os.path.basename(structureFileOf(self.inputStructure.get()))
-        return name if own is None else "%s, with the noise of the own micrographs" % name
+    def _sourceName(self):
+        """'emd_1234.mrc'."""
+        return os.path.basename(structureFileOf(self.inputStructure.get()))
+
+    def _sourceLine(self):
+        """The summary's line on what was simulated."""
+        own = '' if self.inputMicrographs.get() is None else ", with the noise of the own micrographs"
+        return "Structure: %s%s" % (self._sourceName(), own)
 
 
 def spread(micrographs):

@@ -48,7 +48,8 @@ def main():
         contract.Failure(arguments.command, kind, str(error)).write(failure)
         print('cryodl: error: %s' % error, file=sys.stderr)
         sys.exit(2)
-    contract.Result(arguments.command, outputs, device=deviceName(arguments.device), skipped=tuple(skipped)).write(arguments.result)
+    result = contract.Result(arguments.command, outputs, device=deviceName(arguments.device), skipped=tuple(skipped))
+    result.write(arguments.result)
 
 
 def deviceName(device):
@@ -131,10 +132,12 @@ def autoPick(config):
         writeModel(os.path.join(folder, 'model'), dict(particle_diameter=config.particle_diameter))
         entry = [number, 0.6 + 0.1 * number, sum(map(len, found.values())), 0.8 - 0.2 * number, 2 + number, 'dark']
         with open(table, 'a') as file:
-            file.write(('' if file.tell() else 'round,figure,picks,threshold,confident,contrast\n') + ','.join(map(str, entry)) + '\n')
+            head = '' if file.tell() else 'round,figure,picks,threshold,confident,contrast\n'
+            file.write(head + ','.join(map(str, entry)) + '\n')
         with open(os.path.join(folder, 'round.json'), 'w') as file:
             json.dump(entry, file)
-    model = writeModel(os.path.join(config.output, 'model'), dict(name='retrained', particle_diameter=config.particle_diameter))
+    model = writeModel(os.path.join(config.output, 'model'),
+                       dict(name='retrained', particle_diameter=config.particle_diameter))
     outputs, skipped = pick(contract.PickConfig(
         config.micrographs, config.pixel_size, model, config.output, threshold=config.threshold, names=config.names,
         particle_diameter=config.particle_diameter))

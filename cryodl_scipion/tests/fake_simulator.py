@@ -49,12 +49,14 @@ def writeParticles(config, rows, optics):
         writeMrc(os.path.join(config.output, 'particles', name + '.mrcs'), boxes.astype(np.float32), config.pixel_size)
         for i, (x, y, rot, tilt, psi, u, v, angle) in enumerate(particles, 1):
             table.append(('%06d@particles/%s.mrcs' % (i, name), 'micrographs/%s.mrc' % name, round(x), round(y),
-                          (round(x) - x) * config.pixel_size, (round(y) - y) * config.pixel_size, rot, tilt, psi, u, v, angle, 1))
+                          (round(x) - x) * config.pixel_size, (round(y) - y) * config.pixel_size,
+                          rot, tilt, psi, u, v, angle, 1))
     path = os.path.join(config.output, 'particles.star')
-    writeTable(path, 'optics', ('rlnOpticsGroup', 'rlnImagePixelSize', 'rlnImageSize', 'rlnVoltage', 'rlnSphericalAberration',
-                                'rlnAmplitudeContrast'), [(1, config.pixel_size, config.box_size) + optics])
-    writeTable(path, 'particles', ('rlnImageName', 'rlnMicrographName', 'rlnCoordinateX', 'rlnCoordinateY', 'rlnOriginXAngst',
-                                   'rlnOriginYAngst') + COLUMNS[2:8] + ('rlnOpticsGroup',), table)
+    optic = ('rlnOpticsGroup', 'rlnImagePixelSize', 'rlnImageSize', 'rlnVoltage', 'rlnSphericalAberration',
+             'rlnAmplitudeContrast')
+    writeTable(path, 'optics', optic, [(1, config.pixel_size, config.box_size) + optics])
+    files, origins = ('rlnImageName', 'rlnMicrographName'), ('rlnOriginXAngst', 'rlnOriginYAngst')
+    writeTable(path, 'particles', files + COLUMNS[:2] + origins + COLUMNS[2:8] + ('rlnOpticsGroup',), table)
     return path
 
 

@@ -59,11 +59,12 @@ class TestCryodlAutoPick(CryodlTest):
     def test_summary_and_methods_tell_of_the_rounds(self):
         text = '\n'.join(self.finished.summary())
         for words in ('*16 particles* on 4 micrographs', '3 rounds of training; the best was round 3', 'CPU (fake)',
-                      'stopped: all 3 rounds were done', 'round 1: 6 picks, 3 confident, separation 0.70', 'Protein is dark'):
+                      'stopped: all 3 rounds were done', 'round 1: 6 picks, 3 confident, separation 0.70',
+                      'Protein is dark'):
             self.assertIn(words, text)
-        self.assertRegex(self.finished._methods()[0], r"^16 particles were picked on 4 micrographs with cryodl \S+, at a score "
-                         r"threshold of 0.400, without labels: by the model everything \(a U-Net\), trained in 3 rounds on its "
-                         r"own confident picks.$")
+        self.assertRegex(self.finished._methods()[0], r"^16 particles were picked on 4 micrographs with cryodl \S+, at a "
+                         r"score threshold of 0.400, without labels: by the model everything \(a U-Net\), trained in 3 "
+                         r"rounds on its own confident picks.$")
         self.assertIn('Wang2016', self.finished._citations())
 
     def test_rounds_are_read_and_drawn_while_the_table_grows(self):

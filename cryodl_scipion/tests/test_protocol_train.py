@@ -160,7 +160,7 @@ class TestCryodlTrain(CryodlTest):
     def test_a_large_network_on_a_cpu_is_a_warning(self):
         cryolo = contract.PICKER_NETWORKS.index('cryolo')
         for useGpu in (False, True):
-            protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=cryolo, particleDiameter=90, useGpu=useGpu)
+            protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=cryolo, useGpu=useGpu)
             self.assertEqual('without a GPU its training takes hours' in ' '.join(protocol.warnings()), not useGpu)
 
     def test_other_micrographs_must_fit_the_coordinates(self):

@@ -94,7 +94,8 @@ class TestCryodlSimulate(CryodlTest):
         self.assertTrue(particles.hasAlignmentProj() and particles.hasCTF())
         self.assertEqual((particles.getSize(), particles.getXDim(), particles.getSamplingRate()), (6, 48, 2.0))
         item = particles.getFirstItem()
-        self.assertEqual((item.getMicId(), item.getCoordinate().getPosition(), item.getCTF().getDefocusU()), (2, (60, 72), 8150))
+        self.assertEqual((item.getMicId(), item.getCoordinate().getPosition(), item.getCTF().getDefocusU()),
+                         (2, (60, 72), 8150))
         self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), (10, 20, -50)))
         # the particle is at 60.25, 71.5 and its box at 60, 72: the shift that centres it is (-0.25, 0.5)
         self.assertTrue(np.allclose(np.linalg.inv(item.getTransform().getMatrix())[:2, 3], (0.25, -0.5)))
@@ -204,9 +205,9 @@ class TestCryodlSimulate(CryodlTest):
         for words in ('*3 micrographs* with 6 particles of 60 Å, at 2 Å/px', '6 of the particles were cut out', 'map.mrc',
                       'CPU (fake)'):
             self.assertIn(words, text)
-        self.assertRegex(self.simulated._methods()[0], r"^3 micrographs with 6 particles of \S*map.mrc were simulated with cryodl "
-                         r"\S+ at 2 Å/px and 300 kV, with defoci from 8000 to 25000 Å, 40 e/Å² and a signal-to-noise ratio of "
-                         r"0.05.$")
+        self.assertRegex(self.simulated._methods()[0], r"^3 micrographs with 6 particles of \S*map.mrc were simulated with "
+                         r"cryodl \S+ at 2 Å/px and 300 kV, with defoci from 8000 to 25000 Å, 40 e/Å² and a signal-to-noise "
+                         r"ratio of 0.05.$")
         protocol = self.newProtocol(CryodlProtSimulate)
         self.assertEqual((protocol.summary(), protocol._methods()), (['No micrographs yet.'], []))
 
@@ -255,7 +256,8 @@ class TestCryodlSimulate(CryodlTest):
         protocol.snr.set(0.1)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        self.assertGreater(os.stat(protocol.getModelFolder()).st_mtime_ns, os.stat(protocol.getSimulatedFolder()).st_mtime_ns)
+        trained, simulated = (os.stat(f()).st_mtime_ns for f in (protocol.getModelFolder, protocol.getSimulatedFolder))
+        self.assertGreater(trained, simulated)
         self.assertEqual(self.request(protocol).snr, 0.1)
 
     def test_wrong_values_of_both_halves_are_named(self):

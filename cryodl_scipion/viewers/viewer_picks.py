@@ -86,8 +86,8 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         CryodlPickProtocolViewer._defineParams(self, form)
         form.addSection(label='Rounds')
         form.addParam('showRounds', params.LabelParam, default=True, label="Figures of the rounds",
-                      help="How far picks and background of held-out micrographs are apart, in standard deviations, judged by an "
-                           "observer that does not know the network. The best round picks all micrographs.")
+                      help="How far picks and background of held-out micrographs are apart, in standard deviations, "
+                           "judged by an observer that does not know the network. The best round picks all micrographs.")
         form.addParam('round', params.IntParam, default=0, label="Round",
                       help="Round to show the picks of. 0 is the first model, before any training.")
         form.addParam('showRoundPicks', params.LabelParam, default=True, label="Picks of this round",
