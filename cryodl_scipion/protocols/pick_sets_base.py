@@ -86,7 +86,7 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
     def _checkInputs(self):
         count = len(self._labelledSets())
         if count < self._leastSets():
-            return ["Sets of coordinates has %d; at least %d are needed. Add sets with the + button." % (count,
+            return ["Sets of coordinates has %d; at least %d are needed. Choose more with the magnifying glass." % (count,
                                                                                                      self._leastSets())]
         errors = checkPickSets(self._allSets())
         if errors:

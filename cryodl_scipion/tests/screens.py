@@ -23,6 +23,7 @@ from pyworkflow.project import Manager  # noqa: E402
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer  # noqa: E402
 
 _SETTLE = 600  # ms for a window to be drawn
+_TRIES = 100   # times that long until a window that does not open is given up
 
 
 class Screens:
@@ -142,16 +143,23 @@ class Screens:
     # ----- pictures
     def take(self, name, opener):
         """Open, wait until it is drawn, take the picture, close. Returns the traceback, '' if all went well."""
-        failures, taken = [], []
+        failures, taken, opened = [], [], []
         root = self.window.getRoot()
 
-        def shoot():
+        def shoot(tries=_TRIES):
+            # A slow machine may still be building the window; a wizard that is ready waits in `opener` and has the grab.
             root.update()
-            taken.append(self.picture())
-            taken[0].save(os.path.join(self.folder, name + '.png'))
-            for child in root.winfo_children():
-                child.destroy()
-            root.quit()
+            if tries and not ((opened or root.grab_current()) and self.shown()):
+                root.after(_SETTLE, shoot, tries - 1)
+                return
+            root.update()
+            try:
+                taken.append(self.picture())
+                taken[0].save(os.path.join(self.folder, name + '.png'))
+            finally:
+                for child in root.winfo_children():
+                    child.destroy()
+                root.quit()
 
         def report(*error):
             failures.append(''.join(traceback.format_exception(*error)))
@@ -161,14 +169,18 @@ class Screens:
             opener()
         except Exception:  # whatever it is, it belongs into the report, and the next window is tried
             failures.append(traceback.format_exc())
+        opened.append(name)
         if not taken:
             root.mainloop()
         return '\n'.join(failures)
 
+    def shown(self):
+        """Windows that can be seen, the newest last."""
+        return [w for w in windowsBelow(self.window.getRoot()) if w.winfo_viewable()]
+
     def picture(self):
         """The part of the screen that the newest window covers."""
-        screen = ImageGrab.grab(xdisplay=os.environ['DISPLAY'])
-        tops = [w for w in windowsBelow(self.window.getRoot()) if w.winfo_viewable()]
+        screen, tops = ImageGrab.grab(xdisplay=os.environ['DISPLAY']), self.shown()
         if not tops:
             raise RuntimeError("No window was opened.")
         x, y = tops[-1].winfo_rootx(), tops[-1].winfo_rooty()
