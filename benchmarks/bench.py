@@ -129,8 +129,9 @@ def train(real, coordinates, model, *options):
 
 def pick(micrographs, pixel_size, diameter, model, folder, *options):
     """Pick, one thread. Returns dict: cpu, wall (s), memory (MB)."""
-    _, cpu, wall, memory = cryodl("pick", "--micrographs", *micrographs, "--pixel-size", pixel_size, "--particle-diameter",
-                                  diameter, "--model", model, "--output", folder, "--device", "cpu", "--threads", 1, *options)
+    _, cpu, wall, memory = cryodl("pick", "--micrographs", *micrographs, "--pixel-size", pixel_size,
+                                  "--particle-diameter", diameter, "--model", model, "--output", folder, "--device", "cpu",
+                                  "--threads", 1, *options)
     return dict(cpu=cpu, wall=wall, memory=memory)
 
 
@@ -162,6 +163,14 @@ def draw_labels(real, count, seed, folder):
         yx = truth[name][[i for n, i in chosen if n == name]]
         write_coordinates(folder / f"{name}.star", yx, np.ones(len(yx)))
     return len(chosen), len(rows)
+
+
+def expected_particles(real):
+    """Particles per training micrograph, of the truth."""
+    engine_path()
+    from cryodl.io.coordinates import read_coordinates
+    truth = read_coordinates(real.truth)
+    return round(sum(len(truth[Path(p).stem][0]) for p in real.train) / real.training)
 
 
 def engine_path():

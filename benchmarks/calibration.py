@@ -45,7 +45,6 @@ def tables(bench):
     for name, (structure, _) in HELD_OUT.items():
         f = bench.figures.get(f"calibration/{name}")
         rows.append([f"without-{name}", Path(structure).name.split(".")[0],
-                     *(f and f[k] for k in ("ece", "candidates", "particles"))] if f else [f"without-{name}", structure] + [None] * 3)
+                     *((f or {}).get(k) for k in ("ece", "candidates", "particles"))])
     return (f"{COUNT} micrographs of each structure, SNR {SNRS[0]} to {SNRS[1]}, ice and gradients; the goal is 0.05.\n\n"
-            + table(["general model", "simulated structure", "expected calibration error", "candidates", "of them particles"],
-                    rows))
+            + table(["general model", "simulated structure", "calibration error", "candidates", "of them particles"], rows))

@@ -4,7 +4,8 @@
 
     PYTHON benchmarks/pickers.py [--parts general labels ...] [--topaz PYTHON_WITH_TOPAZ] [--output DIR]
 
-PYTHON is the engine's (`cryodl doctor` names it). Data are found by CRYODL_DATA (default ../shared/data beside the checkout).
+PYTHON is the engine's (`cryodl doctor` names it). Data are found by CRYODL_DATA (default ../shared/data beside the
+checkout).
 Figures are kept in DIR/figures.json: a stopped run goes on there, and what is there is not measured again. A part that
 fails is said, and stands as "not measured" in its table. RELION 3.1 (relion_refine in the path) is needed for the part
 reconstruction. All runs take one thread, but for --speed-threads.

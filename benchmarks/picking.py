@@ -4,9 +4,9 @@
 
     PYTHON benchmarks/picking.py [--sets empiar10017 ...] [--seeds 3] [--train "--steps 400"] [--output DIR]
 
-PYTHON is the engine's (`cryodl doctor` names it). Data are found by CRYODL_DATA (default ../shared/data beside the checkout). Matching: one to one, within half the particle
-radius, the border left out (docs/evaluation.md). AP and best F1 are of all candidates, F1 is of the picks that
-`cryodl pick` writes by default. CPU seconds and memory are those of the whole process, start-up included.
+PYTHON is the engine's (`cryodl doctor` names it). Data are found by CRYODL_DATA (default ../shared/data
+beside the checkout). Matching: one to one, within half the particle radius, the border left out
+(docs/evaluation.md). AP and best F1 are of all candidates, F1 is of the picks that `cryodl pick` writes by default. CPU seconds and memory are those of the whole process, start-up included.
 """
 import argparse
 import glob
@@ -37,7 +37,8 @@ def run_set(name, data, seed, folder, options):
     everything, default = score(folder / "picks" / "candidates"), score(folder / "picks")
     return dict(best_f1=everything["best_f1"], average_precision=everything["average_precision"], f1=default["f1"],
                 precision=default["precision"], recall=default["recall"],
-                average_precision_of_picks=default["average_precision"], train_cpu=train_cpu, train_wall=train_wall, pick_cpu=pick_cpu,
+                average_precision_of_picks=default["average_precision"], train_cpu=train_cpu, train_wall=train_wall,
+                pick_cpu=pick_cpu,
                 train_memory=train_memory, pick_memory=pick_memory)
 
 

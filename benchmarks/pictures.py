@@ -2,9 +2,9 @@
 """One picture for each picker: its picks where there are carbon, ice and clumps. To be looked at.
 
 Left: a simulated micrograph; the networks were trained on all labels of four others like it. Middle: the micrograph of
-EMPIAR-10947 with the carbon edge; the networks were trained on 100 positives of the set's training micrographs (the models
-of the part "labels"). Right: a large crystal of ice, pixel size and molecule unknown (a diameter of 40 px is stated); nothing
-to train on, so the networks take the model of the middle. Green: within half a radius of the truth; orange: not.
+EMPIAR-10947 with the carbon edge; the networks were trained on 100 positives of the set's training micrographs (the
+models of the part "labels"). Right: a large crystal of ice, pixel size and molecule unknown (a diameter of 40 px is
+stated); nothing to train on, so the networks take the model of the middle. Green: within half a radius of the truth; orange: not.
 """
 from pathlib import Path
 

@@ -2,8 +2,8 @@
 """What the picks are worth: the same RELION steps on each picker's particles, and the resolution of the maps.
 
 The micrographs are simulated (ribosomes with ice, clumps and a gradient), so that truth and CTF are known. With
---reconstruct-real SET the test micrographs of a real set are used as well, with the CTFs of --ctf FOLDER (CTFFIND's texts, one
-for each micrograph), or without CTF correction.
+--reconstruct-real SET the test micrographs of a real set are used as well, with the CTFs of --ctf FOLDER (CTFFIND's texts,
+one for each micrograph), or without CTF correction.
 """
 import dataclasses
 import typing
@@ -140,7 +140,8 @@ def tables(bench):
     for case in ("simulated", bench.options.reconstruct_real):
         for picker in bench.options.reconstruct if case else ():
             f = bench.figures.get(f"reconstruction/{case}/{picker}")
-            rows.append([case, picker, *(f[k] for k in ("extracted", "precision", "recall", "kept")), f"{f['resolution']:.1f}",
-                         f"{f['cpu']:.0f}"] if f else [case, picker] + [None] * 6)
+            known = ("extracted", "precision", "recall", "kept")
+            rows.append([case, picker, *(f[k] for k in known), f"{f['resolution']:.1f}", f"{f['cpu']:.0f}"] if f else
+                        [case, picker] + [None] * 6)
     return table(["micrographs", "picks of", "particles", "precision", "recall", "kept after 2-D classes",
                   "resolution, Å (FSC 0.143)", "RELION CPU s"], rows)

@@ -44,7 +44,8 @@ class Relion:
     def extract(self, micrographs, picks, ctf):
         """Cut the particles out: `particles.star`. Returns their number.
 
-        micrographs: paths. picks: {name: (n, 2) yx}. ctf: {name: (defocus U, V in Å, angle, kV, Cs mm, amplitude contrast)}.
+        micrographs: paths. picks: {name: (n, 2) yx}. ctf: {name: (defocus U, V in Å, angle, kV, Cs in mm, amplitude
+        contrast)}.
         """
         (self.folder / "micrographs").mkdir(parents=True)
         for path in micrographs:
@@ -60,8 +61,8 @@ class Relion:
         rows = [f"micrographs/{n} 1 " + " ".join(str(v) for v in ctf[Path(n).stem][:3]) for n in names]
         write_star(self.folder / "micrographs.star", {"optics": optics, "micrographs": (
             ["MicrographName", "OpticsGroup", "DefocusU", "DefocusV", "DefocusAngle"], rows)})
-        self.run("relion_preprocess", "--i", "micrographs.star", "--coord_suffix", "_picks.star", "--coord_dir", "./", "--extract",
-                 "--extract_size", self.box, "--norm", "--bg_radius", int(0.45 * self.box), "--invert_contrast",
+        self.run("relion_preprocess", "--i", "micrographs.star", "--coord_suffix", "_picks.star", "--coord_dir", "./",
+                 "--extract", "--extract_size", self.box, "--norm", "--bg_radius", int(0.45 * self.box), "--invert_contrast",
                  "--part_dir", "boxes/", "--part_star", "particles.star")
         return len(star_rows(self.folder / "particles.star", "particles")[1])
 
@@ -82,11 +83,15 @@ class Relion:
         return len(kept)
 
     def initial_model(self):
-        """`initial_it030_class001.mrc`, from random orientations by stochastic gradient descent."""
+        """`initial_it030_class001.mrc`, from random orientations by stochastic gradient descent.
+
+        RELION refines the angles by itself as the resolution grows, which takes most of the time; to start from
+        START_RESOLUTION, 60 Å are enough.
+        """
         self._refine("initial", "selected.star", "--denovo_3dref", "--sgd", "--sgd_ini_iter", 15, "--sgd_inbetween_iter",
-                     10, "--sgd_fin_iter", 5, "--sgd_ini_resol", 60, "--sgd_fin_resol", 40, "--sgd_ini_subset", 40,
+                     10, "--sgd_fin_iter", 5, "--sgd_ini_resol", 75, "--sgd_fin_resol", 60, "--sgd_ini_subset", 40,
                      "--sgd_fin_subset", 60, "--sgd_write_iter", 30, "--K", 1, "--healpix_order", 1, "--oversampling", 0,
-                     "--offset_range", 3, "--offset_step", 1.5, "--maxsig", 100, "--incr_size", 2, "--sym", self.symmetry)
+                     "--offset_range", 3, "--offset_step", 1.5, "--maxsig", 100, "--incr_size", 1, "--sym", self.symmetry)
 
     def refine(self):
         """Two halves, each refined alone. Returns the resolution in Å at which their FSC falls below 0.143."""
@@ -107,9 +112,9 @@ class Relion:
         return resolution_at(fsc[1:], 0.143)
 
     def _refine(self, name, star, *options):
-        self.run("relion_refine", "--o", f"./{name}", "--i", star, *self.correction, "--norm", "--scale", "--flatten_solvent", "--zero_mask",
-                 "--particle_diameter", round(1.1 * self.diameter), "--pad", 1, "--random_seed", 1,
-                 "--dont_combine_weights_via_disc", "--preread_images", "--pool", 10, "--j", 1, *options)
+        self.run("relion_refine", "--o", f"./{name}", "--i", star, *self.correction, "--norm", "--scale",
+                 "--flatten_solvent", "--zero_mask", "--particle_diameter", round(1.1 * self.diameter), "--pad", 1,
+                 "--random_seed", 1, "--dont_combine_weights_via_disc", "--preread_images", "--pool", 10, "--j", 1, *options)
 
     def _write_particles(self, name, labels, rows):
         optics = star_rows(self.folder / "particles.star", "optics")

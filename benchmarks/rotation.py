@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Does a picker find the same particles in a turned micrograph? EMPIAR-10017, turned by 90 and by 37 degrees.
 
-At 37 degrees the corners are lost; there only particles in the largest central disc (less one diameter) are scored, turned or
-not. Picks in turned micrographs are turned back before they are scored, so that both are scored on the same ground.
+At 37 degrees the corners are lost; there only particles in the largest central disc (less one diameter) are scored, turned
+or not. Picks in turned micrographs are turned back before they are scored, so that both are scored on the same ground.
 """
 from pathlib import Path
 
@@ -38,8 +38,8 @@ def _turned(bench, path, angle):
     image = mrcfile.read(path).astype(np.float32)
     out = bench.output / "work" / f"turned-{angle}" / Path(path).name
     out.parent.mkdir(parents=True, exist_ok=True)
-    mrcfile.write(out, np.rot90(image).copy() if angle == 90 else rotate(image, angle, reshape=False, order=3, mode="reflect"),
-                  overwrite=True)
+    turned = np.rot90(image).copy() if angle == 90 else rotate(image, angle, reshape=False, order=3, mode="reflect")
+    mrcfile.write(out, turned, overwrite=True)
     return out
 
 

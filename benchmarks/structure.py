@@ -39,6 +39,7 @@ def tables(bench):
         rows.append([name, Path(structure).name.split(".")[0], f1_ap(zero), f1_ap(trained), ratio,
                      zero and f"{zero['simulation_cpu']:.0f} + {zero['train_cpu']:.0f}"])
     return (f"Best F1 / AP (F1 at the default threshold). {COUNT} micrographs of {SIDE} px, noise spectra from the set's "
-            "training micrographs (without their labels), SNR 0.03 to 0.3. No structure of EMPIAR-10947's molecule is at hand.\n\n"
+            "training micrographs (without their labels), SNR 0.03 to 0.3. No structure of EMPIAR-10947's molecule is at "
+            "hand.\n\n"
             + table(["set", "structure", "unet from the structure", "unet trained on the set", "ratio of best F1",
                      "simulation + training CPU s"], rows))

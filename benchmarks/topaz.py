@@ -2,14 +2,15 @@
 """Topaz 0.3.20, run beside ours on the same micrographs: pretrained, or trained on the same labels."""
 from pathlib import Path
 
-from bench import score
+from bench import engine_path, expected_particles, score
 from common import measure
 
 # Scale at which the particles of a set are about 30 px wide, as Topaz wants them.
 SCALES = {"empiar10017": 4, "empiar10028": 2, "empiar10947": 2}
 LOWEST = -6  # candidates are kept from here; the default threshold is 0
 # From scratch, 20 to 30 times fewer updates than its default, which would take 2.8 CPU hours.
-TRAINING = ("--no-pretrained", "-m", "resnet8", "--units", 32, "--num-epochs", 1, "--epoch-size", 300, "--minibatch-size", 128)
+TRAINING = ("--no-pretrained", "-m", "resnet8", "--units", 32, "--num-epochs", 1, "--epoch-size", 300, "--minibatch-size",
+            128)
 # pip may bring a torchvision whose operators do not load beside a CPU torch; Topaz only rotates images with it, so the
 # two operators that its import wants are declared here.
 START_TOPAZ = """
@@ -60,19 +61,17 @@ class Topaz:
 
     def train(self, real, coordinates, folder):
         """Train on the labels of a folder of STAR files. Topaz is told the true number of particles. Returns model, cost."""
-        from bench import engine_path
         engine_path()
         from cryodl.io.coordinates import read_coordinates
         scale = SCALES[real.name]
         images, _ = self.preprocess(real.micrographs, scale, real.name)
-        truth, chosen = read_coordinates(real.truth), read_coordinates(coordinates)
+        chosen = read_coordinates(coordinates)
         folder.mkdir(parents=True)
         training = images[:real.training]
         labels = [f"{name}\t{x / scale:.0f}\t{y / scale:.0f}" for name, (yx, _) in chosen.items() for y, x in yx]
         (folder / "labels.txt").write_text("\n".join(["image_name\tx_coord\ty_coord", *labels]) + "\n")
         (folder / "images.txt").write_text("\n".join(["image_name\tpath", *(f"{p.stem}\t{p}" for p in training)]) + "\n")
-        expected = round(sum(len(truth[p.stem][0]) for p in training) / len(training))
-        cpu, wall, memory = self.run("train", "-n", expected, "--train-images", folder / "images.txt", "--train-targets",
-                                     folder / "labels.txt", "-d", -1, "-j", 1, "--num-workers", 0, "--save-prefix",
+        cpu, wall, memory = self.run("train", "-n", expected_particles(real), "--train-images", folder / "images.txt",
+                                     "--train-targets", folder / "labels.txt", "-d", -1, "-j", 1, "--num-workers", 0, "--save-prefix",
                                      folder / "model", "-o", folder / "curve.txt", *TRAINING)
         return max(folder.glob("model*.sav"), key=lambda p: p.stat().st_mtime), dict(cpu=cpu, wall=wall, memory=memory)
