@@ -6,7 +6,7 @@ import torch
 
 from cryodl.normalize import prepare_micrograph
 from cryodl.pickers import picker_method
-from cryodl.pickers.general import chances_of, low_passed, simulated_images, split_members
+from cryodl.pickers.general import chances_of, simulated_images, split_members
 from cryodl.simulate.assemblies import KINDS, _SHAPES, density_of_points
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.pool import EXTENT_PX, made_up
@@ -88,12 +88,3 @@ def test_chances_share_between_simulated_and_real():
     chances = chances_of(images[:3], [images[3:4], images[4:]], 0.4)
     assert chances.sum() == pytest.approx(1) and chances[:3].sum() == pytest.approx(0.6)
     assert chances[3] == pytest.approx(0.2) and chances[4] == pytest.approx(0.2)
-
-
-def test_low_passed_copies_keep_noise_one_and_lose_detail():
-    image = next(simulated_images([made_up(2, 0)], 1, picker_method("unet"), 0, 1))
-    smooth = low_passed(image, 0.1, np.random.default_rng(0))
-    step = lambda im: float((im[1:] - im[:-1]).abs().mean())
-    assert step(smooth.image) < 0.7 * step(image.image)
-    spread = 1.4826 * (smooth.image - smooth.image.median()).abs().median()
-    assert float(spread) == pytest.approx(1.0, rel=0.05)

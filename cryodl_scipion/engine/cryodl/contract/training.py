@@ -95,9 +95,9 @@ class TrainGeneralPickerConfig:
                              "on molecules that the model never saw.", default=(), label="Leave out")
     simulated: int = param("Simulated micrographs, 512 x 512 px at the network's scale.", default=400,
                            label="Simulated micrographs", minimum=2, maximum=1000000)
-    real_share: float = param("Part of the training crops that is real, if there are real sets.", default=0.4,
+    real_share: float = param("Part of the training crops that is real, if there are real sets.", default=0.3,
                               label="Share of real crops", minimum=0, maximum=1)
-    steps: int = param("Training steps.", default=3000, label="Training steps", minimum=1, maximum=10000000)
+    steps: int = param("Training steps.", default=2200, label="Training steps", minimum=1, maximum=10000000)
     batch_size: int = param("Crops per training step.", default=8, label="Batch size", minimum=1, maximum=1024, expert=True)
     learning_rate: float = param("Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1,
                                  expert=True)

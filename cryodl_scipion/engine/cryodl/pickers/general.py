@@ -3,11 +3,9 @@
 import csv
 import dataclasses
 import glob
-import math
 import os
 
 import numpy as np
-import torch
 
 from ..crops import LabelledImage
 from ..geometry import inside
@@ -19,7 +17,6 @@ from .labels import leave_out_unlabelled_edge, load_labelled
 
 COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
 HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
-CUTOFFS, FILTERED_COPIES = (0.06, 0.3), 1  # cycles per working px
 STRAY = 12  # densities of which fragments are strewn about
 
 
@@ -62,27 +59,10 @@ def _read_set(table, line, row):
     return RealSet(row["name"], items, pixel_size, diameter)
 
 
-def load_set(real, method, seed=0):
-    """LabelledImages of a RealSet, at the network's scale, and low-passed copies of them.
-
-    Three real sets have three noise spectra, and others will be unlike them all: some of filtered or denoised micrographs.
-    """
+def load_set(real, method):
+    """LabelledImages of a RealSet, at the network's scale."""
     images = [load_labelled(item, method, real.pixel_size, real.diameter, "complete") for item in real.items]
-    images = leave_out_unlabelled_edge(images, method.working_diameter)
-    rng = np.random.default_rng((seed, 5))
-    return images + [low_passed(image, math.exp(rng.uniform(*map(math.log, CUTOFFS))), rng) for image in images
-                     for _ in range(FILTERED_COPIES)]
-
-
-def low_passed(image, cutoff, rng):
-    """A LabelledImage as if its micrograph had been low-passed at `cutoff` cycles per working px (Butterworth)."""
-    shape = image.image.shape
-    y, x = torch.fft.fftfreq(shape[0])[:, None], torch.fft.rfftfreq(shape[1])[None, :]
-    kept = 1 / (1 + ((y ** 2 + x ** 2).sqrt() / cutoff) ** (2 * int(rng.integers(1, 5))))
-    smooth = torch.fft.irfft2(torch.fft.rfft2(image.image) * kept, s=shape)
-    sample = smooth[image.valid]
-    scale = 1.4826 * (sample - sample.median()).abs().median()
-    return dataclasses.replace(image, image=(smooth / scale.clamp(min=1e-6)).clamp(-5, 5) * image.valid)
+    return leave_out_unlabelled_edge(images, method.working_diameter)
 
 
 def split_members(members, seed):
