@@ -94,7 +94,7 @@ class Screens:
         """The button of one line of `Analyze results`."""
         viewer = self.domain.findViewers(protocol, DESKTOP_TKINTER)[0](project=self.project, protocol=protocol,
                                                                        parent=self.window)
-        viewer.setProtocol(protocol)
+        viewer.visualize(protocol, windows=self.window)
         for view in viewer._getVisualizeDict()[panel](panel):
             view.show()
 
