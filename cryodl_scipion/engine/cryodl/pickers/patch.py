@@ -2,7 +2,8 @@
 """Pickers that classify windows as particle or not: which windows they learn from, loss and scores.
 
 Ours, for all of them: windows are drawn anew for each step; positives are shifted by up to half the distance between the
-windows of picking, which would otherwise meet none of them in its centre.
+windows of picking, which would otherwise meet none of them in its centre. A classifier that knows no window between a
+particle and far background answers alike all around a particle; its scores are smoothed, so that the middle is highest.
 """
 import numpy as np
 import torch
@@ -20,13 +21,14 @@ class PatchPicker(PickerMethod):
 
     window: working px of the classifier's input. stride: working px between windows in picking. positive_share: of the
     windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background window
-    from every particle, working px. build(): a Sequential that DenseClassifier can convert; logit(): its answer as one
+    from every particle, working px. smoothing: sigma of the scores' smoothing in particle diameters, 0 for none. build(): a Sequential that DenseClassifier can convert; logit(): its answer as one
     number.
     """
 
     stride = 4
     positive_share = 0.5
     jitter = 2.0
+    smoothing = 0.2
 
     @property
     def spot_area(self):
@@ -100,10 +102,21 @@ class PatchPicker(PickerMethod):
         return self.unlabelled_loss(value, logits, target, known, weight[:, 1:])
 
     def scores(self, output):
-        return torch.sigmoid(self.logit(output.float()))
+        return _smooth(torch.sigmoid(self.logit(output.float())), self.smoothing * self.working_diameter / self.stride)
 
     def peaks(self, output, distance, threshold, cells):
         """As PickerMethod's; a window of odd size has its centre half a px beside its cell's."""
         yx, raw = super().peaks(output, distance, threshold, cells)
         offset = (self.window - 1) / 2 - (self.window - self.stride) // 2 - (self.stride - 1) / 2
         return yx + offset / self.stride, raw
+
+
+def _smooth(scores, sigma):
+    """Weighted means of scores (b, 1, h, w) with their neighbours within the map. sigma: cells."""
+    reach = int(3 * sigma)
+    if not reach:
+        return scores
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1.0, device=scores.device) / sigma) ** 2)
+    blur = lambda x: F.conv2d(F.conv2d(x, kernel.view(1, 1, 1, -1), padding=(0, reach)), kernel.view(1, 1, -1, 1),
+                              padding=(reach, 0))
+    return blur(scores) / blur(torch.ones_like(scores))
