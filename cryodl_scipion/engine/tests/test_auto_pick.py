@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""auto-pick: rounds on small micrographs of blobs, which the shipped ribosome model takes for particles."""
+"""auto-pick: rounds on small micrographs of blobs, with the shipped ribosome model calibrated for them."""
 import csv
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import blob_project, write_mrc, write_untrained_model
+from synthetic import blob_micrograph, blob_project, write_mrc, write_untrained_model
 
+from cryodl.calibration import fit_calibration
 from cryodl.cli import main
 from cryodl.commands.auto_pick import spread
 from cryodl.contract import Result, check_model
 from cryodl.io.coordinates import read_coordinates
+from cryodl.io.model import find_model, read_model, write_model
 from cryodl.matching import match_picks
 
 
-def auto_pick(folder, *more, output="out", model="ribosome"):
-    """Exit code of auto-pick with short rounds."""
+def auto_pick(folder, *more, output="out", model=None):
+    """Exit code of auto-pick with short rounds. model: <folder>/first if None."""
     return main(["auto-pick", "--micrographs", str(folder / "mics/*.mrc"), "--pixel-size", "4", "--particle-diameter", "110",
-                 "--output", str(folder / output), "--model", model, "--steps", "4", "--device", "cpu", "--threads", "1",
+                 "--output", str(folder / output), "--model", model or str(folder / "first"), "--steps", "4", "--device", "cpu", "--threads", "1",
                  "--result", str(folder / "result.json"), *more])
 
 
@@ -27,11 +30,39 @@ def result_of(folder):
     return Result.read(folder / "result.json")
 
 
+def write_blob_model(folder):
+    """The shipped model, whose network finds round things, with scores that are right for blobs."""
+    from cryodl.pickers import load_network, picker_method
+    from cryodl.pickers.predict import Picker
+    import torch
+    card, weights = read_model(find_model("ribosome"))
+    method = picker_method(card["network"])
+    picker, hits, raw = Picker(method, load_network(method, weights, folder), torch.device("cpu")), [], []
+    for seed in (101, 102):
+        image, centres = blob_micrograph(seed=seed)
+        yx, scores = picker.candidates(image, 4.0, 110.0, 77.0)
+        hits.append(match_picks(yx, centres, 7))
+        raw.append(scores)
+    hits, raw = np.concatenate(hits), np.concatenate(raw)
+    calibration = fit_calibration(hits, raw)
+    card = {k: v for k, v in card.items() if k not in ("format_version", "weights_sha256")}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_model(folder, dict(card, name="first", calibration=list(calibration), threshold=0.5), weights)
+
+
+@pytest.fixture
+def start(tmp_path, finished):
+    """A folder with nothing but the first model."""
+    shutil.copytree(finished / "first", tmp_path / "first")
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Five micrographs, four of which teach; one round."""
     folder = tmp_path_factory.mktemp("auto")
     blob_project(folder, count=5)
+    write_blob_model(folder / "first")
     assert auto_pick(folder, "--rounds", "1", "--training-micrographs", "4") == 0
     return folder
 
@@ -73,7 +104,7 @@ def test_the_table_of_rounds_says_how_they_were_judged(finished):
 
 def test_the_retrained_model_says_where_it_comes_from(finished):
     card = check_model(finished / "out/rounds/1/model")
-    assert card["training"]["first_model"] == "ribosome" and card["labels"] == "own picks" and card["contrast"] == "dark"
+    assert card["training"]["first_model"] == "first" and card["labels"] == "own picks" and card["contrast"] == "dark"
     assert card["particle_diameter"] == 110 and card["pixel_sizes"] == [4.0] and not card.get("general")
     assert set(card["training"]["micrographs"]).isdisjoint(card["training"]["validation_micrographs"])
     assert len(card["training"]["micrographs"]) == 3 and card["training"]["steps"] == 4 and "threshold_uncertainty" in card
@@ -164,43 +195,51 @@ def test_another_threshold_needs_no_new_rounds(copied):
     assert stamps(copied / "out/rounds") == before and result_of(copied).outputs["threshold"] == 0
 
 
-def test_without_rounds_the_first_model_picks(tmp_path):
-    blob_project(tmp_path, count=2)
-    assert auto_pick(tmp_path, "--rounds", "0") == 0
-    outputs = result_of(tmp_path).outputs
+def test_without_rounds_the_first_model_picks(start):
+    blob_project(start, count=2)
+    assert auto_pick(start, "--rounds", "0") == 0
+    outputs = result_of(start).outputs
     assert outputs["best_round"] == 0 and outputs["stop_reason"] == "all 0 rounds were done" and outputs["picks"] > 30
-    assert check_model(tmp_path / "out/model")["name"] == "ribosome"
+    assert check_model(start / "out/model")["name"] == "first"
 
 
-def test_hardly_any_confident_pick_is_said_and_the_first_picks_are_kept(tmp_path):
-    """Noise: nothing to learn from, and no crash."""
-    (tmp_path / "mics").mkdir()
-    for index in range(3):
-        noise = np.random.default_rng(index).standard_normal((256, 320), dtype=np.float32)
-        write_mrc(tmp_path / f"mics/mic{index}.mrc", noise)
-    assert auto_pick(tmp_path) == 0
-    result = result_of(tmp_path)
-    assert result.outputs["best_round"] == 0 and len(result.outputs["counts"]) == 3
+def test_hardly_any_confident_pick_is_said_and_the_first_picks_are_kept(start):
+    """A model that is sure of nothing: nothing to learn from, and no crash."""
+    blob_project(start, count=3)
+    card = json.loads((start / "first/card.json").read_text())
+    (start / "first/card.json").write_text(json.dumps(dict(card, calibration=[0.1, -1.0], threshold=0.2)))
+    assert auto_pick(start) == 0
+    result = result_of(start)
+    assert result.outputs["best_round"] == 0 and len(result.outputs["counts"]) == 3 and result.outputs["picks"] > 20
     assert any("hardly any confident pick" in w for w in result.warnings)
-    assert (tmp_path / "out/rounds.csv").exists() and not (tmp_path / "out/rounds/1").exists()
+    assert (start / "out/rounds.csv").exists() and not (start / "out/rounds/1").exists()
 
 
-def test_bad_micrographs_are_left_out_and_one_good_one_is_not_enough_to_learn(tmp_path):
-    blob_project(tmp_path, count=1)
+def test_micrographs_without_any_candidate_are_no_failure(start, monkeypatch):
+    blob_project(start, count=3)
+    monkeypatch.setattr("cryodl.pickers.predict.Picker.candidates", lambda *a: (np.zeros((0, 2)), np.zeros(0)))
+    assert auto_pick(start) == 0
+    result = result_of(start)
+    assert result.outputs["picks"] == 0 and any("not a single pick" in w for w in result.warnings)
+    assert any("hardly any confident pick" in w for w in result.warnings)
+
+
+def test_bad_micrographs_are_left_out_and_one_good_one_is_not_enough_to_learn(start):
+    blob_project(start, count=1)
     for name in ("bad1", "bad2"):
-        (tmp_path / f"mics/{name}.mrc").write_bytes(b"broken")
-    assert auto_pick(tmp_path) == 0
-    result = result_of(tmp_path)
+        (start / f"mics/{name}.mrc").write_bytes(b"broken")
+    assert auto_pick(start) == 0
+    result = result_of(start)
     assert sorted(s.item for s in result.skipped) == ["bad1", "bad2"] and set(result.outputs["counts"]) == {"mic0"}
     assert any("only one of the training micrographs" in w for w in result.warnings) and result.outputs["picks"] > 10
 
 
-def test_when_all_are_bad_it_fails_with_a_sentence_and_can_be_repeated(tmp_path, capsys):
-    (tmp_path / "mics").mkdir()
-    write_mrc(tmp_path / "mics/black.mrc", np.zeros((256, 320), np.float32))
-    assert auto_pick(tmp_path) == 2 and "None of the 1 micrographs could be picked" in capsys.readouterr().err
-    blob_project(tmp_path, count=2)
-    assert auto_pick(tmp_path, "--rounds", "0") == 0
+def test_when_all_are_bad_it_fails_with_a_sentence_and_can_be_repeated(start, capsys):
+    (start / "mics").mkdir()
+    write_mrc(start / "mics/black.mrc", np.zeros((256, 320), np.float32))
+    assert auto_pick(start) == 2 and "None of the 1 micrographs could be picked" in capsys.readouterr().err
+    blob_project(start, count=2)
+    assert auto_pick(start, "--rounds", "0") == 0
 
 
 def test_the_training_micrographs_are_spread_over_the_set():

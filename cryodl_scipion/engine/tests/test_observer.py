@@ -78,3 +78,7 @@ def test_agreement_is_that_of_the_best_picks():
     assert best_picks(second["a"], 2).tolist() == [[11.0, 91.0], [51.0, 51.0]]
     assert agreement(first, second, {"a": 3}, ["a"], 5.0) == pytest.approx(2 / 3)
     assert agreement(first, second, {"a": 3}, ["a"], 1.0) == 0 == agreement(first, second, {"a": 0}, ["a"], 5.0)
+
+
+def test_no_place_has_no_description():
+    assert describe(np.zeros((64, 64), np.float32), np.zeros((0, 2)), 16.0).shape[0] == 0

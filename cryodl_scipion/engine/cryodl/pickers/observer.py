@@ -66,7 +66,7 @@ def describe(image, places, diameter):
     profiles = []
     for number, layer in enumerate(layers):
         windows = sliding_window_view(np.pad(layer, side // 2, mode="reflect"), (side, side))
-        profile = windows[nearest[:, 0], nearest[:, 1]].reshape(len(places), -1) @ rings
+        profile = windows[nearest[:, 0], nearest[:, 1]].reshape(len(places), side * side) @ rings
         profiles.append(profile if number == 0 else np.log(profile + 1e-3))
     return np.concatenate(profiles, 1)
 
