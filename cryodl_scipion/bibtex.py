@@ -42,4 +42,63 @@
     doi = {10.1038/s42003-019-0437-z},
     url = {https://doi.org/10.1038/s42003-019-0437-z}
 }
+@article{Wang2016,
+    title = {DeepPicker: A deep learning approach for fully automated particle picking in cryo-EM},
+    author = {Wang, Feng and Gong, Huichao and Liu, Gaochao and Li, Meijing and Yan, Chuangye and Xia, Tian and
+              Li, Xueming and Zeng, Jianyang},
+    journal = {Journal of Structural Biology},
+    volume = {195},
+    pages = {325--336},
+    year = {2016},
+    doi = {10.1016/j.jsb.2016.07.006},
+    url = {https://doi.org/10.1016/j.jsb.2016.07.006}
+}
+@article{Zhu2017,
+    title = {A deep convolutional neural network approach to single-particle recognition in cryo-electron microscopy},
+    author = {Zhu, Yanan and Ouyang, Qi and Mao, Youdong},
+    journal = {BMC Bioinformatics},
+    volume = {18},
+    pages = {348},
+    year = {2017},
+    doi = {10.1186/s12859-017-1757-y},
+    url = {https://doi.org/10.1186/s12859-017-1757-y}
+}
+@inproceedings{Kiryo2017,
+    title = {Positive-Unlabeled Learning with Non-Negative Risk Estimator},
+    author = {Kiryo, Ryuichi and Niu, Gang and du Plessis, Marthinus C. and Sugiyama, Masashi},
+    booktitle = {Advances in Neural Information Processing Systems 30},
+    year = {2017},
+    url = {https://arxiv.org/abs/1703.00593}
+}
+@inproceedings{Redmon2017,
+    title = {YOLO9000: Better, Faster, Stronger},
+    author = {Redmon, Joseph and Farhadi, Ali},
+    booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR) 2017},
+    pages = {6517--6525},
+    year = {2017},
+    doi = {10.1109/CVPR.2017.690},
+    url = {https://doi.org/10.1109/CVPR.2017.690}
+}
+@article{Tang2007,
+    title = {EMAN2: An extensible image processing suite for electron microscopy},
+    author = {Tang, Guang and Peng, Liwei and Baldwin, Philip R. and Mann, Deepinder S. and Jiang, Wen and Rees, Ian and
+              Ludtke, Steven J.},
+    journal = {Journal of Structural Biology},
+    volume = {157},
+    pages = {38--46},
+    year = {2007},
+    doi = {10.1016/j.jsb.2006.05.009},
+    url = {https://doi.org/10.1016/j.jsb.2006.05.009}
+}
+@article{Chen2017,
+    title = {Convolutional neural networks for automated annotation of cellular cryo-electron tomograms},
+    author = {Chen, Muyuan and Dai, Wei and Sun, Stella Y. and Jonasch, Darius and He, Cynthia Y. and Schmid, Michael F. and
+              Chiu, Wah and Ludtke, Steven J.},
+    journal = {Nature Methods},
+    volume = {14},
+    pages = {983--985},
+    year = {2017},
+    doi = {10.1038/nmeth.4405},
+    url = {https://doi.org/10.1038/nmeth.4405}
+}
 """
