@@ -13,6 +13,7 @@ from ..engine.cryodl import contract
 from ..protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
 from ..viewers.picks_data import PicksData
 from ..viewers.plots import drawRounds
+from ..viewers.rounds_window import roundLines
 from ..viewers.viewer_picks import CryodlAutoPickViewer
 from . import synthetic
 from .base import CryodlTest, picksOf
@@ -82,6 +83,9 @@ class TestCryodlAutoPick(CryodlTest):
         axes = figure.subplots()
         drawRounds(axes, rounds)
         self.assertEqual(axes.lines[0].get_ydata().tolist(), [0.6, 0.7, 0.8, 0.9])
+        self.assertEqual(roundLines(rounds)[3:], ['Round 3 (best): 10 picks, 5 confident, separation 0.90.',
+                                                  'The best round picks all micrographs.'])
+        self.assertIn('No round is finished', roundLines([])[0])
         self.assertEqual([t.get_text() for t in axes.texts], ['4 picks', '6 picks', '8 picks', '10 picks'])
 
     def test_each_round_has_its_picks_for_the_viewer(self):

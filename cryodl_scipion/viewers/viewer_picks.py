@@ -9,7 +9,8 @@ from ..convert.rounds import picksOfRound, readRounds
 from ..protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtThresholdPicks
 from .picks_data import PicksData, isOurs
 from .picks_window import PicksView
-from .plots import drawHistogram, drawPerMicrograph, drawRounds
+from .plots import drawHistogram, drawPerMicrograph
+from .rounds_window import RoundsView
 
 _NAME = "cryodl picks with scores"
 
@@ -98,26 +99,22 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
                     showRoundPicks=self._showRoundPicks)
 
     def _showRounds(self, paramName=None):
-        rounds = readRounds(self.protocol.getPicksFolder())
-        if not rounds:
-            return [self._noRound()]
-        plotter = EmPlotter(windowTitle="Rounds")
-        drawRounds(plotter.createSubPlot("Rounds of training", "Round", "Separation"), rounds)
-        return [plotter]
+        protocol = self.protocol
+        return [RoundsView(self.getTkRoot(), protocol.getPicksFolder(), "Rounds: %s" % protocol.getRunName(),
+                           lambda: not protocol.isActive())]
 
     def _showRoundPicks(self, paramName=None):
         protocol, number = self.protocol, self.round.get()
         known = [int(r['round']) for r in readRounds(protocol.getPicksFolder())]
+        if not known:
+            return [self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")]
         if number not in known:
-            return [self._noRound() if not known else self.errorMessage(
-                "Round is %s; the rounds are %d to %d." % (number, min(known), max(known)), "No such round")]
+            return [self.errorMessage("Round is %s; the rounds are %d to %d." % (number, min(known), max(known)),
+                                      "No such round")]
         micrographs = protocol.getInputMicrographs()
         data = PicksData.ofFolder([m.clone() for m in micrographs], picksOfRound(protocol.getPicksFolder(), number),
                                   protocol.particleDiameter.get() / micrographs.getSamplingRate())
         return [PicksView(self.getTkRoot(), data, "Picks of round %d" % number)]
-
-    def _noRound(self):
-        return self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
 
 
 class CryodlSimulateViewer(Viewer):
