@@ -92,7 +92,7 @@ def plot_rounds(entries, path):
     numbers = [e["round"] for e in entries]
     values = lambda column: [np.nan if e[column] is None else e[column] for e in entries]
     first, = left.plot(numbers, values("figure"), marker="o")
-    left.set(xlabel="round", ylabel="separation of picks and background (d')")
+    left.set(xlabel="round", ylabel="separation (d')")
     other = left.twinx()
     second, = other.plot(numbers, values("agreement"), marker="o", color="C1", linestyle="--")
     other.set(ylim=(0, 1.02), ylabel="agreement (F1)")
