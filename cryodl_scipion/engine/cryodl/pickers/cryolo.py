@@ -57,7 +57,7 @@ class CrYOLO(PickerMethod):
             "particle at most.")
     working_diameter = 40.0
     learning_rate = 0.0005
-    bytes_per_pixel = 400
+    bytes_per_pixel = 200
     spot_area = CELL ** 2
 
     def build(self):

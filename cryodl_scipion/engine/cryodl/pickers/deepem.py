@@ -30,7 +30,7 @@ class DeepEM(PatchPicker):
     working_diameter = 40.0
     far = 0.6 * 64
     learning_rate = 0.1
-    bytes_per_pixel = 160
+    bytes_per_pixel = 40
 
     def build(self):
         layers, before = [], 1

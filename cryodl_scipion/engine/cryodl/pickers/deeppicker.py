@@ -30,7 +30,7 @@ class DeepPicker(PatchPicker):
     far = 0.6 * 64
     learning_rate = 0.01
     decay = 0.95
-    bytes_per_pixel = 160
+    bytes_per_pixel = 110
 
     def build(self):
         layers, before = [], 1

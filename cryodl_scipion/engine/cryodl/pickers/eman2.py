@@ -59,7 +59,7 @@ class EMAN2(HeatmapPicker):
     working_diameter = 32.0
     learning_rate = 0.0002
     needs_contamination = True
-    bytes_per_pixel = 600
+    bytes_per_pixel = 200
 
     def build(self):
         return TwoNetworks()

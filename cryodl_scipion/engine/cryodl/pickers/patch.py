@@ -28,7 +28,7 @@ class PatchPicker(PickerMethod):
     stride = 4
     positive_share = 0.5
     jitter = 2.0
-    smoothing = 0.2
+    smoothing = 0.15
 
     @property
     def spot_area(self):

@@ -78,7 +78,8 @@ class Picker:
         overlap = -(-self.network.receptive_radius // multiple) * multiple
         image = prepared.image * self.method.gain(prepared)
         while True:
-            tile = int((self.memory * 1e9 / self.method.bytes_per_pixel) ** 0.5) // multiple * multiple
+            bytes_per_pixel = self.method.bytes_per_pixel * self.dtype.itemsize / 2  # it is given for bfloat16
+            tile = int((self.memory * 1e9 / bytes_per_pixel) ** 0.5) // multiple * multiple
             tile = max(tile, 4 * overlap)
             try:
                 return apply_tiled(self._run, image, stride, multiple, tile, overlap)

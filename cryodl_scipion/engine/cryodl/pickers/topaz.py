@@ -29,7 +29,7 @@ class Topaz(PatchPicker):
     positive_share = 1 / 16
     smoothing = 0  # it learns where a particle's 3 px end
     learning_rate = 0.001
-    bytes_per_pixel = 160
+    bytes_per_pixel = 50
 
     def build(self):
         layers, before = [], 1
