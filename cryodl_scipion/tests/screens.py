@@ -94,7 +94,8 @@ class Screens:
         """The button of one line of `Analyze results`."""
         viewer = self.domain.findViewers(protocol, DESKTOP_TKINTER)[0](project=self.project, protocol=protocol,
                                                                        parent=self.window)
-        viewer.visualize(protocol, windows=self.window)
+        viewer.setProtocol(protocol)
+        viewer._tkRoot = self.window.getRoot()  # as visualize() sets it; that one waits until its window is closed
         for view in viewer._getVisualizeDict()[panel](panel):
             view.show()
 
@@ -143,13 +144,12 @@ class Screens:
     # ----- pictures
     def take(self, name, opener):
         """Open, wait until it is drawn, take the picture, close. Returns the traceback, '' if all went well."""
-        failures, taken, opened = [], [], []
+        failures, taken = [], []
         root = self.window.getRoot()
 
         def shoot(tries=_TRIES):
-            # A slow machine may still be building the window; a wizard that is ready waits in `opener` and has the grab.
-            root.update()
-            if tries and not ((opened or root.grab_current()) and self.shown()):
+            # A slow machine may still be building the window, and a look at it comes in its update().
+            if tries and not (waiting(sys._getframe()) and self.shown()):
                 root.after(_SETTLE, shoot, tries - 1)
                 return
             root.update()
@@ -169,7 +169,6 @@ class Screens:
             opener()
         except Exception:  # whatever it is, it belongs into the report, and the next window is tried
             failures.append(traceback.format_exc())
-        opened.append(name)
         if not taken:
             root.mainloop()
         return '\n'.join(failures)
@@ -185,6 +184,15 @@ class Screens:
             raise RuntimeError("No window was opened.")
         x, y = tops[-1].winfo_rootx(), tops[-1].winfo_rooty()
         return screen.crop((x, y, x + tops[-1].winfo_width(), y + tops[-1].winfo_height()))
+
+
+def waiting(frame):
+    """True if tk waits for the user, False if a window is being built. frame: of the caller, in a callback of tk."""
+    while frame is not None:
+        if frame.f_code.co_name in ('mainloop', 'wait_window', 'update', 'update_idletasks', 'wait_visibility'):
+            return frame.f_code.co_name in ('mainloop', 'wait_window')
+        frame = frame.f_back
+    return False
 
 
 def widgetsBelow(widget):

@@ -94,7 +94,8 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(data.names, ['mic_%03d.mrc' % i for i in (1, 2, 3)])
         self.assertEqual([good for _, good in data.figures], [True, True, False])
         self.assertEqual(data.firstToShow(), 2)
-        self.assertRegex(data.inWords(2), r'^bad \(carbon 30 %\): particles 3, contaminated area \(%\) 7.5, carbon area')
+        self.assertRegex(data.inWords(2), r'^particles 3, contaminated area \(%\) 7.5, carbon area')
+        self.assertEqual(data.verdict(2), 'bad (carbon 30 %)')
         self.assertEqual(data.verdict(0), 'good')
         self.assertEqual(AssessedMicrographs(None, None).names, [])
 

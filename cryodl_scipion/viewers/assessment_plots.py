@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of assessed micrographs."""
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from ..convert.assessments import FIGURES
 
@@ -37,6 +38,7 @@ def drawOne(axes, attribute, assessed, limit):
     drawLimit(axes.axvline, limit)
     axes.set_xlabel(FIGURES[attribute].label)
     axes.set_ylabel("Micrographs")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
 

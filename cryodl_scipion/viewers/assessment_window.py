@@ -24,11 +24,10 @@ class AssessedMicrographs:
         return next((i for i, (_, good) in enumerate(self.figures) if not good), 0)
 
     def inWords(self, index):
-        """'bad (carbon 60 %): particles 3, mean score 0.81, ...'"""
-        values, good = self.figures[index]
-        known = ', '.join('%s %.4g' % (figure.label[0].lower() + figure.label[1:], values[attribute])
-                          for attribute, figure in FIGURES.items() if values[attribute] is not None)
-        return '%s: %s' % (self.verdict(index), known)
+        """'particles 3, mean score 0.81, ...': what was measured."""
+        values, _ = self.figures[index]
+        return ', '.join('%s %.3g' % (figure.label[0].lower() + figure.label[1:], values[attribute])
+                         for attribute, figure in FIGURES.items() if values[attribute] is not None)
 
     def verdict(self, index):
         if self.figures[index][1]:
