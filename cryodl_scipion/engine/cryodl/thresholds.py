@@ -64,6 +64,11 @@ class Expectation:
         """Standard deviation of the number of particles."""
         return math.sqrt(self.variance)
 
+    @property
+    def sure(self):
+        """Sum of p^2: the expected number of particles, each weighed by how sure it is. Many middling scores count little."""
+        return self.particles - self.variance
+
     def figures(self):
         """Expected precision, recall and F1 of the picks; 0 where there is nothing. Particles that are no candidate at all
         are not known of: recall is that among the candidates."""

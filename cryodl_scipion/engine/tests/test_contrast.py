@@ -24,9 +24,14 @@ def many(count, score=0.8):
 def test_only_a_clear_difference_decides(dark, bright, contrast, clear):
     found = decide(many(dark), many(bright), 3)
     assert (found.contrast, found.clear) == (contrast, clear)
-    assert f"{0.8 * bright:.0f} with bright protein (3 micrographs" in found.sentence()
+    assert f"with bright protein {0.8 * bright:.0f} and {0.64 * bright:.0f} (3 micrographs" in found.sentence()
     assert ("not clear" in found.sentence()) != clear
     assert decide(many(90), many(100), 3, usual="bright").contrast == "bright"
+
+
+def test_many_middling_scores_are_no_particles():
+    """As the general model sees noise of the wrong sign on EMPIAR-10028: nearly as many are expected, none is sure."""
+    assert decide(many(600, 0.3), many(200, 0.95), 2).contrast == "bright"
 
 
 def test_at_most_three_readable_micrographs_are_asked(tmp_path):
@@ -72,7 +77,7 @@ def test_a_general_model_finds_bright_protein_and_says_so(bright, monkeypatch, c
     assert general(bright) == 0
     assert outputs(bright)["contrast"] == json.loads((bright / "out/pick.json").read_text())["contrast"] == "bright"
     assert any("Protein is bright" in w for w in Result.read(bright / "result.json").warnings)
-    assert "Protein is bright: 3 particles are expected with dark protein, 27 with bright" in capsys.readouterr().out
+    assert "Protein is bright: with dark protein 3 particles are expected, 0 of them surely" in capsys.readouterr().out
     assert outputs(bright)["picks"] == 30
 
 
