@@ -16,6 +16,7 @@ _OBJECT = 0.6  # of a spot's height: touching particles are lower between them
 _ALIKE = 0.3  # most that the heights of particles vary, of their median: 0.15 to 0.25 on EMPIAR-10028 and 10017
 _BEYOND_SPOTS = 4.5  # robust standard deviations above the median spot
 _HALF = 0.5
+_RIM = 0.25
 _SMALLEST = 0.06  # area of a feature, squared particle diameters
 
 
@@ -43,7 +44,10 @@ def find_contamination(image, good, diameter_px):
     limit = strength_limit(local, inner, diameter_px)
     found = nothing
     for sign in (-1, 1):
-        weak = good & ((sign * local > _HALF * limit) | (sign * wide > _HALF * limit))
+        strength = np.maximum(sign * local, sign * wide)
+        # the blurred rim of something very strong is still stronger than the limit
+        rim = _RIM * ndimage.maximum_filter(strength, max(3, int(diameter_px) | 1))
+        weak = good & (strength > np.maximum(_HALF * limit, rim))
         found = found | _grown(inner & (sign * local > limit), weak)
     found = _with_enclosed(ndimage.binary_fill_holes(found), good)
     return _without_small(found, _SMALLEST * diameter_px ** 2)
@@ -72,12 +76,13 @@ def _surface(cells):
     """Cells of a cubic surface through most of the image: what a smooth change of ice is, and a crystal is not."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in cells.shape), indexing="ij")
     terms = np.stack([x ** i * y ** j for i in range(4) for j in range(4 - i)], -1).reshape(-1, 10)
-    values, weights = cells.ravel(), np.ones(cells.size)
+    values = cells.ravel()
+    rest = values - np.median(values)
     for _ in range(10):  # Tukey's weights: a crystal in a quarter of the image does not draw the surface down
-        fit = np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0]
-        rest = values - terms @ fit
         scale = 1.4826 * np.median(np.abs(rest)) + 1e-12
         weights = np.clip(1 - (rest / (4.7 * scale)) ** 2, 0, None)
+        fit = np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0]
+        rest = values - terms @ fit
     return (terms @ fit).reshape(cells.shape)
 
 
