@@ -88,11 +88,9 @@ def trainingLines(card):
 
 
 def thresholdInWords(card):
-    """'0.400', or '0.400 (0.350 to 0.450)' where the card knows how certain it is."""
+    """'0.400', or '0.400 ± 0.043' where the card knows its standard deviation."""
     uncertainty = card.get('threshold_uncertainty')
-    if not isinstance(uncertainty, (list, tuple)) or len(uncertainty) != 2:
-        return '%.3f' % card['threshold']
-    return '%.3f (%.3f to %.3f)' % ((card['threshold'],) + tuple(uncertainty))
+    return '%.3f' % card['threshold'] + ('' if uncertainty is None else ' ± %.3f' % uncertainty)
 
 
 def networkInWords(card):

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the protocols share that take several sets of coordinates."""
-import os
-
 import pyworkflow.utils as pwutils
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
@@ -74,9 +72,6 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
     def _forget(self):
         """Remove what an earlier start made."""
         pwutils.cleanPath(self._outputFolder(), self._getExtraPath(RESULT_FILE))
-
-    def _isDone(self):
-        return os.path.exists(self._getExtraPath(RESULT_FILE))
 
     # ----- validation
     def _missingPointers(self):

@@ -32,7 +32,7 @@ def build_dense(name, seed=0):
 def test_method_says_all_that_others_ask_for(name):
     method, network = build_dense(name)
     assert method.name == name and method.citations and method.working_diameter > 8 and isinstance(method.weak, str)
-    assert network.multiple % network.stride == 0 and network.receptive_radius > 0 and method.bytes_per_pixel > 50
+    assert network.multiple % network.stride == 0 and network.receptive_radius > 0 and method.bytes_per_pixel > 20
     for labels in ("complete", "boxes", "sparse"):
         assert method.crop_side(labels) % network.stride == 0 or method.crop_side(labels) == method.window
         assert 100 <= method.usual_steps(100, labels) <= 1000 and method.batch_factor(labels) >= 1

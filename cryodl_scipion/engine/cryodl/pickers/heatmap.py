@@ -69,8 +69,9 @@ class HeatmapPicker(PickerMethod):
     def loss(self, logits, target, weight):
         """Weighted cross-entropy with soft targets, a scalar.
 
-        logits, target: (b, 1, h, w). weight: the same, or (b, 2, h, w) with the unlabelled places as second. Divided by the weighted sum of targets, so that crowded and empty crops
-        count alike. A focal loss was tried: it insists on particles that nobody labelled, and was no better.
+        logits, target: (b, 1, h, w). weight: the same, or (b, 2, h, w) with the unlabelled places as second. Divided
+        by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was tried: it
+        insists on particles that nobody labelled, and was no better.
         """
         known = weight[:, :1]
         value = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")

@@ -93,7 +93,6 @@ class PickerTask(Task):
             reference += int(_usable_at(item.positives, item).sum())
         return Hits(np.concatenate(hit), np.concatenate(raw), reference)
 
-
     def box_hits(self, items):
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
         picker = Picker(self.method, self.networks["picker"], self.device)
