@@ -10,7 +10,7 @@ from cryodl.pickers.general import chances_of, simulated_images, split_members
 from cryodl.simulate.assemblies import KINDS, _SHAPES, density_of_points
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.pool import EXTENT_PX, made_up
-from cryodl.simulate.varied import random_scene
+from cryodl.simulate.varied import _paint, random_scene, turned
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,3 +88,21 @@ def test_chances_share_between_simulated_and_real():
     chances = chances_of(images[:3], [images[3:4], images[4:]], 0.4)
     assert chances.sum() == pytest.approx(1) and chances[:3].sum() == pytest.approx(0.6)
     assert chances[3] == pytest.approx(0.2) and chances[4] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_turned_views_keep_their_middle(turn):
+    view = torch.zeros(9, 9)
+    view[4, 4] = 1
+    view[2, 3] = 0.5
+    assert turned(view, turn)[4, 4] == 1 and float(turned(view, turn).sum()) == 1.5
+
+
+def test_particles_are_painted_at_their_centres():
+    """A projection's particle is at pixel b // 2; whatever its turn, it must land on the rounded centre."""
+    views = torch.zeros(3, 12, 12)
+    views[:, 6, 6] = 1
+    centres = np.array([[20.0, 31.2], [50.4, 8.0], [63.0, 60.0], [2.0, 40.0]] * 4)
+    image = _paint(views, centres, (70, 64), np.random.default_rng(0))
+    found = {tuple(map(int, yx)) for yx in image.nonzero()}
+    assert found == {(20, 31), (50, 8), (63, 60), (2, 40)}

@@ -102,16 +102,20 @@ def _far(places, others, distance):
 
 def _paint(views, centres, shape, rng):
     """Sum of random views at whole pixels of the centres, (h, w); each a little stronger or weaker than the next."""
+    views = views[:, 1:, 1:]  # an odd side, whose middle stays where it is when a view is turned
     b = views.shape[-1]
     canvas = torch.zeros((shape[0] + 3 * b, shape[1] + 3 * b))
-    chosen, quarter = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
-    for (y, x), index, turn in zip(np.rint(centres).astype(int) + b + b // 2 - b // 2, chosen, quarter):
-        view = torch.rot90(views[index], int(turn) % 4)
-        view = view.flip(0) if turn > 3 else view
-        y, x = y - b // 2, x - b // 2
-        if y >= 0 and x >= 0 and y + b <= canvas.shape[0] and x + b <= canvas.shape[1]:
-            canvas[y:y + b, x:x + b] += view * float(rng.uniform(0.8, 1.2))
+    chosen, turns = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
+    for (y, x), index, turn in zip(np.rint(centres).astype(int) + b - b // 2, chosen, turns):
+        if 0 <= y <= canvas.shape[0] - b and 0 <= x <= canvas.shape[1] - b:
+            canvas[y:y + b, x:x + b] += turned(views[index], int(turn)) * float(rng.uniform(0.8, 1.2))
     return canvas[b:b + shape[0], b:b + shape[1]]
+
+
+def turned(view, turn):
+    """One of the 8 symmetries of the square, 0 to 7. view: (b, b), b odd: its middle pixel stays the middle."""
+    view = torch.rot90(view, turn % 4)
+    return view.flip(0) if turn > 3 else view
 
 
 def _strength(clean, centres, wide):
@@ -126,12 +130,13 @@ def _strength(clean, centres, wide):
 
 
 def _stray(other, zoom, shape, wide, rng):
-    """A few pieces of other things: fragments clearly smaller, that must not be taken for particles."""
-    if rng.random() > 0.35:
+    """Pieces of other things, from a few to very many: fragments clearly smaller, that must not be taken for particles."""
+    if rng.random() > 0.6:
         return 0.0
-    views = _views(other[rng.integers(len(other))], zoom * rng.uniform(0.2, 0.4), 24, rng)
-    centres = rng.uniform(0, 1, (int(rng.integers(3, 40)), 2)) * shape
-    return float(rng.uniform(0.3, 1.0)) * _paint(views, centres, shape, rng)
+    views = _views(other[rng.integers(len(other))], zoom * rng.uniform(0.2, 0.45), 24, rng)
+    most = shape[0] * shape[1] / wide ** 2
+    count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, most)))))
+    return float(rng.uniform(0.3, 1.0)) * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
 
 def _exposed(clean, pixel_size, shape, rng):
@@ -143,7 +148,7 @@ def _exposed(clean, pixel_size, shape, rng):
                         float(rng.choice([2.7, 0.01, 2.0])), contrast)
     frequency = _frequency(shape, pixel_size)
     transfer = transfer * torch.exp(-frequency ** 2 * float(rng.uniform(0, 300)) / 4)
-    snr = float(np.exp(rng.uniform(math.log(0.01), math.log(1.5))))
+    snr = float(np.exp(rng.uniform(math.log(0.02), math.log(2.0))))
     solvent = float(rng.uniform(0, 0.8))
     structure = clean * snr ** 0.5 / _transmitted(clean, transfer)
     structure = structure + solvent * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
