@@ -67,7 +67,8 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         names = micrographNames(micrographs)
         config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(names[m.getObjId()] for m in micrographs)))
-        self._forgetOther(config, self._getExtraPath(), self.getPicksFolder())
+        # more rounds and another threshold cost only what is new
+        self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=('rounds', 'threshold'))
         self._runEngine(config, self._getExtraPath())
 
     def createOutputStep(self, settings, boxSize):

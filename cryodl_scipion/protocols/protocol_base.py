@@ -58,16 +58,17 @@ class CryodlProtBase:
         contract.Request(command, config).write(request)
         return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
 
-    def _forgetOther(self, config, folder, *outputs):
+    def _forgetOther(self, config, folder, *outputs, free=()):
         """Remove what an earlier start with other settings left; the same settings are continued.
 
-        folder: where that start's request lies. outputs: what it made; <output>.partial goes as well.
+        folder: where that start's request lies. outputs: what it made; <output>.partial goes as well. free: settings
+        that the engine continues with, whatever they were.
         """
         earlier = os.path.join(folder, REQUEST_FILE)
         if not os.path.exists(earlier):
             return
         before, now = (contract.config_to_dict(c) for c in (contract.Request.read(earlier).config, config))
-        if any(before[name] != now[name] for name in now if name not in ('threads', 'device')):
+        if any(before[name] != now[name] for name in now if name not in ('threads', 'device') + tuple(free)):
             pwutils.cleanPath(os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ('', '.partial')])
 
     def _engineResultFiles(self):

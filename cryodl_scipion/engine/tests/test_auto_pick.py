@@ -247,3 +247,15 @@ def test_the_training_micrographs_are_spread_over_the_set():
     chosen = [int(n) for n, _ in spread(named, 12)]
     assert len(set(chosen)) == 12 and chosen[0] == 0 and chosen[-1] == 99 and set(np.diff(chosen)) == {9}
     assert spread(named[:5], 12) == named[:5] and len(spread(named, 2)) == 2
+
+
+@pytest.mark.parametrize("name", ["pick.json", "model"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path, name, capsys):
+    """The user's own model folder, or the picks of `cryodl pick`, must not be removed."""
+    import mrcfile
+    mrcfile.write(tmp_path / "a.mrc", np.random.default_rng(0).standard_normal((300, 300), dtype=np.float32))
+    output = tmp_path / "mine"
+    (output / name).mkdir(parents=True) if name == "model" else (output.mkdir(), (output / name).write_text("{}"))
+    assert main(["auto-pick", "--micrographs", str(tmp_path / "a.mrc"), "--pixel-size", "5", "--particle-diameter", "150",
+                 "--model", "ribosome", "--output", str(output)]) == 2
+    assert "something else" in capsys.readouterr().err and [p.name for p in output.iterdir()] == [name]

@@ -167,7 +167,7 @@ def change_card(folder, **values):
 
 
 @pytest.mark.parametrize("harm, words", [
-    (lambda m: change_card(m, format_version=7), ("format version 7", "reads 1")),
+    (lambda m: change_card(m, format_version=7), ("format version 7", "reads 2")),
     (lambda m: (m / "weights.safetensors").write_bytes(b"x"), ("damaged", "checksum")),
     (lambda m: (m / "card.json").unlink(), ("is not a model", "card.json")),
     (lambda m: change_card(m, kind="denoiser"), ("'denoiser'", "picker")),

@@ -18,7 +18,7 @@ ENGINE = Path(doctor.__file__).parents[2]
 def make_model(folder, weights=b"weights", **changes):
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(weights)
-    card = {"format_version": 1, "kind": "picker", "name": folder.name, "network": "unet", "particle_diameter": 180.0,
+    card = {"format_version": 2, "kind": "picker", "name": folder.name, "network": "unet", "particle_diameter": 180.0,
             "pixel_sizes": [1.5], "threshold": 0.5, "minimum_distance": 0.5,
             "validation": {"f1": 0.9}, "weights_sha256": hashlib.sha256(b"weights").hexdigest()}
     (folder / "card.json").write_text(json.dumps({**card, **changes}))

@@ -27,7 +27,7 @@ def test_weights_and_card_survive(tmp_path):
     write_model(tmp_path, dict(kind="picker", network="unet", particle_diameter=150.0, threshold=0.4,
                                minimum_distance=0.5, pixel_sizes=[1.5], name="é"), tensors)
     card, found = read_model(tmp_path, "picker")
-    assert card["particle_diameter"] == 150.0 and card["format_version"] == 1 and card["name"] == "é"
+    assert card["particle_diameter"] == 150.0 and card["format_version"] == 2 and card["name"] == "é"
     assert set(found) == set(tensors) and all(torch.equal(found[k], tensors[k]) for k in tensors)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["card.json", "weights.safetensors"]
 
@@ -48,7 +48,7 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
 
 
 @pytest.mark.parametrize("harm, words", [
-    (lambda m: change_card(m, format_version=2), ("format version 2", "reads 1", "again")),
+    (lambda m: change_card(m, format_version=1), ("format version 1", "reads 2", "again")),
     (lambda m: change_card(m, format_version=None), ("format version None",)),
     (lambda m: change_card(m, kind="denoiser"), ("kind 'denoiser'", "a picker is needed")),
     (lambda m: change_card(m, network="transformer"), ("'transformer'", "knows: unet")),

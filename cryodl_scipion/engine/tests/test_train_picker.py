@@ -38,7 +38,7 @@ def test_the_folder_holds_a_model_and_nothing_else(trained):
 
 def test_the_card_says_what_others_need(trained):
     folder, result, card = trained
-    assert (card["format_version"], card["kind"], card["name"], card["network"]) == (1, "picker", "model", "unet")
+    assert (card["format_version"], card["kind"], card["name"], card["network"]) == (2, "picker", "model", "unet")
     assert card["particle_diameter"] == 120.0 and card["pixel_sizes"] == [4.0] and 0 < card["threshold"] < 1
     training = card["training"]
     names = training["micrographs"] + training["validation_micrographs"]

@@ -64,6 +64,10 @@ def _check_same_run(folder, config, card, chosen):
     mine = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
     mine.update(model=card["weights_sha256"], training_micrographs=[name for name, _ in chosen])
     record = folder / SETTINGS
+    strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
+    if strange and not record.exists():
+        raise ValueError(f"{folder} (--output) holds {' and '.join(strange)} of something else than an auto-pick; nothing of it "
+                         "is replaced. Choose another folder.")
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
     if read_round(folder, 0):
         phrases = dict(model="another first model", training_micrographs="other micrographs to learn from")

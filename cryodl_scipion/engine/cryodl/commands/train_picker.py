@@ -38,6 +38,8 @@ def run(config):
         print(f"Skipped {in_words(entry)}")
     filled = _fill_in(images, config, method, notes)
     _say_start(config, filled.images, device_name(device))
+    if method.weak:
+        print(f"Known weakness of {config.network}: {method.weak}")
     start = time.monotonic()
     torch.manual_seed(config.seed)
     split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))

@@ -6,7 +6,7 @@ import os
 
 from .fields import PICKER_NETWORKS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 _NUMBER = (int, float)
 _EVERY = {"kind": str, "name": str, "network": str, "weights_sha256": str}

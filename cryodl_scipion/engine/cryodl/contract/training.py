@@ -26,10 +26,12 @@ class TrainPickerConfig:
         default=None, label="Background boxes", path="folder", none_means="unpicked areas are background")
     network: str = param(
         "Network and training method. unet: small U-net of this project, the most accurate here and fast on CPUs. The others "
-        "are published methods, kept as their papers have them. deeppicker: patch classifier. deepem: patch classifier with "
+        "are published methods, kept as their papers have them. deeppicker: patch classifier that never learns what lies between "
+        "touching particles. deepem: patch classifier with "
         "sigmoids and squared error, which learns slowly; kept for comparison. cryolo: boxes of a grid of cells in one pass; "
         "large, slow to train without a GPU. topaz: learns from few particles among unlabelled ones (set Labels to sparse). "
-        "eman2: two networks, against background and against contamination; both must agree.",
+        "eman2: two networks, against background and against contamination; both must "
+        "agree; its large kernels are slow on CPUs.",
         default="unet", label="Network", choices=PICKER_NETWORKS)
     labels: str = param(
         "What the labels mean. complete: all particles of these micrographs are labelled, the rest is background. boxes: only "
