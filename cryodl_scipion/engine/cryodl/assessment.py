@@ -21,9 +21,9 @@ class Assessment:
     """Masks (h, w) bool at the working size, and figures.
 
     image: (h, w) float array, the micrograph at this size. valid: what of it is really there. contaminated: crystals, dirt,
-    holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to 95th percentile
-    of the background of the clean ice, over the noise of the file's pixels; None without clean ice. background: median
-    intensity of the file's pixels.
+    holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to 95th
+    percentile of the background of the clean ice, over the noise of the file's pixels; None without clean ice.
+    background: median intensity of the file's pixels.
     """
     image: np.ndarray
     valid: np.ndarray

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a micrograph shows the carbon (or gold) film beside the hole: what lies behind a long, sharp edge.
 
-The rim of a hole is an arc whose radius is of the order of the micrograph or larger. Every such arc is tried on a coarse grid
-of the micrograph's mean and of its grain at two scales: that one is taken behind which the three change most by a step, a
-smooth gradient of ice (a quadratic surface) explained away. It is an edge only if the step is sharp, is there along its
-whole length, and goes on behind it; a crystal, a clump or a steep gradient is not. A micrograph that is all carbon has no
-edge and is not found.
+The rim of a hole is an arc whose radius is of the order of the micrograph or larger. Every such arc is tried on a coarse
+grid of the micrograph's mean and of its grain at two scales: that one is taken behind which the three change most by a
+step, a smooth gradient of ice (a quadratic surface) explained away. It is an edge only if the step is sharp, is there
+along its whole length, and goes on behind it; a crystal, a clump or a steep gradient is not. A micrograph that is all
+carbon has no edge and is not found.
 """
 import functools
 

@@ -21,12 +21,13 @@ EPILOGS = {
             "picks/candidates.",
     "evaluate-picks": "example:\n  cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
                       "--particle-diameter 190",
-    "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ --pixel-size "
-                     "1.77 --particle-diameter 190 --output comparison/",
+    "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
+                     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ --at-least 2 "
                        "--pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
-    "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
-                          "--particle-diameter 190 --output assessment/\nThen: cryodl pick --micrographs assessment/good.txt ...",
+    "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
+                          "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
+                          "Then: cryodl pick --micrographs assessment/good.txt ...",
 }
 
 

@@ -3,13 +3,14 @@
 
 How strong particles are is read off the micrograph itself: from the heights of its dark spots of a particle's size, most of
 which are particles, or noise. What stands out of them, dark or bright, is contamination, and so is the area around it
-that is at least half as strong. A large crystal is flat inside: it is compared with a surface through the whole micrograph, not
-with its surroundings. In a micrograph where most spots are contamination they are taken for particles.
+that is at least half as strong. A large crystal is flat inside: it is compared with a surface through the whole
+micrograph, not with its surroundings. In a micrograph where most spots are contamination they are taken for particles.
 """
 import numpy as np
 from scipy import ndimage
 
-# Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10 to 100.
+# Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
+# to 100.
 _LEAST_STRENGTH = 7.0
 _SPOT = 3.0  # spots lower than this are noise
 _OBJECT = 0.6  # of a spot's height: touching particles are lower between them
@@ -127,7 +128,8 @@ def _spot_heights(strength, good, diameter_px):
     kept = []
     for index in np.unique(step):
         own = step == index
-        level = _OBJECT * _SPOT * 1.3 ** index  # spots of about one height are one object if it is nowhere lower between them
+        # spots of about one height are one object if it is nowhere much lower between them
+        level = _OBJECT * _SPOT * 1.3 ** index
         label, _ = ndimage.label(strength < -level)
         kept.append(heights[own][np.unique(label[y[own], x[own]], return_index=True)[1]])
     return np.sort(np.concatenate(kept)) if kept else heights

@@ -68,8 +68,8 @@ def rescale_micrograph(image, factor):
 def feature_strength(image, valid, diameter_px):
     """How strong the strongest particle-sized features of a prepared micrograph are, in units of its noise.
 
-    The 99th percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing network
-    cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger particles.
+    The 99th percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing
+    network cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger particles.
     image: (h, w) float, valid: (h, w) bool tensors of Prepared. Never less than that of noise.
     """
     weight = valid.float()
@@ -119,7 +119,7 @@ def _unfilled(image):
     along_y = (image[1:] - image[:-1]).abs()
     along_x = (image[:, 1:] - image[:, :-1]).abs()
     step = _sampling_step(image)
-    # means, not medians: in files with few grey levels (8 bits, float16) most neighbours are equal, and a median is 0 or 1 level
+    # means, not medians: in files with few grey levels most neighbours are equal, and a median is 0 or 1 level
     typical = 0.5 * (along_y.mean() + along_x.mean())
     along_y, along_x = (change.clamp(max=4 * float(typical)) for change in (along_y, along_x))  # gold, hot pixels, crystals
     valid = torch.ones_like(image, dtype=torch.bool)

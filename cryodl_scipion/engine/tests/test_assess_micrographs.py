@@ -87,7 +87,8 @@ def test_picks_that_arrive_later_are_counted(mics):
 
 def test_a_micrograph_without_a_list_of_picks_is_named_and_not_taken_for_empty(mics):
     write_star(mics / "picks/later.star", [])
-    assert assess(mics, "--coordinates", str(mics / "picks"), "--least-score", "0.1", micrographs=("mics/*.mrc", "more/*.mrc")) == 0
+    assert assess(mics, "--coordinates", str(mics / "picks"), "--least-score", "0.1",
+                  micrographs=("mics/*.mrc", "more/*.mrc")) == 0
     assert outputs(mics)["figures"]["later"]["particles"] == 0
     assert outputs(mics)["figures"]["later"]["reason"] == "mean score could not be measured"
     (mics / "picks/ice.star").unlink()
@@ -165,13 +166,14 @@ def record(**values):
 
 @pytest.mark.parametrize("values, limits, reason", [
     ({}, {}, ""), ({"carbon_percent": 50.0}, {}, ""), ({"carbon_percent": 50.1}, {}, "50.1 % carbon, more than 50 %"),
-    ({"particles": 3}, dict(least_particles=3), ""), ({"particles": 2}, dict(least_particles=3), "2 particles, fewer than 3"),
+    ({"particles": 3}, dict(least_particles=3), ""),
+    ({"particles": 2}, dict(least_particles=3), "2 particles, fewer than 3"),
     ({"mean_score": 0.25}, dict(least_score=0.3), "mean score 0.25, below 0.3"),
     ({"ice_gradient": 2.0}, dict(most_gradient=1.5), "ice gradient 2.00, more than 1.5"),
     ({"ice_gradient": None}, dict(most_gradient=1.5), "ice gradient could not be measured"),
     ({"ice_gradient": None, "mean_score": None, "particles": None}, {}, ""),
-    ({"contaminated_percent": 30.0, "carbon_percent": 60.0}, {}, "30.0 % contaminated, more than 20 %; 60.0 % carbon, more than "
-     "50 %"),
+    ({"contaminated_percent": 30.0, "carbon_percent": 60.0}, {},
+     "30.0 % contaminated, more than 20 %; 60.0 % carbon, more than 50 %"),
     ({"contaminated_percent": 30.0}, dict(most_contaminated=None), "")])
 def test_limits(values, limits, reason):
     config = AssessMicrographsConfig(micrographs=("a.mrc",), pixel_size=1.0, particle_diameter=100.0, output="out", **limits)

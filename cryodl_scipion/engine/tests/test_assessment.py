@@ -181,3 +181,11 @@ def test_the_limit_follows_particles_but_not_crystals():
     good = np.ones(flat.shape, bool)
     assert 11 < strength_limit(alike, good, 20) < 16
     assert strength_limit(unlike, good, 20) < 10 and strength_limit(flat, good, 20) == 7
+
+
+@pytest.mark.parametrize("radius", [120, 180])
+def test_a_crystal_in_the_middle_of_the_micrograph_does_not_pass_for_its_background(radius):
+    image = field(6, contrast=0.0).numpy()
+    crystal = disc(image.shape, (310, 270), radius)
+    found = measured(image - 6 * crystal)
+    assert found.carbon_percent == 0 and found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.15)

@@ -110,7 +110,8 @@ def test_nothing_gives_no_groups():
 
 
 def test_the_position_is_weighted_by_score_and_absent_sets_count_0():
-    sets = [(np.array([[0.0, 10]]), np.array([0.9])), (np.array([[4.0, 10]]), np.array([0.3])), (np.zeros((0, 2)), np.zeros(0))]
+    sets = [(np.array([[0.0, 10]]), np.array([0.9])), (np.array([[4.0, 10]]), np.array([0.3])),
+            (np.zeros((0, 2)), np.zeros(0))]
     position, score = merge_group([(0, 0), (1, 0)], sets)
     assert position.tolist() == pytest.approx([1.0, 10.0]) and score == pytest.approx(0.4)
     unscored = [(yx, np.zeros(len(yx))) for yx, _ in sets]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assess-micrographs`: figures of each micrograph, and which are good.
 
-<output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end micrographs.csv,
-good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that micrographs may arrive in
-several runs; other limits only cost a moment.
+<output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
+micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
+micrographs may arrive in several runs; other limits only cost a moment.
 Result.outputs, of the micrographs of this run: folder, table, figures {name: {particles, mean_score, contaminated_percent,
-carbon_percent, ice_gradient, background, verdict, reason}}, good [names], bad [names]. Micrographs that cannot be read are in
-Result.skipped, and in the table with the verdict 'unreadable'.
+carbon_percent, ice_gradient, background, verdict, reason}}, good [names], bad [names]. Micrographs that cannot be read
+are in Result.skipped, and in the table with the verdict 'unreadable'.
 """
 import csv
 import json
@@ -49,8 +49,8 @@ def run(config):
         warnings.append(f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
                         + (" ..." if len(skipped) > 5 else ""))
     if unpicked:
-        warnings.append(f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their particles are "
-                        f"not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}.")
+        warnings.append(f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their particles "
+                        f"are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}.")
     outputs = dict(folder=str(folder), table=str(folder / "micrographs.csv"), figures=figures, good=good, bad=bad)
     return Result("assess-micrographs", outputs, device="CPU" if todo else "none: nothing was measured",
                   skipped=tuple(skipped), warnings=tuple(warnings))

@@ -40,7 +40,8 @@ def compare(config):
     """The comparison as a dict that JSON can hold, and the curves of the sets.
 
     config: ComparePicksConfig. Returns the dict (see the module), and {set: (precision, recall, point)}: the curve over all
-    scores, of the candidates where there are any, and (recall, precision) of the picks themselves; empty without a reference.
+    scores, of the candidates where there are any, and (recall, precision) of the picks themselves; empty without a
+    reference.
     """
     shapes, distance = micrograph_shapes(config), match_distance(config)
     reference = read_reference(config, shapes) if config.reference else None

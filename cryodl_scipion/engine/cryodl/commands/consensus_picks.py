@@ -36,6 +36,7 @@ def run(config):
     for name, picks in sets.items():
         sets[name], note = comparable_scores(picks)
         notes += [f"{name} {note}."] if note else []
+    rule = _rule_in_words(config, len(sets))
     folder = Path(str(config.output).rstrip("/") + ".partial")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
     (folder / CANDIDATES).mkdir(parents=True)
@@ -47,21 +48,22 @@ def run(config):
         keep = numbers >= config.at_least if config.rule == "at-least" else scores >= config.least_score
         counts[name] = int(keep.sum())
         write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], cryodlNumberOfSets=numbers[keep],
-                          comment=f"cryodl: particles of {name} that {_rule_in_words(config, len(sets))}, of {', '.join(sets)}")
+                          comment=f"cryodl: particles of {name} that {rule}, of {', '.join(sets)}")
         write_coordinates(folder / CANDIDATES / f"{name}.star", yx, scores, cryodlNumberOfSets=numbers,
                           comment=f"cryodl: everything that any of {', '.join(sets)} found in {name}")
     groups = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
     record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
-    write_json(folder / RECORD, dict(record, rule=_rule_in_words(config, len(sets)), notes=notes))
+    write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
     rename_folder(folder, config.output)
     for key, count in groups.items():
         print(f"{count:8d} particles found by {key}")
-    print(f"{record['picks']} particles in {len(names)} micrographs that {_rule_in_words(config, len(sets))}: "
+    print(f"{record['picks']} particles in {len(names)} micrographs that {rule}: "
           f"{config.output}/<micrograph>.star")
     coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
-    warnings = notes + ([] if record["picks"] else ["There is not a single particle left. Lower --at-least or --least-score, "
-                                                    "or check the particle diameter."])
-    return Result("consensus-picks", dict(record, folder=str(config.output), coordinates=coordinates), warnings=tuple(warnings))
+    if not record["picks"]:
+        notes.append("There is not a single particle left. Lower --at-least or --least-score, or check the particle diameter.")
+    outputs = dict(record, folder=str(config.output), coordinates=coordinates)
+    return Result("consensus-picks", outputs, warnings=tuple(notes))
 
 
 def combine(sets, name, config):
