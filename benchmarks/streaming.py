@@ -24,7 +24,6 @@ os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC'] = '2'  # the import looks for files 
 from pwem.protocols import ProtImportMicrographs  # noqa: E402
 from pyworkflow.project import Manager  # noqa: E402
 from cryodl_scipion import Plugin  # noqa: E402
-from cryodl_scipion.convert.models import shippedModels  # noqa: E402
 from cryodl_scipion.protocols import CryodlProtPick  # noqa: E402
 from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
 from cryodl_scipion.tests import arrivals  # noqa: E402
@@ -57,7 +56,7 @@ def parseArguments():
     parser.add_argument('--rate', type=float, default=4, help="micrographs that arrive per second")
     parser.add_argument('--batch', type=int, default=16, help="micrographs of one start of the engine")
     parser.add_argument('--threads', type=int, default=2, help="Scipion's threads: one watches, the others pick")
-    parser.add_argument('--model', default=None, help="shipped model (default: the first)")
+    parser.add_argument('--model', default='ribosome', help="name of a shipped model")
     parser.add_argument('--scratch', default=None, help="where the temporary folder is made")
     parser.add_argument('--output', default=None, help="file for the table as well")
     return parser.parse_args()
@@ -74,7 +73,7 @@ def measure(options, folder):
     stream.update()
     imported = startImport(project, os.path.join(folder, 'arriving'))
     stream.stopFile = os.path.abspath(imported._getStopStreamingFilename())
-    protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=options.model or shippedNames()[0],
+    protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=options.model,
                                    particleDiameter=arrivals.DIAMETER, useGpu=False, streamingBatchSize=options.batch,
                                    numberOfThreads=options.threads)
     protocol.inputMicrographs.set(imported)
@@ -87,10 +86,6 @@ def measure(options, folder):
     run.run(seconds=4 * 3600)
     found = run.problems(names)
     return report(options, run, found, protocol.outputCoordinates.getSize()), found
-
-
-def shippedNames():
-    return list(shippedModels(Plugin.getEngineFolder()))
 
 
 def startImport(project, folder):

@@ -10,7 +10,6 @@ from pwem import Domain
 from pwem.protocols import ProtImportMicrographs
 
 from .. import Plugin
-from ..convert.models import shippedModels
 from ..protocols import CryodlProtPick
 from ..protocols.model_field import SHIPPED
 from . import arrivals
@@ -39,11 +38,11 @@ class TestCryodlFacility(CryodlTest):
         imported = self.importStream(os.path.join(self.data, 'arriving'))
         stream.stopFile = imported._getStopStreamingFilename()
         protocol = self.makeProtocol(CryodlProtPick, dict(inputMicrographs=(imported, 'outputMicrographs')),
-                                     modelFrom=SHIPPED, shippedModel=list(shippedModels(Plugin.getEngineFolder())).index('ribosome'),
+                                     modelFrom=SHIPPED, shippedModel='ribosome',
                                      particleDiameter=arrivals.DIAMETER, useGpu=False, streamingBatchSize=BATCH)
         self.assertEqual(protocol.validate(), [])
         run = arrivals.KilledRun(self.proj, protocol, stream, KILL_AT, pause=0.5)
-        run.run(seconds=300)
+        run.run(seconds=600)
         self.assertEqual(run.problems(names), [])
         self.assertEqual(run.kills, len(KILL_AT))
         self.assertGreater(protocol.outputCoordinates.getSize(), COUNT)
