@@ -95,11 +95,11 @@ class TrainGeneralPickerConfig:
         none_means="simulated micrographs only")
     leave_out: Paths = param("Names of sets, and of structures' files (without extensions), not to learn from; for testing "
                              "on molecules that the model never saw.", default=(), label="Leave out")
-    simulated: int = param("Simulated micrographs, 512 x 512 px at the network's scale.", default=400,
+    simulated: int = param("Simulated micrographs, 512 x 512 px at the network's scale.", default=360,
                            label="Simulated micrographs", minimum=2, maximum=1000000)
-    real_share: float = param("Part of the training crops that is real, if there are real sets.", default=0.3,
+    real_share: float = param("Part of the training crops that is real, if there are real sets.", default=0.2,
                               label="Share of real crops", minimum=0, maximum=1)
-    steps: int = param("Training steps.", default=2200, label="Training steps", minimum=1, maximum=10000000)
+    steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
     batch_size: int = param("Crops per training step.", default=8, label="Batch size", minimum=1, maximum=1024, expert=True)
     learning_rate: float = param("Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1,
                                  expert=True)
