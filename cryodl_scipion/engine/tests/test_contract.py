@@ -51,7 +51,13 @@ def test_order_of_choices_is_frozen():
     """Saved Scipion workflows hold positions in these lists: append, never insert."""
     choices = {f"{c.__name__}.{i.name}": i.choices for c in (command.config for command in COMMANDS.values())
                for i in describe_all(c) if i.choices}
-    frozen = {"TrainPickerConfig.network": ("unet",)}
+    contrast = ("auto", "dark", "bright")
+    frozen = {"TrainPickerConfig.network": ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2"),
+              "TrainPickerConfig.labels": ("auto", "complete", "boxes", "sparse"),
+              "TrainPickerConfig.pu_criterion": ("ge-binomial", "nnpu"), "TrainPickerConfig.contrast": contrast,
+              "PickConfig.threshold_rule": ("model", "f1", "count"), "PickConfig.contrast": contrast,
+              "AutoPickConfig.contrast": contrast, "ConsensusPicksConfig.rule": ("at-least", "score"),
+              "SimulateMicrographsConfig.contrast": ("dark", "bright")}
     assert set(choices) == set(frozen)
     for name, words in frozen.items():
         assert choices[name][:len(words)] == words
