@@ -6,7 +6,6 @@ relion_refine_mpi's auto-refinement keeps a core busy waiting for the other two;
 other instead, from one initial model filtered to `START_RESOLUTION`, with a fixed number of iterations.
 """
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -94,7 +93,11 @@ class Relion:
                      "--offset_range", 3, "--offset_step", 1.5, "--maxsig", 100, "--incr_size", 1, "--sym", self.symmetry)
 
     def refine(self):
-        """Two halves, each refined alone. Returns the resolution in Å at which their FSC falls below 0.143."""
+        """Two halves, each refined alone. Returns the resolution in Å at which their FSC falls below 0.143.
+
+        Both maps are masked by RELION with a soft sphere of the particle's diameter (--flatten_solvent), nothing tighter.
+        """
+        import mrcfile
         labels, rows = star_rows(self.folder / "selected.star", "particles")
         for half in (1, 2):
             name = f"half{half}"
@@ -103,13 +106,8 @@ class Relion:
                          "--firstiter_cc", "--K", 1, "--iter", REFINE_ITERATIONS, "--healpix_order", 2, "--maxsig", 200,
                          "--incr_size", 4,
                          "--offset_range", 3, "--sym", self.symmetry)
-            shutil.copy(self.folder / f"{name}_it{REFINE_ITERATIONS:03d}_class001.mrc",
-                        self.folder / f"final_half{half}_class001_unfil.mrc")
-        self.run("relion_postprocess", "--i", "final", "--o", "final", "--angpix", self.pixel_size)
-        labels, rows = star_rows(self.folder / "final.star", "fsc")
-        fsc = [(float(r[labels.index("_rlnAngstromResolution")]), float(
-            r[labels.index("_rlnFourierShellCorrelationUnmaskedMaps")])) for r in rows]
-        return resolution_at(fsc[1:], 0.143)
+        maps = [mrcfile.read(self.folder / f"half{half}_it{REFINE_ITERATIONS:03d}_class001.mrc") for half in (1, 2)]
+        return resolution_at(shell_correlation(*maps, self.pixel_size), 0.143)
 
     def _refine(self, name, star, *options):
         self.run("relion_refine", "--o", f"./{name}", "--i", star, *self.correction, "--norm", "--scale",
@@ -135,6 +133,18 @@ def reconstruct(folder, micrographs, picks, ctf, case):
     relion.initial_model()
     resolution = relion.refine()
     return dict(extracted=extracted, kept=kept, resolution=resolution, cpu=relion.seconds, wall=time.monotonic() - start)
+
+
+def shell_correlation(first, second, pixel_size):
+    """Fourier shell correlation of two cubes, [(resolution in Å, FSC), ...] from coarse to fine, shells one voxel wide."""
+    side = len(first)
+    f, g = np.fft.rfftn(first), np.fft.rfftn(second)
+    axis = np.fft.fftfreq(side, 1 / side)
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + np.arange(side // 2 + 1) ** 2)
+    shell = np.rint(radius).astype(int).ravel()
+    total = lambda values: np.bincount(shell, values.ravel())[1:side // 2 + 1]
+    cross = total((f * g.conj()).real) / np.sqrt(total(np.abs(f) ** 2) * total(np.abs(g) ** 2))
+    return [(side * pixel_size / n, float(value)) for n, value in enumerate(cross, 1)]
 
 
 def resolution_at(fsc, level):

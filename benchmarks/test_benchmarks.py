@@ -8,7 +8,7 @@ import pytest
 import pickers
 import rotation
 from bench import Bench, RealSet, draw_labels, engine_path, expected_particles, table
-from relion import resolution_at, star_rows, write_star
+from relion import resolution_at, shell_correlation, star_rows, write_star
 
 engine_path()
 
@@ -86,6 +86,16 @@ def test_what_was_not_measured_is_said_in_every_table(bench):
 def test_the_resolution_lies_where_the_line_crosses_the_level():
     assert resolution_at([(40, 0.9), (20, 0.243), (10, 0.043)], 0.143) == pytest.approx(1 / 0.075)
     assert resolution_at([(40, 0.9), (20, 0.5)], 0.143) == 20
+
+
+def test_maps_that_agree_to_a_shell_correlate_to_that_shell():
+    rng = np.random.default_rng(0)
+    both, alone = (np.fft.fftn(rng.standard_normal((32, 32, 32))) for _ in range(2))
+    axis = np.fft.fftfreq(32, 1 / 32)
+    low = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis ** 2) <= 8.5
+    first, second = np.fft.ifftn(both).real, np.fft.ifftn(np.where(low, both, alone)).real
+    fsc = shell_correlation(first, second, 2.0)
+    assert fsc[7][0] == 8.0 and all(value > 0.999 for _, value in fsc[:8]) and all(abs(v) < 0.2 for _, v in fsc[9:])
 
 
 def test_star_tables_come_back(tmp_path):
