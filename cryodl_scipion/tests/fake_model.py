@@ -11,8 +11,9 @@ def writeModel(folder, values):
     weights = b'not a network'
     with open(os.path.join(folder, 'weights.safetensors'), 'wb') as file:
         file.write(weights)
-    card = dict(format_version=1, kind='picker', name='fake', network='unet', particle_diameter=120.0,
-                pixel_sizes=[3.0], threshold=0.4, minimum_distance=0.5,
+    card = dict(format_version=2, kind='picker', name='fake', network='unet', particle_diameter=120.0,
+                pixel_sizes=[3.0], threshold=0.4,
+                threshold_uncertainty=0.02, minimum_distance=0.5,
                 weights_sha256=hashlib.sha256(weights).hexdigest(),
                 versions={'cryodl': '0'}, training={},
                 validation=dict(f1=0.9, precision=0.9, recall=0.9, average_precision=0.95, threshold=0.4))

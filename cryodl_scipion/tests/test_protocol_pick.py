@@ -172,7 +172,7 @@ class TestCryodlPick(CryodlTest):
         self.assertIn('more than half', errors(particleDiameter=400))
         self.assertIn('20 Å is only 6.7 px', errors(particleDiameter=20))
         self.assertIn('Box size (px) is 1', errors(boxSize=1))
-        self.assertIn("Shipped model is 'riboso', which there is not. Shipped models: ribosome",
+        self.assertIn("Shipped model is 'riboso', which there is not. Shipped models: general, ribosome",
                       errors(modelFrom=1, shippedModel='riboso'))
         self.assertIn('EMPTY', errors(dict(inputModel=(None, ''))))
         self.assertIn('EMPTY', errors(dict(inputMicrographs=(None, ''))))

@@ -48,7 +48,7 @@ class TestCryodlTrain(CryodlTest):
                          r"particles of 2 micrographs with cryodl \S+ in \d+ steps; on 0 micrographs kept for validation "
                          r"its F1 was 0.900 and its average precision 0.950, at a score threshold of 0.400.$")
         text = '\n'.join(protocol.summary())
-        for words in ('90 Å', '15 particles of 2 micrographs', 'all steps were done', 'F1 0.900', 'CPU (fake)'):
+        for words in ('90 Å', '15 particles of 2 micrographs', 'all steps were done', 'F1 0.900', 'at threshold 0.400 ± 0.020', 'CPU (fake)'):
             self.assertIn(words, text)
 
     def test_background_boxes_and_their_micrographs_are_used(self):
