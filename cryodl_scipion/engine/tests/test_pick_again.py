@@ -21,13 +21,14 @@ def test_finished_micrographs_are_not_picked_again(project):
 
 
 def test_another_threshold_runs_no_network(project, monkeypatch):
-    pick(project, "--threshold", "0.5")
+    pick(project, "--threshold", "0")
     before, picks = times(project), outputs(project)["picks"]
+    every = np.concatenate([scores for _, scores in read_coordinates(project / "out" / "candidates").values()])
 
     def network_ran(*arguments):
         raise AssertionError("the network ran")
     monkeypatch.setattr("cryodl.commands.pick._pick_new", network_ran)
-    assert pick(project, "--threshold", "0.7") == 0
+    assert pick(project, "--threshold", f"{np.median(every):.6f}") == 0
     assert times(project) == before and 0 < outputs(project)["picks"] < picks
     assert "no network" in Result.read(project / "result.json").device
 
