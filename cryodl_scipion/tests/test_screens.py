@@ -81,7 +81,9 @@ class TestCryodlScreens(CryodlTest):
             display = ':' + server.stdout.readline().decode().strip()
             run = subprocess.run([sys.executable, '-m', 'scipion', 'python', '-m', 'cryodl_scipion.tests.screens',
                                   self.projName, folder], env=dict(os.environ, DISPLAY=display),
-                                 capture_output=True, text=True, timeout=300)
+                                 capture_output=True, text=True, timeout=500)
+        except subprocess.TimeoutExpired as error:
+            self.fail("A window hangs, or the machine is slow: %s %s" % (error.stdout, error.stderr))
         finally:
             server.terminate()
             server.wait()
