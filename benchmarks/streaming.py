@@ -3,8 +3,8 @@
 
     python benchmarks/streaming.py [--micrographs 2000] [--kills 2] [--rate 4] [--batch 16] [--threads 2] [--output FILE]
 
-Needs Scipion's Python with this plugin, and the engine (CRYODL_PYTHON, or its environment installed). Everything happens in a
-temporary folder. Prints memory over time, and whether a micrograph was lost, doubled or picked twice; exit code 1 if so.
+Needs Scipion's Python with this plugin, and the engine (CRYODL_PYTHON, or its environment installed). Everything happens
+in a temporary folder. Prints memory over time, and whether a micrograph was lost, doubled or picked twice; exit code 1 if so.
 docs/streaming.md has the figures.
 """
 import argparse
@@ -102,7 +102,8 @@ def report(options, run, found, coordinates):
     lines = ["%d micrographs of %d x %d px, %g per second; batches of %d, %d Scipion threads; %s, %d cores, CPU only."
              % (options.micrographs, arrivals.SIDE, arrivals.SIDE, options.rate, options.batch, options.threads,
                 platform.machine(), os.cpu_count()), "",
-             "| s | arrived | picked | Scipion's process (MB) | engine's peak so far in this batch (MB) |", "|---|---|---|---|---|"]
+             "| s | arrived | picked | Scipion's process (MB) | engine's peak, of the batch at work (MB) |",
+             "|---|---|---|---|---|"]
     samples = [s for s in run.samples if s.scipion]
     step = max(1, len(samples) // _ROWS)
     lines += ["| %.0f | %d | %d | %.0f | %s |" % (s[:4] + ('%.0f' % s.engine if s.engine else '',))

@@ -100,6 +100,6 @@ def checkPicks(micrographs, coordinates):
         return "The coordinates belong to no micrographs. Choose coordinates of a set of micrographs."
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
     if ours and theirs and not ours & theirs:
-        return ("The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are matched by "
-                "name." % (', '.join(sorted(theirs)[:3]), ', '.join(sorted(ours)[:3])))
+        return ("The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are matched "
+                "by name." % (', '.join(sorted(theirs)[:3]), ', '.join(sorted(ours)[:3])))
     return ''

@@ -5,6 +5,7 @@ import collections
 from pyworkflow.object import Float, Integer, String
 
 from ..engine.cryodl import contract
+from .picks import counted
 
 # name: the engine's name of the figure. label: with unit. limit: field of the contract that bounds it, or None.
 Figure = collections.namedtuple('Figure', 'name kind label limit')
@@ -33,11 +34,13 @@ def figuresOf(micrograph):
     return {attribute: getattr(micrograph, attribute).get() for attribute in FIGURES}
 
 
-def limitsInWords(config):
-    """['Most carbon area: 50 %', ...] of the limits that are set. config: AssessMicrographsConfig."""
-    words = []
+def splitLines(good, bad, config):
+    """Sentences for a summary: how many are good and bad, and the limits that are set. config: AssessMicrographsConfig."""
+    if not good + bad:
+        return ["No micrographs yet."]
+    lines = ["*%d good*, %d bad of %s" % (good, bad, counted(good + bad, 'micrograph'))]
     for name in LIMITS:
         info, value = contract.describe(type(config), name), getattr(config, name)
         if value is not None:
-            words.append("%s: %g%s" % (info.label, value, ' ' + info.unit if info.unit else ''))
-    return words
+            lines.append("  %s: %g%s" % (info.label, value, ' ' + info.unit if info.unit else ''))
+    return lines

@@ -67,8 +67,8 @@ def _checkExtents(labelled):
             continue
         sides = [[side * m.getSamplingRate() for side in m.getDim()[:2]] for m in (frame, other)]
         if any(abs(b / a - 1) > _SAME_EXTENT for a, b in zip(*sides)):
-            errors.append("The micrographs of %s cover %.0f x %.0f Å and those of %s %.0f x %.0f Å, so their positions do not "
-                          "fit each other. Check the pixel sizes." % ((labelled[0][0],) + tuple(sides[0]) + (label,)
+            errors.append("The micrographs of %s cover %.0f x %.0f Å and those of %s %.0f x %.0f Å, so their positions do "
+                          "not fit each other. Check the pixel sizes." % ((labelled[0][0],) + tuple(sides[0]) + (label,)
                                                                      + tuple(sides[1])))
     return errors
 

@@ -11,8 +11,8 @@ from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ..convert.arriving import ArrivingMicrographs, checkPicks
-from ..convert.assessments import LIMITS, limitsInWords, setFigures
-from ..convert.picks import DIAMETER, counted
+from ..convert.assessments import LIMITS, setFigures, splitLines
+from ..convert.picks import DIAMETER
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .checks import changedSettings, checkDiameter, checkMicrographs
@@ -180,8 +180,9 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
     def _checkCoordinates(self):
         coordinates = self.inputCoordinates.get()
         if coordinates is None:
-            return ["Least particles or Least mean score is set, but there are no Coordinates to measure it. Choose them, or "
-                    "leave both limits empty."] if (self.leastParticles.get(), self.leastScore.get()) != (None, None) else []
+            unlimited = self.leastParticles.get() is None and self.leastScore.get() is None
+            return [] if unlimited else ["Least particles or Least mean score is set, but there are no Coordinates to measure "
+                                         "it. Choose them, or leave both limits empty."]
         problem = checkPicks(self.inputMicrographs.get(), coordinates)
         return [problem] if problem else []
 
@@ -193,22 +194,18 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
                 "Restart, or copy the protocol." % ', '.join(changed)] if changed else []
 
     def _tell(self, results):
-        good, bad = (0 if getattr(self, n, None) is None else getattr(self, n).getSize() for n in (GOOD, BAD))
-        if not good + bad:
-            return ["No micrographs yet."]
-        lines = ["*%d good*, %d bad of %s" % (good, bad, counted(good + bad, 'micrograph'))]
-        lines += ["  %s" % limit for limit in self._limitsInWords()]
-        return lines
+        return splitLines(*self._counts(), self._config(**self._engineValues()))
 
-    def _limitsInWords(self):
-        return limitsInWords(self._config(**self._engineValues()))
+    def _counts(self):
+        """Good and bad micrographs by now."""
+        return [0 if getattr(self, name, None) is None else getattr(self, name).getSize() for name in (GOOD, BAD)]
 
     def _methods(self):
-        lines = self._tell([])
-        if len(lines) == 1 and 'yet' in lines[0]:
+        if not any(self._counts()):
             return []
-        return ["Micrographs were split into %s by these limits: %s." % (lines[0].replace('*', ''),
-                                                                         '; '.join(self._limitsInWords()) or 'none')]
+        first, *limits = self._tell([])
+        return ["Micrographs were split into %s by these limits: %s." % (first.replace('*', ''),
+                                                                         '; '.join(map(str.strip, limits)) or 'none')]
 
     def _citations(self):
         return ['cryodl']

@@ -62,7 +62,10 @@ class ComparedPicks(GroupedPicks):
 
 
 class FoundTogether(GroupedPicks):
-    """The group of a particle is the number of sets that found it; the slider is the least number. protocol: of a consensus."""
+    """The group of a particle is the number of sets that found it; the slider is the least number.
+
+    protocol: CryodlProtConsensus.
+    """
 
     def __init__(self, protocol):
         frame, count = protocol._frame(), len(protocol._labelledSets())
