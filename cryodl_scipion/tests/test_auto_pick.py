@@ -108,12 +108,16 @@ class TestCryodlAutoPick(CryodlTest):
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         self.assertEqual([r['round'] for r in readRounds(protocol.getPicksFolder())], [0, 1, 2, 3])
 
-    def test_changed_settings_begin_anew(self):
+    def test_more_rounds_keep_those_that_are_there_other_settings_begin_anew(self):
         protocol = self.pick(rounds=1)
-        protocol.rounds.set(0)
-        self.proj.launchProtocol(protocol, wait=True)
-        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        self.assertEqual([r['round'] for r in readRounds(protocol.getPicksFolder())], [0])
+        mark = os.path.join(protocol.getPicksFolder(), 'rounds', '1', 'mark')
+        open(mark, 'w').close()
+        for name, value, kept in (('rounds', 2, True), ('threshold', 0.6, True), ('seed', 5, False)):
+            getattr(protocol, name).set(value)
+            self.proj.launchProtocol(protocol, wait=True)
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertEqual(os.path.exists(mark), kept, name)
+            self.assertEqual([r['round'] for r in readRounds(protocol.getPicksFolder())], [0, 1, 2])
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), '')

@@ -45,6 +45,7 @@ def run(config):
         stop = why_stop(entries, config.rounds, config.confident)
         if stop:
             break
+    write_round(folder, entries)  # the table holds what counts, also where there are fewer rounds than before
     best = best_round(entries)
     print(f"The rounds ended: {stop[0]}. Round {best} picks all micrographs.")
     notes = [f"The rounds of training ended early: {stop[0]}."] if stop[1] else []
