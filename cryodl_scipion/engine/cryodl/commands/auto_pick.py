@@ -45,7 +45,8 @@ def run(config):
         stop = why_stop(entries, config.rounds, config.confident)
         if stop:
             break
-    write_round(folder, entries)  # the table holds what counts, also where there are fewer rounds than before
+    if read_round(folder, len(entries)):  # more rounds were asked for before: the table holds those that count now
+        write_round(folder, entries)
     best = best_round(entries)
     print(f"The rounds ended: {stop[0]}. Round {best} picks all micrographs.")
     notes = [f"The rounds of training ended early: {stop[0]}."] if stop[1] else []
