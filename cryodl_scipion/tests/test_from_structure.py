@@ -16,7 +16,7 @@ from .base import CryodlTest
 from .simulated import DIAMETER, PIXEL_SIZE, missingEngine, writeStructure
 
 BOX = 56  # px
-FIELD = dict(useGpu=False, pixelSize=PIXEL_SIZE, size=512, particles=18, snr=0.2, snrMax=None)
+FIELD = dict(useGpu=False, pixelSize=PIXEL_SIZE, size=640, particles=32, snr=0.2, snrMax=None)
 
 
 @unittest.skipIf(missingEngine(), missingEngine())
@@ -30,7 +30,7 @@ class TestCryodlFromStructure(CryodlTest):
         cls.launchProtocol(cls.volume)
         structure = dict(inputStructure=(cls.volume, 'outputVolume'))
         # other noise and orientations than those of the training
-        cls.simulated = cls.good(CryodlProtSimulate, structure, count=4, boxSize=BOX, seed=7, **FIELD)
+        cls.simulated = cls.good(CryodlProtSimulate, structure, count=3, boxSize=BOX, seed=7, **FIELD)
         own = dict(structure, inputMicrographs=(cls.simulated, 'outputMicrographs'), inputCTF=(cls.simulated, 'outputCTF'))
         cls.trained = cls.good(CryodlProtTrainFromStructure, own, count=4, steps=60, startGeneral=False, ice=0, aggregates=0,
                                carbon=0, gradient=0, **FIELD)
@@ -77,11 +77,11 @@ class TestCryodlFromStructure(CryodlTest):
         turn = (theirs[:, :3] - ours[:, :3] + 180) % 360 - 180
         self.assertLess(abs(turn).max(), 0.01)
         self.assertLess(abs(theirs[:, 3:] - ours[:, 3:]).max(), 0.01)
-        self.assertEqual((particles.getXDim(), self.simulated.outputCTF.getSize()), (BOX, 4))
+        self.assertEqual((particles.getXDim(), self.simulated.outputCTF.getSize()), (BOX, 3))
 
     def test_automatic_picking_goes_through_its_rounds(self):
         protocol = self.good(CryodlProtAutoPick, self.inputs, useGpu=False, modelFrom=0, particleDiameter=DIAMETER, rounds=1,
-                             trainingMicrographs=4, steps=15, confident=0.5)
+                             trainingMicrographs=3, steps=15, confident=0.6)
         self.assertGreater(min(self.found(protocol)), 0.7)
         contract.check_model(protocol.outputModel.getFolder())
         text = '\n'.join(protocol.summary())
