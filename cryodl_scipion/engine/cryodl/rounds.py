@@ -69,9 +69,13 @@ def why_stop(entries, most, confident):
     if last["micrographs"] < 2:
         return ("only one of the training micrographs could be picked, and a round needs one to learn from and one to judge "
                 f"by; the picks are those of round {number}"), True
-    if last["figure"] is None or last["confident"] < FEWEST_CONFIDENT or last["confident_held_out"] < FEWEST_HELD_OUT:
+    if last["confident"] < FEWEST_CONFIDENT or last["confident_held_out"] < FEWEST_HELD_OUT:
         return (f"round {number} has hardly any confident pick ({found} with a score of at least {confident:g} in "
                 f"{last['micrographs']} micrographs), so there is nothing to learn from; the picks are those of round "
                 f"{best_round(entries)}. Look at them; check particle diameter, pixel size and contrast, or begin with "
                 "another model"), True
+    if last["figure"] is None:
+        return (f"the held-out micrographs of round {number} have too few picks to judge it by (at least 20 are needed, and as "
+                f"many places without one); the picks are those of round {best_round(entries)}. Use more --training-micrographs"
+                ), True
     return None

@@ -109,7 +109,7 @@ def entry(number, figure, **more):
     ([entry(0, 3.0), entry(1, None, agreement_first=0.2)], "drifted away: only 20 %", True),
     ([entry(0, 3.0, confident=19)], "hardly any confident pick (49 with", True),
     ([entry(0, 3.0, confident_held_out=1)], "hardly any confident pick", True),
-    ([entry(0, None)], "hardly any confident pick", True),
+    ([entry(0, None)], "too few picks to judge", True),
     ([entry(0, None, micrographs=1)], "only one of the training micrographs", True)])
 def test_the_rounds_end_where_they_should_and_say_why(entries, words, warn):
     stop = why_stop(entries, 2, 0.8)
