@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, SETS, cryodl, data_folder, evaluate
 
-CASES = {"all": (0.0, 0.0), "20 % missing": (0.2, 0.0), "50 % missing": (0.5, 0.0), "20 % wrong": (0.0, 0.2)}
+CASES = {"all": (0.0, 0.0), "20 % missing": (0.2, 0.0), "50 % missing": (0.5, 0.0), "90 % missing": (0.9, 0.0), "20 % wrong": (0.0, 0.2)}
 FIGURES = ("best_f1", "average_precision", "f1")
 
 
@@ -69,7 +69,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default="unet")
     parser.add_argument("--labels", default="complete,sparse")
-    parser.add_argument("--cases", default=",".join(CASES), help="of: all, 20 %% missing, 50 %% missing, 20 %% wrong")
+    parser.add_argument("--cases", default=",".join(CASES), help="of: " + ", ".join(CASES).replace("%", "%%"))
     parser.add_argument("--steps", type=int, default=0, help="training steps; 0: the method's own")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
