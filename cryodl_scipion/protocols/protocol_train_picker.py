@@ -164,8 +164,8 @@ class CryodlProtTrainPicker(TrainsPicker, CryodlProtBase, EMProtocol):
             warnings.append("There are only %d particles to learn from; from about %d on a picker becomes useful."
                             % (coordinates.getSize(), FEW_PARTICLES))
         if self.getEnumText('network') == 'cryolo' and not self.usesGpu():
-            warnings.append("The network cryolo has 15 million weights; without a GPU its training takes hours. unet "
-                            "is trained in minutes.")
+            warnings.append("The network cryolo has 15 million weights; without a GPU its training takes minutes to hours, "
+                            "by the steps. unet is trained in minutes.")
         return warnings
 
     def _tell(self, results):

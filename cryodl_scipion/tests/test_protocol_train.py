@@ -161,7 +161,7 @@ class TestCryodlTrain(CryodlTest):
         cryolo = contract.PICKER_NETWORKS.index('cryolo')
         for useGpu in (False, True):
             protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=cryolo, useGpu=useGpu)
-            self.assertEqual('without a GPU its training takes hours' in ' '.join(protocol.warnings()), not useGpu)
+            self.assertEqual('without a GPU its training takes minutes to hours' in ' '.join(protocol.warnings()), not useGpu)
 
     def test_other_micrographs_must_fit_the_coordinates(self):
         folder = os.path.dirname(writeOther(self.data + '/unlike'))

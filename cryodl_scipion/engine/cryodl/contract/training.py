@@ -25,11 +25,11 @@ class TrainPickerConfig:
         "give it when the particles are not all picked. Without it, everything that is not picked is background.",
         default=None, label="Background boxes", path="folder", none_means="unpicked areas are background")
     network: str = param(
-        "Network and training method. unet: small U-net of this project, the most accurate here and fast on CPUs. The others "
+        "Network and training method. unet: small U-net of this project, fast on CPUs, and the most accurate here with complete labels. The others "
         "are published methods, kept as their papers have them. deeppicker: patch classifier that never learns what lies between "
         "touching particles. deepem: patch classifier with "
-        "sigmoids and squared error, which learns slowly; kept for comparison. cryolo: boxes of a grid of cells in one pass; "
-        "large, slow to train without a GPU. topaz: learns from few particles among unlabelled ones (set Labels to sparse). "
+        "sigmoids and squared error, a loss with hardly any slope where it is wrong and sure of it. cryolo: boxes of a grid of cells in one pass; "
+        "large, some minutes of training without a GPU. topaz: learns from few particles among unlabelled ones (set Labels to sparse). "
         "eman2: two networks, against background and against contamination; both must "
         "agree; its large kernels are slow on CPUs.",
         default="unet", label="Network", choices=PICKER_NETWORKS)

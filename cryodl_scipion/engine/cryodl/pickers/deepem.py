@@ -24,7 +24,7 @@ class DeepEM(PatchPicker):
 
     name = "deepem"
     citations = ("Zhu2017",)
-    weak = ("Sigmoids with squared error learn slowly: both have hardly any slope where the network is wrong and sure of it, so "
+    weak = ("Sigmoids with squared error can learn slowly: both have hardly any slope where the network is wrong and sure of it, so "
             "that hard background is learnt last. Kept as published, for comparison.")
     window = 64
     working_diameter = 40.0
