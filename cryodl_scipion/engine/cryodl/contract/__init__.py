@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
 
-Every command has one frozen dataclass (training, picking, comparing, simulating; commands.py lists them). Its fields carry
+Every command has one frozen dataclass (training, picking, comparing, simulating, denoising; commands.py lists them). Its fields carry
 type, unit, range, choices and help (params.py); forms, checks and the command line are made from them. request.py and
 result.py are the two files that the sides exchange; model_card.py is what both know of a model.
 """
 from .commands import COMMANDS, Command, DoctorConfig
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
-from .fields import CONTRASTS, FEWEST_PARTICLES, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA, THRESHOLD_RULES
+from .denoising import (AssessIntegrityConfig, AssignOrientationsConfig, DenoiseConfig, DenoiseMicrographsConfig,
+                        EvaluateDenoiserConfig, ReconstructConfig, TrainDenoiserConfig)
+from .fields import (CONTRASTS, DENOISER_NETWORKS, FEWEST_PARTICLES, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA,
+                     THRESHOLD_RULES)
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particles import particle_size_problem
 from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .request import Request
 from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped, in_words
-from .simulating import SimulateMicrographsConfig
+from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
 from .training import TrainGeneralPickerConfig, TrainPickerConfig
 
-__all__ = ["AllSkipped", "AssessMicrographsConfig", "AutoPickConfig", "CARD", "COMMANDS", "CONTRACT_VERSION", "CONTRASTS",
-           "Command", "ComparePicksConfig", "ConsensusPicksConfig", "DoctorConfig", "EvaluatePicksConfig",
-           "FEWEST_PARTICLES", "FORMAT_VERSION", "Failure", "LABEL_KINDS", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig",
-           "ProposeBoxesConfig", "Request", "Result", "SimulateMicrographsConfig", "Skipped", "THRESHOLD_RULES",
-           "TrainGeneralPickerConfig", "TrainPickerConfig", "WEIGHTS", "check", "check_model", "config_from_dict",
-           "config_to_dict", "describe", "describe_all", "in_words", "param", "particle_size_problem", "read_card", "sha256"]
+__all__ = ["AllSkipped", "AssessIntegrityConfig", "AssessMicrographsConfig", "AssignOrientationsConfig", "AutoPickConfig",
+           "CARD", "COMMANDS", "CONTRACT_VERSION", "CONTRASTS", "Command", "ComparePicksConfig",
+           "ConsensusPicksConfig", "DENOISER_NETWORKS", "DenoiseConfig", "DenoiseMicrographsConfig", "DoctorConfig",
+           "EvaluateDenoiserConfig", "EvaluatePicksConfig", "FEWEST_PARTICLES", "FORMAT_VERSION", "Failure",
+           "LABEL_KINDS", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig", "ProposeBoxesConfig", "ReconstructConfig",
+           "Request", "Result", "SimulateMicrographsConfig", "SimulateParticlesConfig", "Skipped", "THRESHOLD_RULES",
+           "TrainDenoiserConfig", "TrainGeneralPickerConfig", "TrainPickerConfig", "WEIGHTS", "check", "check_model",
+           "config_from_dict", "config_to_dict", "describe", "describe_all", "in_words", "param",
+           "particle_size_problem", "read_card", "sha256"]

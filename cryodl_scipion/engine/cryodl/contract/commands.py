@@ -3,10 +3,12 @@
 import dataclasses
 
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
+from .denoising import (AssessIntegrityConfig, AssignOrientationsConfig, DenoiseConfig, DenoiseMicrographsConfig,
+                        EvaluateDenoiserConfig, ReconstructConfig, TrainDenoiserConfig)
 from .fields import device_field
 from .params import param
 from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
-from .simulating import SimulateMicrographsConfig
+from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
 from .training import TrainGeneralPickerConfig, TrainPickerConfig
 
 
@@ -40,5 +42,13 @@ COMMANDS = {c.name: c for c in (
     Command("evaluate-picks", "evaluate_picks", EvaluatePicksConfig),
     Command("simulate-micrographs", "simulate_micrographs", SimulateMicrographsConfig),
     Command("train-general-picker", "train_general_picker", TrainGeneralPickerConfig),
+    Command("simulate-particles", "simulate_particles", SimulateParticlesConfig),
+    Command("train-denoiser", "train_denoiser", TrainDenoiserConfig),
+    Command("denoise", "denoise", DenoiseConfig),
+    Command("evaluate-denoiser", "evaluate_denoiser", EvaluateDenoiserConfig),
+    Command("assign-orientations", "assign_orientations", AssignOrientationsConfig),
+    Command("reconstruct", "reconstruct", ReconstructConfig),
+    Command("assess-integrity", "assess_integrity", AssessIntegrityConfig),
+    Command("denoise-micrographs", "denoise_micrographs", DenoiseMicrographsConfig),
     Command("doctor", "doctor", DoctorConfig),
 )}

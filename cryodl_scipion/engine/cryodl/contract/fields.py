@@ -13,6 +13,10 @@ LABEL_KINDS = ("auto", "complete", "boxes", "sparse")
 CONTRASTS = ("auto", "dark", "bright")
 PU_CRITERIA = ("ge-binomial", "nnpu")
 THRESHOLD_RULES = ("model", "f1", "count")
+# Names of the denoisers' registry (denoisers/__init__.py). Append at the end.
+DENOISER_NETWORKS = ("swinconv", "cgan")
+RECONSTRUCTION_LOSSES = ("l1", "exponential")
+DENOISING_METHODS = ("auto", "even-odd", "blind-spot")
 
 # Labelled particles below which a picker is not trained at all.
 FEWEST_PARTICLES = 5
@@ -42,3 +46,23 @@ def device_field():
 def threads_field():
     return param("CPU threads; 0 takes all that the process may use.", default=0, label="CPU threads", minimum=0,
                  maximum=1024, expert=True)
+
+
+def particles_field(help, many=False, optional=""):
+    """STAR file of particles. optional: what the absence of one means."""
+    text = help + " RELION's STAR (3.1) with its image stacks."
+    if many:
+        return param(text, label="Particles", path="file")
+    if optional:
+        return param(text, default=None, label="Other particles", path="file", none_means=optional)
+    return param(text, label="Particles", path="file")
+
+
+def structure_field():
+    return param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a mirrored "
+                 "map cannot be noticed here.", label="Structure", path="file")
+
+
+def seed_field():
+    return param("Seed of every random choice; the same seed on the same machine gives the same result.", default=0,
+                 label="Random seed", minimum=0, maximum=2**31 - 1, expert=True)
