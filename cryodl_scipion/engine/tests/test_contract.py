@@ -57,7 +57,14 @@ def test_order_of_choices_is_frozen():
               "TrainPickerConfig.pu_criterion": ("ge-binomial", "nnpu"), "TrainPickerConfig.contrast": contrast,
               "PickConfig.threshold_rule": ("model", "f1", "count"), "PickConfig.contrast": contrast,
               "AutoPickConfig.contrast": contrast, "ConsensusPicksConfig.rule": ("at-least", "score"),
-              "SimulateMicrographsConfig.contrast": ("dark", "bright")}
+              "SimulateMicrographsConfig.contrast": ("dark", "bright"),
+              "SimulateParticlesConfig.contrast": ("dark", "bright"), "TrainDenoiserConfig.contrast": contrast,
+              "TrainDenoiserConfig.network": ("swinconv", "cgan"), "TrainDenoiserConfig.loss": ("l1", "exponential"),
+              "TrainDenoiserConfig.split_by": ("auto", "micrograph", "half", "random"),
+              "DenoiseConfig.contrast": contrast, "EvaluateDenoiserConfig.contrast": contrast,
+              "AssignOrientationsConfig.contrast": contrast, "AssessIntegrityConfig.contrast": contrast,
+              "AssessIntegrityConfig.orientations": ("auto", "given", "search"),
+              "DenoiseMicrographsConfig.method": ("auto", "even-odd", "blind-spot")}
     assert set(choices) == set(frozen)
     for name, words in frozen.items():
         assert choices[name][:len(words)] == words
