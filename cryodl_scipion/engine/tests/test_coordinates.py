@@ -58,6 +58,20 @@ def test_topaz_text_in_any_order_of_columns(tmp_path):
     assert found["a"][0].tolist() == [[7, 30]] and found["b"][1].tolist() == [-2]
 
 
+@pytest.mark.parametrize("name, text", [
+    ("particles.star", STAR + "_rlnMicrographName #3\n1 2 day1/x.mrc\n3 4 day2/x.mrc\n"),
+    ("picks.txt", "image_name x_coord y_coord\nday1/x.mrc 1 2\nday2/x.mrc 3 4\n")])
+def test_two_micrographs_of_one_name_in_different_folders_are_not_mixed(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name}: .*two micrographs called x: day1/x.mrc and day2/x.mrc. .*rename"):
+        read_coordinates(tmp_path)
+
+
+def test_a_micrograph_may_be_named_as_file_and_as_image_of_a_stack(tmp_path):
+    (tmp_path / "a.star").write_text(STAR + "_rlnMicrographName #3\n1 2 mics/x.mrc\n3 4 000001@mics//x.mrc\n")
+    assert len(read_coordinates(tmp_path)["x"][0]) == 2
+
+
 @pytest.mark.parametrize("name, text, words", [
     ("a.star", STAR + "1 two\n", "two"), ("a.star", STAR + "1 2 3\n", "a.star"), ("a.star", "hello\n", "a.star"),
     ("a.star", "data_\nloop_\n_rlnVoltage\n300\n", "_rlnCoordinateX"), ("a.star", "", "_rlnCoordinateX"),

@@ -3,6 +3,7 @@
 
 Files hold x (column) and y (row) of box centres; this module alone exchanges them with the engine's yx (frames.py).
 """
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ def read_coordinates(source):
     source: folder with .star, .box or .txt files (not searched deeper), or one such file.
     Returns {key: (yx (n, 2) float64, scores (n,) float64)}; lists without scores have score 0. A file without
     particles keeps its key.
-    Raises FileNotFoundError, or ValueError that names the file that cannot be understood, or two files for one key.
+    Raises FileNotFoundError, or ValueError that names the file that cannot be understood, two files for one key, or two
+    micrographs of one file for one key.
     """
     source = Path(source)
     if not source.exists():
@@ -111,7 +113,7 @@ def _read_star(path):
             continue
         score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
         names = block.find_loop("_rlnMicrographName")
-        keys = [micrograph_key(gemmi.cif.as_string(n)) for n in names] if names.get_loop() else None
+        keys = _keys_of([gemmi.cif.as_string(n) for n in names]) if names.get_loop() else None
         groups = {} if keys else {micrograph_key(path): []}
         for i, (a, b) in enumerate(zip(x, y)):
             row = (float(a), float(b), float(score[i]) if score else 0.0)
@@ -122,6 +124,18 @@ def _read_star(path):
     raise ValueError("no loop has the columns _rlnCoordinateX and _rlnCoordinateY.")
 
 
+def _keys_of(names):
+    """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
+    keys, owner = [], {}
+    for name in names:
+        key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
+        if owner.setdefault(key, file) != file:
+            raise ValueError(f"it has coordinates of two micrographs called {key}: {owner[key]} and {file}. Micrographs are "
+                             "known by their name without folder and extension; rename one of them, or split the file.")
+        keys.append(key)
+    return keys
+
+
 def _read_topaz(path):
     lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
     head = [c.lower() for c in lines[0]] if lines else []
@@ -130,12 +144,14 @@ def _read_topaz(path):
                          "(and score).")
     name, x, y = (head.index(c) for c in ("image_name", "x_coord", "y_coord"))
     score = head.index("score") if "score" in head else None
-    groups = {}
+    found = []
     for number, row in enumerate(lines[1:], 2):
         if len(row) < len(head):
             raise ValueError(f"line {number} has {len(row)} columns; the header names {len(head)}.")
-        values = (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)
-        groups.setdefault(micrograph_key(row[name]), []).append(values)
+        found.append((row[name], (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)))
+    groups = {}
+    for key, (_, values) in zip(_keys_of([micrograph for micrograph, _ in found]), found):
+        groups.setdefault(key, []).append(values)
     return groups
 
 
