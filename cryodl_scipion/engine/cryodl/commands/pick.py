@@ -2,9 +2,10 @@
 """`cryodl pick`: micrographs and a model in, one <micrograph>.star each out.
 
 Result.outputs: folder, coordinates {name: path}, candidates {name: path}, counts {name: picks}, picks, threshold (the
-median, where each micrograph has its own), thresholds {name: threshold}, particle_diameter (Å), contrast ('dark' or 'bright'
-protein), expected_particles {number, deviation}, expected {precision, recall, f1} of the picks, model. Bad micrographs are
-in Result.skipped.
+median, where each micrograph has its own), threshold_uncertainty (standard deviation of the model's threshold; None for
+another one, or if the model does not know), thresholds {name: threshold}, particle_diameter (Å), contrast ('dark' or
+'bright' protein), expected_particles {number, deviation}, expected {precision, recall, f1} of the picks, model. Bad
+micrographs are in Result.skipped.
 """
 import dataclasses
 from pathlib import Path
@@ -63,7 +64,8 @@ class Picks:
     def __init__(self, folder, config, card):
         self.folder, self.model_threshold = folder, card["threshold"]
         self.given, self.rule = config.threshold, config.threshold_rule
-        self.uncertainty = card.get("threshold_uncertainty")
+        models_own = self.given is None and self.rule == "model"
+        self.uncertainty = card.get("threshold_uncertainty") if models_own else None
         self.counts, self.thresholds, self.expected = {}, {}, Expectation()
 
     def write(self, name, yx, scores):
@@ -81,8 +83,7 @@ class Picks:
             return "a threshold for each micrograph " + ("with the largest expected F1" if self.rule == "f1" else
                                                          "that keeps as many picks as particles are expected")
         threshold = self.model_threshold if self.given is None else self.given
-        known = self.given is None and self.uncertainty
-        return f"threshold {threshold:.3g}" + (f" ± {self.uncertainty:.2g} (the model's)" if known else "")
+        return f"threshold {threshold:.3g}" + (f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else "")
 
     def outputs(self, order):
         """Result.outputs of what was written. order: all micrographs' names."""
@@ -90,6 +91,7 @@ class Picks:
         ranked = sorted(self.thresholds.values())
         return dict(folder=str(self.folder), picks=sum(self.counts.values()),
                     threshold=ranked[len(ranked) // 2] if ranked else self.model_threshold,
+                    threshold_uncertainty=self.uncertainty,
                     thresholds={n: self.thresholds[n] for n in names}, counts={n: self.counts[n] for n in names},
                     coordinates={n: str(self.folder / f"{n}.star") for n in names},
                     candidates={n: str(self.folder / CANDIDATES / f"{n}.star") for n in names},
