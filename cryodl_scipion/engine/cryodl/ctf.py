@@ -22,3 +22,10 @@ def ctf_rfft(shape, pixel_size, defocus_u, defocus_v, defocus_angle, voltage_kv,
         defocus=(u + v) / 2e4, astigmatism=(u - v).abs() / 2e4, astigmatism_angle=angle, voltage=voltage_kv,
         spherical_aberration=cs_mm, amplitude_contrast=amplitude_contrast, phase_shift=phase_shift,
         pixel_size=pixel_size, image_shape=tuple(shape), rfft=True, fftshift=False)
+
+
+def ctf_of_optics(optics, box, pixel_size, device=None):
+    """(n, box, box // 2 + 1) CTF of images with an Optics each, see ctf_rfft. optics: n simulate.micrographs.Optics."""
+    columns = torch.tensor([[o.defocus_u, o.defocus_v, o.defocus_angle, o.voltage_kv, o.cs_mm, o.amplitude_contrast,
+                             o.phase_shift] for o in optics], dtype=torch.float32, device=device).reshape(-1, 7)
+    return ctf_rfft((box, box), pixel_size, *columns.T)

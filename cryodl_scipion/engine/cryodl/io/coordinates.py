@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .files import micrograph_key, whole_file, without_pick_suffix
+from .star import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".txt")
 _SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
@@ -73,7 +74,7 @@ def write_coordinates(path, yx, scores, comment="", **numbers):
 
 def read_star_column(path, column):
     """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has."""
-    for block in _star_document(path):
+    for block in star_document(path):
         values = [v for v in block.find_loop(column)]
         if values:
             import gemmi
@@ -97,17 +98,9 @@ def _read_file(path):
     return groups
 
 
-def _star_document(path):
-    import gemmi
-    try:
-        return gemmi.cif.read_file(str(path))
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"not a readable STAR file ({str(error).replace(str(path) + ':', 'line ')}).") from None
-
-
 def _read_star(path):
     import gemmi
-    for block in _star_document(path):
+    for block in star_document(path):
         x, y = block.find_loop("_rlnCoordinateX"), block.find_loop("_rlnCoordinateY")
         if not x.get_loop() or not y.get_loop():
             continue

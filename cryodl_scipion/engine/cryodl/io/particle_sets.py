@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets of particles: RELION's STAR files (3.0, 3.1 and later) with their stacks of images."""
+import dataclasses
+import os
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from .particles import ANGLES
+from .relion_tables import groups_of_particles, modern_tables
+from .stacks import StackWriter, read_images, stack_shape  # noqa: F401, StackWriter belongs here for its users
+from .star import read_tables, write_tables
+
+DENOISER = "cryodlDenoiser"  # column that names the model which made the images
+ORIGINAL = "rlnImageOriginalName"
+NEEDS = ("angles", "ctf", "raw")
+
+
+@dataclasses.dataclass(frozen=True)
+class ParticleSet:
+    """Particles of one box and pixel size. Images stay in their files until they are asked for.
+
+    path: the STAR file. pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the stacks.
+    numbers: (n,) int, 0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt, psi in degrees, or
+    None. shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics: (n,) Optics, or None
+    without a CTF. ctf_state: what was done to the images with their CTF: 'none', 'flipped' (phases) or 'multiplied'.
+    halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that made the images, '' for raw ones.
+    columns, optics_columns: all of the two tables, {name: list of str}.
+    """
+    path: str
+    pixel_size: float
+    box: int
+    names: typing.Tuple[str, ...]
+    files: np.ndarray
+    numbers: np.ndarray
+    micrographs: typing.Tuple[str, ...]
+    angles: typing.Optional[np.ndarray]
+    shifts_yx: typing.Optional[np.ndarray]
+    optics: typing.Optional[np.ndarray]
+    ctf_state: str
+    halves: typing.Optional[np.ndarray]
+    classes: typing.Optional[np.ndarray]
+    denoiser: str
+    columns: typing.Dict[str, typing.List[str]]
+    optics_columns: typing.Dict[str, typing.List[str]]
+
+    def __len__(self):
+        return len(self.names)
+
+    def images(self, indices):
+        """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no finite
+        numbers, naming particle and file."""
+        import torch
+        indices = np.arange(len(self))[indices].reshape(-1)
+        if not len(indices):
+            return torch.zeros((0, self.box, self.box))
+        return torch.from_numpy(read_images(self.files[indices], self.numbers[indices]))
+
+    def ctf(self, indices, box=None, pixel_size=None, device=None):
+        """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each Fourier
+        coefficient. The CTF (see ctf.ctf_rfft), its absolute value of phase-flipped images, its square of multiplied ones.
+
+        box, pixel_size: of images that were resampled. Raises ValueError for particles without a CTF.
+        """
+        from ..ctf import ctf_of_optics
+        if self.optics is None:
+            raise ValueError(_missing(self.path, "ctf"))
+        values = ctf_of_optics(self.optics[np.arange(len(self))[indices].reshape(-1)], box or self.box,
+                               pixel_size or self.pixel_size, device)
+        return {"none": lambda: values, "flipped": values.abs, "multiplied": values.square}[self.ctf_state]()
+
+    def subset(self, indices):
+        """The particles of some rows, in the order given (integers, a slice or a bool mask)."""
+        rows = np.arange(len(self))[indices].reshape(-1)
+        chosen = {}
+        for name in ("files", "numbers", "angles", "shifts_yx", "optics", "halves", "classes"):
+            value = getattr(self, name)
+            chosen[name] = None if value is None else value[rows]
+        return dataclasses.replace(self, names=tuple(self.names[i] for i in rows),
+                                   micrographs=tuple(self.micrographs[i] for i in rows),
+                                   columns={k: [v[i] for i in rows] for k, v in self.columns.items()}, **chosen)
+
+
+def read_particles(path, need=()):
+    """The ParticleSet of a STAR file.
+
+    need: of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones). Stacks are looked for
+    beside the STAR file, in the folders above it (RELION's project folder), then in the current folder.
+    Raises FileNotFoundError or ValueError that name the file, what it lacks and what to do.
+    """
+    unknown = set(need) - set(NEEDS)
+    if unknown:
+        raise ValueError(f"need is {sorted(unknown)}; it may hold {', '.join(NEEDS)}.")
+    optics, columns = modern_tables(read_tables(path), path)
+    groups = groups_of_particles(optics, columns, path)
+    particles = _particle_set(str(path), optics, columns, groups)
+    _check_needs(particles, need)
+    return particles
+
+
+def write_particles_star(path, particles, changes=None, stack=None, pixel_size=None, box=None):
+    """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
+
+    changes: {column: (n,) values}, added or replaced. stack: path of a new stack that holds an image of each particle in
+    this order; the raw image's name goes to rlnImageOriginalName. pixel_size (Å/px), box (px): of the new images.
+    Images that were found by names relative to a folder above the new file keep such names; others get names
+    relative to the new file's folder.
+    """
+    columns = dict(particles.columns)
+    columns["rlnImageName"] = _written_names(particles, Path(path))
+    if stack is not None:
+        columns.setdefault(ORIGINAL, columns["rlnImageName"])
+        place = _base(particles, Path(path))
+        new = os.path.abspath(stack) if place is None else os.path.relpath(stack, place)
+        columns["rlnImageName"] = [f"{number:06d}@{new}" for number in range(1, len(particles) + 1)]
+    columns.update(changes or {})
+    wrong = [name for name, values in columns.items() if len(values) != len(particles)]
+    if wrong:
+        raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(particles)} particles.")
+    optics = dict(particles.optics_columns)
+    rows = len(optics["rlnOpticsGroup"])
+    optics["rlnImagePixelSize"] = [pixel_size or particles.pixel_size] * rows
+    optics["rlnImageSize"] = [box or particles.box] * rows
+    write_tables(path, {"optics": optics, "particles": columns})
+
+
+def _particle_set(path, optics, columns, groups):
+    numbers, stacks = zip(*(_split_name(name) for name in columns["rlnImageName"]))
+    files, box = _stacks(path, stacks, np.array(numbers))
+    count = len(files)
+    angles = _numbers(path, columns, ANGLES)
+    origins = _numbers(path, columns, ("rlnOriginYAngst", "rlnOriginXAngst"))
+    if origins is None and angles is not None:
+        origins = np.zeros((count, 2))  # as RELION does
+    whole = {name: _numbers(path, columns, (column,)) for name, column in
+             (("halves", "rlnRandomSubset"), ("classes", "rlnClassNumber"))}
+    return ParticleSet(
+        path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
+        numbers=np.array(numbers) - 1, micrographs=tuple(columns.get("rlnMicrographName", [""] * count)), angles=angles,
+        shifts_yx=None if origins is None else -origins / groups.pixel_size, optics=groups.optics, ctf_state=groups.ctf_state,
+        denoiser=next(iter(columns.get(DENOISER, [])), ""), columns=columns, optics_columns=optics,
+        **{name: None if v is None else v[:, 0].astype(int) for name, v in whole.items()})
+
+
+def _split_name(name):
+    number, at, stack = name.partition("@")
+    if not at:
+        return 1, name
+    if not number.isdigit() or int(number) < 1:
+        raise ValueError(f"The image name {name!r} does not begin with the number of the image in its stack, from 1.")
+    return int(number), stack
+
+
+def _numbers(path, columns, names):
+    """(n, len(names)) float array of columns, or None if one is missing."""
+    if any(name not in columns for name in names):
+        return None
+    try:
+        values = np.array([columns[name] for name in names], float).T
+    except ValueError as error:
+        raise ValueError(f"{path}: {', '.join(names)}: {error}.") from None
+    if not np.isfinite(values).all():
+        row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
+        raise ValueError(f"{path}: particle {row + 1} has a value of {', '.join(names)} that is not a finite number.")
+    return values
+
+
+def _stacks(path, stacks, numbers):
+    """Paths of the stacks (n,), which hold all images that are named, and their box."""
+    found, boxes = {}, {}
+    most = {}
+    for stack, number in zip(stacks, numbers):
+        most[stack] = max(most.get(stack, 0), int(number))
+    for stack, number in most.items():
+        found[stack] = _find(path, stack)
+        shape = stack_shape(found[stack])
+        if number > shape[0]:
+            raise ValueError(f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut short or "
+                             "is not the one that belongs to this STAR file.")
+        boxes.setdefault(shape[1], found[stack])
+    if len(boxes) > 1:
+        (box, file), (other, second) = list(boxes.items())[:2]
+        raise ValueError(f"{path} has images of {box} px ({file}) and of {other} px ({second}); one box size is needed. "
+                         "Extract them again, or give them in two STAR files.")
+    return np.array([found[stack] for stack in stacks], object), next(iter(boxes))
+
+
+def _find(path, stack):
+    here = Path(path).absolute().parent
+    places = [here, *here.parents, Path.cwd()]
+    hit = next((place / stack for place in places if (place / stack).is_file()), None)
+    if hit is None:
+        raise FileNotFoundError(f"{path} names the stack {stack}, which is neither beside it, nor in a folder above it, nor in "
+                                f"{os.getcwd()}. Start in the project's folder, or bring the stack there.")
+    return str(hit)
+
+
+def _base(particles, target):
+    """Folder that image names of a new STAR file are relative to; None: all names were absolute.
+
+    It is the folder that the old names were relative to, if that lies above the new file or is the current one (RELION's
+    project folder), else the new file's own.
+    """
+    stack = _split_name(particles.names[0])[1]
+    if os.path.isabs(stack):
+        return None
+    folder = target.absolute().parent
+    root = Path(str(particles.files[0])[:-len(stack)]).absolute()
+    return root if root in (Path.cwd(), folder, *folder.parents) else folder
+
+
+def _written_names(particles, target):
+    base = _base(particles, target)
+    relative = {}
+    for file in set(particles.files):
+        relative[file] = file if base is None else os.path.relpath(file, base)
+    return [f"{number + 1:06d}@{relative[file]}" for number, file in zip(particles.numbers, particles.files)]
+
+
+def _missing(path, need):
+    return {
+        "angles": f"{path} has particles without angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi). Refine them in 3-D, or let "
+                  "`cryodl assign-orientations` find them.",
+        "ctf": f"{path} has particles without a CTF (rlnDefocusU, and rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast "
+               "of their optics group). Estimate it and extract the particles again.",
+    }[need]
+
+
+def _check_needs(particles, need):
+    if "raw" in need and particles.denoiser:
+        raise ValueError(f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. Their names "
+                         f"stand in its column {ORIGINAL}, or give the STAR file that was denoised.")
+    if "angles" in need and particles.angles is None:
+        raise ValueError(_missing(particles.path, "angles"))
+    if "ctf" in need and particles.optics is None:
+        raise ValueError(_missing(particles.path, "ctf"))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two tables of RELION's particles: brought from version 3.0 to 3.1, and what the optics groups mean for each particle."""
+import dataclasses
+import typing
+
+import numpy as np
+
+from .particles import MICROSCOPE
+
+SHARED = (*MICROSCOPE, "rlnImagePixelSize")
+OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
+YES = ("1", "true", "yes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """What the optics table says of the particles; see particle_sets.ParticleSet."""
+    pixel_size: float
+    optics: typing.Optional[np.ndarray]
+    ctf_state: str
+
+
+def modern_tables(tables, path):
+    """Optics and particle table, {column: list of str} each, as RELION 3.1 has them.
+
+    tables: as star.read_tables gives them. path: for messages. Raises ValueError if there are no particles.
+    """
+    columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
+    if not columns or not columns["rlnImageName"]:
+        raise ValueError(f"{path} holds no particles: it has no table with rlnImageName, or the table is empty.")
+    optics = next((dict(t) for t in tables.values() if "rlnOpticsGroup" in t and "rlnImageName" not in t), None)
+    if optics is None:
+        return _from_old(columns, path)
+    if "rlnOpticsGroup" not in columns:
+        if len(optics["rlnOpticsGroup"]) > 1:
+            raise ValueError(f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no column "
+                             "rlnOpticsGroup that says which is theirs.")
+        columns["rlnOpticsGroup"] = optics["rlnOpticsGroup"] * len(columns["rlnImageName"])
+    return optics, columns
+
+
+def _from_old(columns, path):
+    """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in px."""
+    columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
+    names = [name for name in SHARED if name in columns]
+    rows = list(zip(*(columns[name] for name in names)))
+    groups = {row: number for number, row in enumerate(dict.fromkeys(rows), 1)}
+    optics = {"rlnOpticsGroupName": [f"opticsGroup{n}" for n in groups.values()],
+              "rlnOpticsGroup": [str(n) for n in groups.values()],
+              **{name: [row[i] for row in groups] for i, name in enumerate(names)},
+              "rlnImageDimensionality": ["2"] * len(groups)}
+    for axis in "XY":
+        pixels = columns.pop(f"rlnOrigin{axis}", None)
+        if pixels is not None and f"rlnOrigin{axis}Angst" not in columns:
+            columns[f"rlnOrigin{axis}Angst"] = [f"{float(p) * float(size):.6f}" for p, size in
+                                                zip(pixels, columns["rlnImagePixelSize"])]
+    columns["rlnOpticsGroup"] = [str(groups[row]) for row in rows]
+    gone = (*SHARED, *OLD_PIXEL)
+    return optics, {name: values for name, values in columns.items() if name not in gone}
+
+
+def _old_pixel_sizes(columns, path):
+    for name in ("rlnImagePixelSize", "rlnPixelSize"):
+        if name in columns:
+            return columns[name]
+    if any(name not in columns for name in OLD_PIXEL):
+        raise ValueError(f"{path} does not say how large its pixels are: it has no optics table with rlnImagePixelSize, nor "
+                         "rlnDetectorPixelSize and rlnMagnification. Export the particles again, or add the column.")
+    # the detector's pixels are in micrometres
+    return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
+
+
+def groups_of_particles(optics, columns, path):
+    """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, subtomograms, and
+    groups that are missing."""
+    rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
+    strange = set(columns["rlnOpticsGroup"]) - set(rows)
+    if strange:
+        raise ValueError(f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have.")
+    used = sorted({rows[number] for number in set(columns["rlnOpticsGroup"])})
+    if any(optics.get("rlnImageDimensionality", ["2"] * len(rows))[row] == "3" for row in used):
+        raise ValueError(f"{path} holds subtomograms (rlnImageDimensionality is 3); particle images are needed.")
+    row_of_particle = np.array([rows[number] for number in columns["rlnOpticsGroup"]])
+    return Groups(_pixel_size(optics, used, path), _optics(optics, columns, row_of_particle, path),
+                  _ctf_state(optics, columns, used, path))
+
+
+def _pixel_size(optics, used, path):
+    if "rlnImagePixelSize" not in optics:
+        raise ValueError(f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. Export the "
+                         "particles again, or add the column.")
+    sizes = [float(optics["rlnImagePixelSize"][row]) for row in used]
+    if not min(sizes) > 0:
+        raise ValueError(f"{path} has a pixel size (rlnImagePixelSize) of {min(sizes):g} Å; it must be positive.")
+    if max(sizes) > 1.0001 * min(sizes):
+        raise ValueError(f"{path} has particles of {min(sizes):g} and of {max(sizes):g} Å/px; one pixel size is needed. "
+                         "Resample the ones to the others', or give them in two STAR files.")
+    return sizes[0]
+
+
+def _optics(optics, columns, rows, path):
+    """(n,) array of Optics, or None if there is no CTF."""
+    from ..simulate.micrographs import Optics
+    if "rlnDefocusU" not in columns or any(name not in optics for name in MICROSCOPE):
+        return None
+    try:
+        u = np.array(columns["rlnDefocusU"], float)
+        v = np.array(columns.get("rlnDefocusV", columns["rlnDefocusU"]), float)
+        angle, phase = (np.array(columns[name], float) if name in columns else np.zeros(len(u))
+                        for name in ("rlnDefocusAngle", "rlnPhaseShift"))
+        microscope = np.array([optics[name] for name in MICROSCOPE], float).T[rows]
+    except ValueError as error:
+        raise ValueError(f"{path}: CTF (rlnDefocusU, rlnVoltage ...): {error}.") from None
+    values = np.column_stack([u, v, angle, microscope, phase])
+    bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
+    if len(bad):
+        raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} is not made of finite numbers.")
+    if not (u.any() or v.any()):
+        return None  # written by programs that know no CTF
+    found = np.empty(len(u), object)
+    found[:] = [Optics(*row) for row in values.tolist()]
+    return found
+
+
+def _ctf_state(optics, columns, used, path):
+    states = set()
+    for row in used:
+        said = lambda name: str(optics[name][row]).lower() in YES if name in optics else (
+            name in columns and columns[name][0].lower() in YES)
+        states.add("multiplied" if said("rlnCtfDataAreCtfPremultiplied") else
+                   "flipped" if said("rlnCtfDataArePhaseFlipped") else "none")
+    if len(states) > 1:
+        raise ValueError(f"{path} mixes images that were treated differently with their CTF ({', '.join(sorted(states))}). Give "
+                         "them in several STAR files.")
+    return states.pop()

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stacks of particle images (.mrcs): read by memory map, written as they come."""
+import contextlib
+import functools
+import os
+import struct
+import warnings
+import zlib
+
+import numpy as np
+
+from .files import whole_file
+
+MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
+HEADER = 1024  # bytes
+UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
+
+
+def stack_shape(path):
+    """(images, h, w) of a stack, from its header and its length.
+
+    Raises FileNotFoundError, or ValueError if the file is no stack of square images or is cut short. Pixels of two sizes along
+    the axes are refused, too: nothing here could treat them right.
+    """
+    import mrcfile
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"The image stack {path} does not exist.")
+    try:
+        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
+            header, voxel = mrc.header, mrc.voxel_size
+            mode, shape = int(header.mode), (int(header.nz), int(header.ny), int(header.nx))
+            start, voxel = HEADER + int(header.nsymbt), (float(voxel.y), float(voxel.x))
+    except (ValueError, OSError, EOFError, zlib.error, AttributeError) as error:
+        raise ValueError(f"{path} is not a readable stack of images: {error}.") from None
+    if mode not in MODES or min(shape) < 1:
+        raise ValueError(f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x {shape[0]}. "
+                         "Uncompressed MRC stacks (.mrcs, .mrc) are read.")
+    needed = start + int(np.prod(shape)) * np.dtype(MODES[mode]).itemsize
+    if os.path.getsize(path) < needed:
+        raise ValueError(f"{path} is cut short: {os.path.getsize(path)} bytes, but its header promises {shape[0]} images of "
+                         f"{shape[2]} x {shape[1]} px, {needed} bytes. Copy or extract it again.")
+    if shape[1] != shape[2]:
+        raise ValueError(f"{path} has images of {shape[2]} x {shape[1]} px; particles must be square.")
+    if min(voxel) > 0 and max(voxel) / min(voxel) > 1 + UNEQUAL:
+        raise ValueError(f"{path} has pixels of {voxel[1]:g} x {voxel[0]:g} Å by its header; they must be square. Resample the "
+                         "images, or correct the header.")
+    return shape
+
+
+@functools.lru_cache(maxsize=128)
+def _mapped(path, size, changed):
+    """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
+    import mrcfile
+    with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        header = mrc.header
+        dtype = np.dtype(MODES[int(header.mode)]).newbyteorder(header.mode.dtype.byteorder)
+        shape, start = (int(header.nz), int(header.ny), int(header.nx)), HEADER + int(header.nsymbt)
+    return np.memmap(path, dtype, "r", start, shape)
+
+
+def read_images(files, numbers):
+    """(m, h, w) float32 array of images of stacks.
+
+    files: (m,) paths. numbers: (m,) int, 0-based. Only what is asked for is read. Raises ValueError that names an image with
+    values that are no finite numbers.
+    """
+    maps = {}
+    for path in set(files):
+        state = os.stat(path)
+        maps[path] = _mapped(path, state.st_size, state.st_mtime_ns)
+    images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
+    bad = np.nonzero(~np.isfinite(images).all(axis=(1, 2)))[0]
+    if len(bad):
+        raise ValueError(f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} holds values that are not finite numbers (NaN or "
+                         "infinite). Extract it again, or take it out of the particles.")
+    return images
+
+
+class StackWriter:
+    """A stack that is written as its images come: with StackWriter(path, count, box, pixel_size) as stack: stack.add(images).
+
+    Whole or not at all: the file appears when the block ends well and all `count` images are there. pixel_size: Å/px.
+    """
+
+    def __init__(self, path, count, box, pixel_size):
+        self.path, self.count, self.box, self.pixel_size = path, count, box, pixel_size
+        self.added, self._sums = 0, np.zeros(2)  # of values and of squares
+        self._range = [np.inf, -np.inf]
+
+    def __enter__(self):
+        import mrcfile
+        self._exit = contextlib.ExitStack()
+        temporary = self._exit.enter_context(whole_file(self.path))
+        with mrcfile.new(temporary, overwrite=True) as mrc:  # for its header
+            mrc.set_data(np.zeros((1, self.box, self.box), np.float32))
+            mrc.set_image_stack()
+            mrc.voxel_size = self.pixel_size
+        # not by memory map: a full disk would kill the process instead of raising an error
+        self._file = self._exit.enter_context(open(temporary, "r+b"))
+        self._file.seek(HEADER)
+        return self
+
+    def add(self, images):
+        """Append (m, box, box) images, an array or tensor on the CPU. Raises ValueError if there are more than promised."""
+        images = np.ascontiguousarray(images, "<f4")
+        if images.shape[1:] != (self.box, self.box) or self.added + len(images) > self.count:
+            raise ValueError(f"{self.path} takes {self.count} images of {self.box} px; {self.added} are there, and an array of "
+                             f"shape {images.shape} was to be added.")
+        self._file.write(images.data)
+        self.added += len(images)
+        self._sums += images.sum(dtype=np.float64), np.square(images, dtype=np.float64).sum()
+        self._range = [min(self._range[0], images.min(initial=np.inf)), max(self._range[1], images.max(initial=-np.inf))]
+
+    def __exit__(self, kind, error, trace):
+        if kind is None and self.added < self.count:
+            error = ValueError(f"{self.path} was to hold {self.count} images, but {self.added} came.")
+            self._exit.__exit__(type(error), error, None)
+            raise error
+        if kind is None:
+            self._complete_header()
+        return self._exit.__exit__(kind, error, trace)
+
+    def _complete_header(self):
+        mean, square = self._sums / (self.count * self.box ** 2)
+        for place, form, values in ((8, "<i", (self.count,)), (76, "<fff", (*self._range, mean)),
+                                    (216, "<f", (max(square - mean ** 2, 0.0) ** 0.5,))):
+            self._file.seek(place)
+            self._file.write(struct.pack(form, *values))

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables of STAR files as texts."""
+import numpy as np
+
+from .files import whole_file
+
+
+def star_document(path):
+    """gemmi's document of a STAR file. Raises OSError, or ValueError if it is no STAR file."""
+    import gemmi
+    try:
+        return gemmi.cif.read_file(str(path))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"not a readable STAR file ({str(error).replace(str(path) + ':', 'line ')}).") from None
+
+
+def read_tables(path):
+    """{block name: {column: list of str}} of a STAR file, columns without their leading underscore.
+
+    Single values count as tables of one row. Raises FileNotFoundError or ValueError that name the file.
+    """
+    import gemmi
+    try:
+        document = star_document(path)
+    except OSError:
+        raise FileNotFoundError(f"{path} does not exist or cannot be read.") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    tables = {}
+    for block in document:
+        table = tables.setdefault(block.name, {})
+        for item in block:
+            if item.pair:
+                table[item.pair[0].lstrip("_")] = [gemmi.cif.as_string(item.pair[1])]
+            elif item.loop:
+                width, values = item.loop.width(), item.loop.values
+                for place, tag in enumerate(item.loop.tags):
+                    table[tag.lstrip("_")] = [gemmi.cif.as_string(v) for v in values[place::width]]
+    return tables
+
+
+def write_tables(path, tables):
+    """Write {block name: {column: values}} as a STAR file of loops, whole or not at all. Values: texts or numbers."""
+    with whole_file(path) as temporary, open(temporary, "w") as file:
+        for block, columns in tables.items():
+            file.write(f"\n# version 30001\n\ndata_{block}\n\nloop_\n")
+            file.writelines(f"_{name} #{place}\n" for place, name in enumerate(columns, 1))
+            texts = [[star_text(v) for v in values] for values in columns.values()]
+            file.writelines("  ".join(row) + "\n" for row in zip(*texts, strict=True))
+            file.write("\n")
+
+
+def star_text(value):
+    """A number or text as RELION reads it."""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.6f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.6e}"
+    text = str(value)
+    if not text:
+        return "None"  # RELION's word for an empty text
+    import gemmi
+    return gemmi.cif.quote(text) if any(c.isspace() for c in text) else text
