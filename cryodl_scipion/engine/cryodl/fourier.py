@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Square images and their Fourier transforms: resampling, frequency shells, rotational averages."""
 import torch
-import torch.nn.functional as F
 
 
 def fourier_resize(images, box):
@@ -73,8 +72,8 @@ def circle(box, diameter_px, device=None):
     return axis[:, None] ** 2 + axis[None] ** 2 <= (diameter_px / 2) ** 2
 
 
-def centre_fit(images, box):
-    """(..., h, h) cut, or surrounded by zeros, to (..., box, box): pixel h // 2 becomes pixel box // 2."""
-    before = box // 2 - images.shape[-1] // 2
-    after = box - images.shape[-1] - before
-    return F.pad(images, (before, after, before, after))
+def resampled_side(box, pixel_size, new_pixel_size):
+    """Side in px that images of `box` px get when their pixels become `new_pixel_size` Å wide, and the exact width of those
+    pixels in Å: a whole number of them must fit, so that it differs by less than half a pixel over the box."""
+    side = box if abs(pixel_size / new_pixel_size - 1) < 1e-3 else max(2, round(box * pixel_size / new_pixel_size))
+    return side, box * pixel_size / side

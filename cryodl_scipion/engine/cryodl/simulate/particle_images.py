@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Single particle images of a structure: projections, CTF and noise."""
+import torch
+
+from ..ctf import ctf_of_optics
+from ..fourier import circle, on_grid
+from .micrographs import particle_diameter
+from .projections import Projector, random_angles
+from .structures import load_density
+
+SAMPLE = 128  # projections that tell how strong a structure's images are
+
+
+def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
+    """A structure ready to be projected into images of `box` px.
+
+    structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the blur
+    given to atoms (twice the pixel size if None). Returns Projector of a (box,) * 3 density, its diameter in Å, and sentences
+    about what was done to it. Raises ValueError if the structure is larger than the box.
+    """
+    density = load_density(structure, pixel_size, resolution)
+    diameter = particle_diameter(density, pixel_size)
+    if diameter > (box - 2) * pixel_size:
+        raise ValueError(f"{structure} is {diameter:.0f} Å wide, but the images are {box} px x {pixel_size:g} Å/px = "
+                         f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual.")
+    return (Projector(fit_cube(density, box).to(device)), diameter,
+            _resampling_notes(structure, pixel_size, box, density.shape[-1]))
+
+
+def fit_cube(density, box):
+    """(d, d, d) cut, or surrounded by zeros, to (box,) * 3: voxel d // 2 becomes voxel box // 2."""
+    before = box // 2 - density.shape[-1] // 2
+    after = box - density.shape[-1] - before
+    return torch.nn.functional.pad(density, (before, after) * 3)
+
+
+def _resampling_notes(structure, pixel_size, box, side):
+    """What differed between a map and the images: sentences."""
+    from .structures import MODEL_SUFFIXES
+    name = str(structure).lower().removesuffix(".gz")
+    if name.endswith(MODEL_SUFFIXES):
+        return []
+    import mrcfile
+    with mrcfile.open(structure, header_only=True, permissive=True) as mrc:
+        voxel, shape = float(mrc.voxel_size.x), (int(mrc.header.nx), int(mrc.header.ny), int(mrc.header.nz))
+    notes = []
+    if abs(voxel / pixel_size - 1) >= 1e-3:
+        notes.append(f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. If "
+                     "one of the two is wrong, nothing will fit.")
+    if side != box:
+        notes.append(f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the images' box of "
+                     f"{box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle kept.")
+    return notes
+
+
+def particle_images(clean, optics, pixel_size, rng, noise=None):
+    """Noisy particle images of projections, protein bright, noise of variance 1.
+
+    clean: (n, box, box) tensor of projections, their scale such that the wanted SNR results (see signal_scale).
+    optics: n Optics. pixel_size: Å/px. rng: numpy Generator. noise: (..., r) power of the noise at the rings of fourier.shells,
+    scaled here to variance 1; None for white noise. Returns (n, box, box) tensor.
+    """
+    box = clean.shape[-1]
+    seen = torch.fft.rfft2(clean) * ctf_of_optics(optics, box, pixel_size, clean.device)
+    return torch.fft.irfft2(seen, s=(box, box)) + noise_images(len(clean), box, rng, noise, clean.device)
+
+
+def noise_images(count, box, rng, power=None, device="cpu"):
+    """(count, box, box) Gaussian noise of expected variance 1, white or with a radial power spectrum (..., r)."""
+    white = torch.from_numpy(rng.standard_normal((count, box, box), dtype="float32")).to(device)
+    if power is None:
+        return white
+    from ..fourier import plane_weights
+    grid = on_grid(power.to(device).float(), box)
+    mean = (grid * plane_weights(box).to(device)).sum((-2, -1), keepdim=True) / box ** 2
+    return torch.fft.irfft2(torch.fft.rfft2(white) * (grid / mean).sqrt(), s=(box, box))
+
+
+def signal_scale(projector, optics, pixel_size, snr, diameter_px, rng):
+    """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
+
+    The SNR is the variance of the images without noise, with their CTF, within a circle of the particle's diameter, over the
+    variance of the noise; the mean over random views with Optics drawn from `optics`.
+    """
+    chosen = [optics[i] for i in rng.integers(len(optics), size=SAMPLE)]
+    views = projector.project(random_angles(SAMPLE, rng))
+    seen = torch.fft.irfft2(torch.fft.rfft2(views) * ctf_of_optics(chosen, projector.side, pixel_size, views.device),
+                            s=views.shape[-2:])
+    inside = circle(projector.side, diameter_px, views.device)
+    return float((snr / seen[:, inside].var(dim=1).mean()) ** 0.5)
