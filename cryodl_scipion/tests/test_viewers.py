@@ -77,8 +77,8 @@ class TestCryodlViewers(CryodlTest):
         new = self.newProtocol(CryodlProtPick)
         viewer = CryodlPickProtocolViewer(project=self.proj, protocol=new)
         viewer.setProtocol(new)
-        for show in viewer._getVisualizeDict().values():
-            self.assertIn('no coordinates yet', show()[0].getMessage())
+        for name, show in viewer._getVisualizeDict().items():
+            self.assertIn('no coordinates yet', show(name)[0].getMessage())
 
     # ----- the viewer that a click opens
     def test_our_picks_and_empty_sets_are_opened_by_our_viewer_first(self):

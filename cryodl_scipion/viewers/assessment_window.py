@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Assessed micrographs, each with its figures and verdict."""
-from pyworkflow.viewer import View
-
 from ..convert.assessments import FIGURES, REASON, figuresOf
 from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
 from .micrograph_window import MicrographWindow
@@ -55,13 +53,3 @@ class AssessmentWindow(MicrographWindow):
 
     def _text(self):
         return "There are no micrographs." if self.index() is None else self._data.inWords(self.index())
-
-
-class AssessmentView(View):
-    """See AssessmentWindow."""
-
-    def __init__(self, parent, data, title):
-        self._arguments = parent, data, title
-
-    def show(self):
-        AssessmentWindow(*self._arguments).show()

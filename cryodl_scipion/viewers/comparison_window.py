@@ -3,11 +3,8 @@
 import tkinter as tk
 from tkinter import ttk
 
-from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
-from matplotlib.figure import Figure
-from pyworkflow.viewer import View
-
 from .group_plots import drawComparison
+from .window import CanvasWindow
 
 _FIGURES = (('precision', "Precision"), ('recall', "Recall"), ('f1', "F1"), ('average_precision', "Average precision"))
 
@@ -22,21 +19,17 @@ def tableRows(comparison):
     return sorted(rows, key=lambda row: row[4], reverse=True) if comparison['figures'] else rows
 
 
-class ComparisonWindow:
+class ComparisonWindow(CanvasWindow):
     """comparison: the engine's dict. curvesFile: picture, or None without a reference. parent: tk widget or None."""
 
     def __init__(self, parent, comparison, curvesFile, title):
-        self._own = parent is None
-        self.root = tk.Tk() if self._own else tk.Toplevel(parent)
-        self.root.title(title)
+        CanvasWindow.__init__(self, parent, title)
         ttk.Label(self.root, text=self._headline(comparison)).pack(anchor=tk.W, padx=8, pady=(8, 2))
         self._addTable(comparison)
         for note in comparison['notes']:
             ttk.Label(self.root, text=note, wraplength=1000).pack(anchor=tk.W, padx=8)
-        self._figure = Figure(figsize=(11 if curvesFile else 6, 4.8), facecolor='white')
+        self.addFigure((11 if curvesFile else 6, 4.8), padx=8, pady=8)
         drawComparison(self._figure, comparison, curvesFile)
-        self._canvas = FigureCanvasTkAgg(self._figure, self.root)
-        self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True, padx=8, pady=8)
 
     def _headline(self, comparison):
         text = "%d micrographs; picks matched one to one within %.1f px (%g particle radii)" % (
@@ -53,17 +46,3 @@ class ComparisonWindow:
         for row in rows:
             table.insert('', tk.END, values=row)
         table.pack(fill=tk.X, padx=8)
-
-    def show(self):
-        if self._own:
-            self.root.mainloop()
-
-
-class ComparisonView(View):
-    """See ComparisonWindow."""
-
-    def __init__(self, parent, comparison, curvesFile, title):
-        self._arguments = parent, comparison, curvesFile, title
-
-    def show(self):
-        ComparisonWindow(*self._arguments).show()

@@ -3,16 +3,14 @@
 import tkinter as tk
 from tkinter import ttk
 
-from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
-from matplotlib.figure import Figure
-
 from .plots import drawMicrograph, view
 from .preview import loadPreview
+from .window import CanvasWindow
 
 _ZOOM = 1.25  # of one click of the mouse wheel
 
 
-class MicrographWindow:
+class MicrographWindow(CanvasWindow):
     """Children give _drawOn(axes), _text() and may give _micrographLabels().
 
     parent: tk widget, or None for a window of its own. slider: dict of from_, to, resolution, label, or None for none.
@@ -20,9 +18,7 @@ class MicrographWindow:
     """
 
     def __init__(self, parent, title, names, paths, slider, value, first=0, accept=None):
-        self._own = parent is None
-        self.root = tk.Tk() if self._own else tk.Toplevel(parent)
-        self.root.title(title)
+        CanvasWindow.__init__(self, parent, title)
         self._names, self._paths, self._accept = names, paths, accept
         self._preview = self._axes = None
         self.value = tk.DoubleVar(self.root, value)
@@ -39,9 +35,8 @@ class MicrographWindow:
 
     def show(self):
         """Open the window; with `accept` wait until it is closed."""
-        if self._own:
-            self.root.mainloop()
-        elif self._accept is not None:
+        CanvasWindow.show(self)
+        if not self._own and self._accept is not None:
             self.root.transient(self.root.master)
             self.root.wait_visibility()
             self.root.grab_set()
@@ -66,9 +61,7 @@ class MicrographWindow:
     def _addCanvas(self):
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.BOTH, expand=True, padx=6, pady=(6, 0))
-        self._figure = Figure(figsize=(8, 7.2), facecolor='white')
-        self._canvas = FigureCanvasTkAgg(self._figure, frame)
-        self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
+        self.addFigure((8, 7.2), frame)
         self._canvas.mpl_connect('scroll_event', self._scroll)
 
     def _addControls(self, slider):
@@ -156,6 +149,15 @@ class MicrographWindow:
             self._drawOn(self._axes)
         self.message.set(self._text())
         self._canvas.draw_idle()
+
+    def updateLabels(self):
+        """Write the list anew, for labels that follow the slider."""
+        labels, chosen, top = self._micrographLabels(), self.index(), self._list.yview()[0]
+        self._list.delete(0, tk.END)
+        self._list.insert(tk.END, *labels)
+        if chosen is not None:
+            self._list.selection_set(chosen)
+        self._list.yview_moveto(top)
 
     def _micrographLabels(self):
         return self._names

@@ -3,14 +3,16 @@
 from pwem.objects import SetOfCoordinates
 from pwem.viewers.plotter import EmPlotter
 from pyworkflow.protocol import params
-from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer, Viewer
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..convert.rounds import picksOfRound, readRounds
 from ..protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtThresholdPicks
 from .picks_data import PicksData, isOurs
-from .picks_window import PicksView
+from .panels_viewer import Panel, PanelsViewer
+from .picks_window import PicksWindow
 from .plots import drawHistogram, drawPerMicrograph
-from .rounds_window import RoundsView
+from .rounds_window import RoundsWindow
+from .window import WindowView
 
 _NAME = "cryodl picks with scores"
 
@@ -26,56 +28,38 @@ class CryodlPicksViewer(Viewer):
         return isinstance(instance, SetOfCoordinates) and isOurs(instance)
 
     def _visualize(self, obj, **kwargs):
-        return [PicksView(self.getTkRoot(), PicksData.ofSet(obj), _NAME)]
+        return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(obj), _NAME)]
 
 
-class CryodlPickProtocolViewer(ProtocolViewer):
+class CryodlPickProtocolViewer(PanelsViewer):
     """What `Analyze results` opens for a picking run."""
     _label = 'picks viewer'
     _targets = [CryodlProtPick, CryodlProtThresholdPicks]
-    _environments = [DESKTOP_TKINTER]
-
-    def _defineParams(self, form):
-        form.addSection(label='Picks')
-        form.addParam('showPicks', params.LabelParam, default=True, label="Picks on the micrographs",
-                      help="Micrographs with their picks, and a slider for the score.")
-        form.addParam('showScores', params.LabelParam, default=True, label="Histogram of the scores",
-                      help="Scores of the picks and of the weaker candidates.")
-        form.addParam('showCounts', params.LabelParam, default=True, label="Picks of each micrograph",
-                      help="A micrograph with far fewer picks than the others is worth a look.")
-
-    def _getVisualizeDict(self):
-        return {'showPicks': self._showPicks, 'showScores': self._showScores, 'showCounts': self._showCounts}
+    _SECTION = 'Picks'
+    _PANELS = (Panel('showPicks', "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),
+               Panel('showScores', "Histogram of the scores", "Scores of the picks and of the weaker candidates."),
+               Panel('showCounts', "Picks of each micrograph",
+                     "A micrograph with far fewer picks than the others is worth a look."))
+    _WAIT = "There are no coordinates yet. Wait until the first batch is picked."
 
     def _data(self):
-        """PicksData, or None (and a message) if there is no output yet."""
         coordinates = getattr(self.protocol, 'outputCoordinates', None)
         return None if coordinates is None else PicksData.ofSet(coordinates)
 
-    def _showPicks(self, paramName=None):
-        data = self._data()
-        return [self._notYet()] if data is None else [PicksView(self.getTkRoot(), data, _NAME)]
+    def _showPicks(self, data):
+        return [WindowView(PicksWindow, self.getTkRoot(), data, _NAME)]
 
-    def _showScores(self, paramName=None):
-        data = self._data()
-        if data is None:
-            return [self._notYet()]
+    def _showScores(self, data):
         plotter = EmPlotter(windowTitle="Scores")
         drawHistogram(plotter.createSubPlot("Scores of %d candidates" % len(data.scores()), "Score", "Number"),
                       data.scores(), data.threshold)
         return [plotter]
 
-    def _showCounts(self, paramName=None):
-        data = self._data()
-        if data is None:
-            return [self._notYet()]
+    def _showCounts(self, data):
         plotter = EmPlotter(windowTitle="Picks of each micrograph")
         counts = data.counts(data.threshold)
         drawPerMicrograph(plotter.createSubPlot("%d picks" % counts.sum(), "Micrograph", "Picks"), counts)
         return [plotter]
-
-    def _notYet(self):
-        return self.infoMessage("There are no coordinates yet. Wait until the first batch is picked.", "No picks yet")
 
 
 class CryodlAutoPickViewer(CryodlPickProtocolViewer):
@@ -100,7 +84,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
 
     def _showRounds(self, paramName=None):
         protocol = self.protocol
-        return [RoundsView(self.getTkRoot(), protocol.getPicksFolder(), "Rounds: %s" % protocol.getRunName(),
+        return [WindowView(RoundsWindow, self.getTkRoot(), protocol.getPicksFolder(), "Rounds: %s" % protocol.getRunName(),
                            lambda: not protocol.isActive())]
 
     def _showRoundPicks(self, paramName=None):
@@ -114,7 +98,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         micrographs = protocol.getInputMicrographs()
         data = PicksData.ofFolder([m.clone() for m in micrographs], picksOfRound(protocol.getPicksFolder(), number),
                                   protocol.particleDiameter.get() / micrographs.getSamplingRate())
-        return [PicksView(self.getTkRoot(), data, "Picks of round %d" % number)]
+        return [WindowView(PicksWindow, self.getTkRoot(), data, "Picks of round %d" % number)]
 
 
 class CryodlSimulateViewer(Viewer):
@@ -127,4 +111,4 @@ class CryodlSimulateViewer(Viewer):
         coordinates = getattr(obj, 'outputCoordinates', None)
         if coordinates is None:
             return [self.infoMessage("There are no micrographs yet. Wait until the simulation is finished.", "Nothing yet")]
-        return [PicksView(self.getTkRoot(), PicksData.ofSet(coordinates), self._name)]
+        return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(coordinates), self._name)]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `Analyze results` opens: a list of things to look at, each with its button."""
+import collections
+
+from pyworkflow.protocol import params
+from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
+
+# name: of the method that shows it, with a leading underscore; label, help: on the list
+Panel = collections.namedtuple('Panel', 'name label help')
+
+
+class PanelsViewer(ProtocolViewer):
+    """A child gives _SECTION, _PANELS, _WAIT, _data() and one method per panel.
+
+    A panel's method takes what _data() gives, and returns pyworkflow's views. ValueError and OSError become messages.
+    """
+    _environments = [DESKTOP_TKINTER]
+    _SECTION = ''
+    _PANELS = ()
+    # Sentence for a run that has nothing to show yet.
+    _WAIT = ''
+
+    def _defineParams(self, form):
+        form.addSection(label=self._SECTION)
+        for panel in self._PANELS:
+            form.addParam(panel.name, params.LabelParam, default=True, label=panel.label, help=panel.help)
+
+    def _getVisualizeDict(self):
+        return {panel.name: self._show for panel in self._PANELS}
+
+    def _show(self, name):
+        try:
+            data = self._data()
+            if data is None:
+                return [self.infoMessage(self._WAIT, "Nothing yet")]
+            return getattr(self, '_' + name)(data)
+        except (OSError, ValueError) as error:
+            return [self.errorMessage(str(error), "Cannot be shown")]
+
+    def _data(self):
+        """What the panels show, None if there is nothing yet."""
+        return self.protocol

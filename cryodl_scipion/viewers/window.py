@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all windows of the viewers share: their place below Scipion's windows, a drawing, and how Scipion opens them."""
+import tkinter as tk
+
+from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
+from matplotlib.figure import Figure
+from pyworkflow.viewer import View
+
+REFRESH = 3000  # ms between two looks at a run that goes on
+
+
+class CanvasWindow:
+    """A window that may hold one drawing. parent: tk widget, or None for a window of its own."""
+
+    def __init__(self, parent, title):
+        self._own = parent is None
+        self.root = tk.Tk() if self._own else tk.Toplevel(parent)
+        self.root.title(title)
+
+    def addFigure(self, size, master=None, **packing):
+        """Make self._figure and self._canvas. size: (width, height), inches. master: frame, default the window."""
+        self._figure = Figure(figsize=size, facecolor='white')
+        self._canvas = FigureCanvasTkAgg(self._figure, master or self.root)
+        self._canvas.get_tk_widget().pack(**dict(dict(fill=tk.BOTH, expand=True), **packing))
+
+    def show(self):
+        if self._own:
+            self.root.mainloop()
+
+
+class FollowingWindow(CanvasWindow):
+    """A window that looks again while a run goes on. Children give draw() and finished()."""
+
+    def refresh(self):
+        if not self.root.winfo_exists():
+            return  # closed since the last look
+        finished = self.finished()  # first: what is written between the two looks is then seen by the next one
+        self.draw()
+        self._canvas.draw_idle()
+        if not finished:
+            self.root.after(REFRESH, self.refresh)
+
+
+class WindowView(View):
+    """Opens a window when Scipion wants it. windowClass(*arguments) is made in show()."""
+
+    def __init__(self, windowClass, *arguments):
+        self._windowClass, self._arguments = windowClass, arguments
+
+    def show(self):
+        self._windowClass(*self._arguments).show()
