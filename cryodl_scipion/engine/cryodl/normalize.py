@@ -163,16 +163,20 @@ def _constant_areas(along_y, along_x, typical):
 def _flatten(image, valid, diameter_px):
     """Background 0 and noise 1, both estimated over several particle diameters and only from valid pixels."""
     weight = valid.float()
-    image = image - _plane(image, valid)
     sigma = 2.0 * diameter_px
-    background = _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
-    flat = (image - background) * weight
+    flat = (image - smooth_background(image, valid, sigma)) * weight
     step = _sampling_step(flat)
     scale = _robust_sigma(flat[::step, ::step][valid[::step, ::step]])
     limited = flat.clamp(-4 * scale, 4 * scale)
     local = (_smooth(limited ** 2, sigma) / _smooth(weight, sigma).clamp(min=1e-3)).sqrt()
     # half-way between one scale for all (dirt stays strong) and a local one (carbon and thick ice calm down)
     return flat / (local.clamp(min=0.3 * scale) * scale).sqrt()
+
+
+def smooth_background(image, valid, sigma):
+    """(h, w) background of an image: a plane, and what is smooth over `sigma` px beside it, from the valid pixels."""
+    plane, weight = _plane(image, valid), valid.float()
+    return plane + _smooth((image - plane) * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
 
 
 def _plane(image, valid):
