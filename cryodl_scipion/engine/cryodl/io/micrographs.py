@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF."""
+"""Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF. Writing them: MRC."""
 import os
 import struct
 import warnings
 import zlib
 
 import numpy as np
+
+from .files import whole_file
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 _MRC_ERRORS = (ValueError, OSError, EOFError, RuntimeError, zlib.error)  # of mrcfile, gzip and bz2
@@ -74,6 +76,16 @@ def _header_pixel_size(path):
     length, = struct.unpack(order + "f", header[40:44])
     size = length / columns if columns > 0 else 0
     return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
+
+
+def write_micrograph(path, image, pixel_size, label=""):
+    """Write an (h, w) array as an MRC file of its type, whole or not at all. label: a line for the header, at most 80 letters."""
+    import mrcfile
+    with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
+        mrc.set_data(image)
+        mrc.voxel_size = pixel_size
+        if label:
+            mrc.add_label(label)
 
 
 def is_tiff(path):

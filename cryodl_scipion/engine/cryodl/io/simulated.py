@@ -2,7 +2,7 @@
 """Files of a simulated micrograph: image, mask, coordinates with angles and CTF, CTFFIND's text, particles cut out."""
 import numpy as np
 
-from .files import whole_file
+from .micrographs import write_micrograph
 from .particles import particle_rows, write_oriented_coordinates, write_stack
 
 SPOILERS = ("ice", "carbon", "aggregates")  # of a SimulateMicrographsConfig: what masks are written for
@@ -19,21 +19,14 @@ def write_simulated(folder, name, micrograph, config, diameter):
     done/<name>.rows are its lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph
     and of those cut out.
     """
-    _write_image(folder / "micrographs" / f"{name}.mrc", micrograph.image.numpy().astype(np.float32), config)
+    write_micrograph(folder / "micrographs" / f"{name}.mrc", micrograph.image.numpy().astype(np.float32), config.pixel_size)
     if has_masks(config):
-        _write_image(folder / "masks" / f"{name}.mrc", micrograph.spoiled.numpy().astype(np.int8), config)
+        write_micrograph(folder / "masks" / f"{name}.mrc", micrograph.spoiled.numpy().astype(np.int8), config.pixel_size)
     (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, micrograph.optics, config))
     cut = _write_stack(folder, name, micrograph, config, diameter) if config.box_size else 0
     write_oriented_coordinates(folder / "coordinates" / f"{name}.star", micrograph.centres_yx, micrograph.angles,
                                micrograph.optics)
     return dict(particles=len(micrograph.centres_yx), cut=cut)
-
-
-def _write_image(path, image, config):
-    import mrcfile
-    with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
-        mrc.set_data(image)
-        mrc.voxel_size = config.pixel_size
 
 
 def _write_stack(folder, name, micrograph, config, diameter):
