@@ -77,3 +77,16 @@ def resampled_side(box, pixel_size, new_pixel_size):
     pixels in Å: a whole number of them must fit, so that it differs by less than half a pixel over the box."""
     side = box if abs(pixel_size / new_pixel_size - 1) < 1e-3 else max(2, round(box * pixel_size / new_pixel_size))
     return side, box * pixel_size / side
+
+
+def filtered(images, factor):
+    """Images times a factor on the grid of rfft2; None leaves them."""
+    if factor is None:
+        return images
+    return torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
+
+
+def low_pass(box, pixel_size, resolution):
+    """(box, box // 2 + 1): 1 up to a resolution in Å, 0 beyond, with an edge four rings wide against ringing."""
+    ring = box * pixel_size / resolution
+    return (0.5 + (ring - shells(box)) / 4).clamp(0, 1)

@@ -68,7 +68,7 @@ class ParticleSet:
             raise ValueError(_missing(self.path, "ctf"))
         values = ctf_of_optics(self.optics[np.arange(len(self))[indices].reshape(-1)], box or self.box,
                                pixel_size or self.pixel_size, device)
-        return {"none": lambda: values, "flipped": values.abs, "multiplied": values.square}[self.ctf_state]()
+        return treated_ctf(values, self.ctf_state)
 
     def subset(self, indices):
         """The particles of some rows, in the order given (integers, a slice or a bool mask)."""
@@ -80,6 +80,11 @@ class ParticleSet:
         return dataclasses.replace(self, names=tuple(self.names[i] for i in rows),
                                    micrographs=tuple(self.micrographs[i] for i in rows),
                                    columns={k: [v[i] for i in rows] for k, v in self.columns.items()}, **chosen)
+
+
+def treated_ctf(ctf, state):
+    """A CTF as it is in images that were treated: see ParticleSet.ctf_state."""
+    return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()
 
 
 def read_particles(path, need=()):

@@ -14,17 +14,25 @@ SAMPLE = 128  # projections that tell how strong a structure's images are
 def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
     """A structure ready to be projected into images of `box` px.
 
-    structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the blur
-    given to atoms (twice the pixel size if None). Returns Projector of a (box,) * 3 density, its diameter in Å, and sentences
-    about what was done to it. Raises ValueError if the structure is larger than the box.
+    Arguments and the rest that is returned: see load_cube. Returns Projector, diameter in Å, and sentences for the user.
+    """
+    density, diameter, notes = load_cube(structure, pixel_size, box, resolution)
+    return Projector(density.to(device)), diameter, notes
+
+
+def load_cube(structure, pixel_size, box, resolution=None):
+    """The density of a structure in (box,) * 3 voxels.
+
+    structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the blur given
+    to atoms (twice the pixel size if None). Returns the density, its diameter in Å, and sentences about what was done to it.
+    Raises ValueError if the structure is larger than the box.
     """
     density = load_density(structure, pixel_size, resolution)
     diameter = particle_diameter(density, pixel_size)
     if diameter > (box - 2) * pixel_size:
         raise ValueError(f"{structure} is {diameter:.0f} Å wide, but the images are {box} px x {pixel_size:g} Å/px = "
                          f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual.")
-    return (Projector(fit_cube(density, box).to(device)), diameter,
-            _resampling_notes(structure, pixel_size, box, density.shape[-1]))
+    return fit_cube(density, box), diameter, _resampling_notes(structure, pixel_size, box, density.shape[-1])
 
 
 def fit_cube(density, box):
