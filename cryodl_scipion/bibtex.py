@@ -101,4 +101,54 @@
     doi = {10.1038/nmeth.4405},
     url = {https://doi.org/10.1038/nmeth.4405}
 }
+@inproceedings{Isola2017,
+    title = {Image-to-Image Translation with Conditional Adversarial Networks},
+    author = {Isola, Phillip and Zhu, Jun-Yan and Zhou, Tinghui and Efros, Alexei A.},
+    booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR) 2017},
+    year = {2017},
+    doi = {10.1109/CVPR.2017.632},
+    url = {https://arxiv.org/abs/1611.07004}
+}
+@article{Zhang2023,
+    title = {Practical Blind Image Denoising via Swin-Conv-UNet and Data Synthesis},
+    author = {Zhang, Kai and Li, Yawei and Liang, Jingyun and Cao, Jiezhang and Zhang, Yulun and Tang, Hao and
+              Fan, Deng-Ping and Timofte, Radu and Van Gool, Luc},
+    journal = {Machine Intelligence Research},
+    volume = {20},
+    pages = {822--836},
+    year = {2023},
+    doi = {10.1007/s11633-023-1466-0},
+    url = {https://doi.org/10.1007/s11633-023-1466-0}
+}
+@article{He2023,
+    title = {Improvement of cryo-EM maps by simultaneous local and non-local deep learning},
+    author = {He, Jiahua and Li, Tao and Huang, Sheng-You},
+    journal = {Nature Communications},
+    volume = {14},
+    pages = {3217},
+    year = {2023},
+    doi = {10.1038/s41467-023-39031-1},
+    url = {https://doi.org/10.1038/s41467-023-39031-1}
+}
+@article{Scheres2012,
+    title = {RELION: Implementation of a Bayesian approach to cryo-EM structure determination},
+    author = {Scheres, Sjors H. W.},
+    journal = {Journal of Structural Biology},
+    volume = {180},
+    pages = {519--530},
+    year = {2012},
+    doi = {10.1016/j.jsb.2012.09.006},
+    url = {https://doi.org/10.1016/j.jsb.2012.09.006}
+}
+@article{Gorski2005,
+    title = {HEALPix: A Framework for High-Resolution Discretization and Fast Analysis of Data Distributed on the Sphere},
+    author = {G{\\'o}rski, K. M. and Hivon, E. and Banday, A. J. and Wandelt, B. D. and Hansen, F. K. and Reinecke, M. and
+              Bartelmann, M.},
+    journal = {The Astrophysical Journal},
+    volume = {622},
+    pages = {759--771},
+    year = {2005},
+    doi = {10.1086/427976},
+    url = {https://doi.org/10.1086/427976}
+}
 """

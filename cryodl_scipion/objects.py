@@ -34,7 +34,8 @@ class CryodlModel(EMObject):
         model._network.set(card['network'])
         model._particleDiameter.set(card.get('particle_diameter'))
         model._threshold.set(card.get('threshold'))
-        model._pixelSizes.set(' '.join('%g' % size for size in card.get('pixel_sizes', [])))
+        sizes = card.get('pixel_sizes') or ([card['pixel_size']] if card.get('pixel_size') else [])
+        model._pixelSizes.set(' '.join('%g' % size for size in sizes))
         return model
 
     def getFolder(self):
@@ -48,7 +49,7 @@ class CryodlModel(EMObject):
         return self._modelName.get()
 
     def getKind(self):
-        """'picker', or another kind of later methods."""
+        """'picker' or 'denoiser'."""
         return self._kind.get()
 
     def getNetwork(self):
@@ -59,11 +60,11 @@ class CryodlModel(EMObject):
         return self._particleDiameter.get()
 
     def getThreshold(self):
-        """Score in [0, 1] that picks should have."""
+        """Score in [0, 1] that picks should have; None of a denoiser."""
         return self._threshold.get()
 
     def getPixelSizes(self):
-        """List of Å/px, of the micrographs that it learned from."""
+        """List of Å/px, of the micrographs or particles that it learned from."""
         return [float(size) for size in (self._pixelSizes.get() or '').split()]
 
     def getFiles(self):
@@ -75,4 +76,5 @@ class CryodlModel(EMObject):
             parts.append('%g Å' % self.getParticleDiameter())
         if self.getThreshold() is not None:
             parts.append('threshold %.2f' % self.getThreshold())
-        return 'CryodlModel %s (%s)' % (self.getModelName() or 'without name', ', '.join(parts))
+        kind = '%s ' % self.getKind() if self.getKind() not in (None, 'picker') else ''
+        return 'CryodlModel %s%s (%s)' % (kind, self.getModelName() or 'without name', ', '.join(parts))

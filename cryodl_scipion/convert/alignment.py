@@ -22,6 +22,11 @@ def anglesOf(matrix):
     return -np.rad2deg(transformations.euler_from_matrix(np.linalg.inv(matrix), axes='szyz'))
 
 
+def originOf(matrix):
+    """(2,) x, y in px, the shift that centres the particle of a (4, 4) matrix."""
+    return -np.linalg.inv(matrix)[:2, 3]
+
+
 def writeOrientations(path, particles):
     """STAR file with the angles of a SetOfParticles that has projection alignment."""
     with open(path + '.tmp', 'w', encoding='utf-8') as file:

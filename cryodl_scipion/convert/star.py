@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of the STAR files that the engine writes."""
+import shlex
 
 
 def readColumns(path, columns, kinds, table=''):
-    """[(value, ...)] of a table's rows, in the file's order.
+    """[(value, ...)] of a table's rows, see iterColumns."""
+    return list(iterColumns(path, columns, kinds, table))
+
+
+def iterColumns(path, columns, kinds, table=''):
+    """(value, ...) of each row of a table, in the file's order; nothing is held, the table may have a million rows.
 
     columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows `data_`.
     Raises FileNotFoundError, or ValueError that names the file and the line without these columns.
     """
-    names, rows, inside = [], [], False
+    names, inside = [], False
     with open(path, encoding='utf-8') as file:
         for number, line in enumerate(file, 1):
-            words = line.split()
+            # only texts with spaces have quotes, and splitting by them takes ten times as long
+            words = shlex.split(line) if '"' in line or "'" in line else line.split()
             if not words or words[0].startswith('#') or words[0] == 'loop_':
                 continue
             if words[0].startswith('data_'):
@@ -19,8 +26,21 @@ def readColumns(path, columns, kinds, table=''):
             elif words[0].startswith('_'):
                 names.append(words[0][1:])
             elif inside:
-                rows.append(_values(path, number, words, names, columns, kinds))
-    return rows
+                yield _values(path, number, words, names, columns, kinds)
+
+
+def columnsOf(path, table=''):
+    """Names of a table's columns, without underscores, in the file's order."""
+    names, inside = [], False
+    with open(path, encoding='utf-8') as file:
+        for line in file:
+            if line.startswith('data_'):
+                inside = line.strip() == 'data_' + table
+            elif inside and line.startswith('_'):
+                names.append(line.split()[0][1:])
+            elif names and inside:
+                break
+    return names
 
 
 def _values(path, number, words, names, columns, kinds):

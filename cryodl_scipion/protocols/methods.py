@@ -9,7 +9,9 @@ NETWORKS = {'unet': ('a U-Net', ('Ronneberger2015',)),
             'deepem': ('the DeepEM network', ('Zhu2017',)),
             'cryolo': ('a crYOLO-type network', ('Wagner2019', 'Redmon2017')),
             'topaz': ('a Topaz-type network', ('Bepler2019', 'Kiryo2017')),
-            'eman2': ('two networks as in EMAN2', ('Tang2007', 'Chen2017'))}
+            'eman2': ('two networks as in EMAN2', ('Tang2007', 'Chen2017')),
+            'swinconv': ('a two-dimensional Swin-Conv-UNet', ('Zhang2023', 'He2023')),
+            'cgan': ('a conditional GAN', ('Isola2017',))}
 _LABELS = {'complete': "complete labels", 'boxes': "labelled places only", 'sparse': "sparse labels"}
 
 
@@ -66,6 +68,13 @@ def simulationInWords(config, made, source, results):
         config.defocus_min, config.defocus_max, config.dose,
         '%g' % config.snr if config.snr_max is None else '%g to %g' % (config.snr, config.snr_max))
     return text + ("; the noise has the spectrum of our own micrographs." if config.noise_from else '.')
+
+
+def particleSimulationInWords(config, source, results):
+    """Methods of a simulation of particles. config: SimulateParticlesConfig; source: the structure's name."""
+    return ("%s of %s were simulated with cryodl %s at %g Å/px and %g kV, with defoci from %.0f to %.0f Å and a signal-to-noise "
+            "ratio of %g." % (counted(config.count, 'particle'), source, versionIn(results), config.pixel_size, config.voltage,
+                              config.defocus_min, config.defocus_max, config.snr))
 
 
 def trainingLines(card):

@@ -14,7 +14,7 @@ from ..convert.simulated import appendCoordinates, appendCTFs, appendMicrographs
 from ..engine.cryodl import contract
 from .methods import simulationInWords
 from .protocol_base import CryodlProtBase
-from .simulating import NOT_ON_FORM, SimulatesMicrographs
+from .simulating import NOT_ON_FORM, SimulatesMicrographs, checkOrientations
 
 
 class SimulateOutputs(enum.Enum):
@@ -111,12 +111,7 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
 
     # ----- validation and information
     def _checkInputs(self):
-        particles = self.inputParticles.get()
-        errors = self._checkSources()
-        if particles is not None and (particles.getSize() == 0 or not particles.hasAlignmentProj()):
-            errors.append("The particles for the orientations are %s. Choose particles of a 3-D refinement, or leave the "
-                          "field empty." % ("an empty set" if particles.getSize() == 0 else "without projection alignment"))
-        return errors
+        return self._checkSources() + checkOrientations(self.inputParticles.get())
 
     def _tell(self, results):
         made, micrographs = self._simulated(), getattr(self, 'outputMicrographs', None)

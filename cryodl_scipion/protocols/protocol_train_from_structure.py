@@ -15,10 +15,10 @@ from .methods import simulationInWords, trainingInWords, trainingLines
 from .model_field import GENERAL
 from .protocol_base import CryodlProtBase
 from .simulating import NOT_ON_FORM, SimulatesMicrographs
-from .training import TrainsPicker
+from .training import TrainsModel
 
 
-class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsPicker, CryodlProtBase, EMProtocol):
+class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProtBase, EMProtocol):
     """Train a neural network to pick a particle whose structure is known, without any picked particle.
 
     In: an atomic model or a map of the particle or of a near relative; micrographs of your own, and their CTFs, so that

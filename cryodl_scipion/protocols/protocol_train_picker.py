@@ -12,7 +12,7 @@ from ..form import addConfigParams
 from .checks import checkDiameter, checkLabels, checkModelFolder
 from .methods import trainingInWords, trainingLines
 from .protocol_base import CryodlProtBase
-from .training import TrainsPicker
+from .training import TrainsModel
 
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
 FEW_PARTICLES = 20
@@ -23,7 +23,7 @@ SPARSE = 'labels == %d or (labels == %d and network == %d)' % (
     contract.LABEL_KINDS.index('sparse'), contract.LABEL_KINDS.index('auto'), contract.PICKER_NETWORKS.index('topaz'))
 
 
-class CryodlProtTrainPicker(TrainsPicker, CryodlProtBase, EMProtocol):
+class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
     """Train a neural network to pick particles.
 
     In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on two

@@ -117,6 +117,14 @@ class SimulatesMicrographs:
         return "Structure: %s%s" % (self._sourceName(), own)
 
 
+def checkOrientations(particles):
+    """What is wrong with particles to draw orientations from, or None."""
+    if particles is None or (particles.getSize() and particles.hasAlignmentProj()):
+        return []
+    return ["The particles for the orientations are %s. Choose particles of a 3-D refinement, or leave the field empty."
+            % ("an empty set" if particles.getSize() == 0 else "without projection alignment")]
+
+
 def spread(micrographs):
     """Clones of some of a set, evenly spread over it."""
     chosen = set(np.linspace(0, micrographs.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What protocols share that train a picker: the model's folder, the engine's run, the output."""
+"""What protocols share that train a model: the model's folder, the engine's run, the output."""
 import enum
 import os
 
@@ -8,18 +8,19 @@ from ..objects import CryodlModel
 from .methods import citationsOf
 
 
-class TrainPickerOutputs(enum.Enum):
+class TrainOutputs(enum.Enum):
     outputModel = CryodlModel
 
 
-class TrainsPicker:
+class TrainsModel:
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
-    _possibleOutputs = TrainPickerOutputs
+    _possibleOutputs = TrainOutputs
+    _KIND = 'picker'
 
     def getModelFolder(self):
         """Folder of the model; while it trains only <folder>.partial is there."""
         # The engine names the model after its folder; the run's id keeps models of a project apart.
-        return self._getExtraPath('picker_%s' % (self.getObjId() or 'new'))
+        return self._getExtraPath('%s_%s' % (self._KIND, self.getObjId() or 'new'))
 
     def _train(self, config, folder):
         """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and result."""
@@ -30,7 +31,7 @@ class TrainsPicker:
     def _defineModel(self, pointers):
         """Define the output. pointers: to what it was made from; empty ones are left out."""
         model = CryodlModel.fromFolder(self.getModelFolder())
-        self._defineOutputs(**{TrainPickerOutputs.outputModel.name: model})
+        self._defineOutputs(**{TrainOutputs.outputModel.name: model})
         for pointer in pointers:
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, model)

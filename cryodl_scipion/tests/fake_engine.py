@@ -8,15 +8,16 @@ seconds for each micrograph; FAKE_ENGINE_GPUS="0 1" gives the machine these GPUs
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 
 from cryodl import contract
 # beside this file, which runs as a script
 import fake_compare
+import fake_denoising
 from fake_model import writeModel
 from fake_simulator import simulateMicrographs
+from fake_stops import dieSometimes
 
 LOW_SCORE = 0.05
 STEPS = 5
@@ -41,7 +42,7 @@ def main():
         if arguments.device != 'cpu' and not set(arguments.device.split()) <= set(gpus):
             raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
         work = {'pick': pick, 'train-picker': train, 'auto-pick': autoPick,
-                'simulate-micrographs': simulate, **fake_compare.WORK}[arguments.command]
+                'simulate-micrographs': simulate, **fake_compare.WORK, **fake_denoising.WORK}[arguments.command]
         outputs, skipped = work(request.config)
     except (InputError, contract.AllSkipped) as error:
         kind = 'all skipped' if isinstance(error, contract.AllSkipped) else 'input'
@@ -54,14 +55,6 @@ def main():
 
 def deviceName(device):
     return 'CPU (fake)' if device == 'cpu' else 'GPU %s (fake)' % device
-
-
-def dieSometimes(folder, done):
-    limit = os.environ.get('FAKE_ENGINE_DIE_AFTER')
-    mark = os.path.join(folder, 'died')
-    if limit and done >= int(limit) and not os.path.exists(mark):
-        open(mark, 'w').close()
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 # ----- pick

@@ -6,7 +6,7 @@ import os
 
 
 def writeModel(folder, values):
-    """A model folder; `values` replace entries of the card."""
+    """A model folder; `values` replace entries of the card; None takes one away."""
     os.makedirs(folder, exist_ok=True)
     weights = b'not a network'
     with open(os.path.join(folder, 'weights.safetensors'), 'wb') as file:
@@ -18,5 +18,5 @@ def writeModel(folder, values):
                 versions={'cryodl': '0'}, training={},
                 validation=dict(f1=0.9, precision=0.9, recall=0.9, average_precision=0.95, threshold=0.4))
     with open(os.path.join(folder, 'card.json'), 'w') as file:
-        json.dump(dict(card, **values), file)
+        json.dump({key: value for key, value in dict(card, **values).items() if value is not None}, file)
     return folder

@@ -15,8 +15,10 @@ from pyworkflow.tests import BaseTest, setupTestProject
 from .. import Plugin, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
-from ..protocols import (CryodlProtAssess, CryodlProtAutoPick, CryodlProtCompare, CryodlProtConsensus, CryodlProtPick,
-                         CryodlProtSimulate, CryodlProtTrainFromStructure, CryodlProtTrainPicker)
+from ..protocols import (CryodlProtAssess, CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject,
+                         CryodlProtCompare, CryodlProtConsensus, CryodlProtDenoise, CryodlProtEvaluateDenoiser,
+                         CryodlProtIntegrity, CryodlProtPick, CryodlProtSimulate, CryodlProtSimulateParticles,
+                         CryodlProtTrainDenoiser, CryodlProtTrainFromStructure, CryodlProtTrainPicker)
 from ..protocols.methods import NETWORKS
 
 # Protocols, each with every config that its form fills.
@@ -26,7 +28,13 @@ ENGINE_PROTOCOLS = [(CryodlProtTrainPicker, contract.TrainPickerConfig), (Cryodl
                     (CryodlProtTrainFromStructure, contract.TrainPickerConfig),
                     (CryodlProtCompare, contract.ComparePicksConfig),
                     (CryodlProtConsensus, contract.ConsensusPicksConfig),
-                    (CryodlProtAssess, contract.AssessMicrographsConfig)]
+                    (CryodlProtAssess, contract.AssessMicrographsConfig),
+                    (CryodlProtSimulateParticles, contract.SimulateParticlesConfig),
+                    (CryodlProtTrainDenoiser, contract.TrainDenoiserConfig), (CryodlProtDenoise, contract.DenoiseConfig),
+                    (CryodlProtAssignOrientations, contract.AssignOrientationsConfig),
+                    (CryodlProtBackProject, contract.ReconstructConfig),
+                    (CryodlProtEvaluateDenoiser, contract.EvaluateDenoiserConfig),
+                    (CryodlProtIntegrity, contract.AssessIntegrityConfig)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +170,8 @@ class TestCryodlTwoSides(unittest.TestCase):
     def test_networks_are_cited_as_the_engine_says(self):
         # The registry imports torch, which is not here: the sources are read.
         cited = {}
-        for path in glob.glob(os.path.join(Plugin.getEngineFolder(), 'cryodl', 'pickers', '*.py')):
+        for path in [path for kind in ('pickers', 'denoisers')
+                     for path in glob.glob(os.path.join(Plugin.getEngineFolder(), 'cryodl', kind, '*.py'))]:
             with open(path, encoding='utf-8') as file:
                 classes = [node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)]
             for node in classes:
@@ -171,7 +180,7 @@ class TestCryodlTwoSides(unittest.TestCase):
                 if {'name', 'citations'} <= set(values):
                     cited[ast.literal_eval(values['name'])] = ast.literal_eval(values['citations'])
         self.assertEqual({name: keys for name, (_, keys) in NETWORKS.items()}, cited)
-        self.assertEqual(set(cited), set(contract.PICKER_NETWORKS))
+        self.assertEqual(set(cited), set(contract.PICKER_NETWORKS + contract.DENOISER_NETWORKS))
 
     def test_the_scipion_side_does_not_import_torch(self):
         code = 'import sys; import %s.protocols, %s.wizards, %s.viewers; sys.exit("torch" in sys.modules)' % (

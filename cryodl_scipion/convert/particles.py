@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SetOfParticles as RELION's STAR (3.1) for the engine. Items are iterated, never held: a set may have a million."""
+import io
+import os
+import re
+
+from emtable import Table
+
+from .alignment import anglesOf, originOf
+from .denoised import denoiserOf, rawImageOf
+
+# Attributes of items that RELION's plugin keeps under these names.
+_KEPT = ('rlnRandomSubset', 'rlnClassNumber')
+_ID = 'rlnImageId'
+_ORIGINAL = 'rlnImageOriginalName'
+_SPACE = re.compile(r'\s')
+
+
+def writeParticles(path, particles):
+    """Write a SetOfParticles as STAR 3.1, whole or not at all.
+
+    path: the file. Image names are those of the set: relative to the project's folder, in which the engine runs.
+    rlnImageId holds the item's id, by which pairedRows finds the items again. Alignment is written of projection-aligned
+    sets, CTF of sets with CTF; of denoised sets the model and the raw image of each item.
+    Raises ValueError for an empty set.
+    """
+    first = particles.getFirstItem() if particles.getSize() else None
+    if first is None:
+        raise ValueError("The set of particles is empty; there is nothing to write to %s." % path)
+    writers = _writersOf(particles, first)
+    with open(path + '.tmp', 'w', encoding='utf-8') as file:
+        _writeOptics(file, particles)
+        file.write('\n# version 30001\n\ndata_particles\n\nloop_\n')
+        names = [name for columns, _ in writers for name in columns]
+        file.writelines('_%s #%d\n' % (name, number) for number, name in enumerate(names, 1))
+        for item in particles.iterItems():
+            file.write(' '.join(_text(value) for _, values in writers for value in values(item)) + '\n')
+    os.replace(path + '.tmp', path)
+
+
+def pairedRows(particles, path, columns, kinds):
+    """(item, values) of the items of a set and the engine's rows for them, found by the id of writeParticles.
+
+    path: the engine's STAR file. columns, kinds: see star.iterColumns. The engine keeps the order, and may leave rows out:
+    their items are left out here. The item is the set's own object and changes with the next: clone it to keep it.
+    Raises ValueError for a row of an item that the set does not have.
+    """
+    from .star import iterColumns
+    items = particles.iterItems()
+    for row in iterColumns(path, (_ID,) + tuple(columns), (int,) + tuple(kinds), 'particles'):
+        item = next((item for item in items if item.getObjId() == row[0]), None)
+        if item is None:
+            raise ValueError("%s has particle %d, which the input set does not have at that place. Run the protocol anew."
+                             % (path, row[0]))
+        yield item, row[1:]
+
+
+def locationOf(name):
+    """(index, file) of RELION's 000001@file."""
+    index, _, path = name.partition('@')
+    return int(index), path
+
+
+def nameOf(item):
+    """RELION's name of an item's image, 000001@file; a file with one image has it as the first."""
+    return '%06d@%s' % (item.getIndex() or 1, item.getFileName())
+
+
+# ----- columns: (names, function of an item that gives their values)
+def _writersOf(particles, first):
+    pixelSize = particles.getSamplingRate()
+    writers = [(('rlnImageName', _ID, 'rlnOpticsGroup'),
+                lambda item: (nameOf(item), item.getObjId(), item.getAttributeValue('_rlnOpticsGroup', 1)))]
+    if micrographOf(first):
+        writers.append((('rlnMicrographName',), lambda item: (_SPACE.sub('_', micrographOf(item)),)))
+    if first.getCoordinate() is not None:
+        writers.append((('rlnCoordinateX', 'rlnCoordinateY'), lambda item: item.getCoordinate().getPosition()))
+    if particles.hasCTF() and first.hasCTF():
+        writers.append((('rlnDefocusU', 'rlnDefocusV', 'rlnDefocusAngle'), lambda item: item.getCTF().getDefocus()))
+        if first.getCTF().hasPhaseShift():
+            writers.append((('rlnPhaseShift',), lambda item: (item.getCTF().getPhaseShift(),)))
+    if particles.hasAlignmentProj() and first.hasTransform():
+        writers.append((('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst'),
+                        lambda item: _pose(item.getTransform().getMatrix(), pixelSize)))
+    for name in _KEPT:
+        if first.hasAttribute('_' + name):
+            writers.append(((name,), lambda item, name=name: (item.getAttributeValue('_' + name),)))
+    if denoiserOf(particles):
+        writers.append((('cryodlDenoiser', _ORIGINAL),
+                        lambda item, model=denoiserOf(particles): (model, rawImageOf(item) or 'None')))
+    return writers
+
+
+def micrographOf(item):
+    """What tells the item's micrograph from others; '' if nothing is known of it."""
+    coordinate = item.getCoordinate()
+    name = coordinate.getMicName() if coordinate is not None else None
+    return name or (str(item.getMicId()) if item.getMicId() else '')
+
+
+def _pose(matrix, pixelSize):
+    return tuple(anglesOf(matrix)) + tuple(shift * pixelSize for shift in originOf(matrix))
+
+
+def _text(value):
+    if isinstance(value, float):
+        return '%.6f' % value
+    text = str(value)
+    return '"%s"' % text if _SPACE.search(text) else text
+
+
+# ----- optics
+def _writeOptics(file, particles):
+    flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
+    groups = [dict(group, rlnImagePixelSize=particles.getSamplingRate(), rlnImageSize=particles.getXDim(),
+                   rlnImageDimensionality=2, **flipped) for group in opticsOf(particles)]
+    file.write('\n# version 30001\n\ndata_optics\n\nloop_\n')
+    file.writelines('_%s #%d\n' % (name, number) for number, name in enumerate(groups[0], 1))
+    for group in groups:
+        file.write(' '.join(_text(group[name]) for name in groups[0]) + '\n')
+
+
+def opticsOf(particles):
+    """[{column: value}] of the optics groups: those that RELION's plugin keeps with the set, else one of its acquisition."""
+    acquisition = particles.getAcquisition()
+    kept = acquisition.getAttributeValue('opticsGroupInfo', None)
+    if kept:
+        table = Table()
+        table.readStar(io.StringIO(kept), tableName='optics')
+        return [row._asdict() for row in table]
+    return [dict(rlnOpticsGroupName='opticsGroup1', rlnOpticsGroup=1, rlnVoltage=acquisition.getVoltage(),
+                 rlnSphericalAberration=acquisition.getSphericalAberration(),
+                 rlnAmplitudeContrast=acquisition.getAmplitudeContrast())]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was done with denoisers and particles, in sentences for summaries and for the methods of a paper."""
+from ..convert.picks import counted
+from ..engine.cryodl import __version__
+from .methods import networkInWords, versionIn
+
+KINDS = (('raw', 'raw'), ('wiener', 'Wiener filter'), ('denoised', 'denoised'))
+
+
+def resolutionInWords(resolution):
+    """'7.8 Å', or what None means."""
+    return "not reached" if resolution is None else "%.3g Å" % resolution
+
+
+def denoiserLines(card):
+    """A trained denoiser in the lines of a summary."""
+    training, validation = card.get('training') or {}, card.get('validation') or {}
+    lines = ["Model %s, network %s, of %s; learned at %.4g Å/px, box %d px." % (
+        card['name'], card['network'], ', '.join(card.get('structures') or ['unknown structures']), card['pixel_size'],
+        card['box'])]
+    if training:
+        lines.append("Trained on %s in %s, stopped: %s." % (
+            counted(training['particles'], 'particle'), counted(training['steps'], 'step'), training['stop_reason']))
+    figures = ', '.join('%s %.3g' % (name.replace('_', ' '), value) for name, value in validation.items()
+                        if isinstance(value, (int, float)))
+    if figures:
+        lines.append("On the particles kept for validation: %s." % figures)
+    return lines + ["What it makes is no raw data: measure what it invents with *cryodl - evaluate denoiser*."]
+
+
+def denoiserInWords(card):
+    """Methods of a training run. card: of its model."""
+    training = card.get('training') or {}
+    text = "The denoiser %s, %s, was trained with cryodl %s" % (card['name'], networkInWords(card),
+                                                               (card.get('versions') or {}).get('cryodl', __version__))
+    if training:
+        text += " in %s on %s" % (counted(training['steps'], 'step'), counted(training['particles'], 'particle'))
+    return text + " with projections of %s as targets." % ', '.join(card.get('structures') or ['the structure'])
+
+
+def denoisingInWords(count, card, result):
+    """Methods of a denoising run. card: of the model, or None if it is gone."""
+    by = "the model %s (%s)" % (card['name'], networkInWords(card)) if card else "a model that is no longer there"
+    return "%s were denoised with cryodl %s by %s; the raw images were kept." % (counted(count, 'particle'),
+                                                                                versionIn([result]), by)
+
+
+def orientingInWords(count, structure, card, result, step):
+    """Methods of an assignment of orientations. step: degrees; card: the denoiser's, or None."""
+    text = "%s were given initial orientations with cryodl %s by comparison with projections of %s in %d directions %.3g° apart" \
+        % (counted(count, 'particle'), versionIn([result]), structure, result.outputs['directions'], step)
+    return text + (", of images denoised by %s." % card['name'] if card else ", of the raw images with their CTF and noise.")
+
+
+def backProjectingInWords(result, symmetry, denoiser):
+    """Methods of a back-projection. denoiser: name, '' for raw particles."""
+    made = result.outputs
+    text = "%s%s were back-projected with cryodl %s under symmetry %s" % (
+        counted(made['count'], 'particle'), " denoised by the model %s" % denoiser if denoiser else '', versionIn([result]),
+        symmetry)
+    if denoiser:
+        return text + "; the map shows what the model learned."
+    return text + "; the resolution by the Fourier shell correlation of half-maps at 0.143 is %s." % resolutionInWords(
+        made['resolution'])
+
+
+def evaluationLines(evaluation):
+    """evaluation.json in the lines of a summary: gain, then control."""
+    mean, resolution, control = evaluation['mean_frc'], evaluation['resolution'], evaluation['control']
+    lines = ["*%s* of %d px, %.4g Å/px against the truth" % (counted(evaluation['count'], 'particle'), evaluation['box'],
+                                                             evaluation['pixel_size'])]
+    for kind, word in KINDS:
+        if mean.get(kind) is not None:
+            lines.append("%s: mean FRC %.3f; FRC 0.5 at %s, 0.143 at %s" % ((word.capitalize(), mean[kind]) + tuple(
+                resolutionInWords((resolution.get(kind) or {}).get(level)) for level in ('0.5', '0.143'))))
+    lines.append("*Control: %s*" % ("passed" if control['verdict'] == 'ok' else
+                                    "WARNING, the network invents what the images do not hold"))
+    lines += ["  %s" % sentence for sentence in control['sentences']]
+    return lines
+
+
+def evaluationInWords(evaluation, card, results):
+    """Methods of an evaluation. card: of the model, or None if it is gone."""
+    mean, control = evaluation['mean_frc'], evaluation['control']
+    text = "The denoiser %s was evaluated with cryodl %s on %s: the mean Fourier ring correlation with the truth was %.3f" % (
+        card['name'] if card else '', versionIn(results), counted(evaluation['count'], 'particle'), mean['denoised'])
+    text += ", for raw images %.3f and for Wiener-filtered ones %.3f" % (mean['raw'], mean['wiener'])
+    return text + "; for denoised pure noise it was %.3f (unrelated projections: %.3f)." % (control['noise'],
+                                                                                         control['unrelated'])
+
+
+def integrityLines(result, subsets, least):
+    """An assessment of compositions in the lines of a summary. subsets: {name: particles in its subset}."""
+    made = result.outputs
+    lines = ["*Likeliest composition of %s*" % counted(sum(made['counts'].values()), 'particle')]
+    lines += ["  %s: %d, of them %d with a probability of %g or more" % (name, made['counts'].get(name, 0), subsets[name], least)
+              for name in made['names']]
+    return lines + ["Images and alignments are those of the input."]
+
+
+def integrityInWords(count, result, card):
+    """Methods of an assessment of compositions. card: the denoiser's, or None."""
+    made = result.outputs
+    text = "The compositions %s were told apart for each of %s with cryodl %s" % (
+        ', '.join(made['names']), counted(count, 'particle'), versionIn([result]))
+    text += ", with the denoiser %s beside the raw images" % card['name'] if card else ", from the raw images"
+    return text + "; the likeliest was %s." % ', '.join('%s for %d' % (name, made['counts'].get(name, 0))
+                                                        for name in made['names'])
