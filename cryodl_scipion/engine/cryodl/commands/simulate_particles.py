@@ -14,7 +14,8 @@ from ..contract import Result
 from ..io.unfinished import RECORD, check_output, working_folder
 
 CHUNK = 256  # particles that are made, and written, at a time
-STRENGTH, OPTICS_OF, VIEWS_OF, NOISE_OF = range(1, 5)  # each has random numbers of its own
+MEASURED = 256  # particles, or a few more, that the strength of the signal is measured on
+OPTICS_OF, VIEWS_OF, NOISE_OF = range(1, 4)  # each has random numbers of its own
 
 
 def run(config):
@@ -61,13 +62,12 @@ def _make_chunks(config, folder, density, diameter, orientations):
     from tqdm import tqdm
 
     from ..io.particles import write_stack
-    from ..simulate.micrographs import random_optics
     from ..simulate.particle_images import particle_images, signal_scale
     from ..simulate.projections import Projector
     projector = Projector(density)
-    rng = np.random.default_rng((config.seed, STRENGTH))
-    scale = signal_scale(projector, [random_optics(config, rng) for _ in range(64)], config.pixel_size, config.snr,
-                         diameter / config.pixel_size, rng)
+    sample = _sample(config, orientations)
+    scale = signal_scale(projector, sample["angles"], sample["optics"], config.pixel_size, config.snr,
+                         diameter / config.pixel_size)
     for start in tqdm(range(0, config.count, CHUNK), unit="chunk", mininterval=1.0):
         noisy, clean = _stacks_of(folder, start)
         if clean.exists():
@@ -78,6 +78,15 @@ def _make_chunks(config, folder, density, diameter, orientations):
         write_stack(noisy, (images if config.contrast == "bright" else -images).cpu(), config.pixel_size)
         write_stack(clean, views.cpu(), config.pixel_size)  # second: it says that the chunk is whole
     return scale
+
+
+def _sample(config, orientations):
+    """What is known of some of the particles, from all over the set, so that all defoci are among them."""
+    starts = range(0, config.count, CHUNK)
+    rows = [_truth(config, start, orientations) for start in starts[::max(1, len(starts) // (MEASURED // 16))]]
+    step = max(1, sum(len(row["optics"]) for row in rows) // MEASURED)
+    return dict(angles=np.concatenate([row["angles"] for row in rows])[::step],
+                optics=[o for row in rows for o in row["optics"]][::step])
 
 
 def _stacks_of(folder, start):

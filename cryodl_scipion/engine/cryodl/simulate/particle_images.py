@@ -5,10 +5,8 @@ import torch
 from ..ctf import ctf_of_optics
 from ..fourier import circle, on_grid
 from .micrographs import particle_diameter
-from .projections import Projector, random_angles
+from .projections import Projector
 from .structures import load_density
-
-SAMPLE = 128  # projections that tell how strong a structure's images are
 
 
 def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
@@ -84,15 +82,14 @@ def noise_images(count, box, rng, power=None, device="cpu"):
     return torch.fft.irfft2(torch.fft.rfft2(white) * (grid / mean).sqrt(), s=(box, box))
 
 
-def signal_scale(projector, optics, pixel_size, snr, diameter_px, rng):
+def signal_scale(projector, angles, optics, pixel_size, snr, diameter_px):
     """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
 
-    The SNR is the variance of the images without noise, with their CTF, within a circle of the particle's diameter, over the
-    variance of the noise; the mean over random views with Optics drawn from `optics`.
+    angles: (n, 3) of a sample of the particles, optics: their n Optics. The SNR is the variance of the images without noise, with
+    their CTF, within a circle of the particle's diameter, over the variance of the noise; the mean over the sample.
     """
-    chosen = [optics[i] for i in rng.integers(len(optics), size=SAMPLE)]
-    views = projector.project(random_angles(SAMPLE, rng))
-    seen = torch.fft.irfft2(torch.fft.rfft2(views) * ctf_of_optics(chosen, projector.side, pixel_size, views.device),
+    views = projector.project(angles)
+    seen = torch.fft.irfft2(torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device),
                             s=views.shape[-2:])
     inside = circle(projector.side, diameter_px, views.device)
     return float((snr / seen[:, inside].var(dim=1).mean()) ** 0.5)
