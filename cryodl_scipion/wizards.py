@@ -8,7 +8,8 @@ from . import Plugin
 from .convert.coordinates import positionsByMicrograph
 from .convert.models import shippedModels
 from .engine.cryodl import contract
-from .protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
+from .protocols import (CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject, CryodlProtIntegrity,
+                        CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainDenoiser, CryodlProtTrainPicker)
 from .protocols.model_field import diameterOf
 
 _FIRST_GUESS = 150  # Å, when neither form nor model says anything
@@ -16,20 +17,26 @@ _CIRCLES = 200  # more of them hide the micrograph
 
 
 class MicrographsToMeasure:
-    """names, paths: of the micrographs. pixelSize: Å/px. largest: Å that fit. first: index to show."""
+    """names: of the micrographs. pixelSize: Å/px. largest: Å that fit. first: index to show."""
+    LIST = "Micrographs"
 
     def __init__(self, micrographs, coordinates=None):
         items = [m.clone() for m in micrographs]
         if not items:
             raise ValueError("There are no micrographs yet.")
         self.names = [m.getMicName() or m.getFileName() for m in items]
-        self.paths = [m.getFileName() for m in items]
+        self._paths = [m.getFileName() for m in items]
         self.pixelSize = micrographs.getSamplingRate()
         side = min(micrographs.getDim()[:2])
         self.largest = int(side * self.pixelSize)
         found = positionsByMicrograph(coordinates) if coordinates is not None else {}
         self._positions = [found.get(m.getObjId(), [])[:_CIRCLES] for m in items]
         self.first = next((i for i, p in enumerate(self._positions) if p), 0)
+
+    def preview(self, index):
+        """Preview of a micrograph, see loadPreview."""
+        from .viewers.preview import loadPreview
+        return loadPreview(self._paths[index])
 
     def positions(self, index):
         """[(x, y)] px where somebody picked particles on a micrograph."""
@@ -69,6 +76,48 @@ class CryodlDiameterWizard(Wizard):
         from .viewers.diameter_window import DiameterWindow
         DiameterWindow(form.root, micrographs, firstDiameter(form.protocol, micrographs.largest),
                        lambda value: form.setVar('particleDiameter', round(value))).show()
+
+
+class CryodlMaskWizard(Wizard):
+    """Choose the diameter of the sphere in which the FSC is measured, on the particles."""
+    _targets = [(CryodlProtBackProject, ['maskDiameter'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        particles = form.protocol.inputParticles.get()
+        if particles is None or particles.getSize() == 0:
+            form.showError("Choose the particles first; the circle is drawn on them.", "Mask diameter")
+            return
+        from .viewers.diameter_window import DiameterWindow
+        from .viewers.particles_to_measure import ParticlesToMeasure
+        measured = ParticlesToMeasure(particles)
+        value = min(form.protocol.maskDiameter.get() or 0.9 * measured.largest, measured.largest)
+        DiameterWindow(form.root, measured, value, lambda value: form.setVar('maskDiameter', round(value))).show()
+
+
+class CryodlResolutionWizard(Wizard):
+    """Choose the finest detail while looking at the structure and at particles without finer ones."""
+    _targets = [(CryodlProtTrainDenoiser, ['resolution']), (CryodlProtAssignOrientations, ['resolution']),
+                (CryodlProtIntegrity, ['resolution'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        from .viewers.particles_to_measure import ImagesToFilter
+        images = ImagesToFilter(*particlesAndStructures(form.protocol))
+        if not images.names:
+            form.showError("Choose the particles or a map first; they are shown with the detail that is left.", "Resolution")
+            return
+        from .viewers.resolution_window import ResolutionWindow
+        ResolutionWindow(form.root, images, form.protocol.resolution.get(),
+                         lambda value: form.setVar('resolution', round(value, 1))).show()
+
+
+def particlesAndStructures(protocol):
+    """(first chosen SetOfParticles or None, [Volume or AtomStruct, ...]) of a form."""
+    sets = [p.get() for p in protocol.inputSets] if hasattr(protocol, 'inputSets') else [protocol.inputParticles.get()]
+    structures = ([p.get() for p in protocol.inputStructures] if hasattr(protocol, 'inputStructures')
+                  else [protocol.inputStructure.get()])
+    return next((s for s in sets if s is not None and s.getSize()), None), [s for s in structures if s is not None]
 
 
 def picksToFilter(protocol):

@@ -4,7 +4,7 @@ import tkinter as tk
 from tkinter import ttk
 
 from .group_plots import drawComparison
-from .window import CanvasWindow
+from .window import CanvasWindow, addTable
 
 _FIGURES = (('precision', "Precision"), ('recall', "Recall"), ('f1', "F1"), ('average_precision', "Average precision"))
 
@@ -39,10 +39,4 @@ class ComparisonWindow(CanvasWindow):
     def _addTable(self, comparison):
         rows = tableRows(comparison)
         titles = ["Set", "Picks"] + ([title for _, title in _FIGURES] if comparison['figures'] else [])
-        table = ttk.Treeview(self.root, columns=titles, show='headings', height=min(10, len(rows)))
-        for title in titles:
-            table.heading(title, text=title)
-            table.column(title, width=360 if title == "Set" else 130, anchor=tk.W if title == "Set" else tk.E)
-        for row in rows:
-            table.insert('', tk.END, values=row)
-        table.pack(fill=tk.X, padx=8)
+        addTable(self.root, titles, rows)

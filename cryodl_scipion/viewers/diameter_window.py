@@ -10,13 +10,13 @@ _DIAMETERS_SEEN = 12  # particles from left to right, so that the circle's edge 
 class DiameterWindow(MicrographWindow):
     """The slider is the particle diameter in Å.
 
-    micrographs: MicrographsToMeasure. value: Å to begin with. accept: takes Å.
+    micrographs: MicrographsToMeasure or ParticlesToMeasure. value: Å to begin with. accept: takes Å.
     """
 
     def __init__(self, parent, micrographs, value, accept):
-        self._micrographs, self._centre = micrographs, None
+        self._micrographs, self._centre, self._LIST = micrographs, None, micrographs.LIST
         slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label="Particle diameter (Å)")
-        MicrographWindow.__init__(self, parent, "Particle diameter", micrographs.names, micrographs.paths, slider,
+        MicrographWindow.__init__(self, parent, "Particle diameter", micrographs.names, (), slider,
                                   value, micrographs.first, accept)
         self._canvas.mpl_connect('button_press_event', self._move)
 
@@ -29,6 +29,9 @@ class DiameterWindow(MicrographWindow):
     def showMicrograph(self):
         self._centre = None
         MicrographWindow.showMicrograph(self)
+
+    def _load(self, index):
+        return self._micrographs.preview(index)
 
     def _look(self):
         first = self._positions()[0]
@@ -45,6 +48,6 @@ class DiameterWindow(MicrographWindow):
 
     def _text(self):
         if self.index() is None:
-            return "There are no micrographs."
+            return "There is nothing to measure on."
         return ("%.0f Å are %.1f px. The circle should just hold the particle. Click puts it there, the wheel zooms."
                 % (self.value.get(), self.value.get() / self._micrographs.pixelSize))

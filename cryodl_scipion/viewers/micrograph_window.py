@@ -11,11 +11,13 @@ _ZOOM = 1.25  # of one click of the mouse wheel
 
 
 class MicrographWindow(CanvasWindow):
-    """Children give _drawOn(axes), _text() and may give _micrographLabels().
+    """Children give _drawOn(axes), _text() and may give _micrographLabels() and _load(index).
 
     parent: tk widget, or None for a window of its own. slider: dict of from_, to, resolution, label, or None for none.
     accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
     """
+    _SIZE = (8, 7.2)  # of the drawing, inches
+    _LIST = "Micrographs"  # above the list of names
 
     def __init__(self, parent, title, names, paths, slider, value, first=0, accept=None):
         CanvasWindow.__init__(self, parent, title)
@@ -46,7 +48,7 @@ class MicrographWindow(CanvasWindow):
     def _addList(self):
         frame = ttk.Frame(self.root)
         frame.pack(side=tk.LEFT, fill=tk.Y, padx=(6, 0), pady=6)
-        ttk.Label(frame, text="Micrographs").pack(anchor=tk.W)
+        ttk.Label(frame, text=self._LIST).pack(anchor=tk.W)
         down, across = ttk.Scrollbar(frame), ttk.Scrollbar(frame, orient=tk.HORIZONTAL)
         down.pack(side=tk.RIGHT, fill=tk.Y)
         across.pack(side=tk.BOTTOM, fill=tk.X)
@@ -61,7 +63,7 @@ class MicrographWindow(CanvasWindow):
     def _addCanvas(self):
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.BOTH, expand=True, padx=6, pady=(6, 0))
-        self.addFigure((8, 7.2), frame)
+        self.addFigure(self._SIZE, frame)
         self._canvas.mpl_connect('scroll_event', self._scroll)
 
     def _addControls(self, slider):
@@ -122,20 +124,26 @@ class MicrographWindow(CanvasWindow):
         self._axes.set_axis_off()
         if self.index() is not None:
             try:
-                self._preview = loadPreview(self._paths[self.index()])
+                self._preview = self._load(self.index())
                 drawMicrograph(self._axes, self._preview)
                 self._look()
             except (ValueError, OSError) as error:
                 self._axes.text(0.5, 0.5, str(error), ha='center', wrap=True)
         self.refresh()
 
+    def _load(self, index):
+        """Preview of the picture with this number. Raises ValueError or OSError that names the file."""
+        return loadPreview(self._paths[index])
+
     def _scroll(self, event):
         """The mouse wheel zooms around the pointer, out to the whole micrograph."""
         if event.inaxes is not self._axes or self._preview is None:
             return
-        span = self._span() * (_ZOOM if event.button == 'down' else 1 / _ZOOM)
-        view(self._axes, self._preview, (event.xdata, event.ydata), span)
+        self._zoom((event.xdata, event.ydata), self._span() * (_ZOOM if event.button == 'down' else 1 / _ZOOM))
         self._canvas.draw_idle()
+
+    def _zoom(self, centre, span):
+        view(self._axes, self._preview, centre, span)
 
     def _span(self):
         """Px of the micrograph from left to right."""

@@ -1,25 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A model's learning curve and card; live while it trains."""
 import os
+import re
 import tkinter as tk
 from tkinter import ttk
 
-from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
-from matplotlib.figure import Figure
-from pyworkflow.viewer import View
-
 from ..engine.cryodl import contract
-from .plots import drawCurves, readMetrics
+from .plots import drawTraining, readMetrics
+from .window import FollowingWindow
 
 METRICS = 'metrics.csv'
-REFRESH = 3000  # ms between two looks at a training that goes on
+SAMPLES = 'samples'
+NEWEST = "the newest step"
 _NAMES_SHOWN = 12
+_CTF = {'multiply': "multiplied by it", 'flip': "phases flipped", 'none': "left as it is"}
+_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC"}
+_STEP = re.compile(r'step_0*(\d+)\.png$')
 
 
 def metricsPath(folder):
     """The metrics of a model folder, or of its unfinished training."""
     whole = os.path.join(folder, METRICS)
     return whole if os.path.exists(whole) else os.path.join(folder + '.partial', METRICS)
+
+
+def samplesIn(folder):
+    """{'the newest step', 'step 100' ...: picture} of a model folder or its unfinished training, the newest first."""
+    found = []
+    for place in (folder, folder + '.partial'):
+        pictures = os.path.join(place, SAMPLES)
+        names = os.listdir(pictures) if os.path.isdir(pictures) else []
+        found += [(int(_STEP.match(name).group(1)), os.path.join(pictures, name)) for name in names if _STEP.match(name)]
+    found.sort(reverse=True)
+    named = {"step %d" % step: path for step, path in found}
+    return dict({NEWEST: found[0][1]}, **named) if found else {}
 
 
 def cardLines(folder):
@@ -31,14 +45,16 @@ def cardLines(folder):
     facts = [("Name", card['name']), ("Kind", card['kind']), ("Network", card['network']),
              ("Particle diameter", _with(card.get('particle_diameter'), '%g Å')),
              ("Pixel sizes", _with(card.get('pixel_sizes'), '%s Å/px', lambda v: ', '.join('%g' % p for p in v))),
+             ("Pixel size", _with(card.get('pixel_size'), '%g Å/px')), ("Box", _with(card.get('box'), '%d px')),
+             ("Structures", ', '.join(card.get('structures') or []) or None),
+             ("CTF of the input", _CTF.get(card.get('ctf'))),
              ("Default threshold", _with(card.get('threshold'), '%.3f')), None,
              ("Particles", training.get('particles')), ("Background boxes", training.get('background_boxes')),
              ("Steps", training.get('steps')), ("Stopped because", training.get('stop_reason')),
-             ("Time", _with(training.get('seconds'), '%.0f s')), ("Computed on", training.get('device')), None,
-             ("Validation F1", _with(validation.get('f1'), '%.3f')),
-             ("Precision", _with(validation.get('precision'), '%.3f')),
-             ("Recall", _with(validation.get('recall'), '%.3f')),
-             ("Average precision", _with(validation.get('average_precision'), '%.3f'))]
+             ("Time", _with(training.get('seconds'), '%.0f s')), ("Computed on", training.get('device')), None]
+    # figures by whatever name the method gives them; other things that were written down are not for this list
+    facts += [(_FIGURES.get(name, name.replace('_', ' ').capitalize()), '%.3f' % value)
+              for name, value in validation.items() if isinstance(value, float)]
     lines = ['' if fact is None else '%-18s %s' % fact for fact in facts if fact is None or fact[1] is not None]
     lines += _names("Trained on", training.get('micrographs'))
     lines += _names("Validated on", training.get('validation_micrographs'))
@@ -57,45 +73,43 @@ def _names(title, names):
     return ['', '%s (%d):' % (title, len(names))] + ['  ' + n for n in names[:_NAMES_SHOWN]] + more
 
 
-class ModelWindow:
-    """folder: of the model, finished or not. parent: tk widget or None."""
+class ModelWindow(FollowingWindow):
+    """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
 
-    def __init__(self, parent, folder, title):
-        self._own, self._folder = parent is None, folder
-        self.root = tk.Tk() if self._own else tk.Toplevel(parent)
-        self.root.title(title)
+    def __init__(self, parent, folder, title, samples=False):
+        FollowingWindow.__init__(self, parent, title)
+        self._folder, self._sample = folder, tk.StringVar(self.root, NEWEST)
         self._text = tk.Text(self.root, width=46, font='TkFixedFont', relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
         self._text.pack(side=tk.RIGHT, fill=tk.Y)
-        frame = ttk.Frame(self.root)
-        frame.pack(fill=tk.BOTH, expand=True)
-        self._figure = Figure(figsize=(9.5, 4.8), facecolor='white')
-        self._canvas = FigureCanvasTkAgg(self._figure, frame)
-        self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
+        self._choice = None
+        self.addFigure((9.5, 8.6 if samples or samplesIn(folder) else 4.8))
         self.refresh()
 
-    def refresh(self):
-        """Draw what there is, and come back while the training goes on."""
-        if not self.root.winfo_exists():
-            return  # closed since the last look
-        drawCurves(self._figure, readMetrics(metricsPath(self._folder)))
-        self._canvas.draw_idle()
+    def finished(self):
+        return os.path.exists(os.path.join(self._folder, contract.CARD))
+
+    def draw(self):
+        samples = samplesIn(self._folder)
+        drawTraining(self._figure, readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
+        self._offer(samples)
         self._text.config(state=tk.NORMAL)
         self._text.delete('1.0', tk.END)
         self._text.insert(tk.END, '\n'.join(cardLines(self._folder)))
         self._text.config(state=tk.DISABLED)
-        if not os.path.exists(os.path.join(self._folder, contract.CARD)):
-            self.root.after(REFRESH, self.refresh)
 
-    def show(self):
-        if self._own:
-            self.root.mainloop()
+    def _offer(self, samples):
+        """The list of sample pictures, as soon as there is one."""
+        if not samples:
+            return
+        if self._choice is None:
+            row = ttk.Frame(self.root, padding=6)
+            row.pack(side=tk.BOTTOM, fill=tk.X)
+            ttk.Label(row, text="Validation particles: raw, denoised, truth; at").pack(side=tk.LEFT)
+            self._choice = ttk.Combobox(row, textvariable=self._sample, state='readonly', width=16)
+            self._choice.pack(side=tk.LEFT, padx=6)
+            self._choice.bind('<<ComboboxSelected>>', lambda event: self._redraw())
+        self._choice.config(values=list(samples))
 
-
-class ModelView(View):
-    """See ModelWindow."""
-
-    def __init__(self, parent, folder, title):
-        self._arguments = parent, folder, title
-
-    def show(self):
-        ModelWindow(*self._arguments).show()
+    def _redraw(self):
+        self.draw()
+        self._canvas.draw_idle()

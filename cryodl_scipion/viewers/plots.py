@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 from matplotlib.collections import PatchCollection
+from matplotlib.image import imread
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
@@ -32,18 +33,23 @@ def _number(text):
         return np.nan  # an empty cell: nothing was measured at this step
 
 
+# Columns of metrics.csv in words, and colours; validation figures of later methods get their own name.
+_FIGURES = {'validation_f1': ("F1", _FIGURE), 'validation_average_precision': ("average precision", _VALIDATION),
+            'validation_frc': ("mean FRC with the truth", _FIGURE), 'validation_raw_frc': ("of the raw images", _VALIDATION)}
+_LOSSES = {'train_loss': ("training", _TRAINING), 'validation_loss': ("validation", _VALIDATION)}
+
+
 def drawCurves(figure, metrics):
-    """Losses on the left, validation figures on the right."""
+    """Losses on the left, validation figures on the right. figure: matplotlib figure, or a part of one."""
     figure.clear()
     left, right = figure.subplots(1, 2)
-    for axes, title, curves in (
-            (left, "Loss", (('train_loss', "training", _TRAINING), ('validation_loss', "validation", _VALIDATION))),
-            (right, "On the validation micrographs",
-             (('validation_f1', "F1", _FIGURE), ('validation_average_precision', "average precision", _VALIDATION)))):
-        for column, label, colour in curves:
-            if column in metrics:
-                known = np.isfinite(metrics[column])
-                axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
+    figures = {name: _FIGURES.get(name, (name[len('validation_'):].replace('_', ' '), None)) for name in metrics
+               if name.startswith('validation_') and name not in _LOSSES}
+    for axes, title, curves in ((left, "Loss", _LOSSES), (right, "On what is kept for validation", figures)):
+        for column in (name for name in curves if name in metrics):
+            label, colour = curves[column]
+            known = np.isfinite(metrics[column])
+            axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
         axes.set_xlabel("Training step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(title)
@@ -53,7 +59,27 @@ def drawCurves(figure, metrics):
     right.set_ylim(0, 1.02)
     if not metrics:
         left.text(0.5, 0.5, "No figures yet", ha='center', transform=left.transAxes)
-    figure.tight_layout()
+
+
+def drawTraining(figure, metrics, sample=None):
+    """The curves, and below them a picture of validation particles. sample: path of a picture, None for none."""
+    figure.clear()
+    if sample is None:
+        drawCurves(figure, metrics)
+        figure.tight_layout()
+        return
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.2))
+    drawCurves(above, metrics)
+    above.subplots_adjust(left=0.08, right=0.98, bottom=0.18, top=0.9)
+    drawPicture(below, sample)
+
+
+def drawPicture(figure, path):
+    """A picture file over the whole figure, in its own proportions."""
+    figure.clear()
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(imread(path), interpolation='antialiased')
+    axes.set_axis_off()
 
 
 def drawMicrograph(axes, preview):

@@ -3,8 +3,9 @@
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
-from ..protocols import CryodlProtTrainFromStructure, CryodlProtTrainPicker
-from .model_window import ModelView
+from ..protocols import CryodlProtTrainDenoiser, CryodlProtTrainFromStructure, CryodlProtTrainPicker
+from .model_window import ModelWindow
+from .window import WindowView
 
 
 class CryodlModelViewer(Viewer):
@@ -14,14 +15,15 @@ class CryodlModelViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj, **kwargs):
-        return [ModelView(self.getTkRoot(), obj.getFolder(), str(obj))]
+        return [WindowView(ModelWindow, self.getTkRoot(), obj.getFolder(), str(obj))]
 
 
 class CryodlTrainViewer(Viewer):
-    """What `Analyze results` opens for a training: its curves, which grow while it runs."""
+    """What `Analyze results` opens for a training: its curves and samples, which grow while it runs."""
     _name = "cryodl training"
-    _targets = [CryodlProtTrainPicker, CryodlProtTrainFromStructure]
+    _targets = [CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainDenoiser]
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj, **kwargs):
-        return [ModelView(self.getTkRoot(), obj.getModelFolder(), "Training: %s" % obj.getRunName())]
+        return [WindowView(ModelWindow, self.getTkRoot(), obj.getModelFolder(), "Training: %s" % obj.getRunName(),
+                           isinstance(obj, CryodlProtTrainDenoiser))]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all windows of the viewers share: their place below Scipion's windows, a drawing, and how Scipion opens them."""
 import tkinter as tk
+from tkinter import ttk
 
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from matplotlib.figure import Figure
@@ -49,3 +50,14 @@ class WindowView(View):
 
     def show(self):
         self._windowClass(*self._arguments).show()
+
+
+def addTable(parent, titles, rows, first=360):
+    """A table whose first column is text, `first` px wide, and the others figures."""
+    table = ttk.Treeview(parent, columns=titles, show='headings', height=min(10, len(rows)))
+    for number, title in enumerate(titles):
+        table.heading(title, text=title)
+        table.column(title, width=130 if number else first, anchor=tk.E if number else tk.W)
+    for row in rows:
+        table.insert('', tk.END, values=row)
+    table.pack(fill=tk.X, padx=8, pady=4)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles for a gallery: where their images are, raw and denoised, their scores and their groups. No windows here."""
+import re
+
+import numpy as np
+
+from ..convert.denoised import RAW_IMAGE
+from .orientation_data import SCORES
+from .particle_images import lowPass, readParticle, shrunk
+
+RAW, DENOISED, TRUTH = "raw", "denoised", "truth"
+# Attributes of items that a gallery is sorted by, the largest value first.
+_LABELS = {'_' + name: label for name, label in SCORES.items()}
+_PROBABILITY = re.compile(r'_cryodlProbability(\d+)$')
+_OTHERS_SIDE = 512  # px; larger images are averaged for the window
+
+
+class Gallery:
+    """names: {kind: [image names]}, kinds in the order in which they stand side by side. ids: (n,) of the particles.
+
+    pixelSize: Å/px. figures: {label: (n,) numbers}. groups: (n,) int or None; groupNames: of the groups 1, 2, ...
+    """
+
+    def __init__(self, names, ids, pixelSize, figures=None, groups=None, groupNames=()):
+        self.names, self.ids, self.pixelSize = names, np.asarray(ids), pixelSize
+        self.figures, self.groups, self.groupNames = figures or {}, groups, list(groupNames)
+
+    def __len__(self):
+        return len(self.ids)
+
+    @classmethod
+    def ofSet(cls, particles, groupNames=(), truth=None):
+        """Of a SetOfParticles; its items are asked in one query, since a set may have a million.
+
+        groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. truth: SetOfParticles with the
+        same ids, clean images to stand beside. Raises ValueError for an empty set.
+        """
+        first = particles.getFirstItem()
+        if first is None:
+            raise ValueError("The set of particles is empty.")
+        known = [name for name, _ in first.getAttributes()]
+        figures = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in known) if label}
+        wanted = ['id', '_filename'] + list(figures) + [n for n in (RAW_IMAGE, '_classId') if n in known]
+        rows = _rows(particles, wanted)
+        images = _imageNames(rows)
+        names = {RAW: [row[RAW_IMAGE] for row in rows], DENOISED: images} if RAW_IMAGE in known else {RAW: images}
+        if truth is not None:
+            names[TRUTH] = _imageNames(_rows(truth, ['id', '_filename']))
+        return cls(names, [row['id'] for row in rows], particles.getSamplingRate(),
+                   {label: np.array([row[n] for row in rows], float) for n, label in figures.items()},
+                   np.array([row['_classId'] or 0 for row in rows], int) if groupNames else None, groupNames)
+
+    def order(self, figure=None, group=0):
+        """Positions of the particles, best first. figure: label of figures, None for the set's order. group: 0 for all."""
+        chosen = np.arange(len(self)) if not group else np.flatnonzero(self.groups == group)
+        if figure is None:
+            return chosen
+        return chosen[np.argsort(-np.nan_to_num(self.figures[figure][chosen], nan=-np.inf), kind='stable')]
+
+    def images(self, position, resolution=None, side=_OTHERS_SIDE):
+        """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if that is given."""
+        found = [readParticle(names[position]) for names in self.names.values()]
+        found[0] = lowPass(found[0], resolution, self.pixelSize)
+        return [shrunk(image, side) for image in found]
+
+    def lines(self, position):
+        """What is known of one particle, one line each."""
+        lines = ["Particle %d" % self.ids[position]]
+        lines += ["%s image: %s" % (kind, names[position]) for kind, names in self.names.items()]
+        lines += ["%s: %.4g" % (label, values[position]) for label, values in self.figures.items()]
+        if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
+            lines.append("Composition: %s" % self.groupNames[self.groups[position] - 1])
+        return lines
+
+    def caption(self, position, figure):
+        """'12   0.83': id, and the figure if there is one."""
+        return '%d' % self.ids[position] + ('' if figure is None else '   %.3g' % self.figures[figure][position])
+
+
+def _rows(particles, names):
+    """[{attribute: value}] of all items, by id; MAX is the number of the image in its file."""
+    return sorted(particles.aggregate(['MAX'], '_index', names), key=lambda row: row['id'])
+
+
+def _imageNames(rows):
+    return ['%06d@%s' % (row['MAX'] or 1, row['_filename']) for row in rows]
+
+
+def pageOf(order, page, size):
+    """Part of `order` on a page (0, 1, ...), and the number of pages, at least 1. A page past the end is the last one."""
+    pages = max(1, -(-len(order) // size))
+    page = min(max(0, page), pages - 1)
+    return order[page * size:(page + 1) * size], pages
+
+
+def _labelOf(attribute, groupNames):
+    """What an attribute is called in a gallery, None if it is no figure."""
+    match = _PROBABILITY.match(attribute)
+    if not match:
+        return _LABELS.get(attribute)
+    number = int(match.group(1))
+    return "Probability of %s" % (groupNames[number - 1] if number <= len(groupNames) else "composition %d" % number)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many particles at a time, raw beside denoised, sorted by what is known of them; a click shows one large."""
+import tkinter as tk
+from tkinter import ttk
+
+from .gallery_data import DENOISED, RAW, TRUTH, pageOf
+from .gallery_plots import drawParticle, drawTiles, tileAt
+from .window import CanvasWindow
+
+_AS_THEY_ARE, _ALL = "as in the set", "all"
+_GRID = {1: (10, 5), 2: (6, 6), 3: (4, 6)}  # columns and rows of a page, by the images that stand side by side
+_TILE_SIDE = 128  # px
+_KIND_WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the network's guess)", TRUTH: "truth (no noise, no CTF)"}
+
+
+class GalleryWindow(CanvasWindow):
+    """data: Gallery. figure: label to sort by at first, None for the set's order."""
+
+    def __init__(self, parent, data, title, figure=None):
+        CanvasWindow.__init__(self, parent, title)
+        self._data, self._page, self._shown, self._tile = data, 0, [], (1, 1)
+        self._columns, self._rows = _GRID[len(data.names)]
+        self._sortedBy = tk.StringVar(self.root, figure or _AS_THEY_ARE)
+        self._group = tk.StringVar(self.root, _ALL)
+        self._filter, self._place = tk.StringVar(self.root, '0'), tk.StringVar(self.root)
+        self._addControls()
+        self.addFigure((12, 7.6))
+        self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        self._canvas.mpl_connect('button_press_event', self._clicked)
+        self.refresh()
+
+    # ----- parts
+    def _addControls(self):
+        row = ttk.Frame(self.root, padding=6)
+        row.pack(fill=tk.X)
+        self._addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE] + list(self._data.figures))
+        if self._data.groupNames:
+            self._addChoice(row, "Composition", self._group, [_ALL] + self._data.groupNames)
+        ttk.Label(row, text="Filter raw images to (Å, 0: not)").pack(side=tk.LEFT, padx=(12, 4))
+        entry = ttk.Entry(row, width=6, textvariable=self._filter)
+        entry.pack(side=tk.LEFT)
+        for event in ('<Return>', '<FocusOut>'):
+            entry.bind(event, lambda event: self.refresh())
+        for text, step in (("Next", 1), ("Back", -1)):
+            ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
+        ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
+        kinds = ', '.join(_KIND_WORDS[kind] for kind in self._data.names)
+        ttk.Label(self.root, text="From left to right: %s. A click shows a particle large." % kinds if len(self._data.names) > 1
+                  else "A click shows a particle large.").pack(anchor=tk.W, padx=8)
+
+    def _addChoice(self, row, label, variable, choices):
+        ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))
+        box = ttk.Combobox(row, textvariable=variable, values=choices, state='readonly', width=26)
+        box.pack(side=tk.LEFT, padx=(0, 12))
+        box.bind('<<ComboboxSelected>>', lambda event: self.turn(-self._page))
+
+    # ----- what happens
+    def turn(self, step):
+        """Go some pages forwards or backwards."""
+        self._page += step
+        self.refresh()
+
+    def resolution(self):
+        """Å that raw images are filtered to; 0 for none. A text that is no such number becomes 0."""
+        try:
+            value = float(self._filter.get())
+        except ValueError:
+            value = 0
+        value = value if 0 < value < 1e6 else 0
+        self._filter.set('%g' % value)
+        return value
+
+    def _figureLabel(self):
+        return self._sortedBy.get() if self._sortedBy.get() in self._data.figures else None
+
+    def order(self):
+        group = self._group.get()
+        return self._data.order(self._figureLabel(), 0 if group == _ALL else self._data.groupNames.index(group) + 1)
+
+    def refresh(self):
+        order = self.order()
+        self._shown, pages = pageOf(order, self._page, self._rows * self._columns)
+        self._page = min(max(0, self._page), pages - 1)
+        self._place.set("Page %d of %d, %d particles" % (self._page + 1, pages, len(order)))
+        try:
+            tiles = [self._data.images(i, self.resolution(), _TILE_SIDE) for i in self._shown]
+        except (ValueError, OSError) as error:
+            self._shown = []
+            self._axes.clear()
+            self._axes.text(0.5, 0.5, str(error), ha='center', wrap=True)
+        else:
+            captions = [self._data.caption(i, self._figureLabel()) for i in self._shown]
+            self._tile = drawTiles(self._axes, tiles, captions, self._columns)
+        self._canvas.draw_idle()
+
+    def _clicked(self, event):
+        if event.inaxes is self._axes and event.xdata is not None:
+            place = tileAt(event.xdata, event.ydata, self._tile, self._columns, len(self._shown))
+            if place is not None:
+                self.open(self._shown[place])
+
+    def open(self, position):
+        """Show one particle large."""
+        ParticleWindow(self.root, self._data, position, self.resolution()).show()
+
+
+class ParticleWindow(CanvasWindow):
+    """One particle of a Gallery, with the place of its raw image."""
+
+    def __init__(self, parent, data, position, resolution):
+        CanvasWindow.__init__(self, parent, "Particle %d" % data.ids[position])
+        text = tk.Text(self.root, height=len(data.lines(position)), font='TkFixedFont', relief=tk.FLAT, padx=8, pady=6)
+        text.insert(tk.END, '\n'.join(data.lines(position)))  # a text, so that the place can be copied
+        text.config(state=tk.DISABLED)
+        text.pack(side=tk.BOTTOM, fill=tk.X)
+        self.addFigure((4.6 * len(data.names), 4.6))
+        titles = [_KIND_WORDS[kind] for kind in data.names]
+        if resolution:
+            titles[0] += ", to %g Å" % resolution
+        drawParticle(self._figure, data.images(position, resolution), titles)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles and projections of maps that wizards show. No windows here."""
+import numpy as np
+from pwem.objects import Volume
+
+from ..convert.particles import nameOf
+from .map_plots import readMap
+from .particle_images import lowPass, meanOf, readParticle
+from .preview import Preview, stretch
+
+_AVERAGED = 300  # particles are enough for their common outline
+_SHOWN = 30      # more of them help nobody
+
+
+def firstNames(particles, count):
+    """Image names, 000001@file, of the first particles of a set."""
+    names = []
+    for item in particles.iterItems():
+        if len(names) == count:
+            break
+        names.append(nameOf(item))
+    return names
+
+
+def previewOf(image):
+    """Preview of an image in its own pixels."""
+    return Preview(stretch(image), 1, image.shape[1], image.shape[0])
+
+
+class ParticlesToMeasure:
+    """The mean of some particles, and some of them, to measure on. names, pixelSize, largest, first: see
+    wizards.MicrographsToMeasure."""
+    LIST = "Particles"
+
+    def __init__(self, particles):
+        self._images = firstNames(particles, _AVERAGED)
+        self.names = ["mean of %d particles" % len(self._images)] + self._images[:_SHOWN]
+        self.pixelSize, self.first = particles.getSamplingRate(), 0
+        self.largest = int(particles.getXDim() * self.pixelSize)
+
+    def preview(self, index):
+        """Preview of the mean (0) or of a particle."""
+        return previewOf(readParticle(self.names[index]) if index else meanOf(self._images))
+
+    def positions(self, index):
+        """None are known: the circle lies in the middle."""
+        return []
+
+
+class ImagesToFilter:
+    """Projections of maps along their axes, and some particles. particles: SetOfParticles or None. structures: Volumes are
+    taken; atomic models have no map yet.
+
+    names: of the images. finest, coarsest: Å between which a resolution makes sense.
+    """
+
+    def __init__(self, particles, structures):
+        self._makers = []
+        for volume in (s for s in structures if isinstance(s, Volume)):
+            for axis, name in ((0, 'z'), (1, 'y'), (2, 'x')):
+                self._makers.append(("map along %s" % name, volume.getFileName(), axis, volume.getSamplingRate()))
+        for name in [] if particles is None else firstNames(particles, _SHOWN):
+            self._makers.append(("particle " + name, name, None, particles.getSamplingRate()))
+        self.names = [maker[0] for maker in self._makers]
+        sizes = [maker[3] for maker in self._makers]
+        self.finest, self.coarsest = 2 * min(sizes, default=1), 40 + 2 * max(sizes, default=1)
+        self._images = {}
+
+    def filtered(self, index, resolution):
+        """(h, w) image without finer detail than `resolution` Å. Raises ValueError or OSError that names the file."""
+        _, path, axis, pixelSize = self._makers[index]
+        if index not in self._images:
+            self._images[index] = readParticle(path) if axis is None else np.asarray(readMap(path).sum(axis, dtype=np.float32))
+        return lowPass(self._images[index], resolution, pixelSize)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures that the engine has drawn, one at a time, with sentences above and a table."""
+import tkinter as tk
+from tkinter import ttk
+
+from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
+from .plots import drawPicture
+from .window import CanvasWindow, addTable
+
+
+class PicturesWindow(CanvasWindow):
+    """pictures: {name: file}. sentences: list. good: whether the verdict is one, None for none. table: (titles, rows)."""
+
+    def __init__(self, parent, title, pictures, sentences=(), good=None, table=None, first=None):
+        CanvasWindow.__init__(self, parent, title)
+        self._pictures, self._name = pictures, tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ''))
+        if good is not None:
+            tk.Label(self.root, text="no warning" if good else "warning", fg='white', padx=8, pady=3,
+                     bg=GOOD_COLOUR if good else BAD_COLOUR).pack(anchor=tk.W, padx=8, pady=(8, 2))
+        for sentence in sentences:
+            ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
+        if table:
+            addTable(self.root, *table)
+        row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
+        row.pack(fill=tk.X)
+        for name in pictures:
+            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT, padx=4)
+        self.addFigure((10.5, 5.6), padx=8, pady=8)
+        self.refresh()
+
+    def refresh(self):
+        if self._name.get():
+            drawPicture(self._figure, self._pictures[self._name.get()])
+            self._canvas.draw_idle()
