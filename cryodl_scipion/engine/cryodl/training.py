@@ -23,7 +23,11 @@ class Task:
     """What a method gives to `fit`: networks, a step and a validation figure.
 
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
+    example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to choose by.
     """
+
+    example_name = "examples"
+    validates_poorly = False
 
     def batch(self, rng):
         """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
@@ -36,6 +40,16 @@ class Task:
     def validate(self):
         """{column: float}; 'figure' is the one to maximise."""
         raise NotImplementedError
+
+    def show(self, step, folder):
+        """Called after each validation, with the weights that were validated: a picture of them may go into the Path folder."""
+
+    def memory(self):
+        """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the same."""
+        return None
+
+    def remember(self, values):
+        """Take up what memory() gave."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +102,7 @@ def fit(task, schedule, folder, accelerator, log=print):
         networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
     state = _State()
     if (folder / CHECKPOINT).exists():
-        state = _load(folder, networks, average, task.optimizers)
+        state = _load(folder, networks, average, task)
         log(f"Continuing the training at step {state.step} of {schedule.steps}.")
     start, losses = time.monotonic() - state.seconds, []
     while state.step < schedule.steps and not state.stop_reason:
@@ -99,7 +113,7 @@ def fit(task, schedule, folder, accelerator, log=print):
             state.seconds = time.monotonic() - start
             _validate(task, networks, average, schedule, state, losses, folder, log)
             losses = []
-            _save(folder, networks, average, task.optimizers, state)
+            _save(folder, networks, average, task, state)
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
     log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
     networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
@@ -128,8 +142,7 @@ def _one_step(task, schedule, step, accelerator):
                                                       accelerator).items()}
     if not all(math.isfinite(v) for v in values.values()):
         raise NonFiniteLoss(f"The training loss became {values} at step {step + 1}, so the weights are of no use. Try a "
-                            "lower --learning-rate, and look for micrographs with extreme values among the training "
-                            "ones.")
+                            "lower --learning-rate, and look for images with extreme values among the training ones.")
     return values
 
 
@@ -140,9 +153,10 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
     networks.eval()
     with torch.no_grad():
         figures = task.validate()
+        task.show(state.step, folder)
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
-    train_loss = float(np.mean([value["loss"] for value in losses]))
+    trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
     if not state.highest or figures["figure"] > state.highest:
         state.highest, state.since_best = figures["figure"], 0
     else:
@@ -152,7 +166,7 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
     if state.since_best >= schedule.patience:
         state.stop_reason = (f"no better validation figure for {schedule.patience} validations "
                              f"({schedule.patience * schedule.every} steps)")
-    row = dict(step=state.step, seconds=round(state.seconds, 2), train_loss=train_loss,
+    row = dict(step=state.step, seconds=round(state.seconds, 2), **trained,
                **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
                learning_rate=schedule.rate(state.step - 1))
     _append(folder / METRICS, row)
@@ -171,31 +185,32 @@ def _append(path, row):
         writer.writerows(rows + [row])
 
 
-def _save(folder, networks, average, optimizers, state):
+def _save(folder, networks, average, task, state):
     """Everything needed to continue, as tensors and JSON: nothing has to be unpickled."""
     from safetensors.torch import save
     tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
     tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
     tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
-    for name, optimizer in optimizers.items():
+    for name, optimizer in task.optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
     numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
     with whole_file(folder / CHECKPOINT) as temporary:  # one file, so that tensors and numbers are of the same step
         temporary.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
-                                   metadata={"state": json.dumps(numbers)}))
+                                   metadata={"state": json.dumps(numbers), "memory": json.dumps(task.memory())}))
 
 
-def _load(folder, networks, average, optimizers):
+def _load(folder, networks, average, task):
     from safetensors import safe_open
     with safe_open(folder / CHECKPOINT, "pt") as file:
         state = _State(**json.loads(file.metadata()["state"]))
+        task.remember(json.loads(file.metadata()["memory"]))
         tensors = {k: file.get_tensor(k) for k in file.keys()}
     part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
     networks.load_state_dict(part("network."))
     average.load_state_dict(part("average."))
     state.best_weights = part("best.")
-    for name, optimizer in optimizers.items():
+    for name, optimizer in task.optimizers.items():
         values = {}
         for key, tensor in part(f"optimizer.{name}.").items():
             index, _, field = key.partition(".")

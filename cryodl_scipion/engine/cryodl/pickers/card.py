@@ -10,9 +10,8 @@ from ..calibration import best_threshold, calibrate, fit_calibration, logit
 from ..contract import in_words
 from ..matching import score_matched
 from .sparse_calibration import fit_sparse_calibration
-from .train import Hits
+from .train import FEW_PARTICLES, Hits
 
-FEW_PARTICLES = 20
 # Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014), which
 # is below one half.
 BOX_THRESHOLD = 0.42

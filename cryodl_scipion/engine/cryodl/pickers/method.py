@@ -12,7 +12,7 @@ class PickerMethod:
 
     name: word on the command line. citations: keys of the bibliography. weak: a sentence about a published choice that is
     known to be weak, or "". working_diameter: px that a particle's diameter has in the network's input.
-    learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine.
+    learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine. ema: as training.Schedule's.
     bytes_per_pixel: of memory per working px while the network picks in bfloat16 (measured, with a margin).
     needs_contamination: True if it cannot do without contamination boxes; they are proposed where none is given.
     spot_area: working px^2 that count as one particle, for the prior of sparse labels.
@@ -21,6 +21,7 @@ class PickerMethod:
     weak = ""
     learning_rate = 0.003
     decay = None
+    ema = 0.97
     bytes_per_pixel = 160
     needs_contamination = False
     unlabelled_loss = None  # a criterion of pu.py where labels are sparse

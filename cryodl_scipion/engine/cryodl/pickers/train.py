@@ -10,6 +10,7 @@ from ..matching import match_picks, score_matched
 from ..training import Task
 from .predict import MINIMUM_DISTANCE, Picker
 
+FEW_PARTICLES = 20
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
 
 
@@ -20,6 +21,8 @@ class PickerTask(Task):
     factor. pu_criterion: for sparse labels, one of contract.PU_CRITERIA.
     minimum_distance: between two picks, in particle diameters.
     """
+
+    example_name = "crops"
 
     def __init__(self, method, network, training, validation, batch_size, device, pu_criterion="ge-binomial"):
         self.method, self.training, self.validation, self.device = method, training, validation, device
@@ -39,6 +42,10 @@ class PickerTask(Task):
     def usual_steps(self):
         """Training steps where the user asks for none."""
         return self.method.usual_steps(sum(len(im.positives) for im in self.training), self.labels)
+
+    @property
+    def validates_poorly(self):
+        return sum(len(im.positives) for im in self.validation) < FEW_PARTICLES
 
     def batch(self, rng):
         examples = []
