@@ -2,6 +2,8 @@
 """Fourier ring and shell correlation, and the resolution at which a curve falls below a threshold."""
 import torch
 
+from .fourier import plane_weights
+
 THRESHOLDS = (0.5, 0.143)  # against a known truth; between independent halves (Rosenthal and Henderson 2003)
 
 
@@ -66,10 +68,7 @@ def _correlation(first, second, axes):
                          f"the same shape, with {axes} equal sides.")
     side, dims = shape[0], tuple(range(-axes, 0))
     one, two = (torch.fft.rfftn(x.float(), dim=dims) for x in (first, second))
-    weight = torch.full((side // 2 + 1,), 2.0, device=one.device)  # columns of rfftn stand for two, but for these:
-    weight[0] = 1.0
-    if side % 2 == 0:
-        weight[-1] = 1.0
+    weight = plane_weights(side).to(one.device)
     index = rings(shape, one.device).flatten()
     inside = index <= side // 2
 
