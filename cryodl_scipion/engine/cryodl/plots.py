@@ -15,7 +15,7 @@ def plot_learning_curve(metrics, path):
         rows = list(csv.DictReader(file))
     steps = [int(r["step"]) for r in rows]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for column in ("train_loss", "validation_loss"):
+    for column in [c for c in rows[0] if c.startswith("train_") or c == "validation_loss"]:
         left.plot(steps, [float(r[column]) for r in rows], marker=".", label=column.replace("_", " "))
     others = [c for c in rows[0] if c.startswith("validation_") and c != "validation_loss"]
     for column in others:
@@ -25,7 +25,7 @@ def plot_learning_curve(metrics, path):
         axes.set(xlabel="training step", title=title)
         axes.legend()
     right.set_ylim(0, 1.02)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_precision_recall(curves, path):
@@ -45,7 +45,7 @@ def plot_precision_recall(curves, path):
         axes.plot(*point, marker="o", color=line.get_color())
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02), title="Picks against the reference")
     axes.legend(loc="lower left", fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_agreement(names, matrix, path):
@@ -61,7 +61,7 @@ def plot_agreement(names, matrix, path):
     axes.set_yticks(range(len(names)), names)
     axes.set_title("Agreement of the sets")
     figure.colorbar(image, label="F1", shrink=0.8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_reliability(hit, scores, path, bins=10):
@@ -79,7 +79,7 @@ def plot_reliability(hit, scores, path, bins=10):
     axes.bar((np.arange(bins) + 0.5) / bins, share, width=0.9 / bins, color="0.85", zorder=0, label="share of places")
     axes.set(xlabel="score", ylabel="share that are particles", xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_rounds(entries, path):
@@ -104,7 +104,12 @@ def plot_rounds(entries, path):
     for axes in (left, right):
         axes.set_xticks(numbers)
     figure.legend([first, second], ["separation", "agreement with the round before"], loc="outside lower left", ncols=2)
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def new_figure(rows, columns, size):
+    """A figure and its (rows, columns) array of axes. size: inches."""
+    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
 
 def _pyplot():
@@ -115,7 +120,8 @@ def _pyplot():
     return pyplot
 
 
-def _save(figure, path):
+def save_figure(figure, path):
+    """Write a figure as a PNG, whole or not at all, and forget it."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=100)
     _pyplot().close(figure)
