@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading and writing RELION's particles: all columns kept, the right image for each row, and every fault named."""
+from pathlib import Path
+
+import gemmi
+import mrcfile
+import numpy as np
+import pytest
+import torch
+
+from cryodl.ctf import ctf_rfft
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.io.star import read_tables, write_tables
+
+BOX = 8
+OPTICS = dict(rlnOpticsGroup=[1], rlnVoltage=[300], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1],
+              rlnImagePixelSize=[2.0], rlnImageSize=[BOX])
+ROWS = dict(rlnImageName=["000003@stacks/a.mrcs", "000001@stacks/b.mrcs"], rlnAngleRot=[10.0, 20.0], rlnAngleTilt=[30.0, 40.0],
+            rlnAnglePsi=[50.0, 60.0], rlnOriginXAngst=[4.0, 0.0], rlnOriginYAngst=[-2.0, 1.0], rlnDefocusU=[9000.0, 15000.0],
+            rlnDefocusV=[8000.0, 14000.0], rlnDefocusAngle=[15.0, -70.0], rlnMicrographName=["m1.mrc", "m2.mrc"],
+            rlnRandomSubset=[1, 2], rlnClassNumber=[3, 1], rlnOpticsGroup=[1, 1], rlnStrange=["x", "y"])
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A project with two stacks whose images hold their own number, and a STAR file in a folder of a job."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("stacks", "job"):
+        Path(name).mkdir()
+    for name, first in (("a", 0), ("b", 100)):
+        write_stack(f"stacks/{name}.mrcs", first + np.arange(4.0))
+    star()
+    return tmp_path
+
+
+def write_stack(path, values, box=BOX, pixel_size=2.0):
+    with StackWriter(path, len(values), box, pixel_size) as stack:
+        stack.add(np.ones((len(values), box, box)) * np.reshape(values, (-1, 1, 1)))
+
+
+def star(path="job/p.star", optics=OPTICS, without=(), **changes):
+    rows = {k: v for k, v in dict(ROWS, **changes).items() if k not in without}
+    write_tables(path, {"optics": optics, "particles": rows})
+    return path
+
+
+def test_each_row_gets_its_own_image_and_numbers():
+    particles = read_particles("job/p.star", ("angles", "ctf", "raw"))
+    assert particles.images([1, 0]).mean((1, 2)).tolist() == [100, 2]
+    assert particles.images(slice(0, 1)).dtype == torch.float32 and particles.images([]).shape == (0, BOX, BOX)
+    assert (particles.pixel_size, particles.box, len(particles)) == (2.0, BOX, 2)
+    assert particles.angles.tolist() == [[10, 30, 50], [20, 40, 60]]
+    # RELION's origin +4 Å in x: the particle lies 2 px left of the middle
+    assert particles.shifts_yx.tolist() == [[1, -2], [-0.5, 0]]
+    assert particles.halves.tolist() == [1, 2] and particles.classes.tolist() == [3, 1]
+    assert particles.micrographs == ("m1.mrc", "m2.mrc") and particles.denoiser == ""
+
+
+def test_the_ctf_is_that_of_each_particle():
+    particles = read_particles("job/p.star")
+    expected = ctf_rfft((BOX, BOX), 2.0, 15000, 14000, -70, 300, 2.7, 0.1)
+    assert torch.allclose(particles.ctf([1])[0], expected, atol=1e-5)
+    assert particles.ctf([0, 1], box=16, pixel_size=1.0).shape == (2, 16, 9)
+
+
+@pytest.mark.parametrize("label, change", [("rlnCtfDataArePhaseFlipped", torch.abs), ("rlnCtfDataAreCtfPremultiplied", torch.square)])
+def test_the_ctf_of_treated_images_is_what_they_really_have(label, change):
+    plain = read_particles("job/p.star").ctf([0, 1])
+    treated = read_particles(star(optics=dict(OPTICS, **{label: [1]})))
+    assert torch.equal(treated.ctf([0, 1]), change(plain))
+
+
+def test_a_phase_plate_shifts_the_ctf():
+    particles = read_particles(star(rlnPhaseShift=[90.0, 0.0]))
+    assert float(particles.ctf([0])[0, 0, 0]) > 0.9 > 0.2 > float(particles.ctf([1])[0, 0, 0])
+
+
+def test_a_subset_keeps_rows_together():
+    part = read_particles("job/p.star").subset(np.array([False, True]))
+    assert part.images([0]).mean() == 100 and part.angles.tolist() == [[20, 40, 60]] and part.columns["rlnStrange"] == ["y"]
+    assert part.optics[0].defocus_u == 15000 and part.micrographs == ("m2.mrc",)
+
+
+def test_written_particles_are_read_back_with_all_their_columns():
+    particles = read_particles("job/p.star")
+    write_particles_star("job/out.star", particles, {"rlnAngleRot": np.array([1.5, 2.5]), "cryodlScore": [0.25, 1e-5]})
+    again = read_particles("job/out.star")
+    assert again.images([0, 1]).mean((1, 2)).tolist() == [2, 100] and again.names == particles.names
+    assert again.angles[:, 0].tolist() == [1.5, 2.5] and again.columns["rlnStrange"] == ["x", "y"]
+    assert [float(v) for v in again.columns["cryodlScore"]] == [0.25, 1e-5]
+    assert particles.columns["rlnAngleRot"] == ["10.000000", "20.000000"]  # the set itself is as it was
+
+
+def test_a_new_stack_takes_the_place_of_the_raw_images_and_their_names_are_kept():
+    particles = read_particles("job/p.star")
+    write_stack("job/new.mrcs", [7.0, 8.0], box=4, pixel_size=4.0)
+    write_particles_star("job/new.star", particles, {"cryodlDenoiser": ["m"] * 2}, "job/new.mrcs", 4.0, 4)
+    again = read_particles("job/new.star")
+    assert again.names == ("000001@job/new.mrcs", "000002@job/new.mrcs") and again.images([1]).mean() == 8
+    assert again.columns["rlnImageOriginalName"] == list(particles.names)
+    assert (again.box, again.pixel_size, again.denoiser) == (4, 4.0, "m")
+    assert again.shifts_yx.tolist() == (particles.shifts_yx / 2).tolist()
+    with pytest.raises(ValueError, match="denoised images .by m.; raw ones are needed"):
+        read_particles("job/new.star", ("raw",))
+
+
+def test_a_file_written_elsewhere_still_finds_the_images(tmp_path, tmp_path_factory, monkeypatch):
+    particles = read_particles("job/p.star")
+    other = tmp_path_factory.mktemp("other")
+    monkeypatch.chdir(other)
+    write_particles_star(other / "p.star", particles)
+    assert read_particles(other / "p.star").images([0]).mean() == 2
+
+
+def test_the_stack_beside_the_star_file_goes_before_one_of_the_same_name_in_the_current_folder():
+    write_stack("job/s.mrcs", [1.0]), write_stack("s.mrcs", [2.0])
+    particles = read_particles(star(rlnImageName=["1@s.mrcs"] * 2))
+    assert particles.images([0]).mean() == 1
+
+
+def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
+    old = {k: v for k, v in ROWS.items() if "Angst" not in k and k != "rlnOpticsGroup"}
+    old.update(rlnOriginX=[2.0, 0.0], rlnOriginY=[-1.0, 0.5], rlnVoltage=[300, 200], rlnSphericalAberration=[2.7, 1.4],
+               rlnAmplitudeContrast=[0.1, 0.07], rlnDetectorPixelSize=[5.0, 5.0], rlnMagnification=[25000, 25000])
+    write_tables("job/old.star", {"": old})
+    particles = read_particles("job/old.star", ("angles", "ctf"))
+    assert particles.pixel_size == 2.0 and particles.shifts_yx.tolist() == [[1, -2], [-0.5, 0]]
+    assert [o.voltage_kv for o in particles.optics] == [300, 200]
+    write_particles_star("job/new.star", particles)
+    again = read_particles("job/new.star")
+    assert again.shifts_yx.tolist() == particles.shifts_yx.tolist() and [o.cs_mm for o in again.optics] == [2.7, 1.4]
+    assert set(read_tables("job/new.star")) == {"optics", "particles"} and "rlnMagnification" not in again.columns
+
+
+@pytest.mark.parametrize("changes, needs, words", [
+    (dict(without=("rlnAngleTilt",)), ("angles",), ["without angles", "assign-orientations"]),
+    (dict(without=("rlnDefocusU",)), ("ctf",), ["without a CTF"]),
+    (dict(rlnDefocusU=[0, 0], rlnDefocusV=[0, 0]), ("ctf",), ["without a CTF"]),
+    (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "holds 4"]),
+    (dict(rlnImageName=["1@stacks/a.mrcs", "1@stacks/c.mrcs"]), (), ["stacks/c.mrcs", "neither beside"]),
+    (dict(rlnImageName=["x@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["x@stacks/a.mrcs"]),
+    (dict(rlnAngleRot=["nan", 1.0]), (), ["particle 1", "rlnAngleRot"]), (dict(rlnOpticsGroup=[1, 2]), (), ["optics group 2"]),
+    (dict(without=("rlnImageName",)), (), ["no particles"]), (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
+    (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
+    (dict(optics=dict(OPTICS, rlnImageDimensionality=[3])), (), ["subtomograms"]),
+    (dict(optics={k: v + [1.5 if k == "rlnImagePixelSize" else 2] for k, v in OPTICS.items()}, rlnOpticsGroup=[1, 2]), (),
+     ["1.5", "2 Å/px"])])
+def test_what_a_file_lacks_is_said(changes, needs, words):
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        read_particles(star(**changes), needs)
+    assert all(word in str(error.value) for word in ["p.star" if "x@" not in words[0] else "x@", *words])
+
+
+def test_an_empty_set_is_refused():
+    Path("job/p.star").write_text("\ndata_particles\n\nloop_\n_rlnImageName #1\n\n")
+    with pytest.raises(ValueError, match="holds no particles"):
+        read_particles("job/p.star")
+
+
+def test_stacks_of_two_box_sizes_are_refused():
+    write_stack("stacks/b.mrcs", [1.0], box=10)
+    with pytest.raises(ValueError, match="8 px .*10 px"):
+        read_particles("job/p.star")
+
+
+def test_a_stack_that_is_cut_short_is_refused():
+    whole = Path("stacks/a.mrcs").read_bytes()
+    Path("stacks/a.mrcs").write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match="a.mrcs is cut short"):
+        read_particles("job/p.star")
+
+
+def test_pixels_that_are_not_square_are_refused():
+    with mrcfile.open("stacks/b.mrcs", "r+") as mrc:
+        mrc.voxel_size = (2.0, 2.5, 2.0)
+    with pytest.raises(ValueError, match="b.mrcs has pixels of 2 x 2.5 Å"):
+        read_particles("job/p.star")
+
+
+def test_an_image_with_nan_is_named():
+    with mrcfile.open("stacks/a.mrcs", "r+") as mrc:
+        mrc.data[2, 3, 3] = np.nan
+    particles = read_particles("job/p.star")
+    assert particles.images([1]).isfinite().all()
+    with pytest.raises(ValueError, match="Image 3 of .*a.mrcs"):
+        particles.images([0, 1])
+
+
+def test_a_replaced_stack_is_read_anew():
+    particles = read_particles("job/p.star")
+    assert particles.images([0]).mean() == 2
+    write_stack("stacks/a.mrcs", [5.0] * 5)
+    assert particles.images([0]).mean() == 5
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.uint16, np.float16, np.float32])
+def test_every_kind_of_number_is_read(kind):
+    with mrcfile.new("stacks/a.mrcs", overwrite=True) as mrc:
+        mrc.set_data(np.arange(4).repeat(64).reshape(4, 8, 8).astype(kind))
+        mrc.set_image_stack()
+    assert read_particles("job/p.star").images([0]).mean() == 2
+
+
+def test_a_stack_is_written_whole_or_not_at_all():
+    with pytest.raises(ValueError, match="3 images, but 2 came"):
+        with StackWriter("s.mrcs", 3, 4, 1.5) as stack:
+            stack.add(torch.zeros(2, 4, 4))
+    with pytest.raises(ValueError, match="takes 3 images of 4 px"):
+        with StackWriter("s.mrcs", 3, 4, 1.5) as stack:
+            stack.add(torch.zeros(4, 4, 4))
+    with pytest.raises(KeyboardInterrupt):
+        with StackWriter("s.mrcs", 3, 4, 1.5):
+            raise KeyboardInterrupt
+    assert not list(Path().glob("*s.mrcs*"))
+
+
+def test_a_written_stack_is_valid_and_its_header_true():
+    images = np.random.default_rng(0).normal(3, 2, (5, 6, 6)).astype(np.float32)
+    with StackWriter("s.mrcs", 5, 6, 1.5) as stack:
+        stack.add(images[:2]), stack.add(torch.from_numpy(images[2:]))
+    assert mrcfile.validate("s.mrcs") and np.array_equal(mrcfile.read("s.mrcs"), images)
+    with mrcfile.open("s.mrcs") as mrc:
+        assert mrc.is_image_stack() and float(mrc.voxel_size.x) == 1.5
+        found = [float(mrc.header[k]) for k in ("dmin", "dmax", "dmean", "rms")]
+    assert found == pytest.approx([images.min(), images.max(), images.mean(), images.std()], rel=1e-4)
+
+
+def test_texts_with_blanks_and_empty_texts_survive():
+    write_tables("t.star", {"a": {"one": ["b c", ""], "two": [1.23456789, 3e-7]}})
+    table = read_tables("t.star")["a"]
+    assert table["one"] == ["b c", "None"] and [float(v) for v in table["two"]] == pytest.approx([1.234568, 3e-7])
+    assert gemmi.cif.read_file("t.star").find_block("a")
