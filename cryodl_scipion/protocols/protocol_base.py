@@ -54,7 +54,7 @@ class CryodlProtBase:
         Raises ValueError for what the user can mend, RuntimeError for the rest; both with the engine's own sentence.
         """
         pwutils.makePath(folder)
-        request, command = os.path.join(folder, REQUEST_FILE), commandOf(config)
+        request, command = os.path.join(folder, REQUEST_FILE), contract.command_of(config)
         contract.Request(command, config).write(request)
         return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
 
@@ -126,11 +126,6 @@ class CryodlProtBase:
     def _tell(self, results):
         """First lines of the summary. Outputs and results may not be there yet."""
         return []
-
-
-def commandOf(config):
-    """The name of the engine's command that takes this config."""
-    return next(c.name for c in contract.COMMANDS.values() if c.config is type(config))
 
 
 def skippedLines(results):

@@ -17,7 +17,7 @@ from .checks import changedSettings, checkDiameter, checkMicrographs, checkModel
 from .methods import citationsOf, pickingInWords
 from .model_field import (addBoxParam, addModelParams, boxSizeOf, cardOf, checkModelField, checkSizeFields, diameterOf,
                           modelFolder)
-from .protocol_base import RESULT_FILE, CryodlProtBase, commandOf, skippedItems
+from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
 
 PICKS_FOLDER = 'picks'
 DIAMETER_HELP = (contract.describe(contract.PickConfig, 'particle_diameter').help
@@ -83,7 +83,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
 
     def _noteAllBad(self, config, reason, folder):
         skipped = tuple(contract.Skipped(n, p, reason) for n, p in zip(config.names, config.micrographs))
-        contract.Result(commandOf(config), dict(coordinates={}, counts={}), skipped=skipped).write(
+        contract.Result(contract.command_of(config), dict(coordinates={}, counts={}), skipped=skipped).write(
             os.path.join(folder, RESULT_FILE))
 
     def _batchFolder(self, micrographs):

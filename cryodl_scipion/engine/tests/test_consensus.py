@@ -176,6 +176,7 @@ def test_every_particle_says_how_many_sets_found_it_and_none_is_lost(picks):
 
 def test_a_stopped_run_starts_anew_and_a_finished_one_is_not_replaced(picks, capsys):
     (picks / "out.partial").mkdir()
+    (picks / "out.partial/unfinished.json").write_text('{"command": "consensus-picks", "parameters": {}}')
     (picks / "out.partial/stale.star").write_text("half")
     assert consensus(picks) == 0 and not (picks / "out/stale.star").exists() and not (picks / "out.partial").exists()
     before = (picks / "out/m1.star").read_bytes()

@@ -169,6 +169,7 @@ def test_a_bad_micrograph_is_skipped_and_all_bad_is_an_error(tmp_path, capsys):
 def test_a_stopped_run_leaves_nothing_of_other_micrographs(tmp_path):
     blob_project(tmp_path)
     (tmp_path / "boxes.partial/background").mkdir(parents=True)
+    (tmp_path / "boxes.partial/unfinished.json").write_text('{"command": "propose-boxes", "parameters": {}}')
     write_star(tmp_path / "boxes.partial/background/old.star", [[1, 1]])
     assert propose(tmp_path) == 0
     assert sorted(p.name for p in (tmp_path / "boxes/background").iterdir()) == ["mic0.star", "mic1.star"]

@@ -77,10 +77,10 @@ def test_the_output_is_never_replaced(trained, capsys):
 def test_an_unfinished_training_with_other_parameters_is_not_continued(tmp_path, capsys):
     blob_project(tmp_path)
     (tmp_path / "model.partial").mkdir()
-    (tmp_path / "model.partial/config.json").write_text(json.dumps(dict(steps=999)))
-    (tmp_path / "model.partial/checkpoint.safetensors").write_bytes(b"999 steps")
+    (tmp_path / "model.partial/unfinished.json").write_text(json.dumps(dict(command="train-picker", parameters=dict(steps=9))))
+    (tmp_path / "model.partial/checkpoint.safetensors").write_bytes(b"9 steps")
     assert train(tmp_path) == 2
-    assert "model.partial holds an unfinished training with other parameters" in capsys.readouterr().err
+    assert "model.partial holds an unfinished train-picker with other parameters" in capsys.readouterr().err
 
 
 def test_a_training_that_failed_before_its_first_step_can_be_repeated_with_other_parameters(tmp_path):

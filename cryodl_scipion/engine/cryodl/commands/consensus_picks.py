@@ -8,8 +8,6 @@ that just these sets found, kept or not}.
 """
 import collections
 import os
-import shutil
-from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +15,8 @@ from ..consensus import comparable_scores, group_picks, merge_group
 from ..contract import Result
 from ..contract.result import write_json
 from ..io.coordinates import write_coordinates
-from ..io.files import rename_folder
 from ..io.pick_sets import lacking_in_words, read_pick_sets
+from ..io.unfinished import check_output, finish_folder, working_folder
 from .evaluate_picks import match_distance
 from .pick import CANDIDATES
 
@@ -27,9 +25,7 @@ RECORD = "consensus.json"
 
 def run(config):
     """Write everything into <output>.partial, then rename."""
-    if os.path.exists(config.output):
-        raise FileExistsError(f"Output folder {config.output} (--output) exists already; it is not replaced. Choose "
-                              "another name or remove it.")
+    check_output(config.output)
     sets = read_pick_sets(config.picks)
     names = sorted({name for picks in sets.values() for name in picks})
     notes = lacking_in_words(sets, names)
@@ -37,9 +33,8 @@ def run(config):
         sets[name], note = comparable_scores(picks)
         notes += [f"{name} {note}."] if note else []
     rule = _rule_in_words(config, len(sets))
-    folder = Path(str(config.output).rstrip("/") + ".partial")
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
-    (folder / CANDIDATES).mkdir(parents=True)
+    folder = working_folder(config, continues=False)
+    (folder / CANDIDATES).mkdir()
     counts, groups = {}, collections.Counter()
     for name in names:
         yx, scores, found_by = combine(sets, name, config)
@@ -54,7 +49,7 @@ def run(config):
     groups = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
     record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
     write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
-    rename_folder(folder, config.output)
+    finish_folder(folder, config.output)
     for key, count in groups.items():
         print(f"{count:8d} particles found by {key}")
     print(f"{record['picks']} particles in {len(names)} micrographs that {rule}: "

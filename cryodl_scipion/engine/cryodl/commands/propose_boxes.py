@@ -5,13 +5,11 @@ Result.outputs: folder, background and contamination (folders with one <microgra
 contamination_boxes ({name: number}). Micrographs that cannot be used are in Result.skipped.
 """
 import os
-import shutil
-from pathlib import Path
 
 import numpy as np
 
 from ..contract import AllSkipped, Result, Skipped, in_words
-from ..io.files import rename_folder
+from ..io.unfinished import check_output, finish_folder, working_folder
 
 KINDS = ("background", "contamination")
 # px of the particle's diameter at which boxes are looked for: enough to tell particles from noise, and quick
@@ -20,9 +18,7 @@ WORKING_DIAMETER = 32.0
 
 def run(config):
     """Propose into <output>.partial, then rename."""
-    if os.path.exists(config.output):
-        raise FileExistsError(f"Output folder {config.output} (--output) exists already; it is not replaced. Choose "
-                              "another name or remove it.")
+    check_output(config.output)
     from ..devices import set_threads
     from ..io.micrographs import pixel_size_warnings
     from ..pickers.labels import match_particles
@@ -36,9 +32,9 @@ def run(config):
     images, shapes, skipped = _prepare(items, config)
     look = look_of(images, WORKING_DIAMETER)
     proposals = {image.name: propose_boxes(image, look, config.count) for image in images}
-    folder = Path(str(config.output).rstrip("/") + ".partial")
+    folder = working_folder(config, continues=False)
     _write(folder, proposals, {image.name: tuple(image.image.shape) for image in images}, shapes)
-    rename_folder(folder, config.output)
+    finish_folder(folder, config.output)
     counts = {kind: {name: len(getattr(found, kind)) for name, found in proposals.items()} for kind in KINDS}
     print(f"{sum(counts['background'].values())} background and {sum(counts['contamination'].values())} contamination boxes in "
           f"{len(images)} micrographs: {config.output}")
@@ -80,8 +76,7 @@ def _write(folder, proposals, working_shapes, shapes):
     from ..geometry import map_positions
     from ..io.coordinates import write_coordinates
     for kind in KINDS:
-        shutil.rmtree(folder / kind, ignore_errors=True)  # of a run that was stopped, maybe for other micrographs
-        (folder / kind).mkdir(parents=True)
+        (folder / kind).mkdir()
         for name, found in proposals.items():
             yx = map_positions(getattr(found, kind), working_shapes[name], shapes[name])
             write_coordinates(folder / kind / f"{name}.star", yx, np.ones(len(yx)), f"cryodl: {kind} boxes proposed for {name}")

@@ -6,24 +6,19 @@ None), particles (number), particle_diameter (Å), particle_stack (RELION's part
 """
 import json
 import os
-import shutil
-from pathlib import Path
 
 import numpy as np
 
-from ..contract import Result, config_to_dict
+from ..contract import Result
 from ..contract.result import write_json
-from ..io.files import expand_paths, rename_folder
+from ..io.files import expand_paths
 from ..io.simulated import has_masks
-
-RECORD = "config.json"  # of an unfinished simulation: its parameters
+from ..io.unfinished import check_output, finish_folder, working_folder
 
 
 def run(config):
     """Simulate into <output>.partial, micrograph by micrograph, then rename. A killed run continues there."""
-    if os.path.exists(config.output):
-        raise FileExistsError(f"Output folder {config.output} (--output) exists already; it is not replaced. Choose "
-                              "another name or remove it.")
+    check_output(config.output)
     from tqdm import tqdm
 
     from ..devices import choose_device, device_name, set_threads
@@ -106,19 +101,8 @@ def _noise_of_files(paths, diameter_px):
 
 def _working_folder(config):
     """<output>.partial with its folders; emptied if it is of a run with other parameters."""
-    folder = Path(str(config.output).rstrip("/") + ".partial")
-    mine = {k: v for k, v in config_to_dict(config).items() if k not in ("device", "threads", "output")}
-    files = [config.structure, *([config.orientations] if config.orientations else []), *expand_paths(config.noise_from)]
-    mine["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]
-    mine = json.loads(json.dumps(mine))
-    record = folder / RECORD
-    if folder.exists() and not record.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}, where the unfinished simulation would be kept, holds something else. Remove it, or "
-                         "choose another --output.")
-    if record.exists() and json.loads(record.read_text()) != mine:
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(record, mine)
+    folder = working_folder(config, [config.structure, *([config.orientations] if config.orientations else []),
+                                     *expand_paths(config.noise_from)])
     names = ["micrographs", "coordinates", "ctf", "done"] + ["particles"] * bool(config.box_size)
     for name in names + ["masks"] * has_masks(config):
         (folder / name).mkdir(exist_ok=True)
@@ -145,9 +129,7 @@ def _finish(config, folder, diameter, total):
     if config.box_size:
         write_particles(folder / "particles.star", sorted((folder / "done").glob("*.rows")),
                         random_optics(config, np.random.default_rng(0)), config.pixel_size, config.box_size)
-    rename_folder(folder, config.output)
-    shutil.rmtree(Path(config.output) / "done")
-    (Path(config.output) / RECORD).unlink()
+    finish_folder(folder, config.output, "done")
     at = lambda name: os.path.join(config.output, name)
     return dict({name: at(name) for name in ("micrographs", "coordinates", "ctf")}, folder=str(config.output),
                 masks=at("masks") if has_masks(config) else None, particles=total, particle_diameter=diameter,

@@ -5,7 +5,7 @@ Every command has one frozen dataclass (training, picking, comparing, simulating
 type, unit, range, choices and help (params.py); forms, checks and the command line are made from them. request.py and
 result.py are the two files that the sides exchange; model_card.py is what both know of a model.
 """
-from .commands import COMMANDS, Command, DoctorConfig
+from .commands import COMMANDS, Command, DoctorConfig, command_of
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from .denoising import (AssessIntegrityConfig, AssignOrientationsConfig, DenoiseConfig, DenoiseMicrographsConfig,
                         EvaluateDenoiserConfig, ReconstructConfig, TrainDenoiserConfig)
@@ -27,5 +27,5 @@ __all__ = ["AllSkipped", "AssessIntegrityConfig", "AssessMicrographsConfig", "As
            "LABEL_KINDS", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig", "ProposeBoxesConfig", "ReconstructConfig",
            "Request", "Result", "SimulateMicrographsConfig", "SimulateParticlesConfig", "Skipped", "THRESHOLD_RULES",
            "TrainDenoiserConfig", "TrainGeneralPickerConfig", "TrainPickerConfig", "WEIGHTS", "check", "check_model",
-           "config_from_dict", "config_to_dict", "describe", "describe_all", "in_words", "param",
+           "command_of", "config_from_dict", "config_to_dict", "describe", "describe_all", "in_words", "param",
            "particle_size_problem", "read_card", "sha256"]

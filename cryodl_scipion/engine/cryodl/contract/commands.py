@@ -52,3 +52,8 @@ COMMANDS = {c.name: c for c in (
     Command("denoise-micrographs", "denoise_micrographs", DenoiseMicrographsConfig),
     Command("doctor", "doctor", DoctorConfig),
 )}
+
+
+def command_of(config):
+    """The name of the command that takes this config."""
+    return next(c.name for c in COMMANDS.values() if c.config is type(config))

@@ -2,6 +2,7 @@
 """Model folders: card.json (what the model is) and weights.safetensors. Data only: nothing is unpickled."""
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, sha256
@@ -36,10 +37,9 @@ def read_model(folder, kind=None):
 
 def copy_model(source, target):
     """Copy a model folder, whole or not at all. target must not exist."""
-    partial = Path(target).with_name(Path(target).name + ".copy")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
-    rename_folder(partial, target)
+    with tempfile.TemporaryDirectory(prefix=".copy_", dir=Path(target).parent) as folder:
+        copy = shutil.copytree(source, Path(folder) / "model")
+        rename_folder(copy, target)
 
 
 def write_model(folder, card, tensors):

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a command works until its output folder is whole: <output>.partial, with a record of whose work it is.
+
+Nothing is removed there but what the record says to be of the same command: the user may keep anything under that name.
+"""
+import json
+import os
+import shutil
+from pathlib import Path
+
+from ..contract import command_of, config_to_dict
+from ..contract.result import write_json
+from .files import rename_folder
+
+RECORD = "unfinished.json"
+FREE = ("device", "threads", "output")  # parameters that change nothing of what is made
+
+
+def check_output(output, what="Output folder"):
+    """Raises FileExistsError if there is already something under the name of the output."""
+    if os.path.exists(output):
+        raise FileExistsError(f"{what} {output} (--output) exists already; it is not replaced. Choose another name or remove "
+                              "it.")
+
+
+def working_folder(config, files=(), continues=True, precious=None):
+    """The folder <output>.partial, with its record: as a stopped run of the same command and parameters left it, or empty.
+
+    config: of the command. files: inputs whose change makes it another run. continues: False for commands that always
+    begin anew. precious: name of a file that stands for hours of work, which is not thrown away for other parameters.
+    Raises ValueError if the folder holds anything that is not of this command, or precious work of other parameters.
+    """
+    folder, command = Path(str(config.output).rstrip("/") + ".partial"), command_of(config)
+    mine = _parameters(config, files)
+    found = _read_record(folder, command)
+    if found is not None and not (continues and found == mine):
+        if continues and precious and (folder / precious).exists():
+            other = ", ".join(k.replace("_", " ") for k in mine if found.get(k) != mine[k])
+            raise ValueError(f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or choose "
+                             "another --output.")
+        _empty(folder, command)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_record(folder, command, mine)
+    return folder
+
+
+def finish_folder(folder, output, *leftovers):
+    """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in it."""
+    rename_folder(folder, output)
+    for name in (*leftovers, RECORD):  # after the rename: till then a stopped run needs them
+        _remove(Path(output) / name)
+
+
+def _parameters(config, files):
+    values = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
+    if files:
+        values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]
+    return json.loads(json.dumps(values))  # as they come back from the record
+
+
+def _read_record(folder, command):
+    """Parameters of the run that the folder is of; None if there is nothing in it. Raises ValueError if it is not ours."""
+    if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
+        return None
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found, parameters = record["command"], dict(record["parameters"])
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if found != command:
+        what = f"an unfinished {found}" if found else "something else"
+        raise ValueError(f"{folder}, where the unfinished {command} would be kept, holds {what}. Remove it, or choose another "
+                         "--output.")
+    return parameters
+
+
+def _write_record(folder, command, parameters):
+    write_json(folder / RECORD, dict(command=command, parameters=parameters))
+
+
+def _empty(folder, command):
+    _write_record(folder, command, {})  # first: stopped half-way, it is ours still, but nobody's to continue
+    for path in folder.iterdir():
+        if path.name != RECORD:
+            _remove(path)
+
+
+def _remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
