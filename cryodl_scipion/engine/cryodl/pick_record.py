@@ -16,7 +16,8 @@ class PickSettings:
     """All that candidates depend on beside the micrographs. Lengths in Å.
 
     contrast: 'dark', 'bright', or None as long as the micrographs have not been asked. assumed: True if it is only the usual
-    one because they did not show it clearly; then a run on further micrographs asks those.
+    one because they did not show it clearly; then a run on further micrographs asks those. general: of the model; its scores
+    are calibrated on the micrographs. adapted: dict of pickers.adapt.Adapted, or None as long as that was not possible.
     """
     weights_sha256: str
     pixel_size: float
@@ -25,11 +26,24 @@ class PickSettings:
     border: float
     contrast: typing.Optional[str]
     assumed: bool = False
+    general: bool = False
+    adapted: typing.Optional[dict] = None
+
+    @property
+    def contrast_open(self):
+        """True if the micrographs must be asked for the contrast."""
+        return self.contrast is None or self.assumed
 
     @property
     def open(self):
-        """True if the micrographs must be asked for the contrast."""
-        return self.contrast is None or self.assumed
+        """True if the micrographs must be asked for anything."""
+        return self.contrast_open or (self.general and self.adapted is None)
+
+    def with_found(self, found):
+        """These settings with what another run found on its micrographs. found: dict of its record; older ones have no
+        contrast, and all was dark."""
+        return dataclasses.replace(self, contrast=found.get("contrast", "dark"), assumed=found.get("assumed", False),
+                                   adapted=found.get("adapted"))
 
 
 def settle(config, card, model):
@@ -45,7 +59,8 @@ def settle(config, card, model):
     distance = card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance
     asked = config.contrast == "auto" and card.get("general", False)
     contrast = None if asked else usual_contrast(card) if config.contrast == "auto" else config.contrast
-    return PickSettings(card["weights_sha256"], config.pixel_size, diameter, distance, config.border, contrast)
+    return PickSettings(card["weights_sha256"], config.pixel_size, diameter, distance, config.border, contrast,
+                        general=card.get("general", False))
 
 
 def usual_contrast(card):
@@ -71,8 +86,8 @@ def agree_with_folder(folder, mine, overwrite):
                          "--overwrite to pick these micrographs again.")
     if other or overwrite:
         record.unlink(missing_ok=True)
-    elif mine.contrast is None:
-        return dataclasses.replace(mine, contrast=found.get("contrast", "dark"), assumed=found.get("assumed", False))
+    elif mine.open:
+        return mine.with_found(found)
     return mine
 
 
@@ -83,7 +98,7 @@ def _differences(found, mine):
             yield "another model"
         elif key == "contrast" and value and found.get(key, "dark") != value:
             yield f"contrast {found.get(key, 'dark')} (now {value})"
-        elif key not in ("weights_sha256", "contrast", "assumed") and found.get(key) != value:
+        elif key not in ("weights_sha256", "contrast", "assumed", "general", "adapted") and found.get(key) != value:
             yield f"{key.replace('_', ' ')} {found.get(key)} (now {value})"
 
 
@@ -100,10 +115,10 @@ def record_settings(folder, mine):
         os.link(temporary, record)  # unlike a rename, this never replaces
     except FileExistsError:
         found = json.loads(record.read_text(encoding="utf-8"))
-        if found.get("assumed", False) and not mine.assumed:
+        if (found.get("assumed", False) and not mine.assumed) or (mine.adapted and not found.get("adapted")):
             os.replace(temporary, record)
             return mine
-        return dataclasses.replace(mine, contrast=found.get("contrast", "dark"), assumed=found.get("assumed", False))
+        return mine.with_found(found)
     except OSError:  # a file system without hard links
         os.replace(temporary, record)
     finally:

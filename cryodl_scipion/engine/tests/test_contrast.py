@@ -10,7 +10,7 @@ from synthetic import blob_project, write_mrc, write_untrained_model
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
 from cryodl.matching import match_picks
-from cryodl.pickers.contrast import compare_contrasts, decide
+from cryodl.pickers.contrast import compare_contrasts, decide, scores_of_first
 from cryodl.thresholds import expect
 
 
@@ -42,7 +42,7 @@ def test_at_most_three_readable_micrographs_are_asked(tmp_path):
     def candidates(image, contrast):
         asked.append(contrast)
         return np.zeros((9, 2)), np.full(9, 0.9 if contrast == "bright" else 0.1)
-    found = compare_contrasts(candidates, sorted((tmp_path / "mics").iterdir()))
+    found = compare_contrasts(scores_of_first(candidates, sorted((tmp_path / "mics").iterdir()), ("dark", "bright")))
     assert found.contrast == "bright" and found.micrographs == 3 and len(asked) == 6
 
 

@@ -10,6 +10,8 @@ micrographs are in Result.skipped.
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from ..contract import AllSkipped, Result, Skipped, in_words, read_card
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.files import expand_paths, name_micrographs
@@ -35,9 +37,9 @@ def run(config):
     notes = list(pixel_size_warnings([path for _, path in todo], config.pixel_size))
     for warning in notes:
         print(f"Warning: {warning}")  # before the work, which may be in vain; it also stands in the result
-    picks = Picks(folder, config, card)
+    picks = Picks(folder, config, card, settings)
     print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
-          f"{settings.particle_diameter:g} Å, {picks.rule_in_words()}.")
+          f"{settings.particle_diameter:g} Å.")
     new = {n for n, _ in todo}
     for name in (n for n, _ in named if n not in new):
         (yx, scores), = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
@@ -58,15 +60,21 @@ def run(config):
 class Picks:
     """Writes the picks of one micrograph after the other, and sums up what was written and what is expected.
 
-    folder: Path. config: PickConfig. card: the model's.
+    folder: Path. config: PickConfig. card: the model's. settings: PickSettings.
     """
 
-    def __init__(self, folder, config, card):
-        self.folder, self.model_threshold = folder, card["threshold"]
+    def __init__(self, folder, config, card, settings):
+        self.folder, self.card = folder, card
         self.given, self.rule = config.threshold, config.threshold_rule
-        models_own = self.given is None and self.rule == "model"
-        self.uncertainty = card.get("threshold_uncertainty") if models_own else None
         self.counts, self.thresholds, self.expected = {}, {}, Expectation()
+        self.take_threshold(settings)
+
+    def take_threshold(self, settings):
+        """The model's threshold and its uncertainty, or those of its scores on these micrographs."""
+        known = settings.adapted or dict(threshold=self.card["threshold"],
+                                         uncertainty=self.card.get("threshold_uncertainty"))
+        self.model_threshold = known["threshold"]
+        self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
 
     def write(self, name, yx, scores):
         """Write <name>.star: the candidates whose score reaches the threshold. yx: (n, 2) px; scores: (n,)."""
@@ -111,7 +119,6 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
 
     picks: Picks. skipped, notes: filled here, so that nothing is lost on the way.
     """
-    import numpy as np
     from tqdm import tqdm
 
     from ..devices import choose_device, device_name, set_threads
@@ -125,9 +132,13 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     method = picker_method(card["network"])
     picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))),
                     config.memory)
-    settings = _with_contrast(settings, todo, picker, card, picks.folder, notes)
+    settings = _ask_first_micrographs(settings, todo, picker, card, picks.folder, notes)
     picker.contrast = settings.contrast
-    print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}.")
+    if settings.adapted:
+        picker.calibration = tuple(settings.adapted["calibration"])
+        print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of the first micrographs.")
+    picks.take_threshold(settings)
+    print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             image = read_micrograph(path)
@@ -146,19 +157,31 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     return device_name(device), settings
 
 
-def _with_contrast(settings, todo, picker, card, folder, notes):
-    """The settings with a contrast, found on the first micrographs if they leave it open, and agreed with other runs."""
+def _ask_first_micrographs(settings, todo, picker, card, folder, notes):
+    """The settings with what the first micrographs tell of contrast and scores, agreed with other runs on the folder."""
     if not settings.open:
         return record_settings(folder, settings)
-    from ..pickers.contrast import compare_contrasts
+    from ..calibration import calibrate
+    from ..pickers.adapt import adapt
+    from ..pickers.contrast import compare_contrasts, scores_of_first
+    own, picker.calibration = picker.calibration, (1.0, 0.0)  # raw scores
 
     def candidates(image, contrast):
         picker.contrast = contrast
         return picker.candidates(image, settings.pixel_size, settings.particle_diameter, settings.minimum_distance)
-    found = compare_contrasts(candidates, [path for _, path in todo], usual_contrast(card))
-    print(found.sentence())
-    notes += [] if found.clear and found.contrast == usual_contrast(card) else [found.sentence()]
-    agreed = record_settings(folder, dataclasses.replace(settings, contrast=found.contrast, assumed=not found.clear))
+    raw = scores_of_first(candidates, [path for _, path in todo],
+                          ("dark", "bright") if settings.contrast_open else (settings.contrast,))
+    picker.calibration, mine = own, settings
+    if settings.contrast_open:
+        found = compare_contrasts({c: [calibrate(part, own) for part in parts] for c, parts in raw.items()},
+                                  usual_contrast(card))
+        print(found.sentence())
+        notes += [] if found.clear and found.contrast == usual_contrast(card) else [found.sentence()]
+        mine = dataclasses.replace(settings, contrast=found.contrast, assumed=not found.clear)
+    if mine.general:
+        adapted = adapt(np.concatenate([np.zeros(0), *raw[mine.contrast]]), own)
+        mine = dataclasses.replace(mine, adapted=adapted and dataclasses.asdict(adapted))
+    agreed = record_settings(folder, mine)
     if settings.contrast not in (None, agreed.contrast):
         notes.append(f"The first micrographs of {folder} did not show their contrast and were picked as "
                      f"{settings.contrast}; these are picked as {agreed.contrast}. To have all alike, pick again with "

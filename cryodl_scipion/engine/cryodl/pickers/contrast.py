@@ -38,25 +38,33 @@ class ContrastFound:
                 "look at the picks, and give the contrast (--contrast) if this is wrong.")
 
 
-def compare_contrasts(candidates, paths, usual="dark"):
-    """ContrastFound for the first readable micrographs.
+def scores_of_first(candidates, paths, contrasts):
+    """{contrast: [(n,) scores]} of the first readable micrographs.
 
-    candidates: function of (image (h, w), contrast) that returns positions and calibrated scores. paths: micrographs.
-    usual: the contrast that is taken if there is no clear difference. Micrographs that cannot be read or picked are passed
-    over here: picking reports them.
+    candidates: function of (image (h, w), contrast) that returns positions and scores. paths: micrographs; those that cannot
+    be read or picked are passed over here: picking reports them.
     """
-    total, looked_at = {"dark": Expectation(), "bright": Expectation()}, 0
+    scores = {contrast: [] for contrast in contrasts}
     for path in paths:
-        if looked_at == MOST_MICROGRAPHS:
+        if len(scores[contrasts[0]]) == MOST_MICROGRAPHS:
             break
         try:
             image = read_micrograph(path)
-            found = {contrast: expect(candidates(image, contrast)[1], 1.0) for contrast in total}
+            found = {contrast: candidates(image, contrast)[1] for contrast in contrasts}
         except (ValueError, FileNotFoundError):
             continue
-        total = {contrast: total[contrast] + found[contrast] for contrast in total}
-        looked_at += 1
-    return decide(total["dark"], total["bright"], looked_at, usual)
+        for contrast, values in found.items():
+            scores[contrast].append(values)
+    return scores
+
+
+def compare_contrasts(scores, usual="dark"):
+    """ContrastFound from {'dark', 'bright': [(n,) calibrated scores of each micrograph]}.
+
+    usual: the contrast that is taken if there is no clear difference.
+    """
+    dark, bright = (sum((expect(s, 1.0) for s in scores[c]), Expectation()) for c in ("dark", "bright"))
+    return decide(dark, bright, len(scores["dark"]), usual)
 
 
 def decide(dark, bright, micrographs, usual="dark"):
