@@ -70,7 +70,7 @@ def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words
 
 def test_an_unfinished_training_says_how_to_finish(tmp_path):
     (tmp_path / "m.partial").mkdir()
-    with pytest.raises(ValueError, match="not finished; run train-picker again with the same --output"):
+    with pytest.raises(ValueError, match="not finished; run it again with the same --output"):
         read_card(tmp_path / "m.partial")
 
 

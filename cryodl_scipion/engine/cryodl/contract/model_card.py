@@ -4,20 +4,25 @@ import hashlib
 import json
 import os
 
-from .fields import PICKER_NETWORKS
+from .fields import DENOISER_NETWORKS, PICKER_NETWORKS
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 _NUMBER = (int, float)
 _EVERY = {"kind": str, "name": str, "network": str, "weights_sha256": str}
-_PICKER = {"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER}
+# What each kind's card holds besides, and the networks that this version knows.
+_KINDS = {
+    "picker": ({"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER},
+               PICKER_NETWORKS),
+    "denoiser": ({"particle_diameter": _NUMBER, "pixel_size": _NUMBER, "box": int, "structures": list, "ctf": str,
+                  "training_particles": list}, DENOISER_NETWORKS)}
 _FROM_SOURCE = "Take the model from its source again."
 
 
 def read_card(folder, kind=None):
     """The card of a model folder, a dict with all that its kind needs.
 
-    kind: 'picker' ..., the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with it and
+    kind: 'picker' or 'denoiser', the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with it and
     what to do.
     """
     folder = str(folder)
@@ -26,7 +31,7 @@ def read_card(folder, kind=None):
         raise ValueError(f"There is no model folder {folder}. Choose the folder that holds {CARD} and {WEIGHTS}.")
     if not os.path.isfile(path):
         raise ValueError(f"{folder} is not a model of cryodl: it has no {CARD}. " + (
-            "Its training was not finished; run train-picker again with the same --output to continue."
+            "Its training was not finished; run it again with the same --output to continue."
             if folder.endswith(".partial") else f"Choose the folder that holds {CARD} and {WEIGHTS}."))
     try:
         with open(path, encoding="utf-8") as file:
@@ -44,14 +49,14 @@ def _check_entries(path, card):
     if version != FORMAT_VERSION:
         raise ValueError(f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train the model "
                          "again, or use the version of cryodl that made it (its card says which).")
-    is_picker = card.get("kind") == "picker"
-    wanted = dict(_EVERY, **(_PICKER if is_picker else {}))
+    entries, networks = _KINDS.get(card.get("kind"), ({}, ()))
+    wanted = dict(_EVERY, **entries)
     wrong = [key for key, kind in wanted.items() if not isinstance(card.get(key), kind)]
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")
-    if is_picker and card["network"] not in PICKER_NETWORKS:
+    if networks and card["network"] not in networks:
         raise ValueError(f"{path} names the network {card['network']!r}; this version of cryodl knows: "
-                         f"{', '.join(PICKER_NETWORKS)}. Use the version of cryodl that made it (its card says which).")
+                         f"{', '.join(networks)}. Use the version of cryodl that made it (its card says which).")
 
 
 def check_model(folder, kind=None):

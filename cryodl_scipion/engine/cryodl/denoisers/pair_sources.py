@@ -17,6 +17,7 @@ LARGEST_POOL = 4096
 FIRST_POOL = 256  # projections before the first pair; some seconds
 FRESH = 0.25  # new projections for each pair drawn: the pool goes on changing
 STRENGTHS = 0.2  # spread of the logarithm of a particle's contrast: ice, defocus, damage
+VIEW = 8  # of the seed of a view of the pool
 SHIFT = 0.03  # of the box: largest extra shift of training pairs
 
 
@@ -118,22 +119,33 @@ class SimulatedPairs:
         reach = SHIFT * self.pairs.box
         return own * (self.particles.pixel_size / self.pairs.pixel_size) + rng.uniform(-reach, reach, (count, 2))
 
+    def memory(self):
+        """What decides on the pool, for JSON: its views are numbered, and each follows from its number."""
+        return [self._made, self._owed]
+
+    def remember(self, values):
+        """Take up what memory() gave: the pool is made again."""
+        made, self._owed = values
+        if made:
+            self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
+            self._made = max(0, made - self._largest)
+            self._renew(made - self._made)
+
     def _chosen(self, rng, count):
         """(count, box, box) views of the pool, which is filled at first and renewed little by little."""
         if self._views is None:
             self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
-            self._renew(self._projected(rng, min(FIRST_POOL, self._largest)))
+            self._renew(min(FIRST_POOL, self._largest))
         self._owed += FRESH * count
         fresh, self._owed = int(self._owed), self._owed % 1
         if fresh:
-            self._renew(self._projected(rng, min(fresh, self._largest)))
+            self._renew(min(fresh, self._largest))
         return self._views[torch.from_numpy(rng.integers(min(self._made, self._largest), size=count))]
 
-    def _renew(self, views):
-        """Put views where there is room, else in the place of the oldest."""
-        places = torch.arange(self._made, self._made + len(views)) % self._largest
-        self._views[places] = views
-        self._made += len(views)
-
-    def _projected(self, rng, count):
-        return self.scale * filtered(self.projector.project(random_angles(count, rng)), self.pairs.low_pass).cpu()
+    def _renew(self, count):
+        """Project `count` new views and put them where there is room, else in the place of the oldest."""
+        numbers = range(self._made, self._made + count)
+        angles = np.concatenate([random_angles(1, np.random.default_rng((self.pairs.seed, VIEW, number))) for number in numbers])
+        views = self.scale * filtered(self.projector.project(angles), self.pairs.low_pass)
+        self._views[torch.tensor(numbers) % self._largest] = views.cpu()
+        self._made += count

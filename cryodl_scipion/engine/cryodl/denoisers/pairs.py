@@ -64,6 +64,15 @@ class Pairs:
             for start in range(0, len(rows), batch):
                 yield _joined([self._real[index].fetch(rows[start:start + batch], None)])
 
+    def memory(self):
+        """What later draws depend on besides their rng, as JSON can hold it."""
+        return [source.memory() for source in self._made]
+
+    def remember(self, values):
+        """Take up what memory() gave: a continued training sees the same pairs."""
+        for source, value in zip(self._made, values, strict=True):
+            source.remember(value)
+
     def targets(self, count, rng):
         """(count, box, box) random targets, of the molecules in turn."""
         images = []
