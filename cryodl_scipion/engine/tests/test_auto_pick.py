@@ -12,9 +12,9 @@ from synthetic import blob_micrograph, blob_project, write_mrc, write_untrained_
 
 from cryodl.calibration import fit_calibration
 from cryodl.cli import main
-from cryodl.commands.auto_pick import spread
 from cryodl.contract import Result, check_model
 from cryodl.io.coordinates import read_coordinates
+from cryodl.io.files import spread
 from cryodl.io.model import find_model, read_model, write_model
 from cryodl.matching import match_picks
 

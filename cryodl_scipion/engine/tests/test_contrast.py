@@ -10,7 +10,7 @@ from synthetic import blob_project, write_mrc, write_untrained_model
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
 from cryodl.matching import match_picks
-from cryodl.pickers.contrast import compare_contrasts, decide, scores_of_first
+from cryodl.pickers.contrast import compare_contrasts, decide, scores_of_some
 from cryodl.thresholds import expect
 
 
@@ -34,16 +34,16 @@ def test_many_middling_scores_are_no_particles():
     assert decide(many(600, 0.3), many(200, 0.95), 2).contrast == "bright"
 
 
-def test_at_most_three_readable_micrographs_are_asked(tmp_path):
-    blob_project(tmp_path, count=6, shape=(64, 64))
+def test_at_most_five_readable_micrographs_are_asked(tmp_path):
+    blob_project(tmp_path, count=8, shape=(64, 64))
     (tmp_path / "mics/mic0.mrc").write_bytes(b"broken")
     asked = []
 
     def candidates(image, contrast):
         asked.append(contrast)
         return np.zeros((9, 2)), np.full(9, 0.9 if contrast == "bright" else 0.1)
-    found = compare_contrasts(scores_of_first(candidates, sorted((tmp_path / "mics").iterdir()), ("dark", "bright")))
-    assert found.contrast == "bright" and found.micrographs == 3 and len(asked) == 6
+    found = compare_contrasts(scores_of_some(candidates, sorted((tmp_path / "mics").iterdir()), ("dark", "bright")))
+    assert found.contrast == "bright" and found.micrographs == 5 and len(asked) == 10
 
 
 @pytest.fixture

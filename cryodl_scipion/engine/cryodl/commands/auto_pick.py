@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..contract import PickConfig, Result, config_to_dict, read_card
 from ..contract.result import write_json
-from ..io.files import expand_paths, name_micrographs
+from ..io.files import expand_paths, name_micrographs, spread
 from ..io.model import copy_model, find_model
 from ..pick_record import RECORD as PICK_RECORD
 from ..rounds import best_round, in_words, read_round, round_folder, why_stop, write_round
@@ -52,13 +52,6 @@ def run(config):
     notes = [f"The rounds of training ended early: {stop[0]}."] if stop[1] else []
     notes = list(dict.fromkeys(w for entry in entries for w in entry["warnings"])) + notes
     return _pick_all(config, folder, entries, best, stop[0], notes)
-
-
-def spread(named, number):
-    """At most `number` of the micrographs, evenly spread over the list."""
-    if len(named) <= number:
-        return list(named)
-    return [named[round(i * (len(named) - 1) / (number - 1))] for i in range(number)]
 
 
 def _check_same_run(folder, config, card, chosen):

@@ -132,11 +132,11 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     method = picker_method(card["network"])
     picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))),
                     config.memory)
-    settings = _ask_first_micrographs(settings, todo, picker, card, picks.folder, notes)
+    settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, notes)
     picker.contrast = settings.contrast
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
-        print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of the first micrographs.")
+        print(f"Scores are calibrated on {settings.adapted['candidates']} candidates of some of the micrographs.")
     picks.take_threshold(settings)
     print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
@@ -157,19 +157,19 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     return device_name(device), settings
 
 
-def _ask_first_micrographs(settings, todo, picker, card, folder, notes):
-    """The settings with what the first micrographs tell of contrast and scores, agreed with other runs on the folder."""
+def _ask_some_micrographs(settings, todo, picker, card, folder, notes):
+    """The settings with what some micrographs tell of contrast and scores, agreed with other runs on the folder."""
     if not settings.open:
         return record_settings(folder, settings)
     from ..calibration import calibrate
     from ..pickers.adapt import adapt
-    from ..pickers.contrast import compare_contrasts, scores_of_first
+    from ..pickers.contrast import compare_contrasts, scores_of_some
     own, picker.calibration = picker.calibration, (1.0, 0.0)  # raw scores
 
     def candidates(image, contrast):
         picker.contrast = contrast
         return picker.candidates(image, settings.pixel_size, settings.particle_diameter, settings.minimum_distance)
-    raw = scores_of_first(candidates, [path for _, path in todo],
+    raw = scores_of_some(candidates, [path for _, path in todo],
                           ("dark", "bright") if settings.contrast_open else (settings.contrast,))
     picker.calibration, mine = own, settings
     if settings.contrast_open:

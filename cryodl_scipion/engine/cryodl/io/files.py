@@ -98,6 +98,15 @@ def name_micrographs(paths, names=()):
     return pairs
 
 
+def spread(items, number):
+    """At most `number` of the items, evenly spread over the list, in its order."""
+    if len(items) <= number:
+        return list(items)
+    if number == 1:
+        return [items[len(items) // 2]]
+    return [items[round(i * (len(items) - 1) / (number - 1))] for i in range(number)]
+
+
 @contextlib.contextmanager
 def whole_file(path):
     """A temporary path to write to; renamed to `path` when the block ends well, removed when it does not.

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from ..io.files import spread
 from ..io.micrographs import read_micrograph
 from ..thresholds import Expectation, expect
 
 # Micrographs looked at: one may be empty or carbon, and each costs as much as picking it twice.
-MOST_MICROGRAPHS = 3
+MOST_MICROGRAPHS = 5
 # Noise and the gaps between crowded particles look a little like particles of the other sign, to middling scores. So sure
 # particles are counted (Expectation.sure): on three real sets the right sign has at least 1.7 times as many, while the plain expected
 # number of the general model on EMPIAR-10028 is 227 to 180. The winner must be this much better ...
@@ -38,14 +39,14 @@ class ContrastFound:
                 "look at the picks, and give the contrast (--contrast) if this is wrong.")
 
 
-def scores_of_first(candidates, paths, contrasts):
-    """{contrast: [(n,) scores]} of the first readable micrographs.
+def scores_of_some(candidates, paths, contrasts):
+    """{contrast: [(n,) scores]} of a few readable micrographs.
 
-    candidates: function of (image (h, w), contrast) that returns positions and scores. paths: micrographs; those that cannot
-    be read or picked are passed over here: picking reports them.
+    candidates: function of (image (h, w), contrast) that returns positions and scores. paths: micrographs, of which those
+    evenly spread over the list come first; those that cannot be read or picked are passed over here: picking reports them.
     """
-    scores = {contrast: [] for contrast in contrasts}
-    for path in paths:
+    scores, first = {contrast: [] for contrast in contrasts}, spread(paths, MOST_MICROGRAPHS)
+    for path in first + [p for p in paths if p not in set(first)]:
         if len(scores[contrasts[0]]) == MOST_MICROGRAPHS:
             break
         try:
