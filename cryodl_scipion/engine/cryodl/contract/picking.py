@@ -29,7 +29,7 @@ class PickConfig:
         "the scores.", default="model", label="Threshold rule", choices=THRESHOLD_RULES, expert=True)
     contrast: str = param(
         "Whether protein is darker or brighter than its surroundings. auto: the model's; a general model compares both on "
-        "the first micrographs, and says what it found.", default="auto", label="Contrast", choices=CONTRASTS, expert=True)
+        "some micrographs, and says what it found.", default="auto", label="Contrast", choices=CONTRASTS, expert=True)
     minimum_distance: typing.Optional[float] = param(
         "Of two picks nearer than this only the better stays.", default=None, label="Minimum distance", unit="Å",
         minimum=0, maximum=5000, none_means="what the training labels allow, about half a diameter", expert=True)
@@ -68,7 +68,7 @@ class AutoPickConfig:
                                               label="Score threshold", minimum=0, maximum=1,
                                               none_means="the last model's")
     contrast: str = param("Whether protein is darker or brighter than its surroundings. auto: a general model compares both on "
-                          "the first micrographs, another model has its own.", default="auto", label="Contrast", choices=CONTRASTS, expert=True)
+                          "some micrographs, another model has its own.", default="auto", label="Contrast", choices=CONTRASTS, expert=True)
     border: float = param("Picks whose centre is nearer than this to the micrograph's edge are left out.", default=0.0,
                           label="Border", unit="Å", minimum=0, maximum=10000, expert=True)
     seed: int = param("Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1, expert=True)
