@@ -6,7 +6,7 @@ import torch
 from ..fourier import circle, filtered, low_pass
 from ..simulate.projections import random_angles
 from .pair_sources import RealPairs, SimulatedPairs
-from .preprocess import SURE, noise_spectrum, sample_rows
+from .preprocess import noise_spectrum, sample_rows
 from .signal import fit_structure
 from .splits import split_particles
 
@@ -110,21 +110,20 @@ class Pairs:
 
     def _contrast(self, particles, fit, contrast):
         """1 for bright protein, -1 for dark; says what was found."""
-        sure = abs(fit.amplitude) > SURE * fit.error
-        if not sure:
+        if not fit.sure:
             self.warnings.append(f"{particles.path}: the images do not show the structure's projections at their angles "
                                  f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, of the "
                                  "right hand, pixel size and symmetry axes?")
         if particles.optics is None:
             self.warnings.append(f"{particles.path} has no CTF; the images are learnt from as if it had been corrected.")
         if fit.ctf_state != particles.ctf_state:
-            self.warnings.append(f"{particles.path}: the images fit the structure clearly better if their phases were flipped; they are "
-                                 "taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
-        found = "bright" if fit.amplitude > 0 or not sure else "dark"
+            self.warnings.append(f"{particles.path}: the images fit the structure only as phase-flipped ones; they are taken to be so, "
+                                 "though the file does not say it (rlnCtfDataArePhaseFlipped).")
+        found = "bright" if fit.amplitude > 0 or not fit.sure else "dark"
         if contrast == "auto":
             self.notes.append(f"{particles.path}: protein is {found} in the images" + (
-                "; they are inverted." if found == "dark" else "." if sure else ", it is assumed."))
-        elif sure and contrast != found:
+                "; they are inverted." if found == "dark" else "." if fit.sure else ", it is assumed."))
+        elif fit.sure and contrast != found:
             self.warnings.append(f"{particles.path}: protein was said to be {contrast} (--contrast), but is {found} by the structure's "
                                  "projections.")
         return 1 if (found if contrast == "auto" else contrast) == "bright" else -1

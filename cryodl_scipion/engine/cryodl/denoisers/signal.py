@@ -4,20 +4,21 @@ import dataclasses
 
 import torch
 
-from .preprocess import prepare, resample, sample_rows
+from .preprocess import SURE, prepare, resample, sample_rows
 
-CLEARLY = 1.3  # ratio of explained powers above which images are taken to be phase-flipped
-FEWEST_PROOFS = 30.0  # ... and difference of chi-squared: more than 5 standard deviations
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """images = amplitude x CTF x projections + noise of variance about 1. error: standard error of the amplitude. explained: chi-
-    squared that the projections explain. ctf_state: as ParticleSet's; 'flipped' also where it was not said, but fits better."""
+    """images = amplitude x CTF x projections + noise of variance about 1. error: standard error of the amplitude. ctf_state: as
+    ParticleSet's; 'flipped' also where the file does not say it, but the images show it."""
     amplitude: float
     error: float
-    explained: float
     ctf_state: str
+
+    @property
+    def sure(self):
+        return abs(self.amplitude) > SURE * self.error
 
 
 def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
@@ -35,12 +36,12 @@ def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
     if particles.optics is None:
         return _fit(images, views, "none")
     ctf = particles.ctf(rows, box, exact, projector.device)
-    said = _fit(images, views * ctf, particles.ctf_state)
-    if particles.ctf_state != "none":
-        return said
-    flipped = _fit(images, views * ctf.abs(), "flipped")
-    better = flipped.explained > CLEARLY * said.explained and flipped.explained > said.explained + FEWEST_PROOFS
-    return flipped if better else said
+    if particles.ctf_state == "none":
+        # where the CTF is negative, flipped images show the structure with the other sign than where it is positive
+        positive, negative = (_fit(images, views * part, "none") for part in (ctf.clamp(min=0), ctf.clamp(max=0)))
+        if positive.sure and negative.sure and positive.amplitude * negative.amplitude < 0:
+            return _fit(images, views * ctf.abs(), "flipped")
+    return _fit(images, views * ctf, particles.ctf_state)
 
 
 def _fit(images, transforms, state):
@@ -52,4 +53,4 @@ def _fit(images, transforms, state):
     amplitude = match.sum() / total
     # the spread from image to image holds all that is wrong: noise, angles, differing strengths
     error = (match - amplitude * power).square().sum().sqrt() / total
-    return Fit(float(amplitude), float(error), float(match.sum() ** 2 / total), state)
+    return Fit(float(amplitude), float(error), state)
