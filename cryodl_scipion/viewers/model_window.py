@@ -13,8 +13,8 @@ METRICS = 'metrics.csv'
 SAMPLES = 'samples'
 NEWEST = "the newest step"
 _NAMES_SHOWN = 12
-_CTF = {'multiply': "multiplied by it", 'flip': "phases flipped", 'none': "left as it is"}
-_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC"}
+_CTF = {'wiener': "corrected, as Wiener does", 'none': "left as it is"}
+_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC", 'loss': "Validation loss"}
 _STEP = re.compile(r'step_0*(\d+)\.png$')
 
 
@@ -47,7 +47,7 @@ def cardLines(folder):
              ("Pixel sizes", _with(card.get('pixel_sizes'), '%s Å/px', lambda v: ', '.join('%g' % p for p in v))),
              ("Pixel size", _with(card.get('pixel_size'), '%g Å/px')), ("Box", _with(card.get('box'), '%d px')),
              ("Structures", ', '.join(card.get('structures') or []) or None),
-             ("CTF of the input", _CTF.get(card.get('ctf'))),
+             ("CTF of the input", _CTF.get(card.get('ctf'), card.get('ctf'))),
              ("Default threshold", _with(card.get('threshold'), '%.3f')), None,
              ("Particles", training.get('particles')), ("Background boxes", training.get('background_boxes')),
              ("Steps", training.get('steps')), ("Stopped because", training.get('stop_reason')),
