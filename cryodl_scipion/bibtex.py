@@ -67,6 +67,7 @@
     title = {Positive-Unlabeled Learning with Non-Negative Risk Estimator},
     author = {Kiryo, Ryuichi and Niu, Gang and du Plessis, Marthinus C. and Sugiyama, Masashi},
     booktitle = {Advances in Neural Information Processing Systems 30},
+    pages = {1675--1685},
     year = {2017},
     url = {https://arxiv.org/abs/1703.00593}
 }
@@ -92,14 +93,24 @@
 }
 @article{Chen2017,
     title = {Convolutional neural networks for automated annotation of cellular cryo-electron tomograms},
-    author = {Chen, Muyuan and Dai, Wei and Sun, Stella Y. and Jonasch, Darius and He, Cynthia Y. and Schmid, Michael F. and
-              Chiu, Wah and Ludtke, Steven J.},
+    author = {Chen, Muyuan and Dai, Wei and Sun, Stella Y. and Jonasch, Darius and He, Cynthia Y. and
+              Schmid, Michael F. and Chiu, Wah and Ludtke, Steven J.},
     journal = {Nature Methods},
     volume = {14},
     pages = {983--985},
     year = {2017},
     doi = {10.1038/nmeth.4405},
     url = {https://doi.org/10.1038/nmeth.4405}
+}
+@article{Bell2018,
+    title = {New software tools in EMAN2 inspired by EMDatabank map challenge},
+    author = {Bell, James M. and Chen, Muyuan and Durmaz, Tunay and Fluty, Adam C. and Ludtke, Steven J.},
+    journal = {Journal of Structural Biology},
+    volume = {204},
+    pages = {283--290},
+    year = {2018},
+    doi = {10.1016/j.jsb.2018.09.002},
+    url = {https://doi.org/10.1016/j.jsb.2018.09.002}
 }
 @inproceedings{Isola2017,
     title = {Image-to-Image Translation with Conditional Adversarial Networks},
@@ -109,7 +120,7 @@
     doi = {10.1109/CVPR.2017.632},
     url = {https://arxiv.org/abs/1611.07004}
 }
-@article{Zhang2023,
+@article{Zhang2023SCUNet,
     title = {Practical Blind Image Denoising via Swin-Conv-UNet and Data Synthesis},
     author = {Zhang, Kai and Li, Yawei and Liang, Jingyun and Cao, Jiezhang and Zhang, Yulun and Tang, Hao and
               Fan, Deng-Ping and Timofte, Radu and Van Gool, Luc},
@@ -120,7 +131,7 @@
     doi = {10.1007/s11633-023-1466-0},
     url = {https://doi.org/10.1007/s11633-023-1466-0}
 }
-@article{He2023,
+@article{He2023EMReady,
     title = {Improvement of cryo-EM maps by simultaneous local and non-local deep learning},
     author = {He, Jiahua and Li, Tao and Huang, Sheng-You},
     journal = {Nature Communications},
@@ -150,5 +161,35 @@
     year = {2005},
     doi = {10.1086/427976},
     url = {https://doi.org/10.1086/427976}
+}
+@inproceedings{Lehtinen2018,
+    title = {Noise2Noise: Learning Image Restoration without Clean Data},
+    author = {Lehtinen, Jaakko and Munkberg, Jacob and Hasselgren, Jon and Laine, Samuli and Karras, Tero and
+              Aittala, Miika and Aila, Timo},
+    booktitle = {Proceedings of the 35th International Conference on Machine Learning (ICML)},
+    series = {Proceedings of Machine Learning Research},
+    volume = {80},
+    pages = {2965--2974},
+    year = {2018},
+    url = {https://arxiv.org/abs/1803.04189}
+}
+@inproceedings{Pang2021,
+    title = {Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising},
+    author = {Pang, Tongyao and Zheng, Huan and Quan, Yuhui and Ji, Hui},
+    booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR) 2021},
+    pages = {2043--2052},
+    year = {2021},
+    doi = {10.1109/CVPR46437.2021.00208},
+    url = {https://doi.org/10.1109/CVPR46437.2021.00208}
+}
+@article{Bepler2020,
+    title = {Topaz-Denoise: general deep denoising models for cryoEM and cryoET},
+    author = {Bepler, Tristan and Kelley, Kotaro and Noble, Alex J. and Berger, Bonnie},
+    journal = {Nature Communications},
+    volume = {11},
+    pages = {5208},
+    year = {2020},
+    doi = {10.1038/s41467-020-18952-1},
+    url = {https://doi.org/10.1038/s41467-020-18952-1}
 }
 """

@@ -16,7 +16,7 @@ def appendDenoised(denoised, particles, path, model):
     for item, (name,) in pairedRows(particles, path, ('rlnImageName',), (str,)):
         copy = item.clone()
         setattr(copy, RAW_IMAGE, String(nameOf(item)))
-        copy.setLocation(*locationOf(name))
+        copy.setLocation(*locationOf(name, path))
         denoised.append(copy)
     if denoised.getSize() != particles.getSize():
         raise ValueError("%s has %d of the %d particles. Run the protocol anew." % (path, denoised.getSize(),

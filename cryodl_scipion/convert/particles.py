@@ -55,10 +55,14 @@ def pairedRows(particles, path, columns, kinds):
         yield item, row[1:]
 
 
-def locationOf(name):
-    """(index, file) of RELION's 000001@file."""
+def locationOf(name, star=None):
+    """(index, file) of RELION's 000001@file.
+
+    star: the STAR file that names it, if the engine wrote it: its stacks may lie beside it and be named so.
+    """
     index, _, path = name.partition('@')
-    return int(index), path
+    beside = os.path.join(os.path.dirname(star), path) if star else path
+    return int(index), beside if star and os.path.exists(beside) else path
 
 
 def nameOf(item):

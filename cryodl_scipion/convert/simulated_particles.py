@@ -24,7 +24,7 @@ def appendSimulated(particles, path, cleanPath, clean):
     micrographs = {}
     for number, row in enumerate(iterColumns(path, columns, kinds, 'particles'), 1):
         item = Particle()
-        item.setLocation(*locationOf(row[0]))
+        item.setLocation(*locationOf(row[0], path))
         item.setSamplingRate(particles.getSamplingRate())
         item.setAcquisition(particles.getAcquisition())
         item.setMicId(micrographs.setdefault(row[1], len(micrographs) + 1))

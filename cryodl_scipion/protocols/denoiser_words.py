@@ -19,12 +19,12 @@ def denoiserLines(card):
         card['name'], card['network'], ', '.join(card.get('structures') or ['unknown structures']), card['pixel_size'],
         card['box'])]
     if training:
-        lines.append("Trained on %s in %s, stopped: %s." % (
-            counted(training['particles'], 'particle'), counted(training['steps'], 'step'), training['stop_reason']))
-    figures = ', '.join('%s %.3g' % (name.replace('_', ' '), value) for name, value in validation.items()
-                        if isinstance(value, (int, float)))
-    if figures:
-        lines.append("On the particles kept for validation: %s." % figures)
+        lines.append("Trained on %s, %d more for validation; %s, stopped: %s." % (
+            counted(training['particles'], 'particle'), training['validation_particles'], counted(training['steps'], 'step'),
+            training['stop_reason']))
+    if validation:
+        lines.append("On the particles kept for validation: mean FRC with the truth %.3f, of the raw images %.3f."
+                     % (validation['frc'], validation['frc_raw']))
     return lines + ["What it makes is no raw data: measure what it invents with *cryodl - evaluate denoiser*."]
 
 
@@ -95,6 +95,8 @@ def integrityLines(result, subsets, least):
     lines = ["*Likeliest composition of %s*" % counted(sum(made['counts'].values()), 'particle')]
     lines += ["  %s: %d, of them %d with a probability of %g or more" % (name, made['counts'].get(name, 0), subsets[name], least)
               for name in made['names']]
+    if made.get('separation') is not None:
+        lines.append("About %.0f %% of these classes should be right." % (100 * made['separation']))
     return lines + ["Images and alignments are those of the input."]
 
 

@@ -9,8 +9,8 @@ NETWORKS = {'unet': ('a U-Net', ('Ronneberger2015',)),
             'deepem': ('the DeepEM network', ('Zhu2017',)),
             'cryolo': ('a crYOLO-type network', ('Wagner2019', 'Redmon2017')),
             'topaz': ('a Topaz-type network', ('Bepler2019', 'Kiryo2017')),
-            'eman2': ('two networks as in EMAN2', ('Tang2007', 'Chen2017')),
-            'swinconv': ('a two-dimensional Swin-Conv-UNet', ('Zhang2023', 'He2023')),
+            'eman2': ('two networks as in EMAN2', ('Tang2007', 'Chen2017', 'Bell2018')),
+            'swinconv': ('a two-dimensional Swin-Conv-UNet', ('Zhang2023SCUNet', 'He2023EMReady')),
             'cgan': ('a conditional GAN', ('Isola2017',))}
 _LABELS = {'complete': "complete labels", 'boxes': "labelled places only", 'sparse': "sparse labels"}
 
@@ -117,3 +117,15 @@ def _learned(card):
         return ''
     return ", trained on %s of %s" % (counted(training['particles'], 'particle'),
                                       counted(len(training.get('micrographs', ())), 'micrograph'))
+
+
+_NO_TRUTH = {'even-odd': "from averages of even and odd frames (noise2noise)",
+             'added-noise': "from these alone, with noise of their own spectra added (recorrupted-to-recorrupted)"}
+
+
+def denoisedMicrographsInWords(denoised, results, card):
+    """Methods of a denoising of micrographs. denoised: SetOfMicrographs; card: the model's."""
+    return ("For picking and inspection, %s were denoised with cryodl %s to %.3g Å by a U-Net that was trained on %s of them, "
+            "%s; particles were extracted from the micrographs as they were before."
+            % (counted(denoised.getSize(), 'micrograph'), versionIn(results), card['resolution'],
+               counted(len(card['training']['micrographs']), 'micrograph'), _NO_TRUTH[card['method']]))

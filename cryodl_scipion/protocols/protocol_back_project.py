@@ -46,7 +46,8 @@ class CryodlProtBackProject(ParticlesBase):
 
     def reconstructStep(self, settings):
         self._writeInputs(self.inputParticles.get())
-        self._runOnce(self._config(**self._engineValues()), self._mapFile())
+        halves = [self._getExtraPath('map_half%d.mrc' % half) for half in (1, 2)]
+        self._runOnce(self._config(**self._engineValues()), self._mapFile(), *halves)
 
     def createOutputStep(self, settings):
         made, denoiser = self._result().outputs, denoiserOf(self.inputParticles.get())

@@ -37,7 +37,8 @@ class CryodlProtDenoise(ParticlesBase):
 
     def _defineParams(self, form):
         form.addSection('Input')
-        self._addParticlesParam(form, "Raw particles with CTF. No angles are needed; those that are there are kept.\n\n"
+        self._addParticlesParam(form, "Raw particles, with CTF unless the model does without. No angles are needed; those that are there are "
+                                "kept.\n\n"
                                 + WHAT_FOR)
         self._addDenoiserParam(form, "A model of *cryodl - train denoiser*, or imported. It should know the molecule of these "
                                "particles: of others it makes the ones it knows.", important=True)
@@ -53,7 +54,7 @@ class CryodlProtDenoise(ParticlesBase):
 
     def denoiseStep(self, settings):
         self._writeInputs(self.inputParticles.get())
-        self._runOnce(self._config(**self._engineValues()), self._starFile())
+        self._runOnce(self._config(**self._engineValues()), self._starFile(), self._getExtraPath('denoised.mrcs'))
 
     def createOutputStep(self, settings):
         particles = self.inputParticles.get()
@@ -73,7 +74,8 @@ class CryodlProtDenoise(ParticlesBase):
 
     # ----- validation and information
     def _checkInputs(self):
-        return checkParticles(self.inputParticles.get(), ('raw', 'ctf')) or self._checkDenoiser()
+        usesCTF = (self._modelCard() or {}).get('ctf') != 'none'
+        return checkParticles(self.inputParticles.get(), ('raw', 'ctf') if usesCTF else ('raw',)) + self._checkDenoiser()
 
     def _warnings(self):
         return self._pixelWarnings(self.inputParticles.get())

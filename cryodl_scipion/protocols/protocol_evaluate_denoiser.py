@@ -50,7 +50,7 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
                                 "not look like what it learned from.\n\nEmpty: one is made up: random blobs of the same size, CTF "
                                 "and noise.", name='unseenParticles', allowsNull=True, important=False, label="Unseen particles")
         self._addStructureParam(form, "Structure of the unseen particles, which then need angles.\n\nEmpty: only the similarity to "
-                                "the training targets is measured.", name='unseenStructure', allowsNull=True, important=False,
+                                "the training targets is measured.", name='structureOfUnseen', allowsNull=True, important=False,
                                 label="Unseen structure", condition='unseenParticles is not None')
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
@@ -95,7 +95,7 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
             return json.load(file)
 
     def _unseenStructure(self):
-        return self.unseenStructure.get() if self.unseenParticles.get() is not None else None
+        return self.structureOfUnseen.get() if self.unseenParticles.get() is not None else None
 
     def _engineValues(self):
         unseen, structure = self.unseenParticles.get(), self._unseenStructure()

@@ -62,7 +62,8 @@ class CryodlProtSimulateParticles(ParticlesBase):
         structure = self._structureFor(self.inputStructure.get())
         if self.inputParticles.get() is not None:
             writeOrientations(self._orientationsFile(), self.inputParticles.get())
-        self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile())
+        beside = [self._getExtraPath('particles' + end) for end in ('.mrcs', '_clean.mrcs', '_map.mrc')]
+        self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile(), *beside)
 
     def createOutputStep(self, settings):
         config, made = self._config(**self._engineValues()), self._result().outputs

@@ -9,11 +9,10 @@ import os
 import mrcfile
 import numpy as np
 
-from fake_model import writeModel
+from fake_model import denoiserCard, writeModel
 from fake_simulator import writeMrc, writeTable
 from fake_stops import dieSometimes
 
-MODEL = 'denoiser'
 # What the fake finds for the particle in row i: degrees and Å.
 POSE = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst')
 
@@ -66,17 +65,10 @@ def trainDenoiser(config):
     writeModel(partial, denoiserCard(
         name=os.path.basename(config.output), network=config.network, pixel_size=float(optics['rlnImagePixelSize']),
         box=int(optics['rlnImageSize']), structures=[os.path.basename(path) for path in config.structure],
-        training=dict(particles=count, steps=3, stop_reason="all steps were done"), validation=dict(mean_frc=0.3)))
+        training=dict(particles=count, validation_particles=1, steps=3, stop_reason="all steps were done"), validation=dict(frc=0.3, frc_raw=0.1)))
     os.rename(partial, config.output)
-    return dict(model=config.output, validation=dict(mean_frc=0.3), stop_reason="all steps were done",
+    return dict(model=config.output, validation=dict(frc=0.3, frc_raw=0.1), stop_reason="all steps were done",
                 pixel_size=float(optics['rlnImagePixelSize']), box=int(optics['rlnImageSize'])), []
-
-
-def denoiserCard(**values):
-    """Entries of a denoiser's card; None takes one of a picker's away."""
-    return dict(dict(kind='denoiser', name=MODEL, network='swinconv', pixel_size=4.0, box=32, particle_diameter=90.0,
-                     structures=['map.mrc'], ctf='multiply', contrast='bright', training={}, validation={}, pixel_sizes=None,
-                     threshold=None, threshold_uncertainty=None, minimum_distance=None), **values)
 
 
 def denoise(config):

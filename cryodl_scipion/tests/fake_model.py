@@ -20,3 +20,12 @@ def writeModel(folder, values):
     with open(os.path.join(folder, 'card.json'), 'w') as file:
         json.dump({key: value for key, value in dict(card, **values).items() if value is not None}, file)
     return folder
+
+
+def denoiserCard(**values):
+    """Entries of a denoiser's card for writeModel."""
+    pickers = ('pixel_sizes', 'threshold', 'threshold_uncertainty', 'minimum_distance')
+    return dict(dict.fromkeys(pickers), **dict(
+        dict(kind='denoiser', network='swinconv', pixel_size=4.0, box=32, particle_diameter=90.0, structures=['map.mrc'],
+             ctf='wiener', contrast='bright', training_particles=[], training={},
+             validation={}), **values))

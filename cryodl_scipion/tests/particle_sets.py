@@ -4,11 +4,18 @@ import os
 
 import mrcfile
 import numpy as np
-from pwem.objects import Acquisition, Coordinate, CTFModel, Particle, SetOfParticles, Transform
+from pwem.objects import Acquisition, Coordinate, CTFModel, Particle, SetOfParticles, Transform, Volume
 from pwem.protocols import EMProtocol
-from pyworkflow.object import Integer
+from pyworkflow.object import Integer, Pointer, String
 
 from ..convert.alignment import matrixOf
+from ..convert.denoised import RAW_IMAGE, markSet
+from ..convert.particles import nameOf
+from ..engine.cryodl import contract
+from ..objects import CryodlModel
+from ..protocols import CryodlProtDenoise, CryodlProtTrainDenoiser
+from .base import CryodlTest
+from .fake_model import denoiserCard, writeModel
 
 BOX, PIXEL_SIZE, COUNT = 32, 4.0, 12
 ORIGIN = (0.5, -1.25)  # px
@@ -36,8 +43,8 @@ def writeMap(path, box=BOX, pixelSize=PIXEL_SIZE):
     return path
 
 
-def fill(particles, stack, count=COUNT, ctf=True, aligned=True, halves=True, pixelSize=PIXEL_SIZE):
-    """Append particles 1 ... count of a stack to a set; every third is of another micrograph; ids are not 1, 2, 3."""
+def fill(particles, stack, count=COUNT, ctf=True, aligned=True, halves=True, pixelSize=PIXEL_SIZE, firstId=10):
+    """Append particles 1 ... count of a stack to a set; every third is of another micrograph; ids are 10, 12, 14 ..."""
     particles.setSamplingRate(pixelSize)
     particles.setAcquisition(Acquisition(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000))
     particles.setHasCTF(ctf)
@@ -45,7 +52,7 @@ def fill(particles, stack, count=COUNT, ctf=True, aligned=True, halves=True, pix
         particles.setAlignmentProj()
     for i in range(count):
         item = Particle()
-        item.setObjId(10 + 2 * i)
+        item.setObjId(firstId + 2 * i)
         item.setLocation(i + 1, stack)
         item.setSamplingRate(pixelSize)
         item.setAcquisition(particles.getAcquisition())
@@ -71,17 +78,101 @@ def coordinate(i):
     return made
 
 
-def makeParticles(test, name, change=None, **values):
-    """A finished protocol of a CryodlTest with `outputParticles`. change: called with the set before it is stored."""
+def finishedWith(test, make):
+    """A finished protocol of a CryodlTest without any run. make: function of the protocol that gives {output's name: object}."""
     protocol = test.newProtocol(EMProtocol)
     test.proj.saveProtocol(protocol)
     protocol.makePathsAndClean()
-    stack = writeStack(os.path.join(protocol._getExtraPath(), name + '.mrcs'), values.get('count', COUNT))
-    particles = fill(SetOfParticles.create(protocol._getPath()), stack, **values)
-    if change is not None:
-        change(particles)
-        particles.write()
-    protocol._defineOutputs(outputParticles=particles)
+    protocol._defineOutputs(**make(protocol))
     protocol.setFinished()
     test.proj._storeProtocol(protocol)
     return protocol
+
+
+def makeParticles(test, name, change=None, **values):
+    """A finished protocol with `outputParticles`. change: called with the set before it is stored."""
+    def make(protocol):
+        stack = writeStack(os.path.join(protocol._getExtraPath(), name + '.mrcs'), values.get('count') or COUNT)
+        particles = fill(SetOfParticles.create(protocol._getPath()), stack, **values)
+        if change is not None:
+            change(particles)
+            particles.write()
+        return dict(outputParticles=particles)
+    return finishedWith(test, make)
+
+
+def makeDenoised(test, raw, name):
+    """A finished protocol with `outputParticles`: those of another one, denoised by a model of that name."""
+    def make(protocol):
+        stack = writeStack(os.path.join(protocol._getExtraPath(), 'denoised.mrcs'))
+        particles = SetOfParticles.create(protocol._getPath())
+        particles.copyInfo(raw.outputParticles)
+        for item in raw.outputParticles:
+            copy = item.clone()
+            setattr(copy, RAW_IMAGE, String(nameOf(item)))
+            copy.setFileName(stack)
+            particles.append(copy)
+        markSet(particles, name)
+        return dict(outputParticles=particles)
+    return finishedWith(test, make)
+
+
+class ParticlesTest(CryodlTest):
+    """Two sets of raw particles, two maps, a denoiser and denoised particles; none of them takes a run."""
+
+    @classmethod
+    def prepare(cls):
+        cls.volume, cls.other = cls.makeMap('map', PIXEL_SIZE), cls.makeMap('other', 2.0, box=48)
+        cls.raw, cls.raw2 = makeParticles(cls, 'raw'), makeParticles(cls, 'raw2', firstId=501)
+        cls.model = cls.makeModel('a_denoiser', denoiserCard())
+        cls.denoised = makeDenoised(cls, cls.raw, 'a_denoiser')
+
+    @classmethod
+    def finished(cls, protocol):
+        assert protocol.isFinished(), '%s: %s' % (protocol.getClassName(), protocol.getErrorMessage())
+        return protocol
+
+    @classmethod
+    def makeMap(cls, name, pixelSize, box=BOX):
+        def make(protocol):
+            volume = Volume(location=writeMap(protocol._getExtraPath(name + '.mrc'), box, pixelSize))
+            volume.setSamplingRate(pixelSize)
+            return dict(outputVolume=volume)
+        return finishedWith(cls, make)
+
+    @classmethod
+    def makeModel(cls, name, values):
+        """values: of the card; {} makes a picker."""
+        return finishedWith(cls, lambda protocol: dict(outputModel=CryodlModel.fromFolder(
+            writeModel(protocol._getExtraPath(name), dict(values, name=name)))))
+
+    @classmethod
+    def training(cls, sets, structures, pointers=None, **values):
+        """A training that has not run. sets, structures: protocols."""
+        protocol = cls.makeProtocol(CryodlProtTrainDenoiser, pointers, useGpu=False, **values)
+        addTo(protocol.inputSets, sets, 'outputParticles')
+        addTo(protocol.inputStructures, structures, 'outputVolume')
+        return protocol
+
+    @classmethod
+    def train(cls, *inputs, **values):
+        protocol = cls.training(*inputs, **values)
+        cls.proj.launchProtocol(protocol, wait=True)
+        return protocol
+
+    def trainErrors(self, *inputs, **values):
+        return ' '.join(self.training(*inputs, **values).validate())
+
+    @classmethod
+    def denoise(cls, particles, **values):
+        return cls.runProtocol(CryodlProtDenoise, dict(inputParticles=(particles, 'outputParticles'),
+                                                       inputModel=(cls.model, 'outputModel')), useGpu=False, **values)
+
+    def request(self, protocol):
+        return contract.Request.read(protocol._getExtraPath('request.json')).config
+
+
+def addTo(pointers, protocols, output):
+    """Fill a list of pointers with an output of each protocol."""
+    for protocol in protocols:
+        pointers.append(Pointer(protocol, extended=output))

@@ -121,7 +121,7 @@ class TestCryodlForms(BaseTest):
                     self.assertEqual(getattr(config, info.name), default, info.name)
 
     def test_each_field_of_the_form_reaches_the_request(self):
-        other = {'int': 7, 'float': 12.5, 'bool': True}
+        other = {'int': 7, 'float': 12.5, 'bool': True, 'str': 'C4'}
         for protocolClass, configClass in ENGINE_PROTOCOLS:
             protocol = self.newProtocol(protocolClass)
             values = {name: None for name in protocolClass.NOT_ON_FORM if name in fieldsOf(configClass)}
