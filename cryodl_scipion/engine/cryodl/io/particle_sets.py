@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .image_names import find_images, split_name
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables
-from .stacks import StackWriter, read_images, stack_shape  # noqa: F401, StackWriter belongs here for its users
+from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
 
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
@@ -131,8 +132,8 @@ def write_particles_star(path, particles, changes=None, stack=None, pixel_size=N
 
 
 def _particle_set(path, optics, columns, groups):
-    numbers, stacks = zip(*(_split_name(name) for name in columns["rlnImageName"]))
-    files, box = _stacks(path, stacks, np.array(numbers))
+    numbers, stacks = zip(*(split_name(name) for name in columns["rlnImageName"]))
+    files, box = find_images(path, stacks, np.array(numbers))
     count = len(files)
     angles = _numbers(path, columns, ANGLES)
     origins = _numbers(path, columns, ("rlnOriginYAngst", "rlnOriginXAngst"))
@@ -144,17 +145,8 @@ def _particle_set(path, optics, columns, groups):
         path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
         numbers=np.array(numbers) - 1, micrographs=tuple(columns.get("rlnMicrographName", [""] * count)), angles=angles,
         shifts_yx=None if origins is None else -origins / groups.pixel_size, optics=groups.optics, ctf_state=groups.ctf_state,
-        denoiser=next(iter(columns.get(DENOISER, [])), ""), columns=columns, optics_columns=optics,
+        denoiser=next((v for v in columns.get(DENOISER, []) if v not in ("", "None")), ""), columns=columns, optics_columns=optics,
         **{name: None if v is None else v[:, 0].astype(int) for name, v in whole.items()})
-
-
-def _split_name(name):
-    number, at, stack = name.partition("@")
-    if not at:
-        return 1, name
-    if not number.isdigit() or int(number) < 1:
-        raise ValueError(f"The image name {name!r} does not begin with the number of the image in its stack, from 1.")
-    return int(number), stack
 
 
 def _numbers(path, columns, names):
@@ -171,43 +163,13 @@ def _numbers(path, columns, names):
     return values
 
 
-def _stacks(path, stacks, numbers):
-    """Paths of the stacks (n,), which hold all images that are named, and their box."""
-    found, boxes = {}, {}
-    most = {}
-    for stack, number in zip(stacks, numbers):
-        most[stack] = max(most.get(stack, 0), int(number))
-    for stack, number in most.items():
-        found[stack] = _find(path, stack)
-        shape = stack_shape(found[stack])
-        if number > shape[0]:
-            raise ValueError(f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut short or "
-                             "is not the one that belongs to this STAR file.")
-        boxes.setdefault(shape[1], found[stack])
-    if len(boxes) > 1:
-        (box, file), (other, second) = list(boxes.items())[:2]
-        raise ValueError(f"{path} has images of {box} px ({file}) and of {other} px ({second}); one box size is needed. "
-                         "Extract them again, or give them in two STAR files.")
-    return np.array([found[stack] for stack in stacks], object), next(iter(boxes))
-
-
-def _find(path, stack):
-    here = Path(path).absolute().parent
-    places = [here, *here.parents, Path.cwd()]
-    hit = next((place / stack for place in places if (place / stack).is_file()), None)
-    if hit is None:
-        raise FileNotFoundError(f"{path} names the stack {stack}, which is neither beside it, nor in a folder above it, nor in "
-                                f"{os.getcwd()}. Start in the project's folder, or bring the stack there.")
-    return str(hit)
-
-
 def _base(particles, target):
     """Folder that image names of a new STAR file are relative to; None: all names were absolute.
 
     It is the folder that the old names were relative to, if that lies above the new file or is the current one (RELION's
     project folder), else the new file's own.
     """
-    stack = _split_name(particles.names[0])[1]
+    stack = split_name(particles.names[0])[1]
     if os.path.isabs(stack):
         return None
     folder = target.absolute().parent
