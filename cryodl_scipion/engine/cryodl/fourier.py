@@ -4,11 +4,12 @@ import torch
 
 
 def fourier_resize(images, box):
-    """Images resampled to another number of pixels over the same field of view, by cropping or padding their transforms.
+    """Images resampled to another number of pixels over the same field of view, by cropping or padding their
+    transforms.
 
-    images: (..., h, h) float32. box: px of the result. Values are kept (a constant stays the same), and pixel h // 2 becomes
-    pixel box // 2, so that a particle's centre stays the centre. Nothing is aliased: detail that the new pixels cannot
-    hold is taken away.
+    images: (..., h, h) float32. box: px of the result. Values are kept (a constant stays the same), and pixel h // 2
+    becomes pixel box // 2, so that a particle's centre stays the centre. Nothing is aliased: detail that the new pixels
+    cannot hold is taken away.
     """
     side = images.shape[-1]
     if side == box:
@@ -52,8 +53,8 @@ def plane_weights(box):
 
 
 def radial_mean(values, box):
-    """(..., box // 2 + 1) means over the rings of `shells`, up to the highest whole frequency. values: (..., box, box // 2 + 1),
-    on the grid of rfft2; each place counts as often as it stands in the whole plane."""
+    """(..., box // 2 + 1) means over the rings of `shells`, up to the highest whole frequency. values: (..., box, box
+    // 2 + 1), on the grid of rfft2; each place counts as often as it stands in the whole plane."""
     index, weights = shells(box).to(values.device), plane_weights(box).to(values.device).expand(box, -1)
     inside = index <= box // 2
     rings = box // 2 + 1
@@ -62,7 +63,8 @@ def radial_mean(values, box):
 
 
 def on_grid(radial, box):
-    """(..., box, box // 2 + 1) values on the grid of rfft2 from means over rings (..., r); beyond the last, the last."""
+    """(..., box, box // 2 + 1) values on the grid of rfft2 from means over rings (..., r); beyond the last, the
+    last."""
     return radial[..., shells(box).to(radial.device).clamp(max=radial.shape[-1] - 1)]
 
 
@@ -73,8 +75,8 @@ def circle(box, diameter_px, device=None):
 
 
 def resampled_side(box, pixel_size, new_pixel_size):
-    """Side in px that images of `box` px get when their pixels become `new_pixel_size` Å wide, and the exact width of those
-    pixels in Å: a whole number of them must fit, so that it differs by less than half a pixel over the box."""
+    """Side in px that images of `box` px get when their pixels become `new_pixel_size` Å wide, and the exact width of
+    those pixels in Å: a whole number of them must fit, so that it differs by less than half a pixel over the box."""
     side = box if abs(pixel_size / new_pixel_size - 1) < 1e-3 else max(2, round(box * pixel_size / new_pixel_size))
     return side, box * pixel_size / side
 

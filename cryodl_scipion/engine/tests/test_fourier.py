@@ -6,7 +6,8 @@ import pytest
 import torch
 from synthetic import gaussian_blobs
 
-from cryodl.fourier import (circle, filtered, fourier_resize, low_pass, on_grid, plane_weights, radial_mean, resampled_side, shells)
+from cryodl.fourier import (circle, filtered, fourier_resize, low_pass, on_grid, plane_weights, radial_mean,
+                            resampled_side, shells)
 
 
 def blob(side, y, x, sigma):

@@ -13,7 +13,7 @@ from cryodl.denoisers.pair_sources import SimulatedPairs
 from cryodl.denoisers.pairs import Pairs
 from cryodl.denoisers.splits import split_particles
 from cryodl.fourier import circle
-from cryodl.io.particle_sets import read_particles
+from cryodl.io.particle_sets import StackWriter, read_particles
 from cryodl.simulate.particle_images import load_projector
 
 DIAMETER = 112.0
@@ -82,7 +82,8 @@ def test_validation_pairs_are_never_drawn_for_training_and_stay_as_they_are(fold
     pairs = pairs_of(folder, "p", simulated=0.0)
     assert not set(pairs.training[0]) & set(pairs.validation[0])
     seen = []
-    pairs._real[0].fetch = lambda rows, rng, fetch=pairs._real[0].fetch: (seen.append((set(rows), rng is None)), fetch(rows, rng))[1]
+    fetch = pairs._real[0].fetch
+    pairs._real[0].fetch = lambda rows, rng: (seen.append((set(rows), rng is None)), fetch(rows, rng))[1]
     pairs.draw(np.random.default_rng(0), 60), pairs.draw(np.random.default_rng(0), 30, train=False)
     (trained, plain), (validated, untouched) = seen
     assert trained <= set(pairs.training[0]) and not plain and validated <= set(pairs.validation[0]) and untouched
@@ -109,17 +110,23 @@ def test_two_molecules_of_different_pixel_sizes_are_learnt_together(folder):
 def test_wrong_angles_are_said_to_fit_badly(folder):
     particles = read_particles(folder / "p.star")
     rng = np.random.default_rng(0)
-    wrong = dataclasses.replace(particles, angles=rng.permutation(particles.angles), optics=rng.permutation(particles.optics),
-                                shifts_yx=rng.uniform(-8, 8, (40, 2)))
+    wrong = dataclasses.replace(particles, angles=rng.permutation(particles.angles),
+                                optics=rng.permutation(particles.optics), shifts_yx=rng.uniform(-8, 8, (40, 2)))
     pairs = Pairs([wrong], [load_projector(folder / "p_map.mrc", PIXEL, BOX)[0]], BOX, PIXEL, DIAMETER)
     assert pairs.fits[0].amplitude < 0.6
-    empty = dataclasses.replace(particles, files=np.full(40, str(folder / "dark.mrcs"), object), numbers=rng.permutation(40))
-    assert pairs_warn(empty, folder)
 
 
-def pairs_warn(particles, folder):
-    pairs = Pairs([particles], [load_projector(folder / "p_map.mrc", PIXEL, BOX)[0]], BOX, PIXEL, DIAMETER, contrast="bright")
-    return any("--contrast" in w or "do not show the structure" in w for w in pairs.warnings)
+def test_images_that_do_not_show_the_structure_are_a_warning(folder):
+    noise = folder / "noise.mrcs"
+    with StackWriter(noise, 40, BOX, PIXEL) as stack:
+        stack.add(np.random.default_rng(0).standard_normal((40, BOX, BOX)))
+    particles = dataclasses.replace(read_particles(folder / "p.star"), files=np.full(40, str(noise), object))
+    pairs = Pairs([particles], [load_projector(folder / "p_map.mrc", PIXEL, BOX)[0]], BOX, PIXEL, DIAMETER)
+    assert any("do not show the structure" in w for w in pairs.warnings)
+
+
+def test_a_contrast_that_is_wrong_by_the_structure_is_a_warning(folder):
+    assert any("is dark by the structure" in w for w in pairs_of(folder, "dark", contrast="bright").warnings)
 
 
 def test_coarser_targets_have_no_fine_detail(folder):

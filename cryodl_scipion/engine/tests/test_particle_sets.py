@@ -63,7 +63,8 @@ def test_the_ctf_is_that_of_each_particle():
     assert particles.ctf([0, 1], box=16, pixel_size=1.0).shape == (2, 16, 9)
 
 
-@pytest.mark.parametrize("label, change", [("rlnCtfDataArePhaseFlipped", torch.abs), ("rlnCtfDataAreCtfPremultiplied", torch.square)])
+@pytest.mark.parametrize("label, change", [("rlnCtfDataArePhaseFlipped", torch.abs),
+                                           ("rlnCtfDataAreCtfPremultiplied", torch.square)])
 def test_the_ctf_of_treated_images_is_what_they_really_have(label, change):
     plain = read_particles("job/p.star").ctf([0, 1])
     treated = read_particles(star(optics=dict(OPTICS, **{label: [1]})))

@@ -122,4 +122,5 @@ def test_flipped_phases_are_noticed_though_the_file_does_not_say_it(particles, p
 
 
 def test_rows_are_spread_evenly():
-    assert sample_rows(3).tolist() == [0, 1, 2] and sample_rows(100, 3).tolist() == [0, 50, 99] and sample_rows(1).tolist() == [0]
+    assert sample_rows(1).tolist() == [0] and sample_rows(3).tolist() == [0, 1, 2]
+    assert sample_rows(100, 3).tolist() == [0, 50, 99]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-particles`: a structure in; particle images with true angles, shifts and CTF, and clean projections out.
+"""`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean projections out.
 
-Result.outputs: particles (STAR file), stack, clean (projections without CTF and noise), map, count, particle_diameter (Å),
-pixel_size, box.
+Result.outputs: particles (STAR file), stack, clean (projections without CTF and noise), map, count, particle_diameter
+(Å), pixel_size, box.
 """
 import os
 import shutil
@@ -34,12 +34,10 @@ def run(config):
     folder = _working_folder(config)
     scale = _make_chunks(config, folder, density.to(device), diameter, orientations)
     _finish(config, folder, scale * density, orientations)
-    for note in notes:
-        print(note)
     print(f"{config.count} particles of {diameter:.0f} Å: {config.output}")
-    return Result("simulate-particles", dict(files_of(config.output), particles=config.output, count=config.count, box=config.box,
-                                             pixel_size=config.pixel_size, particle_diameter=diameter),
-                  device=device_name(device), warnings=tuple(notes))
+    outputs = dict(files_of(config.output), particles=config.output, count=config.count, box=config.box,
+                   pixel_size=config.pixel_size, particle_diameter=diameter)
+    return Result("simulate-particles", outputs, device=device_name(device), warnings=tuple(notes))
 
 
 def files_of(output):
@@ -58,7 +56,7 @@ def _working_folder(config):
 
 
 def _make_chunks(config, folder, density, diameter, orientations):
-    """Noisy and clean stacks of all chunks that are not there yet. Returns what the density was multiplied with for the SNR."""
+    """Noisy and clean stacks of all chunks that are not there yet. Returns the density's factor for the SNR."""
     from tqdm import tqdm
 
     from ..io.particles import write_stack
@@ -74,7 +72,8 @@ def _make_chunks(config, folder, density, diameter, orientations):
             continue
         truth = _truth(config, start, orientations)
         views = scale * projector.project(truth["angles"], truth["shifts_yx"])
-        images = particle_images(views, truth["optics"], config.pixel_size, np.random.default_rng((config.seed, NOISE_OF, start)))
+        rng = np.random.default_rng((config.seed, NOISE_OF, start))
+        images = particle_images(views, truth["optics"], config.pixel_size, rng)
         write_stack(noisy, (images if config.contrast == "bright" else -images).cpu(), config.pixel_size)
         write_stack(clean, views.cpu(), config.pixel_size)  # second: it says that the chunk is whole
     return scale
@@ -99,11 +98,13 @@ def _truth(config, start, orientations):
     from ..simulate.projections import random_angles
     rng = np.random.default_rng((config.seed, VIEWS_OF, start))
     count = min(CHUNK, config.count - start)
-    angles = random_angles(CHUNK, rng) if orientations is None else orientations[rng.integers(len(orientations), size=CHUNK)]
+    angles = (random_angles(CHUNK, rng) if orientations is None else
+              orientations[rng.integers(len(orientations), size=CHUNK)])
     reach = config.max_shift / config.pixel_size
     shifts, halves = rng.uniform(-reach, reach, (CHUNK, 2)), rng.integers(1, 3, CHUNK)
     micrographs = (start + np.arange(count)) // config.per_micrograph
-    optics = {m: random_optics(config, np.random.default_rng((config.seed, OPTICS_OF, m))) for m in set(micrographs.tolist())}
+    optics = {m: random_optics(config, np.random.default_rng((config.seed, OPTICS_OF, m)))
+              for m in set(micrographs.tolist())}
     return dict(angles=angles[:count], shifts_yx=shifts[:count], halves=halves[:count], micrographs=micrographs,
                 optics=[optics[m] for m in micrographs.tolist()])
 
@@ -132,8 +133,8 @@ def _tables(config, stack, rows):
     from ..io.particles import ANGLES, CTF, OPTICS
     together = lambda name: np.concatenate([np.asarray(row[name]) for row in rows])
     optics, shifts = [o for row in rows for o in row["optics"]], together("shifts_yx")
-    group = ("opticsGroup1", 1, config.voltage, config.spherical_aberration, config.amplitude_contrast, config.pixel_size,
-             config.pixel_size, config.box, 2)
+    group = ("opticsGroup1", 1, config.voltage, config.spherical_aberration, config.amplitude_contrast,
+             config.pixel_size, config.pixel_size, config.box, 2)
     particles = {
         "rlnImageName": [f"{number:06d}@{stack}" for number in range(1, config.count + 1)],
         "rlnMicrographName": [f"simulated_{m + 1:06d}.mrc" for m in together("micrographs")],

@@ -24,8 +24,9 @@ SHIFT = 0.03  # of the box: largest extra shift of training pairs
 class RealPairs:
     """Particles and the projections at their angles and shifts.
 
-    particles: ParticleSet. projector: at the box and pixel size of `pairs` (a Pairs, for its box, pixel_size, diameter_px and
-    low_pass). scale: of the projections. sign: -1 turns dark protein bright. ctf_state: as ParticleSet's.
+    particles: ParticleSet. projector: at the box and pixel size of `pairs` (a Pairs, for its box, pixel_size,
+    diameter_px and low_pass). scale: of the projections. sign: -1 turns dark protein bright. ctf_state: as
+    ParticleSet's.
     """
 
     def __init__(self, particles, projector, pairs, scale, sign, ctf_state):
@@ -35,11 +36,13 @@ class RealPairs:
 
     def images(self, rows):
         """(m, box, box) prepared images, protein bright, and the exact pixel size that they got."""
-        raw, exact = resample(self.particles.images(rows), self.particles.pixel_size, self.pairs.pixel_size, self.pairs.box)
+        raw, exact = resample(self.particles.images(rows), self.particles.pixel_size, self.pairs.pixel_size,
+                              self.pairs.box)
         return prepare(raw, self.pairs.diameter_px, "bright" if self.sign > 0 else "dark"), exact
 
     def fetch(self, rows, rng):
-        """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random turns and shifts, or None for none."""
+        """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random turns and shifts, or None for
+        none."""
         noisy, exact = self.images(rows)
         target = self.targets(rows, exact)
         turns = np.zeros(len(rows), int)
@@ -47,7 +50,8 @@ class RealPairs:
             turns = rng.integers(TURNS, size=len(rows))
             reach = int(SHIFT * self.pairs.box)
             moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
-            noisy, target = (torch.stack([turned(image, turn).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)])
+            noisy, target = (torch.stack([turned(image, turn).roll(move, (0, 1))
+                                          for image, turn, move in zip(images, turns, moves)])
                              for images in (noisy, target))
         return noisy, self._ctf(rows, turns, exact), target
 
@@ -60,13 +64,14 @@ class RealPairs:
 
     def targets(self, rows, exact):
         """(m, box, box) scaled projections; kept for the next time while there is room."""
-        missing = np.array(sorted(set(np.asarray(rows).tolist()) - set(self._targets)), int)
+        rows = np.asarray(rows).tolist()
+        missing = np.array(sorted(set(rows) - set(self._targets)), int)
         new = {}
         if len(missing):
             shifts = self.particles.shifts_yx[missing] * (self.particles.pixel_size / exact)
-            views = self.scale * filtered(self.projector.project(self.particles.angles[missing], shifts), self.pairs.low_pass)
-            new = dict(zip(missing.tolist(), views.cpu().half()))
-        found = torch.stack([new[row] if row in new else self._targets[row] for row in np.asarray(rows).tolist()]).float()
+            views = filtered(self.projector.project(self.particles.angles[missing], shifts), self.pairs.low_pass)
+            new = dict(zip(missing.tolist(), (self.scale * views).cpu().half()))
+        found = torch.stack([new[row] if row in new else self._targets[row] for row in rows]).float()
         self._targets.update(list(new.items())[:max(0, self._most - len(self._targets))])
         return found
 
@@ -74,8 +79,8 @@ class RealPairs:
 class SimulatedPairs:
     """Pairs made from a structure: its projections with the particles' CTFs, shifts, strength and noise.
 
-    Projections come from a pool that is renewed while it is used, each turned, mirrored and shifted anew. amplitude: of the signal
-    of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs.
+    Projections come from a pool that is renewed while it is used, each turned, mirrored and shifted anew. amplitude: of
+    the signal of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs.
     """
 
     def __init__(self, particles, projector, pairs, scale, amplitude, spectrum, ctf_state):
@@ -145,7 +150,8 @@ class SimulatedPairs:
     def _renew(self, count):
         """Project `count` new views and put them where there is room, else in the place of the oldest."""
         numbers = range(self._made, self._made + count)
-        angles = np.concatenate([random_angles(1, np.random.default_rng((self.pairs.seed, VIEW, number))) for number in numbers])
+        angles = np.concatenate([random_angles(1, np.random.default_rng((self.pairs.seed, VIEW, number)))
+                                 for number in numbers])
         views = self.scale * filtered(self.projector.project(angles), self.pairs.low_pass)
         self._views[torch.tensor(numbers) % self._largest] = views.cpu()
         self._made += count

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done to particle images before a network sees them, and what is measured on them first: contrast and noise."""
+"""What is done to particle images before a network sees them, and what is measured on them first: contrast and
+noise."""
 import numpy as np
 import torch
 
@@ -15,8 +16,9 @@ WIDEST = 0.98  # of the box: a circle that leaves background in the corners
 def prepare(images, diameter_px, contrast="bright"):
     """Images with bright protein, their background with mean 0 and standard deviation 1, as RELION's normalisation.
 
-    images: (n, box, box) float32. diameter_px: of the circle around pixel box // 2 that holds the particle; the background is
-    what lies outside. contrast: 'bright' or 'dark', of the protein in `images`. An image without any variation becomes zero.
+    images: (n, box, box) float32. diameter_px: of the circle around pixel box // 2 that holds the particle; the
+    background is what lies outside. contrast: 'bright' or 'dark', of the protein in `images`. An image without any
+    variation becomes zero.
     """
     outside = ~circle(images.shape[-1], min(diameter_px, WIDEST * images.shape[-1]), images.device)
     background = images[:, outside]
@@ -29,8 +31,8 @@ def prepare(images, diameter_px, contrast="bright"):
 def resample(images, pixel_size, new_pixel_size, box):
     """Images with other pixels, cut or surrounded by zeros to `box` px around their middle, and their exact pixel size.
 
-    images: (n, h, h). pixel_size, new_pixel_size: Å/px; the exact one differs from what was asked for by less than half a pixel
-    over the image. Equal sizes change nothing.
+    images: (n, h, h). pixel_size, new_pixel_size: Å/px; the exact one differs from what was asked for by less than half
+    a pixel over the image. Equal sizes change nothing.
     """
     side, exact = resampled_side(images.shape[-1], pixel_size, new_pixel_size)
     return centre_crop(fourier_resize(images, side), box), exact
@@ -39,8 +41,8 @@ def resample(images, pixel_size, new_pixel_size, box):
 def noise_spectrum(images, diameter_px):
     """(box // 2 + 1,) power of the noise at the rings of fourier.shells, measured outside of the particles' circle.
 
-    images: (n, box, box). White noise of variance 1 has the power 1. Fine structure of the spectrum is smeared over the few
-    rings that the width of the background can tell apart; ring 0 has the value of ring 1.
+    images: (n, box, box). White noise of variance 1 has the power 1. Fine structure of the spectrum is smeared over the
+    few rings that the width of the background can tell apart; ring 0 has the value of ring 1.
     """
     box = images.shape[-1]
     axis = torch.arange(box, device=images.device) - box // 2
@@ -61,9 +63,10 @@ def sample_rows(count, most=SAMPLE):
 def find_contrast(particles, structure_projector=None, diameter_px=None):
     """Whether protein is bright or dark in particle images.
 
-    particles: ParticleSet. structure_projector: Projector at the particles' box and pixel size; with it and angles the images
-    are compared with the structure's projections, without with a ball of diameter_px (0.6 of the box if None).
-    Returns 'bright' or 'dark', whether that is sure (5 standard errors), and a sentence. What is not sure is taken as bright.
+    particles: ParticleSet. structure_projector: Projector at the particles' box and pixel size; with it and angles the
+    images are compared with the structure's projections, without with a ball of diameter_px (0.6 of the box if None).
+    Returns 'bright' or 'dark', whether that is sure (5 standard errors), and a sentence. What is not sure is taken as
+    bright.
     """
     if structure_projector is not None and particles.angles is not None:
         from .signal import fit_structure
@@ -85,10 +88,11 @@ def find_contrast(particles, structure_projector=None, diameter_px=None):
 
 def _verdict(value, error, compared):
     if abs(value) <= SURE * error:
-        return "bright", False, (f"The contrast could not be told by comparing the images with {compared}; protein is taken to be "
-                                 "bright, as after RELION's extraction. Say --contrast dark if it is not.")
+        return "bright", False, (f"The contrast could not be told by comparing the images with {compared}; protein is "
+                                 "taken to be bright, as after RELION's extraction. Say --contrast dark if it is not.")
     contrast = "bright" if value > 0 else "dark"
-    return contrast, True, f"Protein is {contrast} in the images (compared with {compared}, {abs(value) / error:.0f} standard errors)."
+    return contrast, True, (f"Protein is {contrast} in the images (compared with {compared}, {abs(value) / error:.0f} standard "
+                            "errors).")
 
 
 def _ball(box, diameter_px):

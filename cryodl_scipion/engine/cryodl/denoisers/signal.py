@@ -10,8 +10,8 @@ from .preprocess import SURE, prepare, resample, sample_rows
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """images = amplitude x CTF x projections + noise of variance about 1. error: standard error of the amplitude. ctf_state: as
-    ParticleSet's; 'flipped' also where the file does not say it, but the images show it."""
+    """images = amplitude x CTF x projections + noise of variance about 1. error: standard error of the amplitude.
+    ctf_state: as ParticleSet's; 'flipped' also where the file does not say it, but the images show it."""
     amplitude: float
     error: float
     ctf_state: str
@@ -24,15 +24,16 @@ class Fit:
 def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
     """Fit of a structure's projections to particles with angles.
 
-    particles: ParticleSet with angles. projector: of the structure at `pixel_size` (the particles', if None); its side is the
-    box that the images are brought to. diameter_px: of the particle in those pixels; 0.8 of the box if None.
+    particles: ParticleSet with angles. projector: of the structure at `pixel_size` (the particles', if None); its side
+    is the box that the images are brought to. diameter_px: of the particle in those pixels; 0.8 of the box if None.
     """
     pixel_size = pixel_size or particles.pixel_size
     box = projector.side
     rows = sample_rows(len(particles))
     images, exact = resample(particles.images(rows), particles.pixel_size, pixel_size, box)
     images = prepare(images, diameter_px or 0.8 * box).to(projector.device)
-    views = torch.fft.rfft2(projector.project(particles.angles[rows], particles.shifts_yx[rows] * particles.pixel_size / exact, box))
+    shifts = particles.shifts_yx[rows] * (particles.pixel_size / exact)
+    views = torch.fft.rfft2(projector.project(particles.angles[rows], shifts, box))
     if particles.optics is None:
         return _fit(images, views, "none")
     ctf = particles.ctf(rows, box, exact, projector.device)

@@ -6,15 +6,17 @@ import numpy as np
 def split_particles(particles, by, fraction, seed):
     """Rows (integer arrays) of training and of validation particles, and a sentence that says how they were kept apart.
 
-    by: 'auto', 'micrograph', 'half' (half 2 validates) or 'random'; auto takes the first of these that the particles allow.
-    fraction: part that validates. Raises ValueError for fewer than two particles, or a way of splitting that they do not allow.
+    by: 'auto', 'micrograph', 'half' (half 2 validates) or 'random'; auto takes the first of these that the particles
+    allow. fraction: part that validates. Raises ValueError for fewer than two particles, or a way of splitting that
+    they do not allow.
     """
     if len(particles) < 2:
-        raise ValueError(f"{particles.path} holds {len(particles)} particle; at least two are needed, one to learn from and one to "
-                         "validate with, and thousands to learn well.")
+        raise ValueError(f"{particles.path} holds {len(particles)} particle; at least two are needed, one to learn "
+                         "from and one to validate with, and thousands to learn well.")
     names = set(particles.micrographs) - {""}
     halves = set() if particles.halves is None else set(particles.halves.tolist()) & {1, 2}
-    possible = {"micrograph": len(names) > 1 and "" not in particles.micrographs, "half": len(halves) == 2, "random": True}
+    possible = {"micrograph": len(names) > 1 and "" not in particles.micrographs, "half": len(halves) == 2,
+                "random": True}
     if by == "auto":
         by = next(way for way, can in possible.items() if can)
     if not possible[by]:
@@ -22,11 +24,12 @@ def split_particles(particles, by, fraction, seed):
                           "half": f"{particles.path} has no two half sets (rlnRandomSubset)"}[by] +
                          f", so that its particles cannot be kept apart by {by} (--split-by). Choose auto.")
     rng = np.random.default_rng((seed, 77))
-    held = {"micrograph": _by_micrograph, "half": lambda p, f, r: p.halves == 2, "random": _at_random}[by](particles, fraction, rng)
+    ways = {"micrograph": _by_micrograph, "half": lambda *_: particles.halves == 2, "random": _at_random}
+    held = ways[by](particles, fraction, rng)
     training, validation = np.nonzero(~held)[0], np.nonzero(held)[0]
     how = {"micrograph": "by micrograph", "half": "by half set", "random": "at random"}[by]
-    return training, validation, (f"{particles.path}: {len(training)} particles to learn from and {len(validation)} to validate with, "
-                                  f"kept apart {how}.")
+    return training, validation, (f"{particles.path}: {len(training)} particles to learn from and {len(validation)} to "
+                                  f"validate with, kept apart {how}.")
 
 
 def _by_micrograph(particles, fraction, rng):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The eight turns and reflections of a square image about pixel box // 2. None interpolates, and each belongs to a projection of
-the same molecule: the mirror image is the view from behind."""
+"""The eight turns and reflections of a square image about pixel box // 2. None interpolates, and each belongs to a
+projection of the same molecule: the mirror image is the view from behind."""
 import dataclasses
 
 TURNS = 8

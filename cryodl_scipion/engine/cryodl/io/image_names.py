@@ -21,9 +21,9 @@ def split_name(name):
 def find_images(path, stacks, numbers):
     """The files that a STAR file's images are in.
 
-    path: the STAR file. stacks: (n,) names of stacks in it, relative to its folder, one above, or the current one. numbers: (n,)
-    places in them, from 1. Returns paths (n,) and the box in px. Raises FileNotFoundError or ValueError for stacks that are missing, too
-    short or of several box sizes.
+    path: the STAR file. stacks: (n,) names of stacks in it, relative to its folder, one above, or the current one.
+    numbers: (n,) places in them, from 1. Returns paths (n,) and the box in px. Raises FileNotFoundError or ValueError
+    for stacks that are missing, too short or of several box sizes.
     """
     found, boxes, most = {}, {}, {}
     for stack, number in zip(stacks, numbers):
@@ -32,13 +32,13 @@ def find_images(path, stacks, numbers):
         found[stack] = _find(path, stack)
         shape = stack_shape(found[stack])
         if number > shape[0]:
-            raise ValueError(f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut short or "
-                             "is not the one that belongs to this STAR file.")
+            raise ValueError(f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut "
+                             "short or is not the one that belongs to this STAR file.")
         boxes.setdefault(shape[1], found[stack])
     if len(boxes) > 1:
         (box, file), (other, second) = list(boxes.items())[:2]
-        raise ValueError(f"{path} has images of {box} px ({file}) and of {other} px ({second}); one box size is needed. "
-                         "Extract them again, or give them in two STAR files.")
+        raise ValueError(f"{path} has images of {box} px ({file}) and of {other} px ({second}); one box size is "
+                         "needed. Extract them again, or give them in two STAR files.")
     return np.array([found[stack] for stack in stacks], object), next(iter(boxes))
 
 
@@ -47,6 +47,6 @@ def _find(path, stack):
     places = [here, *here.parents, Path.cwd()]
     hit = next((place / stack for place in places if (place / stack).is_file()), None)
     if hit is None:
-        raise FileNotFoundError(f"{path} names the stack {stack}, which is neither beside it, nor in a folder above it, nor in "
-                                f"{os.getcwd()}. Start in the project's folder, or bring the stack there.")
+        raise FileNotFoundError(f"{path} names the stack {stack}, which is neither beside it, nor in a folder above "
+                                f"it, nor in {os.getcwd()}. Start in the project's folder, or bring the stack there.")
     return str(hit)

@@ -6,7 +6,8 @@ from .files import whole_file
 
 
 def write_map(path, density, pixel_size):
-    """Write a (d, d, d) zyx density, an array or tensor on the CPU, whole or not at all. pixel_size: Å of its voxels."""
+    """Write a (d, d, d) zyx density, an array or tensor on the CPU, whole or not at all. pixel_size: Å of its
+    voxels."""
     import mrcfile
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.asarray(density, np.float32))

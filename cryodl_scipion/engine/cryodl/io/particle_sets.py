@@ -22,12 +22,12 @@ NEEDS = ("angles", "ctf", "raw")
 class ParticleSet:
     """Particles of one box and pixel size. Images stay in their files until they are asked for.
 
-    path: the STAR file. pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the stacks.
-    numbers: (n,) int, 0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt, psi in degrees, or
-    None. shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics: (n,) Optics, or None
-    without a CTF. ctf_state: what was done to the images with their CTF: 'none', 'flipped' (phases) or 'multiplied'.
-    halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that made the images, '' for raw ones.
-    columns, optics_columns: all of the two tables, {name: list of str}.
+    path: the STAR file. pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the
+    stacks. numbers: (n,) int, 0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt,
+    psi in degrees, or None. shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics:
+    (n,) Optics, or None without a CTF. ctf_state: what was done to the images with their CTF: 'none', 'flipped'
+    (phases) or 'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that
+    made the images, '' for raw ones. columns, optics_columns: all of the two tables, {name: list of str}.
     """
     path: str
     pixel_size: float
@@ -50,8 +50,8 @@ class ParticleSet:
         return len(self.names)
 
     def images(self, indices):
-        """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no finite
-        numbers, naming particle and file."""
+        """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no
+        finite numbers, naming particle and file."""
         import torch
         indices = np.arange(len(self))[indices].reshape(-1)
         if not len(indices):
@@ -59,8 +59,9 @@ class ParticleSet:
         return torch.from_numpy(read_images(self.files[indices], self.numbers[indices]))
 
     def ctf(self, indices, box=None, pixel_size=None, device=None):
-        """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each Fourier
-        coefficient. The CTF (see ctf.ctf_rfft), its absolute value of phase-flipped images, its square of multiplied ones.
+        """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
+        Fourier coefficient. The CTF (see ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
+        multiplied ones.
 
         box, pixel_size: of images that were resampled. Raises ValueError for particles without a CTF.
         """
@@ -91,9 +92,9 @@ def treated_ctf(ctf, state):
 def read_particles(path, need=()):
     """The ParticleSet of a STAR file.
 
-    need: of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones). Stacks are looked for
-    beside the STAR file, in the folders above it (RELION's project folder), then in the current folder.
-    Raises FileNotFoundError or ValueError that name the file, what it lacks and what to do.
+    need: of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones). Stacks are looked
+    for beside the STAR file, in the folders above it (RELION's project folder), then in the current folder. Raises
+    FileNotFoundError or ValueError that name the file, what it lacks and what to do.
     """
     unknown = set(need) - set(NEEDS)
     if unknown:
@@ -108,10 +109,10 @@ def read_particles(path, need=()):
 def write_particles_star(path, particles, changes=None, stack=None, pixel_size=None, box=None):
     """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
-    changes: {column: (n,) values}, added or replaced. stack: path of a new stack that holds an image of each particle in
-    this order; the raw image's name goes to rlnImageOriginalName. pixel_size (Å/px), box (px): of the new images.
-    Images that were found by names relative to a folder above the new file keep such names; others get names
-    relative to the new file's folder.
+    changes: {column: (n,) values}, added or replaced. stack: path of a new stack that holds an image of each particle
+    in this order; the raw image's name goes to rlnImageOriginalName. pixel_size (Å/px), box (px): of the new images.
+    Images that were found by names relative to a folder above the new file keep such names; others get names relative
+    to the new file's folder.
     """
     columns = dict(particles.columns)
     columns["rlnImageName"] = _written_names(particles, Path(path))
@@ -144,8 +145,9 @@ def _particle_set(path, optics, columns, groups):
     return ParticleSet(
         path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
         numbers=np.array(numbers) - 1, micrographs=tuple(columns.get("rlnMicrographName", [""] * count)), angles=angles,
-        shifts_yx=None if origins is None else -origins / groups.pixel_size, optics=groups.optics, ctf_state=groups.ctf_state,
-        denoiser=next((v for v in columns.get(DENOISER, []) if v not in ("", "None")), ""), columns=columns, optics_columns=optics,
+        shifts_yx=None if origins is None else -origins / groups.pixel_size, optics=groups.optics,
+        ctf_state=groups.ctf_state, columns=columns, optics_columns=optics,
+        denoiser=next((v for v in columns.get(DENOISER, []) if v not in ("", "None")), ""),
         **{name: None if v is None else v[:, 0].astype(int) for name, v in whole.items()})
 
 
@@ -166,8 +168,8 @@ def _numbers(path, columns, names):
 def _base(particles, target):
     """Folder that image names of a new STAR file are relative to; None: all names were absolute.
 
-    It is the folder that the old names were relative to, if that lies above the new file or is the current one (RELION's
-    project folder), else the new file's own.
+    It is the folder that the old names were relative to, if that lies above the new file or is the current one
+    (RELION's project folder), else the new file's own.
     """
     stack = split_name(particles.names[0])[1]
     if os.path.isabs(stack):
@@ -187,17 +189,17 @@ def _written_names(particles, target):
 
 def _missing(path, need):
     return {
-        "angles": f"{path} has particles without angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi). Refine them in 3-D, or let "
-                  "`cryodl assign-orientations` find them.",
-        "ctf": f"{path} has particles without a CTF (rlnDefocusU, and rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast "
-               "of their optics group). Estimate it and extract the particles again.",
+        "angles": f"{path} has particles without angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi). Refine them in 3-D, "
+                  "or let `cryodl assign-orientations` find them.",
+        "ctf": f"{path} has particles without a CTF (rlnDefocusU, and rlnVoltage, rlnSphericalAberration, "
+               "rlnAmplitudeContrast of their optics group). Estimate it and extract the particles again.",
     }[need]
 
 
 def _check_needs(particles, need):
     if "raw" in need and particles.denoiser:
-        raise ValueError(f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. Their names "
-                         f"stand in its column {ORIGINAL}, or give the STAR file that was denoised.")
+        raise ValueError(f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "
+                         f"Their names stand in its column {ORIGINAL}, or give the STAR file that was denoised.")
     if "angles" in need and particles.angles is None:
         raise ValueError(_missing(particles.path, "angles"))
     if "ctf" in need and particles.optics is None:

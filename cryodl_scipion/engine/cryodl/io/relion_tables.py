@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two tables of RELION's particles: brought from version 3.0 to 3.1, and what the optics groups mean for each particle."""
+"""The two tables of RELION's particles: brought from version 3.0 to 3.1, and what the optics groups mean for each
+particle."""
 import dataclasses
 import typing
 
@@ -33,14 +34,15 @@ def modern_tables(tables, path):
         return _from_old(columns, path)
     if "rlnOpticsGroup" not in columns:
         if len(optics["rlnOpticsGroup"]) > 1:
-            raise ValueError(f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no column "
-                             "rlnOpticsGroup that says which is theirs.")
+            raise ValueError(f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no "
+                             "column rlnOpticsGroup that says which is theirs.")
         columns["rlnOpticsGroup"] = optics["rlnOpticsGroup"] * len(columns["rlnImageName"])
     return optics, columns
 
 
 def _from_old(columns, path):
-    """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in px."""
+    """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
+    px."""
     columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
     names = [name for name in SHARED if name in columns]
     rows = list(zip(*(columns[name] for name in names)))
@@ -64,19 +66,21 @@ def _old_pixel_sizes(columns, path):
         if name in columns:
             return columns[name]
     if any(name not in columns for name in OLD_PIXEL):
-        raise ValueError(f"{path} does not say how large its pixels are: it has no optics table with rlnImagePixelSize, nor "
-                         "rlnDetectorPixelSize and rlnMagnification. Export the particles again, or add the column.")
+        raise ValueError(f"{path} does not say how large its pixels are: it has no optics table with "
+                         "rlnImagePixelSize, nor rlnDetectorPixelSize and rlnMagnification. Export the particles again, or add the "
+                         "column.")
     # the detector's pixels are in micrometres
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
 
 
 def groups_of_particles(optics, columns, path):
-    """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, subtomograms, and
-    groups that are missing."""
+    """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, subtomograms,
+    and groups that are missing."""
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
     strange = set(columns["rlnOpticsGroup"]) - set(rows)
     if strange:
-        raise ValueError(f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have.")
+        raise ValueError(f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not "
+                         "have.")
     used = sorted({rows[number] for number in set(columns["rlnOpticsGroup"])})
     if any(optics.get("rlnImageDimensionality", ["2"] * len(rows))[row] == "3" for row in used):
         raise ValueError(f"{path} holds subtomograms (rlnImageDimensionality is 3); particle images are needed.")
@@ -87,14 +91,14 @@ def groups_of_particles(optics, columns, path):
 
 def _pixel_size(optics, used, path):
     if "rlnImagePixelSize" not in optics:
-        raise ValueError(f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. Export the "
-                         "particles again, or add the column.")
+        raise ValueError(f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. "
+                         "Export the particles again, or add the column.")
     sizes = [float(optics["rlnImagePixelSize"][row]) for row in used]
     if not min(sizes) > 0:
         raise ValueError(f"{path} has a pixel size (rlnImagePixelSize) of {min(sizes):g} Å; it must be positive.")
     if max(sizes) > 1.0001 * min(sizes):
-        raise ValueError(f"{path} has particles of {min(sizes):g} and of {max(sizes):g} Å/px; one pixel size is needed. "
-                         "Resample the ones to the others', or give them in two STAR files.")
+        raise ValueError(f"{path} has particles of {min(sizes):g} and of {max(sizes):g} Å/px; one pixel size is "
+                         "needed. Resample the ones to the others', or give them in two STAR files.")
     return sizes[0]
 
 
@@ -130,6 +134,6 @@ def _ctf_state(optics, columns, used, path):
         states.add("multiplied" if said("rlnCtfDataAreCtfPremultiplied") else
                    "flipped" if said("rlnCtfDataArePhaseFlipped") else "none")
     if len(states) > 1:
-        raise ValueError(f"{path} mixes images that were treated differently with their CTF ({', '.join(sorted(states))}). Give "
-                         "them in several STAR files.")
+        raise ValueError(f"{path} mixes images that were treated differently with their CTF "
+                         f"({', '.join(sorted(states))}). Give them in several STAR files.")
     return states.pop()

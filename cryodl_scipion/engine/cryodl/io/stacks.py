@@ -19,8 +19,8 @@ UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are 
 def stack_shape(path):
     """(images, h, w) of a stack, from its header and its length.
 
-    Raises FileNotFoundError, or ValueError if the file is no stack of square images or is cut short. Pixels of two sizes along
-    the axes are refused, too: nothing here could treat them right.
+    Raises FileNotFoundError, or ValueError if the file is no stack of square images or is cut short. Pixels of two
+    sizes along the axes are refused, too: nothing here could treat them right.
     """
     import mrcfile
     if not os.path.exists(path):
@@ -33,17 +33,17 @@ def stack_shape(path):
     except (ValueError, OSError, EOFError, zlib.error, AttributeError) as error:
         raise ValueError(f"{path} is not a readable stack of images: {error}.") from None
     if mode not in MODES or min(shape) < 1:
-        raise ValueError(f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x {shape[0]}. "
-                         "Uncompressed MRC stacks (.mrcs, .mrc) are read.")
+        raise ValueError(f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x "
+                         f"{shape[0]}. Uncompressed MRC stacks (.mrcs, .mrc) are read.")
     needed = start + int(np.prod(shape)) * np.dtype(MODES[mode]).itemsize
     if os.path.getsize(path) < needed:
-        raise ValueError(f"{path} is cut short: {os.path.getsize(path)} bytes, but its header promises {shape[0]} images of "
-                         f"{shape[2]} x {shape[1]} px, {needed} bytes. Copy or extract it again.")
+        raise ValueError(f"{path} is cut short: {os.path.getsize(path)} bytes, but its header promises {shape[0]} "
+                         f"images of {shape[2]} x {shape[1]} px, {needed} bytes. Copy or extract it again.")
     if shape[1] != shape[2]:
         raise ValueError(f"{path} has images of {shape[2]} x {shape[1]} px; particles must be square.")
     if min(voxel) > 0 and max(voxel) / min(voxel) > 1 + UNEQUAL:
-        raise ValueError(f"{path} has pixels of {voxel[1]:g} x {voxel[0]:g} Å by its header; they must be square. Resample the "
-                         "images, or correct the header.")
+        raise ValueError(f"{path} has pixels of {voxel[1]:g} x {voxel[0]:g} Å by its header; they must be square. "
+                         "Resample the images, or correct the header.")
     return shape
 
 
@@ -61,8 +61,8 @@ def _mapped(path, size, changed):
 def read_images(files, numbers):
     """(m, h, w) float32 array of images of stacks.
 
-    files: (m,) paths. numbers: (m,) int, 0-based. Only what is asked for is read. Raises ValueError that names an image with
-    values that are no finite numbers.
+    files: (m,) paths. numbers: (m,) int, 0-based. Only what is asked for is read. Raises ValueError that names an image
+    with values that are no finite numbers.
     """
     maps = {}
     for path in set(files):
@@ -71,13 +71,14 @@ def read_images(files, numbers):
     images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
     bad = np.nonzero(~np.isfinite(images).all(axis=(1, 2)))[0]
     if len(bad):
-        raise ValueError(f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} holds values that are not finite numbers (NaN or "
-                         "infinite). Extract it again, or take it out of the particles.")
+        raise ValueError(f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} holds values that are not finite numbers "
+                         "(NaN or infinite). Extract it again, or take it out of the particles.")
     return images
 
 
 class StackWriter:
-    """A stack that is written as its images come: with StackWriter(path, count, box, pixel_size) as stack: stack.add(images).
+    """A stack that is written as its images come: with StackWriter(path, count, box, pixel_size) as stack:
+    stack.add(images).
 
     Whole or not at all: the file appears when the block ends well and all `count` images are there. pixel_size: Å/px.
     """
@@ -101,15 +102,17 @@ class StackWriter:
         return self
 
     def add(self, images):
-        """Append (m, box, box) images, an array or tensor on the CPU. Raises ValueError if there are more than promised."""
+        """Append (m, box, box) images, an array or tensor on the CPU. Raises ValueError if there are more than
+        promised."""
         images = np.ascontiguousarray(images, "<f4")
         if images.shape[1:] != (self.box, self.box) or self.added + len(images) > self.count:
-            raise ValueError(f"{self.path} takes {self.count} images of {self.box} px; {self.added} are there, and an array of "
-                             f"shape {images.shape} was to be added.")
+            raise ValueError(f"{self.path} takes {self.count} images of {self.box} px; {self.added} are there, and an "
+                             f"array of shape {images.shape} was to be added.")
         self._file.write(images.data)
         self.added += len(images)
         self._sums += images.sum(dtype=np.float64), np.square(images, dtype=np.float64).sum()
-        self._range = [min(self._range[0], images.min(initial=np.inf)), max(self._range[1], images.max(initial=-np.inf))]
+        low, high = self._range
+        self._range = [min(low, images.min(initial=np.inf)), max(high, images.max(initial=-np.inf))]
 
     def __exit__(self, kind, error, trace):
         if kind is None and self.added < self.count:

@@ -12,7 +12,8 @@ from .structures import load_density
 def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
     """A structure ready to be projected into images of `box` px.
 
-    Arguments and the rest that is returned: see load_cube. Returns Projector, diameter in Å, and sentences for the user.
+    Arguments and the rest that is returned: see load_cube. Returns Projector, diameter in Å, and sentences for the
+    user.
     """
     density, diameter, notes = load_cube(structure, pixel_size, box, resolution)
     return Projector(density.to(device)), diameter, notes
@@ -21,9 +22,9 @@ def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
 def load_cube(structure, pixel_size, box, resolution=None):
     """The density of a structure in (box,) * 3 voxels.
 
-    structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the blur given
-    to atoms (twice the pixel size if None). Returns the density, its diameter in Å, and sentences about what was done to it.
-    Raises ValueError if the structure is larger than the box.
+    structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the
+    blur given to atoms (twice the pixel size if None). Returns the density, its diameter in Å, and sentences about what
+    was done to it. Raises ValueError if the structure is larger than the box.
     """
     density = load_density(structure, pixel_size, resolution)
     diameter = particle_diameter(density, pixel_size)
@@ -51,19 +52,20 @@ def _resampling_notes(structure, pixel_size, box, side):
         voxel, shape = float(mrc.voxel_size.x), (int(mrc.header.nx), int(mrc.header.ny), int(mrc.header.nz))
     notes = []
     if abs(voxel / pixel_size - 1) >= 1e-3:
-        notes.append(f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. If "
-                     "one of the two is wrong, nothing will fit.")
+        notes.append(f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was "
+                     "resampled. If one of the two is wrong, nothing will fit.")
     if side != box:
-        notes.append(f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the images' box of "
-                     f"{box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle kept.")
+        notes.append(f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the "
+                     f"images' box of {box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle "
+                     "kept.")
     return notes
 
 
 def particle_images(clean, optics, pixel_size, rng, noise=None):
     """Noisy particle images of projections, protein bright, noise of variance 1.
 
-    clean: (n, box, box) tensor of projections, their scale such that the wanted SNR results (see signal_scale).
-    optics: n Optics. pixel_size: Å/px. rng: numpy Generator. noise: (..., r) power of the noise at the rings of fourier.shells,
+    clean: (n, box, box) tensor of projections, their scale such that the wanted SNR results (see signal_scale). optics:
+    n Optics. pixel_size: Å/px. rng: numpy Generator. noise: (..., r) power of the noise at the rings of fourier.shells,
     scaled here to variance 1; None for white noise. Returns (n, box, box) tensor.
     """
     box = clean.shape[-1]
@@ -85,8 +87,9 @@ def noise_images(count, box, rng, power=None, device="cpu"):
 def signal_scale(projector, angles, optics, pixel_size, snr, diameter_px):
     """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
 
-    angles: (n, 3) of a sample of the particles, optics: their n Optics. The SNR is the variance of the images without noise, with
-    their CTF, within a circle of the particle's diameter, over the variance of the noise; the mean over the sample.
+    angles: (n, 3) of a sample of the particles, optics: their n Optics. The SNR is the variance of the images without
+    noise, with their CTF, within a circle of the particle's diameter, over the variance of the noise; the mean over the
+    sample.
     """
     views = projector.project(angles)
     seen = torch.fft.irfft2(torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device),
