@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training batches and validation of pickers: what teaches, what is judged, how near particles may lie."""
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from synthetic import gaussian_blobs
 from cryodl.contract import PICKER_NETWORKS
 from cryodl.crops import LabelledImage
 from cryodl.pickers import picker_method
+from cryodl.pickers.predict import MINIMUM_DISTANCE
 from cryodl.pickers.train import PickerTask, closest_neighbours, judge
 
 SHAPE = (256, 256)
@@ -95,3 +98,12 @@ def test_how_near_particles_lie_is_taken_from_the_labels():
     sparse = closest_neighbours([labelled(lattice * 10)], 24.0)
     few = closest_neighbours([labelled(lattice[:20])], 24.0)
     assert 0.5 < sparse < 1 and few == closest_neighbours([labelled(NOTHING)], 24.0)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "boxes"])
+def test_labels_that_leave_particles_out_do_not_tell_how_near_particles_lie(kind):
+    """Labels 24 px apart, between which there may be particles that nobody labelled."""
+    lattice = np.stack(np.meshgrid(np.arange(11.0), np.arange(11.0), indexing="ij"), -1).reshape(-1, 2)
+    complete = labelled(24 * lattice)
+    assert closest_neighbours([dataclasses.replace(complete, labels=kind)], 24.0) == MINIMUM_DISTANCE
+    assert closest_neighbours([complete], 24.0) == 0.7

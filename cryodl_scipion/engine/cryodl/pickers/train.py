@@ -125,10 +125,11 @@ class Hits:
 def closest_neighbours(images, diameter):
     """How near to each other particles of these labels lie, in diameters: the distance to ask of picks.
 
-    Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels.
-    diameter: working px.
+    Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if they
+    leave particles out, whose nearest neighbour may be one without a label. diameter: working px.
     """
-    nearest = [cKDTree(im.positives).query(im.positives, 2)[0][:, 1] for im in images if len(im.positives) > 1]
+    nearest = [cKDTree(im.positives).query(im.positives, 2)[0][:, 1] for im in images
+               if im.labels == "complete" and len(im.positives) > 1]
     nearest = np.concatenate(nearest) if nearest else np.zeros(0)
     if len(nearest) < 100:
         return MINIMUM_DISTANCE
