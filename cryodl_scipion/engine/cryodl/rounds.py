@@ -59,8 +59,11 @@ def why_stop(entries, most, confident):
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if number and last["figure"] is None:
-        return (f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those of round 0, "
-                "so it is not used"), True
+        if last["agreement_first"] < LEAST_AGREEMENT:
+            return (f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those of "
+                    "round 0, so it is not used"), True
+        return (f"{_too_few(number)}; it is not used, and the picks are those of round {best_round(entries)}. Use more "
+                "--training-micrographs"), True
     if number and best_round(entries) != number:
         return (f"round {number} is no better than round {best_round(entries)} (separation {last['figure']:.2f} after "
                 f"{max(e['figure'] for e in entries):.2f})"), False
@@ -75,7 +78,10 @@ def why_stop(entries, most, confident):
                 f"{best_round(entries)}. Look at them; check particle diameter, pixel size and contrast, or begin with "
                 "another model"), True
     if last["figure"] is None:
-        return (f"the held-out micrographs of round {number} have too few picks to judge it by (at least 20 are needed, and as "
-                f"many places without one); the picks are those of round {best_round(entries)}. Use more --training-micrographs"
-                ), True
+        return (f"{_too_few(number)}; the picks are those of round {best_round(entries)}. Use more --training-micrographs"), True
     return None
+
+
+def _too_few(number):
+    return (f"the held-out micrographs of round {number} have too few picks to judge it by (at least 20 are needed, and as "
+            "many places without one)")

@@ -16,7 +16,7 @@ from .observer import separation
 from .predict import Picker
 from .run_training import finish, fit_task
 from .self_labels import teacher_probabilities
-from .train import MATCH_RADII, PickerTask
+from .train import PickerTask
 
 STEPS = 200
 # Part of the method's peak rate: the weights are good already, and a few hundred picks must not undo what the model knows of
