@@ -8,13 +8,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .normalize import Measured
+
 
 def _no_points():
     return np.zeros((0, 2))
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledImage:
+class LabelledImage(Measured):
     """A prepared micrograph with its labels, in working px.
 
     image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx; negatives are

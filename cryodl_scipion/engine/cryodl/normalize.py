@@ -5,6 +5,7 @@ The measures are robust on purpose: real micrographs have hot pixels, gradients 
 filled by shifting frames. None of them may move the scale of the rest.
 """
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -22,8 +23,22 @@ _CLIP_SIGMA = 5.0
 _NOISE_STRENGTH = 0.12
 
 
+class Measured:
+    """What has an image and its valid pixels, and measures it once: crops of it are drawn a thousand times."""
+
+    @functools.cached_property
+    def _strengths(self):
+        return {}
+
+    def strength(self, diameter_px):
+        """feature_strength of the image for particles of this diameter (working px)."""
+        if diameter_px not in self._strengths:
+            self._strengths[diameter_px] = feature_strength(self.image, self.valid, diameter_px)
+        return self._strengths[diameter_px]
+
+
 @dataclasses.dataclass(frozen=True)
-class Prepared:
+class Prepared(Measured):
     """A micrograph ready for a network.
 
     image: (h, w) float32 tensor at the working size; protein bright, background 0, noise 1; 0 where not valid.

@@ -70,6 +70,14 @@ def test_the_gain_of_a_changed_image_is_computed_anew():
     assert method.gain(dataclasses.replace(prepared, image=2 * image)) == pytest.approx(first / 2, rel=1e-3)
 
 
+def test_an_image_is_measured_once_for_each_diameter(monkeypatch):
+    calls, image = [], _image(1.0)
+    monkeypatch.setattr("cryodl.normalize.feature_strength", lambda *a: calls.append(a) or float(len(calls)))
+    prepared = Prepared(image, _valid(image), tuple(image.shape))
+    assert [prepared.strength(d) for d in (32.0, 32.0, 24.0, 32.0)] == [1.0, 1.0, 2.0, 1.0]
+    assert Prepared(image, _valid(image), tuple(image.shape)).strength(32.0) == 3.0  # each image has its own
+
+
 @pytest.mark.parametrize("name", ["deeppicker", "deepem", "cryolo", "topaz", "eman2"])
 def test_published_methods_see_micrographs_as_they_are(name):
     image = _image(1.0)

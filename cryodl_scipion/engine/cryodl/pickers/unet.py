@@ -7,7 +7,6 @@ of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3
 import torch.nn.functional as F
 from torch import nn
 
-from ..normalize import feature_strength
 from .heatmap import HeatmapPicker
 
 STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviation near 1 in common micrographs
@@ -67,10 +66,7 @@ class UNetPicker(HeatmapPicker):
         A network that sees three particles' width cannot tell a faint particle among its like from dirt beside stronger
         particles (measured: docs/general_model.md).
         """
-        known = item.__dict__.setdefault("_gain", {})  # of a frozen dataclass: crops of it are drawn a thousand times
-        if "value" not in known:
-            known["value"] = STRENGTH / feature_strength(item.image, item.valid, self.working_diameter)
-        return known["value"]
+        return STRENGTH / item.strength(self.working_diameter)
 
     def build(self):
         return PickerUNet()
