@@ -77,13 +77,7 @@ def fit_calibration(hit, raw, share=None):
     if share is not None and positive and negative:
         weight = np.where(hit, share / positive, (1 - share) / negative) * len(hit)
     target = np.where(hit, (positive + 1) / (positive + 2), 1 / (negative + 2))
-
-    def cost(parameters):
-        value = math.exp(parameters[0]) * odds + parameters[1]
-        return float(np.mean(weight * (np.logaddexp(0, value) - target * value)) + 1e-3 * parameters[0] ** 2)
-
-    best = minimize(cost, np.zeros(2), method="Nelder-Mead", options=dict(maxiter=2000, xatol=1e-5, fatol=1e-9))
-    return float(math.exp(best.x[0])), float(best.x[1])
+    return _fit_curve(odds, target, weight)
 
 
 def fit_to_probabilities(probability, raw):
@@ -95,11 +89,17 @@ def fit_to_probabilities(probability, raw):
     """
     if not len(raw):
         return 1.0, 0.0
-    odds = logit(raw)
+    return _fit_curve(logit(raw), probability, np.ones(len(raw)))
 
+
+def _fit_curve(odds, target, weight):
+    """(slope, offset) of the logistic curve with the least cross-entropy; all arguments (n,).
+
+    The slope is fitted as a logarithm, so that it stays positive, with a weak prior on 1.
+    """
     def cost(parameters):
         value = math.exp(parameters[0]) * odds + parameters[1]
-        return float(np.mean(np.logaddexp(0, value) - probability * value) + 1e-3 * parameters[0] ** 2)
+        return float(np.mean(weight * (np.logaddexp(0, value) - target * value)) + 1e-3 * parameters[0] ** 2)
 
     best = minimize(cost, np.zeros(2), method="Nelder-Mead", options=dict(maxiter=2000, xatol=1e-5, fatol=1e-9))
     return float(math.exp(best.x[0])), float(best.x[1])

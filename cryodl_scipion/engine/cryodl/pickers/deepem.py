@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..crops import quarter_turn
-from .patch import PatchPicker
+from .patch import PatchPicker, start_weights
 
 WIDTHS, KERNELS = (6, 12, 12), (9, 5, 5)
 
@@ -26,9 +26,6 @@ class DeepEM(PatchPicker):
     citations = ("Zhu2017",)
     weak = ("Sigmoids with squared error can learn slowly: both have hardly any slope where the network is wrong and sure of it, so "
             "that hard background is learnt last. Kept as published, for comparison.")
-    window = 64
-    working_diameter = 40.0
-    far = 0.6 * 64
     learning_rate = 0.1
     bytes_per_pixel = 40
 
@@ -38,17 +35,7 @@ class DeepEM(PatchPicker):
             layers += [nn.Conv2d(before, width, kernel), nn.Sigmoid(), nn.AvgPool2d(2)]
             before = width
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * 4 * 4, 1))
-        for layer in network:
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                nn.init.xavier_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)
-        return network
-
-    def optimizer(self, network):
-        return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
-
-    def usual_steps(self, particles, labels):
-        return 600
+        return start_weights(network, nn.init.xavier_normal_)
 
     def turn(self, rng):
         return quarter_turn(rng)

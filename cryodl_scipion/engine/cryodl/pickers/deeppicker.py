@@ -10,10 +10,9 @@ Ours: the window is 1.6 particle diameters wide; 64 windows a step; windows are 
 once per validation; weights start by He et al. 2015; where the particles are so crowded that no place is far enough from
 all of them, the farthest of some is taken; sparse labels (see pu.py).
 """
-import torch
 from torch import nn
 
-from .patch import PatchPicker
+from .patch import PatchPicker, start_weights
 
 WIDTHS, KERNELS, HIDDEN = (8, 16, 32, 64), (9, 5, 3, 2), 256
 
@@ -25,9 +24,6 @@ class DeepPicker(PatchPicker):
     citations = ("Wang2016",)
     weak = ("Negative windows keep 0.6 windows from every particle, so it never learns what lies between two particles that touch, "
             "and picks there in crowded micrographs.")
-    window = 64
-    working_diameter = 40.0
-    far = 0.6 * 64
     learning_rate = 0.01
     decay = 0.95
     bytes_per_pixel = 110
@@ -38,18 +34,7 @@ class DeepPicker(PatchPicker):
             layers += [nn.Conv2d(before, width, kernel), nn.ReLU(), nn.MaxPool2d(2)]
             before = width
         layers += [nn.Flatten(), nn.Linear(WIDTHS[-1] * 2 * 2, HIDDEN), nn.ReLU(), nn.Dropout(0.5), nn.Linear(HIDDEN, 2)]
-        network = nn.Sequential(*layers)
-        for layer in network:
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        return network
-
-    def optimizer(self, network):
-        return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
-
-    def usual_steps(self, particles, labels):
-        return 600
+        return start_weights(nn.Sequential(*layers), nn.init.kaiming_normal_, nonlinearity="relu")
 
     def logit(self, output):
         """The softmax of two outputs is the sigmoid of their difference, and so is its cross-entropy."""

@@ -8,6 +8,7 @@ particle and far background answers alike all around a particle; its scores are 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ..crops import any_turn, cut_image
 from .dense import DenseClassifier
@@ -17,15 +18,18 @@ TRIES = 30  # places that are looked at for a background window before the farth
 
 
 class PatchPicker(PickerMethod):
-    """What patch classifiers share. A subclass gives name, citations, window, working_diameter and build().
+    """What patch classifiers share. A subclass gives name, citations, learning_rate and build().
 
     window: working px of the classifier's input. stride: working px between windows in picking. positive_share: of the
-    windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background window
-    from every particle, working px. smoothing: sigma of the scores' smoothing in particle diameters, 0 for none. build(): a Sequential that DenseClassifier can convert; logit(): its answer as one
-    number.
+    windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background
+    window from every particle, working px. smoothing: sigma of the scores' smoothing in particle diameters, 0 for none.
+    build(): a Sequential that DenseClassifier can convert; logit(): its answer as one number.
     """
 
     stride = 4
+    window = 64
+    working_diameter = 40.0
+    far = 0.6 * 64
     positive_share = 0.5
     jitter = 2.0
     smoothing = 0.15
@@ -39,6 +43,12 @@ class PatchPicker(PickerMethod):
 
     def crop_side(self, labels):
         return self.window
+
+    def optimizer(self, network):
+        return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
+
+    def usual_steps(self, particles, labels):
+        return 600
 
     def batch_factor(self, labels):
         """64 windows instead of 8 crops: a window shows one particle at most."""
@@ -109,6 +119,15 @@ class PatchPicker(PickerMethod):
         yx, raw = super().peaks(output, distance, threshold, cells)
         offset = (self.window - 1) / 2 - (self.window - self.stride) // 2 - (self.stride - 1) / 2
         return yx + offset / self.stride, raw
+
+
+def start_weights(network, rule, **more):
+    """The network, its convolutions and connected layers with weights by a rule of torch.nn.init, and offsets of 0."""
+    for layer in network:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            rule(layer.weight, **more)
+            nn.init.zeros_(layer.bias)
+    return network
 
 
 def _smooth(scores, sigma):

@@ -43,6 +43,3 @@ class Topaz(PatchPicker):
 
     def batch_factor(self, labels):
         return 16
-
-    def usual_steps(self, particles, labels):
-        return 600
