@@ -35,8 +35,9 @@ def test_a_small_training_gives_a_model_that_says_what_it_learnt_from(tmp_path, 
     assert card["general"] is True and card["training"]["real_sets"] == ["noise"]
     assert card["training"]["simulated_micrographs"] == 6 and card["training"]["left_out"] == []
     assert 0 <= card["validation"]["calibration_error"] <= 1 and 0 < card["threshold"] < 1
-    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["card.json", "learning_curve.png", "metrics.csv",
-                                                                     "weights.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "card.json", "learning_curve.png", "metrics.csv", "reliability.png", "weights.safetensors"]
+    assert (tmp_path / "model/reliability.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_left_out_is_not_learnt_from(tmp_path, table):

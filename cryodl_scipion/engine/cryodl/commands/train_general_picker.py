@@ -9,9 +9,8 @@ import dataclasses
 import time
 from pathlib import Path
 
-import numpy as np
-
 from .. import __version__
+from ..calibration import calibrate, expected_calibration_error
 from ..contract import Result
 from ..io.files import expand_paths
 from ..io.model import write_model
@@ -25,6 +24,7 @@ def run(config):
     """Simulate, train and write the model. A killed training continues from <output>.partial."""
     from ..pickers import picker_method
     from ..pickers.run_training import check_output, finish, fit_task, working_folder
+    from ..plots import plot_reliability
     check_output(config.output)
     folder = working_folder(config)
     import torch
@@ -40,7 +40,8 @@ def run(config):
     torch.manual_seed(config.seed)
     task = _task(config, method, material, device)
     report = fit_task(task, config, folder, device)
-    card = _card(config, material, task, report, device_name(device), time.monotonic() - start)
+    card, hits = _card(config, material, task, report, device_name(device), time.monotonic() - start)
+    plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), folder / "reliability.png")
     write_model(folder, card, task.networks["picker"].state_dict())
     finish(folder, config.output)
     figures = card["validation"]
@@ -115,10 +116,10 @@ def _task(config, method, material, device):
 
 
 def _card(config, material, task, report, device, seconds):
-    """The model card. Calibration and threshold are of one half of the held-out micrographs, the figures of the other."""
+    """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
+    micrographs, its figures of the other."""
     import torch
 
-    from ..calibration import calibrate, expected_calibration_error
     from ..matching import score_matched
     from ..pickers.card import calibrate_model, merge
     calibration, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in task.validation])
@@ -134,10 +135,11 @@ def _card(config, material, task, report, device, seconds):
         validation_structures=material.held_out, made_up=config.procedural, real_sets=[s.name for s in material.real],
         left_out=list(config.leave_out), steps=report.steps, best_step=report.best_step, stop_reason=report.stop_reason,
         seconds=round(seconds, 1), device=device, seed=config.seed)
-    return dict(
+    card = dict(
         kind="picker", name=Path(config.output).name, network=NETWORK, general=True, contrast="dark", labels="complete",
         particle_diameter=200.0, pixel_sizes=[], threshold=threshold, threshold_uncertainty=uncertainty,
         calibration=list(calibration), minimum_distance=MINIMUM_DISTANCE, training=training,
         validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference",
                                             "calibration_error")},
         versions=dict(cryodl=__version__, torch=torch.__version__))
+    return card, hits
