@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picker of EMAN2 (Tang et al. 2007; network of Chen et al. 2017): two networks that must agree.
+"""The picker of EMAN2 (Tang et al. 2007; Bell et al. 2018; network of Chen et al. 2017): two networks that must agree.
 
 From the authors' program: three convolutions of 40, 40 and 1 kernels of 15x15, max-pooling by 2 after the first; the target is a
 soft blob on the particle's centre, squared error; one network learns particles against background, another particles against
@@ -54,7 +54,7 @@ class EMAN2(HeatmapPicker):
     """Two shallow networks with large kernels, against background and against contamination."""
 
     name = "eman2"
-    citations = ("Tang2007", "Chen2017")
+    citations = ("Tang2007", "Chen2017", "Bell2018")
     weak = "Kernels of 15x15 are costly on CPUs, and three layers see no more than the particle itself."
     working_diameter = 32.0
     learning_rate = 0.0002
