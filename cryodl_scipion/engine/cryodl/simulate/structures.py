@@ -17,22 +17,35 @@ MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 LARGEST_SIDE = 1024
 
 
-def load_density(path, pixel_size, resolution=None):
+def load_density(path, pixel_size, resolution=None, centre=None):
     """The density of a structure in a cube, protein positive and solvent zero.
 
     path: .mrc or .map (voxel size from its header; the middle of its box, voxel n // 2, becomes the cube's), or .pdb or
     .cif (also .gz), of which the first assembly is built, its centre of mass in the middle.
-    pixel_size: Å/px of the result. resolution: Å; of the blur given to atoms, twice the pixel size if None.
+    pixel_size: Å/px of the result. resolution: Å; of the blur given to atoms, twice the pixel size if None. centre: (3,) xyz in Å of
+    a model that goes to the middle, for several models in one frame; its own centre of mass if None.
     Returns (d, d, d) float32 tensor (zyx), d even. Raises ValueError that names the file, also when the density would be
     larger than the memory.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"Structure {path} does not exist.")
-    name = path.name[:-3] if path.name.endswith(".gz") else path.name
-    if name.lower().endswith(MODEL_SUFFIXES):
-        return _density_of_atoms(*_read_atoms(path), pixel_size, resolution or 2 * pixel_size, path)
+    if is_model(path):
+        xyz, weight = _read_atoms(path)
+        centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
+        return _density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
     return _density_of_map(path, pixel_size)
+
+
+def is_model(path):
+    """True for the name of an atomic model's file."""
+    return str(path).lower().removesuffix(".gz").endswith(MODEL_SUFFIXES)
+
+
+def mass_and_centre(path):
+    """Sum of the atomic numbers of a model, and their centre, (3,) xyz in Å."""
+    xyz, weight = _read_atoms(Path(path))
+    return float(weight.sum()), np.average(xyz, axis=0, weights=weight)
 
 
 def check_memory(side, path, pixel_size, available=None):
@@ -76,8 +89,8 @@ def _read_atoms(path):
 
 
 def _density_of_atoms(xyz, weight, pixel_size, resolution, path):
-    """Atoms spread over the nearest 8 voxels, then blurred by a Gaussian of the wanted resolution."""
-    xyz = xyz - np.average(xyz, axis=0, weights=weight)
+    """Atoms (n, 3), in Å from the middle, spread over the nearest 8 voxels, then blurred by a Gaussian of the wanted
+    resolution."""
     radius = np.linalg.norm(xyz, axis=1).max() + 2 * resolution
     side = 2 * int(np.ceil(radius / pixel_size)) + 2
     check_memory(side, path, pixel_size)
