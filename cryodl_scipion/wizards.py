@@ -105,7 +105,8 @@ class CryodlResolutionWizard(Wizard):
         from .viewers.particles_to_measure import ImagesToFilter
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
-            form.showError("Choose the particles or a map first; they are shown with the detail that is left.", "Resolution")
+            form.showError("Choose the particles or a map first; they are shown with the detail that is left.",
+                           "Resolution")
             return
         from .viewers.resolution_window import ResolutionWindow
         ResolutionWindow(form.root, images, form.protocol.resolution.get(),

@@ -55,6 +55,16 @@ class Screens:
             openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
             for panel in panels:
                 openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
+        for name in ('CryodlProtTrainDenoiser', 'CryodlProtDenoise', 'CryodlProtSimulateParticles',
+                     'CryodlProtBackProject'):
+            openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
+        for name, panel in (('CryodlProtAssignOrientations', 'showParticles'), ('CryodlProtBackProject', 'showSlices'),
+                            ('CryodlProtEvaluateDenoiser', 'showVerdict'), ('CryodlProtIntegrity', 'showParticles')):
+            openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
+        openers['click_outputVolume'] = lambda: self.click(self.last('CryodlProtBackProject'), 'outputVolume')
+        openers['particle'] = self.openParticle
+        openers['wizard_mask'] = lambda: self.wizard('CryodlProtBackProject', 'maskDiameter')
+        openers['wizard_resolution'] = lambda: self.wizard('CryodlProtAssignOrientations', 'resolution')
         openers['live_training'] = self.liveTraining
         openers['click_empty'] = lambda: self.clickEmpty()
         openers['wizard_diameter_train'] = lambda: self.wizard('CryodlProtTrainPicker', 'particleDiameter')
@@ -105,13 +115,13 @@ class Screens:
 
     def liveTraining(self):
         """A training that goes on: its curves must grow in the open window, and closing it must leave nothing behind."""
-        from cryodl_scipion.viewers import model_window
+        from cryodl_scipion.viewers import model_window, window
         folder = os.path.join(self.folder, 'training')
         os.makedirs(folder + '.partial', exist_ok=True)
         metrics = model_window.metricsPath(folder)
         with open(metrics, 'w') as file:
             file.write('step,train_loss,validation_loss,validation_f1,validation_average_precision\n')
-        model_window.REFRESH = 100
+        window.REFRESH = 100
         opened = model_window.ModelWindow(self.window.getRoot(), folder, "Training")
         for step in (1, 2, 3):
             with open(metrics, 'a') as file:
@@ -122,6 +132,13 @@ class Screens:
         found = len(opened._figure.axes[0].lines[0].get_xdata()) if opened._figure.axes[0].lines else 0
         if found != count:
             raise RuntimeError("The open window shows %d of %d points of a training that goes on." % (found, count))
+
+    def openParticle(self):
+        """What a click on a tile of a gallery opens."""
+        from cryodl_scipion.viewers.gallery_data import Gallery
+        from cryodl_scipion.viewers.gallery_window import GalleryWindow
+        data = Gallery.ofSet(self.last('CryodlProtDenoise').outputParticles)
+        GalleryWindow(self.window.getRoot(), data, "Gallery").open(3)
 
     def clickEmpty(self):
         protocol = next(r for r in self.project.getRuns() if r.getClassName() == 'CryodlProtPick'

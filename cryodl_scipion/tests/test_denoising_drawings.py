@@ -67,7 +67,8 @@ class TestCryodlParticleImages(FolderTest):
 
     def test_the_mean_of_particles_is_measured_first(self):
         path = self.write('s.mrcs', np.arange(3)[:, None, None] * np.ones((1, 4, 4)))
-        self.assertEqual(particle_images.meanOf(['%06d@%s' % (i, path) for i in (1, 2, 3)]).tolist(), np.ones((4, 4)).tolist())
+        mean = particle_images.meanOf(['%06d@%s' % (i, path) for i in (1, 2, 3)])
+        self.assertEqual(mean.tolist(), np.ones((4, 4)).tolist())
 
     def test_a_resolution_is_seen_on_projections_along_each_axis(self):
         density = np.zeros((8, 10, 12))
@@ -77,7 +78,8 @@ class TestCryodlParticleImages(FolderTest):
         volume.setSamplingRate(3.0)
         images = particles_to_measure.ImagesToFilter(None, [volume, mock.Mock(spec=[])])
         self.assertEqual(images.names, ['map along z', 'map along y', 'map along x'])
-        self.assertEqual([np.argwhere(images.filtered(i, 0) == 1).tolist() for i in range(3)], [[[2, 3]], [[1, 3]], [[1, 2]]])
+        self.assertEqual([np.argwhere(images.filtered(i, 0) == 1).tolist() for i in range(3)],
+                         [[[2, 3]], [[1, 3]], [[1, 2]]])
         self.assertLess(images.filtered(0, 20).max(), 0.3)
         self.assertEqual(images.finest, 6)
 
@@ -100,7 +102,8 @@ class TestCryodlGallery(FolderTest):
     def test_what_is_known_of_a_particle_leads_to_its_raw_image(self):
         gallery = self.gallery()
         text = '\n'.join(gallery.lines(1))
-        for words in ('Particle 11', '000002@%s' % self.path('raw.mrcs'), 'denoised image: 000002@', 'Score: 0.9', 'part'):
+        for words in ('Particle 11', '000002@%s' % self.path('raw.mrcs'), 'denoised image: 000002@', 'Score: 0.9',
+                      'Composition: part'):
             self.assertIn(words, text)
         self.assertEqual((gallery.caption(1, 'Score'), gallery.caption(1, None)), ('11   0.9', '11'))
 
@@ -139,7 +142,8 @@ class TestCryodlGallery(FolderTest):
 class TestCryodlOrientationPlots(FolderTest):
     def test_uniform_directions_fill_the_sphere_evenly(self):
         rng = np.random.RandomState(1)
-        counts = orientation_plots.directionCounts(rng.uniform(-180, 180, 60000), np.rad2deg(np.arccos(rng.uniform(-1, 1, 60000))))
+        tilt = np.rad2deg(np.arccos(rng.uniform(-1, 1, 60000)))
+        counts = orientation_plots.directionCounts(rng.uniform(-180, 180, 60000), tilt)
         self.assertLess(abs(counts / counts.mean() - 1).max(), 0.35)
 
     def test_one_direction_has_one_place_however_its_angles_are_written(self):
@@ -174,7 +178,8 @@ class TestCryodlOrientationPlots(FolderTest):
         writeTable(path, 'particles', ('rlnClassNumber', 'cryodlProbability1', 'cryodlProbability2'),
                    [(1, 0.9, 0.1), (2, 0.2, 0.8), (1, 0.7, 0.3)])
         figure = Figure()
-        orientation_plots.drawProbabilities(figure, probabilitiesOf(path, 2), ['whole', 'part'], {'whole': 2, 'part': 1})
+        orientation_plots.drawProbabilities(figure, probabilitiesOf(path, 2), ['whole', 'part'],
+                                            {'whole': 2, 'part': 1})
         self.assertEqual([sum(p.get_height() for p in axes.patches) for axes in figure.axes], [3, 3, 3])
         self.assertEqual([p.get_height() for p in figure.axes[2].patches], [2, 1])
 
@@ -202,7 +207,8 @@ class TestCryodlMapPlots(FolderTest):
     def test_maps_that_cannot_be_read_are_named(self):
         with open(self.path('bad.mrc'), 'w') as file:
             file.write('no map')
-        for path, words in ((self.path('bad.mrc'), 'cannot be read'), (self.write('flat.mrc', np.zeros((4, 4))), 'no map')):
+        for path, words in ((self.path('bad.mrc'), 'cannot be read'),
+                            (self.write('flat.mrc', np.zeros((4, 4))), 'no map')):
             with self.assertRaisesRegex(ValueError, words):
                 map_plots.readMap(path)
         with self.assertRaisesRegex(FileNotFoundError, 'absent.mrc is not there'):
@@ -248,12 +254,13 @@ class TestCryodlTrainingSamples(FolderTest):
 
     def test_curves_stand_above_the_sample_and_figures_of_any_name_are_drawn(self):
         self.sample('model', 'samples', 'step_10.png')
-        metrics = {'step': np.array([1.0, 2]), 'train_loss': np.array([1, 0.5]), 'validation_mean_frc': np.array([0.1, 0.2]),
-                   'seconds': np.array([1.0, 2])}
+        metrics = {'step': np.array([1.0, 2]), 'train_loss': np.array([1, 0.5]), 'train_discriminator': np.array([1, 1.]),
+                   'validation_mean_frc': np.array([0.1, 0.2]), 'seconds': np.array([1.0, 2])}
         figure = Figure(figsize=(9, 8))
         plots.drawTraining(figure, metrics, model_window.samplesIn(self.path('model'))[model_window.NEWEST])
         left, right, picture = figure.axes
-        self.assertEqual(([t.get_text() for t in right.get_legend().get_texts()], len(picture.images)), (['mean frc'], 1))
-        self.assertEqual(len(left.lines), 1)
+        self.assertEqual([t.get_text() for t in right.get_legend().get_texts()], ['mean frc'])
+        self.assertEqual([t.get_text() for t in left.get_legend().get_texts()], ['training', 'train discriminator'])
+        self.assertEqual(len(picture.images), 1)
         plots.drawTraining(figure, metrics)
         self.assertEqual(len(figure.axes), 2)

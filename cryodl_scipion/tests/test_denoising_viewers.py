@@ -10,8 +10,9 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import default_viewers, wizards
 from ..convert.denoised import rawImageOf
-from ..protocols import (CryodlProtAssignOrientations, CryodlProtBackProject, CryodlProtDenoise, CryodlProtEvaluateDenoiser,
-                         CryodlProtIntegrity, CryodlProtRawParticles, CryodlProtSimulateParticles, CryodlProtTrainDenoiser)
+from ..protocols import (CryodlProtAssignOrientations, CryodlProtBackProject, CryodlProtDenoise,
+                         CryodlProtEvaluateDenoiser, CryodlProtIntegrity, CryodlProtRawParticles,
+                         CryodlProtSimulateParticles, CryodlProtTrainDenoiser)
 from ..viewers import particles_to_measure, viewer_map
 from ..viewers.gallery_data import DENOISED, RAW, TRUTH, Gallery
 from ..viewers.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
@@ -32,8 +33,7 @@ class TestCryodlDenoisingViewers(ParticlesTest):
         super().prepare()
         raw, structure = (cls.raw, 'outputParticles'), dict(inputStructure=(cls.volume, 'outputVolume'))
         model = dict(inputModel=(cls.trained, 'outputModel'))
-        run = lambda protocolClass, pointers, **values: cls.finished(cls.runProtocol(protocolClass, pointers, useGpu=False,
-                                                                                     **values))
+        run = lambda *inputs, **values: cls.finished(cls.runProtocol(*inputs, useGpu=False, **values))
         cls.oriented = run(CryodlProtAssignOrientations, dict(structure, inputParticles=raw))
         cls.map = run(CryodlProtBackProject, dict(inputParticles=(cls.oriented, 'outputParticles')))
         cls.fakeMap = run(CryodlProtBackProject, dict(inputParticles=(cls.denoised, 'outputParticles')))

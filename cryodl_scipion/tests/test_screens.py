@@ -13,12 +13,15 @@ from PIL import Image
 from pwem.protocols import ProtImportVolumes
 from pyworkflow.object import Pointer
 
-from ..protocols import (CryodlProtAssess, CryodlProtAutoPick, CryodlProtCompare, CryodlProtConsensus, CryodlProtImportModel,
-                         CryodlProtPick, CryodlProtSimulate, CryodlProtThresholdPicks, CryodlProtTrainFromStructure,
-                         CryodlProtTrainPicker)
+from ..protocols import (CryodlProtAssess, CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject,
+                         CryodlProtCompare, CryodlProtConsensus, CryodlProtDenoise, CryodlProtEvaluateDenoiser,
+                         CryodlProtImportModel, CryodlProtIntegrity, CryodlProtPick, CryodlProtSimulate,
+                         CryodlProtSimulateParticles, CryodlProtThresholdPicks, CryodlProtTrainDenoiser,
+                         CryodlProtTrainFromStructure, CryodlProtTrainPicker)
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
+from .particle_sets import addTo
 from .simulated import writeStructure
 
 # What an empty grey window has; a drawn one has hundreds.
@@ -59,8 +62,27 @@ class TestCryodlScreens(CryodlTest):
             protocol = cls.makeProtocol(protocolClass, particleDiameter=90)
             protocol.inputSets.set([Pointer(source, extended='outputCoordinates') for source in (picked, manual)])
             cls.proj.launchProtocol(protocol, wait=True)
+        cls.prepareDenoising(volume)
         cls.runProtocol(CryodlProtAssess, dict(inputMicrographs=(imported, 'outputMicrographs'),
                                                inputCoordinates=(picked, 'outputCoordinates')), mostCarbon=15)
+
+    @classmethod
+    def prepareDenoising(cls, volume):
+        """Runs of all that is done with particles. volume: a finished import of a map."""
+        structure = dict(inputStructure=(volume, 'outputVolume'))
+        raw = cls.runProtocol(CryodlProtSimulateParticles, structure, useGpu=False, box=32, count=20, pixelSize=4.0)
+        trained = cls.makeProtocol(CryodlProtTrainDenoiser, useGpu=False)
+        addTo(trained.inputSets, [raw], 'outputParticles')
+        addTo(trained.inputStructures, [volume], 'outputVolume')
+        cls.proj.launchProtocol(trained, wait=True)
+        particles, model = dict(inputParticles=(raw, 'outputParticles')), dict(inputModel=(trained, 'outputModel'))
+        cls.runProtocol(CryodlProtDenoise, dict(particles, **model), useGpu=False)
+        cls.runProtocol(CryodlProtEvaluateDenoiser, dict(particles, **dict(structure, **model)), useGpu=False)
+        oriented = cls.runProtocol(CryodlProtAssignOrientations, dict(particles, **structure), useGpu=False)
+        cls.runProtocol(CryodlProtBackProject, dict(inputParticles=(oriented, 'outputParticles')), useGpu=False)
+        integrity = cls.makeProtocol(CryodlProtIntegrity, particles, useGpu=False, compositionNames='whole, part')
+        addTo(integrity.inputStructures, [volume, raw], 'outputVolume')
+        cls.proj.launchProtocol(integrity, wait=True)
 
     def test_wrong_numbers_in_the_box_beside_a_slider_are_reset_and_named(self):
         run = subprocess.run(['xvfb-run', '-a', sys.executable, '-m', 'cryodl_scipion.tests.entry_box'],
@@ -91,8 +113,13 @@ class TestCryodlScreens(CryodlTest):
         for name in ('click_outputCoordinates', 'click_empty', 'click_outputModel', 'analyze_CryodlProtPick',
                      'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick',
                      'showRounds_CryodlProtAutoPick', 'showRoundPicks_CryodlProtAutoPick', 'analyze_CryodlProtSimulate',
-                     'analyze_CryodlProtTrainFromStructure', 'form_CryodlProtTrainFromStructure_Simulation', 'showFigures_CryodlProtCompare',
-                     'showPicks_CryodlProtCompare', 'showPicks_CryodlProtConsensus', 'showMicrographs_CryodlProtAssess'):
+                     'analyze_CryodlProtTrainFromStructure', 'form_CryodlProtTrainFromStructure_Simulation',
+                     'showFigures_CryodlProtCompare',
+                     'showPicks_CryodlProtCompare', 'showPicks_CryodlProtConsensus', 'showMicrographs_CryodlProtAssess',
+                     'analyze_CryodlProtDenoise', 'analyze_CryodlProtTrainDenoiser', 'analyze_CryodlProtSimulateParticles',
+                     'showParticles_CryodlProtAssignOrientations', 'showSlices_CryodlProtBackProject', 'particle',
+                     'showParticles_CryodlProtIntegrity', 'showVerdict_CryodlProtEvaluateDenoiser', 'wizard_mask',
+                     'wizard_resolution', 'click_outputVolume'):
             with Image.open(os.path.join(folder, name + '.png')) as picture:
                 colours = picture.convert('RGB').getcolors(1 << 24)
             self.assertGreater(len(colours), FEW_COLOURS, name)

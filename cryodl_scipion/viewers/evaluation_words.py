@@ -6,7 +6,8 @@ from ..protocols.denoiser_words import resolutionInWords
 
 TITLES = ("Images", "Mean FRC with the truth", "FRC 0.5", "FRC 0.143")
 _IMAGES = (('raw', "raw"), ('wiener', "Wiener filter (best linear one)"), ('denoised', "denoised"))
-_CONTROLS = (('noise', "denoised pure noise, truths at random"), ('unrelated', "unrelated projections, truths at random"))
+_CONTROLS = (('noise', "denoised pure noise, truths at random"),
+             ('unrelated', "unrelated projections, truths at random"))
 # File names of the engine's pictures, in the order of reading.
 PICTURES = {'frc': "FRC with the truth", 'fsc': "FSC of maps", 'control': "Control", 'triplets': "Triplets",
             'gallery': "Gallery"}

@@ -32,8 +32,8 @@ class Gallery:
     def ofSet(cls, particles, groupNames=(), truth=None):
         """Of a SetOfParticles; its items are asked in one query, since a set may have a million.
 
-        groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. truth: SetOfParticles with the
-        same ids, clean images to stand beside. Raises ValueError for an empty set.
+        groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. truth: SetOfParticles with
+        the same ids, clean images to stand beside. Raises ValueError for an empty set.
         """
         first = particles.getFirstItem()
         if first is None:
@@ -51,14 +51,14 @@ class Gallery:
                    np.array([row['_classId'] or 0 for row in rows], int) if groupNames else None, groupNames)
 
     def order(self, figure=None, group=0):
-        """Positions of the particles, best first. figure: label of figures, None for the set's order. group: 0 for all."""
+        """Positions of the particles, best first. figure: label, None for the set's order. group: 0 for all."""
         chosen = np.arange(len(self)) if not group else np.flatnonzero(self.groups == group)
         if figure is None:
             return chosen
         return chosen[np.argsort(-np.nan_to_num(self.figures[figure][chosen], nan=-np.inf), kind='stable')]
 
     def images(self, position, resolution=None, side=_OTHERS_SIDE):
-        """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if that is given."""
+        """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if given."""
         found = [readParticle(names[position]) for names in self.names.values()]
         found[0] = lowPass(found[0], resolution, self.pixelSize)
         return [shrunk(image, side) for image in found]
@@ -87,7 +87,7 @@ def _imageNames(rows):
 
 
 def pageOf(order, page, size):
-    """Part of `order` on a page (0, 1, ...), and the number of pages, at least 1. A page past the end is the last one."""
+    """Part of `order` on a page (0, 1, ...), and the number of pages, at least 1. Past the end comes the last one."""
     pages = max(1, -(-len(order) // size))
     page = min(max(0, page), pages - 1)
     return order[page * size:(page + 1) * size], pages

@@ -44,9 +44,9 @@ class GalleryWindow(CanvasWindow):
         for text, step in (("Next", 1), ("Back", -1)):
             ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
-        kinds = ', '.join(_KIND_WORDS[kind] for kind in self._data.names)
-        ttk.Label(self.root, text="From left to right: %s. A click shows a particle large." % kinds if len(self._data.names) > 1
-                  else "A click shows a particle large.").pack(anchor=tk.W, padx=8)
+        kinds = [_KIND_WORDS[kind] for kind in self._data.names]
+        text = "From left to right: %s. " % ', '.join(kinds) if len(kinds) > 1 else ""
+        ttk.Label(self.root, text=text + "A click shows a particle large.").pack(anchor=tk.W, padx=8)
 
     def _addChoice(self, row, label, variable, choices):
         ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))

@@ -12,7 +12,7 @@ _BLUE, _RED = '#4477aa', '#cc6677'
 
 
 def readMap(path):
-    """(d, h, w) map, read from the disk as it is needed. Raises FileNotFoundError, or ValueError that names the file."""
+    """(d, h, w) map, read from the disk as it is needed. Raises FileNotFoundError, ValueError that name the file."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
@@ -52,7 +52,8 @@ def drawFsc(axes, curves, pixelSize, box, resolution=None, thresholds=(0.143, 0.
         longest = max(longest, len(values) - 1)
     for threshold in thresholds:
         axes.axhline(threshold, color='grey', linestyle=':', linewidth=1)
-        axes.annotate('%g' % threshold, (1, threshold), xycoords=('axes fraction', 'data'), ha='right', va='bottom', fontsize=8)
+        axes.annotate('%g' % threshold, (1, threshold), xycoords=('axes fraction', 'data'), ha='right', va='bottom',
+                      fontsize=8)
     if resolution:
         axes.axvline(1 / resolution, color=_RED, linestyle='--', label="%.3g Å" % resolution)
     axes.set_ylim(-0.1, 1.05)

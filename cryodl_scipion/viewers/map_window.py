@@ -19,7 +19,7 @@ class MapWindow(CanvasWindow):
         row = ttk.Frame(self.root, padding=6)
         row.pack(side=tk.BOTTOM, fill=tk.X)
         for name in paths if len(paths) > 1 else ():
-            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT, padx=4)
+            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT)
         ttk.Label(row, text="From the first to the last slice").pack(side=tk.LEFT, padx=(12, 4))
         ttk.Scale(row, variable=self._part, from_=0, to=1, command=lambda value: self.refresh()).pack(
             side=tk.LEFT, fill=tk.X, expand=True)

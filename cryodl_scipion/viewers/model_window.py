@@ -14,7 +14,7 @@ SAMPLES = 'samples'
 NEWEST = "the newest step"
 _NAMES_SHOWN = 12
 _CTF = {'wiener': "corrected, as Wiener does", 'none': "left as it is"}
-_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC", 'loss': "Validation loss"}
+_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC", 'frc_raw': "FRC of raw images", 'loss': "Validation loss"}
 _STEP = re.compile(r'step_0*(\d+)\.png$')
 
 
@@ -30,7 +30,7 @@ def samplesIn(folder):
     for place in (folder, folder + '.partial'):
         pictures = os.path.join(place, SAMPLES)
         names = os.listdir(pictures) if os.path.isdir(pictures) else []
-        found += [(int(_STEP.match(name).group(1)), os.path.join(pictures, name)) for name in names if _STEP.match(name)]
+        found += [(int(match.group(1)), os.path.join(pictures, match.string)) for match in map(_STEP.match, names) if match]
     found.sort(reverse=True)
     named = {"step %d" % step: path for step, path in found}
     return dict({NEWEST: found[0][1]}, **named) if found else {}

@@ -17,7 +17,8 @@ class Orientations:
         present = columnsOf(path, 'particles')
         scores = [name for name in SCORES if name in present]
         columns = _ANGLES + tuple(scores)
-        rows = np.array(list(iterColumns(path, columns, (float,) * len(columns), 'particles'))).reshape(-1, len(columns))
+        rows = list(iterColumns(path, columns, (float,) * len(columns), 'particles'))
+        rows = np.array(rows).reshape(-1, len(columns))
         self.rot, self.tilt = rows[:, 0], rows[:, 1]
         self.scores = {SCORES[name]: rows[:, 2 + place] for place, name in enumerate(scores)}
 

@@ -8,7 +8,7 @@ _BLUE, _RED = '#4477aa', '#cc6677'
 
 
 def directionCounts(rot, tilt):
-    """(bands, sectors) particles in cells of equal area. rot, tilt: (n,) degrees, any turn; tilt from the pole z."""
+    """(bands, sectors) particles in cells of equal area. rot, tilt: (n,) degrees, any turn; tilt is from the pole z."""
     # a tilt beyond 180 or below 0 is the direction on the other side
     z = np.cos(np.deg2rad(tilt))
     turned = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
@@ -18,7 +18,7 @@ def directionCounts(rot, tilt):
 
 
 def drawDirections(axes, rot, tilt):
-    """Particles per direction on a map of the sphere on which equal areas are equal. axes: of the projection 'mollweide'.
+    """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
 
     The pole z (tilt 0) is on top. Uniform directions give one colour all over.
     """
@@ -46,7 +46,8 @@ def directionsInWords(counts):
 def drawDistributions(figure, columns):
     """A histogram for each of {label: (n,) numbers}, with its median."""
     figure.clear()
-    for axes, (label, values) in zip(np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False)), columns.items()):
+    panels = np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False))
+    for axes, (label, values) in zip(panels, columns.items()):
         known = np.asarray(values, float)[np.isfinite(values)]
         axes.hist(known, bins=40, color=_BLUE)
         if len(known):

@@ -48,9 +48,9 @@ class ParticlesToMeasure:
 
 
 class ImagesToFilter:
-    """Projections of maps along their axes, and some particles. particles: SetOfParticles or None. structures: Volumes are
-    taken; atomic models have no map yet.
+    """Projections of maps along their axes, and some particles.
 
+    particles: SetOfParticles or None. structures: Volumes are taken; atomic models have no map yet.
     names: of the images. finest, coarsest: Å between which a resolution makes sense.
     """
 
@@ -70,5 +70,6 @@ class ImagesToFilter:
         """(h, w) image without finer detail than `resolution` Å. Raises ValueError or OSError that names the file."""
         _, path, axis, pixelSize = self._makers[index]
         if index not in self._images:
-            self._images[index] = readParticle(path) if axis is None else np.asarray(readMap(path).sum(axis, dtype=np.float32))
+            self._images[index] = (readParticle(path) if axis is None
+                                   else np.asarray(readMap(path).sum(axis, dtype=np.float32)))
         return lowPass(self._images[index], resolution, pixelSize)

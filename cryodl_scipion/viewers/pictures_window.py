@@ -9,11 +9,12 @@ from .window import CanvasWindow, addTable
 
 
 class PicturesWindow(CanvasWindow):
-    """pictures: {name: file}. sentences: list. good: whether the verdict is one, None for none. table: (titles, rows)."""
+    """pictures: {name: file}. sentences: list. good: the verdict, None for none. table: (titles, rows). first: name."""
 
     def __init__(self, parent, title, pictures, sentences=(), good=None, table=None, first=None):
         CanvasWindow.__init__(self, parent, title)
-        self._pictures, self._name = pictures, tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ''))
+        self._pictures = pictures
+        self._name = tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ''))
         if good is not None:
             tk.Label(self.root, text="no warning" if good else "warning", fg='white', padx=8, pady=3,
                      bg=GOOD_COLOUR if good else BAD_COLOUR).pack(anchor=tk.W, padx=8, pady=(8, 2))
@@ -24,7 +25,7 @@ class PicturesWindow(CanvasWindow):
         row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
         row.pack(fill=tk.X)
         for name in pictures:
-            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT, padx=4)
+            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT)
         self.addFigure((10.5, 5.6), padx=8, pady=8)
         self.refresh()
 

@@ -2,6 +2,7 @@
 """Drawings on matplotlib figures, without windows, so that tests can look at them."""
 import csv
 import os
+import re
 
 import numpy as np
 from matplotlib.collections import PatchCollection
@@ -35,19 +36,22 @@ def _number(text):
 
 # Columns of metrics.csv in words, and colours; validation figures of later methods get their own name.
 _FIGURES = {'validation_f1': ("F1", _FIGURE), 'validation_average_precision': ("average precision", _VALIDATION),
-            'validation_frc': ("mean FRC with the truth", _FIGURE), 'validation_raw_frc': ("of the raw images", _VALIDATION)}
+            'validation_frc': ("mean FRC with the truth", _FIGURE),
+            'validation_frc_raw': ("that of the raw images", _VALIDATION)}
 _LOSSES = {'train_loss': ("training", _TRAINING), 'validation_loss': ("validation", _VALIDATION)}
+# A method with a discriminator has losses of several kinds.
+_LOSS_COLUMNS = re.compile('train_|validation_loss$')
 
 
 def drawCurves(figure, metrics):
     """Losses on the left, validation figures on the right. figure: matplotlib figure, or a part of one."""
     figure.clear()
     left, right = figure.subplots(1, 2)
+    losses = {name: _LOSSES.get(name, (name.replace('_', ' '), None)) for name in metrics if _LOSS_COLUMNS.match(name)}
     figures = {name: _FIGURES.get(name, (name[len('validation_'):].replace('_', ' '), None)) for name in metrics
-               if name.startswith('validation_') and name not in _LOSSES}
-    for axes, title, curves in ((left, "Loss", _LOSSES), (right, "On what is kept for validation", figures)):
-        for column in (name for name in curves if name in metrics):
-            label, colour = curves[column]
+               if name.startswith('validation_') and name not in losses}
+    for axes, title, curves in ((left, "Loss", losses), (right, "On what is kept for validation", figures)):
+        for column, (label, colour) in curves.items():
             known = np.isfinite(metrics[column])
             axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
         axes.set_xlabel("Training step")

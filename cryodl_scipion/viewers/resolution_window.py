@@ -13,7 +13,8 @@ class ResolutionWindow(MicrographWindow):
 
     def __init__(self, parent, images, value, accept):
         self._images = images
-        slider = dict(from_=round(images.finest, 1), to=round(images.coarsest, 1), resolution=0.1, label="Resolution (Å)")
+        slider = dict(from_=round(images.finest, 1), to=round(images.coarsest, 1), resolution=0.1,
+                      label="Resolution (Å)")
         value = min(max(value or _FIRST_GUESS, slider['from_']), slider['to'])
         MicrographWindow.__init__(self, parent, "Resolution", images.names, (), slider, value, 0, accept)
 

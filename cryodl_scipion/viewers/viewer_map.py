@@ -21,7 +21,7 @@ class CryodlVolumeViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj, **kwargs):
-        return [WindowView(MapWindow, self.getTkRoot(), mapsOf(obj), str(obj), obj.getObjComment())]
+        return [slicesView(self.getTkRoot(), obj)]
 
 
 class CryodlBackProjectViewer(PanelsViewer):
@@ -29,10 +29,10 @@ class CryodlBackProjectViewer(PanelsViewer):
     _label = 'back-projection viewer'
     _targets = [CryodlProtBackProject]
     _SECTION = 'Map'
-    _PANELS = (Panel('showSlices', "Slices of the map and the half-maps", "Slices across the three axes, and a slider."),
+    _PANELS = (Panel('showSlices', "Slices of the map and the half-maps", "Slices across the three axes; a slider."),
                Panel('showFsc', "FSC of the half-maps",
-                     "Fourier shell correlation of the half-maps, and the resolution at 0.143. Of denoised particles it says "
-                     "nothing of resolution: both half-maps show what the model learned."),
+                     "Fourier shell correlation of the half-maps, and the resolution at 0.143. Of denoised particles it "
+                     "says nothing of resolution: both half-maps show what the model learned."),
                Panel('showInChimera', "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."))
     _WAIT = "There is no map yet. Wait until the run has finished."
 
@@ -40,22 +40,27 @@ class CryodlBackProjectViewer(PanelsViewer):
         return getattr(self.protocol, 'outputVolume', None)
 
     def _showSlices(self, volume):
-        return CryodlVolumeViewer(project=self.getProject(), protocol=self.protocol, parent=self.getParent())._visualize(volume)
+        return [slicesView(self.getTkRoot(), volume)]
 
     def _showFsc(self, volume):
         made, comment = self.protocol._result().outputs, volume.getObjComment()
         plotter = EmPlotter(windowTitle="FSC: %s" % self.protocol.getRunName(), figsize=(8, 5))
         axes = plotter.getFigure().add_subplot()
-        drawFsc(axes, {"half-maps": made['fsc']}, made['pixel_size'], made['box'], None if comment else made['resolution'])
+        drawFsc(axes, {"half-maps": made['fsc']}, made['pixel_size'], made['box'],
+                None if comment else made['resolution'])
         axes.set_title(comment or "%d particles" % made['count'], fontsize=10)
         return [plotter]
 
     def _showInChimera(self, volume):
         program = Chimera.getProgram()
         if not program or not os.path.exists(program):
-            return [self.infoMessage("ChimeraX is not at %s. Install Scipion's plugin scipion-em-chimera, or set CHIMERA_HOME "
-                                     "in Scipion's configuration." % program, "No ChimeraX")]
+            return [self.infoMessage("ChimeraX is not at %s. Install Scipion's plugin scipion-em-chimera, or set "
+                                     "CHIMERA_HOME in Scipion's configuration." % program, "No ChimeraX")]
         return [ChimeraView(volume.getFileName())]
+
+
+def slicesView(root, volume):
+    return WindowView(MapWindow, root, mapsOf(volume), str(volume), volume.getObjComment())
 
 
 def mapsOf(volume):

@@ -17,12 +17,12 @@ class CryodlOrientationsViewer(PanelsViewer):
     _targets = [CryodlProtAssignOrientations]
     _SECTION = 'Orientations'
     _PANELS = (Panel('showDirections', "Distribution of the directions",
-                     "Particles per direction, on a map of the sphere with equal areas: uniform directions have one colour "
-                     "all over. Directions of a symmetric structure lie in one asymmetric unit only."),
+                     "Particles per direction, on a map of the sphere with equal areas: uniform directions have one "
+                     "colour all over. Directions of a symmetric structure lie in one asymmetric unit only."),
                Panel('showScores', "Scores and margins",
-                     "How well the best orientation fits, and by how much it is better than the best one elsewhere. A small "
-                     "margin means that the orientation may as well be the other."),
-               Panel('showParticles', "Particles, sorted by score", "The raw particles, best first; other orders by choice."))
+                     "How well the best orientation fits, and by how much it is better than the best one elsewhere. A "
+                     "small margin means that the orientation may as well be the other."),
+               Panel('showParticles', "Particles, sorted by score", "The raw particles, best first, or in other orders."))
     _WAIT = "There are no orientations yet. Wait until the run has finished."
 
     def _data(self):
