@@ -75,7 +75,16 @@ class CryodlProtDenoise(ParticlesBase):
     # ----- validation and information
     def _checkInputs(self):
         usesCTF = (self._modelCard() or {}).get('ctf') != 'none'
-        return checkParticles(self.inputParticles.get(), ('raw', 'ctf') if usesCTF else ('raw',)) + self._checkDenoiser()
+        errors = checkParticles(self.inputParticles.get(), ('raw', 'ctf') if usesCTF else ('raw',)) + self._checkDenoiser()
+        return errors or self._checkRoom(self.inputParticles.get(), self._modelCard()['particle_diameter'])
+
+    def _checkRoom(self, particles, diameter):
+        room = particles.getXDim() * particles.getSamplingRate()
+        if diameter <= room:
+            return []
+        return ["The model is of particles %.0f Å wide, but these images are only %.0f Å wide (%d px of %.4g Å). Extract them with "
+                "a box of %.0f Å, or take another model." % (diameter, room, particles.getXDim(), particles.getSamplingRate(),
+                                                            1.5 * diameter)]
 
     def _warnings(self):
         return self._pixelWarnings(self.inputParticles.get())
@@ -173,6 +182,10 @@ class CryodlProtRawParticles(EMProtocol):
         output = getattr(self, 'outputParticles', None)
         return ["No particles yet."] if output is None else ["*%d raw particles*, with all that later steps gave to their "
                                                               "denoised images." % output.getSize()]
+
+    def _methods(self):
+        output = getattr(self, 'outputParticles', None)
+        return [] if output is None else ["The raw images of %d denoised particles were used from there on." % output.getSize()]
 
     def _citations(self):
         return ['cryodl']

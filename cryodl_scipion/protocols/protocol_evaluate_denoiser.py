@@ -72,10 +72,8 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
         evaluation = self.getEvaluation()
         fscs = SetOfFSCs.create(self._getPath())
         for kind in ('raw', 'denoised'):
-            curve = evaluation['fsc'][kind]
             fsc = FSC()
-            scale = evaluation['box'] * evaluation['pixel_size']
-            fsc.setData([ring / scale for ring in range(len(curve))], list(curve))
+            fsc.setData(evaluation['fsc']['frequency'], evaluation['fsc'][kind])
             fsc.setObjLabel("%s particles against the truth" % kind)
             fscs.append(fsc)
         self._defineOutputs(outputFSCs=fscs)
@@ -113,6 +111,9 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
         if unseen is not None:
             need = ('raw', 'ctf') + (() if structure is None else ('angles',))
             errors += checkParticles(unseen, need, "unseen particles", 2)
+            if not errors and structure is None and unseen.getXDim() != self.inputParticles.get().getXDim():
+                errors.append("The unseen particles have a box of %d px, the others one of %d px. Give the structure of the unseen "
+                              "ones, or particles of the same box." % (unseen.getXDim(), self.inputParticles.get().getXDim()))
         return errors + ([] if structure is None else self._checkStructure(structure))
 
     def _warnings(self):

@@ -45,7 +45,7 @@ def simulateParticles(config):
                                                   config.spherical_aberration, config.amplitude_contrast)])
     writeTable(config.output, 'particles', columns, rows)
     return dict(particles=config.output, stack=base + '.mrcs', clean=base + '_clean.mrcs', map=base + '_map.mrc', count=n,
-                pixel_size=config.pixel_size, box=config.box), []
+                particle_diameter=90.0, pixel_size=config.pixel_size, box=config.box), []
 
 
 def trainDenoiser(config):
@@ -83,7 +83,8 @@ def denoise(config):
     made = [row[:place] + ['%06d@%s' % (i, os.path.relpath(stack))] + row[place + 1:] + [row[place], name]
             for i, row in enumerate(rows, 1)]
     writeStar(config.output, columns + ['rlnImageOriginalName', 'cryodlDenoiser'], made, optics)
-    return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright'), []
+    return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright',
+                model=config.model), []
 
 
 def assignOrientations(config):
@@ -121,12 +122,15 @@ def evaluate(config):
         mean_frc=dict(raw=0.11, wiener=0.23, denoised=0.41),
         resolution=dict(raw={'0.5': None, '0.143': 40.0}, wiener={'0.5': None, '0.143': 25.0},
                         denoised={'0.5': 27.0, '0.143': 15.0}),
-        fsc=dict(raw=curve, denoised=curve, resolution=dict(raw={'0.5': 12.0}, denoised={'0.5': 20.0})),
+        fsc=dict(frequency=[i / (box * size) for i in range(box // 2 + 1)], raw=curve, denoised=curve,
+                 resolution=dict(raw={'0.5': 12.0}, denoised={'0.5': 20.0})),
         control=dict(noise=0.02, unrelated=0.01, verdict=verdict, sentences=["Denoised pure noise looks like %s."
                                                                               % ("nothing" if verdict == 'ok' else "the target")]))
     with open(os.path.join(config.output, 'evaluation.json'), 'w') as file:
         json.dump(data, file)
-    return dict(evaluation=os.path.join(config.output, 'evaluation.json'), mean_frc=data['mean_frc']), []
+    return dict(evaluation=os.path.join(config.output, 'evaluation.json'), folder=config.output, verdict=verdict, pictures={},
+                table=os.path.join(config.output, 'frc.csv'), mean_frc=data['mean_frc'],
+                resolution=data['resolution']), []
 
 
 def assessIntegrity(config):
@@ -141,7 +145,7 @@ def assessIntegrity(config):
         made.append(row + [int(np.argmax(values)) + 1] + values)
     writeStar(path, columns + ['rlnClassNumber'] + ['cryodlProbability%d' % (i + 1) for i in range(k)], made, optics)
     return dict(particles=path, table=os.path.join(config.output, 'probabilities.csv'), counts=counts,
-                names=list(config.names)), []
+                integrity=os.path.join(config.output, 'integrity.json'), names=list(config.names), pictures={}), []
 
 
 def readStar(path):

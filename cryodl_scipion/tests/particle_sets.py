@@ -133,6 +133,18 @@ class ParticlesTest(CryodlTest):
         return protocol
 
     @classmethod
+    def killedOnce(cls, run, after=0):
+        """A finished protocol that run() gives, after its engine was killed once and it was continued."""
+        os.environ['FAKE_ENGINE_DIE_AFTER'] = str(after)
+        try:
+            protocol = run()
+            assert protocol.isFailed(), '%s was not killed' % protocol.getClassName()
+            cls.proj.launchProtocol(protocol, wait=True)
+        finally:
+            del os.environ['FAKE_ENGINE_DIE_AFTER']
+        return cls.finished(protocol)
+
+    @classmethod
     def makeMap(cls, name, pixelSize, box=BOX):
         def make(protocol):
             volume = Volume(location=writeMap(protocol._getExtraPath(name + '.mrc'), box, pixelSize))

@@ -18,7 +18,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.trained = cls.finished(cls.train([cls.raw], [cls.volume]))
+        cls.trained = cls.killedOnce(lambda: cls.train([cls.raw], [cls.volume]), after=2)
 
     def test_a_model_of_one_set_and_one_structure(self):
         protocol = self.trained
@@ -77,15 +77,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         self.assertEqual(self.request(protocol).start_from, self.trained.outputModel.getFolder())
 
     def test_a_killed_training_continues_where_it_was(self):
-        os.environ['FAKE_ENGINE_DIE_AFTER'] = '2'
-        try:
-            protocol = self.train([self.raw], [self.volume])
-            self.assertTrue(protocol.isFailed())
-            self.proj.launchProtocol(protocol, wait=True)
-        finally:
-            del os.environ['FAKE_ENGINE_DIE_AFTER']
-        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        with open(os.path.join(protocol.outputModel.getFolder(), 'metrics.csv')) as file:
+        with open(os.path.join(self.trained.outputModel.getFolder(), 'metrics.csv')) as file:
             self.assertEqual([line[0] for line in file], ['0', '1', '2'])
 
     def test_denoisers_go_in_and_out_of_projects(self):
@@ -107,7 +99,7 @@ class TestCryodlDenoise(ParticlesTest):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.denoised = cls.finished(cls.denoise(cls.raw))
+        cls.denoised = cls.killedOnce(lambda: cls.denoise(cls.raw))
 
     def errors(self, particles, model=None, **values):
         pointers = dict(inputParticles=(particles, 'outputParticles'), inputModel=(model or self.model, 'outputModel'))
@@ -123,7 +115,7 @@ class TestCryodlDenoise(ParticlesTest):
             self.assertEqual(new._cryodlRawImage.get(), '%06d@%s' % old.getLocation())
             self.assertEqual(new.getFileName(), self.denoised._getExtraPath('denoised.mrcs'))
         relations = [(r['object_parent_id'], r['object_child_id']) for r in self.proj.mapper.getRelationsByCreator(self.denoised)]
-        self.assertIn((raw.getObjId(), output.getObjId()), relations)
+        self.assertIn((self.raw.getObjId(), output.getObjId()), relations)
 
     def test_it_is_said_everywhere_that_images_are_denoised(self):
         output = self.denoised.outputParticles
@@ -148,7 +140,11 @@ class TestCryodlDenoise(ParticlesTest):
         self.assertEqual(self.errors(self.raw), '')
         self.assertIn('denoised images (model a_denoiser', self.errors(self.denoised))
         self.assertIn("kind 'picker'; a denoiser is needed", self.errors(self.raw, self.makeModel('b_picker', {})))
-        self.assertIn('have no CTF', self.errors(makeParticles(self, 'ctfless', ctf=False)))
+        ctfless = makeParticles(self, 'ctfless', ctf=False)
+        self.assertIn('have no CTF', self.errors(ctfless))
+        self.assertEqual(self.errors(ctfless, self.makeModel('needs_none', denoiserCard(ctf='none'))), '')
+        wide = self.makeModel('wide', denoiserCard(particle_diameter=200.0))
+        self.assertIn('200 Å wide, but these images are only 128 Å wide', self.errors(self.raw, wide))
         self.assertIn('is empty', self.errors(makeParticles(self, 'empty', change=lambda s: s.enableAppend(), count=0)))
         short = makeParticles(self, 'short')
         writeStack(short._getExtraPath('short.mrcs'), 5)
@@ -165,18 +161,11 @@ class TestCryodlDenoise(ParticlesTest):
         self.assertIn('4 Å/px, the model learned at 8 Å/px: the images are resampled', ' '.join(protocol.warnings()))
         self.assertIn('finer than 16 Å', ' '.join(protocol.warnings()))
 
-    def test_a_killed_run_continues_and_a_finished_one_is_not_done_again(self):
-        os.environ['FAKE_ENGINE_DIE_AFTER'] = '0'
-        try:
-            protocol = self.denoise(self.raw)
-            self.assertTrue(protocol.isFailed())
-            self.proj.launchProtocol(protocol, wait=True)
-        finally:
-            del os.environ['FAKE_ENGINE_DIE_AFTER']
-        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        stamp = os.stat(protocol._getExtraPath('denoised.mrcs')).st_mtime_ns
-        protocol._runOnce(contract.Request.read(protocol._getExtraPath('request.json')).config, protocol._starFile())
-        self.assertEqual(os.stat(protocol._getExtraPath('denoised.mrcs')).st_mtime_ns, stamp)
+    def test_what_is_finished_is_not_done_again(self):
+        protocol, stack = self.denoised, self.denoised._getExtraPath('denoised.mrcs')
+        stamp = os.stat(stack).st_mtime_ns
+        protocol._runOnce(contract.Request.read(protocol._getExtraPath('request.json')).config, protocol._starFile(), stack)
+        self.assertEqual(os.stat(stack).st_mtime_ns, stamp)
 
     def test_information_of_runs_that_have_not_run(self):
         for protocolClass in (CryodlProtDenoise, CryodlProtTrainDenoiser, CryodlProtRawParticles):

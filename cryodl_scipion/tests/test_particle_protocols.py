@@ -11,24 +11,12 @@ from ..protocols import (CryodlProtAssignOrientations, CryodlProtBackProject, Cr
 from .particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, makeParticles
 
 
-def killed(test, run):
-    """A protocol whose engine was killed once, continued."""
-    os.environ['FAKE_ENGINE_DIE_AFTER'] = '0'
-    try:
-        protocol = run()
-        test.assertTrue(protocol.isFailed())
-        test.proj.launchProtocol(protocol, wait=True)
-    finally:
-        del os.environ['FAKE_ENGINE_DIE_AFTER']
-    return test.finished(protocol)
-
-
 class TestCryodlSimulateParticles(ParticlesTest):
     @classmethod
     def prepare(cls):
         cls.volume = cls.makeMap('map', PIXEL_SIZE)
         cls.raw = makeParticles(cls, 'raw')
-        cls.simulated = cls.finished(cls.simulate())
+        cls.simulated = cls.killedOnce(cls.simulate)
 
     @classmethod
     def simulate(cls, pointers=None, **values):
@@ -44,7 +32,7 @@ class TestCryodlSimulateParticles(ParticlesTest):
         particles = self.simulated.outputParticles
         self.assertTrue(particles.hasAlignmentProj() and particles.hasCTF())
         self.assertEqual((particles.getSize(), particles.getXDim(), particles.getSamplingRate()), (9, BOX, PIXEL_SIZE))
-        item = particles[3]
+        item = particles[3].clone()
         # row 2 of the fake: angles 12, 22, -28; origin 1.5, -1 Å
         self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), (12, 22, -28)))
         self.assertTrue(np.allclose(originOf(item.getTransform().getMatrix()), (1.5 / 4, -1 / 4)))
@@ -74,8 +62,8 @@ class TestCryodlSimulateParticles(ParticlesTest):
         self.assertIn('*9 particles* of 32 px, at 4 Å/px, SNR 0.05', '\n'.join(self.simulated.summary()))
         self.assertRegex(self.simulated._methods()[0], r'^9 particles of map\.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV')
 
-    def test_a_killed_run_continues_and_a_changed_one_begins_anew(self):
-        protocol = killed(self, self.simulate)
+    def test_a_changed_run_begins_anew(self):
+        protocol = self.finished(self.simulate())
         protocol.count.set(5)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertEqual(self.finished(protocol).outputParticles.getSize(), 5)
@@ -123,7 +111,7 @@ class TestCryodlOrientations(ParticlesTest):
             from relion.convert import writeSetOfParticles
         except ImportError:
             self.skipTest("The plugin relion is not installed.")
-        protocol = self.finished(self.orient(self.raw))
+        protocol = self.killedOnce(lambda: self.orient(self.raw))
         path = os.path.join(self.data, 'oriented.star')
         writeSetOfParticles(protocol.outputParticles, path)
         columns = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst')
@@ -140,9 +128,6 @@ class TestCryodlOrientations(ParticlesTest):
         self.assertEqual(self.orient(self.raw, False).warnings(), [])
         os.remove(noCTF._getExtraPath('noctf.mrcs'))
 
-    def test_a_killed_run_continues(self):
-        self.assertEqual(killed(self, lambda: self.orient(self.raw)).outputParticles.getSize(), COUNT)
-
 
 class TestCryodlBackProject(ParticlesTest):
     def project(self, particles, run=True, **values):
@@ -150,7 +135,7 @@ class TestCryodlBackProject(ParticlesTest):
         return make(CryodlProtBackProject, dict(inputParticles=(particles, 'outputParticles')), useGpu=False, **values)
 
     def test_a_map_with_half_maps_and_their_correlation(self):
-        protocol = killed(self, lambda: self.project(self.raw, symmetry='D2'))
+        protocol = self.killedOnce(lambda: self.project(self.raw, symmetry='D2'))
         volume, fsc = protocol.outputVolume, protocol.outputFSC
         self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
         halves = volume.getHalfMaps().split(',')
@@ -194,7 +179,7 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
         return make(CryodlProtEvaluateDenoiser, pointers, useGpu=False, **values)
 
     def test_gain_and_control_are_in_the_summary(self):
-        protocol = killed(self, self.evaluate)
+        protocol = self.killedOnce(self.evaluate)
         text = '\n'.join(protocol.summary())
         for words in ('*12 particles* of 32 px', 'Raw: mean FRC 0.110; FRC 0.5 at not reached, 0.143 at 40 Å',
                       'Wiener filter: mean FRC 0.230', 'Denoised: mean FRC 0.410; FRC 0.5 at 27 Å', '*Control: passed*',
@@ -204,6 +189,7 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
                       protocol._methods()[0])
         labels = [fsc.getObjLabel() for fsc in protocol.outputFSCs]
         self.assertEqual(labels, ['raw particles against the truth', 'denoised particles against the truth'])
+        self.assertEqual(float(protocol.outputFSCs.getFirstItem().getData()[0][-1]), 0.125)  # Nyquist, 1/Å
         self.assertEqual((protocol.getEvaluation()['count'], self.request(protocol).unseen), (12, None))
 
     def test_a_control_that_comes_near_the_result_is_a_warning(self):
@@ -251,7 +237,7 @@ class TestCryodlIntegrity(ParticlesTest):
         return ' '.join(self.integrity(False, **values).validate())
 
     def test_probabilities_subsets_and_classes(self):
-        protocol = killed(self, lambda: self.integrity(compositionNames='whole, no partner', leastProbability=0.8))
+        protocol = self.killedOnce(lambda: self.integrity(compositionNames='whole, no partner', leastProbability=0.8))
         # the fake: even rows are whole with 0.95, odd ones lack the partner with 0.6
         everything = [p.clone() for p in protocol.outputParticles]
         self.assertEqual([p.getClassId() for p in everything], [1, 2] * (COUNT // 2))
