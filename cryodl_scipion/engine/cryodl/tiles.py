@@ -31,13 +31,13 @@ def tile_spans(size, tile, overlap, granularity=1):
 def apply_tiled(function, image, stride, multiple, tile, overlap):
     """Run a fully convolutional function over an image.
 
-    function: (1, 1, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
-    image: (h, w) tensor. tile, overlap: px, multiples of `multiple`; a tile's outer `overlap` px are only context. With
+    function: (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
+    image: (h, w) tensor, n is 1, or (n, h, w). tile, overlap: px, multiples of `multiple`; a tile's outer `overlap` px are only context. With
     an overlap of at least the receptive radius the result does not depend on the tiling.
     Returns (c, ceil(h/stride), ceil(w/stride)) float32 on the CPU.
     """
-    h, w = image.shape
-    padded = F.pad(image[None, None], (0, -w % multiple, 0, -h % multiple))
+    h, w = image.shape[-2:]
+    padded = F.pad(image.reshape(1, -1, h, w), (0, -w % multiple, 0, -h % multiple))
     rows, columns = (tile_spans(n, tile, overlap, multiple) for n in padded.shape[-2:])
     result = None
     for y0, y1, ky0, ky1 in rows:

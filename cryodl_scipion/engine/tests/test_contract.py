@@ -64,7 +64,7 @@ def test_order_of_choices_is_frozen():
               "DenoiseConfig.contrast": contrast, "EvaluateDenoiserConfig.contrast": contrast,
               "AssignOrientationsConfig.contrast": contrast, "AssessIntegrityConfig.contrast": contrast,
               "AssessIntegrityConfig.orientations": ("auto", "given", "search"),
-              "DenoiseMicrographsConfig.method": ("auto", "even-odd", "blind-spot")}
+              "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise")}
     assert set(choices) == set(frozen)
     for name, words in frozen.items():
         assert choices[name][:len(words)] == words

@@ -190,9 +190,10 @@ class DenoiseMicrographsConfig:
     model: typing.Optional[str] = param("Micrograph denoiser that was trained before.", default=None, label="Model",
                                         path="model", none_means="one is trained on these micrographs")
     method: str = param(
-        "even-odd: learns to predict the average of odd frames from that of even ones (noise2noise). blind-spot: learns to "
-        "predict pixels from those around them; needs nothing but the micrographs, and does less. auto: even-odd where "
-        "averages of even and odd frames are given.", default="auto", label="Method", choices=DENOISING_METHODS)
+        "even-odd: learns to predict the average of odd frames from that of even ones (noise2noise). added-noise: the "
+        "same from two halves that are made of one micrograph, by adding noise of its own spectrum to it and taking it off; "
+        "needs nothing but the micrographs. auto: even-odd where averages of even and odd frames are given.", default="auto",
+        label="Method", choices=DENOISING_METHODS)
     even: Paths = param("Averages of the even frames, in the order of the micrographs.", default=(), label="Even averages",
                         path="file")
     odd: Paths = param("Averages of the odd frames, in the order of the micrographs.", default=(), label="Odd averages",
@@ -214,5 +215,5 @@ class DenoiseMicrographsConfig:
             return ["Even and odd averages (--even, --odd) belong together: give both or none."]
         if self.method == "even-odd" and not self.even and not self.model:
             return ["Method (--method) even-odd learns from averages of even and odd frames (--even, --odd): give them, or "
-                    "choose blind-spot."]
+                    "choose added-noise."]
         return []

@@ -16,7 +16,7 @@ THRESHOLD_RULES = ("model", "f1", "count")
 # Names of the denoisers' registry (denoisers/__init__.py). Append at the end.
 DENOISER_NETWORKS = ("swinconv", "cgan")
 RECONSTRUCTION_LOSSES = ("l1", "exponential")
-DENOISING_METHODS = ("auto", "even-odd", "blind-spot")
+DENOISING_METHODS = ("auto", "even-odd", "added-noise")
 
 # Labelled particles below which a picker is not trained at all.
 FEWEST_PARTICLES = 5

@@ -15,14 +15,15 @@ _KINDS = {
     "picker": ({"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER},
                PICKER_NETWORKS),
     "denoiser": ({"particle_diameter": _NUMBER, "pixel_size": _NUMBER, "box": int, "structures": list, "ctf": str,
-                  "training_particles": list}, DENOISER_NETWORKS)}
+                  "training_particles": list}, DENOISER_NETWORKS),
+    "micrograph_denoiser": ({"method": str, "resolution": _NUMBER, "validation": dict}, ("unet",))}
 _FROM_SOURCE = "Take the model from its source again."
 
 
 def read_card(folder, kind=None):
     """The card of a model folder, a dict with all that its kind needs.
 
-    kind: 'picker' or 'denoiser', the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with it and
+    kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with it and
     what to do.
     """
     folder = str(folder)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs as their denoiser sees them, and back again: binned to the wanted resolution, flat, with white unit noise.
+
+Full-size micrographs are nearly all noise, and that noise is not white: motion correction, interpolation and the detector
+shape it, and solvent passes through the CTF. A network that compares pixels would learn the noise's own pattern. So the
+file is cropped in Fourier space, its slow background taken off, and its Fourier terms divided by the noise's amplitude,
+measured on the quietest places. All this is undone afterwards: shape, grey values and background are those of the file.
+"""
+import dataclasses
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..geometry import resampled_shape
+from ..normalize import rescale_micrograph, smooth_background
+from ..simulate.noise import measure_spectrum
+from .micrographs_spectra import cross_power, filtered, on_grid
+
+USUAL_RESOLUTION = 8.0  # Å
+BACKGROUND = 100.0  # working px (400 Å at 8 Å) over which background is smooth: wider than particles
+QUIET_PATCH = 42.0  # working px: "particle diameter" of measure_spectrum, which makes its smallest patches (64 px)
+_SIGNAL_FREE = slice(8, 90)  # bins of a spectrum, up to Nyquist, most of which hold next to no signal
+SMALLEST_SIDE = 128  # working px: fewer have too few patches to tell noise from particles
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkingImage:
+    """A micrograph ready for the network, and what is needed to come back.
+
+    image: (h, w) float32 tensor, white noise of standard deviation 1, 0 where not valid. valid: (h, w) bool tensor.
+    amplitude: (h, w // 2 + 1) of the noise, which the image was divided by in Fourier space. scale: grey values per unit.
+    background: (h, w), grey values. shape: (h, w) of the file.
+    """
+    image: torch.Tensor
+    valid: torch.Tensor
+    amplitude: torch.Tensor
+    scale: float
+    background: torch.Tensor
+    shape: tuple
+
+
+def working_pixel_size(pixel_size, resolution):
+    """Å/px that holds the resolution (Å); never finer than the file's."""
+    return max(pixel_size, resolution / 2)
+
+
+def working_images(images, factor):
+    """WorkingImages of one micrograph, or of its even and odd averages, which share spectrum, scale and background.
+
+    images: list of (h, w) float32 arrays of one shape. factor: working px per px of the file, at most 1.
+    Raises ValueError for an image without contrast, mostly not-a-number, or too small.
+    """
+    mean = images[0] if len(images) == 1 else sum(images) / np.float32(len(images))
+    shape = resampled_shape(mean.shape, factor)
+    if min(shape) < SMALLEST_SIDE:
+        raise ValueError(f"it has {shape[1]} x {shape[0]} px at this resolution; at least {SMALLEST_SIDE} are needed to tell "
+                         "noise from particles. Choose a finer --resolution.")
+    small, valid = rescale_micrograph(mean, factor)
+    offset = _median(mean)  # rescale_micrograph takes it off
+    background = smooth_background(small, valid, BACKGROUND)
+    flats = [_cropped(image - offset, background, valid, shape) for image in images]
+    flat = flats[0] if len(flats) == 1 else sum(flats) / len(flats)
+    amplitude = _noise_amplitude(flat, valid)
+    whites = [filtered(f, 1 / amplitude) for f in flats]
+    scale = float(np.mean([_noise_sigma(white, valid) for white in whites]))
+    return [WorkingImage(white / scale * valid, valid, amplitude, scale, background + offset, tuple(mean.shape))
+            for white in whites]
+
+
+def restored(signal, working):
+    """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its noise."""
+    signal = filtered(signal * working.valid, working.amplitude * working.scale)
+    background = F.interpolate(working.background[None, None], working.shape, mode="bilinear", align_corners=False)[0, 0]
+    return (fourier_resize(signal, working.shape) + background).numpy()
+
+
+def fourier_resize(image, shape):
+    """An (h, w) image on a grid of another shape over the same area, by cropping or padding its Fourier transform.
+
+    Its values are kept; the first pixels of both grids coincide.
+    """
+    if tuple(shape) == tuple(image.shape):
+        return image
+    # highest frequencies that both grids hold with their negative: a Nyquist row has no partner on the other grid
+    rows, columns = ((min(pair) - 1) // 2 for pair in zip(image.shape, shape))
+    transform = torch.fft.rfft2(image)
+    result = torch.zeros((shape[0], shape[1] // 2 + 1), dtype=transform.dtype)
+    result[:rows + 1, :columns + 1] = transform[:rows + 1, :columns + 1]
+    result[-rows:, :columns + 1] = transform[-rows:, :columns + 1]
+    return torch.fft.irfft2(result, s=tuple(shape)) * (shape[0] * shape[1] / image.numel())
+
+
+def _cropped(image, background, valid, shape):
+    """The file less its background at the working size; filled areas 0, hot pixels clipped."""
+    image = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))
+    full = lambda small, mode, **how: F.interpolate(small[None, None].float(), tuple(image.shape), mode=mode, **how)[0, 0]
+    flat = image - full(background, "bilinear", align_corners=False)
+    flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * full(valid, "nearest")
+    limit = 8 * _robust_sigma(flat[::7, ::7])
+    return fourier_resize(flat.clamp(-limit, limit), shape)
+
+
+def _noise_amplitude(flat, valid):
+    """(h, w // 2 + 1) amplitude of the noise in the quietest places, 1 on average."""
+    power = measure_spectrum(flat, QUIET_PATCH, valid)
+    # straight between bins in the logarithm: filtered files fall steeply
+    return (0.5 * on_grid(np.log(np.maximum(power, 1e-4 * power.max())), flat.shape)).exp()
+
+
+def _noise_sigma(white, valid):
+    """Standard deviation of white noise in an image, by most frequencies: those of the signal are few."""
+    return float(np.median(cross_power(white * valid, white * valid, valid)[_SIGNAL_FREE])) ** 0.5
+
+
+def _median(image):
+    sample = image[::7, ::7]
+    return float(np.median(sample[np.isfinite(sample)])) if np.isfinite(sample).any() else 0.0
+
+
+def _robust_sigma(values):
+    return float(1.4826 * (values - values.median()).abs().median()) or float(values.std())
