@@ -24,8 +24,10 @@ class Task:
 
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
     example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to choose by.
+    progress: set before each batch, part of the steps that are done.
     """
 
+    progress = 0.0
     example_name = "examples"
     validates_poorly = False
 
@@ -137,6 +139,7 @@ def _one_step(task, schedule, step, accelerator):
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
     task.networks.train()
+    task.progress = step / schedule.steps
     torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
     values = {k: float(v) for k, v in task.train_step(task.batch(np.random.default_rng((schedule.seed, step))),
                                                       accelerator).items()}
@@ -211,9 +214,12 @@ def _load(folder, networks, average, task):
     average.load_state_dict(part("average."))
     state.best_weights = part("best.")
     for name, optimizer in task.optimizers.items():
-        values = {}
+        weights, values = [p for group in optimizer.param_groups for p in group["params"]], {}
         for key, tensor in part(f"optimizer.{name}.").items():
             index, _, field = key.partition(".")
+            weight = weights[int(index)]
+            if tensor.shape == weight.shape:  # in the memory layout of its weight, as fused optimizers need it
+                tensor = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
             values.setdefault(int(index), {})[field] = tensor
         optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
     return state

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
+
+Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw images),
+model.
+"""
+import os
+from pathlib import Path
+
+from ..contract import Result
+
+CHUNK = 256  # particles read at a time, at most
+CHUNK_BYTES = 2 ** 26  # ... and of images
+
+
+def run(config):
+    """Denoise into a new stack, then write the STAR file. A killed run leaves neither and starts anew."""
+    from ..denoisers import load_denoiser
+    from ..devices import choose_device, device_name, set_threads
+    from ..io.particle_sets import DENOISER, read_particles, write_particles_star
+    stack = _check_output(config.output)
+    particles = read_particles(config.particles, need=("raw",))
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    denoiser = load_denoiser(config.model, device)
+    diameter_px = _diameter(particles, denoiser.card)
+    contrast, notes = _contrast(config, particles, diameter_px)
+    notes += _differences(particles, denoiser)
+    for note in notes:
+        print(f"Warning: {note}")
+    print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
+    _denoise(denoiser, particles, contrast, diameter_px, stack, config.batch_size)
+    name = denoiser.card["name"]
+    write_particles_star(config.output, particles, {DENOISER: [name] * len(particles)}, stack=stack)
+    print(f"Denoised particles: {config.output}. They show what the network believes; see docs/denoising.md for what they may be "
+          "used for.")
+    outputs = dict(particles=str(config.output), stack=stack, count=len(particles), pixel_size=particles.pixel_size,
+                   box=particles.box, contrast=contrast, model=name)
+    return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _check_output(output):
+    """Path of the stack beside the STAR file. Raises FileExistsError or ValueError."""
+    if not output.endswith(".star"):
+        raise ValueError(f"Output (--output) is {output}; it must end in .star.")
+    stack = output[:-len(".star")] + ".mrcs"
+    if os.path.exists(output):
+        raise FileExistsError(f"{output} (--output) exists already; it is not replaced. Choose another name or remove it.")
+    if os.path.exists(stack):
+        raise FileExistsError(f"{stack}, where the denoised images would go, exists already; it is not replaced. Choose another "
+                              "--output or remove it.")
+    Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
+    return stack
+
+
+def _diameter(particles, card):
+    """Diameter in px of the circle that the background is measured outside of. Raises ValueError if it leaves none."""
+    wanted, room = card["particle_diameter"], particles.box * particles.pixel_size
+    if wanted > room:
+        raise ValueError(f"The model {card['name']} is of particles {wanted:.0f} Å wide, but the images of {particles.path} are only "
+                         f"{room:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Extract them with a box of "
+                         f"{1.5 * wanted:.0f} Å, or take another model.")
+    return wanted / particles.pixel_size
+
+
+def _contrast(config, particles, diameter_px):
+    """'dark' or 'bright', and warnings."""
+    from ..denoisers.preprocess import find_contrast
+    found, sure, sentence = find_contrast(particles, None, diameter_px)
+    if config.contrast == "auto":
+        print(sentence)
+        return found, [] if sure else [sentence]
+    if sure and found != config.contrast:
+        return config.contrast, [f"Protein was said to be {config.contrast} (--contrast), but: {sentence}"]
+    return config.contrast, []
+
+
+def _differences(particles, denoiser):
+    """Warnings about particles that differ from those of the training."""
+    card, notes = denoiser.card, []
+    if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
+        notes.append(f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: they are "
+                     "resampled, and the result is sampled as they were.")
+    if denoiser.method.uses_ctf and particles.optics is None:
+        notes.append(f"{particles.path} has no CTF; the images are treated as if it had been corrected.")
+    return notes
+
+
+def _denoise(denoiser, particles, contrast, diameter_px, path, batch_size):
+    """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles."""
+    from tqdm import tqdm
+
+    from ..denoisers.preprocess import prepare
+    from ..io.particle_sets import StackWriter
+    chunk = max(batch_size, min(CHUNK, CHUNK_BYTES // (4 * particles.box ** 2)))
+    with StackWriter(path, len(particles), particles.box, particles.pixel_size) as stack, \
+            tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar:
+        for start in range(0, len(particles), chunk):
+            rows = slice(start, min(start + chunk, len(particles)))
+            images = prepare(particles.images(rows), diameter_px, contrast)
+            ctf = None if particles.optics is None else particles.ctf(rows)
+            stack.add(denoiser.denoise(images, ctf, particles.pixel_size, batch_size))
+            bar.update(len(images))
