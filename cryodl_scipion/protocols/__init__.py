@@ -7,6 +7,7 @@ from .protocol_back_project import CryodlProtBackProject
 from .protocol_compare import CryodlProtCompare
 from .protocol_consensus import CryodlProtConsensus
 from .protocol_denoise import CryodlProtDenoise, CryodlProtRawParticles
+from .protocol_denoise_micrographs import CryodlProtDenoiseMicrographs
 from .protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
 from .protocol_integrity import CryodlProtIntegrity
 from .protocol_models import CryodlProtExportModel, CryodlProtImportModel

@@ -5,14 +5,12 @@ In the fake's eyes mic_003 has 30 % carbon; the limit here is 25 %, so mic_001 a
 """
 import os
 import shutil
-import time
-
-from pwem.protocols import ProtImportMicrographs
 
 from ..convert.assessments import FIGURES, figuresOf
 from ..protocols import CryodlProtAssess
 from . import synthetic
 from .base import CryodlTest
+from .streams import startImport, waitFor
 
 PICKS = [(40, 50), (120, 60)]
 
@@ -87,9 +85,9 @@ class TestCryodlAssess(CryodlTest):
         paths = synthetic.writeMicrographs(waiting, 5)
         os.makedirs(folder)
         shutil.move(paths[0], folder)
-        imported = self.startImport(folder)
+        imported = startImport(self, folder)
         protocol = self.start(self.make(imported), wait=False)
-        self.waitFor(protocol, lambda: protocol.hasAttribute('goodMicrographs'))
+        waitFor(self, protocol, lambda: protocol.hasAttribute('goodMicrographs'))
         self.assertTrue(protocol.goodMicrographs.isStreamOpen())
         self.proj.stopProtocol(protocol)
         before = self.assessed(protocol)
@@ -101,23 +99,3 @@ class TestCryodlAssess(CryodlTest):
         self.check(protocol, (1, 2), (3, 4, 5))
         self.assertEqual(before, ['mic_001'])
         self.assertEqual(sorted(self.assessed(protocol)), ['mic_%03d' % n for n in range(1, 6)])
-
-    def startImport(self, folder):
-        os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC'] = '1'  # 10 s otherwise
-        try:
-            imported = self.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern='*.mrc', dataStreaming=True,
-                                        timeout='300', fileTimeout='1', samplingRate=synthetic.PIXEL_SIZE, voltage=300,
-                                        sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
-            self.proj.launchProtocol(imported, wait=False)
-        finally:
-            del os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC']
-        self._waitOutput(imported, 'outputMicrographs', sleepTime=1, timeOut=60)
-        return imported
-
-    def waitFor(self, protocol, condition, seconds=120):
-        for _ in range(2 * seconds):
-            time.sleep(0.5)
-            self.proj._updateProtocol(protocol)
-            if condition():
-                return
-        self.fail("The run did not come so far in %d s: %s" % (seconds, protocol.getErrorMessage()))

@@ -16,9 +16,10 @@ from .. import Plugin, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
 from ..protocols import (CryodlProtAssess, CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject,
-                         CryodlProtCompare, CryodlProtConsensus, CryodlProtDenoise, CryodlProtEvaluateDenoiser,
-                         CryodlProtIntegrity, CryodlProtPick, CryodlProtSimulate, CryodlProtSimulateParticles,
-                         CryodlProtTrainDenoiser, CryodlProtTrainFromStructure, CryodlProtTrainPicker)
+                         CryodlProtCompare, CryodlProtConsensus, CryodlProtDenoise, CryodlProtDenoiseMicrographs,
+                         CryodlProtEvaluateDenoiser, CryodlProtIntegrity, CryodlProtPick, CryodlProtSimulate,
+                         CryodlProtSimulateParticles, CryodlProtTrainDenoiser, CryodlProtTrainFromStructure,
+                         CryodlProtTrainPicker)
 from ..protocols.methods import NETWORKS
 
 # Protocols, each with every config that its form fills.
@@ -31,6 +32,7 @@ ENGINE_PROTOCOLS = [(CryodlProtTrainPicker, contract.TrainPickerConfig), (Cryodl
                     (CryodlProtAssess, contract.AssessMicrographsConfig),
                     (CryodlProtSimulateParticles, contract.SimulateParticlesConfig),
                     (CryodlProtTrainDenoiser, contract.TrainDenoiserConfig), (CryodlProtDenoise, contract.DenoiseConfig),
+                    (CryodlProtDenoiseMicrographs, contract.DenoiseMicrographsConfig),
                     (CryodlProtAssignOrientations, contract.AssignOrientationsConfig),
                     (CryodlProtBackProject, contract.ReconstructConfig),
                     (CryodlProtEvaluateDenoiser, contract.EvaluateDenoiserConfig),

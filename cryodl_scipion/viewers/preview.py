@@ -23,7 +23,7 @@ def loadPreview(path, largestSide=LARGEST_SIDE):
     if not os.path.exists(path):
         raise FileNotFoundError("The micrograph %s is not there." % path)
     try:
-        image = _readImage(path)
+        image = readImage(path)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError("The micrograph %s cannot be read: %s" % (path, error)) from None
     height, width = image.shape
@@ -31,7 +31,8 @@ def loadPreview(path, largestSide=LARGEST_SIDE):
     return Preview(stretch(_binned(image, binning)), binning, width, height)
 
 
-def _readImage(path):
+def readImage(path):
+    """The (h, w) array of a micrograph file, rows as coordinates count them. Raises OSError or ValueError."""
     if path.lower().endswith(('.tif', '.tiff')):
         import tifffile
         image = tifffile.imread(path)[..., ::-1, :]  # coordinates count rows from the last one, as RELION (frames.py)

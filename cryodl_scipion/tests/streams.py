@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imports that go on while a test works, and runs that are waited for."""
+import os
+import time
+
+from pwem.protocols import ProtImportMicrographs
+
+from . import synthetic
+
+
+def startImport(test, folder):
+    """A running import of a folder's micrographs that has its first ones. test: CryodlTest."""
+    os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC'] = '1'  # 10 s otherwise
+    try:
+        imported = test.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern='*.mrc', dataStreaming=True,
+                                    timeout='300', fileTimeout='1', samplingRate=synthetic.PIXEL_SIZE, voltage=300,
+                                    sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
+        test.proj.launchProtocol(imported, wait=False)
+    finally:
+        del os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC']
+    test._waitOutput(imported, 'outputMicrographs', sleepTime=1, timeOut=60)
+    return imported
+
+
+def waitFor(test, protocol, condition, seconds=120):
+    """Until a running protocol has come so far; the test fails if it does not."""
+    for _ in range(2 * seconds):
+        time.sleep(0.5)
+        test.proj._updateProtocol(protocol)
+        if condition():
+            return
+    test.fail("The run did not come so far in %d s: %s" % (seconds, protocol.getErrorMessage()))
