@@ -56,7 +56,7 @@ def improved(fit, observed, reference, grid, shifts, width):
             for row in range(0, len(observed), 16)]
     match, power, spread, energy = (sum(parts) for parts in zip(*sums))
     count = len(observed)
-    strength, fall = _smooth(match.cpu().numpy(), power.cpu().numpy(), width)
+    strength, fall = smooth_strength(match.cpu().numpy(), power.cpu().numpy(), width)
     if not strength > 0:  # nothing of the structure is seen: keep what the power said
         strength, fall = fit.strength, fit.fall
     new = Fit(strength, fall, float((spread / (2 * count)).sqrt()), fit.residual)
@@ -84,8 +84,12 @@ def _sums(observed, reference, strong, angles, shifts):
     return match, power, spread, energy
 
 
-def _smooth(match, power, width):
-    """Strength and fall whose square distance from the images is the smallest. match, power: (rings,)."""
+def smooth_strength(match, power, width):
+    """Strength and fall (see Fit) whose square distance from the images is the smallest.
+
+    match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power. width: of
+    the images, Å.
+    """
     square = (np.arange(len(match)) / width) ** 2
     shape = np.exp(-np.asarray(FALLS)[:, None] / 4 * square)
     along, across = shape @ match, shape ** 2 @ power
@@ -94,16 +98,12 @@ def _smooth(match, power, width):
     return float(strength[best]), float(FALLS[best])
 
 
-def conventions(sources, rows, disc, reference, grid, shifts, width):
-    """The Source that suits the structure best, and by how much its logarithmic evidence exceeds the next one's.
-
-    sources: list of Source that differ in contrast or ctf_state.
-    """
+def evidences(sources, rows, disc, reference, grid, shifts, width):
+    """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows."""
     found = []
     for source in sources:
         observed = source.observed(rows, disc)
         fit = first_fit(observed, reference)
         strong = reference.with_gain(fit.gain(disc.rings, width))
         found.append(float(evidence(log_likelihoods(observed, Bank(strong, grid), shifts)).double().sum()))
-    order = np.argsort(found)[::-1]
-    return sources[order[0]], found[order[0]] - (found[order[1]] if len(found) > 1 else -np.inf)
+    return found

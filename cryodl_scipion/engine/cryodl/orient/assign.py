@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orientations of particles by maximum likelihood: one search for all, and a refinement of the likeliest answers."""
 import dataclasses
-import typing
 
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..symmetry import operations
-from .amplitude import ROUNDS, conventions, first_fit, improved
-from .modes import find_modes
-from .observed import Source
-from .reference import HalfDisc, Reference
+from ..io.files import whole_file
 from ..simulate.projections import rotation_matrices
+from .amplitude import ROUNDS, evidences, first_fit, improved
+from .modes import distances, find_modes
+from .reference import HalfDisc, Reference
 from .refine import Neighbourhood, Pose, refine
 from .search import Bank, Grid, Shifts, evidence, log_likelihoods
 
@@ -95,14 +93,11 @@ class Search:
         count = len(self.source.particles)
         return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
-    def choose(self, sources):
-        """Take the best of several readings of the images (Sources); returns by how much its evidence exceeds the next one's."""
+    def compare(self, sources):
+        """Logarithmic evidence of each of several readings of the images (Sources), from a sample of the particles."""
         if len(sources) == 1:
-            self.source = sources[0]
-            return np.inf
-        self.source, difference = conventions(sources, self.sample(CONVENTION_SAMPLE), self.disc, self.plain, self.grid,
-                                              self.shifts(), self.width)
-        return difference
+            return [0.0]
+        return evidences(sources, self.sample(CONVENTION_SAMPLE), self.disc, self.plain, self.grid, self.shifts(), self.width)
 
     def learn(self):
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""
@@ -120,15 +115,24 @@ class Search:
         rings = torch.arange(len(self.source.noise)).clamp(max=len(fit.residual) - 1)
         self.source = dataclasses.replace(self.source, noise=self.source.noise * fit.residual.clamp(min=1e-3)[rings])
 
-    def run(self, progress=None):
-        """Orientations of all particles, chunk by chunk. progress: called with the number of particles done."""
+    def run(self, progress=None, folder=None):
+        """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder: where chunks
+        are kept, so that a stopped run goes on; None: nowhere."""
         bank = Bank(self._strong(self.plain), self.grid)
         fine = self._strong(Reference(self.projector, self.fine_disc, zoom=self.zoom))
         count, parts = len(self.source.particles), []
         size = int(max(16, min(4096, MEMORY / (4 * len(self.grid)))))
         for start in range(0, count, size):
             rows = np.arange(start, min(start + size, count))
-            parts.append(self._orient(rows, bank, fine))
+            kept = folder and folder / f"{start:09d}.npz"
+            if kept and kept.exists():
+                with np.load(kept) as file:
+                    parts.append(Orientations(**file))
+            else:
+                parts.append(self._orient(rows, bank, fine))
+            if kept and not kept.exists():
+                with whole_file(kept) as temporary:
+                    np.savez(temporary, **vars(parts[-1]))
             if progress:
                 progress(int(rows[-1]) + 1)
         return Orientations(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Orientations)))
@@ -167,15 +171,26 @@ class Search:
         poses = [refine(observed, reference, p.matrices, p.shifts_yx, near, self._sigma()) for p in poses]
         every = torch.stack([p.evidence for p in poses], 1)
         best = every.argmax(1)
-        pose = Pose(*(torch.stack([getattr(p, f.name) for p in poses], 1)[torch.arange(len(best)), best]
-                      for f in dataclasses.fields(Pose)))
+        rows = torch.arange(len(best), device=best.device)
+        pose = Pose(*(torch.stack([getattr(p, f.name) for p in poses], 1)[rows, best] for f in dataclasses.fields(Pose)))
         for finer in (2, 4):
             near = Neighbourhood.of(turn / finer, shift / finer, reference.disc.device)
             pose = refine(observed, reference, pose.matrices, pose.shifts_yx, near, self._sigma())
-        order = torch.arange(every.shape[1])[None] == best.cpu()[:, None]
-        mass = torch.softmax(every, 1).cpu()
-        mass = torch.cat([mass[order][:, None], mass.masked_fill(order, 0)], 1)
-        return _answer(pose, mass, total)
+        return _answer(pose, self._mass(poses, every, best), total)
+
+    def _mass(self, poses, every, best):
+        """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.
+
+        every: (n, m) evidence of the Poses. best: (n,) place of the best.
+        """
+        near = distances(torch.stack([p.matrices for p in poses], 1), self.settings.symmetry)
+        rows = torch.arange(len(best), device=best.device)
+        same = near[rows, best] < self.settings.angular_step
+        same[rows, best] = False
+        mass = torch.softmax(every.masked_fill(same, -torch.inf), 1)
+        others = mass.clone()
+        others[rows, best] = 0
+        return torch.cat([mass[rows, best][:, None], others], 1)
 
 
 def _answer(pose, mass, total):

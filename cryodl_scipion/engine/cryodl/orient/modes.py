@@ -25,9 +25,9 @@ class Modes:
 
 def find_modes(log_likelihood, grid, count, separation_deg):
     """Modes of (n, orientations) logarithmic likelihoods: at most `count`, farther apart than separation_deg."""
-    quaternions = torch.from_numpy(Rotation.from_euler("ZYZ", grid.angles(np.arange(len(grid))), degrees=True).as_quat()).float()
-    turns = torch.from_numpy(_left_products(Rotation.from_matrix(operations(grid.symmetry)).as_quat())).float()
-    quaternions, turns = quaternions.to(log_likelihood.device), turns.to(log_likelihood.device)
+    device = log_likelihood.device
+    quaternions = Rotation.from_euler("ZYZ", grid.angles(np.arange(len(grid))), degrees=True).as_quat()
+    quaternions, turns = torch.from_numpy(quaternions).float().to(device), _turns(grid.symmetry, device)
     parts = [_modes(part, quaternions, turns, count, separation_deg) for part in log_likelihood.split(BATCH)]
     return Modes(torch.cat([p.numbers for p in parts]), torch.cat([p.mass for p in parts]))
 
@@ -36,8 +36,7 @@ def _modes(log_likelihood, quaternions, turns, count, separation_deg):
     total = torch.logsumexp(log_likelihood, 1, keepdim=True)
     values, numbers = log_likelihood.topk(min(TOP, log_likelihood.shape[1]), dim=1)
     chosen = quaternions[numbers]
-    cosine = half_angle_cosines(chosen, turns)
-    angle = 2 * torch.acos(cosine.clamp(max=1.0)) * (180 / np.pi)
+    angle = _angles_between(chosen, turns)
     kernel = torch.exp(-0.5 * (angle / NEIGHBOURHOOD) ** 2)
     mass = (kernel @ (values - total).exp()[..., None])[..., 0]
     found, masses = [], []
@@ -50,14 +49,26 @@ def _modes(log_likelihood, quaternions, turns, count, separation_deg):
     return Modes(torch.stack(found, 1), torch.stack(masses, 1))
 
 
-def half_angle_cosines(quaternions, turns):
-    """(n, k, k) cosines of half the angle between orientations, the smallest over equivalent ones. quaternions: (n, k, 4), from
-    image to density. turns: (s, 4, 4) of _left_products."""
-    best = None
+def distances(matrices, symmetry):
+    """(n, k, k) degrees between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3, 3) from
+    image to density, a tensor."""
+    quaternions = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3)).as_quat()
+    quaternions = torch.from_numpy(quaternions).float().to(matrices.device).reshape(*matrices.shape[:2], 4)
+    return _angles_between(quaternions, _turns(symmetry, matrices.device))
+
+
+def _angles_between(quaternions, turns):
+    """(n, k, k) degrees between (n, k, 4) quaternions. turns: (s, 4, 4) of _turns."""
+    cosine = None  # of half the angle
     for turn in turns:
-        cosine = (quaternions @ turn.T @ quaternions.transpose(1, 2)).abs()
-        best = cosine if best is None else torch.maximum(best, cosine)
-    return best
+        one = (quaternions @ turn.T @ quaternions.transpose(1, 2)).abs()
+        cosine = one if cosine is None else torch.maximum(cosine, one)
+    return 2 * torch.acos(cosine.clamp(max=1.0)) * (180 / np.pi)
+
+
+def _turns(symmetry, device):
+    """(s, 4, 4) matrices that multiply a quaternion from the left by the operations of a group."""
+    return torch.from_numpy(_left_products(Rotation.from_matrix(operations(symmetry)).as_quat())).float().to(device)
 
 
 def _left_products(quaternions):

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The structure that particles are compared with, at a pixel size that suits the comparison."""
+import dataclasses
+
+from ..simulate.micrographs import particle_diameter
+from ..simulate.projections import Projector
+from ..simulate.structures import MODEL_SUFFIXES, load_density
+from ..symmetry import check_symmetry
+from .assign import FINEST, Settings
+
+FIRST_LOOK = 6.0  # Å/px, to measure the diameter
+OVERSAMPLING = 3  # pixels in the finest detail
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """projector: Projector at `pixel_size` Å/px. settings: assign.Settings that suit the structure and the particles. notes: sentences
+    for the user."""
+    projector: Projector
+    pixel_size: float
+    settings: Settings
+    notes: tuple
+
+
+def load_structure(config, particles, device):
+    """The Structure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles' box, or does not
+    have the symmetry."""
+    width = particles.box * particles.pixel_size
+    first = max(FIRST_LOOK, particles.pixel_size)
+    diameter = particle_diameter(load_density(config.structure, first), first)
+    if diameter > width:
+        raise ValueError(f"{config.structure} is {diameter:.0f} Å wide, but the images of {particles.path} are only {width:.0f} Å wide "
+                         f"({particles.box} px x {particles.pixel_size:g} Å). Extract them with a larger box.")
+    max_shift = width / 10 if config.max_shift is None else config.max_shift
+    settings = Settings(config.angular_step, max_shift, config.resolution or FINEST, diameter, config.symmetry, config.refine)
+    pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
+    density = load_density(config.structure, pixel_size)
+    check_symmetry(density, config.symmetry, config.structure)
+    return Structure(Projector(density.to(device)), pixel_size, settings, _notes(config.structure, particles))
+
+
+def _notes(structure, particles):
+    """A sentence if a map has other pixels than the images."""
+    if str(structure).lower().removesuffix(".gz").endswith(MODEL_SUFFIXES):
+        return ()
+    import mrcfile
+    with mrcfile.open(structure, header_only=True, permissive=True) as mrc:
+        voxel = float(mrc.voxel_size.x)
+    if abs(voxel / particles.pixel_size - 1) < 1e-3:
+        return ()
+    return (f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {particles.pixel_size:.4g} Å: the map was resampled. If one "
+            "of the two is wrong, nothing will fit.",)
