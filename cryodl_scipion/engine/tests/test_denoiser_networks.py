@@ -13,17 +13,21 @@ from cryodl.denoisers.method import load_network
 from cryodl.denoisers.swinconv import plan
 
 
+LEARNT = ("swinconv", "cgan")  # by gradients
+
+
 def weights(network):
     return sum(p.numel() for p in network.parameters())
 
 
 def test_the_registry_holds_the_networks_of_the_contract():
     assert [denoiser_method(name).name for name in DENOISER_NETWORKS] == list(DENOISER_NETWORKS)
-    with pytest.raises(ValueError, match="'unet' is not known; choose one of: swinconv, cgan"):
+    assert set(LEARNT) <= set(DENOISER_NETWORKS)
+    with pytest.raises(ValueError, match="'unet' is not known; choose one of: .*swinconv, cgan"):
         denoiser_method("unet")
 
 
-@pytest.mark.parametrize("name", DENOISER_NETWORKS)
+@pytest.mark.parametrize("name", LEARNT)
 @pytest.mark.parametrize("box", [32, 50, 64, 100, 128, 180, 256, 384, 512])
 def test_every_network_takes_every_box(name, box):
     with torch.device("meta"):  # shapes without numbers
@@ -31,7 +35,7 @@ def test_every_network_takes_every_box(name, box):
         assert network(torch.empty(2, 1, box, box)).shape == (2, 1, box, box)
 
 
-@pytest.mark.parametrize("name", DENOISER_NETWORKS)
+@pytest.mark.parametrize("name", LEARNT)
 def test_every_network_learns_from_a_gradient_that_reaches_all_of_its_weights(name):
     torch.manual_seed(0)
     method = denoiser_method(name)

@@ -163,8 +163,9 @@ def test_training_continues_after_a_kill_and_ends_as_if_there_was_none(tmp_path,
     from test_interrupted import kill_when
     monkeypatch.chdir(tmp_path)
     simulate_particles()
-    command = lambda output: ["train-denoiser", "--particles", "p.star", "--structure", "map.mrc", "--output", output, "--steps",
-                              "40", "--batch-size", "2", "--device", "cpu", "--threads", "1", "--result", f"{output}.json"]
+    command = lambda output: ["train-denoiser", "--particles", "p.star", "--structure", "map.mrc", "--output", output,
+                              "--network", "swinconv", "--steps", "40", "--batch-size", "2", "--device", "cpu", "--threads", "1",
+                              "--result", f"{output}.json"]
     assert run_cryodl(command("whole"), tmp_path).returncode == 0
     checkpoint = tmp_path / "killed.partial/checkpoint.safetensors"
     kill_when(start_cryodl(command("killed"), tmp_path), checkpoint.exists)

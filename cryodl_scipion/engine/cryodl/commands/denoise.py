@@ -5,16 +5,18 @@ Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast (
 model.
 """
 import os
+import shutil
 from pathlib import Path
 
 from ..contract import Result
+from ..io.unfinished import RECORD, check_output, working_folder
 
 CHUNK = 256  # particles read at a time, at most
 CHUNK_BYTES = 2 ** 26  # ... and of images
 
 
 def run(config):
-    """Denoise into a new stack, then write the STAR file. A killed run leaves neither and starts anew."""
+    """Denoise into <output>.partial, then put the stack in its place, and the STAR file last. A killed run starts anew."""
     from ..denoisers import load_denoiser
     from ..devices import choose_device, device_name, set_threads
     from ..io.particle_sets import DENOISER, read_particles, write_particles_star
@@ -29,9 +31,12 @@ def run(config):
     for note in notes:
         print(f"Warning: {note}")
     print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
-    _denoise(denoiser, particles, contrast, diameter_px, stack, config.batch_size)
+    folder = working_folder(config, continues=False)
+    _denoise(denoiser, particles, contrast, diameter_px, folder / "denoised.mrcs", config.batch_size)
+    os.replace(folder / "denoised.mrcs", stack)
     name = denoiser.card["name"]
     write_particles_star(config.output, particles, {DENOISER: [name] * len(particles)}, stack=stack)
+    shutil.rmtree(folder)
     print(f"Denoised particles: {config.output}. They show what the network believes; see docs/denoising.md for what they may be "
           "used for.")
     outputs = dict(particles=str(config.output), stack=stack, count=len(particles), pixel_size=particles.pixel_size,
@@ -44,9 +49,9 @@ def _check_output(output):
     if not output.endswith(".star"):
         raise ValueError(f"Output (--output) is {output}; it must end in .star.")
     stack = output[:-len(".star")] + ".mrcs"
-    if os.path.exists(output):
-        raise FileExistsError(f"{output} (--output) exists already; it is not replaced. Choose another name or remove it.")
-    if os.path.exists(stack):
+    check_output(output, "Particles")
+    begun = (Path(output + ".partial") / RECORD).exists()  # then the stack is of a run that was stopped before its last step
+    if os.path.exists(stack) and not begun:
         raise FileExistsError(f"{stack}, where the denoised images would go, exists already; it is not replaced. Choose another "
                               "--output or remove it.")
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl denoise`: images in, denoised images that are linked to the raw ones out; and the Denoiser that does it."""
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from denoiser_data import run_command, write_untrained_denoiser
+from particle_data import BOX, PIXEL, simulate_particles
+from synthetic import correlation
+
+from cryodl.commands import denoise as command
+from cryodl.ctf import ctf_rfft
+from cryodl.denoisers import load_denoiser
+from cryodl.denoisers.preprocess import prepare
+from cryodl.denoisers.run import ctf_on_grid
+from cryodl.fourier import fourier_resize
+from cryodl.io.particle_sets import read_particles
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The current folder, with 20 particles p.star and a model of random weights, 'model'."""
+    monkeypatch.chdir(tmp_path)
+    simulate_particles()
+    write_untrained_denoiser(tmp_path / "model")
+    return tmp_path
+
+
+def denoise(code=0, **options):
+    return run_command("denoise", code, **dict(dict(particles="p.star", model="model", output="out/d.star"), **options))
+
+
+def test_every_particle_is_denoised_and_linked_to_its_raw_image(project):
+    before = Path("p.star").read_bytes(), Path("p.mrcs").read_bytes()
+    result = denoise()
+    raw, denoised = read_particles("p.star"), read_particles("out/d.star")
+    assert result.outputs == dict(particles="out/d.star", stack="out/d.mrcs", count=20, pixel_size=PIXEL, box=BOX, contrast="bright",
+                                  model="model")
+    assert denoised.denoiser == "model" and set(denoised.columns["cryodlDenoiser"]) == {"model"}
+    for number, (name, original) in enumerate(zip(raw.names, denoised.columns["rlnImageOriginalName"]), 1):
+        assert original.split("@")[0] == name.split("@")[0] and original.endswith("p.mrcs")
+        assert denoised.names[number - 1].startswith(f"{number:06d}@")
+    assert np.allclose(denoised.angles, raw.angles) and np.allclose(denoised.shifts_yx, raw.shifts_yx)
+    assert (denoised.pixel_size, denoised.box, denoised.micrographs) == (raw.pixel_size, raw.box, raw.micrographs)
+    assert (Path("p.star").read_bytes(), Path("p.mrcs").read_bytes()) == before
+    assert torch.isfinite(denoised.images(slice(None))).all() and denoised.images(slice(None)).std() > 0
+
+
+def test_images_come_out_in_their_order_whatever_the_batch(project, monkeypatch):
+    denoise(batch_size=20, output="a.star")
+    monkeypatch.setattr(command, "CHUNK", 7)
+    denoise(batch_size=3, output="b.star")
+    a, b = (read_particles(name).images(slice(None)) for name in ("a.star", "b.star"))
+    assert float((a - b).abs().max()) < 0.02 * float(a.abs().max())  # rounded differently, bfloat16
+    assert all(correlation(a[i].numpy(), b[i].numpy()) > 0.999 for i in range(20))
+    assert float((a - a.roll(1, 0)).abs().max()) > 0.2 * float(a.abs().max())
+
+
+def test_denoised_particles_are_not_denoised_again(project):
+    denoise()
+    assert "out/d.star holds denoised images" in denoise(2, particles="out/d.star", output="twice.star")
+    assert not Path("twice.star").exists() and not Path("twice.mrcs").exists()
+
+
+def test_inverted_contrast_is_detected_and_said(project, capsys):
+    with mrcfile.open("p.mrcs", "r+") as mrc:
+        mrc.data[:] *= -1
+    assert denoise().outputs["contrast"] == "dark"
+    assert "Protein is dark in the images" in capsys.readouterr().out
+    dark = read_particles("out/d.star").images(slice(None))
+    with mrcfile.open("p.mrcs", "r+") as mrc:
+        mrc.data[:] *= -1
+    assert "but: Protein is bright" in " ".join(denoise(output="wrong.star", contrast="dark").warnings)
+    assert denoise(output="bright.star").outputs["contrast"] == "bright"
+    assert torch.equal(dark, read_particles("bright.star").images(slice(None)))
+
+
+@pytest.mark.parametrize("options, words", [
+    (dict(output="d.mrcs"), "it must end in .star"), (dict(output="p.star"), "p.star (--output) exists already"),
+    (dict(model="nothing"), "Model nothing is neither"), (dict(particles="nothing.star"), "nothing.star")])
+def test_what_cannot_be_done_is_said(project, options, words):
+    assert words in denoise(2, **options)
+
+
+def test_a_stack_that_is_in_the_way_is_not_replaced(project):
+    Path("d.mrcs").write_text("mine")
+    assert "d.mrcs, where the denoised images would go, exists already" in denoise(2, output="d.star")
+    assert Path("d.mrcs").read_text() == "mine"
+
+
+def test_a_model_of_larger_particles_than_the_images_hold_is_refused(project):
+    write_untrained_denoiser(project / "large", box=64, diameter=200.0)
+    text = denoise(2, model="large")
+    assert "particles 200 Å wide, but the images of p.star are only 128 Å wide" in text
+
+
+def test_a_picker_is_no_denoiser(project):
+    from synthetic import write_untrained_model
+    write_untrained_model(project / "picker")
+    assert "kind 'picker'; a denoiser is needed" in denoise(2, model="picker")
+
+
+def test_particles_of_another_pixel_size_are_resampled_and_that_is_said(project):
+    write_untrained_denoiser(project / "coarse", pixel_size=5.0)
+    result = denoise(model="coarse")
+    assert "trained at 5 Å/px, these images have 4 Å/px" in result.warnings[0]
+    assert read_particles("out/d.star").box == BOX and read_particles("out/d.star").pixel_size == PIXEL
+
+
+class Identity(torch.nn.Module):
+    """A network that gives back what it is given."""
+
+    def prepare(self, noisy, ctf):
+        self.seen = noisy, ctf
+        return noisy
+
+    def forward(self, x):
+        return x
+
+    def finished(self, output):
+        return output
+
+
+@pytest.mark.parametrize("box, pixel_size", [(32, 4.0), (48, 4.0), (24, 4.0), (64, 2.0), (50, 3.0), (31, 4.0)])
+def test_images_of_any_box_and_pixel_size_come_back_as_they_were(project, box, pixel_size):
+    """With a network that changes nothing, all that is lost is what the model's box and pixels cannot hold."""
+    denoiser = load_denoiser("model", torch.device("cpu"))
+    denoiser.network, denoiser.dtype = Identity(), torch.float32
+    place = (torch.arange(box) - box // 2) * pixel_size
+    image = torch.exp(-((place[:, None] - 10) ** 2 + (place - 6) ** 2) / (2 * 10 ** 2))  # inside of all boxes, no fine detail
+    torch.manual_seed(0)
+    images = prepare(image + 1e-3 * torch.randn(2, box, box), 80.0 / pixel_size)
+    back = denoiser.denoise(images, None, pixel_size)
+    assert back.shape == images.shape and denoiser.network.seen[0].shape[-1] == BOX
+    assert all(correlation(back[i].numpy(), images[i].numpy()) > 0.995 for i in range(2))
+
+
+def test_no_images_give_no_images(project):
+    assert load_denoiser("model", torch.device("cpu")).denoise(torch.zeros(0, 32, 32), None, 4.0).shape == (0, 32, 32)
+
+
+@pytest.mark.parametrize("box, pixel_size, side, new", [(64, 2.0, 32, 32), (64, 2.0, 32, 48), (64, 2.0, 64, 96), (65, 2.0, 65, 64)])
+def test_a_ctf_follows_its_images_to_another_grid(box, pixel_size, side, new):
+    ctf = lambda n, size: ctf_rfft((n, n), size, 9000.0, 8500.0, 30.0, 300.0, 2.7, 0.1)
+    found = ctf_on_grid(ctf(box, pixel_size)[None], side, new)[0]
+    true = ctf(new, pixel_size * box / side)
+    inner = (torch.fft.fftfreq(new)[:, None] ** 2 + torch.fft.rfftfreq(new) ** 2) < 0.35 ** 2
+    assert found.shape == true.shape and float((found - true)[inner].abs().mean()) < 0.06
+    assert float((true[inner] ** 2).mean()) > 0.2
+
+
+def test_a_projections_ctf_is_the_same_before_and_after_resampling():
+    """Image and CTF are resampled apart; what the image shows must still be what the new CTF says."""
+    torch.manual_seed(0)
+    ctf = ctf_rfft((64, 64), 2.0, 12000.0, 12000.0, 0.0, 300.0, 2.7, 0.1)
+    point = torch.zeros(64, 64)
+    point[32, 32] = 1.0
+    seen = torch.fft.irfft2(torch.fft.rfft2(point) * ctf, s=(64, 64))
+    small_point, small_seen = fourier_resize(point, 32), fourier_resize(seen, 32)
+    again = torch.fft.irfft2(torch.fft.rfft2(small_point) * ctf_on_grid(ctf[None], 32, 32)[0], s=(32, 32))
+    assert correlation(again.numpy(), small_seen.numpy()) > 0.999
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_nothing_and_the_next_one_is_whole(tmp_path, monkeypatch):
+    from synthetic import run_cryodl, start_cryodl
+    from test_interrupted import kill_when
+    monkeypatch.chdir(tmp_path)
+    simulate_particles(count=3000)
+    write_untrained_denoiser(tmp_path / "model")
+    arguments = ["denoise", "--particles", "p.star", "--model", "model", "--output", "d.star", "--device", "cpu", "--threads", "1",
+                 "--result", "d.json"]
+    kill_when(start_cryodl(arguments, tmp_path), lambda: any((tmp_path / "d.star.partial").glob(".*.mrcs")))
+    assert not any((tmp_path / name).exists() for name in ("d.star", "d.mrcs", "d.json"))
+    again = run_cryodl(arguments, tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(read_particles("d.star")) == 3000
+    with mrcfile.open("d.mrcs", header_only=True) as mrc:
+        assert int(mrc.header.nz) == 3000
+    assert not list(tmp_path.glob("*.partial")) and not list(tmp_path.glob(".*"))
+
+
+def test_a_run_stopped_between_its_stack_and_its_star_file_is_done_again(project, monkeypatch):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr("cryodl.io.particle_sets.write_particles_star", stopped)
+        denoise(130)
+    assert Path("out/d.mrcs").exists() and not Path("out/d.star").exists()
+    assert denoise().outputs["count"] == 20 and not Path("out/d.star.partial").exists()
