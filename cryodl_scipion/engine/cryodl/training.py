@@ -122,6 +122,21 @@ def fit(task, schedule, folder, accelerator, log=print):
     return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
 
 
+def measured(task, folder, device, log=print):
+    """FitReport of a task without anything to learn by gradients: its figures, taken once and written as fit writes them."""
+    start = time.monotonic()
+    task.networks.to(device).eval()
+    with torch.no_grad():
+        figures = task.validate()
+        task.show(0, folder)
+    seconds = time.monotonic() - start
+    row = dict(step=0, seconds=round(seconds, 2), train_loss=figures["loss"],
+               **{f"validation_{k}": v for k, v in figures.items() if k != "figure"}, learning_rate=0.0)
+    _append(folder / METRICS, row)
+    log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+    return FitReport(0, 0, figures, "nothing is learnt by steps: all is measured on the particles", seconds)
+
+
 @dataclasses.dataclass
 class _State:
     step: int = 0

@@ -59,7 +59,7 @@ def test_order_of_choices_is_frozen():
               "AutoPickConfig.contrast": contrast, "ConsensusPicksConfig.rule": ("at-least", "score"),
               "SimulateMicrographsConfig.contrast": ("dark", "bright"),
               "SimulateParticlesConfig.contrast": ("dark", "bright"), "TrainDenoiserConfig.contrast": contrast,
-              "TrainDenoiserConfig.network": ("swinconv", "cgan"), "TrainDenoiserConfig.loss": ("l1", "exponential"),
+              "TrainDenoiserConfig.network": ("posterior", "swinconv", "cgan"), "TrainDenoiserConfig.loss": ("l1", "exponential"),
               "TrainDenoiserConfig.split_by": ("auto", "micrograph", "half", "random"),
               "DenoiseConfig.contrast": contrast, "EvaluateDenoiserConfig.contrast": contrast,
               "AssignOrientationsConfig.contrast": contrast, "AssessIntegrityConfig.contrast": contrast,

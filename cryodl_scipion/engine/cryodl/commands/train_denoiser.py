@@ -20,6 +20,7 @@ def run(config):
     from ..io.model import write_model
     from ..io.particle_sets import read_particles
     from ..pickers.run_training import check_output, finish, fit_task, working_folder
+    from ..training import measured
     check_output(config.output)
     particles = [read_particles(path, need=("angles", "raw")) for path in config.particles]
     folder = working_folder(config)
@@ -35,7 +36,7 @@ def run(config):
     start = time.monotonic()
     torch.manual_seed(config.seed)
     task = _task(config, method, pairs, measure(pairs, config.seed))
-    report = fit_task(task, config, folder, device)
+    report = fit_task(task, config, folder, device) if method.learns else measured(task, folder, device)
     card = model_card(config, pairs, diameter, task, report, device_name(device), time.monotonic() - start)
     _write_targets(folder, pairs)
     write_model(folder, card, task.networks["denoiser"].state_dict())
@@ -97,10 +98,10 @@ def _task(config, method, pairs, statistics):
             if card[name] != mine:
                 raise ValueError(f"Start from model (--start-from) {config.start_from} has the {name} {card[name]}, but this training "
                                  f"has {mine}.")
-        network = load_network(method, pairs.box, weights, config.start_from)
+        network = load_network(method, pairs.box, weights, config.start_from, len(card["scales"]))
     else:
-        network = method.build(pairs.box)
-    network.learn_scale(statistics)
+        network = method.build(pairs.box, len(pairs.particles))
+    method.learn(network, pairs, statistics)
     return DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, config.adversarial, config.batch_size)
 
 

@@ -29,14 +29,16 @@ class TrainDenoiserConfig:
                              "cannot be noticed here.", label="Structure", path="file")
     output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
     network: str = param(
+        "posterior: no training; keeps the structure, and answers with the mean of its projections, weighed by how probable "
+        "each is given the image. The most exact by far where the structure is right, and blind for all that is not in it. "
         "swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the published conditional GAN, a residual "
         "U-net judged by a patch discriminator; large, meant for a GPU, and made to please the eye: it invents more.",
-        default="swinconv", label="Network", choices=DENOISER_NETWORKS)
+        default="posterior", label="Network", choices=DENOISER_NETWORKS)
     loss: str = param("Distance of output and target. l1: absolute difference. exponential: large differences count "
                       "exponentially more.", default="l1", label="Loss", choices=RECONSTRUCTION_LOSSES, expert=True)
     adversarial: typing.Optional[float] = param(
         "Weight of the discriminator's verdict, where the loss itself weighs 100. 0: no discriminator.", default=None,
-        label="Adversarial weight", minimum=0, maximum=1000, none_means="1 for cgan, 0 for swinconv", expert=True)
+        label="Adversarial weight", minimum=0, maximum=1000, none_means="1 for cgan, 0 for the others", expert=True)
     simulated: float = param(
         "Part of the training pairs that is made anew from the structure, with the CTFs of these particles and noise of the "
         "spectrum that is measured on them. The rest are the particles themselves.", default=0.5, label="Simulated part",
@@ -59,7 +61,7 @@ class TrainDenoiserConfig:
     patience: int = param("Validations without improvement after which training stops.", default=6,
                           label="Patience (validations)", minimum=1, maximum=1000, expert=True)
     batch_size: typing.Optional[int] = param("Particles per training step.", default=None, label="Batch size", minimum=1,
-                                             maximum=4096, none_means="the network's own: 16 for swinconv, 1 for cgan",
+                                             maximum=4096, none_means="the network's own: 1 for cgan, 16 for the others",
                                              expert=True)
     learning_rate: typing.Optional[float] = param("Peak learning rate.", default=None, label="Learning rate", minimum=1e-7,
                                                   maximum=1, none_means="the network's own", expert=True)

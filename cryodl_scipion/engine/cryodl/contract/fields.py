@@ -14,7 +14,7 @@ CONTRASTS = ("auto", "dark", "bright")
 PU_CRITERIA = ("ge-binomial", "nnpu")
 THRESHOLD_RULES = ("model", "f1", "count")
 # Names of the denoisers' registry (denoisers/__init__.py). Append at the end.
-DENOISER_NETWORKS = ("swinconv", "cgan")
+DENOISER_NETWORKS = ("posterior", "swinconv", "cgan")
 RECONSTRUCTION_LOSSES = ("l1", "exponential")
 DENOISING_METHODS = ("auto", "even-odd", "added-noise")
 

@@ -8,8 +8,9 @@ The names are those of contract.DENOISER_NETWORKS (a test keeps them equal).
 def denoiser_method(name):
     """The method object of a registered name. Raises ValueError that lists the names."""
     from .cgan import ConditionalGAN
+    from .posterior import Posterior
     from .swinconv import SwinConv
-    registry = {method.name: method for method in (SwinConv, ConditionalGAN)}
+    registry = {method.name: method for method in (SwinConv, ConditionalGAN, Posterior)}
     if name not in registry:
         raise ValueError(f"Network {name!r} is not known; choose one of: {', '.join(registry)}.")
     return registry[name]()

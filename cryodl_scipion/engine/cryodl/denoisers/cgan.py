@@ -96,7 +96,7 @@ class ConditionalGAN(DenoiserMethod):
     adversarial = 1.0
     uses_ctf = False
 
-    def build(self, box):
+    def build(self, box, molecules=1):
         return GeneratorUNet(box)
 
     def usual_steps(self, particles):

@@ -12,6 +12,7 @@ class DenoiserMethod:
     learning_rate: peak. decay: as training.Schedule's. ema: decay of the running mean of the weights. batch_size: particles per
     step. adversarial: weight of the discriminator's verdict, where the distance to the target weighs 100; 0: no discriminator.
     discriminator_rate: its learning rate over the network's.
+    learns: whether there is anything to learn by gradients; if not, what the network measures on the pairs is all.
     uses_ctf: whether the network is given the CTF. blanks: part of the training images that is noise alone, with an empty target:
     a network that never saw any makes a particle of everything. boost: factor by which the signal of training images is stronger,
     at most, at the beginning; boosted: part of the training until it is what it is. A network that first sees how the particle lies
@@ -25,13 +26,18 @@ class DenoiserMethod:
     batch_size = 16
     adversarial = 0.0
     discriminator_rate = 0.375
+    learns = True
     uses_ctf = True
     blanks = 0.0
     boost = 1.0
     boosted = 0.0
 
-    def build(self, box):
-        """The network for (b, 1, box, box) images, untrained. It has these methods:
+    def learn(self, network, pairs, statistics):
+        """What the network takes from the pairs before training. pairs: Pairs. statistics: scales.Statistics of them."""
+        network.learn_scale(statistics)
+
+    def build(self, box, molecules=1):
+        """The network for (b, 1, box, box) images of so many structures, untrained. It has these methods:
 
         prepare(noisy, ctf): what forward is given, from prepared images (b, 1, box, box) and their CTFs (b, 1, box,
         box // 2 + 1). forward(prepared): the network's own picture. working(target): a target as forward should give it.
@@ -56,12 +62,12 @@ class DenoiserMethod:
         return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999))
 
 
-def load_network(method, box, weights, source):
+def load_network(method, box, weights, source, molecules=1):
     """A method's network with the weights of a model.
 
     weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another network.
     """
-    network = method.build(box)
+    network = method.build(box, molecules)
     try:
         network.load_state_dict(weights)
     except RuntimeError:

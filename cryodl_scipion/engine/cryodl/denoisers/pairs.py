@@ -65,6 +65,12 @@ class Pairs:
             for start in range(0, len(rows), batch):
                 yield _joined([self._real[index].fetch(rows[start:start + batch], None)])
 
+    def examples(self, index, most=256):
+        """Training pairs of one molecule as they are, at most `most` evenly spread ones: noisy (n, h, w), ctf (n, h, w // 2 + 1),
+        target (n, h, w)."""
+        rows = self.training[index]
+        return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
+
     def memory(self):
         """What later draws depend on besides their rng, as JSON can hold it."""
         return [source.memory() for source in self._made]

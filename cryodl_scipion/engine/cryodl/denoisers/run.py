@@ -19,7 +19,7 @@ class Denoiser:
     def __init__(self, card, weights, device):
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = denoiser_method(card["network"])
-        self.network = load_network(self.method, card["box"], weights, card["name"]).to(device).eval()
+        self.network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"])).to(device).eval()
 
     @torch.inference_mode()
     def denoise(self, images, ctf, pixel_size, batch_size=16):

@@ -115,7 +115,7 @@ class SwinConv(DenoiserMethod):
     boosted = 0.6
     ema = 0.995
 
-    def build(self, box):
+    def build(self, box, molecules=1):
         return SwinConvUNet(box).to(memory_format=torch.channels_last)
 
     def usual_steps(self, particles):

@@ -116,7 +116,7 @@ class DenoiserTask(Task):
 
     @property
     def device(self):
-        return next(self.networks["denoiser"].parameters()).device
+        return next(iter(self.networks["denoiser"].state_dict().values())).device
 
     def memory(self):
         return self.pairs.memory()

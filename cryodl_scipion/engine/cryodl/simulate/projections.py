@@ -35,6 +35,14 @@ class Projector:
     def device(self):
         return self.transform.device
 
+    def density(self):
+        """The (d, d, d) density, from its transform."""
+        middle = self.side // 2
+        padded = torch.fft.irfftn(torch.fft.ifftshift(self.transform, dim=(0, 1)), s=(self.padded,) * 3)
+        density = padded.roll((middle,) * 3, (0, 1, 2))[:self.side, :self.side, :self.side]
+        damp = torch.sinc((torch.arange(self.side, device=self.device) - middle) / self.padded) ** 2
+        return density * damp * damp[:, None] * damp[:, None, None]
+
     def project(self, angles, shifts_yx=None, box=None):
         """Projections along the beam.
 
