@@ -9,7 +9,8 @@ FEW = 100
 
 
 def mode(network, count):
-    """What the labels are said to mean (--labels), as docs/labels.md advises; the network topaz is made for sparse ones.
+    """What the labels are said to mean (--labels), as docs/labels.md advises; the network topaz is made for sparse
+    ones.
 
     boxes: background is proposed by the program. sparse: positive-unlabelled learning, and the program is told how many
     particles there are, as Topaz is.
@@ -60,5 +61,6 @@ def tables(bench):
                 used = next(f["labels"] for f in found if f)
                 rows.append([real.name, used, *map(f1_ap, found)])
     return (f"Best F1 / AP (F1 at the default threshold); one draw of labels. Ours: --labels boxes up to {FEW} "
-            "positives (the network topaz: sparse), else sparse with the true number of particles, which Topaz is told, too. Topaz: 300 "
-            "updates of 128 from scratch.\n\n" + table(["set", "positives", *NETWORKS, "Topaz 0.3.20"], rows))
+            "positives (the network topaz: sparse), else sparse with the true number of particles, which Topaz is "
+            "told, too. Topaz: 300 updates of 128 from scratch.\n\n"
+            + table(["set", "positives", *NETWORKS, "Topaz 0.3.20"], rows))

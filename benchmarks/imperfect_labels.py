@@ -5,9 +5,9 @@
     PYTHON benchmarks/imperfect_labels.py [--networks unet,topaz] [--labels complete,sparse] [--steps 0] [--threads 2]
                                           [--seed 0]
 
-missing: so many per cent of the particles are not labelled. wrong: all particles are labelled, and so many places without any
-(at least 0.75 diameters from every particle) that they make up that part of the labels. Prints one table. PYTHON is the engine's;
-data as in picking.py.
+missing: so many per cent of the particles are not labelled. wrong: all particles are labelled, and so many places
+without any (at least 0.75 diameters from every particle) that they make up that part of the labels. Prints one table.
+PYTHON is the engine's; data as in picking.py.
 """
 import argparse
 import glob
@@ -18,14 +18,16 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, SETS, cryodl, data_folder, evaluate
 
-CASES = {"all": (0.0, 0.0), "20 % missing": (0.2, 0.0), "50 % missing": (0.5, 0.0), "90 % missing": (0.9, 0.0), "20 % wrong": (0.0, 0.2)}
+CASES = {"all": (0.0, 0.0), "20 % missing": (0.2, 0.0), "50 % missing": (0.5, 0.0), "90 % missing": (0.9, 0.0),
+         "20 % wrong": (0.0, 0.2)}
 FIGURES = ("best_f1", "average_precision", "f1")
 
 
 def spoil(truth_yx, shape, diameter, missing, wrong, rng):
     """Labels (n, 2) of one micrograph in px, of which parts are missing or wrong.
 
-    truth_yx: (m, 2). shape: (h, w). missing: part of the truth left out. wrong: part of the labels that are on no particle.
+    truth_yx: (m, 2). shape: (h, w). missing: part of the truth left out. wrong: part of the labels that are on no
+    particle.
     """
     kept = truth_yx[rng.random(len(truth_yx)) >= missing]
     number, empty = int(round(len(kept) * wrong / (1 - wrong))), []
@@ -58,7 +60,8 @@ def run(data, truth, network, labels, case, options, folder):
     _, cpu, _, _ = cryodl("train-picker", "--micrographs", *micrographs[:first], "--coordinates", folder / "labels",
                           "--particle-diameter", pixel_size * diameter, "--network", network, "--labels", labels,
                           "--output", folder / "model", "--seed", options.seed, *steps, *common)
-    cryodl("pick", "--micrographs", *micrographs[first:], "--model", folder / "model", "--output", folder / "picks", *common)
+    cryodl("pick", "--micrographs", *micrographs[first:], "--model", folder / "model", "--output", folder / "picks",
+           *common)
     score = lambda picks: evaluate(picks, data / subfolder / "coords", pixel_size, pixel_size * diameter, border,
                                    micrographs[first:])
     everything = score(folder / "picks" / "candidates")

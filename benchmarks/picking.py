@@ -6,7 +6,8 @@
 
 PYTHON is the engine's (`cryodl doctor` names it). Data are found by CRYODL_DATA (default ../shared/data
 beside the checkout). Matching: one to one, within half the particle radius, the border left out
-(docs/evaluation.md). AP and best F1 are of all candidates, F1 is of the picks that `cryodl pick` writes by default. CPU seconds and memory are those of the whole process, start-up included.
+(docs/evaluation.md). AP and best F1 are of all candidates, F1 is of the picks that `cryodl pick` writes by default. CPU
+seconds and memory are those of the whole process, start-up included.
 """
 import argparse
 import glob
@@ -28,7 +29,8 @@ def run_set(name, data, seed, folder, options):
         label = data / subfolder / "coords" / (Path(path).stem + ".star")
         (coordinates / label.name).symlink_to(label.resolve())
     common = ("--pixel-size", pixel_size, "--particle-diameter", pixel_size * diameter_px)
-    _, train_cpu, train_wall, train_memory = cryodl("train-picker", "--micrographs", *micrographs[:first], "--coordinates",
+    _, train_cpu, train_wall, train_memory = cryodl("train-picker", "--micrographs", *micrographs[:first],
+                                                    "--coordinates",
                                         coordinates, *common, "--output", folder / "model", "--seed", seed,
                                         "--device", "cpu", *options)
     _, pick_cpu, _, pick_memory = cryodl("pick", "--micrographs", *micrographs[first:], "--pixel-size", pixel_size,

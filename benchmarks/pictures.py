@@ -4,7 +4,8 @@
 Left: a simulated micrograph; the networks were trained on all labels of four others like it. Middle: the micrograph of
 EMPIAR-10947 with the carbon edge; the networks were trained on 100 positives of the set's training micrographs (the
 models of the part "labels"). Right: a large crystal of ice, pixel size and molecule unknown (a diameter of 40 px is
-stated); nothing to train on, so the networks take the model of the middle. Green: within half a radius of the truth; orange: not.
+stated); nothing to train on, so the networks take the model of the middle. Green: within half a radius of the truth;
+orange: not.
 """
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from bench import engine_path, pick
 from common import ROOT, cryodl
 
 STRUCTURE, PIXEL_SIZE = "structures/complexes/8BK7.cif.gz", 4.0
-EDGE, ICE = "FoilHole_15960851_Data_15972812_15972814_20211215_175436_EER", "contamination_example/Ucsf_stack_1142_DW.mrc"
+EDGE = "FoilHole_15960851_Data_15972812_15972814_20211215_175436_EER"
+ICE = "contamination_example/Ucsf_stack_1142_DW.mrc"
 ICE_DIAMETER = 40  # px, and Å: the header's 1 Å/px is a placeholder
 
 
@@ -41,9 +43,9 @@ def _simulated(bench, name, count, seed):
     import json
     folder, note = bench.output / f"simulated-{name}", bench.output / f"simulated-{name}.json"
     if not note.exists():
-        out = cryodl("simulate-micrographs", "--structure", bench.data / STRUCTURE, "--pixel-size", PIXEL_SIZE, "--count",
-                     count, "--size", 1024, "--particles", 70, "--snr", 0.1, "--ice", 4, "--aggregates", 2, "--carbon", 1,
-                     "--gradient", 2, "--seed", seed, "--output", folder, "--threads", 1)[0]
+        out = cryodl("simulate-micrographs", "--structure", bench.data / STRUCTURE, "--pixel-size", PIXEL_SIZE,
+                     "--count", count, "--size", 1024, "--particles", 70, "--snr", 0.1, "--ice", 4, "--aggregates", 2,
+                     "--carbon", 1, "--gradient", 2, "--seed", seed, "--output", folder, "--threads", 1)[0]
         note.write_text(json.dumps(float(out.split(" particles of ")[1].split()[0])))
     return folder, json.loads(note.read_text())
 
@@ -112,7 +114,8 @@ def _panel(axis, scene, yx):
     title, path, pixel_size, diameter, truth, _ = scene
     px = diameter / pixel_size
     image = gaussian_filter(mrcfile.read(path).astype(np.float32), px / 25)
-    axis.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99), interpolation="antialiased")
+    axis.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99),
+                interpolation="antialiased")
     hit = match_picks(yx, truth, px / 4) if truth is not None else np.ones(len(yx), bool)
     axis.add_collection(EllipseCollection(
         np.full(len(yx), px), np.full(len(yx), px), np.zeros(len(yx)), units="xy", offsets=yx[:, ::-1],

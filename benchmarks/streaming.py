@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs that arrive while `cryodl - pick particles` runs in a Scipion project; the run is killed and continued.
 
-    python benchmarks/streaming.py [--micrographs 2000] [--kills 2] [--rate 4] [--batch 16] [--threads 2] [--output FILE]
+    python benchmarks/streaming.py [--micrographs 2000] [--kills 2] [--rate 4] [--batch 16] [--threads 2]
+                                   [--output FILE]
 
-Needs Scipion's Python with this plugin, and the engine (CRYODL_PYTHON, or its environment installed). Everything happens
-in a temporary folder. Prints memory over time, and whether a micrograph was lost, doubled or picked twice; exit code 1 if so.
-docs/streaming.md has the figures.
+Needs Scipion's Python with this plugin, and the engine (CRYODL_PYTHON, or its environment installed). Everything
+happens in a temporary folder. Prints memory over time, and whether a micrograph was lost, doubled or picked twice; exit
+code 1 if so. docs/streaming.md has the figures.
 """
 import argparse
 import os

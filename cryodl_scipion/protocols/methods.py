@@ -35,7 +35,9 @@ def pickingInWords(coordinates, results, card):
 def autoPickingInWords(coordinates, results, card, rounds):
     """Methods of automatic picking. card: of the first model, or None; rounds: of readRounds."""
     text = pickingInWords(coordinates, results, None)[:-1]
-    text += ", without labels: by the model %s (%s)" % (card['name'], networkInWords(card)) if card else ", without labels"
+    text += ", without labels"
+    if card:
+        text += ": by the model %s (%s)" % (card['name'], networkInWords(card))
     if len(rounds) > 1:
         text += ", trained in %s on its own confident picks" % counted(len(rounds) - 1, 'round')
     return text + '.'
@@ -60,7 +62,8 @@ def trainingInWords(card):
 
 
 def simulationInWords(config, made, source, results):
-    """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure's name."""
+    """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure's
+    name."""
     text = "%s with %s of %s were simulated with cryodl %s at %g Å/px and %g kV, " % (
         counted(config.count, 'micrograph'), counted(made['particles'], 'particle'), source, versionIn(results),
         config.pixel_size, config.voltage)
@@ -72,15 +75,17 @@ def simulationInWords(config, made, source, results):
 
 def particleSimulationInWords(config, source, results):
     """Methods of a simulation of particles. config: SimulateParticlesConfig; source: the structure's name."""
-    return ("%s of %s were simulated with cryodl %s at %g Å/px and %g kV, with defoci from %.0f to %.0f Å and a signal-to-noise "
-            "ratio of %g." % (counted(config.count, 'particle'), source, versionIn(results), config.pixel_size, config.voltage,
+    return ("%s of %s were simulated with cryodl %s at %g Å/px and %g kV, with defoci from %.0f to %.0f Å and a "
+            "signal-to-noise ratio of %g." % (counted(config.count, 'particle'), source, versionIn(results),
+                                              config.pixel_size, config.voltage,
                               config.defocus_min, config.defocus_max, config.snr))
 
 
 def trainingLines(card):
     """A trained model in the lines of a summary. card: of the model."""
     training, validation = card.get('training') or {}, card.get('validation') or {}
-    lines = ["Model %s for particles of %.4g Å, network %s." % (card['name'], card['particle_diameter'], card['network'])]
+    lines = ["Model %s for particles of %.4g Å, network %s."
+             % (card['name'], card['particle_diameter'], card['network'])]
     if training:
         lines.append("Trained on %s of %s, %d more for validation; %s, stopped: %s."
                      % (counted(training['particles'], 'particle'), counted(len(training['micrographs']), 'micrograph'),
@@ -125,7 +130,7 @@ _NO_TRUTH = {'even-odd': "from averages of even and odd frames (noise2noise)",
 
 def denoisedMicrographsInWords(denoised, results, card):
     """Methods of a denoising of micrographs. denoised: SetOfMicrographs; card: the model's."""
-    return ("For picking and inspection, %s were denoised with cryodl %s to %.3g Å by a U-Net that was trained on %s of them, "
-            "%s; particles were extracted from the micrographs as they were before."
+    return ("For picking and inspection, %s were denoised with cryodl %s to %.3g Å by a U-Net that was trained on %s "
+            "of them, %s; particles were extracted from the micrographs as they were before."
             % (counted(denoised.getSize(), 'micrograph'), versionIn(results), card['resolution'],
                counted(len(card['training']['micrographs']), 'micrograph'), _NO_TRUTH[card['method']]))

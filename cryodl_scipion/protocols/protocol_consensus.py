@@ -47,7 +47,8 @@ class CryodlProtConsensus(PickSetsBase):
                         particle_diameter=dict(help=contract.describe(self._CONFIG, 'particle_diameter').help
                                                + "\n\nEmpty: the one with which the sets were picked by cryodl."))
         form.addParam('boxSize', params.IntParam, default=None, allowsNull=True, label="Box size (px)",
-                      help="Box of the coordinates, in pixels of the first set's micrographs.\n\nEmpty: the first set's.")
+                      help="Box of the coordinates, in pixels of the first set's micrographs.\n\nEmpty: the first "
+                           "set's.")
 
     # ----- steps
     def _insertAllSteps(self):
@@ -95,16 +96,19 @@ class CryodlProtConsensus(PickSetsBase):
     def _checkInputs(self):
         errors = PickSetsBase._checkInputs(self)
         if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
-            errors = ["Box size (px) is %d; it must be at least 2. Leave it empty for the first set's." % self.boxSize.get()]
+            errors = ["Box size (px) is %d; it must be at least 2. Leave it empty for the first set's."
+                      % self.boxSize.get()]
         return errors
 
     def _warnings(self):
         lines = PickSetsBase._warnings(self)
         if self._missingPointers() or self._checkInputs() or self.boxSize.get():
             return lines
-        boxes = {label: (c.getBoxSize() or 0) * c.getMicrographs().getSamplingRate() for label, c in self._labelledSets()}
+        boxes = {label: (c.getBoxSize() or 0) * c.getMicrographs().getSamplingRate()
+                 for label, c in self._labelledSets()}
         if max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate():
-            lines.append("The sets have boxes of other sizes (%s); the output gets %d px. Set Box size (px) for another."
+            lines.append("The sets have boxes of other sizes (%s); the output gets %d px. Set Box size (px) for "
+                         "another."
                          % (', '.join('%s: %.0f Å' % item for item in boxes.items()), self._boxSize()))
         return lines
 
@@ -113,7 +117,8 @@ class CryodlProtConsensus(PickSetsBase):
         if output is None or not results:
             return ["No coordinates yet."]
         groups = results[-1].outputs['groups']
-        lines = ["*%s* on %s, found by %s" % (counted(output.getSize(), 'particle'), counted(len(self._names()), 'micrograph'),
+        lines = ["*%s* on %s, found by %s" % (counted(output.getSize(), 'particle'),
+                                              counted(len(self._names()), 'micrograph'),
                                              self._ruleInWords())]
         byNumber = collections.Counter()
         for key, count in groups.items():

@@ -45,10 +45,11 @@ class TestCryodlTrain(CryodlTest):
     def test_summary_says_what_was_learned_where(self):
         protocol = self.train()
         self.assertRegex(protocol._methods()[0], r"^The model fake for particles of 90 Å, a U-Net, was trained on 15 "
-                         r"particles of 2 micrographs with cryodl \S+ in \d+ steps; on 0 micrographs kept for validation "
-                         r"its F1 was 0.900 and its average precision 0.950, at a score threshold of 0.400.$")
+                         r"particles of 2 micrographs with cryodl \S+ in \d+ steps; on 0 micrographs kept for "
+                         r"validation its F1 was 0.900 and its average precision 0.950, at a score threshold of 0.400.$")
         text = '\n'.join(protocol.summary())
-        for words in ('90 Å', '15 particles of 2 micrographs', 'all steps were done', 'F1 0.900', 'at threshold 0.400 ± 0.020', 'CPU (fake)'):
+        for words in ('90 Å', '15 particles of 2 micrographs', 'all steps were done', 'F1 0.900',
+                      'at threshold 0.400 ± 0.020', 'CPU (fake)'):
             self.assertIn(words, text)
 
     def test_background_boxes_and_their_micrographs_are_used(self):
@@ -92,7 +93,8 @@ class TestCryodlTrain(CryodlTest):
         for index, network in enumerate(contract.PICKER_NETWORKS):
             protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=index)
             self.assertEqual(protocol._citations(), ['cryodl'] + list(methods.NETWORKS[network][1]))
-        protocol = self.train(network=contract.PICKER_NETWORKS.index('topaz'), labels=contract.LABEL_KINDS.index('sparse'))
+        protocol = self.train(network=contract.PICKER_NETWORKS.index('topaz'),
+                              labels=contract.LABEL_KINDS.index('sparse'))
         self.assertIn('a Topaz-type network, was', protocol._methods()[0])
         self.assertIn('from sparse labels', protocol._methods()[0])
         self.assertIn('Learned from: sparse labels.', protocol.summary())
@@ -161,7 +163,8 @@ class TestCryodlTrain(CryodlTest):
         cryolo = contract.PICKER_NETWORKS.index('cryolo')
         for useGpu in (False, True):
             protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=cryolo, useGpu=useGpu)
-            self.assertEqual('without a GPU its training takes minutes to hours' in ' '.join(protocol.warnings()), not useGpu)
+            self.assertEqual('without a GPU its training takes minutes to hours' in ' '.join(protocol.warnings()),
+                             not useGpu)
 
     def test_other_micrographs_must_fit_the_coordinates(self):
         folder = os.path.dirname(writeOther(self.data + '/unlike'))

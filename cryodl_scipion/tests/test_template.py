@@ -44,9 +44,11 @@ TEMPLATES = {
     'cryodl-denoising': (
         dict(mappixel=('2.5', 'ProtImportVolumes', 'samplingRate', 2.5),
              pixel=('4.5', 'CryodlProtSimulateParticles', 'pixelSize', 4.5),
-             box=('48', 'CryodlProtSimulateParticles', 'box', 48), count=('90', 'CryodlProtSimulateParticles', 'count', 90),
+             box=('48', 'CryodlProtSimulateParticles', 'box', 48),
+             count=('90', 'CryodlProtSimulateParticles', 'count', 90),
              snr=('0.1', 'CryodlProtSimulateParticles', 'snr', 0.1),
-             mask=('150', 'ProtRelionRefine3D', 'maskDiameterA', 150), gpu=('true', 'ProtRelionRefine3D', 'doGpu', True)),
+             mask=('150', 'ProtRelionRefine3D', 'maskDiameterA', 150),
+             gpu=('true', 'ProtRelionRefine3D', 'doGpu', True)),
         {'CryodlProtSimulateParticles': {'inputStructure': MAP},
          'ProtSplitSet': {'inputSet': 'CryodlProtSimulateParticles.outputParticles'},
          'CryodlProtTrainDenoiser': {'inputSets': [LEARN], 'inputStructures': [MAP]},
@@ -75,7 +77,8 @@ class TestCryodlTemplate(CryodlTest):
         template.setParamValue(*self.imported(name))
         for alias, (value, *_) in answers.items():
             self.assertEqual(template.setParamValue(alias, value), 1, alias)
-        self.assertEqual({param.getAlias() for param in template.getParams().values()}, set(answers) | {self.imported(name)[0]})
+        self.assertEqual({param.getAlias() for param in template.getParams().values()},
+                         set(answers) | {self.imported(name)[0]})
         path = template.createTemplateFile()
         try:
             loaded = self.proj.loadProtocols(path)

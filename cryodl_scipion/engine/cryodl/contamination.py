@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a micrograph shows ice crystals, dirt, aggregates or holes: features that are much stronger than its particles.
 
-How strong particles are is read off the micrograph itself: from the heights of its dark spots of a particle's size, most of
-which are particles, or noise. What stands out of them, dark or bright, is contamination, and so is the area around it
-that is at least half as strong. A large crystal is flat inside: it is compared with a surface through the whole
-micrograph, not with its surroundings. In a micrograph where most spots are contamination they are taken for particles.
+How strong particles are is read off the micrograph itself: from the heights of its dark spots of a particle's size,
+most of which are particles, or noise. What stands out of them, dark or bright, is contamination, and so is the area
+around it that is at least half as strong. A large crystal is flat inside: it is compared with a surface through the
+whole micrograph, not with its surroundings. In a micrograph where most spots are contamination they are taken for
+particles.
 """
 import numpy as np
 from scipy import ndimage
@@ -24,8 +25,9 @@ _SMALLEST = 0.06  # area of a feature, squared particle diameters
 def find_contamination(image, good, diameter_px):
     """(h, w) bool: contaminated places.
 
-    image: (h, w) float array, any scale. good: (h, w) bool, where to look; one kind of area (ice, or carbon). diameter_px: of
-    a particle in these pixels. Areas that a crystal encloses count as contaminated whether they are good or not.
+    image: (h, w) float array, any scale. good: (h, w) bool, where to look; one kind of area (ice, or carbon).
+    diameter_px: of a particle in these pixels. Areas that a crystal encloses count as contaminated whether they are
+    good or not.
     """
     nothing = np.zeros(image.shape, bool)
     if not good.any():
@@ -136,7 +138,8 @@ def _spot_heights(strength, good, diameter_px):
 
 
 def _with_enclosed(found, good):
-    """The mask with those parts of the image that are not good and lie inside of it: crystals that are black throughout."""
+    """The mask with those parts of the image that are not good and lie inside of it: crystals that are black
+    throughout."""
     label, count = ndimage.label(~good)
     found = found.copy()
     for index, place in enumerate(ndimage.find_objects(label), 1):

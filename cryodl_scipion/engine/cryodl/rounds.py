@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rounds of automatic picking: rounds/<n>/round.json, rounds.csv and rounds.png; which is best, and when to stop."""
+"""The rounds of automatic picking: rounds/<n>/round.json, rounds.csv and rounds.png; which is best, and when to
+stop."""
 import csv
 import json
 from pathlib import Path
@@ -54,14 +55,15 @@ def best_round(entries):
 def why_stop(entries, most, confident):
     """Why no further round is trained: a sentence, and whether the user must be warned; None if one is.
 
-    entries: of all rounds so far. most: rounds of training that the user allows. confident: least score of a confident pick.
+    entries: of all rounds so far. most: rounds of training that the user allows. confident: least score of a confident
+    pick.
     """
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if number and last["figure"] is None:
         if last["agreement_first"] < LEAST_AGREEMENT:
-            return (f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those of "
-                    "round 0, so it is not used"), True
+            return (f"round {number} drifted away: only {100 * last['agreement_first']:.0f} % of its picks are those "
+                    "of round 0, so it is not used"), True
         return (f"{_too_few(number)}; it is not used, and the picks are those of round {best_round(entries)}. Use more "
                 "--training-micrographs"), True
     if number and best_round(entries) != number:
@@ -70,18 +72,19 @@ def why_stop(entries, most, confident):
     if number >= most:
         return f"all {most} rounds were done", False
     if last["micrographs"] < 2:
-        return ("only one of the training micrographs could be picked, and a round needs one to learn from and one to judge "
-                f"by; the picks are those of round {number}"), True
+        return ("only one of the training micrographs could be picked, and a round needs one to learn from and one to "
+                f"judge by; the picks are those of round {number}"), True
     if last["confident"] < FEWEST_CONFIDENT or last["confident_held_out"] < FEWEST_HELD_OUT:
         return (f"round {number} has hardly any confident pick ({found} with a score of at least {confident:g} in "
                 f"{last['micrographs']} micrographs), so there is nothing to learn from; the picks are those of round "
                 f"{best_round(entries)}. Look at them; check particle diameter, pixel size and contrast, or begin with "
                 "another model"), True
     if last["figure"] is None:
-        return (f"{_too_few(number)}; the picks are those of round {best_round(entries)}. Use more --training-micrographs"), True
+        return (f"{_too_few(number)}; the picks are those of round {best_round(entries)}. Use more "
+                "--training-micrographs"), True
     return None
 
 
 def _too_few(number):
-    return (f"the held-out micrographs of round {number} have too few picks to judge it by (at least 20 are needed, and as "
-            "many places without one)")
+    return (f"the held-out micrographs of round {number} have too few picks to judge it by (at least 20 are needed, "
+            "and as many places without one)")

@@ -21,9 +21,9 @@ from cryodl.matching import match_picks
 
 def auto_pick(folder, *more, output="out", model=None):
     """Exit code of auto-pick with short rounds. model: <folder>/first if None."""
-    return main(["auto-pick", "--micrographs", str(folder / "mics/*.mrc"), "--pixel-size", "4", "--particle-diameter", "110",
-                 "--output", str(folder / output), "--model", model or str(folder / "first"), "--steps", "4", "--device", "cpu", "--threads", "1",
-                 "--result", str(folder / "result.json"), *more])
+    return main(["auto-pick", "--micrographs", str(folder / "mics/*.mrc"), "--pixel-size", "4", "--particle-diameter",
+                 "110", "--output", str(folder / output), "--model", model or str(folder / "first"), "--steps", "4",
+                 "--device", "cpu", "--threads", "1", "--result", str(folder / "result.json"), *more])
 
 
 def result_of(folder):
@@ -80,7 +80,8 @@ def test_all_micrographs_are_picked_and_every_round_is_kept(finished):
     truth = read_coordinates(finished / "coordinates")
     for name, path in outputs["coordinates"].items():
         yx, _ = read_coordinates(path)[name]
-        assert match_picks(yx, truth[name][0], 7).sum() >= 0.9 * len(truth[name][0]) and len(yx) <= 1.1 * len(truth[name][0])
+        number = len(truth[name][0])
+        assert match_picks(yx, truth[name][0], 7).sum() >= 0.9 * number and len(yx) <= 1.1 * number
     for number in (0, 1):
         folder = finished / "out/rounds" / str(number)
         assert sorted(p.name for p in folder.iterdir()) == ["model", "picks", "round.json"]
@@ -93,7 +94,8 @@ def test_all_micrographs_are_picked_and_every_round_is_kept(finished):
 def test_the_table_of_rounds_says_how_they_were_judged(finished):
     with open(finished / "out/rounds.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["round"] for row in rows] == ["0", "1"] and list(rows[0])[:4] == ["round", "figure", "picks", "threshold"]
+    assert [row["round"] for row in rows] == ["0", "1"]
+    assert list(rows[0])[:4] == ["round", "figure", "picks", "threshold"]
     assert all(float(row["figure"]) > 2 for row in rows) and rows[0]["agreement"] == ""
     assert float(rows[1]["agreement"]) > 0.9 and int(rows[0]["confident"]) >= 40 and rows[0]["micrographs"] == "4"
     outputs = result_of(finished).outputs
@@ -107,7 +109,8 @@ def test_the_retrained_model_says_where_it_comes_from(finished):
     assert card["training"]["first_model"] == "first" and card["labels"] == "own picks" and card["contrast"] == "dark"
     assert card["particle_diameter"] == 110 and card["pixel_sizes"] == [4.0] and not card.get("general")
     assert set(card["training"]["micrographs"]).isdisjoint(card["training"]["validation_micrographs"])
-    assert len(card["training"]["micrographs"]) == 3 and card["training"]["steps"] == 4 and "threshold_uncertainty" in card
+    assert len(card["training"]["micrographs"]) == 3 and card["training"]["steps"] == 4
+    assert "threshold_uncertainty" in card
     assert check_model(finished / "out/rounds/0/model")["weights_sha256"] != card["weights_sha256"]
 
 
@@ -256,6 +259,6 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, name, capsys):
     mrcfile.write(tmp_path / "a.mrc", np.random.default_rng(0).standard_normal((300, 300), dtype=np.float32))
     output = tmp_path / "mine"
     (output / name).mkdir(parents=True) if name == "model" else (output.mkdir(), (output / name).write_text("{}"))
-    assert main(["auto-pick", "--micrographs", str(tmp_path / "a.mrc"), "--pixel-size", "5", "--particle-diameter", "150",
-                 "--model", "ribosome", "--output", str(output)]) == 2
+    assert main(["auto-pick", "--micrographs", str(tmp_path / "a.mrc"), "--pixel-size", "5", "--particle-diameter",
+                 "150", "--model", "ribosome", "--output", str(output)]) == 2
     assert "something else" in capsys.readouterr().err and [p.name for p in output.iterdir()] == [name]

@@ -17,9 +17,9 @@
 | disk full | test_a_full_disk_is_named_and_leaves_no_half_file; test_files.py |
 | killed in the middle | test_interrupted.py; test_training.py |
 | GPU asked for and absent | test_a_gpu_that_is_absent_is_an_error; test_devices.py |
-| GPU or host memory too small | test_predict.py: test_too_little_memory_makes_smaller_tiles_and_says_so; test_too_little_memory_for_training_names_the_batch_size |
+| GPU or host memory too small | test_predict.py: test_too_little_memory_...; test_too_little_memory_for_training_... |
 | spaces, % and quotes in paths | test_pick.py and test_train_picker.py: test_paths_with_spaces_percent_and_quotes |
-| one bad among many | test_pick.py: test_one_bad_micrograph_among_many_is_skipped_and_named; test_train_picker.py: test_one_bad_labelled_micrograph_is_skipped_and_named |
+| one bad among many | test_pick.py and test_train_picker.py: test_one_bad_... |
 """
 import json
 import resource
@@ -42,8 +42,8 @@ def pick_arguments(folder, micrographs=("mics/*.mrc",), model="model", more=()):
 
 def train_arguments(folder, **values):
     values = dict({"--micrographs": folder / "mics/*.mrc", "--coordinates": folder / "coordinates", "--pixel-size": 4,
-                   "--particle-diameter": 120, "--output": folder / "new", "--device": "cpu", "--steps": 2, "--batch-size": 1,
-                   "--result": folder / "result.json"}, **values)
+                   "--particle-diameter": 120, "--output": folder / "new", "--device": "cpu", "--steps": 2,
+                   "--batch-size": 1, "--result": folder / "result.json"}, **values)
     return ["train-picker", *[str(part) for pair in values.items() for part in pair]]
 
 
@@ -132,7 +132,8 @@ def test_a_file_that_may_not_be_read_is_skipped(project, monkeypatch):
      ("other_mic0, other_mic1", "mic0, mic1", "without folder and extension")),
     (lambda f: [write_star(f / f"coordinates/mic{i}.star", [[50, 50]]) for i in (0, 1)],
      ("has 2 particles", "at least")),
-    (lambda f: [p.unlink() for p in list((f / "coordinates").iterdir())], ("has no coordinates", ".star, .box or .txt")),
+    (lambda f: [p.unlink() for p in list((f / "coordinates").iterdir())],
+     ("has no coordinates", ".star, .box or .txt")),
     (lambda f: (f / "coordinates/mic0.star").write_text("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n1 a\n"),
      ("mic0.star", "'a'")),
     (lambda f: (shutil.copy(f / "coordinates/mic0.star", f / "coordinates/mic0_autopick.star")),

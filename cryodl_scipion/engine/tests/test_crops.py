@@ -95,7 +95,8 @@ def test_without_dense_labels_crops_lie_at_labels():
 @pytest.mark.parametrize("dense", [True, False])
 def test_an_image_without_labels_gives_a_crop_too(dense):
     none = np.zeros((0, 2))
-    image, _, positives, negatives, _ = sample_crop(scene(dense, positives=none, negatives=none), 64, np.random.default_rng(0))
+    image, _, positives, negatives, _ = sample_crop(scene(dense, positives=none, negatives=none), 64,
+                                                    np.random.default_rng(0))
     assert image.shape == (64, 64) and positives.shape == negatives.shape == (0, 2)
 
 

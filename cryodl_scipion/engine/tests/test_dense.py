@@ -44,9 +44,10 @@ def test_one_pass_equals_every_window_one_by_one(name, shape):
 
 
 NETWORKS = {
-    "pools": (20, lambda: [nn.Conv2d(1, 3, 3), nn.MaxPool2d(3, 2), nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.Tanh(), nn.Flatten(),
-                           nn.Linear(4 * 3 * 3, 5)]),
-    "steps": (21, lambda: [nn.Conv2d(1, 3, 5, 2), nn.PReLU(3), nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 4)]),
+    "pools": (20, lambda: [nn.Conv2d(1, 3, 3), nn.MaxPool2d(3, 2), nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.Tanh(),
+                           nn.Flatten(), nn.Linear(4 * 3 * 3, 5)]),
+    "steps": (21, lambda: [nn.Conv2d(1, 3, 5, 2), nn.PReLU(3), nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4),
+                           nn.Conv2d(4, 2, 4)]),
     "nested": (16, lambda: [nn.Sequential(nn.Conv2d(1, 2, 3), nn.LeakyReLU()), nn.AvgPool2d(3, 2), nn.MaxPool2d(2),
                             nn.Dropout(), nn.Flatten(), nn.Linear(2 * 3 * 3, 6), nn.ReLU(), nn.Linear(6, 1)])}
 

@@ -65,9 +65,11 @@ def test_upside_down_labels_are_noticed_and_right_ones_are_not():
 
 
 def test_the_signal_is_measured_in_standard_deviations():
-    """A label on each of few spots in an otherwise constant image: the difference is large; shifted labels have none."""
+    """A label on each of few spots in an otherwise constant image: the difference is large; shifted labels have
+    none."""
     item = labelled(50.0)
     assert label_signal([item], PX).difference > 1
     everywhere = np.stack(np.meshgrid(np.arange(0, 240, 4.0), np.arange(0, 300, 4.0), indexing="ij"), -1).reshape(-1, 2)
     whole = LabelledImage("a", item.image, item.valid, everywhere, np.zeros((0, 2)))
-    assert abs(label_signal([whole], PX).difference) < 0.02 and label_signal([whole], PX).error == pytest.approx(1 / 4500 ** 0.5)
+    signal = label_signal([whole], PX)
+    assert abs(signal.difference) < 0.02 and signal.error == pytest.approx(1 / 4500 ** 0.5)

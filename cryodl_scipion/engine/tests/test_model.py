@@ -34,7 +34,8 @@ def test_weights_and_card_survive(tmp_path):
 
 def test_tensors_that_share_memory_or_are_not_contiguous_are_written(tmp_path):
     base = torch.arange(12.0).reshape(3, 4)
-    write_model(tmp_path, dict(kind="other", name="o", network="n"), {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)})
+    write_model(tmp_path, dict(kind="other", name="o", network="n"),
+                {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)})
     assert torch.equal(read_model(tmp_path)[1]["a"], base.T)
 
 
@@ -52,7 +53,8 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
     (lambda m: change_card(m, format_version=None), ("format version None",)),
     (lambda m: change_card(m, kind="denoiser"), ("kind 'denoiser'", "a picker is needed")),
     (lambda m: change_card(m, network="transformer"), ("'transformer'", "knows: unet")),
-    (lambda m: change_card(m, particle_diameter=None, threshold=None), ("damaged", "particle_diameter, threshold missing")),
+    (lambda m: change_card(m, particle_diameter=None, threshold=None),
+     ("damaged", "particle_diameter, threshold missing")),
     (lambda m: (m / "card.json").write_text("{"), ("card.json is damaged",)),
     (lambda m: (m / "card.json").write_text("[]"), ("format version None",)),
     (lambda m: (m / "card.json").unlink(), ("is not a model", "no card.json")),
@@ -80,13 +82,15 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
     assert shipped_models() == ["ribosome"]
     assert find_model("ribosome") == tmp_path / "shipped" / "ribosome"
     assert find_model(str(model)) == model
-    with pytest.raises(FileNotFoundError, match=r"Model virus is neither a folder nor a shipped model \(shipped: ribosome\)"):
+    with pytest.raises(FileNotFoundError,
+                       match=r"Model virus is neither a folder nor a shipped model \(shipped: ribosome\)"):
         find_model("virus")
     with pytest.raises(FileNotFoundError, match="card.json is a file; a model is a folder"):
         find_model(str(model / "card.json"))
 
 
-@pytest.mark.parametrize("name", shipped_models() or [pytest.param("", marks=pytest.mark.skip(reason="none is shipped"))])
+@pytest.mark.parametrize("name", shipped_models()
+                         or [pytest.param("", marks=pytest.mark.skip(reason="none is shipped"))])
 def test_shipped_models_fit_their_networks(name):
     from cryodl.pickers import picker_method
     card, weights = read_model(find_model(name), "picker")

@@ -23,12 +23,13 @@ SPACING = 65  # px, about two diameters: published rules about background window
 # name, steps, batch size, peak rate (higher than usual: the problem is easy)
 SETTINGS = {"unet": (30, 2, 0.003), "deeppicker": (80, 4, 0.02), "deepem": (60, 4, 0.2), "topaz": (60, 2, 0.003),
             "eman2": (25, 8, 0.0003), "cryolo": (60, 4, 0.0005)}
-# Mean shift of the picks that is allowed, px of 4 Å. After so few steps DeepPicker answers nearly alike all around a particle,
-# and crYOLO's offsets are rough; that their grids are right is tested without training (test_dense.py, test_patch.py,
-# test_networks_published.py).
+# Mean shift of the picks that is allowed, px of 4 Å. After so few steps DeepPicker answers nearly alike all around a
+# particle, and crYOLO's offsets are rough; that their grids are right is tested without training (test_dense.py,
+# test_patch.py, test_networks_published.py).
 SHIFT = {"deeppicker": 4.0, "cryolo": 2.5}
-each_network = pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in ("eman2", "cryolo") else ())
-                                                for n in SETTINGS])
+SLOW = ("eman2", "cryolo")
+each_network = pytest.mark.parametrize("name", [
+    pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in SETTINGS])
 
 
 def labelled(method, seed, shape=(384, 320)):
@@ -53,7 +54,8 @@ def trained(name, tmp):
     torch.manual_seed(0)
     torch.set_num_threads(1)
     method, (steps, batch, rate) = picker_method(name), SETTINGS[name]
-    task = PickerTask(method, method.build(), [labelled(method, 0), labelled(method, 1)], [labelled(method, 2)], batch, Plain.device)
+    task = PickerTask(method, method.build(), [labelled(method, 0), labelled(method, 1)], [labelled(method, 2)], batch,
+                      Plain.device)
     fit(task, Schedule(steps, steps, 9, rate, 0, ema=0.8, decay=method.decay), tmp, Plain, log=lambda line: None)
     return Picker(method, task.networks["picker"], Plain.device)
 

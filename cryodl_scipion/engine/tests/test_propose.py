@@ -20,7 +20,8 @@ ICE = np.array([[60.0, 320.0], [250.0, 60.0]])
 
 
 def scene(labelled=1.0, ice=ICE, edge=False, seed=0):
-    """Bright particles in unit noise, large bright ice, maybe a wall; `labelled` is the part of particles with labels."""
+    """Bright particles in unit noise, large bright ice, maybe a wall; `labelled` is the part of particles with
+    labels."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(np.arange(30.0, 280, 45), np.arange(30.0, 360, 45), indexing="ij"), -1).reshape(-1, 2)
     truth = grid + rng.uniform(-8, 8, grid.shape)
@@ -33,7 +34,8 @@ def scene(labelled=1.0, ice=ICE, edge=False, seed=0):
         truth = truth[truth[:, 1] > 60]
     image = np.clip(image, -5, 5).astype(np.float32)
     known = truth[rng.random(len(truth)) < labelled]
-    return SimpleNamespace(image=torch.from_numpy(image), valid=torch.ones(SHAPE, dtype=torch.bool), positives=known), truth
+    return SimpleNamespace(image=torch.from_numpy(image), valid=torch.ones(SHAPE, dtype=torch.bool),
+                           positives=known), truth
 
 
 def nearest(points, others):
@@ -86,7 +88,8 @@ def test_places_that_are_no_image_are_never_proposed():
 
 def test_no_room_for_background_gives_none():
     item, _ = scene()
-    item.positives = np.stack(np.meshgrid(np.arange(0, 300, 12.0), np.arange(0, 380, 12.0), indexing="ij"), -1).reshape(-1, 2)
+    item.positives = np.stack(np.meshgrid(np.arange(0, 300, 12.0), np.arange(0, 380, 12.0), indexing="ij"),
+                              -1).reshape(-1, 2)
     assert propose_boxes(item, look_of([item], PX), 15).background.shape == (0, 2)
 
 
@@ -95,7 +98,8 @@ def test_the_look_of_particles_is_round_and_correlates_with_itself():
     look = look_of([item], PX)
     template = look.template
     assert template.shape[0] % 2 == 1 and abs(template.sum()) < 1e-6 and np.linalg.norm(template) == pytest.approx(1)
-    assert np.allclose(template, template.T, atol=1e-9) and np.unravel_index(template.argmax(), template.shape) == (18, 18)
+    assert np.allclose(template, template.T, atol=1e-9)
+    assert np.unravel_index(template.argmax(), template.shape) == (18, 18)
     padded = np.zeros((101, 101))
     padded[32:69, 32:69] = template
     likeness = likeness_map(padded, template)
@@ -124,9 +128,10 @@ def test_labelled_particles_are_not_outstanding():
 
 
 def propose(folder, *more):
-    return main(["propose-boxes", "--micrographs", str(folder / "mics/*.mrc"), "--coordinates", str(folder / "coordinates"),
-                 "--pixel-size", str(PIXEL_SIZE), "--particle-diameter", str(DIAMETER), "--output", str(folder / "boxes"),
-                 "--threads", "1", "--result", str(folder / "result.json"), *more])
+    return main(["propose-boxes", "--micrographs", str(folder / "mics/*.mrc"), "--coordinates",
+                 str(folder / "coordinates"),
+                 "--pixel-size", str(PIXEL_SIZE), "--particle-diameter", str(DIAMETER), "--output",
+                 str(folder / "boxes"), "--threads", "1", "--result", str(folder / "result.json"), *more])
 
 
 def test_the_command_writes_boxes_in_pixels_of_the_micrographs(tmp_path):

@@ -41,7 +41,8 @@ def test_relion_finds_a_particle_where_we_see_it(tmp_path, ending):
     y, x = np.unravel_index(read_micrograph(tmp_path / f"a{ending}").argmax(), image.shape)
     (tmp_path / "a_pick.star").write_text(f"\ndata_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n{x} {y}\n")
     (tmp_path / "mics.star").write_text(RELION_MICROGRAPH + f"a{ending} 1\n")
-    subprocess.run(["relion_preprocess", "--i", "mics.star", "--coord_dir", "./", "--coord_suffix", "_pick.star", "--part_dir",
+    subprocess.run(["relion_preprocess", "--i", "mics.star", "--coord_dir", "./", "--coord_suffix", "_pick.star",
+                    "--part_dir",
                     "./", "--part_star", "p.star", "--extract", "--extract_size", "16"], cwd=tmp_path, check=True,
                    stdout=subprocess.DEVNULL)
     box = read_micrograph(tmp_path / "a.mrcs")

@@ -17,8 +17,10 @@ from cryodl.pickers.train import Hits
 
 
 def config(folder, **values):
-    return TrainPickerConfig(**dict(dict(micrographs=(str(folder / "mics/*.mrc"),), coordinates=str(folder / "coordinates"),
-                                         pixel_size=PIXEL_SIZE, particle_diameter=DIAMETER, output=str(folder / "model")), **values))
+    return TrainPickerConfig(**dict(dict(micrographs=(str(folder / "mics/*.mrc"),),
+                                         coordinates=str(folder / "coordinates"),
+                                         pixel_size=PIXEL_SIZE, particle_diameter=DIAMETER,
+                                         output=str(folder / "model")), **values))
 
 
 def filled(folder, network="unet", **values):
@@ -29,9 +31,12 @@ def filled(folder, network="unet", **values):
 
 def train(folder, *more, steps=2):
     """Exit code; the result lies in result.json."""
-    return main(["train-picker", "--micrographs", str(folder / "mics/*.mrc"), "--coordinates", str(folder / "coordinates"),
-                 "--pixel-size", "4", "--particle-diameter", "120", "--output", str(folder / "model"), "--device", "cpu",
-                 "--threads", "1", "--steps", str(steps), "--batch-size", "2", "--result", str(folder / "result.json"), *more])
+    return main(["train-picker", "--micrographs", str(folder / "mics/*.mrc"), "--coordinates",
+                 str(folder / "coordinates"),
+                 "--pixel-size", "4", "--particle-diameter", "120", "--output", str(folder / "model"), "--device",
+                 "cpu",
+                 "--threads", "1", "--steps", str(steps), "--batch-size", "2", "--result", str(folder / "result.json"),
+                 *more])
 
 
 def outcome(folder):
@@ -55,7 +60,8 @@ def sparse_project(folder, keep):
 
 
 @pytest.mark.parametrize("values, kind", [
-    (dict(), "complete"), (dict(background="b"), "boxes"), (dict(contamination="c"), "boxes"), (dict(network="topaz"), "sparse"),
+    (dict(), "complete"), (dict(background="b"), "boxes"), (dict(contamination="c"), "boxes"),
+    (dict(network="topaz"), "sparse"),
     (dict(network="topaz", background="b"), "boxes"), (dict(labels="sparse", background="b"), "sparse"),
     (dict(network="topaz", labels="complete"), "complete")])
 def test_what_the_labels_mean(tmp_path, values, kind):
@@ -141,7 +147,8 @@ def test_the_card_of_a_training_with_few_boxes(tmp_path):
     sparse_project(tmp_path, 8)
     assert train(tmp_path, "--labels", "boxes") == 0
     result, card = outcome(tmp_path)
-    assert (card["labels"], card["contrast"]) == (result.outputs["labels"], result.outputs["contrast"]) == ("boxes", "dark")
+    for made in (card, result.outputs):
+        assert (made["labels"], made["contrast"]) == ("boxes", "dark")
     assert card["training"]["background_boxes"] >= 20 and "contamination_boxes" in card["training"]
     assert 0 <= card["threshold_uncertainty"] == result.outputs["threshold_uncertainty"] < 1
 

@@ -77,7 +77,8 @@ def test_the_output_is_never_replaced(trained, capsys):
 def test_an_unfinished_training_with_other_parameters_is_not_continued(tmp_path, capsys):
     blob_project(tmp_path)
     (tmp_path / "model.partial").mkdir()
-    (tmp_path / "model.partial/unfinished.json").write_text(json.dumps(dict(command="train-picker", parameters=dict(steps=9))))
+    record = dict(command="train-picker", parameters=dict(steps=9))
+    (tmp_path / "model.partial/unfinished.json").write_text(json.dumps(record))
     (tmp_path / "model.partial/checkpoint.safetensors").write_bytes(b"9 steps")
     assert train(tmp_path) == 2
     assert "model.partial holds an unfinished train-picker with other parameters" in capsys.readouterr().err
@@ -108,7 +109,8 @@ def test_a_single_micrograph_is_cut_for_validation_and_the_user_is_told(tmp_path
 
 
 def boxes(folder, truth, positives, negatives):
-    """Folders good and bad with some of the particles, and places between them, as boxes; spread over the micrographs."""
+    """Folders good and bad with some of the particles, and places between them, as boxes; spread over the
+    micrographs."""
     rng = np.random.default_rng(0)
     for part in ("good", "bad"):
         (folder / part).mkdir()
@@ -147,7 +149,8 @@ def test_boxes_on_one_micrograph_and_background_on_others_train(tmp_path):
     training = json.loads((tmp_path / "model/card.json").read_text())["training"]
     assert training["micrographs"] == ["mic0", "mic1"] and training["validation_micrographs"] == ["mic0"]
     assert training["particles"] > 3 * training["validation_particles"] > 0
-    assert training["particles"] + training["validation_particles"] <= len(truth[0][1]) and training["background_boxes"] == 2
+    assert training["particles"] + training["validation_particles"] <= len(truth[0][1])
+    assert training["background_boxes"] == 2
 
 
 def test_one_bad_labelled_micrograph_is_skipped_and_named(tmp_path, capsys):

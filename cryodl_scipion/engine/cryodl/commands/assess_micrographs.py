@@ -4,9 +4,9 @@
 <output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
 micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
 micrographs may arrive in several runs; other limits only cost a moment.
-Result.outputs, of the micrographs of this run: folder, table, figures {name: {particles, mean_score, contaminated_percent,
-carbon_percent, ice_gradient, background, verdict, reason}}, good [names], bad [names]. Micrographs that cannot be read
-are in Result.skipped, and in the table with the verdict 'unreadable'.
+Result.outputs, of the micrographs of this run: folder, table, figures {name: {particles, mean_score,
+contaminated_percent, carbon_percent, ice_gradient, background, verdict, reason}}, good [names], bad [names].
+Micrographs that cannot be read are in Result.skipped, and in the table with the verdict 'unreadable'.
 """
 import csv
 import json
@@ -40,7 +40,8 @@ def run(config):
     unpicked = _add_picks(mine, picks, folder, records)
     verdicts = {name: judge(record, config) for name, record in records.items()}
     _write_lists(folder, records, verdicts, skipped)
-    figures = {n: dict({f: records[n][f] for f in FIGURES}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine}
+    figures = {n: dict({f: records[n][f] for f in FIGURES}, verdict=verdicts[n][0], reason=verdicts[n][1])
+               for n in mine}
     good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
     print(f"{len(good)} good and {len(bad)} bad micrographs: {folder}/micrographs.csv says why"
           + (f"; {len(skipped)} could not be read" if skipped else ""))
@@ -49,8 +50,8 @@ def run(config):
         warnings.append(f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
                         + (" ..." if len(skipped) > 5 else ""))
     if unpicked:
-        warnings.append(f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their particles "
-                        f"are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}.")
+        warnings.append(f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their "
+                        f"particles are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}.")
     outputs = dict(folder=str(folder), table=str(folder / "micrographs.csv"), figures=figures, good=good, bad=bad)
     return Result("assess-micrographs", outputs, device="CPU" if todo else "none: nothing was measured",
                   skipped=tuple(skipped), warnings=tuple(warnings))
@@ -76,8 +77,8 @@ def _check_same_run(folder, records, config):
         other = [f"{k.replace('_', ' ')} {record[k]:g} (now {getattr(config, k):g})"
                  for k in ("pixel_size", "particle_diameter") if record[k] != getattr(config, k)]
         if other:
-            raise ValueError(f"{folder} holds figures measured with other parameters: {'; '.join(other)}. Choose another "
-                             "--output.")
+            raise ValueError(f"{folder} holds figures measured with other parameters: {'; '.join(other)}. Choose "
+                             "another --output.")
 
 
 def _measure(todo, config, folder, records):
@@ -139,7 +140,8 @@ def judge(record, config):
 
 def _write_lists(folder, records, verdicts, skipped):
     """micrographs.csv, good.txt and bad.txt of all micrographs in the folder, and this run's unreadable ones."""
-    with whole_file(folder / "micrographs.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    table = folder / "micrographs.csv"
+    with whole_file(table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for name in sorted(records):
@@ -150,5 +152,6 @@ def _write_lists(folder, records, verdicts, skipped):
             writer.writerow([item.item] + [""] * len(FIGURES) + ["unreadable", item.reason])
     for verdict in ("good", "bad"):
         with whole_file(folder / f"{verdict}.txt") as temporary:
-            temporary.write_text("".join(f"{records[n]['path']}\n" for n in sorted(records) if verdicts[n][0] == verdict),
+            temporary.write_text("".join(f"{records[n]['path']}\n" for n in sorted(records)
+                                         if verdicts[n][0] == verdict),
                                  encoding="utf-8")

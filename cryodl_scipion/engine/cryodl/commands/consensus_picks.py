@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl consensus-picks`: several sets of picks in, the particles that they agree on out.
 
-<output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit and the number of sets that found the
-particle as cryodlNumberOfSets; the same with all that any set found in <output>/candidates; and consensus.json.
-Result.outputs: folder, coordinates {name: path}, counts {name: particles}, picks, sets [names], groups {"a + b": particles
-that just these sets found, kept or not}.
+<output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit and the number of sets that found
+the particle as cryodlNumberOfSets; the same with all that any set found in <output>/candidates; and consensus.json.
+Result.outputs: folder, coordinates {name: path}, counts {name: particles}, picks, sets [names], groups {"a + b":
+particles that just these sets found, kept or not}.
 """
 import collections
 import os
@@ -56,7 +56,8 @@ def run(config):
           f"{config.output}/<micrograph>.star")
     coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
     if not record["picks"]:
-        notes.append("There is not a single particle left. Lower --at-least or --least-score, or check the particle diameter.")
+        notes.append("There is not a single particle left. Lower --at-least or --least-score, or check the particle "
+                     "diameter.")
     outputs = dict(record, folder=str(config.output), coordinates=coordinates)
     return Result("consensus-picks", outputs, warnings=tuple(notes))
 

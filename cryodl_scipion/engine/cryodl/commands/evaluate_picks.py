@@ -20,8 +20,9 @@ def run(config):
     figures = evaluate(config)
     missing = figures.pop("missing")
     if missing:
-        print(f"Note: {len(missing)} micrographs of the reference have no picks, which counts all their particles as missed: "
-              f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with --micrographs.",
+        print(f"Note: {len(missing)} micrographs of the reference have no picks, which counts all their particles as "
+              f"missed: {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with "
+              "--micrographs.",
               file=sys.stderr)
     candidates = os.path.join(config.coordinates, CANDIDATES)
     if os.path.isdir(candidates):
@@ -66,8 +67,8 @@ def check_common(source, picks, config, reference):
     """Raises ValueError if picks and reference have no micrograph in common."""
     if not set(reference) & set(picks):
         raise ValueError(f"{source} and {config.reference} have no micrograph in common: picks are of "
-                         f"{sorted(picks)[:4]}, the reference is of {sorted(reference)[:4]}. Names are compared without "
-                         "folder and extension.")
+                         f"{sorted(picks)[:4]}, the reference is of {sorted(reference)[:4]}. Names are compared "
+                         "without folder and extension.")
 
 
 def evaluate(config):

@@ -36,8 +36,8 @@ def run(config):
     _write(folder, proposals, {image.name: tuple(image.image.shape) for image in images}, shapes)
     finish_folder(folder, config.output)
     counts = {kind: {name: len(getattr(found, kind)) for name, found in proposals.items()} for kind in KINDS}
-    print(f"{sum(counts['background'].values())} background and {sum(counts['contamination'].values())} contamination boxes in "
-          f"{len(images)} micrographs: {config.output}")
+    print(f"{sum(counts['background'].values())} background and {sum(counts['contamination'].values())} contamination "
+          f"boxes in {len(images)} micrographs: {config.output}")
     if skipped:
         warnings.append(f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5])))
     return Result("propose-boxes", dict(folder=str(config.output), **{f"{kind}_boxes": counts[kind] for kind in KINDS},
@@ -65,8 +65,10 @@ def _prepare(items, config):
             print(f"Skipped {in_words(skipped[-1])}")
     if not images:
         raise AllSkipped(f"None of the {len(items)} micrographs could be used. The first: {in_words(skipped[0])}")
-    if any(len(im.positives) for im in images) and judge_contrast(label_signal(images, WORKING_DIAMETER), "auto")[0] == "bright":
-        images = [dataclasses.replace(im, image=-im.image) for im in images]
+    if any(len(im.positives) for im in images):
+        contrast, _ = judge_contrast(label_signal(images, WORKING_DIAMETER), "auto")
+        if contrast == "bright":
+            images = [dataclasses.replace(im, image=-im.image) for im in images]
     paths = {item.name: item.path for item in items}
     return images, {im.name: micrograph_shape(paths[im.name]) for im in images}, skipped
 
@@ -79,4 +81,5 @@ def _write(folder, proposals, working_shapes, shapes):
         (folder / kind).mkdir()
         for name, found in proposals.items():
             yx = map_positions(getattr(found, kind), working_shapes[name], shapes[name])
-            write_coordinates(folder / kind / f"{name}.star", yx, np.ones(len(yx)), f"cryodl: {kind} boxes proposed for {name}")
+            write_coordinates(folder / kind / f"{name}.star", yx, np.ones(len(yx)),
+                              f"cryodl: {kind} boxes proposed for {name}")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-general-picker`: simulated micrographs of many structures, and labelled real ones, in; a model that picks
-molecules that it never saw out.
+"""`cryodl train-general-picker`: simulated micrographs of many structures, and labelled real ones, in; a model that
+picks molecules that it never saw out.
 
-Result.outputs: model (folder), threshold, threshold_uncertainty, validation (figures on simulated micrographs of structures
-that were not learnt from, with the expected calibration error), structures, made_up, real_sets.
+Result.outputs: model (folder), threshold, threshold_uncertainty, validation (figures on simulated micrographs of
+structures that were not learnt from, with the expected calibration error), structures, made_up, real_sets.
 """
 import dataclasses
 import time
@@ -45,17 +45,19 @@ def run(config):
     write_model(folder, card, task.networks["picker"].state_dict())
     finish(folder, config.output)
     figures = card["validation"]
-    print(f"Model: {config.output} (on simulated micrographs of other structures: F1 {figures['f1']:.3f}, average precision "
-          f"{figures['average_precision']:.3f}, expected calibration error {figures['calibration_error']:.3f})")
-    outputs = dict(model=str(config.output), validation=figures, structures=len(material.names), made_up=config.procedural,
-                   real_sets=[s.name for s in material.real],
+    print(f"Model: {config.output} (on simulated micrographs of other structures: F1 {figures['f1']:.3f}, average "
+          f"precision {figures['average_precision']:.3f}, expected calibration error "
+          f"{figures['calibration_error']:.3f})")
+    outputs = dict(model=str(config.output), validation=figures, structures=len(material.names),
+                   made_up=config.procedural, real_sets=[s.name for s in material.real],
                    **{key: card[key] for key in ("threshold", "threshold_uncertainty")})
     return Result("train-general-picker", outputs, device=device_name(device))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Material:
-    """training: [simulated images, one list for each real set]. validation, test: simulated images of held-out structures.
+    """training: [simulated images, one list for each real set]. validation, test: simulated images of held-out
+    structures.
     names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
     training: list
     validation: list
@@ -80,8 +82,8 @@ def _material(config, method):
     learnt, held = zip(*(split_members(members, config.seed) if len(members) > 1 else (members, members)
                          for members in (files, made_up(config.procedural, config.seed)) if members))
     count = max(8, int(VALIDATION_SHARE * config.simulated))
-    make = lambda groups, number, tag: list(tqdm(simulated_images(groups, number, method, config.seed, tag), total=number,
-                                                 unit="micrograph", mininterval=5.0))
+    make = lambda groups, number, tag: list(tqdm(simulated_images(groups, number, method, config.seed, tag),
+                                                 total=number, unit="micrograph", mininterval=5.0))
     simulated = make(learnt, config.simulated, 1)
     held_out = make(held, 2 * count, 2)
     return _Material([simulated] + [load_set(s, method) for s in real], held_out[::2], held_out[1::2],
@@ -99,8 +101,9 @@ def _check_left_out(config):
             sets = [row.get("name") for row in csv.DictReader(file)]
     strange = [n for n in config.leave_out if n not in sets and n not in dict(named)]
     if strange:
-        raise ValueError(f"Leave out (--leave-out) names {', '.join(strange)}, which is neither a real set ({', '.join(sets)}) "
-                         "nor a structure's file name without extensions. Nothing would be left out.")
+        raise ValueError(f"Leave out (--leave-out) names {', '.join(strange)}, which is neither a real set "
+                         f"({', '.join(sets)}) nor a structure's file name without extensions. Nothing would be left "
+                         "out.")
     return named
 
 

@@ -75,10 +75,12 @@ def _fill_in(images, config, method, notes):
 
 def _say_start(config, images, device):
     count = lambda field: sum(len(getattr(image, field)) for image in images)
-    boxes = [f"{count(field)} {kind} boxes" for field, kind in (("negatives", "background"), ("contamination", "contamination"))
+    boxes = [f"{count(field)} {kind} boxes"
+             for field, kind in (("negatives", "background"), ("contamination", "contamination"))
              if count(field)]
-    print(f"Training the {config.network} picker on {device}: {', '.join([str(count('positives')) + ' particles', *boxes])}, "
-          f"{len(images)} micrographs, {images[0].labels} labels.")
+    print(f"Training the {config.network} picker on {device}: "
+          f"{', '.join([str(count('positives')) + ' particles', *boxes])}, {len(images)} micrographs, "
+          f"{images[0].labels} labels.")
 
 
 def _task(config, method, images, split, device):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
 
-Every command has one frozen dataclass (training, picking, comparing, simulating, denoising; commands.py lists them). Its fields carry
-type, unit, range, choices and help (params.py); forms, checks and the command line are made from them. request.py and
-result.py are the two files that the sides exchange; model_card.py is what both know of a model.
+Every command has one frozen dataclass (training, picking, comparing, simulating, denoising; commands.py lists them).
+Its fields carry type, unit, range, choices and help (params.py); forms, checks and the command line are made from them.
+request.py and result.py are the two files that the sides exchange; model_card.py is what both know of a model.
 """
 from .commands import COMMANDS, Command, DoctorConfig, command_of
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
@@ -20,8 +20,8 @@ from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped, in_w
 from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
 from .training import TrainGeneralPickerConfig, TrainPickerConfig
 
-__all__ = ["AllSkipped", "AssessIntegrityConfig", "AssessMicrographsConfig", "AssignOrientationsConfig", "AutoPickConfig",
-           "CARD", "COMMANDS", "CONTRACT_VERSION", "CONTRASTS", "Command", "ComparePicksConfig",
+__all__ = ["AllSkipped", "AssessIntegrityConfig", "AssessMicrographsConfig", "AssignOrientationsConfig",
+           "AutoPickConfig", "CARD", "COMMANDS", "CONTRACT_VERSION", "CONTRASTS", "Command", "ComparePicksConfig",
            "ConsensusPicksConfig", "DENOISER_NETWORKS", "DenoiseConfig", "DenoiseMicrographsConfig", "DoctorConfig",
            "EvaluateDenoiserConfig", "EvaluatePicksConfig", "FEWEST_PARTICLES", "FORMAT_VERSION", "Failure",
            "LABEL_KINDS", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig", "ProposeBoxesConfig", "ReconstructConfig",

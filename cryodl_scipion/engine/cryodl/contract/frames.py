@@ -2,13 +2,13 @@
 """The conventions of the project, in words. Everything else refers to this page.
 
 Images. A micrograph is an array (h, w): row first. Row 0 is the first row of the MRC file's data; nothing is flipped on
-reading MRC. A TIFF is read upside down, its last row first, as RELION does (measured with relion_preprocess 3.1.3), so that
-coordinates mean the same place there. A pixel's centre has whole-number coordinates: the first pixel's centre is (0, 0), the image covers
-[-0.5, w - 0.5] x [-0.5, h - 0.5].
+reading MRC. A TIFF is read upside down, its last row first, as RELION does (measured with relion_preprocess 3.1.3), so
+that coordinates mean the same place there. A pixel's centre has whole-number coordinates: the first pixel's centre is
+(0, 0), the image covers [-0.5, w - 0.5] x [-0.5, h - 0.5].
 
 Coordinates. Inside the engine arrays of positions are named *_yx (row, column); files and sets hold x = column and
-y = row, in pixels of the input micrograph: RELION's rlnCoordinateX, rlnCoordinateY and Scipion's Coordinate. The exchange
-of the two happens in io/coordinates.py and nowhere else. A box is given by its centre.
+y = row, in pixels of the input micrograph: RELION's rlnCoordinateX, rlnCoordinateY and Scipion's Coordinate. The
+exchange of the two happens in io/coordinates.py and nowhere else. A box is given by its centre.
 
 Resampling. A picture resampled from (h, w) to (h2, w2) covers the same area, so the position p of the input lies at
 (p + 0.5) * h2 / h - 0.5. geometry.py does this, nobody else.

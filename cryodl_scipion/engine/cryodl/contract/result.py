@@ -73,7 +73,8 @@ class AllSkipped(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """failure.json: why a command stopped. kind: 'input' (the user can mend it), 'all skipped' (AllSkipped) or 'internal'."""
+    """failure.json: why a command stopped. kind: 'input' (the user can mend it), 'all skipped' (AllSkipped) or
+    'internal'."""
     command: str
     kind: str
     message: str

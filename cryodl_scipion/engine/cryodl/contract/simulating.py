@@ -15,8 +15,8 @@ class SimulateMicrographsConfig:
     pixel_size: float = param("Pixel size of the micrographs to make.", label="Pixel size", unit="Å/px", minimum=0.05,
                               maximum=100)
     count: int = param("Number of micrographs.", label="Number of micrographs", minimum=1, maximum=100000)
-    output: str = param("Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must "
-                        "not exist.", label="Output folder", path="folder")
+    output: str = param("Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It "
+                        "must not exist.", label="Output folder", path="folder")
     size: int = param("Side of the square micrographs.", default=1024, label="Size", unit="px", minimum=128,
                       maximum=16384)
     particles: int = param("Particles per micrograph (fewer if they do not fit).", default=60,
@@ -24,30 +24,35 @@ class SimulateMicrographsConfig:
     closest: float = param("Smallest distance of two particles' centres; below 1 they overlap.", default=1.15,
                            label="Smallest distance", unit="diameters", minimum=0.2, maximum=100)
     orientations: typing.Optional[str] = param(
-        "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.", default=None,
-        label="Orientations", path="file", none_means="uniform over all orientations")
-    snr: float = param("Signal-to-noise ratio: variance of the clean particles, inside their diameter, over the variance "
-                       "of the noise. It belongs to a dose of 40 e/Å².", default=0.05, label="SNR", minimum=1e-6,
-                       maximum=1000)
-    snr_max: typing.Optional[float] = param("Largest SNR; each micrograph takes one between, logarithmically.", default=None,
+        "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.",
+        default=None, label="Orientations", path="file", none_means="uniform over all orientations")
+    snr: float = param("Signal-to-noise ratio: variance of the clean particles, inside their diameter, over the "
+                       "variance of the noise. It belongs to a dose of 40 e/Å².", default=0.05, label="SNR",
+                       minimum=1e-6, maximum=1000)
+    snr_max: typing.Optional[float] = param("Largest SNR; each micrograph takes one between, logarithmically.",
+                                            default=None,
                                             label="Largest SNR", minimum=1e-6, maximum=1000, none_means="SNR for all")
-    dose: float = param("Exposure. The SNR is proportional to it.", default=40.0, label="Dose", unit="e/Å²", minimum=0.1,
-                        maximum=1000)
-    noise_from: Paths = param("Real micrographs whose noise spectrum is taken (glob, files or list file), at the pixel size of "
-                              "the micrographs to make. Without them: white detector noise and smooth solvent noise.",
+    dose: float = param("Exposure. The SNR is proportional to it.", default=40.0, label="Dose", unit="e/Å²",
+                        minimum=0.1, maximum=1000)
+    noise_from: Paths = param("Real micrographs whose noise spectrum is taken (glob, files or list file), at the pixel "
+                              "size of the micrographs to make. Without them: white detector noise and smooth solvent "
+                              "noise.",
                               default=(), label="Noise from micrographs", path="file")
     ice: float = param("Pieces of ice and other contamination per micrograph, on average.", default=0.0,
                        label="Ice contamination", minimum=0, maximum=1000)
-    aggregates: float = param("Clumps of particles per micrograph, on average; their particles are not in the coordinates.",
+    aggregates: float = param("Clumps of particles per micrograph, on average; their particles are not in the "
+                              "coordinates.",
                               default=0.0, label="Aggregates", minimum=0, maximum=1000)
     carbon: float = param("Part of the micrographs with a carbon edge.", default=0.0, label="Carbon edges", minimum=0,
                           maximum=1)
-    gradient: float = param("Range of a smooth gradient of ice over the micrograph, in standard deviations of the noise.",
+    gradient: float = param("Range of a smooth gradient of ice over the micrograph, in standard deviations of the "
+                            "noise.",
                             default=0.0, label="Ice gradient", minimum=0, maximum=100)
-    contrast: str = param("Whether protein is darker or brighter than its surroundings.", default="dark", label="Contrast",
-                          choices=("dark", "bright"))
-    box_size: typing.Optional[int] = param("Also cut the particles out, with boxes of this size: particles.star (RELION 3.1, "
-                                           "with angles and CTF) and particles/*.mrcs.", default=None, label="Box size",
+    contrast: str = param("Whether protein is darker or brighter than its surroundings.", default="dark",
+                          label="Contrast", choices=("dark", "bright"))
+    box_size: typing.Optional[int] = param("Also cut the particles out, with boxes of this size: particles.star "
+                                           "(RELION 3.1, with angles and CTF) and particles/*.mrcs.", default=None,
+                                           label="Box size",
                                            unit="px", minimum=8, maximum=4096, none_means="particles are not cut out")
     defocus_min: float = param("Smallest mean defocus; positive is underfocus.", default=8000.0, label="Least defocus",
                                unit="Å", minimum=0, maximum=100000)
@@ -77,22 +82,24 @@ class SimulateMicrographsConfig:
 class SimulateParticlesConfig:
     """Simulate particle images of a structure, with exact orientations, shifts and CTF, and their clean projections."""
     structure: str = structure_field()
-    pixel_size: float = param("Pixel size of the images to make.", label="Pixel size", unit="Å/px", minimum=0.05, maximum=100)
+    pixel_size: float = param("Pixel size of the images to make.", label="Pixel size", unit="Å/px", minimum=0.05,
+                              maximum=100)
     box: int = param("Side of the square images; even.", label="Box size", unit="px", minimum=16, maximum=2048)
     count: int = param("Number of particles.", label="Number of particles", minimum=1, maximum=10000000)
-    snr: float = param("Signal-to-noise ratio: variance of the clean particles with their CTF, inside their diameter, over the "
-                       "variance of the noise.", label="SNR", minimum=1e-6, maximum=1000000)
+    snr: float = param("Signal-to-noise ratio: variance of the clean particles with their CTF, inside their diameter, "
+                       "over the variance of the noise.", label="SNR", minimum=1e-6, maximum=1000000)
     output: str = param("STAR file to write (RELION 3.1: true angles, shifts, CTF, half sets). Beside it NAME.mrcs, "
-                        "NAME_clean.mrcs (projections without CTF and noise) and NAME_map.mrc.", label="Output", path="file")
+                        "NAME_clean.mrcs (projections without CTF and noise) and NAME_map.mrc.", label="Output",
+                        path="file")
     max_shift: float = param("Largest shift of a particle from its box's centre, in x and in y.", default=5.0,
                              label="Largest shift", unit="Å", minimum=0, maximum=1000)
     orientations: typing.Optional[str] = param(
-        "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.", default=None,
-        label="Orientations", path="file", none_means="uniform over all orientations")
+        "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.",
+        default=None, label="Orientations", path="file", none_means="uniform over all orientations")
     per_micrograph: int = param("Particles that share a micrograph, and so a defocus.", default=50,
                                 label="Particles per micrograph", minimum=1, maximum=1000000)
-    contrast: str = param("Whether protein is brighter or darker than its surroundings.", default="bright", label="Contrast",
-                          choices=("dark", "bright"))
+    contrast: str = param("Whether protein is brighter or darker than its surroundings.", default="bright",
+                          label="Contrast", choices=("dark", "bright"))
     defocus_min: float = param("Smallest mean defocus; positive is underfocus.", default=8000.0, label="Least defocus",
                                unit="Å", minimum=0, maximum=100000)
     defocus_max: float = param("Largest mean defocus.", default=25000.0, label="Largest defocus", unit="Å", minimum=0,

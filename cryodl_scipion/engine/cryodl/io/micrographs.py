@@ -14,8 +14,8 @@ _MRC_ERRORS = (ValueError, OSError, EOFError, RuntimeError, zlib.error)  # of mr
 
 
 def read_micrograph(path):
-    """The image of a micrograph file, float32 (h, w), rows as RELION counts them: an MRC's as they lie in the file, a TIFF's
-    from the last one.
+    """The image of a micrograph file, float32 (h, w), rows as RELION counts them: an MRC's as they lie in the file, a
+    TIFF's from the last one.
 
     A stack of one image is taken as the image. Not-a-number pixels are left as they are.
     Raises FileNotFoundError, or ValueError that says what is wrong with the file.
@@ -60,7 +60,8 @@ def pixel_size_warnings(paths, pixel_size):
         if size is not None and abs(size / pixel_size - 1) > 0.02:
             found.setdefault(round(size, 2), []).append(path)
     return [f"The header of {files[0]}{f' and {len(files) - 1} others' if len(files) > 1 else ''} says {size:g} Å/px; "
-            f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs." for size, files in sorted(found.items())]
+            f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs."
+            for size, files in sorted(found.items())]
 
 
 def _header_pixel_size(path):
@@ -79,7 +80,8 @@ def _header_pixel_size(path):
 
 
 def write_micrograph(path, image, pixel_size, label=""):
-    """Write an (h, w) array as an MRC file of its type, whole or not at all. label: a line for the header, at most 80 letters."""
+    """Write an (h, w) array as an MRC file of its type, whole or not at all. label: a line for the header, at most 80
+    letters."""
     import mrcfile
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(image)
@@ -128,7 +130,7 @@ def _read_tiff(path):
     import gzip
 
     import tifffile
-    opener = gzip.open if str(path).lower().endswith(".gz") else bz2.open if str(path).lower().endswith(".bz2") else open
+    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(os.path.splitext(path)[1].lower(), open)
     try:
         with opener(path, "rb") as file:
             image = tifffile.imread(file)

@@ -19,12 +19,13 @@ FREE = ("device", "threads", "output")  # parameters that change nothing of what
 def check_output(output, what="Output folder"):
     """Raises FileExistsError if there is already something under the name of the output."""
     if os.path.exists(output):
-        raise FileExistsError(f"{what} {output} (--output) exists already; it is not replaced. Choose another name or remove "
-                              "it.")
+        raise FileExistsError(f"{what} {output} (--output) exists already; it is not replaced. Choose another name or "
+                              "remove it.")
 
 
 def working_folder(config, files=(), continues=True, precious=None):
-    """The folder <output>.partial, with its record: as a stopped run of the same command and parameters left it, or empty.
+    """The folder <output>.partial, with its record: as a stopped run of the same command and parameters left it, or
+    empty.
 
     config: of the command. files: inputs whose change makes it another run. continues: False for commands that always
     begin anew. precious: name of a file that stands for hours of work, which is not thrown away for other parameters.
@@ -36,8 +37,8 @@ def working_folder(config, files=(), continues=True, precious=None):
     if found is not None and not (continues and found == mine):
         if continues and precious and (folder / precious).exists():
             other = ", ".join(k.replace("_", " ") for k in mine if found.get(k) != mine[k])
-            raise ValueError(f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or choose "
-                             "another --output.")
+            raise ValueError(f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or "
+                             "choose another --output.")
         _empty(folder, command)
     folder.mkdir(parents=True, exist_ok=True)
     _write_record(folder, command, mine)
@@ -45,7 +46,8 @@ def working_folder(config, files=(), continues=True, precious=None):
 
 
 def finish_folder(folder, output, *leftovers):
-    """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in it."""
+    """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in
+    it."""
     rename_folder(folder, output)
     for name in (*leftovers, RECORD):  # after the rename: till then a stopped run needs them
         _remove(Path(output) / name)
@@ -59,7 +61,8 @@ def _parameters(config, files):
 
 
 def _read_record(folder, command):
-    """Parameters of the run that the folder is of; None if there is nothing in it. Raises ValueError if it is not ours."""
+    """Parameters of the run that the folder is of; None if there is nothing in it. Raises ValueError if it is not
+    ours."""
     if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         return None
     try:
@@ -69,8 +72,8 @@ def _read_record(folder, command):
         found = None
     if found != command:
         what = f"an unfinished {found}" if found else "something else"
-        raise ValueError(f"{folder}, where the unfinished {command} would be kept, holds {what}. Remove it, or choose another "
-                         "--output.")
+        raise ValueError(f"{folder}, where the unfinished {command} would be kept, holds {what}. Remove it, or choose "
+                         "another --output.")
     return parameters
 
 

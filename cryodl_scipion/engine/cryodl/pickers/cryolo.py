@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """crYOLO (Wagner et al. 2019): boxes of a grid of cells, in one pass (YOLO, Redmon & Farhadi 2017).
 
-From the paper: 16 convolutions of 32/64/128/64/128/256/128/256/512/256/512/256/512/1024/512/1024 kernels of 3x3, with 1x1 as the
-4th, 7th, 10th, 12th and 15th; max-pooling after the 1st, 2nd, 5th and 8th; batch norm and leaky ReLU (0.1); dropout 0.2 and a
-1x1 convolution that predicts confidence, centre and size of a box for each cell of 16 px; the YOLO loss with weights 5 (cells
-with a particle), 1 (cells without) and 1 (centre and size), the confidence's target being the overlap of predicted and labelled
-box; flips, blur, noise and contrast changes.
+From the paper: 16 convolutions of 32/64/128/64/128/256/128/256/512/256/512/256/512/1024/512/1024 kernels of 3x3, with
+1x1 as the 4th, 7th, 10th, 12th and 15th; max-pooling after the 1st, 2nd, 5th and 8th; batch norm and leaky ReLU (0.1);
+dropout 0.2 and a 1x1 convolution that predicts confidence, centre and size of a box for each cell of 16 px; the YOLO
+loss with weights 5 (cells with a particle), 1 (cells without) and 1 (centre and size), the confidence's target being
+the overlap of predicted and labelled box; flips, blur, noise and contrast changes.
 
-Ours: the particle's diameter is 40 px, so that hardly ever two share a cell, where the original scales whole micrographs to
-1024 px; boxes are as wide as the diameter, and one anchor of that size is used; no class output, as there is one class; crops are
-turned by any angle; AdamW; where only boxes are labelled or labels are sparse, cells within half a diameter of a label
-teach, and the confidences of the others count as in pu.py.
+Ours: the particle's diameter is 40 px, so that hardly ever two share a cell, where the original scales whole
+micrographs to 1024 px; boxes are as wide as the diameter, and one anchor of that size is used; no class output, as
+there is one class; crops are turned by any angle; AdamW; where only boxes are labelled or labels are sparse, cells
+within half a diameter of a label teach, and the confidences of the others count as in pu.py.
 """
 import torch
 import torch.nn.functional as F
@@ -53,8 +53,8 @@ class CrYOLO(PickerMethod):
 
     name = "cryolo"
     citations = ("Wagner2019", "Redmon2017")
-    weak = ("15 million weights: slow to train without a GPU, and from few labels. A cell of 16 px (0.4 diameters) holds one "
-            "particle at most.")
+    weak = ("15 million weights: slow to train without a GPU, and from few labels. A cell of 16 px (0.4 diameters) "
+            "holds one particle at most.")
     working_diameter = 40.0
     learning_rate = 0.0005
     bytes_per_pixel = 200
@@ -73,8 +73,8 @@ class CrYOLO(PickerMethod):
         return 2 if labels == "boxes" else 1
 
     def example(self, item, rng):
-        """Image, target (5, h, w) of cells: 1 with a particle, its centre in the cell (y, x), log size (h, w); weight (1, h, w),
-        or (2, h, w) with the unlabelled cells as second."""
+        """Image, target (5, h, w) of cells: 1 with a particle, its centre in the cell (y, x), log size (h, w); weight
+        (1, h, w), or (2, h, w) with the unlabelled cells as second."""
         side = self.crop_side(item.labels)
         view = sample_crop(item, side, rng)
         cells = side // CELL
@@ -92,7 +92,8 @@ class CrYOLO(PickerMethod):
         if item.dense or not len(labels):
             return torch.full((cells, cells), float(item.dense))
         middle = torch.arange(cells) * CELL + (CELL - 1) / 2
-        distance = torch.hypot(middle[None, :, None] - labels[:, 0, None, None], middle[None, None] - labels[:, 1, None, None])
+        distance = torch.hypot(middle[None, :, None] - labels[:, 0, None, None],
+                               middle[None, None] - labels[:, 1, None, None])
         near = (distance < LABELLED_RADIUS * self.working_diameter).any(0)
         return (near | (occupied > 0)).float()
 

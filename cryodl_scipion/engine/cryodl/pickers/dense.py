@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-POINTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.PReLU, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity)
+POINTWISE = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.PReLU, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d,
+             nn.Identity)
 
 
 class DenseClassifier(nn.Sequential):
@@ -64,7 +65,8 @@ def _convert(network, window, stride):
             continue
         keeps = dilation == 1 and stride % (steps * step) == 0
         if not keeps and step > 1 and steps != stride:
-            raise ValueError(f"Windows every {stride} px do not fit a layer that steps by {step} where {steps} px are one step.")
+            raise ValueError(f"Windows every {stride} px do not fit a layer that steps by {step} where {steps} px are "
+                             "one step.")
         yield _moved(layer, step if keeps else 1, dilation)
         steps, dilation = (steps * step, dilation) if keeps else (steps, dilation * step)
         side, channels = (side - size) // step + 1, getattr(layer, "out_channels", channels)
@@ -99,7 +101,9 @@ def _moved(layer, step, dilation):
     if isinstance(layer, nn.MaxPool2d):
         return nn.MaxPool2d(layer.kernel_size, step, dilation=dilation)
     if isinstance(layer, nn.AvgPool2d):
-        return nn.AvgPool2d(layer.kernel_size, step) if dilation == 1 and step > 1 else DilatedAverage(_kernel(layer), dilation)
+        if dilation == 1 and step > 1:
+            return nn.AvgPool2d(layer.kernel_size, step)
+        return DilatedAverage(_kernel(layer), dilation)
     if _first(layer.padding):
         raise ValueError("A padded convolution sees other values at a window's edge than inside of the image.")
     return _shared(layer.weight, layer.bias, step, dilation)

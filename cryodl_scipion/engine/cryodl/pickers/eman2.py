@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The picker of EMAN2 (Tang et al. 2007; Bell et al. 2018; network of Chen et al. 2017): two networks that must agree.
 
-From the authors' program: three convolutions of 40, 40 and 1 kernels of 15x15, max-pooling by 2 after the first; the target is a
-soft blob on the particle's centre, squared error; one network learns particles against background, another particles against
-contamination; weight decay 1e-6; turned copies.
+From the authors' program: three convolutions of 40, 40 and 1 kernels of 15x15, max-pooling by 2 after the first; the
+target is a soft blob on the particle's centre, squared error; one network learns particles against background, another
+particles against contamination; weight decay 1e-6; turned copies.
 
-Ours: ReLU between the convolutions; the blob and the weights of places are those of heatmap.py; the squared error is divided by the
-sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.0002
-(above it, 9,000 weights that act on one output change together and the loss jumps); both networks learn at once, from the
-same crops; the score of a place is the lower one of the two, so that one threshold asks both to agree. A micrograph without
-any contamination box teaches both networks with its background: the second one is then not idle, only no specialist.
+Ours: ReLU between the convolutions; the blob and the weights of places are those of heatmap.py; the squared error is
+divided by the sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.0002
+(above it, 9,000 weights that act on one output change together and the loss jumps); both networks learn at once, from
+the same crops; the score of a place is the lower one of the two, so that one threshold asks both to agree. A micrograph
+without any contamination box teaches both networks with its background: the second one is then not idle, only no
+specialist.
 """
 import torch
 from torch import nn
@@ -74,7 +75,8 @@ class EMAN2(HeatmapPicker):
         return CROP_SIDE
 
     def example(self, item, rng):
-        """Image (64, 64), target (2, 32, 32) and weight (2, 32, 32), one for each network; (4, ...) where labels are sparse."""
+        """Image (64, 64), target (2, 32, 32) and weight (2, 32, 32), one for each network; (4, ...) where labels are
+        sparse."""
         view, shape = sample_crop(item, CROP_SIDE, rng), (CROP_SIDE // self.stride,) * 2
         against = [torch.cat([view.negatives, view.contamination]), view.contamination]
         pairs = [self.target(view.positives, against[0], shape, self.stride, item.dense)]

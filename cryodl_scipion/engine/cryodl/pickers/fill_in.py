@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What labels leave open and a training needs: contrast, background and contamination boxes, the number of particles."""
+"""What labels leave open and a training needs: contrast, background and contamination boxes, the number of
+particles."""
 import dataclasses
 
 import numpy as np
@@ -13,14 +14,15 @@ from .propose import likeness_map, look_of, propose_boxes
 # Proposed boxes of one kind per micrograph: 10 to 15 do, more where there are more particles to tell them from.
 FEWEST_BOXES, BOXES_PER_PARTICLE = 15, 3
 LOOKING_ALIKE = 0.25  # quantile of the labelled particles' likeness above which a place is counted as looking like them
-# Places that look like particles may be noise: trusted if noise (places that look like a particle's negative) makes up less.
+# Places that look like particles may be noise: trusted if noise (places that look like a particle's negative) makes up
+# less.
 MOST_NOISE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class FilledIn:
-    """images: LabelledImages with everything. contrast: 'dark' or 'bright' protein. said: sentences for the log. warnings:
-    sentences for the user, in the result too."""
+    """images: LabelledImages with everything. contrast: 'dark' or 'bright' protein. said: sentences for the log.
+    warnings: sentences for the user, in the result too."""
     images: list
     contrast: str
     said: tuple
@@ -28,7 +30,8 @@ class FilledIn:
 
 
 def fill_in(images, config, method):
-    """FilledIn of loaded LabelledImages. config: TrainPickerConfig. The images are of dark protein; the sign of bright is turned."""
+    """FilledIn of loaded LabelledImages. config: TrainPickerConfig. The images are of dark protein; the sign of bright
+    is turned."""
     diameter = method.working_diameter
     signal = label_signal(images, diameter)
     warning = upside_down_warning(signal, label_signal(images, diameter, upside_down=True))
@@ -37,7 +40,8 @@ def fill_in(images, config, method):
         warnings = [warning]  # labels that lie elsewhere tell nothing of the contrast
     if contrast == "bright":
         images = [dataclasses.replace(image, image=-image.image) for image in images]
-    said = [f"Contrast: {contrast} protein ({'as asked' if config.contrast != 'auto' else 'by the labelled particles'})."]
+    said = [f"Contrast: {contrast} protein "
+            f"({'as asked' if config.contrast != 'auto' else 'by the labelled particles'})."]
     images, sentences = _with_boxes(images, config, method)
     said += sentences
     if images[0].labels == "sparse":
@@ -81,24 +85,28 @@ def _with_expected(images, expected, diameter):
     sentence = f"About {np.mean(counts):.0f} particles are expected per micrograph, {labelled:.0f} of them labelled"
     if clear:
         return filled, f"{sentence} (estimated from what looks like the labelled ones).", None
-    warning = (f"{sentence}; this is a guess, as particles hardly differ from noise here. If you know better, give the expected "
-               "particles per micrograph (--expected-particles).")
+    warning = (f"{sentence}; this is a guess, as particles hardly differ from noise here. If you know better, give the "
+               "expected particles per micrograph (--expected-particles).")
     return filled, warning, warning
 
 
 def estimate_particles(images, diameter):
-    """Numbers of particles, labelled or not, that each LabelledImage seems to hold, and whether that is more than a guess.
+    """Numbers of particles, labelled or not, that each LabelledImage seems to hold, and whether that is more than a
+    guess.
 
-    Counted are the places that correlate with the average labelled particle (rotationally averaged) as three quarters of the
-    labelled ones do, less those that do so with its negative, which are noise. On EMPIAR-10017 and 10028 this gives 1.1 to 2.2
-    times the published number, whose makers left particles out. If noise prevails: twice the labelled ones.
+    Counted are the places that correlate with the average labelled particle (rotationally averaged) as three quarters
+    of the labelled ones do, less those that do so with its negative, which are noise. On EMPIAR-10017 and 10028 this
+    gives 1.1 to 2.2 times the published number, whose makers left particles out. If noise prevails: twice the labelled
+    ones.
     """
     look = look_of(images, diameter)
     maps = [likeness_map(im.image.numpy(), look.template) for im in images]
     width = int(diameter / 3) | 1
-    labelled = np.concatenate([_at(maximum_filter(likeness, size=width), im.positives) for likeness, im in zip(maps, images)])
+    labelled = np.concatenate([_at(maximum_filter(likeness, size=width), im.positives)
+                               for likeness, im in zip(maps, images)])
     limit = float(np.quantile(labelled, LOOKING_ALIKE))
-    alike, noise = (np.array([_peaks(sign * likeness, im.usable, diameter, limit) for likeness, im in zip(maps, images)], float)
+    alike, noise = (np.array([_peaks(sign * likeness, im.usable, diameter, limit)
+                              for likeness, im in zip(maps, images)], float)
                     for sign in (1, -1))
     own = np.array([len(im.positives) for im in images], float)
     if limit <= 0 or noise.sum() > MOST_NOISE * alike.sum():

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from ..crops import sample_crop
 from .method import PickerMethod
 
-# Width of the spot, in particle diameters. Narrower separates touching particles but is harder to learn (docs/picking.md).
+# Width of the spot, in particle diameters. Narrower separates touching particles but is harder to learn
+# (docs/picking.md).
 SPOT_SIGMA = 0.1
 # Labelled circles teach this far from their centre (in diameters) when the rest of the micrograph is unlabelled.
 LABELLED_RADIUS = 0.5
@@ -19,7 +20,8 @@ BOX_CROP_SIDE = 80  # where only boxes are labelled: most of a larger crop would
 class HeatmapPicker(PickerMethod):
     """What every picker of this kind shares. A subclass gives name, citations, working_diameter and build().
 
-    build(): the network, (b, 1, h, w) -> (b, 1, h/stride, w/stride) logits; it is fully convolutional and picks as it is.
+    build(): the network, (b, 1, h, w) -> (b, 1, h/stride, w/stride) logits; it is fully convolutional and picks as it
+    is.
     """
 
     stride = 2
@@ -42,7 +44,8 @@ class HeatmapPicker(PickerMethod):
         return 2 if labels == "boxes" else 1
 
     def example(self, item, rng):
-        """Image (side, side), target (1, h, w) and weight: of known places, and of unlabelled ones where labels are sparse."""
+        """Image (side, side), target (1, h, w) and weight: of known places, and of unlabelled ones where labels are
+        sparse."""
         side, stride = self.crop_side(item.labels), self.stride
         view = sample_crop(item, side, rng)
         negatives = torch.cat([view.negatives, view.contamination])
@@ -63,8 +66,8 @@ class HeatmapPicker(PickerMethod):
         if dense:
             return target, torch.ones(shape)
         reach = (LABELLED_RADIUS * self.working_diameter / stride) ** 2
-        known = (_nearest_squared(positives, rows, columns) < reach) | (_nearest_squared(negatives, rows, columns) < reach)
-        return target, known.float()
+        near = lambda labels: _nearest_squared(labels, rows, columns) < reach
+        return target, (near(positives) | near(negatives)).float()
 
     def loss(self, logits, target, weight):
         """Weighted cross-entropy with soft targets, a scalar.

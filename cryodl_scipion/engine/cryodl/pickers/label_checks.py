@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 # Wide enough (in diameters) that a hollow shell counts as one dense thing, too.
 INNER, OUTER = 0.2, 0.5
-# Standard deviations between the means of labels and of other places. On three real sets labels have +0.5 to +3.2 and the same
-# labels upside down 0 to +0.1.
+# Standard deviations between the means of labels and of other places. On three real sets labels have +0.5 to +3.2 and
+# the same labels upside down 0 to +0.1.
 CLEAR = 0.25
 SURE = 4.0  # standard errors by which a difference must be more than chance
 
@@ -50,21 +50,23 @@ def label_signal(images, diameter, upside_down=False):
 def judge_contrast(signal, wanted):
     """'dark' or 'bright' protein, and sentences for the user.
 
-    signal: of label_signal. wanted: 'auto', or what the user says; that is obeyed, and contradicted where the labels do.
+    signal: of label_signal. wanted: 'auto', or what the user says; that is obeyed, and contradicted where the labels
+    do.
     """
     seen = "dark" if signal.difference > 0 else "bright"
     measured = f"the labelled places differ from the rest by {abs(signal.difference):.2f} standard deviations"
     if wanted != "auto":
         if signal.clear and seen != wanted:
-            return wanted, [f"Protein is taken to be {wanted} as asked (--contrast), but the labelled particles look {seen}: "
-                            f"{measured}. Check the contrast; auto takes what the labels show."]
+            return wanted, [f"Protein is taken to be {wanted} as asked (--contrast), but the labelled particles look "
+                            f"{seen}: {measured}. Check the contrast; auto takes what the labels show."]
         return wanted, []
     if not signal.clear:
-        return "dark", [f"The labelled particles show no clear contrast ({measured}); protein is taken to be dark. If it is bright, "
-                        "say so (--contrast bright); if the picks are poor, check that the labels belong to these micrographs."]
+        return "dark", [f"The labelled particles show no clear contrast ({measured}); protein is taken to be dark. If "
+                        "it is bright, say so (--contrast bright); if the picks are poor, check that the labels belong "
+                        "to these micrographs."]
     if seen == "bright":
-        return "bright", [f"Protein is bright in these micrographs ({measured}): their sign is turned for the network, and will be "
-                          "when the model picks."]
+        return "bright", [f"Protein is bright in these micrographs ({measured}): their sign is turned for the network, "
+                          "and will be when the model picks."]
     return "dark", []
 
 
@@ -72,8 +74,9 @@ def upside_down_warning(signal, flipped):
     """A sentence if labels fit much better mirrored in y (flipped: their Signal then), else None."""
     if flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference):
         return (f"The coordinates seem to be upside down: mirrored in y, the labelled places differ from the rest by "
-                f"{abs(flipped.difference):.2f} standard deviations, as they are only by {abs(signal.difference):.2f}. The model "
-                "will hardly be of use. Count y from the other edge (height - 1 - y), or mirror the micrographs, and train again.")
+                f"{abs(flipped.difference):.2f} standard deviations, as they are only by {abs(signal.difference):.2f}. "
+                "The model will hardly be of use. Count y from the other edge (height - 1 - y), or mirror the "
+                "micrographs, and train again.")
     return None
 
 

@@ -20,7 +20,7 @@ _NOWHERE = np.zeros((0, 2))
 
 
 class Labels(typing.NamedTuple):
-    """What is known of one micrograph: particles, boxes on background and on contamination, (n, 2) yx in px of the file."""
+    """What is known of one micrograph: particles, boxes on background and contamination, (n, 2) yx px of the file."""
     name: str
     path: str
     positives: np.ndarray
@@ -48,7 +48,9 @@ def match_labels(config, warn=print):
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     sources = (config.coordinates, config.background, config.contamination)
     groups = [_read_boxes(source, named, warn) if source else {} for source in sources]
-    uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn) if config.uncertain else {}
+    uncertain = {}
+    if config.uncertain:
+        uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
     labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
     boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
     if boxed:
@@ -66,7 +68,7 @@ def match_labels(config, warn=print):
 
 
 def match_particles(config, warn=print):
-    """Labels, with particles alone, of the micrographs that have a list of them. config, warn, errors: as match_labels."""
+    """Labels, with particles alone, of the micrographs that have a list of them. All else as match_labels."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     particles = _read_boxes(config.coordinates, named, warn)
     items = [Labels(name, path, particles[name]) for name, path in named if name in particles]
@@ -93,8 +95,8 @@ def _of_micrographs(values, named, source, warn):
                          f"{_some(sorted(values))}; micrographs are: {_some(sorted(names))}. Names are compared "
                          "without folder and extension.")
     if strangers:
-        warn(f"{source} has coordinates of {len(strangers)} micrographs that are not among the {len(names)} given; they "
-             f"are not used: {_some(strangers)}.")
+        warn(f"{source} has coordinates of {len(strangers)} micrographs that are not among the {len(names)} given; "
+             f"they are not used: {_some(strangers)}.")
     return {k: value for k, value in values.items() if k in names}
 
 
@@ -116,8 +118,9 @@ def _check_positions(item):
         outside = yx[~inside(yx + 0.5, np.add(shape, 1))]
         if len(outside):
             y, x = outside[0]
-            raise ValueError(f"{len(outside)} coordinates of {item.name} lie outside of {item.path} ({shape[1]} x {shape[0]} "
-                             f"px), for example x {x:g}, y {y:g}. Were they picked on micrographs of another binning?")
+            raise ValueError(f"{len(outside)} coordinates of {item.name} lie outside of {item.path} ({shape[1]} x "
+                             f"{shape[0]} px), for example x {x:g}, y {y:g}. Were they picked on micrographs of "
+                             "another binning?")
 
 
 def load_labels(items, method, config):
@@ -150,8 +153,8 @@ def _too_few(items, skipped, left):
 def load_labelled(item, method, pixel_size, diameter, kind):
     """LabelledImage of Labels, for dark protein. kind: of label_kind.
 
-    Labels on uncertain places are left out, except where labels are complete: there a particle half inside is no background.
-    Raises ValueError that names the file.
+    Labels on uncertain places are left out, except where labels are complete: there a particle half inside is no
+    background. Raises ValueError that names the file.
     """
     item = Labels(*item)
     image = read_micrograph(item.path)
@@ -159,7 +162,9 @@ def load_labelled(item, method, pixel_size, diameter, kind):
         check_particle_fits(image.shape, pixel_size, diameter)
         prepared = prepare_micrograph(image, working_factor(method, pixel_size, diameter), method.working_diameter)
         shape = tuple(prepared.image.shape)
-        allowed = certain_area(item.uncertain, prepared.shape, shape, method.working_diameter) if item.uncertain else None
+        allowed = None
+        if item.uncertain:
+            allowed = certain_area(item.uncertain, prepared.shape, shape, method.working_diameter)
     except ValueError as error:
         raise ValueError(f"{item.path}: {error}") from None
     groups = [map_positions(yx, prepared.shape, shape) for yx in (item.positives, item.negatives, item.contamination)]

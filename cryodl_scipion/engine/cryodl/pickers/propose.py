@@ -2,8 +2,8 @@
 """Background and contamination boxes proposed from a prepared micrograph and its labelled particles.
 
 Background: places far from every labelled particle around which nothing looks like the average particle. Contamination:
-places that stand out as no labelled particle does, by their density, their contrast or an edge (ice, aggregates, carbon).
-Nothing here is random: the same micrograph and labels give the same boxes.
+places that stand out as no labelled particle does, by their density, their contrast or an edge (ice, aggregates,
+carbon). Nothing here is random: the same micrograph and labels give the same boxes.
 """
 import dataclasses
 
@@ -15,11 +15,12 @@ from ..geometry import inside
 from ..peaks import separate
 
 TEMPLATE_RADIUS = 0.75  # particle diameters: the particle and the fringe around it
-FREE_DISTANCE = 0.9  # diameters that a proposed box keeps from labelled particles: two circles may just overlap a little
+# diameters that a proposed box keeps from labelled particles: two circles may just overlap a little
+FREE_DISTANCE = 0.9
 APART = 0.6  # diameters between proposed boxes
 QUIET_SHARE = 0.15  # background comes from this part of the free area, that which is least like a particle
-# Contamination exceeds the strongest labelled particles by this many standard deviations. Looked at on three real sets: at 1.5
-# pairs of particles that nobody labelled are taken for it, at 3 pale carbon edges are lost.
+# Contamination exceeds the strongest labelled particles by this many standard deviations. Looked at on three real sets:
+# at 1.5 pairs of particles that nobody labelled are taken for it, at 3 pale carbon edges are lost.
 OUTSTANDING = 2.0
 
 
@@ -51,7 +52,8 @@ def look_of(items, diameter):
     if not any(len(item.positives) for item in items):
         raise ValueError("Boxes are proposed from what the labelled particles look like, but no particle is labelled.")
     values = np.hstack([[map_coordinates(feature, item.positives.T, order=1, mode="nearest")
-                         for feature in _features(item.image.numpy(), diameter)] for item in items if len(item.positives)])
+                         for feature in _features(item.image.numpy(), diameter)] for item in items
+                        if len(item.positives)])
     middle = np.median(values, 1)
     deviation = np.array([_deviation(row) for row in values])
     # the quantile of a dozen labels is hardly above their middle
@@ -62,9 +64,9 @@ def look_of(items, diameter):
 def propose_boxes(item, look, count, always=False):
     """Proposal for one micrograph.
 
-    item: LabelledImage, or what has the attributes image, valid and positives. look: of look_of. count: most boxes of each
-    kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding places), for methods
-    that cannot do without.
+    item: LabelledImage, or what has the attributes image, valid and positives. look: of look_of. count: most boxes of
+    each kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding places),
+    for methods that cannot do without.
     """
     image, diameter = item.image.numpy(), look.diameter
     free = _free_places(item, diameter)
@@ -81,8 +83,8 @@ def propose_boxes(item, look, count, always=False):
 
 
 def outstanding(image, look):
-    """(h, w) how much each place exceeds the labelled particles in its most outstanding feature, in standard deviations of
-    the micrograph's places or of the particles, whichever are larger."""
+    """(h, w) how much each place exceeds the labelled particles in its most outstanding feature, in standard deviations
+    of the micrograph's places or of the particles, whichever are larger."""
     score = np.full(image.shape, -np.inf)
     for feature, strongest, deviation in zip(_features(image, look.diameter), look.strongest, look.deviation):
         ordinary = max(_deviation(feature), 1e-6)
@@ -128,7 +130,8 @@ def likeness_map(image, template):
 
 
 def _deviation(values):
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))  # of a normal distribution; outliers do not count
+    # of a normal distribution; outliers do not count
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _free_places(item, diameter):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our picker: a small U-net (Ronneberger et al. 2015) that paints a soft spot on the centre of every particle.
 
-Ours: the input is folded by 2 (pixel unshuffle) before the first convolution, so that the widest layers work on a quarter
-of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3 million weights. Fully convolutional.
+Ours: the input is folded by 2 (pixel unshuffle) before the first convolution, so that the widest layers work on a
+quarter of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3 million weights. Fully
+convolutional.
 """
 import torch.nn.functional as F
 from torch import nn
@@ -17,7 +18,8 @@ class ConvBlock(nn.Module):
 
     def __init__(self, c_in, c_out):
         super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
+        self.first = nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out),
+                                   nn.ReLU(inplace=True))
         self.second = nn.Sequential(nn.Conv2d(c_out, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out))
         self.shortcut = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1, bias=False)
 

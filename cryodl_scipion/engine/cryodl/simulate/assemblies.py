@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Made-up macromolecular assemblies: shapes that no database has to be asked for.
 
-A general picker must not learn which molecules exist, only what "one particle of this size" looks like, so the shapes are
-as different as nature's: globules, rings and stacks of rings, hollow shells, rods, discs, branched chains, membrane proteins
-in their micelle. All are clouds of residues (points of equal mass), put together from lumps and a symmetry.
+A general picker must not learn which molecules exist, only what "one particle of this size" looks like, so the shapes
+are as different as nature's: globules, rings and stacks of rings, hollow shells, rods, discs, branched chains, membrane
+proteins in their micelle. All are clouds of residues (points of equal mass), put together from lumps and a symmetry.
 """
 import math
 
@@ -87,8 +87,8 @@ def _rings(rng):
     radius = rng.uniform(0.7, 1.2) * order / 6
     layer = _turned(_lumps(2, rng, size=(0.5, 0.9)) * 0.8 + [radius, 0, 0], order)
     height = rng.uniform(0.6, 0.95)
-    return _equal(np.vstack([Rotation.from_euler("z", rng.uniform(0, 60), degrees=True).apply(layer) + [0, 0, height * k]
-                             for k in range(layers)]))
+    turned = lambda: Rotation.from_euler("z", rng.uniform(0, 60), degrees=True).apply(layer)
+    return _equal(np.vstack([turned() + [0, 0, height * k] for k in range(layers)]))
 
 
 def _shell(rng):
@@ -105,7 +105,8 @@ def _shell(rng):
     mass = np.ones(len(points))
     if rng.random() < 0.35:
         inside = _ball(POINTS, rng) * (1 - 1.5 * thick)
-        points, mass = np.vstack([points, inside]), np.r_[mass, np.full(POINTS, rng.uniform(0.2, 2) * mass.sum() / POINTS / 3)]
+        points = np.vstack([points, inside])
+        mass = np.r_[mass, np.full(POINTS, rng.uniform(0.2, 2) * mass.sum() / POINTS / 3)]
     return points * [1, 1, rng.choice([1.0, 1.0, rng.uniform(0.6, 1.6)])], mass
 
 
@@ -146,7 +147,8 @@ def _disc(rng):
 def _membrane_protein(rng):
     """A protein through a micelle or nanodisc of less density, with domains on one or both sides."""
     order = int(rng.choice([1, 1, 2, 3, 4, 5]))
-    protein = _turned(_lumps(3, rng) * [0.8, 0.8, rng.uniform(1, 1.6)] + [rng.uniform(0.1, 0.6) * order / 2, 0, 0], order)
+    protein = _turned(_lumps(3, rng) * [0.8, 0.8, rng.uniform(1, 1.6)] + [rng.uniform(0.1, 0.6) * order / 2, 0, 0],
+                      order)
     domains = [_turned(_lumps(3, rng) + [rng.uniform(0.1, 0.5) * order / 2, 0, side * rng.uniform(1.0, 1.7)], order)
                for side in ([1] if rng.random() < 0.6 else [1, -1])]
     inner = np.quantile(np.linalg.norm(protein[:, :2], axis=1), 0.9)
@@ -157,6 +159,6 @@ def _membrane_protein(rng):
     return points, mass
 
 
-_SHAPES = dict(globule=_globule, symmetric=_symmetric, rings=_rings, shell=_shell, rod=_rod, branched=_branched, disc=_disc,
-               membrane=_membrane_protein)
+_SHAPES = dict(globule=_globule, symmetric=_symmetric, rings=_rings, shell=_shell, rod=_rod, branched=_branched,
+               disc=_disc, membrane=_membrane_protein)
 KINDS = tuple(_SHAPES)

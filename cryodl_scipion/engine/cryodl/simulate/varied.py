@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs of every kind for the training of a general picker: any shape, size, crowding, contrast, ice and dirt.
 
-They are made at the network's own scale (the user's particle diameter is `diameter_px` wide), so that one takes a fraction
-of a second: what was larger in the file has been averaged away there.
+They are made at the network's own scale (the user's particle diameter is `diameter_px` wide), so that one takes a
+fraction of a second: what was larger in the file has been averaged away there.
 """
 import dataclasses
 import math
@@ -22,7 +22,8 @@ VIEWS = 160  # projections of a structure, drawn from with all in-plane turns
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """image: (h, w) float32 tensor, dark protein. particles: (n, 2) yx px. uncertain: (h, w) bool, where nobody could say.
+    """image: (h, w) float32 tensor, dark protein. particles: (n, 2) yx px. uncertain: (h, w) bool, where nobody could
+    say.
     pixel_size: Å/px that the scene stands for."""
     image: torch.Tensor
     particles: np.ndarray
@@ -33,8 +34,9 @@ class Scene:
 def random_scene(density, extent_px, extent, other, diameter_px, rng, side=SIDE):
     """One micrograph of one structure.
 
-    density: (d, d, d) tensor, its widest extent `extent_px` voxels and about `extent` Å. other: densities in the same voxels of
-    which a few stray pieces are added, that are no particles. diameter_px: px of the stated particle diameter.
+    density: (d, d, d) tensor, its widest extent `extent_px` voxels and about `extent` Å. other: densities in the same
+    voxels of which a few stray pieces are added, that are no particles. diameter_px: px of the stated particle
+    diameter.
     Returns Scene.
     """
     zoom = diameter_px / (extent_px * rng.uniform(*STATED))  # voxels -> px
@@ -130,7 +132,8 @@ def _strength(clean, centres, wide):
 
 
 def _stray(other, zoom, shape, wide, rng):
-    """Pieces of other things, from a few to very many: fragments clearly smaller, that must not be taken for particles."""
+    """Pieces of other things, from a few to very many: fragments clearly smaller, that must not be taken for
+    particles."""
     if rng.random() > 0.6:
         return 0.0
     views = _views(other[rng.integers(len(other))], zoom * rng.uniform(0.2, 0.45), 24, rng)
