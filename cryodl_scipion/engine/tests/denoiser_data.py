@@ -16,8 +16,8 @@ def run_command(command, code=0, **options):
 
 
 def train_denoiser(output="model", code=0, **options):
-    return run_command("train-denoiser", code, **dict(dict(particles="p.star", structure="map.mrc", output=output, steps=10,
-                                                           batch_size=4, network="swinconv"), **options))
+    usual = dict(particles="p.star", structure="map.mrc", output=output, steps=10, batch_size=4, network="swinconv")
+    return run_command("train-denoiser", code, **dict(usual, **options))
 
 
 def write_untrained_denoiser(folder, box=BOX, pixel_size=4.0, diameter=80.0, network="swinconv"):
@@ -33,6 +33,7 @@ def write_untrained_denoiser(folder, box=BOX, pixel_size=4.0, diameter=80.0, net
     built.learn_scale(Statistics(0.5, 100 * torch.exp(-rings / 3), torch.ones(box // 2 + 1), 4.0))
     folder.mkdir(parents=True, exist_ok=True)
     write_model(folder, dict(kind="denoiser", name=folder.name, network=network, pixel_size=pixel_size, box=box,
-                             particle_diameter=diameter, structures=["map.mrc"], ctf="wiener", scales=[1.0], training_particles=[]),
+                             particle_diameter=diameter, structures=["map.mrc"], ctf="wiener", scales=[1.0],
+                             training_particles=[]),
                 built.state_dict())
     return read_model(folder, "denoiser")[0]

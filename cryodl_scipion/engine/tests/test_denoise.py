@@ -36,8 +36,8 @@ def test_every_particle_is_denoised_and_linked_to_its_raw_image(project):
     before = Path("p.star").read_bytes(), Path("p.mrcs").read_bytes()
     result = denoise()
     raw, denoised = read_particles("p.star"), read_particles("out/d.star")
-    assert result.outputs == dict(particles="out/d.star", stack="out/d.mrcs", count=20, pixel_size=PIXEL, box=BOX, contrast="bright",
-                                  model="model")
+    assert result.outputs == dict(particles="out/d.star", stack="out/d.mrcs", count=20, pixel_size=PIXEL, box=BOX,
+                                  contrast="bright", model="model")
     assert denoised.denoiser == "model" and set(denoised.columns["cryodlDenoiser"]) == {"model"}
     for number, (name, original) in enumerate(zip(raw.names, denoised.columns["rlnImageOriginalName"]), 1):
         assert original.split("@")[0] == name.split("@")[0] and original.endswith("p.mrcs")
@@ -129,7 +129,7 @@ def test_images_of_any_box_and_pixel_size_come_back_as_they_were(project, box, p
     denoiser = load_denoiser("model", torch.device("cpu"))
     denoiser.network, denoiser.dtype = Identity(), torch.float32
     place = (torch.arange(box) - box // 2) * pixel_size
-    image = torch.exp(-((place[:, None] - 10) ** 2 + (place - 6) ** 2) / (2 * 10 ** 2))  # inside of all boxes, no fine detail
+    image = torch.exp(-((place[:, None] - 10) ** 2 + (place - 6) ** 2) / (2 * 10 ** 2))  # inside of all boxes, smooth
     torch.manual_seed(0)
     images = prepare(image + 1e-3 * torch.randn(2, box, box), 80.0 / pixel_size)
     back = denoiser.denoise(images, None, pixel_size)
@@ -141,7 +141,8 @@ def test_no_images_give_no_images(project):
     assert load_denoiser("model", torch.device("cpu")).denoise(torch.zeros(0, 32, 32), None, 4.0).shape == (0, 32, 32)
 
 
-@pytest.mark.parametrize("box, pixel_size, side, new", [(64, 2.0, 32, 32), (64, 2.0, 32, 48), (64, 2.0, 64, 96), (65, 2.0, 65, 64)])
+@pytest.mark.parametrize("box, pixel_size, side, new", [(64, 2.0, 32, 32), (64, 2.0, 32, 48), (64, 2.0, 64, 96),
+                                                        (65, 2.0, 65, 64)])
 def test_a_ctf_follows_its_images_to_another_grid(box, pixel_size, side, new):
     ctf = lambda n, size: ctf_rfft((n, n), size, 9000.0, 8500.0, 30.0, 300.0, 2.7, 0.1)
     found = ctf_on_grid(ctf(box, pixel_size)[None], side, new)[0]
@@ -170,8 +171,8 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_is_whole(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     simulate_particles(count=3000)
     write_untrained_denoiser(tmp_path / "model")
-    arguments = ["denoise", "--particles", "p.star", "--model", "model", "--output", "d.star", "--device", "cpu", "--threads", "1",
-                 "--result", "d.json"]
+    arguments = ["denoise", "--particles", "p.star", "--model", "model", "--output", "d.star", "--device", "cpu",
+                 "--threads", "1", "--result", "d.json"]
     kill_when(start_cryodl(arguments, tmp_path), lambda: any((tmp_path / "d.star.partial").glob(".*.mrcs")))
     assert not any((tmp_path / name).exists() for name in ("d.star", "d.mrcs", "d.json"))
     again = run_cryodl(arguments, tmp_path)

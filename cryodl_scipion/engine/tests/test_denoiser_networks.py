@@ -82,15 +82,16 @@ def test_windows_tile_any_grid():
 
 
 def convolutions(network):
-    return [(type(m), m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0]) for stage in network for m in stage.children()
-            if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    layers = [m for stage in network for m in stage.children() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    return [(type(m), m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0]) for m in layers]
 
 
 def test_the_published_generator_has_the_published_layers():
     network = GeneratorUNet(256)
     widths = (64, 128, 256, 512, 512, 512)
     assert convolutions(network.encoder) == [(nn.Conv2d, a, b, 4, 2) for a, b in zip((1, *widths), widths)]
-    assert convolutions(network.decoder) == [(nn.ConvTranspose2d, a, b, 4, 2) for a, b in zip(widths[:0:-1], widths[-2::-1])]
+    backwards = zip(widths[:0:-1], widths[-2::-1])
+    assert convolutions(network.decoder) == [(nn.ConvTranspose2d, a, b, 4, 2) for a, b in backwards]
     blocks = lambda stage: sum(isinstance(m, Bottleneck) for m in stage)
     assert [blocks(stage) for stage in network.encoder] == [2, 2, 2, 3, 3, 3]
     assert [blocks(stage) for stage in network.refine] == [3, 3, 2, 2, 2]
@@ -118,7 +119,8 @@ def test_its_depth_follows_the_box(box, layers, smallest):
     assert depth(box) == layers and box // 2 ** layers == smallest
 
 
-# a bottleneck block of c channels, c / 4 inside: c^2 / 4 + 9 c^2 / 16 + c^2 / 4 weights, and batch norms of c / 4, c / 4 and c channels
+# a bottleneck block of c channels, c / 4 inside: c^2 / 4 + 9 c^2 / 16 + c^2 / 4 weights, and batch norms of c / 4,
+# c / 4 and c channels
 BLOCK = {64: 4352 + 192, 128: 17408 + 384, 256: 69632 + 768, 512: 278528 + 1536}
 NORM = {c: 2 * c for c in BLOCK}
 
@@ -151,7 +153,8 @@ def test_the_discriminator_judges_a_single_small_particle(box):
 
 def test_the_published_rates_and_batches():
     method = denoiser_method("cgan")
-    generator, judge = method.optimizer(method.build(32)), method.discriminator_optimizer(method.build_discriminator(32))
+    generator = method.optimizer(method.build(32))
+    judge = method.discriminator_optimizer(method.build_discriminator(32))
     assert (method.batch_size, method.adversarial, method.learning_rate) == (1, 1.0, 4e-4)
     assert method.learning_rate * judge.param_groups[0]["factor"] == pytest.approx(1.5e-4)
     assert generator.defaults["betas"][0] == judge.defaults["betas"][0] == 0.5

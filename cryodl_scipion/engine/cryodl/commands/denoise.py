@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
 
-Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw images),
-model.
+Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw
+images), model.
 """
 import os
 import shutil
@@ -16,7 +16,7 @@ CHUNK_BYTES = 2 ** 26  # ... and of images
 
 
 def run(config):
-    """Denoise into <output>.partial, then put the stack in its place, and the STAR file last. A killed run starts anew."""
+    """Denoise into <output>.partial, then put the stack in its place, the STAR file last. A killed run starts anew."""
     from ..denoisers import load_denoiser
     from ..devices import choose_device, device_name, set_threads
     from ..io.particle_sets import DENOISER, read_particles, write_particles_star
@@ -37,8 +37,8 @@ def run(config):
     name = denoiser.card["name"]
     write_particles_star(config.output, particles, {DENOISER: [name] * len(particles)}, stack=stack)
     shutil.rmtree(folder)
-    print(f"Denoised particles: {config.output}. They show what the network believes; see docs/denoising.md for what they may be "
-          "used for.")
+    print(f"Denoised particles: {config.output}. They show what the network believes; docs/denoising.md says what they "
+          "may be used for.")
     outputs = dict(particles=str(config.output), stack=stack, count=len(particles), pixel_size=particles.pixel_size,
                    box=particles.box, contrast=contrast, model=name)
     return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
@@ -50,10 +50,10 @@ def _check_output(output):
         raise ValueError(f"Output (--output) is {output}; it must end in .star.")
     stack = output[:-len(".star")] + ".mrcs"
     check_output(output, "Particles")
-    begun = (Path(output + ".partial") / RECORD).exists()  # then the stack is of a run that was stopped before its last step
+    begun = (Path(output + ".partial") / RECORD).exists()  # then the stack is of a run stopped before its last step
     if os.path.exists(stack) and not begun:
-        raise FileExistsError(f"{stack}, where the denoised images would go, exists already; it is not replaced. Choose another "
-                              "--output or remove it.")
+        raise FileExistsError(f"{stack}, where the denoised images would go, exists already; it is not replaced. "
+                              "Choose another --output or remove it.")
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
     return stack
 
@@ -62,9 +62,10 @@ def _diameter(particles, card):
     """Diameter in px of the circle that the background is measured outside of. Raises ValueError if it leaves none."""
     wanted, room = card["particle_diameter"], particles.box * particles.pixel_size
     if wanted > room:
-        raise ValueError(f"The model {card['name']} is of particles {wanted:.0f} Å wide, but the images of {particles.path} are only "
-                         f"{room:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Extract them with a box of "
-                         f"{1.5 * wanted:.0f} Å, or take another model.")
+        raise ValueError(f"The model {card['name']} is of particles {wanted:.0f} Å wide, but the images of "
+                         f"{particles.path} are only {room:.0f} Å wide ({particles.box} px x "
+                         f"{particles.pixel_size:g} Å). Extract them with a box of {1.5 * wanted:.0f} Å, or take "
+                         "another model.")
     return wanted / particles.pixel_size
 
 
@@ -84,8 +85,8 @@ def _differences(particles, denoiser):
     """Warnings about particles that differ from those of the training."""
     card, notes = denoiser.card, []
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
-        notes.append(f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: they are "
-                     "resampled, and the result is sampled as they were.")
+        notes.append(f"The model was trained at {card['pixel_size']:g} Å/px, these images have "
+                     f"{particles.pixel_size:g} Å/px: they are resampled, and the result is sampled as they were.")
     if denoiser.method.uses_ctf and particles.optics is None:
         notes.append(f"{particles.path} has no CTF; the images are treated as if it had been corrected.")
     return notes

@@ -41,8 +41,8 @@ def run(config):
     _write_targets(folder, pairs)
     write_model(folder, card, task.networks["denoiser"].state_dict())
     finish(folder, config.output)
-    print(f"Model: {config.output} (mean FRC with the projections {card['validation']['frc']:.3f} on the validation part, "
-          f"{card['validation']['frc_raw']:.3f} of the raw images)")
+    print(f"Model: {config.output} (mean FRC with the projections {card['validation']['frc']:.3f} on the validation "
+          f"part, {card['validation']['frc_raw']:.3f} of the raw images)")
     outputs = dict(model=str(config.output), validation=card["validation"], stop_reason=report.stop_reason,
                    pixel_size=pairs.pixel_size, box=pairs.box)
     return Result("train-denoiser", outputs, device=device_name(device),
@@ -60,16 +60,17 @@ def _pairs(config, particles, device):
         projectors[structure], diameter, said = load_projector(structure, pixel_size, box, device)
         diameters.append(diameter)
         notes += said
-    pairs = Pairs(particles, [projectors[s] for s in structures], box, pixel_size, max(diameters), config.simulated, config.contrast,
-                  config.resolution, config.split_by, config.validation_fraction, config.seed)
+    pairs = Pairs(particles, [projectors[s] for s in structures], box, pixel_size, max(diameters), config.simulated,
+                  config.contrast, config.resolution, config.split_by, config.validation_fraction, config.seed)
     return pairs, max(diameters), notes
 
 
 def working_grid(particles, resolution):
     """Pixel size (Å/px) and even box (px) that the network works at.
 
-    The coarsest pixels of the sets, or half of the resolution where that is coarser: nothing finer is to be learnt, and a small box
-    is quick. The box is the largest of the sets in Å. particles: list of ParticleSet. resolution: Å or None.
+    The coarsest pixels of the sets, or half of the resolution where that is coarser: nothing finer is to be learnt, and
+    a small box is quick. The box is the largest of the sets in Å. particles: list of ParticleSet. resolution: Å or
+    None.
     """
     finest = max(one.pixel_size for one in particles)
     pixel_size = resolution / 2 if resolution and resolution / 2 > MARGIN * finest else finest
@@ -83,8 +84,8 @@ def _say_start(config, pairs, diameter, notes, device):
     for sentence in pairs.warnings:  # before the work, which may be in vain; they also stand in the result
         print(f"Warning: {sentence}")
     count = sum(len(rows) for rows in pairs.training)
-    print(f"Training the {config.network} denoiser on {device}: {count} particles of {diameter:.0f} Å, box {pairs.box} px x "
-          f"{pairs.pixel_size:.4g} Å, {config.simulated:.0%} of the pairs made from the structure.")
+    print(f"Training the {config.network} denoiser on {device}: {count} particles of {diameter:.0f} Å, box "
+          f"{pairs.box} px x {pairs.pixel_size:.4g} Å, {config.simulated:.0%} of the pairs made from the structure.")
 
 
 def _task(config, method, pairs, statistics):
@@ -96,17 +97,19 @@ def _task(config, method, pairs, statistics):
         card, weights = read_model(find_model(config.start_from), "denoiser")
         for name, mine in (("network", config.network), ("box", pairs.box)):
             if card[name] != mine:
-                raise ValueError(f"Start from model (--start-from) {config.start_from} has the {name} {card[name]}, but this training "
-                                 f"has {mine}.")
+                raise ValueError(f"Start from model (--start-from) {config.start_from} has the {name} {card[name]}, "
+                                 f"but this training has {mine}.")
         network = load_network(method, pairs.box, weights, config.start_from, len(card["scales"]))
     else:
         network = method.build(pairs.box, len(pairs.particles))
     method.learn(network, pairs, statistics)
-    return DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, config.adversarial, config.batch_size)
+    return DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, config.adversarial,
+                        config.batch_size)
 
 
 def _write_targets(folder, pairs):
     """Some targets beside the model: what the noise control compares with."""
     from ..denoisers.card import TARGETS
     from ..io.particles import write_stack
-    write_stack(folder / "training_targets.mrcs", pairs.targets(TARGETS, np.random.default_rng(pairs.seed)), pairs.pixel_size)
+    targets = pairs.targets(TARGETS, np.random.default_rng(pairs.seed))
+    write_stack(folder / "training_targets.mrcs", targets, pairs.pixel_size)

@@ -95,8 +95,8 @@ class Perceptron(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Bottleneck residual block of the published GAN: 1x1, 3x3 and 1x1 convolutions at a quarter of the width, each with batch
-    normalisation, and ELU."""
+    """Bottleneck residual block of the published GAN: 1x1, 3x3 and 1x1 convolutions at a quarter of the width, each
+    with batch normalisation, and ELU."""
 
     def __init__(self, channels):
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The published denoiser: a conditional GAN, particle in, projection out (Cianfrocco; Isola et al. 2017 for the scheme)."""
+"""The published denoiser: a conditional GAN, particle in, projection out (Isola et al. 2017 for the scheme)."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,21 +14,22 @@ HEADROOM = 1.25  # of the range of tanh over the largest target seen
 
 
 def depth(box):
-    """Layers that halve the image until two to five places are left along an axis; at most six. 256 px: six, 32 px: four."""
+    """Layers that halve the image until two places are left along an axis, at most six. 256 px: six, 32 px: four."""
     return min(len(WIDTHS), max(1, (box // 2).bit_length() - 1))
 
 
 class GeneratorUNet(nn.Module):
     """Residual U-net of the published GAN, (b, 1, box, box) in and out.
 
-    Published are: an encoder 64-128-256-512-512-512 of 4x4 convolutions of stride 2, after each 2-3 bottleneck residual blocks
-    (1x1, 3x3, 1x1, a quarter of the width), ELU, batch normalisation, additive skips, a mirrored decoder, tanh to [-1, 1]; the raw
-    particle is the condition. Ours where that leaves a choice: two blocks at 64, 128 and 256 channels and three at 512; each
-    convolution followed by batch normalisation and ELU, but none normalised at the first and last; transposed 4x4
-    convolutions of stride 2 in the decoder, the encoder's output of the same size added before the decoder's blocks; no
-    dropout; running means in batch normalisation when denoising. Images have a background of mean 0 and standard
-    deviation 1; targets are divided by 1.25 times the largest value of a sample, so that tanh can reach them. Boxes are padded with
-    zeros to a multiple of what the depth needs; boxes under 128 px have fewer layers, the last ones left out.
+    Published are: an encoder 64-128-256-512-512-512 of 4x4 convolutions of stride 2, after each 2-3 bottleneck residual
+    blocks (1x1, 3x3, 1x1, a quarter of the width), ELU, batch normalisation, additive skips, a mirrored decoder, tanh
+    to [-1, 1]; the raw particle is the condition. Ours where that leaves a choice: two blocks at 64, 128 and 256
+    channels and three at 512; each convolution followed by batch normalisation and ELU, but none normalised at the
+    first and last; transposed 4x4 convolutions of stride 2 in the decoder, the encoder's output of the same size added
+    before the decoder's blocks; no dropout; running means in batch normalisation when denoising. Images have a
+    background of mean 0 and standard deviation 1; targets are divided by 1.25 times the largest value of a sample, so
+    that tanh can reach them. Boxes are padded with zeros to a multiple of what the depth needs; boxes under 128 px have
+    fewer layers, the last ones left out.
     """
 
     def __init__(self, box):
@@ -74,7 +75,8 @@ class GeneratorUNet(nn.Module):
 
 
 def _stage(convolution, width, blocks, normalised):
-    return nn.Sequential(convolution, *[nn.BatchNorm2d(width)] * normalised, nn.ELU(), *(Bottleneck(width) for _ in range(blocks)))
+    norm = [nn.BatchNorm2d(width)] if normalised else []
+    return nn.Sequential(convolution, *norm, nn.ELU(), *(Bottleneck(width) for _ in range(blocks)))
 
 
 def _decoder_stage(before, width):
@@ -82,13 +84,14 @@ def _decoder_stage(before, width):
 
 
 class ConditionalGAN(DenoiserMethod):
-    """Published: 100 x L1 + the discriminator's cross-entropy, Adam with beta1 0.5 at 4e-4 (network) and 1.5e-4 (discriminator),
-    batches of one, about 21 epochs, flips; the rate stays the same (our choice, as after warming up)."""
+    """Published: 100 x L1 + the discriminator's cross-entropy, Adam with beta1 0.5 at 4e-4 (network) and 1.5e-4
+    (discriminator), batches of one, about 21 epochs, flips; the rate stays the same (our choice, as after warming
+    up)."""
 
     name = "cgan"
     citations = ("Isola2017",)
-    weak = ("a GAN's pictures look real whether or not they are right, and the raw particle, which this network is given, hides "
-            "what the CTF inverts.")
+    weak = ("a GAN's pictures look real whether or not they are right, and the raw particle, which this network is "
+            "given, hides what the CTF inverts.")
     learning_rate = 4e-4
     decay = 1.0
     ema = 0.0

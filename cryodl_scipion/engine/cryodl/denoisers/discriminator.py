@@ -14,11 +14,12 @@ class PatchDiscriminator(nn.Module):
     """Residual patch discriminator. Given are the condition and an image, (b, 1, h, w) each; it answers with a map of
     logits, one for each patch: 26 x 26 for a box of 256 px.
 
-    Published are: condition and image concatenated, widths 64-128-256-512-512, residual blocks, a map of 26 x 26 decisions. Ours
-    where that leaves a choice: 4x4 convolutions; stride 2 and padding 1 for the first three, stride 1 and none for the other
-    two, which makes 26 of 256 (256 - 128 - 64 - 32 - 29 - 26); the generator's bottleneck blocks, two after each
-    convolution; ELU and batch normalisation as in the generator, none after the first convolution; a 1x1 convolution to
-    the logits. In boxes too small for three halvings (under 64 px) fewer of the first three layers halve.
+    Published are: condition and image concatenated, widths 64-128-256-512-512, residual blocks, a map of 26 x 26
+    decisions. Ours where that leaves a choice: 4x4 convolutions; stride 2 and padding 1 for the first three, stride 1
+    and none for the other two, which makes 26 of 256 (256 - 128 - 64 - 32 - 29 - 26); the generator's bottleneck
+    blocks, two after each convolution; ELU and batch normalisation as in the generator, none after the first
+    convolution; a 1x1 convolution to the logits. In boxes too small for three halvings (under 64 px) fewer of the first
+    three layers halve.
     """
 
     def __init__(self, box=256):

@@ -15,8 +15,8 @@ def l1(output, target):
 def exponential(output, target):
     """Mean of exp|d| - 1 over the differences d: small ones count as in l1, large ones exponentially more.
 
-    From STEEPEST on it goes on as a straight line: one wild pixel would otherwise outweigh a batch. The seed names an 'exponential
-    loss function' and gives no formula; this one is ours.
+    From STEEPEST on it goes on as a straight line: one wild pixel would otherwise outweigh a batch. The seed names an
+    'exponential loss function' and gives no formula; this one is ours.
     """
     difference = (output - target).abs()
     near = difference.clamp(max=STEEPEST)
@@ -28,7 +28,8 @@ LOSSES = {"l1": l1, "exponential": exponential}
 
 def verdict(logits, genuine):
     """Cross-entropy of a discriminator's logits with what it should have said. genuine: bool."""
-    return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, float(genuine), dtype=torch.float32))
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(genuine)))
 
 
 def generator_loss(distance, fooled, adversarial):

@@ -11,8 +11,8 @@ COLUMNS = ("raw", "denoised", "truth")
 def draw_triplets(raw, denoised, truth, path):
     """A PNG of triplets, side by side. raw, denoised, truth: (n, box, box) tensors.
 
-    Raw images span +-3 standard deviations of their own. Denoised and truth share one scale for each particle, so that what is
-    too faint looks faint.
+    Raw images span +-3 standard deviations of their own. Denoised and truth share one scale for each particle, so that
+    what is too faint looks faint.
     """
     rows = -(-len(raw) // PER_ROW)
     figure, axes = new_figure(rows, 3 * PER_ROW, (1.5 * 3 * PER_ROW, 1.5 * rows + 0.3))

@@ -13,25 +13,27 @@ from .preprocess import prepare, resample
 class Denoiser:
     """A trained network, ready to denoise on a device.
 
-    card: the model's card. weights: {name: tensor}. device: torch.device. Raises ValueError if weights and card do not fit.
+    card: the model's card. weights: {name: tensor}. device: torch.device. Raises ValueError if weights and card do not
+    fit.
     """
 
     def __init__(self, card, weights, device):
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = denoiser_method(card["network"])
-        self.network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"])).to(device).eval()
+        network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"]))
+        self.network = network.to(device).eval()
 
     @torch.inference_mode()
     def denoise(self, images, ctf, pixel_size, batch_size=16):
         """Denoised images, protein bright: (n, box, box) float32 tensor on the CPU.
 
-        images: (n, box, box) prepared by preprocess.prepare, of any box and pixel size (Å/px): they are resampled to the
-        model's, and what comes out back to theirs. ctf: (n, box, box // 2 + 1) on the grid of rfft2 of `images`, as
-        ParticleSet.ctf gives it, or None for images without one. Their scale is that of the model's targets: a standard deviation of 1
-        within the particle's circle, in the mean.
+        images: (n, box, box) prepared by preprocess.prepare, of any box and pixel size (Å/px): they are resampled to
+        the model's, and what comes out back to theirs. ctf: (n, box, box // 2 + 1) on the grid of rfft2 of `images`, as
+        ParticleSet.ctf gives it, or None for images without one. Their scale is that of the model's targets: a standard
+        deviation of 1 within the particle's circle, in the mean.
         """
-        parts = [self._denoise(images[start:start + batch_size], None if ctf is None else ctf[start:start + batch_size], pixel_size)
-                 for start in range(0, len(images), batch_size)]
+        batches = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
+        parts = [self._denoise(images[part], None if ctf is None else ctf[part], pixel_size) for part in batches]
         return torch.cat(parts) if parts else images.new_zeros(images.shape)
 
     def _denoise(self, images, ctf, pixel_size):
@@ -53,8 +55,9 @@ class Denoiser:
 def ctf_on_grid(ctf, side, box):
     """A CTF for images that were resampled to `side` px and then cut or padded to `box` px.
 
-    ctf: (n, old, old // 2 + 1) on the grid of rfft2. Returns (n, box, box // 2 + 1). It is done on the point spread function, as on
-    the images: frequencies that the new pixels cannot hold go, and what is spread farther than the new box is left out.
+    ctf: (n, old, old // 2 + 1) on the grid of rfft2. Returns (n, box, box // 2 + 1). It is done on the point spread
+    function, as on the images: frequencies that the new pixels cannot hold go, and what is spread farther than the new
+    box is left out.
     """
     old = 2 * (ctf.shape[-1] - 1) if ctf.shape[-2] % 2 == 0 else 2 * ctf.shape[-1] - 1
     if old == side == box:

@@ -13,8 +13,9 @@ FALL = 1e-6  # of the strongest ring: power below which a ring holds no target
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What is known of noisy = amplitude x CTF x target + noise. signal, noise: (box // 2 + 1,) power of the targets and of the
-    noise at the rings of fourier.shells; white noise of variance 1 has the power 1. largest: absolute value of the targets."""
+    """What is known of noisy = amplitude x CTF x target + noise. signal, noise: (box // 2 + 1,) power of the targets
+    and of the noise at the rings of fourier.shells; white noise of variance 1 has the power 1. largest: absolute value
+    of the targets."""
     amplitude: float
     signal: torch.Tensor
     noise: torch.Tensor
@@ -44,9 +45,10 @@ def measure(pairs, seed):
 class FrequencyScale(torch.nn.Module):
     """A Wiener filter in front of a network, and a sharpening of the pictures that it works with.
 
-    The fine detail of a projection is a thousand times weaker than its outline. A network that learns on the projection itself
-    spends its effort on the outline; on the sharpened one all rings count.
-    box: px. sharpening: exponent; 0: none, 1: all rings equally strong. Buffers are learnt by `learn` and kept with the weights.
+    The fine detail of a projection is a thousand times weaker than its outline. A network that learns on the projection
+    itself spends its effort on the outline; on the sharpened one all rings count.
+    box: px. sharpening: exponent; 0: none, 1: all rings equally strong. Buffers are learnt by `learn` and kept with the
+    weights.
     """
 
     def __init__(self, box, sharpening):

@@ -19,8 +19,8 @@ LARGEST_GRID = 64  # side of the finest grid; larger boxes are folded more
 
 
 def plan(box):
-    """How the network sees a box: its fold (px that become channels, along an axis), its levels (halvings of the grid), and the
-    side that the box is padded to."""
+    """How the network sees a box: its fold (px that become channels, along an axis), its levels (halvings of the grid),
+    and the side that the box is padded to."""
     fold = 4
     while box > fold * LARGEST_GRID:
         fold *= 2
@@ -30,16 +30,17 @@ def plan(box):
 
 
 class Glance(nn.Module):
-    """The whole image at once: each of GLANCE values weighs all pixels before anything is cut off, as a template does. What a pixel
-    shows is far below the noise; what they show together is not. (b, 1, side, side) -> (b, channels, grid, grid).
+    """The whole image at once: each of GLANCE values weighs all pixels before anything is cut off, as a template does.
+    What a pixel shows is far below the noise; what they show together is not. (b, 1, side, side) -> (b, channels, grid,
+    grid).
     """
 
     def __init__(self, side, channels, grid):
         super().__init__()
         self.pool, self.channels, self.grid = -(-side // GLANCE_SIDE), channels, grid
         seen = side // self.pool
-        self.layers = nn.Sequential(nn.Linear(seen ** 2, GLANCE), Perceptron(GLANCE), Perceptron(GLANCE), nn.LayerNorm(GLANCE),
-                                    nn.Linear(GLANCE, channels * grid ** 2))
+        self.layers = nn.Sequential(nn.Linear(seen ** 2, GLANCE), Perceptron(GLANCE), Perceptron(GLANCE),
+                                    nn.LayerNorm(GLANCE), nn.Linear(GLANCE, channels * grid ** 2))
 
     def forward(self, x):
         seen = F.avg_pool2d(x, self.pool) if self.pool > 1 else x
@@ -49,9 +50,10 @@ class Glance(nn.Module):
 class SwinConvUNet(nn.Module):
     """A U-net whose coarse levels compare all parts of the particle with each other.
 
-    Which way the particle lies is decided at the two coarsest grids, of 4 to 14 places along each axis, by a glance at the whole
-    image and by blocks whose attention spans most or all of it; what it looks like from there is drawn at the finer ones by plain
-    convolutions, which cost half of what Swin-Conv blocks do there. Input and output are folded: pixels of a square become channels.
+    Which way the particle lies is decided at the two coarsest grids, of 4 to 14 places along each axis, by a glance at
+    the whole image and by blocks whose attention spans most or all of it; what it looks like from there is drawn at the
+    finer ones by plain convolutions, which cost half of what Swin-Conv blocks do there. Input and output are folded:
+    pixels of a square become channels.
     """
 
     def __init__(self, box):

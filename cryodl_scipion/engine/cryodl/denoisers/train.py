@@ -17,8 +17,9 @@ SHOWN = 6  # sample triplets
 class DenoiserTask(Task):
     """One denoiser, perhaps with a discriminator, on pairs.
 
-    method: a DenoiserMethod. network: of method.build, its scale learnt. pairs: a Pairs. amplitude: see scales.Statistics. loss:
-    name in LOSSES. adversarial: weight of the discriminator's verdict, None for the method's own. batch_size: particles per step.
+    method: a DenoiserMethod. network: of method.build, its scale learnt. pairs: a Pairs. amplitude: see
+    scales.Statistics. loss: name in LOSSES. adversarial: weight of the discriminator's verdict, None for the method's
+    own. batch_size: particles per step.
     """
 
     example_name = "particles"
@@ -40,7 +41,7 @@ class DenoiserTask(Task):
         return self.method.usual_steps(sum(len(rows) for rows in self.pairs.training))
 
     def batch(self, rng):
-        """Pairs, the early ones with a stronger signal, and some of them blank: noise alone, of which nothing is to be made."""
+        """Pairs, the early ones with a stronger signal, and some of them blank: noise alone, nothing to be found."""
         noisy, ctf, target = self.pairs.draw(rng, self.batch_size)
         if self.progress < self.method.boosted:
             noisy = noisy + self._boost(rng, len(noisy)) * filtered(target, ctf)
@@ -53,7 +54,7 @@ class DenoiserTask(Task):
         return noisy, ctf, target
 
     def _boost(self, rng, count):
-        """(count, 1, 1, 1) amplitudes of signal to add. The largest falls linearly with the progress of the training."""
+        """(count, 1, 1, 1) amplitudes of signal to add. The largest falls linearly as the training goes on."""
         most = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
         factors = most ** rng.random(count) - 1
         return self.amplitude * torch.from_numpy(factors).float()[:, None, None, None]
@@ -97,7 +98,8 @@ class DenoiserTask(Task):
             curves.append(mean_frc(frc(network.finished(output), target)).flatten())
             raw.append(mean_frc(frc(noisy, target)).flatten())
         figure = float(torch.cat(curves).mean())
-        return {"figure": figure, "loss": float(np.mean(losses)), "frc": figure, "frc_raw": float(torch.cat(raw).mean())}
+        return {"figure": figure, "loss": float(np.mean(losses)), "frc": figure,
+                "frc_raw": float(torch.cat(raw).mean())}
 
     def _output(self, condition):
         from ..devices import fast_dtype
