@@ -41,13 +41,14 @@ def load_compositions(paths, pixel_size, box, resolution=None):
     for path in paths:
         density = load_density(path, pixel_size, resolution, centre)
         diameters.append(particle_diameter(density, pixel_size))
-        densities.append(fit_cube(density, box))
+        densities.append(density)
+    side = max(density.shape[-1] for density in densities)
+    check_one_frame([fit_cube(density, side) for density in densities], paths, pixel_size)
     largest = int(np.argmax(diameters))
     if diameters[largest] > (box - 2) * pixel_size:
         raise ValueError(f"{paths[largest]} is {diameters[largest]:.0f} Å wide, but the images are {box} px x {pixel_size:g} Å/px = "
                          f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual.")
-    check_one_frame(densities, paths, pixel_size)
-    return densities, diameters[largest]
+    return [fit_cube(density, box) for density in densities], diameters[largest]
 
 
 def check_common_residues(first, second):
