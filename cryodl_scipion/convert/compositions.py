@@ -28,7 +28,7 @@ def appendAssessed(output, particles, path, count):
 
 
 def appendLikely(output, particles, path, number, least):
-    """Append copies of the items that have composition `number` with a probability of at least `least`. Returns how many."""
+    """Append copies of the items that have composition `number` with at least that probability; returns how many."""
     column = (PROBABILITY % number)[1:]
     for item, (probability,) in pairedRows(particles, path, (column,), (float,)):
         if probability >= least:

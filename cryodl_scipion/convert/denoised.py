@@ -34,8 +34,8 @@ def markSet(particles, model):
     # RELION and others must not correct the CTF of these images again.
     particles.setIsPhaseFlipped(True)
     particles.setIsAmplitudeCorrected(True)
-    particles.setObjComment("Denoised by the model %s: not raw data. For looking, sorting and first orientations; never "
-                            "for the final map." % model)
+    particles.setObjComment("Denoised by the model %s: not raw data. For looking, sorting and first orientations; "
+                            "never for the final map." % model)
 
 
 def unmarkSet(particles):

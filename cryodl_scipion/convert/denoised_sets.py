@@ -27,8 +27,8 @@ def appendDenoised(denoised, particles, path, model):
 def appendRaw(output, particles, raw=None):
     """Append copies of denoised items with their raw images.
 
-    output: new set with the denoised set's information. raw: the set that was denoised, by whose ids the images are found,
-    and to whose pixels shifts are rescaled; None: the places that the items know.
+    output: new set with the denoised set's information. raw: the set that was denoised, by whose ids the images are
+    found, and to whose pixels shifts are rescaled; None: the places that the items know.
     """
     places = None if raw is None else {item.getObjId(): item.getLocation() for item in raw}
     ratio = 1.0 if raw is None else particles.getSamplingRate() / raw.getSamplingRate()

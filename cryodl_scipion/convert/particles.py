@@ -20,8 +20,8 @@ def writeParticles(path, particles):
     """Write a SetOfParticles as STAR 3.1, whole or not at all.
 
     path: the file. Image names are those of the set: relative to the project's folder, in which the engine runs.
-    rlnImageId holds the item's id, by which pairedRows finds the items again. Alignment is written of projection-aligned
-    sets, CTF of sets with CTF; of denoised sets the model and the raw image of each item.
+    rlnImageId holds the item's id, by which pairedRows finds the items again. Alignment is written of
+    projection-aligned sets, CTF of sets with CTF; of denoised sets the model and the raw image of each item.
     Raises ValueError for an empty set.
     """
     first = particles.getFirstItem() if particles.getSize() else None
@@ -41,8 +41,8 @@ def writeParticles(path, particles):
 def pairedRows(particles, path, columns, kinds):
     """(item, values) of the items of a set and the engine's rows for them, found by the id of writeParticles.
 
-    path: the engine's STAR file. columns, kinds: see star.iterColumns. The engine keeps the order, and may leave rows out:
-    their items are left out here. The item is the set's own object and changes with the next: clone it to keep it.
+    path: the engine's STAR file. columns, kinds: see star.iterColumns. The engine keeps the order, and may leave rows
+    out: their items are left out here. The item is the set's own object and changes with the next: clone it to keep it.
     Raises ValueError for a row of an item that the set does not have.
     """
     from .star import iterColumns
@@ -50,8 +50,8 @@ def pairedRows(particles, path, columns, kinds):
     for row in iterColumns(path, (_ID,) + tuple(columns), (int,) + tuple(kinds), 'particles'):
         item = next((item for item in items if item.getObjId() == row[0]), None)
         if item is None:
-            raise ValueError("%s has particle %d, which the input set does not have at that place. Run the protocol anew."
-                             % (path, row[0]))
+            raise ValueError("%s has particle %d, which the input set does not have at that place. Run the "
+                             "protocol anew." % (path, row[0]))
         yield item, row[1:]
 
 
@@ -125,7 +125,7 @@ def _writeOptics(file, particles):
 
 
 def opticsOf(particles):
-    """[{column: value}] of the optics groups: those that RELION's plugin keeps with the set, else one of its acquisition."""
+    """[{column: value}] of the optics groups that RELION's plugin keeps with the set, else one of its acquisition."""
     acquisition = particles.getAcquisition()
     kept = acquisition.getAttributeValue('opticsGroupInfo', None)
     if kept:

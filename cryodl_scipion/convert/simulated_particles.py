@@ -12,7 +12,7 @@ _HALF = 'rlnRandomSubset'
 
 
 def appendSimulated(particles, path, cleanPath, clean):
-    """Append the simulated particles with true alignment, CTF, micrograph and half set, and the clean images to their own set.
+    """Append the simulated particles with true alignment, CTF, micrograph and half set; clean images to their own set.
 
     particles, clean: new sets with pixel size and acquisition; the clean one has no CTF. path: the engine's STAR file.
     cleanPath: the stack of clean images, in the same order. Items of one particle have the same id in both sets.
@@ -42,7 +42,8 @@ def appendSimulated(particles, path, cleanPath, clean):
 
 
 def _coordinate(micName, micId):
-    # There are no micrographs; the name keeps particles of one defocus together, as RELION and the validation split want.
+    # There are no micrographs; the name keeps particles of one defocus together, as RELION and the validation split
+    # want.
     coordinate = Coordinate(x=0, y=0)
     coordinate.setMicName(micName)
     coordinate.setMicId(micId)

@@ -11,8 +11,8 @@ def readColumns(path, columns, kinds, table=''):
 def iterColumns(path, columns, kinds, table=''):
     """(value, ...) of each row of a table, in the file's order; nothing is held, the table may have a million rows.
 
-    columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows `data_`.
-    Raises FileNotFoundError, or ValueError that names the file and the line without these columns.
+    columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows
+    `data_`. Raises FileNotFoundError, or ValueError that names the file and the line without these columns.
     """
     names, inside = [], False
     with open(path, encoding='utf-8') as file:

@@ -20,7 +20,8 @@ def denoiserLines(card):
         card['box'])]
     if training:
         lines.append("Trained on %s, %d more for validation; %s, stopped: %s." % (
-            counted(training['particles'], 'particle'), training['validation_particles'], counted(training['steps'], 'step'),
+            counted(training['particles'], 'particle'), training['validation_particles'],
+            counted(training['steps'], 'step'),
             training['stop_reason']))
     if validation:
         lines.append("On the particles kept for validation: mean FRC with the truth %.3f, of the raw images %.3f."
@@ -47,16 +48,19 @@ def denoisingInWords(count, card, result):
 
 def orientingInWords(count, structure, card, result, step):
     """Methods of an assignment of orientations. step: degrees; card: the denoiser's, or None."""
-    text = "%s were given initial orientations with cryodl %s by comparison with projections of %s in %d directions %.3g° apart" \
-        % (counted(count, 'particle'), versionIn([result]), structure, result.outputs['directions'], step)
-    return text + (", of images denoised by %s." % card['name'] if card else ", of the raw images with their CTF and noise.")
+    text = "%s were given initial orientations with cryodl %s by comparison with projections of %s" % (
+        counted(count, 'particle'), versionIn([result]), structure)
+    text += " in %d directions %.3g° apart" % (result.outputs['directions'], step)
+    return text + (", of images denoised by %s." % card['name'] if card
+                   else ", of the raw images with their CTF and noise.")
 
 
 def backProjectingInWords(result, symmetry, denoiser):
     """Methods of a back-projection. denoiser: name, '' for raw particles."""
     made = result.outputs
     text = "%s%s were back-projected with cryodl %s under symmetry %s" % (
-        counted(made['count'], 'particle'), " denoised by the model %s" % denoiser if denoiser else '', versionIn([result]),
+        counted(made['count'], 'particle'), " denoised by the model %s" % denoiser if denoiser else '',
+        versionIn([result]),
         symmetry)
     if denoiser:
         return text + "; the map shows what the model learned."
@@ -67,7 +71,8 @@ def backProjectingInWords(result, symmetry, denoiser):
 def evaluationLines(evaluation):
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation['mean_frc'], evaluation['resolution'], evaluation['control']
-    lines = ["*%s* of %d px, %.4g Å/px against the truth" % (counted(evaluation['count'], 'particle'), evaluation['box'],
+    lines = ["*%s* of %d px, %.4g Å/px against the truth"
+             % (counted(evaluation['count'], 'particle'), evaluation['box'],
                                                              evaluation['pixel_size'])]
     for kind, word in KINDS:
         if mean.get(kind) is not None:
@@ -82,9 +87,10 @@ def evaluationLines(evaluation):
 def evaluationInWords(evaluation, card, results):
     """Methods of an evaluation. card: of the model, or None if it is gone."""
     mean, control = evaluation['mean_frc'], evaluation['control']
-    text = "The denoiser %s was evaluated with cryodl %s on %s: the mean Fourier ring correlation with the truth was %.3f" % (
-        card['name'] if card else '', versionIn(results), counted(evaluation['count'], 'particle'), mean['denoised'])
-    text += ", for raw images %.3f and for Wiener-filtered ones %.3f" % (mean['raw'], mean['wiener'])
+    text = "The denoiser %s was evaluated with cryodl %s on %s" % (card['name'] if card else '', versionIn(results),
+                                                                   counted(evaluation['count'], 'particle'))
+    text += ": the mean Fourier ring correlation with the truth was %.3f, for raw images %.3f and for " \
+            "Wiener-filtered ones %.3f" % (mean['denoised'], mean['raw'], mean['wiener'])
     return text + "; for denoised pure noise it was %.3f (unrelated projections: %.3f)." % (control['noise'],
                                                                                          control['unrelated'])
 
@@ -93,7 +99,8 @@ def integrityLines(result, subsets, least):
     """An assessment of compositions in the lines of a summary. subsets: {name: particles in its subset}."""
     made = result.outputs
     lines = ["*Likeliest composition of %s*" % counted(sum(made['counts'].values()), 'particle')]
-    lines += ["  %s: %d, of them %d with a probability of %g or more" % (name, made['counts'].get(name, 0), subsets[name], least)
+    lines += ["  %s: %d, of them %d with a probability of %g or more"
+              % (name, made['counts'].get(name, 0), subsets[name], least)
               for name in made['names']]
     if made.get('separation') is not None:
         lines.append("About %.0f %% of these classes should be right." % (100 * made['separation']))

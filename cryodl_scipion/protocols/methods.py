@@ -10,6 +10,7 @@ NETWORKS = {'unet': ('a U-Net', ('Ronneberger2015',)),
             'cryolo': ('a crYOLO-type network', ('Wagner2019', 'Redmon2017')),
             'topaz': ('a Topaz-type network', ('Bepler2019', 'Kiryo2017')),
             'eman2': ('two networks as in EMAN2', ('Tang2007', 'Chen2017', 'Bell2018')),
+            'posterior': ("the mean of the structure's projections, weighed by their probability", ('Scheres2012',)),
             'swinconv': ('a two-dimensional Swin-Conv-UNet', ('Zhang2023SCUNet', 'He2023EMReady')),
             'cgan': ('a conditional GAN', ('Isola2017',))}
 _LABELS = {'complete': "complete labels", 'boxes': "labelled places only", 'sparse': "sparse labels"}

@@ -17,8 +17,8 @@ _LOOKED_AT = 8
 def checkParticles(particles, need=(), what="particles", fewest=1):
     """What is wrong with a SetOfParticles.
 
-    need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. fewest: particles
-    below which nothing can be done.
+    need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. fewest:
+    particles below which nothing can be done.
     """
     if particles.getSize() == 0:
         return ["The set of %s is empty. Choose another." % what]
@@ -33,26 +33,28 @@ def checkParticles(particles, need=(), what="particles", fewest=1):
 def _checkRaw(particles, what):
     model = denoiserOf(particles)
     if model:
-        return ["The %s are denoised images (model %s), not raw data; what is made of them here would show what the model "
-                "learned. Take the raw ones: *cryodl - back to raw particles* gives them." % (what, model)]
+        return ["The %s are denoised images (model %s), not raw data; what is made of them here would show what the "
+                "model learned. Take the raw ones: *cryodl - back to raw particles* gives them." % (what, model)]
     if particles.isAmplitudeCorrected():
-        return ["The CTF of the %s was corrected in amplitude by Scipion's record; images are needed whose CTF is still in them "
-                "(phase-flipped ones will do). Extract them without CTF correction." % what]
+        return ["The CTF of the %s was corrected in amplitude by Scipion's record; images are needed whose CTF is "
+                "still in them (phase-flipped ones will do). Extract them without CTF correction." % what]
     return []
 
 
 def _checkNeeds(particles, need, what):
     first = particles.getFirstItem()
     if 'angles' in need and not (particles.hasAlignmentProj() and first.hasTransform()):
-        has = {'2D': "only a 2-D alignment", '3D': "a 3-D alignment of volumes"}.get(particles.getAlignment(), "no alignment")
-        return ["The %s have %s; angles of a 3-D refinement are needed (projection alignment). Refine them, or give them "
-                "angles with *cryodl - assign initial orientations*." % (what, has)]
+        has = {'2D': "only a 2-D alignment", '3D': "a 3-D alignment of volumes"}.get(particles.getAlignment(),
+                                                                                     "no alignment")
+        return ["The %s have %s; angles of a 3-D refinement are needed (projection alignment). Refine them, or give "
+                "them angles with *cryodl - assign initial orientations*." % (what, has)]
     if 'ctf' in need:
         acquisition = particles.getAcquisition()
         if not (particles.hasCTF() and first.hasCTF()):
             return ["The %s have no CTF. Extract them with the CTFs of their micrographs." % what]
         if not acquisition.getVoltage() or acquisition.getSphericalAberration() is None:
-            return ["The %s have a CTF, but no voltage or spherical aberration. Import the micrographs with them." % what]
+            return ["The %s have a CTF, but no voltage or spherical aberration. Import the micrographs with them."
+                    % what]
     return []
 
 
@@ -95,7 +97,7 @@ def _stackProblem(path, most):
 
 
 def _notFinite(stacks):
-    """A sentence about the first of some images, spread over the stacks, with values that are no numbers; '' if none."""
+    """A sentence about the first of some images, spread over the stacks, that holds a NaN or infinity; '' if none."""
     chosen = [stacks[i] for i in np.unique(np.linspace(0, len(stacks) - 1, _LOOKED_AT).astype(int))]
     for path, most in chosen:
         with warnings.catch_warnings():
@@ -104,8 +106,8 @@ def _notFinite(stacks):
                 images = mrc.data if mrc.data.ndim == 3 else mrc.data[None]
                 for number in np.unique(np.linspace(0, (most or 1) - 1, max(1, _LOOKED_AT // len(chosen))).astype(int)):
                     if not np.isfinite(images[number]).all():
-                        return ("image %d of %s holds values that are no finite numbers (NaN). Extract it again, or take it "
-                                "out of the set." % (number + 1, path))
+                        return ("image %d of %s holds values that are no finite numbers (NaN). Extract it again, or "
+                                "take it out of the set." % (number + 1, path))
     return ''
 
 
@@ -116,8 +118,8 @@ def scaleWarnings(particles, structure, what="structure"):
         return []
     lines, own = [], particles.getSamplingRate()
     if abs(size / own - 1) > 0.001:
-        lines.append("The %s has %.4g Å/px, the particles %.4g Å/px: it is resampled to theirs. Make sure that both pixel sizes "
-                     "are right, since a wrong one spoils everything." % (what, size, own))
+        lines.append("The %s has %.4g Å/px, the particles %.4g Å/px: it is resampled to theirs. Make sure that both "
+                     "pixel sizes are right, since a wrong one spoils everything." % (what, size, own))
     dimensions = structure.getDim()
     if dimensions and abs(dimensions[0] * size / (particles.getXDim() * own) - 1) > 0.01:
         lines.append("The %s has a box of %.0f Å, the particles one of %.0f Å: it is %s." % (

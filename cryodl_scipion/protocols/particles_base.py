@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the protocols on particles share: pointers, files for the engine, the one run of it."""
 import os
+import re
 
 import pyworkflow.utils as pwutils
 from pwem.protocols import EMProtocol
@@ -13,10 +14,13 @@ from ..engine.cryodl import contract
 from .checks import checkModelFolder
 from .protocol_base import RESULT_FILE, CryodlProtBase
 
+# Point groups that the engine knows (symmetry.py).
+_SYMMETRY = re.compile(r'[CD]([1-9]\d?|100)|T|O|I[1-4]?', re.IGNORECASE)
 # What every form of the denoiser says.
-WHAT_FOR = ("A denoised particle is the network's guess, and the network knows one structure: it may be used for looking, for "
-            "sorting and for first orientations. It must not be used for a final map, for resolution, nor as evidence of "
-            "a detail: what the data lack, the guess takes from the structure. Every output stays linked to the raw images.")
+WHAT_FOR = ("A denoised particle is the network's guess, and the network knows one structure: it may be used for "
+            "looking, for sorting and for first orientations. It must not be used for a final map, for resolution, nor "
+            "as evidence of a detail: what the data lack, the guess takes from the structure. Every output stays "
+            "linked to the raw images.")
 
 
 class ParticlesBase(CryodlProtBase, EMProtocol):
@@ -30,8 +34,9 @@ class ParticlesBase(CryodlProtBase, EMProtocol):
 
     def _addStructureParam(self, form, help, name='inputStructure', **arguments):
         form.addParam(name, params.PointerParam, pointerClass='Volume,AtomStruct', **dict(dict(
-            important=True, label="Structure", help=help + " Map (protein positive) or atomic model, of the right hand: a "
-            "mirrored one cannot be noticed here. The pixel size of a map is that of Scipion's object."), **arguments))
+            important=True, label="Structure", help=help + " Map (protein positive) or atomic model, of the right "
+            "hand: a mirrored one cannot be noticed here. The pixel size of a map is that of Scipion's object."),
+            **arguments))
 
     def _addDenoiserParam(self, form, help, **arguments):
         form.addParam('inputModel', params.PointerParam, pointerClass='CryodlModel',
@@ -81,6 +86,12 @@ class ParticlesBase(CryodlProtBase, EMProtocol):
         problem = structureProblem(structure)
         return [problem] if problem else []
 
+    def _checkSymmetry(self):
+        if _SYMMETRY.fullmatch((self.symmetry.get() or '').strip()):
+            return []
+        return ["Symmetry is %r; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in RELION's axes. Helical "
+                "symmetry is not known here." % (self.symmetry.get() or '')]
+
     def _checkDenoiser(self):
         model = self.inputModel.get()
         return [] if model is None else checkModelFolder(model.getFolder(), 'denoiser')
@@ -102,8 +113,8 @@ class ParticlesBase(CryodlProtBase, EMProtocol):
         if abs(theirs / own - 1) <= 0.01:
             return []
         finer = " Their detail finer than %.3g Å is not denoised." % (2 * theirs) if own < theirs else ""
-        return ["The particles have %.4g Å/px, the model learned at %.4g Å/px: the images are resampled for it and back.%s"
-                % (own, theirs, finer)]
+        return ["The particles have %.4g Å/px, the model learned at %.4g Å/px: the images are resampled for it and "
+                "back.%s" % (own, theirs, finer)]
 
     def _structureName(self, structure):
         return os.path.basename(structureFileOf(structure))

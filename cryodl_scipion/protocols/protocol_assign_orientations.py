@@ -37,10 +37,11 @@ class CryodlProtAssignOrientations(ParticlesBase):
         form.addSection('Input')
         self._addParticlesParam(form, "Raw particles with CTF; angles that they have are not used.")
         self._addStructureParam(form, "What the particles are compared with.")
-        self._addDenoiserParam(form, "Denoiser whose output is compared with the projections; the particles of the output are "
-                               "the raw ones all the same.\n\nEmpty: the raw images are compared, with their CTF and noise "
-                               "taken into account.", allowsNull=True)
-        addConfigParams(form, self._CONFIG, ['symmetry', 'angular_step', 'max_shift', 'resolution', 'refine', 'contrast'])
+        self._addDenoiserParam(form, "Denoiser whose output is compared with the projections; the particles of the "
+                               "output are the raw ones all the same.\n\nEmpty: the raw images are compared, with "
+                               "their CTF and noise taken into account.", allowsNull=True)
+        addConfigParams(form, self._CONFIG,
+                        ['symmetry', 'angular_step', 'max_shift', 'resolution', 'refine', 'contrast'])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
@@ -76,8 +77,8 @@ class CryodlProtAssignOrientations(ParticlesBase):
 
     # ----- validation and information
     def _checkInputs(self):
-        return (checkParticles(self.inputParticles.get(), ('raw', 'ctf')) + self._checkStructure(self.inputStructure.get())
-                + self._checkDenoiser())
+        return (checkParticles(self.inputParticles.get(), ('raw', 'ctf')) + self._checkDenoiser()
+                + self._checkSymmetry() + self._checkStructure(self.inputStructure.get()))
 
     def _warnings(self):
         particles, structure = self.inputParticles.get(), self.inputStructure.get()
@@ -94,14 +95,16 @@ class CryodlProtAssignOrientations(ParticlesBase):
             output.getSize(), made['directions'], self.angularStep.get(), made['symmetry'])]
         if made.get('mean_score') is not None:
             lines.append("Mean score %.3g; scores and margins are attributes of the particles." % made['mean_score'])
+        if made.get('mean_probability') is not None:
+            lines.append("Mean probability of the orientations: %.2f." % made['mean_probability'])
         return lines + ["The images are the raw ones. The angles are a start for a refinement."]
 
     def _methods(self):
         output, result = getattr(self, 'outputParticles', None), self._result()
         if output is None or result is None:
             return []
-        return [orientingInWords(output.getSize(), self._structureName(self.inputStructure.get()), self._modelCard(), result,
-                                 self.angularStep.get())]
+        return [orientingInWords(output.getSize(), self._structureName(self.inputStructure.get()), self._modelCard(),
+                                 result, self.angularStep.get())]
 
     def _citations(self):
         return citationsOf((self._modelCard() or {}).get('network')) + ['Gorski2005', 'Scheres2012']

@@ -20,9 +20,9 @@ class BackProjectOutputs(enum.Enum):
 class CryodlProtBackProject(ParticlesBase):
     """Back-project oriented particles into a map and its two half-maps.
 
-    In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, and their Fourier shell
-    correlation. Half sets are those of the particles (rlnRandomSubset), if they have them. A map of denoised particles
-    shows the structure that the denoiser learned, whatever the data; it is named so.
+    In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, and their Fourier
+    shell correlation. Half sets are those of the particles (rlnRandomSubset), if they have them. A map of denoised
+    particles shows the structure that the denoiser learned, whatever the data; it is named so.
     """
     _label = 'back-project'
     _possibleOutputs = BackProjectOutputs
@@ -32,8 +32,8 @@ class CryodlProtBackProject(ParticlesBase):
 
     def _defineParams(self, form):
         form.addSection('Input')
-        self._addParticlesParam(form, "Particles with angles and shifts. Denoised ones are taken, for tests of a denoiser: "
-                                "their map shows what the network learned.")
+        self._addParticlesParam(form, "Particles with angles and shifts. Denoised ones are taken, for tests of a "
+                                "denoiser: their map shows what the network learned.")
         addConfigParams(form, self._CONFIG, ['symmetry', 'mask_diameter', 'correct_ctf', 'seed'])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
@@ -69,32 +69,38 @@ class CryodlProtBackProject(ParticlesBase):
 
     def _engineValues(self):
         particles = self.inputParticles.get()
-        values = dict(particles=self._particlesFile(particles), output=self._mapFile(), threads=self.numberOfThreads.get())
-        return dict(values, correct_ctf=False) if denoiserOf(particles) else values  # denoised images have no CTF any more
+        values = dict(particles=self._particlesFile(particles), output=self._mapFile(),
+                      threads=self.numberOfThreads.get())
+        # denoised images have no CTF any more
+        return dict(values, correct_ctf=False) if denoiserOf(particles) else values
 
     # ----- validation and information
     def _checkInputs(self):
         particles = self.inputParticles.get()
         raw = () if denoiserOf(particles) else ('raw',)
         needsCTF = ('ctf',) if self.correctCtf.get() and raw else ()
-        return checkParticles(particles, raw + ('angles',) + needsCTF, fewest=2)
+        return checkParticles(particles, raw + ('angles',) + needsCTF, fewest=2) + self._checkSymmetry()
 
     def _warnings(self):
         particles = self.inputParticles.get()
         if particles is None or not denoiserOf(particles):
             return []
-        return ["The particles are denoised (model %s): their map shows the structure that the model learned, even of pure noise. "
-                "Its FSC says nothing about resolution. For a map take the raw particles." % denoiserOf(particles)]
+        return ["The particles are denoised (model %s): their map shows the structure that the model learned, even of "
+                "pure noise. Its FSC says nothing about resolution. For a map take the raw particles."
+                % denoiserOf(particles)]
 
     def _tell(self, results):
         result = self._result()
         if result is None or getattr(self, 'outputVolume', None) is None:
             return ["No map yet."]
         made = result.outputs
-        lines = ["*Map* of %d particles, %d px, %.4g Å/px, with half-maps" % (made['count'], made['box'], made['pixel_size']),
+        lines = ["*Map* of %d particles, %d px, %.4g Å/px, with half-maps"
+                 % (made['count'], made['box'], made['pixel_size']),
                  "FSC of the half-maps 0.143: %s" % resolutionInWords(made['resolution'])]
-        return lines + (["Of denoised particles: it shows what the model learned, and the FSC says nothing of resolution."]
-                        if denoiserOf(self.inputParticles.get()) else [])
+        if denoiserOf(self.inputParticles.get()):
+            lines.append("Of denoised particles: it shows what the model learned, and the FSC says nothing of "
+                         "resolution.")
+        return lines
 
     def _methods(self):
         result = self._result()

@@ -33,15 +33,16 @@ class CryodlProtDenoise(ParticlesBase):
     _possibleOutputs = DenoiseOutputs
     _CONFIG = contract.DenoiseConfig
     NOT_ON_FORM = {'particles': "written from the input set", 'model': "the model that the pointer gives",
-                   'output': "the run's folder", 'device': "the GPUs that Scipion assigns", 'threads': "Scipion's own field"}
+                   'output': "the run's folder", 'device': "the GPUs that Scipion assigns",
+                   'threads': "Scipion's own field"}
 
     def _defineParams(self, form):
         form.addSection('Input')
-        self._addParticlesParam(form, "Raw particles, with CTF unless the model does without. No angles are needed; those that are there are "
-                                "kept.\n\n"
+        self._addParticlesParam(form, "Raw particles, with CTF unless the model does without. No angles are needed; "
+                                "those that are there are kept.\n\n"
                                 + WHAT_FOR)
-        self._addDenoiserParam(form, "A model of *cryodl - train denoiser*, or imported. It should know the molecule of these "
-                               "particles: of others it makes the ones it knows.", important=True)
+        self._addDenoiserParam(form, "A model of *cryodl - train denoiser*, or imported. It should know the molecule "
+                               "of these particles: of others it makes the ones it knows.", important=True)
         addConfigParams(form, self._CONFIG, ['contrast', 'batch_size'])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
@@ -75,15 +76,17 @@ class CryodlProtDenoise(ParticlesBase):
     # ----- validation and information
     def _checkInputs(self):
         usesCTF = (self._modelCard() or {}).get('ctf') != 'none'
-        errors = checkParticles(self.inputParticles.get(), ('raw', 'ctf') if usesCTF else ('raw',)) + self._checkDenoiser()
+        need = ('raw', 'ctf') if usesCTF else ('raw',)
+        errors = checkParticles(self.inputParticles.get(), need) + self._checkDenoiser()
         return errors or self._checkRoom(self.inputParticles.get(), self._modelCard()['particle_diameter'])
 
     def _checkRoom(self, particles, diameter):
         room = particles.getXDim() * particles.getSamplingRate()
         if diameter <= room:
             return []
-        return ["The model is of particles %.0f Å wide, but these images are only %.0f Å wide (%d px of %.4g Å). Extract them with "
-                "a box of %.0f Å, or take another model." % (diameter, room, particles.getXDim(), particles.getSamplingRate(),
+        return ["The model is of particles %.0f Å wide, but these images are only %.0f Å wide (%d px of %.4g Å). "
+                "Extract them with a box of %.0f Å, or take another model."
+                % (diameter, room, particles.getXDim(), particles.getSamplingRate(),
                                                             1.5 * diameter)]
 
     def _warnings(self):
@@ -99,7 +102,8 @@ class CryodlProtDenoise(ParticlesBase):
 
     def _methods(self):
         output, result = getattr(self, 'outputParticles', None), self._result()
-        return [] if output is None or result is None else [denoisingInWords(output.getSize(), self._modelCard(), result)]
+        return [] if output is None or result is None else [denoisingInWords(output.getSize(), self._modelCard(),
+                                                                             result)]
 
     def _citations(self):
         return citationsOf((self._modelCard() or {}).get('network'))
@@ -126,12 +130,13 @@ class CryodlProtRawParticles(EMProtocol):
     def _defineParams(self, form):
         form.addSection('Input')
         form.addParam('inputParticles', params.PointerParam, pointerClass='SetOfParticles', important=True,
-                      label="Denoised particles", help="Particles of *cryodl - denoise particles*, or of any later step.")
+                      label="Denoised particles",
+                      help="Particles of *cryodl - denoise particles*, or of any later step.")
         form.addParam('rawParticles', params.PointerParam, pointerClass='SetOfParticles', allowsNull=True,
                       expertLevel=params.LEVEL_ADVANCED, label="Raw particles",
-                      help="The particles that were denoised, for sets whose items have lost the place of their raw images or "
-                           "whose images were rescaled: items are then found by their ids, and shifts are rescaled."
-                           "\n\nEmpty: the places that the items know.")
+                      help="The particles that were denoised, for sets whose items have lost the place of their raw "
+                           "images or whose images were rescaled: items are then found by their ids, and shifts are "
+                           "rescaled.\n\nEmpty: the places that the items know.")
 
     def _insertAllSteps(self):
         raw = self.rawParticles.get()
@@ -158,14 +163,15 @@ class CryodlProtRawParticles(EMProtocol):
 
     def _checkOwnPlaces(self, particles):
         if not rawImageOf(particles.getFirstItem()):
-            return ["The particles do not know the place of raw images: they are no denoised particles, or a later step has "
-                    "lost it. In the second case give the raw particles as well (expert level)."]
+            return ["The particles do not know the place of raw images: they are no denoised particles, or a later "
+                    "step has lost it. In the second case give the raw particles as well (expert level)."]
         item = particles.getFirstItem().clone()
         item.setLocation(*locationOf(rawImageOf(item)))
         errors = [] if item.getDim() else ["The raw image %s is not there. Bring it back." % rawImageOf(item)]
         if not errors and item.getDim()[0] != particles.getXDim():
-            errors.append("The particles have boxes of %d px and their raw images of %d px, so they were rescaled or cut. Give "
-                          "the raw particles as well (expert level)." % (particles.getXDim(), item.getDim()[0]))
+            errors.append("The particles have boxes of %d px and their raw images of %d px, so they were rescaled or "
+                          "cut. Give the raw particles as well (expert level)."
+                          % (particles.getXDim(), item.getDim()[0]))
         return errors
 
     def _checkRaw(self, particles, raw):
@@ -180,12 +186,13 @@ class CryodlProtRawParticles(EMProtocol):
 
     def _summary(self):
         output = getattr(self, 'outputParticles', None)
-        return ["No particles yet."] if output is None else ["*%d raw particles*, with all that later steps gave to their "
-                                                              "denoised images." % output.getSize()]
+        return ["No particles yet."] if output is None else ["*%d raw particles*, with all that later steps gave to "
+                                                              "their denoised images." % output.getSize()]
 
     def _methods(self):
         output = getattr(self, 'outputParticles', None)
-        return [] if output is None else ["The raw images of %d denoised particles were used from there on." % output.getSize()]
+        return [] if output is None else ["The raw images of %d denoised particles were used from there on."
+                                          % output.getSize()]
 
     def _citations(self):
         return ['cryodl']

@@ -26,9 +26,9 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
     """Measure what a denoiser gains and what it invents, against the truth and against controls.
 
     In: raw particles with angles and CTF that the denoiser did not learn from, its model, and their structure.
-    Out: Fourier ring correlations of raw, Wiener-filtered and denoised images with the truth, Fourier shell correlations of
-    maps from raw and denoised images, and the control: what the network makes of pure noise and of another molecule. The
-    summary warns when the control comes near the real result.
+    Out: Fourier ring correlations of raw, Wiener-filtered and denoised images with the truth, Fourier shell
+    correlations of maps from raw and denoised images, and the control: what the network makes of pure noise and of
+    another molecule. The summary warns when the control comes near the real result.
     """
     _label = 'evaluate denoiser'
     _possibleOutputs = EvaluateOutputs
@@ -40,17 +40,19 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
 
     def _defineParams(self, form):
         form.addSection('Input')
-        self._addParticlesParam(form, "Raw particles with angles, shifts and CTF that the denoiser did not learn from.\n\n"
-                                + WHAT_FOR)
+        self._addParticlesParam(form, "Raw particles with angles, shifts and CTF that the denoiser did not learn "
+                                "from.\n\n" + WHAT_FOR)
         self._addDenoiserParam(form, "The model to evaluate.", important=True)
         self._addStructureParam(form, "The truth, in the frame of the particles' angles.")
         addConfigParams(form, self._CONFIG, ['count', 'symmetry', 'contrast', 'seed'])
         form.addSection('Control')
-        self._addParticlesParam(form, "Particles with CTF of a molecule that the denoiser never saw. What it makes of them should "
-                                "not look like what it learned from.\n\nEmpty: one is made up: random blobs of the same size, CTF "
-                                "and noise.", name='unseenParticles', allowsNull=True, important=False, label="Unseen particles")
-        self._addStructureParam(form, "Structure of the unseen particles, which then need angles.\n\nEmpty: only the similarity to "
-                                "the training targets is measured.", name='structureOfUnseen', allowsNull=True, important=False,
+        self._addParticlesParam(form, "Particles with CTF of a molecule that the denoiser never saw. What it makes of "
+                                "them should not look like what it learned from.\n\nEmpty: one is made up: random "
+                                "blobs of the same size, CTF and noise.", name='unseenParticles', allowsNull=True,
+                                important=False, label="Unseen particles")
+        self._addStructureParam(form, "Structure of the unseen particles, which then need angles.\n\nEmpty: only the "
+                                "similarity to the training targets is measured.", name='structureOfUnseen',
+                                allowsNull=True, important=False,
                                 label="Unseen structure", condition='unseenParticles is not None')
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
@@ -106,14 +108,15 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
     # ----- validation and information
     def _checkInputs(self):
         errors = checkParticles(self.inputParticles.get(), ('raw', 'angles', 'ctf'), fewest=2)
-        errors += self._checkDenoiser() + self._checkStructure(self.inputStructure.get())
+        errors += self._checkDenoiser() + self._checkStructure(self.inputStructure.get()) + self._checkSymmetry()
         unseen, structure = self.unseenParticles.get(), self._unseenStructure()
         if unseen is not None:
             need = ('raw', 'ctf') + (() if structure is None else ('angles',))
             errors += checkParticles(unseen, need, "unseen particles", 2)
             if not errors and structure is None and unseen.getXDim() != self.inputParticles.get().getXDim():
-                errors.append("The unseen particles have a box of %d px, the others one of %d px. Give the structure of the unseen "
-                              "ones, or particles of the same box." % (unseen.getXDim(), self.inputParticles.get().getXDim()))
+                errors.append("The unseen particles have a box of %d px, the others one of %d px. Give the structure "
+                              "of the unseen ones, or particles of the same box."
+                              % (unseen.getXDim(), self.inputParticles.get().getXDim()))
         return errors + ([] if structure is None else self._checkStructure(structure))
 
     def _warnings(self):

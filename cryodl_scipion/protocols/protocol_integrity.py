@@ -28,23 +28,24 @@ class CryodlProtIntegrity(ParticlesBase):
     _CONFIG = contract.AssessIntegrityConfig
     NOT_ON_FORM = {'particles': "written from the input set", 'structures': "the input structures",
                    'names': "from the form's list of names", 'model': "the model that the pointer gives",
-                   'output': "the run's folder", 'device': "the GPUs that Scipion assigns", 'threads': "Scipion's own field"}
+                   'output': "the run's folder", 'device': "the GPUs that Scipion assigns",
+                   'threads': "Scipion's own field"}
 
     def _defineParams(self, form):
         form.addSection('Input')
         self._addParticlesParam(form, "Raw particles with CTF. Angles of a refinement help, if there are any.")
         form.addParam('inputStructures', params.MultiPointerParam, pointerClass='Volume,AtomStruct', minNumObjects=2,
-                      important=True, label="Compositions", help="Maps (protein positive) or atomic models to tell apart, in one "
-                      "common coordinate frame, which is that of the particles' angles if they are used: for instance with and "
-                      "without the partner. They must be of the right hand.")
+                      important=True, label="Compositions", help="Maps (protein positive) or atomic models to tell "
+                      "apart, in one common coordinate frame, which is that of the particles' angles if they are used: "
+                      "for instance with and without the partner. They must be of the right hand.")
         form.addParam('compositionNames', params.StringParam, default='', label="Names of the compositions",
-                      help="Names for classes and outputs, in the same order, with commas: *whole, without partner*.\n\nEmpty: "
-                           "the names of the files.")
+                      help="Names for classes and outputs, in the same order, with commas: *whole, without "
+                           "partner*.\n\nEmpty: the names of the files.")
         form.addParam('leastProbability', params.FloatParam, default=0.8, label="Least probability",
-                      help="The subset of a composition holds the particles that have it with at least this probability; those "
-                           "that are less sure are in none.\n\nFrom 0 to 1.")
-        self._addDenoiserParam(form, "Denoiser trained on all of these compositions, to be used beside the raw images.\n\nEmpty: "
-                               "the raw images alone.", allowsNull=True)
+                      help="The subset of a composition holds the particles that have it with at least this "
+                           "probability; those that are less sure are in none.\n\nFrom 0 to 1.")
+        self._addDenoiserParam(form, "Denoiser trained on all of these compositions, to be used beside the raw "
+                               "images.\n\nEmpty: the raw images alone.", allowsNull=True)
         addConfigParams(form, self._CONFIG, ['orientations', 'angular_step', 'resolution', 'contrast'])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
@@ -99,7 +100,8 @@ class CryodlProtIntegrity(ParticlesBase):
     def getNames(self):
         """Names of the compositions: the form's, else those of their files."""
         given = [name.strip() for name in (self.compositionNames.get() or '').split(',') if name.strip()]
-        names = [re.sub(r'\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b', '', self._structureName(s)) for s in self._structures()]
+        names = [re.sub(r'\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b', '', self._structureName(s))
+                 for s in self._structures()]
         if given or len(set(names)) == len(names):
             return given or names
         return ['%s %d' % (name, number) for number, name in enumerate(names, 1)]
@@ -143,8 +145,8 @@ class CryodlProtIntegrity(ParticlesBase):
             return ["No probabilities yet."]
         subsets = {name: getattr(self, 'outputParticles_%s' % outputWord(name, number), None)
                    for number, name in enumerate(result.outputs['names'], 1)}
-        return integrityLines(result, {name: subset.getSize() if subset is not None else 0 for name, subset in subsets.items()},
-                              self.leastProbability.get())
+        sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
+        return integrityLines(result, sizes, self.leastProbability.get())
 
     def _methods(self):
         result = self._result()

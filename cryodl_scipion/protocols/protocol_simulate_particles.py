@@ -24,9 +24,9 @@ class SimulateParticlesOutputs(enum.Enum):
 class CryodlProtSimulateParticles(ParticlesBase):
     """Simulate particle images of a structure, of which everything is known.
 
-    In: an atomic model or a map. Out: particles with noise, with their true alignment (projection alignment), CTF and half
-    sets; the same without noise and CTF, with the same ids; and the map they were made of, in their box and pixel size.
-    For tests of denoisers, of orientations and of reconstructions, where the truth must be known.
+    In: an atomic model or a map. Out: particles with noise, with their true alignment (projection alignment), CTF and
+    half sets; the same without noise and CTF, with the same ids; and the map they were made of, in their box and pixel
+    size. For tests of denoisers, of orientations and of reconstructions, where the truth must be known.
     """
     _label = 'simulate particles'
     _possibleOutputs = SimulateParticlesOutputs
@@ -38,16 +38,20 @@ class CryodlProtSimulateParticles(ParticlesBase):
 
     def _defineParams(self, form):
         form.addSection('Input')
-        self._addStructureParam(form, "What the particles are made of. Of a model with assemblies the first one is built.")
-        addConfigParams(form, self._CONFIG, ['pixel_size', 'box', 'count', 'snr', 'max_shift', 'per_micrograph', 'contrast'],
+        self._addStructureParam(form, "What the particles are made of. Of a model with assemblies the first one is "
+                                "built.")
+        addConfigParams(form, self._CONFIG,
+                        ['pixel_size', 'box', 'count', 'snr', 'max_shift', 'per_micrograph', 'contrast'],
                         pixel_size=dict(help="Pixel size of the images to make.\n\nEmpty: that of the map."),
                         **{name: dict(default=value) for name, value in self.OTHER_DEFAULTS.items()})
-        self._addParticlesParam(form, "Particles with projection alignment, whose orientations the simulated ones are drawn from; "
-                                "for instance to have the preferred orientations of a real set.\n\nEmpty: uniform over all "
-                                "orientations.", allowsNull=True, important=False, expertLevel=params.LEVEL_ADVANCED,
+        self._addParticlesParam(form, "Particles with projection alignment, whose orientations the simulated ones are "
+                                "drawn from; for instance to have the preferred orientations of a real set.\n\nEmpty: "
+                                "uniform over all orientations.", allowsNull=True, important=False,
+                                expertLevel=params.LEVEL_ADVANCED,
                                 label="Orientations", pointerCondition='hasAlignmentProj')
         form.addSection('Microscope')
-        addConfigParams(form, self._CONFIG, ['defocus_min', 'defocus_max', 'astigmatism', 'voltage', 'spherical_aberration',
+        addConfigParams(form, self._CONFIG,
+                        ['defocus_min', 'defocus_max', 'astigmatism', 'voltage', 'spherical_aberration',
                                              'amplitude_contrast', 'seed'])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
@@ -106,7 +110,8 @@ class CryodlProtSimulateParticles(ParticlesBase):
         output = getattr(self, 'outputParticles', None)
         if output is None:
             return ["No particles yet."]
-        return ["*%d particles* of %d px, at %g Å/px, SNR %g" % (output.getSize(), output.getXDim(), output.getSamplingRate(),
+        return ["*%d particles* of %d px, at %g Å/px, SNR %g"
+                % (output.getSize(), output.getXDim(), output.getSamplingRate(),
                                                                  self.snr.get()),
                 "Structure: %s" % self._structureName(self.inputStructure.get()),
                 "Angles, shifts, CTF and clean images are the true ones."]

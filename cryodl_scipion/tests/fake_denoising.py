@@ -44,7 +44,8 @@ def simulateParticles(config):
     writeTable(config.output, 'optics', optics, [(1, config.pixel_size, config.box, config.voltage,
                                                   config.spherical_aberration, config.amplitude_contrast)])
     writeTable(config.output, 'particles', columns, rows)
-    return dict(particles=config.output, stack=base + '.mrcs', clean=base + '_clean.mrcs', map=base + '_map.mrc', count=n,
+    return dict(particles=config.output, stack=base + '.mrcs', clean=base + '_clean.mrcs', map=base + '_map.mrc',
+                count=n,
                 particle_diameter=90.0, pixel_size=config.pixel_size, box=config.box), []
 
 
@@ -65,7 +66,8 @@ def trainDenoiser(config):
     writeModel(partial, denoiserCard(
         name=os.path.basename(config.output), network=config.network, pixel_size=float(optics['rlnImagePixelSize']),
         box=int(optics['rlnImageSize']), structures=[os.path.basename(path) for path in config.structure],
-        training=dict(particles=count, validation_particles=1, steps=3, stop_reason="all steps were done"), validation=dict(frc=0.3, frc_raw=0.1)))
+        training=dict(particles=count, validation_particles=1, steps=3, stop_reason="all steps were done"),
+        validation=dict(frc=0.3, frc_raw=0.1)))
     os.rename(partial, config.output)
     return dict(model=config.output, validation=dict(frc=0.3, frc_raw=0.1), stop_reason="all steps were done",
                 pixel_size=float(optics['rlnImagePixelSize']), box=int(optics['rlnImageSize'])), []
@@ -125,10 +127,12 @@ def evaluate(config):
         fsc=dict(frequency=[i / (box * size) for i in range(box // 2 + 1)], raw=curve, denoised=curve,
                  resolution=dict(raw={'0.5': 12.0}, denoised={'0.5': 20.0})),
         control=dict(noise=0.02, unrelated=0.01, verdict=verdict, sentences=["Denoised pure noise looks like %s."
-                                                                              % ("nothing" if verdict == 'ok' else "the target")]))
+                                                                              % ("nothing" if verdict == 'ok'
+                                                                                 else "the target")]))
     with open(os.path.join(config.output, 'evaluation.json'), 'w') as file:
         json.dump(data, file)
-    return dict(evaluation=os.path.join(config.output, 'evaluation.json'), folder=config.output, verdict=verdict, pictures={},
+    return dict(evaluation=os.path.join(config.output, 'evaluation.json'), folder=config.output, verdict=verdict,
+                pictures={},
                 table=os.path.join(config.output, 'frc.csv'), mean_frc=data['mean_frc'],
                 resolution=data['resolution']), []
 

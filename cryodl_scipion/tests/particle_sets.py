@@ -46,7 +46,8 @@ def writeMap(path, box=BOX, pixelSize=PIXEL_SIZE):
 def fill(particles, stack, count=COUNT, ctf=True, aligned=True, halves=True, pixelSize=PIXEL_SIZE, firstId=10):
     """Append particles 1 ... count of a stack to a set; every third is of another micrograph; ids are 10, 12, 14 ..."""
     particles.setSamplingRate(pixelSize)
-    particles.setAcquisition(Acquisition(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000))
+    particles.setAcquisition(Acquisition(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1,
+                                         magnification=50000))
     particles.setHasCTF(ctf)
     if aligned:
         particles.setAlignmentProj()
@@ -79,7 +80,7 @@ def coordinate(i):
 
 
 def finishedWith(test, make):
-    """A finished protocol of a CryodlTest without any run. make: function of the protocol that gives {output's name: object}."""
+    """A finished protocol of a CryodlTest without any run. make(protocol) gives {output's name: object}."""
     protocol = test.newProtocol(EMProtocol)
     test.proj.saveProtocol(protocol)
     protocol.makePathsAndClean()
@@ -159,9 +160,10 @@ class ParticlesTest(CryodlTest):
             writeModel(protocol._getExtraPath(name), dict(values, name=name)))))
 
     @classmethod
-    def training(cls, sets, structures, pointers=None, **values):
+    def training(cls, sets, structures, pointers=None, network='swinconv', **values):
         """A training that has not run. sets, structures: protocols."""
-        protocol = cls.makeProtocol(CryodlProtTrainDenoiser, pointers, useGpu=False, **values)
+        protocol = cls.makeProtocol(CryodlProtTrainDenoiser, pointers, useGpu=False,
+                                    network=contract.DENOISER_NETWORKS.index(network), **values)
         addTo(protocol.inputSets, sets, 'outputParticles')
         addTo(protocol.inputStructures, structures, 'outputVolume')
         return protocol

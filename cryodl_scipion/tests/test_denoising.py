@@ -23,15 +23,18 @@ class TestCryodlTrainDenoiser(ParticlesTest):
     def test_a_model_of_one_set_and_one_structure(self):
         protocol = self.trained
         model = protocol.outputModel
-        self.assertEqual((model.getKind(), model.getNetwork(), model.getPixelSizes()), ('denoiser', 'swinconv', [PIXEL_SIZE]))
+        self.assertEqual((model.getKind(), model.getNetwork(), model.getPixelSizes()),
+                         ('denoiser', 'swinconv', [PIXEL_SIZE]))
         self.assertTrue(os.path.basename(model.getFolder()).startswith('denoiser_'))
         config = self.request(protocol)
         self.assertEqual((len(config.particles), len(config.structure), config.simulated), (1, 1, 0.5))
         self.assertIn('rlnAngleRot', columnsOf(config.particles[0], 'particles'))
         text = '\n'.join(protocol.summary())
-        for words in ('network swinconv', '4 Å/px', '12 particles, 1 more for validation; 3 steps', 'mean FRC with the truth 0.300, of the raw images 0.100', 'no raw data'):
+        for words in ('network swinconv', '4 Å/px', '12 particles, 1 more for validation; 3 steps',
+                      'mean FRC with the truth 0.300, of the raw images 0.100', 'no raw data'):
             self.assertIn(words, text)
-        self.assertRegex(protocol._methods()[0], r'^The denoiser denoiser_\d+, a two-dimensional Swin-Conv-UNet, was trained with '
+        self.assertRegex(protocol._methods()[0],
+                         r'^The denoiser denoiser_\d+, a two-dimensional Swin-Conv-UNet, was trained with '
                          r'cryodl \S+ in 3 steps on 12 particles with projections of structure_\d+.mrc as targets.$')
         self.assertEqual(protocol._citations()[:2], ['cryodl', 'Zhang2023SCUNet'])
 
@@ -61,15 +64,15 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         self.assertIn('Simulated part is 2', self.trainErrors([self.raw], [self.volume], simulated=2.0))
 
     def test_warnings_of_scales_few_particles_and_slow_networks(self):
-        warnings = ' '.join(self.training([self.raw], [self.other], network=1).warnings())
+        warnings = ' '.join(self.training([self.raw], [self.other], network='cgan').warnings())
         for words in ('only 12 particles', 'without a GPU', 'has 2 Å/px, the particles 4 Å/px', 'box of 96 Å'):
             self.assertIn(words, warnings)
 
     def test_a_model_to_start_from_must_be_a_denoiser_of_the_same_network(self):
         start = dict(inputModel=(self.trained, 'outputModel'))
         self.assertEqual(self.trainErrors([self.raw], [self.volume], start), '')
-        self.assertIn('has the network swinconv, but the form asks for cgan', self.trainErrors([self.raw], [self.volume], start,
-                                                                                            network=1))
+        self.assertIn('has the network swinconv, but the form asks for cgan',
+                      self.trainErrors([self.raw], [self.volume], start, network='cgan'))
         picker = self.makeModel('a_picker', {})
         self.assertIn("kind 'picker'; a denoiser is needed", self.trainErrors([self.raw], [self.volume],
                                                                             dict(inputModel=(picker, 'outputModel'))))
@@ -80,9 +83,22 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         with open(os.path.join(self.trained.outputModel.getFolder(), 'metrics.csv')) as file:
             self.assertEqual([line[0] for line in file], ['0', '1', '2'])
 
+    def test_what_only_networks_that_learn_need_is_shown_with_them_alone(self):
+        self.assertEqual(self.newProtocol(CryodlProtTrainDenoiser).getEnumText('network'), 'posterior')
+        start = dict(inputModel=(self.trained, 'outputModel'))
+        for network, learns in (('posterior', False), ('swinconv', True), ('cgan', True)):
+            protocol = self.training([self.raw], [self.volume], start, network=network)
+            for field in ('loss', 'adversarial', 'steps', 'inputModel', 'patience', 'batchSize', 'learningRate'):
+                self.assertEqual(protocol.evalParamCondition(field), learns, (network, field))
+        # a hidden model to start from is not used
+        posterior = self.training([self.raw], [self.volume], start, network='posterior')
+        self.assertEqual(posterior.validate(), [])
+        self.assertIsNone(posterior._config(**posterior._engineValues()).start_from)
+
     def test_denoisers_go_in_and_out_of_projects(self):
         target = os.path.join(self.data, 'taken')
-        exported = self.runProtocol(CryodlProtExportModel, dict(inputModel=(self.trained, 'outputModel')), targetFolder=target)
+        exported = self.runProtocol(CryodlProtExportModel, dict(inputModel=(self.trained, 'outputModel')),
+                                    targetFolder=target)
         self.assertTrue(exported.isFinished(), exported.getErrorMessage())
         imported = self.runProtocol(CryodlProtImportModel, modelFolder=target)
         self.assertEqual(imported.outputModel.getKind(), 'denoiser')
@@ -114,7 +130,8 @@ class TestCryodlDenoise(ParticlesTest):
             self.assertTrue(np.allclose(new.getTransform().getMatrix(), old.getTransform().getMatrix()))
             self.assertEqual(new._cryodlRawImage.get(), '%06d@%s' % old.getLocation())
             self.assertEqual(new.getFileName(), self.denoised._getExtraPath('denoised.mrcs'))
-        relations = [(r['object_parent_id'], r['object_child_id']) for r in self.proj.mapper.getRelationsByCreator(self.denoised)]
+        relations = [(r['object_parent_id'], r['object_child_id'])
+                     for r in self.proj.mapper.getRelationsByCreator(self.denoised)]
         self.assertIn((self.raw.getObjId(), output.getObjId()), relations)
 
     def test_it_is_said_everywhere_that_images_are_denoised(self):
@@ -164,7 +181,8 @@ class TestCryodlDenoise(ParticlesTest):
     def test_what_is_finished_is_not_done_again(self):
         protocol, stack = self.denoised, self.denoised._getExtraPath('denoised.mrcs')
         stamp = os.stat(stack).st_mtime_ns
-        protocol._runOnce(contract.Request.read(protocol._getExtraPath('request.json')).config, protocol._starFile(), stack)
+        protocol._runOnce(contract.Request.read(protocol._getExtraPath('request.json')).config, protocol._starFile(),
+                          stack)
         self.assertEqual(os.stat(stack).st_mtime_ns, stamp)
 
     def test_information_of_runs_that_have_not_run(self):
@@ -197,7 +215,8 @@ class TestCryodlRawParticles(ParticlesTest):
         self.assertEqual(self.back(self.denoised).validate(), [])
         self.assertEqual(self.back(self.denoised, self.raw).validate(), [])
         self.assertIn('do not know the place of raw images', ' '.join(self.back(self.raw).validate()))
-        self.assertIn('12 of the 12 particles have no raw particle', ' '.join(self.back(self.denoised, self.raw2).validate()))
+        self.assertIn('12 of the 12 particles have no raw particle',
+                      ' '.join(self.back(self.denoised, self.raw2).validate()))
         self.assertIn('are denoised ones, too', ' '.join(self.back(self.denoised, self.denoised).validate()))
         raw, stack = self.raw.outputParticles, self.raw._getExtraPath('raw.mrcs')
         os.rename(stack, stack + '.away')

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..convert.alignment import anglesOf, originOf
 from ..convert.star import columnsOf, readColumns
-from ..protocols import (CryodlProtAssignOrientations, CryodlProtBackProject, CryodlProtEvaluateDenoiser, CryodlProtIntegrity,
+from ..protocols import (CryodlProtAssignOrientations, CryodlProtBackProject, CryodlProtEvaluateDenoiser,
+                         CryodlProtIntegrity,
                          CryodlProtSimulateParticles)
 from .particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, makeParticles
 
@@ -60,7 +61,8 @@ class TestCryodlSimulateParticles(ParticlesTest):
 
     def test_summary_methods_and_citation(self):
         self.assertIn('*9 particles* of 32 px, at 4 Å/px, SNR 0.05', '\n'.join(self.simulated.summary()))
-        self.assertRegex(self.simulated._methods()[0], r'^9 particles of map\.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV')
+        self.assertRegex(self.simulated._methods()[0],
+                         r'^9 particles of map\.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV')
 
     def test_a_changed_run_begins_anew(self):
         protocol = self.finished(self.simulate())
@@ -91,20 +93,25 @@ class TestCryodlOrientations(ParticlesTest):
         output = protocol.outputParticles
         self.assertTrue(output.hasAlignmentProj())
         self.assertFalse(bare.outputParticles.hasAlignment())
-        for row, (item, source) in enumerate(zip([p.clone() for p in output], [p.clone() for p in bare.outputParticles])):
+        for row, (item, source) in enumerate(zip([p.clone() for p in output],
+                                                 [p.clone() for p in bare.outputParticles])):
             self.assertEqual((item.getObjId(), item.getLocation()), (source.getObjId(), source.getLocation()))
             self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), (10 + row, 20 + row, -30 + row)))
-            self.assertTrue(np.allclose(originOf(item.getTransform().getMatrix()), (1.5 / PIXEL_SIZE, -0.5 * row / PIXEL_SIZE)))
-            self.assertEqual((item._cryodlScore.get(), item._cryodlMargin.get(), item._rlnMaxValueProbDistribution.get()),
+            self.assertTrue(np.allclose(originOf(item.getTransform().getMatrix()),
+                                        (1.5 / PIXEL_SIZE, -0.5 * row / PIXEL_SIZE)))
+            self.assertEqual((item._cryodlScore.get(), item._cryodlMargin.get(),
+                              item._rlnMaxValueProbDistribution.get()),
                              (2.0 + row, 0.5 + row, 0.9))
         config = self.request(protocol)
         self.assertEqual((config.model, config.symmetry), (self.model.outputModel.getFolder(), 'C2'))
         self.assertNotIn('rlnAngleRot', columnsOf(config.particles, 'particles'))
         text = '\n'.join(protocol.summary())
-        for words in ('*12 particles* with angles', '768 directions (10° apart, symmetry C2)', 'The images are the raw ones'):
+        for words in ('*12 particles* with angles', '768 directions (10° apart, symmetry C2)',
+                      'The images are the raw ones'):
             self.assertIn(words, text)
         self.assertIn('of images denoised by a_denoiser', protocol._methods()[0])
-        self.assertEqual(protocol._citations(), ['cryodl', 'Zhang2023SCUNet', 'He2023EMReady', 'Gorski2005', 'Scheres2012'])
+        self.assertEqual(protocol._citations(),
+                         ['cryodl', 'Zhang2023SCUNet', 'He2023EMReady', 'Gorski2005', 'Scheres2012'])
 
     def test_relion_reads_the_angles_that_the_engine_gave(self):
         try:
@@ -143,7 +150,8 @@ class TestCryodlBackProject(ParticlesTest):
         self.assertTrue(all(os.path.exists(path) for path in halves))
         frequencies, values = fsc.getData()
         # the fake's curve falls from 1 to 0 at Nyquist, 1/8 1/Å
-        self.assertEqual((len(frequencies), float(frequencies[-1]), float(values[0]), float(values[-1])), (17, 0.125, 1, 0))
+        self.assertEqual((len(frequencies), float(frequencies[-1]), float(values[0]), float(values[-1])),
+                         (17, 0.125, 1, 0))
         self.assertAlmostEqual(float(fsc.calculateResolution(0.5)), 16.0, places=2)
         config = self.request(protocol)
         self.assertEqual((config.symmetry, config.correct_ctf), ('D2', True))
@@ -164,10 +172,12 @@ class TestCryodlBackProject(ParticlesTest):
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.project(self.raw, False).validate(), [])
-        self.assertIn('no alignment', ' '.join(self.project(makeParticles(self, 'bare', aligned=False), False).validate()))
+        self.assertIn('no alignment',
+                      ' '.join(self.project(makeParticles(self, 'bare', aligned=False), False).validate()))
         noCTF = makeParticles(self, 'noctf', ctf=False)
         self.assertIn('have no CTF', ' '.join(self.project(noCTF, False).validate()))
         self.assertEqual(self.project(noCTF, False, correctCtf=False).validate(), [])
+        self.assertIn("Symmetry is 'helix'", ' '.join(self.project(self.raw, False, symmetry='helix').validate()))
         self.assertIn('at least 2', ' '.join(self.project(makeParticles(self, 'one', count=1), False).validate()))
 
 
@@ -185,8 +195,8 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
                       'Wiener filter: mean FRC 0.230', 'Denoised: mean FRC 0.410; FRC 0.5 at 27 Å', '*Control: passed*',
                       'Denoised pure noise looks like nothing.'):
             self.assertIn(words, text)
-        self.assertIn('0.410, for raw images 0.110 and for Wiener-filtered ones 0.230; for denoised pure noise it was 0.020',
-                      protocol._methods()[0])
+        self.assertIn('0.410, for raw images 0.110 and for Wiener-filtered ones 0.230; for denoised pure noise it was '
+                      '0.020', protocol._methods()[0])
         labels = [fsc.getObjLabel() for fsc in protocol.outputFSCs]
         self.assertEqual(labels, ['raw particles against the truth', 'denoised particles against the truth'])
         self.assertEqual(float(protocol.outputFSCs.getFirstItem().getData()[0][-1]), 0.125)  # Nyquist, 1/Å
@@ -220,13 +230,15 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
         self.assertIn('not raw data', errors(dict(inputParticles=(self.denoised, 'outputParticles'))))
         unseen = dict(unseenParticles=(bare, 'outputParticles'))
         self.assertEqual(errors(unseen), '')
-        self.assertIn('unseen particles have no alignment', errors(dict(unseen, structureOfUnseen=(self.other, 'outputVolume'))))
+        self.assertIn('unseen particles have no alignment',
+                      errors(dict(unseen, structureOfUnseen=(self.other, 'outputVolume'))))
         self.assertIn('Particles is 1; it must be between 2', errors(count=1))
 
 
 class TestCryodlIntegrity(ParticlesTest):
     def integrity(self, run=True, structures=None, particles=None, **values):
-        protocol = self.makeProtocol(CryodlProtIntegrity, dict(inputParticles=(particles or self.raw, 'outputParticles')),
+        protocol = self.makeProtocol(CryodlProtIntegrity,
+                                     dict(inputParticles=(particles or self.raw, 'outputParticles')),
                                      useGpu=False, **values)
         addTo(protocol.inputStructures, structures or [self.volume, self.other], 'outputVolume')
         if run:
@@ -244,12 +256,14 @@ class TestCryodlIntegrity(ParticlesTest):
         self.assertTrue(np.allclose([p._cryodlProbability1.get() for p in everything], [0.95, 0.4] * (COUNT // 2)))
         self.assertTrue(np.allclose([p._cryodlProbability2.get() for p in everything], [0.05, 0.6] * (COUNT // 2)))
         self.assertEqual([p.getLocation() for p in everything], [p.getLocation() for p in self.raw.outputParticles])
-        self.assertEqual([p.getObjId() for p in protocol.outputParticles_whole], [p.getObjId() for p in everything[::2]])
+        self.assertEqual([p.getObjId() for p in protocol.outputParticles_whole],
+                         [p.getObjId() for p in everything[::2]])
         self.assertFalse(hasattr(protocol, 'outputParticles_no_partner'))  # none is sure
         classes = protocol.outputClasses
         self.assertEqual({c.getObjId(): c.getSize() for c in classes}, {1: 6, 2: 6})
         self.assertEqual([c.getObjLabel() for c in classes], ['whole', 'no partner'])
-        self.assertEqual([os.path.basename(c.getRepresentative().getFileName()) for c in classes], ['map.mrc', 'other.mrc'])
+        self.assertEqual([os.path.basename(c.getRepresentative().getFileName()) for c in classes],
+                         ['map.mrc', 'other.mrc'])
         text = '\n'.join(protocol.summary())
         for words in ('whole: 6, of them 6 with a probability of 0.8', 'no partner: 6, of them 0'):
             self.assertIn(words, text)

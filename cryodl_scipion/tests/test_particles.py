@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of particles as the engine's STAR files and back, beside what RELION's plugin writes; denoised sets and raw ones."""
+"""Sets of particles as the engine's STAR files and back, beside what RELION's plugin writes; denoised and raw sets."""
 import os
 import shutil
 import tempfile
@@ -15,7 +15,8 @@ from ..convert.star import columnsOf, iterColumns, readColumns
 from ..protocols.particle_checks import checkParticles, checkStacks
 from .particle_sets import BOX, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
 
-NUMBERS = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst', 'rlnDefocusU', 'rlnDefocusV',
+NUMBERS = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst', 'rlnDefocusU',
+           'rlnDefocusV',
            'rlnDefocusAngle', 'rlnCoordinateX', 'rlnCoordinateY', 'rlnRandomSubset')
 
 
@@ -65,24 +66,28 @@ class TestCryodlParticlesAsStar(ParticlesCase):
         particles = self.make()
         convert.writeParticles('ours.star', particles)
         writeSetOfParticles(particles, 'theirs.star')
-        ours, theirs = (np.array(readColumns(path, NUMBERS, (float,) * 11, 'particles')) for path in ('ours.star', 'theirs.star'))
+        ours, theirs = (np.array(readColumns(path, NUMBERS, (float,) * 11, 'particles'))
+                        for path in ('ours.star', 'theirs.star'))
         self.assertTrue(np.allclose(ours, theirs, atol=1e-4), abs(ours - theirs).max(axis=0))
-        names = [readColumns(path, ('rlnImageName', 'rlnImageId'), (str, int), 'particles') for path in ('ours.star', 'theirs.star')]
+        names = [readColumns(path, ('rlnImageName', 'rlnImageId'), (str, int), 'particles')
+                 for path in ('ours.star', 'theirs.star')]
         self.assertEqual(*names)
 
     def test_what_a_set_lacks_is_not_written(self):
         bare = self.make(ctf=False, aligned=False, halves=False)
         convert.writeParticles('p.star', bare)
         columns = columnsOf('p.star', 'particles')
-        self.assertFalse({'rlnDefocusU', 'rlnAngleRot', 'rlnOriginXAngst', 'rlnRandomSubset', 'cryodlDenoiser'} & set(columns))
+        self.assertFalse({'rlnDefocusU', 'rlnAngleRot', 'rlnOriginXAngst', 'rlnRandomSubset',
+                          'cryodlDenoiser'} & set(columns))
         self.assertNotIn('rlnCtfDataArePhaseFlipped', columnsOf('p.star', 'optics'))
 
     def test_phase_plates_phase_flips_and_other_optics_groups_are_written(self):
         particles = self.make()
         particles.setIsPhaseFlipped(True)
         particles.getAcquisition().opticsGroupInfo.set(
-            '\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName #2\n_rlnVoltage #3\n_rlnSphericalAberration #4\n'
-            '_rlnAmplitudeContrast #5\n_rlnImagePixelSize #6\n1 one 300 2.7 0.1 9.9\n2 two 200 2.7 0.07 9.9\n\n')
+            '\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName #2\n_rlnVoltage #3\n'
+            '_rlnSphericalAberration #4\n_rlnAmplitudeContrast #5\n_rlnImagePixelSize #6\n'
+            '1 one 300 2.7 0.1 9.9\n2 two 200 2.7 0.07 9.9\n\n')
         shifted = self.new()
         shifted.copyInfo(particles)
         for item in particles:
@@ -91,7 +96,8 @@ class TestCryodlParticlesAsStar(ParticlesCase):
             shifted.append(copy)
         convert.writeParticles('p.star', shifted)
         self.assertEqual(readColumns('p.star', ('rlnPhaseShift',), (float,), 'particles')[0], (90.0,))
-        self.assertEqual(readColumns('p.star', ('rlnOpticsGroup', 'rlnVoltage', 'rlnImagePixelSize', 'rlnCtfDataArePhaseFlipped'),
+        self.assertEqual(readColumns('p.star', ('rlnOpticsGroup', 'rlnVoltage', 'rlnImagePixelSize',
+                                                'rlnCtfDataArePhaseFlipped'),
                                      (float,) * 4, 'optics'), [(1, 300, PIXEL_SIZE, 1), (2, 200, PIXEL_SIZE, 1)])
 
     def test_an_empty_set_is_an_error_and_leaves_no_file(self):
@@ -106,7 +112,8 @@ class TestCryodlParticlesAsStar(ParticlesCase):
             lines = [line for line in file if not line.startswith('000005@')]
         with open('p.star', 'w') as file:
             file.writelines(lines)
-        pairs = [(item.getIndex(), row) for item, row in convert.pairedRows(particles, 'p.star', ('rlnDefocusU',), (float,))]
+        pairs = [(item.getIndex(), row)
+                 for item, row in convert.pairedRows(particles, 'p.star', ('rlnDefocusU',), (float,))]
         self.assertEqual([index for index, _ in pairs], [i for i in range(1, COUNT + 1) if i != 5])
         self.assertTrue(all(row == (11999 + index,) for index, row in pairs))
 
@@ -118,7 +125,8 @@ class TestCryodlParticlesAsStar(ParticlesCase):
     def test_quoted_names_are_one_word(self):
         with open('p.star', 'w') as file:
             file.write('data_particles\n\nloop_\n_a #1\n_b #2\n"one two" 3\nfour 5\n')
-        self.assertEqual(list(iterColumns('p.star', ('b', 'a'), (int, str), 'particles')), [(3, 'one two'), (5, 'four')])
+        self.assertEqual(list(iterColumns('p.star', ('b', 'a'), (int, str), 'particles')),
+                         [(3, 'one two'), (5, 'four')])
 
 
 class TestCryodlDenoisedSets(ParticlesCase):
@@ -174,7 +182,8 @@ class TestCryodlDenoisedSets(ParticlesCase):
 
     def test_the_engine_is_told_that_images_are_denoised(self):
         convert.writeParticles('again.star', self.denoise(self.make()))
-        self.assertEqual(readColumns('again.star', ('cryodlDenoiser', 'rlnImageOriginalName'), (str, str), 'particles')[1],
+        self.assertEqual(readColumns('again.star', ('cryodlDenoiser', 'rlnImageOriginalName'), (str, str),
+                                     'particles')[1],
                          ('the_model', '000002@Runs/extra/raw.mrcs'))
 
     def test_the_way_back_keeps_what_later_steps_gave(self):
@@ -194,12 +203,14 @@ class TestCryodlDenoisedSets(ParticlesCase):
         back = self.new()
         back.copyInfo(later)
         denoised_sets.appendRaw(back, later)
-        self.assertEqual((back.getSize(), denoised.denoiserOf(back), back.isPhaseFlipped(), back.isAmplitudeCorrected()),
+        self.assertEqual((back.getSize(), denoised.denoiserOf(back), back.isPhaseFlipped(),
+                          back.isAmplitudeCorrected()),
                          (COUNT // 2, '', True, False))
         self.assertEqual(back.getObjComment() or '', '')
         for item in back:
             self.assertEqual(item.getFileName(), 'Runs/extra/raw.mrcs')
-            self.assertEqual((item.getObjId(), round(item._score.get() * 10)), (8 + 2 * item.getIndex(), item.getIndex()))
+            self.assertEqual((item.getObjId(), round(item._score.get() * 10)),
+                             (8 + 2 * item.getIndex(), item.getIndex()))
             self.assertEqual(item.getTransform().getMatrix()[0, 3], 7.0)
             self.assertFalse(item.hasAttribute(denoised.RAW_IMAGE))
 
