@@ -4,6 +4,7 @@ import torch
 
 from .fourier import plane_weights
 
+FAINTEST = 1e-30  # single precision ends at 1e-38
 THRESHOLDS = (0.5, 0.143)  # against a known truth; between independent halves (Rosenthal and Henderson 2003)
 
 
@@ -67,7 +68,7 @@ def _correlation(first, second, axes):
         raise ValueError(f"Images of shape {tuple(first.shape)} and {tuple(second.shape)} cannot be correlated; they must have "
                          f"the same shape, with {axes} equal sides.")
     side, dims = shape[0], tuple(range(-axes, 0))
-    one, two = (torch.fft.rfftn(x.float(), dim=dims) for x in (first, second))
+    one, two = (torch.fft.rfftn(_scaled(x.float(), dims), dim=dims) for x in (first, second))
     weight = plane_weights(side).to(one.device)
     index = rings(shape, one.device).flatten()
     inside = index <= side // 2
@@ -81,3 +82,10 @@ def _correlation(first, second, axes):
     curve = cross / (powers[0] * powers[1]).sqrt().clamp(min=1e-300)
     curve[..., 0] = 1.0
     return curve.float()
+
+
+def _scaled(images, dims):
+    """Images with a largest value of 1: squares of very faint ones would be zero in single precision, their products
+    not. What is fainter than FAINTEST holds nothing."""
+    largest = images.abs().amax(dims, keepdim=True)
+    return torch.where(largest > FAINTEST, images / largest.clamp(min=FAINTEST), torch.zeros_like(images))

@@ -16,6 +16,13 @@ def test_an_image_correlates_fully_with_itself_at_any_scale_and_fully_negatively
     torch.testing.assert_close(frc(image, -image)[:, 1:], -torch.ones(2, 8))
 
 
+@pytest.mark.parametrize("scale", [1e30, 1e-12, 1e-25, 1e-36, 0.0])
+def test_an_images_strength_does_not_matter_and_one_that_is_all_but_empty_correlates_with_nothing(scale):
+    image, other = noise(16, 16), noise(16, 16, seed=1)
+    expected = frc(image, other) if scale > 1e-30 else torch.eye(9)[0]
+    torch.testing.assert_close(frc(scale * image, other), expected)
+
+
 def test_signal_in_noise_of_equal_power_has_a_ring_correlation_of_one_over_root_two():
     signal = noise(400, 32, 32)
     curve = frc(signal, signal + noise(400, 32, 32, seed=1)).mean(0)
