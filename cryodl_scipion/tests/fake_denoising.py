@@ -85,7 +85,7 @@ def denoise(config):
     made = [row[:place] + ['%06d@%s' % (i, os.path.relpath(stack))] + row[place + 1:] + [row[place], name]
             for i, row in enumerate(rows, 1)]
     writeStar(config.output, columns + ['rlnImageOriginalName', 'cryodlDenoiser'], made, optics)
-    return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright',
+    return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright', empty=0,
                 model=config.model), []
 
 

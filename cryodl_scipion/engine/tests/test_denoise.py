@@ -14,7 +14,7 @@ from cryodl.commands import denoise as command
 from cryodl.ctf import ctf_rfft
 from cryodl.denoisers import load_denoiser
 from cryodl.denoisers.preprocess import prepare
-from cryodl.denoisers.run import ctf_on_grid
+from cryodl.denoisers.run import Denoiser, ctf_on_grid
 from cryodl.fourier import fourier_resize
 from cryodl.io.particle_sets import read_particles
 
@@ -37,7 +37,7 @@ def test_every_particle_is_denoised_and_linked_to_its_raw_image(project):
     result = denoise()
     raw, denoised = read_particles("p.star"), read_particles("out/d.star")
     assert result.outputs == dict(particles="out/d.star", stack="out/d.mrcs", count=20, pixel_size=PIXEL, box=BOX,
-                                  contrast="bright", model="model")
+                                  contrast="bright", model="model", empty=0)
     assert denoised.denoiser == "model" and set(denoised.columns["cryodlDenoiser"]) == {"model"}
     for number, (name, original) in enumerate(zip(raw.names, denoised.columns["rlnImageOriginalName"]), 1):
         assert original.split("@")[0] == name.split("@")[0] and original.endswith("p.mrcs")
@@ -46,6 +46,21 @@ def test_every_particle_is_denoised_and_linked_to_its_raw_image(project):
     assert (denoised.pixel_size, denoised.box, denoised.micrographs) == (raw.pixel_size, raw.box, raw.micrographs)
     assert (Path("p.star").read_bytes(), Path("p.mrcs").read_bytes()) == before
     assert torch.isfinite(denoised.images(slice(None))).all() and denoised.images(slice(None)).std() > 0
+
+
+def test_empty_images_are_counted_and_every_particles_strength_is_told(project, monkeypatch):
+    class Faint(Denoiser):
+        def denoise(self, images, *given):
+            denoised = super().denoise(images, *given)
+            return denoised * torch.tensor([1e-3] * 3 + [1.0] * 17)[:, None, None]
+    monkeypatch.setattr("cryodl.denoisers.run.Denoiser", Faint)
+    result = denoise()
+    assert result.outputs["empty"] == 3 and "3 of 20 images are empty" in result.warnings[-1]
+    written = read_particles("out/d.star")
+    place = np.arange(BOX) - BOX // 2
+    inside = place[:, None] ** 2 + place ** 2 <= (80.0 / PIXEL / 2) ** 2
+    expected = written.images(slice(None)).numpy()[:, inside].std(axis=1, ddof=1)
+    assert np.allclose(np.array(written.columns["cryodlDenoisedStrength"], float), expected, atol=1e-4)
 
 
 def test_images_come_out_in_their_order_whatever_the_batch(project, monkeypatch):

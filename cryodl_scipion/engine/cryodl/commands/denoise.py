@@ -2,7 +2,7 @@
 """`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
 
 Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw
-images), model.
+images), model, empty (number of particles in which the model found next to nothing).
 """
 import os
 import shutil
@@ -13,6 +13,8 @@ from ..io.unfinished import RECORD, check_output, working_folder
 
 CHUNK = 256  # particles read at a time, at most
 CHUNK_BYTES = 2 ** 26  # ... and of images
+STRENGTH = "cryodlDenoisedStrength"  # column: standard deviation within the particle's circle; of projections it is 1
+EMPTY = 0.1  # strength below which an image counts as empty
 
 
 def run(config):
@@ -32,15 +34,21 @@ def run(config):
         print(f"Warning: {note}")
     print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
     folder = working_folder(config, continues=False)
-    _denoise(denoiser, particles, contrast, diameter_px, folder / "denoised.mrcs", config.batch_size)
+    strength = _denoise(denoiser, particles, contrast, diameter_px, folder / "denoised.mrcs", config.batch_size)
     os.replace(folder / "denoised.mrcs", stack)
     name = denoiser.card["name"]
-    write_particles_star(config.output, particles, {DENOISER: [name] * len(particles)}, stack=stack)
+    columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
+    write_particles_star(config.output, particles, columns, stack=stack)
     shutil.rmtree(folder)
     print(f"Denoised particles: {config.output}. They show what the network believes; docs/denoising.md says what they "
           "may be used for.")
+    empty = sum(value < EMPTY for value in strength)
+    if empty:
+        notes.append(f"{empty} of {len(particles)} images are empty or all but empty: {name} finds none of its "
+                     f"particles in them (column {STRENGTH}).")
+        print(f"Warning: {notes[-1]}")
     outputs = dict(particles=str(config.output), stack=stack, count=len(particles), pixel_size=particles.pixel_size,
-                   box=particles.box, contrast=contrast, model=name)
+                   box=particles.box, contrast=contrast, model=name, empty=empty)
     return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
 
 
@@ -93,11 +101,14 @@ def _differences(particles, denoiser):
 
 
 def _denoise(denoiser, particles, contrast, diameter_px, path, batch_size):
-    """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles."""
+    """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
+    strengths."""
     from tqdm import tqdm
 
     from ..denoisers.preprocess import prepare
+    from ..fourier import circle
     from ..io.particle_sets import StackWriter
+    inside, strengths = circle(particles.box, diameter_px), []
     chunk = max(batch_size, min(CHUNK, CHUNK_BYTES // (4 * particles.box ** 2)))
     with StackWriter(path, len(particles), particles.box, particles.pixel_size) as stack, \
             tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar:
@@ -105,5 +116,8 @@ def _denoise(denoiser, particles, contrast, diameter_px, path, batch_size):
             rows = slice(start, min(start + chunk, len(particles)))
             images = prepare(particles.images(rows), diameter_px, contrast)
             ctf = None if particles.optics is None else particles.ctf(rows)
-            stack.add(denoiser.denoise(images, ctf, particles.pixel_size, batch_size))
+            denoised = denoiser.denoise(images, ctf, particles.pixel_size, batch_size)
+            stack.add(denoised)
+            strengths += denoised[:, inside].std(dim=1).tolist()
             bar.update(len(images))
+    return strengths
