@@ -23,7 +23,7 @@ from ..orient.observed import Observed
 from ..orient.reference import HalfDisc, Reference
 from ..orient.refine import Neighbourhood
 from ..orient.search import Bank, Grid, Shifts, evidence, log_likelihoods, side_by_side
-from ..fourier import radial_mean
+from ..fourier import circle, radial_mean
 from ..orient.amplitude import smooth_strength
 from ..simulate.projections import Projector, rotation_matrices
 from .method import DenoiserMethod
@@ -116,6 +116,7 @@ class _Tools:
         width, finest = network.box * pixel_size, 2 * pixel_size
         search = max(SEARCH_DETAIL, finest, ARC * diameter * np.radians(STEP))
         self.device, self.box, self.noise = device, network.box, network.noise.to(device)
+        self.circle = circle(network.box, min(diameter / pixel_size, network.box - 1), device)
         self.search_disc, self.fine_disc, self.output_disc = (
             HalfDisc(network.box, width / max(detail, finest), device) for detail in (search, FINE_DETAIL, OUTPUT_DETAIL))
         projectors = [Projector(density.to(device)) for density in network.densities]
@@ -180,7 +181,9 @@ class _Tools:
         plane[:, disc.y % self.box, disc.x] = coefficients
         edge = disc.x == 0  # here both of a pair of conjugates are wanted
         plane[:, (-disc.y[edge]) % self.box, 0] = coefficients[:, edge].conj()
-        return torch.fft.irfft2(plane, s=(self.box, self.box))
+        images = torch.fft.irfft2(plane, s=(self.box, self.box))
+        # the half disc holds no mean value: around the particle there is nothing
+        return images - images[:, ~self.circle].mean(1)[:, None, None]
 
 
 def _strength(pairs, index):
