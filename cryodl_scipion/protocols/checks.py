@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of input sets, shared by the protocols. Each gives sentences for the form; none changes anything."""
-import json
 import os
 
 from ..convert.coordinates import positionsByMicrograph
@@ -126,14 +125,6 @@ def modelWarnings(card, pixelSize, diameter):
         warnings.append("The particle diameter of %g Å is far from the model's %g Å. The network sees particles "
                         "rescaled to the same size, but look at the picks." % (diameter, card['particle_diameter']))
     return warnings
-
-
-def changedSettings(path, settings):
-    """Sorted names of settings that differ from those written to a JSON file when the run started."""
-    with open(path, encoding='utf-8') as file:
-        before = json.load(file)
-    now = json.loads(json.dumps(settings))
-    return sorted(name.replace('_', ' ') for name in now if now[name] != before.get(name))
 
 
 def listed(names):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure micrographs as they come, and split them into good and bad ones."""
-import json
 import os
 
 import pyworkflow.utils as pwutils
@@ -15,9 +14,10 @@ from ..convert.assessments import LIMITS, setFigures, splitLines
 from ..convert.picks import DIAMETER
 from ..engine.cryodl import contract
 from ..form import addConfigParams
-from .checks import changedSettings, checkDiameter, checkMicrographs
+from .checks import checkDiameter, checkMicrographs
 from .growing_outputs import appendMicrographs, micrographsIn
 from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
+from .remembered_settings import RememberedSettings
 
 GOOD, BAD = 'goodMicrographs', 'badMicrographs'
 # Starting the engine costs a second; a batch spreads it over its micrographs.
@@ -26,7 +26,7 @@ BATCH = 16
 LEAST_THREADS = 3
 
 
-class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
+class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStreamingBase):
     """Assess micrographs: measure each and split them into good and bad.
 
     In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
@@ -38,6 +38,7 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
     _devStatus = BETA
     _possibleOutputs = {GOOD: SetOfMicrographs, BAD: SetOfMicrographs}
     _CONFIG = contract.AssessMicrographsConfig
+    _MADE = 'assessed'
     NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
                    'coordinates': "written from the input set", 'output': "the run's folder",
                    'names': "made from the micrographs' names", 'threads': "Scipion's own field"}
@@ -70,8 +71,7 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
     def stepsGeneratorStep(self):
         """Insert steps for micrographs as they come, until the inputs are closed."""
         pwutils.makePath(self._getExtraPath())
-        with open(self._settingsFile(), 'w', encoding='utf-8') as file:
-            json.dump(self._settings(), file, indent=2)
+        self._rememberSettings()
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), self.inputCoordinates.get())
         known, last, size = self._doneNames(), [], max(1, self.batchSize.get())
         while True:
@@ -129,17 +129,13 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
     def _doneNames(self):
         return micrographsIn(self, (GOOD, BAD))
 
-    # ----- files
+    # ----- files and settings
     def _batchFolder(self, micrographs):
         ids = sorted(m.getObjId() for m in micrographs)
         return self._getExtraPath('batches', '%06d_%06d_%d' % (ids[0], ids[-1], len(ids)))
 
     def _picksFolder(self):
         return self._getExtraPath('coordinates')
-
-    # ----- settings
-    def _settingsFile(self):
-        return self._getExtraPath('settings.json')
 
     def _settings(self):
         """What decides the verdicts: a run must not be continued with another of these."""
@@ -185,13 +181,6 @@ class CryodlProtAssess(CryodlProtBase, EMProtocol, ProtStreamingBase):
                                          "it. Choose them, or leave both limits empty."]
         problem = checkPicks(self.inputMicrographs.get(), coordinates)
         return [problem] if problem else []
-
-    def _checkContinuation(self):
-        if not self.isContinued() or not os.path.exists(self._settingsFile()):
-            return []
-        changed = changedSettings(self._settingsFile(), self._settings())
-        return ["This run has assessed micrographs with another %s; continuing would mix them. Choose the run mode "
-                "Restart, or copy the protocol." % ', '.join(changed)] if changed else []
 
     def _tell(self, results):
         return splitLines(*self._counts(), self._config(**self._engineValues()))

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise micrographs as they come, for looking and picking."""
-import json
 import os
 
 import pyworkflow.utils as pwutils
@@ -17,10 +16,11 @@ from ..convert.picks import counted
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
-from .checks import changedSettings, checkMicrographs, checkModelFolder
+from .checks import checkMicrographs, checkModelFolder
 from .growing_outputs import appendMicrographs, micrographsIn
 from .methods import denoisedMicrographsInWords
 from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
+from .remembered_settings import RememberedSettings
 
 DENOISED, MODEL = 'outputMicrographs', 'outputModel'
 KIND = 'micrograph_denoiser'
@@ -33,22 +33,23 @@ BATCH = 16
 LEAST_THREADS = 3
 
 
-class CryodlProtDenoiseMicrographs(CryodlProtBase, EMProtocol, ProtStreamingBase):
+class CryodlProtDenoiseMicrographs(CryodlProtBase, RememberedSettings, EMProtocol, ProtStreamingBase):
     """Denoise micrographs by a network that learns from the micrographs themselves. For looking and picking only.
 
-    In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made them;
-    a model of an earlier run, or none. Out: micrographs of the same names, size and pixel size, so that coordinates picked
-    on them fit the originals; and the model, if it was trained here. Extract particles from the original micrographs.
-    A stopped run continues where it was.
+    In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
+    them; a model of an earlier run, or none. Out: micrographs of the same names, size and pixel size, so that
+    coordinates picked on them fit the originals; and the model, if it was trained here. Extract particles from the
+    original micrographs. A stopped run continues where it was.
     """
     _label = 'denoise micrographs'
     _devStatus = BETA
     _possibleOutputs = {DENOISED: SetOfMicrographs, MODEL: CryodlModel}
     _CONFIG = contract.DenoiseMicrographsConfig
+    _MADE = 'denoised'
     NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
-                   'output': "the run's folder", 'model': "the model field", 'even': "the input set", 'odd': "the input set",
-                   'names': "made from the micrographs' names", 'device': "the GPUs that Scipion assigns",
-                   'threads': "Scipion's own field"}
+                   'output': "the run's folder", 'model': "the model field", 'even': "the input set",
+                   'odd': "the input set", 'names': "made from the micrographs' names",
+                   'device': "the GPUs that Scipion assigns", 'threads': "Scipion's own field"}
     stepsExecutionMode = STEPS_PARALLEL
 
     def _defineParams(self, form):
@@ -58,27 +59,26 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, EMProtocol, ProtStreamingBase
         for name, word in (('evenMicrographs', "even"), ('oddMicrographs', "odd")):
             form.addParam(name, params.PointerParam, pointerClass='SetOfMicrographs', allowsNull=True,
                           label="%s averages" % word.capitalize(),
-                          help="Averages of the %s frames alone, as motion correction makes them on demand; matched by the "
-                               "micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as outputs beside "
-                               "them; else none." % word)
+                          help="Averages of the %s frames alone, as motion correction makes them on demand; matched by "
+                               "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as "
+                               "outputs beside them; else none." % word)
         form.addParam('inputModel', params.PointerParam, pointerClass='CryodlModel', allowsNull=True, label="Model",
-                      help="Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on the first "
-                           "micrographs that arrive.")
-        trains = dict(condition='inputModel is None')
-        addConfigParams(form, self._CONFIG, ['method', 'training_micrographs', 'steps', 'resolution', 'seed'], method=trains,
-                        training_micrographs=trains, steps=trains, resolution=trains, seed=trains)
+                      help="Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on the "
+                           "first micrographs that arrive.")
+        fields = ['method', 'training_micrographs', 'steps', 'resolution', 'seed']
+        addConfigParams(form, self._CONFIG, fields, **{name: dict(condition='inputModel is None') for name in fields})
         self._addGpuParams(form)
         self._defineStreamingParams(form)
         form.addParam('batchSize', params.IntParam, default=BATCH, label="Batch size",
-                      help="Micrographs that one start of the program denoises at most. The first batch is that of training.")
+                      help="Micrographs that one start of the program denoises at most. The first batch is that of "
+                           "training.")
         form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
     # ----- steps
     def stepsGeneratorStep(self):
         """Insert steps for micrographs as they come, until the inputs are closed. The first batch trains the model."""
         pwutils.makePath(self._getExtraPath())
-        with open(self._settingsFile(), 'w', encoding='utf-8') as file:
-            json.dump(self._settings(), file, indent=2)
+        self._rememberSettings()
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
         self._halves = ArrivingHalves(*self._halfSets())
         known, last, first = self._doneNames(), [], []
@@ -184,16 +184,14 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, EMProtocol, ProtStreamingBase
             return given
         return halvesOf(self.inputMicrographs) if wanted else (None, None)
 
-    def _settingsFile(self):
-        return self._getExtraPath('settings.json')
-
     def _settings(self):
         """What decides the output: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ('names', 'output', 'threads', 'device', 'micrographs', 'even', 'odd'):
             config.pop(name)
-        sets = zip(('set_of_micrographs', 'even_averages', 'odd_averages'), (self.inputMicrographs.get(),) + self._halfSets())
-        return dict(config, **{name: None if value is None else value.getFileName() for name, value in sets})
+        sets = (self.inputMicrographs.get(),) + self._halfSets()
+        return dict(config, **{name: None if value is None else value.getFileName()
+                               for name, value in zip(('set_of_micrographs', 'even_averages', 'odd_averages'), sets)})
 
     def _engineValues(self):
         micrographs, (even, odd) = self.inputMicrographs.get(), self._halfSets()
@@ -205,22 +203,16 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, EMProtocol, ProtStreamingBase
 
     # ----- validation and information
     def _checkInputs(self):
-        errors = checkMicrographs(self.inputMicrographs.get()) or checkHalves(self.inputMicrographs.get(), *self._halfSets())
+        micrographs = self.inputMicrographs.get()
+        errors = checkMicrographs(micrographs) or checkHalves(micrographs, *self._halfSets())
         if self.inputModel.get() is not None:
             errors += checkModelFolder(self.inputModel.get().getFolder(), KIND)
         if self.numberOfThreads.get() < LEAST_THREADS:
-            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new micrographs, and "
-                          "the rest denoise." % (self.numberOfThreads.get(), LEAST_THREADS))
+            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new "
+                          "micrographs, and the rest denoise." % (self.numberOfThreads.get(), LEAST_THREADS))
         if (self.batchSize.get() or 0) < 1:
             errors.append("Batch size is %s; it must be at least 1." % self.batchSize.get())
         return errors or self._checkContinuation()
-
-    def _checkContinuation(self):
-        if not self.isContinued() or not os.path.exists(self._settingsFile()):
-            return []
-        changed = changedSettings(self._settingsFile(), self._settings())
-        return ["This run has denoised micrographs with another %s; continuing would mix them. Choose the run mode "
-                "Restart, or copy the protocol." % ', '.join(changed)] if changed else []
 
     def _card(self):
         """The model's card, None before it is there."""

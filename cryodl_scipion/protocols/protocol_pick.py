@@ -13,11 +13,12 @@ from ..convert.micrographs import micrographNames
 from ..convert.picks import describeOutput, modelLine, pickLines
 from ..engine.cryodl import contract
 from ..form import addConfigParams
-from .checks import changedSettings, checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
+from .checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
 from .methods import citationsOf, pickingInWords
 from .model_field import (addBoxParam, addModelParams, boxSizeOf, cardOf, checkModelField, checkSizeFields, diameterOf,
                           modelFolder)
 from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
+from .remembered_settings import RememberedSettings
 
 PICKS_FOLDER = 'picks'
 DIAMETER_HELP = (contract.describe(contract.PickConfig, 'particle_diameter').help
@@ -26,7 +27,7 @@ DIAMETER_HELP = (contract.describe(contract.PickConfig, 'particle_diameter').hel
 BATCH = 16
 
 
-class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
+class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto):
     """Pick particles with a trained neural network.
 
     In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
@@ -37,6 +38,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     _label = 'pick particles'
     _devStatus = BETA
     _CONFIG = contract.PickConfig
+    _MADE = 'picked'
     NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
                    'model': "the model fields", 'output': "the run's folder", 'overwrite': "restart does it",
                    'names': "made from the micrographs' names", 'device': "the GPUs that Scipion assigns",
@@ -58,8 +60,7 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
     # ----- steps, called by pwem's streaming loop
     def _insertInitialSteps(self):
         pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
-        with open(self._settingsFile(), 'w', encoding='utf-8') as file:
-            json.dump(self._settings(), file, indent=2)
+        self._rememberSettings()
         return []
 
     def _getPickArgs(self):
@@ -146,9 +147,6 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         return dict(config, set_of_micrographs=source,
                     weights_sha256=contract.read_card(modelFolder(self))['weights_sha256'])
 
-    def _settingsFile(self):
-        return self._getExtraPath('settings.json')
-
     # ----- validation and information
     def _checkInputs(self):
         micrographs = self.getInputMicrographs()
@@ -156,15 +154,6 @@ class CryodlProtPick(CryodlProtBase, ProtParticlePickingAuto):
         if errors:
             return errors
         return checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) + self._checkContinuation()
-
-    def _checkContinuation(self):
-        if not self.isContinued() or not os.path.exists(self._settingsFile()):
-            return []
-        changed = changedSettings(self._settingsFile(), self._settings())
-        if not changed:
-            return []
-        return ["This run has picked micrographs with another %s; continuing would mix them. Choose the run mode "
-                "Restart, or copy the protocol." % ', '.join(changed)]
 
     def _warnings(self):
         micrographs, folder = self.getInputMicrographs(), modelFolder(self)
