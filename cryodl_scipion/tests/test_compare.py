@@ -4,66 +4,19 @@ import os
 import unittest
 
 from pwem import Domain
-from pyworkflow.object import Float, Pointer
 
 from .. import Plugin
-from ..convert import pick_sets
 from ..convert.coordinates import readPicks
 from ..protocols import CryodlProtCompare, CryodlProtConsensus
 from . import synthetic
-from .base import CryodlTest, picksOf
-
-A = [(40, 50), (120, 60), (200, 70)]
-B = [(42, 51), (121, 61), (280, 200)]   # two of A's particles, and another
-C = [(41, 50)]
+from .base import picksOf
+from .pick_sets import A, PickSetsTest
 
 
 def missing():
     """Why the engine cannot run here, '' if it can."""
     Domain.getPlugins()  # only now do plugins know their homes
     return ' '.join(Plugin.validateInstallation())
-
-
-class PickSetsTest(CryodlTest):
-    """Three sets on three micrographs, two of them on other imports: another order, and binned by 2 with one less."""
-
-    @classmethod
-    def prepare(cls):
-        synthetic.writeMicrographs(cls.data + '/mics', 3)
-        cls.imported = cls.importMicrographs(cls.data + '/mics')
-        other = os.path.join(cls.data, 'other')
-        os.makedirs(other)
-        # Links whose names sort the same give the same order; the ids are turned around below.
-        for number in (1, 2, 3):
-            os.symlink(cls.data + '/mics/mic_%03d.mrc' % number, other + '/mic_%03d.mrc' % number)
-        cls.other = cls.importMicrographs(other)
-        cls.binned = cls.importMicrographs(cls.writeBinned(cls.data + '/binned'), pixelSize=2 * synthetic.PIXEL_SIZE)
-        cls.a = cls.makeCoordinates(cls.imported, {1: A, 2: A, 3: A})
-        cls.b = cls.makeCoordinates(cls.other, {1: B, 2: B, 3: B}, boxSize=60)
-        cls.c = cls.makeCoordinates(cls.binned, {1: [(x // 2, y // 2) for x, y in C], 2: []}, boxSize=20)
-
-    @classmethod
-    def writeBinned(cls, folder):
-        import mrcfile
-        os.makedirs(folder)
-        for number in (1, 2):
-            with mrcfile.open(cls.data + '/mics/mic_%03d.mrc' % number) as mrc:
-                image = mrc.data[::2, ::2].copy()
-            with mrcfile.new(folder + '/mic_%03d.mrc' % number) as mrc:
-                mrc.set_data(image)
-        return folder
-
-    @classmethod
-    def make(cls, protocolClass, sources, pointers=None, **values):
-        protocol = cls.makeProtocol(protocolClass, pointers, **values)
-        protocol.inputSets.set([Pointer(source, extended='outputCoordinates') for source in sources])
-        return protocol
-
-    def run_(self, protocol):
-        self.assertEqual(protocol.validate(), [])
-        self.proj.launchProtocol(protocol, wait=True)
-        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        return protocol
 
 
 @unittest.skipIf(missing(), missing())
@@ -170,34 +123,3 @@ class TestCryodlConsensus(PickSetsTest):
         self.assertRegex(' '.join(self.consensus(self.a, self.b)._warnings()), r'boxes of other sizes .*120 Å.*180 Å.*40 px')
         self.assertIn('there are only 2 sets', ' '.join(self.consensus(self.a, self.b, atLeast=3).validate()))
         self.assertIn('at least 2', ' '.join(self.consensus(self.a, self.b, boxSize=1).validate()))
-
-
-class TestCryodlPickSets(PickSetsTest):
-    def test_positions_of_binned_micrographs_lie_at_the_same_places(self):
-        picks = pick_sets.scaledPicks(self.c.outputCoordinates, ['mic_001.mrc'], synthetic.PIXEL_SIZE)
-        self.assertEqual(picks, {'mic_001.mrc': [(40.5, 50.5, None)]})
-
-    def test_ids_do_not_matter_names_do(self):
-        turned = mockSet({1: 'mic_002.mrc', 2: 'mic_001.mrc'})
-        self.assertEqual(pick_sets.commonMicrographs([self.a.outputCoordinates, turned]), ['mic_001.mrc', 'mic_002.mrc'])
-        self.assertEqual(pick_sets.commonMicrographs([turned, self.a.outputCoordinates]), ['mic_002.mrc', 'mic_001.mrc'])
-
-    def test_scores_of_other_programs_are_found(self):
-        item = self.a.outputCoordinates.getFirstItem().clone()
-        self.assertIsNone(pick_sets.anyScoreOf(item))
-        item._cryoloScore = Float(0.7)
-        self.assertEqual(pick_sets.anyScoreOf(item), 0.7)
-        item._cryodlScore = Float(0.2)
-        self.assertEqual(pick_sets.anyScoreOf(item), 0.2)
-
-    def test_sets_of_one_name_are_told_apart(self):
-        labels = pick_sets.setLabels([Pointer(p, extended='outputCoordinates') for p in (self.a, self.a, self.b)])
-        self.assertEqual(len(set(labels)), 3)
-        self.assertFalse([label for label in labels if '=' in label or '+' in label])
-
-
-def mockSet(names):
-    """Something with micrographs of these ids and names."""
-    from unittest import mock
-    micrographs = [mock.Mock(getObjId=lambda i=i: i, getMicName=lambda n=n: n) for i, n in names.items()]
-    return mock.Mock(getMicrographs=lambda: micrographs)

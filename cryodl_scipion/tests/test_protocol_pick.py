@@ -1,35 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking, from the form to the set of coordinates, with a fake engine."""
 import os
-import shutil
 
 from pyworkflow.protocol import MODE_RESTART
 
 from ..convert.picks import boxSizeFor, pickLines, thresholdsInWords
 from ..engine.cryodl import contract
-from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks
+from ..protocols import CryodlProtImportModel, CryodlProtPick
 from ..protocols.model_field import firstModel
 from . import synthetic
-from .base import CryodlTest, picksOf
+from .base import picksOf
 from .fake_model import writeModel
-
-ABOVE_04 = [(40, 50), (121, 60), (200, 70), (280, 200)]
-EVERYTHING = sorted((int(round(x)), int(round(y))) for x, y, _ in synthetic.PARTICLES)
+from .picking import ABOVE_04, EVERYTHING, PickTest
 
 
-class TestCryodlPick(CryodlTest):
-    @classmethod
-    def prepare(cls):
-        cls.micFolder = os.path.join(cls.data, 'it\'s 100% "mics"')
-        synthetic.writeMicrographs(cls.micFolder, 4)
-        writeModel(os.path.join(cls.data, 'model'), {})
-        cls.imported = cls.importMicrographs(cls.micFolder)
-        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(cls.data, 'model'))
-        cls.inputs = dict(inputMicrographs=(cls.imported, 'outputMicrographs'), inputModel=(cls.model, 'outputModel'))
-
-    def pick(self, **values):
-        return self.runProtocol(CryodlProtPick, self.inputs, useGpu=False, **values)
-
+class TestCryodlPick(PickTest):
     def test_picks_arrive_rounded_with_scores_and_box(self):
         protocol = self.pick()
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
@@ -129,37 +114,6 @@ class TestCryodlPick(CryodlTest):
         self.assertIn('another set of micrographs', ' '.join(protocol.validate()))
         protocol.runMode.set(MODE_RESTART)
         self.assertEqual(protocol.validate(), [])
-
-    def test_threshold_goes_down_and_up_without_picking(self):
-        picked = self.pick()
-        for threshold, wanted in ((0.0, EVERYTHING), (0.75, [(40, 50), (121, 60)])):
-            protocol = self.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')),
-                                        threshold=threshold)
-            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-            self.assertEqual(picksOf(protocol.outputCoordinates)['mic_002.mrc'], wanted)
-            self.assertEqual(protocol.outputCoordinates.getBoxSize(), picked.outputCoordinates.getBoxSize())
-            self.assertEqual(protocol.outputCoordinates._cryodlDiameter.get(), 120)
-        # and once more from its own output, which still knows the candidates
-        again = self.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(protocol, 'outputCoordinates')),
-                                 threshold=0.2)
-        self.assertEqual(len(picksOf(again.outputCoordinates)['mic_002.mrc']), 5)
-
-    def test_without_candidates_the_threshold_only_goes_up_and_the_form_says_so(self):
-        picked = self.pick()
-        shutil.rmtree(picked._getExtraPath('picks', 'candidates'))
-        protocol = self.makeProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')),
-                                     threshold=0.6)
-        self.assertEqual(protocol.validate(), [])
-        self.assertIn('no weaker ones', ' '.join(protocol.warnings()))
-        self.launchProtocol(protocol)
-        self.assertEqual(len(picksOf(protocol.outputCoordinates)['mic_001.mrc']), 3)
-
-    def test_unscored_coordinates_and_wrong_thresholds_are_refused(self):
-        manual = self.makeCoordinates(self.imported, {1: [(10, 20)]})
-        protocol = self.makeProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(manual, 'outputCoordinates')))
-        self.assertIn('no scores', ' '.join(protocol.validate()))
-        protocol.threshold.set(1.5)
-        self.assertIn('from 0 to 1', ' '.join(protocol.validate()))
 
     def test_mistakes_are_named_before_the_run(self):
         def errors(pointers=None, **values):
