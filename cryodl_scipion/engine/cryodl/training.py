@@ -2,7 +2,6 @@
 """The one training loop of the project. A method brings a Task; devices and mixed precision come from accelerate."""
 import csv
 import dataclasses
-import json
 import math
 import time
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .checkpoints import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
 from .io.files import whole_file
 
-CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"
+METRICS = "metrics.csv"
 
 
 class NonFiniteLoss(ValueError):
@@ -102,9 +102,9 @@ def fit(task, schedule, folder, accelerator, log=print):
     networks = task.networks.to(accelerator.device)
     average = torch.optim.swa_utils.AveragedModel(
         networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
-    state = _State()
+    state = TrainingState()
     if (folder / CHECKPOINT).exists():
-        state = _load(folder, networks, average, task)
+        state = load_checkpoint(folder, networks, average, task)
         log(f"Continuing the training at step {state.step} of {schedule.steps}.")
     start, losses = time.monotonic() - state.seconds, []
     while state.step < schedule.steps and not state.stop_reason:
@@ -115,7 +115,7 @@ def fit(task, schedule, folder, accelerator, log=print):
             state.seconds = time.monotonic() - start
             _validate(task, networks, average, schedule, state, losses, folder, log)
             losses = []
-            _save(folder, networks, average, task, state)
+            save_checkpoint(folder, networks, average, task, state)
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
     log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
     networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
@@ -135,18 +135,6 @@ def measured(task, folder, device, log=print):
     _append(folder / METRICS, row)
     log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
     return FitReport(0, 0, figures, "nothing is learnt by steps: all is measured on the particles", seconds)
-
-
-@dataclasses.dataclass
-class _State:
-    step: int = 0
-    seconds: float = 0.0
-    best_step: int = 0
-    best: dict = dataclasses.field(default_factory=dict)
-    since_best: int = 0
-    highest: float = 0.0
-    stop_reason: str = ""
-    best_weights: dict = dataclasses.field(default_factory=dict)
 
 
 def _one_step(task, schedule, step, accelerator):
@@ -201,40 +189,3 @@ def _append(path, row):
         writer = csv.DictWriter(file, fieldnames=list(row))
         writer.writeheader()
         writer.writerows(rows + [row])
-
-
-def _save(folder, networks, average, task, state):
-    """Everything needed to continue, as tensors and JSON: nothing has to be unpickled."""
-    from safetensors.torch import save
-    tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
-    tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
-    tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
-    for name, optimizer in task.optimizers.items():
-        for index, values in optimizer.state_dict()["state"].items():
-            tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
-    numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
-    with whole_file(folder / CHECKPOINT) as temporary:  # one file, so that tensors and numbers are of the same step
-        temporary.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
-                                   metadata={"state": json.dumps(numbers), "memory": json.dumps(task.memory())}))
-
-
-def _load(folder, networks, average, task):
-    from safetensors import safe_open
-    with safe_open(folder / CHECKPOINT, "pt") as file:
-        state = _State(**json.loads(file.metadata()["state"]))
-        task.remember(json.loads(file.metadata()["memory"]))
-        tensors = {k: file.get_tensor(k) for k in file.keys()}
-    part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
-    networks.load_state_dict(part("network."))
-    average.load_state_dict(part("average."))
-    state.best_weights = part("best.")
-    for name, optimizer in task.optimizers.items():
-        weights, values = [p for group in optimizer.param_groups for p in group["params"]], {}
-        for key, tensor in part(f"optimizer.{name}.").items():
-            index, _, field = key.partition(".")
-            weight = weights[int(index)]
-            if tensor.shape == weight.shape:  # in the memory layout of its weight, as fused optimizers need it
-                tensor = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
-            values.setdefault(int(index), {})[field] = tensor
-        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
-    return state

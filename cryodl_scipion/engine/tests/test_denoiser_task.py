@@ -49,7 +49,8 @@ def weights(network):
 
 def test_a_few_steps_bring_the_output_nearer_to_the_truth():
     task, accelerator = task_of("swinconv", batch_size=8), Accelerator(cpu=True)
-    before = task.validate()
+    with torch.no_grad():
+        before = task.validate()
     for step in range(30):
         task.progress = 1.0
         task.networks.train()

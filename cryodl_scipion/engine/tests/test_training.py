@@ -93,7 +93,7 @@ def test_after_an_interruption_the_result_is_exactly_the_same(tmp_path, stop_at)
     assert continued.steps == 60 - stop_at // 10 * 10  # only what the last validation had not kept
 
 
-@pytest.mark.parametrize("moment", ["_append", "_save"])
+@pytest.mark.parametrize("moment", ["_append", "save_checkpoint"])
 def test_a_kill_before_or_between_metrics_and_checkpoint_loses_and_doubles_nothing(tmp_path, monkeypatch, moment):
     """They are two files: a row that is newer than the checkpoint must not count twice."""
     expected, report = train(tmp_path / "whole")
