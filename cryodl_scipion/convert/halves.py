@@ -7,7 +7,8 @@ from .arriving import opened
 
 
 def halvesOf(micrographs):
-    """(even, odd) SetOfMicrographs that the protocol of a pointer's micrographs made beside them; (None, None) if it did not.
+    """(even, odd) SetOfMicrographs that the protocol of a pointer's micrographs made beside them; (None, None) if it
+    did not.
 
     micrographs: pointer to a set.
     """
@@ -25,12 +26,12 @@ def checkHalves(micrographs, even, odd):
     ours = {m.getMicName() for m in micrographs}
     for word, half in (('even', even), ('odd', odd)):
         if abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001:
-            return ["The averages of %s frames have %g Å/px and the micrographs %g Å/px. Choose those of the same motion "
-                    "correction." % (word, half.getSamplingRate(), micrographs.getSamplingRate())]
+            return ["The averages of %s frames have %g Å/px and the micrographs %g Å/px. Choose those of the same "
+                    "motion correction." % (word, half.getSamplingRate(), micrographs.getSamplingRate())]
         missing = sorted(ours - {m.getMicName() for m in half})
         if missing and half.isStreamClosed():
-            return ["%d micrographs have no average of %s frames: %s. Micrographs are matched by name; choose a subset, or "
-                    "leave the averages out." % (len(missing), word, ', '.join(missing[:5]))]
+            return ["%d micrographs have no average of %s frames: %s. Micrographs are matched by name; choose a "
+                    "subset, or leave the averages out." % (len(missing), word, ', '.join(missing[:5]))]
     return []
 
 

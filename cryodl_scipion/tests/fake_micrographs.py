@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoised micrographs of the fake engine: the input smoothed over 3 px, or the mean of even and odd; a model without a net."""
+"""Denoised micrographs of the fake engine: the input smoothed over 3 px, or the mean of even and odd; a model without a
+net."""
 import os
 
 import mrcfile
@@ -22,8 +23,8 @@ def denoiseMicrographs(config):
         writeModel(model, dict(kind='micrograph_denoiser', name='model', particle_diameter=None, threshold=None,
                                method='even-odd' if config.even else 'added-noise', resolution=8.0,
                                pixel_sizes=[config.pixel_size],
-                               training=dict(micrographs=list(config.names), steps=5, seconds=1.0, stop_reason="all were done"),
-                               validation=dict(correlation=0.3)))
+                               training=dict(micrographs=list(config.names), steps=5, seconds=1.0, stop_reason="done"),
+                               validation=dict(correlation=0.3, wiener_correlation=0.2)))
     files, skipped = {}, []
     for number, (name, path) in enumerate(zip(config.names, config.micrographs)):
         target = os.path.join(config.output, name + '.mrc')
@@ -36,8 +37,8 @@ def denoiseMicrographs(config):
             write(target, *([config.even[number], config.odd[number]] if config.even else [path]))
         files[name] = target
     card = contract.read_card(model)
-    return dict(micrographs=config.output, files=files, counts=dict.fromkeys(files, 1), model=model, method=card['method'],
-                resolution=card['resolution'], pixel_size=config.pixel_size), skipped
+    return dict(micrographs=config.output, files=files, counts=dict.fromkeys(files, 1), model=model,
+                method=card['method'], resolution=card['resolution'], pixel_size=config.pixel_size), skipped
 
 
 def note(config, text):

@@ -34,7 +34,8 @@ def drawPair(figure, before, after):
     Returns three axes.
     """
     figure.clear()
-    grid = figure.add_gridspec(2, 2, height_ratios=(3, 1), left=0.06, right=0.99, top=0.95, bottom=0.09, wspace=0.03, hspace=0.1)
+    grid = figure.add_gridspec(2, 2, height_ratios=(3, 1), left=0.06, right=0.99, top=0.95, bottom=0.09, wspace=0.03,
+                               hspace=0.1)
     left, right, below = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
     for axes, preview, title in ((left, before, "As it was"), (right, after, "Denoised")):
         drawMicrograph(axes, preview)

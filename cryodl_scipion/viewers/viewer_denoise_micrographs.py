@@ -13,10 +13,11 @@ class CryodlDenoiseMicrographsViewer(PanelsViewer):
     _label = 'denoised micrographs viewer'
     _targets = [CryodlProtDenoiseMicrographs]
     _SECTION = 'Denoised micrographs'
-    _PANELS = (Panel('showMicrographs', "Before and after", "Each micrograph as it was and denoised, with the power spectra of "
-                                                            "both. The wheel zooms."),
-               Panel('showModel', "Model and its training", "How training went, and what the model is. The figure is the "
-                                                            "correlation with views of the micrographs that it did not see."))
+    _PANELS = (Panel('showMicrographs', "Before and after",
+                     "Each micrograph as it was and denoised, with the power spectra of both. The wheel zooms."),
+               Panel('showModel', "Model and its training",
+                     "How training went, and what the model is. The figure is the correlation with views of the "
+                     "micrographs that it did not see."))
     _WAIT = "No micrograph is denoised yet. Wait until the first batch is done."
 
     def _showMicrographs(self, protocol):
@@ -27,4 +28,5 @@ class CryodlDenoiseMicrographsViewer(PanelsViewer):
         return [WindowView(DenoisedWindow, self.getTkRoot(), data, "Denoised micrographs")]
 
     def _showModel(self, protocol):
-        return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), "Training: %s" % protocol.getRunName())]
+        title = "Training: %s" % protocol.getRunName()
+        return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]

@@ -21,7 +21,8 @@ def write_micrographs(folder, count, contrast=0.8):
     for index in range(count):
         empty = blob_micrograph(SHAPE, seed=20 * index, contrast=0)[0]
         clean[f"mic{index}"] = signal = blob_micrograph(SHAPE, seed=20 * index, contrast=contrast)[0] - empty
-        halves = [100 + 5 * (signal + 2 ** 0.5 * np.random.default_rng((index, k)).standard_normal(SHAPE)) for k in (0, 1)]
+        noises = [np.random.default_rng((index, k)).standard_normal(SHAPE) for k in (0, 1)]
+        halves = [100 + 5 * (signal + 2 ** 0.5 * noise) for noise in noises]
         for part, image in zip(("even", "odd", "mics"), halves + [sum(halves) / 2]):
             write_mrc(folder / part / f"mic{index}.mrc", image.astype(np.float32))
     return clean
@@ -30,8 +31,8 @@ def write_micrographs(folder, count, contrast=0.8):
 def denoise(folder, *more, micrographs=None, steps=2, pixel_size=4):
     """Exit code of the command. more: further arguments."""
     return main(["denoise-micrographs", "--micrographs", *(micrographs or [str(folder / "mics/*.mrc")]), "--pixel-size",
-                 str(pixel_size), "--output", str(folder / "out"), "--device", "cpu", "--threads", "1", "--steps", str(steps),
-                 "--result", str(folder / "result.json"), *map(str, more)])
+                 str(pixel_size), "--output", str(folder / "out"), "--device", "cpu", "--threads", "1", "--steps",
+                 str(steps), "--result", str(folder / "result.json"), *map(str, more)])
 
 
 def halves(folder):
@@ -48,7 +49,7 @@ def test_the_output_fits_the_input_and_is_not_made_twice(tmp_path):
         with mrcfile.open(path) as mrc, mrcfile.open(tmp_path / "mics" / f"{name}.mrc") as raw:
             assert mrc.data.shape == raw.data.shape and mrc.data.dtype == np.float32
             assert float(mrc.voxel_size.x) == 4 and abs(mrc.data.mean() - raw.data.mean()) < 1
-            assert "not for extraction" in str(mrc.header.label[-1]) + str(mrc.header.label[0]) + str(mrc.header.label[1])
+            assert "not for extraction" in " ".join(mrc.get_labels())
     card = check_model(result.outputs["model"], "micrograph_denoiser")
     assert card["training"]["micrographs"] == ["mic0", "mic1"] and card["training"]["steps"] == 2
 
@@ -66,7 +67,8 @@ def test_bad_micrographs_are_left_out_and_counted(tmp_path, capsys):
     (tmp_path / "mics/short.mrc").write_bytes((tmp_path / "mics/mic0.mrc").read_bytes()[:5000])
     assert denoise(tmp_path) == 0
     result = Result.read(tmp_path / "result.json")
-    assert sorted(s.item for s in result.skipped) == ["empty", "short"] and set(result.outputs["files"]) == {"mic0", "mic1"}
+    assert sorted(s.item for s in result.skipped) == ["empty", "short"]
+    assert set(result.outputs["files"]) == {"mic0", "mic1"}
     assert "2 micrographs were skipped" in " ".join(result.warnings)
     assert check_model(result.outputs["model"])["training"]["micrographs"] == ["mic0", "mic1"]
 
@@ -78,15 +80,14 @@ def test_bad_micrographs_are_left_out_and_counted(tmp_path, capsys):
 @pytest.mark.parametrize("arguments, words", [
     (["--even", "mics/mic0.mrc"], "belong together"),
     (["--method", "even-odd"], "learns from averages of even and odd frames"),
-    (["--even", "mics/mic0.mrc", "--odd", "mics/mic1.mrc"], "There are 2 micrographs (--micrographs), 1 averages of even"),
-    (["--resolution", "40"], "300 x 240 px at this resolution"), (["--model", "picker"], "a micrograph_denoiser is needed")])
+    (["--even", "mics/mic0.mrc", "--odd", "mics/mic1.mrc"], "2 micrographs (--micrographs), 1 averages of even"),
+    (["--resolution", "40"], "64 x 51 px at this resolution"),
+    (["--model", "picker"], "a micrograph_denoiser is needed")])
 def test_what_does_not_fit_is_said(tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     write_micrographs(tmp_path, 2)
     write_untrained_model(tmp_path / "picker")
-    code = denoise(tmp_path, *arguments)
-    wanted = words.replace("300 x 240", "64 x 51")
-    assert code == 2 and wanted in Failure.read(tmp_path / "failure.json").message
+    assert denoise(tmp_path, *arguments) == 2 and words in Failure.read(tmp_path / "failure.json").message
     assert not list((tmp_path / "out").glob("*.mrc"))
 
 
@@ -94,7 +95,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     write_micrographs(tmp_path, 2)
     assert denoise(tmp_path) == 0
     for arguments, pixel_size, words in ((halves(tmp_path), 4, "another kind of input"), ([], 3, "another pixel size"),
-                                         (["--resolution", "12"], 4, "for a resolution of 8 Å, and --resolution is 12")):
+                                         (["--resolution", "12"], 4, "resolution of 8 Å, and --resolution is 12")):
         assert denoise(tmp_path, *arguments, pixel_size=pixel_size) == 2
         assert words in Failure.read(tmp_path / "failure.json").message
 

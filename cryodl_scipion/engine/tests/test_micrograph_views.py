@@ -73,9 +73,9 @@ def test_hot_pixels_margins_and_missing_values_do_no_harm():
     assert np.isfinite(restored(working.image, working)).all()
 
 
-@pytest.mark.parametrize("image, words", [(np.zeros((300, 300), np.float32), "constant"),
-                                          (np.full((300, 300), np.nan, np.float32), "not numbers"),
-                                          (np.random.default_rng(0).random((90, 300), np.float32), "300 x 90 px at this")])
+@pytest.mark.parametrize("image, words", [
+    (np.zeros((300, 300), np.float32), "constant"), (np.full((300, 300), np.nan, np.float32), "not numbers"),
+    (np.random.default_rng(0).random((90, 300), np.float32), "300 x 90 px at this")])
 def test_what_cannot_be_denoised_is_refused_in_words(image, words):
     with pytest.raises(ValueError, match=words):
         working_images([image], 1.0)
@@ -127,7 +127,8 @@ def test_an_untrained_network_is_the_wiener_filter():
     denoiser = MicrographDenoiser(CARD, MicrographUNet().state_dict(), torch.device("cpu"))
     denoised = denoiser.denoise([image], 4.0)
     assert correlation(denoised, clean) > 1.3 * correlation(image, clean)
-    assert denoised[tuple(np.rint(centres).astype(int).T)].mean() < denoised.mean() - denoised.std()  # dark, where it was
+    at_centres = denoised[tuple(np.rint(centres).astype(int).T)]
+    assert at_centres.mean() < denoised.mean() - denoised.std()  # dark, where it was
 
 
 def test_micrographs_to_learn_from_are_spread_over_all():

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl denoise-micrographs`: micrographs in, one denoised <micrograph>.mrc each out, for looking and picking.
 
-The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished micrograph is
-not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive in several runs.
-Result.outputs: micrographs (folder), files {name: path}, counts {name: 1}, model (folder), method and resolution (Å) of the
-model, pixel_size (of the files: the input's). Bad micrographs are in Result.skipped.
+The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished
+micrograph is not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive
+in several runs.
+Result.outputs: micrographs (folder), files {name: path}, counts {name: 1}, model (folder), method and
+resolution (Å) of the model, pixel_size (of the files: the input's). Bad micrographs are in Result.skipped.
 """
 import dataclasses
 import json
@@ -52,8 +53,8 @@ def run(config):
                      + (" ..." if len(skipped) > 5 else ""))
     bad = {item.item for item in skipped}
     files = {s.name: str(target(s)) for s in sources if s.name not in bad}
-    print(f"{len(files)} denoised micrographs: {folder}/<micrograph>.mrc. They are for looking and picking: extract particles "
-          "from the micrographs that these were made of.")
+    print(f"{len(files)} denoised micrographs: {folder}/<micrograph>.mrc. They are for looking and picking: extract "
+          "particles from the micrographs that these were made of.")
     outputs = dict(micrographs=str(folder), files=files, counts=dict.fromkeys(files, 1), model=str(model),
                    method=card["method"], resolution=card["resolution"], pixel_size=config.pixel_size)
     return Result("denoise-micrographs", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
@@ -67,13 +68,15 @@ def _sources(config):
         return [Source(name, str(path), (str(path),)) for name, path in named]
     even, odd = expand_paths(config.even), expand_paths(config.odd)
     if not len(even) == len(odd) == len(paths):
-        raise ValueError(f"There are {len(paths)} micrographs (--micrographs), {len(even)} averages of even frames (--even) and "
-                         f"{len(odd)} of odd ones (--odd). Give one of each for every micrograph, in the same order.")
+        raise ValueError(f"There are {len(paths)} micrographs (--micrographs), {len(even)} averages of even frames "
+                         f"(--even) and {len(odd)} of odd ones (--odd). Give one of each for every micrograph, in the "
+                         "same order.")
     return [Source(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
 
 
 def _model(config, sources, folder):
-    """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained now."""
+    """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
+    now."""
     if config.model:
         return find_model(config.model)
     if not (folder / MODEL / CARD).exists():
@@ -93,7 +96,8 @@ def _agree_with_folder(folder, config, card):
     if not record.exists():
         return write_json(record, mine)
     found = json.loads(record.read_text(encoding="utf-8"))
-    words = dict(pixel_size="pixel size", weights_sha256="model", even_odd="kind of input (even and odd averages, or not)")
+    words = dict(pixel_size="pixel size", weights_sha256="model",
+                 even_odd="kind of input (even and odd averages, or not)")
     other = ", ".join(words[key] for key in mine if found.get(key) != mine[key])
     if other:
         raise ValueError(f"{folder} holds micrographs denoised with another {other}. Choose another --output.")
@@ -103,11 +107,11 @@ def _model_warnings(card, pixel_size):
     """Sentences about a model that may not serve."""
     found, filtered = (card["validation"][key] for key in ("correlation", "wiener_correlation"))
     if found <= filtered:
-        yield (f"The network is no better than a Wiener filter on what it did not learn from (correlation {found:.3f} against "
-               f"{filtered:.3f}): it has learned too little. Give it more micrographs or more steps.")
+        yield (f"The network is no better than a Wiener filter on what it did not learn from (correlation {found:.3f} "
+               f"against {filtered:.3f}): it has learned too little. Give it more micrographs or more steps.")
     if pixel_size > 1.02 * card["resolution"] / 2:
-        yield (f"The model learned from micrographs of {card['resolution'] / 2:g} Å/px; these are coarser, {pixel_size:g} Å/px, "
-               "and it sees their particles smaller. A model trained on these does better.")
+        yield (f"The model learned from micrographs of {card['resolution'] / 2:g} Å/px; these are coarser, "
+               f"{pixel_size:g} Å/px, and it sees their particles smaller. A model trained on these does better.")
 
 
 def _denoise(todo, config, model, target):

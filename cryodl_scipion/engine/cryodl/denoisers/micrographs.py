@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs as their denoiser sees them, and back again: binned to the wanted resolution, flat, with white unit noise.
+"""Micrographs as their denoiser sees them, and back again: binned to the wanted resolution, flat, with white unit
+noise.
 
-Full-size micrographs are nearly all noise, and that noise is not white: motion correction, interpolation and the detector
-shape it, and solvent passes through the CTF. A network that compares pixels would learn the noise's own pattern. So the
-file is cropped in Fourier space, its slow background taken off, and its Fourier terms divided by the noise's amplitude,
-measured on the quietest places. All this is undone afterwards: shape, grey values and background are those of the file.
+Full-size micrographs are nearly all noise, and that noise is not white: motion correction, interpolation and the
+detector shape it, and solvent passes through the CTF. A network that compares pixels would learn the noise's own
+pattern. So the file is cropped in Fourier space, its slow background taken off, and its Fourier terms divided by the
+noise's amplitude, measured on the quietest places. All this is undone afterwards: shape, grey values and background are
+those of the file.
 """
 import dataclasses
 
@@ -14,12 +16,17 @@ import torch.nn.functional as F
 
 from ..geometry import resampled_shape
 from ..normalize import rescale_micrograph, smooth_background
-from ..simulate.noise import measure_spectrum
+from ..simulate.noise import bin_frequencies, measure_spectrum
 from .micrographs_spectra import cross_power, filtered, on_grid
 
 USUAL_RESOLUTION = 8.0  # Å
 BACKGROUND = 100.0  # working px (400 Å at 8 Å) over which background is smooth: wider than particles
 QUIET_PATCH = 42.0  # working px: "particle diameter" of measure_spectrum, which makes its smallest patches (64 px)
+# In crowded micrographs the quietest places still hold parts of particles: so much of the power that is measured there,
+# at the particles' frequencies (cycles per working px), is not taken for noise. Without this what is weak is lost: the
+# Wiener filter of simulated crowded micrographs correlates with the truth by 0.31 instead of 0.375, as even and odd
+# halves give.
+LEFTOVER, COARSE = 0.1, (0.12, 0.2)
 _SIGNAL_FREE = slice(8, 90)  # bins of a spectrum, up to Nyquist, most of which hold next to no signal
 SMALLEST_SIDE = 128  # working px: fewer have too few patches to tell noise from particles
 
@@ -29,7 +36,8 @@ class WorkingImage:
     """A micrograph ready for the network, and what is needed to come back.
 
     image: (h, w) float32 tensor, white noise of standard deviation 1, 0 where not valid. valid: (h, w) bool tensor.
-    amplitude: (h, w // 2 + 1) of the noise, which the image was divided by in Fourier space. scale: grey values per unit.
+    amplitude: (h, w // 2 + 1) of the noise, which the image was divided by in Fourier space. scale: grey values per
+    unit.
     background: (h, w), grey values. shape: (h, w) of the file.
     """
     image: torch.Tensor
@@ -54,8 +62,8 @@ def working_images(images, factor):
     mean = images[0] if len(images) == 1 else sum(images) / np.float32(len(images))
     shape = resampled_shape(mean.shape, factor)
     if min(shape) < SMALLEST_SIDE:
-        raise ValueError(f"it has {shape[1]} x {shape[0]} px at this resolution; at least {SMALLEST_SIDE} are needed to tell "
-                         "noise from particles. Choose a finer --resolution.")
+        raise ValueError(f"it has {shape[1]} x {shape[0]} px at this resolution; at least {SMALLEST_SIDE} are needed "
+                         "to tell noise from particles. Choose a finer --resolution.")
     small, valid = rescale_micrograph(mean, factor)
     offset = _median(mean)  # rescale_micrograph takes it off
     background = smooth_background(small, valid, BACKGROUND)
@@ -69,10 +77,10 @@ def working_images(images, factor):
 
 
 def restored(signal, working):
-    """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its noise."""
+    """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its
+    noise."""
     signal = filtered(signal * working.valid, working.amplitude * working.scale)
-    background = F.interpolate(working.background[None, None], working.shape, mode="bilinear", align_corners=False)[0, 0]
-    return (fourier_resize(signal, working.shape) + background).numpy()
+    return (fourier_resize(signal, working.shape) + _enlarged(working.background, working.shape, "bilinear")).numpy()
 
 
 def fourier_resize(image, shape):
@@ -94,16 +102,21 @@ def fourier_resize(image, shape):
 def _cropped(image, background, valid, shape):
     """The file less its background at the working size; filled areas 0, hot pixels clipped."""
     image = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))
-    full = lambda small, mode, **how: F.interpolate(small[None, None].float(), tuple(image.shape), mode=mode, **how)[0, 0]
-    flat = image - full(background, "bilinear", align_corners=False)
-    flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * full(valid, "nearest")
+    flat = image - _enlarged(background, image.shape, "bilinear")
+    flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * _enlarged(valid.float(), image.shape, "nearest")
     limit = 8 * _robust_sigma(flat[::7, ::7])
     return fourier_resize(flat.clamp(-limit, limit), shape)
 
 
+def _enlarged(image, shape, mode):
+    """An (h, w) image on a finer grid over the same area."""
+    return F.interpolate(image[None, None], tuple(shape), mode=mode)[0, 0]
+
+
 def _noise_amplitude(flat, valid):
-    """(h, w // 2 + 1) amplitude of the noise in the quietest places, 1 on average."""
+    """(h, w // 2 + 1) amplitude of the noise in the quietest places, about 1 on average."""
     power = measure_spectrum(flat, QUIET_PATCH, valid)
+    power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
     # straight between bins in the logarithm: filtered files fall steeply
     return (0.5 * on_grid(np.log(np.maximum(power, 1e-4 * power.max())), flat.shape)).exp()
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network that denoises micrographs: a small U-net (Ronneberger et al. 2015) that corrects a Wiener filter's output."""
+"""The network that denoises micrographs: a small U-net (Ronneberger et al. 2015) that corrects a Wiener filter's
+output."""
 import torch.nn.functional as F
 from torch import nn
 
@@ -7,10 +8,11 @@ from ..pickers.unet import ConvBlock, PickerUNet
 
 
 class MicrographUNet(PickerUNet):
-    """(b, 2, h, w): a view of a micrograph, and the view after its Wiener filter -> (b, 1, h, w) signal, in the filter's units.
+    """(b, 2, h, w): a view of a micrograph, and the view after its Wiener filter -> (b, 1, h, w) signal, in the
+    filter's units.
 
-    h and w are multiples of `multiple`. It begins as the filter alone, so that training can only gain. stride is that of its
-    first layer; the answer has the input's size. receptive_radius: as the picker's.
+    h and w are multiples of `multiple`. It begins as the filter alone, so that training can only gain. stride is that
+    of its first layer; the answer has the input's size. receptive_radius: as the picker's.
     """
 
     def __init__(self):

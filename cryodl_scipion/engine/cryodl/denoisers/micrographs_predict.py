@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoising one micrograph with a trained network: the file's image in, an image of the same shape and grey values out."""
+"""Denoising one micrograph with a trained network: the file's image in, an image of the same shape and grey values
+out."""
 import torch
 
 from ..pickers.predict import for_inference
@@ -12,7 +13,8 @@ TILE = 1024  # working px; about 0.4 GB
 
 
 class MicrographDenoiser:
-    """card, weights: of a model of kind 'micrograph_denoiser'. device: torch.device. tile: largest side at a time, working px."""
+    """card, weights: of a model of kind 'micrograph_denoiser'. device: torch.device. tile: largest side at a time,
+    working px."""
 
     def __init__(self, card, weights, device, tile=TILE):
         network = MicrographUNet()
@@ -23,7 +25,8 @@ class MicrographDenoiser:
 
     @torch.inference_mode()
     def denoise(self, images, pixel_size):
-        """(h, w) float32 array: grey values, background and contrast of the input, without what the network takes for noise.
+        """(h, w) float32 array: grey values, background and contrast of the input, without what the network takes for
+        noise.
 
         images: list of one (h, w) float32 array, or of the averages of even and odd frames. pixel_size: Å/px.
         Raises ValueError for images that cannot be denoised.

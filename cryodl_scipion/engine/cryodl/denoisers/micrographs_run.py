@@ -45,8 +45,8 @@ def train_model(config, sources, output):
     torch.manual_seed(config.seed)
     task = MicrographTask(training, validation, device)
     steps = config.steps or USUAL_STEPS
-    print(f"Training a {method} denoiser on {device_name(device)}: {len(names)} micrographs at {resolution / 2:.3g} Å/px, "
-          f"{steps} steps.")
+    print(f"Training the denoiser ({method}) on {device_name(device)}: {len(names)} micrographs at "
+          f"{resolution / 2:.3g} Å/px, {steps} steps.")
     schedule = Schedule(steps, max(1, -(-steps // VALIDATIONS)), steps, RATE, config.seed, tolerance=0.002)
     report = fit(task, schedule, folder, accelerator_for(device))
     facts = dict(micrographs=names, steps=report.steps, stop_reason=report.stop_reason, device=device_name(device),
@@ -78,12 +78,14 @@ def load_views(sources, config, resolution, method):
         names.append(name)
         views.append(cut_down(made, MOST_PIXELS // wanted, np.random.default_rng((config.seed, index))))
     if not names:
-        raise AllSkipped(f"None of the {len(sources)} micrographs could be read to learn from. The first: {in_words(bad[0])}")
+        raise AllSkipped(f"None of the {len(sources)} micrographs could be read to learn from. The first: "
+                         f"{in_words(bad[0])}")
     return names, views
 
 
 def read_images(paths):
-    """The images of a micrograph: one, or the averages of even and odd frames. Raises ValueError if their shapes differ."""
+    """The images of a micrograph: one, or the averages of even and odd frames. Raises ValueError if their shapes
+    differ."""
     images = [read_micrograph(path) for path in paths]
     if len({image.shape for image in images}) > 1:
         sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]} px" for image in images)

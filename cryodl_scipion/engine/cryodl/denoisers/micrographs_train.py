@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the micrograph denoiser learns, without any truth: to predict one noisy view of a micrograph from another.
 
-The best guess of a view whose noise one cannot see is the signal (Lehtinen et al. 2018). That holds after any filter as well;
-so answers and views are compared after one that leaves out where there is next to no signal, which is most of Fourier space,
-and whose noise would drown what there is to learn.
+The best guess of a view whose noise one cannot see is the signal (Lehtinen et al. 2018). That holds after any filter as
+well; so answers and views are compared after one that leaves out where there is next to no signal, which is most of
+Fourier space, and whose noise would drown what there is to learn.
 """
 import numpy as np
 import torch
@@ -60,8 +60,9 @@ class MicrographTask(Task):
                 "wiener_correlation": _correlation(wiener, hidden)}
 
     def _draw(self, parts, side, rng):
-        """A batch of random crops: what is seen (b, 2, s, s), what is hidden (b, 1, s, s), both in units of the Wiener filter's
-        strength, and the filter to compare them by (b, 1, s, s // 2 + 1), which makes the noise of all crops 1."""
+        """A batch of random crops: what is seen (b, 2, s, s), what is hidden (b, 1, s, s), both in units of the Wiener
+        filter's strength, and the filter to compare them by (b, 1, s, s // 2 + 1), which makes the noise of all crops
+        1."""
         areas = np.array([v.images[0].numel() for v in parts], float)
         generator = torch.Generator().manual_seed(int(rng.integers(2 ** 62)))
         batch = []
@@ -71,8 +72,8 @@ class MicrographTask(Task):
             both = torch.rot90(both, int(rng.integers(4)), (2, 3))
             both = both.flip(3) if rng.random() < 0.5 else both
             seen = int(rng.integers(2))
-            weight = on_grid(np.sqrt(views.gain / max(plane_mean(views.gain), 1e-12)), (side, side))[None] * views.strength
-            batch.append((both[seen], both[1 - seen, :1] / views.strength, weight))
+            weight = np.sqrt(views.gain / max(plane_mean(views.gain), 1e-12)) * views.strength
+            batch.append((both[seen], both[1 - seen, :1] / views.strength, on_grid(weight, (side, side))[None]))
         return [torch.stack(x) for x in zip(*batch)]
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two views of a micrograph with one signal and independent noise: what its denoiser learns from and works on.
 
-Averages of even and odd frames are such views (noise2noise, Lehtinen et al. 2018; for micrographs Bepler et al. 2020). Of a
-micrograph without them, y = signal + noise, y + z and y - z are: where z is Gaussian noise of the same spectrum and strength
-as the micrograph's, their noises do not correlate (recorrupted-to-recorrupted, Pang et al. 2021). Unlike a blind spot, this
-gives up no pixel, and needs no noise that is independent from pixel to pixel, only a noise whose spectrum is known.
+Averages of even and odd frames are such views (noise2noise, Lehtinen et al. 2018; for micrographs Bepler et al. 2020).
+Of a micrograph without them, y = signal + noise, y + z and y - z are: where z is Gaussian noise of the same spectrum
+and strength as the micrograph's, their noises do not correlate (recorrupted-to-recorrupted, Pang et al. 2021). Unlike a
+blind spot, this gives up no pixel, and needs no noise that is independent from pixel to pixel, only a noise whose
+spectrum is known.
 
 Both kinds have the noise of half of the dose, so a network that learnt from one kind works on the other.
 """
@@ -21,9 +22,9 @@ SEED = 1  # of the noise that is added to see a micrograph; any will do, one mak
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """images: (1 or 2, h, w), noise 1: a micrograph, or its even and odd halves. wiener: the same after the Wiener filter
-    of one view, the best radial filter there is, and in units of its own strength. gain: that filter, (BINS,). strength: of
-    the filtered views, in units of their noise."""
+    """images: (1 or 2, h, w), noise 1: a micrograph, or its even and odd halves. wiener: the same after the Wiener
+    filter of one view, the best radial filter there is, and in units of its own strength. gain: that filter, (BINS,).
+    strength: of the filtered views, in units of their noise."""
     images: torch.Tensor
     wiener: torch.Tensor
     gain: np.ndarray
@@ -36,7 +37,8 @@ def make_views(working):
     if len(images) == 2:
         signal = cross_power(images[0], images[1], valid)
     else:
-        signal = (cross_power(images[0], images[0], valid) - 1) / 2  # of a view with all noise and half of the signal's power
+        # of a view, with all of the noise's power and half of the signal's
+        signal = (cross_power(images[0], images[0], valid) - 1) / 2
     signal = np.maximum(signal, 0)
     gain = signal / (signal + 1)
     strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
@@ -51,7 +53,8 @@ def cut(views, rows, columns):
 
 
 def pair(views, generator):
-    """Two inputs of the network, (2, 2, h, w): each view as it is, and after the filter. generator: torch's, for noise."""
+    """Two inputs of the network, (2, 2, h, w): each view as it is, and after the filter. generator: torch's, for
+    noise."""
     images, wiener = views.images, views.wiener
     if len(images) == 1:
         noise = torch.randn(images.shape[1:], generator=generator) / 2 ** 0.5
@@ -61,7 +64,8 @@ def pair(views, generator):
 
 
 def joined(answers, views):
-    """(h, w) signal of the micrograph, in units of its WorkingImage's noise, of the network's answers to pair()'s inputs.
+    """(h, w) signal of the micrograph, in units of its WorkingImage's noise, of the network's answers to pair()'s
+    inputs.
 
     answers: (2, h, w) in units of the strength.
     """
