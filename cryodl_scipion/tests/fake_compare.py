@@ -11,10 +11,12 @@ NAMES = ('compare-picks', 'consensus-picks', 'assess-micrographs')
 def compare(config):
     """Figures that depend on the number of picks alone."""
     sets = dict(text.split('=', 1) for text in config.picks)
-    counts = {name: sum(len(rows(os.path.join(folder, file))) for file in stars(folder)) for name, folder in sets.items()}
+    counts = {name: sum(len(rows(os.path.join(folder, file))) for file in stars(folder))
+              for name, folder in sets.items()}
     figures = {name: dict(precision=0.9 - 0.1 * i, recall=0.8, f1=0.85 - 0.05 * i, average_precision=0.88,
                           picks=counts[name], reference=10) for i, name in enumerate(sets)} if config.reference else {}
-    agreement = [[1.0 if i == j else 0.5 + 0.1 * (i + j) / len(sets) for j in range(len(sets))] for i in range(len(sets))]
+    agreement = [[1.0 if i == j else 0.5 + 0.1 * (i + j) / len(sets) for j in range(len(sets))]
+                 for i in range(len(sets))]
     micrographs = len({file for folder in sets.values() for file in stars(folder)})
     comparison = dict(sets=list(sets), counts=counts, figures=figures, all_candidates={}, agreement=agreement,
                       micrographs=micrographs, tolerance=config.tolerance, match_distance_px=5.0, notes=[],
@@ -22,9 +24,12 @@ def compare(config):
     os.makedirs(config.output)
     with open(os.path.join(config.output, 'comparison.json'), 'w') as file:
         json.dump(comparison, file)
+    pictures = dict(agreement_plot=None, curves_plot=None)
     if config.reference:
-        drawCurves(os.path.join(config.output, 'curves.png'))
-    return comparison, []
+        pictures['curves_plot'] = os.path.join(config.output, 'curves.png')
+        drawCurves(pictures['curves_plot'])
+    return dict(comparison, folder=config.output, comparison=os.path.join(config.output, 'comparison.json'),
+                **pictures), []
 
 
 def drawCurves(path):
@@ -42,13 +47,14 @@ def consensus(config):
     for file in stars(folder):
         found = [row[:2] + [row[2] if len(row) > 2 else 1.0, number if i % 2 == 0 else 1]
                  for i, row in enumerate(rows(os.path.join(folder, file)))]
-        kept = [r for r in found if (r[3] >= config.at_least if config.rule == 'at-least' else r[2] >= config.least_score)]
+        kept = [r for r in found if (r[3] >= config.at_least if config.rule == 'at-least'
+                                     else r[2] >= config.least_score)]
         name = file[:-5]
         paths[name], counts[name] = os.path.join(config.output, file), len(kept)
         writeFound(paths[name], kept)
         writeFound(os.path.join(config.output, 'candidates', file), found)
-    return dict(coordinates=paths, counts=counts, picks=sum(counts.values()), sets=[t.split('=')[0] for t in config.picks],
-                groups={}, folder=config.output), []
+    return dict(coordinates=paths, counts=counts, picks=sum(counts.values()),
+                sets=[t.split('=')[0] for t in config.picks], groups={}, folder=config.output), []
 
 
 def writeFound(path, found):
@@ -79,7 +85,8 @@ def assess(config):
     if not figures:
         raise contract.AllSkipped("None of the %d micrographs could be read." % len(skipped))
     verdicts = {kind: [n for n, f in figures.items() if f['verdict'] == kind] for kind in ('good', 'bad')}
-    return dict(figures=figures, table=os.path.join(config.output, 'micrographs.csv'), **verdicts), skipped
+    return dict(figures=figures, table=os.path.join(config.output, 'micrographs.csv'), folder=config.output,
+                **verdicts), skipped
 
 
 def stars(folder):

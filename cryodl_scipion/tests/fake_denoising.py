@@ -45,8 +45,7 @@ def simulateParticles(config):
                                                   config.spherical_aberration, config.amplitude_contrast)])
     writeTable(config.output, 'particles', columns, rows)
     return dict(particles=config.output, stack=base + '.mrcs', clean=base + '_clean.mrcs', map=base + '_map.mrc',
-                count=n,
-                particle_diameter=90.0, pixel_size=config.pixel_size, box=config.box), []
+                count=n, particle_diameter=90.0, pixel_size=config.pixel_size, box=config.box), []
 
 
 def trainDenoiser(config):
@@ -82,11 +81,11 @@ def denoise(config):
     place = columns.index('rlnImageName')
     with open(os.path.join(config.model, 'card.json')) as file:
         name = json.load(file)['name']
-    made = [row[:place] + ['%06d@%s' % (i, os.path.relpath(stack))] + row[place + 1:] + [row[place], name]
+    made = [row[:place] + ['%06d@%s' % (i, os.path.relpath(stack))] + row[place + 1:] + [row[place], name, 0.5 + i / 100]
             for i, row in enumerate(rows, 1)]
-    writeStar(config.output, columns + ['rlnImageOriginalName', 'cryodlDenoiser'], made, optics)
-    return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright', empty=0,
-                model=config.model), []
+    writeStar(config.output, columns + ['rlnImageOriginalName', 'cryodlDenoiser', 'cryodlDenoisedStrength'], made, optics)
+    return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright',
+                model=name, empty=0), []
 
 
 def assignOrientations(config):
@@ -96,7 +95,8 @@ def assignOrientations(config):
     made = [[row[i] for i in kept] + list(poseOf(n)) + [0.9, 2.0 + n, 0.5 + n] for n, row in enumerate(rows)]
     names = [columns[i] for i in kept] + list(POSE) + ['rlnMaxValueProbDistribution', 'cryodlScore', 'cryodlMargin']
     writeStar(config.output, names, made, optics)
-    return dict(particles=config.output, count=len(rows), mean_score=3.5, directions=768, symmetry=config.symmetry), []
+    return dict(particles=config.output, count=len(rows), mean_score=3.5, mean_probability=0.62,
+                directions=768, symmetry=config.symmetry, contrast='bright', resolution=20.0), []
 
 
 def reconstruct(config):
@@ -149,7 +149,8 @@ def assessIntegrity(config):
         made.append(row + [int(np.argmax(values)) + 1] + values)
     writeStar(path, columns + ['rlnClassNumber'] + ['cryodlProbability%d' % (i + 1) for i in range(k)], made, optics)
     return dict(particles=path, table=os.path.join(config.output, 'probabilities.csv'), counts=counts,
-                integrity=os.path.join(config.output, 'integrity.json'), names=list(config.names), pictures={}), []
+                integrity=os.path.join(config.output, 'integrity.json'), names=list(config.names), separation=0.775,
+                pictures=[]), []
 
 
 def readStar(path):

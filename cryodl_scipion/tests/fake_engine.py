@@ -13,8 +13,10 @@ import time
 
 from cryodl import contract
 # beside this file, which runs as a script
+from documented import checkOutputs
 import fake_compare
 import fake_denoising
+import fake_micrographs
 from fake_model import writeModel
 from fake_simulator import simulateMicrographs
 from fake_stops import dieSometimes
@@ -42,8 +44,10 @@ def main():
         if arguments.device != 'cpu' and not set(arguments.device.split()) <= set(gpus):
             raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
         work = {'pick': pick, 'train-picker': train, 'auto-pick': autoPick,
-                'simulate-micrographs': simulate, **fake_compare.WORK, **fake_denoising.WORK}[arguments.command]
+                'simulate-micrographs': simulate, **fake_compare.WORK, **fake_denoising.WORK,
+                **fake_micrographs.WORK}[arguments.command]
         outputs, skipped = work(request.config)
+        checkOutputs(arguments.command, outputs)
     except (InputError, contract.AllSkipped) as error:
         kind = 'all skipped' if isinstance(error, contract.AllSkipped) else 'input'
         contract.Failure(arguments.command, kind, str(error)).write(failure)
@@ -84,8 +88,13 @@ def pick(config):
     if not counts:
         raise contract.AllSkipped("None of the %d micrographs could be picked. %s: %s"
                                   % (len(skipped), skipped[0].item, skipped[0].reason))
+    scores = [score for name in paths for _, _, score in fake_compare.rows(os.path.join(candidates, name + '.star'))]
     return dict(coordinates=paths, candidates={n: os.path.join(candidates, n + '.star') for n in paths}, counts=counts,
-                picks=sum(counts.values()), threshold=threshold, model=config.model, folder=config.output,
+                picks=sum(counts.values()), threshold=threshold, thresholds=dict.fromkeys(paths, threshold),
+                threshold_uncertainty=card['threshold_uncertainty'] if config.threshold is None else None,
+                expected_particles=dict(number=sum(scores), deviation=sum(s * (1 - s) for s in scores)**0.5),
+                expected=dict(precision=0.9, recall=0.8, f1=0.85), model=config.model, folder=config.output,
+                contrast=card.get('contrast', 'dark') if config.contrast == 'auto' else config.contrast,
                 particle_diameter=config.particle_diameter or card['particle_diameter']), skipped
 
 
@@ -134,7 +143,7 @@ def autoPick(config):
     outputs, skipped = pick(contract.PickConfig(
         config.micrographs, config.pixel_size, model, config.output, threshold=config.threshold, names=config.names,
         particle_diameter=config.particle_diameter))
-    return dict(outputs, model=model, contrast=card.get('contrast', 'dark'), best_round=config.rounds,
+    return dict(outputs, model=model, contrast=card.get('contrast', 'dark'), best_round=config.rounds, rounds=[],
                 stop_reason="all %d rounds were done" % config.rounds), skipped
 
 
@@ -168,7 +177,8 @@ def train(config):
                                            contamination_boxes=contamination, steps=STEPS,
                                            stop_reason="all steps were done", seconds=1.0, device='CPU (fake)')))
     os.rename(partial, config.output)
-    return dict(model=config.output), []
+    return dict(model=config.output, threshold=0.4, threshold_uncertainty=0.02, validation=dict(f1=0.9),
+                contrast='dark', stop_reason="all steps were done", labels=config.labels), []
 
 
 def countFolder(folder):
@@ -178,10 +188,7 @@ def countFolder(folder):
 
 
 def countRows(path):
-    if not os.path.exists(path):
-        return 0
-    with open(path) as file:
-        return sum(1 for line in file if line.split() and line.split()[0].replace('.', '').isdigit())
+    return len(fake_compare.rows(path)) if os.path.exists(path) else 0
 
 
 if __name__ == '__main__':

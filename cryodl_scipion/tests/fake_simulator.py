@@ -6,15 +6,15 @@ import mrcfile
 import numpy as np
 
 DIAMETER = 60.0  # Å
-COLUMNS = ('rlnCoordinateX', 'rlnCoordinateY', 'rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnDefocusU', 'rlnDefocusV',
-           'rlnDefocusAngle', 'rlnVoltage', 'rlnSphericalAberration', 'rlnAmplitudeContrast')
+COLUMNS = ('rlnCoordinateX', 'rlnCoordinateY', 'rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnDefocusU',
+           'rlnDefocusV', 'rlnDefocusAngle', 'rlnVoltage', 'rlnSphericalAberration', 'rlnAmplitudeContrast')
 
 
 def particlesOf(index, count, config):
     """[(x, y, rot, tilt, psi, u, v, angle)] of a micrograph; unlike for each, and never symmetric."""
     defocus = config.defocus_min + 100.0 * index
-    return [(60.25 + 31 * i, 70.5 + 17 * i + index, 10.0 + 40 * i, 20.0 + 25 * i, -50.0 + 30 * i, defocus + 50, defocus - 50,
-             15.0 + index) for i in range(count)]
+    return [(60.25 + 31 * i, 70.5 + 17 * i + index, 10.0 + 40 * i, 20.0 + 25 * i, -50.0 + 30 * i, defocus + 50,
+             defocus - 50, 15.0 + index) for i in range(count)]
 
 
 def simulateMicrographs(config):
@@ -36,11 +36,12 @@ def simulateMicrographs(config):
     outputs = {name: os.path.join(config.output, name) for name in ('micrographs', 'coordinates', 'ctf')}
     stack = writeParticles(config, rows, optics) if config.box_size else None
     return dict(outputs, folder=config.output, particles=sum(map(len, rows.values())), particle_diameter=DIAMETER,
-                particle_stack=stack)
+                particle_stack=stack, masks=None)
 
 
 def writeParticles(config, rows, optics):
-    """particles.star as RELION 3.1 has it, and a stack for each micrograph; the rest of a rounded centre is an origin."""
+    """particles.star as RELION 3.1 has it, and a stack for each micrograph; the rest of a rounded centre is an
+    origin."""
     table = []
     for name, particles in rows.items():
         if not particles:

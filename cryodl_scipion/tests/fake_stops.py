@@ -5,7 +5,8 @@ import signal
 
 
 def dieSometimes(folder, done):
-    """End by SIGKILL, once, when `done` has reached FAKE_ENGINE_DIE_AFTER. folder: where it is noted that this was done."""
+    """End by SIGKILL, once, when `done` has reached FAKE_ENGINE_DIE_AFTER. folder: where it is noted that this was
+    done."""
     limit = os.environ.get('FAKE_ENGINE_DIE_AFTER')
     mark = os.path.join(folder, 'died')
     if limit and done >= int(limit) and not os.path.exists(mark):

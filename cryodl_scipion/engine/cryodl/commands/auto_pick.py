@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl auto-pick`: micrographs and a particle diameter in; picks, and a model that learnt these micrographs, out.
 
-Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before, and
-is judged on held-out micrographs by an observer that knows no network (pickers/observer.py). The best round picks everything.
+Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
+and is judged on held-out micrographs by an observer that knows no network (pickers/observer.py). The best round picks
+everything.
 
-Result.outputs: those of pick, where model is the best round's; rounds [the rows of rounds.csv], best_round, stop_reason.
+Result.outputs: those of pick (model is the best round's), rounds [the rows of rounds.csv], best_round, stop_reason.
 """
 import dataclasses
 import json
@@ -61,18 +62,20 @@ def _check_same_run(folder, config, card, chosen):
     record = folder / SETTINGS
     strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
     if strange and not record.exists():
-        raise ValueError(f"{folder} (--output) holds {' and '.join(strange)} of something else than an auto-pick; nothing of it "
-                         "is replaced. Choose another folder.")
+        raise ValueError(f"{folder} (--output) holds {' and '.join(strange)} of something else than an auto-pick; "
+                         "nothing of it is replaced. Choose another folder.")
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
     if read_round(folder, 0):
         phrases = dict(model="another first model", training_micrographs="other micrographs to learn from")
         other = [phrases.get(k) or f"{k.replace('_', ' ')} {found.get(k)} (now {v})"
                  for k, v in mine.items() if found.get(k) != v]
         if other:
-            raise ValueError(f"{folder} holds rounds made with other parameters: {'; '.join(other)}. Choose another --output, "
-                             f"or remove the folder. `cryodl pick --model {folder}/model` picks further micrographs.")
+            raise ValueError(f"{folder} holds rounds made with other parameters: {'; '.join(other)}. Choose another "
+                             f"--output, or remove the folder. `cryodl pick --model {folder}/model` picks further "
+                             "micrographs.")
     elif found != mine:
-        shutil.rmtree(folder / "rounds", ignore_errors=True)  # that run failed before it found anything: it binds nobody
+        # that run failed before it found anything: it binds nobody
+        shutil.rmtree(folder / "rounds", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, mine)
 
@@ -88,7 +91,8 @@ def _pick_all(config, folder, entries, best, reason, notes):
     record = folder / PICK_RECORD
     other = record.exists() and json.loads(record.read_text(encoding="utf-8"))["weights_sha256"] != checksum
     result = pick.run(PickConfig(config.micrographs, config.pixel_size, str(model), str(folder), names=config.names,
-                                 particle_diameter=config.particle_diameter, threshold=config.threshold, overwrite=other,
+                                 particle_diameter=config.particle_diameter, threshold=config.threshold,
+                                 overwrite=other,
                                  contrast=entries[best]["contrast"], border=config.border, device=config.device,
                                  threads=config.threads))
     outputs = dict(result.outputs, rounds=entries, best_round=best, stop_reason=reason)

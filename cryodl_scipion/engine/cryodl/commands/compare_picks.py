@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl compare-picks`: several sets of picks against a reference and against each other.
 
-Result.outputs, and comparison.json: sets [names], counts {set: picks}, figures {set: PickScores of its picks; empty without
-a reference}, all_candidates {set: the same of all its candidates, where `cryodl pick` left them}, agreement [[F1]], and
-micrographs, tolerance, match_distance_px, notes. Result.outputs also has folder, comparison, agreement_plot and curves_plot
-(None without a reference); these are None if nothing is written.
+Result.outputs: sets [names], counts {set: picks}, figures {set: PickScores of its picks; empty without a reference},
+all_candidates {set: the same of all its candidates, where `cryodl pick` left them}, agreement [[F1]], micrographs,
+reference, tolerance, match_distance_px, notes (so far all that comparison.json holds), folder, comparison,
+agreement_plot (None if nothing is written), curves_plot (None without a reference, too).
 """
 import dataclasses
 import json
@@ -39,8 +39,8 @@ def run(config):
 def compare(config):
     """The comparison as a dict that JSON can hold, and the curves of the sets.
 
-    config: ComparePicksConfig. Returns the dict (see the module), and {set: (precision, recall, point)}: the curve over all
-    scores, of the candidates where there are any, and (recall, precision) of the picks themselves; empty without a
+    config: ComparePicksConfig. Returns the dict (see the module), and {set: (precision, recall, point)}: the curve over
+    all scores, of the candidates where there are any, and (recall, precision) of the picks themselves; empty without a
     reference.
     """
     shapes, distance = micrograph_shapes(config), match_distance(config)
@@ -58,8 +58,8 @@ def compare(config):
     counts = {name: sum(len(picks[n][1]) for n in names if n in picks) for name, picks in sets.items()}
     matrix = agreement_matrix(sets, names, distance)
     return dict(sets=list(sets), counts=counts, figures=figures, all_candidates=candidates, agreement=matrix.tolist(),
-                micrographs=len(names), reference=config.reference, tolerance=config.tolerance, match_distance_px=distance,
-                notes=notes), curves
+                micrographs=len(names), reference=config.reference, tolerance=config.tolerance,
+                match_distance_px=distance, notes=notes), curves
 
 
 def _aligned(sets, names):
@@ -120,5 +120,6 @@ def _write(folder, comparison, curves):
         plot_precision_recall(curves, folder / "curves.png")
     else:
         (folder / "curves.png").unlink(missing_ok=True)  # of an earlier comparison with a reference
-    return dict(folder=str(folder), comparison=str(folder / "comparison.json"), agreement_plot=str(folder / "agreement.png"),
+    return dict(folder=str(folder), comparison=str(folder / "comparison.json"),
+                agreement_plot=str(folder / "agreement.png"),
                 curves_plot=str(folder / "curves.png") if curves else None)
