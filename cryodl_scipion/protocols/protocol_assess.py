@@ -60,14 +60,13 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
         addConfigParams(form, self._CONFIG, LIMITS)
         self._defineStreamingParams(form)
         form.addParam('batchSize', params.IntParam, default=BATCH, label="Batch size",
-                      help="Micrographs that one start of the program assesses at most. While they arrive, it starts with "
-                           "those that are there.")
+                      help="Micrographs that one start of the program assesses at most. While they arrive, it starts "
+                           "with those that are there.")
         form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
     def usesGpu(self):
         return False  # no network runs
 
-    # ----- steps
     def stepsGeneratorStep(self):
         """Insert steps for micrographs as they come, until the inputs are closed."""
         pwutils.makePath(self._getExtraPath())
@@ -94,7 +93,8 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
         with self._lock:
             micrographs, engineNames = self._arriving.micrographs(names), self._arriving.engineNames()
             self._arriving.writePicks(self._picksFolder(), micrographs)
-        config = self._config(**dict(self._engineValues(), output=os.path.join(self._batchFolder(micrographs), 'figures'),
+        config = self._config(**dict(self._engineValues(),
+                                     output=os.path.join(self._batchFolder(micrographs), 'figures'),
                                      micrographs=tuple(m.getFileName() for m in micrographs),
                                      names=tuple(engineNames[m.getObjId()] for m in micrographs)))
         try:
@@ -129,7 +129,6 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
     def _doneNames(self):
         return micrographsIn(self, (GOOD, BAD))
 
-    # ----- files and settings
     def _batchFolder(self, micrographs):
         ids = sorted(m.getObjId() for m in micrographs)
         return self._getExtraPath('batches', '%06d_%06d_%d' % (ids[0], ids[-1], len(ids)))
@@ -155,16 +154,17 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
     def _engineValues(self):
         micrographs = self.inputMicrographs.get()
         return dict(micrographs=(micrographs.getFileName(),), names=(), pixel_size=micrographs.getSamplingRate(),
-                    particle_diameter=self._diameter(), output=self._getExtraPath('batches'), threads=self.binThreads.get(),
-                    coordinates=None if self.inputCoordinates.get() is None else self._picksFolder())
+                    particle_diameter=self._diameter(), output=self._getExtraPath('batches'),
+                    coordinates=None if self.inputCoordinates.get() is None else self._picksFolder(),
+                    threads=self.binThreads.get())
 
     # ----- validation and information
     def _checkInputs(self):
         micrographs = self.inputMicrographs.get()
         errors = checkMicrographs(micrographs) or self._checkCoordinates()
         if self.numberOfThreads.get() < LEAST_THREADS:
-            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new micrographs, and "
-                          "the rest assess." % (self.numberOfThreads.get(), LEAST_THREADS))
+            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new "
+                          "micrographs, and the rest assess." % (self.numberOfThreads.get(), LEAST_THREADS))
         if errors:
             return errors
         if self._diameter() is None:
@@ -177,8 +177,8 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
         coordinates = self.inputCoordinates.get()
         if coordinates is None:
             unlimited = self.leastParticles.get() is None and self.leastScore.get() is None
-            return [] if unlimited else ["Least particles or Least mean score is set, but there are no Coordinates to measure "
-                                         "it. Choose them, or leave both limits empty."]
+            return [] if unlimited else ["Least particles or Least mean score is set, but there are no Coordinates to "
+                                         "measure it. Choose them, or leave both limits empty."]
         problem = checkPicks(self.inputMicrographs.get(), coordinates)
         return [problem] if problem else []
 

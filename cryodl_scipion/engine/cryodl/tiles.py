@@ -32,8 +32,8 @@ def apply_tiled(function, image, stride, multiple, tile, overlap):
     """Run a fully convolutional function over an image.
 
     function: (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
-    image: (h, w) tensor, n is 1, or (n, h, w). tile, overlap: px, multiples of `multiple`; a tile's outer `overlap` px are only context. With
-    an overlap of at least the receptive radius the result does not depend on the tiling.
+    image: (h, w) tensor, n is 1, or (n, h, w). tile, overlap: px, multiples of `multiple`; a tile's outer `overlap` px
+    are only context. With an overlap of at least the receptive radius the result does not depend on the tiling.
     Returns (c, ceil(h/stride), ceil(w/stride)) float32 on the CPU.
     """
     h, w = image.shape[-2:]

@@ -23,7 +23,8 @@ class Task:
     """What a method gives to `fit`: networks, a step and a validation figure.
 
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
-    example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to choose by.
+    example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
+    choose by.
     progress: set before each batch, part of the steps that are done.
     """
 
@@ -44,10 +45,12 @@ class Task:
         raise NotImplementedError
 
     def show(self, step, folder):
-        """Called after each validation, with the weights that were validated: a picture of them may go into the Path folder."""
+        """Called after each validation, with the weights that were validated: a picture of them may go into the Path
+        folder."""
 
     def memory(self):
-        """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the same."""
+        """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the
+        same."""
         return None
 
     def remember(self, values):
@@ -57,7 +60,8 @@ class Task:
 @dataclasses.dataclass(frozen=True)
 class Schedule:
     """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
-    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine, or by the factor `decay` after each validation.
+    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine, or by the factor `decay` after each
+    validation.
     seed: of every random choice.
     ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
     while their figure is within this of the highest: small validation parts are noisy, and longer training with a
@@ -79,7 +83,8 @@ class Schedule:
             return self.learning_rate * (step + 1) / warm
         if self.decay:
             return self.learning_rate * self.decay ** (step // self.every)
-        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm))))
+        turn = math.pi * (step - warm) / max(1, self.steps - warm)
+        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(turn)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +128,8 @@ def fit(task, schedule, folder, accelerator, log=print):
 
 
 def measured(task, folder, device, log=print):
-    """FitReport of a task without anything to learn by gradients: its figures, taken once and written as fit writes them."""
+    """FitReport of a task without anything to learn by gradients: its figures, taken once and written as fit writes
+    them."""
     start = time.monotonic()
     task.networks.to(device).eval()
     with torch.no_grad():
@@ -147,8 +153,8 @@ def _one_step(task, schedule, step, accelerator):
     values = {k: float(v) for k, v in task.train_step(task.batch(np.random.default_rng((schedule.seed, step))),
                                                       accelerator).items()}
     if not all(math.isfinite(v) for v in values.values()):
-        raise NonFiniteLoss(f"The training loss became {values} at step {step + 1}, so the weights are of no use. Try a "
-                            "lower --learning-rate, and look for images with extreme values among the training ones.")
+        raise NonFiniteLoss(f"The training loss became {values} at step {step + 1}, so the weights are of no use. Try "
+                            "a lower --learning-rate, and look for images with extreme values among the training ones.")
     return values
 
 

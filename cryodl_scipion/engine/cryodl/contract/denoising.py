@@ -10,29 +10,31 @@ from .params import param
 
 
 def _contrast_field():
-    return param("Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the particle "
-                 "images. auto: measured; the log and the result say it.", default="auto", label="Contrast", choices=CONTRASTS,
-                 expert=True)
+    return param("Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
+                 "particle images. auto: measured; the log and the result say it.", default="auto", label="Contrast",
+                 choices=CONTRASTS, expert=True)
 
 
 def _symmetry_field():
-    return param("Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1", label="Symmetry")
+    return param("Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1",
+                 label="Symmetry")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainDenoiserConfig:
     """Train a network that turns noisy particle images into projections of a known structure."""
-    particles: Paths = particles_field("Particles to learn from, with angles and shifts (3-D refined, or simulated). Several "
-                                       "files: several molecules learnt together.", many=True)
-    structure: Paths = param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections are the "
-                             "targets: one for all particle files, or one for each in the same order. A map of the other hand "
-                             "cannot be noticed here.", label="Structure", path="file")
+    particles: Paths = particles_field("Particles to learn from, with angles and shifts (3-D refined, or simulated). "
+                                       "Several files: several molecules learnt together.", many=True)
+    structure: Paths = param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections "
+                             "are the targets: one for all particle files, or one for each in the same order. A map of "
+                             "the other hand cannot be noticed here.", label="Structure", path="file")
     output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
     network: str = param(
-        "posterior: no training; keeps the structure, and answers with the mean of its projections, weighed by how probable "
-        "each is given the image. The most exact by far where the structure is right, and blind for all that is not in it. "
-        "swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the published conditional GAN, a residual "
-        "U-net judged by a patch discriminator; large, meant for a GPU, and made to please the eye: it invents more.",
+        "posterior: no training; keeps the structure, and answers with the mean of its projections, weighed by how "
+        "probable each is given the image. The most exact by far where the structure is right, and blind for all that "
+        "is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the published "
+        "conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and made to please "
+        "the eye: it invents more.",
         default="posterior", label="Network", choices=DENOISER_NETWORKS)
     loss: str = param("Distance of output and target. l1: absolute difference. exponential: large differences count "
                       "exponentially more.", default="l1", label="Loss", choices=RECONSTRUCTION_LOSSES, expert=True)
@@ -40,31 +42,33 @@ class TrainDenoiserConfig:
         "Weight of the discriminator's verdict, where the loss itself weighs 100. 0: no discriminator.", default=None,
         label="Adversarial weight", minimum=0, maximum=1000, none_means="1 for cgan, 0 for the others", expert=True)
     simulated: float = param(
-        "Part of the training pairs that is made anew from the structure, with the CTFs of these particles and noise of the "
-        "spectrum that is measured on them. The rest are the particles themselves.", default=0.5, label="Simulated part",
-        minimum=0, maximum=1)
+        "Part of the training pairs that is made anew from the structure, with the CTFs of these particles and noise "
+        "of the spectrum that is measured on them. The rest are the particles themselves.", default=0.5,
+        label="Simulated part", minimum=0, maximum=1)
     resolution: typing.Optional[float] = param(
-        "Finest detail of the targets; finer detail is not in a single image.", default=None, label="Resolution of targets",
+        "Finest detail of the targets; finer detail is not in a single image.", default=None,
+        label="Resolution of targets",
         unit="Å", minimum=1, maximum=100, none_means="that of the pixels (twice the pixel size)", expert=True)
-    split_by: str = param("What keeps validation particles apart from training ones. auto: micrographs if they are known, else "
-                          "half sets, else at random.", default="auto", label="Validation by",
+    split_by: str = param("What keeps validation particles apart from training ones. auto: micrographs if they are "
+                          "known, else half sets, else at random.", default="auto", label="Validation by",
                           choices=("auto", "micrograph", "half", "random"), expert=True)
     validation_fraction: float = param("Part of the particles kept for validation (half sets: half 2).", default=0.1,
                                        label="Validation fraction", minimum=0.01, maximum=0.5, expert=True)
     contrast: str = _contrast_field()
-    start_from: typing.Optional[str] = param("Denoiser model to continue from. It must be of the same network.", default=None,
-                                             label="Start from model", path="model", none_means="start from random weights",
-                                             expert=True)
-    steps: typing.Optional[int] = param("Most training steps; training stops earlier when the validation figure no longer "
-                                        "improves.", default=None, label="Training steps", minimum=1, maximum=10000000,
-                                        none_means="the network's own number")
+    start_from: typing.Optional[str] = param("Denoiser model to continue from. It must be of the same network.",
+                                             default=None, label="Start from model", path="model",
+                                             none_means="start from random weights", expert=True)
+    steps: typing.Optional[int] = param("Most training steps; training stops earlier when the validation figure no "
+                                        "longer improves.", default=None, label="Training steps", minimum=1,
+                                        maximum=10000000, none_means="the network's own number")
     patience: int = param("Validations without improvement after which training stops.", default=6,
                           label="Patience (validations)", minimum=1, maximum=1000, expert=True)
-    batch_size: typing.Optional[int] = param("Particles per training step.", default=None, label="Batch size", minimum=1,
-                                             maximum=4096, none_means="the network's own: 1 for cgan, 16 for the others",
+    batch_size: typing.Optional[int] = param("Particles per training step.", default=None, label="Batch size",
+                                             minimum=1, maximum=4096,
+                                             none_means="the network's own: 1 for cgan, 16 for the others",
                                              expert=True)
-    learning_rate: typing.Optional[float] = param("Peak learning rate.", default=None, label="Learning rate", minimum=1e-7,
-                                                  maximum=1, none_means="the network's own", expert=True)
+    learning_rate: typing.Optional[float] = param("Peak learning rate.", default=None, label="Learning rate",
+                                                  minimum=1e-7, maximum=1, none_means="the network's own", expert=True)
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -84,8 +88,8 @@ class DenoiseConfig:
     output: str = param("STAR file to write; the denoised images lie beside it, in a stack of the same name (.mrcs).",
                         label="Output", path="file")
     contrast: str = _contrast_field()
-    batch_size: int = param("Particles that go through the network at a time.", default=16, label="Batch size", minimum=1,
-                            maximum=4096, expert=True)
+    batch_size: int = param("Particles that go through the network at a time.", default=16, label="Batch size",
+                            minimum=1, maximum=4096, expert=True)
     device: str = device_field()
     threads: int = threads_field()
 
@@ -99,7 +103,8 @@ class AssignOrientationsConfig:
                         path="file")
     model: typing.Optional[str] = param("Denoiser whose output is compared with the projections.", default=None,
                                         label="Denoiser", path="model",
-                                        none_means="the raw images are compared, with their CTF and noise taken into account")
+                                        none_means="the raw images are compared, with their CTF and noise taken into "
+                                                   "account")
     angular_step: float = param("Distance of neighbouring directions of the first search. The best few are refined.",
                                 default=7.5, label="Angular step", unit="°", minimum=1, maximum=30)
     refine: bool = param("Search the neighbourhood of the best orientations with finer steps.", default=True,
@@ -107,8 +112,9 @@ class AssignOrientationsConfig:
     max_shift: typing.Optional[float] = param("Largest distance of a particle from its box's centre.", default=None,
                                               label="Largest shift", unit="Å", minimum=0, maximum=1000,
                                               none_means="a tenth of the box")
-    resolution: typing.Optional[float] = param("Finest detail that is compared.", default=None, label="Resolution", unit="Å",
-                                               minimum=2, maximum=200, none_means="what the angular step can tell apart")
+    resolution: typing.Optional[float] = param("Finest detail that is compared.", default=None, label="Resolution",
+                                               unit="Å", minimum=2, maximum=200,
+                                               none_means="what the angular step can tell apart")
     symmetry: str = _symmetry_field()
     contrast: str = _contrast_field()
     device: str = device_field()
@@ -118,9 +124,10 @@ class AssignOrientationsConfig:
 @dataclasses.dataclass(frozen=True)
 class ReconstructConfig:
     """Back-project oriented particles into a map and its two half-maps."""
-    particles: str = particles_field("Particles with angles and shifts. rlnRandomSubset gives the halves, if it is there.")
-    output: str = param("Map to write (.mrc). The half-maps lie beside it: NAME_half1.mrc, NAME_half2.mrc.", label="Map",
-                        path="file")
+    particles: str = particles_field("Particles with angles and shifts. rlnRandomSubset gives the halves, if it is "
+                                     "there.")
+    output: str = param("Map to write (.mrc). The half-maps lie beside it: NAME_half1.mrc, NAME_half2.mrc.",
+                        label="Map", path="file")
     symmetry: str = _symmetry_field()
     correct_ctf: bool = param("Weigh by the CTF. Denoised particles have none: for them it is not used.", default=True,
                               label="Correct the CTF", expert=True)
@@ -136,19 +143,21 @@ class ReconstructConfig:
 class AssessIntegrityConfig:
     """For each particle, the probability that it is the whole complex or only a part of it."""
     particles: str = particles_field("Particles with CTF. Angles are used if they are there.")
-    structures: Paths = param("The compositions to tell apart: maps or atomic models in one common coordinate frame, with and "
-                              "without the partner.", label="Compositions", path="file")
-    output: str = param("Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must "
-                        "not exist.", label="Output folder", path="folder")
+    structures: Paths = param("The compositions to tell apart: maps or atomic models in one common coordinate frame, "
+                              "with and without the partner.", label="Compositions", path="file")
+    output: str = param("Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It "
+                        "must not exist.", label="Output folder", path="folder")
     names: Paths = param("Names of the compositions, in the same order.", default=(), label="Names")
-    model: typing.Optional[str] = param("Denoiser trained on all of these compositions, to be used beside the raw images.",
+    model: typing.Optional[str] = param("Denoiser trained on all of these compositions, to be used beside the raw "
+                                        "images.",
                                         default=None, label="Denoiser", path="model", none_means="the raw images alone")
-    orientations: str = param("given: the particles' own angles, refined a little. search: all are searched. auto: given where "
-                              "the particles have them.", default="auto", label="Orientations",
+    orientations: str = param("given: the particles' own angles, refined a little. search: all are searched. auto: "
+                              "given where the particles have them.", default="auto", label="Orientations",
                               choices=("auto", "given", "search"))
-    angular_step: float = param("Distance of neighbouring directions of a search.", default=7.5, label="Angular step", unit="°",
-                                minimum=1, maximum=30, expert=True)
-    resolution: typing.Optional[float] = param("Finest detail that is compared.", default=None, label="Resolution", unit="Å",
+    angular_step: float = param("Distance of neighbouring directions of a search.", default=7.5, label="Angular step",
+                                unit="°", minimum=1, maximum=30, expert=True)
+    resolution: typing.Optional[float] = param("Finest detail that is compared.", default=None, label="Resolution",
+                                               unit="Å",
                                                minimum=2, maximum=200, none_means="twice the pixel size", expert=True)
     contrast: str = _contrast_field()
     device: str = device_field()
@@ -158,7 +167,8 @@ class AssessIntegrityConfig:
         if len(self.structures) < 2:
             return [f"Compositions (--structures) names {len(self.structures)} file; give two or more to tell apart."]
         if self.names and len(self.names) != len(self.structures):
-            return [f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions (--structures)."]
+            return [f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions "
+                    "(--structures)."]
         return []
 
 
@@ -168,11 +178,15 @@ class EvaluateDenoiserConfig:
     particles: str = particles_field("Raw particles with angles, shifts and CTF that the denoiser did not learn from.")
     model: str = param("Folder of a denoiser.", label="Model", path="model")
     structure: str = structure_field()
-    output: str = param("Folder for evaluation.json and pictures. It must not exist.", label="Output folder", path="folder")
-    unseen: typing.Optional[str] = particles_field("Particles of a molecule that the denoiser never saw, for the control.",
-                                                   optional="one is made up: random blobs of the same size, CTF and noise")
-    unseen_structure: typing.Optional[str] = param("Structure of the unseen particles, to tell what is true in their denoised "
-                                                   "images.", default=None, label="Unseen structure", path="file",
+    output: str = param("Folder for evaluation.json and pictures. It must not exist.", label="Output folder",
+                        path="folder")
+    unseen: typing.Optional[str] = particles_field("Particles of a molecule that the denoiser never saw, for the "
+                                                   "control.",
+                                                   optional="one is made up: random blobs of the same size, CTF and "
+                                                            "noise")
+    unseen_structure: typing.Optional[str] = param("Structure of the unseen particles, to tell what is true in their "
+                                                   "denoised images.", default=None, label="Unseen structure",
+                                                   path="file",
                                                    none_means="only the similarity to the training targets is measured")
     count: int = param("Most particles that are used, and images of pure noise that are made.", default=500,
                        label="Particles", minimum=2, maximum=1000000)
@@ -188,24 +202,25 @@ class DenoiseMicrographsConfig:
     """Denoise micrographs for looking and picking, by a network that learns from the micrographs themselves."""
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    output: str = param("Folder for <micrograph>.mrc, and model/ if one was trained.", label="Output folder", path="folder")
+    output: str = param("Folder for <micrograph>.mrc, and model/ if one was trained.", label="Output folder",
+                        path="folder")
     model: typing.Optional[str] = param("Micrograph denoiser that was trained before.", default=None, label="Model",
                                         path="model", none_means="one is trained on these micrographs")
     method: str = param(
         "even-odd: learns to predict the average of odd frames from that of even ones (noise2noise). added-noise: the "
-        "same from two halves that are made of one micrograph, by adding noise of its own spectrum to it and taking it off; "
-        "needs nothing but the micrographs. auto: even-odd where averages of even and odd frames are given.", default="auto",
-        label="Method", choices=DENOISING_METHODS)
-    even: Paths = param("Averages of the even frames, in the order of the micrographs.", default=(), label="Even averages",
-                        path="file")
+        "same from two halves that are made of one micrograph, by adding noise of its own spectrum to it and taking it "
+        "off; needs nothing but the micrographs. auto: even-odd where averages of even and odd frames are given.",
+        default="auto", label="Method", choices=DENOISING_METHODS)
+    even: Paths = param("Averages of the even frames, in the order of the micrographs.", default=(),
+                        label="Even averages", path="file")
     odd: Paths = param("Averages of the odd frames, in the order of the micrographs.", default=(), label="Odd averages",
                        path="file")
-    training_micrographs: int = param("Micrographs to learn from, spread over all.", default=10, label="Training micrographs",
-                                      minimum=1, maximum=10000)
-    steps: typing.Optional[int] = param("Training steps.", default=None, label="Training steps", minimum=1, maximum=10000000,
-                                        none_means="the method's own number")
-    resolution: typing.Optional[float] = param("Finest detail that is kept; the rest is filtered away before.", default=None,
-                                               label="Resolution", unit="Å", minimum=1, maximum=200,
+    training_micrographs: int = param("Micrographs to learn from, spread over all.", default=10,
+                                      label="Training micrographs", minimum=1, maximum=10000)
+    steps: typing.Optional[int] = param("Training steps.", default=None, label="Training steps", minimum=1,
+                                        maximum=10000000, none_means="the method's own number")
+    resolution: typing.Optional[float] = param("Finest detail that is kept; the rest is filtered away before.",
+                                               default=None, label="Resolution", unit="Å", minimum=1, maximum=200,
                                                none_means="8 Å, or that of the pixels")
     names: Paths = names_field()
     seed: int = seed_field()
@@ -216,6 +231,6 @@ class DenoiseMicrographsConfig:
         if bool(self.even) != bool(self.odd):
             return ["Even and odd averages (--even, --odd) belong together: give both or none."]
         if self.method == "even-odd" and not self.even and not self.model:
-            return ["Method (--method) even-odd learns from averages of even and odd frames (--even, --odd): give them, or "
-                    "choose added-noise."]
+            return ["Method (--method) even-odd learns from averages of even and odd frames (--even, --odd): give "
+                    "them, or choose added-noise."]
         return []

@@ -38,8 +38,8 @@ def pixel_size_field():
 
 
 def device_field():
-    return param("Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or the "
-                 "number of a GPU such as '0'. A GPU that is asked for and absent is an error.", default="auto",
+    return param("Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or "
+                 "the number of a GPU such as '0'. A GPU that is asked for and absent is an error.", default="auto",
                  label="Device", expert=True)
 
 
@@ -59,8 +59,8 @@ def particles_field(help, many=False, optional=""):
 
 
 def structure_field():
-    return param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a mirrored "
-                 "map cannot be noticed here.", label="Structure", path="file")
+    return param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a "
+                 "mirrored map cannot be noticed here.", label="Structure", path="file")
 
 
 def seed_field():

@@ -23,8 +23,8 @@ _FROM_SOURCE = "Take the model from its source again."
 def read_card(folder, kind=None):
     """The card of a model folder, a dict with all that its kind needs.
 
-    kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with it and
-    what to do.
+    kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with
+    it and what to do.
     """
     folder = str(folder)
     path = os.path.join(folder, CARD)
@@ -41,15 +41,16 @@ def read_card(folder, kind=None):
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
     _check_entries(path, card)
     if kind and card["kind"] != kind:
-        raise ValueError(f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another model.")
+        raise ValueError(f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another "
+                         "model.")
     return card
 
 
 def _check_entries(path, card):
     version = card.get("format_version") if isinstance(card, dict) else None
     if version != FORMAT_VERSION:
-        raise ValueError(f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train the model "
-                         "again, or use the version of cryodl that made it (its card says which).")
+        raise ValueError(f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train "
+                         "the model again, or use the version of cryodl that made it (its card says which).")
     entries, networks = _KINDS.get(card.get("kind"), ({}, ()))
     wanted = dict(_EVERY, **entries)
     wrong = [key for key, kind in wanted.items() if not isinstance(card.get(key), kind)]
@@ -61,7 +62,8 @@ def _check_entries(path, card):
 
 
 def check_model(folder, kind=None):
-    """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong weights."""
+    """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong
+    weights."""
     card = read_card(folder, kind)
     path = os.path.join(str(folder), WEIGHTS)
     if not os.path.isfile(path):

@@ -12,8 +12,8 @@ from ..matching import score_matched
 from .sparse_calibration import fit_sparse_calibration
 from .train import FEW_PARTICLES, Hits
 
-# Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014), which
-# is below one half.
+# Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014),
+# which is below one half.
 BOX_THRESHOLD = 0.42
 REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
 FEWEST_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
@@ -33,7 +33,8 @@ def model_card(config, filled, split, task, report, device, seconds):
     names = lambda part: [name for name, *_ in part]
     count = lambda images, field: sum(len(getattr(im, field)) for im in images)
     training = dict(micrographs=names(split[0]), validation_micrographs=names(split[1]),
-                    particles=count(task.training, "positives"), validation_particles=count(task.validation, "positives"),
+                    particles=count(task.training, "positives"),
+                    validation_particles=count(task.validation, "positives"),
                     background_boxes=count(filled.images, "negatives"),
                     contamination_boxes=count(filled.images, "contamination"),
                     steps=report.steps, best_step=report.best_step, stop_reason=report.stop_reason,
@@ -41,11 +42,13 @@ def model_card(config, filled, split, task, report, device, seconds):
     if task.labels == "sparse":
         training["expected_particles"] = round(float(np.mean([im.expected for im in filled.images])), 1)
     return dict(
-        kind="picker", name=Path(config.output).name, network=config.network, contrast=filled.contrast, labels=task.labels,
+        kind="picker", name=Path(config.output).name, network=config.network, contrast=filled.contrast,
+        labels=task.labels,
         particle_diameter=config.particle_diameter, pixel_sizes=[config.pixel_size], threshold=threshold,
         threshold_uncertainty=uncertainty, calibration=list(calibration), minimum_distance=task.minimum_distance,
         training=training,
-        validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")},
+        validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold",
+                                            "reference")},
         versions=dict(cryodl=__version__, torch=torch.__version__))
 
 
@@ -58,11 +61,11 @@ def merge(parts):
 def calibrate_model(task, by_micrograph):
     """(slope, offset) of the scores, the default threshold, and the threshold's uncertainty (one standard deviation).
 
-    task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes from
-    the validation part. With boxes only, the few held-out ones say little: all labelled boxes give the curve, as if
-    particles and background were equally frequent. The uncertainty is that of a bootstrap over validation micrographs, or
-    over candidates where there are few micrographs: how far curve and threshold move the cut between picks and the rest, told
-    on the scale of the model's scores.
+    task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
+    from the validation part. With boxes only, the few held-out ones say little: all labelled boxes give the curve, as
+    if particles and background were equally frequent. The uncertainty is that of a bootstrap over validation
+    micrographs, or over candidates where there are few micrographs: how far curve and threshold move the cut between
+    picks and the rest, told on the scale of the model's scores.
     """
     if task.labels == "boxes":
         by_micrograph = [task.box_hits(task.training + task.validation)]
@@ -120,11 +123,11 @@ def card_warnings(card, skipped):
         yield (f"Only {figures['reference']} particles were held out for validation, so its figures and the default "
                "threshold are uncertain. Look at the picks before you trust the threshold.")
     elif learnt < 0.3:
-        yield (f"The {'recall' if card['labels'] == 'sparse' else 'F1'} on the validation part is only {learnt:.2f}: these "
-               "particles were not learnt. Check that coordinates, pixel size and particle diameter belong to these "
-               f"micrographs, and that protein is {card['contrast']}.")
+        yield (f"The {'recall' if card['labels'] == 'sparse' else 'F1'} on the validation part is only {learnt:.2f}: "
+               "these particles were not learnt. Check that coordinates, pixel size and particle diameter belong to "
+               f"these micrographs, and that protein is {card['contrast']}.")
     if card["labels"] == "sparse":
-        yield ("Labels are sparse: F1 and precision of the validation part count unlabelled particles as mistakes and are too "
-               "low. Its recall is right.")
+        yield ("Labels are sparse: F1 and precision of the validation part count unlabelled particles as mistakes and "
+               "are too low. Its recall is right.")
     if set(training["micrographs"]) & set(training["validation_micrographs"]):
         yield "Only one micrograph has labelled particles; validation used a part of it."

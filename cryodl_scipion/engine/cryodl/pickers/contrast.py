@@ -10,9 +10,9 @@ from ..thresholds import Expectation, expect
 
 # Micrographs looked at: one may be empty or carbon, and each costs as much as picking it twice.
 MOST_MICROGRAPHS = 5
-# Noise and the gaps between crowded particles look a little like particles of the other sign, to middling scores. So sure
-# particles are counted (Expectation.sure): on three real sets the right sign has at least 1.7 times as many, while the plain expected
-# number of the general model on EMPIAR-10028 is 227 to 180. The winner must be this much better ...
+# Noise and the gaps between crowded particles look a little like particles of the other sign, to middling scores. So
+# sure particles are counted (Expectation.sure): on three real sets the right sign has at least 1.7 times as many, while
+# the plain expected number of the general model on EMPIAR-10028 is 227 to 180. The winner must be this much better ...
 CLEAR_RATIO = 1.4
 # ... and by more than chance: standard deviations of the difference, and particles in all.
 CLEAR_DEVIATIONS, FEWEST = 3.0, 5.0
@@ -20,8 +20,8 @@ CLEAR_DEVIATIONS, FEWEST = 3.0, 5.0
 
 @dataclasses.dataclass(frozen=True)
 class ContrastFound:
-    """What the comparison found. contrast: 'dark' or 'bright'. clear: False if it only is the usual one, for want of a clear
-    difference. dark, bright: Expectation with either sign. micrographs: how many were looked at."""
+    """What the comparison found. contrast: 'dark' or 'bright'. clear: False if it only is the usual one, for want of a
+    clear difference. dark, bright: Expectation with either sign. micrographs: how many were looked at."""
     contrast: str
     clear: bool
     dark: Expectation
@@ -30,20 +30,21 @@ class ContrastFound:
 
     def sentence(self):
         """For the log and the result's warnings."""
-        found = (f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.sure:.0f} of them surely; with "
-                 f"bright protein {self.bright.particles:.0f} and {self.bright.sure:.0f} ({self.micrographs} micrographs "
-                 "compared)")
+        found = (f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.sure:.0f} of them "
+                 f"surely; with bright protein {self.bright.particles:.0f} and {self.bright.sure:.0f} "
+                 f"({self.micrographs} micrographs compared)")
         if self.clear:
             return f"Protein is {self.contrast}: {found}."
-        return (f"Contrast is not clear: {found}. Protein is taken to be {self.contrast}, as the model's training had it; "
-                "look at the picks, and give the contrast (--contrast) if this is wrong.")
+        return (f"Contrast is not clear: {found}. Protein is taken to be {self.contrast}, as the model's training had "
+                "it; look at the picks, and give the contrast (--contrast) if this is wrong.")
 
 
 def scores_of_some(candidates, paths, contrasts):
     """{contrast: [(n,) scores]} of a few readable micrographs.
 
-    candidates: function of (image (h, w), contrast) that returns positions and scores. paths: micrographs, of which those
-    evenly spread over the list come first; those that cannot be read or picked are passed over here: picking reports them.
+    candidates: function of (image (h, w), contrast) that returns positions and scores. paths: micrographs, of which
+    those evenly spread over the list come first; those that cannot be read or picked are passed over here: picking
+    reports them.
     """
     scores, first = {contrast: [] for contrast in contrasts}, spread(paths, MOST_MICROGRAPHS)
     for path in first + [p for p in paths if p not in set(first)]:

@@ -10,9 +10,10 @@ from .pu import CRITERIA
 class PickerMethod:
     """A picker's network, labels and loss. A subclass gives at least name, citations, build, example, loss and scores.
 
-    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a published choice that is
-    known to be weak, or "". working_diameter: px that a particle's diameter has in the network's input.
-    learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine. ema: as training.Schedule's.
+    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a published choice that
+    is known to be weak, or "". working_diameter: px that a particle's diameter has in the network's input.
+    learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine. ema: as
+    training.Schedule's.
     bytes_per_pixel: of memory per working px while the network picks in bfloat16 (measured, with a margin).
     needs_contamination: True if it cannot do without contamination boxes; they are proposed where none is given.
     spot_area: working px^2 that count as one particle, for the prior of sparse labels.
@@ -64,7 +65,8 @@ class PickerMethod:
         return vary_contrast(image, rng)
 
     def gain(self, item):
-        """Factor by which a Prepared micrograph or LabelledImage is multiplied before its crops or tiles reach the network."""
+        """Factor by which a Prepared micrograph or LabelledImage is multiplied before its crops or tiles reach the
+        network."""
         return 1.0
 
     def loss(self, output, target, weight):
@@ -78,8 +80,8 @@ class PickerMethod:
     def peaks(self, output, distance, threshold, cells):
         """Candidates in the dense network's answer, best first: yx (n, 2) in cells, and raw scores (n,).
 
-        output: (c, h, w). distance: of two candidates nearer than this (cells) the better stays. cells: (h, w) bool; there
-        are no candidates elsewhere.
+        output: (c, h, w). distance: of two candidates nearer than this (cells) the better stays. cells: (h, w) bool;
+        there are no candidates elsewhere.
         """
         return find_peaks(self.scores(output[None])[0, 0], max(1.0, distance), threshold, cells)
 

@@ -26,11 +26,13 @@ def accelerator_for(device):
 
     from ..devices import fast_dtype
     os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if fast_dtype(device) == torch.bfloat16 else "no")
+    return Accelerator(cpu=device.type == "cpu",
+                       mixed_precision="bf16" if fast_dtype(device) == torch.bfloat16 else "no")
 
 
 def fit_task(task, config, folder, device):
-    """Train a Task that has a method (learning_rate, decay, ema) and usual_steps, in a working folder. Returns FitReport.
+    """Train a Task that has a method (learning_rate, decay, ema) and usual_steps, in a working folder. Returns
+    FitReport.
 
     config: has steps, learning_rate, seed and perhaps patience. Raises ValueError if memory does not suffice.
     """
@@ -42,8 +44,8 @@ def fit_task(task, config, folder, device):
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise ValueError(f"The memory of {device_name(device)} is too small for batches of {task.batch_size} {task.example_name}. "
-                         "Choose a smaller --batch-size, or --device cpu.") from error
+        raise ValueError(f"The memory of {device_name(device)} is too small for batches of {task.batch_size} "
+                         f"{task.example_name}. Choose a smaller --batch-size, or --device cpu.") from error
 
 
 def _schedule(task, config):

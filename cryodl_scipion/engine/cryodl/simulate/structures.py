@@ -22,10 +22,10 @@ def load_density(path, pixel_size, resolution=None, centre=None):
 
     path: .mrc or .map (voxel size from its header; the middle of its box, voxel n // 2, becomes the cube's), or .pdb or
     .cif (also .gz), of which the first assembly is built, its centre of mass in the middle.
-    pixel_size: Å/px of the result. resolution: Å; of the blur given to atoms, twice the pixel size if None. centre: (3,) xyz in Å of
-    a model that goes to the middle, for several models in one frame; its own centre of mass if None.
-    Returns (d, d, d) float32 tensor (zyx), d even. Raises ValueError that names the file, also when the density would be
-    larger than the memory.
+    pixel_size: Å/px of the result. resolution: Å; of the blur given to atoms, twice the pixel size if None. centre:
+    (3,) xyz in Å of a model that goes to the middle, for several models in one frame; its own centre of mass if None.
+    Returns (d, d, d) float32 tensor (zyx), d even. Raises ValueError that names the file, also when the density would
+    be larger than the memory.
     """
     path = Path(path)
     if not path.exists():
@@ -49,14 +49,14 @@ def mass_and_centre(path):
 
 
 def check_memory(side, path, pixel_size, available=None):
-    """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this machine
-    if None). path, pixel_size: for the message."""
+    """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this
+    machine if None). path, pixel_size: for the message."""
     available = available or available_memory()
     needed = projection_memory(side) + 8 * side ** 3
     if side > LARGEST_SIDE or needed > available:
-        raise ValueError(f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB of "
-                         f"memory, of which {available / 1e9:.1f} GB are free, and at most {LARGEST_SIDE} px are taken. "
-                         "Choose a larger --pixel-size.")
+        raise ValueError(f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB "
+                         f"of memory, of which {available / 1e9:.1f} GB are free, and at most {LARGEST_SIDE} px are "
+                         "taken. Choose a larger --pixel-size.")
 
 
 def available_memory():
@@ -81,7 +81,8 @@ def _read_atoms(path):
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
     # a flat array, atom by atom: a list of a virus's million atoms would take half a gigabyte
-    values = np.fromiter((v for a in model.all() for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)),
+    values = np.fromiter((v for a in model.all()
+                          for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)),
                          float).reshape(-1, 4)
     if not len(values) or not values[:, 3].sum() > 0:
         raise ValueError(f"{path} holds no atoms.")
@@ -138,8 +139,8 @@ def _read_map(path):
 
 
 def _without_solvent(data, path):
-    """The map with its solvent at zero: less the median outside of the inscribed ellipsoid, and nothing below three of its
-    standard deviations there. A map that is zero outside stays as it is but for negative values."""
+    """The map with its solvent at zero: less the median outside of the inscribed ellipsoid, and nothing below three of
+    its standard deviations there. A map that is zero outside stays as it is but for negative values."""
     axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
     outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
     level = np.median(outside) if outside.size else 0.0
@@ -147,8 +148,8 @@ def _without_solvent(data, path):
     data = data - level
     data = np.where(data > 3 * noise, data, 0).astype(np.float32)
     if not data.max() > 0:
-        raise ValueError(f"{path} holds no density above its solvent; protein must be positive. If it is negative, turn the "
-                         "sign first (relion_image_handler --multiply_constant -1).")
+        raise ValueError(f"{path} holds no density above its solvent; protein must be positive. If it is negative, "
+                         "turn the sign first (relion_image_handler --multiply_constant -1).")
     return data
 
 
