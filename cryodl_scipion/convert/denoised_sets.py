@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
 import numpy as np
-from pyworkflow.object import String
+from pyworkflow.object import Float, String
 
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
 from .particles import locationOf, nameOf, pairedRows
+from .star import columnsOf
+
+# Attribute of items: how much the denoiser found, about 1 where it is sure and 0 where it found nothing.
+_STRENGTH = '_cryodlDenoisedStrength'
 
 
 def appendDenoised(denoised, particles, path, model):
@@ -13,10 +17,13 @@ def appendDenoised(denoised, particles, path, model):
     denoised: new set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name.
     Raises ValueError unless every particle is there.
     """
-    for item, (name,) in pairedRows(particles, path, ('rlnImageName',), (str,)):
+    strengths = (_STRENGTH[1:],) if _STRENGTH[1:] in columnsOf(path, 'particles') else ()
+    for item, row in pairedRows(particles, path, ('rlnImageName',) + strengths, (str,) + (float,) * len(strengths)):
         copy = item.clone()
         setattr(copy, RAW_IMAGE, String(nameOf(item)))
-        copy.setLocation(*locationOf(name, path))
+        if strengths:
+            setattr(copy, _STRENGTH, Float(row[1]))
+        copy.setLocation(*locationOf(row[0], path))
         denoised.append(copy)
     if denoised.getSize() != particles.getSize():
         raise ValueError("%s has %d of the %d particles. Run the protocol anew." % (path, denoised.getSize(),

@@ -81,9 +81,11 @@ def denoise(config):
     place = columns.index('rlnImageName')
     with open(os.path.join(config.model, 'card.json')) as file:
         name = json.load(file)['name']
-    made = [row[:place] + ['%06d@%s' % (i, os.path.relpath(stack))] + row[place + 1:] + [row[place], name, 0.5 + i / 100]
+    made = [row[:place] + ['%06d@%s' % (i, os.path.relpath(stack))] + row[place + 1:]
+            + [row[place], name, 0.5 + i / 100]
             for i, row in enumerate(rows, 1)]
-    writeStar(config.output, columns + ['rlnImageOriginalName', 'cryodlDenoiser', 'cryodlDenoisedStrength'], made, optics)
+    columns = columns + ['rlnImageOriginalName', 'cryodlDenoiser', 'cryodlDenoisedStrength']
+    writeStar(config.output, columns, made, optics)
     return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright',
                 model=name, empty=0), []
 

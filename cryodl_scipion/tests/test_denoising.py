@@ -129,6 +129,7 @@ class TestCryodlDenoise(ParticlesTest):
             self.assertEqual((new.getObjId(), new.getCTF().getDefocusU()), (old.getObjId(), old.getCTF().getDefocusU()))
             self.assertTrue(np.allclose(new.getTransform().getMatrix(), old.getTransform().getMatrix()))
             self.assertEqual(new._cryodlRawImage.get(), '%06d@%s' % old.getLocation())
+            self.assertAlmostEqual(new._cryodlDenoisedStrength.get(), 0.5 + new.getIndex() / 100)
             self.assertEqual(new.getFileName(), self.denoised._getExtraPath('denoised.mrcs'))
         relations = [(r['object_parent_id'], r['object_child_id'])
                      for r in self.proj.mapper.getRelationsByCreator(self.denoised)]

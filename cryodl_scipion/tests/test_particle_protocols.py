@@ -107,6 +107,7 @@ class TestCryodlOrientations(ParticlesTest):
         self.assertNotIn('rlnAngleRot', columnsOf(config.particles, 'particles'))
         text = '\n'.join(protocol.summary())
         for words in ('*12 particles* with angles', '768 directions (10° apart, symmetry C2)',
+                      'Mean probability of the orientations: 0.62',
                       'The images are the raw ones'):
             self.assertIn(words, text)
         self.assertIn('of images denoised by a_denoiser', protocol._methods()[0])
@@ -265,7 +266,8 @@ class TestCryodlIntegrity(ParticlesTest):
         self.assertEqual([os.path.basename(c.getRepresentative().getFileName()) for c in classes],
                          ['map.mrc', 'other.mrc'])
         text = '\n'.join(protocol.summary())
-        for words in ('whole: 6, of them 6 with a probability of 0.8', 'no partner: 6, of them 0'):
+        for words in ('whole: 6, of them 6 with a probability of 0.8', 'no partner: 6, of them 0',
+                      'About 78 % of these'):
             self.assertIn(words, text)
         self.assertIn('whole, no partner were told apart', protocol._methods()[0])
         config = self.request(protocol)
