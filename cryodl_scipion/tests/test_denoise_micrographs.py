@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoised micrographs, from the form to the set and its viewer, also while they arrive, with a fake engine."""
+"""Denoised micrographs, from the form to the set and its viewer, also while they arrive; mostly with a fake engine."""
 import os
 import shutil
+import unittest
 
 import mrcfile
 import numpy as np
@@ -18,6 +19,7 @@ from ..viewers.denoised_window import DenoisedMicrographs
 from ..viewers.preview import loadPreview
 from . import synthetic
 from .base import CryodlTest
+from .simulated import missingEngine
 from .streams import startImport, waitFor
 
 
@@ -172,3 +174,29 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         power = radialPower(noise, 2.0)[1]
         self.assertAlmostEqual(power[50:].mean(), 9, delta=0.3)
         self.assertLess(np.abs(power[50:] / 9 - 1).max(), 0.4)
+
+
+@unittest.skipIf(missingEngine(), missingEngine())
+class TestCryodlDenoiseMicrographsReally(CryodlTest):
+    """With the real engine."""
+    _REAL_ENGINE = True
+
+    @classmethod
+    def prepare(cls):
+        synthetic.writeMicrographs(cls.data + '/mics', 2)
+        cls.imported = cls.importMicrographs(cls.data + '/mics')
+
+    def test_the_denoised_micrographs_lie_on_the_originals_and_protein_stays_dark(self):
+        protocol = self.runProtocol(CryodlProtDenoiseMicrographs, dict(
+            inputMicrographs=(self.imported, 'outputMicrographs')), useGpu=False, steps=3, streamingSleepOnWait=1)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        originals = {m.getObjId(): m.getFileName() for m in self.imported.outputMicrographs}
+        for micrograph in protocol.outputMicrographs:
+            before, after = (mrcfile.read(p) for p in (originals[micrograph.getObjId()], micrograph.getFileName()))
+            self.assertEqual(after.shape, (synthetic.SIDE_Y, synthetic.SIDE_X))
+            self.assertAlmostEqual(after.mean(), before.mean(), delta=0.1)
+            inside = [after[int(round(y)), int(round(x))] for x, y, _ in synthetic.PARTICLES]
+            self.assertLess(max(inside), after.mean() - after.std())  # each disc, at its own place
+            self.assertLess(after[100:120, 20:60].std(), 0.4 * before[100:120, 20:60].std())  # no particle is here
+        self.assertIn('(added-noise, to 8 Å)', '\n'.join(protocol.summary()))
+        self.assertEqual(protocol.outputModel.getNetwork(), 'unet')
