@@ -116,7 +116,8 @@ def _add_argument(parser, info):
     text = (info.help + (f" [{'; '.join(notes)}]" if notes else "")).replace("%", "%%")
     options = dict(dest=info.name, help=text, default=argparse.SUPPRESS)
     if info.kind == "bool":
-        parser.add_argument(info.flag, action="store_true", **options)
+        # what is on by default needs --no-... to be turned off
+        parser.add_argument(info.flag, action=argparse.BooleanOptionalAction if info.default else "store_true", **options)
     else:
         parser.add_argument(info.flag, type={"int": int, "float": float}.get(info.kind, str), metavar=_metavar(info),
                             **(dict(options, nargs="+") if info.kind == "paths" else options))

@@ -6,9 +6,9 @@ from cryodl.cli import main
 from cryodl.contract import Failure, Result
 
 
-def run_command(command, code=0, **options):
+def run_command(command, code=0, flags=(), **options):
     """A command of cryodl in this process. Returns its Result, or the failure's message if `code` is not 0."""
-    words = [command]
+    words = [command, *flags]
     for name, value in dict(options, device="cpu", threads=1, result="result.json").items():
         words += ["--" + name.replace("_", "-"), *map(str, value if isinstance(value, (list, tuple)) else [value])]
     assert main(words) == code

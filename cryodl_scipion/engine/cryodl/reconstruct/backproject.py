@@ -8,7 +8,7 @@ import torch
 from ..simulate.projections import centre_crop, padded_side, phase_ramp, rotation_matrices
 from ..symmetry import operations
 
-CHUNK_BYTES = 1.5e8  # of the slices of images that are inserted at a time
+CHUNK_BYTES = 5e7  # of the slices of images that are inserted at a time
 FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if they had it, so that no noise is blown up
 
 
@@ -29,6 +29,8 @@ class Slices:
         # of the pairs of conjugates in column 0, one each; but frequency 0 is its own
         self.kept &= (grid[1] > 0) | (grid[0] >= 0)
         self.plane = torch.stack([grid[1][self.kept], grid[0][self.kept]])  # x, y
+        # slices lie the denser the nearer to frequency 0: without this, each place would take after its inner neighbours
+        self.sparsity = self.plane.norm(dim=0).clamp(min=0.5)
 
     def chunk(self):
         """Images that should be added at a time."""
@@ -47,7 +49,7 @@ class Slices:
         weights = torch.ones_like(values.real) if weight is None else weight.to(device)[:, self.kept]
         matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
         places = matrices[:, :, :2] @ self.plane  # m, xyz, d
-        for place, value, one in zip(places, values, weights):
+        for place, value, one in zip(places, values * self.sparsity, weights * self.sparsity):
             self._insert(place, value, one)
 
     def _insert(self, place, value, weight):
