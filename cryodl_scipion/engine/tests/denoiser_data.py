@@ -20,7 +20,7 @@ def train_denoiser(output="model", code=0, **options):
     return run_command("train-denoiser", code, **dict(usual, **options))
 
 
-def write_untrained_denoiser(folder, box=BOX, pixel_size=4.0, diameter=80.0, network="swinconv"):
+def write_untrained_denoiser(folder, box=BOX, pixel_size=4.0, diameter=80.0, network="swinconv", training_particles=()):
     """A model folder of random weights. Returns its card."""
     import torch
 
@@ -34,6 +34,6 @@ def write_untrained_denoiser(folder, box=BOX, pixel_size=4.0, diameter=80.0, net
     folder.mkdir(parents=True, exist_ok=True)
     write_model(folder, dict(kind="denoiser", name=folder.name, network=network, pixel_size=pixel_size, box=box,
                              particle_diameter=diameter, structures=["map.mrc"], ctf="wiener", scales=[1.0],
-                             training_particles=[]),
+                             training_particles=list(training_particles)),
                 built.state_dict())
     return read_model(folder, "denoiser")[0]

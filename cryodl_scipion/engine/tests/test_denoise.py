@@ -124,6 +124,14 @@ def test_particles_of_another_pixel_size_are_resampled_and_that_is_said(project)
     assert read_particles("out/d.star").box == BOX and read_particles("out/d.star").pixel_size == PIXEL
 
 
+def test_particles_that_may_be_phase_flipped_without_saying_so_are_warned_of(project):
+    entry = dict(particles="p.star", ctf_state="flipped")
+    write_untrained_denoiser(project / "flipped", training_particles=[entry])
+    assert "rlnCtfDataArePhaseFlipped" in denoise(model="flipped").warnings[0]
+    write_untrained_denoiser(project / "plain", training_particles=[dict(entry, ctf_state="none")])
+    assert not denoise(model="plain", output="plain.star").warnings
+
+
 class Identity(torch.nn.Module):
     """A network that gives back what it is given."""
 

@@ -97,6 +97,11 @@ def _differences(particles, denoiser):
                      f"{particles.pixel_size:g} Å/px: they are resampled, and the result is sampled as they were.")
     if denoiser.method.uses_ctf and particles.optics is None:
         notes.append(f"{particles.path} has no CTF; the images are treated as if it had been corrected.")
+    learnt = {entry["ctf_state"] for entry in card["training_particles"]}
+    if "flipped" in learnt and particles.ctf_state == "none":
+        notes.append(f"The particles that {card['name']} was trained on had their phases flipped, but those of "
+                     f"{particles.path} have not, by the file. If they have, write 1 in its optics table's "
+                     "rlnCtfDataArePhaseFlipped: otherwise the result is wrong.")
     return notes
 
 
