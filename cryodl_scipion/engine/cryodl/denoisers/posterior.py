@@ -38,8 +38,9 @@ CHUNK = 32          # images at a time
 
 @dataclasses.dataclass(frozen=True)
 class _Near:
-    """Neighbourhoods of the best orientations. matrices: (n, m, 3, 3). shifts: (n, m, s, 2) px. log: (n, m, s) logarithms of the
-    likelihood times the prior, up to a constant of each image."""
+    """Neighbourhoods of the best orientations of n images: m of them, each with t turns and s shifts. matrices:
+    (n, m, t, 3, 3). shifts: (n, m, s, 2) px. log: (n, m, t, s) logarithms of the likelihood times the prior, up to a
+    constant of each image."""
     matrices: torch.Tensor
     shifts: torch.Tensor
     log: torch.Tensor
@@ -140,10 +141,10 @@ class _Tools:
         grid = self.banks[index].grid
         numbers = find_modes(values, grid, MODES, 2 * STEP).numbers
         parts = [self._around(observed, index, grid.angles(column.cpu().numpy())) for column in numbers.T]
-        return _Near(*(torch.cat([getattr(p, f.name) for p in parts], 1) for f in dataclasses.fields(_Near)))
+        return _Near(*(torch.stack([getattr(p, f.name) for p in parts], 1) for f in dataclasses.fields(_Near)))
 
     def _around(self, observed, index, angles):
-        """_Near of one orientation of each image. angles: (n, 3)."""
+        """_Near of one orientation of each image, without the axis m. angles: (n, 3)."""
         centre = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.device)
         place = self._best_shift(observed, index, centre)
         matrices = centre[:, None] @ self.near.turns
@@ -153,7 +154,7 @@ class _Tools:
         fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)  # n, turns, shifts
         energy = slices.abs().square() @ observed.weight[..., None]
         prior = -shifts.square().sum(-1) / (2 * self.sigma ** 2)
-        return _Near(matrices, shifts[:, None].expand(-1, matrices.shape[1], -1, -1), fit - energy + prior[:, None])
+        return _Near(matrices, shifts, fit - energy + prior[:, None])
 
     def _best_shift(self, observed, index, matrices):
         """(n, 2) px: the most probable shift of each image in one orientation."""
@@ -162,15 +163,18 @@ class _Tools:
         return self.shifts.yx[fit.argmax(1)]
 
     def mean_image(self, index, near, weight):
-        """(n, box, box) mean projections of one molecule, times its probability. weight: (n, m, s) probabilities."""
-        share, rows = weight.sum(2).topk(min(AVERAGED, weight.shape[1]), 1)
-        pick = lambda x: torch.stack([part[row] for part, row in zip(x, rows)])
-        slices = self.output[index].at(pick(near.matrices))
-        shifts, picked = pick(near.shifts), pick(weight)
-        ramp = self.output_disc.ramp(shifts.reshape(-1, 2)).reshape(*shifts.shape[:3], -1)
-        moved = (picked.to(ramp.dtype)[:, :, None] @ ramp)[:, :, 0]
+        """(n, box, box) mean projections of one molecule, times its probability. weight: (n, m, t, s) probabilities."""
+        count, modes, turns, shifts = weight.shape
+        share, rows = weight.sum(3).flatten(1).topk(min(AVERAGED, modes * turns), 1)
+        image, mode = torch.arange(count, device=self.device)[:, None], rows // turns
+        slices = self.output[index].at(near.matrices.flatten(1, 2)[image, rows])
+        # every turn has the shifts of its own mode: as zeros among those of all modes, one product does them all
+        apart = weight.new_zeros(*rows.shape, modes, shifts)
+        apart[image, torch.arange(rows.shape[1], device=self.device), mode] = weight.flatten(1, 2)[image, rows]
+        ramp = self.output_disc.ramp(near.shifts.reshape(-1, 2)).reshape(count, modes * shifts, -1)
+        moved = apart.flatten(2).to(ramp.dtype) @ ramp
         # what is left out of the mean lies elsewhere, not nowhere
-        whole = weight.sum((1, 2)) / share.sum(1).clamp(min=1e-30)
+        whole = weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30)
         return self._image((slices * moved).sum(1) * whole[:, None])
 
     def _image(self, coefficients):
