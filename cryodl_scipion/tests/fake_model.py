@@ -26,6 +26,7 @@ def denoiserCard(**values):
     """Entries of a denoiser's card for writeModel."""
     pickers = ('pixel_sizes', 'threshold', 'threshold_uncertainty', 'minimum_distance')
     return dict(dict.fromkeys(pickers), **dict(
-        dict(kind='denoiser', network='swinconv', pixel_size=4.0, box=32, particle_diameter=90.0, structures=['map.mrc'],
-             ctf='wiener', contrast='bright', training_particles=[], training={},
+        dict(kind='denoiser', network='swinconv', pixel_size=4.0, box=32, particle_diameter=90.0,
+             structures=['map.mrc'],
+             scales=[1.0], ctf='wiener', contrast='bright', training_particles=[], training={},
              validation={}), **values))

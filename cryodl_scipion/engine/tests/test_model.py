@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from denoiser_data import write_untrained_denoiser
 from synthetic import write_untrained_model
 
 from cryodl.contract import read_card, sha256
@@ -51,7 +52,7 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
 @pytest.mark.parametrize("harm, words", [
     (lambda m: change_card(m, format_version=1), ("format version 1", "reads 2", "again")),
     (lambda m: change_card(m, format_version=None), ("format version None",)),
-    (lambda m: change_card(m, kind="denoiser"), ("kind 'denoiser'", "a picker is needed")),
+    (lambda m: change_card(m, kind="sharpener"), ("kind 'sharpener'", "a picker is needed")),
     (lambda m: change_card(m, network="transformer"), ("'transformer'", "knows: unet")),
     (lambda m: change_card(m, particle_diameter=None, threshold=None),
      ("damaged", "particle_diameter, threshold missing")),
@@ -68,6 +69,18 @@ def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words
     assert "a model 50%" in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("harm, words", [
+    (dict(box="64", scales=None), "damaged: box, scales missing"),
+    (dict(network="unet"), "names the network 'unet'; this version of cryodl knows: "),
+    (dict(kind="picker"), "kind 'picker'; a denoiser is needed")])
+def test_a_denoisers_card_is_checked_like_a_pickers(tmp_path, harm, words):
+    write_untrained_denoiser(tmp_path / "model")
+    assert read_card(tmp_path / "model", "denoiser")["box"] == 32
+    change_card(tmp_path / "model", **harm)
+    with pytest.raises(ValueError, match=words):
+        read_card(tmp_path / "model", "denoiser")
 
 
 def test_an_unfinished_training_says_how_to_finish(tmp_path):

@@ -14,8 +14,8 @@ _EVERY = {"kind": str, "name": str, "network": str, "weights_sha256": str}
 _KINDS = {
     "picker": ({"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER},
                PICKER_NETWORKS),
-    "denoiser": ({"particle_diameter": _NUMBER, "pixel_size": _NUMBER, "box": int, "structures": list, "ctf": str,
-                  "training_particles": list}, DENOISER_NETWORKS),
+    "denoiser": ({"particle_diameter": _NUMBER, "pixel_size": _NUMBER, "box": int, "structures": list, "scales": list,
+                  "ctf": str, "training_particles": list}, DENOISER_NETWORKS),
     "micrograph_denoiser": ({"method": str, "resolution": _NUMBER, "validation": dict}, ("unet",))}
 _FROM_SOURCE = "Take the model from its source again."
 
@@ -39,18 +39,22 @@ def read_card(folder, kind=None):
             card = json.load(file)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
-    _check_entries(path, card)
-    if kind and card["kind"] != kind:
+    _check_version(path, card)
+    if kind and isinstance(card.get("kind"), str) and card["kind"] != kind:
         raise ValueError(f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another "
                          "model.")
+    _check_entries(path, card)
     return card
 
 
-def _check_entries(path, card):
+def _check_version(path, card):
     version = card.get("format_version") if isinstance(card, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train "
                          "the model again, or use the version of cryodl that made it (its card says which).")
+
+
+def _check_entries(path, card):
     entries, networks = _KINDS.get(card.get("kind"), ({}, ()))
     wanted = dict(_EVERY, **entries)
     wrong = [key for key, kind in wanted.items() if not isinstance(card.get(key), kind)]
