@@ -37,15 +37,15 @@ def oriented(star, name, *options):
     """The STAR file of `cryodl assign-orientations`, and CPU milliseconds per particle."""
     output, record = star.with_name(f"{name}.star"), star.with_name(f"{name}.json")
     if not record.exists():
-        _, seconds, _, memory = cryodl("assign-orientations", "--particles", star, "--structure", data_folder() / STRUCTURE,
-                                       "--output", output, "--threads", 1, *options)
+        _, seconds, _, memory = cryodl("assign-orientations", "--particles", star, "--structure",
+                                       data_folder() / STRUCTURE, "--output", output, "--threads", 1, *options)
         record.write_text(json.dumps(dict(seconds=seconds, memory=memory)))
     return output, json.loads(record.read_text())
 
 
 def plain_correlation(star, weighted):
-    """(n, 3) angles of the highest normalised cross-correlation of each image, of its raw or its CTF-weighted form, with the
-    projections of the same grid; whole-pixel shifts to 2 px, no noise model, no refinement."""
+    """(n, 3) angles of the highest normalised cross-correlation of each image, of its raw or its CTF-weighted form,
+    with the projections of the same grid; whole-pixel shifts to 2 px, no noise model, no refinement."""
     import torch
     from cryodl.io.particle_sets import read_particles
     from cryodl.orient.grid import disc_of_shifts
@@ -91,7 +91,8 @@ def accuracy(folder, count=1000, models=None):
         star = simulated(folder / f"snr{snr:g}", snr, count)
         ways = {"default": ("--symmetry", SYMMETRY), "C1": (), "unrefined": ("--symmetry", SYMMETRY, "--no-refine")}
         if models:
-            ways["denoised"] = ("--symmetry", SYMMETRY, "--model", models.get(snr) if isinstance(models, dict) else models)
+            model = models[snr] if isinstance(models, dict) else models
+            ways["denoised"] = ("--symmetry", SYMMETRY, "--model", model)
         row = table.setdefault(str(snr), {})
         for name, options in ways.items():
             found, cost = oriented(star, name, *options)
@@ -103,8 +104,8 @@ def accuracy(folder, count=1000, models=None):
 
 
 def refinement(folder, count=REFINE_COUNT, iterations=ITERATIONS):
-    """{start: resolution in Å} of RELION refinements with local searches, two half sets apart, started from the true orientations
-    and from those that were found; and before any refinement, back-projected."""
+    """{start: resolution in Å} of RELION refinements with local searches, two half sets apart, started from the true
+    orientations and from those that were found; and before any refinement, back-projected."""
     star = simulated(folder / "refinement", REFINE_SNR, count)
     found, _ = oriented(star, "found", "--symmetry", SYMMETRY)
     return {name: dict(before=_reconstructed(file, name), after=_refined(file, name, iterations))
@@ -132,10 +133,11 @@ def _refined(star, name, iterations):
         part, result = f"{name}_half{half}", star.parent / f"{name}_refined{half}_it{iterations:03d}_class001.mrc"
         if not result.exists():
             write_particles_star(star.with_name(f"{part}.star"), particles.subset(particles.halves == half))
-            relion.run("relion_refine", "--i", f"{part}.star", "--o", f"{name}_refined{half}", "--ref", "particles_map.mrc",
-                       "--firstiter_cc", "--ini_high", 30, "--iter", iterations, "--ctf", "--sym", SYMMETRY, "--K", 1,
-                       "--particle_diameter", DIAMETER, "--flatten_solvent", "--zero_mask", "--tau2_fudge", 2, "--pad", 1,
-                       "--healpix_order", 4, "--oversampling", 1, "--sigma_ang", 2.5, "--offset_range", 2, "--offset_step", 1,
+            relion.run("relion_refine", "--i", f"{part}.star", "--o", f"./{name}_refined{half}", "--ref",
+                       "particles_map.mrc", "--firstiter_cc", "--ini_high", 30, "--iter", iterations, "--ctf", "--sym", SYMMETRY, "--K", 1,
+                       "--particle_diameter", DIAMETER, "--flatten_solvent", "--zero_mask", "--tau2_fudge", 2,
+                       "--pad", 1, "--healpix_order", 4, "--oversampling", 1, "--sigma_ang", 2.5, "--offset_range", 2,
+                       "--offset_step", 1,
                        "--norm", "--dont_check_norm", "--dont_combine_weights_via_disc", "--pool", 20, "--j", 1)
         with mrcfile.open(result) as mrc:
             maps.append(torch.from_numpy(np.array(mrc.data)))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Point groups of rotations, with their axes where RELION has them (checked against `relion_refine --print_symmetry_ops`)."""
+"""Point groups of rotations, with their axes where RELION has them (checked against `relion_refine
+--print_symmetry_ops`)."""
 import re
 
 import numpy as np
@@ -24,8 +25,8 @@ CHECK_SIDE = 48  # px of the maps that are compared
 def operations(symmetry):
     """(m, 3, 3) rotation matrices on xyz of a point group, the identity first.
 
-    symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words. The n-fold axis of C and D is z; a 2-fold of D is x.
-    Raises ValueError for others.
+    symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words. The n-fold axis of C and D is z; a 2-fold of D
+    is x. Raises ValueError for others.
     """
     name = str(symmetry).strip().upper()
     cyclic = re.fullmatch(r"([CD])(\d+)", name)
@@ -34,7 +35,8 @@ def operations(symmetry):
     elif name in _GENERATORS:
         generators = _GENERATORS[name]
     else:
-        raise ValueError(f"Symmetry (--symmetry) is {symmetry!r}; it must be C1 to C{LARGEST_FOLD}, D1 to D{LARGEST_FOLD}, T, O, "
+        raise ValueError(f"Symmetry (--symmetry) is {symmetry!r}; it must be C1 to C{LARGEST_FOLD}, D1 to "
+                         f"D{LARGEST_FOLD}, T, O, "
                          "I, or I1 to I4, in RELION's axes. Helical symmetry and mirrors are not known here.")
     return _closed([_rotation(order, axis) for order, axis in generators])
 
@@ -59,7 +61,8 @@ def angular_distance(angles, others, symmetry="C1"):
 
     angles, others: (n, 3) rot, tilt, psi in degrees.
     """
-    first, second = (Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True) for a in (angles, others))
+    first, second = (Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True)
+                     for a in (angles, others))
     return np.degrees(np.min([(first.inv() * Rotation.from_matrix(turn) * second).magnitude()
                               for turn in operations(symmetry)], axis=0))
 
@@ -80,23 +83,26 @@ def symmetry_correlation(density, symmetry):
     odd = bins + 1 - bins % 2
     cube = F.avg_pool3d(cube, odd, stride=1, padding=odd // 2, count_include_pad=True)
     points = max(2, (2 * half + 1) // bins)
-    smallest = 1.0
     axis = torch.linspace(-1, 1, points)
     inside = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis ** 2 < 1
-    still = F.grid_sample(cube, F.affine_grid(torch.eye(3, 4)[None], (1, 1, points, points, points), align_corners=True),
-                          align_corners=True)[0, 0][inside]
-    for turn in operations(symmetry)[1:]:
-        matrix = torch.cat([torch.from_numpy(turn).float(), torch.zeros(3, 1)], 1)[None]
-        grid = F.affine_grid(matrix, (1, 1, points, points, points), align_corners=True)
-        turned = F.grid_sample(cube, grid, align_corners=True)[0, 0][inside]
-        smallest = min(smallest, float(torch.corrcoef(torch.stack([still, turned]))[0, 1]))
-    return smallest
+    turned = [_turned(cube, turn, points)[inside] for turn in operations(symmetry)]
+    return min(float(torch.corrcoef(torch.stack([turned[0], other]))[0, 1]) for other in turned)
+
+
+def _turned(cube, turn, points):
+    """(points,) * 3 samples of a (1, 1, d, d, d) cube, turned about its middle by a (3, 3) rotation of xyz."""
+    import torch
+    import torch.nn.functional as F
+    matrix = torch.cat([torch.from_numpy(turn).float(), torch.zeros(3, 1)], 1)[None]
+    grid = F.affine_grid(matrix, (1, 1, points, points, points), align_corners=True)
+    return F.grid_sample(cube, grid, align_corners=True)[0, 0]
 
 
 def check_symmetry(density, symmetry, path):
     """Raises ValueError if a density (d, d, d) does not have a symmetry about RELION's axes. path: for the message."""
     found = symmetry_correlation(density, symmetry)
     if found < SIMILAR:
-        raise ValueError(f"{path} does not have the symmetry {symmetry} about RELION's axes: turned by it, the map correlates "
+        raise ValueError(f"{path} does not have the symmetry {symmetry} about RELION's axes: turned by it, the map "
+                         "correlates "
                          f"with itself by {found:.2f} only. Align it (relion_align_symmetry --sym {symmetry}), or give "
                          "--symmetry C1.")

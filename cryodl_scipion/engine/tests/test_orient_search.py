@@ -50,8 +50,9 @@ def test_shifts_are_summed_over_with_their_prior(projector):
     angles, shifts = random_angles(2, np.random.default_rng(2)), np.array([[2.0, 0], [0, -2]])
     observed, _, _ = simulated(projector, angles, shifts, 20.0)
     bank = Bank(Reference(projector, observed.disc), Grid(60))
-    one = [log_likelihoods(observed, bank, Shifts(yx, torch.zeros(1))) for yx in torch.tensor([[[2.0, 0]], [[0, -2.0]]])]
-    both = log_likelihoods(observed, bank, Shifts(torch.tensor([[2.0, 0], [0, -2.0]]), torch.log(torch.tensor([0.25, 0.75]))))
+    yx, prior = torch.tensor([[2.0, 0], [0, -2.0]]), torch.tensor([0.25, 0.75])
+    one = [log_likelihoods(observed, bank, Shifts(place[None], torch.zeros(1))) for place in yx]
+    both = log_likelihoods(observed, bank, Shifts(yx, torch.log(prior)))
     expected = torch.logsumexp(torch.stack([one[0] + np.log(0.25), one[1] + np.log(0.75)]), 0)
     assert torch.allclose(both, expected, rtol=1e-4, atol=1e-2)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl assign-orientations`: particles and a structure in; the same particles with angles, shifts, score and margin out.
+"""`cryodl assign-orientations`: particles and a structure in; the same particles with angles, shifts, score and margin
+out.
 
-Result.outputs: particles (STAR file), count, mean_score, mean_probability, directions (their number), symmetry, contrast,
-resolution (Å, finest detail of the search).
+Result.outputs: particles (STAR file), count, mean_score, mean_probability, directions (their number), symmetry,
+contrast, resolution (Å, finest detail of the search).
 """
 import shutil
 from pathlib import Path
@@ -35,7 +36,8 @@ def run(config):
     folder = working_folder(config, files)
     sources = readings(particles, structure.settings.diameter, config.contrast)
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, device)
-    print(f"Comparing {len(particles)} particles with {len(search.grid.directions)} directions x {len(search.grid.psi)} angles in the "
+    print(f"Comparing {len(particles)} particles with {len(search.grid.directions)} directions x "
+          f"{len(search.grid.psi)} angles in the "
           f"plane, to {structure.settings.search_resolution():.1f} Å, on {device_name(device)}.")
     warnings = list(structure.notes) + _prepare(search, sources, config, device)
     for warning in warnings:
@@ -70,7 +72,8 @@ def _prepare(search, sources, config, device):
         search.source, notes = with_denoiser(search.source, config.model, device)
         warnings += notes
     if search.source.particles.denoiser:
-        warnings.append(f"{config.particles} holds denoised images, and so does the STAR file written. Refine with the raw ones: give "
+        warnings.append(f"{config.particles} holds denoised images, and so does the STAR file written. Refine with "
+                        "the raw ones: give "
                         "them here, with the denoiser as --model.")
     search.learn()
     return warnings
@@ -96,5 +99,6 @@ def _doubts(found, config):
     if mean >= UNCLEAR:
         return []
     hint = "" if config.symmetry.upper() != "C1" else " If the structure has a symmetry, give it (--symmetry)."
-    return [f"On average only {100 * mean:.0f} % of the probability lies at the answers: many orientations will be wrong. Keep particles "
+    return [f"On average only {100 * mean:.0f} % of the probability lies at the answers: many orientations will be "
+            "wrong. Keep particles "
             f"with a large {MARGIN} or rlnMaxValueProbDistribution.{hint}"]

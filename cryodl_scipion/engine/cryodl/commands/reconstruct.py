@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl reconstruct`: oriented particles in; a map and its two half-maps out.
 
-Result.outputs: map, half1, half2, resolution (Å where the halves' FSC falls below 0.143, or null), fsc (list, ring 0 first), count,
-pixel_size, box.
+Result.outputs: map, half1, half2, resolution (Å where the halves' FSC falls below 0.143, or null), fsc (list, ring 0
+first), count, pixel_size, box.
 """
 from pathlib import Path
 
@@ -28,7 +28,8 @@ def run(config):
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {device_name(device)}.")
     found = _reconstruct(particles, halves, config, device)
     if looks_inverted(found.whole):
-        warnings.append(f"The map is negative where the particle is: protein seems to be dark in {particles.path}. Turn the sign of "
+        warnings.append(f"The map is negative where the particle is: protein seems to be dark in {particles.path}. "
+                        "Turn the sign of "
                         "the images or of the map before it is used.")
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
@@ -53,12 +54,14 @@ def _paths(output):
 def _warnings(particles, config):
     """Sentences about what the map is not. Raises ValueError for raw particles whose CTF cannot be corrected."""
     if particles.denoiser:
-        return [f"{particles.path} holds denoised images (by {particles.denoiser}): a map of denoised images shows the structure that "
+        return [f"{particles.path} holds denoised images (by {particles.denoiser}): a map of denoised images shows "
+                "the structure that "
                 "the denoiser was trained on. Its resolution proves nothing; use the raw particles for results."]
     if config.correct_ctf and particles.optics is None:
         from ..io.particle_sets import read_particles
         read_particles(config.particles, need=("ctf",))
-    return [] if config.correct_ctf else ["The CTF was not corrected: contrast and detail of the map are those of the microscope."]
+    return [] if config.correct_ctf else ["The CTF was not corrected: contrast and detail of the map are those of the "
+                                          "microscope."]
 
 
 def _check_memory(box):
@@ -66,7 +69,8 @@ def _check_memory(box):
     from ..simulate.structures import available_memory
     needed, free = 36 * padded_side(box) ** 3, available_memory()
     if needed > free:
-        raise ValueError(f"A map of {box} px needs {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free. Extract the "
+        raise ValueError(f"A map of {box} px needs {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are "
+                         "free. Extract the "
                          "particles at a larger pixel size.")
 
 

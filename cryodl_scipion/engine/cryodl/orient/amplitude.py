@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How strongly images show a structure, learnt from the images themselves: contrast, treatment, strength by frequency, spread of
-shifts.
+"""How strongly images show a structure, learnt from the images themselves: contrast, treatment, strength by frequency,
+spread of shifts.
 
 Of wrong strength, likelihoods are over- or underconfident and fine detail counts too much or too little. Expectation
 maximisation: orientations of a sample of particles by the search, then what fits them best, and again.
@@ -15,14 +15,17 @@ from .search import Bank, evidence, log_likelihoods, side_by_side
 
 TOP = 64             # orientations of each particle that take part
 ROUNDS = 3
-SURE = 10.0          # difference of logarithmic evidence of the whole sample from which one convention is surely the better
-FALLS = np.concatenate([np.arange(-300, 0, 50), np.arange(0, 1000, 50), np.arange(1000, 4001, 250)])  # Å², B-factors tried
+# difference of logarithmic evidence of the whole sample from which one convention is surely the better
+SURE = 10.0
+# Å², B-factors tried
+FALLS = np.concatenate([np.arange(-300, 0, 50), np.arange(0, 1000, 50), np.arange(1000, 4001, 250)])
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """strength, fall: the images show the projections times strength x exp(-fall q² / 4), q in 1/Å. sigma: px, standard deviation of
-    the shifts in x and in y. residual: (rings,) mean power of what the fit leaves over that of the assumed noise."""
+    """strength, fall: the images show the projections times strength x exp(-fall q² / 4), q in 1/Å. sigma: px, standard
+    deviation of the shifts in x and in y. residual: (rings,) mean power of what the fit leaves over that of the assumed
+    noise."""
     strength: float
     fall: float
     sigma: float
@@ -34,7 +37,8 @@ class Fit:
 
 
 def first_fit(observed, reference):
-    """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the contrast.
+    """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the
+    contrast.
 
     reference: Reference without gain.
     """
@@ -47,7 +51,8 @@ def first_fit(observed, reference):
 
 
 def improved(fit, observed, reference, grid, shifts, width):
-    """The Fit that suits the posterior probabilities under a former one best (one round of expectation maximisation)."""
+    """The Fit that suits the posterior probabilities under a former one best (one round of expectation
+    maximisation)."""
     device = observed.match.device
     strong = reference.with_gain(fit.gain(reference.disc.rings, width).to(device))
     values = log_likelihoods(observed, Bank(strong, grid), shifts)
@@ -67,8 +72,8 @@ def improved(fit, observed, reference, grid, shifts, width):
 
 
 def _sums(observed, reference, strong, angles, shifts):
-    """Sums over particles, by ring: products of images and expected projections, their power; squared shifts; the images' power
-    over the noise's. angles: (n, k, 3) likely orientations."""
+    """Sums over particles, by ring: products of images and expected projections, their power; squared shifts; the
+    images' power over the noise's. angles: (n, k, 3) likely orientations."""
     turned = torch.stack([strong.at_angles(a) for a in angles])
     ramp = observed.disc.ramp(-shifts.yx)
     shifted = observed.match[:, None] * ramp  # n, s, d
@@ -87,8 +92,8 @@ def _sums(observed, reference, strong, angles, shifts):
 def smooth_strength(match, power, width):
     """Strength and fall (see Fit) whose square distance from the images is the smallest.
 
-    match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power. width: of
-    the images, Å.
+    match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
+    width: of the images, Å.
     """
     square = (np.arange(len(match)) / width) ** 2
     shape = np.exp(-np.asarray(FALLS)[:, None] / 4 * square)

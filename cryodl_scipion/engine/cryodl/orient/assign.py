@@ -13,43 +13,22 @@ from .modes import distances, find_modes
 from .reference import HalfDisc, Reference
 from .refine import Neighbourhood, Pose, refine
 from .search import Bank, Grid, Shifts, evidence, log_likelihoods
+from .settings import Settings  # noqa: F401, whoever makes a Search needs it
 
 SAMPLE = 192           # particles from which strength and spread of shifts are learnt
 CONVENTION_SAMPLE = 64  # ... and contrast and treatment
 MODES = 5              # answers of the search that are refined
 MEMORY = 2e8           # bytes of a chunk's likelihoods
-FINEST_SEARCH, FINEST = 12.0, 7.0  # Å: finer detail of a single particle tells nothing in a search, and next to nothing later
-# of the arc between neighbouring directions at the particle's edge: detail that the search compares. Finer is no better (SNR 0.02:
-# 62 % of particles right at 1.2, 76 % at 0.85, 76 % at 0.6), and slower.
-DETAIL = 0.85
 TURN = 0.75            # first step of the refinement, in angular steps
 WIDEST_PRIOR = 3.5     # standard deviations of the shifts that are searched
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """angular_step: degrees. max_shift: Å. resolution: Å, finest detail that may be used. diameter: Å, of the structure. symmetry:
-    point group. refine: also refine locally."""
-    angular_step: float
-    max_shift: float
-    resolution: float
-    diameter: float
-    symmetry: str = "C1"
-    refine: bool = True
-
-    def search_resolution(self):
-        return max(DETAIL * self.diameter * np.radians(self.angular_step), self.resolution, FINEST_SEARCH)
-
-    def fine_resolution(self):
-        return max(self.search_resolution() / 2, self.resolution, FINEST)
-
-
-@dataclasses.dataclass(frozen=True)
 class Orientations:
-    """angles: (n, 3) rot, tilt, psi in degrees. shifts_yx: (n, 2) px, where the particle lies relative to pixel box // 2. score: (n,)
-    logarithmic likelihood ratio of this orientation to 'no particle'. margin: (n,) logarithm of how much more probable it is than
-    the best answer more than two steps away. probability: (n,) posterior of its neighbourhood. evidence: (n,) logarithmic
-    likelihood ratio of 'a particle in any orientation' to 'no particle'."""
+    """angles: (n, 3) rot, tilt, psi in degrees. shifts_yx: (n, 2) px, where the particle lies relative to pixel box //
+    2. score: (n,) logarithmic likelihood ratio of this orientation to 'no particle'. margin: (n,) logarithm of how much
+    more probable it is than the best answer more than two steps away. probability: (n,) posterior of its neighbourhood.
+    evidence: (n,) logarithmic likelihood ratio of 'a particle in any orientation' to 'no particle'."""
     angles: np.ndarray
     shifts_yx: np.ndarray
     score: np.ndarray
@@ -61,8 +40,8 @@ class Orientations:
 class Search:
     """A structure prepared for finding the orientations of a source's particles.
 
-    source: observed.Source with its noise measured. projector: simulate.projections.Projector of the structure. pixel_size: of the
-    projector, Å/px. settings: Settings. fit: amplitude.Fit; learnt from the particles if None.
+    source: observed.Source with its noise measured. projector: simulate.projections.Projector of the structure.
+    pixel_size: of the projector, Å/px. settings: Settings. fit: amplitude.Fit; learnt from the particles if None.
     """
 
     def __init__(self, source, projector, pixel_size, settings, device, fit=None):
@@ -97,7 +76,8 @@ class Search:
         """Logarithmic evidence of each of several readings of the images (Sources), from a sample of the particles."""
         if len(sources) == 1:
             return [0.0]
-        return evidences(sources, self.sample(CONVENTION_SAMPLE), self.disc, self.plain, self.grid, self.shifts(), self.width)
+        rows = self.sample(CONVENTION_SAMPLE)
+        return evidences(sources, rows, self.disc, self.plain, self.grid, self.shifts(), self.width)
 
     def learn(self):
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""
@@ -116,8 +96,8 @@ class Search:
         self.source = dataclasses.replace(self.source, noise=self.source.noise * fit.residual.clamp(min=1e-3)[rings])
 
     def run(self, progress=None, folder=None):
-        """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder: where chunks
-        are kept, so that a stopped run goes on; None: nowhere."""
+        """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder:
+        where chunks are kept, so that a stopped run goes on; None: nowhere."""
         bank = Bank(self._strong(self.plain), self.grid)
         fine = self._strong(Reference(self.projector, self.fine_disc, zoom=self.zoom))
         count, parts = len(self.source.particles), []
@@ -135,7 +115,8 @@ class Search:
                     np.savez(temporary, **vars(parts[-1]))
             if progress:
                 progress(int(rows[-1]) + 1)
-        return Orientations(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Orientations)))
+        return Orientations(**{f.name: np.concatenate([getattr(p, f.name) for p in parts])
+                               for f in dataclasses.fields(Orientations)})
 
     def _strong(self, reference):
         return reference.with_gain(self.fit.gain(reference.disc.rings, self.width))
@@ -155,9 +136,10 @@ class Search:
     def _placed(self, observed, reference, numbers, shifts):
         """Pose of orientations of the grid, with the shifts that suit them."""
         device = observed.match.device
-        matrices = torch.as_tensor(rotation_matrices(self.grid.angles(numbers.cpu().numpy())), dtype=torch.float32, device=device)
+        matrices = torch.from_numpy(rotation_matrices(self.grid.angles(numbers.cpu().numpy()))).float().to(device)
         still = Neighbourhood(torch.eye(3, device=device)[None], torch.zeros((1, 3), device=device), shifts.yx)
-        return refine(observed, reference, matrices, torch.zeros((len(matrices), 2), device=device), still, self._sigma())
+        middle = torch.zeros((len(matrices), 2), device=device)
+        return refine(observed, reference, matrices, middle, still, self._sigma())
 
     def _sigma(self):
         """px: standard deviation of the shifts, not taken to be less than the search could tell."""
@@ -172,7 +154,8 @@ class Search:
         every = torch.stack([p.evidence for p in poses], 1)
         best = every.argmax(1)
         rows = torch.arange(len(best), device=best.device)
-        pose = Pose(*(torch.stack([getattr(p, f.name) for p in poses], 1)[rows, best] for f in dataclasses.fields(Pose)))
+        pose = Pose(**{f.name: torch.stack([getattr(p, f.name) for p in poses], 1)[rows, best]
+                       for f in dataclasses.fields(Pose)})
         for finer in (2, 4):
             near = Neighbourhood.of(turn / finer, shift / finer, reference.disc.device)
             pose = refine(observed, reference, pose.matrices, pose.shifts_yx, near, self._sigma())
@@ -200,4 +183,5 @@ def _answer(pose, mass, total):
     mass = mass.double().cpu().numpy()
     other = mass[:, 1:].max(axis=1, initial=0)
     margin = np.log(np.maximum(mass[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))
-    return Orientations(angles, pose.shifts_yx.cpu().double().numpy(), pose.peak.cpu().double().numpy(), margin, mass[:, 0], total)
+    shifts, peak = (tensor.cpu().double().numpy() for tensor in (pose.shifts_yx, pose.peak))
+    return Orientations(angles, shifts, peak, margin, mass[:, 0], total)

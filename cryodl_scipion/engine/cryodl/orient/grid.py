@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 from ..symmetry import operations
 
 HEALPIX_STEP = 58.63  # degrees: square root of the area of one of the 12 base pixels
-# a direction that belongs elsewhere by a slight margin, in steps, is kept: the grid itself is not symmetric, and there must be no gap
+# a direction that belongs elsewhere by a slight margin, in steps, is kept: the grid itself is not symmetric, and there
+# must be no gap
 BORDER = 0.5
 # of no symmetry axis of any group; the kept directions are those nearer to it than all of their equivalents
 INSIDE = np.array([0.47, 0.19, 0.86])
@@ -21,7 +22,8 @@ def directions(step_deg, symmetry="C1"):
     equivalents = np.einsum("sij,nj->sni", operations(symmetry), points) @ (INSIDE / np.linalg.norm(INSIDE))
     angle = np.arccos(np.clip(equivalents, -1, 1))
     points = points[angle[0] <= angle.min(axis=0) + np.radians(BORDER * step_deg) * (len(equivalents) > 1)]
-    return np.degrees(np.stack([np.arctan2(points[:, 1], points[:, 0]), np.arccos(np.clip(points[:, 2], -1, 1))], axis=1))
+    x, y, z = points.T
+    return np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
 
 
 def sides(step_deg):
@@ -41,7 +43,8 @@ def healpix(nside):
     cap = np.minimum(rings, 4 * nside - rings)
     polar = cap < nside
     count = np.where(polar, 4 * cap, 4 * nside)
-    height = np.where(polar, np.sign(2 * nside - rings) * (1 - cap ** 2 / (3 * nside ** 2)), (2 * nside - rings) * 2 / (3 * nside))
+    height = np.where(polar, np.sign(2 * nside - rings) * (1 - cap ** 2 / (3 * nside ** 2)),
+                      (2 * nside - rings) * 2 / (3 * nside))
     offset = np.where(polar | ((rings - nside) % 2 == 0), 0.5, 0.0)
     z = np.repeat(height, count)
     place = np.concatenate([np.arange(n) + o for n, o in zip(count, offset)])

@@ -8,8 +8,9 @@ from scipy.spatial.transform import Rotation
 
 from ..symmetry import operations
 
-# Probability is gathered over neighbours by a Gaussian of this width: what is asked for is not the most probable point of a grid,
-# but the neighbourhood that most probably holds the orientation (in noise 3 to 5 % more particles are right, measured).
+# Probability is gathered over neighbours by a Gaussian of this width: what is asked for is not the most probable point
+# of a grid, but the neighbourhood that most probably holds the orientation (in noise 3 to 5 % more particles are right,
+# measured).
 NEIGHBOURHOOD = 10.0  # degrees
 TOP = 384      # orientations of each particle that are looked at
 BATCH = 32     # particles at a time: the table of distances takes 4 BATCH TOP² bytes
@@ -17,8 +18,8 @@ BATCH = 32     # particles at a time: the table of distances takes 4 BATCH TOP²
 
 @dataclasses.dataclass(frozen=True)
 class Modes:
-    """numbers: (n, m) int64 orientations of the grid, best first. mass: (n, m) probability in the neighbourhood of each; 0 for
-    places that are filled up because there were no more."""
+    """numbers: (n, m) int64 orientations of the grid, best first. mass: (n, m) probability in the neighbourhood of
+    each; 0 for places that are filled up because there were no more."""
     numbers: torch.Tensor
     mass: torch.Tensor
 
@@ -50,8 +51,8 @@ def _modes(log_likelihood, quaternions, turns, count, separation_deg):
 
 
 def distances(matrices, symmetry):
-    """(n, k, k) degrees between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3, 3) from
-    image to density, a tensor."""
+    """(n, k, k) degrees between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3,
+    3) from image to density, a tensor."""
     quaternions = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3)).as_quat()
     quaternions = torch.from_numpy(quaternions).float().to(matrices.device).reshape(*matrices.shape[:2], 4)
     return _angles_between(quaternions, _turns(symmetry, matrices.device))

@@ -2,8 +2,8 @@
 """Particle images as the likelihood sees them: Fourier coefficients with their CTF and the noise's power.
 
 An image X shows the projection P of the structure with transfer T (its CTF) and noise of power N in each coefficient:
-log p(X | P) = - sum |X - T P|² / N. Up to what does not depend on P this is 2 Re sum conj(P) (T X / N) - sum |P|² T² / N:
-the images enter by `match` = 2 T X / N and `weight` = T² / N alone.
+log p(X | P) = - sum |X - T P|² / N. Up to what does not depend on P this is 2 Re sum conj(P) (T X / N) - sum |P|² T² /
+N: the images enter by `match` = 2 T X / N and `weight` = T² / N alone.
 """
 import dataclasses
 
@@ -32,9 +32,10 @@ class Observed:
 class Source:
     """Where observed images come from, and how they are to be read.
 
-    particles: ParticleSet. diameter_px: of the particle. contrast: 'bright' or 'dark'. ctf_state: as ParticleSet's, or 'denoised'
-    (no CTF is left). noise: (box // 2 + 1,) power in the images' rings (white noise of variance 1: 1), tensor. denoise: called
-    with prepared images and their CTF (None without), gives denoised images; None: raw images are compared.
+    particles: ParticleSet. diameter_px: of the particle. contrast: 'bright' or 'dark'. ctf_state: as ParticleSet's, or
+    'denoised' (no CTF is left). noise: (box // 2 + 1,) power in the images' rings (white noise of variance 1: 1),
+    tensor. denoise: called with prepared images and their CTF (None without), gives denoised images; None: raw images
+    are compared.
     """
     particles: object
     diameter_px: float
@@ -48,11 +49,12 @@ class Source:
         images = prepare(self.particles.images(rows), self.diameter_px, self.contrast).to(device or "cpu")
         if self.denoise is None:
             return images
-        return self.denoise(images, self.particles.ctf(rows) if self.particles.optics is not None else None).to(images.device)
+        ctf = None if self.particles.optics is None else self.particles.ctf(rows)
+        return self.denoise(images, ctf).to(images.device)
 
     def measured(self):
-        """The same source with the noise measured outside of the particles. Of denoised images, which have none: a quarter of
-        the images' own power, to begin with (amplitude.fit_amplitude measures what remains)."""
+        """The same source with the noise measured outside of the particles. Of denoised images, which have none: a
+        quarter of the images' own power, to begin with (assign.Search.learn measures what remains)."""
         images = self.images(sample_rows(len(self.particles)))
         if self.denoise is None and self.ctf_state != "denoised":
             return dataclasses.replace(self, noise=noise_spectrum(images, self.diameter_px))
@@ -84,7 +86,8 @@ class Source:
         return values.abs() if self.ctf_state == "flipped" else values
 
     def _ctf_power(self, disc):
-        """(d,) mean square of the CTF over the images, ring by ring: what the measured noise of multiplied images holds."""
+        """(d,) mean square of the CTF over the images, ring by ring: what the measured noise of multiplied images
+        holds."""
         from ..fourier import radial_mean
         mean = self.particles.ctf(sample_rows(len(self.particles), 64), device=disc.device).mean(0)
         return radial_mean(mean, self.particles.box)[disc.ring]

@@ -11,7 +11,8 @@ from .observed import Source
 
 
 def readings(particles, diameter, contrast):
-    """Sources, the default one first, of all readings that are possible. diameter: Å. contrast: 'auto', 'bright' or 'dark'."""
+    """Sources, the default one first, of all readings that are possible. diameter: Å. contrast: 'auto', 'bright' or
+    'dark'."""
     diameter_px = min(diameter / particles.pixel_size, WIDEST * particles.box)
     if particles.denoiser:
         return [Source(particles, diameter_px, "bright", "denoised")]
@@ -23,7 +24,8 @@ def readings(particles, diameter, contrast):
 
 
 def choose_reading(search, sources, path):
-    """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and warnings.
+    """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and
+    warnings.
 
     path: of the particles, for the sentences.
     """
@@ -32,16 +34,21 @@ def choose_reading(search, sources, path):
     if not float(noise.max()) > 0:
         raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
     found = search.compare(sources)
-    contrasts = {c: max(f for f, s in zip(found, sources) if s.contrast == c) for c in dict.fromkeys(s.contrast for s in sources)}
+    contrasts = {}
+    for evidence, source in zip(found, sources):
+        contrasts[source.contrast] = max(evidence, contrasts.get(source.contrast, evidence))
     (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
     if len(contrasts) > 1 and not said:
-        warnings.append(f"{path}: the contrast could not be told by comparing the images with the structure; protein is taken to be "
+        warnings.append(f"{path}: the contrast could not be told by comparing the images with the structure; protein "
+                        "is taken to be "
                         f"{contrast}. Say --contrast if that is wrong.")
     states = {s.ctf_state: f for f, s in zip(found, sources) if s.contrast == contrast}
     state, sure = _decided(states, sources[0].ctf_state)
     if state == "flipped" != sources[0].ctf_state and sure:
-        warnings.append(f"{path}: the phases of these images are flipped, by what fits the structure best, though the file does not "
-                        "say so (rlnCtfDataArePhaseFlipped). They are compared accordingly; RELION will have to be told.")
+        warnings.append(f"{path}: the phases of these images are flipped, by what fits the structure best, though the "
+                        "file does not "
+                        "say so (rlnCtfDataArePhaseFlipped). They are compared accordingly; RELION will have to be "
+                        "told.")
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
     return f"Protein is {contrast} in the images" + (", as they fit the structure best." if said else "."), warnings
 

@@ -10,8 +10,8 @@ from ..simulate.projections import rotation_matrices
 class HalfDisc:
     """The Fourier coefficients of a (box, box) image between two frequencies, each of a pair of conjugates once.
 
-    box: px. radius: highest frequency, waves per box; below Nyquist. y, x: (d,) int64 whole frequencies. ring: (d,) int64 nearest
-    ring. rings: their number.
+    box: px. radius: highest frequency, waves per box; below Nyquist. y, x: (d,) int64 whole frequencies. ring: (d,)
+    int64 nearest ring. rings: their number.
     """
 
     def __init__(self, box, radius, device=None):
@@ -56,8 +56,9 @@ class HalfDisc:
 class Reference:
     """Central slices of a structure on a half disc.
 
-    projector: simulate.projections.Projector of the structure. disc: HalfDisc. gain: (rings,) factors of the rings' amplitudes
-    (1 if None): how strongly the images show the structure. zoom: the projector's pixel size over that of the images.
+    projector: simulate.projections.Projector of the structure. disc: HalfDisc. gain: (rings,) factors of the rings'
+    amplitudes (1 if None): how strongly the images show the structure. zoom: the projector's pixel size over that of
+    the images.
     """
 
     def __init__(self, projector, disc, gain=None, zoom=1.0):
@@ -89,8 +90,8 @@ class Reference:
 
 
 def _middle(transform, radius):
-    """(1, 2, s, s, s) real and imaginary part of the frequencies up to `radius` of a half transform (n, n, n // 2 + 1) whose
-    frequency 0 lies in the middle of axes 0 and 1; s = 2 radius + 1. Beyond the transform it is zero."""
+    """(1, 2, s, s, s) real and imaginary part of the frequencies up to `radius` of a half transform (n, n, n // 2 + 1)
+    whose frequency 0 lies in the middle of axes 0 and 1; s = 2 radius + 1. Beyond the transform it is zero."""
     size = transform.shape[0]
     radius_there = min(radius, size // 2 - 1)
     middle = slice(size // 2 - radius_there, size // 2 + radius_there + 1)

@@ -14,8 +14,9 @@ SAMPLES = 4e6  # Fourier coefficients of reference slices that are made at a tim
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """Orientations being refined. matrices: (n, 3, 3) float32, from image to density. shifts_yx: (n, 2) px. evidence: (n,) log of
-    the likelihood ratio to 'no particle', averaged over the neighbourhood. peak: (n,) its largest value there."""
+    """Orientations being refined. matrices: (n, 3, 3) float32, from image to density. shifts_yx: (n, 2) px. evidence:
+    (n,) log of the likelihood ratio to 'no particle', averaged over the neighbourhood. peak: (n,) its largest value
+    there."""
     matrices: torch.Tensor
     shifts_yx: torch.Tensor
     evidence: torch.Tensor
@@ -42,12 +43,12 @@ class Neighbourhood:
 def refine(observed, reference, matrices, shifts_yx, near, sigma=None):
     """Pose: the mean orientation and shift of the neighbourhood of each given one, weighted by likelihood.
 
-    observed: of n particles. matrices: (n, 3, 3), shifts_yx: (n, 2) px, to begin with. near: Neighbourhood. sigma: px, of a
-    Gaussian prior of the shifts, or None.
+    observed: of n particles. matrices: (n, 3, 3), shifts_yx: (n, 2) px, to begin with. near: Neighbourhood. sigma: px,
+    of a Gaussian prior of the shifts, or None.
     """
     batch = max(1, int(SAMPLES / (len(observed.disc) * max(len(near.turns), len(near.shifts)))))
-    parts = [_refine(observed[start:start + batch], reference, matrices[start:start + batch], shifts_yx[start:start + batch],
-                     near, sigma) for start in range(0, len(observed), batch)]
+    slices = [slice(start, start + batch) for start in range(0, len(observed), batch)]
+    parts = [_refine(observed[part], reference, matrices[part], shifts_yx[part], near, sigma) for part in slices]
     return Pose(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Pose)))
 
 

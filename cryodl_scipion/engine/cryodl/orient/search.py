@@ -19,7 +19,8 @@ class Shifts:
 
     @classmethod
     def within(cls, radius, step, sigma=None, device=None):
-        """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are equally probable. All in px."""
+        """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are equally probable. All in
+        px."""
         yx = torch.as_tensor(disc_of_shifts(radius, step), dtype=torch.float32, device=device)
         log = torch.zeros(len(yx), device=device) if sigma is None else -yx.square().sum(1) / (2 * sigma ** 2)
         return cls(yx, torch.log_softmax(log, 0))
@@ -52,7 +53,8 @@ class Bank:
         self.kept = [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
 
     def blocks(self):
-        """Numbers of orientations (a slice), their slices (k, 2 d), real and imaginary parts side by side, and power (k, d)."""
+        """Numbers of orientations (a slice), their slices (k, 2 d), real and imaginary parts side by side, and power
+        (k, d)."""
         if self.kept:
             yield from self.kept
             return
@@ -66,13 +68,14 @@ class Bank:
 
 
 def side_by_side(values):
-    """(..., 2 d) real parts, then imaginary parts, of (..., d) complex ones: the product of two such is Re sum conj(a) b."""
+    """(..., 2 d) real parts, then imaginary parts, of (..., d) complex ones: the product of two such is Re sum conj(a)
+    b."""
     return torch.cat([values.real, values.imag], dim=-1)
 
 
 def log_likelihoods(observed, bank, shifts):
-    """(n, orientations) logarithmic likelihood ratio of each orientation of the bank's grid to 'there is no particle', shifts
-    summed over with their prior. Memory: 4 n times orientations bytes. See observed.py for the formula."""
+    """(n, orientations) logarithmic likelihood ratio of each orientation of the bank's grid to 'there is no particle',
+    shifts summed over with their prior. Memory: 4 n times orientations bytes. See observed.py for the formula."""
     result = torch.empty((len(observed), len(bank.grid)), device=observed.match.device)
     ramp = observed.disc.ramp(-shifts.yx)
     batch = max(1, ROWS // len(ramp))

@@ -6,7 +6,7 @@ from ..simulate.micrographs import particle_diameter
 from ..simulate.projections import Projector
 from ..simulate.structures import MODEL_SUFFIXES, load_density
 from ..symmetry import check_symmetry
-from .assign import FINEST, Settings
+from .settings import FINEST, Settings
 
 FIRST_LOOK = 6.0  # Å/px, to measure the diameter
 OVERSAMPLING = 3  # pixels in the finest detail
@@ -14,8 +14,8 @@ OVERSAMPLING = 3  # pixels in the finest detail
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """projector: Projector at `pixel_size` Å/px. settings: assign.Settings that suit the structure and the particles. notes: sentences
-    for the user."""
+    """projector: Projector at `pixel_size` Å/px. settings: assign.Settings that suit the structure and the particles.
+    notes: sentences for the user."""
     projector: Projector
     pixel_size: float
     settings: Settings
@@ -23,16 +23,18 @@ class Structure:
 
 
 def load_structure(config, particles, device):
-    """The Structure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles' box, or does not
-    have the symmetry."""
+    """The Structure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles' box, or
+    does not have the symmetry."""
     width = particles.box * particles.pixel_size
     first = max(FIRST_LOOK, particles.pixel_size)
     diameter = particle_diameter(load_density(config.structure, first), first)
     if diameter > width:
-        raise ValueError(f"{config.structure} is {diameter:.0f} Å wide, but the images of {particles.path} are only {width:.0f} Å wide "
+        raise ValueError(f"{config.structure} is {diameter:.0f} Å wide, but the images of {particles.path} are only "
+                         f"{width:.0f} Å wide "
                          f"({particles.box} px x {particles.pixel_size:g} Å). Extract them with a larger box.")
     max_shift = width / 10 if config.max_shift is None else config.max_shift
-    settings = Settings(config.angular_step, max_shift, config.resolution or FINEST, diameter, config.symmetry, config.refine)
+    settings = Settings(config.angular_step, max_shift, config.resolution or FINEST, diameter, config.symmetry,
+                        config.refine)
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
     density = load_density(config.structure, pixel_size)
     check_symmetry(density, config.symmetry, config.structure)
@@ -48,5 +50,6 @@ def _notes(structure, particles):
         voxel = float(mrc.voxel_size.x)
     if abs(voxel / particles.pixel_size - 1) < 1e-3:
         return ()
-    return (f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {particles.pixel_size:.4g} Å: the map was resampled. If one "
+    return (f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {particles.pixel_size:.4g} Å: the map was "
+            "resampled. If one "
             "of the two is wrong, nothing will fit.",)

@@ -15,12 +15,14 @@ FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if t
 class Slices:
     """The transform of a map, being filled. box: px of images and map.
 
-    Memory: 12 bytes x padded² x (padded / 2 + 2), padded being twice the box, or 1.5 times a large one (0.35 GB for 256 px).
+    Memory: 12 bytes x padded² x (padded / 2 + 2), padded being twice the box, or 1.5 times a large one (0.35 GB for 256
+    px).
     """
 
     def __init__(self, box, device=None):
         self.box, self.padded = box, padded_side(box)
-        # one more column before frequency 0 along x: slices that touch it from the other side add there to what is dropped
+        # one more column before frequency 0 along x: slices that touch it from the other side add there to what is
+        # dropped
         self.shape = (self.padded, self.padded, self.padded // 2 + 2)
         self.real, self.imag, self.weight = (torch.zeros(int(np.prod(self.shape)), device=device) for _ in range(3))
         grid = torch.meshgrid(torch.fft.fftfreq(self.padded, 1 / self.padded, device=device),
@@ -29,7 +31,8 @@ class Slices:
         # of the pairs of conjugates in column 0, one each; but frequency 0 is its own
         self.kept &= (grid[1] > 0) | (grid[0] >= 0)
         self.plane = torch.stack([grid[1][self.kept], grid[0][self.kept]])  # x, y
-        # slices lie the denser the nearer to frequency 0: without this, each place would take after its inner neighbours
+        # slices lie the denser the nearer to frequency 0: without this, each place would take after its inner
+        # neighbours
         self.sparsity = self.plane.norm(dim=0).clamp(min=0.5)
 
     def chunk(self):
@@ -39,8 +42,8 @@ class Slices:
     def add(self, images, angles, shifts_yx, match, weight):
         """Insert (m, box, box) images at angles (m, 3) and shifts (m, 2) px.
 
-        match, weight: (m, padded, padded // 2 + 1) on the grid of rfft2, or None for 1: factors of the slices, and what is to be
-        divided by at the end: the CTF and its square.
+        match, weight: (m, padded, padded // 2 + 1) on the grid of rfft2, or None for 1: factors of the slices, and what
+        is to be divided by at the end: the CTF and its square.
         """
         device = self.real.device
         centred = torch.fft.ifftshift(centre_crop(images.to(device), self.padded), dim=(-2, -1))
@@ -76,7 +79,8 @@ class Slices:
             self.weight.scatter_add_(0, index, share * weight)
 
     def finished(self, symmetry):
-        """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's symmetry."""
+        """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
+        symmetry."""
         value = torch.complex(self.real.reshape(self.shape)[:, :, 1:], self.imag.reshape(self.shape)[:, :, 1:])
         weight = self.weight.reshape(self.shape)[:, :, 1:]
         group = operations(symmetry)
@@ -84,7 +88,8 @@ class Slices:
 
 
 def symmetrised(value, weight, group):
-    """Sums over a group (s, 3, 3) of half transforms, frequency 0 first, and of their weights, between places by straight lines."""
+    """Sums over a group (s, 3, 3) of half transforms, frequency 0 first, and of their weights, between places by
+    straight lines."""
     from torch.nn.functional import grid_sample
     size = value.shape[0]
     half, device = size // 2, value.device
@@ -133,7 +138,8 @@ def _shells(padded, device):
 
 def _shell_means(values, shell, inside):
     count = shell.shape[0] // 2 + 1
-    total = torch.zeros(count, device=values.device, dtype=torch.float64).index_add(0, shell[inside], values[inside].double())
+    total = torch.zeros(count, device=values.device, dtype=torch.float64)
+    total = total.index_add(0, shell[inside], values[inside].double())
     return (total / torch.bincount(shell[inside], minlength=count)).float()
 
 

@@ -14,7 +14,8 @@ LEAST = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant 
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """whole, half1, half2: (d, d, d) float32 tensors. fsc: (d // 2 + 1,) of the halves in the mask. resolution: Å at 0.143, or None."""
+    """whole, half1, half2: (d, d, d) float32 tensors. fsc: (d // 2 + 1,) of the halves in the mask. resolution: Å at
+    0.143, or None."""
     whole: torch.Tensor
     half1: torch.Tensor
     half2: torch.Tensor
@@ -29,15 +30,17 @@ def split_halves(particles, seed):
         halves = np.random.default_rng(seed).permutation(len(particles)) % 2 + 1
     counts = [int((halves == half).sum()) for half in (1, 2)]
     if min(counts) == 0 or sum(counts) < len(halves):
-        raise ValueError(f"{particles.path} has {counts[0]} particles of half 1 and {counts[1]} of half 2 (rlnRandomSubset), of "
-                         f"{len(halves)}; both halves need some, and every particle must belong to one. At least two particles "
+        raise ValueError(f"{particles.path} has {counts[0]} particles of half 1 and {counts[1]} of half 2 "
+                         "(rlnRandomSubset), of "
+                         f"{len(halves)}; both halves need some, and every particle must belong to one. At least two "
+                         "particles "
                          "are needed; without the column they are split at random.")
     return np.asarray(halves)
 
 
 def reconstruct(particles, halves, config, device, progress=None):
-    """Reconstruction of a ParticleSet with angles. config: ReconstructConfig. halves: (n,) 1 or 2. progress: called with the
-    number of particles of each chunk done."""
+    """Reconstruction of a ParticleSet with angles. config: ReconstructConfig. halves: (n,) 1 or 2. progress: called
+    with the number of particles of each chunk done."""
     sums = []
     for half in (1, 2):
         slices = Slices(particles.box, device)
@@ -63,8 +66,8 @@ def reconstruct(particles, halves, config, device, progress=None):
 def factors(particles, rows, side, correct_ctf):
     """Factors and weights of slices, (m, side, side // 2 + 1), or None, None where there is no CTF to correct.
 
-    The transfer T of an image (see ParticleSet.ctf) is divided out at the end by least squares: T of the slice, T² of the weight. Images
-    multiplied by their CTF, T being its square, have noise of power T, too: theirs are 1 and T.
+    The transfer T of an image (see ParticleSet.ctf) is divided out at the end by least squares: T of the slice, T² of
+    the weight. Images multiplied by their CTF, T being its square, have noise of power T, too: theirs are 1 and T.
     """
     if not correct_ctf or particles.optics is None or particles.denoiser:
         return None, None
@@ -75,8 +78,9 @@ def factors(particles, rows, side, correct_ctf):
 
 
 def wiener_constants(curve):
-    """(d // 2 + 1,) one over the signal-to-noise ratio of the whole map, from the FSC of its halves: FSC of the whole is
-    2 F / (1 + F) (Rosenthal and Henderson 2003). Beyond the first shell without any correlation nothing is trusted."""
+    """(d // 2 + 1,) one over the signal-to-noise ratio of the whole map, from the FSC of its halves: FSC of the whole
+    is 2 F / (1 + F) (Rosenthal and Henderson 2003). Beyond the first shell without any correlation nothing is
+    trusted."""
     curve = curve.clamp(LEAST, 1 - 1e-4)
     gone = torch.cumsum((curve <= LEAST).long(), 0) > 0
     whole = torch.where(gone, torch.full_like(curve, LEAST), 2 * curve / (1 + curve))
