@@ -72,6 +72,7 @@ class TestCryodlDenoisingViewers(ParticlesTest):
         self.assertEqual(gallery.names[RAW], [rawImageOf(item) for item in self.denoised.outputParticles])
         seen, guess = gallery.images(5)
         self.assertEqual((seen.shape, guess.min(), guess.max()), ((BOX, BOX), 5, 5))  # the fake writes the row's number
+        self.assertEqual(list(gallery.figures), ["Strength of the denoised image"])
 
     def test_oriented_particles_are_sorted_by_score(self):
         gallery = Gallery.ofSet(self.oriented.outputParticles)

@@ -10,7 +10,8 @@ from .particle_images import lowPass, readParticle, shrunk
 
 RAW, DENOISED, TRUTH = "raw", "denoised", "truth"
 # Attributes of items that a gallery is sorted by, the largest value first.
-_LABELS = {'_' + name: label for name, label in SCORES.items()}
+_LABELS = dict({'_' + name: label for name, label in SCORES.items()},
+               _cryodlDenoisedStrength="Strength of the denoised image")
 _PROBABILITY = re.compile(r'_cryodlProbability(\d+)$')
 _OTHERS_SIDE = 512  # px; larger images are averaged for the window
 
