@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,20 @@ class Bench:
         return folder
 
 
+def run_parts(bench, parts):
+    """Measure the parts of bench.options.parts and write all tables to DIR/tables.md. Ends the program if something failed.
+
+    parts: {word: (module with run(bench) and tables(bench), title)}.
+    """
+    for part in bench.options.parts:
+        parts[part][0].run(bench)
+    text = "\n\n".join(f"## {title}\n\n{module.tables(bench)}" for module, title in parts.values())
+    (bench.output / "tables.md").write_text(text + "\n")
+    print(f"\nTables: {bench.output / 'tables.md'}")
+    if bench.failed:
+        sys.exit(f"{len(bench.failed)} measurements failed: {', '.join(bench.failed)}")
+
+
 def link_coordinates(real, micrographs, folder):
     """A folder with the truth of these micrographs only."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +190,6 @@ def expected_particles(real):
 
 def engine_path():
     """Make the engine importable."""
-    import sys
     from common import ROOT
     path = str(ROOT / "cryodl_scipion" / "engine")
     if path not in sys.path:

@@ -11,7 +11,6 @@ fails is said, and stands as "not measured" in its table. RELION 3.1 (relion_ref
 reconstruction. All runs take one thread, but for --speed-threads.
 """
 import argparse
-import sys
 
 import calibration
 import few_labels
@@ -21,7 +20,7 @@ import reconstruction
 import rotation
 import speed
 import structure
-from bench import NETWORKS, Bench
+from bench import NETWORKS, Bench, run_parts
 from common import SETS, data_folder
 from topaz import Topaz
 
@@ -65,13 +64,7 @@ def main():
     bench = Bench(options, data)
     if options.topaz:
         bench.topaz = Topaz(options.topaz, bench.output / "topaz")
-    for part in options.parts:
-        PARTS[part][0].run(bench)
-    text = "\n\n".join(f"## {title}\n\n{module.tables(bench)}" for module, title in PARTS.values())
-    (bench.output / "tables.md").write_text(text + "\n")
-    print(f"\nTables: {bench.output / 'tables.md'}")
-    if bench.failed:
-        sys.exit(f"{len(bench.failed)} measurements failed: {', '.join(bench.failed)}")
+    run_parts(bench, PARTS)
 
 
 if __name__ == "__main__":

@@ -58,10 +58,10 @@ def _ours(bench, network, case):
                                       bench.options.speed_threads, "--output",
                                       bench.folder(f"speed {network} {case} {len(part)}"))
         runs.append((len(part), cpu, wall, memory))
-    return _slope(runs)
+    return slope(runs)
 
 
-def _slope(runs):
+def slope(runs):
     """Figures of [(count, cpu, wall, memory)] x 2."""
     (n1, cpu1, wall1, _), (n2, cpu2, wall2, memory) = runs
     cpu = (cpu2 - cpu1) / (n2 - n1)
@@ -77,7 +77,7 @@ def _topaz(bench):
         if first is None:
             raise ValueError("The preprocessed noise is there from another run; remove noise-1 and noise-3.")
         runs.append((len(part), first[0] + second[0], first[1] + second[1], max(first[2], second[2])))
-    return _slope(runs)
+    return slope(runs)
 
 
 def tables(bench):

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests (1) to (6): how near denoised particles come to their projections, beside raw and Wiener-filtered ones.
+
+All figures are of particles that training never saw, against projections without CTF and noise. The test of a network
+that learns from noise alone shows how much comes from the targets, and not from the images.
+"""
+from bench import engine_path, table
+from denoising_sets import SNR, Sets, noise_set
+
+ALONE = ("beta-galactosidase", "spike")
+COMPLEXES = ("microtubule", "microtubule + kinesin", "nucleosome", "nucleosome + Chd1")
+SNRS = (0.1, 0.05, 0.02)
+NOISE = "trained on noise"
+
+
+def run(bench):
+    """The tests named in bench.options.tests."""
+    for test in bench.options.tests:
+        TESTS[test](bench)
+
+
+def _alone(bench):
+    first = bench.options.networks[0]
+    for name in ALONE:
+        for network in bench.options.networks if name == ALONE[0] else _networks(bench):
+            Sets(bench).denoised(key(name, network, SNR), [name], network)
+    for snr in SNRS:
+        Sets(bench).denoised(key(ALONE[0], first, snr), [ALONE[0]], first, snr)
+
+
+def _both(bench):
+    for network in _networks(bench):
+        for name in ALONE:
+            Sets(bench).denoised(key("both", network, name), list(ALONE), network, on=name)
+
+
+def _noise(bench):
+    """Pairs of pure noise with projections of beta-galactosidase; tested on its particles."""
+    engine_path()
+    sets, name = Sets(bench), ALONE[0]
+    for network in bench.options.networks[:2]:
+        if key(NOISE, network, SNR) not in bench.figures:
+            star = noise_set(sets.particles(name, training=True), sets.root / "sets" / "noise" / "particles.star")
+            sets.denoised(key(NOISE, network, SNR), [name], network, particles=[star])
+
+
+def _complexes(bench):
+    """Each with and without its partner: a denoiser of both, tested on each."""
+    for pair in (COMPLEXES[:2], COMPLEXES[2:]):
+        for network in _networks(bench):
+            for name in pair:
+                Sets(bench).denoised(key("complex", network, name), list(pair), network, on=name)
+
+
+TESTS = {"alone": _alone, "both": _both, "noise": _noise, "complexes": _complexes}
+
+
+def _networks(bench):
+    return bench.options.networks if bench.options.all_networks else bench.options.networks[:1]
+
+
+def key(what, network, case):
+    """Name of a figure: what was learnt, by which network, tested on which SNR or molecule."""
+    return f"frc/{what}/{network}/{case}"
+
+
+HEAD = ["learnt", "tested on", "network", "SNR", "FRC = 0.5 of raw / Wiener / denoised, Å",
+        "mean FRC of raw / Wiener / denoised", "denoised / Wiener", "denoised noise - unrelated",
+        "FSC = 0.5 of maps of raw / denoised, Å", "training CPU s"]
+
+
+def tables(bench):
+    rows, networks = [], bench.options.networks
+    add = lambda key, *head: rows.append([*head, *cells(bench.figures.get(key))])
+    for name in ALONE:
+        for network in networks:
+            for snr in SNRS if network == networks[0] and name == ALONE[0] else (SNR,):
+                add(key(name, network, snr), f"({1 + ALONE.index(name)}) {name}", name, network, snr)
+    for network in networks:
+        for name in ALONE:
+            add(key("both", network, name), "(3) both", name, network, SNR)
+    for network in networks[:2]:
+        add(key(NOISE, network, SNR), "(4) pure noise", ALONE[0], network, SNR)
+    for number, pair in ((5, COMPLEXES[:2]), (6, COMPLEXES[2:])):
+        for network in networks:
+            for name in pair:
+                add(key("complex", network, name), f"({number}) with and without partner", name, network, SNR)
+    return table(HEAD, rows)
+
+
+def cells(figures):
+    """Cells of one row of HEAD, from a denoising_sets.summary with its training."""
+    if figures is None:
+        return [None] * 6
+    mean, half = figures["mean_frc"], figures["half"]
+    steps = figures["training"]["steps"]
+    return [" / ".join(_angstrom(half[k]) for k in ("raw", "wiener", "denoised")),
+            " / ".join(f"{mean[k]:.3f}" for k in ("raw", "wiener", "denoised")),
+            f"{mean['denoised'] / mean['wiener']:.2f}", f"{figures['noise'] - figures['unrelated']:+.3f}",
+            " / ".join(_angstrom(figures["map"][k]) for k in ("raw", "denoised")),
+            f"{figures['training']['cpu']:.0f}" + (f" ({steps} steps)" if steps else "")]
+
+
+def _angstrom(value):
+    """None: not even the first ring is above the threshold."""
+    return "none" if value is None else f"{value:.1f}"

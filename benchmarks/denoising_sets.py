@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the benchmarks of denoising share: structures, simulated sets, denoisers, and their figures.
+
+Training sets are simulated with another seed than test sets: other orientations, shifts, defoci and noise.
+"""
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from common import cryodl
+
+COMPLEXES = "structures/complexes"
+TRAINING_SEED, TEST_SEED = 101, 2  # orientations.py tests with 1
+SNR = 0.05
+CHD1_SHARE = 0.18  # part of the mass, as the integrity test is set
+
+
+@dataclasses.dataclass(frozen=True)
+class Molecule:
+    """A structure and how it is imaged. file: in COMPLEXES, or a name of `compositions`. pixel_size: Å/px. box: px."""
+    name: str
+    file: str
+    pixel_size: float = 3.5
+    box: int = 64
+
+
+MOLECULES = {m.name: m for m in (
+    Molecule("beta-galactosidase", "8BK7.cif.gz"),
+    Molecule("spike", "6VXX.pdb.gz"),
+    Molecule("microtubule", "microtubule.cif", 8.5),
+    Molecule("microtubule + kinesin", "microtubule-kinesin.cif", 8.5),
+    Molecule("nucleosome", "nucleosome.cif", 5.0),
+    Molecule("nucleosome + Chd1", "nucleosome-chd1.cif", 5.0),
+    Molecule("nucleosome + part of Chd1", "nucleosome-part.cif", 5.0),
+)}
+
+
+class Sets:
+    """Everything that the parts of one Bench measure on; made when it is first asked for, and kept."""
+
+    def __init__(self, bench):
+        self.bench, self.options = bench, bench.options
+        self.root = bench.output / "denoising"
+
+    def structure(self, name):
+        """Path of a molecule's structure."""
+        file = MOLECULES[name].file
+        if (self.bench.data / COMPLEXES / file).exists():
+            return self.bench.data / COMPLEXES / file
+        if not (self.root / "structures" / file).exists():
+            write_compositions(self.bench.data / COMPLEXES, self.root / "structures")
+        return self.root / "structures" / file
+
+    def particles(self, name, snr=SNR, training=False):
+        """particles.star of a simulated set of one molecule."""
+        count = self.options.training if training else self.options.count
+        folder = self.root / "sets" / f"{_word(name)}-{snr:g}-{'training' if training else 'test'}-{count}"
+        if not folder.exists():
+            partial = new_folder(folder.with_suffix(folder.suffix + ".partial"))
+            simulate(self.structure(name), MOLECULES[name], snr, count, TRAINING_SEED if training else TEST_SEED,
+                     partial / "particles.star")
+            partial.rename(folder)  # names of stacks are relative to the folder
+        return folder / "particles.star"
+
+    def model(self, names, network, snr=SNR, particles=None):
+        """Folder of a denoiser and what its training cost, dict(cpu, wall in s, memory in MB, steps).
+
+        names: molecules that it learns. particles: other training sets than theirs, then without simulated pairs.
+        Steps of a network that learns are those of --swinconv-steps or --cgan-steps.
+        """
+        words = "+".join(_word(name) for name in names) + ("" if particles is None else "-" + particles[0].parent.name)
+        model, steps = self.root / "models" / f"{words}-{network}-{snr:g}", self._steps(network)
+        record = model.with_suffix(model.suffix + ".json")
+        if not record.exists():
+            shutil.rmtree(model, ignore_errors=True)
+            model.parent.mkdir(parents=True, exist_ok=True)
+            sets = particles or [self.particles(name, snr, training=True) for name in names]
+            more = ("--simulated", 0) if particles else ()
+            cost = train(sets, [self.structure(name) for name in names], model, network, steps, *more)
+            record.write_text(json.dumps(cost))
+        return model, json.loads(record.read_text())
+
+    def evaluation(self, model, name, snr=SNR, key="evaluation"):
+        """The figures of `cryodl evaluate-denoiser` on a molecule's test set, see `summary`."""
+        folder = self.bench.folder(key)
+        cryodl("evaluate-denoiser", "--particles", self.particles(name, snr), "--structure", self.structure(name),
+               "--model", model, "--output", folder, "--device", "cpu", "--threads", 1, "--count", self.options.count)
+        return summary(json.loads((folder / "evaluation.json").read_text()))
+
+    def denoised(self, key, names, network, snr=SNR, particles=None, on=None):
+        """Figures `key` of a denoiser of some molecules on the test set of `on` (the first of them)."""
+        def measured():
+            model, cost = self.model(names, network, snr, particles)
+            return dict(self.evaluation(model, on or names[0], snr, key), training=cost)
+        return self.bench.once(key, measured)
+
+    def _steps(self, network):
+        return {"swinconv": self.options.swinconv_steps, "cgan": self.options.cgan_steps}.get(network)
+
+
+def simulate(structure, molecule, snr, count, seed, star):
+    """`cryodl simulate-particles`, protein bright."""
+    cryodl("simulate-particles", "--structure", structure, "--pixel-size", molecule.pixel_size, "--box", molecule.box,
+           "--count", count, "--snr", snr, "--seed", seed, "--output", star, "--device", "cpu", "--threads", 1)
+
+
+def train(sets, structures, model, network, steps, *options):
+    """`cryodl train-denoiser` on one thread. steps: None for the network's own.
+
+    Returns dict: cpu, wall (s), memory (MB), steps.
+    """
+    more = () if steps is None else ("--steps", steps, "--patience", 1000)
+    _, cpu, wall, memory = cryodl("train-denoiser", "--particles", *sets, "--structure", *structures, "--network",
+                                  network, "--output", model, "--device", "cpu", "--threads", 1, *more, *options)
+    return dict(cpu=cpu, wall=wall, memory=memory, steps=steps)
+
+
+def summary(evaluation):
+    """The figures of evaluation.json that the tables show."""
+    control = evaluation["control"]
+    return dict(count=evaluation["count"], mean_frc=evaluation["mean_frc"],
+                half={kind: found["0.5"] for kind, found in evaluation["resolution"].items()},
+                map={kind: found["0.5"] for kind, found in evaluation["fsc"]["resolution"].items()},
+                noise=control["noise"], unrelated=control["unrelated"], noise_contrast=control["noise_contrast"],
+                verdict=control["verdict"])
+
+
+def write_compositions(complexes, folder):
+    """The complexes with and without their partners, as mmCIF of one frame each.
+
+    microtubule-kinesin: all 35 sites that 6B0I's own operators make, a tube of 14 protofilaments; kinesin is Klp10A.
+    nucleosome-chd1: 5O9G. nucleosome-part: the same with so many residues of Chd1, from its N terminus, that they are
+    CHD1_SHARE of the mass.
+    """
+    import gemmi
+    folder = new_folder(Path(folder))
+    tube = gemmi.read_structure(str(complexes / "6B0I.pdb.gz"))
+    tube.setup_entities()
+    tube.remove_ligands_and_waters()
+    tube.transform_to_assembly(tube.assemblies[0].name, gemmi.HowToNameCopiedChain.AddNumber)
+    nucleosome = gemmi.read_structure(str(complexes / "5O9G.pdb.gz"))
+    nucleosome.remove_ligands_and_waters()
+    partner = nucleosome[0]["W"]
+    heavy = mass(nucleosome[0]) - mass([partner])
+    part, wanted = [], heavy * CHD1_SHARE / (1 - CHD1_SHARE)
+    for residue in partner:
+        if mass([part]) < wanted:
+            part.append(residue)
+    last = part[-1].seqid.num
+    for name, structure, keep in (
+            ("microtubule-kinesin", tube, lambda chain, residue: True),
+            ("microtubule", tube, lambda chain, residue: not chain.name.startswith("K")),
+            ("nucleosome-chd1", nucleosome, lambda chain, residue: True),
+            ("nucleosome", nucleosome, lambda chain, residue: chain.name != "W"),
+            ("nucleosome-part", nucleosome, lambda chain, residue: chain.name != "W" or residue.seqid.num <= last)):
+        write_model(structure, keep, folder / f"{name}.cif")
+
+
+def mass(chains):
+    """Sum of atomic numbers."""
+    return sum(atom.element.atomic_number * atom.occ for chain in chains for residue in chain for atom in residue)
+
+
+def write_model(structure, keep, path):
+    """mmCIF of the first model's residues for which keep(chain, residue) is true, nothing else."""
+    import gemmi
+    chosen, model = gemmi.Structure(), gemmi.Model(1) if gemmi.__version__ >= "0.7" else gemmi.Model("1")
+    for chain in structure[0]:
+        copy = gemmi.Chain(chain.name)
+        for residue in chain:
+            if keep(chain, residue):
+                copy.add_residue(residue)
+        if len(copy):
+            model.add_chain(copy)
+    chosen.add_model(model)
+    chosen.setup_entities()
+    chosen.make_mmcif_document().write_file(str(path))
+
+
+def noise_set(star, output, seed=3):
+    """A STAR file like `star` whose images are noise of variance 1 alone; angles, shifts and CTF stay."""
+    from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+    particles, rng = read_particles(star), np.random.default_rng(seed)
+    new_folder(output.parent)
+    stack = output.with_suffix(".mrcs")
+    with StackWriter(stack, len(particles), particles.box, particles.pixel_size) as writer:
+        for _ in range(len(particles)):
+            writer.add(rng.standard_normal((1, particles.box, particles.box), dtype=np.float32))
+    write_particles_star(output, particles, stack=stack)
+    return output
+
+
+def _word(name):
+    return name.replace(" ", "-").replace("+", "and")
+
+
+def new_folder(folder):
+    """The folder, empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
