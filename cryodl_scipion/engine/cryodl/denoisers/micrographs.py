@@ -28,6 +28,7 @@ QUIET_PATCH = 42.0  # working px: "particle diameter" of measure_spectrum, which
 # halves give.
 LEFTOVER, COARSE = 0.1, (0.12, 0.2)
 _SIGNAL_FREE = slice(8, 90)  # bins of a spectrum, up to Nyquist, most of which hold next to no signal
+BORDER = 8  # working px: half of what is lost at the edge, where no particle is whole
 SMALLEST_SIDE = 128  # working px: fewer have too few patches to tell noise from particles
 
 
@@ -35,13 +36,14 @@ SMALLEST_SIDE = 128  # working px: fewer have too few patches to tell noise from
 class WorkingImage:
     """A micrograph ready for the network, and what is needed to come back.
 
-    image: (h, w) float32 tensor, white noise of standard deviation 1, 0 where not valid. valid: (h, w) bool tensor.
+    image: (h, w) float32 tensor, white noise of standard deviation 1. mask: (h, w), 1 where there is an image; it falls
+    softly to 0 towards filled margins and the edge, since a step there would ring far into the image.
     amplitude: (h, w // 2 + 1) of the noise, which the image was divided by in Fourier space. scale: grey values per
     unit.
     background: (h, w), grey values. shape: (h, w) of the file.
     """
     image: torch.Tensor
-    valid: torch.Tensor
+    mask: torch.Tensor
     amplitude: torch.Tensor
     scale: float
     background: torch.Tensor
@@ -66,20 +68,20 @@ def working_images(images, factor):
                          "to tell noise from particles. Choose a finer --resolution.")
     small, valid = rescale_micrograph(mean, factor)
     offset = _median(mean)  # rescale_micrograph takes it off
-    background = smooth_background(small, valid, BACKGROUND)
-    flats = [_cropped(image - offset, background, valid, shape) for image in images]
+    background, mask = smooth_background(small, valid, BACKGROUND), _soft(valid)
+    flats = [_cropped(image - offset, background, mask, shape) for image in images]
     flat = flats[0] if len(flats) == 1 else sum(flats) / len(flats)
-    amplitude = _noise_amplitude(flat, valid)
+    amplitude = _noise_amplitude(flat, mask)
     whites = [filtered(f, 1 / amplitude) for f in flats]
-    scale = float(np.mean([_noise_sigma(white, valid) for white in whites]))
-    return [WorkingImage(white / scale * valid, valid, amplitude, scale, background + offset, tuple(mean.shape))
+    scale = float(np.mean([_noise_sigma(white, mask) for white in whites]))
+    return [WorkingImage(white / scale, mask, amplitude, scale, background + offset, tuple(mean.shape))
             for white in whites]
 
 
 def restored(signal, working):
     """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its
     noise."""
-    signal = filtered(signal * working.valid, working.amplitude * working.scale)
+    signal = filtered(signal, working.amplitude * working.scale) * working.mask
     return (fourier_resize(signal, working.shape) + _enlarged(working.background, working.shape, "bilinear")).numpy()
 
 
@@ -99,13 +101,22 @@ def fourier_resize(image, shape):
     return torch.fft.irfft2(result, s=tuple(shape)) * (shape[0] * shape[1] / image.numel())
 
 
-def _cropped(image, background, valid, shape):
+def _cropped(image, background, mask, shape):
     """The file less its background at the working size; filled areas 0, hot pixels clipped."""
     image = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))
     flat = image - _enlarged(background, image.shape, "bilinear")
-    flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * _enlarged(valid.float(), image.shape, "nearest")
+    flat = torch.where(torch.isfinite(flat), flat, torch.zeros(())) * _enlarged(mask, image.shape, "bilinear")
     limit = 8 * _robust_sigma(flat[::7, ::7])
     return fourier_resize(flat.clamp(-limit, limit), shape)
+
+
+def _soft(valid):
+    """(h, w) float: 1 inside of the (h, w) bool area, 0 from its border on, softly over 2 * BORDER px between."""
+    outside = F.pad(1 - valid.float()[None, None], (BORDER,) * 4, value=1.0)
+    soft = 1 - F.max_pool2d(outside, 2 * BORDER + 1, stride=1)
+    for _ in range(2):
+        soft = F.avg_pool2d(F.pad(soft, (BORDER // 2,) * 4, mode="replicate"), BORDER + 1, stride=1)
+    return soft[0, 0]
 
 
 def _enlarged(image, shape, mode):
@@ -113,17 +124,17 @@ def _enlarged(image, shape, mode):
     return F.interpolate(image[None, None], tuple(shape), mode=mode)[0, 0]
 
 
-def _noise_amplitude(flat, valid):
+def _noise_amplitude(flat, mask):
     """(h, w // 2 + 1) amplitude of the noise in the quietest places, about 1 on average."""
-    power = measure_spectrum(flat, QUIET_PATCH, valid)
+    power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99)
     power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
     # straight between bins in the logarithm: filtered files fall steeply
     return (0.5 * on_grid(np.log(np.maximum(power, 1e-4 * power.max())), flat.shape)).exp()
 
 
-def _noise_sigma(white, valid):
+def _noise_sigma(white, mask):
     """Standard deviation of white noise in an image, by most frequencies: those of the signal are few."""
-    return float(np.median(cross_power(white * valid, white * valid, valid)[_SIGNAL_FREE])) ** 0.5
+    return float(np.median(cross_power(white, white, mask)[_SIGNAL_FREE])) ** 0.5
 
 
 def _median(image):

@@ -20,12 +20,12 @@ def on_grid(spectrum, shape):
     return torch.lerp(spectrum[low], spectrum[low + 1], place - low)
 
 
-def cross_power(first, second, valid):
+def cross_power(first, second, mask):
     """(BINS,) radial mean of the product of two (h, w) images' transforms; 1 for white noise of variance 1 with itself.
 
-    valid: (h, w) bool; where it is False the images are 0. Smoothed over neighbouring bins.
+    mask: (h, w) in [0, 1], by which both were multiplied. Smoothed over neighbouring bins.
     """
-    product = (torch.fft.rfft2(first) * torch.fft.rfft2(second).conj()).real.double() / valid.sum()
+    product = (torch.fft.rfft2(first) * torch.fft.rfft2(second).conj()).real.double() / mask.square().sum()
     weight = torch.full_like(product, 2.0)  # columns of rfft2 stand for two, but for the first and an even side's last
     weight[:, 0] = 1.0
     if first.shape[1] % 2 == 0:

@@ -33,12 +33,12 @@ class Views:
 
 def make_views(working):
     """Views of the WorkingImages of one micrograph: one, or even and odd."""
-    images, valid = torch.stack([w.image for w in working]), working[0].valid
+    images, mask = torch.stack([w.image for w in working]), working[0].mask
     if len(images) == 2:
-        signal = cross_power(images[0], images[1], valid)
+        signal = cross_power(images[0], images[1], mask)
     else:
         # of a view, with all of the noise's power and half of the signal's
-        signal = (cross_power(images[0], images[0], valid) - 1) / 2
+        signal = (cross_power(images[0], images[0], mask) - 1) / 2
     signal = np.maximum(signal, 0)
     gain = signal / (signal + 1)
     strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
