@@ -5,6 +5,9 @@ Both have source (observed.Source with its noise measured), gain(rings), apart (
 offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin with) and
 matrices(rows) ((m, k, 3, 3), image to density).
 """
+import copy
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -51,6 +54,22 @@ class Searched:
     def gain(self, rings):
         return self.search.fit.gain(rings, self._width)
 
+    def like(self, particles):
+        """The same candidates' search on other particles, read in the same way."""
+        other = copy.copy(self)
+        other.source = dataclasses.replace(self.source, particles=particles)
+        other._banks = []
+        for search, bank in self._banks:
+            search = copy.copy(search)
+            search.source = dataclasses.replace(search.source, particles=particles)
+            other._banks.append((search, bank))
+        return other
+
+    @property
+    def spread(self):
+        """px: standard deviation of the shifts."""
+        return self.search.fit.sigma
+
     def offset(self, rows):
         return torch.zeros((len(rows), 2), device=self.search.disc.device)
 
@@ -91,6 +110,14 @@ class Given:
 
     def gain(self, rings):
         return self._strength * torch.exp(-self._fall / 4 * (torch.arange(rings) / self._width) ** 2).float()
+
+    def like(self, particles):
+        """The same on other particles."""
+        other = copy.copy(self)
+        other.source, other.particles = dataclasses.replace(self.source, particles=particles), particles
+        return other
+
+    spread = 0.0  # px: shifts are given, too
 
     def offset(self, rows):
         return torch.as_tensor(self.particles.shifts_yx[rows], dtype=torch.float32, device=self.device)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from synthetic import lopsided_density
 
-from cryodl.integrity import Comparison, fitted_priors, fitted_strength, probabilities
+from cryodl.integrity import Comparison, fitted_priors, fitted_strength, fitted_temperature, probabilities
 from cryodl.orient.observed import Observed
 from cryodl.orient.reference import HalfDisc
 from cryodl.simulate.projections import Projector, random_angles, rotation_matrices
@@ -107,3 +107,12 @@ def test_priors_are_the_parts_of_the_set():
 def test_no_composition_is_ruled_out_by_a_small_set():
     priors = fitted_priors(torch.tensor([[5.0, 0.0, 0.0]] * 3))
     assert priors[0] > 0.5 and priors.min() >= 1 / 6 - 1e-6 and float(priors.sum()) == pytest.approx(1)
+
+
+def test_likelihoods_that_are_too_sure_are_toned_down_to_what_they_are_worth():
+    rng = np.random.default_rng(0)
+    kinds = torch.from_numpy(rng.integers(0, 2, 3000))
+    value = torch.from_numpy(rng.normal(size=3000)) + torch.where(kinds == 0, 1.0, -1.0)
+    true = torch.stack([value, -value], 1)  # Gaussians at +-1: the log-likelihood ratio is twice the value
+    assert fitted_temperature(true, kinds) == pytest.approx(1, abs=0.15)
+    assert fitted_temperature(4 * true, kinds) == pytest.approx(0.25, abs=0.04)

@@ -107,17 +107,29 @@ def _learn_strength(assessment, count):
             return
 
 
+def _learn_temperature(assessment, seed):
+    """By what log-likelihoods are to be multiplied, and the part of right answers, both from particles that are made up with the
+    strength, CTFs and noise of these."""
+    from ..integrity import fitted_temperature, probabilities
+    from ..integrity_simulated import simulated
+    particles, kinds = simulated(assessment["candidates"], assessment["projectors"], assessment["strength"], SAMPLE, seed)
+    there = dict(assessment, candidates=assessment["candidates"].like(particles))
+    logs = _evidence(there, np.arange(len(particles))).logs.cpu()
+    right = probabilities(logs, [1 / logs.shape[1]] * logs.shape[1]).argmax(1) == kinds
+    return fitted_temperature(logs, kinds), float(right.float().mean())
+
+
 def _all_evidence(assessment, folder):
     """{logs (n, c), energy (n,), angles..., as arrays} of all particles, chunk by chunk; chunks that are there are not made anew."""
     from tqdm import tqdm
     count = len(assessment["candidates"].source.particles)
     (folder / PARTS).mkdir(exist_ok=True)
-    strength = folder / PARTS / "strength.json"
-    if strength.exists():
-        assessment["strength"] = json.loads(strength.read_text())["strength"]
-    else:
+    learnt = folder / PARTS / "learnt.json"
+    if not learnt.exists():
         _learn_strength(assessment, count)
-        write_json(strength, dict(strength=assessment["strength"]))
+        temperature, accuracy = _learn_temperature(assessment, seed=0)
+        write_json(learnt, dict(strength=assessment["strength"], temperature=temperature, simulated_accuracy=accuracy))
+    assessment.update(json.loads(learnt.read_text()))
     parts = []
     for start in tqdm(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
         path = folder / PARTS / f"{start:09d}.npz"
@@ -138,7 +150,7 @@ def _write(config, particles, names, assessment, evidence, folder):
     from ..integrity_pictures import draw_examples
     from ..denoising_plots import plot_probabilities
     from ..io.particle_sets import write_particles_star
-    logs = torch.from_numpy(evidence["logs"])
+    logs = torch.from_numpy(evidence["logs"]) * assessment["temperature"]
     priors = fitted_priors(logs)
     probability = probabilities(logs, priors).numpy()
     kind = probability.argmax(1)
@@ -150,9 +162,9 @@ def _write(config, particles, names, assessment, evidence, folder):
     plot_probabilities(names, probability, folder / "probabilities.png")
     draw_examples(assessment["candidates"], assessment["projectors"], evidence, names, probability, folder / "examples.png")
     record = dict(names=names, count=len(particles), counts=counts, priors=priors.tolist(), separation=separation,
-                  mean_probability=dict(zip(names, probability.mean(0).tolist())), strength=assessment["strength"],
+                  mean_probability=dict(zip(names, probability.mean(0).tolist())), **{key: assessment[key] for key in ("strength", "temperature", "simulated_accuracy")},
                   orientations="given" if assessment["given"] else "search", structures=[str(s) for s in config.structures],
-                  log_likelihood=float(logs.max(1).values.mean()))
+                  log_likelihood=float(evidence["logs"].max(1).mean()))
     warnings = list(_warnings(record))
     write_json(folder / "integrity.json", dict(record, warnings=assessment["notes"] + warnings))
     # its image names are relative to where the folder will be, which has the same parent
