@@ -9,7 +9,7 @@ from synthetic import write_untrained_model
 
 from cryodl.contract import read_card, sha256
 from cryodl.io import model as models
-from cryodl.io.model import find_model, read_model, shipped_models, write_model
+from cryodl.io.model import copy_model, find_model, read_model, shipped_models, write_model
 
 
 @pytest.fixture
@@ -109,6 +109,17 @@ def test_shipped_models_fit_their_networks(name):
     card, weights = read_model(find_model(name), "picker")
     picker_method(card["network"]).build().load_state_dict(weights)
     assert 0 < card["threshold"] < 1 and card["name"] == name
+
+
+def test_a_copied_model_is_whole_and_nothing_beside_it_is_touched(tmp_path, model):
+    (tmp_path / "rounds/0/model.copy").mkdir(parents=True)
+    for place in ("rounds/0/model", "rounds/1/model"):
+        copy_model(model, tmp_path / place)
+        assert read_card(tmp_path / place) == read_card(model)
+    assert sorted(p.name for p in (tmp_path / "rounds/0").iterdir()) == ["model", "model.copy"]
+    with pytest.raises(FileExistsError, match="exists already"):
+        copy_model(model, tmp_path / "rounds/1/model")
+    assert [p.name for p in (tmp_path / "rounds/1").iterdir()] == ["model"]
 
 
 def test_the_checksum_is_sha256(tmp_path):

@@ -37,7 +37,9 @@ def read_model(folder, kind=None):
 
 def copy_model(source, target):
     """Copy a model folder, whole or not at all. target must not exist."""
-    with tempfile.TemporaryDirectory(prefix=".copy_", dir=Path(target).parent) as folder:
+    parent = Path(target).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".copy_", dir=parent) as folder:
         copy = shutil.copytree(source, Path(folder) / "model")
         rename_folder(copy, target)
 
