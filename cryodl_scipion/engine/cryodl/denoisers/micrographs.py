@@ -128,8 +128,8 @@ def _noise_amplitude(flat, mask):
     """(h, w // 2 + 1) amplitude of the noise in the quietest places, about 1 on average."""
     power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99)
     power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
-    # straight between bins in the logarithm: filtered files fall steeply
-    return (0.5 * on_grid(np.log(np.maximum(power, 1e-4 * power.max())), flat.shape)).exp()
+    # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude
+    return (0.5 * on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
 
 
 def _noise_sigma(white, mask):
