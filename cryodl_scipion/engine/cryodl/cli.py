@@ -28,6 +28,9 @@ EPILOGS = {
     "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
                           "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
                           "Then: cryodl pick --micrographs assessment/good.txt ...",
+    "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "
+                           "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\n"
+                           "Further micrographs, or a stopped run: the same command; the model in denoised/model is used.",
 }
 
 
