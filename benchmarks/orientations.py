@@ -109,7 +109,22 @@ def refinement(folder, count=REFINE_COUNT, iterations=ITERATIONS):
     star = simulated(folder / "refinement", REFINE_SNR, count)
     found, _ = oriented(star, "found", "--symmetry", SYMMETRY)
     return {name: dict(before=_reconstructed(file, name), after=_refined(file, name, iterations))
-            for name, file in (("truth", star), ("found", found))}
+            for name, file in (("truth", _in_unit(star)), ("found", found))}
+
+
+def _in_unit(star):
+    """The same particles with true angles where RELION has them: its local searches with a symmetry only find orientations
+    again whose direction it keeps of the equivalent ones."""
+    from scipy.spatial.transform import Rotation
+    from cryodl.io.particle_sets import read_particles, write_particles_star
+    from cryodl.io.particles import ANGLES
+    from cryodl.orient.grid import into_unit
+    from cryodl.simulate.projections import rotation_matrices
+    particles, output = read_particles(star), star.with_name("truth.star")
+    turned = Rotation.from_matrix(into_unit(rotation_matrices(particles.angles), SYMMETRY))
+    angles = turned.as_euler("ZYZ", degrees=True)
+    write_particles_star(output, particles, dict(zip(ANGLES, angles.T)))
+    return output
 
 
 def _reconstructed(star, name):
@@ -121,7 +136,7 @@ def _reconstructed(star, name):
 
 
 def _refined(star, name, iterations):
-    """Resolution of two half sets, each refined by relion_refine from a reference without anything finer than 30 Å."""
+    """Resolution of two half sets, each refined by relion_refine from its own half-map, filtered to 30 Å."""
     import mrcfile
     import torch
     from cryodl.frc import fsc, resolution_at
@@ -134,7 +149,7 @@ def _refined(star, name, iterations):
         if not result.exists():
             write_particles_star(star.with_name(f"{part}.star"), particles.subset(particles.halves == half))
             relion.run("relion_refine", "--i", f"{part}.star", "--o", f"./{name}_refined{half}", "--ref",
-                       "particles_map.mrc", "--firstiter_cc", "--ini_high", 30, "--iter", iterations, "--ctf", "--sym", SYMMETRY, "--K", 1,
+                       f"{name}_half{half}.mrc", "--ini_high", 30, "--iter", iterations, "--ctf", "--sym", SYMMETRY, "--K", 1,
                        "--particle_diameter", DIAMETER, "--flatten_solvent", "--zero_mask", "--tau2_fudge", 2,
                        "--pad", 1, "--healpix_order", 4, "--oversampling", 1, "--sigma_ang", 2.5, "--offset_range", 2,
                        "--offset_step", 1,

@@ -2,9 +2,11 @@
 """Directions and small rotations of the search for orientations."""
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from cryodl.orient.grid import ball_of_turns, directions, disc_of_shifts, healpix, in_plane_angles
-from cryodl.symmetry import operations
+from cryodl.orient.grid import ball_of_turns, directions, disc_of_shifts, healpix, in_plane_angles, into_unit
+from cryodl.simulate.projections import random_angles, rotation_matrices
+from cryodl.symmetry import angular_distance, operations
 
 
 def vectors(rot_tilt):
@@ -39,6 +41,21 @@ def test_every_direction_has_an_equivalent_one_near_the_grid(symmetry):
 def test_symmetry_shortens_the_list():
     assert len(directions(7.5, "C1")) == 768
     assert 192 <= len(directions(7.5, "D2")) < 250
+
+
+@pytest.mark.parametrize("symmetry", ["D2", "D7", "O"])
+def test_directions_kept_are_those_that_relion_keeps(symmetry):
+    matrices = into_unit(rotation_matrices(random_angles(300, np.random.default_rng(0))), symmetry)
+    x, y, z = matrices[:, :, 2].T
+    fold = {"D2": 2, "D7": 7, "O": 4}[symmetry]
+    sector = np.abs((np.degrees(np.arctan2(y, x)) - 90 + 180) % 360 - 180)  # RELION's are centred on rot = 90
+    assert np.degrees(np.arccos(z)).max() < 90.1 and sector.max() < 180 / fold + 1e-6
+
+
+def test_the_equivalent_orientation_is_equivalent():
+    angles = random_angles(50, np.random.default_rng(1))
+    moved = Rotation.from_matrix(into_unit(rotation_matrices(angles), "I")).as_euler("ZYZ", degrees=True)
+    assert angular_distance(angles, moved, "I").max() < 1e-4
 
 
 def test_in_plane_angles_cover_a_turn_once():

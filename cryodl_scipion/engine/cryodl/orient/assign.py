@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from ..io.files import whole_file
 from ..simulate.projections import rotation_matrices
 from .amplitude import ROUNDS, evidences, first_fit, improved
+from .grid import into_unit
 from .modes import distances, find_modes
 from .reference import HalfDisc, Reference
 from .refine import Neighbourhood, Pose, refine
@@ -130,7 +131,7 @@ class Search:
         del values
         poses = [self._placed(observed, bank.reference, numbers, shifts) for numbers in modes.numbers.T]
         if not self.settings.refine:
-            return _answer(poses[0], modes.mass, total)
+            return _answer(poses[0], modes.mass, total, self.settings.symmetry)
         return self._refined(self.source.observed(rows, self.fine_disc), fine, poses, total)
 
     def _placed(self, observed, reference, numbers, shifts):
@@ -159,7 +160,7 @@ class Search:
         for finer in (2, 4):
             near = Neighbourhood.of(turn / finer, shift / finer, reference.disc.device)
             pose = refine(observed, reference, pose.matrices, pose.shifts_yx, near, self._sigma())
-        return _answer(pose, self._mass(poses, every, best), total)
+        return _answer(pose, self._mass(poses, every, best), total, self.settings.symmetry)
 
     def _mass(self, poses, every, best):
         """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.
@@ -176,9 +177,9 @@ class Search:
         return torch.cat([mass[rows, best][:, None], others], 1)
 
 
-def _answer(pose, mass, total):
+def _answer(pose, mass, total, symmetry):
     """Orientations of Pose. mass: (n, m) probability of the answer and of others. total: (n,) evidence."""
-    matrices = pose.matrices.cpu().double().numpy()
+    matrices = into_unit(pose.matrices.cpu().double().numpy(), symmetry)
     angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
     mass = mass.double().cpu().numpy()
     other = mass[:, 1:].max(axis=1, initial=0)

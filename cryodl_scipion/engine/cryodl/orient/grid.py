@@ -6,11 +6,12 @@ from scipy.spatial.transform import Rotation
 from ..symmetry import operations
 
 HEALPIX_STEP = 58.63  # degrees: square root of the area of one of the 12 base pixels
-# a direction that belongs elsewhere by a slight margin, in steps, is kept: the grid itself is not symmetric, and there
-# must be no gap
+# a direction that lies beyond the border by so much, in steps, is kept: the grid itself is not symmetric, and there must
+# be no gap
 BORDER = 0.5
-# of no symmetry axis of any group; the kept directions are those nearer to it than all of their equivalents
-INSIDE = np.array([0.47, 0.19, 0.86])
+# Of equivalent directions the one nearest to this is kept: beside the pole, so that for C, D and O those are kept that
+# RELION keeps. Its local searches do not find others again.
+INSIDE = np.array([0.0, 1e-3, 1.0])
 
 
 def directions(step_deg, symmetry="C1"):
@@ -19,11 +20,18 @@ def directions(step_deg, symmetry="C1"):
     Of directions that are equivalent by symmetry one is kept; near the borders both may be.
     """
     points = healpix(sides(step_deg))
-    equivalents = np.einsum("sij,nj->sni", operations(symmetry), points) @ (INSIDE / np.linalg.norm(INSIDE))
-    angle = np.arccos(np.clip(equivalents, -1, 1))
-    points = points[angle[0] <= angle.min(axis=0) + np.radians(BORDER * step_deg) * (len(equivalents) > 1)]
-    x, y, z = points.T
+    walls = INSIDE - operations(symmetry)[1:] @ INSIDE  # the planes half-way between INSIDE and its equivalents
+    walls = walls / np.linalg.norm(walls, axis=1, keepdims=True)
+    x, y, z = points[(points @ walls.T >= -np.sin(np.radians(BORDER * step_deg))).all(axis=1)].T
     return np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
+
+
+def into_unit(matrices, symmetry):
+    """(n, 3, 3) orientations, from image to density: of each and its equivalents that whose direction is nearest to
+    INSIDE."""
+    equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
+    best = (equivalents[..., 2] @ INSIDE).argmax(axis=1)
+    return equivalents[np.arange(len(best)), best]
 
 
 def sides(step_deg):
