@@ -15,8 +15,8 @@ def l1(output, target):
 def exponential(output, target):
     """Mean of exp|d| - 1 over the differences d: small ones count as in l1, large ones exponentially more.
 
-    From STEEPEST on it goes on as a straight line: one wild pixel would otherwise outweigh a batch. The seed names an
-    'exponential loss function' and gives no formula; this one is ours.
+    From STEEPEST on it goes on as a straight line: one wild pixel would otherwise outweigh a batch. The method's
+    authors name an 'exponential loss function' and give no formula; this one is ours.
     """
     difference = (output - target).abs()
     near = difference.clamp(max=STEEPEST)
