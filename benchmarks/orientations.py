@@ -148,12 +148,12 @@ def _refined(star, name, iterations):
         part, result = f"{name}_half{half}", star.parent / f"{name}_refined{half}_it{iterations:03d}_class001.mrc"
         if not result.exists():
             write_particles_star(star.with_name(f"{part}.star"), particles.subset(particles.halves == half))
-            relion.run("relion_refine", "--i", f"{part}.star", "--o", f"./{name}_refined{half}", "--ref",
-                       f"{name}_half{half}.mrc", "--ini_high", 30, "--iter", iterations, "--ctf", "--sym", SYMMETRY, "--K", 1,
-                       "--particle_diameter", DIAMETER, "--flatten_solvent", "--zero_mask", "--tau2_fudge", 2,
-                       "--pad", 1, "--healpix_order", 4, "--oversampling", 1, "--sigma_ang", 2.5, "--offset_range", 2,
-                       "--offset_step", 1,
-                       "--norm", "--dont_check_norm", "--dont_combine_weights_via_disc", "--pool", 20, "--j", 1)
+            relion.run("relion_refine", "--i", f"{part}.star", "--o", f"./{name}_refined{half}",
+                       "--ref", f"{name}_half{half}.mrc", "--ini_high", 30, "--iter", iterations, "--ctf",
+                       "--sym", SYMMETRY, "--K", 1, "--particle_diameter", DIAMETER, "--flatten_solvent", "--zero_mask",
+                       "--tau2_fudge", 2, "--pad", 1, "--healpix_order", 4, "--oversampling", 1, "--sigma_ang", 2.5,
+                       "--offset_range", 2, "--offset_step", 1, "--norm", "--dont_check_norm",
+                       "--dont_combine_weights_via_disc", "--pool", 20, "--j", 1)
         with mrcfile.open(result) as mrc:
             maps.append(torch.from_numpy(np.array(mrc.data)))
     mask = soft_sphere(BOX, DIAMETER / PIXEL_SIZE)
