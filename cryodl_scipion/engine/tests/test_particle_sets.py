@@ -231,3 +231,15 @@ def test_texts_with_blanks_and_empty_texts_survive():
     table = read_tables("t.star")["a"]
     assert table["one"] == ["b c", "None"] and [float(v) for v in table["two"]] == pytest.approx([1.234568, 3e-7])
     assert gemmi.cif.read_file("t.star").find_block("a")
+
+
+@pytest.mark.parametrize("name", ["data_001.mrc", "_x.mrc", "#1.mrc", "$a.mrc", "LOOP_1", "'q.mrc", '"q.mrc', ";x", "it's.mrc"])
+def test_names_that_begin_as_words_of_the_format_do_survive(name):
+    assert read_particles(star(rlnMicrographName=[name, "m2.mrc"])).micrographs == (name, "m2.mrc")
+
+
+def test_the_raw_image_of_a_denoised_one_is_that_which_was_denoised_not_one_before_it():
+    particles = read_particles(star(rlnImageOriginalName=["000001@before.mrcs", "000002@before.mrcs"]))
+    write_stack("job/new.mrcs", [7.0, 8.0])
+    write_particles_star("job/new.star", particles, {"cryodlDenoiser": ["m"] * 2}, "job/new.mrcs")
+    assert read_particles("job/new.star").columns["rlnImageOriginalName"] == list(particles.names)

@@ -50,3 +50,25 @@ def _find(path, stack):
         raise FileNotFoundError(f"{path} names the stack {stack}, which is neither beside it, nor in a folder above "
                                 f"it, nor in {os.getcwd()}. Start in the project's folder, or bring the stack there.")
     return str(hit)
+
+
+def names_base(name, file, target):
+    """Folder that image names of a new STAR file are relative to; None: the old names are absolute, and so are the new.
+
+    It is the folder that the old names were relative to, if that lies above the new file or is the current one
+    (RELION's project folder), else the new file's own. name: one of the old file, file: what it means. target: path of
+    the new file.
+    """
+    stack = split_name(name)[1]
+    if os.path.isabs(stack):
+        return None
+    folder = Path(target).absolute().parent
+    root = Path(str(file)[:-len(stack)]).absolute()
+    return root if root in (Path.cwd(), folder, *folder.parents) else folder
+
+
+def names_of(files, numbers, base):
+    """List of 'number@stack' of images. files: (n,) stacks. numbers: (n,) places in them, 0-based. base: see
+    names_base."""
+    stacks = {file: os.path.abspath(file) if base is None else os.path.relpath(file, base) for file in set(files)}
+    return [f"{number + 1:06d}@{stacks[file]}" for number, file in zip(numbers, files)]

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of particles: RELION's STAR files (3.0, 3.1 and later) with their stacks of images."""
 import dataclasses
-import os
 import typing
-from pathlib import Path
 
 import numpy as np
 
-from .image_names import find_images, split_name
+from .image_names import find_images, names_base, names_of, split_name
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables
 from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
@@ -115,12 +113,12 @@ def write_particles_star(path, particles, changes=None, stack=None, pixel_size=N
     to the new file's folder.
     """
     columns = dict(particles.columns)
-    columns["rlnImageName"] = _written_names(particles, Path(path))
+    base = names_base(particles.names[0], particles.files[0], path)
+    columns["rlnImageName"] = names_of(particles.files, particles.numbers, base)
     if stack is not None:
-        columns.setdefault(ORIGINAL, columns["rlnImageName"])
-        place = _base(particles, Path(path))
-        new = os.path.abspath(stack) if place is None else os.path.relpath(stack, place)
-        columns["rlnImageName"] = [f"{number:06d}@{new}" for number in range(1, len(particles) + 1)]
+        if not particles.denoiser or ORIGINAL not in columns:  # of raw ones, what stands there is an earlier image yet
+            columns[ORIGINAL] = columns["rlnImageName"]
+        columns["rlnImageName"] = names_of([stack] * len(particles), range(len(particles)), base)
     columns.update(changes or {})
     wrong = [name for name, values in columns.items() if len(values) != len(particles)]
     if wrong:
@@ -163,28 +161,6 @@ def _numbers(path, columns, names):
         row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
         raise ValueError(f"{path}: particle {row + 1} has a value of {', '.join(names)} that is not a finite number.")
     return values
-
-
-def _base(particles, target):
-    """Folder that image names of a new STAR file are relative to; None: all names were absolute.
-
-    It is the folder that the old names were relative to, if that lies above the new file or is the current one
-    (RELION's project folder), else the new file's own.
-    """
-    stack = split_name(particles.names[0])[1]
-    if os.path.isabs(stack):
-        return None
-    folder = target.absolute().parent
-    root = Path(str(particles.files[0])[:-len(stack)]).absolute()
-    return root if root in (Path.cwd(), folder, *folder.parents) else folder
-
-
-def _written_names(particles, target):
-    base = _base(particles, target)
-    relative = {}
-    for file in set(particles.files):
-        relative[file] = file if base is None else os.path.relpath(file, base)
-    return [f"{number + 1:06d}@{relative[file]}" for number, file in zip(particles.numbers, particles.files)]
 
 
 def _missing(path, need):

@@ -67,8 +67,8 @@ def _old_pixel_sizes(columns, path):
             return columns[name]
     if any(name not in columns for name in OLD_PIXEL):
         raise ValueError(f"{path} does not say how large its pixels are: it has no optics table with "
-                         "rlnImagePixelSize, nor rlnDetectorPixelSize and rlnMagnification. Export the particles again, or add the "
-                         "column.")
+                         "rlnImagePixelSize, nor rlnDetectorPixelSize and rlnMagnification. Export the particles "
+                         "again, or add the column.")
     # the detector's pixels are in micrometres
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
 
@@ -79,8 +79,8 @@ def groups_of_particles(optics, columns, path):
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
     strange = set(columns["rlnOpticsGroup"]) - set(rows)
     if strange:
-        raise ValueError(f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not "
-                         "have.")
+        raise ValueError(f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does "
+                         "not have.")
     used = sorted({rows[number] for number in set(columns["rlnOpticsGroup"])})
     if any(optics.get("rlnImageDimensionality", ["2"] * len(rows))[row] == "3" for row in used):
         raise ValueError(f"{path} holds subtomograms (rlnImageDimensionality is 3); particle images are needed.")

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of STAR files as texts."""
+import re
+
 import numpy as np
 
 from .files import whole_file
+
+# how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read
+_RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
 
 
 def star_document(path):
@@ -58,4 +63,4 @@ def star_text(value):
     if not text:
         return "None"  # RELION's word for an empty text
     import gemmi
-    return gemmi.cif.quote(text) if any(c.isspace() for c in text) else text
+    return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() for c in text) else text
