@@ -66,8 +66,8 @@ class Pairs:
                 yield _joined([self._real[index].fetch(rows[start:start + batch], None)])
 
     def examples(self, index, most=256):
-        """Training pairs of one molecule as they are, at most `most` evenly spread ones: noisy (n, h, w), ctf (n, h, w // 2 + 1),
-        target (n, h, w)."""
+        """Training pairs of one molecule as they are, at most `most` evenly spread ones: noisy (n, h, w), ctf (n, h,
+        w // 2 + 1), target (n, h, w)."""
         rows = self.training[index]
         return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
 
@@ -102,14 +102,16 @@ class Pairs:
         sign = self._contrast(particles, fit, contrast)
         real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)
         noisy = real.images(training[sample_rows(len(training))])[0]
+        if not noisy.any():
+            raise ValueError(f"{particles.path}: the images are empty (all pixels the same). Extract them again.")
         amplitude = max(abs(fit.amplitude) / scale, 1e-3)
         spectrum = noise_spectrum(noisy, self.diameter_px)
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
         self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."] + self._resampling(particles)
         for values, value in ((self.training, training), (self.validation, validation), (self.scales, scale),
-                              (self.fits, fit), (self.snrs, snr), (self.spectra, spectrum), (self._real, real), (self._made, made),
-                              (self.contrasts, "bright" if sign > 0 else "dark")):
+                              (self.fits, fit), (self.snrs, snr), (self.spectra, spectrum), (self._real, real),
+                              (self._made, made), (self.contrasts, "bright" if sign > 0 else "dark")):
             values.append(value)
 
     def _strength(self, projector):

@@ -91,8 +91,8 @@ def _verdict(value, error, compared):
         return "bright", False, (f"The contrast could not be told by comparing the images with {compared}; protein is "
                                  "taken to be bright, as after RELION's extraction. Say --contrast dark if it is not.")
     contrast = "bright" if value > 0 else "dark"
-    return contrast, True, (f"Protein is {contrast} in the images (compared with {compared}, {abs(value) / error:.0f} standard "
-                            "errors).")
+    return contrast, True, (f"Protein is {contrast} in the images (compared with {compared}, "
+                            f"{abs(value) / error:.0f} standard errors).")
 
 
 def _ball(box, diameter_px):
