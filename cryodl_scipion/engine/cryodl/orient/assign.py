@@ -70,7 +70,9 @@ class Search:
         return Shifts.within(radius, step, sigma, self.disc.device)
 
     def sample(self, most):
+        """Rows of at most `most` particles, evenly spread; fewer if the grid is so fine that memory would not do."""
         count = len(self.source.particles)
+        most = int(np.clip(MEMORY / (4 * len(self.grid)), 16, most))
         return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
     def compare(self, sources):

@@ -26,18 +26,16 @@ class Modes:
 
 def find_modes(log_likelihood, grid, count, separation_deg):
     """Modes of (n, orientations) logarithmic likelihoods: at most `count`, farther apart than separation_deg."""
-    device = log_likelihood.device
-    quaternions = Rotation.from_euler("ZYZ", grid.angles(np.arange(len(grid))), degrees=True).as_quat()
-    quaternions, turns = torch.from_numpy(quaternions).float().to(device), _turns(grid.symmetry, device)
-    parts = [_modes(part, quaternions, turns, count, separation_deg) for part in log_likelihood.split(BATCH)]
+    turns = _turns(grid.symmetry, log_likelihood.device)
+    parts = [_modes(part, grid, turns, count, separation_deg) for part in log_likelihood.split(BATCH)]
     return Modes(torch.cat([p.numbers for p in parts]), torch.cat([p.mass for p in parts]))
 
 
-def _modes(log_likelihood, quaternions, turns, count, separation_deg):
+def _modes(log_likelihood, grid, turns, count, separation_deg):
     total = torch.logsumexp(log_likelihood, 1, keepdim=True)
     values, numbers = log_likelihood.topk(min(TOP, log_likelihood.shape[1]), dim=1)
-    chosen = quaternions[numbers]
-    angle = _angles_between(chosen, turns)
+    chosen = Rotation.from_euler("ZYZ", grid.angles(numbers.cpu().numpy()).reshape(-1, 3), degrees=True)
+    angle = _angles_between(_quaternions(chosen, numbers), turns)
     kernel = torch.exp(-0.5 * (angle / NEIGHBOURHOOD) ** 2)
     mass = (kernel @ (values - total).exp()[..., None])[..., 0]
     found, masses = [], []
@@ -53,9 +51,13 @@ def _modes(log_likelihood, quaternions, turns, count, separation_deg):
 def distances(matrices, symmetry):
     """(n, k, k) degrees between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3,
     3) from image to density, a tensor."""
-    quaternions = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3)).as_quat()
-    quaternions = torch.from_numpy(quaternions).float().to(matrices.device).reshape(*matrices.shape[:2], 4)
-    return _angles_between(quaternions, _turns(symmetry, matrices.device))
+    turned = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3))
+    return _angles_between(_quaternions(turned, matrices[:, :, 0, 0]), _turns(symmetry, matrices.device))
+
+
+def _quaternions(rotations, like):
+    """(n, k, 4) float32 tensor of n k rotations. like: any (n, k) tensor of the device."""
+    return torch.from_numpy(rotations.as_quat()).float().to(like.device).reshape(*like.shape, 4)
 
 
 def _angles_between(quaternions, turns):
