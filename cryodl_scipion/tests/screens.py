@@ -138,7 +138,9 @@ class Screens:
         from cryodl_scipion.viewers.gallery_data import Gallery
         from cryodl_scipion.viewers.gallery_window import GalleryWindow
         data = Gallery.ofSet(self.last('CryodlProtDenoise').outputParticles)
-        GalleryWindow(self.window.getRoot(), data, "Gallery").open(3)
+        gallery = GalleryWindow(self.window.getRoot(), data, "Gallery")
+        gallery.root.update()  # else the two come up in any order
+        gallery.open(3)
 
     def clickEmpty(self):
         protocol = next(r for r in self.project.getRuns() if r.getClassName() == 'CryodlProtPick'

@@ -32,8 +32,9 @@ class TestCryodlDenoisingViewers(ParticlesTest):
     def prepare(cls):
         super().prepare()
         raw, structure = (cls.raw, 'outputParticles'), dict(inputStructure=(cls.volume, 'outputVolume'))
-        model = dict(inputModel=(cls.trained, 'outputModel'))
+        model = dict(inputModel=(cls.model, 'outputModel'))
         run = lambda *inputs, **values: cls.finished(cls.runProtocol(*inputs, useGpu=False, **values))
+        cls.guessed = run(CryodlProtDenoise, dict(inputParticles=raw, **model))
         cls.oriented = run(CryodlProtAssignOrientations, dict(structure, inputParticles=raw))
         cls.map = run(CryodlProtBackProject, dict(inputParticles=(cls.oriented, 'outputParticles')))
         cls.fakeMap = run(CryodlProtBackProject, dict(inputParticles=(cls.denoised, 'outputParticles')))
@@ -65,11 +66,11 @@ class TestCryodlDenoisingViewers(ParticlesTest):
 
     # ----- galleries
     def test_denoised_images_stand_beside_the_raw_ones_that_they_were_made_of(self):
-        gallery = Gallery.ofSet(self.denoised.outputParticles)
+        gallery = Gallery.ofSet(self.guessed.outputParticles)
         raw = [item.clone() for item in self.raw.outputParticles]
         self.assertEqual(gallery.names[RAW], ['%06d@%s' % item.getLocation() for item in raw])
         self.assertEqual(gallery.ids.tolist(), [item.getObjId() for item in raw])
-        self.assertEqual(gallery.names[RAW], [rawImageOf(item) for item in self.denoised.outputParticles])
+        self.assertEqual(gallery.names[RAW], [rawImageOf(item) for item in self.guessed.outputParticles])
         seen, guess = gallery.images(5)
         self.assertEqual((seen.shape, guess.min(), guess.max()), ((BOX, BOX), 5, 5))  # the fake writes the row's number
         self.assertEqual(list(gallery.figures), ["Strength of the denoised image"])

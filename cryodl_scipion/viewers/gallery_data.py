@@ -40,7 +40,9 @@ class Gallery:
         if first is None:
             raise ValueError("The set of particles is empty.")
         known = [name for name, _ in first.getAttributes()]
-        figures = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in known) if label}
+        # what says most comes first: it is what a window sorts by
+        named = sorted(known, key=lambda name: list(_LABELS).index(name) if name in _LABELS else len(_LABELS))
+        figures = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
         wanted = ['id', '_filename'] + list(figures) + [n for n in (RAW_IMAGE, '_classId') if n in known]
         rows = _rows(particles, wanted)
         images = _imageNames(rows)

@@ -10,7 +10,7 @@ from .window import CanvasWindow
 _AS_THEY_ARE, _ALL = "as in the set", "all"
 _GRID = {1: (10, 5), 2: (6, 6), 3: (4, 6)}  # columns and rows of a page, by the images that stand side by side
 _TILE_SIDE = 128  # px
-_KIND_WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the network's guess)", TRUTH: "truth (no noise, no CTF)"}
+_KIND_WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the denoiser's guess)", TRUTH: "truth (no noise, no CTF)"}
 
 
 class GalleryWindow(CanvasWindow):

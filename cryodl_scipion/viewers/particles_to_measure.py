@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles and projections of maps that wizards show. No windows here."""
+import os
+
 import numpy as np
 from pwem.objects import Volume
 
-from ..convert.particles import nameOf
+from ..convert.particles import locationOf, nameOf
 from .map_plots import readMap
 from .particle_images import lowPass, meanOf, readParticle
 from .preview import Preview, stretch
@@ -22,6 +24,12 @@ def firstNames(particles, count):
     return names
 
 
+def _short(name):
+    """'000001@particles.mrcs' of an image's name, without folders."""
+    index, path = locationOf(name)
+    return '%06d@%s' % (index, os.path.basename(path))
+
+
 def previewOf(image):
     """Preview of an image in its own pixels."""
     return Preview(stretch(image), 1, image.shape[1], image.shape[0])
@@ -34,13 +42,13 @@ class ParticlesToMeasure:
 
     def __init__(self, particles):
         self._images = firstNames(particles, _AVERAGED)
-        self.names = ["mean of %d particles" % len(self._images)] + self._images[:_SHOWN]
+        self.names = ["mean of %d particles" % len(self._images)] + [_short(name) for name in self._images[:_SHOWN]]
         self.pixelSize, self.first = particles.getSamplingRate(), 0
         self.largest = int(particles.getXDim() * self.pixelSize)
 
     def preview(self, index):
         """Preview of the mean (0) or of a particle."""
-        return previewOf(readParticle(self.names[index]) if index else meanOf(self._images))
+        return previewOf(readParticle(self._images[index - 1]) if index else meanOf(self._images))
 
     def positions(self, index):
         """None are known: the circle lies in the middle."""
@@ -60,7 +68,7 @@ class ImagesToFilter:
             for axis, name in ((0, 'z'), (1, 'y'), (2, 'x')):
                 self._makers.append(("map along %s" % name, volume.getFileName(), axis, volume.getSamplingRate()))
         for name in [] if particles is None else firstNames(particles, _SHOWN):
-            self._makers.append(("particle " + name, name, None, particles.getSamplingRate()))
+            self._makers.append(("particle " + _short(name), name, None, particles.getSamplingRate()))
         self.names = [maker[0] for maker in self._makers]
         sizes = [maker[3] for maker in self._makers]
         self.finest, self.coarsest = 2 * min(sizes, default=1), 40 + 2 * max(sizes, default=1)

@@ -56,6 +56,8 @@ def drawCurves(figure, metrics):
             axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
         axes.set_xlabel("Training step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(metrics.get('step', ())) == 1:  # measured once: a denoiser without training steps, or the first validation
+            axes.set_xticks(metrics['step'])
         axes.set_title(title)
         axes.grid(alpha=0.3)
         if axes.lines:
