@@ -70,6 +70,7 @@ def test_particles_with_angles_are_told_apart(mixed):
     assert (columns.argmax(0) + 1 == out.classes).all()
     record = json.loads(Path("out/integrity.json").read_text())
     assert record["orientations"] == "given" and record["strength"] == pytest.approx(1, abs=0.2)
+    assert record["simulated_accuracy"] > 0.9 and 0.5 < record["temperature"] <= 1.1  # made up, they are told apart as well
     assert {p.name for p in Path("out").iterdir()} == {"particles.star", "probabilities.csv", "integrity.json", "probabilities.png",
                                                        "examples.png"}
     assert (Path("both.star").read_bytes(), Path("both.mrcs").read_bytes()) == before

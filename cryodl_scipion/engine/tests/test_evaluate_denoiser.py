@@ -121,6 +121,12 @@ def test_dark_particles_and_flipped_phases_are_noticed(folder, monkeypatch):
     simulate_particles("dark.star", snr=0.5, count=20, contrast="dark")
     record, _ = evaluate(monkeypatch, StandIn(filtering), particles="dark.star")
     assert record["contrast"] == "dark" and record["mean_frc"]["wiener"] > 0.2
+    particles = read_particles("p.star")
+    flipped = torch.fft.rfft2(particles.images(slice(None))) * particles.ctf(slice(None)).sign()
+    write_stack("flipped.mrcs", torch.fft.irfft2(flipped, s=(BOX, BOX)), PIXEL)
+    write_particles_star("flipped.star", particles, stack="flipped.mrcs")
+    record, result = evaluate(monkeypatch, StandIn(filtering), particles="flipped.star", output="out2")
+    assert record["mean_frc"]["wiener"] > 0.2 and any("phases seem to be flipped" in w for w in result.warnings)
 
 
 def test_particles_without_angles_one_particle_and_denoised_ones_are_refused(folder, monkeypatch):
