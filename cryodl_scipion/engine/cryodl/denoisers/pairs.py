@@ -102,8 +102,6 @@ class Pairs:
         sign = self._contrast(particles, fit, contrast)
         real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)
         noisy = real.images(training[sample_rows(len(training))])[0]
-        if not noisy.any():
-            raise ValueError(f"{particles.path}: the images are empty (all pixels the same). Extract them again.")
         amplitude = max(abs(fit.amplitude) / scale, 1e-3)
         spectrum = noise_spectrum(noisy, self.diameter_px)
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)

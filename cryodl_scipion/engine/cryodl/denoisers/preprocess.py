@@ -60,13 +60,19 @@ def sample_rows(count, most=SAMPLE):
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
+def check_not_empty(images, path):
+    """Raises ValueError if every one of some images has one value all over. path: of the particles, for the message."""
+    if not (images != images[:, :1, :1]).any():
+        raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
+
+
 def find_contrast(particles, structure_projector=None, diameter_px=None):
     """Whether protein is bright or dark in particle images.
 
     particles: ParticleSet. structure_projector: Projector at the particles' box and pixel size; with it and angles the
     images are compared with the structure's projections, without with a ball of diameter_px (0.6 of the box if None).
     Returns 'bright' or 'dark', whether that is sure (5 standard errors), and a sentence. What is not sure is taken as
-    bright.
+    bright. Raises ValueError for empty images.
     """
     if structure_projector is not None and particles.angles is not None:
         from .signal import fit_structure
@@ -75,7 +81,9 @@ def find_contrast(particles, structure_projector=None, diameter_px=None):
     rows = sample_rows(len(particles))
     box = particles.box
     diameter_px = diameter_px or 0.6 * box
-    images = prepare(particles.images(rows), diameter_px)
+    images = particles.images(rows)
+    check_not_empty(images, particles.path)
+    images = prepare(images, diameter_px)
     seen = torch.fft.rfft2(_ball(box, diameter_px))
     if particles.optics is not None:
         seen = seen * particles.ctf(rows)

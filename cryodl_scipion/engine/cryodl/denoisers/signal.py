@@ -4,8 +4,7 @@ import dataclasses
 
 import torch
 
-from .preprocess import SURE, prepare, resample, sample_rows
-
+from .preprocess import SURE, check_not_empty, prepare, resample, sample_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +25,13 @@ def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
 
     particles: ParticleSet with angles. projector: of the structure at `pixel_size` (the particles', if None); its side
     is the box that the images are brought to. diameter_px: of the particle in those pixels; 0.8 of the box if None.
+    Raises ValueError for empty images.
     """
     pixel_size = pixel_size or particles.pixel_size
     box = projector.side
     rows = sample_rows(len(particles))
     images, exact = resample(particles.images(rows), particles.pixel_size, pixel_size, box)
+    check_not_empty(images, particles.path)
     images = prepare(images, diameter_px or 0.8 * box).to(projector.device)
     shifts = particles.shifts_yx[rows] * (particles.pixel_size / exact)
     views = torch.fft.rfft2(projector.project(particles.angles[rows], shifts, box))
@@ -46,12 +47,12 @@ def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
 
 
 def _fit(images, transforms, state):
-    """Least squares over all images at once, mean values left out."""
+    """Least squares over all images at once, mean values left out. One image alone leaves the error unknown: infinite."""
     seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
     seen = seen - seen.mean((1, 2), keepdim=True)
     match, power = (images * seen).sum((1, 2)).double(), seen.square().sum((1, 2)).double()
     total = power.sum().clamp(min=1e-30)
     amplitude = match.sum() / total
     # the spread from image to image holds all that is wrong: noise, angles, differing strengths
-    error = (match - amplitude * power).square().sum().sqrt() / total
+    error = (match - amplitude * power).square().sum().sqrt() / total if len(images) > 1 else float("inf")
     return Fit(float(amplitude), float(error), state)
