@@ -19,10 +19,11 @@ def denoiserLines(card):
         card['name'], card['network'], ', '.join(card.get('structures') or ['unknown structures']), card['pixel_size'],
         card['box'])]
     if training:
-        lines.append("Trained on %s, %d more for validation; %s, stopped: %s." % (
-            counted(training['particles'], 'particle'), training['validation_particles'],
-            counted(training['steps'], 'step'),
-            training['stop_reason']))
+        lines.append("%s on %s, %d more for validation; %s." % (
+            "Trained" if training['steps'] else "Measured", counted(training['particles'], 'particle'),
+            training['validation_particles'], "%s, stopped: %s" % (counted(training['steps'], 'step'),
+                                                                   training['stop_reason'])
+            if training['steps'] else training['stop_reason']))
     if validation:
         lines.append("On the particles kept for validation: mean FRC with the truth %.3f, of the raw images %.3f."
                      % (validation['frc'], validation['frc_raw']))
@@ -32,11 +33,16 @@ def denoiserLines(card):
 def denoiserInWords(card):
     """Methods of a training run. card: of its model."""
     training = card.get('training') or {}
-    text = "The denoiser %s, %s, was trained with cryodl %s" % (card['name'], networkInWords(card),
-                                                               (card.get('versions') or {}).get('cryodl', __version__))
+    structures = ', '.join(card.get('structures') or ['the structure'])
+    text = "The denoiser %s, %s, was %s with cryodl %s" % (
+        card['name'], networkInWords(card), "trained" if training.get('steps', 1) else "made",
+        (card.get('versions') or {}).get('cryodl', __version__))
+    if not training.get('steps', 1):
+        return text + " from %s; strength, noise and shifts were measured on %s." % (
+            structures, counted(training['particles'], 'particle'))
     if training:
         text += " in %s on %s" % (counted(training['steps'], 'step'), counted(training['particles'], 'particle'))
-    return text + " with projections of %s as targets." % ', '.join(card.get('structures') or ['the structure'])
+    return text + " with projections of %s as targets." % structures
 
 
 def denoisingInWords(count, card, result):
@@ -71,9 +77,8 @@ def backProjectingInWords(result, symmetry, denoiser):
 def evaluationLines(evaluation):
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation['mean_frc'], evaluation['resolution'], evaluation['control']
-    lines = ["*%s* of %d px, %.4g Å/px against the truth"
-             % (counted(evaluation['count'], 'particle'), evaluation['box'],
-                                                             evaluation['pixel_size'])]
+    lines = ["*%s* of %d px, %.4g Å/px against the truth" % (
+        counted(evaluation['count'], 'particle'), evaluation['box'], evaluation['pixel_size'])]
     for kind, word in KINDS:
         if mean.get(kind) is not None:
             lines.append("%s: mean FRC %.3f; FRC 0.5 at %s, 0.143 at %s" % ((word.capitalize(), mean[kind]) + tuple(

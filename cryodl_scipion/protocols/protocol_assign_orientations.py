@@ -107,4 +107,5 @@ class CryodlProtAssignOrientations(ParticlesBase):
                                  result, self.angularStep.get())]
 
     def _citations(self):
-        return citationsOf((self._modelCard() or {}).get('network')) + ['Gorski2005', 'Scheres2012']
+        network = (self._modelCard() or {}).get('network')
+        return list(dict.fromkeys(citationsOf(network) + ['Gorski2005', 'Scheres2012']))

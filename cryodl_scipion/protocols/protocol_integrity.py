@@ -155,7 +155,7 @@ class CryodlProtIntegrity(ParticlesBase):
         return [integrityInWords(self.outputParticles.getSize(), result, self._modelCard())]
 
     def _citations(self):
-        return citationsOf((self._modelCard() or {}).get('network'))
+        return list(dict.fromkeys(citationsOf((self._modelCard() or {}).get('network')) + ['Scheres2012']))
 
 
 def outputWord(name, number):
