@@ -14,6 +14,8 @@ _KEPT = ('rlnRandomSubset', 'rlnClassNumber')
 _ID = 'rlnImageId'
 _ORIGINAL = 'rlnImageOriginalName'
 _SPACE = re.compile(r'\s')
+# Words of the STAR format itself begin so; a name that does must stand in quotes.
+_RESERVED = re.compile(r"data_|loop_|save_|stop_|global_|[_#$'\[\];]", re.IGNORECASE)
 
 
 def writeParticles(path, particles):
@@ -110,7 +112,9 @@ def _text(value):
     if isinstance(value, float):
         return '%.6f' % value
     text = str(value)
-    return '"%s"' % text if _SPACE.search(text) else text
+    if not text:
+        return 'None'  # RELION's word; nothing at all would shift the row's other values
+    return '"%s"' % text if _SPACE.search(text) or _RESERVED.match(text) else text
 
 
 # ----- optics

@@ -19,11 +19,11 @@ def iterColumns(path, columns, kinds, table=''):
         for number, line in enumerate(file, 1):
             # only texts with spaces have quotes, and splitting by them takes ten times as long
             words = shlex.split(line) if '"' in line or "'" in line else line.split()
-            if not words or words[0].startswith('#') or words[0] == 'loop_':
+            if not words or line.startswith('#') or line.strip() == 'loop_':
                 continue
-            if words[0].startswith('data_'):
+            if line.startswith('data_'):  # of the line, not of the words: a name in quotes may begin so, too
                 names, inside = [], words[0] == 'data_' + table
-            elif words[0].startswith('_'):
+            elif line.startswith('_'):
                 names.append(words[0][1:])
             elif inside:
                 yield _values(path, number, words, names, columns, kinds)

@@ -129,6 +129,15 @@ class TestCryodlParticlesAsStar(ParticlesCase):
                          [(3, 'one two'), (5, 'four')])
 
 
+    def test_names_that_begin_as_words_of_the_format_do_are_quoted(self):
+        for name in ('data_1.mrc', '_x.mrc', '#2.mrc', '$3.mrc', ''):
+            with open('p.star', 'w') as file:
+                file.write('data_particles\n\nloop_\n_a #1\n_b #2\n%s 3\n4 %s\n' % (
+                    convert._text(name), convert._text(name)))
+            self.assertEqual(list(iterColumns('p.star', ('b', 'a'), (str, str), 'particles')),
+                             [('3', name or 'None'), (name or 'None', '4')])
+
+
 class TestCryodlDenoisedSets(ParticlesCase):
     def denoise(self, raw):
         """What `cryodl denoise` would make of a set."""

@@ -63,4 +63,4 @@ def star_text(value):
     if not text:
         return "None"  # RELION's word for an empty text
     import gemmi
-    return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() for c in text) else text
+    return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() or c in "'\"" for c in text) else text
