@@ -41,8 +41,7 @@ def plot_control(bars, similarities, path):
     """
     figure, ((left, right),) = new_figure(1, 2, (9.5, 0.7 + 0.42 * max(len(bars), 6)))
     places = np.arange(len(bars))
-    colours = ["tab:orange" if name.startswith("particles") else "tab:blue" if "Wiener" in name else "0.6" for name in bars]
-    left.barh(places, list(bars.values()), color=colours)
+    left.barh(places, list(bars.values()), color=[_colour(name) for name in bars])
     for place, value in zip(places, bars.values()):
         left.annotate(f" {value:.3f}", (max(value, 0), place), va="center", fontsize=8)
     left.set_yticks(places, list(bars), fontsize=8)
@@ -51,10 +50,17 @@ def plot_control(bars, similarities, path):
     edges = np.linspace(min(map(np.min, similarities.values())), max(map(np.max, similarities.values())) + 1e-6, 25)
     for name, values in similarities.items():
         right.hist(values, edges, weights=np.full(len(values), 1 / len(values)), histtype="step", linewidth=1.6,
-                   color="tab:orange" if name.startswith("particles") else None, label=f"{name} ({np.mean(values):.2f})")
+                   color=_colour(name, True), label=f"{name} ({np.mean(values):.2f})")
     right.set(xlabel="largest correlation with a training target", ylabel="share of the images")
     right.legend(fontsize=8)
     save_figure(figure, path)
+
+
+def _colour(name, line=False):
+    """The same for the same kind of image; lines also differ by what the images hold."""
+    if line and not name.startswith("particles"):
+        return "tab:green" if name.startswith("other") else "black" if "denoised" in name else COLOURS["wiener"]
+    return next((COLOURS[kind] for kind in COLOURS if LABELS[kind] in name), "0.8")
 
 
 def draw_rows(rows, titles, path, labels=None):
