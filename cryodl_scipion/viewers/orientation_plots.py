@@ -2,18 +2,23 @@
 """Drawings of directions, and of how sure they are."""
 import numpy as np
 
-_TILTS = 12  # bands of equal area from pole to pole; a cell is then about 15 degrees wide
-_ROTS = 2 * _TILTS
+_MOST_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
+_FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
+_PIECES = 8  # of a cell, each way
 _BLUE, _RED = '#4477aa', '#cc6677'
 
 
 def directionCounts(rot, tilt):
-    """(bands, sectors) particles in cells of equal area. rot, tilt: (n,) degrees, any turn; tilt is from the pole z."""
+    """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
+
+    rot, tilt: (n,) degrees, any turn; tilt is from the pole z.
+    """
     # a tilt beyond 180 or below 0 is the direction on the other side
     z = np.cos(np.deg2rad(tilt))
     turned = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
     longitude = np.mod(turned + 180, 360) - 180
-    counts, _, _ = np.histogram2d(z, longitude, bins=(_TILTS, _ROTS), range=((-1, 1), (-180, 180)))
+    bands = int(np.clip(np.sqrt(np.size(rot) / (2 * _FEW)), 3, _MOST_BANDS))
+    counts, _, _ = np.histogram2d(z, longitude, bins=(bands, 2 * bands), range=((-1, 1), (-180, 180)))
     return counts
 
 
@@ -23,9 +28,11 @@ def drawDirections(axes, rot, tilt):
     The pole z (tilt 0) is on top. Uniform directions give one colour all over.
     """
     counts = directionCounts(rot, tilt)
-    latitudes = np.arcsin(np.linspace(-1, 1, _TILTS + 1))
-    longitudes = np.linspace(-np.pi, np.pi, _ROTS + 1)
-    mesh = axes.pcolormesh(longitudes, latitudes, counts, cmap='viridis', vmin=0, shading='flat')
+    # cells are drawn in pieces, since the sides of a piece are straight and those of a cell are not
+    pieces = counts.repeat(_PIECES, 0).repeat(_PIECES, 1)
+    latitudes = np.arcsin(np.linspace(-1, 1, pieces.shape[0] + 1))
+    longitudes = np.linspace(-np.pi, np.pi, pieces.shape[1] + 1)
+    mesh = axes.pcolormesh(longitudes, latitudes, pieces, cmap='viridis', vmin=0, shading='flat')
     axes.grid(alpha=0.25)
     axes.set_xticklabels([])
     axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
@@ -49,8 +56,11 @@ def drawDistributions(figure, columns):
     panels = np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False))
     for axes, (label, values) in zip(panels, columns.items()):
         known = np.asarray(values, float)[np.isfinite(values)]
-        axes.hist(known, bins=40, color=_BLUE)
         if len(known):
+            # values that are all but equal would have an axis that nobody can read
+            half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
+            middle = (known.min() + known.max()) / 2
+            axes.hist(known, bins=40, range=(middle - half, middle + half), color=_BLUE)
             axes.axvline(np.median(known), color=_RED, linestyle='--', label="median %.3g" % np.median(known))
             axes.legend()
         axes.set_xlabel(label)
