@@ -84,7 +84,7 @@ def evaluationLines(evaluation):
             lines.append("%s: mean FRC %.3f; FRC 0.5 at %s, 0.143 at %s" % ((word.capitalize(), mean[kind]) + tuple(
                 resolutionInWords((resolution.get(kind) or {}).get(level)) for level in ('0.5', '0.143'))))
     lines.append("*Control: %s*" % ("passed" if control['verdict'] == 'ok' else
-                                    "WARNING, the network invents what the images do not hold"))
+                                    "WARNING, for the reason that comes first"))
     lines += ["  %s" % sentence for sentence in control['sentences']]
     return lines
 

@@ -211,7 +211,7 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
         finally:
             del os.environ['FAKE_ENGINE_CONTROL']
         text = '\n'.join(protocol.summary())
-        self.assertIn('*Control: WARNING, the network invents what the images do not hold*', text)
+        self.assertIn('*Control: WARNING, for the reason that comes first*', text)
         self.assertIn('looks like the target', text)
         config = self.request(protocol)
         self.assertNotEqual(config.unseen, config.particles)
