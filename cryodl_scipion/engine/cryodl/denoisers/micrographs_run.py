@@ -107,7 +107,8 @@ def cut_down(views, pixels, rng):
         return views
     top, left = (int(rng.integers(max(1, n - side + 1))) for n in (height, width))
     part = cut(views, slice(top, top + side), slice(left, left + side))
-    return dataclasses.replace(part, images=part.images.clone(), wiener=part.wiener.clone())  # the rest is let go
+    whole = {name: getattr(part, name).clone() for name in ("images", "wiener", "mask")}
+    return dataclasses.replace(part, **whole)  # the rest is let go
 
 
 def split_rows(views):

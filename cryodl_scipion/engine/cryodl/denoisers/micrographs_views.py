@@ -24,11 +24,12 @@ SEED = 1  # of the noise that is added to see a micrograph; any will do, one mak
 class Views:
     """images: (1 or 2, h, w), noise 1: a micrograph, or its even and odd halves. wiener: the same after the Wiener
     filter of one view, the best radial filter there is, and in units of its own strength. gain: that filter, (BINS,).
-    strength: of the filtered views, in units of their noise."""
+    strength: of the filtered views, in units of their noise. mask: (h, w), WorkingImage's."""
     images: torch.Tensor
     wiener: torch.Tensor
     gain: np.ndarray
     strength: float
+    mask: torch.Tensor
 
 
 def make_views(working):
@@ -44,12 +45,13 @@ def make_views(working):
     strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
     if len(images) == 1:
         images = images / 2 ** 0.5
-    return Views(images, filtered(images, on_grid(gain, images.shape[1:])) / strength, gain, strength)
+    return Views(images, filtered(images, on_grid(gain, images.shape[1:])) / strength, gain, strength, mask)
 
 
 def cut(views, rows, columns):
     """The Views of a part. rows, columns: slices."""
-    return dataclasses.replace(views, images=views.images[:, rows, columns], wiener=views.wiener[:, rows, columns])
+    return dataclasses.replace(views, images=views.images[:, rows, columns], wiener=views.wiener[:, rows, columns],
+                               mask=views.mask[rows, columns])
 
 
 def pair(views, generator):
@@ -57,7 +59,8 @@ def pair(views, generator):
     noise."""
     images, wiener = views.images, views.wiener
     if len(images) == 1:
-        noise = torch.randn(images.shape[1:], generator=generator) / 2 ** 0.5
+        # only where the micrograph has noise of its own: elsewhere the views would be each other's opposite
+        noise = torch.randn(images.shape[1:], generator=generator) * views.mask / 2 ** 0.5
         smooth = filtered(noise, on_grid(views.gain, noise.shape)) / views.strength
         images, wiener = torch.cat([images + noise, images - noise]), torch.cat([wiener + smooth, wiener - smooth])
     return torch.stack([images, wiener], 1)
