@@ -113,8 +113,8 @@ def refinement(folder, count=REFINE_COUNT, iterations=ITERATIONS):
 
 
 def _in_unit(star):
-    """The same particles with true angles where RELION has them: its local searches with a symmetry only find orientations
-    again whose direction it keeps of the equivalent ones."""
+    """The same particles with true angles where RELION has them: its local searches with a symmetry only find
+    orientations again whose direction it keeps of the equivalent ones."""
     from scipy.spatial.transform import Rotation
     from cryodl.io.particle_sets import read_particles, write_particles_star
     from cryodl.io.particles import ANGLES
