@@ -6,7 +6,7 @@ from ..ctf import ctf_of_optics
 from ..fourier import circle, on_grid
 from .micrographs import particle_diameter
 from .projections import Projector
-from .structures import load_density
+from .structures import is_model, load_density
 
 
 def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
@@ -31,7 +31,8 @@ def load_cube(structure, pixel_size, box, resolution=None):
     if diameter > (box - 2) * pixel_size:
         raise ValueError(f"{structure} is {diameter:.0f} Å wide, but the images are {box} px x {pixel_size:g} Å/px = "
                          f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual.")
-    return fit_cube(density, box), diameter, _resampling_notes(structure, pixel_size, box, density.shape[-1])
+    notes = voxel_notes(structure, pixel_size) + _box_notes(structure, box, density.shape[-1])
+    return fit_cube(density, box), diameter, notes
 
 
 def fit_cube(density, box):
@@ -41,24 +42,31 @@ def fit_cube(density, box):
     return torch.nn.functional.pad(density, (before, after) * 3)
 
 
-def _resampling_notes(structure, pixel_size, box, side):
-    """What differed between a map and the images: sentences."""
-    from .structures import MODEL_SUFFIXES
-    name = str(structure).lower().removesuffix(".gz")
-    if name.endswith(MODEL_SUFFIXES):
+def voxel_notes(structure, pixel_size):
+    """A sentence, in a list, if a map has other voxels than the images' pixels of `pixel_size` Å. Models have none."""
+    if is_model(structure):
         return []
+    voxel = _header(structure)[0]
+    if abs(voxel / pixel_size - 1) < 1e-3:
+        return []
+    return [f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
+            "If one of the two is wrong, nothing will fit."]
+
+
+def _box_notes(structure, box, side):
+    """A sentence, in a list, if a map of `side` px, when resampled, does not fill the images' box."""
+    if is_model(structure) or side == box:
+        return []
+    voxel, shape = _header(structure)
+    return [f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the images' box "
+            f"of {box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle kept."]
+
+
+def _header(path):
+    """Voxel size (Å) and shape (x, y, z) of a map."""
     import mrcfile
-    with mrcfile.open(structure, header_only=True, permissive=True) as mrc:
-        voxel, shape = float(mrc.voxel_size.x), (int(mrc.header.nx), int(mrc.header.ny), int(mrc.header.nz))
-    notes = []
-    if abs(voxel / pixel_size - 1) >= 1e-3:
-        notes.append(f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was "
-                     "resampled. If one of the two is wrong, nothing will fit.")
-    if side != box:
-        notes.append(f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the "
-                     f"images' box of {box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle "
-                     "kept.")
-    return notes
+    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        return float(mrc.voxel_size.x), (int(mrc.header.nx), int(mrc.header.ny), int(mrc.header.nz))
 
 
 def particle_images(clean, optics, pixel_size, rng, noise=None):
