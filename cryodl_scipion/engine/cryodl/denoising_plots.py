@@ -37,7 +37,8 @@ def _period_axis(axes, highest):
 def plot_control(bars, similarities, path):
     """The controls beside the real result as a PNG.
 
-    bars: {what: mean FRC with the truth}. similarities: {what: (n,) largest correlations of images with the training targets}.
+    bars: {what: mean FRC with the truth}. similarities: {what: (n,) largest correlations of images with the training
+    targets}.
     """
     figure, ((left, right),) = new_figure(1, 2, (9.5, 0.7 + 0.42 * max(len(bars), 6)))
     places = np.arange(len(bars))
@@ -64,7 +65,8 @@ def _colour(name, line=False):
 
 
 def draw_rows(rows, titles, path, labels=None):
-    """Images in rows as a PNG, each between its own 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of the columns."""
+    """Images in rows as a PNG, each between its own 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of the
+    columns."""
     figure, axes = new_figure(len(rows), len(titles), (1.5 * len(titles) + 0.4, 1.5 * len(rows) + 0.5))
     for place, images in enumerate(rows):
         for column, image in enumerate(images):
@@ -99,8 +101,8 @@ def plot_probabilities(names, probability, path):
     left.legend(fontsize=8)
     most = np.sort(probability.max(1))[::-1]
     right.plot(np.arange(1, len(most) + 1) / len(most), np.cumsum(most) / np.arange(1, len(most) + 1))
-    right.set(xlabel="part of the particles that is kept, surest first", ylabel="expected part of right ones", xlim=(0, 1),
-              ylim=(1 / len(names), 1.01))
+    right.set(xlabel="part of the particles that is kept, surest first", ylabel="expected part of right ones",
+              xlim=(0, 1), ylim=(1 / len(names), 1.01))
     save_figure(figure, path)
 
 

@@ -11,15 +11,17 @@ THRESHOLDS = (0.5, 0.143)  # against a known truth; between independent halves (
 def frc(first, second):
     """Fourier ring correlation of pairs of images (Saxton and Baumeister 1982).
 
-    first, second: (..., box, box) tensors, masked by the caller where that is wanted. Returns (..., box // 2 + 1) float32:
-    the correlation of ring k, of frequencies within half a step of k / box cycles per px; ring 0, the mean, is 1. A ring
-    without any power in one of the images is 0. Raises ValueError if the shapes differ or images are not square.
+    first, second: (..., box, box) tensors, masked by the caller where that is wanted. Returns (..., box // 2 + 1)
+    float32: the correlation of ring k, of frequencies within half a step of k / box cycles per px; ring 0, the mean,
+    is 1. A ring without any power in one of the images is 0. Raises ValueError if the shapes differ or images are
+    not square.
     """
     return _correlation(first, second, 2)
 
 
 def fsc(first, second):
-    """Fourier shell correlation of pairs of (..., d, d, d) maps (Harauz and van Heel 1986); as frc. Returns (..., d // 2 + 1)."""
+    """Fourier shell correlation of pairs of (..., d, d, d) maps (Harauz and van Heel 1986); as frc. Returns (..., d //
+    2 + 1)."""
     return _correlation(first, second, 3)
 
 
@@ -65,7 +67,8 @@ def rings(shape, device=None):
 def _correlation(first, second, axes):
     shape = tuple(first.shape[-axes:])
     if first.shape != second.shape or len(shape) != axes or len(set(shape)) > 1:
-        raise ValueError(f"Images of shape {tuple(first.shape)} and {tuple(second.shape)} cannot be correlated; they must have "
+        raise ValueError(f"Images of shape {tuple(first.shape)} and {tuple(second.shape)} cannot be correlated; they "
+                         "must have "
                          f"the same shape, with {axes} equal sides.")
     side, dims = shape[0], tuple(range(-axes, 0))
     one, two = (torch.fft.rfftn(_scaled(x.float(), dims), dim=dims) for x in (first, second))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which composition of a complex a particle shows: likelihoods of its raw image, marginal over orientation and shift.
 
-For each composition the image is compared with CTF x projection in noise of the measured spectrum, over the same orientations
-and shifts around the best candidates, so that what is wrong with the grid is wrong for all alike. How strongly images show
-the structures is one number for all compositions: with one for each, a composition that lacks a part could not be told from
-a weaker image of the whole. Priors and this strength come from the set by expectation-maximisation (Sigworth 1998; Scheres
-2012 for particles).
+For each composition the image is compared with CTF x projection in noise of the measured spectrum, over the same
+orientations and shifts around the best candidates, so that what is wrong with the grid is wrong for all alike. How
+strongly images show the structures is one number for all compositions: with one for each, a composition that lacks a
+part could not be told from a weaker image of the whole. Priors and this strength come from the set by
+expectation-maximisation (Sigworth 1998; Scheres 2012 for particles).
 """
 import dataclasses
 
@@ -17,7 +17,7 @@ from .orient.observed import Observed
 from .orient.reference import HalfDisc, Reference
 
 KEPT = 6            # orientations whose neighbourhoods are searched finer
-FINEST_PART = 0.6   # of the resolution: distance at the particle's rim between neighbouring orientations of the last step
+FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between the last step's neighbouring orientations
 MOST_LEVELS = 5
 FINEST_SHIFT = 0.25  # px
 ELEMENTS = 4e6      # coefficients of projections that are held at a time
@@ -27,8 +27,8 @@ ROUNDS = 100        # of expectation-maximisation of the priors: it takes some t
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """One refinement step. turns: (r, 3, 3) tensor of small rotations. shifts: (t, 2) px, tensor. disc: HalfDisc; places: its
-    coefficients among those of the finest disc. references: of the compositions, on this disc."""
+    """One refinement step. turns: (r, 3, 3) tensor of small rotations. shifts: (t, 2) px, tensor. disc: HalfDisc;
+    places: its coefficients among those of the finest disc. references: of the compositions, on this disc."""
     turns: torch.Tensor
     shifts: torch.Tensor
     disc: HalfDisc
@@ -38,9 +38,9 @@ class Level:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What the images of m particles say. logs: (m, c) log-likelihood of each composition over that of noise alone. match, power:
-    (m, c) posterior means of the agreement of image and projection and of the projection's power, which give the strength:
-    match / (2 power). matrices: (m, 3, 3), shifts_yx: (m, 2) px of the best orientation."""
+    """What the images of m particles say. logs: (m, c) log-likelihood of each composition over that of noise alone.
+    match, power: (m, c) posterior means of the agreement of image and projection and of the projection's power,
+    which give the strength: match / (2 power). matrices: (m, 3, 3), shifts_yx: (m, 2) px of the best orientation."""
     logs: torch.Tensor
     match: torch.Tensor
     power: torch.Tensor
@@ -55,9 +55,9 @@ class Evidence:
 class Comparison:
     """Compositions that images are compared with.
 
-    projectors: one of each composition, in one frame. disc: HalfDisc of the images, up to the finest detail that is compared.
-    gain: called with a number of rings, the factors (rings,) of the rings' amplitudes. step: degrees between the candidates'
-    orientations. diameter_px: of the whole.
+    projectors: one of each composition, in one frame. disc: HalfDisc of the images, up to the finest detail that is
+    compared. gain: called with a number of rings, the factors (rings,) of the rings' amplitudes. step: degrees
+    between the candidates' orientations. diameter_px: of the whole.
     """
 
     def __init__(self, projectors, disc, gain, step, diameter_px):
@@ -94,8 +94,8 @@ class Comparison:
         return self._summary(logs, match, power, matrices, shifts)
 
     def _compare(self, observed, level, matrices, centres, shifts):
-        """Agreements (m, k, r, c, t) and powers (m, k, r, c) of unit strength, of matrices (m, k, r, 3, 3) moved by centres
-        (m, k, 2) plus shifts (t, 2)."""
+        """Agreements (m, k, r, c, t) and powers (m, k, r, c) of unit strength, of matrices (m, k, r, 3, 3) moved by
+        centres (m, k, 2) plus shifts (t, 2)."""
         m, k, r = matrices.shape[:3]
         views = torch.stack([reference.at(matrices) for reference in level.references], dim=3)  # m, k, r, c, d
         back = level.disc.ramp(-centres.reshape(-1, 2)).reshape(m, k, 1, -1) * level.disc.ramp(-shifts)
@@ -132,13 +132,14 @@ def _seen(observed, level):
 
 
 def _levels(disc, step, diameter_px):
-    """What each Level has but for its references: steps halved down to what the resolution can tell apart at the particle's rim.
-    Coarse steps compare coarse detail only."""
+    """What each Level has but for its references: steps halved down to what the resolution can tell apart at the
+    particle's rim. Coarse steps compare coarse detail only."""
     finest = np.degrees(FINEST_PART * (disc.box / disc.radius) / (diameter_px / 2))
     count = int(np.clip(np.ceil(np.log2(step / finest)), 1, MOST_LEVELS))
     for number in range(1, count + 1):
         here = step / 2 ** number
-        # the frequency at which neighbours of this step differ at the rim by the same part of a period as those of the last
+        # the frequency at which neighbours of this step differ at the rim by the same part of a period as those of the
+        # last
         radius = FINEST_PART * disc.box / (np.radians(here) * diameter_px / 2)
         level_disc = disc if number == count else HalfDisc(disc.box, min(disc.radius, max(radius, 4)), disc.device)
         places = (disc.y ** 2 + disc.x ** 2 <= level_disc.radius ** 2).nonzero()[:, 0]
@@ -160,12 +161,14 @@ def probabilities(logs, priors):
 
 
 def fitted_temperature(logs, kinds):
-    """Number to multiply log-likelihoods with, so that probabilities are what they say, from particles of known composition.
+    """Number to multiply log-likelihoods with, so that probabilities are what they say, from particles of known
+    composition.
 
-    Only the neighbourhoods of a few orientations are compared: where the right one is not among them, likelihoods are too sure.
-    logs: (n, c), kinds: (n,) int64. It maximises the likelihood of the kinds (Guo et al. 2017).
+    Only the neighbourhoods of a few orientations are compared: where the right one is not among them, likelihoods
+    are too sure. logs: (n, c), kinds: (n,) int64. It maximises the likelihood of the kinds (Guo et al. 2017).
     """
-    chance = [float(torch.log_softmax(factor * logs, 1)[torch.arange(len(kinds)), kinds].mean()) for factor in TEMPERATURES]
+    rows = torch.arange(len(kinds))
+    chance = [float(torch.log_softmax(factor * logs, 1)[rows, kinds].mean()) for factor in TEMPERATURES]
     return TEMPERATURES[int(np.argmax(chance))]
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the orientations come from around which compositions are compared: the particles' own angles, or a search.
 
-Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the truth),
-offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin with) and
-matrices(rows) ((m, k, 3, 3), image to density).
+Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the
+truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin
+with) and matrices(rows) ((m, k, 3, 3), image to density).
 """
 import copy
 import dataclasses
@@ -26,10 +26,11 @@ SAMPLE = 96         # particles from which strength is learnt where angles are g
 
 
 class Searched:
-    """Candidates from a search for the mean of all compositions, from raw images, and from denoised ones if there is a denoiser.
+    """Candidates from a search for the mean of all compositions, from raw images, and from denoised ones if there is a
+    denoiser.
 
-    particles: ParticleSet. projector: of the mean density. diameter: Å. contrast: 'auto', 'bright' or 'dark'. resolution: Å.
-    model: folder of a denoiser, or None. notes: sentences for the user.
+    particles: ParticleSet. projector: of the mean density. diameter: Å. contrast: 'auto', 'bright' or 'dark'.
+    resolution: Å. model: folder of a denoiser, or None. notes: sentences for the user.
     """
 
     def __init__(self, particles, projector, diameter, contrast, step, resolution, device, model=None):
@@ -99,7 +100,8 @@ class Given:
         state = fit_structure(particles, projector, diameter_px).ctf_state
         self.source = Source(particles, diameter_px, contrast, state).measured()
         if state != particles.ctf_state:
-            self.notes.append(f"{particles.path}: the images fit the compositions better if their phases were flipped; they are taken "
+            self.notes.append(f"{particles.path}: the images fit the compositions better if their phases were flipped; "
+                              "they are taken "
                               "to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
         # compositions are compared in the frame of the first, which need not be that of the refinement's reference
         radius = WIDEST_SHIFT * particles.box
@@ -123,7 +125,8 @@ class Given:
         return torch.as_tensor(self.particles.shifts_yx[rows], dtype=torch.float32, device=self.device)
 
     def matrices(self, rows):
-        return torch.as_tensor(rotation_matrices(self.particles.angles[rows]), dtype=torch.float32, device=self.device)[:, None]
+        matrices = rotation_matrices(self.particles.angles[rows])
+        return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
 
     def _fitted(self, projector, radius):
         """Strength and fall (Å²) with which projections at the given angles explain a sample best."""
@@ -137,6 +140,7 @@ class Given:
         strength, fall = smooth_strength(match, power, self._width)
         if strength > 0:
             return strength, fall
-        self.notes.append(f"{self.particles.path}: the images do not show the compositions at their angles. Choose orientations: "
+        self.notes.append(f"{self.particles.path}: the images do not show the compositions at their angles. Choose "
+                          "orientations: "
                           "search, or check that structures and angles are of one frame and hand.")
         return first_fit(observed, reference).strength, 0.0

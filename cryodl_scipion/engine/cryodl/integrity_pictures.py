@@ -12,10 +12,11 @@ SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye
 
 
 def draw_examples(candidates, projectors, evidence, names, probability, path):
-    """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its orientation.
+    """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its
+    orientation.
 
-    candidates: see integrity_candidates. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and shifts
-    (n, 2) px. probability: (n, c).
+    candidates: see integrity_candidates. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and
+    shifts (n, 2) px. probability: (n, c).
     """
     from scipy.spatial.transform import Rotation
     rows, labels = [], []
@@ -34,7 +35,8 @@ def draw_examples(candidates, projectors, evidence, names, probability, path):
 
 
 def _filtered(source, rows, shifts):
-    """(m, box, box) images with their CTF's phases mended, their particles in the middle, and detail faded by frequency."""
+    """(m, box, box) images with their CTF's phases mended, their particles in the middle, and detail faded by
+    frequency."""
     images = source.images(rows).cpu()
     box = images.shape[-1]
     transform = torch.fft.rfft2(images)

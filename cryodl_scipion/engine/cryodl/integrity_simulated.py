@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from .fourier import on_grid
+from .integrity import fitted_temperature
 from .io.particle_sets import ParticleSet
 from .simulate.particle_images import noise_images
 from .simulate.projections import random_angles
@@ -23,8 +24,8 @@ class MadeUp(ParticleSet):
 def simulated(candidates, projectors, strength, count, seed):
     """MadeUp particles, and which composition each has, (count,) int64.
 
-    candidates: see integrity_candidates. projectors: of the compositions. strength: common factor of their projections. They have the
-    angles and shifts of the particles where these are given, else random ones.
+    candidates: see integrity_candidates. projectors: of the compositions. strength: common factor of their
+    projections. They have the angles and shifts of the particles where these are given, else random ones.
     """
     rng = np.random.default_rng(seed)
     source = candidates.source
@@ -32,7 +33,8 @@ def simulated(candidates, projectors, strength, count, seed):
     base = source.particles.subset(rows)
     kinds = np.arange(count) % len(projectors)
     if candidates.spread:
-        base = dataclasses.replace(base, angles=random_angles(count, rng), shifts_yx=rng.normal(scale=candidates.spread, size=(count, 2)))
+        shifts = rng.normal(scale=candidates.spread, size=(count, 2))
+        base = dataclasses.replace(base, angles=random_angles(count, rng), shifts_yx=shifts)
     views = torch.empty((count, base.box, base.box))
     for kind, projector in enumerate(projectors):
         mine = np.nonzero(kinds == kind)[0]
@@ -45,3 +47,14 @@ def simulated(candidates, projectors, strength, count, seed):
     values = {field.name: getattr(base, field.name) for field in dataclasses.fields(ParticleSet)}
     made = images if source.contrast == "bright" else -images
     return MadeUp(**values, made=made), torch.from_numpy(kinds)
+
+
+def learnt_temperature(evidence_of, candidates, projectors, strength, count, seed=0):
+    """By what log-likelihoods are to be multiplied (see fitted_temperature), and the part of right answers, both from
+    `simulated` particles.
+
+    evidence_of: called with candidates and rows (array of int), gives an Evidence. For the others see `simulated`.
+    """
+    particles, kinds = simulated(candidates, projectors, strength, count, seed)
+    logs = evidence_of(candidates.like(particles), np.arange(count)).logs.cpu()
+    return fitted_temperature(logs, kinds), float((logs.argmax(1) == kinds).float().mean())

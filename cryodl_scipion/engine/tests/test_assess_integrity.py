@@ -39,13 +39,14 @@ def mixed(tmp_path, monkeypatch):
     text = Path("whole.star").read_text().rstrip("\n").split("\n")
     rows = [line for line in Path("part.star").read_text().split("\n") if "@" in line]
     rows = [line.replace(line.split("@")[0].strip(), f"{i + EACH + 1:06d}", 1) for i, line in enumerate(rows)]
-    Path("both.star").write_text("\n".join(text + rows).replace("whole.mrcs", "both.mrcs").replace("part.mrcs", "both.mrcs") + "\n")
+    text = "\n".join(text + rows) + "\n"
+    Path("both.star").write_text(text.replace("whole.mrcs", "both.mrcs").replace("part.mrcs", "both.mrcs"))
     return tmp_path
 
 
 def assess(code=0, **options):
-    options = dict(dict(particles="both.star", structures=("whole.mrc", "part.mrc"), output="out", device="cpu", threads=1,
-                        angular_step=15, contrast="bright", result="result.json"), **options)
+    options = dict(dict(particles="both.star", structures=("whole.mrc", "part.mrc"), output="out", device="cpu",
+                        threads=1, angular_step=15, contrast="bright", result="result.json"), **options)
     words = ["assess-integrity"]
     for name, value in options.items():
         words += ["--" + name.replace("_", "-"), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
@@ -66,13 +67,15 @@ def test_particles_with_angles_are_told_apart(mixed):
     table = list(csv.reader(open("out/probabilities.csv")))
     assert table[0] == ["name", "composition", "whole", "lacking"] and len(table) == 2 * EACH + 1
     columns = np.array([out.columns[f"cryodlProbability{k}"] for k in (1, 2)], float)
-    assert np.allclose(columns.sum(0), 1, atol=1e-5) and np.allclose(columns.T, np.array(table[1:])[:, 2:].astype(float))
+    assert np.allclose(columns.sum(0), 1, atol=1e-5)
+    assert np.allclose(columns.T, np.array(table[1:])[:, 2:].astype(float))
     assert (columns.argmax(0) + 1 == out.classes).all()
     record = json.loads(Path("out/integrity.json").read_text())
     assert record["orientations"] == "given" and record["strength"] == pytest.approx(1, abs=0.2)
-    assert record["simulated_accuracy"] > 0.9 and 0.5 < record["temperature"] <= 1.1  # made up, they are told apart as well
-    assert {p.name for p in Path("out").iterdir()} == {"particles.star", "probabilities.csv", "integrity.json", "probabilities.png",
-                                                       "examples.png"}
+    # particles that are made up are told apart as well
+    assert record["simulated_accuracy"] > 0.9 and 0.5 < record["temperature"] <= 1.1
+    assert {p.name for p in Path("out").iterdir()} == {"particles.star", "probabilities.csv", "integrity.json",
+                                                       "probabilities.png", "examples.png"}
     assert (Path("both.star").read_bytes(), Path("both.mrcs").read_bytes()) == before
     assert out.images(slice(None)).equal(read_particles("both.star").images(slice(None)))
 

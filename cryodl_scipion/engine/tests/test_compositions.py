@@ -32,21 +32,22 @@ def write_model(path, chains, turn=None, shift=(0, 0, 0)):
 
 @pytest.fixture
 def models(tmp_path):
-    return tmp_path, write_model(tmp_path / "whole.pdb", {"A": CHAIN, "B": PARTNER}), write_model(tmp_path / "part.pdb", {"A": CHAIN})
+    whole = write_model(tmp_path / "whole.pdb", {"A": CHAIN, "B": PARTNER})
+    return tmp_path, whole, write_model(tmp_path / "part.pdb", {"A": CHAIN})
 
 
 def test_the_common_part_of_two_models_lies_at_the_same_place(models):
     _, whole, part = models
-    (both, alone), diameter = load_compositions([whole, part], 4.0, 48)
+    (both, alone), diameter, notes = load_compositions([whole, part], 4.0, 48)
     difference = both - alone
     mass = float(difference.sum() / both.sum())
     assert mass == pytest.approx(20 / 80, abs=0.02) and difference.min() > -1e-3 * both.max()
-    assert 60 < diameter < 4 * 46
+    assert 60 < diameter < 4 * 46 and not notes
 
 
 def test_the_heaviest_model_is_in_the_middle_whatever_the_order(models):
     _, whole, part = models
-    (alone, both), _ = load_compositions([part, whole], 4.0, 48)
+    (alone, both), *_ = load_compositions([part, whole], 4.0, 48)
     axis = torch.arange(48.0) - 24
     centre = [float((both.sum([a for a in range(3) if a != k]) * axis).sum() / both.sum()) for k in range(3)]
     assert np.abs(centre).max() < 0.1
@@ -106,3 +107,12 @@ def test_a_file_that_is_missing_is_named(models):
     _, whole, _ = models
     with pytest.raises(FileNotFoundError, match="nothing.pdb"):
         load_compositions([whole, "nothing.pdb"], 4.0, 48)
+
+
+def test_a_map_in_another_unit_is_brought_to_the_strength_of_the_first(tmp_path):
+    density = lopsided_density(32)
+    part = np.where(np.arange(32) < 20, density, 0).astype(np.float32)
+    first, second = (write_mrc(tmp_path / name, data, 2.0) for name, data in (("a.mrc", density), ("b.mrc", 5 * part)))
+    (one, two), _, notes = load_compositions([str(first), str(second)], 2.0, 48)
+    assert float(two[24, 24, 24] / one[24, 24, 24]) == pytest.approx(1, abs=0.02)
+    assert "b.mrc was multiplied by 0.2" in notes[0]

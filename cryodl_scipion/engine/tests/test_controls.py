@@ -10,9 +10,10 @@ from cryodl.denoisers.wiener import ring_power
 from cryodl.simulate.projections import Projector
 
 BOX = 32
-GOOD = dict(noise=0.01, unrelated=0.05, chance_similarity=0.3, noise_similarity=0.4, noise_contrast=0.2, real_similarity=0.8,
-            mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.4),
-            unseen=dict(what="a made-up molecule", similarity=0.5, own_similarity=0.45, mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.15)))
+OTHER = dict(what="a made-up molecule", similarity=0.5, own_similarity=0.45,
+             mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.15))
+GOOD = dict(noise=0.01, unrelated=0.05, chance_similarity=0.3, noise_similarity=0.4, noise_contrast=0.2,
+            real_similarity=0.8, mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.4), unseen=OTHER)
 
 
 def views(angles, shifts=None):
@@ -56,14 +57,15 @@ def test_a_made_up_molecule_has_the_size_that_is_asked_for_and_is_another_each_t
 def test_controls_far_from_the_real_result_pass():
     verdict, sentences = judge(GOOD)
     assert verdict == "ok" and len(sentences) == 4
-    assert any("less than a filter does" in s for s in sentences)  # said, and no reason to warn: it is made for its own molecule
+    # said, and no reason to warn: it is made for its own molecule
+    assert any("less than a filter does" in s for s in sentences)
 
 
 @pytest.mark.parametrize("change, words", [
     (dict(noise=0.09), "brings the structure along"),
     (dict(noise_similarity=0.75, noise_contrast=0.9), "draws its molecule where there is none"),
     (dict(mean_frc=dict(raw=0.1, wiener=0.2, denoised=0.19)), "no better than a Wiener filter"),
-    (dict(unseen=dict(what="a made-up molecule", similarity=0.79, own_similarity=0.6, mean_frc=None)), "makes its own molecule of another one")])
+    (dict(unseen=dict(OTHER, similarity=0.79, own_similarity=0.6)), "makes its own molecule of another one")])
 def test_a_control_that_comes_near_the_real_result_warns_and_its_reason_comes_first(change, words):
     verdict, sentences = judge(dict(GOOD, **change))
     assert verdict == "warning" and words in sentences[0]

@@ -37,14 +37,17 @@ def test_curves_below_zero_stay_in_the_picture(tmp_path, curve, monkeypatch):
 def test_each_control_has_a_bar_with_its_value(tmp_path, monkeypatch):
     from cryodl import denoising_plots
     texts = []
-    monkeypatch.setattr(denoising_plots, "save_figure", lambda figure, path: texts.extend(t.get_text() for t in figure.axes[0].texts))
-    plot_control({"particles, denoised": 0.4, "pure noise, denoised": -0.01}, {"particles, denoised": RNG.random(5)}, tmp_path / "c.png")
+    keep = lambda figure, path: texts.extend(t.get_text() for t in figure.axes[0].texts)
+    monkeypatch.setattr(denoising_plots, "save_figure", keep)
+    bars = {"particles, denoised": 0.4, "pure noise, denoised": -0.01}
+    plot_control(bars, {"particles, denoised": RNG.random(5)}, tmp_path / "c.png")
     assert [t.strip() for t in texts] == ["0.400", "-0.010"]
 
 
 def test_the_surest_part_of_a_set_is_expected_to_be_better_than_all(tmp_path, monkeypatch):
     from cryodl import denoising_plots
     lines = []
-    monkeypatch.setattr(denoising_plots, "save_figure", lambda figure, path: lines.append(figure.axes[1].lines[0].get_ydata()))
+    keep = lambda figure, path: lines.append(figure.axes[1].lines[0].get_ydata())
+    monkeypatch.setattr(denoising_plots, "save_figure", keep)
     plot_probabilities(["a", "b"], np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), tmp_path / "p.png")
     assert np.allclose(lines[0], [0.9, 0.85, 2.3 / 3])

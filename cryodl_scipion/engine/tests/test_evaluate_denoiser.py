@@ -23,14 +23,16 @@ class StandIn:
 
     def __init__(self, work, training=()):
         self.work = work
-        self.card = dict(name="stand-in", pixel_size=PIXEL, box=BOX, particle_diameter=110.0, training_particles=list(training))
+        self.card = dict(name="stand-in", pixel_size=PIXEL, box=BOX, particle_diameter=110.0,
+                         training_particles=list(training))
 
     def denoise(self, images, ctf, pixel_size):
         return self.work(images, ctf)
 
 
 def filtering(images, ctf):
-    return wiener_filter(images, ctf, torch.full((BOX // 2 + 1,), 30.0) * torch.linspace(1, 0, BOX // 2 + 1) ** 3, torch.ones(BOX // 2 + 1))
+    signal = 30 * torch.linspace(1, 0, BOX // 2 + 1) ** 3
+    return wiener_filter(images, ctf, signal, torch.ones(BOX // 2 + 1))
 
 
 def drawing(targets):
@@ -109,7 +111,8 @@ def test_training_particles_among_those_tested_are_named(folder, monkeypatch):
     particles = read_particles("p.star")
     digest = hashlib.sha256("\n".join(particles.names).encode()).hexdigest()
     entry = dict(particles="p.star", number=30, training=27, sha256="another")
-    assert "exactly these" in learnt_from(dict(training_particles=[dict(entry, particles="gone.star", sha256=digest)]), particles)
+    same = dict(entry, particles="gone.star", sha256=digest)
+    assert "exactly these" in learnt_from(dict(training_particles=[same]), particles)
     write_particles_star("some.star", particles.subset(slice(10, 20)))
     _, result = evaluate(monkeypatch, StandIn(filtering, [entry]), particles="some.star")
     assert any("10 of these 10 particles are in p.star" in w for w in result.warnings)

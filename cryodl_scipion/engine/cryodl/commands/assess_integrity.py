@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out.
 
-Result.outputs: particles (STAR file with rlnClassNumber, from 1 in the order of the structures, and cryodlProbability1 ...),
-table (probabilities.csv), integrity (integrity.json), counts {name: particles of which it is the likeliest}, names,
-separation (part of the classes that should be right), pictures.
+Result.outputs: particles (STAR file with rlnClassNumber, from 1 in the order of the structures, and
+cryodlProbability1 ...), table (probabilities.csv), integrity (integrity.json), counts {name: particles of which it
+is the likeliest}, names, separation (part of the classes that should be right), pictures.
 """
 import csv
 import json
@@ -41,7 +41,8 @@ def run(config):
         print(f"Warning: {note}")
     evidence = _all_evidence(assessment, folder)
     outputs, warnings = _write(config, particles, names, assessment, evidence, folder)
-    return Result("assess-integrity", outputs, device=device_name(device), warnings=tuple(assessment["notes"] + warnings))
+    warnings = tuple(assessment["notes"] + warnings)
+    return Result("assess-integrity", outputs, device=device_name(device), warnings=warnings)
 
 
 def _names(config):
@@ -61,19 +62,20 @@ def _prepare(config, particles, device):
     from ..simulate.projections import Projector
     finest = 2 * particles.pixel_size
     resolution = max(config.resolution or finest, finest)
-    densities, diameter = load_compositions(config.structures, particles.pixel_size, particles.box, finest)
+    densities, diameter, notes = load_compositions(config.structures, particles.pixel_size, particles.box, finest)
     projectors = [Projector(density.to(device)) for density in densities]
     mean = Projector((sum(densities) / len(densities)).to(device))
     given = particles.angles is not None and config.orientations != "search"
-    notes, more = [], {}
+    more = {}
     if config.model and given:
-        notes.append("The denoiser (--model) was not used: it only helps to search orientations, and these particles have angles.")
+        notes.append("The denoiser (--model) was not used: it only helps to search orientations, and these particles "
+                     "have angles.")
     elif config.model:
         more = dict(model=config.model)
     print(f"Comparing {len(particles)} particles with {len(densities)} compositions, "
           + ("around their own angles." if given else "at all orientations."))
-    candidates = (Given if given else Searched)(particles, mean, diameter, config.contrast, config.angular_step, resolution, device,
-                                                **more)
+    source = Given if given else Searched
+    candidates = source(particles, mean, diameter, config.contrast, config.angular_step, resolution, device, **more)
     disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution, device)
     comparison = Comparison(projectors, disc, candidates.gain, config.angular_step, diameter / particles.pixel_size)
     return dict(comparison=comparison, candidates=candidates, strength=None, notes=notes + candidates.notes,
@@ -107,27 +109,20 @@ def _learn_strength(assessment, count):
             return
 
 
-def _learn_temperature(assessment, seed):
-    """By what log-likelihoods are to be multiplied, and the part of right answers, both from particles that are made up with the
-    strength, CTFs and noise of these."""
-    from ..integrity import fitted_temperature, probabilities
-    from ..integrity_simulated import simulated
-    particles, kinds = simulated(assessment["candidates"], assessment["projectors"], assessment["strength"], SAMPLE, seed)
-    there = dict(assessment, candidates=assessment["candidates"].like(particles))
-    logs = _evidence(there, np.arange(len(particles))).logs.cpu()
-    right = probabilities(logs, [1 / logs.shape[1]] * logs.shape[1]).argmax(1) == kinds
-    return fitted_temperature(logs, kinds), float(right.float().mean())
-
-
 def _all_evidence(assessment, folder):
-    """{logs (n, c), energy (n,), angles..., as arrays} of all particles, chunk by chunk; chunks that are there are not made anew."""
+    """{logs (n, c), matrices, shifts, as arrays} of all particles, chunk by chunk; chunks that are there are not
+    made anew."""
     from tqdm import tqdm
+
+    from ..integrity_simulated import learnt_temperature
     count = len(assessment["candidates"].source.particles)
     (folder / PARTS).mkdir(exist_ok=True)
     learnt = folder / PARTS / "learnt.json"
     if not learnt.exists():
         _learn_strength(assessment, count)
-        temperature, accuracy = _learn_temperature(assessment, seed=0)
+        temperature, accuracy = learnt_temperature(
+            lambda candidates, rows: _evidence(dict(assessment, candidates=candidates), rows), assessment["candidates"],
+            assessment["projectors"], assessment["strength"], SAMPLE)
         write_json(learnt, dict(strength=assessment["strength"], temperature=temperature, simulated_accuracy=accuracy))
     assessment.update(json.loads(learnt.read_text()))
     parts = []
@@ -135,9 +130,8 @@ def _all_evidence(assessment, folder):
         path = folder / PARTS / f"{start:09d}.npz"
         if not path.exists():
             found = _evidence(assessment, np.arange(start, min(start + CHUNK, count)))
-            energy = assessment["strength"] ** 2 * found.power
             with whole_file(path) as temporary, open(temporary, "wb") as file:
-                np.savez(file, logs=found.logs.cpu(), energy=energy.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu())
+                np.savez(file, logs=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu())
         with np.load(path) as stored:
             parts.append({key: stored[key] for key in stored.files})
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
@@ -160,10 +154,13 @@ def _write(config, particles, names, assessment, evidence, folder):
     changes = {"rlnClassNumber": (kind + 1).tolist()}
     changes.update({f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in probability[:, i]] for i in range(len(names))})
     plot_probabilities(names, probability, folder / "probabilities.png")
-    draw_examples(assessment["candidates"], assessment["projectors"], evidence, names, probability, folder / "examples.png")
+    draw_examples(assessment["candidates"], assessment["projectors"], evidence, names, probability,
+                  folder / "examples.png")
     record = dict(names=names, count=len(particles), counts=counts, priors=priors.tolist(), separation=separation,
-                  mean_probability=dict(zip(names, probability.mean(0).tolist())), **{key: assessment[key] for key in ("strength", "temperature", "simulated_accuracy")},
-                  orientations="given" if assessment["given"] else "search", structures=[str(s) for s in config.structures],
+                  mean_probability=dict(zip(names, probability.mean(0).tolist())),
+                  **{key: assessment[key] for key in ("strength", "temperature", "simulated_accuracy")},
+                  orientations="given" if assessment["given"] else "search",
+                  structures=[str(s) for s in config.structures],
                   log_likelihood=float(evidence["logs"].max(1).mean()))
     warnings = list(_warnings(record))
     write_json(folder / "integrity.json", dict(record, warnings=assessment["notes"] + warnings))
@@ -173,8 +170,9 @@ def _write(config, particles, names, assessment, evidence, folder):
     print(f"{', '.join(f'{name}: {number}' for name, number in counts.items())} of {len(particles)} particles; about "
           f"{100 * separation:.0f} % of these classes should be right. {config.output}")
     at = lambda name: os.path.join(config.output, name)
-    return dict(particles=at("particles.star"), table=at("probabilities.csv"), integrity=at("integrity.json"), counts=counts,
-                names=names, separation=separation, pictures=[at("probabilities.png"), at("examples.png")]), warnings
+    return dict(particles=at("particles.star"), table=at("probabilities.csv"), integrity=at("integrity.json"),
+                counts=counts, names=names, separation=separation,
+                pictures=[at("probabilities.png"), at("examples.png")]), warnings
 
 
 def _write_table(path, particles, names, probability, kind):
@@ -188,7 +186,9 @@ def _write_table(path, particles, names, probability, kind):
 def _warnings(record):
     if record["orientations"] == "search" and record["log_likelihood"] < SEEN:
         yield ("Single images show too little of these compositions to find their orientation (mean log-likelihood "
-               f"{record['log_likelihood']:.1f}, {SEEN:g} are needed). Use the angles of a refinement, or finer pixels.")
+               f"{record['log_likelihood']:.1f}, {SEEN:g} are needed). Use the angles of a refinement, or finer "
+               "pixels.")
     if record["separation"] < HARDLY:
-        yield (f"Only {100 * record['separation']:.0f} % of the classes are expected to be right: single images can hardly tell these "
+        yield (f"Only {100 * record['separation']:.0f} % of the classes are expected to be right: single images can "
+               "hardly tell these "
                "compositions apart. Trust the probabilities, not the classes.")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-denoiser`: what a denoiser gains over raw and filtered images, and what it invents.
 
-<output>/evaluation.json: count, pixel_size, box; frc {frequency (1/Å), raw, wiener, denoised: mean curves}; mean_frc and
-resolution {0.5, 0.143: Å or null} of each; fsc {frequency, raw, denoised: curves of maps with the structure, resolution};
-control (see denoisers/controls.py): noise, unrelated, noise_similarity, chance_similarity, real_similarity, noise_contrast,
-unseen {what, similarity, mean_frc}, verdict ('ok' or 'warning') and sentences; notes. Beside it frc.csv, a line for each
-particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png.
+<output>/evaluation.json: count, pixel_size, box; frc {frequency (1/Å), raw, wiener, denoised: mean curves}; mean_frc
+and resolution {0.5, 0.143: Å or null} of each; fsc {frequency, raw, denoised: curves of maps with the structure,
+resolution}; control (see denoisers/controls.py): noise, unrelated, noise_similarity, chance_similarity,
+real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('ok' or 'warning') and sentences;
+notes. Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png.
 Result.outputs: evaluation (path), folder, table, mean_frc, resolution, verdict, pictures {name: path}.
 """
 import csv
@@ -35,7 +35,8 @@ def run(config):
     from ..simulate.particle_images import load_projector
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     if len(particles) < 2:
-        raise ValueError(f"{config.particles} has {len(particles)} particle; two or more are needed to say anything of a denoiser.")
+        raise ValueError(f"{config.particles} has {len(particles)} particle; two or more are needed to say anything of "
+                         "a denoiser.")
     device = choose_device(config.device)
     set_threads(config.threads)
     denoiser = load_denoiser(config.model, device)
@@ -77,21 +78,24 @@ def _other_molecule(config, bench, rng):
     if not config.unseen:
         return made_up(bench, rng), []
     known = config.unseen_structure is not None
-    particles = _some(read_particles(config.unseen, need=("ctf", "raw", "angles") if known else ("ctf", "raw")), UNSEEN, rng)
+    need = ("ctf", "raw", "angles") if known else ("ctf", "raw")
+    particles = _some(read_particles(config.unseen, need=need), UNSEEN, rng)
     projector, notes = None, []
     diameter = bench.diameter_px * bench.particles.pixel_size
     if known:
         projector, diameter, notes = load_projector(config.unseen_structure, particles.pixel_size, particles.box,
                                                     bench.projector.device)
     elif particles.box != bench.particles.box:
-        raise ValueError(f"{config.unseen} has a box of {particles.box} px, {config.particles} one of {bench.particles.box} px. Give "
+        raise ValueError(f"{config.unseen} has a box of {particles.box} px, {config.particles} one of "
+                         f"{bench.particles.box} px. Give "
                          "the structure of the unseen particles (--unseen-structure), or particles of the same box.")
-    other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter / particles.pixel_size, bench)
+    diameter_px = diameter / particles.pixel_size
+    other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
     return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more
 
 
 def _targets(model, bench):
-    """(m, box, box) training targets of a model, at the bench's box and pixel size. Raises ValueError if it has none."""
+    """(m, box, box) training targets of a model at the bench's box and pixel size. Raises ValueError without any."""
     import torch
     from ..denoisers.controls import MOST_TARGETS
     from ..denoisers.preprocess import resample
@@ -99,7 +103,8 @@ def _targets(model, bench):
     from ..io.stacks import read_images, stack_shape
     path = str(find_model(model) / "training_targets.mrcs")
     if not os.path.exists(path):
-        raise ValueError(f"The model {model} has no training_targets.mrcs, with which its answers to noise are compared. Copy the whole "
+        raise ValueError(f"The model {model} has no training_targets.mrcs, with which its answers to noise are "
+                         "compared. Copy the whole "
                          "folder, or train it again.")
     count = min(stack_shape(path)[0], MOST_TARGETS)
     images = torch.from_numpy(read_images([path] * count, range(count)))
@@ -112,7 +117,8 @@ def _record(bench, curves, fsc, control, notes):
     frequency = ring_frequencies(box, pixel_size)
     return dict(count=len(bench.particles), pixel_size=pixel_size, box=box, model=bench.denoiser.card["name"],
                 contrast=bench.contrast, frc=dict(frequency=frequency, **curves.mean_curves()), mean_frc=curves.means(),
-                resolution=curves.resolutions(pixel_size, box), fsc=dict(fsc, frequency=frequency), control=control, notes=notes)
+                resolution=curves.resolutions(pixel_size, box), fsc=dict(fsc, frequency=frequency), control=control,
+                notes=notes)
 
 
 def _write(folder, bench, curves, record, similarities):
@@ -126,7 +132,8 @@ def _write(folder, bench, curves, record, similarities):
     _draw(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
     mean = record["mean_frc"]
-    print(f"Mean FRC with the truth: raw {mean['raw']:.3f}, Wiener filter {mean['wiener']:.3f}, denoised {mean['denoised']:.3f}.")
+    print(f"Mean FRC with the truth: raw {mean['raw']:.3f}, Wiener filter {mean['wiener']:.3f}, denoised "
+          f"{mean['denoised']:.3f}.")
     print(f"Control: {record['control']['verdict']}.", *record["control"]["sentences"], sep="\n  ")
 
 
@@ -142,7 +149,8 @@ def _draw(folder, bench, record, similarities, scores):
     rows = order[np.linspace(0, len(order) - 1, min(TRIPLETS, len(order))).round().astype(int)]
     images, ctf = bench.prepared(rows)
     columns = images, bench.filtered(images, ctf), bench.denoised(images, ctf), bench.truth(rows)
-    draw_rows(list(zip(*(c.numpy() for c in columns))), ["raw", "Wiener filter", "denoised", "truth"], folder / "triplets.png",
+    titles = ["raw", "Wiener filter", "denoised", "truth"]
+    draw_rows(list(zip(*(c.numpy() for c in columns))), titles, folder / "triplets.png",
               [f"FRC {scores[row]:.2f}" for row in rows])
     rows = order[np.linspace(0, len(order) - 1, min(GALLERY, len(order))).round().astype(int)]
     draw_gallery(bench.denoised(*bench.prepared(rows)).numpy(), scores[rows], folder / "gallery.png")
@@ -150,8 +158,9 @@ def _draw(folder, bench, record, similarities, scores):
 
 def _bars(record):
     control, mean = record["control"], record["mean_frc"]
-    bars = {"particles, denoised": mean["denoised"], "particles, Wiener filter": mean["wiener"], "particles, raw": mean["raw"],
-            "pure noise, denoised": control["noise"], "unrelated projections": control["unrelated"]}
+    bars = {"particles, denoised": mean["denoised"], "particles, Wiener filter": mean["wiener"],
+            "particles, raw": mean["raw"], "pure noise, denoised": control["noise"],
+            "unrelated projections": control["unrelated"]}
     if control["unseen"]["mean_frc"]:
         bars.update({"other molecule, denoised": control["unseen"]["mean_frc"]["denoised"],
                      "other molecule, Wiener filter": control["unseen"]["mean_frc"]["wiener"]})
@@ -166,6 +175,6 @@ def _verdict(control):
 
 def _outputs(config, record):
     at = lambda name: os.path.join(config.output, name)
-    return dict(evaluation=at("evaluation.json"), folder=str(config.output), table=at("frc.csv"), mean_frc=record["mean_frc"],
-                resolution=record["resolution"], verdict=record["control"]["verdict"],
+    return dict(evaluation=at("evaluation.json"), folder=str(config.output), table=at("frc.csv"),
+                mean_frc=record["mean_frc"], resolution=record["resolution"], verdict=record["control"]["verdict"],
                 pictures={name: at(f"{name}.png") for name in PICTURES})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a denoiser makes of images that hold nothing of its training molecule: pure noise, and another molecule.
 
-A network that has learnt what one molecule looks like can draw it anywhere. What it makes of noise must therefore look less
-like its training targets than what it makes of real particles, and be fainter; and what it makes of another molecule must look
-like that molecule.
+A network that has learnt what one molecule looks like can draw it anywhere. What it makes of noise must therefore
+look less like its training targets than what it makes of real particles, and be fainter; and what it makes of
+another molecule must look like that molecule.
 """
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ def pure_noise(count, box, noise_power, rng):
 
 
 def made_up_molecule(box, diameter_px, rng, smallest_px=1.5):
-    """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping balls.
+    """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
+    balls.
 
     It has the size and about the spectrum of a protein, and no resemblance to any. diameter_px: of the whole.
     """
@@ -55,8 +56,9 @@ def made_up_molecule(box, diameter_px, rng, smallest_px=1.5):
 def similarities(images, targets, diameter_px):
     """(n,) largest correlation of each image with any of the targets, turned and shifted: how much it looks like them.
 
-    images: (n, box, box). targets: (m, box, box). diameter_px: of the circle that is compared. Both may be of any scale. Rings are
-    weighed by the fourth root of the targets' power, upside down: else the outline, which most molecules share, is all that counts.
+    images: (n, box, box). targets: (m, box, box). diameter_px: of the circle that is compared. Both may be of any
+    scale. Rings are weighed by the fourth root of the targets' power, upside down: else the outline, which most
+    molecules share, is all that counts.
     """
     box = images.shape[-1]
     side = min(box, SIDE)
@@ -104,27 +106,30 @@ def closeness(control, real, chance):
 def judge(figures):
     """('ok' or 'warning', sentences) of the controls.
 
-    figures: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast, real_similarity, mean_frc
-    ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its projections, or without them of its filtered images), and
-    mean_frc of the same kind, or None without truth.
+    figures: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,
+    real_similarity, mean_frc ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its
+    projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth.
     """
     bad, good = [], []
-    excess = figures["noise"] - figures["unrelated"]
-    (bad if excess > ALLOWED_FRC else good).append(
-        f"Denoised pure noise has a mean FRC of {figures['noise']:.3f} with the projections it was paired with, and unrelated "
-        f"projections one of {figures['unrelated']:.3f}: " + ("the network brings the structure along." if excess > ALLOWED_FRC else
-                                                             "nothing of the truth comes from the network alone."))
+    along = figures["noise"] - figures["unrelated"] > ALLOWED_FRC
+    (bad if along else good).append(
+        f"Denoised pure noise has a mean FRC of {figures['noise']:.3f} with the projections it was paired with, and "
+        f"unrelated projections one of {figures['unrelated']:.3f}: "
+        + ("the network brings the structure along." if along else "nothing of the truth comes from the network "
+                                                                   "alone."))
     close = closeness(figures["noise_similarity"], figures["real_similarity"], figures["chance_similarity"])
-    wrong = close > CLOSE and figures["noise_contrast"] > FAINT
-    (bad if wrong else good).append(
+    drawn = close > CLOSE and figures["noise_contrast"] > FAINT
+    (bad if drawn else good).append(
         f"Denoised pure noise looks like the training targets by {figures['noise_similarity']:.2f} (real particles "
         f"{figures['real_similarity']:.2f}, filtered noise {figures['chance_similarity']:.2f}), at "
-        f"{100 * figures['noise_contrast']:.0f} % of the real particles' contrast"
-        + (": it draws its molecule where there is none, so that a particle's look is no proof of a particle." if wrong else "."))
+        f"{100 * figures['noise_contrast']:.0f} % of the real particles' contrast" + (
+            ": it draws its molecule where there is none, so that a particle's look is no proof of a particle."
+            if drawn else "."))
     bad_unseen, good_unseen = _judge_unseen(figures)
     mean = figures["mean_frc"]
     if mean["denoised"] <= mean["wiener"]:
-        bad.append(f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener filter "
+        bad.append(f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener "
+                   "filter "
                    f"({mean['wiener']:.3f}).")
     bad, good = bad + bad_unseen, good + good_unseen
     return ("warning" if bad else "ok"), bad + good
@@ -135,7 +140,8 @@ def _judge_unseen(figures):
     unseen, real = figures["unseen"], figures["real_similarity"]
     bad, good = [], []
     text = (f"Denoised images of {unseen['what']} look like the training targets by {unseen['similarity']:.2f}, "
-            f"{'its own projections' if unseen['mean_frc'] else 'its filtered images'} by {unseen['own_similarity']:.2f} (real particles "
+            f"{'its own projections' if unseen['mean_frc'] else 'its filtered images'} by "
+            f"{unseen['own_similarity']:.2f} (real particles "
             f"{real:.2f})")
     close = closeness(unseen["similarity"], real, unseen["own_similarity"])
     if unseen["similarity"] > unseen["own_similarity"] + LOOKS and close > CLOSE:
@@ -144,7 +150,9 @@ def _judge_unseen(figures):
         good.append(text + ".")
     mean = unseen["mean_frc"]
     if mean is not None:
-        good.append(f"Their mean FRC with their own truth is {mean['denoised']:.3f}, by a Wiener filter {mean['wiener']:.3f}" + (
-            ": of molecules that it was not trained on the network shows less than a filter does. Use it for its own alone."
+        good.append(f"Their mean FRC with their own truth is {mean['denoised']:.3f}, by a Wiener filter "
+                    f"{mean['wiener']:.3f}" + (
+            ": of molecules that it was not trained on the network shows less than a filter does. Use it for its own "
+            "alone."
             if mean["denoised"] < 0.95 * mean["wiener"] else "."))
     return bad, good

@@ -24,9 +24,10 @@ OVERLAP = 0.01  # part of the test particles that may be in the training's files
 class Bench:
     """Particles that a denoiser is measured on, and what is known of them.
 
-    particles: ParticleSet. projector: of their structure, None if it is unknown. denoiser: see run.Denoiser. contrast: 'bright' or
-    'dark'. diameter_px: of the circle that the background lies outside of. amplitude: images = amplitude x CTF x projections +
-    noise. signal: (r,) power of amplitude x projections; noise: (r,) of the noise, both as wiener.ring_power.
+    particles: ParticleSet. projector: of their structure, None if it is unknown. denoiser: see run.Denoiser.
+    contrast: 'bright' or 'dark'. diameter_px: of the circle that the background lies outside of. amplitude: images =
+    amplitude x CTF x projections + noise. signal: (r,) power of amplitude x projections; noise: (r,) of the noise,
+    both as wiener.ring_power.
     """
     particles: object
     projector: object
@@ -38,12 +39,13 @@ class Bench:
     noise: torch.Tensor
 
     def prepared(self, rows):
-        """(m, box, box) images with bright protein, their background of mean 0 and standard deviation 1, and their CTF."""
+        """(m, box, box) images with bright protein, background of mean 0 and standard deviation 1, and their CTF."""
         return prepare(self.particles.images(rows), self.diameter_px, self.contrast), self.particles.ctf(rows)
 
     def truth(self, rows):
         """(m, box, box) projections."""
-        return self.projector.project(self.particles.angles[rows], self.particles.shifts_yx[rows], self.particles.box).cpu()
+        place = self.particles.angles[rows], self.particles.shifts_yx[rows]
+        return self.projector.project(*place, self.particles.box).cpu()
 
     def denoised(self, images, ctf):
         return self.denoiser.denoise(images, ctf, self.particles.pixel_size)
@@ -58,7 +60,8 @@ class Bench:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """FRCs with the truth, (n, box // 2 + 1) each, and contrast: (n,) standard deviation of the denoised images in the circle."""
+    """FRCs with the truth, (n, box // 2 + 1) each, and contrast: (n,) standard deviation of the denoised images in the
+    circle."""
     raw: torch.Tensor
     wiener: torch.Tensor
     denoised: torch.Tensor
@@ -80,7 +83,8 @@ class Curves:
 def bench_of(particles, projector, denoiser, contrast, diameter_px, like=None):
     """Bench of particles, and sentences for the user.
 
-    contrast: 'auto', 'bright' or 'dark'. like: Bench from which signal and amplitude are taken where the structure is unknown.
+    contrast: 'auto', 'bright' or 'dark'. like: Bench from which signal and amplitude are taken where the structure
+    is unknown.
     """
     notes = []
     if contrast == "auto":
@@ -94,13 +98,16 @@ def bench_of(particles, projector, denoiser, contrast, diameter_px, like=None):
     amplitude = abs(fit.amplitude)
     if abs(fit.amplitude) < 5 * fit.error:
         notes.append(f"{particles.path}: the images hardly show the structure's projections at their angles "
-                     f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, of the right hand "
+                     f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, "
+                     "of the right hand "
                      "and frame?")
     if fit.ctf_state != particles.ctf_state:
-        notes.append(f"{particles.path}: the phases seem to be flipped, though the file does not say it; they are taken to be.")
+        notes.append(f"{particles.path}: the phases seem to be flipped, though the file does not say it; they are "
+                     "taken to be.")
         particles = dataclasses.replace(particles, ctf_state=fit.ctf_state)
     views = projector.project(random_angles(VIEWS, np.random.default_rng(0)), None, particles.box).cpu()
-    return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, amplitude ** 2 * ring_power(views), noise), notes
+    signal = amplitude ** 2 * ring_power(views)
+    return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, signal, noise), notes
 
 
 def measure(bench, progress=None):
@@ -122,7 +129,8 @@ def means_of(images, filtered, denoised, truth):
 
 
 def made_up_images(bench, projector, rng, count):
-    """Images, their CTF and truth, of a molecule that does not exist: as strong, with the CTFs and noise of a bench's particles.
+    """Images, their CTF and truth, of a molecule that does not exist: as strong, with the CTFs and noise of a bench's
+    particles.
 
     projector: Projector of the molecule. Returns prepared images (count, box, box), their CTF, and the
     truth.
@@ -133,10 +141,10 @@ def made_up_images(bench, projector, rng, count):
     truth = projector.project(random_angles(count, rng), None, box).cpu()
     ctf = bench.particles.ctf(rows)
     inside = circle(box, bench.diameter_px)
-    strength = lambda views: torch.fft.irfft2(torch.fft.rfft2(views) * ctf, s=(box, box))[:, inside].var(1).mean().sqrt()
-    scale = bench.amplitude * strength(bench.truth(rows)) / strength(truth).clamp(min=1e-12)
-    truth = truth * scale
-    images = torch.fft.irfft2(torch.fft.rfft2(truth) * ctf, s=(box, box)) + noise_images(count, box, rng, bench.noise)
+    seen = lambda views: torch.fft.irfft2(torch.fft.rfft2(views) * ctf, s=(box, box))
+    strength = lambda views: seen(views)[:, inside].var(1).mean().sqrt()
+    truth = truth * bench.amplitude * strength(bench.truth(rows)) / strength(truth).clamp(min=1e-12)
+    images = seen(truth) + noise_images(count, box, rng, bench.noise)
     return prepare(images, bench.diameter_px), ctf, truth
 
 
@@ -147,7 +155,9 @@ def learnt_from(card, particles):
     digest = hashlib.sha256("\n".join(particles.names).encode()).hexdigest()
     for entry in card.get("training_particles", []):
         if entry["sha256"] == digest:
-            return f"The denoiser was trained on exactly these particles ({entry['particles']}): its figures here are no test."
+            return (f"The denoiser was trained on exactly these particles ({entry['particles']}): its figures here are "
+                    "no "
+                    "test.")
         if not os.path.exists(entry["particles"]):
             continue
         try:
@@ -156,6 +166,8 @@ def learnt_from(card, particles):
             continue  # it has changed since, or its stacks are gone: nothing can be said of it
         common = len(mine & {(os.path.realpath(file), int(number)) for file, number in zip(known.files, known.numbers)})
         if common > OVERLAP * len(mine):
-            return (f"{common} of these {len(mine)} particles are in {entry['particles']}, which the denoiser was trained on "
-                    f"({entry['training']} of its {entry['number']}): its figures here are better than on new particles.")
+            return (f"{common} of these {len(mine)} particles are in {entry['particles']}, which the denoiser was "
+                    "trained on "
+                    f"({entry['training']} of its {entry['number']}): its figures here are better than on new "
+                    "particles.")
     return None

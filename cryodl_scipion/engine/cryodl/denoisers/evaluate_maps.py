@@ -8,14 +8,16 @@ from ..frc import THRESHOLDS, fsc, resolution_at
 def map_curves(bench, symmetry):
     """{raw, denoised: FSC with the structure, of maps from all particles; resolution {kind: {threshold: Å or None}}}.
 
-    bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's diameter.
+    bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's
+    diameter.
     """
     from ..reconstruct.halves import soft_sphere
     structure, maps = bench.projector.density().cpu(), maps_of(bench, symmetry)
     box, pixel_size = bench.particles.box, bench.particles.pixel_size
     mask = soft_sphere(box, min(bench.diameter_px, 0.9 * box))
     curves = {kind: fsc(made * mask, structure * mask) for kind, made in maps.items()}
-    reached = {kind: {f"{t:g}": resolution_at(curve, t, pixel_size, box) for t in THRESHOLDS} for kind, curve in curves.items()}
+    reached = {kind: {f"{t:g}": resolution_at(curve, t, pixel_size, box) for t in THRESHOLDS}
+               for kind, curve in curves.items()}
     return dict({kind: [round(float(v), 5) for v in curve] for kind, curve in curves.items()}, resolution=reached)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controls of a denoiser on images that hold nothing of its training molecule; see controls.py for what is compared."""
+"""The controls of a denoiser on images that hold nothing of its training molecule; see controls.py for what is
+compared."""
 import dataclasses
 import typing
 
@@ -16,8 +17,8 @@ from .preprocess import prepare, resample
 
 @dataclasses.dataclass(frozen=True)
 class OtherMolecule:
-    """Images of a molecule that the network never saw. bench: whose denoiser, filter and pixel size are theirs. images: (n, box,
-    box) prepared. ctf: (n, box, box // 2 + 1). truth: (n, box, box) projections, or None. what: in words."""
+    """Images of a molecule that the network never saw. bench: whose denoiser, filter and pixel size are theirs. images:
+    (n, box, box) prepared. ctf: (n, box, box // 2 + 1). truth: (n, box, box) projections, or None. what: in words."""
     bench: Bench
     images: torch.Tensor
     ctf: torch.Tensor
@@ -34,13 +35,15 @@ class OtherMolecule:
 def made_up(bench, rng):
     """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
     molecule = Projector(made_up_molecule(bench.particles.box, bench.diameter_px, rng))
-    return OtherMolecule(bench, *made_up_images(bench, molecule, rng, MOST_IMAGES), "a made-up molecule of the same size")
+    return OtherMolecule(bench, *made_up_images(bench, molecule, rng, MOST_IMAGES), "a made-up molecule of the same "
+                                                                                    "size")
 
 
 def run_controls(bench, curves, targets, other, rng):
     """Figures of the controls (see judge) with their verdict, and {what: (n,) similarities to the training targets}.
 
-    bench: Bench with a projector. curves: its evaluate.Curves. targets: (m, box, box) training targets. other: OtherMolecule.
+    bench: Bench with a projector. curves: its evaluate.Curves. targets: (m, box, box) training targets. other:
+    OtherMolecule.
     """
     noise = _noise(bench, rng)
     looks = lambda images: similarities(images[:MOST_IMAGES], targets, bench.diameter_px)
@@ -58,16 +61,17 @@ def run_controls(bench, curves, targets, other, rng):
         noise_contrast=noise["contrast"] / max(float(curves.contrast.mean()), 1e-12),
         unseen=dict(what=other.what, similarity=float(shown["other molecule, denoised"].mean()),
                     own_similarity=float(own.mean()), mean_frc=mean),
-        real_similarity=float(shown["particles, denoised"].mean()), noise_similarity=float(shown["pure noise, denoised"].mean()),
+        real_similarity=float(shown["particles, denoised"].mean()), noise_similarity=float(shown["pure noise, "
+                                                                                                 "denoised"].mean()),
         chance_similarity=float(shown["pure noise, filtered"].mean()))
     verdict, sentences = judge(dict(figures, mean_frc=curves.means()))
     return dict(figures, verdict=verdict, sentences=sentences), {what: values.numpy() for what, values in shown.items()}
 
 
 def _noise(bench, rng):
-    """What the network makes of as many images of pure noise as there are particles: {frc: mean FRC with the truth of the particle
-    whose CTF it was given, unrelated: that of another projection, contrast: mean standard deviation in the circle, denoised,
-    filtered: the first images}."""
+    """What the network makes of as many images of pure noise as there are particles: {frc: mean FRC with the truth of
+    the particle whose CTF it was given, unrelated: that of another projection, contrast: mean standard deviation in
+    the circle, denoised, filtered: the first images}."""
     count, box = len(bench.particles), bench.particles.box
     inside = circle(box, bench.diameter_px)
     sums, first = {"frc": [], "unrelated": [], "contrast": []}, {}

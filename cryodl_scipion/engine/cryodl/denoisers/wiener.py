@@ -8,10 +8,11 @@ from ..fourier import on_grid
 def wiener_filter(images, ctf, signal_power, noise_power):
     """Linear estimates of the projections behind images = CTF x projection + noise, with the least mean square error.
 
-    images: (n, box, box) tensor. ctf: (n, box, box // 2 + 1), as ParticleSet.ctf. signal_power: (box // 2 + 1,) mean power of the
-    projections, on the images' scale, at the rings of fourier.shells; zero where the projections have none. noise_power: the
-    noise's, (box // 2 + 1,) or (n, box, box // 2 + 1). Both in one unit (see ring_power). Returns (n, box, box).
-    A filter that depends on the radius alone cannot change a Fourier ring correlation; the CTF's signs and zeros can.
+    images: (n, box, box) tensor. ctf: (n, box, box // 2 + 1), as ParticleSet.ctf. signal_power: (box // 2 + 1,) mean
+    power of the projections, on the images' scale, at the rings of fourier.shells; zero where the projections have
+    none. noise_power: the noise's, (box // 2 + 1,) or (n, box, box // 2 + 1). Both in one unit (see ring_power).
+    Returns (n, box, box). A filter that depends on the radius alone cannot change a Fourier ring correlation; the
+    CTF's signs and zeros can.
     """
     box = images.shape[-1]
     signal = on_grid(signal_power.to(images), box)
@@ -21,7 +22,8 @@ def wiener_filter(images, ctf, signal_power, noise_power):
 
 
 def ring_power(images):
-    """(box // 2 + 1,) mean power of (n, box, box) images at the rings of fourier.shells; of white noise of variance 1 it is 1."""
+    """(box // 2 + 1,) mean power of (n, box, box) images at the rings of fourier.shells; of white noise of variance 1
+    it is 1."""
     from ..fourier import radial_mean
     box = images.shape[-1]
     return radial_mean(torch.fft.rfft2(images).abs().square().mean(0) / box ** 2, box)
