@@ -20,7 +20,7 @@ from .micrographs_views import cut, make_views
 
 VALIDATION_PART = 0.15  # of the rows of each micrograph
 VALIDATIONS = 8
-USUAL_STEPS = 600
+USUAL_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/protocol_denoise_micrographs.md)
 MOST_PIXELS = 150_000_000  # working px in memory (0.6 GB); of more micrographs only a part of each is kept
 
 
