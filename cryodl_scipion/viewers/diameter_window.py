@@ -15,7 +15,7 @@ class DiameterWindow(MicrographWindow):
 
     def __init__(self, parent, micrographs, value, accept):
         self._micrographs, self._centre, self._LIST = micrographs, None, micrographs.LIST
-        slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label="Particle diameter (Å)")
+        slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label=micrographs.LABEL)
         MicrographWindow.__init__(self, parent, "Particle diameter", micrographs.names, (), slider,
                                   value, micrographs.first, accept)
         self._canvas.mpl_connect('button_press_event', self._move)

@@ -38,7 +38,7 @@ def previewOf(image):
 class ParticlesToMeasure:
     """The mean of some particles, and some of them, to measure on. names, pixelSize, largest, first: see
     wizards.MicrographsToMeasure."""
-    LIST = "Particles"
+    LIST, LABEL = "Particles", "Mask diameter (Å)"
 
     def __init__(self, particles):
         self._images = firstNames(particles, _AVERAGED)
