@@ -21,7 +21,7 @@ from .particle_sets import ParticlesTest, addTo
 from .simulated import missing, writeStructure
 
 PIXEL_SIZE, BOX, COUNT = 6.0, 32, 120  # Å/px, px
-SNR = 0.3                              # of a few particles a map must come, and training is short
+SNR = 0.3                              # of a few particles a map must come
 STEP = 15                              # °
 COARSE = 7                             # shells of the map (of 192 Å), to 32 Å: 60 particles have no more in a half-map
 
@@ -55,7 +55,7 @@ class TestCryodlDenoisingChain(ParticlesTest):
 
     @classmethod
     def trainOn(cls, simulated):
-        protocol = cls.makeProtocol(CryodlProtTrainDenoiser, useGpu=False, steps=100)
+        protocol = cls.makeProtocol(CryodlProtTrainDenoiser, useGpu=False)
         addTo(protocol.inputSets, [simulated], 'outputParticles')
         addTo(protocol.inputStructures, [simulated], 'outputVolume')
         cls.proj.launchProtocol(protocol, wait=True)
