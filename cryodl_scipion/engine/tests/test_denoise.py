@@ -12,6 +12,7 @@ from synthetic import correlation
 
 from cryodl.commands import denoise as command
 from cryodl.denoisers.run import Denoiser
+from cryodl.io.model import read_model
 from cryodl.io.particle_sets import read_particles
 
 
@@ -155,3 +156,18 @@ def test_a_run_stopped_between_its_stack_and_its_star_file_is_done_again(project
         denoise(130)
     assert Path("out/d.mrcs").exists() and not Path("out/d.star").exists()
     assert denoise().outputs["count"] == 20 and not Path("out/d.star.partial").exists()
+
+
+def test_flipped_phases_that_nobody_told_are_said_and_taken_into_account(project, monkeypatch):
+    monkeypatch.setattr("cryodl.denoisers.phases.looks_flipped", lambda *given: True)
+    given = []
+
+    class Watched(Denoiser):
+        def denoise(self, images, ctf, *more):
+            given.append(ctf)
+            return super().denoise(images, ctf, *more)
+    monkeypatch.setattr("cryodl.denoisers.run.Denoiser", Watched)
+    monkeypatch.setattr("cryodl.denoisers.load_denoiser", lambda folder, device: Watched(
+        *read_model(folder, "denoiser"), device))
+    assert any("phase-flipped" in warning for warning in denoise().warnings)
+    assert torch.cat(given).min() >= 0 > read_particles("p.star").ctf(slice(None)).min()

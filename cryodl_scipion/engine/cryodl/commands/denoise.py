@@ -4,6 +4,7 @@
 Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw
 images), model, empty (number of particles in which the model found next to nothing).
 """
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ EMPTY = 0.1  # strength below which an image counts as empty
 def run(config):
     """Denoise into <output>.partial, then put the stack in its place, the STAR file last. A killed run starts anew."""
     from ..denoisers import load_denoiser
+    from ..denoisers.phases import looks_flipped
     from ..devices import choose_device, device_name, set_threads
     from ..io.particle_sets import DENOISER, read_particles, write_particles_star
     stack = _check_output(config.output)
@@ -30,6 +32,10 @@ def run(config):
     diameter_px = _diameter(particles, denoiser.card)
     contrast, notes = _contrast(config, particles, diameter_px)
     notes += _differences(particles, denoiser)
+    if looks_flipped(denoiser, particles, contrast, diameter_px):
+        particles = dataclasses.replace(particles, ctf_state="flipped")
+        notes.append(f"{particles.path}: the images fit what the model makes of them only as phase-flipped ones; they are "
+                     "taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
     for note in notes:
         print(f"Warning: {note}")
     print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
@@ -82,7 +88,8 @@ def _contrast(config, particles, diameter_px):
     from ..denoisers.preprocess import find_contrast
     found, sure, sentence = find_contrast(particles, None, diameter_px)
     if config.contrast == "auto":
-        print(sentence)
+        if sure:
+            print(sentence)
         return found, [] if sure else [sentence]
     if sure and found != config.contrast:
         return config.contrast, [f"Protein was said to be {config.contrast} (--contrast), but: {sentence}"]
