@@ -44,7 +44,8 @@ def tables(bench):
         f = refined.get(name)
         starts.append([start, *([None] * 2 if f is None else [f"{f['before']:.1f}", f"{f['after']:.1f}"])])
     return (f"{table(head, rows)}\n\nRELION, {orientations.ITERATIONS} iterations of local searches, two halves apart, "
-            f"{bench.options.refine} particles, SNR {orientations.REFINE_SNR:g}; FSC = 0.143 of the halves, Å:\n\n"
+            f"{bench.options.refine} particles, SNR {orientations.REFINE_SNR:g}, references filtered to "
+            f"{orientations.START} Å; FSC = 0.5 with the true map, Å:\n\n"
             + table(["started from", "back-projected", "refined by RELION"], starts))
 
 
