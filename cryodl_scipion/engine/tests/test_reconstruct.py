@@ -140,6 +140,14 @@ def test_one_particle_is_refused(project):
     assert "both halves" in reconstruct(code=2, particles="one.star")
 
 
+def test_empty_images_are_refused(project):
+    particles = read_particles("p.star")
+    with StackWriter("flat.mrcs", len(particles), particles.box, particles.pixel_size) as stack:
+        stack.add(np.zeros((len(particles), particles.box, particles.box)))
+    write_particles_star("flat.star", particles, stack="flat.mrcs")
+    assert "flat.star: the images are empty" in reconstruct(code=2, particles="flat.star")
+
+
 def test_an_existing_half_map_is_not_replaced(project):
     Path("m_half2.mrc").write_text("mine")
     assert "m_half2.mrc" in reconstruct(code=2)

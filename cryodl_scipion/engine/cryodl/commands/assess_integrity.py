@@ -59,10 +59,12 @@ def _prepare(config, particles, device):
     from ..integrity import Comparison
     from ..integrity_candidates import Given, Searched
     from ..orient.reference import HalfDisc
+    from ..simulate.particle_images import voxel_notes
     from ..simulate.projections import Projector
     finest = 2 * particles.pixel_size
     resolution = max(config.resolution or finest, finest)
     densities, diameter, notes = load_compositions(config.structures, particles.pixel_size, particles.box, finest)
+    notes = [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)] + notes
     projectors = [Projector(density.to(device)) for density in densities]
     mean = Projector((sum(densities) / len(densities)).to(device))
     given = particles.angles is not None and config.orientations != "search"

@@ -13,6 +13,7 @@ from ..io.unfinished import check_output
 def run(config):
     """Back-project; the map is written last. A stopped run leaves nothing and starts anew."""
     paths = _paths(config.output)
+    from ..denoisers.preprocess import check_not_empty, sample_rows
     from ..devices import choose_device, device_name, set_threads
     from ..io.maps import write_map
     from ..io.particle_sets import read_particles
@@ -25,6 +26,7 @@ def run(config):
     device = choose_device(config.device)
     set_threads(config.threads)
     _check_memory(particles.box)
+    check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {device_name(device)}.")
     found = _reconstruct(particles, halves, config, device)
     if looks_inverted(found.whole):

@@ -3,8 +3,9 @@
 import dataclasses
 
 from ..simulate.micrographs import particle_diameter
+from ..simulate.particle_images import voxel_notes
 from ..simulate.projections import Projector
-from ..simulate.structures import MODEL_SUFFIXES, load_density
+from ..simulate.structures import load_density
 from ..symmetry import check_symmetry
 from .settings import FINEST, Settings
 
@@ -38,18 +39,5 @@ def load_structure(config, particles, device):
     pixel_size = max(particles.pixel_size, settings.fine_resolution() / OVERSAMPLING)
     density = load_density(config.structure, pixel_size)
     check_symmetry(density, config.symmetry, config.structure)
-    return Structure(Projector(density.to(device)), pixel_size, settings, _notes(config.structure, particles))
-
-
-def _notes(structure, particles):
-    """A sentence if a map has other pixels than the images."""
-    if str(structure).lower().removesuffix(".gz").endswith(MODEL_SUFFIXES):
-        return ()
-    import mrcfile
-    with mrcfile.open(structure, header_only=True, permissive=True) as mrc:
-        voxel = float(mrc.voxel_size.x)
-    if abs(voxel / particles.pixel_size - 1) < 1e-3:
-        return ()
-    return (f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {particles.pixel_size:.4g} Å: the map was "
-            "resampled. If one "
-            "of the two is wrong, nothing will fit.",)
+    notes = tuple(voxel_notes(config.structure, particles.pixel_size))
+    return Structure(Projector(density.to(device)), pixel_size, settings, notes)
