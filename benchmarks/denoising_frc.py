@@ -70,22 +70,26 @@ HEAD = ["learnt", "tested on", "network", "SNR", "FRC = 0.5 of raw / Wiener / de
 
 
 def tables(bench):
-    rows, networks = [], bench.options.networks
-    add = lambda key, *head: rows.append([*head, *cells(bench.figures.get(key))])
-    for name in ALONE:
-        for network in networks:
-            for snr in SNRS if network == networks[0] and name == ALONE[0] else (SNR,):
-                add(key(name, network, snr), f"({1 + ALONE.index(name)}) {name}", name, network, snr)
-    for network in networks:
-        for name in ALONE:
-            add(key("both", network, name), "(3) both", name, network, SNR)
-    for network in networks[:2]:
-        add(key(NOISE, network, SNR), "(4) pure noise", ALONE[0], network, SNR)
-    for number, pair in ((5, COMPLEXES[:2]), (6, COMPLEXES[2:])):
-        for network in networks:
-            for name in pair:
-                add(key("complex", network, name), f"({number}) with and without partner", name, network, SNR)
-    return table(HEAD, rows)
+    rows = sorted(_rows(bench), key=lambda row: row[2][:3])
+    return table(HEAD, [[*head, f"{snr:g}", *cells(bench.figures.get(name))] for name, snr, *head, wanted in rows
+                        if wanted or name in bench.figures])
+
+
+def _rows(bench):
+    """(key, SNR, learnt, tested on, network, whether these options measure it)."""
+    first, many = bench.options.networks[0], [(3, "both", "both", ALONE)]
+    many += [(number, "complex", "with and without partner", pair)
+             for number, pair in ((5, COMPLEXES[:2]), (6, COMPLEXES[2:]))]
+    for place, network in enumerate(bench.options.networks):
+        usual = network in _networks(bench)
+        for number, name in enumerate(ALONE, 1):
+            for snr in SNRS if network == first and name == ALONE[0] else (SNR,):
+                wanted = usual or name == ALONE[0]
+                yield key(name, network, snr), snr, f"({number}) {name}", name, network, wanted
+        for number, what, learnt, names in many:
+            for name in names:
+                yield key(what, network, name), SNR, f"({number}) {learnt}", name, network, usual
+        yield key(NOISE, network, SNR), SNR, "(4) pure noise", ALONE[0], network, place < 2
 
 
 def cells(figures):

@@ -131,7 +131,7 @@ def tables(bench):
     for whole, _ in PAIRS:
         for snr in SNRS:
             for orientations, known in (("search", "unknown"), ("given", "known")):
-                rows.append([whole, snr, known, *_cells(bench.figures.get(_key(whole, snr, orientations)))])
+                rows.append([whole, f"{snr:g}", known, *_cells(bench.figures.get(_key(whole, snr, orientations)))])
     return table(["complex", "SNR", "orientations", "partner's share", "ROC AUC", "right", "right, as it says itself",
                   "radial features: ROC AUC", "right", "CPU ms per particle"], rows)
 

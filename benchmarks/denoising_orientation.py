@@ -50,4 +50,4 @@ def tables(bench):
 
 
 def _cell(figures):
-    return None if figures is None else f"{figures['median']:.1f}°, {figures['right']:.0f} %"
+    return None if figures is None else f"{figures['median']:.1f}°, {figures['right']:g} %"
