@@ -130,7 +130,7 @@ def summary(evaluation):
 def write_compositions(complexes, folder):
     """The complexes with and without their partners, as mmCIF of one frame each.
 
-    microtubule-kinesin: all 35 sites that 6B0I's own operators make, a tube of 14 protofilaments; kinesin is Klp10A.
+    microtubule-kinesin: all 35 sites that 6B0I's own operators make, a tube of 15 protofilaments; kinesin is Klp10A.
     nucleosome-chd1: 5O9G. nucleosome-part: the same with so many residues of Chd1, from its N terminus, that they are
     CHD1_SHARE of the mass.
     """
