@@ -61,7 +61,6 @@ class Screens:
         for name, panel in (('CryodlProtAssignOrientations', 'showParticles'), ('CryodlProtBackProject', 'showSlices'),
                             ('CryodlProtEvaluateDenoiser', 'showVerdict'), ('CryodlProtIntegrity', 'showParticles')):
             openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
-        openers['click_outputVolume'] = lambda: self.click(self.last('CryodlProtBackProject'), 'outputVolume')
         openers['particle'] = self.openParticle
         openers['wizard_mask'] = lambda: self.wizard('CryodlProtBackProject', 'maskDiameter')
         openers['wizard_resolution'] = lambda: self.wizard('CryodlProtAssignOrientations', 'resolution')
@@ -121,12 +120,12 @@ class Screens:
         metrics = model_window.metricsPath(folder)
         with open(metrics, 'w') as file:
             file.write('step,train_loss,validation_loss,validation_f1,validation_average_precision\n')
-        window.REFRESH = 100
+        window.REFRESH = 1000  # a slow machine must be able to draw in less
         opened = model_window.ModelWindow(self.window.getRoot(), folder, "Training")
         for step in (1, 2, 3):
             with open(metrics, 'a') as file:
                 file.write('%d,%f,%f,0.5,0.6\n' % (step, 1 / step, 1.2 / step))
-        opened.root.after(300, lambda: self.expectPoints(opened, 3))
+        opened.root.after(2500, lambda: self.expectPoints(opened, 3))
 
     def expectPoints(self, opened, count):
         found = len(opened._figure.axes[0].lines[0].get_xdata()) if opened._figure.axes[0].lines else 0

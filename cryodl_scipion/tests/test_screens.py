@@ -119,7 +119,7 @@ class TestCryodlScreens(CryodlTest):
                      'analyze_CryodlProtDenoise', 'analyze_CryodlProtTrainDenoiser', 'analyze_CryodlProtSimulateParticles',
                      'showParticles_CryodlProtAssignOrientations', 'showSlices_CryodlProtBackProject', 'particle',
                      'showParticles_CryodlProtIntegrity', 'showVerdict_CryodlProtEvaluateDenoiser', 'wizard_mask',
-                     'wizard_resolution', 'click_outputVolume'):
+                     'wizard_resolution', 'live_training'):
             with Image.open(os.path.join(folder, name + '.png')) as picture:
                 colours = picture.convert('RGB').getcolors(1 << 24)
             self.assertGreater(len(colours), FEW_COLOURS, name)
