@@ -104,3 +104,13 @@ def test_one_by_one_is_the_same_as_together(clear):
 
 def test_a_projector_gives_its_density_back():
     assert torch.allclose(Projector(ONE).density(), ONE, atol=1e-4)
+
+
+def test_options_of_training_by_steps_are_refused():
+    from cryodl.commands.train_denoiser import _check_options
+    from cryodl.contract import TrainDenoiserConfig
+    from cryodl.denoisers import denoiser_method
+    config = TrainDenoiserConfig(("p.star",), ("map.mrc",), "model", steps=10, learning_rate=0.1)
+    with pytest.raises(ValueError, match="--steps, --learning-rate have no effect with the network posterior"):
+        _check_options(config, denoiser_method("posterior"))
+    _check_options(config, denoiser_method("swinconv"))

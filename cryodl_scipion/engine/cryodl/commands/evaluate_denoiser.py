@@ -170,7 +170,7 @@ def _bars(record):
 def _verdict(control):
     if control["verdict"] == "ok":
         return ()
-    return ("The control comes near the real result: " + control["sentences"][0],)
+    return ("Do not trust these images as they are: " + control["sentences"][0],)
 
 
 def _outputs(config, record):

@@ -29,8 +29,9 @@ def run(config):
     device = choose_device(config.device)
     set_threads(config.threads)
     method = denoiser_method(config.network)
+    _check_options(config, method)
     pairs, diameter, notes = _pairs(config, particles, device)
-    _say_start(config, pairs, diameter, notes, device_name(device))
+    _say_start(config, method, pairs, diameter, notes, device_name(device))
     if method.weak:
         print(f"Known weakness of {config.network}: {method.weak}")
     start = time.monotonic()
@@ -47,6 +48,15 @@ def run(config):
                    pixel_size=pairs.pixel_size, box=pairs.box)
     return Result("train-denoiser", outputs, device=device_name(device),
                   warnings=tuple([*pairs.warnings, *card_warnings(card)]))
+
+
+def _check_options(config, method):
+    """Raises ValueError for options of a training by steps, where there is none: they would have no effect."""
+    given = [f"--{name.replace('_', '-')}" for name in ("steps", "learning_rate", "adversarial", "start_from")
+             if getattr(config, name) is not None]
+    if given and not method.learns:
+        raise ValueError(f"{', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with the network "
+                         f"{config.network}, which learns nothing by steps. Leave it out, or choose another --network.")
 
 
 def _pairs(config, particles, device):
@@ -78,14 +88,15 @@ def working_grid(particles, resolution):
     return pixel_size, max(16, 2 * int(np.floor(widest / pixel_size / 2 + 1e-6)))
 
 
-def _say_start(config, pairs, diameter, notes, device):
+def _say_start(config, method, pairs, diameter, notes, device):
     for sentence in [*notes, *pairs.notes]:
         print(sentence)
     for sentence in pairs.warnings:  # before the work, which may be in vain; they also stand in the result
         print(f"Warning: {sentence}")
     count = sum(len(rows) for rows in pairs.training)
-    print(f"Training the {config.network} denoiser on {device}: {count} particles of {diameter:.0f} Å, box "
-          f"{pairs.box} px x {pairs.pixel_size:.4g} Å, {config.simulated:.0%} of the pairs made from the structure.")
+    made = f", {config.simulated:.0%} of the pairs made from the structure" if method.learns else ""
+    print(f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {device}: {count} particles "
+          f"of {diameter:.0f} Å, box {pairs.box} px x {pairs.pixel_size:.4g} Å{made}.")
 
 
 def _task(config, method, pairs, statistics):
