@@ -8,9 +8,9 @@ from synthetic import blob_micrograph, correlation
 from cryodl.denoisers.micrographs import fourier_resize, restored, working_images, working_pixel_size
 from cryodl.denoisers.micrographs_predict import MicrographDenoiser
 from cryodl.denoisers.micrographs_network import MicrographUNet
-from cryodl.denoisers.micrographs_run import spread
 from cryodl.denoisers.micrographs_spectra import cross_power, on_grid, plane_mean
 from cryodl.denoisers.micrographs_views import joined, make_views, pair
+from cryodl.io.files import spread_first
 from cryodl.simulate.noise import BINS
 
 CARD = dict(resolution=8.0)
@@ -137,4 +137,5 @@ def test_an_untrained_network_is_the_wiener_filter():
 
 
 def test_micrographs_to_learn_from_are_spread_over_all():
-    assert spread(10, 3)[:3] == [0, 4, 9] and sorted(spread(10, 3)) == list(range(10)) and spread(2, 2) == [0, 1]
+    tens = spread_first(range(10), 3)
+    assert tens[:3] == [0, 4, 9] and sorted(tens) == list(range(10)) and spread_first([7, 8], 2) == [7, 8]

@@ -10,6 +10,7 @@ import torch
 from .. import __version__
 from ..contract import AllSkipped, Skipped, in_words
 from ..devices import choose_device, device_name, set_threads
+from ..io.files import spread_first
 from ..io.micrographs import read_micrograph
 from ..io.model import write_model
 from ..pickers.run_training import accelerator_for, finish, working_folder
@@ -63,7 +64,7 @@ def load_views(sources, config, resolution, method):
     """Names and Views of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
     factor, names, views, bad = config.pixel_size / (resolution / 2), [], [], []
     wanted = min(config.training_micrographs, len(sources))
-    for index in spread(len(sources), wanted):
+    for index in spread_first(range(len(sources)), wanted):
         if len(names) == wanted:
             break
         name, paths = sources[index]
@@ -91,12 +92,6 @@ def read_images(paths):
         sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]} px" for image in images)
         raise ValueError(f"{paths[0]} and {paths[1]} differ in size ({sizes}); they are no halves of one micrograph.")
     return images
-
-
-def spread(count, wanted):
-    """All indices below count, those first that are spread evenly over them."""
-    first = list(dict.fromkeys(np.linspace(0, count - 1, wanted).round().astype(int).tolist()))
-    return first + sorted(set(range(count)) - set(first))
 
 
 def cut_down(views, pixels, rng):

@@ -107,6 +107,12 @@ def spread(items, number):
     return [items[round(i * (len(items) - 1) / (number - 1))] for i in range(number)]
 
 
+def spread_first(items, number):
+    """All items, those first that `spread` chooses."""
+    chosen = spread(range(len(items)), number)
+    return [items[i] for i in chosen + sorted(set(range(len(items))) - set(chosen))]
+
+
 @contextlib.contextmanager
 def whole_file(path):
     """A temporary path to write to; renamed to `path` when the block ends well, removed when it does not.

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ..io.files import spread
+from ..io.files import spread_first
 from ..io.micrographs import read_micrograph
 from ..thresholds import Expectation, expect
 
@@ -46,8 +46,8 @@ def scores_of_some(candidates, paths, contrasts):
     those evenly spread over the list come first; those that cannot be read or picked are passed over here: picking
     reports them.
     """
-    scores, first = {contrast: [] for contrast in contrasts}, spread(paths, MOST_MICROGRAPHS)
-    for path in first + [p for p in paths if p not in set(first)]:
+    scores = {contrast: [] for contrast in contrasts}
+    for path in spread_first(paths, MOST_MICROGRAPHS):
         if len(scores[contrasts[0]]) == MOST_MICROGRAPHS:
             break
         try:
