@@ -41,9 +41,10 @@ def measure(bench, whole, part, snr, orientations):
                           "--threads", 1)
     with open(folder / "found" / "probabilities.csv", newline="", encoding="utf-8") as file:
         probability = np.array([float(row["whole"]) for row in csv.DictReader(file)])
-    said = json.loads((folder / "found" / "integrity.json").read_text())["separation"]
+    said = json.loads((folder / "found" / "integrity.json").read_text())
     radial = cross_validated(features(star), present)
-    return dict(count=len(present), share=share, cpu=cpu, expected=said, **rates(probability - 0.5, present),
+    return dict(count=len(present), share=share, cpu=cpu, expected=said["separation"],
+                simulated=said["simulated_accuracy"], **rates(probability - 0.5, present),
                 radial=rates(radial, present))
 
 
@@ -126,19 +127,23 @@ def rates(scores, truth):
     return dict(auc=float(auc), accuracy=float(((scores > 0) == truth).mean()))
 
 
+HEAD = ["complex", "SNR", "orientations", "partner's share", "ROC AUC", "right", "right, as it says",
+        "right, of particles that it makes up", "radial features: ROC AUC", "right", "CPU ms per particle"]
+
+
 def tables(bench):
     rows = []
     for whole, _ in PAIRS:
         for snr in SNRS:
             for orientations, known in (("search", "unknown"), ("given", "known")):
                 rows.append([whole, f"{snr:g}", known, *_cells(bench.figures.get(_key(whole, snr, orientations)))])
-    return table(["complex", "SNR", "orientations", "partner's share", "ROC AUC", "right", "right, as it says itself",
-                  "radial features: ROC AUC", "right", "CPU ms per particle"], rows)
+    return table(HEAD, rows)
 
 
 def _cells(f):
     if f is None:
-        return [None] * 7
+        return [None] * (len(HEAD) - 3)
     percent = lambda value: f"{100 * value:.0f} %"
-    return [percent(f["share"]), f"{f['auc']:.3f}", percent(f["accuracy"]), percent(f["expected"]),
-            f"{f['radial']['auc']:.3f}", percent(f["radial"]["accuracy"]), f"{1000 * f['cpu'] / f['count']:.0f}"]
+    return [percent(f["share"]), f"{f['auc']:.3f}", percent(f["accuracy"]),
+            percent(f["expected"]), percent(f["simulated"]), f"{f['radial']['auc']:.3f}",
+            percent(f["radial"]["accuracy"]), f"{1000 * f['cpu'] / f['count']:.0f}"]
