@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
 
-Every command has one frozen dataclass (training, picking, comparing, simulating, denoising; commands.py lists them).
-Its fields carry type, unit, range, choices and help (params.py); forms, checks and the command line are made from them.
+Every command has one frozen dataclass (training, picking, comparing, simulating, denoising, orienting; commands.py
+lists them). Its fields carry type, unit, range, choices and help (params.py); forms, checks and the command line are made from them.
 request.py and result.py are the two files that the sides exchange; model_card.py is what both know of a model.
 """
 from .commands import COMMANDS, Command, DoctorConfig, command_of
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
-from .denoising import (AssessIntegrityConfig, AssignOrientationsConfig, DenoiseConfig, DenoiseMicrographsConfig,
-                        EvaluateDenoiserConfig, ReconstructConfig, TrainDenoiserConfig)
+from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .fields import (CONTRASTS, DENOISER_NETWORKS, FEWEST_PARTICLES, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA,
                      THRESHOLD_RULES)
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
+from .orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particles import particle_size_problem
 from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig

@@ -3,9 +3,9 @@
 import dataclasses
 
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
-from .denoising import (AssessIntegrityConfig, AssignOrientationsConfig, DenoiseConfig, DenoiseMicrographsConfig,
-                        EvaluateDenoiserConfig, ReconstructConfig, TrainDenoiserConfig)
+from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .fields import device_field
+from .orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .params import param
 from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig

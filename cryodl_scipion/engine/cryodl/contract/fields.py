@@ -66,3 +66,14 @@ def structure_field():
 def seed_field():
     return param("Seed of every random choice; the same seed on the same machine gives the same result.", default=0,
                  label="Random seed", minimum=0, maximum=2**31 - 1, expert=True)
+
+
+def contrast_field():
+    return param("Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
+                 "particle images. auto: measured; the log and the result say it.", default="auto", label="Contrast",
+                 choices=CONTRASTS, expert=True)
+
+
+def symmetry_field():
+    return param("Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1",
+                 label="Symmetry")
