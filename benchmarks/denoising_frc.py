@@ -64,7 +64,7 @@ def key(what, network, case):
     return f"frc/{what}/{network}/{case}"
 
 
-HEAD = ["learnt", "tested on", "network", "SNR", "FRC = 0.5 of raw / Wiener / denoised, Å",
+HEAD = ["learnt", "tested on", "network", "SNR", "particles", "FRC = 0.5 of raw / Wiener / denoised, Å",
         "mean FRC of raw / Wiener / denoised", "denoised / Wiener", "denoised noise - unrelated",
         "FSC = 0.5 of maps of raw / denoised, Å", "training CPU s"]
 
@@ -95,10 +95,10 @@ def _rows(bench):
 def cells(figures):
     """Cells of one row of HEAD, from a denoising_sets.summary with its training."""
     if figures is None:
-        return [None] * 6
+        return [None] * (len(HEAD) - 4)
     mean, half = figures["mean_frc"], figures["half"]
     steps = figures["training"]["steps"]
-    return [" / ".join(_angstrom(half[k]) for k in ("raw", "wiener", "denoised")),
+    return [str(figures["count"]), " / ".join(_angstrom(half[k]) for k in ("raw", "wiener", "denoised")),
             " / ".join(f"{mean[k]:.3f}" for k in ("raw", "wiener", "denoised")),
             f"{mean['denoised'] / mean['wiener']:.2f}", f"{figures['noise'] - figures['unrelated']:+.3f}",
             " / ".join(_angstrom(figures["map"][k]) for k in ("raw", "denoised")),

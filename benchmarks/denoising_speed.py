@@ -49,17 +49,19 @@ def _measure(bench, network):
 def reaches_floor(bench, network):
     """CPU seconds of training until the validation's mean FRC is FLOOR times the Wiener filter's.
 
-    The steps' CPU seconds are taken as equal, start-up and validations shared among them. None: never, or not measured.
+    By the validation particles, or by the test particles when training ended. The steps' CPU seconds are taken as equal,
+    start-up and validations shared among them. None: never, or not measured.
     """
     figures = bench.figures.get(key(ALONE[0], network, SNR))
     if figures is None:
         return None
     cost, wanted = figures["training"], FLOOR * figures["mean_frc"]["wiener"]
+    in_the_end = cost["cpu"] if figures["mean_frc"]["denoised"] >= wanted else None
     if not cost["steps"]:
-        return cost["cpu"] if figures["mean_frc"]["denoised"] >= wanted else None
+        return in_the_end
     with open(Sets(bench).model([ALONE[0]], network)[0] / "metrics.csv", newline="", encoding="utf-8") as file:
         reached = [float(row["step"]) for row in csv.DictReader(file) if float(row["validation_frc"]) >= wanted]
-    return cost["cpu"] * reached[0] / cost["steps"] if reached else None
+    return cost["cpu"] * reached[0] / cost["steps"] if reached else in_the_end
 
 
 def tables(bench):

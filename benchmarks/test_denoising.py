@@ -21,7 +21,7 @@ def denoisers(tmp_path):
 def _figures(denoised=0.3, steps=100):
     return dict(mean_frc=dict(raw=0.1, wiener=0.2, denoised=denoised), half=dict(raw=30.0, wiener=30.0, denoised=None),
                 map=dict(raw=20.0, denoised=15.0), noise=0.05, unrelated=0.04,
-                training=dict(cpu=50.0, wall=60.0, memory=900.0, steps=steps))
+                count=200, training=dict(cpu=50.0, wall=60.0, memory=900.0, steps=steps))
 
 
 def _sphere_particles(folder, count=40):
@@ -121,9 +121,9 @@ def test_radial_profiles_of_rings_are_their_values():
 
 
 def test_cells_of_a_denoiser_name_ratio_control_and_what_is_not_resolved():
-    assert cells(_figures()) == ["30.0 / 30.0 / none", "0.100 / 0.200 / 0.300", "1.50", "+0.010", "20.0 / 15.0",
+    assert cells(_figures()) == ["200", "30.0 / 30.0 / none", "0.100 / 0.200 / 0.300", "1.50", "+0.010", "20.0 / 15.0",
                                  "50 (100 steps)"]
-    assert cells(None) == [None] * 6
+    assert cells(None) == [None] * 7
 
 
 def test_training_reaches_the_floor_at_its_share_of_the_steps(denoisers):
