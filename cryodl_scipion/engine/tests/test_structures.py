@@ -166,3 +166,13 @@ def test_the_assembly_of_an_mmcif_file_may_name_waters_that_are_left_out(tmp_pat
     assert len(generator.subchains) == 2
     density = load_density(tmp_path / "a.cif", 1.0)
     assert density.shape[-1] < 40  # the water, 30 Å away, would need 60 voxels or more
+
+
+def test_an_assembly_may_name_chains_that_were_cut_from_the_file(tmp_path):
+    """As when somebody deletes a partner's atoms and leaves REMARK 350."""
+    remark = ["REMARK 350 BIOMOLECULE: 1", "REMARK 350 APPLY THE FOLLOWING TO CHAINS: A, B"] + [
+        f"REMARK 350   BIOMT{row}   1  " + "".join(f"{float(row == column):10.6f}" for column in (1, 2, 3)) + "        0.00000"
+        for row in (1, 2, 3)]
+    atom = "ATOM      1  CA  ALA A   1      10.000  10.000  10.000  1.00  0.00           C"
+    (tmp_path / "cut.pdb").write_text("\n".join([*remark, atom, "END", ""]))
+    assert load_density(tmp_path / "cut.pdb", 2.0).sum() == pytest.approx(6, rel=0.01)  # one carbon

@@ -30,7 +30,7 @@ from .method import DenoiserMethod
 
 STEP = 7.5          # degrees between directions of the search
 MODES = 4           # neighbourhoods of each molecule that are looked at closely
-AVERAGED = 64       # most probable orientations of all neighbourhoods that the mean is taken of
+AVERAGED = 32       # most probable orientations of all neighbourhoods that the mean is taken of
 SEARCH_DETAIL, FINE_DETAIL, OUTPUT_DETAIL = 14.0, 8.0, 5.0  # Å, at best: finer detail of one image tells nothing, or is lost
 ARC = 0.85          # of the arc between neighbouring directions at the particle's edge: detail that the search compares
 CHUNK = 32          # images at a time

@@ -45,7 +45,7 @@ class RoundLoop:
         count = lambda field, names: sum(len(getattr(images[n], field)) for n in names if n in images)
         learning = [n for n in picked if n not in held]
         card = read_card(model, "picker")
-        return dict(round=number, figure=figure, picks=result.outputs["picks"], threshold=card["threshold"],
+        return dict(round=number, figure=figure, picks=result.outputs["picks"], threshold=result.outputs["threshold"],
                     expected_particles=result.outputs["expected_particles"]["number"], micrographs=len(picked),
                     confident=count("positives", learning), confident_held_out=count("positives", held),
                     background=count("negatives", picked), contamination=count("contamination", picked),

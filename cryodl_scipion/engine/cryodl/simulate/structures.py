@@ -76,7 +76,8 @@ def _read_atoms(path):
         structure.setup_entities()
         model = structure[0]
         if structure.assemblies:
-            model = gemmi.make_assembly(structure.assemblies[0], model, gemmi.HowToNameCopiedChain.Short)
+            assembly = _of_chains_that_are_there(structure.assemblies[0], model)
+            model = gemmi.make_assembly(assembly, model, gemmi.HowToNameCopiedChain.Short)
         model.remove_waters()  # not before: assemblies of mmCIF files name the waters, too
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
@@ -87,6 +88,15 @@ def _read_atoms(path):
     if not len(values) or not values[:, 3].sum() > 0:
         raise ValueError(f"{path} holds no atoms.")
     return values[:, :3], values[:, 3]
+
+
+def _of_chains_that_are_there(assembly, model):
+    """The assembly without chains that the model lacks: files from which somebody cut a partner still name its chains."""
+    chains, subchains = {c.name for c in model}, {s.subchain_id() for c in model for s in c.subchains()}
+    for generator in assembly.generators:
+        generator.chains = [name for name in generator.chains if name in chains]
+        generator.subchains = [name for name in generator.subchains if name in subchains]
+    return assembly
 
 
 def _density_of_atoms(xyz, weight, pixel_size, resolution, path):
