@@ -22,6 +22,7 @@ SAMPLE = 96       # particles from which the common strength is learnt
 ROUNDS = 3        # of that
 PARTS = "evidence"  # folder of the chunks
 HARDLY = 0.7      # expected part of right classes below which the compositions can hardly be told apart
+OVERSTATED = 0.1  # of the classes: by so many more than of made-up particles are said to be right
 SEEN = 12.0       # mean log-likelihood, below which the orientation of a single particle is not to be had
 
 
@@ -190,6 +191,11 @@ def _warnings(record):
         yield ("Single images show too little of these compositions to find their orientation (mean log-likelihood "
                f"{record['log_likelihood']:.1f}, {SEEN:g} are needed). Use the angles of a refinement, or finer "
                "pixels.")
+    made_up = record["simulated_accuracy"]
+    if made_up is not None and record["separation"] - made_up > OVERSTATED:
+        yield (f"The probabilities say that {100 * record['separation']:.0f} % of the classes are right, but of particles "
+               f"that were made up to be like these only {100 * made_up:.0f} % came out right. Trust that figure; with the "
+               "angles of a refinement it is better.")
     if record["separation"] < HARDLY:
         yield (f"Only {100 * record['separation']:.0f} % of the classes are expected to be right: single images can "
                "hardly tell these "
