@@ -147,7 +147,7 @@ def classes(package, module, attribute):
              else [path + '.py'])
     return sorted(node.name for path in paths for node in ast.walk(ast.parse(open(path, encoding='utf-8').read()))
                   if isinstance(node, ast.ClassDef) and any(
-                      isinstance(line, ast.Assign) and line.targets[0].id == attribute
+                      isinstance(line, ast.Assign) and getattr(line.targets[0], 'id', None) == attribute
                       and not (isinstance(line.value, ast.List) and not line.value.elts) for line in node.body))
 
 
