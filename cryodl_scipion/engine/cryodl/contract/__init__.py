@@ -2,8 +2,9 @@
 """What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
 
 Every command has one frozen dataclass (training, picking, comparing, simulating, denoising, orienting; commands.py
-lists them). Its fields carry type, unit, range, choices and help (params.py); forms, checks and the command line are made from them.
-request.py and result.py are the two files that the sides exchange; model_card.py is what both know of a model.
+lists them). Its fields carry type, unit, range, choices and help (params.py); forms, checks and the command line are
+made from them. request.py and result.py are the two files that the sides exchange; model_card.py is what both know of a
+model.
 """
 from .commands import COMMANDS, Command, DoctorConfig, command_of
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig

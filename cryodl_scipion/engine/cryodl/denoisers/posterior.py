@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The denoiser that knows the structure: the mean of its projections, weighed by how probable each is given the image.
 
-For known structure, CTF and noise the image with the least expected squared error is the posterior mean: every projection of the
-structure, in every orientation and shift, times its probability given the noisy image (Scheres 2012, section 2, for the
-likelihood). As a network it is one layer of attention: the image is the query, the projections are keys and values, the
-likelihood is the score. Nothing is learnt by gradients; strength, noise and spread of shifts are measured on the pairs.
+For known structure, CTF and noise the image with the least expected squared error is the posterior mean: every
+projection of the structure, in every orientation and shift, times its probability given the noisy image (Scheres 2012,
+section 2, for the likelihood). As a network it is one layer of attention: the image is the query, the projections are
+keys and values, the likelihood is the score. Nothing is learnt by gradients; strength, noise and spread of shifts are
+measured on the pairs.
 
-What is not in the structure cannot come out: another conformation looks like this one. Where the image tells nothing the output is
+What is not in the structure cannot come out: another conformation looks like this one. Where the image tells nothing
+the output is
 faint: 'no particle' is one of the answers that are weighed.
 
-Per image: all orientations of a HEALPix grid with detail that its steps can tell apart (orient.search), the neighbourhoods of the
-best few with finer detail, then the mean over the most probable of those.
+Per image: all orientations of a HEALPix grid with detail that its steps can tell apart (orient.search), the
+neighbourhoods of the best few with finer detail, then the mean over the most probable of those.
 """
 import dataclasses
 
@@ -31,7 +33,8 @@ from .method import DenoiserMethod
 STEP = 7.5          # degrees between directions of the search
 MODES = 4           # neighbourhoods of each molecule that are looked at closely
 AVERAGED = 32       # most probable orientations of all neighbourhoods that the mean is taken of
-SEARCH_DETAIL, FINE_DETAIL, OUTPUT_DETAIL = 14.0, 8.0, 5.0  # Å, at best: finer detail of one image tells nothing, or is lost
+# Å, at best: finer detail of one image tells nothing, or is lost
+SEARCH_DETAIL, FINE_DETAIL, OUTPUT_DETAIL = 14.0, 8.0, 5.0
 ARC = 0.85          # of the arc between neighbouring directions at the particle's edge: detail that the search compares
 CHUNK = 32          # images at a time
 
@@ -49,9 +52,9 @@ class _Near:
 class PosteriorMean(nn.Module):
     """Posterior mean over projections of one or several structures.
 
-    box: px. molecules: number of structures. Buffers: densities (k, box, box, box), protein positive, on the targets' scale; gain
-    (k, r) strength of the rings in the images; noise (r,) their noise power (white of variance 1: 1); geometry: pixel size (Å/px),
-    diameter (Å), standard deviation of the shifts (px).
+    box: px. molecules: number of structures. Buffers: densities (k, box, box, box), protein positive, on the targets'
+    scale; gain (k, r) strength of the rings in the images; noise (r,) their noise power (white of variance 1: 1);
+    geometry: pixel size (Å/px), diameter (Å), standard deviation of the shifts (px).
     """
 
     def __init__(self, box, molecules=1):
@@ -85,7 +88,8 @@ class PosteriorMean(nn.Module):
 
     @torch.no_grad()
     def forward(self, given):
-        """given: (b, 1, box, box) images, noise of variance 1, and (b, 1, box, box // 2 + 1) CTFs. Returns (b, 1, box, box)."""
+        """given: (b, 1, box, box) images, noise of variance 1, and (b, 1, box, box // 2 + 1) CTFs. Returns (b, 1, box,
+        box)."""
         noisy, ctf = (x[:, 0].float() for x in given)
         with torch.autocast(noisy.device.type, enabled=False):  # differences of large logarithms
             parts = [self._mean(noisy[row:row + CHUNK], ctf[row:row + CHUNK]) for row in range(0, len(noisy), CHUNK)]
@@ -101,7 +105,8 @@ class PosteriorMean(nn.Module):
         weight = torch.softmax(log.flatten(1), 1).reshape(log.shape)
         images = sum(tools.mean_image(index, n, w) for index, (n, w) in
                      enumerate(zip(near, weight.split([n.log.shape[1] for n in near], 1))))
-        return images * torch.sigmoid(total)[:, None, None]  # a particle, or nothing: equally probable before the image is seen
+        # a particle, or nothing: equally probable before the image is seen
+        return images * torch.sigmoid(total)[:, None, None]
 
     def _tools(self, device):
         if self.prepared is None or self.prepared.device != device:
@@ -119,7 +124,8 @@ class _Tools:
         self.device, self.box, self.noise = device, network.box, network.noise.to(device)
         self.circle = circle(network.box, min(diameter / pixel_size, network.box - 1), device)
         self.search_disc, self.fine_disc, self.output_disc = (
-            HalfDisc(network.box, width / max(detail, finest), device) for detail in (search, FINE_DETAIL, OUTPUT_DETAIL))
+            HalfDisc(network.box, width / max(detail, finest), device)
+            for detail in (search, FINE_DETAIL, OUTPUT_DETAIL))
         projectors = [Projector(density.to(device)) for density in network.densities]
         reference = lambda disc, p, gain: Reference(p, disc, gain.to(device)[:disc.rings])
         grid = Grid(STEP)
@@ -159,7 +165,8 @@ class _Tools:
     def _best_shift(self, observed, index, matrices):
         """(n, 2) px: the most probable shift of each image in one orientation."""
         slices = self.fine[index].at(matrices)
-        fit = side_by_side(observed.match * slices.conj()) @ _turns(observed.disc, self.shifts.yx).T + self.shifts.log_prior
+        fit = side_by_side(observed.match * slices.conj()) @ _turns(observed.disc,
+                                                                    self.shifts.yx).T + self.shifts.log_prior
         return self.shifts.yx[fit.argmax(1)]
 
     def mean_image(self, index, near, weight):
@@ -195,15 +202,16 @@ def _strength(pairs, index):
     noisy, ctf, target = pairs.examples(index)
     image, seen = torch.fft.rfft2(noisy), torch.fft.rfft2(target) * ctf
     rings = torch.arange(pairs.box // 2 + 1, dtype=torch.float64)  # coefficients of a ring, but for a factor
-    match, power = (radial_mean(x.mean(0), pairs.box).double() * rings for x in ((image * seen.conj()).real, seen.abs().square()))
+    match, power = (radial_mean(x.mean(0), pairs.box).double() * rings
+                    for x in ((image * seen.conj()).real, seen.abs().square()))
     width = pairs.box * pairs.pixel_size
     strength, fall = smooth_strength(match.numpy(), power.numpy(), width)
     return (max(strength, 1e-3) * torch.exp(-fall / 4 * (rings / width) ** 2)).float()
 
 
 def _turns(disc, shifts_yx):
-    """(s, 2 d) real numbers whose product with the parts of complex coefficients side by side is the real part of their sum, moved
-    back by (s, 2) px."""
+    """(s, 2 d) real numbers whose product with the parts of complex coefficients side by side is the real part of their
+    sum, moved back by (s, 2) px."""
     ramp = disc.ramp(-shifts_yx)
     return torch.cat([ramp.real, -ramp.imag], 1)
 
@@ -213,8 +221,8 @@ class Posterior(DenoiserMethod):
 
     name = "posterior"
     citations = ("Scheres2012",)
-    weak = ("Everything that it shows is the structure that it was given: another conformation, a partner that is not in it or damage "
-            "look like it, or are left out. Train it on several structures to tell them apart.")
+    weak = ("Everything that it shows is the structure that it was given: another conformation, a partner that is not "
+            "in it or damage look like it, or are left out. Train it on several structures to tell them apart.")
     learns = False
 
     def learn(self, network, pairs, statistics):

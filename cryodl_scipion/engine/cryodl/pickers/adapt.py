@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A general model's scores as probabilities on micrographs that it never saw, without a label.
 
-A general model is calibrated on micrographs that differ wildly; on one data set its scores then are honest on the average
-of all such sets, not on this one. But the scores of one data set tell much by themselves: particles and the rest form two
-heaps. So two normal distributions are fitted to the candidates' log odds (expectation maximisation), starting from the
-model's own calibration and held back by what the two heaps look like elsewhere, and the logistic curve nearest to their
-posterior takes the place of the model's.
+A general model is calibrated on micrographs that differ wildly; on one data set its scores then are honest on the
+average of all such sets, not on this one. But the scores of one data set tell much by themselves: particles and the
+rest form two heaps. So two normal distributions are fitted to the candidates' log odds (expectation maximisation),
+starting from the model's own calibration and held back by what the two heaps look like elsewhere, and the logistic
+curve nearest to their posterior takes the place of the model's.
 
-On simulated micrographs of six held-out structures the expected calibration error fell from 0.09-0.19 to 0.00-0.06, and on
-EMPIAR-10017 the F1 at the default threshold rose from 0.72 to 0.80 (docs/general_model.md).
+On simulated micrographs of six held-out structures the expected calibration error fell from 0.09-0.19 to 0.00-0.06, and
+on EMPIAR-10017 the F1 at the default threshold rose from 0.72 to 0.80 (docs/general_model.md).
 """
 import dataclasses
 import typing
@@ -19,8 +19,8 @@ from scipy.stats import norm
 from ..calibration import best_threshold, calibrate, fit_to_probabilities, logit
 from ..thresholds import threshold_uncertainty
 
-# Log odds of the general model's candidates on its own held-out simulated micrographs: mean and deviation of the particles,
-# and of the rest. They count as so many candidates of each kind.
+# Log odds of the general model's candidates on its own held-out simulated micrographs: mean and deviation of the
+# particles, and of the rest. They count as so many candidates of each kind.
 PARTICLES, REST, WEIGHT = (0.44, 1.01), (-2.04, 1.10), 10.0
 FEWEST = 40  # candidates below which the model's own calibration stays: two heaps cannot be told
 ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a probability at which it has ended
@@ -28,8 +28,8 @@ ROUNDS, STILL = 300, 1e-4  # of expectation maximisation, and the change of a pr
 
 @dataclasses.dataclass(frozen=True)
 class Adapted:
-    """calibration: (slope, offset) for calibrate. threshold, uncertainty: of the scores that it gives. candidates: how many
-    it was fitted to."""
+    """calibration: (slope, offset) for calibrate. threshold, uncertainty: of the scores that it gives. candidates: how
+    many it was fitted to."""
     calibration: typing.Tuple[float, float]
     threshold: float
     uncertainty: float
@@ -45,7 +45,8 @@ def adapt(raw, calibration):
         return None
     fitted = fit_to_probabilities(two_heaps(logit(raw), calibrate(raw, calibration)), raw)
     scores = calibrate(raw, fitted)
-    return Adapted(fitted, best_threshold(scores), round(threshold_uncertainty(np.split(scores, len(scores))), 4), len(raw))
+    return Adapted(fitted, best_threshold(scores), round(threshold_uncertainty(np.split(scores, len(scores))), 4),
+                   len(raw))
 
 
 def two_heaps(odds, start):
