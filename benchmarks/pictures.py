@@ -16,6 +16,7 @@ from common import ROOT, cryodl
 STRUCTURE, PIXEL_SIZE = "structures/complexes/8BK7.cif.gz", 4.0
 EDGE = "FoilHole_15960851_Data_15972812_15972814_20211215_175436_EER"
 ICE = "contamination_example/Ucsf_stack_1142_DW.mrc"
+FILES = {"Topaz": "topaz_pretrained"}  # names that differ by capitals are one name on some file systems
 ICE_DIAMETER = 40  # px, and Å: the header's 1 Å/px is a placeholder
 
 
@@ -99,7 +100,7 @@ def _draw(bench, picker):
         axis.axis("off")
     figure.suptitle("Topaz, pretrained" if picker == "Topaz" else picker, fontsize=10)
     figure.tight_layout()
-    path = Path(bench.options.images or ROOT / "docs" / "images") / f"picks_{picker}.png"
+    path = Path(bench.options.images or ROOT / "docs" / "images") / f"picks_{FILES.get(picker, picker)}.png"
     figure.savefig(path, dpi=62, pil_kwargs=dict(optimize=True))
     plt.close(figure)
     _fewer_colours(path)
@@ -136,5 +137,5 @@ def tables(bench):
     for key, counts in bench.figures.items():
         if key.startswith("pictures/"):
             name = key.split("/")[1]
-            lines.append(f"![Picks of {name}](images/picks_{name}.png)")
+            lines.append(f"![Picks of {name}](images/picks_{FILES.get(name, name)}.png)")
     return __doc__.split("\n\n", 1)[1] + "\n" + ("\n\n".join(lines) or "Not measured.")
