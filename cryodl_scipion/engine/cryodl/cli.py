@@ -28,6 +28,25 @@ EPILOGS = {
     "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
                           "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
                           "Then: cryodl pick --micrographs assessment/good.txt ...",
+    "auto-pick": "example:\n  cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
+                 "--output picks/",
+    "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
+                     "--particle-diameter 190 --output proposed/",
+    "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "
+                            "--output simulated/",
+    "train-general-picker": "example:\n  cryodl train-general-picker --structures 'structures/*.cif' --output general",
+    "simulate-particles": "example:\n  cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 "
+                          "--count 1000 --snr 0.05 --output particles.star",
+    "train-denoiser": "example:\n  cryodl train-denoiser --particles refined.star --structure map.mrc --output denoiser\n"
+                      "Two molecules: --particles one.star other.star --structure one.mrc other.mrc",
+    "denoise": "example:\n  cryodl denoise --particles raw.star --model denoiser --output denoised.star",
+    "evaluate-denoiser": "example:\n  cryodl evaluate-denoiser --particles held_out.star --model denoiser "
+                         "--structure map.mrc --output evaluation/",
+    "assign-orientations": "example:\n  cryodl assign-orientations --particles raw.star --structure map.mrc "
+                           "--symmetry D2 --output oriented.star",
+    "reconstruct": "example:\n  cryodl reconstruct --particles oriented.star --output map.mrc",
+    "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "
+                        "--names whole core --output integrity/",
     "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "
                            "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\n"
                            "Further micrographs, or a stopped run: the same command; the model in denoised/model is used.",

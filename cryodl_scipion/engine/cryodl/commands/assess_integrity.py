@@ -36,8 +36,8 @@ def run(config):
     names = _names(config)
     device = choose_device(config.device)
     set_threads(config.threads)
+    assessment = _prepare(config, particles, device)  # what it refuses leaves no folder behind
     folder = working_folder(config, [config.particles, *config.structures])
-    assessment = _prepare(config, particles, device)
     for note in assessment["notes"]:
         print(f"Warning: {note}")
     evidence = _all_evidence(assessment, folder)
