@@ -6,6 +6,31 @@ import typing
 from .fields import Paths, device_field, seed_field, structure_field, threads_field
 from .params import param
 
+# The microscope of all simulations.
+_OPTICS = dict(
+    defocus_min=dict(help="Smallest mean defocus; positive is underfocus.", default=8000.0, label="Least defocus",
+                     unit="Å", minimum=0, maximum=100000),
+    defocus_max=dict(help="Largest mean defocus.", default=25000.0, label="Largest defocus", unit="Å", minimum=0,
+                     maximum=100000),
+    astigmatism=dict(help="Largest difference of the two defoci.", default=300.0, label="Astigmatism", unit="Å",
+                     minimum=0, maximum=20000),
+    voltage=dict(help="Acceleration voltage.", default=300.0, label="Voltage", unit="kV", minimum=20, maximum=1000),
+    spherical_aberration=dict(help="Spherical aberration.", default=2.7, label="Cs", unit="mm", minimum=0, maximum=10),
+    amplitude_contrast=dict(help="Part of the contrast that is amplitude contrast.", default=0.1,
+                            label="Amplitude contrast", minimum=0, maximum=1))
+
+
+def _optics_field(name):
+    return param(**_OPTICS[name])
+
+
+def _defocus_problems(config):
+    """Sentences about a range of defoci that is none."""
+    if config.defocus_max >= config.defocus_min:
+        return []
+    return [f"Largest defocus (--defocus-max) is {config.defocus_max:g} Å, below the least defocus "
+            f"(--defocus-min) of {config.defocus_min:g} Å."]
+
 
 @dataclasses.dataclass(frozen=True)
 class SimulateMicrographsConfig:
@@ -54,28 +79,21 @@ class SimulateMicrographsConfig:
                                            "(RELION 3.1, with angles and CTF) and particles/*.mrcs.", default=None,
                                            label="Box size",
                                            unit="px", minimum=8, maximum=4096, none_means="particles are not cut out")
-    defocus_min: float = param("Smallest mean defocus; positive is underfocus.", default=8000.0, label="Least defocus",
-                               unit="Å", minimum=0, maximum=100000)
-    defocus_max: float = param("Largest mean defocus.", default=25000.0, label="Largest defocus", unit="Å", minimum=0,
-                               maximum=100000)
-    astigmatism: float = param("Largest difference of the two defoci.", default=300.0, label="Astigmatism", unit="Å",
-                               minimum=0, maximum=20000)
-    voltage: float = param("Acceleration voltage.", default=300.0, label="Voltage", unit="kV", minimum=20, maximum=1000)
-    spherical_aberration: float = param("Spherical aberration.", default=2.7, label="Cs", unit="mm", minimum=0,
-                                        maximum=10)
-    amplitude_contrast: float = param("Part of the contrast that is amplitude contrast.", default=0.1,
-                                      label="Amplitude contrast", minimum=0, maximum=1)
+    defocus_min: float = _optics_field("defocus_min")
+    defocus_max: float = _optics_field("defocus_max")
+    astigmatism: float = _optics_field("astigmatism")
+    voltage: float = _optics_field("voltage")
+    spherical_aberration: float = _optics_field("spherical_aberration")
+    amplitude_contrast: float = _optics_field("amplitude_contrast")
     seed: int = param("Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1)
     device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self):
-        if self.defocus_max < self.defocus_min:
-            return [f"Largest defocus (--defocus-max) is {self.defocus_max:g} Å, below the least defocus "
-                    f"(--defocus-min) of {self.defocus_min:g} Å."]
-        if self.snr_max is not None and self.snr_max < self.snr:
-            return [f"Largest SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
-        return []
+        problems = _defocus_problems(self)
+        if not problems and self.snr_max is not None and self.snr_max < self.snr:
+            problems = [f"Largest SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
+        return problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,17 +118,12 @@ class SimulateParticlesConfig:
                                 label="Particles per micrograph", minimum=1, maximum=1000000)
     contrast: str = param("Whether protein is brighter or darker than its surroundings.", default="bright",
                           label="Contrast", choices=("dark", "bright"))
-    defocus_min: float = param("Smallest mean defocus; positive is underfocus.", default=8000.0, label="Least defocus",
-                               unit="Å", minimum=0, maximum=100000)
-    defocus_max: float = param("Largest mean defocus.", default=25000.0, label="Largest defocus", unit="Å", minimum=0,
-                               maximum=100000)
-    astigmatism: float = param("Largest difference of the two defoci.", default=300.0, label="Astigmatism", unit="Å",
-                               minimum=0, maximum=20000)
-    voltage: float = param("Acceleration voltage.", default=300.0, label="Voltage", unit="kV", minimum=20, maximum=1000)
-    spherical_aberration: float = param("Spherical aberration.", default=2.7, label="Cs", unit="mm", minimum=0,
-                                        maximum=10)
-    amplitude_contrast: float = param("Part of the contrast that is amplitude contrast.", default=0.1,
-                                      label="Amplitude contrast", minimum=0, maximum=1)
+    defocus_min: float = _optics_field("defocus_min")
+    defocus_max: float = _optics_field("defocus_max")
+    astigmatism: float = _optics_field("astigmatism")
+    voltage: float = _optics_field("voltage")
+    spherical_aberration: float = _optics_field("spherical_aberration")
+    amplitude_contrast: float = _optics_field("amplitude_contrast")
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -119,7 +132,4 @@ class SimulateParticlesConfig:
         problems = []
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
-        if self.defocus_max < self.defocus_min:
-            problems.append(f"Largest defocus (--defocus-max) is {self.defocus_max:g} Å, below the least defocus "
-                            f"(--defocus-min) of {self.defocus_min:g} Å.")
-        return problems
+        return problems + _defocus_problems(self)

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..fourier import filtered
 from ..geometry import resampled_shape
 from ..normalize import rescale_micrograph, smooth_background
 from ..simulate.noise import bin_frequencies, measure_spectrum
-from .micrographs_spectra import cross_power, filtered, on_grid
+from .micrographs_spectra import cross_power, on_grid
 
 USUAL_RESOLUTION = 8.0  # Å
 BACKGROUND = 100.0  # working px (400 Å at 8 Å) over which background is smooth: wider than particles

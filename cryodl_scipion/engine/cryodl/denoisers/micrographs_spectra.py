@@ -42,8 +42,3 @@ def plane_mean(spectrum):
     """Mean over the plane of Fourier space, up to the circle that a square holds, of a (BINS,) spectrum."""
     area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)
     return float(np.average(spectrum, weights=np.maximum(area, 0)))
-
-
-def filtered(image, gain):
-    """An (..., h, w) image with its Fourier transform multiplied by (h, w // 2 + 1) values."""
-    return torch.fft.irfft2(torch.fft.rfft2(image) * gain, s=tuple(image.shape[-2:]))

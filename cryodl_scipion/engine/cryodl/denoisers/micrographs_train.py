@@ -8,9 +8,10 @@ Fourier space, and whose noise would drown what there is to learn.
 import numpy as np
 import torch
 
+from ..fourier import filtered
 from ..training import Task
 from .micrographs_network import MicrographUNet
-from .micrographs_spectra import filtered, on_grid, plane_mean
+from .micrographs_spectra import on_grid, plane_mean
 from .micrographs_views import cut, pair
 
 CROP = 128  # working px

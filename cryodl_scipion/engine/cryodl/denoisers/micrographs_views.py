@@ -14,7 +14,8 @@ import dataclasses
 import numpy as np
 import torch
 
-from .micrographs_spectra import cross_power, filtered, on_grid, plane_mean
+from ..fourier import filtered
+from .micrographs_spectra import cross_power, on_grid, plane_mean
 
 WEAKEST = 1e-3  # of `strength`, for micrographs in which nothing is found
 SEED = 1  # of the noise that is added to see a micrograph; any will do, one makes results repeat
