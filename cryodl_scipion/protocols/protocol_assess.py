@@ -15,18 +15,14 @@ from ..convert.picks import DIAMETER
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .checks import checkDiameter, checkMicrographs
-from .growing_outputs import appendMicrographs, micrographsIn
-from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
-from .remembered_settings import RememberedSettings
+from .growing_outputs import appendMicrographs
+from .micrograph_batches import MicrographBatches
+from .protocol_base import CryodlProtBase
 
 GOOD, BAD = 'goodMicrographs', 'badMicrographs'
-# Starting the engine costs a second; a batch spreads it over its micrographs.
-BATCH = 16
-# One of Scipion's threads starts the others, one looks for new micrographs, and one at least works.
-LEAST_THREADS = 3
 
 
-class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStreamingBase):
+class CryodlProtAssess(CryodlProtBase, MicrographBatches, EMProtocol, ProtStreamingBase):
     """Assess micrographs: measure each and split them into good and bad.
 
     In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
@@ -38,6 +34,7 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
     _devStatus = BETA
     _possibleOutputs = {GOOD: SetOfMicrographs, BAD: SetOfMicrographs}
     _CONFIG = contract.AssessMicrographsConfig
+    _OUTPUTS, _WORK = (GOOD, BAD), 'assess'
     _MADE = 'assessed'
     NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
                    'coordinates': "written from the input set", 'output': "the run's folder",
@@ -58,11 +55,7 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
             + "\n\nEmpty: the one with which the coordinates were picked by cryodl."))
         form.addSection('Limits')
         addConfigParams(form, self._CONFIG, LIMITS)
-        self._defineStreamingParams(form)
-        form.addParam('batchSize', params.IntParam, default=BATCH, label="Batch size",
-                      help="Micrographs that one start of the program assesses at most. While they arrive, it starts "
-                           "with those that are there.")
-        form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
+        self._addBatchParams(form, "While they arrive, it starts with those that are there.")
 
     def usesGpu(self):
         return False  # no network runs
@@ -100,15 +93,13 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
         try:
             self._runEngine(config, self._batchFolder(micrographs))
         except contract.AllSkipped as error:
-            skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, config.micrographs))
-            contract.Result('assess-micrographs', dict(figures={}, good=[], bad=[]), skipped=skipped).write(
-                os.path.join(self._batchFolder(micrographs), RESULT_FILE))
+            self._noteAllSkipped(config, self._batchFolder(micrographs), error, figures={}, good=[], bad=[])
 
     def outputStep(self, names):
         """Append a batch to the sets; micrographs that they have already are left alone."""
         with self._lock:
             micrographs, done = self._arriving.micrographs(names), self._doneNames()
-            result = contract.Result.read(os.path.join(self._batchFolder(micrographs), RESULT_FILE))
+            result = self._batchResult(micrographs)
             verdicts = {name: output for output, key in ((GOOD, 'good'), (BAD, 'bad')) for name in result.outputs[key]}
             engineNames = self._arriving.engineNames()
             for output in (GOOD, BAD):
@@ -118,20 +109,6 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
                     setFigures(micrograph, result.outputs['figures'][engineNames[micrograph.getObjId()]])
                 if chosen:
                     appendMicrographs(self, output, self.inputMicrographs, chosen)
-
-    def closeStep(self):
-        self._closeOutputSet()
-        skipped = skippedItems(self._engineResults())
-        if skipped and not self._doneNames():
-            raise ValueError("None of the %d micrographs could be assessed. The first, %s: %s"
-                             % (len(skipped), skipped[0].path, skipped[0].reason))
-
-    def _doneNames(self):
-        return micrographsIn(self, (GOOD, BAD))
-
-    def _batchFolder(self, micrographs):
-        ids = sorted(m.getObjId() for m in micrographs)
-        return self._getExtraPath('batches', '%06d_%06d_%d' % (ids[0], ids[-1], len(ids)))
 
     def _picksFolder(self):
         return self._getExtraPath('coordinates')
@@ -162,15 +139,11 @@ class CryodlProtAssess(CryodlProtBase, RememberedSettings, EMProtocol, ProtStrea
     def _checkInputs(self):
         micrographs = self.inputMicrographs.get()
         errors = checkMicrographs(micrographs) or self._checkCoordinates()
-        if self.numberOfThreads.get() < LEAST_THREADS:
-            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new "
-                          "micrographs, and the rest assess." % (self.numberOfThreads.get(), LEAST_THREADS))
+        errors += self._checkBatches()
         if errors:
             return errors
         if self._diameter() is None:
             return ["Particle diameter is empty, and no coordinates say it. Give it, in Å."]
-        if (self.batchSize.get() or 0) < 1:
-            return ["Batch size is %s; it must be at least 1." % self.batchSize.get()]
         return checkDiameter(self._diameter(), micrographs) + self._checkContinuation()
 
     def _checkCoordinates(self):

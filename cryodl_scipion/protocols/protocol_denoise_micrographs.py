@@ -17,23 +17,19 @@ from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .checks import checkMicrographs, checkModelFolder
-from .growing_outputs import appendMicrographs, micrographsIn
+from .growing_outputs import appendMicrographs
 from .methods import denoisedMicrographsInWords
-from .protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
-from .remembered_settings import RememberedSettings
+from .micrograph_batches import MicrographBatches
+from .protocol_base import CryodlProtBase
 
 DENOISED, MODEL = 'outputMicrographs', 'outputModel'
 KIND = 'micrograph_denoiser'
 # Attribute of a denoised micrograph: the model that made it.
 DENOISER = '_cryodlDenoiser'
 ONLY_FOR = "For looking and picking, never for extraction of particles that are refined."
-# Starting the engine costs a second or two; a batch spreads it over its micrographs.
-BATCH = 16
-# One of Scipion's threads starts the others, one looks for new micrographs, and one at least works.
-LEAST_THREADS = 3
 
 
-class CryodlProtDenoiseMicrographs(CryodlProtBase, RememberedSettings, EMProtocol, ProtStreamingBase):
+class CryodlProtDenoiseMicrographs(CryodlProtBase, MicrographBatches, EMProtocol, ProtStreamingBase):
     """Denoise micrographs by a network that learns from the micrographs themselves. For looking and picking only.
 
     In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
@@ -45,6 +41,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, RememberedSettings, EMProtoco
     _devStatus = BETA
     _possibleOutputs = {DENOISED: SetOfMicrographs, MODEL: CryodlModel}
     _CONFIG = contract.DenoiseMicrographsConfig
+    _OUTPUTS, _WORK = (DENOISED,), 'denoise'
     _MADE = 'denoised'
     NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
                    'output': "the run's folder", 'model': "the model field", 'even': "the input set",
@@ -68,11 +65,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, RememberedSettings, EMProtoco
         fields = ['method', 'training_micrographs', 'steps', 'resolution', 'seed']
         addConfigParams(form, self._CONFIG, fields, **{name: dict(condition='inputModel is None') for name in fields})
         self._addGpuParams(form)
-        self._defineStreamingParams(form)
-        form.addParam('batchSize', params.IntParam, default=BATCH, label="Batch size",
-                      help="Micrographs that one start of the program denoises at most. The first batch is that of "
-                           "training.")
-        form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
+        self._addBatchParams(form, "The first batch is that of training.")
 
     # ----- steps
     def stepsGeneratorStep(self):
@@ -123,15 +116,13 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, RememberedSettings, EMProtoco
         except contract.AllSkipped as error:
             if not self._modelFolder():
                 raise ValueError("No model could be trained. %s" % error)
-            skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, config.micrographs))
-            contract.Result('denoise-micrographs', dict(files={}, counts={}), skipped=skipped).write(
-                os.path.join(folder, RESULT_FILE))
+            self._noteAllSkipped(config, folder, error, files={}, counts={})
 
     def outputStep(self, names):
         """Append a batch to the output; micrographs that it has already are left alone."""
         with self._lock:
             micrographs, done = self._arriving.micrographs(names), self._doneNames()
-            result = contract.Result.read(os.path.join(self._batchFolder(micrographs), RESULT_FILE))
+            result = self._batchResult(micrographs)
             files, engineNames = result.outputs['files'], self._arriving.engineNames()
             chosen = [m for m in micrographs if m.getMicName() not in done and engineNames[m.getObjId()] in files]
             for micrograph in chosen:
@@ -143,21 +134,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, RememberedSettings, EMProtoco
                 self._defineOutputs(**{MODEL: CryodlModel.fromFolder(self._ownModelFolder())})
                 self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))
 
-    def closeStep(self):
-        self._closeOutputSet()
-        skipped = skippedItems(self._engineResults())
-        if skipped and not self._doneNames():
-            raise ValueError("None of the %d micrographs could be denoised. The first, %s: %s"
-                             % (len(skipped), skipped[0].path, skipped[0].reason))
-
-    def _doneNames(self):
-        return micrographsIn(self, (DENOISED,))
-
     # ----- files
-    def _batchFolder(self, micrographs):
-        ids = sorted(m.getObjId() for m in micrographs)
-        return self._getExtraPath('batches', '%06d_%06d_%d' % (ids[0], ids[-1], len(ids)))
-
     def _denoisedFolder(self):
         return self._getExtraPath('denoised')
 
@@ -207,11 +184,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, RememberedSettings, EMProtoco
         errors = checkMicrographs(micrographs) or checkHalves(micrographs, *self._halfSets())
         if self.inputModel.get() is not None:
             errors += checkModelFolder(self.inputModel.get().getFolder(), KIND)
-        if self.numberOfThreads.get() < LEAST_THREADS:
-            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new "
-                          "micrographs, and the rest denoise." % (self.numberOfThreads.get(), LEAST_THREADS))
-        if (self.batchSize.get() or 0) < 1:
-            errors.append("Batch size is %s; it must be at least 1." % self.batchSize.get())
+        errors += self._checkBatches()
         return errors or self._checkContinuation()
 
     def _card(self):
