@@ -13,6 +13,36 @@ from .contract import AllSkipped, COMMANDS, Failure, Request, check, describe_al
 # The examples are what most people need from --help.
 EPILOGS = {
     None: "Each command explains itself: cryodl <command> --help.",
+    "annotate": "example:\n  cryodl annotate --tomograms 'tomograms/*.mrc' --annotations annotations/ --feature "
+                "membrane --annotator anna\n",
+    "import-annotations": "example:\n  cryodl import-annotations --tomograms 'tomograms/*.mrc' --labels 'labels/*.mrc' "
+                          "--label 1\n      --feature membrane --annotations annotations/\n",
+    "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
+                       "models/membrane\n",
+    "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome --output "
+               "scores/\n",
+    "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
+    "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
+                     "--diameter 250\n      --output picked/\n",
+    "evaluate-segmentation": "example:\n  cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels "
+                             "'labels/*.mrc' --output evaluated/\n",
+    "simulate-tomograms": "example:\n  cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb --copies 40 30 "
+                          "--count 2\n      --output simulated/\n",
+    "simulate-subtomograms": "example:\n  cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 --output "
+                             "simulated.star\n",
+    "train-classifier": "example:\n  cryodl train-classifier --subtomograms labelled.star --output models/classes\n",
+    "classify-subtomograms": "example:\n  cryodl classify-subtomograms --subtomograms all.star --model models/classes "
+                             "--output classified.star\n",
+    "cluster-subtomograms": "example:\n  cryodl cluster-subtomograms --subtomograms aligned.star --classes 4 --output "
+                            "grouped.star\n",
+    "improve-map": "example:\n  cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output improved.mrc\n",
+    "evaluate-map": "example:\n  cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb --output "
+                    "evaluated/\n",
+    "compare-models": "example:\n  cryodl compare-models --structure built.pdb --reference deposited.cif\n",
+    "simulate-half-maps": "example:\n  cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output "
+                          "simulated/spike\n",
+    "train-map-improver": "example:\n  cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output "
+                          "models/improver\n",
     "train-picker": "example:\n  cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
                     "--particle-diameter 190 --output models/betagal\nWith a few good boxes and boxes on background:\n"
                     "  cryodl train-picker ... --coordinates good/ --background bad/ --output models/quick",
@@ -132,8 +162,9 @@ def build_parser():
 
 def _add_argument(parser, info):
     hidden = info.required or info.default is None or info.default is False or info.default in ((), "")
+    default = " ".join(map(str, info.default)) if isinstance(info.default, (tuple, list)) else info.default
     notes = [info.unit, f"default: {info.none_means}" if info.default is None and info.none_means else
-             "" if hidden else f"default: {info.default:g}" if info.kind == "float" else f"default: {info.default}"]
+             "" if hidden else f"default: {info.default:g}" if info.kind == "float" else f"default: {default}"]
     notes = [n for n in notes if n]
     text = (info.help + (f" [{'; '.join(notes)}]" if notes else "")).replace("%", "%%")
     options = dict(dest=info.name, help=text, default=argparse.SUPPRESS)

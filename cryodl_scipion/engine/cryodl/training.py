@@ -25,12 +25,20 @@ class Task:
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
     example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
     choose by.
-    progress: set before each batch, part of the steps that are done.
+    progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train it:
+    then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its networks by
+    `network(name)`.
     """
 
     progress = 0.0
+    by_processes = False
+    wrapped = None
     example_name = "examples"
     validates_poorly = False
+
+    def network(self, name):
+        """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""
+        return (self.wrapped or self.networks)[name]
 
     def batch(self, rng):
         """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
@@ -101,10 +109,13 @@ def fit(task, schedule, folder, accelerator, log=print):
     """Train a task; its networks hold the best weights afterwards.
 
     folder: Path for metrics.csv and the checkpoint; a training that was killed continues from there.
-    Raises NonFiniteLoss. Deterministic for a seed on one machine: batch n is drawn from (seed, n).
+    Raises NonFiniteLoss. Deterministic for a seed on one machine: batch n is drawn from (seed, n). Several processes share
+    each batch, so that they learn what one learns from all of it; the first of them writes.
     """
     folder = Path(folder)
     networks = task.networks.to(accelerator.device)
+    if accelerator.num_processes > 1:
+        task.wrapped = {name: accelerator.prepare_model(network) for name, network in networks.items()}
     average = torch.optim.swa_utils.AveragedModel(
         networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
     state = TrainingState()
@@ -118,11 +129,14 @@ def fit(task, schedule, folder, accelerator, log=print):
         state.step += 1
         if state.step % schedule.every == 0 or state.step == schedule.steps:
             state.seconds = time.monotonic() - start
-            _validate(task, networks, average, schedule, state, losses, folder, log)
+            _validate(task, networks, average, schedule, state, losses, folder,
+                      log if accelerator.is_main_process else None)
             losses = []
-            save_checkpoint(folder, networks, average, task, state)
+            if accelerator.is_main_process:
+                save_checkpoint(folder, networks, average, task, state)
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
-    log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
+    if accelerator.is_main_process:
+        log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
     networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
     return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
 
@@ -150,22 +164,40 @@ def _one_step(task, schedule, step, accelerator):
     task.networks.train()
     task.progress = step / schedule.steps
     torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
-    values = {k: float(v) for k, v in task.train_step(task.batch(np.random.default_rng((schedule.seed, step))),
-                                                      accelerator).items()}
+    batch = task.batch(np.random.default_rng((schedule.seed, step)))
+    if accelerator.num_processes > 1:
+        batch = _share(batch, accelerator, task)
+    losses = task.train_step(batch, accelerator)
+    values = {k: float(accelerator.reduce(v, "mean") if accelerator.num_processes > 1 else v)
+              for k, v in losses.items()}
     if not all(math.isfinite(v) for v in values.values()):
         raise NonFiniteLoss(f"The training loss became {values} at step {step + 1}, so the weights are of no use. Try "
                             "a lower --learning-rate, and look for images with extreme values among the training ones.")
     return values
 
 
+def _share(batch, accelerator, task):
+    """This process's part of a batch. Raises ValueError if it cannot be shared evenly."""
+    count = accelerator.num_processes
+    if not task.by_processes:
+        raise ValueError(f"This training runs in one process, and {count} were started. Start it without torchrun, on one "
+                         "GPU.")
+    if len(batch[0]) % count:
+        raise ValueError(f"Batch size (--batch-size) is {len(batch[0])}, which {count} processes cannot share evenly. Choose "
+                         f"a multiple of {count}.")
+    return tuple(x[accelerator.process_index::count] for x in batch)
+
+
 def _validate(task, networks, average, schedule, state, losses, folder, log):
-    """Figures of the averaged weights; keeps them if they are the best so far."""
+    """Figures of the averaged weights; keeps them if they are the best so far. log: None for processes that do not
+    write."""
     current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(average.module.state_dict())
     networks.eval()
     with torch.no_grad():
         figures = task.validate()
-        task.show(state.step, folder)
+        if log:
+            task.show(state.step, folder)
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
     trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
@@ -181,8 +213,9 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
     row = dict(step=state.step, seconds=round(state.seconds, 2), **trained,
                **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
                learning_rate=schedule.rate(state.step - 1))
-    _append(folder / METRICS, row)
-    log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+    if log:
+        _append(folder / METRICS, row)
+        log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
 
 
 def _append(path, row):

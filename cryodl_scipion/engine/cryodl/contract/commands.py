@@ -2,13 +2,19 @@
 """Every command of the engine: its name, its file in commands/ and its parameters."""
 import dataclasses
 
+from .classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .fields import device_field
+from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, SimulateHalfMapsConfig,
+                        TrainMapImproverConfig)
 from .orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .params import param
 from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
+from .segmenting import (AnnotateConfig, EvaluateSegmentationConfig, ImportAnnotationsConfig, MergeFeaturesConfig,
+                         PickFeaturesConfig, SegmentConfig, TrainSegmenterConfig)
 from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
+from .simulating_tomograms import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from .training import TrainGeneralPickerConfig, TrainPickerConfig
 
 
@@ -50,6 +56,23 @@ COMMANDS = {c.name: c for c in (
     Command("reconstruct", "reconstruct", ReconstructConfig),
     Command("assess-integrity", "assess_integrity", AssessIntegrityConfig),
     Command("denoise-micrographs", "denoise_micrographs", DenoiseMicrographsConfig),
+    Command("annotate", "annotate", AnnotateConfig),
+    Command("import-annotations", "import_annotations", ImportAnnotationsConfig),
+    Command("train-segmenter", "train_segmenter", TrainSegmenterConfig),
+    Command("segment", "segment", SegmentConfig),
+    Command("merge-features", "merge_features", MergeFeaturesConfig),
+    Command("pick-features", "pick_features", PickFeaturesConfig),
+    Command("evaluate-segmentation", "evaluate_segmentation", EvaluateSegmentationConfig),
+    Command("simulate-tomograms", "simulate_tomograms", SimulateTomogramsConfig),
+    Command("simulate-subtomograms", "simulate_subtomograms", SimulateSubtomogramsConfig),
+    Command("train-classifier", "train_classifier", TrainClassifierConfig),
+    Command("classify-subtomograms", "classify_subtomograms", ClassifySubtomogramsConfig),
+    Command("cluster-subtomograms", "cluster_subtomograms", ClusterSubtomogramsConfig),
+    Command("improve-map", "improve_map", ImproveMapConfig),
+    Command("evaluate-map", "evaluate_map", EvaluateMapConfig),
+    Command("compare-models", "compare_models", CompareModelsConfig),
+    Command("simulate-half-maps", "simulate_half_maps", SimulateHalfMapsConfig),
+    Command("train-map-improver", "train_map_improver", TrainMapImproverConfig),
     Command("doctor", "doctor", DoctorConfig),
 )}
 

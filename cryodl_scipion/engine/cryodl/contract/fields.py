@@ -18,6 +18,15 @@ DENOISER_NETWORKS = ("posterior", "swinconv", "cgan")
 RECONSTRUCTION_LOSSES = ("l1", "exponential")
 DENOISING_METHODS = ("auto", "even-odd", "added-noise")
 
+# Names of the segmenters' and classifiers' registries (segmenters/, classifiers/). Append at the end.
+SEGMENTER_NETWORKS = ("unet", "unet2d", "unet3d", "eman2")
+CLASSIFIER_NETWORKS = ("likelihood", "dsrf3d", "rb3d", "cb3d")
+IMPROVER_NETWORKS = ("fast", "swinconv")
+SCORE_TYPES = ("float16", "int8")
+FEATURE_SHAPES = ("centres", "particles", "filaments", "membranes")
+# Value of voxels in label volumes that nobody has looked at, or was sure of.
+UNANNOTATED = 255
+
 # Labelled particles below which a picker is not trained at all.
 FEWEST_PARTICLES = 5
 
@@ -77,3 +86,37 @@ def contrast_field():
 def symmetry_field():
     return param("Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1",
                  label="Symmetry")
+
+
+def tomograms_field(help, optional=False):
+    text = help + (" MRC (.mrc, .rec, .st; int8, int16, float32 ...), read by memory map: a quoted glob, files, or one "
+                   "list file (.txt with a path per line).")
+    if optional:
+        return param(text, default=(), label="Tomograms", path="file")
+    return param(text, label="Tomograms", path="file")
+
+
+def labels_field(optional=False):
+    text = ("Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
+            "the same shape. 255 is not annotated: uncertain, or never looked at.")
+    if optional:
+        return param(text, default=(), label="Label volumes", path="file")
+    return param(text, label="Label volumes", path="file")
+
+
+def tomogram_pixel_size_field(none_means="that of each header"):
+    return param("Pixel size of the tomograms as they are in the files.", default=None, label="Pixel size",
+                 unit="Å/px", minimum=0.1, maximum=500, none_means=none_means)
+
+
+def tilt_problems(config):
+    """Sentences about a tilt range (tilt_min, tilt_max) that is none."""
+    if config.tilt_max > config.tilt_min:
+        return []
+    return [f"Largest tilt (--tilt-max) is {config.tilt_max:g}°, not above the least tilt (--tilt-min) of "
+            f"{config.tilt_min:g}°."]
+
+
+def tomogram_names_field():
+    return param("Names to use instead of the file names, one per tomogram, in the same order.", default=(),
+                 label="Tomogram names", expert=True)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 
-from .fields import DENOISER_NETWORKS, PICKER_NETWORKS
+from .fields import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -16,7 +16,12 @@ _KINDS = {
                PICKER_NETWORKS),
     "denoiser": ({"particle_diameter": _NUMBER, "pixel_size": _NUMBER, "box": int, "structures": list, "scales": list,
                   "ctf": str, "training_particles": list}, DENOISER_NETWORKS),
-    "micrograph_denoiser": ({"method": str, "resolution": _NUMBER, "validation": dict}, ("unet",))}
+    "micrograph_denoiser": ({"method": str, "resolution": _NUMBER, "validation": dict}, ("unet",)),
+    "segmenter": ({"feature": str, "annotator": str, "pixel_size": _NUMBER, "threshold": _NUMBER,
+                   "validation": dict}, SEGMENTER_NETWORKS),
+    "map_improver": ({"grid": _NUMBER, "resolutions": list, "validation": dict, "training": dict}, IMPROVER_NETWORKS),
+    "classifier": ({"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER,
+                    "validation": dict}, CLASSIFIER_NETWORKS)}
 _FROM_SOURCE = "Take the model from its source again."
 
 

@@ -20,7 +20,7 @@ _OPTICS = dict(
                             label="Amplitude contrast", minimum=0, maximum=1))
 
 
-def _optics_field(name):
+def optics_field(name):
     return param(**_OPTICS[name])
 
 
@@ -79,12 +79,12 @@ class SimulateMicrographsConfig:
                                            "(RELION 3.1, with angles and CTF) and particles/*.mrcs.", default=None,
                                            label="Box size",
                                            unit="px", minimum=8, maximum=4096, none_means="particles are not cut out")
-    defocus_min: float = _optics_field("defocus_min")
-    defocus_max: float = _optics_field("defocus_max")
-    astigmatism: float = _optics_field("astigmatism")
-    voltage: float = _optics_field("voltage")
-    spherical_aberration: float = _optics_field("spherical_aberration")
-    amplitude_contrast: float = _optics_field("amplitude_contrast")
+    defocus_min: float = optics_field("defocus_min")
+    defocus_max: float = optics_field("defocus_max")
+    astigmatism: float = optics_field("astigmatism")
+    voltage: float = optics_field("voltage")
+    spherical_aberration: float = optics_field("spherical_aberration")
+    amplitude_contrast: float = optics_field("amplitude_contrast")
     seed: int = param("Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1)
     device: str = device_field()
     threads: int = threads_field()
@@ -118,12 +118,12 @@ class SimulateParticlesConfig:
                                 label="Particles per micrograph", minimum=1, maximum=1000000)
     contrast: str = param("Whether protein is brighter or darker than its surroundings.", default="bright",
                           label="Contrast", choices=("dark", "bright"))
-    defocus_min: float = _optics_field("defocus_min")
-    defocus_max: float = _optics_field("defocus_max")
-    astigmatism: float = _optics_field("astigmatism")
-    voltage: float = _optics_field("voltage")
-    spherical_aberration: float = _optics_field("spherical_aberration")
-    amplitude_contrast: float = _optics_field("amplitude_contrast")
+    defocus_min: float = optics_field("defocus_min")
+    defocus_max: float = optics_field("defocus_max")
+    astigmatism: float = optics_field("astigmatism")
+    voltage: float = optics_field("voltage")
+    spherical_aberration: float = optics_field("spherical_aberration")
+    amplitude_contrast: float = optics_field("amplitude_contrast")
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 os.umask(_UMASK := os.umask(0))  # the mask can only be read by setting it
 MICROGRAPH_SUFFIXES = (".mrc", ".mrcs", ".tif", ".tiff", ".map")
-_STRIPPED = MICROGRAPH_SUFFIXES + (".star", ".box", ".txt", ".png", ".jpg")
+_STRIPPED = MICROGRAPH_SUFFIXES + (".rec", ".st", ".star", ".box", ".txt", ".png", ".jpg")
 _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
 
 
@@ -78,20 +78,25 @@ def _read_list(path):
     return files
 
 
-def name_micrographs(paths, names=()):
-    """Pairs of unique name and path.
+def name_tomograms(paths, names=()):
+    """As name_micrographs, for tomograms."""
+    return name_micrographs(paths, names, "tomogram")
+
+
+def name_micrographs(paths, names=(), what="micrograph"):
+    """Pairs of unique name and path. what: they are, in words.
 
     Raises ValueError if two files have the same name (they could not be told apart in coordinates and outputs), or if
     `names` does not fit.
     """
     if names and len(names) != len(paths):
-        raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} micrographs; give one for each.")
+        raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} {what}s; give one for each.")
     seen, pairs = {}, []
     for name, path in zip(names or [micrograph_key(p) for p in paths], paths):
         if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
-            raise ValueError(f"The micrograph {path} is given twice.")
+            raise ValueError(f"The {what} {path} is given twice.")
         if name in seen:
-            raise ValueError(f"Two micrographs are called {name}: {seen[name]} and {path}. Rename one, or pick them in "
+            raise ValueError(f"Two {what}s are called {name}: {seen[name]} and {path}. Rename one, or take them in "
                              "two runs with different output folders.")
         seen[name] = path
         pairs.append((name, path))

@@ -29,7 +29,7 @@ def find_images(path, stacks, numbers):
     for stack, number in zip(stacks, numbers):
         most[stack] = max(most.get(stack, 0), int(number))
     for stack, number in most.items():
-        found[stack] = _find(path, stack)
+        found[stack] = find_file(path, stack)
         shape = stack_shape(found[stack])
         if number > shape[0]:
             raise ValueError(f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut "
@@ -42,13 +42,15 @@ def find_images(path, stacks, numbers):
     return np.array([found[stack] for stack in stacks], object), next(iter(boxes))
 
 
-def _find(path, stack):
+def find_file(path, stack, what="stack"):
+    """Path of a file that a STAR file names, relative to its folder, one above, or the current one. what: it is, for
+    the message. Raises FileNotFoundError."""
     here = Path(path).absolute().parent
     places = [here, *here.parents, Path.cwd()]
     hit = next((place / stack for place in places if (place / stack).is_file()), None)
     if hit is None:
-        raise FileNotFoundError(f"{path} names the stack {stack}, which is neither beside it, nor in a folder above "
-                                f"it, nor in {os.getcwd()}. Start in the project's folder, or bring the stack there.")
+        raise FileNotFoundError(f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above "
+                                f"it, nor in {os.getcwd()}. Start in the project's folder, or bring the {what} there.")
     return str(hit)
 
 

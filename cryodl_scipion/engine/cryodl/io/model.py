@@ -25,7 +25,7 @@ def find_model(name_or_folder):
     if folder.name == str(name_or_folder) and (SHIPPED / folder / CARD).exists():
         return SHIPPED / folder
     what = "is a file; a model is a folder" if folder.is_file() else "is neither a folder nor a shipped model"
-    raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped pickers: {', '.join(shipped_models()) or 'none'}).")
+    raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped models: {', '.join(shipped_models()) or 'none'}).")
 
 
 def read_model(folder, kind=None):

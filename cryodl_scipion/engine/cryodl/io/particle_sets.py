@@ -7,7 +7,7 @@ import numpy as np
 
 from .image_names import find_images, names_base, names_of, split_name
 from .particles import ANGLES
-from .relion_tables import groups_of_particles, modern_tables
+from .relion_tables import groups_of_particles, modern_tables, number_columns
 from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
 
@@ -134,11 +134,11 @@ def _particle_set(path, optics, columns, groups):
     numbers, stacks = zip(*(split_name(name) for name in columns["rlnImageName"]))
     files, box = find_images(path, stacks, np.array(numbers))
     count = len(files)
-    angles = _numbers(path, columns, ANGLES)
-    origins = _numbers(path, columns, ("rlnOriginYAngst", "rlnOriginXAngst"))
+    angles = number_columns(path, columns, ANGLES)
+    origins = number_columns(path, columns, ("rlnOriginYAngst", "rlnOriginXAngst"))
     if origins is None and angles is not None:
         origins = np.zeros((count, 2))  # as RELION does
-    whole = {name: _numbers(path, columns, (column,)) for name, column in
+    whole = {name: number_columns(path, columns, (column,)) for name, column in
              (("halves", "rlnRandomSubset"), ("classes", "rlnClassNumber"))}
     return ParticleSet(
         path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
@@ -147,20 +147,6 @@ def _particle_set(path, optics, columns, groups):
         ctf_state=groups.ctf_state, columns=columns, optics_columns=optics,
         denoiser=next((v for v in columns.get(DENOISER, []) if v not in ("", "None")), ""),
         **{name: None if v is None else v[:, 0].astype(int) for name, v in whole.items()})
-
-
-def _numbers(path, columns, names):
-    """(n, len(names)) float array of columns, or None if one is missing."""
-    if any(name not in columns for name in names):
-        return None
-    try:
-        values = np.array([columns[name] for name in names], float).T
-    except ValueError as error:
-        raise ValueError(f"{path}: {', '.join(names)}: {error}.") from None
-    if not np.isfinite(values).all():
-        row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
-        raise ValueError(f"{path}: particle {row + 1} has a value of {', '.join(names)} that is not a finite number.")
-    return values
 
 
 def _missing(path, need):

@@ -21,17 +21,18 @@ class Groups:
     ctf_state: str
 
 
-def modern_tables(tables, path):
+def modern_tables(tables, path, dimensions=2):
     """Optics and particle table, {column: list of str} each, as RELION 3.1 has them.
 
-    tables: as star.read_tables gives them. path: for messages. Raises ValueError if there are no particles.
+    tables: as star.read_tables gives them. path: for messages. dimensions: 3 for subtomograms; of files that do not say
+    it. Raises ValueError if there are no particles.
     """
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
         raise ValueError(f"{path} holds no particles: it has no table with rlnImageName, or the table is empty.")
     optics = next((dict(t) for t in tables.values() if "rlnOpticsGroup" in t and "rlnImageName" not in t), None)
     if optics is None:
-        return _from_old(columns, path)
+        return _from_old(columns, path, dimensions)
     if "rlnOpticsGroup" not in columns:
         if len(optics["rlnOpticsGroup"]) > 1:
             raise ValueError(f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no "
@@ -40,7 +41,7 @@ def modern_tables(tables, path):
     return optics, columns
 
 
-def _from_old(columns, path):
+def _from_old(columns, path, dimensions):
     """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
     px."""
     columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
@@ -50,8 +51,8 @@ def _from_old(columns, path):
     optics = {"rlnOpticsGroupName": [f"opticsGroup{n}" for n in groups.values()],
               "rlnOpticsGroup": [str(n) for n in groups.values()],
               **{name: [row[i] for row in groups] for i, name in enumerate(names)},
-              "rlnImageDimensionality": ["2"] * len(groups)}
-    for axis in "XY":
+              "rlnImageDimensionality": [str(dimensions)] * len(groups)}
+    for axis in "XYZ":
         pixels = columns.pop(f"rlnOrigin{axis}", None)
         if pixels is not None and f"rlnOrigin{axis}Angst" not in columns:
             columns[f"rlnOrigin{axis}Angst"] = [f"{float(p) * float(size):.6f}" for p, size in
@@ -73,17 +74,34 @@ def _old_pixel_sizes(columns, path):
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
 
 
-def groups_of_particles(optics, columns, path):
-    """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, subtomograms,
-    and groups that are missing."""
+def number_columns(path, columns, names, what="particle"):
+    """(n, len(names)) float array of columns, or None if one is missing. path, what: for the message of the ValueError
+    for values that are no finite numbers."""
+    if any(name not in columns for name in names):
+        return None
+    try:
+        values = np.array([columns[name] for name in names], float).T
+    except ValueError as error:
+        raise ValueError(f"{path}: {', '.join(names)}: {error}.") from None
+    if not np.isfinite(values).all():
+        row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
+        raise ValueError(f"{path}: {what} {row + 1} has a value of {', '.join(names)} that is not a finite number.")
+    return values
+
+
+def groups_of_particles(optics, columns, path, dimensions=2):
+    """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, images of
+    other dimensions, and groups that are missing."""
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
     strange = set(columns["rlnOpticsGroup"]) - set(rows)
     if strange:
         raise ValueError(f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does "
                          "not have.")
     used = sorted({rows[number] for number in set(columns["rlnOpticsGroup"])})
-    if any(optics.get("rlnImageDimensionality", ["2"] * len(rows))[row] == "3" for row in used):
-        raise ValueError(f"{path} holds subtomograms (rlnImageDimensionality is 3); particle images are needed.")
+    said = optics.get("rlnImageDimensionality", [str(dimensions)] * len(rows))
+    if any(said[row] != str(dimensions) for row in used):
+        found, wanted = ("subtomograms", "particle images")[::1 if dimensions == 2 else -1]
+        raise ValueError(f"{path} holds {found} (rlnImageDimensionality is {5 - dimensions}); {wanted} are needed.")
     row_of_particle = np.array([rows[number] for number in columns["rlnOpticsGroup"]])
     return Groups(_pixel_size(optics, used, path), _optics(optics, columns, row_of_particle, path),
                   _ctf_state(optics, columns, used, path))

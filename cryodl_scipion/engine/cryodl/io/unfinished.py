@@ -3,6 +3,7 @@
 
 Nothing is removed there but what the record says to be of the same command: the user may keep anything under that name.
 """
+import glob
 import json
 import os
 import shutil
@@ -21,6 +22,26 @@ def check_output(output, what="Output folder"):
     if os.path.exists(output):
         raise FileExistsError(f"{what} {output} (--output) exists already; it is not replaced. Choose another name or "
                               "remove it.")
+
+
+def star_stem(output, what, *beside):
+    """Path of a STAR file to be written, without its ending.
+
+    what: it holds, for messages. beside: patterns of the names of files that will lie beside it, after that stem.
+    Raises ValueError for another ending, FileExistsError if any of these files is there and not of a run that was
+    stopped before its last step. Makes the folder.
+    """
+    if not output.endswith(".star"):
+        raise ValueError(f"Output (--output) is {output}; it must end in .star.")
+    check_output(output, what)
+    stem = output[:-len(".star")]
+    folder, name = Path(stem).parent, glob.escape(Path(stem).name)
+    there = sorted(path for pattern in beside for path in folder.glob(name + pattern))
+    if there and not (Path(output + ".partial") / RECORD).exists():
+        raise FileExistsError(f"{there[0]}, which would be written, exists already; it is not replaced. Choose another "
+                              "--output or remove it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return stem
 
 
 def working_folder(config, files=(), continues=True, precious=None):

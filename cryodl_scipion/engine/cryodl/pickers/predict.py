@@ -18,6 +18,8 @@ from ..tiles import apply_tiled
 # Candidates below this raw score are forgotten: far under any useful threshold, it only bounds the files.
 LOWEST_RAW_SCORE = 0.03
 FILLED_MARGIN = 0.3  # diameters that a pick keeps from filled areas: nearer, much of its particle is not there
+_CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d)
+_NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
 
 
@@ -119,9 +121,10 @@ def for_inference(network, device, dtype):
     for block in copy.modules():
         if isinstance(block, torch.nn.Sequential):
             for i, (first, second) in enumerate(zip(block, list(block)[1:])):
-                if isinstance(first, torch.nn.Conv2d) and isinstance(second, torch.nn.BatchNorm2d):
+                if isinstance(first, _CONVOLUTIONS) and isinstance(second, _NORMS):
                     block[i], block[i + 1] = fuse_conv_bn_eval(first, second), torch.nn.Identity()
-    return copy.to(device, dtype, memory_format=torch.channels_last)
+    volumes = any(isinstance(layer, torch.nn.Conv3d) for layer in copy.modules())
+    return copy.to(device, dtype, memory_format=torch.channels_last_3d if volumes else torch.channels_last)
 
 
 def is_out_of_memory(error):

@@ -14,14 +14,15 @@ STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviatio
 
 
 class ConvBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm and ReLU, and a shortcut. (b, c_in, h, w) -> (b, c_out, h, w)."""
+    """Two convolutions of 3 px with batch norm and ReLU, and a shortcut. (b, c_in, h, w) -> (b, c_out, h, w), or (b, c_in,
+    z, h, w) -> (b, c_out, z, h, w) with three dimensions."""
 
-    def __init__(self, c_in, c_out):
+    def __init__(self, c_in, c_out, dimensions=2):
         super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out),
-                                   nn.ReLU(inplace=True))
-        self.second = nn.Sequential(nn.Conv2d(c_out, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out))
-        self.shortcut = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1, bias=False)
+        conv, norm = {2: (nn.Conv2d, nn.BatchNorm2d), 3: (nn.Conv3d, nn.BatchNorm3d)}[dimensions]
+        self.first = nn.Sequential(conv(c_in, c_out, 3, padding=1, bias=False), norm(c_out), nn.ReLU(inplace=True))
+        self.second = nn.Sequential(conv(c_out, c_out, 3, padding=1, bias=False), norm(c_out))
+        self.shortcut = nn.Identity() if c_in == c_out else conv(c_in, c_out, 1, bias=False)
 
     def forward(self, x):
         return F.relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)

@@ -42,6 +42,19 @@ def is_model(path):
     return str(path).lower().removesuffix(".gz").endswith(MODEL_SUFFIXES)
 
 
+def structure_names(paths):
+    """Names of structures: their files' names without endings. Raises ValueError if two have the same."""
+    names = []
+    for path in paths:
+        name = Path(path).name
+        for ending in (".gz", ".bz2", ".mrc", ".map", *MODEL_SUFFIXES):
+            name = name[:-len(ending)] if name.lower().endswith(ending) and len(name) > len(ending) else name
+        if name in names:
+            raise ValueError(f"Two structures are called {name}: {paths[names.index(name)]} and {path}. Rename one.")
+        names.append(name)
+    return names
+
+
 def mass_and_centre(path):
     """Sum of the atomic numbers of a model, and their centre, (3,) xyz in Å."""
     xyz, weight = _read_atoms(Path(path))

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files behind a set of subtomograms: volumes, and the weights that say what of their transform was measured."""
+import functools
+import os
+
+import numpy as np
+
+from .image_names import find_file, split_name
+from .tomograms import Tomogram
+
+WEIGHTS = "rlnCtfImage"  # column that names the weights
+_MEASURED = 0.99  # quantile of a file of weights that counts as measured in full: a few coefficients are in every image
+_LEAST = 0.05     # of that: smaller sums of CTF² would give noise alone
+
+
+def find_volumes(path, names, numbers):
+    """Paths (n,) of the volumes of a STAR file, and their box in px."""
+    found, boxes, most = {}, {}, {}
+    for name, number in zip(names, numbers):
+        most[name] = max(most.get(name, 0), int(number))
+    for name, number in most.items():
+        found[name] = find_file(path, name, "volume")
+        z, y, x = opened(found[name]).shape
+        if x != y or z % x:
+            raise ValueError(f"{found[name]} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, "
+                             "one after another along z). Stacks of 2-D images, as RELION 5 may write, are not read: "
+                             "extract 3-D subtomograms.")
+        if number * x > z:
+            raise ValueError(f"{path} names subtomogram {number} of {found[name]}, which holds {z // x}. The file is "
+                             "cut short or is not the one that belongs to this STAR file.")
+        boxes.setdefault(x, found[name])
+    if len(boxes) > 1:
+        (box, file), (other, second) = list(boxes.items())[:2]
+        raise ValueError(f"{path} has subtomograms of {box} px ({file}) and of {other} px ({second}); one box size is "
+                         "needed. Extract them again, or give them in two STAR files.")
+    return np.array([found[name] for name in names], object), next(iter(boxes))
+
+
+def find_weights(path, columns, box):
+    """Paths (n,) of the volumes of weights, or None. Raises ValueError for those of another size than the box."""
+    if WEIGHTS not in columns or all(name in ("", "None") for name in columns[WEIGHTS]):
+        return None
+    found = {}
+    for name in columns[WEIGHTS]:
+        if name in ("", "None"):
+            raise ValueError(f"{path} names weights ({WEIGHTS}) for some subtomograms and none for others. Give them "
+                             "in two STAR files.")
+        if name not in found:
+            found[name] = find_file(path, split_name(name)[1], "volume of weights")
+            shape = opened(found[name]).shape
+            if shape not in ((box, box, box), (box, box, box // 2 + 1), (2 * box, box, box // 2 + 1)):
+                raise ValueError(f"The weights {found[name]} have {' x '.join(map(str, shape[::-1]))} values; for "
+                                 f"subtomograms of {box} px they must have {box} x {box} x {box}, or "
+                                 f"{box // 2 + 1} x {box} x {box} (half of the transform).")
+    return np.array([found[name] for name in columns[WEIGHTS]], object)
+
+
+@functools.lru_cache(maxsize=2 ** 16)  # headers only; reading one takes longer than reading a subtomogram
+def _header(path, size, changed):
+    return Tomogram(path)
+
+
+def opened(path):
+    """Tomogram of a path; its size and time of the last change make that a replaced file is opened anew."""
+    state = os.stat(path)
+    return _header(path, state.st_size, state.st_mtime_ns)
+
+
+def read_weights(path, box):
+    """(box, box, box // 2 + 1) float32 in [0, 1] on the grid of rfftn.
+
+    RELION has half of the transform in its usual order (followed, in RELION 4, by another volume of multiplicities), or
+    all of it with the origin at voxel box // 2, from which RELION takes the coefficient k at box // 2 - k.
+    """
+    values = raw_weights(path, box)
+    return np.clip(values / np.quantile(values, _MEASURED), 0, 1).astype(np.float32)
+
+
+def raw_weights(path, box):
+    """As read_weights, of any size. Raises ValueError for a file of zeros."""
+    values = np.abs(opened(path).part((0, box)))
+    if values.shape[2] == box:
+        places = (box // 2 - np.rint(np.fft.fftfreq(box) * box).astype(int)) % box
+        values = values[np.ix_(places, places, places[:box // 2 + 1])]
+    if not np.quantile(values, _MEASURED) > 0:
+        raise ValueError(f"The weights {path} are zero all but everywhere: nothing was measured. Extract the "
+                         "subtomogram again.")
+    return values.astype(np.float32, copy=False)
+
+
+def read_sums(path, box):
+    """(box, box, box // 2 + 1) float32: sums of CTF², of any size; zero where they are too small to divide by.
+
+    RELION 4's also count the images that hold a coefficient, which become fewer as one over the frequency; those of
+    other programs may not. What is a fair part of the largest in either way is kept.
+    """
+    sums, squares = raw_weights(path, box), (np.fft.fftfreq(box) * box) ** 2
+    radius = np.sqrt(squares[:, None, None] + squares[:, None] + np.arange(box // 2 + 1) ** 2)
+    kept = np.any([values > _LEAST * np.quantile(values, _MEASURED) for values in (sums, sums * radius)], axis=0)
+    return sums * kept
+
+
+def divided(volumes, sums):
+    """Tensor (n, d, d, d) multiplied by its CTF, divided by sums of CTF² (n, d, d, d // 2 + 1); 0 where these are 0."""
+    import torch
+    axes = (1, 2, 3)
+    found = torch.fft.rfftn(volumes, dim=axes)
+    return torch.fft.irfftn(torch.where(sums > 0, found / sums, torch.zeros_like(found)), s=volumes.shape[1:], dim=axes)

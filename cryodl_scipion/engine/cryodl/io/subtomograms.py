@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets of subtomograms: RELION's STAR files (3.0, 3.1, 4 with pseudo-subtomograms) with a volume for each particle."""
+import dataclasses
+import os
+import typing
+
+import numpy as np
+
+from .image_names import names_base, split_name
+from .particles import ANGLES
+from .relion_tables import groups_of_particles, modern_tables, number_columns
+from .star import read_tables, write_tables
+from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened, read_sums, read_weights
+
+TILTS = ("cryodlTiltMin", "cryodlTiltMax")
+_ORIGINS = ("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst")
+NEEDS = ("classes", "angles")
+_WHAT = "subtomogram"
+
+
+@dataclasses.dataclass(frozen=True)
+class SubtomogramSet:
+    """Subtomograms of one box and pixel size. Volumes stay in their files until they are asked for.
+
+    path: the STAR file. pixel_size: Å/px. box: px. names: as in the file. files: (n,) paths of the volumes. numbers:
+    (n,) int, 0-based places in them (a file may hold many cubes, one after another along z). tomograms: (n,) names, ''
+    if unknown. angles: (n, 3) rot, tilt, psi in degrees, or None. shifts_zyx: (n, 3) px, where each particle lies
+    relative to voxel box // 2; zero where the file does not say. classes: (n,) int or None. halves: (n,) int, 1 or 2,
+    or None. tilts: (n, 2) degrees, least and largest tilt of the series. weight_files: (n,) paths of volumes that say
+    what was measured (rlnCtfImage), or None. columns, optics_columns: all of the two tables, {name: list of str}.
+    multiplied: the files hold data multiplied by their CTF, and the weights are sums of CTF² (RELION 4).
+    """
+    path: str
+    pixel_size: float
+    box: int
+    names: typing.Tuple[str, ...]
+    files: np.ndarray
+    numbers: np.ndarray
+    tomograms: typing.Tuple[str, ...]
+    angles: typing.Optional[np.ndarray]
+    shifts_zyx: np.ndarray
+    classes: typing.Optional[np.ndarray]
+    halves: typing.Optional[np.ndarray]
+    tilts: np.ndarray
+    weight_files: typing.Optional[np.ndarray]
+    columns: typing.Dict[str, typing.List[str]]
+    optics_columns: typing.Dict[str, typing.List[str]]
+    multiplied: bool = False
+
+    def __len__(self):
+        return len(self.names)
+
+    def volumes(self, indices):
+        """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
+        by the CTF is divided by the weights. Raises ValueError for values that are no finite numbers, naming the file.
+        """
+        import torch
+        rows = np.arange(len(self))[indices].reshape(-1)
+        found = np.empty((len(rows), self.box, self.box, self.box), np.float32)
+        for place, row in enumerate(rows):
+            start = self.numbers[row] * self.box
+            found[place] = opened(self.files[row]).part((start, start + self.box))
+        found = torch.from_numpy(found)
+        return divided(found, self.sums(rows)) if self.multiplied else found
+
+    def weights(self, indices):
+        """(m, box, box, box // 2 + 1) tensor in [0, 1] on the grid of rfftn: how well each Fourier coefficient was
+        measured.
+
+        It is the wedge of the tilt range, or what the file of weights says (absolute values, for it may be a CTF); of
+        data that were multiplied by the CTF 1 or 0, measured or not.
+        """
+        import torch
+        from ..wedges import wedge
+        if self.multiplied:
+            return (self.sums(indices) > 0).float()
+        rows = np.arange(len(self))[indices].reshape(-1)
+        found = torch.empty((len(rows), self.box, self.box, self.box // 2 + 1))
+        if self.weight_files is not None:
+            for place, row in enumerate(rows):
+                found[place] = torch.from_numpy(read_weights(self.weight_files[row], self.box))
+            return found
+        ranges, kinds = np.unique(self.tilts[rows], axis=0, return_inverse=True)
+        kinds = torch.from_numpy(kinds.reshape(-1))
+        for number, (low, high) in enumerate(ranges):
+            found[kinds == number] = wedge(self.box, float(low), float(high))
+        return found
+
+    def sums(self, indices):
+        """(m, box, box, box // 2 + 1) tensor: what averages weigh the volumes with. It is weights, or the sums of CTF²
+        of data that were multiplied by the CTF, so that the mean is the sum of these data over that of the sums."""
+        import torch
+        if not self.multiplied:
+            return self.weights(indices)
+        rows = np.arange(len(self))[indices].reshape(-1)
+        found = [read_sums(file, self.box) for file in self.weight_files[rows]]
+        return torch.from_numpy(np.array(found, np.float32).reshape(-1, self.box, self.box, self.box // 2 + 1))
+
+    def subset(self, indices):
+        """The subtomograms of some rows, in the order given (integers, a slice or a bool mask)."""
+        rows = np.arange(len(self))[indices].reshape(-1)
+        chosen = {}
+        for name in ("files", "numbers", "angles", "shifts_zyx", "classes", "halves", "tilts", "weight_files"):
+            value = getattr(self, name)
+            chosen[name] = None if value is None else value[rows]
+        return dataclasses.replace(self, names=tuple(self.names[i] for i in rows),
+                                   tomograms=tuple(self.tomograms[i] for i in rows),
+                                   columns={k: [v[i] for i in rows] for k, v in self.columns.items()}, **chosen)
+
+
+def read_subtomograms(path, need=(), tilt_min=-60.0, tilt_max=60.0):
+    """The SubtomogramSet of a STAR file.
+
+    need: of 'classes' and 'angles'. tilt_min, tilt_max: degrees, where the file has neither weights nor tilt ranges.
+    Volumes are looked for as the stacks of particles are: beside the STAR file, in the folders above it, in the current
+    one. Raises FileNotFoundError or ValueError that name the file, what it lacks and what to do.
+    """
+    unknown = set(need) - set(NEEDS)
+    if unknown:
+        raise ValueError(f"need is {sorted(unknown)}; it may hold {', '.join(NEEDS)}.")
+    path = str(path)
+    optics, columns = modern_tables(read_tables(path), path, dimensions=3)
+    if tilt_max <= tilt_min:
+        raise ValueError(f"The tilt range of {tilt_min:g} to {tilt_max:g}° is none; the largest tilt must be above the "
+                         "least.")
+    groups = groups_of_particles(optics, columns, path, dimensions=3)
+    numbers, files = zip(*(split_name(name) for name in columns["rlnImageName"]))
+    numbers, (files, box) = np.array(numbers), find_volumes(path, files, np.array(numbers))
+    classes, halves = (number_columns(path, columns, (name,), _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
+    origins = {name: columns.get(name, ["0"] * len(files)) for name in _ORIGINS}
+    found = SubtomogramSet(
+        path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
+        numbers=numbers - 1, tomograms=_tomograms(columns), angles=number_columns(path, columns, ANGLES, _WHAT),
+        shifts_zyx=-number_columns(path, origins, _ORIGINS, _WHAT) / groups.pixel_size,
+        classes=None if classes is None else classes[:, 0].astype(int),
+        halves=None if halves is None else halves[:, 0].astype(int),
+        tilts=_tilts(path, columns, tilt_min, tilt_max), weight_files=find_weights(path, columns, box),
+        columns=columns, optics_columns=optics, multiplied=groups.ctf_state == "multiplied")
+    _check_needs(found, need)
+    return found
+
+
+def write_subtomograms_star(path, subtomograms, changes=None):
+    """Write a SubtomogramSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
+
+    changes: {column: (n,) values}, added or replaced; None instead of values: taken out. Names of files are relative to
+    the folder that they were relative to if that lies above the new file, else to the new file's own.
+    """
+    columns = dict(subtomograms.columns)
+    base = names_base(subtomograms.names[0], subtomograms.files[0], path)
+    columns["rlnImageName"] = [_name(name, file, base) for name, file in zip(subtomograms.names, subtomograms.files)]
+    if subtomograms.weight_files is not None:
+        columns[WEIGHTS] = [_name(name, file, base) for name, file in
+                            zip(subtomograms.columns[WEIGHTS], subtomograms.weight_files)]
+    columns.update(changes or {})
+    columns = {name: values for name, values in columns.items() if values is not None}
+    wrong = [name for name, values in columns.items() if len(values) != len(subtomograms)]
+    if wrong:
+        raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(subtomograms)} "
+                         "subtomograms.")
+    write_tables(path, {"optics": subtomograms.optics_columns, "particles": columns})
+
+
+def _name(name, file, base):
+    """Name of a file in a new STAR file, with the number in it if the old name had one."""
+    number, at, _ = name.rpartition("@")
+    return number + at + (os.path.abspath(file) if base is None else os.path.relpath(file, base))
+
+
+def _tomograms(columns):
+    """(n,) names of the tomograms, '' if there are none."""
+    name = next((name for name in ("rlnTomoName", "rlnMicrographName") if name in columns), None)
+    return tuple(columns[name]) if name else ("",) * len(columns["rlnImageName"])
+
+
+def _tilts(path, columns, tilt_min, tilt_max):
+    """(n, 2) degrees."""
+    tilts = number_columns(path, columns, TILTS, _WHAT)
+    if tilts is None:
+        return np.tile(np.array([tilt_min, tilt_max], float), (len(columns["rlnImageName"]), 1))
+    bad = np.nonzero((tilts[:, 1] <= tilts[:, 0]) | (np.abs(tilts) > 90).any(axis=1))[0]
+    if len(bad):
+        low, high = tilts[bad[0]]
+        raise ValueError(f"{path}: subtomogram {bad[0] + 1} has a tilt range ({', '.join(TILTS)}) of {low:g} to "
+                         f"{high:g}°; the largest must be above the least, and both between -90 and 90°.")
+    return tilts
+
+
+def _check_needs(found, need):
+    if found.multiplied and found.weight_files is None:
+        raise ValueError(f"{found.path} says that its subtomograms are multiplied by their CTF "
+                         f"(rlnCtfDataAreCtfPremultiplied), but names no volumes of weights ({WEIGHTS}) to divide them "
+                         "by. Add that column, or write 0 in the other to take the subtomograms as they are.")
+    if "classes" in need and found.classes is None:
+        raise ValueError(f"{found.path} has subtomograms without classes (rlnClassNumber). Classify them first, or add "
+                         "the column: a number from 1 on for each.")
+    if "angles" in need and found.angles is None:
+        raise ValueError(f"{found.path} has subtomograms without angles ({', '.join(ANGLES)}). Align them first.")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tomograms and volumes as large as the disk holds: read by memory map; volume_writer.py writes them."""
+import os
+import warnings
+import zlib
+
+import numpy as np
+
+from .stacks import HEADER, MODES, UNEQUAL
+from .volume_writer import VolumeWriter
+
+__all__ = ["Tomogram", "VolumeWriter", "counted", "working_pixel_size"]
+_IMOD_STAMP = 1146047817
+_UNSIGNED = np.uint8
+
+
+class Tomogram:
+    """A volume in an MRC file, of which only what is asked for is read.
+
+    path: str. shape: (z, y, x). dtype: of the file. pixel_size: Å/px of the header, None where it says nothing (0, or 1
+    for "unknown"). Raises FileNotFoundError, or ValueError that says what is wrong with the file.
+    """
+
+    def __init__(self, path):
+        self.path = str(path)
+        if not os.path.isfile(self.path):
+            what = "is a folder" if os.path.isdir(self.path) else "does not exist"
+            raise FileNotFoundError(f"The volume {path} {what}.")
+        if self.path.lower().endswith((".gz", ".bz2")):
+            raise ValueError(f"{path} is compressed; tomograms are read by parts, which needs the plain file. "
+                             "Decompress it first.")
+        header, start, order = _read_header(self.path)
+        dtype = _dtype(header, self.path).newbyteorder(order)
+        stored = tuple(int(n) for n in (header.nz, header.ny, header.nx))
+        needed = start + int(np.prod(stored, dtype=np.int64)) * dtype.itemsize
+        if min(stored) < 1 or os.path.getsize(self.path) < needed:
+            raise ValueError(f"{path} is damaged or cut short: its header promises {stored[2]} x {stored[1]} x "
+                             f"{stored[0]} values, {needed} bytes; it has {os.path.getsize(self.path)}. Copy it again.")
+        self._stored, self._axes = (dtype, start, stored), _axes(header, self.path)
+        self.shape, self.dtype = self._data.shape, dtype.newbyteorder("=")
+        self.pixel_size = _pixel_size(header, self.path)
+
+    @property
+    def _data(self):
+        """The mapped volume. Mapped anew each time: what a map has read counts as memory of the process as long as the
+        map lives."""
+        dtype, start, stored = self._stored
+        return np.memmap(self.path, dtype, "r", start, stored).transpose(self._axes)
+
+    def part(self, *ranges):
+        """(z, y, x) float32 array, a copy, of the places [start, stop) given for the first axes; the rest is whole.
+
+        Raises ValueError for values that are not finite numbers.
+        """
+        part = np.array(self._data[tuple(slice(*r) for r in ranges)], np.float32)
+        if self.dtype.kind == "f" and not np.isfinite(part).all():
+            raise ValueError(f"{self.path} holds values that are not finite numbers (NaN or infinite). Reconstruct it "
+                             "again, or replace them.")
+        return part
+
+    def raw(self, *ranges):
+        """As part, of the file's own type: for label volumes."""
+        return np.array(self._data[tuple(slice(*r) for r in ranges)], self.dtype)
+
+
+def working_pixel_size(tomogram, given, otherwise=None):
+    """Å/px to take for a Tomogram, and a sentence for the user or "".
+
+    given: of the request, or None. otherwise: what to take where the header says nothing, or None. Raises ValueError if
+    there is no pixel size at all.
+    """
+    if given is not None:
+        found = tomogram.pixel_size
+        if found is not None and abs(found / given - 1) > 0.02:
+            return given, f"The header of {tomogram.path} says {found:g} Å/px; {given:g} Å/px (--pixel-size) was used."
+        return given, ""
+    if tomogram.pixel_size is not None:
+        return tomogram.pixel_size, ""
+    if otherwise is not None:
+        return otherwise, (f"The header of {tomogram.path} has no pixel size; {otherwise:g} Å/px, that of the model, was "
+                           "taken. Give --pixel-size if it is another.")
+    raise ValueError(f"The header of {tomogram.path} has no pixel size. Give --pixel-size.")
+
+
+def _read_header(path):
+    """Header, offset of the data in bytes, byte order of a file."""
+    import mrcfile
+    try:
+        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
+            header = mrc.header
+            return header, HEADER + int(header.nsymbt), header.mode.dtype.byteorder
+    except (ValueError, OSError, EOFError, RuntimeError, zlib.error, AttributeError) as error:
+        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+
+
+def _dtype(header, path):
+    """Type of the values. IMOD wrote unsigned bytes as mode 0 for years, and says so in a flag of its own."""
+    mode = int(header.mode)
+    if mode not in MODES:
+        raise ValueError(f"{path} has the MRC mode {mode}; modes {', '.join(str(m) for m in MODES)} are read. Convert "
+                         "it first.")
+    extra = header.extra2.tobytes()
+    stamp, flags = np.frombuffer(extra[40:48], header.mode.dtype.newbyteorder(header.mode.dtype.byteorder))
+    if mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
+        return np.dtype(_UNSIGNED)
+    return np.dtype(MODES[mode])
+
+
+def _axes(header, path):
+    """Order of the file's axes that makes them z, y, x."""
+    mapped = [int(header.maps), int(header.mapr), int(header.mapc)]
+    if sorted(mapped) != [1, 2, 3]:
+        if mapped == [0, 0, 0]:  # some programs leave them empty
+            return (0, 1, 2)
+        raise ValueError(f"{path} says that its axes are {mapped[::-1]} (MAPC, MAPR, MAPS); 1, 2 and 3 are needed.")
+    return tuple(mapped.index(axis) for axis in (3, 2, 1))
+
+
+def _pixel_size(header, path):
+    """Å/px, None if the header says nothing. The cell belongs to x, y, z, whatever their order in the file is."""
+    lengths = [float(getattr(header.cella, axis)) for axis in "xyz"]
+    counts = [int(header.mx), int(header.my), int(header.mz)]
+    if min(lengths) <= 0 or min(counts) <= 0:
+        return None
+    sizes = [length / count for length, count in zip(lengths, counts)]
+    if all(abs(size - 1) < 1e-3 for size in sizes) or not all(0.05 < size < 1000 for size in sizes):
+        return None
+    if max(sizes) / min(sizes) > 1 + UNEQUAL:
+        raise ValueError(f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å by its header; they must be "
+                         "cubes. Resample the volume, or correct the header.")
+    return sizes[0]
+
+
+def counted(number):
+    """'1 tomogram', '2 tomograms'."""
+    return f"{number} tomogram{'' if number == 1 else 's'}"

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes written slab by slab, so that they may be larger than the memory. tomograms.py reads them."""
+import warnings
+
+import numpy as np
+
+from .files import whole_file
+from .stacks import HEADER, MODES
+
+
+class VolumeWriter:
+    """A volume that is written slab by slab: with VolumeWriter(path, shape, pixel_size, dtype) as volume:
+    volume.write(z, slab). It gets its name when all slices were written, and not before.
+
+    shape: (z, y, x). dtype: int8, int16, uint16, float16 or float32. Labels are int8 up to 127, else uint16.
+    """
+
+    def __init__(self, path, shape, pixel_size, dtype, label=""):
+        self.path, self._whole = str(path), whole_file(path)
+        temporary = self._whole.__enter__()
+        try:
+            new_volume(temporary, shape, pixel_size, dtype, label)
+            self._volume = OpenVolume(temporary, shape, dtype)
+        except BaseException as error:
+            self._whole.__exit__(type(error), error, error.__traceback__)
+            raise
+        self._written = np.zeros(int(shape[0]), bool)
+
+    def __enter__(self):
+        return self
+
+    def write(self, z, slab):
+        """Write slices z, z + 1, ...; slab: (n, y, x) array."""
+        self._volume.write(z, slab)
+        self._written[z:z + len(slab)] = True
+
+    def __exit__(self, kind, error, trace):
+        if kind is None and not self._written.all():
+            error = RuntimeError(f"Only {self._written.sum()} of {len(self._written)} slices of {self.path} were "
+                                 "written.")
+            kind = RuntimeError
+        self._volume.close(complete=kind is None)
+        self._whole.__exit__(kind, error, trace)
+        if isinstance(error, RuntimeError) and trace is None:
+            raise error
+
+
+class OpenVolume:
+    """The slices of a volume's file that new_volume made, written in any order.
+
+    known: [lowest, highest, sum, sum of squares] of what an earlier process wrote there. Slices are written to the
+    file, not to a memory map: what is written there counts as memory of the process, and a full disk would kill it.
+    """
+
+    def __init__(self, path, shape, dtype, known=None):
+        self.shape, self._dtype = tuple(int(n) for n in shape), np.dtype(dtype)
+        self.known = list(known or [np.inf, -np.inf, 0.0, 0.0])
+        self._file = open(path, "r+b")
+
+    def write(self, z, slab):
+        """Write slices z, z + 1, ...; slab: (n, y, x) array."""
+        slab = np.ascontiguousarray(slab, self._dtype)
+        if slab.shape[1:] != self.shape[1:] or not 0 <= z <= self.shape[0] - len(slab):
+            raise ValueError(f"A slab of shape {slab.shape} at slice {z} is not part of a volume of {self.shape}.")
+        self._file.seek(HEADER + z * self.shape[1] * self.shape[2] * self._dtype.itemsize)
+        self._file.write(slab.data)
+        for values in slab:  # one slice at a time, for the memory of its copies
+            values = values.astype(np.float32)
+            self.known = [min(self.known[0], float(values.min())), max(self.known[1], float(values.max())),
+                          self.known[2] + float(values.sum(dtype=np.float64)),
+                          self.known[3] + float(np.square(values).sum(dtype=np.float64))]
+
+    def flush(self):
+        """Give all that was written to the system, so that it outlives the process."""
+        self._file.flush()
+
+    def close(self, complete):
+        """complete: True if all slices are there; then the header gets their range, mean and deviation."""
+        if complete:
+            low, high, total, squares = self.known
+            count = float(np.prod(self.shape, dtype=np.int64))
+            mean = total / count
+            for place, values in ((76, (low, high, mean)), (216, (max(0.0, squares / count - mean ** 2) ** 0.5,))):
+                self._file.seek(place)
+                self._file.write(np.array(values, "<f4").data)
+        self._file.close()
+
+
+def new_volume(path, shape, pixel_size, dtype, label=""):
+    """Make the file of a volume of zeros, to be opened by OpenVolume. Arguments as VolumeWriter."""
+    import mrcfile
+    mode = next(mode for mode, kind in MODES.items() if np.dtype(kind) == np.dtype(dtype))
+    with warnings.catch_warnings(action="ignore"), \
+            mrcfile.new_mmap(path, tuple(int(n) for n in shape), mode, overwrite=True) as mrc:
+        mrc.set_volume()
+        mrc.voxel_size = pixel_size
+        if label:
+            mrc.add_label(label)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turning densities in three dimensions, by RELION's Euler angles."""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .projections import rotation_matrices  # noqa: F401, for those who turn densities
+
+CHUNK_VOXELS = 2 ** 24  # results computed at a time: their sampling places take 12 bytes each
+
+
+def rotated(density, angles, shifts_zyx=None, box=None, sampling=1):
+    """A density turned and moved, by trilinear interpolation.
+
+    Summed over z the result is Projector.project(angles): place r of it holds the density at M (r - shift), M of
+    rotation_matrices(angles), all counted from the middle voxels (side // 2).
+    density: (d, d, d) tensor, zyx; the result is on its device. angles: (n, 3) rot, tilt, psi in degrees. shifts_zyx:
+    (n, 3) voxels of the result, None for none. box: side of the results, that of the density if None. sampling: voxels
+    of the density per voxel of the result along each axis, see finer(); interpolation then blurs less.
+    Returns (n, box, box, box) float32 tensor.
+    """
+    angles = np.asarray(angles, float).reshape(-1, 3)
+    shifts = np.zeros((len(angles), 3)) if shifts_zyx is None else np.asarray(shifts_zyx, float).reshape(-1, 3)
+    box = box or density.shape[-1] // sampling
+    result = torch.empty((len(angles), box, box, box), device=density.device)
+    source, step = density.float()[None, None], max(1, CHUNK_VOXELS // box ** 3)
+    for start in range(0, len(angles), step):
+        part = slice(start, start + step)
+        theta = _theta(angles[part], shifts[part], density.shape[-1], box, sampling)
+        theta = torch.as_tensor(theta, dtype=torch.float32, device=density.device)
+        grid = F.affine_grid(theta, (len(theta), 1, box, box, box), align_corners=True)
+        result[part] = F.grid_sample(source.expand(len(theta), -1, -1, -1, -1), grid, align_corners=True)[:, 0]
+    return result
+
+
+def _theta(angles, shifts_zyx, side, box, sampling):
+    """(n, 3, 4) matrices of affine_grid, whose coordinates are -1 and 1 at the middles of the outermost voxels."""
+    matrices = sampling * rotation_matrices(angles)
+    half = (box - 1) / 2
+    # where the middle of affine_grid's cube lies, in voxels from voxel box // 2, before the shift
+    offset = half - box // 2 - shifts_zyx[:, ::-1]
+    middle = sampling * (side // sampling // 2)
+    linear = matrices * half * 2 / (side - 1)
+    constant = ((matrices @ offset[:, :, None]) + middle) * 2 / (side - 1) - 1
+    return np.concatenate([linear, constant], axis=2)
+
+
+def finer(density, times):
+    """A density sampled `times` as finely, by its Fourier transform: (d, d, d) to (times * d,) * 3.
+
+    Voxel i becomes voxel times * i. The density should fade before its cube's faces. Values stay as they are.
+    """
+    side = density.shape[-1]
+    if times == 1:
+        return density
+    transform = torch.fft.fftshift(torch.fft.fftn(density.float()))
+    before = times * side // 2 - side // 2
+    transform = F.pad(transform, (before, times * side - side - before) * 3)
+    return (torch.fft.ifftn(torch.fft.ifftshift(transform)).real * times ** 3).contiguous()

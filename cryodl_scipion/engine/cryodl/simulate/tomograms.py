@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated tomograms: what lies in them, and how a microscope and a back-projection show it."""
+import dataclasses
+
+import numpy as np
+import torch
+
+from . import filaments, membranes
+from .cells import Cell, Part, balls, put_many
+from .micrographs import particle_diameter
+from .particle_images import fit_cube
+from .projections import random_angles
+from .rotations import finer, rotated
+from .structures import is_model, load_density, mass_and_centre
+from .subtomograms import FINER, random_defocus
+from .tilt_microscope import exposures, noise, seen
+from .tilt_series import back_projected, image_width, tilt_images
+
+BEAD_RADIUS, BEAD_DENSITY = 50.0, 12.0  # Å; gold, protein being 1
+TRIES = 300       # places that are tried for each copy of a structure
+HOPELESS = 5      # copies, one after the other, without room: there is none left
+EMPTY = 0.02      # densities below are left out
+ENVELOPE = 0.5    # of the threshold: where nothing else may be labelled
+OTHERS = ("membrane", "microtubule", "filament", "fiducial")
+
+
+@dataclasses.dataclass(frozen=True)
+class Particle:
+    """A structure to place: density (d, d, d), FINER times sampled, about 1 inside; threshold of its own volume."""
+    name: str
+    density: torch.Tensor
+    side: int
+    threshold: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """Structures in a tomogram: names (n,), centres_zyx (n, 3) px, angles (n, 3) degrees."""
+    names: list
+    centres_zyx: np.ndarray
+    angles: np.ndarray
+
+
+def load_particle(path, name, config):
+    """Particle of a file. Raises ValueError if it is larger than the tomogram."""
+    density = load_density(path, config.pixel_size)
+    diameter = particle_diameter(density, config.pixel_size)
+    for side, option in ((config.thickness, "thickness"), (config.size, "size")):
+        if diameter > side * config.pixel_size:
+            raise ValueError(f"{path} is {diameter:.0f} Å wide, but the tomogram's {option} (--{option}) is {side} px x "
+                             f"{config.pixel_size:g} Å/px = {side * config.pixel_size:.0f} Å. Choose a larger one.")
+    scale = float(density.square().sum() / density.sum())
+    side = 2 * int(np.ceil(diameter / config.pixel_size / 2)) + 4
+    threshold = molecular_threshold(density, path, config.pixel_size) / scale
+    return Particle(name, finer(fit_cube(density, side), FINER) / scale, side, threshold)
+
+
+def molecular_threshold(density, path, pixel_size):
+    """The density above which a structure's own volume lies.
+
+    Of models the volume follows from their mass: 2.16 Da per atomic number without hydrogens (of an average residue, 110
+    Da), 1.21 Å³ per Da (a partial specific volume of 0.73 cm³/g). Of maps, whose scale is unknown, it is 0.9 of the mean
+    density that mass finds itself in: for models at 10 to 20 Å/px their volume within 10 % or so. density: of
+    load_density(path, pixel_size).
+    """
+    if not is_model(path):
+        return 0.9 * float(density.square().sum() / density.sum())
+    voxels = mass_and_centre(path)[0] * 2.16 * 1.21 / pixel_size ** 3
+    place = min(max(round(voxels), 1), density.numel() - 1)
+    return float(density.flatten().sort(descending=True).values[place])
+
+
+def features_of(config, particles):
+    """Names of the features, in the order of their labels 1, 2, ..."""
+    wanted = (config.vesicles + config.membranes, config.microtubules, config.filaments, config.fiducials)
+    return [p.name for p in particles] + [name for name, count in zip(OTHERS, wanted) if count]
+
+
+def fill_cell(config, particles, copies, rng):
+    """A Cell with all that the config asks for, its Placed structures, and {feature: (placed, wanted)}."""
+    cell = Cell((config.thickness, config.size, config.size))
+    labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
+    pixel, counts = config.pixel_size, {}
+    makers = (("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng)),
+              ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng)),
+              ("microtubule", config.microtubules,
+               lambda: filaments.filament(cell, filaments.MICROTUBULE, pixel, rng)),
+              ("filament", config.filaments, lambda: filaments.filament(cell, filaments.FILAMENT, pixel, rng)),
+              ("fiducial", config.fiducials, lambda: _bead(cell.shape, pixel, rng)))
+    for name, wanted, make in makers:
+        if wanted:
+            placed = put_many(cell, make, wanted, labels[name])
+            before = counts.get(name, (0, 0))
+            counts[name] = (before[0] + placed, before[1] + wanted)
+    found = {}
+    for particle, wanted in sorted(zip(particles, copies), key=lambda pair: -pair[0].side):  # large ones first
+        found[particle.name] = _place(cell, particle, wanted, labels[particle.name], rng)
+        counts[particle.name] = (len(found[particle.name]), wanted)
+    rows = [(p.name, *row) for p in particles for row in found[p.name]]
+    placed = Placed([row[0] for row in rows], np.array([row[1] for row in rows]).reshape(-1, 3),
+                    np.array([row[2] for row in rows]).reshape(-1, 3))
+    return cell, placed, {name: counts[name] for name in labels}
+
+
+def _place(cell, particle, wanted, label, rng):
+    """Centres and angles of the copies of a structure that found room; whole ones only."""
+    found, failures = [], 0
+    while len(found) < wanted and failures < HOPELESS:
+        angles, shift = random_angles(1, rng), rng.uniform(-0.5, 0.5, 3)
+        density = rotated(particle.density, angles, shift[None], particle.side, FINER)[0].numpy()
+        corner = _room(cell, density, particle.threshold, label, rng)
+        if corner is None:
+            failures += 1
+        else:
+            found.append((corner + particle.side // 2 + shift, angles[0]))
+            failures = 0
+    return found
+
+
+def _room(cell, density, threshold, label, rng):
+    """Put a turned structure, whole, into a free place. Returns the place of its voxel 0, or None without room."""
+    around, body, all_of_it = (np.argwhere(density > level) for level in (ENVELOPE * threshold, threshold, EMPTY))
+    low, high = -body.min(0), np.array(cell.shape) - body.max(0)
+    if (high <= low).any():
+        return None
+    values = density[tuple(all_of_it.T)]
+    for _ in range(TRIES):
+        corner = rng.integers(low, high)
+        if cell.put(Part(around + corner, body + corner, lambda: (all_of_it + corner, values)), label):
+            return corner
+    return None
+
+
+def _bead(shape, pixel_size, rng):
+    """A Part: a gold bead, whole."""
+    radius = BEAD_RADIUS / pixel_size
+    if 2 * radius > min(shape) - 2:
+        return None
+    centre = rng.uniform(radius, np.array(shape) - 1 - radius)
+    around = balls(centre[None], radius + 1)
+    distance = np.linalg.norm(around - centre, axis=1)
+    body = around[distance <= radius]
+    return Part(around, body, lambda: (around, BEAD_DENSITY * np.clip(radius - distance + 0.5, 0, 1)))
+
+
+def photograph(density, config, tilts, rng, device):
+    """(tilts, y, w) noisy tilt images of a cell's density, protein dark or bright as the config says.
+
+    w is such that every voxel is in every image. The noise has variance 1, the same in all images."""
+    width = image_width(density.shape[0], density.shape[2], tilts)
+    images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
+    optics = [random_defocus(config, rng)] if config.defocus else None
+    exposure = exposures(tilts, config.dose) if config.dose else None
+    images = torch.cat([seen(images[i:i + 1][None], config.pixel_size, optics,
+                             None if exposure is None else exposure[i:i + 1])[0] for i in range(len(tilts))])
+    variance = images.var(dim=(1, 2)).mean()
+    scale = (config.snr / variance).sqrt() if variance > 0 else 1.0
+    sign = 1 if config.contrast == "bright" else -1
+    images *= sign * scale
+    for image in images:
+        image += noise(image.shape, rng, device)
+    return images
+
+
+def reconstruct(images, config, tilts):
+    """(z, y, x) tomogram of the tilt images, its mean 0 and its standard deviation 1."""
+    volume = back_projected(images, tilts, config.thickness, config.size)
+    return (volume - volume.mean()) / volume.std().clamp(min=1e-12)
