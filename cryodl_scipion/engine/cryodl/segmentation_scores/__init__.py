@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How well a segmentation fits labels: voxels, outlines and pieces, read by parts."""
