@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done to subtomograms before a network sees them, and what is measured on them first: contrast."""
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..fourier import resampled_side
+
+SAMPLE = 256  # subtomograms that the contrast is measured on
+SURE = 5.0    # standard errors
+# Turns by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the others it
+# is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
+TURNS = ((), (-2, -1), (-3, -1), (-3, -2))
+
+
+def prepared(volumes, pixel_size, new_pixel_size, box, contrast="bright"):
+    """(n, 1, box, box, box) of mean 0 and standard deviation 1 with bright protein, as networks see them.
+
+    volumes: (n, d, d, d) as in the file. pixel_size, new_pixel_size: Å/px. They are cut, or surrounded by zeros, around
+    voxel d // 2. A volume without any variation becomes zero.
+    """
+    side, _ = resampled_side(volumes.shape[-1], pixel_size, new_pixel_size)
+    volumes = resized(volumes, side)
+    if side > box:
+        volumes = cube_crop(volumes, box)
+    mean, deviation = volumes.mean((1, 2, 3), keepdim=True), volumes.std((1, 2, 3), keepdim=True)
+    gain = torch.where(deviation > 1e-12, 1 / deviation.clamp(min=1e-12), torch.zeros_like(deviation))
+    return cube_crop((volumes - mean) * (-gain if contrast == "dark" else gain), box)[:, None]
+
+
+def turned(volumes, turn):
+    """Volumes (..., z, y, x) after a turn, the number of one of TURNS, about voxel d // 2."""
+    axes = TURNS[turn]
+    if not axes:
+        return volumes
+    return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes)
+
+
+def resized(volumes, side):
+    """(n, side, side, side): volumes (n, d, d, d) over the same field with other voxels, by cropping or padding their
+    transforms. Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased."""
+    old = volumes.shape[-1]
+    if side == old:
+        return volumes
+    axes = (1, 2, 3)
+    transform = torch.fft.fftshift(torch.fft.fftn(volumes.roll((-(old // 2),) * 3, axes), dim=axes), dim=axes)
+    half = (min(old, side) - 1) // 2  # the highest frequency of an even side, which has no partner, is left out
+    result = transform.new_zeros(len(volumes), side, side, side)
+    new, kept = (slice(n // 2 - half, n // 2 + half + 1) for n in (side, old))
+    result[:, new, new, new] = transform[:, kept, kept, kept]
+    small = torch.fft.ifftn(torch.fft.ifftshift(result, dim=axes), dim=axes).real * (side / old) ** 3
+    return small.roll((side // 2,) * 3, axes).float()
+
+
+def cube_crop(volumes, box):
+    """(n, box, box, box): volumes (n, d, d, d) cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2."""
+    before = box // 2 - volumes.shape[-1] // 2
+    after = box - volumes.shape[-1] - before
+    return F.pad(volumes, (before, after) * 3)
+
+
+def find_contrast(subtomograms, diameter, asked):
+    """'bright' or 'dark', of protein in a SubtomogramSet, a sentence for the log or "", and a warning or "".
+
+    diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is
+    compared with the volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes.
+    """
+    rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
+    matches = torch.cat([_matches(subtomograms, rows[start:start + 16], diameter) for start in range(0, len(rows), 16)])
+    value, error = float(matches.mean()), float(matches.std() / len(rows) ** 0.5) if len(rows) > 1 else float("inf")
+    sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"
+    said = f"Protein is {found} in the subtomograms (compared with a ball, {abs(value) / error:.0f} standard errors)."
+    if asked == "auto" and not sure:
+        return "bright", "", ("The contrast could not be told by comparing the subtomograms with a ball; protein is "
+                              "taken to be bright. Say --contrast dark if it is not.")
+    if asked == "auto":
+        return found, said, ""
+    return asked, "", f"Protein was said to be {asked} (--contrast), but: {said}" if sure and found != asked else ""
+
+
+def _matches(subtomograms, rows, diameter):
+    """(n,) correlations of subtomograms with a ball that lacks the same coefficients."""
+    box = subtomograms.box
+    volumes = subtomograms.volumes(rows)
+    if not (volumes != volumes[:, :1, :1, :1]).any():
+        raise ValueError(f"{subtomograms.path}: the subtomograms are empty (all voxels the same), such as "
+                         f"{subtomograms.files[rows[0]]}. Extract them again.")
+    axis = torch.arange(box) - box // 2
+    distance = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis ** 2).float().sqrt()
+    ball = (0.25 * diameter / subtomograms.pixel_size + 0.5 - distance).clamp(0, 1)
+    seen = torch.fft.irfftn(torch.fft.rfftn(ball) * subtomograms.weights(rows), s=(box,) * 3, dim=(1, 2, 3))
+    seen = seen - seen.mean((1, 2, 3), keepdim=True)
+    deviation = volumes.std((1, 2, 3)).clamp(min=1e-12)
+    return (volumes * seen).mean((1, 2, 3)) / deviation

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the three published 3-D networks share: input, initial weights, training settings.
+
+Che et al. 2018, "Improved deep learning-based macromolecules structure classification from electron cryo-tomograms"
+(arXiv 1707.04885); layers and settings as in the code that the authors name for it (Keras): subtomograms of 40 voxels,
+stochastic gradient descent with Nesterov momentum 0.9 and a learning rate of 0.005 that falls by 1e-7 of itself at each
+step, cross entropy, and Keras' own batches of 32, Glorot's initial weights and biases of zero. The number of epochs is
+the user's there; patience ends the training here.
+"""
+import torch
+from torch import nn
+
+from .method import ClassifierMethod
+
+EPOCHS, FEWEST_STEPS = 60, 600
+MARGIN = 1.5  # width that the network sees over the particle's diameter, at least
+
+
+class PublishedClassifier(ClassifierMethod):
+    """Base of the three; a subclass gives name and build."""
+
+    citations = ("Che2018",)
+    learning_rate = 0.005
+    decay = 1.0  # the published fall, 1e-7 per step, is none
+    batch_size = 32
+
+    def grid(self, subtomograms, diameter, resolution):
+        """The network sees `box` voxels. Larger subtomograms keep their width, if the particle needs it, and get larger
+        voxels; smaller ones keep their voxels and are surrounded by zeros."""
+        width = min(subtomograms.box * subtomograms.pixel_size, max(MARGIN * diameter,
+                                                                    self.box * subtomograms.pixel_size))
+        finest = max(subtomograms.pixel_size, resolution / 2 if resolution else 0)
+        return max(finest, width / self.box), self.box
+
+    def usual_steps(self, training):
+        return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
+
+    def optimizer(self, network):
+        return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9, nesterov=True)
+
+    def predictor(self, card, weights, device):
+        from .run_network import NetworkPredictor
+        return NetworkPredictor(self, card, weights, device)
+
+
+def started(network):
+    """The network with Keras' initial weights: Glorot's uniform ones, biases of zero."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv3d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return network
+
+
+def convolution(inputs, outputs, side=3):
+    """A convolution that keeps the size of volumes, and a ReLU."""
+    return [nn.Conv3d(inputs, outputs, side, padding=side // 2), nn.ReLU(inplace=True)]
+
+
+def head(features, hidden, dropout, classes):
+    """Two hidden layers with dropout, and the classes' logits. features: values that come in."""
+    return [nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, classes)]
