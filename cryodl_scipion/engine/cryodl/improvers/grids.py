@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps on the network's grid and back, and the scale that the network sees them at."""
+import numpy as np
+
+PERCENTILE = 99.999  # of a map's values is 1 for the network (He et al. 2023)
+REACH = 1.5  # values above this many times it are outliers, and cut off
+
+
+def to_grid(data, voxels_zyx, grid):
+    """A (z, y, x) array resampled by cubic interpolation to voxels of `grid` Å; voxel (0, 0, 0) stays where it is."""
+    from scipy.ndimage import affine_transform
+    zoom = np.asarray(voxels_zyx) / grid
+    if np.allclose(zoom, 1, atol=1e-4):
+        return np.asarray(data, np.float32)
+    shape = tuple(int(np.floor((n - 1) * z + 1e-6)) + 1 for n, z in zip(data.shape, zoom))
+    return affine_transform(data, 1 / zoom, output_shape=shape, output=np.float32, order=3, mode="nearest")
+
+
+def from_grid(data, grid, shape, voxels_zyx, order=3):
+    """The way back: (z, y, x) array of `shape` and voxels_zyx."""
+    from scipy.ndimage import affine_transform
+    zoom = grid / np.asarray(voxels_zyx)
+    if np.allclose(zoom, 1, atol=1e-4) and tuple(shape) == data.shape:
+        return np.asarray(data, np.float32)
+    return affine_transform(data, 1 / zoom, output_shape=tuple(shape), output=np.float32, order=order, mode="nearest")
+
+
+def scale_of(data):
+    """The value of a map that is 1 for the network: PERCENTILE of it. Raises ValueError if that is not positive."""
+    scale = float(np.percentile(data, PERCENTILE))
+    if not scale > 0:
+        raise ValueError("no voxel is positive")
+    return scale
+
+
+def scaled(data, scale, lowest):
+    """A map as the network sees it: divided by its scale, and cut off at `lowest` and REACH."""
+    return np.clip(np.asarray(data, np.float32) / scale, lowest, REACH)
+
+
+def target_width(resolution):
+    """Å, standard deviation of the Gaussians of a target at a resolution (Å): exp(-k r²), k = (pi / (1.2 + 0.6 R))²
+    (He et al. 2023)."""
+    k = (np.pi / (1.2 + 0.6 * np.asarray(resolution))) ** 2
+    return np.sqrt(1 / (2 * k))
