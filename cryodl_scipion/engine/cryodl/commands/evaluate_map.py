@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
+
+Result.outputs: evaluation (json file, or null), fsc05_angstrom, fsc0143_angstrom, q_score, local_correlation, before
+(the same figures of the map before, or null), half_maps (figures or null), half_map_test (figures or null).
+"""
+import json
+
+from ..contract import Result
+
+SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
+LEAST_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
+
+
+def run(config):
+    """Print the figures; with an output folder also write them, with tables and pictures."""
+    from ..devices import set_threads
+    from ..io.unfinished import check_output, finish_folder, working_folder
+    if config.output:
+        check_output(config.output)
+    set_threads(config.threads)
+    figures, details, warnings = evaluate(config)
+    if config.output:
+        from ..maps.report import write_report
+        folder = working_folder(config, continues=False)
+        write_report(folder, figures, details)
+        finish_folder(folder, config.output)
+    if config.json:
+        print(json.dumps(dict(figures, warnings=warnings), indent=2))
+    else:
+        print_figures(figures)
+    evaluation = f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None
+    outputs = dict(evaluation=evaluation, **{name: figures.get(name) for name in (
+        "fsc05_angstrom", "fsc0143_angstrom", "q_score", "local_correlation", "before", "half_maps", "half_map_test")})
+    return Result("evaluate-map", outputs, device="CPU", warnings=tuple(warnings))
+
+
+def evaluate(config):
+    """Figures as JSON holds them, details for pictures, and sentences for the user. config: EvaluateMapConfig."""
+    from ..maps.atoms import check_overlap, read_atoms
+    from ..maps.measure import measure_map, reference_for
+    from ..maps.volume import check_positive, check_same_grid, read_volume
+    volume, atoms = read_volume(config.map, config.pixel_size), read_atoms(config.structure)
+    check_positive(volume)
+    warnings = [*atoms.notes, *check_overlap(volume, atoms)]
+    mask = None
+    if config.mask:
+        given = read_volume(config.mask, config.pixel_size, "mask")
+        check_same_grid(volume, given, "mask")
+        mask = given.data
+    reference = reference_for(volume, atoms, mask, config.mask_radius)
+    figures, details = measure_map(volume, reference)
+    figures = dict(map=str(config.map), structure=str(config.structure), atoms=len(atoms),
+                   mask=str(config.mask) if config.mask else f"{config.mask_radius:g} Å around the structure",
+                   **figures)
+    details = dict(map=details, volume=volume, reference=reference)
+    if config.before:
+        before = read_volume(config.before, config.pixel_size)
+        check_same_grid(volume, before, "map before")
+        figures["before"], details["before"] = measure_map(before, reference)
+        details["before_volume"] = before
+    if figures["local_correlation"] < LEAST_AGREEMENT:
+        warnings.append(f"{config.map} and {config.structure} hardly agree: their local correlation is "
+                        f"{figures['local_correlation']:.2f} at the atoms. Check the model's place in the map, the "
+                        f"map's origin "
+                        "and its hand.")
+    if config.half_maps:
+        found, sentences = _halves(config, volume, reference, details)
+        figures.update(found)
+        warnings += sentences
+    return figures, details, warnings
+
+
+def _halves(config, volume, reference, details):
+    """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
+    from ..maps.measure import half_map_test, measure_halves
+    from ..maps.volume import check_same_grid, read_volume
+    halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
+    for half in halves:
+        check_same_grid(volume, half, "half-map")
+    check_different(halves)
+    found = {}
+    sentences = [f"The map {config.map} and the half-map {half.path} are the same: the figures of the map are those of "
+                 f"half "
+                 "of the data." for half in halves if same_map(volume, half)]
+    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask)
+    if config.improver:
+        from ..devices import choose_device
+        from ..improvers.run import load_improver
+        improver = load_improver(config.improver, choose_device("cpu"))
+        improved = [improver.improve(half) for half in halves]
+        found["half_map_test"], details["half_map_test"] = half_map_test(halves, improved, reference.mask)
+    return found, sentences
+
+
+def same_map(first, second):
+    """Whether two Volumes hold the same densities, but for their scale."""
+    import numpy as np
+    return first.data.shape == second.data.shape and np.corrcoef(first.data.ravel(), second.data.ravel())[0, 1] > SAME
+
+
+def check_different(halves):
+    """Raises ValueError if both half-maps are the same map: nothing would be measured."""
+    if same_map(*halves):
+        raise ValueError(f"The half-maps {halves[0].path} and {halves[1].path} are the same map. Give the two maps of "
+                         "independent halves of the data.")
+
+
+def print_figures(figures):
+    """The figures as a table in words."""
+    angstrom = lambda value: "not reached" if value is None else f"{value:.2f} Å"
+    columns = [("map", figures)] + ([("before", figures["before"])] if figures.get("before") else [])
+    print(f"{'':44}" + "".join(f"{name:>14}" for name, _ in columns))
+    for label, name in (("map-model FSC 0.5, masked", "fsc05_angstrom"),
+                        ("map-model FSC 0.143, masked", "fsc0143_angstrom"),
+                        ("map-model FSC 0.5, whole box", "fsc05_unmasked_angstrom")):
+        print(f"{label:44}" + "".join(f"{angstrom(values[name]):>14}" for _, values in columns))
+    for label, name in (("Q-score, mean of the atoms", "q_score"),
+                        ("local correlation at the atoms", "local_correlation")):
+        print(f"{label:44}" + "".join(f"{values[name]:14.3f}" for _, values in columns))
+    halves = figures.get("half_maps")
+    if halves:
+        local = halves.get("local_resolution_angstrom")
+        print(f"{'half-maps, FSC 0.143':44}{angstrom(halves['resolution_angstrom']):>14}")
+        if local:
+            print(f"{'local resolution, median (10 % to 90 %)':44}{angstrom(local['median']):>14}  "
+                  f"({local['p10']:.2f} to {local['p90']:.2f})")
+    for name, values in (figures.get("half_map_test") or {}).items():
+        print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(values['fsc0143_angstrom']):>14}")
