@@ -217,3 +217,10 @@ def test_help_ends_with_an_example_that_the_command_takes(command):
     assert words[:2] == ["cryodl", command]
     if "..." not in words:
         assert build_parser().parse_args(words[1:]).command == command
+
+
+def test_help_shows_defaults_of_several_values_as_they_are_typed(capsys):
+    with pytest.raises(SystemExit):
+        main(["simulate-tomograms", "--help"])
+    text = capsys.readouterr().out
+    assert "[default: 30]" in text and "default: (" not in text

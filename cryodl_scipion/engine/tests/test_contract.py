@@ -65,7 +65,19 @@ def test_order_of_choices_is_frozen():
               "DenoiseConfig.contrast": contrast, "EvaluateDenoiserConfig.contrast": contrast,
               "AssignOrientationsConfig.contrast": contrast, "AssessIntegrityConfig.contrast": contrast,
               "AssessIntegrityConfig.orientations": ("auto", "given", "search"),
-              "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise")}
+              "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise"),
+              "TrainSegmenterConfig.network": ("unet", "unet2d", "unet3d", "eman2"),
+              "SegmentConfig.annotators": ("combined", "each"),
+              "SegmentConfig.scores": ("float16", "int8"),
+              "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
+              "SimulateTomogramsConfig.contrast": ("dark", "bright"),
+              "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),
+              "TrainClassifierConfig.network": ("likelihood", "dsrf3d", "rb3d", "cb3d"),
+              "TrainClassifierConfig.contrast": contrast, "ClassifySubtomogramsConfig.contrast": contrast,
+              "ClusterSubtomogramsConfig.contrast": contrast,
+              "ClusterSubtomogramsConfig.embedding": ("pca", "similarity", "autoencoder"),
+              "TrainMapImproverConfig.network": ("fast", "swinconv"),
+              "ClusterSubtomogramsConfig.align": ("auto", "given", "search", "none")}
     assert set(choices) == set(frozen)
     for name, words in frozen.items():
         assert choices[name][:len(words)] == words

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The map improver: networks against hand-derived counts, boxes without seams, pairs and targets."""
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from map_data import empty_grid, helix
+
+from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
+from cryodl.improvers import improver_method
+from cryodl.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
+from cryodl.improvers.grids import from_grid, scale_of, scaled, target_width, to_grid
+from cryodl.improvers.losses import distance, ssim_loss
+from cryodl.improvers.pairs import BOX, _turned, _held_out
+from cryodl.improvers.run import apply_boxes
+from cryodl.improvers.simulated import simulated_pair, target_for
+from cryodl.improvers.similarity import families
+from cryodl.maps.atoms import read_atoms
+
+
+def test_the_published_network_has_the_parameters_counted_by_hand():
+    """Dim 32, two blocks at seven stages, window 3, heads of 16. A block of 2h channels: two 1x1x1 convolutions 8h² + 4h,
+    two 3x3x3 ones of h channels 54h², filter response norm 3h, two layer norms 4h, attention 4h² + 4h and 5³ biases for
+    each of h / 16 heads, perceptron 8h² + 5h: 74h² + 20h + 125 h / 16."""
+    block = lambda h: 74 * h * h + 20 * h + 125 * h // 16
+    stages = 2 * (2 * block(16) + 2 * block(32) + 2 * block(64) + block(128))
+    scales = 2 * 8 * (32 * 64 + 64 * 128 + 128 * 256)  # 2x2x2 strided and transposed, without bias
+    expected = stages + scales + 2 * 27 * 32
+    assert sum(p.numel() for p in improver_method("swinconv").build().parameters()) == expected == 4725564
+
+
+@pytest.mark.parametrize("name", IMPROVER_NETWORKS)
+def test_networks_keep_the_box_and_learn(name):
+    torch.manual_seed(0)
+    method = improver_method(name)
+    assert method.name == name
+    network = method.build().eval()
+    data = torch.rand(1, 1, BOX, BOX, BOX)
+    output = network(data)
+    assert output.shape == (1, method.outputs, BOX, BOX, BOX)
+    output.square().mean().backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+
+
+def test_an_unknown_network_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="fast, swinconv"):
+        improver_method("none")
+
+
+def test_the_fast_network_changes_nothing_before_training():
+    data = torch.rand(1, 1, BOX, BOX, BOX)
+    with torch.no_grad():
+        torch.testing.assert_close(improver_method("fast").build().eval()(data)[:, :1], data)
+
+
+def test_filter_response_norm_makes_the_mean_square_one():
+    norm = FilterResponseNorm(4)
+    with torch.no_grad():
+        norm.threshold.fill_(-1e9)
+    x = 5 * torch.randn(2, 4, 6, 6, 6)
+    torch.testing.assert_close(norm(x).square().mean((2, 3, 4)), torch.ones(2, 4), rtol=1e-3, atol=1e-3)
+
+
+def test_attention_stays_within_its_window_and_shifted_windows_do_not_join_opposite_borders():
+    torch.manual_seed(0)
+    for shifted, mate, stranger in ((False, 2, 3), (True, 3, 8)):
+        attention = WindowAttention(16, 3, 16, shifted)
+        x = torch.randn(1, 9, 9, 9, 16)
+        changed = x.clone()
+        changed[0, 1 + shifted, 0, 0] += 1  # unshifted windows are 0-2, 3-5, 6-8; shifted ones 1-3, 4-6, 7-8 and 0
+        with torch.no_grad():
+            change = (attention(changed) - attention(x)).abs().sum(-1)[0, :, 0, 0]
+        assert change[mate] > 1e-5 and change[stranger] < 1e-6 and (not shifted or change[0] < 1e-6)
+
+
+def test_drop_path_is_for_training_only():
+    block = SwinConvBlock(32, 3, 16, False, drop=0.5).eval()
+    x = torch.randn(1, 32, 6, 6, 6)
+    torch.testing.assert_close(block(x), block(x))
+
+
+def test_ssim_loss_by_hand():
+    x = torch.tensor([[[[[1.0, 3.0]]]]])
+    assert float(ssim_loss(x, x)) == pytest.approx(0, abs=1e-6)
+    assert float(ssim_loss(x, -x)) == pytest.approx(2, abs=1e-3)  # covariance -1, variances 1
+    assert float(ssim_loss(x, 3 * x)) == pytest.approx(1 - 6 / 10, abs=1e-3)
+    assert float(distance(x, x + 1, 0.0)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("overlap", [0, 12, 24, 44])
+def test_a_constant_map_stays_constant_and_boxes_leave_no_seam(overlap):
+    data = np.ones((61, 50, 97), np.float32)
+    np.testing.assert_allclose(apply_boxes(lambda boxes: boxes[:, None], data, overlap, 3)[0], 1, atol=1e-5)
+    with pytest.raises(ValueError, match="48"):
+        apply_boxes(None, data, 48, 3)
+
+
+def test_a_shifted_map_gives_the_shifted_result():
+    rng = np.random.default_rng(0)
+    data = np.zeros((60, 60, 60), np.float32)
+    data[20:35, 22:36, 18:30] = rng.random((15, 14, 12))
+    square = lambda boxes: boxes[:, None] ** 2
+    moved = np.roll(data, (5, -3, 7), (0, 1, 2))
+    np.testing.assert_allclose(apply_boxes(square, moved, 24, 4)[0],
+                               np.roll(apply_boxes(square, data, 24, 4)[0], (5, -3, 7), (0, 1, 2)), atol=1e-6)
+
+
+def test_empty_boxes_are_not_computed():
+    seen = []
+    data = np.zeros((96, 96, 96), np.float32)
+    data[5, 5, 5] = 1
+    apply_boxes(lambda boxes: seen.append(len(boxes)) or boxes[:, None], data, 0, 4)
+    assert sum(seen) == 1
+
+
+def test_the_way_to_the_grid_and_back_keeps_places():
+    zyx = np.meshgrid(*[np.arange(n, dtype=float) for n in (30, 34, 38)], indexing="ij")
+    voxels = np.array([1.4, 1.4, 1.4])
+    blob = np.exp(-sum((x * v - c) ** 2 for x, v, c in zip(zyx, voxels, (18, 25, 30))) / 50).astype(np.float32)
+    fine = to_grid(blob, voxels, 1.0)
+    assert np.unravel_index(fine.argmax(), fine.shape) == (18, 25, 30)
+    np.testing.assert_allclose(from_grid(fine, 1.0, blob.shape, voxels), blob, atol=5e-3)
+
+
+def test_the_scale_is_the_published_percentile_and_nothing_is_named():
+    data = np.arange(200000, dtype=np.float32).reshape(50, 40, 100) / 200000
+    assert scale_of(data) == pytest.approx(0.99999, abs=1e-5)
+    assert scaled(data - 0.5, 0.5, 0.0).min() == 0
+    with pytest.raises(ValueError):
+        scale_of(-data - 1)
+
+
+def test_the_target_is_the_published_sum_of_gaussians(tmp_path):
+    """theta Z exp(-k r²), k = (pi / (1.2 + 0.6 R))², summed here atom by atom."""
+    atoms, resolution = read_atoms(helix(tmp_path / "a.pdb", 3)), 4.0
+    grid = empty_grid((24, 24, 24), 1.0, (-8.0, -12.0, -12.0))
+    k = (np.pi / (1.2 + 0.6 * resolution)) ** 2
+    centres = [np.arange(24) + o for o in grid.origin_zyx]
+    z, y, x = np.meshgrid(*centres, indexing="ij")
+    rho = sum((k / np.pi) ** 1.5 * n * np.exp(-k * ((x - p[0]) ** 2 + (y - p[1]) ** 2 + (z - p[2]) ** 2))
+              for n, p in zip(atoms.number, atoms.xyz))
+    target = target_for(atoms, grid, resolution)
+    np.testing.assert_allclose(target, rho / np.percentile(rho, 99.999), atol=2e-3)
+    assert target_width(4.0) == pytest.approx(1 / np.sqrt(2 * k))
+
+
+def test_the_24_turns_of_a_box_keep_its_hand():
+    box = np.random.default_rng(0).random((2, 3, 3, 3))
+    rng = np.random.default_rng(1)
+    turned = {_turned(box, rng).tobytes() for _ in range(600)}
+    assert len(turned) == 24 and box[:, ::-1].tobytes() not in turned
+
+
+def test_similar_molecules_are_one_family_and_are_held_out_together(tmp_path):
+    sequences = {"a": "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ", "b": "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVA",
+                 "c": "GSHMASMTGGQQMGRDPNSSSVDKLAAALEHHH"}
+    paths = [sequence_file(tmp_path / f"{name}.pdb", text) for name, text in sequences.items()]
+    groups = families(paths)
+    assert groups[paths[0]] == groups[paths[1]] != groups[paths[2]]
+    held = _held_out(groups, 0.3, 0)
+    assert len(held) == 1
+
+
+def sequence_file(path, text):
+    """A PDB file with one C-alpha for each letter."""
+    three = dict(zip("ARNDCQEGHILKMFPSTWYV", "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR "
+                                              "VAL".split()))
+    lines = [f"ATOM  {k + 1:5d}  CA  {three[letter]} A{k + 1:4d}    {3.8 * k:8.3f}{0:8.3f}{0:8.3f}  1.00 20.00           C"
+             for k, letter in enumerate(text)]
+    path.write_text("\n".join(lines + ["END"]) + "\n")
+    return str(path)
+
+
+def test_a_simulated_pair_shows_the_molecule_in_map_and_target(tmp_path):
+    path = helix(tmp_path / "a.pdb", 80)
+    config = TrainMapImproverConfig(output="x", structures=(str(path),), local_effects=False)
+    pair = simulated_pair(str(path), dataclasses.replace(config, resolution_min=3.0, resolution_max=3.2), -0.5,
+                          np.random.default_rng(0))
+    inside = pair.target > 0.1
+    assert pair.map.shape == pair.target.shape and 0 < inside.mean() < 0.2
+    assert np.corrcoef(pair.map.ravel(), pair.target.ravel())[0, 1] > 0.5
+
+
+def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
+    from cryodl.improvers.pairs import Pairs
+    from cryodl.maps.density import model_density
+    from cryodl.maps.volume import write_volume
+    for name, sequence in (("a", "ALA"), ("b", "TRP")):
+        atoms = read_atoms(helix(tmp_path / f"{name}.pdb", 30, name=sequence))
+        grid = empty_grid((58, 40, 40), 1.0, (-15.0, -20.0, -20.0))  # the helix's end, at 45 Å, sticks out
+        write_volume(tmp_path / f"{name}.mrc", model_density(atoms, grid, 1.2), grid)
+    table = tmp_path / "pairs.csv"
+    table.write_text("map,structure,resolution\na.mrc,a.pdb,4\nb.mrc,b.pdb,4.5\n")
+    pairs = Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    assert len(pairs.training) == len(pairs.validation) == 1 and pairs.resolutions().tolist() == [4.0, 4.5]
+    assert len(pairs.warnings) == 2 and all("lie outside" in sentence for sentence in pairs.warnings)
+    table.write_text("map,structure\na.mrc,a.pdb\n")
+    with pytest.raises(ValueError, match="no column resolution"):
+        Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    table.write_text("map,structure,resolution\nnone.mrc,a.pdb,4\n")
+    with pytest.raises(FileNotFoundError, match="line 2: the map .*none.mrc"):
+        Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
