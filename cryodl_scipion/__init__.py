@@ -22,7 +22,7 @@ class Plugin(pwem.Plugin):
     _pathVars = [CRYODL_HOME]
     _supportedVersions = [ENV_VERSION]
     _url = ""
-    _processingField = ["SPA"]
+    _processingField = ["SPA", "TOMO"]
 
     def getName(self):
         """The name before the protocols' labels, `cryodl - pick particles`; the package's own name is longer."""

@@ -192,4 +192,90 @@
     doi = {10.1038/s41467-020-18952-1},
     url = {https://doi.org/10.1038/s41467-020-18952-1}
 }
+@article{Che2018,
+    title = {Improved deep learning-based macromolecules structure classification from electron cryo-tomograms},
+    author = {Che, Chengqian and Lin, Ruogu and Zeng, Xiangrui and Elmaaroufi, Karim and Galeotti, John and Xu, Min},
+    journal = {Machine Vision and Applications},
+    volume = {29},
+    pages = {1227--1236},
+    year = {2018},
+    doi = {10.1007/s00138-018-0949-4},
+    url = {https://arxiv.org/abs/1707.04885}
+}
+@article{Xu2012,
+    title = {High-throughput subtomogram alignment and classification by Fourier space constrained fast volumetric
+             matching},
+    author = {Xu, Min and Beck, Martin and Alber, Frank},
+    journal = {Journal of Structural Biology},
+    volume = {178},
+    pages = {152--164},
+    year = {2012},
+    doi = {10.1016/j.jsb.2012.02.014},
+    url = {https://doi.org/10.1016/j.jsb.2012.02.014}
+}
+@inproceedings{Cicek2016,
+    title = {3D U-Net: Learning Dense Volumetric Segmentation from Sparse Annotation},
+    author = {{\\c C}i{\\c c}ek, {\\"O}zg{\\"u}n and Abdulkadir, Ahmed and Lienkamp, Soeren S. and Brox, Thomas and
+              Ronneberger, Olaf},
+    booktitle = {Medical Image Computing and Computer-Assisted Intervention (MICCAI) 2016},
+    series = {Lecture Notes in Computer Science},
+    volume = {9901},
+    pages = {424--432},
+    year = {2016},
+    url = {https://arxiv.org/abs/1606.06650}
+}
+@article{Cao2026EMReady2,
+    title = {EMReady2: improvement of cryo-EM and cryo-ET maps by local quality-aware deep learning with Mamba},
+    author = {Cao, Hong and Zhu, Yueting and Li, Tao and Chen, Ji and He, Jiahua and Wang, Xinggang and Huang, Sheng-You},
+    journal = {Nature Communications},
+    year = {2026},
+    doi = {10.1038/s41467-026-71794-1},
+    url = {https://doi.org/10.1038/s41467-026-71794-1}
+}
+@article{Rosenthal2003,
+    title = {Optimal determination of particle orientation, absolute hand, and contrast loss in single-particle electron
+             cryomicroscopy},
+    author = {Rosenthal, Peter B. and Henderson, Richard},
+    journal = {Journal of Molecular Biology},
+    volume = {333},
+    pages = {721--745},
+    year = {2003},
+    doi = {10.1016/j.jmb.2003.07.013},
+    url = {https://doi.org/10.1016/j.jmb.2003.07.013}
+}
+@article{Pintilie2020,
+    title = {Measurement of atom resolvability in cryo-EM maps with Q-scores},
+    author = {Pintilie, Grigore and Zhang, Kaiming and Su, Zhaoming and Li, Shanshan and Schmid, Michael F. and Chiu, Wah},
+    journal = {Nature Methods},
+    volume = {17},
+    pages = {328--334},
+    year = {2020},
+    doi = {10.1038/s41592-020-0731-1},
+    url = {https://doi.org/10.1038/s41592-020-0731-1}
+}
+@article{Cardone2013,
+    title = {One number does not fit all: Mapping local variations in resolution in cryo-EM reconstructions},
+    author = {Cardone, Giovanni and Heymann, J. Bernard and Steven, Alasdair C.},
+    journal = {Journal of Structural Biology},
+    volume = {184},
+    pages = {226--236},
+    year = {2013},
+    doi = {10.1016/j.jsb.2013.08.002},
+    url = {https://doi.org/10.1016/j.jsb.2013.08.002}
+}
+@article{Liebschner2019,
+    title = {Macromolecular structure determination using X-rays, neutrons and electrons: recent developments in Phenix},
+    author = {Liebschner, Dorothee and Afonine, Pavel V. and Baker, Matthew L. and Bunk{\\'o}czi, G{\\'a}bor and
+              Chen, Vincent B. and Croll, Tristan I. and Hintze, Bradley and Hung, Li-Wei and Jain, Swati and
+              McCoy, Airlie J. and Moriarty, Nigel W. and Oeffner, Robert D. and Poon, Billy K. and Prisant, Michael G. and
+              Read, Randy J. and Richardson, Jane S. and Richardson, David C. and Sammito, Massimo D. and
+              Sobolev, Oleg V. and Stockwell, Duncan H. and Terwilliger, Thomas C. and Urzhumtsev, Alexandre G. and
+              Videau, Lizbeth L. and Williams, Christopher J. and Adams, Paul D.},
+    journal = {Acta Crystallographica Section D},
+    volume = {75},
+    pages = {861--877},
+    year = {2019},
+    doi = {10.1107/S2059798319011471},
+    url = {https://doi.org/10.1107/S2059798319011471}
+}
 """

@@ -42,6 +42,10 @@ def _paramOf(info):
                                       default=info.choices.index(info.default))
     if info.kind == 'str':
         return _PATHS.get(info.path, params.StringParam), dict(arguments, default=arguments['default'] or '')
+    if info.kind == 'paths':
+        # Several words on one line; files are never typed here, pointers give them.
+        return params.StringParam, dict(arguments, default=', '.join(arguments['default'] or ()),
+                                        help=arguments['help'] + "\n\nSeparated by commas.")
     return _PARAMS[info.kind], arguments
 
 
@@ -77,6 +81,8 @@ def _formValue(protocol, info):
     value = protocol.getAttributeValue(formName(info.name))
     if info.choices:
         return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None
+    if info.kind == 'paths':
+        return tuple(word.strip() for word in (value or '').split(',') if word.strip())
     if info.kind == 'str' and info.optional:
         return value or None
     return value

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Objects of cryodl that protocols give to each other."""
-from pyworkflow.object import Float, String
+import json
+
+from pyworkflow.object import CsvList, Float, String
 from pwem.objects import EMObject
 
 from .default_viewers import preferWorkingViewers
 from .engine.cryodl import contract
+from .engine.cryodl.annotations.store import read_annotations
 
 # Here, because the objects of every plugin are loaded before the first viewer is looked for.
 preferWorkingViewers()
@@ -22,6 +25,9 @@ class CryodlModel(EMObject):
         self._particleDiameter = Float()
         self._threshold = Float()
         self._pixelSizes = String()
+        self._feature = String()
+        self._annotator = String()
+        self._classes = CsvList()
 
     @classmethod
     def fromFolder(cls, folder):
@@ -36,6 +42,9 @@ class CryodlModel(EMObject):
         model._threshold.set(card.get('threshold'))
         sizes = card.get('pixel_sizes') or ([card['pixel_size']] if card.get('pixel_size') else [])
         model._pixelSizes.set(' '.join('%g' % size for size in sizes))
+        model._feature.set(card.get('feature'))
+        model._annotator.set(card.get('annotator'))
+        model._classes.set([str(name) for name in card.get('classes') or ()])
         return model
 
     def getFolder(self):
@@ -49,14 +58,14 @@ class CryodlModel(EMObject):
         return self._modelName.get()
 
     def getKind(self):
-        """'picker' or 'denoiser'."""
+        """'picker', 'denoiser', 'micrograph_denoiser', 'segmenter', 'classifier' or 'map_improver'."""
         return self._kind.get()
 
     def getNetwork(self):
         return self._network.get()
 
     def getParticleDiameter(self):
-        """Å."""
+        """Å; None of a model that knows no particle."""
         return self._particleDiameter.get()
 
     def getThreshold(self):
@@ -67,14 +76,78 @@ class CryodlModel(EMObject):
         """List of Å/px, of the micrographs or particles that it learned from."""
         return [float(size) for size in (self._pixelSizes.get() or '').split()]
 
+    def getFeature(self):
+        """What a segmenter finds: 'membrane'. None of other models."""
+        return self._feature.get()
+
+    def getAnnotator(self):
+        """Whose drawings a segmenter learned from. None of other models."""
+        return self._annotator.get()
+
+    def getClasses(self):
+        """Names of a classifier's classes, [] of other models."""
+        return list(self._classes)
+
     def getFiles(self):
         return {self.getFolder()}
 
     def __str__(self):
-        parts = [self.getNetwork() or 'no network']
+        parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or 'no network']
+        if self.getClasses():
+            parts.append('%d classes' % len(self.getClasses()))
         if self.getParticleDiameter():
             parts.append('%g Å' % self.getParticleDiameter())
         if self.getThreshold() is not None:
             parts.append('threshold %.2f' % self.getThreshold())
         kind = '%s ' % self.getKind() if self.getKind() not in (None, 'picker') else ''
         return 'CryodlModel %s%s (%s)' % (kind, self.getModelName() or 'without name', ', '.join(parts))
+
+
+class CryodlAnnotations(EMObject):
+    """Drawings of features on tiles of tomograms: a folder with annotations.json, and what it holds."""
+
+    def __init__(self, **kwargs):
+        EMObject.__init__(self, **kwargs)
+        self._folder = String()
+        self._counts = String()  # JSON
+        self._annotators = CsvList()
+        self._tomograms = CsvList()
+
+    @classmethod
+    def fromFolder(cls, folder):
+        """The annotations of a folder. Raises FileNotFoundError or ValueError if the folder holds none."""
+        store, annotations = read_annotations(folder), cls()
+        annotations._folder.set(folder)
+        annotations._counts.set(json.dumps(store.counts()))
+        annotations._annotators.set(store.annotators)
+        annotations._tomograms.set(list(dict.fromkeys(tile.tomogram for tile in store.entries)))
+        return annotations
+
+    def getFolder(self):
+        return self._folder.get()
+
+    getFileName = getFolder
+
+    def getCounts(self):
+        """{feature: {"positive": tiles with it, "negative": tiles without it}}"""
+        return json.loads(self._counts.get() or '{}')
+
+    def getFeatures(self):
+        return list(self.getCounts())
+
+    def getAnnotators(self):
+        return list(self._annotators)
+
+    def getTomograms(self):
+        """Names of the annotated tomograms, and of stacks of tiles."""
+        return list(self._tomograms)
+
+    def getFiles(self):
+        return {self.getFolder()}
+
+    def inWords(self):
+        return '; '.join("%s: %d with, %d without" % (feature, counts['positive'], counts['negative'])
+                         for feature, counts in self.getCounts().items()) or 'no tile'
+
+    def __str__(self):
+        return 'CryodlAnnotations (%s)' % self.inWords()

@@ -8,9 +8,15 @@ from . import Plugin
 from .convert.coordinates import positionsByMicrograph
 from .convert.models import shippedModels
 from .engine.cryodl import contract
-from .protocols import (CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject, CryodlProtIntegrity,
-                        CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainDenoiser, CryodlProtTrainPicker)
+from .protocols import (CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject, CryodlProtEvaluateMap,
+                        CryodlProtImproveMap, CryodlProtIntegrity, CryodlProtPick, CryodlProtThresholdPicks,
+                        CryodlProtTrainDenoiser, CryodlProtTrainMapImprover, CryodlProtTrainPicker)
 from .protocols.model_field import diameterOf
+from .tomography import HAS_TOMO
+
+if HAS_TOMO:  # see tomography.py
+    from .wizards_tomograms import (CryodlBoxWizard, CryodlLabelWizard, CryodlScoreThresholdWizard,
+                                   CryodlSubtomogramDiameterWizard)
 
 _FIRST_GUESS = 150  # Å, when neither form nor model says anything
 _CIRCLES = 200  # more of them hide the micrograph
@@ -153,21 +159,27 @@ class CryodlThresholdWizard(Wizard):
                     value=form.protocol.threshold.get()).show()
 
 
-def shippedModelLines():
-    """[(name, what its card says)] of the models that come with the plugin."""
-    cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder()).items()}
-    return [(name, "%s, %s" % (card['network'], "for particles of every kind and size" if card.get('general')
-                               else "trained on particles of %g Å" % card['particle_diameter']))
-            for name, card in cards.items()]
+def shippedModelLines(kind='picker'):
+    """[(name, what its card says)] of the models of a kind that come with the plugin."""
+    cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder(), kind).items()}
+    return [(name, "%s, %s" % (card['network'], _purposeOf(card))) for name, card in cards.items()]
+
+
+def _purposeOf(card):
+    if card['kind'] == 'map_improver':
+        return "for maps of %s Å" % ' to '.join('%.3g' % resolution for resolution in card['resolutions'])
+    return ("for particles of every kind and size" if card.get('general')
+            else "trained on particles of %g Å" % card['particle_diameter'])
 
 
 class CryodlShippedModelWizard(Wizard):
     """Choose one of the models that come with the plugin."""
-    _targets = [(CryodlProtPick, ['shippedModel']), (CryodlProtAutoPick, ['shippedModel'])]
+    _targets = [(protocol, ['shippedModel']) for protocol in (
+        CryodlProtPick, CryodlProtAutoPick, CryodlProtImproveMap, CryodlProtEvaluateMap, CryodlProtTrainMapImprover)]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
-        lines = shippedModelLines()
+        lines = shippedModelLines(getattr(form.protocol, '_MODEL_KIND', 'picker'))
         if not lines:
             form.showError("This version of the plugin comes without models. Train one, or import one.",
                            "Shipped model")

@@ -2,7 +2,9 @@
 """Orientations: RELION's rot, tilt, psi and origins against Scipion's matrices of projection alignment.
 
 Scipion's matrix of a particle (ALIGN_PROJ) is the inverse of [R(-rot, -tilt, -psi) | -origin], where R is the matrix of
-rotations about z, y, z with fixed axes; so the plugin of RELION reads and writes it (convert31.py), and a test compares.
+rotations about z, y, z with fixed axes; so the plugin of RELION reads and writes it (convert31.py), and a test
+compares. That of a subtomogram or a 3-D coordinate is the same with three axes: it turns places of the subtomogram into
+places of the reference, as tomo.objects.convertMatrix defines it.
 """
 import os
 
@@ -11,9 +13,10 @@ from pwem.convert import transformations
 
 
 def matrixOf(angles, origin=(0, 0)):
-    """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y in px, the shift that centres the particle."""
+    """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, the shift that centres the
+    particle."""
     matrix = transformations.euler_matrix(*[-np.deg2rad(angle) for angle in angles], axes='szyz')
-    matrix[:2, 3] = [-shift for shift in origin]
+    matrix[:len(origin), 3] = [-shift for shift in origin]
     return np.linalg.inv(matrix)
 
 
@@ -22,9 +25,9 @@ def anglesOf(matrix):
     return -np.rad2deg(transformations.euler_from_matrix(np.linalg.inv(matrix), axes='szyz'))
 
 
-def originOf(matrix):
-    """(2,) x, y in px, the shift that centres the particle of a (4, 4) matrix."""
-    return -np.linalg.inv(matrix)[:2, 3]
+def originOf(matrix, axes=2):
+    """(2,) x, y in px, the shift that centres the particle of a (4, 4) matrix; of a subtomogram 3 axes."""
+    return -np.linalg.inv(matrix)[:axes, 3]
 
 
 def writeOrientations(path, particles):

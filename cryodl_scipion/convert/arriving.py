@@ -1,34 +1,58 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs, and picks on them, of sets that may still be growing."""
+"""Micrographs and picks on them, and other items, of sets that may still be growing."""
 import os
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from .micrographs import micrographNames
+from .micrographs import namesForEngine
 from .pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
 
 
-class ArrivingMicrographs:
-    """micrographs: SetOfMicrographs. coordinates: SetOfCoordinates, matched by micrograph name, or None.
+class ArrivingItems:
+    """Items of a growing set by their names. A child says what the name of an item is: _nameOf(item).
 
-    The files of the sets are read anew by update(); the caller keeps threads apart.
+    source: the set, whose file is read anew by update(); the caller keeps threads apart.
     """
 
-    def __init__(self, micrographs, coordinates):
-        self._source, self._picks = micrographs, coordinates
-        self._byName, self._picked = {}, set()
-        self.closed = self._picksClosed = False
+    def __init__(self, source):
+        self._source, self._byName, self.closed = source, {}, False
 
     def update(self):
         """Read what there is now."""
+        source = opened(type(self._source), self._source)
+        self._byName = {self._nameOf(item): item.clone() for item in source}
+        self.closed = source.isStreamClosed()
+        source.close()
+
+    def ready(self, known):
+        """[name] of the items that are not among the known names."""
+        return [name for name in self._byName if name not in known]
+
+    def items(self, names):
+        return [self._byName[name].clone() for name in names]
+
+    def engineNames(self):
+        """{item's id: name for the engine}."""
+        return namesForEngine((item.getObjId(), name) for name, item in self._byName.items())
+
+
+class ArrivingMicrographs(ArrivingItems):
+    """micrographs: SetOfMicrographs. coordinates: SetOfCoordinates, matched by micrograph name, or None."""
+
+    def __init__(self, micrographs, coordinates):
+        super().__init__(micrographs)
+        self._picks, self._picked, self._picksClosed = coordinates, set(), coordinates is None
+
+    def _nameOf(self, micrograph):
+        return micrograph.getMicName()
+
+    def update(self):
         # Picks first: those of a micrograph that arrives in between are seen at the next look.
         if self._picks is not None:
             self._updatePicks()
-        source = opened(SetOfMicrographs, self._source)
-        self._byName = {m.getMicName(): m.clone() for m in source}
-        self.closed = source.isStreamClosed() and (self._picks is None or self._picksClosed)
-        source.close()
+        super().update()
+        self.closed = self.closed and self._picksClosed
 
     def _updatePicks(self):
         coordinates = opened(SetOfCoordinates, self._picks)
@@ -38,18 +62,9 @@ class ArrivingMicrographs:
         self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
 
     def ready(self, known):
-        """[Micrograph] that are not among the known micNames. While picks are still coming, only those that have some."""
-        waiting = [m for name, m in self._byName.items() if name not in known]
-        if self._picks is None or self._picksClosed:
-            return waiting
-        return [m for m in waiting if m.getMicName() in self._picked]
-
-    def micrographs(self, names):
-        return [self._byName[name].clone() for name in names]
-
-    def engineNames(self):
-        """{micrograph id: name for the engine}."""
-        return micrographNames(list(self._byName.values()))
+        """As ArrivingItems; while picks are still coming, only micrographs that have some."""
+        waiting = super().ready(known)
+        return waiting if self._picksClosed else [name for name in waiting if name in self._picked]
 
     def writePicks(self, folder, micrographs):
         """Write <folder>/<micrograph>.star of some micrographs, in their own pixels; empty where nothing was picked."""
@@ -100,6 +115,6 @@ def checkPicks(micrographs, coordinates):
         return "The coordinates belong to no micrographs. Choose coordinates of a set of micrographs."
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
     if ours and theirs and not ours & theirs:
-        return ("The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are matched "
-                "by name." % (', '.join(sorted(theirs)[:3]), ', '.join(sorted(ours)[:3])))
+        return ("The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are "
+                "matched by name." % (', '.join(sorted(theirs)[:3]), ', '.join(sorted(ours)[:3])))
     return ''

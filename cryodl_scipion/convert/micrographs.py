@@ -8,16 +8,22 @@ _PICK_ENDING = re.compile(r'(_autopick|_manualpick|_pick|_extract|\.star|\.box|\
 
 
 def micrographNames(micrographs):
+    """{id: name} of Micrograph objects, see namesForEngine."""
+    return namesForEngine((m.getObjId(), m.getMicName()) for m in micrographs)
+
+
+def namesForEngine(named, otherwise='micrograph'):
     """{id: name} with unique names that can be file names.
 
-    micrographs: Micrograph objects. The name is that of the micrograph without extension; where two would be the
-    same, those with the higher ids get the id as well. So a name does not change while a stream grows.
+    named: (id, name in Scipion) of items. The name is that of Scipion without extension; where two would be the same,
+    those with the higher ids get the id as well. So a name does not change while a stream grows. otherwise: the name of
+    those without any.
     """
     names, taken = {}, set()
-    for objId, micName in sorted((m.getObjId(), m.getMicName() or '') for m in micrographs):
-        name = _plainName(micName)
+    for objId, given in sorted((objId, given or '') for objId, given in named):
+        name = _plainName(given)
         if not name or name in taken or _PICK_ENDING.search(name):
-            name = '%s_%06d' % (name or 'micrograph', objId)
+            name = '%s_%06d' % (name or otherwise, objId)
         while name in taken:
             name += '_%06d' % objId
         taken.add(name)

@@ -29,15 +29,26 @@ def writeParticles(path, particles):
     first = particles.getFirstItem() if particles.getSize() else None
     if first is None:
         raise ValueError("The set of particles is empty; there is nothing to write to %s." % path)
-    writers = _writersOf(particles, first)
+    flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
+    writeStar(path, opticsOf(particles, 2, **flipped), _writersOf(particles, first), particles.iterItems())
+
+
+def writeStar(path, optics, writers, items):
+    """Write STAR 3.1, whole or not at all. Returns the number of rows.
+
+    optics: of opticsOf. writers: [(column names, function of an item that gives their values)]. items: iterator; each
+    is used before the next is asked for.
+    """
+    count = 0
     with open(path + '.tmp', 'w', encoding='utf-8') as file:
-        _writeOptics(file, particles)
+        _writeOptics(file, optics)
         file.write('\n# version 30001\n\ndata_particles\n\nloop_\n')
         names = [name for columns, _ in writers for name in columns]
         file.writelines('_%s #%d\n' % (name, number) for number, name in enumerate(names, 1))
-        for item in particles.iterItems():
+        for count, item in enumerate(items, 1):
             file.write(' '.join(_text(value) for _, values in writers for value in values(item)) + '\n')
     os.replace(path + '.tmp', path)
+    return count
 
 
 def pairedRows(particles, path, columns, kinds):
@@ -87,7 +98,7 @@ def _writersOf(particles, first):
             writers.append((('rlnPhaseShift',), lambda item: (item.getCTF().getPhaseShift(),)))
     if particles.hasAlignmentProj() and first.hasTransform():
         writers.append((('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst'),
-                        lambda item: _pose(item.getTransform().getMatrix(), pixelSize)))
+                        lambda item: poseOf(item.getTransform().getMatrix(), pixelSize)))
     for name in _KEPT:
         if first.hasAttribute('_' + name):
             writers.append(((name,), lambda item, name=name: (item.getAttributeValue('_' + name),)))
@@ -104,8 +115,9 @@ def micrographOf(item):
     return name or (str(item.getMicId()) if item.getMicId() else '')
 
 
-def _pose(matrix, pixelSize):
-    return tuple(anglesOf(matrix)) + tuple(shift * pixelSize for shift in originOf(matrix))
+def poseOf(matrix, pixelSize, axes=2):
+    """(rot, tilt, psi, origin x, origin y [, origin z]) in degrees and Å of a matrix of alignment.py."""
+    return tuple(anglesOf(matrix)) + tuple(shift * pixelSize for shift in originOf(matrix, axes))
 
 
 def _text(value):
@@ -118,18 +130,26 @@ def _text(value):
 
 
 # ----- optics
-def _writeOptics(file, particles):
-    flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
-    groups = [dict(group, rlnImagePixelSize=particles.getSamplingRate(), rlnImageSize=particles.getXDim(),
-                   rlnImageDimensionality=2, **flipped) for group in opticsOf(particles)]
+def _writeOptics(file, groups):
     file.write('\n# version 30001\n\ndata_optics\n\nloop_\n')
     file.writelines('_%s #%d\n' % (name, number) for number, name in enumerate(groups[0], 1))
     for group in groups:
         file.write(' '.join(_text(group[name]) for name in groups[0]) + '\n')
 
 
-def opticsOf(particles):
-    """[{column: value}] of the optics groups that RELION's plugin keeps with the set, else one of its acquisition."""
+def opticsOf(particles, dimensions, **more):
+    """[{column: value}] of the optics groups of a set; without what is not known of the microscope.
+
+    dimensions: 2 or 3. more: columns of every group.
+    """
+    groups = [dict(group, rlnImagePixelSize=particles.getSamplingRate(), rlnImageSize=particles.getXDim(),
+                   rlnImageDimensionality=dimensions, **more) for group in _groupsOf(particles)]
+    return [{name: value for name, value in group.items() if all(g[name] is not None for g in groups)}
+            for group in groups]
+
+
+def _groupsOf(particles):
+    """Those that RELION's plugin keeps with the set, else one of its acquisition."""
     acquisition = particles.getAcquisition()
     kept = acquisition.getAttributeValue('opticsGroupInfo', None)
     if kept:

@@ -43,6 +43,18 @@ def columnsOf(path, table=''):
     return names
 
 
+def tableWith(path, column):
+    """Name of the first table that has a column, what follows `data_`. Raises ValueError if none has."""
+    table = ''
+    with open(path, encoding='utf-8') as file:
+        for line in file:
+            if line.startswith('data_'):
+                table = line.strip()[5:]
+            elif line.startswith('_' + column) and line.split()[0] == '_' + column:
+                return table
+    raise ValueError("%s has no column %s." % (path, column))
+
+
 def _values(path, number, words, names, columns, kinds):
     try:
         return tuple(kind(words[names.index(column)]) for column, kind in zip(columns, kinds))

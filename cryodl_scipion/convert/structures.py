@@ -15,6 +15,12 @@ def structureFileOf(structure):
     return (structure.getFileName() or '').split(':')[0]
 
 
+def stemOf(path):
+    """Name of a structure's file without folder and ending."""
+    name = os.path.basename(path)
+    return os.path.splitext(name[:-3] if name.endswith('.gz') else name)[0]
+
+
 def structureProblem(structure):
     """A sentence about a structure that cannot be used, or ''."""
     path = structureFileOf(structure)
@@ -30,18 +36,21 @@ def structureProblem(structure):
     return ''
 
 
-def structureForEngine(structure, folder):
-    """Path of a structure for the engine; of a map a copy in `folder` whose header has the pixel size of Scipion's object.
+def structureForEngine(structure, folder, named=False):
+    """Path of a structure for the engine; of a map a copy in `folder` with the pixel size of Scipion's object.
 
-    The engine takes a map's pixel size from the header, which Scipion does not believe.
+    The engine takes a map's pixel size from the header, which Scipion does not believe. named: the copy has the map's
+    name, in a folder of its own, where the engine calls what it makes by the name of the file.
     """
     path = structureFileOf(structure)
     if isinstance(structure, AtomStruct):
         return path
     # named by the object, so that another input is another file, and a run that continues finds its own untouched
-    copy = os.path.join(folder, 'structure_%s.mrc' % structure.getObjId())
+    copy = os.path.join(folder, 'structure_%s' % structure.getObjId())
+    copy = os.path.join(copy, stemOf(path)) + '.mrc' if named else copy + '.mrc'
     if os.path.exists(copy):
         return copy
+    os.makedirs(os.path.dirname(copy) or '.', exist_ok=True)
     shutil.copyfile(path, copy + '.tmp')
     with mrcfile.open(copy + '.tmp', 'r+', permissive=True) as mrc:
         mrc.voxel_size = structure.getSamplingRate()

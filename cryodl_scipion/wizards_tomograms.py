@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Helpers beside the fields of the protocols on tomograms. Windows are imported when they open.
+
+Scipion takes a wizard that wizards.py imports only if the name of its own module begins like that one's.
+"""
+from pyworkflow.object import String
+from pyworkflow.viewer import DESKTOP_TKINTER
+from pyworkflow.wizard import Wizard
+
+from .convert.tomograms import clonesOf, featureOf, featuresOf, fileOf
+from .protocols import (CryodlProtAnnotate, CryodlProtClusterSubtomograms, CryodlProtEvaluateSegmentation,
+                        CryodlProtMergeFeatures, CryodlProtPickFeatures, CryodlProtTrainClassifier,
+                        CryodlProtTrainSegmenter)
+from .protocols.tomogram_checks import checkTomograms
+
+_FIRST_GUESS = 200  # Å
+_PARTICLE_OF_BOX = 0.6
+
+
+def labelled(protocol):
+    """The set of masks whose values a form's Label is about. Raises ValueError if it is not chosen, or not there."""
+    pointer = protocol.inputTruth if protocol.hasAttribute('inputTruth') else protocol.inputMasks
+    masks = pointer.get()
+    if masks is None:
+        raise ValueError("Choose the label volumes first; the list shows the values that they hold.")
+    errors = checkTomograms(masks, "label volumes")
+    if errors:
+        raise ValueError(errors[0])
+    if featureOf(masks):
+        raise ValueError("These masks hold scores of %s, which have no labels. Leave Label empty." % featureOf(masks))
+    return masks
+
+
+def labelLines(masks):
+    """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
+    from .viewers.map_plots import readMap
+    from .viewers.slices_plots import nameOf
+    from .viewers.tomograms_to_measure import labelCounts
+    counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
+    names, word = featuresOf(masks), "" if all_ else "about "
+    return [(value, "%s: %s%s voxels" % (nameOf(value, names), word, '{:,}'.format(count).replace(',', ' ')))
+            for value, count in counts.items() if 0 < value < 255]
+
+
+class CryodlLabelWizard(Wizard):
+    """Choose the value of a feature among those that the label volumes hold."""
+    _targets = [(protocol, ['label']) for protocol in (CryodlProtTrainSegmenter, CryodlProtPickFeatures,
+                                                       CryodlProtEvaluateSegmentation, CryodlProtAnnotate)]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        try:
+            lines = labelLines(labelled(form.protocol))
+            if not lines:
+                raise ValueError("The label volumes hold no value but 0 (nothing) and 255 (not annotated).")
+        except (ValueError, OSError) as error:
+            form.showError(str(error), "Label")
+            return
+        from pyworkflow.gui.dialog import ListDialog
+        from pyworkflow.gui.tree import ListTreeProviderString
+        items = []
+        for value, text in lines:
+            item = String(text)
+            item.labelValue = value
+            items.append(item)
+        dialog = ListDialog(form.root, "Values in the label volumes", ListTreeProviderString(items), "Choose a value")
+        if dialog.values:
+            form.setVar('label', dialog.values[0].labelValue)
+
+
+def scoreSets(protocol):
+    """Sets of scores that a form's threshold is for. Raises ValueError if there are none."""
+    if protocol.hasAttribute('inputScores'):
+        sets = [pointer.get() for pointer in protocol.inputScores]
+    else:
+        sets = [protocol.inputMasks.get()]
+    sets = [masks for masks in sets if masks is not None and featureOf(masks)]
+    if not sets:
+        raise ValueError("Choose scores first (of cryodl - segment tomograms); the threshold is chosen by eye on them. "
+                         "Labels need no threshold.")
+    for masks in sets:
+        errors = checkTomograms(masks, "scores of %s" % featureOf(masks))
+        if errors:
+            raise ValueError(errors[0])
+    return sets
+
+
+def thresholdText(thresholds):
+    """What a field for several features holds: 'membrane=0.4, ribosome=0.6'."""
+    return ', '.join('%s=%g' % (name, round(value, 2)) for name, value in thresholds.items())
+
+
+class CryodlScoreThresholdWizard(Wizard):
+    """Choose the threshold of a feature on slices with its scores."""
+    _targets = [(CryodlProtPickFeatures, ['threshold']), (CryodlProtEvaluateSegmentation, ['threshold']),
+                (CryodlProtMergeFeatures, ['threshold'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        try:
+            sets = scoreSets(form.protocol)
+        except (ValueError, OSError) as error:
+            form.showError(str(error), "Score threshold")
+            return
+        from .viewers.slices_data import TomogramSlices
+        from .viewers.slices_window import SlicesWindow
+        several = form.protocol.hasAttribute('inputScores')
+
+        def accept(thresholds):
+            one = round(next(iter(thresholds.values())), 2)
+            form.setVar('threshold', thresholdText(thresholds) if several else one)
+        SlicesWindow(form.root, TomogramSlices.ofMasks(sets[0], sets), "Score threshold", accept).show()
+
+
+def toMeasure(protocol):
+    """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
+    from .viewers.slices_data import TomogramSlices
+    from .viewers.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
+    if protocol.hasAttribute('inputSubtomograms'):
+        subtomograms = protocol.inputSubtomograms.get()
+        if subtomograms is None or not subtomograms.getSize():
+            raise ValueError("Choose the subtomograms first; the circle is drawn on them.")
+        return SubtomogramsToMeasure(subtomograms)
+    masks, tomograms = protocol.inputMasks.get(), protocol.inputTomograms.get()
+    if masks is None:
+        raise ValueError("Choose the segmentations first; the circle is drawn on their tomograms.")
+    return TomogramsToMeasure(TomogramSlices.ofTomograms(tomograms if tomograms is not None else masks,
+                                                         () if tomograms is not None else [masks]),
+                              "Diameter of the circle (Å)")
+
+
+class CryodlSubtomogramDiameterWizard(Wizard):
+    """Measure the particle on subtomograms, or on tomograms."""
+    _targets = [(CryodlProtTrainClassifier, ['particleDiameter']),
+                (CryodlProtClusterSubtomograms, ['particleDiameter']), (CryodlProtPickFeatures, ['diameter'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        field = 'particleDiameter' if form.protocol.hasAttribute('particleDiameter') else 'diameter'
+        measure(form, getattr(form.protocol, field).get(), lambda value, _: form.setVar(field, round(value)))
+
+
+class CryodlBoxWizard(Wizard):
+    """Choose the box on tomograms: the circle just holds the box's contents."""
+    _targets = [(CryodlProtPickFeatures, ['boxSize'])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        measure(form, None, lambda value, pixelSize: form.setVar('boxSize', boxOf(value, pixelSize)))
+
+
+def boxOf(diameter, pixelSize):
+    """Even box (px) that a circle of some Å fits in."""
+    return max(2, 2 * int(round(diameter / pixelSize / 2 + 0.499)))
+
+
+def measure(form, value, accept):
+    """Open the circle. value: Å to begin with, or None. accept: takes Å, and Å/px of what was measured on."""
+    try:
+        measured = toMeasure(form.protocol)
+    except (ValueError, OSError) as error:
+        form.showError(str(error), "Diameter")
+        return
+    from .viewers.diameter_window import DiameterWindow
+    guess = value or (_PARTICLE_OF_BOX * measured.largest if form.protocol.hasAttribute('inputSubtomograms')
+                      else _FIRST_GUESS)
+    DiameterWindow(form.root, measured, min(guess, measured.largest),
+                   lambda found: accept(found, measured.pixelSize)).show()
