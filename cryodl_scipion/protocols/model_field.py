@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fields by which a protocol takes a model, from the project or one that comes with the plugin, and the size of box."""
+"""The fields by which a protocol takes a model, from the project or one that comes with the plugin, and the size of
+box.
+"""
 import os
 
 from pyworkflow.protocol import params
@@ -10,27 +12,40 @@ from ..convert.picks import boxSizeFor
 from ..engine.cryodl import contract
 from .checks import checkModelFolder
 
-FROM_PROJECT, SHIPPED = 0, 1
+FROM_PROJECT, SHIPPED, NONE = range(3)
+_TRAINED_BY = {'picker': "train picker", 'map_improver': "train map improver"}
 # The model for every particle; not all versions of the plugin bring it.
 GENERAL = 'general'
 
 
-def addModelParams(form, default=FROM_PROJECT):
-    """Add modelFrom, inputModel and shippedModel to a form. default: FROM_PROJECT or SHIPPED."""
-    names = list(shippedModels(Plugin.getEngineFolder()))
-    form.addParam('modelFrom', params.EnumParam, default=default, label="Model",
-                  choices=["trained or imported in this project", "shipped with the plugin"],
-                  help="Where the trained network comes from: train one with *cryodl - train picker*, bring one with "
-                       "*cryodl - import model*, or take one that comes with the plugin.")
-    form.addParam('inputModel', params.PointerParam, pointerClass='CryodlModel', important=True,
-                  condition='modelFrom == %d' % FROM_PROJECT, label="Trained model",
-                  help="A model of this project: of a training, of *cryodl - auto-pick particles*, or imported.")
+def addModelParams(form, default=FROM_PROJECT, kind='picker', condition='True', none=None, **arguments):
+    """Add modelFrom, inputModel and shippedModel to a form.
+
+    default: FROM_PROJECT, SHIPPED or NONE. kind: of the model's card. condition: of all three. none: what NONE is
+    called, None if a model is needed. arguments: of addParam, for all three.
+    """
+    names = list(shippedModels(Plugin.getEngineFolder(), kind))
+    where = '(%s) and modelFrom == %%d' % condition
+    form.addParam('modelFrom', params.EnumParam, default=default, condition=condition, **dict(dict(label="Model",
+                  choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
+                  help="Where the trained network comes from: train one with *cryodl - %s*, bring one with "
+                       "*cryodl - import model*, or take one that comes with the plugin." % _TRAINED_BY[kind]),
+                       **arguments))
+    form.addParam('inputModel', params.PointerParam, pointerClass='CryodlModel',
+                  condition=where % FROM_PROJECT, label="Trained model",
+                  help="A model of this project: %sof a training, or imported." % (
+                      "of *cryodl - auto-pick particles*, " if kind == 'picker' else ''),
+                  **dict(dict(important=True), **_plain(arguments)))
     # A text, not a list: positions in a list would change with the models of later versions.
-    form.addParam('shippedModel', params.StringParam, default=firstModel(names), important=True,
-                  condition='modelFrom == %d' % SHIPPED, label="Shipped model",
+    form.addParam('shippedModel', params.StringParam, default=firstModel(names),
+                  condition=where % SHIPPED, label="Shipped model", **dict(dict(important=True), **_plain(arguments)),
                   help="Name of the model; the wizard lists them. This version has: %s.%s" % (
                       ', '.join(names) or 'none',
                       " *general* is for particles of every kind and size." if GENERAL in names else ''))
+
+
+def _plain(arguments):
+    return {name: value for name, value in arguments.items() if name not in ('label', 'help')}
 
 
 def firstModel(names):
@@ -45,11 +60,12 @@ def addBoxParam(form):
 
 
 def checkModelField(protocol):
-    """What is wrong with the chosen model. Sentences for the form."""
-    name, known = (protocol.shippedModel.get() or '').strip(), shippedModels(Plugin.getEngineFolder())
+    """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
+    kind = getattr(protocol, '_MODEL_KIND', 'picker')
+    name, known = (protocol.shippedModel.get() or '').strip(), shippedModels(Plugin.getEngineFolder(), kind)
     if protocol.modelFrom.get() == SHIPPED and name not in known:
         return ["Shipped model is %r, which there is not. Shipped models: %s." % (name, ', '.join(known) or 'none')]
-    return checkModelFolder(modelFolder(protocol))
+    return checkModelFolder(modelFolder(protocol), kind)
 
 
 def checkSizeFields(protocol):
@@ -68,7 +84,7 @@ def modelFolder(protocol):
     if protocol.modelFrom.get() == FROM_PROJECT:
         model = protocol.inputModel.get()
         return '' if model is None else model.getFolder()
-    name = (protocol.shippedModel.get() or '').strip()
+    name = (protocol.shippedModel.get() or '').strip() if protocol.modelFrom.get() == SHIPPED else ''
     return os.path.join(Plugin.getEngineFolder(), 'cryodl', 'models', name) if name else ''
 
 

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the protocols on particles share: pointers, files for the engine, the one run of it."""
+"""What the protocols on particles share: pointers, and files for the engine."""
 import os
 import re
 
 import pyworkflow.utils as pwutils
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..convert.particles import writeParticles
-from ..convert.structures import structureFileOf, structureForEngine, structureProblem
 from ..engine.cryodl import contract
 from .checks import checkModelFolder
-from .protocol_base import RESULT_FILE, CryodlProtBase
+from .one_run import OneRunBase
 
 # Point groups that the engine knows (symmetry.py).
 _SYMMETRY = re.compile(r'[CD]([1-9]\d?|100)|T|O|I[1-4]?', re.IGNORECASE)
@@ -23,9 +20,8 @@ WHAT_FOR = ("A denoised particle is the network's guess, and the network knows o
             "linked to the raw images.")
 
 
-class ParticlesBase(CryodlProtBase, EMProtocol):
+class ParticlesBase(OneRunBase):
     """Base of the protocols on particles. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
-    _devStatus = BETA
 
     # ----- form
     def _addParticlesParam(self, form, help, name='inputParticles', **arguments):
@@ -43,9 +39,6 @@ class ParticlesBase(CryodlProtBase, EMProtocol):
                       **dict(dict(label="Denoiser", help=help), **arguments))
 
     # ----- files for the engine
-    def _inputFolder(self):
-        return self._getExtraPath('input')
-
     def _particlesFile(self, particles):
         """STAR file of an input set, named by it, so that another input is another file."""
         return os.path.join(self._inputFolder(), 'particles_%s_%d.star' % (particles.getObjId(), particles.getSize()))
@@ -55,37 +48,7 @@ class ParticlesBase(CryodlProtBase, EMProtocol):
         for particles in sets:
             writeParticles(self._particlesFile(particles), particles)
 
-    def _structureFor(self, structure):
-        """The structure's file for the engine, which exists from the first step on."""
-        pwutils.makePath(self._inputFolder())
-        return structureForEngine(structure, self._inputFolder())
-
-    def _runOnce(self, config, *outputs):
-        """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result."""
-        folder = self._getExtraPath()
-        self._forgetOther(config, folder, *outputs)
-        path = os.path.join(folder, RESULT_FILE)
-        if os.path.exists(path) and all(os.path.exists(output) for output in outputs):
-            return contract.Result.read(path)
-        # without its result an output tells too little: the run was killed between the two
-        pwutils.cleanPath(*outputs)
-        return self._runEngine(config, folder)
-
-    def _result(self):
-        """The contract's Result of the run, None before it is there."""
-        path = self._getExtraPath(RESULT_FILE)
-        return contract.Result.read(path) if os.path.exists(path) else None
-
     # ----- checks
-    def _missingPointers(self):
-        # A list of pointers is never None; _checkInputs counts it.
-        return [name for name in CryodlProtBase._missingPointers(self)
-                if not isinstance(self.getParam(name), params.MultiPointerParam)]
-
-    def _checkStructure(self, structure):
-        problem = structureProblem(structure)
-        return [problem] if problem else []
-
     def _checkSymmetry(self):
         if _SYMMETRY.fullmatch((self.symmetry.get() or '').strip()):
             return []
@@ -116,12 +79,6 @@ class ParticlesBase(CryodlProtBase, EMProtocol):
         return ["The particles have %.4g Å/px, the model learned at %.4g Å/px: the images are resampled for it and "
                 "back.%s" % (own, theirs, finer)]
 
-    def _structureName(self, structure):
-        return os.path.basename(structureFileOf(structure))
-
     def _denoiserFolder(self):
         model = self.inputModel.get()
         return None if model is None else model.getFolder()
-
-    def _citations(self):
-        return ['cryodl']

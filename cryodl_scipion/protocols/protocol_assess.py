@@ -2,7 +2,6 @@
 """Measure micrographs as they come, and split them into good and bad ones."""
 import os
 
-import pyworkflow.utils as pwutils
 from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
@@ -14,15 +13,15 @@ from ..convert.assessments import LIMITS, setFigures, splitLines
 from ..convert.picks import DIAMETER
 from ..engine.cryodl import contract
 from ..form import addConfigParams
+from .batches import ArrivingBatches
 from .checks import checkDiameter, checkMicrographs
-from .growing_outputs import appendMicrographs
-from .micrograph_batches import MicrographBatches
+from .growing_outputs import appendItems
 from .protocol_base import CryodlProtBase
 
 GOOD, BAD = 'goodMicrographs', 'badMicrographs'
 
 
-class CryodlProtAssess(CryodlProtBase, MicrographBatches, EMProtocol, ProtStreamingBase):
+class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
     """Assess micrographs: measure each and split them into good and bad.
 
     In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
@@ -61,30 +60,13 @@ class CryodlProtAssess(CryodlProtBase, MicrographBatches, EMProtocol, ProtStream
         return False  # no network runs
 
     def stepsGeneratorStep(self):
-        """Insert steps for micrographs as they come, until the inputs are closed."""
-        pwutils.makePath(self._getExtraPath())
-        self._rememberSettings()
         self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), self.inputCoordinates.get())
-        known, last, size = self._doneNames(), [], max(1, self.batchSize.get())
-        while True:
-            with self._lock:
-                self._arriving.update()
-                ready, closed = self._arriving.ready(known), self._arriving.closed
-            for batch in [ready[i:i + size] for i in range(0, len(ready), size)]:
-                names = [m.getMicName() for m in batch]
-                step = self._insertFunctionStep(self.assessStep, names, prerequisites=[], needsGPU=False)
-                last.append(self._insertFunctionStep(self.outputStep, names, prerequisites=[step], needsGPU=False))
-                known.update(names)
-            if closed:
-                break
-            if not ready:
-                self._streamingSleepOnWait()
-        self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
+        self._insertBatches(self.assessStep, self.outputStep)
 
     def assessStep(self, names):
         """Run the engine on a batch. It writes files only."""
         with self._lock:
-            micrographs, engineNames = self._arriving.micrographs(names), self._arriving.engineNames()
+            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
             self._arriving.writePicks(self._picksFolder(), micrographs)
         config = self._config(**dict(self._engineValues(),
                                      output=os.path.join(self._batchFolder(micrographs), 'figures'),
@@ -98,7 +80,7 @@ class CryodlProtAssess(CryodlProtBase, MicrographBatches, EMProtocol, ProtStream
     def outputStep(self, names):
         """Append a batch to the sets; micrographs that they have already are left alone."""
         with self._lock:
-            micrographs, done = self._arriving.micrographs(names), self._doneNames()
+            micrographs, done = self._arriving.items(names), self._doneNames()
             result = self._batchResult(micrographs)
             verdicts = {name: output for output, key in ((GOOD, 'good'), (BAD, 'bad')) for name in result.outputs[key]}
             engineNames = self._arriving.engineNames()
@@ -108,7 +90,7 @@ class CryodlProtAssess(CryodlProtBase, MicrographBatches, EMProtocol, ProtStream
                 for micrograph in chosen:
                     setFigures(micrograph, result.outputs['figures'][engineNames[micrograph.getObjId()]])
                 if chosen:
-                    appendMicrographs(self, output, self.inputMicrographs, chosen)
+                    appendItems(self, output, self.inputMicrographs, chosen)
 
     def _picksFolder(self):
         return self._getExtraPath('coordinates')

@@ -25,6 +25,8 @@ class CryodlProtBase:
     _CONFIG = None
     # Contract fields without a place on the form, and where their values come from.
     NOT_ON_FORM = {}
+    # Whether one run of the engine may take several GPUs.
+    _SEVERAL_GPUS = False
 
     # ----- form
     def _addGpuParams(self, form):
@@ -69,7 +71,8 @@ class CryodlProtBase:
             return
         before, now = (contract.config_to_dict(c) for c in (contract.Request.read(earlier).config, config))
         if any(before[name] != now[name] for name in now if name not in ('threads', 'device') + tuple(free)):
-            pwutils.cleanPath(os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ('', '.partial')])
+            pwutils.cleanPath(os.path.join(folder, RESULT_FILE),
+                              *[o + end for o in outputs for end in ('', '.partial')])
 
     def _engineResultFiles(self):
         return sorted(glob.glob(os.path.join(glob.escape(self._getExtraPath()), '**', RESULT_FILE), recursive=True),
@@ -96,13 +99,13 @@ class CryodlProtBase:
         if not gpus:
             return ["GPU IDs is %r; give numbers such as 0 or 0,1, or choose not to use GPUs." % self.gpuList.get()]
         sideBySide = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1
-        if len(gpus) <= sideBySide:
+        if len(gpus) <= sideBySide or self._SEVERAL_GPUS:
             return []
         if not self.modeParallel():
             return ["GPU IDs names %d GPUs (%s); this protocol takes one. Give one number." % (len(gpus),
                                                                                               self.gpuList.get())]
-        return ["GPU IDs names %d GPUs (%s), but with %d threads only %d of them could work: each batch takes one GPU, and "
-                "one thread only watches. Set the threads to %d, or give fewer GPUs."
+        return ["GPU IDs names %d GPUs (%s), but with %d threads only %d of them could work: each batch takes one GPU, "
+                "and one thread only watches. Set the threads to %d, or give fewer GPUs."
                 % (len(gpus), self.gpuList.get(), self.numberOfThreads.get(), sideBySide, len(gpus) + 1)]
 
     def _missingPointers(self):
@@ -144,7 +147,7 @@ def skippedItems(results):
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
-        for done in ('counts', 'figures'):  # of picking, of assessing
+        for done in ('counts', 'figures', 'files'):  # of picking, of assessing, of denoising and segmenting
             for name in result.outputs.get(done, ()):
                 skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)

@@ -16,10 +16,10 @@ from ..convert.picks import counted
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
+from .batches import ArrivingBatches
 from .checks import checkMicrographs, checkModelFolder
-from .growing_outputs import appendMicrographs
+from .growing_outputs import appendItems
 from .methods import denoisedMicrographsInWords
-from .micrograph_batches import MicrographBatches
 from .protocol_base import CryodlProtBase
 
 DENOISED, MODEL = 'outputMicrographs', 'outputModel'
@@ -29,7 +29,7 @@ DENOISER = '_cryodlDenoiser'
 ONLY_FOR = "For looking and picking, never for extraction of particles that are refined."
 
 
-class CryodlProtDenoiseMicrographs(CryodlProtBase, MicrographBatches, EMProtocol, ProtStreamingBase):
+class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
     """Denoise micrographs by a network that learns from the micrographs themselves. For looking and picking only.
 
     In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
@@ -79,9 +79,9 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, MicrographBatches, EMProtocol
             with self._lock:
                 self._halves.update()
                 self._arriving.update()
-                ready = [m for m in self._arriving.ready(known) if self._halves.has(m.getMicName())]
+                ready = [name for name in self._arriving.ready(known) if self._halves.has(name)]
                 closed = self._arriving.closed and self._halves.closed
-            batches = self._batches([m.getMicName() for m in ready], closed, bool(first))
+            batches = self._batches(ready, closed, bool(first))
             for names in batches:
                 step = self._insertFunctionStep(self.denoiseStep, names, prerequisites=first)
                 last.append(self._insertFunctionStep(self.outputStep, names, prerequisites=[step], needsGPU=False))
@@ -106,7 +106,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, MicrographBatches, EMProtocol
     def denoiseStep(self, names):
         """Run the engine on a batch. It writes files only."""
         with self._lock:
-            micrographs, engineNames = self._arriving.micrographs(names), self._arriving.engineNames()
+            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
             even, odd = self._halves.files(names)
         folder = self._batchFolder(micrographs)
         config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs),
@@ -121,7 +121,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, MicrographBatches, EMProtocol
     def outputStep(self, names):
         """Append a batch to the output; micrographs that it has already are left alone."""
         with self._lock:
-            micrographs, done = self._arriving.micrographs(names), self._doneNames()
+            micrographs, done = self._arriving.items(names), self._doneNames()
             result = self._batchResult(micrographs)
             files, engineNames = result.outputs['files'], self._arriving.engineNames()
             chosen = [m for m in micrographs if m.getMicName() not in done and engineNames[m.getObjId()] in files]
@@ -129,7 +129,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, MicrographBatches, EMProtocol
                 micrograph.setFileName(files[engineNames[micrograph.getObjId()]])
                 setattr(micrograph, DENOISER, String(contract.read_card(self._modelFolder())['name']))
             if chosen:
-                appendMicrographs(self, DENOISED, self.inputMicrographs, chosen)
+                appendItems(self, DENOISED, self.inputMicrographs, chosen)
             if self.inputModel.get() is None and not self.hasAttribute(MODEL):
                 self._defineOutputs(**{MODEL: CryodlModel.fromFolder(self._ownModelFolder())})
                 self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))

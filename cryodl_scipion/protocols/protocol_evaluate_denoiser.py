@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a denoiser gains, and what it invents."""
 import enum
-import json
-import os
 
 from pwem.objects import FSC, SetOfFSCs
 from pyworkflow.protocol import params
@@ -11,18 +9,17 @@ from ..convert.structures import structureFileOf
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .denoiser_words import evaluationInWords, evaluationLines
+from .evaluation_folder import HasEvaluation
 from .methods import citationsOf
 from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import WHAT_FOR, ParticlesBase
-
-EVALUATION = 'evaluation.json'
 
 
 class EvaluateOutputs(enum.Enum):
     outputFSCs = SetOfFSCs
 
 
-class CryodlProtEvaluateDenoiser(ParticlesBase):
+class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
     """Measure what a denoiser gains and what it invents, against the truth and against controls.
 
     In: raw particles with angles and CTF that the denoiser did not learn from, its model, and their structure.
@@ -82,17 +79,6 @@ class CryodlProtEvaluateDenoiser(ParticlesBase):
         for pointer in (self.inputParticles, self.inputModel, self.inputStructure, self.unseenParticles):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, fscs)
-
-    def getEvaluationFolder(self):
-        return self._getExtraPath('evaluation')
-
-    def getEvaluation(self):
-        """evaluation.json, None before it is there."""
-        path = os.path.join(self.getEvaluationFolder(), EVALUATION)
-        if not os.path.exists(path):
-            return None
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
 
     def _unseenStructure(self):
         return self.structureOfUnseen.get() if self.unseenParticles.get() is not None else None

@@ -19,9 +19,9 @@ class ImportModelOutputs(enum.Enum):
 class CryodlProtImportModel(EMProtocol):
     """Import a trained model from a folder.
 
-    In: the folder of a picker or denoiser, made on the command line (`cryodl train-picker`, `cryodl train-denoiser`) or by
-    `cryodl - export model`. The weights are compared with the checksum in the model's card. Out: a model that the other
-    protocols take; it is a copy in this project.
+    In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`
+    ...) or by `cryodl - export model`. The weights are compared with the checksum in the model's card. Out: a model
+    that the other protocols take; it is a copy in this project.
     """
     _label = 'import model'
     _devStatus = BETA
@@ -66,8 +66,8 @@ class CryodlProtExportModel(EMProtocol):
     """Copy a model out of the project, for another project, another person, or the command line.
 
     In: a model and the folder to make. What is exported is a folder with the weights and the card that says what the
-    model was trained on; it works with `cryodl - import model`, and with `cryodl pick --model FOLDER` or, of a denoiser,
-    `cryodl denoise --model FOLDER`.
+    model was trained on; it works with `cryodl - import model`, and with `cryodl pick --model FOLDER` (denoise,
+    segment, classify-subtomograms for models of these kinds).
     """
     _label = 'export model'
     _devStatus = BETA

@@ -5,12 +5,13 @@ import os
 
 
 class RememberedSettings:
-    """What protocols share whose finished micrographs are left alone when a run is continued.
+    """What protocols share whose finished micrographs (or other items) are left alone when a run is continued.
 
-    A child gives _settings(), a dict of all that decides what is made of a micrograph, and _MADE, what has been done to
-    the micrographs: 'picked'. It calls _rememberSettings() when it starts, and _checkContinuation() before.
+    A child gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE,
+    what has been done to it: 'picked'. It calls _rememberSettings() when it starts, and _checkContinuation() before.
     """
     _MADE = None
+    _ITEM = 'micrograph'
 
     def _settingsFile(self):
         return self._getExtraPath('settings.json')
@@ -24,8 +25,8 @@ class RememberedSettings:
         if not self.isContinued() or not os.path.exists(self._settingsFile()):
             return []
         changed = _changed(self._settingsFile(), self._settings())
-        return ["This run has %s micrographs with another %s; continuing would mix them. Choose the run mode Restart, or "
-                "copy the protocol." % (self._MADE, ', '.join(changed))] if changed else []
+        return ["This run has %s %ss with another %s; continuing would mix them. Choose the run mode Restart, or "
+                "copy the protocol." % (self._MADE, self._ITEM, ', '.join(changed))] if changed else []
 
 
 def _changed(path, settings):

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Base of the protocols that run the engine once, on files that are written from the inputs before."""
+import os
+
+import pyworkflow.utils as pwutils
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ..convert.structures import structureFileOf, structureForEngine, structureProblem
+from ..engine.cryodl import contract
+from .protocol_base import RESULT_FILE, CryodlProtBase
+
+
+class OneRunBase(CryodlProtBase, EMProtocol):
+    """A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
+    _devStatus = BETA
+
+    # ----- files for the engine
+    def _inputFolder(self):
+        return self._getExtraPath('input')
+
+    def _structureFor(self, structure, named=False):
+        """The structure's file for the engine, which exists from the first step on. named: by the structure's name."""
+        pwutils.makePath(self._inputFolder())
+        return structureForEngine(structure, self._inputFolder(), named)
+
+    def _settings(self):
+        """All that decides what the engine makes: the steps' argument, so that a changed one works anew."""
+        return contract.config_to_dict(self._config(**self._engineValues()))
+
+    def _runOnce(self, config, *outputs, goesOn=False, folder=None):
+        """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result.
+
+        goesOn: the engine knows what is finished in its folder, and goes on there. folder: of request and result, where
+        the engine runs several times.
+        """
+        folder = folder or self._getExtraPath()
+        self._forgetOther(config, folder, *outputs)
+        path = os.path.join(folder, RESULT_FILE)
+        if os.path.exists(path) and all(os.path.exists(output) for output in outputs):
+            return contract.Result.read(path)
+        if not goesOn:
+            # without its result an output tells too little: the run was killed between the two
+            pwutils.cleanPath(*outputs)
+        return self._runEngine(config, folder)
+
+    def _result(self):
+        """The contract's Result of the run, None before it is there."""
+        path = self._getExtraPath(RESULT_FILE)
+        return contract.Result.read(path) if os.path.exists(path) else None
+
+    # ----- checks
+    def _missingPointers(self):
+        # A list of pointers is never None; _checkInputs counts it.
+        return [name for name in CryodlProtBase._missingPointers(self)
+                if not isinstance(self.getParam(name), params.MultiPointerParam)]
+
+    def _pointed(self, name):
+        """[object] of a list of pointers."""
+        return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]
+
+    def _checkStructure(self, structure):
+        problem = structureProblem(structure)
+        return [problem] if problem else []
+
+    def _structureName(self, structure):
+        return os.path.basename(structureFileOf(structure))
+
+    def _citations(self):
+        return ['cryodl']
