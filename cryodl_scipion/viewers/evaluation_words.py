@@ -10,7 +10,7 @@ _CONTROLS = (('noise', "denoised pure noise, truths at random"),
              ('unrelated', "unrelated projections, truths at random"))
 # File names of the engine's pictures, in the order of reading.
 PICTURES = {'frc': "FRC with the truth", 'fsc': "FSC of maps", 'control': "Control", 'triplets': "Triplets",
-            'gallery': "Gallery"}
+            'gallery': "Gallery", 'q_score': "Q-score", 'slices': "Slices", 'local_resolution': "Local resolution"}
 
 
 def tableRows(evaluation):

@@ -21,6 +21,9 @@ class Gallery:
 
     pixelSize: Å/px. figures: {label: (n,) numbers}. groups: (n,) int or None; groupNames: of the groups 1, 2, ...
     """
+    # Words of the window: what an item is, what its group is, and what the filter is for ('' for no filter).
+    ITEM, GROUP, FILTER = "Particle", "Composition", "Filter raw images to (Å, 0: not)"
+    WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the denoiser's guess)", TRUTH: "truth (no noise, no CTF)"}
 
     def __init__(self, names, ids, pixelSize, figures=None, groups=None, groupNames=()):
         self.names, self.ids, self.pixelSize = names, np.asarray(ids), pixelSize
@@ -68,12 +71,15 @@ class Gallery:
 
     def lines(self, position):
         """What is known of one particle, one line each."""
-        lines = ["Particle %d" % self.ids[position]]
-        lines += ["%s image: %s" % (kind, names[position]) for kind, names in self.names.items()]
+        lines = ["%s %d" % (self.ITEM, self.ids[position])]
+        lines += self._places(position)
         lines += ["%s: %.4g" % (label, values[position]) for label, values in self.figures.items()]
         if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
-            lines.append("Composition: %s" % self.groupNames[self.groups[position] - 1])
+            lines.append("%s: %s" % (self.GROUP, self.groupNames[self.groups[position] - 1]))
         return lines
+
+    def _places(self, position):
+        return ["%s image: %s" % (kind, names[position]) for kind, names in self.names.items()]
 
     def caption(self, position, figure):
         """'12   0.83': id, and the figure if there is one."""

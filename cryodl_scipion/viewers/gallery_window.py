@@ -3,14 +3,14 @@
 import tkinter as tk
 from tkinter import ttk
 
-from .gallery_data import DENOISED, RAW, TRUTH, pageOf
+from ..convert.picks import counted
+from .gallery_data import pageOf
 from .gallery_plots import drawParticle, drawTiles, tileAt
 from .window import CanvasWindow
 
 _AS_THEY_ARE, _ALL = "as in the set", "all"
 _GRID = {1: (10, 5), 2: (6, 6), 3: (4, 6)}  # columns and rows of a page, by the images that stand side by side
 _TILE_SIDE = 128  # px
-_KIND_WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the denoiser's guess)", TRUTH: "truth (no noise, no CTF)"}
 
 
 class GalleryWindow(CanvasWindow):
@@ -35,18 +35,20 @@ class GalleryWindow(CanvasWindow):
         row.pack(fill=tk.X)
         self._addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE] + list(self._data.figures))
         if self._data.groupNames:
-            self._addChoice(row, "Composition", self._group, [_ALL] + self._data.groupNames)
-        ttk.Label(row, text="Filter raw images to (Å, 0: not)").pack(side=tk.LEFT, padx=(12, 4))
-        entry = ttk.Entry(row, width=6, textvariable=self._filter)
-        entry.pack(side=tk.LEFT)
-        for event in ('<Return>', '<FocusOut>'):
-            entry.bind(event, lambda event: self.refresh())
+            self._addChoice(row, self._data.GROUP, self._group, [_ALL] + self._data.groupNames)
+        if self._data.FILTER:
+            ttk.Label(row, text=self._data.FILTER).pack(side=tk.LEFT, padx=(12, 4))
+            entry = ttk.Entry(row, width=6, textvariable=self._filter)
+            entry.pack(side=tk.LEFT)
+            for event in ('<Return>', '<FocusOut>'):
+                entry.bind(event, lambda event: self.refresh())
         for text, step in (("Next", 1), ("Back", -1)):
             ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
-        kinds = [_KIND_WORDS[kind] for kind in self._data.names]
+        kinds = [self._data.WORDS[kind] for kind in self._data.names]
         text = "From left to right: %s. " % ', '.join(kinds) if len(kinds) > 1 else ""
-        ttk.Label(self.root, text=text + "A click shows a particle large.").pack(anchor=tk.W, padx=8)
+        text += "A click shows a %s large." % self._data.ITEM.lower()
+        ttk.Label(self.root, text=text).pack(anchor=tk.W, padx=8)
 
     def _addChoice(self, row, label, variable, choices):
         ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))
@@ -81,7 +83,7 @@ class GalleryWindow(CanvasWindow):
         order = self.order()
         self._shown, pages = pageOf(order, self._page, self._rows * self._columns)
         self._page = min(max(0, self._page), pages - 1)
-        self._place.set("Page %d of %d, %d particles" % (self._page + 1, pages, len(order)))
+        self._place.set("Page %d of %d, %s" % (self._page + 1, pages, counted(len(order), self._data.ITEM.lower())))
         try:
             tiles = [self._data.images(i, self.resolution(), _TILE_SIDE) for i in self._shown]
         except (ValueError, OSError) as error:
@@ -108,13 +110,13 @@ class ParticleWindow(CanvasWindow):
     """One particle of a Gallery, with the place of its raw image."""
 
     def __init__(self, parent, data, position, resolution):
-        CanvasWindow.__init__(self, parent, "Particle %d" % data.ids[position])
+        CanvasWindow.__init__(self, parent, "%s %d" % (data.ITEM, data.ids[position]))
         text = tk.Text(self.root, height=len(data.lines(position)), font='TkFixedFont', relief=tk.FLAT, padx=8, pady=6)
         text.insert(tk.END, '\n'.join(data.lines(position)))  # a text, so that the place can be copied
         text.config(state=tk.DISABLED)
         text.pack(side=tk.BOTTOM, fill=tk.X)
         self.addFigure((4.6 * len(data.names), 4.6))
-        titles = [_KIND_WORDS[kind] for kind in data.names]
+        titles = [data.WORDS[kind] for kind in data.names]
         if resolution:
             titles[0] += ", to %g Å" % resolution
         drawParticle(self._figure, data.images(position, resolution), titles)

@@ -7,12 +7,15 @@ import numpy as np
 
 from .preview import stretch
 
-_AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a slice is, and what runs right and up on it
-_BLUE, _RED = '#4477aa', '#cc6677'
+AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a slice is, and what runs right and up on it
+MARK = '#cc6677'
 
 
-def readMap(path):
-    """(d, h, w) map, read from the disk as it is needed. Raises FileNotFoundError, ValueError that name the file."""
+def readMap(path, stack=False):
+    """(d, h, w) map, read from the disk as it is needed. stack: (n, d, h, w), a stack of them.
+
+    Raises FileNotFoundError, ValueError that name the file.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
@@ -21,8 +24,9 @@ def readMap(path):
             raise FileNotFoundError("The map %s is not there." % path) from None
         except (ValueError, OSError, EOFError) as error:
             raise ValueError("The map %s cannot be read: %s" % (path, error)) from None
-    if data is None or data.ndim != 3:
-        raise ValueError("%s holds no map: it has %s dimensions, not 3." % (path, 'no' if data is None else data.ndim))
+    if data is None or data.ndim != 3 + stack:
+        raise ValueError("%s holds no map: it has %s dimensions, not %d." % (path, 'no' if data is None else data.ndim,
+                                                                            3 + stack))
     return data
 
 
@@ -36,7 +40,7 @@ def slicesOf(density, part):
 def drawSlices(figure, density, part):
     """Three slices with the axes' names; x, y and z grow to the right and up."""
     figure.clear()
-    for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slicesOf(density, part), _AXES):
+    for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slicesOf(density, part), AXES):
         axes.imshow(stretch(image), cmap='gray', vmin=0, vmax=1, origin='lower', interpolation='bilinear')
         axes.set_title("Slice across %s" % across)
         axes.set_xlabel("%s (px)" % right)
@@ -46,18 +50,22 @@ def drawSlices(figure, density, part):
 
 def drawFsc(axes, curves, pixelSize, box, resolution=None, thresholds=(0.143, 0.5)):
     """Fourier shell correlation curves, whose rings begin with 0. curves: {label: values}. resolution: Å, marked."""
-    longest = 1
+    longest = max([2] + [len(values) for values in curves.values()])
+    drawFscAt(axes, np.arange(longest) / (box * pixelSize), curves, resolution, thresholds)
+
+
+def drawFscAt(axes, frequencies, curves, resolution=None, thresholds=(0.143, 0.5)):
+    """As drawFsc. frequencies: 1/Å of the curves' values, the first of which is that at 0."""
     for label, values in curves.items():
-        axes.plot(np.arange(1, len(values)) / (box * pixelSize), values[1:], label=label)
-        longest = max(longest, len(values) - 1)
+        axes.plot(frequencies[1:len(values)], values[1:], label=label)
     for threshold in thresholds:
         axes.axhline(threshold, color='grey', linestyle=':', linewidth=1)
         axes.annotate('%g' % threshold, (1, threshold), xycoords=('axes fraction', 'data'), ha='right', va='bottom',
                       fontsize=8)
     if resolution:
-        axes.axvline(1 / resolution, color=_RED, linestyle='--', label="%.3g Å" % resolution)
+        axes.axvline(1 / resolution, color=MARK, linestyle='--', label="%.3g Å" % resolution)
     axes.set_ylim(-0.1, 1.05)
-    axes.set_xlim(0, longest / (box * pixelSize))
+    axes.set_xlim(0, frequencies[-1])
     axes.set_xlabel("Resolution (Å)")
     axes.set_ylabel("Fourier shell correlation")
     axes.xaxis.set_major_formatter(lambda frequency, place: '%.3g' % (1 / frequency) if frequency > 0 else '∞')

@@ -10,7 +10,7 @@ from .plots import drawTraining, readMetrics
 from .window import FollowingWindow
 
 METRICS = 'metrics.csv'
-SAMPLES = 'samples'
+SAMPLES, CONFUSION = 'samples', 'confusion.png'
 NEWEST = "the newest step"
 _NAMES_SHOWN = 12
 _CTF = {'wiener': "corrected, as Wiener does", 'none': "left as it is"}
@@ -25,15 +25,24 @@ def metricsPath(folder):
 
 
 def samplesIn(folder):
-    """{'the newest step', 'step 100' ...: picture} of a model folder or its unfinished training, the newest first."""
-    found = []
+    """{name: picture} of a model folder or its unfinished training.
+
+    'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names.
+    """
+    steps, others = [], {}
     for place in (folder, folder + '.partial'):
         pictures = os.path.join(place, SAMPLES)
-        names = os.listdir(pictures) if os.path.isdir(pictures) else []
-        found += [(int(match.group(1)), os.path.join(pictures, match.string)) for match in map(_STEP.match, names) if match]
-    found.sort(reverse=True)
-    named = {"step %d" % step: path for step, path in found}
-    return dict({NEWEST: found[0][1]}, **named) if found else {}
+        for name in sorted(os.listdir(pictures), reverse=True) if os.path.isdir(pictures) else []:
+            step = _STEP.match(name)
+            if step:
+                steps.append((int(step.group(1)), os.path.join(pictures, name)))
+            elif name.endswith('.png'):
+                others["%s tiles" % name[:-4]] = os.path.join(pictures, name)
+        if os.path.exists(os.path.join(place, CONFUSION)):
+            others["confusion matrix"] = os.path.join(place, CONFUSION)
+    steps.sort(reverse=True)
+    newest = {NEWEST: steps[0][1]} if steps else {}
+    return dict(newest, **dict({"step %d" % step: path for step, path in steps}, **others))
 
 
 def cardLines(folder):
@@ -41,23 +50,33 @@ def cardLines(folder):
     if not os.path.exists(os.path.join(folder, contract.CARD)):
         return ["The model is not finished yet.", "The curves follow the training."]
     card = contract.read_card(folder)
-    training, validation = card.get('training') or {}, card.get('validation') or {}
+    training, validation, tiles = (card.get(name) or {} for name in ('training', 'validation', 'tiles'))
     facts = [("Name", card['name']), ("Kind", card['kind']), ("Network", card['network']),
+             ("Feature", card.get('feature')), ("Annotator", card.get('annotator') or None),
+             ("Classes", ', '.join(map(str, card.get('classes') or [])) or None),
              ("Particle diameter", _with(card.get('particle_diameter'), '%g Å')),
              ("Pixel sizes", _with(card.get('pixel_sizes'), '%s Å/px', lambda v: ', '.join('%g' % p for p in v))),
-             ("Pixel size", _with(card.get('pixel_size'), '%g Å/px')), ("Box", _with(card.get('box'), '%d px')),
+             ("Pixel size", _with(card.get('pixel_size'), '%g Å/px')),
+             ("Trained at", _with(card.get('trained_pixel_size'), '%g Å/px')), ("Box", _with(card.get('box'), '%d px')),
              ("Structures", ', '.join(card.get('structures') or []) or None),
              ("CTF of the input", _CTF.get(card.get('ctf'), card.get('ctf'))),
+             ("Grid", _with(card.get('grid'), '%g Å/px')),
+             ("Resolutions", _with(card.get('resolutions'), '%s Å', lambda v: ' to '.join('%g' % r for r in v))),
              ("Default threshold", _with(card.get('threshold'), '%.3f')), None,
              ("Particles", training.get('particles')), ("Background boxes", training.get('background_boxes')),
+             ("Tiles with it", tiles.get('positive')), ("Tiles without it", tiles.get('negative')),
+             ("Maps", training.get('maps')), ("Validation maps", training.get('validation_maps')),
+             ("Validation tiles", tiles.get('validation')), ("Subtomograms", training.get('number')),
              ("Steps", training.get('steps')), ("Stopped because", training.get('stop_reason')),
              ("Time", _with(training.get('seconds'), '%.0f s')), ("Computed on", training.get('device')), None]
     # figures by whatever name the method gives them; other things that were written down are not for this list
     facts += [(_FIGURES.get(name, name.replace('_', ' ').capitalize()), '%.3f' % value)
               for name, value in validation.items() if isinstance(value, float)]
     lines = ['' if fact is None else '%-18s %s' % fact for fact in facts if fact is None or fact[1] is not None]
-    lines += _names("Trained on", training.get('micrographs'))
-    lines += _names("Validated on", training.get('validation_micrographs'))
+    lines += _names("Trained on", training.get('micrographs') or training.get('molecules')
+                    or card.get('training_tomograms'))
+    lines += _names("Validated on", training.get('validation_micrographs')
+                    or training.get('validation_molecules') or card.get('validation_tomograms'))
     versions = card.get('versions') or {}
     return lines + ['', 'Made with ' + ', '.join('%s %s' % pair for pair in versions.items())]
 
@@ -90,6 +109,8 @@ class ModelWindow(FollowingWindow):
 
     def draw(self):
         samples = samplesIn(self._folder)
+        if samples and self._sample.get() not in samples:
+            self._sample.set(next(iter(samples)))  # this method makes pictures of other names
         drawTraining(self._figure, readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
         self._offer(samples)
         self._text.config(state=tk.NORMAL)
@@ -104,7 +125,7 @@ class ModelWindow(FollowingWindow):
         if self._choice is None:
             row = ttk.Frame(self.root, padding=6)
             row.pack(side=tk.BOTTOM, fill=tk.X)
-            ttk.Label(row, text="Validation particles: raw, denoised, truth; at").pack(side=tk.LEFT)
+            ttk.Label(row, text="Picture").pack(side=tk.LEFT)
             self._choice = ttk.Combobox(row, textvariable=self._sample, state='readonly', width=16)
             self._choice.pack(side=tk.LEFT, padx=6)
             self._choice.bind('<<ComboboxSelected>>', lambda event: self._redraw())

@@ -7,6 +7,8 @@ from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
 from .plots import drawPicture
 from .window import CanvasWindow, addTable
 
+_ROWS_ALONE = 25  # of a table without pictures below
+
 
 class PicturesWindow(CanvasWindow):
     """pictures: {name: file}. sentences: list. good: the verdict, None for none. table: (titles, rows). first: name."""
@@ -21,15 +23,18 @@ class PicturesWindow(CanvasWindow):
         for sentence in sentences:
             ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
         if table:
-            addTable(self.root, *table)
+            addTable(self.root, *table, **({} if pictures else {'most': _ROWS_ALONE}))
+        if pictures:
+            self._addPictures()
+
+    def _addPictures(self):
         row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
         row.pack(fill=tk.X)
-        for name in pictures:
+        for name in self._pictures:
             ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT)
         self.addFigure((10.5, 5.6), padx=8, pady=8)
         self.refresh()
 
     def refresh(self):
-        if self._name.get():
-            drawPicture(self._figure, self._pictures[self._name.get()])
-            self._canvas.draw_idle()
+        drawPicture(self._figure, self._pictures[self._name.get()])
+        self._canvas.draw_idle()

@@ -37,7 +37,9 @@ def _number(text):
 # Columns of metrics.csv in words, and colours; validation figures of later methods get their own name.
 _FIGURES = {'validation_f1': ("F1", _FIGURE), 'validation_average_precision': ("average precision", _VALIDATION),
             'validation_frc': ("mean FRC with the truth", _FIGURE),
-            'validation_frc_raw': ("that of the raw images", _VALIDATION)}
+            'validation_frc_raw': ("that of the raw images", _VALIDATION),
+            'validation_correlation': ("correlation with the targets", _FIGURE),
+            'validation_correlation_before': ("that of the maps as they are", _VALIDATION)}
 _LOSSES = {'train_loss': ("training", _TRAINING), 'validation_loss': ("validation", _VALIDATION)}
 # A method with a discriminator has losses of several kinds.
 _LOSS_COLUMNS = re.compile('train_|validation_loss$')
@@ -68,11 +70,14 @@ def drawCurves(figure, metrics):
 
 
 def drawTraining(figure, metrics, sample=None):
-    """The curves, and below them a picture of validation particles. sample: path of a picture, None for none."""
+    """The curves, and below them a picture, of what was kept for validation. sample: its path, None for none."""
     figure.clear()
     if sample is None:
         drawCurves(figure, metrics)
         figure.tight_layout()
+        return
+    if not metrics:  # nothing was learnt by steps
+        drawPicture(figure, sample)
         return
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.2))
     drawCurves(above, metrics)

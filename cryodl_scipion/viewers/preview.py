@@ -59,8 +59,18 @@ def _binned(image, binning):
 
 def stretch(image):
     """Values between two percentiles spread over [0, 1]; a flat or empty image becomes grey."""
+    return stretchedTo(image, percentilesOf(image))
+
+
+def percentilesOf(image):
+    """(black, white): values between which a picture is stretched."""
     finite = image[np.isfinite(image)]
-    low, high = np.percentile(finite, [_DARKEST, _BRIGHTEST]) if finite.size else (0, 0)
+    return tuple(np.percentile(finite, [_DARKEST, _BRIGHTEST])) if finite.size else (0, 0)
+
+
+def stretchedTo(image, limits):
+    """Values from black to white spread over [0, 1]; all grey if these are the same. limits: of percentilesOf."""
+    low, high = limits
     if not high > low:
         return np.full(image.shape, 0.5, np.float32)
     return np.clip((np.nan_to_num(image, nan=low) - low) / (high - low), 0, 1)

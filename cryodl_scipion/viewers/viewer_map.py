@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of maps."""
-import os
-
 from pwem.objects import Volume
-from pwem.viewers import Chimera, ChimeraView
 from pwem.viewers.plotter import EmPlotter
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..protocols import CryodlProtBackProject
+from .chimera import chimeraViews
 from .map_plots import drawFsc
 from .map_window import MapWindow
 from .panels_viewer import Panel, PanelsViewer
@@ -52,11 +50,7 @@ class CryodlBackProjectViewer(PanelsViewer):
         return [plotter]
 
     def _showInChimera(self, volume):
-        program = Chimera.getProgram()
-        if not program or not os.path.exists(program):
-            return [self.infoMessage("ChimeraX is not at %s. Install Scipion's plugin scipion-em-chimera, or set "
-                                     "CHIMERA_HOME in Scipion's configuration." % program, "No ChimeraX")]
-        return [ChimeraView(volume.getFileName())]
+        return chimeraViews(self, volume.getFileName(), "map")
 
 
 def slicesView(root, volume):

@@ -3,9 +3,19 @@
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
-from ..protocols import CryodlProtTrainDenoiser, CryodlProtTrainFromStructure, CryodlProtTrainPicker
+from ..protocols import (CryodlProtTrainDenoiser, CryodlProtTrainFromStructure, CryodlProtTrainMapImprover,
+                         CryodlProtTrainPicker)
+from ..tomography import HAS_TOMO
 from .model_window import ModelWindow
 from .window import WindowView
+
+_TRAININGS = [CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainDenoiser,
+              CryodlProtTrainMapImprover]
+if HAS_TOMO:
+    from ..protocols import CryodlProtTrainClassifier, CryodlProtTrainSegmenter
+    _TRAININGS += [CryodlProtTrainSegmenter, CryodlProtTrainClassifier]
+# Those that leave curves only; below the curves of the others come pictures.
+_CURVES_ONLY = (CryodlProtTrainPicker, CryodlProtTrainFromStructure)
 
 
 class CryodlModelViewer(Viewer):
@@ -21,9 +31,9 @@ class CryodlModelViewer(Viewer):
 class CryodlTrainViewer(Viewer):
     """What `Analyze results` opens for a training: its curves and samples, which grow while it runs."""
     _name = "cryodl training"
-    _targets = [CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainDenoiser]
+    _targets = _TRAININGS
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj, **kwargs):
         return [WindowView(ModelWindow, self.getTkRoot(), obj.getModelFolder(), "Training: %s" % obj.getRunName(),
-                           isinstance(obj, CryodlProtTrainDenoiser))]
+                           not isinstance(obj, _CURVES_ONLY))]

@@ -52,9 +52,9 @@ class WindowView(View):
         self._windowClass(*self._arguments).show()
 
 
-def addTable(parent, titles, rows, first=360):
-    """A table whose first column is text, `first` px wide, and the others figures."""
-    table = ttk.Treeview(parent, columns=titles, show='headings', height=min(10, len(rows)))
+def addTable(parent, titles, rows, first=360, most=10):
+    """A table whose first column is text, `first` px wide, and the others figures. most: rows that are seen at once."""
+    table = ttk.Treeview(parent, columns=titles, show='headings', height=min(most, len(rows)))
     for number, title in enumerate(titles):
         table.heading(title, text=title)
         table.column(title, width=130 if number else first, anchor=tk.E if number else tk.W)
