@@ -11,7 +11,7 @@ import numpy as np
 
 from fake_model import denoiserCard, writeModel
 from fake_simulator import writeMrc, writeTable
-from fake_stops import dieSometimes
+from fake_stops import dieSometimes, trainSteps
 
 # What the fake finds for the particle in row i: degrees and Å.
 POSE = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst')
@@ -50,16 +50,7 @@ def simulateParticles(config):
 
 def trainDenoiser(config):
     partial, tables = config.output + '.partial', [readStar(path) for path in config.particles]
-    os.makedirs(partial, exist_ok=True)
-    metrics = os.path.join(partial, 'metrics.csv')
-    done = 0
-    if os.path.exists(metrics):
-        with open(metrics) as file:
-            done = len(file.readlines())
-    for step in range(done, 3):
-        dieSometimes(os.path.dirname(config.output), step)
-        with open(metrics, 'a') as file:
-            file.write('%d,0.5\n' % step)
+    trainSteps(config.output, partial)
     count = sum(len(rows) for _, rows, _ in tables)
     optics = tables[0][2]
     writeModel(partial, denoiserCard(
@@ -160,6 +151,16 @@ def readStar(path):
 
     Images that are named must be there, as for the real engine.
     """
+    columns, rows, optics = readTables(path)
+    for row in rows:
+        index, stack = row[columns.index('rlnImageName')].split('@')
+        with mrcfile.open(stack, header_only=True, permissive=True) as mrc:
+            assert int(index) <= int(mrc.header.nz), row
+    return columns, rows, optics
+
+
+def readTables(path):
+    """As readStar, whatever the names name."""
     tables, name = {}, None
     with open(path) as file:
         for line in file:
@@ -172,10 +173,6 @@ def readStar(path):
             elif words and words[0][0] not in '#' and words[0] != 'loop_':
                 tables[name][1].append(words)
     columns, rows = tables['particles']
-    for row in rows:
-        index, stack = row[columns.index('rlnImageName')].split('@')
-        with mrcfile.open(stack, header_only=True, permissive=True) as mrc:
-            assert int(index) <= int(mrc.header.nz), row
     return columns, rows, dict(zip(tables['optics'][0], tables['optics'][1][0]))
 
 

@@ -14,12 +14,16 @@ import time
 from cryodl import contract
 # beside this file, which runs as a script
 from documented import checkOutputs
+import fake_annotations
 import fake_compare
 import fake_denoising
+import fake_maps
 import fake_micrographs
 from fake_model import writeModel
 from fake_simulator import simulateMicrographs
 from fake_stops import dieSometimes
+import fake_subtomograms
+import fake_tomograms
 
 LOW_SCORE = 0.05
 STEPS = 5
@@ -44,8 +48,8 @@ def main():
         if arguments.device != 'cpu' and not set(arguments.device.split()) <= set(gpus):
             raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
         work = {'pick': pick, 'train-picker': train, 'auto-pick': autoPick,
-                'simulate-micrographs': simulate, **fake_compare.WORK, **fake_denoising.WORK,
-                **fake_micrographs.WORK}[arguments.command]
+                'simulate-micrographs': simulate, **fake_annotations.WORK, **fake_compare.WORK, **fake_denoising.WORK,
+                **fake_maps.WORK, **fake_micrographs.WORK, **fake_tomograms.WORK, **fake_subtomograms.WORK}[arguments.command]
         outputs, skipped = work(request.config)
         checkOutputs(arguments.command, outputs)
     except (InputError, contract.AllSkipped) as error:

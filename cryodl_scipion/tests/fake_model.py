@@ -30,3 +30,29 @@ def denoiserCard(**values):
              structures=['map.mrc'],
              scales=[1.0], ctf='wiener', contrast='bright', training_particles=[], training={},
              validation={}), **values))
+
+
+def segmenterCard(feature, **values):
+    """Entries of a segmenter's card for writeModel."""
+    return dict(dict(kind='segmenter', network='unet', feature=feature, annotator='anna', pixel_size=10.0,
+                     pixel_sizes=None, particle_diameter=None, minimum_distance=None, threshold_uncertainty=None,
+                     threshold=0.5, tiles=dict(positive=10, negative=100, validation=20),
+                     training=dict(steps=3, stop_reason="all steps were done"),
+                     validation=dict(dice=0.8, boundary_error_angstrom=12.0)), **values)
+
+
+def classifierCard(classes, **values):
+    """Entries of a classifier's card for writeModel."""
+    return dict(dict(kind='classifier', network='likelihood', classes=list(classes), pixel_size=10.0, pixel_sizes=None,
+                     box=16, particle_diameter=120.0, minimum_distance=None, threshold_uncertainty=None, threshold=None,
+                     training={}, validation=dict(accuracy=0.9)), **values)
+
+
+def improverCard(**values):
+    """Entries of a map improver's card for writeModel."""
+    return dict(dict(kind='map_improver', network='fast', grid=1.0, attention=True, resolutions=[3.0, 6.0],
+                     pixel_sizes=None, particle_diameter=None, minimum_distance=None, threshold_uncertainty=None,
+                     threshold=None,
+                     training=dict(maps=8, validation_maps=2, molecules=['1ABC.pdb', '2ABC.pdb'], simulated=4,
+                                   validation_molecules=['3ABC.pdb'], steps=3, stop_reason="all steps were done"),
+                     validation=dict(correlation=0.8, correlation_before=0.7, loss=0.2)), **values)

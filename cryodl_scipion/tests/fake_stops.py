@@ -12,3 +12,17 @@ def dieSometimes(folder, done):
     if limit and done >= int(limit) and not os.path.exists(mark):
         open(mark, 'w').close()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def trainSteps(output, partial):
+    """Three steps of a training that notes them in its working folder, may die at each, and continues where it was."""
+    os.makedirs(partial, exist_ok=True)
+    metrics = os.path.join(partial, 'metrics.csv')
+    done = 0
+    if os.path.exists(metrics):
+        with open(metrics) as file:
+            done = len(file.readlines())
+    for step in range(done, 3):
+        dieSometimes(os.path.dirname(output), step)
+        with open(metrics, 'a') as file:
+            file.write('%d,0.5\n' % step)

@@ -22,6 +22,8 @@ from pyworkflow.gui.form import FormWindow  # noqa: E402
 from pyworkflow.project import Manager  # noqa: E402
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer  # noqa: E402
 
+from cryodl_scipion.tests.tomogram_screens import tomogramOpeners  # noqa: E402
+
 _SETTLE = 600  # ms for a window to be drawn
 _TRIES = 100   # times that long until a window that does not open is given up
 
@@ -228,7 +230,7 @@ def main(projectName, folder, *names):
     project = Manager().loadProject(projectName, chdir=True)
     screens = Screens(project, folder)
     failed = False
-    for name, opener in screens.openers().items():
+    for name, opener in dict(screens.openers(), **tomogramOpeners(screens)).items():
         if names and name not in names:
             continue
         failure = screens.take(name, opener)

@@ -244,13 +244,13 @@ class TestCryodlTrainingSamples(FolderTest):
         os.makedirs(os.path.dirname(self.path(*names)), exist_ok=True)
         Figure(figsize=(4, 2)).savefig(self.path(*names))
 
-    def test_the_newest_sample_of_a_training_comes_first(self):
+    def test_the_newest_sample_of_a_training_comes_first_and_pictures_of_its_end_last(self):
         self.assertEqual(model_window.samplesIn(self.path('model')), {})
         for step in (90, 100):
             self.sample('model.partial', 'samples', 'step_%d.png' % step)
-        self.sample('model.partial', 'samples', 'other.png')
+        self.sample('model.partial', 'samples', 'validation.png')
         found = model_window.samplesIn(self.path('model'))
-        self.assertEqual(list(found), [model_window.NEWEST, 'step 100', 'step 90'])
+        self.assertEqual(list(found), [model_window.NEWEST, 'step 100', 'step 90', 'validation tiles'])
         self.assertTrue(found[model_window.NEWEST].endswith('step_100.png'))
 
     def test_curves_stand_above_the_sample_and_figures_of_any_name_are_drawn(self):

@@ -13,7 +13,7 @@ from ..convert.denoised import rawImageOf
 from ..protocols import (CryodlProtAssignOrientations, CryodlProtBackProject, CryodlProtDenoise,
                          CryodlProtEvaluateDenoiser, CryodlProtIntegrity, CryodlProtRawParticles,
                          CryodlProtSimulateParticles, CryodlProtTrainDenoiser)
-from ..viewers import particles_to_measure, viewer_map
+from ..viewers import chimera, particles_to_measure, viewer_map
 from ..viewers.gallery_data import DENOISED, RAW, TRUTH, Gallery
 from ..viewers.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
 from ..viewers.viewer_evaluate import CryodlEvaluateViewer
@@ -118,9 +118,9 @@ class TestCryodlDenoisingViewers(ParticlesTest):
         self.assertTrue(all(os.path.exists(path) for path in maps.values()), maps)
 
     def test_without_chimerax_it_is_said_what_is_missing(self):
-        with mock.patch.object(viewer_map.Chimera, 'getProgram', return_value='/absent/ChimeraX'):
+        with mock.patch.object(chimera.Chimera, 'getProgram', return_value='/absent/ChimeraX'):
             self.assertIn('scipion-em-chimera', self.panel(self.map, 'showInChimera').getMessage())
-        with mock.patch.object(viewer_map.Chimera, 'getProgram', return_value=os.path.abspath(__file__)):
+        with mock.patch.object(chimera.Chimera, 'getProgram', return_value=os.path.abspath(__file__)):
             self.assertIn(self.map.outputVolume.getFileName(), self.panel(self.map, 'showInChimera')._cmd)
 
     def test_runs_without_results_have_a_message(self):

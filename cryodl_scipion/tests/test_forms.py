@@ -15,28 +15,22 @@ from pyworkflow.tests import BaseTest, setupTestProject
 from .. import Plugin, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
-from ..protocols import (CryodlProtAssess, CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject,
-                         CryodlProtCompare, CryodlProtConsensus, CryodlProtDenoise, CryodlProtDenoiseMicrographs,
-                         CryodlProtEvaluateDenoiser, CryodlProtIntegrity, CryodlProtPick, CryodlProtSimulate,
-                         CryodlProtSimulateParticles, CryodlProtTrainDenoiser, CryodlProtTrainFromStructure,
-                         CryodlProtTrainPicker)
+from ..protocols import CryodlProtAnnotate, CryodlProtPick, CryodlProtTrainFromStructure
+from ..protocols.map_words import IMPROVERS
 from ..protocols.methods import NETWORKS
+from ..protocols.subtomogram_words import CLASSIFIERS
+from ..protocols.tomogram_words import SEGMENTERS
+
+
+def ourProtocols():
+    """All protocol classes of the plugin that stand in the tree."""
+    return [value for name, value in sorted(vars(protocols).items()) if name.startswith('CryodlProt')]
+
 
 # Protocols, each with every config that its form fills.
-ENGINE_PROTOCOLS = [(CryodlProtTrainPicker, contract.TrainPickerConfig), (CryodlProtPick, contract.PickConfig),
-                    (CryodlProtAutoPick, contract.AutoPickConfig), (CryodlProtSimulate, contract.SimulateMicrographsConfig),
-                    (CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig),
-                    (CryodlProtTrainFromStructure, contract.TrainPickerConfig),
-                    (CryodlProtCompare, contract.ComparePicksConfig),
-                    (CryodlProtConsensus, contract.ConsensusPicksConfig),
-                    (CryodlProtAssess, contract.AssessMicrographsConfig),
-                    (CryodlProtSimulateParticles, contract.SimulateParticlesConfig),
-                    (CryodlProtTrainDenoiser, contract.TrainDenoiserConfig), (CryodlProtDenoise, contract.DenoiseConfig),
-                    (CryodlProtDenoiseMicrographs, contract.DenoiseMicrographsConfig),
-                    (CryodlProtAssignOrientations, contract.AssignOrientationsConfig),
-                    (CryodlProtBackProject, contract.ReconstructConfig),
-                    (CryodlProtEvaluateDenoiser, contract.EvaluateDenoiserConfig),
-                    (CryodlProtIntegrity, contract.AssessIntegrityConfig)]
+ENGINE_PROTOCOLS = [(protocol, protocol._CONFIG) for protocol in ourProtocols() if getattr(protocol, '_CONFIG', None)]
+ENGINE_PROTOCOLS += [(CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig),
+                     (CryodlProtAnnotate, contract.ImportAnnotationsConfig)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +42,7 @@ class AllKinds:
                                                        none_means="the usual")
     word: str = contract.param("A word.", default="two", label="Word", choices=("one", "two"), expert=True)
     flag: bool = contract.param("A flag.", default=True, label="Flag")
+    words: typing.Tuple[str, ...] = contract.param("Words.", default=("a", "b c"), label="Words")
 
 
 class Form:
@@ -62,17 +57,22 @@ class Form:
 class TestCryodlFormBuilder(unittest.TestCase):
     def setUp(self):
         self.form = Form()
-        addConfigParams(self.form, AllKinds, ['count', 'some_size', 'word', 'flag', 'folder'],
+        addConfigParams(self.form, AllKinds, ['count', 'some_size', 'word', 'flag', 'folder', 'words'],
                         count=dict(condition='flag'))
         self.params = self.form.params
 
     def test_types_labels_units_and_levels(self):
         classes = {name: type(param) for name, param in self.params.items()}
         self.assertEqual(classes, dict(count=params.IntParam, someSize=params.FloatParam, word=params.EnumParam,
-                                       flag=params.BooleanParam, folder=params.FolderParam))
+                                       flag=params.BooleanParam, folder=params.FolderParam,
+                                       words=params.StringParam))
         self.assertEqual(self.params['someSize'].getLabel(), 'Size (Å)')
         self.assertTrue(self.params['word'].isExpert())
         self.assertFalse(self.params['count'].isExpert())
+
+    def test_several_words_stand_on_one_line_with_commas(self):
+        self.assertEqual(self.params['words'].getDefault(), 'a, b c')
+        self.assertIn('Separated by commas.', self.params['words'].getHelp())
 
     def test_choices_default_by_word(self):
         self.assertEqual((self.params['word'].choices, self.params['word'].getDefault()), (['one', 'two'], '1'))
@@ -107,7 +107,8 @@ class TestCryodlForms(BaseTest):
 
     def test_excuses_name_real_fields_and_give_reasons(self):
         for protocolClass in {p for p, _ in ENGINE_PROTOCOLS}:
-            fields = {f.name for p, config in ENGINE_PROTOCOLS if p is protocolClass for f in dataclasses.fields(config)}
+            fields = {f.name for p, config in ENGINE_PROTOCOLS if p is protocolClass
+                      for f in dataclasses.fields(config)}
             self.assertLessEqual(set(protocolClass.NOT_ON_FORM), fields)
             self.assertTrue(all(protocolClass.NOT_ON_FORM.values()))
 
@@ -123,7 +124,7 @@ class TestCryodlForms(BaseTest):
                     self.assertEqual(getattr(config, info.name), default, info.name)
 
     def test_each_field_of_the_form_reaches_the_request(self):
-        other = {'int': 7, 'float': 12.5, 'bool': True, 'str': 'C4'}
+        other = {'int': 7, 'float': 12.5, 'bool': True, 'str': 'C4', 'paths': ' one,the other , '}
         for protocolClass, configClass in ENGINE_PROTOCOLS:
             protocol = self.newProtocol(protocolClass)
             values = {name: None for name in protocolClass.NOT_ON_FORM if name in fieldsOf(configClass)}
@@ -132,7 +133,7 @@ class TestCryodlForms(BaseTest):
                     continue
                 value = len(info.choices) - 1 if info.choices else other[info.kind]
                 getattr(protocol, formName(info.name)).set(value)
-                wanted = info.choices[-1] if info.choices else value
+                wanted = info.choices[-1] if info.choices else value if info.kind != 'paths' else ('one', 'the other')
                 self.assertEqual(getattr(readConfig(protocol, configClass, **values), info.name), wanted)
 
     def test_positions_of_choices_are_frozen(self):
@@ -141,6 +142,11 @@ class TestCryodlForms(BaseTest):
         self.assertEqual(contract.LABEL_KINDS[:4], ('auto', 'complete', 'boxes', 'sparse'))
         self.assertEqual(contract.CONTRASTS, ('auto', 'dark', 'bright'))
         self.assertEqual(contract.THRESHOLD_RULES[:3], ('model', 'f1', 'count'))
+        self.assertEqual(contract.SEGMENTER_NETWORKS[:4], ('unet', 'unet2d', 'unet3d', 'eman2'))
+        self.assertEqual(contract.CLASSIFIER_NETWORKS[:4], ('likelihood', 'dsrf3d', 'rb3d', 'cb3d'))
+        self.assertEqual(contract.IMPROVER_NETWORKS[:2], ('fast', 'swinconv'))
+        self.assertEqual(contract.FEATURE_SHAPES[:4], ('centres', 'particles', 'filaments', 'membranes'))
+        self.assertEqual(contract.describe(contract.SegmentConfig, 'scores').choices[:2], ('float16', 'int8'))
 
     def test_every_param_has_a_label_and_a_help(self):
         for protocolClass in ourProtocols():
@@ -171,18 +177,14 @@ class TestCryodlTwoSides(unittest.TestCase):
 
     def test_networks_are_cited_as_the_engine_says(self):
         # The registry imports torch, which is not here: the sources are read.
-        cited = {}
-        for path in [path for kind in ('pickers', 'denoisers')
-                     for path in glob.glob(os.path.join(Plugin.getEngineFolder(), 'cryodl', kind, '*.py'))]:
-            with open(path, encoding='utf-8') as file:
-                classes = [node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)]
-            for node in classes:
-                values = {target.id: line.value for line in node.body if isinstance(line, ast.Assign)
-                          for target in line.targets}
-                if {'name', 'citations'} <= set(values):
-                    cited[ast.literal_eval(values['name'])] = ast.literal_eval(values['citations'])
-        self.assertEqual({name: keys for name, (_, keys) in NETWORKS.items()}, cited)
-        self.assertEqual(set(cited), set(contract.PICKER_NETWORKS + contract.DENOISER_NETWORKS))
+        for kinds, words, known in ((('pickers', 'denoisers'), NETWORKS, contract.PICKER_NETWORKS
+                                     + contract.DENOISER_NETWORKS),
+                                    (('segmenters',), SEGMENTERS, contract.SEGMENTER_NETWORKS),
+                                    (('classifiers',), CLASSIFIERS, contract.CLASSIFIER_NETWORKS),
+                                    (('improvers',), IMPROVERS, contract.IMPROVER_NETWORKS)):
+            cited = citedIn(kinds)
+            self.assertEqual({name: keys for name, (_, keys) in words.items()}, cited)
+            self.assertEqual(set(cited), set(known))
 
     def test_the_scipion_side_does_not_import_torch(self):
         code = 'import sys; import %s.protocols, %s.wizards, %s.viewers; sys.exit("torch" in sys.modules)' % (
@@ -192,10 +194,23 @@ class TestCryodlTwoSides(unittest.TestCase):
         self.assertEqual(answer.returncode, 0, answer.stderr)
 
 
+def citedIn(folders):
+    """{network: citations} of the classes in folders of the engine; a class without one has its first base's."""
+    classes = {}
+    for path in [path for folder in folders
+                 for path in sorted(glob.glob(os.path.join(Plugin.getEngineFolder(), 'cryodl', folder, '*.py')))]:
+        with open(path, encoding='utf-8') as file:
+            for node in [node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)]:
+                values = {target.id: ast.literal_eval(line.value) for line in node.body if isinstance(line, ast.Assign)
+                          for target in line.targets if getattr(target, 'id', '') in ('name', 'citations')}
+                classes[node.name] = dict(values, bases=[base.id for base in node.bases if isinstance(base, ast.Name)])
+
+    def inherited(name):
+        found = classes.get(name, {})
+        return found.get('citations') or next(iter(inherited(base) for base in found.get('bases', ())), None)
+    named = {values['name']: inherited(name) for name, values in classes.items() if values.get('name')}
+    return {name: citations for name, citations in named.items() if citations}
+
+
 def fieldsOf(configClass):
     return {field.name for field in dataclasses.fields(configClass)}
-
-
-def ourProtocols():
-    """All protocol classes of the plugin that stand in the tree."""
-    return [value for name, value in sorted(vars(protocols).items()) if name.startswith('CryodlProt')]

@@ -52,7 +52,7 @@ def test_lock_holds_what_the_engine_imports():
         pytest.skip("needs Python 3.10, which knows its own modules")
     with open(os.path.join(PACKAGE, 'install', 'requirements.in')) as file:
         listed = {re.split('[=<>]', line.strip())[0] for line in file if line.strip() and line[0] != '#'}
-    distributions = {'skimage': 'scikit-image'}
+    distributions = {'skimage': 'scikit-image', 'sklearn': 'scikit-learn'}
     used = {distributions.get(name, name.replace('_', '-')) for path in sources(os.path.join(ENGINE, 'cryodl'))
             for name in importedBy(path) - ours - set(standard)}
     assert used <= listed
@@ -73,8 +73,11 @@ def test_every_shipped_card_names_what_its_model_learned_from():
     assert len(cards) >= 2
     for path in cards:
         with open(path, encoding='utf-8') as file:
-            training = json.load(file)['training']
-        assert training['micrographs'] and training['particles'] > 0 and training['steps'] > 0, path
+            card = json.load(file)
+        training = card['training']
+        learnt = training['molecules'] if card['kind'] == 'map_improver' else training['micrographs']
+        examples = training['maps'] if card['kind'] == 'map_improver' else training['particles']
+        assert learnt and examples > 0 and training['steps'] > 0, path
 
 
 @inCheckout

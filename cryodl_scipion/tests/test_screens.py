@@ -37,6 +37,22 @@ def missing():
     return ''
 
 
+def openAll(test, folder, names=()):
+    """Run screens.py on a test's project, on a display of its own. names: of the pictures, () for all."""
+    server = subprocess.Popen(['Xvfb', '-displayfd', '1', '-screen', '0', '1600x1200x24', '-nolisten', 'tcp'],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        display = ':' + server.stdout.readline().decode().strip()
+        return subprocess.run([sys.executable, '-m', 'scipion', 'python', '-m', 'cryodl_scipion.tests.screens',
+                               test.projName, folder] + list(names), env=dict(os.environ, DISPLAY=display),
+                              capture_output=True, text=True, timeout=500)
+    except subprocess.TimeoutExpired as error:
+        test.fail("A window hangs, or the machine is slow: %s %s" % (error.stdout, error.stderr))
+    finally:
+        server.terminate()
+        server.wait()
+
+
 @unittest.skipIf(missing(), missing())
 class TestCryodlScreens(CryodlTest):
     @classmethod
@@ -97,18 +113,7 @@ class TestCryodlScreens(CryodlTest):
     def test_all_windows_open(self):
         folder = os.path.join(self.data, 'screens')
         os.makedirs(folder)
-        server = subprocess.Popen(['Xvfb', '-displayfd', '1', '-screen', '0', '1600x1200x24', '-nolisten', 'tcp'],
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        try:
-            display = ':' + server.stdout.readline().decode().strip()
-            run = subprocess.run([sys.executable, '-m', 'scipion', 'python', '-m', 'cryodl_scipion.tests.screens',
-                                  self.projName, folder], env=dict(os.environ, DISPLAY=display),
-                                 capture_output=True, text=True, timeout=500)
-        except subprocess.TimeoutExpired as error:
-            self.fail("A window hangs, or the machine is slow: %s %s" % (error.stdout, error.stderr))
-        finally:
-            server.terminate()
-            server.wait()
+        run = openAll(self, folder)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         for name in ('click_outputCoordinates', 'click_empty', 'click_outputModel', 'analyze_CryodlProtPick',
                      'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick',

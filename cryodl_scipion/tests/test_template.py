@@ -11,6 +11,7 @@ from pyworkflow.template import TemplateList
 
 from . import synthetic
 from .base import CryodlTest
+from .map_sets import writeModelOf
 from .particle_sets import writeMap
 
 # alias: (value, class, field, what the field then holds)
@@ -23,7 +24,12 @@ EXTRACT = {'box': ('180', 'ProtRelionExtractParticles', 'boxSize', 180)}
 MICROGRAPHS = {'inputMicrographs': 'ProtImportMicrographs.outputMicrographs'}
 MAP, MODEL = 'ProtImportVolumes.outputVolume', 'CryodlProtTrainDenoiser.outputModel'
 LEARN, TEST = 'ProtSplitSet.outputParticles01', 'ProtSplitSet.outputParticles02'
-# name: (answers, {class: {pointer: class.output, or a list}})
+HALVES = 'CryodlProtSimulateHalfMaps.'
+SIMULATED = {kind: 'CryodlProtSimulateTomograms.output' + kind for kind in ('Tomograms', 'Labels')}
+SUBTOMOGRAMS = {'inputSubtomograms': 'CryodlProtSimulateSubtomograms.outputSubtomograms'}
+LABELLED = {'inputTomograms': SIMULATED['Tomograms'], 'inputMasks': SIMULATED['Labels']}
+# name: (answers, {run: {pointer: run.output, or a list}}); runs without pointers are imports. A run is called by its
+# class; the second run of a class is 'class 2'.
 TEMPLATES = {
     'cryodl-picking': (
         dict(IMPORT, model=('general', 'CryodlProtPick', 'shippedModel', 'general'),
@@ -57,48 +63,91 @@ TEMPLATES = {
          'CryodlProtAssignOrientations': {'inputParticles': TEST, 'inputModel': MODEL, 'inputStructure': MAP},
          'CryodlProtBackProject': {'inputParticles': 'CryodlProtAssignOrientations.outputParticles'},
          'ProtRelionRefine3D': {'inputParticles': 'CryodlProtAssignOrientations.outputParticles',
-                                'referenceVolume': 'CryodlProtBackProject.outputVolume'}})}
+                                'referenceVolume': 'CryodlProtBackProject.outputVolume'}}),
+    'cryodl-maps': (
+        dict(resolution=('3.5', 'CryodlProtSimulateHalfMaps', 'resolution', 3.5),
+             pixel=('1.2', 'CryodlProtSimulateHalfMaps', 'pixelSize', 1.2),
+             model=('mine', 'CryodlProtImproveMap', 'shippedModel', 'mine')),
+        {'CryodlProtSimulateHalfMaps': {'inputStructure': 'ProtImportPdb.outputPdb'},
+         'CryodlProtImproveMap': {'inputVolume': HALVES + 'outputVolume'},
+         'CryodlProtEvaluateMap': {'inputVolume': 'CryodlProtImproveMap.outputVolume',
+                                   'inputBefore': HALVES + 'outputVolume',
+                                   'inputStructure': HALVES + 'outputStructure'}}),
+    'cryodl-tomograms': (
+        dict(mappixel=('2.5', 'ProtImportVolumes', 'samplingRate', 2.5),
+             otherpixel=('3.5', 'ProtImportVolumes 2', 'samplingRate', 3.5),
+             copies=('20', 'CryodlProtSimulateTomograms', 'copies', '20'),
+             pixel=('14', 'CryodlProtSimulateTomograms', 'pixelSize', 14.0),
+             size=('200', 'CryodlProtSimulateTomograms', 'size', 200),
+             box=('40', 'CryodlProtPickFeatures', 'boxSize', 40),
+             subpixel=('8', 'CryodlProtSimulateSubtomograms', 'pixelSize', 8.0),
+             subbox=('48', 'CryodlProtSimulateSubtomograms', 'box', 48),
+             count=('70', 'CryodlProtSimulateSubtomograms', 'count', 70),
+             snr=('0.2', 'CryodlProtSimulateSubtomograms', 'snr', 0.2)),
+        {'CryodlProtSimulateTomograms': {'inputStructures': [MAP]},
+         'CryodlProtTrainSegmenter': LABELLED, 'CryodlProtTrainSegmenter 2': LABELLED,
+         'CryodlProtSegment': {'inputTomograms': SIMULATED['Tomograms'],
+                               'inputModels': ['CryodlProtTrainSegmenter.outputModel',
+                                              'CryodlProtTrainSegmenter 2.outputModel']},
+         'CryodlProtMergeFeatures': {'inputScores': ['CryodlProtSegment.scores_particle',
+                                                     'CryodlProtSegment.scores_membrane']},
+         'CryodlProtPickFeatures': {'inputMasks': 'CryodlProtMergeFeatures.outputLabels',
+                                    'inputTomograms': SIMULATED['Tomograms']},
+         'CryodlProtEvaluateSegmentation': {'inputMasks': 'CryodlProtMergeFeatures.outputLabels',
+                                            'inputTruth': SIMULATED['Labels']},
+         'CryodlProtSimulateSubtomograms': {'inputStructures': [MAP,
+                                                                'ProtImportVolumes 2.outputVolume']},
+         'CryodlProtTrainClassifier': SUBTOMOGRAMS,
+         'CryodlProtClassifySubtomograms': dict(SUBTOMOGRAMS, inputModel='CryodlProtTrainClassifier.outputModel')})}
 
 
 class TestCryodlTemplate(CryodlTest):
     def imported(self, name):
-        """(alias, path) of the file or folder that a template asks for."""
-        if name == 'cryodl-denoising':
-            return 'map', writeMap(os.path.join(self.data, 'map.mrc'))
-        return 'mics', os.path.dirname(synthetic.writeMicrographs(self.data + '/mics', 1)[0])
+        """{alias: path} of the files or folders that a template asks for, one for each import."""
+        maps = {'cryodl-denoising': ['map'], 'cryodl-tomograms': ['map', 'othermap']}.get(name, [])
+        if name == 'cryodl-maps':
+            return {'structure': writeModelOf(os.path.join(self.data, 'model.pdb'), (0, 0, 0))}
+        return ({alias: writeMap(os.path.join(self.data, alias + '.mrc')) for alias in maps} or
+                {'mics': os.path.dirname(synthetic.writeMicrographs(self.data + '/mics', 1)[0])})
 
     def load(self, name):
-        """{class name: protocol} of a template, filled and loaded."""
+        """{name of a run: protocol} of a template, filled and loaded."""
         templates, answers = TemplateList(), TEMPLATES[name][0]
         templates.addPluginTemplates(name)
         template, = templates.templates
         template.replaceEnvVariables()
         template.parseContent()
-        template.setParamValue(*self.imported(name))
+        for alias, path in self.imported(name).items():
+            self.assertEqual(template.setParamValue(alias, path), 1, alias)
         for alias, (value, *_) in answers.items():
             self.assertEqual(template.setParamValue(alias, value), 1, alias)
         self.assertEqual({param.getAlias() for param in template.getParams().values()},
-                         set(answers) | {self.imported(name)[0]})
+                         set(answers) | set(self.imported(name)))
         path = template.createTemplateFile()
         try:
             loaded = self.proj.loadProtocols(path)
         finally:
             os.remove(path)
-        return {protocol.getClassName(): protocol for protocol in loaded.values()}
+        self.names, classes = {}, []
+        for protocol in loaded.values():
+            classes.append(protocol.getClassName())
+            number = classes.count(classes[-1])
+            self.names[protocol.getObjId()] = classes[-1] + (' %d' % number if number > 1 else '')
+        return {self.names[protocol.getObjId()]: protocol for protocol in loaded.values()}
 
     def wordsOf(self, pointer):
-        """'class.output' of a pointer, or a list of them."""
+        """'run.output' of a pointer, or a list of them."""
         if isinstance(pointer, PointerList):
             return [self.wordsOf(one) for one in pointer]
-        return '%s.%s' % (pointer.getObjValue().getClassName(), pointer.getExtended())
+        return '%s.%s' % (self.names[pointer.getObjValue().getObjId()], pointer.getExtended())
 
     def test_templates_become_linked_runs_with_the_answers(self):
         for template, (answers, links) in TEMPLATES.items():
-            missing = [name for name in links if name not in Domain.getProtocols()]
+            missing = [name for name in links if name.split()[0] not in Domain.getProtocols()]
             if missing:
                 self.skipTest("The plugins of these protocols are not installed: %s" % ', '.join(missing))
             runs = self.load(template)
-            self.assertEqual(len(set(runs) - set(links)), 1)  # the import
+            self.assertEqual(len(set(runs) - set(links)), len(self.imported(template)))
             for value, name, field, wanted in answers.values():
                 self.assertEqual(runs[name].getAttributeValue(field), wanted, field)
             for name, pointers in links.items():
@@ -108,13 +157,15 @@ class TestCryodlTemplate(CryodlTest):
     def test_scipions_template_command_makes_the_project(self):
         for template, (given, links) in TEMPLATES.items():
             answers = ['%s=%s' % (alias, value) for alias, (value, *_) in given.items()]
+            answers += ['%s=%s' % pair for pair in self.imported(template).items()]
             project = template.replace('-', '_')
             run = subprocess.run([sys.executable, '-m', 'scipion', 'template', template, '--nogui', '--noschedule',
-                                  '='.join(self.imported(template)), 'project_name=' + project] + answers,
+                                  'project_name=' + project] + answers,
                                  capture_output=True, text=True, timeout=120)
             manager = Manager()
             self.assertTrue(manager.hasProject(project), run.stdout + run.stderr)
             try:
-                self.assertEqual(len(manager.loadProject(project, chdir=False).getRuns()), len(links) + 1)
+                runs = manager.loadProject(project, chdir=False).getRuns()
+                self.assertEqual(len(runs), len(links) + len(self.imported(template)))
             finally:
                 manager.deleteProject(project)

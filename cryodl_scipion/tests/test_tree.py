@@ -25,8 +25,8 @@ def classesOf(module, base):
 class TestCryodlTree(unittest.TestCase):
     def test_every_class_of_the_tree_exists_and_every_protocol_is_in_it(self):
         with open(os.path.join(FOLDER, 'protocols.conf')) as file:
-            inTree = re.findall(r'"value": "(\w+)"', file.read())
-        self.assertEqual(sorted(inTree), sorted(c.__name__ for c in ourProtocols()))
+            inTree = set(re.findall(r'"value": "(\w+)"', file.read()))
+        self.assertEqual(inTree, {c.__name__ for c in ourProtocols()})
 
     def test_scipion_finds_protocols_and_objects(self):
         found = Domain.getProtocols()
