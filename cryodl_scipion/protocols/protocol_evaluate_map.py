@@ -38,7 +38,8 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
     NOT_ON_FORM = {'map': "the input map", 'structure': "the input model", 'half_maps': "the half-maps of the map, or "
                    "those of the form", 'before': "the map before", 'improver': "the model that the form names",
                    'mask': "the input mask", 'pixel_size': "the map's sampling rate", 'output': "the run's folder",
-                   'json': "the results are files", 'threads': "Scipion's own field"}
+                   'json': "the results are files", 'device': "the GPUs that Scipion assigns",
+                   'threads': "Scipion's own field"}
 
     def _defineParams(self, form):
         form.addSection('Input')
@@ -47,8 +48,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         self._addFrameParam(form)
         self._addMapParam(form, 'inputBefore', "Map to compare with, such as the one before improvement, on the same "
                           "grid. It is measured with the same mask.\n\nEmpty: the map alone.", label="Map before",
-                          allowsNull=True,
-                          important=False)
+                          allowsNull=True, important=False)
         for number in (1, 2):
             self._addMapParam(form, 'inputHalf%d' % number, "Unmasked and unsharpened half-map.\n\nEmpty: that of the "
                               "map, if it has one.", label="Half-map %d" % number, allowsNull=True, important=False,
@@ -61,15 +61,17 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
                       help="Each half-map is improved alone, and compared with the other improved half and with the "
                            "other half as it is: what improves only with the improved half is invented.")
         addModelParams(form, SHIPPED, self._MODEL_KIND, 'testImprover')
+        self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
     def usesGpu(self):
-        return False
+        """Only the half-map test has a network to run."""
+        return self.testImprover.get() and super().usesGpu()
 
     # ----- steps
     def _insertAllSteps(self):
         settings = dict(self._settings(), frame=self.frame.get())
-        self._insertFunctionStep(self.evaluateStep, settings, needsGPU=False)
+        self._insertFunctionStep(self.evaluateStep, settings, needsGPU=self.usesGpu())
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def evaluateStep(self, settings):

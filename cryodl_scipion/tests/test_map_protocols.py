@@ -137,7 +137,7 @@ class TestCryodlMapProtocols(MapsTest):
         run = self.finished(self.evaluated(dict(inputVolume=(self.bare, 'outputVolume'),
                                                 inputBefore=(self.volume, 'outputVolume'),
                                                 inputModel=(self.model, 'outputModel')),
-                                           testImprover=True, modelFrom=FROM_PROJECT))
+                                           testImprover=True, **OURS))
         request = contract.Request.read(run._engineResultFiles()[0].replace('result', 'request')).config
         self.assertEqual(headerOrigin(request.map, PIXEL_SIZE), headerOrigin(request.before, PIXEL_SIZE))
         self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
@@ -149,8 +149,14 @@ class TestCryodlMapProtocols(MapsTest):
         run = self.makeProtocol(CryodlProtEvaluateMap, dict(inputVolume=(self.bare, 'outputVolume'),
                                                             inputStructure=(self.structure, 'outputPdb'),
                                                             inputModel=(self.model, 'outputModel')),
-                                testImprover=True, modelFrom=FROM_PROJECT)
+                                testImprover=True, **OURS)
         self.assertIn('needs half-maps', ' '.join(run.validate()))
+
+    def test_only_the_half_map_test_takes_a_gpu(self):
+        gpus = lambda **values: self.makeProtocol(CryodlProtEvaluateMap, gpuList='1', **values).getGpuList()
+        self.assertEqual(gpus(useGpu=True, testImprover=True), [1])
+        self.assertEqual(gpus(useGpu=True, testImprover=False), [])
+        self.assertEqual(gpus(useGpu=False, testImprover=True), [])
 
     def test_models_are_compared(self):
         run = self.finished(self.runProtocol(CryodlProtCompareModels, dict(

@@ -36,7 +36,7 @@ class TestCryodlMapViewers(MapsTest):
                            modelFrom=FROM_PROJECT, useGpu=False)
         cls.evaluated = run(CryodlProtEvaluateMap, dict(structure, **dict(model, inputVolume=(
             cls.improved, 'outputVolume'), inputBefore=(cls.volume, 'outputVolume'))), modelFrom=FROM_PROJECT,
-            testImprover=True)
+            testImprover=True, useGpu=False)
         cls.compared = run(CryodlProtCompareModels, dict(structure, inputReference=(cls.structure, 'outputPdb')))
         cls.simulated = run(CryodlProtSimulateHalfMaps, structure, resolution=4.0)
 

@@ -134,6 +134,17 @@ def test_a_model_beside_its_density_is_a_warning(files, tmp_path):
     assert hardly == [False, True]
 
 
+def test_the_half_map_test_runs_on_the_device_that_is_asked_for(files, monkeypatch):
+    devices = []
+    monkeypatch.setattr(run, "load_improver", lambda model, device: devices.append(device.type) or Doubling())
+    values = dict(map=files["map"], structure=files["structure"], half_maps=(files["half1"], files["half2"]))
+    result = evaluate_map.run(EvaluateMapConfig(**values, improver="twice", device="cpu"))
+    assert devices == ["cpu"] and result.device.startswith("CPU") and result.outputs["half_map_test"]
+    with pytest.raises(ValueError, match="GPU 99 was asked for"):
+        evaluate_map.run(EvaluateMapConfig(**values, improver="twice", device="99"))
+    assert evaluate_map.run(EvaluateMapConfig(**values, device="99")).device.startswith("CPU")  # no network, no GPU
+
+
 def test_warnings_stand_in_the_result_and_are_not_said_twice(files, capsys):
     far = gemmi.read_structure(files["structure"])
     far[0]["A"][11]["CA"][0].pos = gemmi.Position(500, 0, 0)

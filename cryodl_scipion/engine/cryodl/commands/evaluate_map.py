@@ -3,6 +3,7 @@
 
 Result.outputs: evaluation (json file, or null), fsc05_angstrom, fsc0143_angstrom, q_score, local_correlation, before
 (the same figures of the map before, or null), half_maps (figures or null), half_map_test (figures or null).
+Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for.
 """
 import json
 
@@ -14,12 +15,13 @@ LEAST_AGREEMENT = 0.1  # local correlation at the atoms, below which map and mod
 
 def run(config):
     """Print the figures; with an output folder also write them, with tables and pictures."""
-    from ..devices import set_threads
+    from ..devices import choose_device, device_name, set_threads
     from ..io.unfinished import check_output, finish_folder, working_folder
     if config.output:
         check_output(config.output)
+    device = choose_device(config.device if config.improver else "cpu")
     set_threads(config.threads)
-    figures, details, warnings = evaluate(config)
+    figures, details, warnings = evaluate(config, device)
     if config.output:
         from ..maps.report import write_report
         folder = working_folder(config, continues=False)
@@ -32,11 +34,14 @@ def run(config):
     evaluation = f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None
     outputs = dict(evaluation=evaluation, **{name: figures.get(name) for name in (
         "fsc05_angstrom", "fsc0143_angstrom", "q_score", "local_correlation", "before", "half_maps", "half_map_test")})
-    return Result("evaluate-map", outputs, device="CPU", warnings=tuple(warnings))
+    return Result("evaluate-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def evaluate(config):
-    """Figures as JSON holds them, details for pictures, and sentences for the user. config: EvaluateMapConfig."""
+def evaluate(config, device):
+    """Figures as JSON holds them, details for pictures, and sentences for the user.
+
+    config: EvaluateMapConfig. device: torch.device of the half-map test.
+    """
     from ..maps.atoms import check_overlap, read_atoms
     from ..maps.measure import measure_map, reference_for
     from ..maps.volume import check_positive, check_same_grid, read_volume
@@ -62,16 +67,15 @@ def evaluate(config):
     if figures["local_correlation"] < LEAST_AGREEMENT:
         warnings.append(f"{config.map} and {config.structure} hardly agree: their local correlation is "
                         f"{figures['local_correlation']:.2f} at the atoms. Check the model's place in the map, the "
-                        f"map's origin "
-                        "and its hand.")
+                        "map's origin and its hand.")
     if config.half_maps:
-        found, sentences = _halves(config, volume, reference, details)
+        found, sentences = _halves(config, volume, reference, details, device)
         figures.update(found)
         warnings += sentences
     return figures, details, warnings
 
 
-def _halves(config, volume, reference, details):
+def _halves(config, volume, reference, details, device):
     """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
     from ..maps.measure import half_map_test, measure_halves
     from ..maps.volume import check_same_grid, read_volume
@@ -81,13 +85,11 @@ def _halves(config, volume, reference, details):
     check_different(halves)
     found = {}
     sentences = [f"The map {config.map} and the half-map {half.path} are the same: the figures of the map are those of "
-                 f"half "
-                 "of the data." for half in halves if same_map(volume, half)]
+                 "half of the data." for half in halves if same_map(volume, half)]
     found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask)
     if config.improver:
-        from ..devices import choose_device
         from ..improvers.run import load_improver
-        improver = load_improver(config.improver, choose_device("cpu"))
+        improver = load_improver(config.improver, device)
         improved = [improver.improve(half) for half in halves]
         found["half_map_test"], details["half_map_test"] = half_map_test(halves, improved, reference.mask)
     return found, sentences

@@ -157,6 +157,7 @@ class EvaluateMapConfig:
                                          default=None, label="Output folder", path="folder",
                                          none_means="figures are printed only")
     json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
+    device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self):
