@@ -41,6 +41,7 @@ EPILOGS = {
     "compare-models": "example:\n  cryodl compare-models --structure built.pdb --reference deposited.cif\n",
     "simulate-half-maps": "example:\n  cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output "
                           "simulated/spike\n",
+    "list-pairs": "example:\n  cryodl list-pairs --ids emdb.csv --output pairs/\n  cd pairs && wget -c -i addresses.txt\n",
     "train-map-improver": "example:\n  cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output "
                           "models/improver\n",
     "train-picker": "example:\n  cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "

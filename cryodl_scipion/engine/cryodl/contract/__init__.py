@@ -2,9 +2,8 @@
 """What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
 
 Every command has one frozen dataclass (training, picking, comparing, simulating, denoising, orienting, segmenting,
-classifying, improving; commands.py
-lists them). Its fields carry type, unit, range, choices and help (params.py); forms, checks and the command line are
-made from them. request.py and result.py are the two files that the sides exchange; model_card.py is what both know of a
+classifying, improving; commands.py lists them). Its fields carry type, unit, range, choices and help (params.py);
+forms, checks and the command line are made from them. request.py and result.py are the two files that the sides exchange; model_card.py is what both know of a
 model.
 """
 from .classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
@@ -12,9 +11,10 @@ from .commands import COMMANDS, Command, DoctorConfig, command_of
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .fields import (CLASSIFIER_NETWORKS, CONTRASTS, DENOISER_NETWORKS, FEATURE_SHAPES, FEWEST_PARTICLES,
-                     IMPROVER_NETWORKS, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA, SEGMENTER_NETWORKS, THRESHOLD_RULES, UNANNOTATED)
-from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, SimulateHalfMapsConfig,
-                        TrainMapImproverConfig)
+                     IMPROVER_NETWORKS, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA, SEGMENTER_NETWORKS, THRESHOLD_RULES,
+                     UNANNOTATED)
+from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, ListPairsConfig,
+                        SimulateHalfMapsConfig, TrainMapImproverConfig)
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
 from .orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
@@ -27,6 +27,7 @@ from .segmenting import (AnnotateConfig, EvaluateSegmentationConfig, ImportAnnot
 from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
 from .simulating_tomograms import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from .training import TrainGeneralPickerConfig, TrainPickerConfig
+from .words import counted
 
 __all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicrographsConfig",
            "AssignOrientationsConfig", "AutoPickConfig", "CARD", "CLASSIFIER_NETWORKS", "COMMANDS", "CONTRACT_VERSION",
@@ -35,11 +36,11 @@ __all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicro
            "DenoiseMicrographsConfig", "DoctorConfig", "EvaluateDenoiserConfig", "EvaluateMapConfig",
            "EvaluatePicksConfig", "EvaluateSegmentationConfig", "FEATURE_SHAPES", "FEWEST_PARTICLES", "FORMAT_VERSION",
            "Failure", "IMPROVER_NETWORKS", "ImportAnnotationsConfig", "ImproveMapConfig", "LABEL_KINDS",
-           "MergeFeaturesConfig", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig", "PickFeaturesConfig",
+           "ListPairsConfig", "MergeFeaturesConfig", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig", "PickFeaturesConfig",
            "ProposeBoxesConfig", "ReconstructConfig", "Request", "Result", "SEGMENTER_NETWORKS", "SegmentConfig",
            "SimulateHalfMapsConfig", "SimulateMicrographsConfig", "SimulateParticlesConfig",
            "SimulateSubtomogramsConfig", "SimulateTomogramsConfig", "Skipped", "THRESHOLD_RULES",
            "TrainClassifierConfig", "TrainDenoiserConfig", "TrainGeneralPickerConfig", "TrainMapImproverConfig",
            "TrainPickerConfig", "TrainSegmenterConfig", "UNANNOTATED", "WEIGHTS", "check", "check_model", "command_of",
-           "config_from_dict", "config_to_dict", "describe", "describe_all", "in_words", "param",
+           "config_from_dict", "config_to_dict", "counted", "describe", "describe_all", "in_words", "param",
            "particle_size_problem", "read_card", "sha256"]

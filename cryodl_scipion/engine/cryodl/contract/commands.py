@@ -6,8 +6,8 @@ from .classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, 
 from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
 from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .fields import device_field
-from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, SimulateHalfMapsConfig,
-                        TrainMapImproverConfig)
+from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, ListPairsConfig,
+                        SimulateHalfMapsConfig, TrainMapImproverConfig)
 from .orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .params import param
 from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
@@ -72,6 +72,7 @@ COMMANDS = {c.name: c for c in (
     Command("evaluate-map", "evaluate_map", EvaluateMapConfig),
     Command("compare-models", "compare_models", CompareModelsConfig),
     Command("simulate-half-maps", "simulate_half_maps", SimulateHalfMapsConfig),
+    Command("list-pairs", "list_pairs", ListPairsConfig),
     Command("train-map-improver", "train_map_improver", TrainMapImproverConfig),
     Command("doctor", "doctor", DoctorConfig),
 )}

@@ -39,6 +39,13 @@ def _model_resolution_field():
                  none_means="measured: FSC of the half-maps at 0.143, or of map and model at 0.5")
 
 
+def _resolution_problems(config):
+    if config.resolution_max >= config.resolution_min:
+        return []
+    return [f"Coarsest resolution (--resolution-max) is {config.resolution_max:g} Å, finer than the finest "
+            f"(--resolution-min) of {config.resolution_min:g} Å."]
+
+
 @dataclasses.dataclass(frozen=True)
 class ImproveMapConfig:
     """Improve the local contrast of a map with a trained network."""
@@ -128,10 +135,23 @@ class TrainMapImproverConfig:
         if not self.pairs and not self.structures:
             problems.append("There is nothing to learn from: give pairs of maps and models (--pairs), or structures to "
                             "simulate from (--structures).")
-        if self.resolution_max < self.resolution_min:
-            problems.append(f"Coarsest resolution (--resolution-max) is {self.resolution_max:g} Å, finer than the "
-                            f"finest (--resolution-min) of {self.resolution_min:g} Å.")
-        return problems
+        return problems + _resolution_problems(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListPairsConfig:
+    """Turn a list of EMDB and PDB ids into addresses to download and a table of pairs to train a map improver on."""
+    ids: str = param("List (.csv) with the columns emdb_id, pdb_id (or fitted_pdbs, as EMDB's own tables call it) and "
+                     "resolution (Å); other columns are not looked at.", label="List of ids", path="file")
+    output: str = param("Folder for addresses.txt, one address per line, and pairs.csv; the files are to be downloaded "
+                        "there. It must not exist.", label="Output folder", path="folder")
+    resolution_min: float = param("Finest resolution to take.", default=3.0, label="Finest resolution", unit="Å",
+                                  minimum=0.5, maximum=50)
+    resolution_max: float = param("Coarsest resolution to take.", default=6.0, label="Coarsest resolution", unit="Å",
+                                  minimum=0.5, maximum=50)
+
+    def check_together(self):
+        return _resolution_problems(self)
 
 
 @dataclasses.dataclass(frozen=True)
