@@ -14,7 +14,8 @@ NETWORKS = ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2")
 
 @dataclasses.dataclass(frozen=True)
 class RealSet:
-    """A labelled real set. pixel_size: Å/px. diameter_px, border: px. training: how many of the first micrographs teach."""
+    """A labelled real set. pixel_size: Å/px. diameter_px, border: px. training: how many of the first micrographs
+    teach."""
     name: str
     data: Path
     folder: str
@@ -112,7 +113,8 @@ class Bench:
 
 
 def run_parts(bench, parts):
-    """Measure the parts of bench.options.parts and write all tables to DIR/tables.md. Ends the program if something failed.
+    """Measure the parts of bench.options.parts and write all tables to DIR/tables.md. Ends the program if something
+    failed.
 
     parts: {word: (module with run(bench) and tables(bench), title)}.
     """
@@ -136,8 +138,9 @@ def link_coordinates(real, micrographs, folder):
 
 def train(real, coordinates, model, *options):
     """Train on the set's training micrographs, one thread. Returns dict: cpu, wall (s), memory (MB)."""
-    _, cpu, wall, memory = cryodl("train-picker", "--micrographs", *real.train, "--coordinates", coordinates, "--pixel-size",
-                                  real.pixel_size, "--particle-diameter", real.diameter, "--output", model, "--device",
+    _, cpu, wall, memory = cryodl("train-picker", "--micrographs", *real.train, "--coordinates", coordinates,
+                                  "--pixel-size", real.pixel_size, "--particle-diameter", real.diameter, "--output",
+                                  model, "--device",
                                   "cpu", "--threads", 1, *options)
     return dict(cpu=cpu, wall=wall, memory=memory)
 
@@ -145,8 +148,8 @@ def train(real, coordinates, model, *options):
 def pick(micrographs, pixel_size, diameter, model, folder, *options):
     """Pick, one thread. Returns dict: cpu, wall (s), memory (MB)."""
     _, cpu, wall, memory = cryodl("pick", "--micrographs", *micrographs, "--pixel-size", pixel_size,
-                                  "--particle-diameter", diameter, "--model", model, "--output", folder, "--device", "cpu",
-                                  "--threads", 1, *options)
+                                  "--particle-diameter", diameter, "--model", model, "--output", folder, "--device",
+                                  "cpu", "--threads", 1, *options)
     return dict(cpu=cpu, wall=wall, memory=memory)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is a score of 0.8 right in 80 of 100 cases? On simulated micrographs of structures that the model did not learn from."""
+"""Is a score of 0.8 right in 80 of 100 cases? On simulated micrographs of structures that the model did not learn
+from."""
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,9 @@ def _measure(bench, name):
     from cryodl.matching import match_picks
     structure, pixel_size = HELD_OUT[name]
     data, picks = bench.folder(f"calibration {name}"), bench.folder(f"calibration picks {name}")
-    out = cryodl("simulate-micrographs", "--structure", bench.data / structure, "--pixel-size", pixel_size, "--count", COUNT,
-                 "--size", 1024, "--particles", 80, "--snr", SNRS[0], "--snr-max", SNRS[1], "--ice", 2, "--gradient", 1,
-                 "--seed", 7, "--output", data, "--threads", 1)[0]
+    out = cryodl("simulate-micrographs", "--structure", bench.data / structure, "--pixel-size", pixel_size, "--count",
+                 COUNT, "--size", 1024, "--particles", 80, "--snr", SNRS[0], "--snr-max", SNRS[1], "--ice", 2,
+                 "--gradient", 1, "--seed", 7, "--output", data, "--threads", 1)[0]
     diameter = float(out.split(" particles of ")[1].split()[0])
     micrographs = sorted(Path(data, "micrographs").glob("*.mrc"))
     pick(micrographs, pixel_size, diameter, bench.general(name), picks)
@@ -37,7 +38,8 @@ def _measure(bench, name):
     scores = np.concatenate([every[p.stem][1] for p in micrographs])
     curve = reliability(hit, scores)
     bins = np.stack([curve.confidence, curve.frequency, curve.count]).round(4).tolist()
-    return dict(ece=float(expected_calibration_error(hit, scores)), candidates=len(hit), particles=int(hit.sum()), bins=bins)
+    return dict(ece=float(expected_calibration_error(hit, scores)), candidates=len(hit), particles=int(hit.sum()),
+                bins=bins)
 
 
 def tables(bench):
@@ -46,5 +48,7 @@ def tables(bench):
         f = bench.figures.get(f"calibration/{name}")
         rows.append([f"without-{name}", Path(structure).name.split(".")[0],
                      *((f or {}).get(k) for k in ("ece", "candidates", "particles"))])
-    return (f"{COUNT} micrographs of each structure, SNR {SNRS[0]} to {SNRS[1]}, ice and gradients; the goal is 0.05.\n\n"
-            + table(["general model", "simulated structure", "calibration error", "candidates", "of them particles"], rows))
+    return (f"{COUNT} micrographs of each structure, SNR {SNRS[0]} to {SNRS[1]}, ice and gradients; the goal is "
+            "0.05.\n\n"
+            + table(["general model", "simulated structure", "calibration error", "candidates", "of them particles"],
+                    rows))

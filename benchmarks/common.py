@@ -20,7 +20,8 @@ def data_folder():
     """Where the real data lie. Ends the program with a sentence if they are not there."""
     data = Path(os.environ.get("CRYODL_DATA", ROOT.parent / "shared" / "data"))
     if not data.is_dir():
-        sys.exit(f"Skipped: no data in {data}; set CRYODL_DATA to the folder that holds empiar10017_betagal and others.")
+        sys.exit(f"Skipped: no data in {data}; set CRYODL_DATA to the folder that holds empiar10017_betagal and "
+                 "others.")
     return data
 
 

@@ -49,8 +49,8 @@ def _measure(bench, network):
 def reaches_floor(bench, network):
     """CPU seconds of training until the validation's mean FRC is FLOOR times the Wiener filter's.
 
-    By the validation particles, or by the test particles when training ended. The steps' CPU seconds are taken as equal,
-    start-up and validations shared among them. None: never, or not measured.
+    By the validation particles, or by the test particles when training ended. The steps' CPU seconds are taken as
+    equal, start-up and validations shared among them. None: never, or not measured.
     """
     figures = bench.figures.get(key(ALONE[0], network, SNR))
     if figures is None:

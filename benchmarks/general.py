@@ -22,7 +22,8 @@ def run(bench):
         for detector in DETECTORS if bench.topaz else ():
             bench.once(f"topaz/{real.name}/{detector}", lambda: bench.topaz.score_set(
                 real, detector, bench.output / "work" / f"{real.name}-{detector}.txt"))
-        bench.once(f"trained/{real.name}", lambda: pick_and_score(bench, real, bench.trained(real), f"trained {real.name}"))
+        bench.once(f"trained/{real.name}",
+                   lambda: pick_and_score(bench, real, bench.trained(real), f"trained {real.name}"))
 
 
 def tables(bench):
@@ -32,9 +33,10 @@ def tables(bench):
             f"general/{real.name}/model", *(f"topaz/{real.name}/{d}" for d in DETECTORS), f"trained/{real.name}")]
         per_micrograph = bench.figures.get(f"general/{real.name}/f1")
         ratio = figures[0]["best_f1"] / figures[-1]["best_f1"] if figures[0] and figures[-1] else None
-        rows.append([real.name, f1_ap(figures[0]), per_micrograph and per_micrograph["f1"], *map(f1_ap, figures[1:]), ratio])
-    return ("Best F1 / AP (F1 at the default threshold). Our general model without this set and without structures of its "
-            "molecule; Topaz's detectors may have seen these sets, which was not checked.\n\n"
+        rows.append([real.name, f1_ap(figures[0]), per_micrograph and per_micrograph["f1"], *map(f1_ap, figures[1:]),
+                     ratio])
+    return ("Best F1 / AP (F1 at the default threshold). Our general model without this set and without structures "
+            "of its molecule; Topaz's detectors may have seen these sets, which was not checked.\n\n"
             + table(["set", "general, set left out", "F1 with threshold rule f1", *(f"Topaz {d}" for d in DETECTORS),
                      "unet trained on the set", "general / trained, best F1"], rows))
 

@@ -2,8 +2,8 @@
 """What the picks are worth: the same RELION steps on each picker's particles, and the resolution of the maps.
 
 The micrographs are simulated (ribosomes with ice, clumps and a gradient), so that truth and CTF are known. With
---reconstruct-real SET the test micrographs of a real set are used as well, with the CTFs of --ctf FOLDER (CTFFIND's texts,
-one for each micrograph), or without CTF correction.
+--reconstruct-real SET the test micrographs of a real set are used as well, with the CTFs of --ctf FOLDER (CTFFIND's
+texts, one for each micrograph), or without CTF correction.
 """
 import dataclasses
 import typing
@@ -21,7 +21,8 @@ NO_CTF = (0, 0, 0, 300, 2.7, 0.1)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Micrographs to reconstruct from. diameter: Å. box: px. truth: {name: yx}. ctf: {name: values of OPTICS} or None."""
+    """Micrographs to reconstruct from. diameter: Å. box: px. truth: {name: yx}. ctf: {name: values of OPTICS} or
+    None."""
     name: str
     micrographs: list
     pixel_size: float
@@ -43,8 +44,8 @@ def _simulate(bench, name, count, seed):
     """A folder of simulated micrographs, made if it is not there."""
     folder = bench.output / name
     if not folder.exists():
-        cryodl("simulate-micrographs", "--structure", bench.data / STRUCTURE, "--pixel-size", PIXEL_SIZE, "--count", count,
-               "--size", SIDE, "--particles", 60, "--snr", 0.06, "--ice", 3, "--aggregates", 1, "--gradient", 1,
+        cryodl("simulate-micrographs", "--structure", bench.data / STRUCTURE, "--pixel-size", PIXEL_SIZE, "--count",
+               count, "--size", SIDE, "--particles", 60, "--snr", 0.06, "--ice", 3, "--aggregates", 1, "--gradient", 1,
                "--seed", seed, "--output", folder, "--threads", 1)
     return folder
 
@@ -67,8 +68,8 @@ def _real_case(bench):
     ctf = None
     if bench.options.ctf:
         ctf = {Path(p).stem: _ctffind(Path(bench.options.ctf) / f"{Path(p).stem}.txt") for p in real.test}
-    return Case(real.name, list(map(Path, real.test)), real.pixel_size, real.diameter, 2 * round(0.75 * real.diameter_px),
-                truth, ctf, SYMMETRY.get(real.name, "C1"))
+    return Case(real.name, list(map(Path, real.test)), real.pixel_size, real.diameter,
+                2 * round(0.75 * real.diameter_px), truth, ctf, SYMMETRY.get(real.name, "C1"))
 
 
 def _ctffind(path):

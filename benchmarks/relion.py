@@ -2,8 +2,8 @@
 """From picks to a map in RELION 3.1 on one core: extraction, 2-D classes, initial model, two half maps, FSC.
 
 The steps are those of a usual project, small: the same command lines for every picker, so that only the picks differ.
-relion_refine_mpi's auto-refinement keeps a core busy waiting for the other two; the two halves are refined one after the
-other instead, from one initial model filtered to `START_RESOLUTION`, with a fixed number of iterations.
+relion_refine_mpi's auto-refinement keeps a core busy waiting for the other two; the two halves are refined one after
+the other instead, from one initial model filtered to `START_RESOLUTION`, with a fixed number of iterations.
 """
 import os
 import subprocess
@@ -61,8 +61,8 @@ class Relion:
         write_star(self.folder / "micrographs.star", {"optics": optics, "micrographs": (
             ["MicrographName", "OpticsGroup", "DefocusU", "DefocusV", "DefocusAngle"], rows)})
         self.run("relion_preprocess", "--i", "micrographs.star", "--coord_suffix", "_picks.star", "--coord_dir", "./",
-                 "--extract", "--extract_size", self.box, "--norm", "--bg_radius", int(0.45 * self.box), "--invert_contrast",
-                 "--part_dir", "boxes/", "--part_star", "particles.star")
+                 "--extract", "--extract_size", self.box, "--norm", "--bg_radius", int(0.45 * self.box),
+                 "--invert_contrast", "--part_dir", "boxes/", "--part_star", "particles.star")
         return len(star_rows(self.folder / "particles.star", "particles")[1])
 
     def classify(self):
@@ -87,15 +87,17 @@ class Relion:
         RELION refines the angles by itself as the resolution grows, which takes most of the time; to start from
         START_RESOLUTION, 60 Å are enough.
         """
-        self._refine("initial", "selected.star", "--denovo_3dref", "--sgd", "--sgd_ini_iter", 15, "--sgd_inbetween_iter",
-                     10, "--sgd_fin_iter", 5, "--sgd_ini_resol", 75, "--sgd_fin_resol", 60, "--sgd_ini_subset", 40,
-                     "--sgd_fin_subset", 60, "--sgd_write_iter", 30, "--K", 1, "--healpix_order", 1, "--oversampling", 0,
-                     "--offset_range", 3, "--offset_step", 1.5, "--maxsig", 100, "--incr_size", 1, "--sym", self.symmetry)
+        self._refine("initial", "selected.star", "--denovo_3dref", "--sgd", "--sgd_ini_iter", 15,
+                     "--sgd_inbetween_iter", 10, "--sgd_fin_iter", 5, "--sgd_ini_resol", 75, "--sgd_fin_resol", 60,
+                     "--sgd_ini_subset", 40, "--sgd_fin_subset", 60, "--sgd_write_iter", 30, "--K", 1,
+                     "--healpix_order", 1, "--oversampling", 0, "--offset_range", 3, "--offset_step", 1.5, "--maxsig",
+                     100, "--incr_size", 1, "--sym", self.symmetry)
 
     def refine(self):
         """Two halves, each refined alone. Returns the resolution in Å at which their FSC falls below 0.143.
 
-        Both maps are masked by RELION with a soft sphere of the particle's diameter (--flatten_solvent), nothing tighter.
+        Both maps are masked by RELION with a soft sphere of the particle's diameter (--flatten_solvent), nothing
+        tighter.
         """
         import mrcfile
         labels, rows = star_rows(self.folder / "selected.star", "particles")
@@ -112,7 +114,8 @@ class Relion:
     def _refine(self, name, star, *options):
         self.run("relion_refine", "--o", f"./{name}", "--i", star, *self.correction, "--norm", "--scale",
                  "--flatten_solvent", "--zero_mask", "--particle_diameter", round(1.1 * self.diameter), "--pad", 1,
-                 "--random_seed", 1, "--dont_combine_weights_via_disc", "--preread_images", "--pool", 10, "--j", 1, *options)
+                 "--random_seed", 1, "--dont_combine_weights_via_disc", "--preread_images", "--pool", 10, "--j", 1,
+                 *options)
 
     def _write_particles(self, name, labels, rows):
         optics = star_rows(self.folder / "particles.star", "optics")
@@ -132,11 +135,13 @@ def reconstruct(folder, micrographs, picks, ctf, case):
     kept = relion.classify()
     relion.initial_model()
     resolution = relion.refine()
-    return dict(extracted=extracted, kept=kept, resolution=resolution, cpu=relion.seconds, wall=time.monotonic() - start)
+    return dict(extracted=extracted, kept=kept, resolution=resolution, cpu=relion.seconds,
+                wall=time.monotonic() - start)
 
 
 def shell_correlation(first, second, pixel_size):
-    """Fourier shell correlation of two cubes, [(resolution in Å, FSC), ...] from coarse to fine, shells one voxel wide."""
+    """Fourier shell correlation of two cubes, [(resolution in Å, FSC), ...] from coarse to fine, shells one voxel
+    wide."""
     side = len(first)
     f, g = np.fft.rfftn(first), np.fft.rfftn(second)
     axis = np.fft.fftfreq(side, 1 / side)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Does a picker find the same particles in a turned micrograph? EMPIAR-10017, turned by 90 and by 37 degrees.
 
-At 37 degrees the corners are lost; there only particles in the largest central disc (less one diameter) are scored, turned
-or not. Picks in turned micrographs are turned back before they are scored, so that both are scored on the same ground.
+At 37 degrees the corners are lost; there only particles in the largest central disc (less one diameter) are scored,
+turned or not. Picks in turned micrographs are turned back before they are scored, so that both are scored on the same
+ground.
 """
 from pathlib import Path
 
@@ -90,6 +91,6 @@ def tables(bench):
             value = lambda figures, part: figures and figures[f"{figure}_{part}"]
             pairs = [(value(still, "square"), value(quarter, "square")), (value(still, "disc"), value(turned, "disc"))]
             change = [None if None in pair else f"{pair[1] - pair[0]:+.4f}" for pair in pairs]
-            rows.append([name, {"f1": "at the default threshold", "best_f1": "best"}[figure], pairs[0][0], *pairs[0][1:],
-                         change[0], *pairs[1], change[1]])
+            rows.append([name, {"f1": "at the default threshold", "best_f1": "best"}[figure], pairs[0][0],
+                         *pairs[0][1:], change[0], *pairs[1], change[1]])
     return table(["picker", "F1", "0°", "90°", "change", "0°, disc", "37°, disc", "change"], rows)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CPU seconds, wall seconds and memory of picking 4096 x 4096 micrographs with each network, beside Topaz.
 
-Micrographs are noise, weights are random: for timing only. The figure per micrograph is the slope between a run over one
-and a run over several, so that start-up (given apart) is left out; reading, rescaling, network, peaks and writing are in.
+Micrographs are noise, weights are random: for timing only. The figure per micrograph is the slope between a run over
+one and a run over several, so that start-up (given apart) is left out; reading, rescaling, network, peaks and writing
+are in.
 """
 import numpy as np
 from bench import NETWORKS, engine_path, table
@@ -91,9 +92,11 @@ def tables(bench):
     training = []
     for network in (*NETWORKS, "Topaz"):
         f = bench.figures.get(f"labels/empiar10017/100/0/{network}")
-        training.append([network, *([f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"] if f else [None] * 3)])
+        training.append([network, *([f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"] if f
+                                    else [None] * 3)])
     head = ["CPU s", "wall s", "peak memory MB"]
-    return (table(["picking", "CPU s per micrograph", "wall s per micrograph", "start-up CPU s", "peak memory MB"], rows)
+    return (table(["picking", "CPU s per micrograph", "wall s per micrograph", "start-up CPU s", "peak memory MB"],
+                  rows)
             + "\n\nTraining on 100 positives of EMPIAR-10017, one thread, start-up included:\n\n"
             + table(["training", *head], training))
 

@@ -20,13 +20,15 @@ def run(bench):
 def _measure(bench, real):
     structure, particles = STRUCTURES[real.name]
     simulated = bench.folder(f"simulated for {real.name}")
-    _, cpu, _, _ = cryodl("simulate-micrographs", "--structure", bench.data / structure, "--pixel-size", real.pixel_size,
-                          "--count", COUNT, "--size", SIDE, "--particles", particles, "--closest", 1.0, "--snr", 0.03,
-                          "--snr-max", 0.3, "--noise-from", *real.train, "--ice", 1, "--output", simulated, "--threads", 1)
+    _, cpu, _, _ = cryodl("simulate-micrographs", "--structure", bench.data / structure, "--pixel-size",
+                          real.pixel_size, "--count", COUNT, "--size", SIDE, "--particles", particles, "--closest",
+                          1.0, "--snr", 0.03, "--snr-max", 0.3, "--noise-from", *real.train, "--ice", 1, "--output",
+                          simulated, "--threads", 1)
     model = bench.folder(f"model from structure {real.name}")
     _, train_cpu, _, _ = cryodl("train-picker", "--micrographs", *sorted(Path(simulated, "micrographs").glob("*.mrc")),
                                 "--coordinates", simulated / "coordinates", "--pixel-size", real.pixel_size,
-                                "--particle-diameter", real.diameter, "--output", model, "--device", "cpu", "--threads", 1)
+                                "--particle-diameter", real.diameter, "--output", model, "--device", "cpu",
+                                "--threads", 1)
     return dict(simulation_cpu=cpu, train_cpu=train_cpu,
                 **pick_and_score(bench, real, model, f"from structure {real.name}"))
 
@@ -38,8 +40,8 @@ def tables(bench):
         ratio = zero["best_f1"] / trained["best_f1"] if zero and trained else None
         rows.append([name, Path(structure).name.split(".")[0], f1_ap(zero), f1_ap(trained), ratio,
                      zero and f"{zero['simulation_cpu']:.0f} + {zero['train_cpu']:.0f}"])
-    return (f"Best F1 / AP (F1 at the default threshold). {COUNT} micrographs of {SIDE} px, noise spectra from the set's "
-            "training micrographs (without their labels), SNR 0.03 to 0.3. No structure of EMPIAR-10947's molecule is at "
-            "hand.\n\n"
+    return (f"Best F1 / AP (F1 at the default threshold). {COUNT} micrographs of {SIDE} px, noise spectra from "
+            "the set's training micrographs (without their labels), SNR 0.03 to 0.3. No structure of EMPIAR-10947's "
+            "molecule is at hand.\n\n"
             + table(["set", "structure", "unet from the structure", "unet trained on the set", "ratio of best F1",
                      "simulation + training CPU s"], rows))

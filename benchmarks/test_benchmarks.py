@@ -15,8 +15,9 @@ engine_path()
 
 @pytest.fixture
 def bench(tmp_path):
-    options = types.SimpleNamespace(output=tmp_path / "out", sets=["empiar10017"], labels=[20], draws=1, general_models=None,
-                                    networks=["unet"], reconstruct=["truth"], reconstruct_real=None, train_topaz=False)
+    options = types.SimpleNamespace(output=tmp_path / "out", sets=["empiar10017"], labels=[20], draws=1,
+                                    general_models=None, networks=["unet"], reconstruct=["truth"],
+                                    reconstruct_real=None, train_topaz=False)
     return Bench(options, tmp_path)
 
 
@@ -28,7 +29,8 @@ def real(tmp_path):
     for part in ("micrographs", "coords"):
         (tmp_path / "set" / part).mkdir(parents=True)
     for index in range(3):
-        yx = np.random.default_rng(index).permutation([(y, x) for y in range(60, 260, 50) for x in range(70, 260, 60)])[:12]
+        lattice = [(y, x) for y in range(60, 260, 50) for x in range(70, 260, 60)]
+        yx = np.random.default_rng(index).permutation(lattice)[:12]
         image = np.zeros((300, 300), np.float32)
         for y, x in yx:
             image[y - 2:y + 3, x - 2:x + 3] = 1

@@ -57,7 +57,8 @@ def tables(bench):
     options, rows = bench.options, []
     for snr in options.snrs:
         for tilt in options.tilts:
-            rows.append([f"{snr:g}", f"±{tilt}°", *[_cell(bench, network, snr, tilt) for network in options.classifiers]])
+            rows.append([f"{snr:g}", f"±{tilt}°",
+                         *[_cell(bench, network, snr, tilt) for network in options.classifiers]])
     return table(["SNR", "tilts", *options.classifiers], rows)
 
 
@@ -68,4 +69,5 @@ def _cell(bench, network, snr, tilt):
         return None
     if len(accuracies) == 1:
         return accuracies[0]
-    return f"{np.mean(accuracies):.3f} ± {np.std(accuracies, ddof=1) / len(accuracies) ** 0.5:.3f} ({len(accuracies)} seeds)"
+    error = np.std(accuracies, ddof=1) / len(accuracies) ** 0.5
+    return f"{np.mean(accuracies):.3f} ± {error:.3f} ({len(accuracies)} seeds)"

@@ -38,10 +38,11 @@ def cells(bench, seed, count=2):
         folder.parent.mkdir(exist_ok=True)
         options = bench.options
         area = (options.size / 256) ** 2
-        cryodl("simulate-tomograms", "--structures", structure(bench, RIBOSOME), structure(bench, PROTEASOME), "--copies",
-               round(45 * area), round(40 * area), "--pixel-size", PIXEL_SIZE, "--size", options.size, "--thickness",
-               options.thickness, "--count", count, "--vesicles", 3, "--membranes", 1, "--microtubules", 6, "--filaments",
-               12, "--snr", options.tomogram_snr, "--seed", seed, "--output", folder, "--device", "cpu", "--threads", 1)
+        cryodl("simulate-tomograms", "--structures", structure(bench, RIBOSOME), structure(bench, PROTEASOME),
+               "--copies", round(45 * area), round(40 * area), "--pixel-size", PIXEL_SIZE, "--size", options.size,
+               "--thickness", options.thickness, "--count", count, "--vesicles", 3, "--membranes", 1, "--microtubules",
+               6, "--filaments", 12, "--snr", options.tomogram_snr, "--seed", seed, "--output", folder, "--device",
+               "cpu", "--threads", 1)
     return folder
 
 
@@ -87,7 +88,8 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
 
 def _with_wrong_strokes(drawing, wrong, rng):
     """A drawing (h, w) of which some squares of STROKE px are left out, and as many stand elsewhere."""
-    squares = [(slice(y, y + STROKE), slice(x, x + STROKE)) for y in range(0, TILE, STROKE) for x in range(0, TILE, STROKE)]
+    squares = [(slice(y, y + STROKE), slice(x, x + STROKE)) for y in range(0, TILE, STROKE)
+               for x in range(0, TILE, STROKE)]
     strokes = [square for square in squares if drawing[square].any()]
     empty = [square for square in squares if not drawing[square].any()]
     result, number = drawing.copy(), round(wrong / 2 * len(strokes))
@@ -104,10 +106,10 @@ def subtomograms(bench, snr, tilt, count, seed, defocus=40000):
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         options = bench.options
-        cryodl("simulate-subtomograms", "--structures", *[structure(bench, c) for c in CLASSES], "--snr", snr, "--tilt-min",
-               -tilt, "--tilt-max", tilt, "--count", count, "--box", options.box, "--pixel-size",
-               options.subtomogram_pixel_size, "--defocus", defocus, "--seed", seed, "--output", path, "--device", "cpu",
-               "--threads", 1)
+        cryodl("simulate-subtomograms", "--structures", *[structure(bench, c) for c in CLASSES], "--snr", snr,
+               "--tilt-min", -tilt, "--tilt-max", tilt, "--count", count, "--box", options.box, "--pixel-size",
+               options.subtomogram_pixel_size, "--defocus", defocus, "--seed", seed, "--output", path, "--device",
+               "cpu", "--threads", 1)
     return path
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The real tomogram of two HIV-1 virions (EMD-1155): trained on one virion's envelope, tested on the other's.
 
-Its labels are spheres that were fitted to the envelopes, 3.5 voxels thick: a reference by fit, which bumps of one or two
-voxels leave; no network can reach a Dice near 1 with it.
+Its labels are spheres that were fitted to the envelopes, 3.5 voxels thick: a reference by fit, which bumps of one or
+two voxels leave; no network can reach a Dice near 1 with it.
 """
 import csv
 import json
@@ -30,13 +30,13 @@ def measure(bench, network, trained_on):
     border = sum(centres) / 2
     train, test = (_half(data / "reference_labels.mrc", border, virion == int(np.argmax(centres)),
                          folder / f"labels{virion}.mrc") for virion in (trained_on, 1 - trained_on))
-    _, cpu, _, _ = cryodl("train-segmenter", "--tomograms", data / "tomogram.mrc", "--labels", train, "--label", ENVELOPE,
-                          "--feature", "envelope", "--pixel-size", PIXEL_SIZE, "--network", network, "--output",
-                          folder / "model", "--device", "cpu", "--threads", 1)
+    _, cpu, _, _ = cryodl("train-segmenter", "--tomograms", data / "tomogram.mrc", "--labels", train, "--label",
+                          ENVELOPE, "--feature", "envelope", "--pixel-size", PIXEL_SIZE, "--network", network,
+                          "--output", folder / "model", "--device", "cpu", "--threads", 1)
     cryodl("segment", "--tomograms", data / "tomogram.mrc", "--model", folder / "model", "--output", folder / "scores",
            "--device", "cpu", "--threads", 1)
-    cryodl("evaluate-segmentation", "--segmentations", folder / "scores" / "*.mrc", "--labels", test, "--label", ENVELOPE,
-           "--pixel-size", PIXEL_SIZE, "--output", folder / "evaluated")
+    cryodl("evaluate-segmentation", "--segmentations", folder / "scores" / "*.mrc", "--labels", test, "--label",
+           ENVELOPE, "--pixel-size", PIXEL_SIZE, "--output", folder / "evaluated")
     return dict(next(iter(json.loads((folder / "evaluated" / "evaluation.json").read_text())["features"].values())),
                 train_cpu=cpu)
 

@@ -45,9 +45,9 @@ def trained(bench, feature, network, seed, wrong=0.0):
         tiles = tiles_to_draw(train, label, drawn, seed, wrong)
         model.parent.mkdir(exist_ok=True)
         _, cpu, wall, memory = cryodl(
-            "train-segmenter", "--tomograms", train / "tomograms" / "*.mrc", "--labels", drawn / "*.mrc", "--label", label,
-            "--feature", feature, "--pixel-size", PIXEL_SIZE, "--network", network, "--seed", seed, "--output", model,
-            "--device", "cpu", "--threads", 1)
+            "train-segmenter", "--tomograms", train / "tomograms" / "*.mrc", "--labels", drawn / "*.mrc", "--label",
+            label, "--feature", feature, "--pixel-size", PIXEL_SIZE, "--network", network, "--seed", seed, "--output",
+            model, "--device", "cpu", "--threads", 1)
         cost.write_text(json.dumps(dict(cpu=cpu, wall=wall, memory=memory, tiles=tiles)))
     return model, json.loads(cost.read_text())
 
@@ -59,8 +59,9 @@ def measure(bench, feature, network, seed, wrong=0.0):
     folder.mkdir()
     _, cpu, _, _ = cryodl("segment", "--tomograms", test / "tomograms" / "*.mrc", "--model", model, "--output",
                           folder / "scores", "--device", "cpu", "--threads", 1)
-    cryodl("evaluate-segmentation", "--segmentations", folder / "scores" / "*.mrc", "--labels", test / "labels" / "*.mrc",
-           "--label", features(test)[feature], "--pixel-size", PIXEL_SIZE, "--output", folder / "evaluated")
+    cryodl("evaluate-segmentation", "--segmentations", folder / "scores" / "*.mrc", "--labels",
+           test / "labels" / "*.mrc", "--label", features(test)[feature], "--pixel-size", PIXEL_SIZE, "--output",
+           folder / "evaluated")
     found = json.loads((folder / "evaluated" / "evaluation.json").read_text())
     return dict(next(iter(found["features"].values())), train_cpu=cost["cpu"], train_wall=cost["wall"],
                 train_memory=cost["memory"], segment_cpu=cpu)

@@ -152,9 +152,10 @@
     url = {https://doi.org/10.1016/j.jsb.2012.09.006}
 }
 @article{Gorski2005,
-    title = {HEALPix: A Framework for High-Resolution Discretization and Fast Analysis of Data Distributed on the Sphere},
-    author = {G{\\'o}rski, K. M. and Hivon, E. and Banday, A. J. and Wandelt, B. D. and Hansen, F. K. and Reinecke, M. and
-              Bartelmann, M.},
+    title = {HEALPix: A Framework for High-Resolution Discretization and Fast Analysis of Data Distributed on the
+             Sphere},
+    author = {G{\\'o}rski, K. M. and Hivon, E. and Banday, A. J. and Wandelt, B. D. and Hansen, F. K. and Reinecke, M.
+              and               Bartelmann, M.},
     journal = {The Astrophysical Journal},
     volume = {622},
     pages = {759--771},
@@ -226,7 +227,8 @@
 }
 @article{Cao2026EMReady2,
     title = {EMReady2: improvement of cryo-EM and cryo-ET maps by local quality-aware deep learning with Mamba},
-    author = {Cao, Hong and Zhu, Yueting and Li, Tao and Chen, Ji and He, Jiahua and Wang, Xinggang and Huang, Sheng-You},
+    author = {Cao, Hong and Zhu, Yueting and Li, Tao and Chen, Ji and He, Jiahua and Wang, Xinggang and
+              Huang, Sheng-You},
     journal = {Nature Communications},
     year = {2026},
     doi = {10.1038/s41467-026-71794-1},
@@ -245,7 +247,8 @@
 }
 @article{Pintilie2020,
     title = {Measurement of atom resolvability in cryo-EM maps with Q-scores},
-    author = {Pintilie, Grigore and Zhang, Kaiming and Su, Zhaoming and Li, Shanshan and Schmid, Michael F. and Chiu, Wah},
+    author = {Pintilie, Grigore and Zhang, Kaiming and Su, Zhaoming and Li, Shanshan and Schmid, Michael F. and
+              Chiu, Wah},
     journal = {Nature Methods},
     volume = {17},
     pages = {328--334},
@@ -264,11 +267,12 @@
     url = {https://doi.org/10.1016/j.jsb.2013.08.002}
 }
 @article{Liebschner2019,
-    title = {Macromolecular structure determination using X-rays, neutrons and electrons: recent developments in Phenix},
+    title = {Macromolecular structure determination using X-rays, neutrons and electrons: recent developments in
+             Phenix},
     author = {Liebschner, Dorothee and Afonine, Pavel V. and Baker, Matthew L. and Bunk{\\'o}czi, G{\\'a}bor and
               Chen, Vincent B. and Croll, Tristan I. and Hintze, Bradley and Hung, Li-Wei and Jain, Swati and
-              McCoy, Airlie J. and Moriarty, Nigel W. and Oeffner, Robert D. and Poon, Billy K. and Prisant, Michael G. and
-              Read, Randy J. and Richardson, Jane S. and Richardson, David C. and Sammito, Massimo D. and
+              McCoy, Airlie J. and Moriarty, Nigel W. and Oeffner, Robert D. and Poon, Billy K. and Prisant, Michael G.
+              and Read, Randy J. and Richardson, Jane S. and Richardson, David C. and Sammito, Massimo D. and
               Sobolev, Oleg V. and Stockwell, Duncan H. and Terwilliger, Thomas C. and Urzhumtsev, Alexandre G. and
               Videau, Lizbeth L. and Williams, Christopher J. and Adams, Paul D.},
     journal = {Acta Crystallographica Section D},

@@ -128,15 +128,16 @@ def particlesAndStructures(protocol):
 
 
 def picksToFilter(protocol):
-    """The scored coordinates to draw: a form's input, or what a picking run has found. Raises ValueError without any."""
+    """The scored coordinates to draw: a form's input, or what a picking run has found. Raises ValueError without
+    any."""
     if protocol.hasAttribute('inputCoordinates'):
         if protocol.inputCoordinates.get() is None:
             raise ValueError("Choose the picked coordinates first; they are drawn on their micrographs.")
         return protocol.inputCoordinates.get()
     coordinates = getattr(protocol, 'outputCoordinates', None)
     if coordinates is None:
-        raise ValueError("There are no picks yet to choose a threshold by. Leave the field empty and run; afterwards choose "
-                         "here, or in cryodl - filter picks by score, which does not pick again.")
+        raise ValueError("There are no picks yet to choose a threshold by. Leave the field empty and run; afterwards "
+                         "choose here, or in cryodl - filter picks by score, which does not pick again.")
     return coordinates
 
 

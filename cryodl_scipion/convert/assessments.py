@@ -23,7 +23,8 @@ REASON = '_cryodlReason'
 
 
 def setFigures(micrograph, figures):
-    """Write an assessment on a Micrograph. figures: the engine's dict of one micrograph; None where it was not measured."""
+    """Write an assessment on a Micrograph. figures: the engine's dict of one micrograph; None where it was not
+    measured."""
     for attribute, figure in FIGURES.items():
         setattr(micrograph, attribute, figure.kind(figures.get(figure.name)))
     setattr(micrograph, REASON, String(figures.get('reason') or ''))
@@ -35,7 +36,8 @@ def figuresOf(micrograph):
 
 
 def splitLines(good, bad, config):
-    """Sentences for a summary: how many are good and bad, and the limits that are set. config: AssessMicrographsConfig."""
+    """Sentences for a summary: how many are good and bad, and the limits that are set. config:
+    AssessMicrographsConfig."""
     if not good + bad:
         return ["No micrographs yet."]
     lines = ["*%d good*, %d bad of %s" % (good, bad, counted(good + bad, 'micrograph'))]

@@ -75,7 +75,8 @@ def modelLine(card):
     if not card:
         return []
     f1 = (card.get('validation') or {}).get('f1')
-    return ["Model: %s (network %s%s)" % (card['name'], card['network'], '' if f1 is None else ", validation F1 %.3f" % f1)]
+    return ["Model: %s (network %s%s)" % (card['name'], card['network'],
+                                          '' if f1 is None else ", validation F1 %.3f" % f1)]
 
 
 def thresholdsInWords(results):

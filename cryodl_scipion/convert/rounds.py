@@ -10,8 +10,8 @@ _ROUNDS = 'rounds'
 def readRounds(folder):
     """[{column: number or None}] of <folder>/rounds.csv, one for each round; [] before the first is finished.
 
-    Columns: round, figure (how far picks and background of held-out micrographs are apart, in standard deviations), picks,
-    confident, agreement (with the round before), threshold, and what else the engine writes.
+    Columns: round, figure (how far picks and background of held-out micrographs are apart, in standard deviations),
+    picks, confident, agreement (with the round before), threshold, and what else the engine writes.
     A last line that is being written is left out.
     """
     path = os.path.join(folder, TABLE)

@@ -23,7 +23,8 @@ def simulatedFiles(folder):
 
 
 def appendMicrographs(micrographs, folder):
-    """Append all to a SetOfMicrographs, which has pixel size and acquisition. Returns {name: Micrograph with its id}."""
+    """Append all to a SetOfMicrographs, which has pixel size and acquisition. Returns {name: Micrograph with its
+    id}."""
     made = {}
     for name, path in simulatedFiles(folder):
         micrograph = Micrograph()

@@ -40,8 +40,8 @@ def checkLabels(coordinates, others, micrographs):
     if micrographs is not None:
         errors += _checkOther(micrographs, coordinates, own)
     if coordinates.getSize() < contract.FEWEST_PARTICLES:
-        errors.append("There are %d particle coordinates; training needs at least %d, and 20 or more to be of use. Pick "
-                      "more." % (coordinates.getSize(), contract.FEWEST_PARTICLES))
+        errors.append("There are %d particle coordinates; training needs at least %d, and 20 or more to be of "
+                      "use. Pick more." % (coordinates.getSize(), contract.FEWEST_PARTICLES))
     return errors
 
 

@@ -49,8 +49,8 @@ def halfMapVerdict(test):
                               "data."]
     if finer(improved):
         return False, lines + ["WARNING: the improved half-maps agree with each other, but not better with the other "
-                               "half as "
-                               "it is: what is gained is invented by the network, and is no detail of the data."]
+                               "half as it is: what is gained is invented by the network, and is no detail of "
+                               "the data."]
     return True, lines + ["Nothing was gained, and nothing lost."]
 
 

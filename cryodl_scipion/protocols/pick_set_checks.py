@@ -31,8 +31,8 @@ def _checkOne(label, coordinates):
         return ["The micrographs of %s have no pixel size (sampling rate). Import them again with it." % label]
     repeated = repeatedNames(micrographs)
     if repeated:
-        return ["Several micrographs of %s have the same name: %s. Picks are matched by the micrographs' names; import them "
-                "with different names." % (label, listed(repeated))]
+        return ["Several micrographs of %s have the same name: %s. Picks are matched by the micrographs' names; "
+                "import them with different names." % (label, listed(repeated))]
     strange = set(coordinates.getUniqueValues('_micId')) - set(micrographsByName(coordinates).values())
     if strange:
         return ["%s has coordinates on micrographs that its own set of micrographs lacks (ids %s). Choose a set that "
@@ -54,8 +54,8 @@ def _checkTwice(labelled):
 def _nothingInCommon(labelled):
     parts = ["%s has %s" % (label, listed(sorted(micrographsByName(coordinates), key=str)[:2]))
              for label, coordinates in labelled]
-    return ("There is not one micrograph that all sets belong to: %s. They are matched by name. Choose sets picked on the "
-            "same micrographs." % '; '.join(parts))
+    return ("There is not one micrograph that all sets belong to: %s. They are matched by name. Choose sets picked "
+            "on the same micrographs." % '; '.join(parts))
 
 
 def _checkExtents(labelled):
@@ -67,8 +67,9 @@ def _checkExtents(labelled):
             continue
         sides = [[side * m.getSamplingRate() for side in m.getDim()[:2]] for m in (frame, other)]
         if any(abs(b / a - 1) > _SAME_EXTENT for a, b in zip(*sides)):
-            errors.append("The micrographs of %s cover %.0f x %.0f Å and those of %s %.0f x %.0f Å, so their positions do "
-                          "not fit each other. Check the pixel sizes." % ((labelled[0][0],) + tuple(sides[0]) + (label,)
+            errors.append("The micrographs of %s cover %.0f x %.0f Å and those of %s %.0f x %.0f Å, so their "
+                          "positions do not fit each other. Check the pixel sizes."
+                          % ((labelled[0][0],) + tuple(sides[0]) + (label,)
                                                                      + tuple(sides[1])))
     return errors
 

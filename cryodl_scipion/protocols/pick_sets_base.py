@@ -20,7 +20,8 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
 
     def _addSetsParam(self, form, help, **arguments):
         form.addParam('inputSets', params.MultiPointerParam, pointerClass='SetOfCoordinates', important=True,
-                      label="Sets of coordinates", help=help + "\n\nMicrographs are matched by name; sets may have them in "
+                      label="Sets of coordinates",
+                      help=help + "\n\nMicrographs are matched by name; sets may have them in "
                       "another order and at another pixel size. Micrographs that not all sets have are left out.",
                       **arguments)
 
@@ -81,7 +82,8 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
     def _checkInputs(self):
         count = len(self._labelledSets())
         if count < self._leastSets():
-            return ["Sets of coordinates has %d; at least %d are needed. Choose more with the magnifying glass." % (count,
+            return ["Sets of coordinates has %d; at least %d are needed. Choose more with the "
+                    "magnifying glass." % (count,
                                                                                                      self._leastSets())]
         errors = checkPickSets(self._allSets())
         if errors:

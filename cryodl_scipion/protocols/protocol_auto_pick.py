@@ -42,14 +42,16 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     _possibleOutputs = AutoPickOutputs
     _CONFIG = contract.AutoPickConfig
     NOT_ON_FORM = {'micrographs': "the input set", 'pixel_size': "the micrographs' sampling rate",
-                   'model': "the model fields", 'output': "the run's folder", 'names': "made from the micrographs' names",
+                   'model': "the model fields", 'output': "the run's folder",
+                   'names': "made from the micrographs' names",
                    'device': "the GPUs that Scipion assigns", 'threads': "Scipion's own field"}
 
     def _defineParams(self, form):
         ProtParticlePicking._defineParams(self, form)
         addConfigParams(form, self._CONFIG, ['particle_diameter'], particle_diameter=dict(important=True))
         addModelParams(form, default=SHIPPED)
-        addConfigParams(form, self._CONFIG, ['rounds', 'training_micrographs', 'threshold', 'contrast', 'confident', 'steps',
+        addConfigParams(form, self._CONFIG,
+                        ['rounds', 'training_micrographs', 'threshold', 'contrast', 'confident', 'steps',
                                              'border'])
         addBoxParam(form)
         addConfigParams(form, self._CONFIG, ['seed'])
@@ -101,8 +103,8 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     def _checkInputs(self):
         micrographs = self.getInputMicrographs()
         if micrographs.isStreamOpen():
-            return ["The micrographs are still arriving. Wait until all are there; or auto-pick those of a finished set, "
-                    "and pick the others as they come with its model by *cryodl - pick particles*."]
+            return ["The micrographs are still arriving. Wait until all are there; or auto-pick those of a "
+                    "finished set, and pick the others as they come with its model by *cryodl - pick particles*."]
         errors = checkMicrographs(micrographs) + checkModelField(self)
         return errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
 
@@ -110,16 +112,17 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         if self.particleDiameter.get() is None:
             return []  # the contract has the sentence
         if micrographs.getSize() < 2 and self.rounds.get():
-            return ["There is only one micrograph; the rounds need at least two, one of them to judge by. Set the rounds "
-                    "to 0, or take more micrographs."]
+            return ["There is only one micrograph; the rounds need at least two, one of them to judge by. Set the "
+                    "rounds to 0, or take more micrographs."]
         return checkSizeFields(self)
 
     def _warnings(self):
         card = cardOf(self)
         if card is None or card.get('general'):
             return []
-        return ["The model %s was trained on particles of %g Å and is not a general one. If yours are unlike those, the "
-                "rounds will learn from wrong picks: look at the first round." % (card['name'], card['particle_diameter'])]
+        return ["The model %s was trained on particles of %g Å and is not a general one. If yours are unlike "
+                "those, the rounds will learn from wrong picks: look at the first round."
+                % (card['name'], card['particle_diameter'])]
 
     def _tell(self, results):
         coordinates = getattr(self, 'outputCoordinates', None)

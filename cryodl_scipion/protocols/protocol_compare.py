@@ -37,9 +37,9 @@ class CryodlProtCompare(PickSetsBase):
         self._addSetsParam(form, "Coordinates to compare.", minNumObjects=1)
         form.addParam('referenceCoordinates', params.PointerParam, pointerClass='SetOfCoordinates', allowsNull=True,
                       label="Reference coordinates",
-                      help="Particles that are taken for the truth, for instance picked by hand. Only micrographs on which "
-                           "it has particles count, and those should be picked completely.\n\nEmpty: the sets are only "
-                           "compared with each other.")
+                      help="Particles that are taken for the truth, for instance picked by hand. Only micrographs "
+                           "on which it has particles count, and those should be picked completely.\n\nEmpty: the sets "
+                           "are only compared with each other.")
         addConfigParams(form, self._CONFIG, ['particle_diameter', 'tolerance', 'border'],
                         particle_diameter=dict(help=contract.describe(self._CONFIG, 'particle_diameter').help
                                                + "\n\nEmpty: the one with which the sets were picked by cryodl."))
@@ -85,7 +85,8 @@ class CryodlProtCompare(PickSetsBase):
         for micrograph in self._frame():
             if micrograph.getMicName() in chosen:
                 path = os.path.abspath(micrograph.getFileName())
-                os.symlink(path, os.path.join(self._micrographFolder(), names[micrograph.getObjId()] + imageEnding(path)))
+                os.symlink(path, os.path.join(self._micrographFolder(),
+                                              names[micrograph.getObjId()] + imageEnding(path)))
 
     def _micrographFolder(self):
         return self._getExtraPath('micrographs')
@@ -121,7 +122,8 @@ class CryodlProtCompare(PickSetsBase):
     def _checkInputs(self):
         errors = PickSetsBase._checkInputs(self)
         if not errors and not self._comparedNames():
-            return ["The reference has no particle on any of the micrographs that all sets have. Choose another reference."]
+            return ["The reference has no particle on any of the micrographs that all sets have. Choose another "
+                    "reference."]
         return errors
 
     def _tell(self, results):
@@ -153,4 +155,5 @@ def agreementLine(comparison):
     names, matrix = comparison['sets'], comparison['agreement']
     pairs = sorted((matrix[i][j], names[i], names[j]) for i in range(len(names)) for j in range(i))
     text = "Agreement (F1): %s and %s %.3f" % (pairs[-1][2], pairs[-1][1], pairs[-1][0])
-    return text if len(pairs) == 1 else text + " at best; %s and %s %.3f at worst" % (pairs[0][2], pairs[0][1], pairs[0][0])
+    return text if len(pairs) == 1 else text + " at best; %s and %s %.3f at worst" % (pairs[0][2], pairs[0][1],
+                                                                                      pairs[0][0])

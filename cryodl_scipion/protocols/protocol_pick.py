@@ -22,7 +22,8 @@ from .remembered_settings import RememberedSettings
 
 PICKS_FOLDER = 'picks'
 DIAMETER_HELP = (contract.describe(contract.PickConfig, 'particle_diameter').help
-                 + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model has none: give it then.")
+                 + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model has none: give "
+                   "it then.")
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
 

@@ -28,8 +28,8 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
     """Simulate micrographs of a structure, with known particles.
 
     In: an atomic model or a map; micrographs of your own for the spectrum of the noise, if there are any.
-    Out: micrographs, the exact coordinates of their particles, their CTFs and, with a box size, the particles with their
-    orientations (projection alignment) and CTF. Carbon edges, ice, aggregates and gradients of ice may be added.
+    Out: micrographs, the exact coordinates of their particles, their CTFs and, with a box size, the particles with
+    their orientations (projection alignment) and CTF. Carbon edges, ice, aggregates and gradients of ice may be added.
     For tests of pickers, of 2-D classes and of reconstructions, where the truth must be known.
     A stopped run continues where it was.
     """
@@ -45,13 +45,14 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         self._addSourceParams(form)
         form.addParam('inputParticles', params.PointerParam, pointerClass='SetOfParticles', allowsNull=True,
                       pointerCondition='hasAlignmentProj', expertLevel=params.LEVEL_ADVANCED, label="Orientations",
-                      help="Particles with projection alignment, whose orientations the simulated ones are drawn from; for "
-                           "instance to have the preferred orientations of a real set.\n\nEmpty: uniform over all "
-                           "orientations.")
+                      help="Particles with projection alignment, whose orientations the simulated ones are drawn "
+                           "from; for instance to have the preferred orientations of a real set.\n\nEmpty: uniform "
+                           "over all orientations.")
         self._addSimulationParams(form, ['count', 'size', 'particles', 'box_size'],
                                   count=dict(default=self.OTHER_DEFAULTS['count']))
         form.addSection('Microscope')
-        self._addSimulationParams(form, ['snr', 'snr_max', 'dose', 'contrast', 'defocus_min', 'defocus_max', 'astigmatism',
+        self._addSimulationParams(form,
+                                  ['snr', 'snr_max', 'dose', 'contrast', 'defocus_min', 'defocus_max', 'astigmatism',
                                          'voltage', 'spherical_aberration', 'amplitude_contrast'])
         form.addSection('Field')
         self._addSimulationParams(form, ['closest', 'ice', 'aggregates', 'carbon', 'gradient', 'seed'])

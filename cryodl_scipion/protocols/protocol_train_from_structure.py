@@ -36,7 +36,8 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
                        labels="complete: all particles are known", expected_particles="all particles are known",
                        pu_criterion="all particles are known", start_from="the general model")
     # What a picker should have seen, of all that micrographs may show; a plain simulation has none of it.
-    OTHER_DEFAULTS = {'count': 24, 'size': 2048, 'snr': 0.03, 'snr_max': 0.2, 'ice': 1.5, 'aggregates': 0.7, 'carbon': 0.15,
+    OTHER_DEFAULTS = {'count': 24, 'size': 2048, 'snr': 0.03, 'snr_max': 0.2, 'ice': 1.5, 'aggregates': 0.7,
+                      'carbon': 0.15,
                       'gradient': 0.5}
 
     def _defineParams(self, form):
@@ -44,15 +45,16 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         self._addSourceParams(form)
         self._addFields(form, ['count', 'size', 'particles'])
         form.addSection('Simulation')
-        self._addFields(form, ['snr', 'snr_max', 'dose', 'contrast', 'defocus_min', 'defocus_max', 'astigmatism', 'voltage',
+        self._addFields(form, ['snr', 'snr_max', 'dose', 'contrast', 'defocus_min', 'defocus_max', 'astigmatism',
+                               'voltage',
                                'spherical_aberration', 'amplitude_contrast', 'closest', 'ice', 'aggregates', 'carbon',
                                'gradient'])
         form.addSection('Training')
         addConfigParams(form, self._CONFIG, ['network'])
         form.addParam('startGeneral', params.BooleanParam, default=True, label="Start from the general model",
-                      help="Continue from the general model that comes with the plugin, if it is of this network: it has "
-                           "seen real micrographs, and less training is needed. With No, or without such a model, "
-                           "training starts from random weights; the summary says which.")
+                      help="Continue from the general model that comes with the plugin, if it is of this network: "
+                           "it has seen real micrographs, and less training is needed. With No, or without such a "
+                           "model, training starts from random weights; the summary says which.")
         addConfigParams(form, self._CONFIG, ['steps', 'patience', 'validation_fraction', 'batch_size', 'learning_rate',
                                              'seed'])
         self._addGpuParams(form)
@@ -76,8 +78,8 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
     def trainStep(self, simulation, settings):
         made = self._simulated()
         names, paths = zip(*simulatedFiles(made['micrographs']))
-        config = self._config(**dict(self._engineValues(), micrographs=paths, names=names, coordinates=made['coordinates'],
-                                     particle_diameter=made['particle_diameter']))
+        config = self._config(**dict(self._engineValues(), micrographs=paths, names=names,
+                                     coordinates=made['coordinates'], particle_diameter=made['particle_diameter']))
         self._train(config, self._getExtraPath('training'))
 
     def createOutputStep(self, simulation, settings):
@@ -111,7 +113,8 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         if card is None:
             return lines + ["No model yet."]
         return lines + trainingLines(card) + ["Training started from %s."
-                                              % ("the general model" if self._startedFromGeneral() else "random weights")]
+                                              % ("the general model" if self._startedFromGeneral()
+                                                 else "random weights")]
 
     def _startedFromGeneral(self):
         """As the request had it: the plugin may have another general model since."""

@@ -51,7 +51,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         for word in OTHER_LABELS:
             form.addParam(word + 'Coordinates', params.PointerParam, pointerClass='SetOfCoordinates', allowsNull=True,
                           expertLevel=params.LEVEL_ADVANCED if word == 'uncertain' else params.LEVEL_NORMAL,
-                          label=word.capitalize() + " coordinates", help=_helpOfBoxes(contract.describe(self._CONFIG, word)))
+                          label=word.capitalize() + " coordinates",
+                          help=_helpOfBoxes(contract.describe(self._CONFIG, word)))
         form.addParam('inputMicrographs', params.PointerParam, pointerClass='SetOfMicrographs', allowsNull=True,
                       expertLevel=params.LEVEL_ADVANCED, label="Other micrographs",
                       help="Micrographs to learn from instead of those that belong to the coordinates, for instance "
@@ -164,8 +165,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
             warnings.append("There are only %d particles to learn from; from about %d on a picker becomes useful."
                             % (coordinates.getSize(), FEW_PARTICLES))
         if self.getEnumText('network') == 'cryolo' and not self.usesGpu():
-            warnings.append("The network cryolo has 15 million weights; without a GPU its training takes minutes to hours, "
-                            "by the steps. unet is trained in minutes.")
+            warnings.append("The network cryolo has 15 million weights; without a GPU its training takes minutes to "
+                            "hours, by the steps. unet is trained in minutes.")
         return warnings
 
     def _tell(self, results):
@@ -178,7 +179,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
 
 
 def _helpOfBoxes(info):
-    return "%s\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: %s." % (info.help, info.none_means)
+    return "%s\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: %s." % (info.help,
+                                                                                                 info.none_means)
 
 
 def _replaced(micrograph, byName):

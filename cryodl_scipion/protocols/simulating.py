@@ -31,23 +31,27 @@ class SimulatesMicrographs:
         """The structure, and the user's micrographs to be like."""
         form.addParam('inputStructure', params.PointerParam, pointerClass='AtomStruct,Volume', important=True,
                       label="Structure",
-                      help="Atomic model or map (protein positive) of the particle. Of a model with assemblies the first "
-                           "one is built. The pixel size of a map is that of Scipion's object.")
+                      help="Atomic model or map (protein positive) of the particle. Of a model with assemblies "
+                           "the first one is built. The pixel size of a map is that of Scipion's object.")
         form.addParam('inputMicrographs', params.PointerParam, pointerClass='SetOfMicrographs', allowsNull=True,
                       label="Own micrographs",
-                      help="Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of "
-                           "the noise are taken from them (the noise from up to %d).\n\nEmpty: the fields of this form."
+                      help="Micrographs that the simulated ones shall be like: pixel size, microscope and the "
+                           "spectrum of the noise are taken from them (the noise from up to %d).\n\nEmpty: the fields "
+                           "of this form."
                            % NOISE_MICROGRAPHS)
-        form.addParam('inputCTF', params.PointerParam, pointerClass='SetOfCTF', allowsNull=True, label="Own defocus range",
-                      help="CTFs whose defoci the simulated micrographs shall have: the range without the outer twentieths, "
-                           "and the astigmatism that 95 of 100 stay below.\n\nEmpty: the defoci of this form.")
+        form.addParam('inputCTF', params.PointerParam, pointerClass='SetOfCTF', allowsNull=True,
+                      label="Own defocus range",
+                      help="CTFs whose defoci the simulated micrographs shall have: the range without the outer "
+                           "twentieths, and the astigmatism that 95 of 100 stay below.\n\nEmpty: the defoci of this "
+                           "form.")
         addConfigParams(form, contract.SimulateMicrographsConfig, ['pixel_size'], pixel_size=dict(
             condition=_NO_OWN, help="Pixel size of the micrographs to make.\n\nEmpty: that of the map."))
 
     def _addSimulationParams(self, form, names, **overrides):
         """Fields of SimulateMicrographsConfig; those that the own micrographs or CTFs give are shown without them."""
         conditions = dict({name: _NO_OWN for name in _MICROSCOPE}, **{name: 'inputCTF is None' for name in _DEFOCUS})
-        overrides = {name: dict({'condition': conditions[name]} if name in conditions else {}, **overrides.get(name, {}))
+        overrides = {name: dict({'condition': conditions[name]} if name in conditions else {},
+                                **overrides.get(name, {}))
                      for name in names}
         addConfigParams(form, contract.SimulateMicrographsConfig, names, **overrides)
 

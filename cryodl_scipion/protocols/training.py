@@ -23,7 +23,8 @@ class TrainsModel:
         return self._getExtraPath('%s_%s' % (self._KIND, self.getObjId() or 'new'))
 
     def _train(self, config, folder):
-        """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and result."""
+        """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and
+        result."""
         self._forgetOther(config, folder, self.getModelFolder())
         if self._card() is None:
             self._runEngine(config, folder)

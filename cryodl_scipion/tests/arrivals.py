@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs that arrive while a picking run works, is killed with all its processes, and continued; then what was lost.
+"""Micrographs that arrive while a picking run works, is killed with all its processes, and continued; then what was
+lost.
 
 Used by test_facility.py with a few micrographs and by benchmarks/streaming.py with thousands.
 """
@@ -163,7 +164,8 @@ class KilledRun:
             wanted = sorted((int(round(x)), int(round(y))) for x, y, _ in
                             readPicks(os.path.join(protocol.getCoordsDir(), name + '.star')))
             if sorted(inSet[name]) != wanted:
-                found.append("%s has %d coordinates in the set and %d in its file." % (name, len(inSet[name]), len(wanted)))
+                found.append("%s has %d coordinates in the set and %d in its file."
+                             % (name, len(inSet[name]), len(wanted)))
         done = protocol._readDoneList()
         if sorted(done) != sorted(set(done)) or len(done) != len(names):
             found.append("%d micrographs are noted down as done, %d different ones." % (len(done), len(set(done))))

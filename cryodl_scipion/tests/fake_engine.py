@@ -49,7 +49,8 @@ def main():
             raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
         work = {'pick': pick, 'train-picker': train, 'auto-pick': autoPick,
                 'simulate-micrographs': simulate, **fake_annotations.WORK, **fake_compare.WORK, **fake_denoising.WORK,
-                **fake_maps.WORK, **fake_micrographs.WORK, **fake_tomograms.WORK, **fake_subtomograms.WORK}[arguments.command]
+                **fake_maps.WORK, **fake_micrographs.WORK, **fake_tomograms.WORK,
+               **fake_subtomograms.WORK}[arguments.command]
         outputs, skipped = work(request.config)
         checkOutputs(arguments.command, outputs)
     except (InputError, contract.AllSkipped) as error:

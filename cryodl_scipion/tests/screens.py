@@ -46,14 +46,16 @@ class Screens:
             openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
         for name, output in (('CryodlProtTrainPicker', 'outputModel'), ('CryodlProtPick', 'outputCoordinates')):
             openers['click_' + output] = lambda name=name, output=output: self.click(self.last(name), output)
-        for name, sections in (('CryodlProtTrainPicker', ('Training',)), ('CryodlProtSimulate', ('Microscope', 'Field')),
+        for name, sections in (('CryodlProtTrainPicker', ('Training',)),
+                               ('CryodlProtSimulate', ('Microscope', 'Field')),
                                ('CryodlProtTrainFromStructure', ('Simulation', 'Training'))):
             for section in sections:
                 openers['form_%s_%s' % (name, section)] = lambda name=name, section=section: self.openForm(
                     self.last(name) or self.new(name), section)
-        for name, panels in (('CryodlProtCompare', ('showFigures', 'showPicks')), ('CryodlProtConsensus', ('showPicks',)),
-                             ('CryodlProtAssess', ('showMicrographs',)), ('CryodlProtSimulate', ()),
-                             ('CryodlProtAutoPick', ('showRounds', 'showRoundPicks')), ('CryodlProtTrainFromStructure', ())):
+        for name, panels in (('CryodlProtCompare', ('showFigures', 'showPicks')),
+                             ('CryodlProtConsensus', ('showPicks',)), ('CryodlProtAssess', ('showMicrographs',)),
+                             ('CryodlProtSimulate', ()), ('CryodlProtAutoPick', ('showRounds', 'showRoundPicks')),
+                             ('CryodlProtTrainFromStructure', ())):
             openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
             for panel in panels:
                 openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
@@ -115,7 +117,8 @@ class Screens:
         self.show(protocol, getattr(protocol, output))
 
     def liveTraining(self):
-        """A training that goes on: its curves must grow in the open window, and closing it must leave nothing behind."""
+        """A training that goes on: its curves must grow in the open window, and closing it must leave nothing
+        behind."""
         from cryodl_scipion.viewers import model_window, window
         folder = os.path.join(self.folder, 'training')
         os.makedirs(folder + '.partial', exist_ok=True)

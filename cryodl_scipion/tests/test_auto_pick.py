@@ -45,7 +45,8 @@ class TestCryodlAutoPick(CryodlTest):
         coordinates, model = self.finished.outputCoordinates, self.finished.outputModel
         self.assertEqual(picksOf(coordinates), {'mic_%03d.mrc' % i: sorted(ABOVE_04) for i in range(1, 5)})
         self.assertEqual(coordinates.getBoxSize(), boxSizeFor(90, synthetic.PIXEL_SIZE))
-        self.assertEqual(sorted({round(c._cryodlScore.get(), 1) for c in coordinates.iterItems()}), [0.5, 0.7, 0.8, 0.9])
+        self.assertEqual(sorted({round(c._cryodlScore.get(), 1) for c in coordinates.iterItems()}),
+                         [0.5, 0.7, 0.8, 0.9])
         self.assertEqual((model.getModelName(), model.getParticleDiameter()), ('retrained', 90))
         self.assertTrue(model.getFolder().startswith(self.finished._getExtraPath()))
         config = contract.Request.read(self.finished._getExtraPath('request.json')).config
@@ -63,7 +64,8 @@ class TestCryodlAutoPick(CryodlTest):
                       'stopped: all 3 rounds were done', 'round 1: 6 picks, 3 confident, separation 0.70',
                       'Protein is dark'):
             self.assertIn(words, text)
-        self.assertRegex(self.finished._methods()[0], r"^16 particles were picked on 4 micrographs with cryodl \S+, at a "
+        self.assertRegex(self.finished._methods()[0],
+                         r"^16 particles were picked on 4 micrographs with cryodl \S+, at a "
                          r"score threshold of 0.400, without labels: by the model everything \(a U-Net\), trained in 3 "
                          r"rounds on its own confident picks.$")
         self.assertIn('Wang2016', self.finished._citations())
@@ -72,7 +74,8 @@ class TestCryodlAutoPick(CryodlTest):
         folder = self.finished.getPicksFolder()
         rounds = readRounds(folder)
         self.assertEqual([(r['round'], r['figure']) for r in rounds], [(0, 0.6), (1, 0.7), (2, 0.8), (3, 0.9)])
-        self.assertEqual(bestRound([dict(round=0, figure=0.5), dict(round=1, figure=0.5), dict(round=2, figure=None)]), 0)
+        self.assertEqual(bestRound([dict(round=0, figure=0.5), dict(round=1, figure=0.5), dict(round=2, figure=None)]),
+                         0)
         growing = os.path.join(self.data, 'growing')
         os.makedirs(growing)
         self.assertEqual(readRounds(growing), [])
@@ -145,7 +148,8 @@ class TestCryodlAutoPick(CryodlTest):
         protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, useGpu=False, particleDiameter=90, modelFrom=0)
         self.assertEqual(protocol.warnings(), [])
         special = self.runProtocol(CryodlProtImportModel, modelFolder=writeModel(self.data + '/special', {}))
-        protocol = self.makeProtocol(CryodlProtAutoPick, dict(self.inputs, inputModel=(special, 'outputModel')), modelFrom=0)
+        protocol = self.makeProtocol(CryodlProtAutoPick, dict(self.inputs, inputModel=(special, 'outputModel')),
+                                     modelFrom=0)
         self.assertIn('is not a general one', ' '.join(protocol.warnings()))
 
     def test_wizards_know_the_form(self):

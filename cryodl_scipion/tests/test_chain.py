@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole chain with the real engine and RELION on simulated micrographs whose truth is known.
 
-Import, import of CTF, training, picking, extraction, 2-D classification. Minutes; skipped with a sentence where RELION or
-the engine's environment is missing.
+Import, import of CTF, training, picking, extraction, 2-D classification. Minutes; skipped with a sentence where RELION
+or the engine's environment is missing.
 """
 import glob
 import os

@@ -99,7 +99,8 @@ class TestCryodlConsensus(PickSetsTest):
     def test_particles_of_at_least_two_sets_stay_with_their_number(self):
         protocol = self.run_(self.consensus(self.a, self.b, self.c))
         output = protocol.outputCoordinates
-        self.assertEqual({name: len(picks) for name, picks in picksOf(output).items()}, {'mic_001.mrc': 2, 'mic_002.mrc': 2})
+        self.assertEqual({name: len(picks) for name, picks in picksOf(output).items()},
+                         {'mic_001.mrc': 2, 'mic_002.mrc': 2})
         self.assertEqual(sorted(c._cryodlPickers.get() for c in output.iterItems() if c.getMicId() == 1), [2, 3])
         self.assertEqual(output.getBoxSize(), 40)
         self.assertEqual(output.getMicrographs().getObjId(), self.imported.outputMicrographs.getObjId())
@@ -120,6 +121,7 @@ class TestCryodlConsensus(PickSetsTest):
         self.assertEqual(len(everything), 4)
 
     def test_boxes_of_other_sizes_and_too_many_sets_asked_for_are_said(self):
-        self.assertRegex(' '.join(self.consensus(self.a, self.b)._warnings()), r'boxes of other sizes .*120 Å.*180 Å.*40 px')
+        self.assertRegex(' '.join(self.consensus(self.a, self.b)._warnings()),
+                         r'boxes of other sizes .*120 Å.*180 Å.*40 px')
         self.assertIn('there are only 2 sets', ' '.join(self.consensus(self.a, self.b, atLeast=3).validate()))
         self.assertIn('at least 2', ' '.join(self.consensus(self.a, self.b, boxSize=1).validate()))

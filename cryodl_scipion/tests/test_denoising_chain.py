@@ -38,10 +38,11 @@ class TestCryodlDenoisingChain(ParticlesTest):
                                      setOrigCoord=False)
         cls.launchProtocol(cls.volume)
         structure = dict(inputStructure=(cls.volume, 'outputVolume'))
-        cls.simulated = cls.good(CryodlProtSimulateParticles, structure, pixelSize=PIXEL_SIZE, box=BOX, count=COUNT, snr=SNR,
-                                 perMicrograph=10)
+        cls.simulated = cls.good(CryodlProtSimulateParticles, structure, pixelSize=PIXEL_SIZE, box=BOX, count=COUNT,
+                                 snr=SNR, perMicrograph=10)
         cls.trained = cls.finished(cls.trainOn(cls.simulated))
-        raw, model = dict(inputParticles=(cls.simulated, 'outputParticles')), dict(inputModel=(cls.trained, 'outputModel'))
+        raw, model = dict(inputParticles=(cls.simulated, 'outputParticles')), dict(inputModel=(cls.trained,
+                                                                                               'outputModel'))
         cls.denoised = cls.good(CryodlProtDenoise, dict(raw, **model))
         cls.oriented = cls.good(CryodlProtAssignOrientations, dict(raw, **dict(structure, **model)), angularStep=STEP)
         oriented = dict(inputParticles=(cls.oriented, 'outputParticles'))
@@ -77,14 +78,16 @@ class TestCryodlDenoisingChain(ParticlesTest):
         raw = [nameOf(item) for item in self.simulated.outputParticles]
         self.assertEqual([rawImageOf(item) for item in self.denoised.outputParticles], raw)
         self.assertEqual(Gallery.ofSet(self.denoised.outputParticles).names[RAW], raw)
-        back = self.finished(self.runProtocol(CryodlProtRawParticles, dict(inputParticles=(self.denoised, 'outputParticles'))))
+        back = self.finished(self.runProtocol(CryodlProtRawParticles,
+                                              dict(inputParticles=(self.denoised, 'outputParticles'))))
         self.assertEqual([nameOf(item) for item in back.outputParticles], raw)
         self.assertNotIn(DENOISED, Gallery.ofSet(back.outputParticles).names)
 
     # ----- orientations
     def test_orientations_are_near_the_truth(self):
         errors = [angleBetween(ours.getTransform().getMatrix(), theirs.getTransform().getMatrix())
-                  for ours, theirs in zip(clones(self.oriented.outputParticles), clones(self.simulated.outputParticles))]
+                  for ours, theirs in zip(clones(self.oriented.outputParticles),
+                                          clones(self.simulated.outputParticles))]
         self.assertLess(np.median(errors), 12)
         self.assertGreater(np.mean(np.array(errors) < STEP), 0.7)
 
@@ -142,6 +145,7 @@ def correlation(one, other):
 def shells(one, other):
     """Correlation of two maps in shells of Fourier space, from 0 to the box's half."""
     one, other = np.fft.fftn(one), np.fft.fftn(other)
-    radius = np.rint(np.sqrt(sum(f**2 for f in np.meshgrid(*[np.fft.fftfreq(n) * n for n in one.shape], indexing='ij'))))
+    radius = np.rint(np.sqrt(sum(f**2 for f in np.meshgrid(*[np.fft.fftfreq(n) * n for n in one.shape],
+                                                           indexing='ij'))))
     total = lambda values: np.bincount(radius.astype(int).ravel(), values.real.ravel())
     return (total(one * other.conj()) / np.sqrt(total(abs(one)**2) * total(abs(other)**2)))[:len(one) // 2 + 1]

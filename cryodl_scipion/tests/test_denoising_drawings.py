@@ -88,7 +88,8 @@ class TestCryodlGallery(FolderTest):
     def gallery(self):
         raw = self.write('raw.mrcs', np.random.RandomState(0).normal(size=(5, 8, 8)))
         denoised = self.write('d.mrcs', np.arange(5)[:, None, None] * np.ones((1, 8, 8)))
-        names = {kind: ['%06d@%s' % (i, path) for i in range(1, 6)] for kind, path in ((RAW, raw), (DENOISED, denoised))}
+        names = {kind: ['%06d@%s' % (i, path) for i in range(1, 6)] for kind,
+                 path in ((RAW, raw), (DENOISED, denoised))}
         return Gallery(names, [10, 11, 12, 13, 14], 2.0, {'Score': np.array([0.1, 0.9, np.nan, 0.5, 0.9])},
                        np.array([1, 2, 1, 2, 0]), ['whole', 'part'])
 
@@ -255,7 +256,8 @@ class TestCryodlTrainingSamples(FolderTest):
 
     def test_curves_stand_above_the_sample_and_figures_of_any_name_are_drawn(self):
         self.sample('model', 'samples', 'step_10.png')
-        metrics = {'step': np.array([1.0, 2]), 'train_loss': np.array([1, 0.5]), 'train_discriminator': np.array([1, 1.]),
+        metrics = {'step': np.array([1.0, 2]), 'train_loss': np.array([1, 0.5]),
+                   'train_discriminator': np.array([1, 1.]),
                    'validation_mean_frc': np.array([0.1, 0.2]), 'seconds': np.array([1.0, 2])}
         figure = Figure(figsize=(9, 8))
         plots.drawTraining(figure, metrics, model_window.samplesIn(self.path('model'))[model_window.NEWEST])

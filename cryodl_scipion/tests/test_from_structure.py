@@ -26,15 +26,18 @@ class TestCryodlFromStructure(CryodlTest):
     @classmethod
     def prepare(cls):
         writeStructure(os.path.join(cls.data, 'body.mrc'))
-        cls.volume = cls.newProtocol(ProtImportVolumes, filesPath=cls.data, filesPattern='body.mrc', samplingRate=PIXEL_SIZE)
+        cls.volume = cls.newProtocol(ProtImportVolumes, filesPath=cls.data, filesPattern='body.mrc',
+                                     samplingRate=PIXEL_SIZE)
         cls.launchProtocol(cls.volume)
         structure = dict(inputStructure=(cls.volume, 'outputVolume'))
         # other noise and orientations than those of the training
         cls.simulated = cls.good(CryodlProtSimulate, structure, count=3, boxSize=BOX, seed=7, **FIELD)
-        own = dict(structure, inputMicrographs=(cls.simulated, 'outputMicrographs'), inputCTF=(cls.simulated, 'outputCTF'))
-        cls.trained = cls.good(CryodlProtTrainFromStructure, own, count=4, steps=60, startGeneral=False, ice=0, aggregates=0,
-                               carbon=0, gradient=0, **FIELD)
-        cls.inputs = dict(inputMicrographs=(cls.simulated, 'outputMicrographs'), inputModel=(cls.trained, 'outputModel'))
+        own = dict(structure, inputMicrographs=(cls.simulated, 'outputMicrographs'),
+                   inputCTF=(cls.simulated, 'outputCTF'))
+        cls.trained = cls.good(CryodlProtTrainFromStructure, own, count=4, steps=60, startGeneral=False, ice=0,
+                               aggregates=0, carbon=0, gradient=0, **FIELD)
+        cls.inputs = dict(inputMicrographs=(cls.simulated, 'outputMicrographs'),
+                          inputModel=(cls.trained, 'outputModel'))
         cls.picked = cls.good(CryodlProtPick, cls.inputs, useGpu=False)
 
     @classmethod
@@ -51,7 +54,8 @@ class TestCryodlFromStructure(CryodlTest):
         for places, coordinates in ((truth, self.simulated.outputCoordinates), (picks, picked.outputCoordinates)):
             for item in coordinates.iterItems():
                 places.setdefault(item.getMicId(), []).append(item.getPosition())
-        near = sum(int((np.linalg.norm(np.array(truth[i])[:, None] - np.array(picks.get(i, [(-999, -999)]))[None], axis=2)
+        near = sum(int((np.linalg.norm(np.array(truth[i])[:, None] - np.array(picks.get(i, [(-999, -999)]))[None],
+                                       axis=2)
                         .min(axis=1) < DIAMETER / PIXEL_SIZE / 4).sum()) for i in truth)
         return near / sum(map(len, truth.values())), near / max(1, sum(map(len, picks.values())))
 
@@ -80,8 +84,8 @@ class TestCryodlFromStructure(CryodlTest):
         self.assertEqual((particles.getXDim(), self.simulated.outputCTF.getSize()), (BOX, 3))
 
     def test_automatic_picking_goes_through_its_rounds(self):
-        protocol = self.good(CryodlProtAutoPick, self.inputs, useGpu=False, modelFrom=0, particleDiameter=DIAMETER, rounds=1,
-                             trainingMicrographs=3, steps=15, confident=0.6)
+        protocol = self.good(CryodlProtAutoPick, self.inputs, useGpu=False, modelFrom=0, particleDiameter=DIAMETER,
+                             rounds=1, trainingMicrographs=3, steps=15, confident=0.6)
         self.assertGreater(min(self.found(protocol)), 0.7)
         contract.check_model(protocol.outputModel.getFolder())
         text = '\n'.join(protocol.summary())

@@ -111,7 +111,8 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertGreater(os.path.getsize(path), 10000)
 
     def test_runs_without_results_have_a_message(self):
-        for viewerClass, protocolClass in ((CryodlCompareViewer, CryodlProtCompare), (CryodlAssessViewer, CryodlProtAssess),
+        for viewerClass, protocolClass in ((CryodlCompareViewer, CryodlProtCompare),
+                                           (CryodlAssessViewer, CryodlProtAssess),
                                            (CryodlConsensusViewer, CryodlProtConsensus)):
             for panel, show in self.panels(viewerClass, self.newProtocol(protocolClass)).items():
                 self.assertIn('yet', show(panel)[0].getMessage())

@@ -14,8 +14,10 @@ class TestCryodlPickSets(PickSetsTest):
 
     def test_ids_do_not_matter_names_do(self):
         turned = mockSet({1: 'mic_002.mrc', 2: 'mic_001.mrc'})
-        self.assertEqual(pick_sets.commonMicrographs([self.a.outputCoordinates, turned]), ['mic_001.mrc', 'mic_002.mrc'])
-        self.assertEqual(pick_sets.commonMicrographs([turned, self.a.outputCoordinates]), ['mic_002.mrc', 'mic_001.mrc'])
+        self.assertEqual(pick_sets.commonMicrographs([self.a.outputCoordinates, turned]),
+                         ['mic_001.mrc', 'mic_002.mrc'])
+        self.assertEqual(pick_sets.commonMicrographs([turned, self.a.outputCoordinates]),
+                         ['mic_002.mrc', 'mic_001.mrc'])
 
     def test_scores_of_other_programs_are_found(self):
         item = self.a.outputCoordinates.getFirstItem().clone()

@@ -30,7 +30,8 @@ class TestCryodlPick(PickTest):
         protocol = self.pick(threshold=0.75)
         text = '\n'.join(protocol.summary())
         self.assertIn('Model: fake (network unet, validation F1 0.900)', text)
-        self.assertRegex(protocol._methods()[0], r"^8 particles were picked on 4 micrographs with cryodl \S+, by the model "
+        self.assertRegex(protocol._methods()[0],
+                         r"^8 particles were picked on 4 micrographs with cryodl \S+, by the model "
                          r"fake \(a U-Net\), at a score threshold of 0.750.$")
         for words in ('*8 particles* on 4 micrographs', '2.0 per micrograph', '0.750', 'CPU (fake)', '120 Å'):
             self.assertIn(words, text)
@@ -122,7 +123,8 @@ class TestCryodlPick(PickTest):
         self.assertEqual(errors(), '')
         self.assertIn('The particle diameter of 5 Å is only 1.7 px at 3 Å/px', errors(particleDiameter=5))
         self.assertIn('Score threshold is 2; it must be between 0 and 1', errors(threshold=2))
-        self.assertIn("1000 Å is more than half of the micrograph's shorter side (256 px", errors(particleDiameter=1000))
+        self.assertIn("1000 Å is more than half of the micrograph's shorter side (256 px",
+                      errors(particleDiameter=1000))
         self.assertIn('more than half', errors(particleDiameter=400))
         self.assertIn('20 Å is only 6.7 px', errors(particleDiameter=20))
         self.assertIn('Box size (px) is 1', errors(boxSize=1))

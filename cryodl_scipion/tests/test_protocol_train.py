@@ -46,7 +46,8 @@ class TestCryodlTrain(CryodlTest):
         protocol = self.train()
         self.assertRegex(protocol._methods()[0], r"^The model fake for particles of 90 Å, a U-Net, was trained on 15 "
                          r"particles of 2 micrographs with cryodl \S+ in \d+ steps; on 0 micrographs kept for "
-                         r"validation its F1 was 0.900 and its average precision 0.950, at a score threshold of 0.400.$")
+                         r"validation its F1 was 0.900 and its average precision 0.950, at a score threshold of "
+                         r"0.400.$")
         text = '\n'.join(protocol.summary())
         for words in ('90 Å', '15 particles of 2 micrographs', 'all steps were done', 'F1 0.900',
                       'at threshold 0.400 ± 0.020', 'CPU (fake)'):

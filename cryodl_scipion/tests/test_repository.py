@@ -44,9 +44,19 @@ def test_engine_never_imports_scipion():
         assert not importedBy(path) & {'pwem', 'pyworkflow', 'scipion', 'cryodl_scipion'}, path
 
 
+@inCheckout
+def test_no_line_is_longer_than_120_letters():
+    folders = [PACKAGE, os.path.join(TOP, 'benchmarks'), os.path.join(TOP, 'scripts')]
+    for path in [path for folder in folders for path in sources(folder)] + [os.path.join(TOP, 'setup.py')]:
+        with open(path, encoding='utf-8') as file:
+            long = [number for number, line in enumerate(file, 1) if len(line.rstrip('\n')) > 120]
+        assert not long, '%s: %s' % (path, long)
+
+
 def test_lock_holds_what_the_engine_imports():
     """Every third-party module of the engine is a package of requirements.in, by its own name there."""
-    ours = {'cryodl', 'synthetic', 'pytest'} | {os.path.basename(p)[:-3] for p in sources(os.path.join(ENGINE, 'tests'))}
+    ours = {'cryodl', 'synthetic', 'pytest'} | {os.path.basename(p)[:-3]
+                                                for p in sources(os.path.join(ENGINE, 'tests'))}
     standard = getattr(sys, 'stdlib_module_names', None)  # since Python 3.10
     if standard is None:
         pytest.skip("needs Python 3.10, which knows its own modules")

@@ -67,13 +67,14 @@ class TestCryodlScreens(CryodlTest):
         picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
         cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
         cls.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')), threshold=0.6)
-        cls.runProtocol(CryodlProtAutoPick, inputs, useGpu=False, modelFrom=0, particleDiameter=90, trainingMicrographs=2)
+        cls.runProtocol(CryodlProtAutoPick, inputs, useGpu=False, modelFrom=0, particleDiameter=90,
+                        trainingMicrographs=2)
         writeStructure(cls.data + '/body.mrc')
         volume = cls.newProtocol(ProtImportVolumes, filesPath=cls.data, filesPattern='body.mrc', samplingRate=4.0)
         cls.launchProtocol(volume)
         for protocolClass in (CryodlProtSimulate, CryodlProtTrainFromStructure):
-            cls.runProtocol(protocolClass, dict(inputStructure=(volume, 'outputVolume')), useGpu=False, count=2, size=256,
-                            particles=3)
+            cls.runProtocol(protocolClass, dict(inputStructure=(volume, 'outputVolume')), useGpu=False, count=2,
+                            size=256, particles=3)
         for protocolClass in (CryodlProtCompare, CryodlProtConsensus):
             protocol = cls.makeProtocol(protocolClass, particleDiameter=90)
             protocol.inputSets.set([Pointer(source, extended='outputCoordinates') for source in (picked, manual)])
@@ -121,7 +122,8 @@ class TestCryodlScreens(CryodlTest):
                      'analyze_CryodlProtTrainFromStructure', 'form_CryodlProtTrainFromStructure_Simulation',
                      'showFigures_CryodlProtCompare',
                      'showPicks_CryodlProtCompare', 'showPicks_CryodlProtConsensus', 'showMicrographs_CryodlProtAssess',
-                     'analyze_CryodlProtDenoise', 'analyze_CryodlProtTrainDenoiser', 'analyze_CryodlProtSimulateParticles',
+                     'analyze_CryodlProtDenoise', 'analyze_CryodlProtTrainDenoiser',
+                     'analyze_CryodlProtSimulateParticles',
                      'showParticles_CryodlProtAssignOrientations', 'showSlices_CryodlProtBackProject', 'particle',
                      'showParticles_CryodlProtIntegrity', 'showVerdict_CryodlProtEvaluateDenoiser', 'wizard_mask',
                      'wizard_resolution', 'live_training'):

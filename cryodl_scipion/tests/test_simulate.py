@@ -46,8 +46,8 @@ class TestCryodlSimulate(SimulateTest):
         self.assertEqual((micrographs.getSize(), micrographs.getSamplingRate()), (3, 2.0))
         self.assertEqual(micrographs.getDim()[:2], (256, 256))
         acquisition = micrographs.getAcquisition()
-        self.assertEqual((acquisition.getVoltage(), acquisition.getSphericalAberration(), acquisition.getAmplitudeContrast(),
-                          acquisition.getDosePerFrame()), (300, 2.7, 0.1, 40))
+        self.assertEqual((acquisition.getVoltage(), acquisition.getSphericalAberration(),
+                          acquisition.getAmplitudeContrast(), acquisition.getDosePerFrame()), (300, 2.7, 0.1, 40))
         self.assertEqual([m.getMicName() for m in micrographs], ['simulated_%04d.mrc' % i for i in (1, 2, 3)])
 
     def test_coordinates_with_their_angles(self):
@@ -179,11 +179,14 @@ class TestCryodlSimulate(SimulateTest):
 
     def test_summary_and_methods(self):
         text = '\n'.join(self.simulated.summary())
-        for words in ('*3 micrographs* with 6 particles of 60 Å, at 2 Å/px', '6 of the particles were cut out', 'map.mrc',
+        for words in ('*3 micrographs* with 6 particles of 60 Å, at 2 Å/px', '6 of the particles were cut out',
+                      'map.mrc',
                       'CPU (fake)'):
             self.assertIn(words, text)
-        self.assertRegex(self.simulated._methods()[0], r"^3 micrographs with 6 particles of \S*map.mrc were simulated with "
-                         r"cryodl \S+ at 2 Å/px and 300 kV, with defoci from 8000 to 25000 Å, 40 e/Å² and a signal-to-noise "
+        self.assertRegex(self.simulated._methods()[0],
+                         r"^3 micrographs with 6 particles of \S*map.mrc were simulated with "
+                         r"cryodl \S+ at 2 Å/px and 300 kV, with defoci from 8000 to 25000 Å, 40 e/Å² and a "
+                         r"signal-to-noise "
                          r"ratio of 0.05.$")
         protocol = self.newProtocol(CryodlProtSimulate)
         self.assertEqual((protocol.summary(), protocol._methods()), (['No micrographs yet.'], []))

@@ -24,7 +24,8 @@ class TestCryodlSubtomogramViewers(ViewersTest):
     def test_subtomograms_of_each_class_are_seen_alone_and_sorted(self):
         gallery = SubtomogramGallery.ofClasses(self.classified.outputClasses)
         expected = [classOf(row, 2) for row in range(COUNT)]
-        self.assertEqual([(gallery.groups == number).sum() for number in (1, 2)], [expected.count(1), expected.count(2)])
+        self.assertEqual([(gallery.groups == number).sum() for number in (1, 2)],
+                         [expected.count(1), expected.count(2)])
         self.assertEqual((gallery.groupNames, list(gallery.figures)), (['large', 'small'], [CONFIDENCE]))
         self.assertEqual([image.shape for image in gallery.images(0)], [(BOX, BOX)] * 3)
         self.assertIn("turned like the average", '\n'.join(gallery.lines(0)))
@@ -44,12 +45,14 @@ class TestCryodlSubtomogramViewers(ViewersTest):
         self.assertIn('clustered_embedding.csv', message)
         path = self.grouped._result().outputs['embedding']
         with open(path, 'w') as file:
-            file.write('name,class,component 1,component 2\n' + ''.join('x,%d,%d,0\n' % (1 + i % 2, i) for i in range(6)))
+            file.write('name,class,component 1,component 2\n'
+                       + ''.join('x,%d,%d,0\n' % (1 + i % 2, i) for i in range(6)))
         axes = self.axes(self.grouped, 'showEmbedding')
         self.assertEqual([t.get_text() for t in axes[0].get_legend().get_texts()], ['group 1 (3)', 'group 2 (3)'])
 
     def test_the_diameter_is_measured_on_the_mean_and_on_subtomograms(self):
-        protocol = self.makeProtocol(CryodlProtTrainClassifier, dict(inputSubtomograms=(self.items, 'outputSubtomograms')))
+        protocol = self.makeProtocol(CryodlProtTrainClassifier,
+                                     dict(inputSubtomograms=(self.items, 'outputSubtomograms')))
         measured = wizards_tomograms.toMeasure(protocol)
         self.assertEqual((measured.names[0], len(measured.names)), ('mean of %d subtomograms' % COUNT, COUNT + 1))
         self.assertEqual((measured.largest, measured.preview(0).pixels.shape), (BOX * PIXEL_SIZE, (BOX, BOX)))

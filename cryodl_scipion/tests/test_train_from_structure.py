@@ -59,7 +59,8 @@ class TestCryodlTrainFromStructure(SimulateTest):
 
     def test_wrong_values_of_both_halves_are_named(self):
         def errors(**values):
-            return ' '.join(self.makeProtocol(CryodlProtTrainFromStructure, self.inputs, **dict(SMALL, **values)).validate())
+            return ' '.join(self.makeProtocol(CryodlProtTrainFromStructure, self.inputs,
+                                              **dict(SMALL, **values)).validate())
         self.assertEqual(errors(), '')
         self.assertIn('Training steps is 0', errors(steps=0))
         self.assertIn('Number of micrographs is 0', errors(count=0))

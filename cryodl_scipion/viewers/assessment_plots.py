@@ -30,7 +30,8 @@ def drawFigures(figure, assessed, limits):
 
 def drawOne(axes, attribute, assessed, limit):
     """Histogram of one figure, good and bad micrographs on top of each other."""
-    values = [[v[attribute] for v, good in assessed if good == kind and v[attribute] is not None] for kind in (True, False)]
+    values = [[v[attribute] for v, good in assessed if good == kind and v[attribute] is not None]
+              for kind in (True, False)]
     known = np.concatenate([np.array(v, float) for v in values])
     low, high = known.min(), known.max()
     axes.hist(values, bins=np.linspace(low, high if high > low else low + 1, _BINS + 1), stacked=True,

@@ -41,7 +41,8 @@ class AssessmentWindow(MicrographWindow):
         MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
 
     def _micrographLabels(self):
-        return ['%-5s %s' % ("good" if good else "bad", name) for (_, good), name in zip(self._data.figures, self._names)]
+        return ['%-5s %s' % ("good" if good else "bad", name)
+                for (_, good), name in zip(self._data.figures, self._names)]
 
     def _drawOn(self, axes):
         for old in [t for t in axes.texts if t.get_gid() == 'verdict']:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Picks in groups, for windows that give each group a colour: by set, or by how many sets found them. No windows here."""
+"""Picks in groups, for windows that give each group a colour: by set, or by how many sets found them. No windows
+here."""
 import os
 
 import numpy as np
@@ -14,8 +15,9 @@ _COLUMNS = ('rlnCoordinateX', 'rlnCoordinateY', NUMBER_OF_SETS)
 class GroupedPicks:
     """names, paths: of the micrographs. diameter: of the particles, px. labels: of the groups 1, 2, ...
 
-    groups: list, per micrograph, of (n, 3) x, y (px of the micrograph) and group. slider: for MicrographWindow, its value
-    to begin with, and `shows(group, value)`: which groups are seen; `words` follow the number of picks in the window.
+    groups: list, per micrograph, of (n, 3) x, y (px of the micrograph) and group. slider: for MicrographWindow, its
+    value to begin with, and `shows(group, value)`: which groups are seen; `words` follow the number of picks in the
+    window.
     """
 
     def __init__(self, frame, picks, diameter, labels):

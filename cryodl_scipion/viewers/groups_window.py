@@ -10,7 +10,8 @@ class GroupsWindow(MicrographWindow):
 
     def __init__(self, parent, data, title):
         self._data = data
-        MicrographWindow.__init__(self, parent, title, data.names, data.paths, data.slider, data.value, data.firstToShow())
+        MicrographWindow.__init__(self, parent, title, data.names, data.paths, data.slider, data.value,
+                                  data.firstToShow())
 
     def refresh(self):
         MicrographWindow.refresh(self)
@@ -26,5 +27,6 @@ class GroupsWindow(MicrographWindow):
         if self.index() is None:
             return "There are no micrographs."
         counts = self._data.counts(self.value.get())
-        return "%s on this micrograph, %d on all %d, %s" % (counted(counts[self.index()], 'pick'), counts.sum(), len(counts),
+        return "%s on this micrograph, %d on all %d, %s" % (counted(counts[self.index()], 'pick'), counts.sum(),
+                                                            len(counts),
                                                            self._data.words(self.value.get()))

@@ -93,7 +93,8 @@ class MicrographWindow(CanvasWindow):
             self.root.destroy()
 
     def settle(self):
-        """Take what was typed; a wrong number becomes the last good one again, and the line above says so. True if taken."""
+        """Take what was typed; a wrong number becomes the last good one again, and the line above says so. True if
+        taken."""
         typed, low, high = self._typed.get(), self._slider['from_'], self._slider['to']
         if typed == self._shown():
             return True

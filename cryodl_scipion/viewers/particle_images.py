@@ -50,7 +50,8 @@ def shrunk(image, side):
 
 
 def sideBySide(images):
-    """(h, w) in [0, 1]: images of one height next to each other, each stretched to its own greys, white lines between."""
+    """(h, w) in [0, 1]: images of one height next to each other, each stretched to its own greys, white lines
+    between."""
     parts = []
     for image in images:
         parts += [stretch(image), np.ones((image.shape[0], _GAP))]

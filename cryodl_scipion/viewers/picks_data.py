@@ -26,8 +26,8 @@ class PicksData:
         self.hasScores = all(score is not None for score in scores)
         self.names = [m.getMicName() or 'micrograph %d' % m.getObjId() for m, _ in scored]
         self.paths = [m.getFileName() for m, _ in scored]
-        self._picks = [np.array([(x, y, 1.0 if score is None else score) for x, y, score in picks], float).reshape(-1, 3)
-                       for _, picks in scored]
+        rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
+        self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
         self.threshold = (0.0 if not scores or not self.hasScores else
                           _roundedDown(min(scores) if threshold is None else threshold))
 

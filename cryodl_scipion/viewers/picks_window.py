@@ -28,5 +28,6 @@ class PicksWindow(MicrographWindow):
         counts = self._data.counts(self.value.get())
         if self.index() is None:
             return "There are no micrographs."
-        text = "%s on this micrograph, %d on all %d" % (counted(counts[self.index()], 'pick'), counts.sum(), len(counts))
+        text = "%s on this micrograph, %d on all %d" % (counted(counts[self.index()], 'pick'), counts.sum(),
+                                                        len(counts))
         return text if self._data.hasScores else text + " (these coordinates have no scores: all are shown)"

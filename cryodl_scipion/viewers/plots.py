@@ -17,7 +17,8 @@ _TRAINING, _VALIDATION, _FIGURE = '#4477aa', '#cc6677', '#228833'
 
 
 def readMetrics(path):
-    """{column: (n,) array} of metrics.csv; {} if it has no figures yet. A last line that is being written is left out."""
+    """{column: (n,) array} of metrics.csv; {} if it has no figures yet. A last line that is being written is left
+    out."""
     if not os.path.exists(path):
         return {}
     with open(path, newline='', encoding='utf-8') as file:
@@ -58,7 +59,8 @@ def drawCurves(figure, metrics):
             axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
         axes.set_xlabel("Training step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(metrics.get('step', ())) == 1:  # measured once: a denoiser without training steps, or the first validation
+        # measured once: a denoiser without training steps, or the first validation
+        if len(metrics.get('step', ())) == 1:
             axes.set_xticks(metrics['step'])
         axes.set_title(title)
         axes.grid(alpha=0.3)

@@ -19,7 +19,8 @@ def roundLines(rounds):
 
 
 class RoundsWindow(FollowingWindow):
-    """parent: tk widget or None. folder: of the picks, with rounds.csv. finished: function, True when no more will come."""
+    """parent: tk widget or None. folder: of the picks, with rounds.csv. finished: function, True when no more will
+    come."""
 
     def __init__(self, parent, folder, title, finished):
         FollowingWindow.__init__(self, parent, title)

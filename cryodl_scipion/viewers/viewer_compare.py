@@ -38,7 +38,8 @@ class CryodlConsensusViewer(PanelsViewer):
     _targets = [CryodlProtConsensus]
     _SECTION = 'Consensus'
     _PANELS = (Panel('showPicks', "Particles on the micrographs",
-                     "All that any set found, in the colour of how many sets found it; a slider chooses the least number."),)
+                     "All that any set found, in the colour of how many sets found it; a slider chooses the least "
+                     "number."),)
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
 
     def _data(self):

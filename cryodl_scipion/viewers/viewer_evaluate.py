@@ -13,8 +13,8 @@ class CryodlEvaluateViewer(PanelsViewer):
     _targets = [CryodlProtEvaluateDenoiser]
     _SECTION = 'Evaluation'
     _PANELS = (Panel('showVerdict', "Verdict and control",
-                     "The figures, and what the network makes of pure noise and of particles that it never saw: what it "
-                     "shows there is invented."),
+                     "The figures, and what the network makes of pure noise and of particles that it never saw: "
+                     "what it shows there is invented."),
                Panel('showCurves', "FRC and FSC curves",
                      "Correlation with the truth, ring by ring: raw, filtered by the best linear filter, and denoised "
                      "images; and of maps of raw and denoised particles."),

@@ -22,7 +22,8 @@ class CryodlOrientationsViewer(PanelsViewer):
                Panel('showScores', "Scores and margins",
                      "How well the best orientation fits, and by how much it is better than the best one elsewhere. A "
                      "small margin means that the orientation may as well be the other."),
-               Panel('showParticles', "Particles, sorted by score", "The raw particles, best first, or in other orders."))
+               Panel('showParticles', "Particles, sorted by score",
+                     "The raw particles, best first, or in other orders."))
     _WAIT = "There are no orientations yet. Wait until the run has finished."
 
     def _data(self):

@@ -36,7 +36,8 @@ class CryodlPickProtocolViewer(PanelsViewer):
     _label = 'picks viewer'
     _targets = [CryodlProtPick, CryodlProtThresholdPicks]
     _SECTION = 'Picks'
-    _PANELS = (Panel('showPicks', "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),
+    _PANELS = (Panel('showPicks', "Picks on the micrographs",
+                     "Micrographs with their picks, and a slider for the score."),
                Panel('showScores', "Histogram of the scores", "Scores of the picks and of the weaker candidates."),
                Panel('showCounts', "Picks of each micrograph",
                      "A micrograph with far fewer picks than the others is worth a look."))
@@ -72,7 +73,8 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         form.addSection(label='Rounds')
         form.addParam('showRounds', params.LabelParam, default=True, label="Figures of the rounds",
                       help="How far picks and background of held-out micrographs are apart, in standard deviations, "
-                           "judged by an observer that does not know the network. The best round picks all micrographs.")
+                           "judged by an observer that does not know the network. The best round picks all "
+                           "micrographs.")
         form.addParam('round', params.IntParam, default=0, label="Round",
                       help="Round to show the picks of. 0 is the first model, before any training.")
         form.addParam('showRoundPicks', params.LabelParam, default=True, label="Picks of this round",
@@ -84,14 +86,15 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
 
     def _showRounds(self, paramName=None):
         protocol = self.protocol
-        return [WindowView(RoundsWindow, self.getTkRoot(), protocol.getPicksFolder(), "Rounds: %s" % protocol.getRunName(),
-                           lambda: not protocol.isActive())]
+        return [WindowView(RoundsWindow, self.getTkRoot(), protocol.getPicksFolder(),
+                           "Rounds: %s" % protocol.getRunName(), lambda: not protocol.isActive())]
 
     def _showRoundPicks(self, paramName=None):
         protocol, number = self.protocol, self.round.get()
         known = [int(r['round']) for r in readRounds(protocol.getPicksFolder())]
         if not known:
-            return [self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")]
+            return [self.infoMessage("No round is finished yet. Wait until the first model has picked.",
+                                     "No rounds yet")]
         if number not in known:
             return [self.errorMessage("Round is %s; the rounds are %d to %d." % (number, min(known), max(known)),
                                       "No such round")]
@@ -110,5 +113,6 @@ class CryodlSimulateViewer(Viewer):
     def _visualize(self, obj, **kwargs):
         coordinates = getattr(obj, 'outputCoordinates', None)
         if coordinates is None:
-            return [self.infoMessage("There are no micrographs yet. Wait until the simulation is finished.", "Nothing yet")]
+            return [self.infoMessage("There are no micrographs yet. Wait until the simulation is finished.",
+                                     "Nothing yet")]
         return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(coordinates), self._name)]

@@ -20,9 +20,9 @@ _LEAST_ICE = 0.02  # part of the micrograph that must be clean ice to say anythi
 class Assessment:
     """Masks (h, w) bool at the working size, and figures.
 
-    image: (h, w) float array, the micrograph at this size. valid: what of it is really there. contaminated: crystals, dirt,
-    holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to 95th
-    percentile of the background of the clean ice, over the noise of the file's pixels; None without clean ice.
+    image: (h, w) float array, the micrograph at this size. valid: what of it is really there. contaminated: crystals,
+    dirt, holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to
+    95th percentile of the background of the clean ice, over the noise of the file's pixels; None without clean ice.
     background: median intensity of the file's pixels.
     """
     image: np.ndarray
@@ -63,7 +63,8 @@ def _edge(mask, reach):
     """(h, w) bool: within `reach` px of the edge of a mask."""
     if not mask.any():
         return mask
-    return ndimage.binary_dilation(mask, iterations=reach) & ~ndimage.binary_erosion(mask, iterations=reach, border_value=1)
+    return ndimage.binary_dilation(mask, iterations=reach) & ~ndimage.binary_erosion(mask, iterations=reach,
+                                                                                     border_value=1)
 
 
 def _ice_gradient(small, ice, sample, diameter_px):

@@ -55,7 +55,8 @@ def reliability(hit, scores, bins=10):
 
 
 def expected_calibration_error(hit, scores, bins=10):
-    """Mean distance between score and frequency of particles, over bins weighted by their places (Guo et al. 2017, eq. 3).
+    """Mean distance between score and frequency of particles, over bins weighted by their places (Guo et al. 2017, eq.
+    3).
 
     Arguments and errors as reliability. 0 is perfect; 0 too if there are no scores.
     """
@@ -66,9 +67,9 @@ def expected_calibration_error(hit, scores, bins=10):
 def fit_calibration(hit, raw, share=None):
     """(slope, offset) for `calibrate`, from places that are known to be particles or not.
 
-    hit: (n,) bool. raw: (n,) raw scores. share: part of particles among the places that will be asked about, if it is not
-    that of the sample. Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated samples
-    finite. (1, 0) if there are none.
+    hit: (n,) bool. raw: (n,) raw scores. share: part of particles among the places that will be asked about, if it is
+    not that of the sample. Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated
+    samples finite. (1, 0) if there are none.
     """
     if not len(hit):
         return 1.0, 0.0
@@ -83,9 +84,9 @@ def fit_calibration(hit, raw, share=None):
 def fit_to_probabilities(probability, raw):
     """(slope, offset) for `calibrate`, from places of which another model gave the probability.
 
-    probability, raw: (n,). Labels that were made of the sure ones alone would teach that everything is sure; all places,
-    with their doubts, keep the new scores as honest as the old ones: the expected number of particles stays. (1, 0) if
-    there are none.
+    probability, raw: (n,). Labels that were made of the sure ones alone would teach that everything is sure; all
+    places, with their doubts, keep the new scores as honest as the old ones: the expected number of particles stays.
+    (1, 0) if there are none.
     """
     if not len(raw):
         return 1.0, 0.0
@@ -108,10 +109,10 @@ def _fit_curve(odds, target, weight):
 def best_threshold(scores, total=None):
     """The lowest threshold whose expected F1 is nearly the best, for scores that are probabilities.
 
-    scores: (n,) of all candidates; the expected true positives above t are the sum of the scores above t. total: number of
-    particles there are, the sum of all scores if None. Labels are not asked which candidate is right: on a few hundred
-    particles their F1 jumps about, while the smooth curve behind the scores does not (on EMPIAR-10028 the threshold chosen
-    by labels lost 0.02 F1 on other micrographs, this one 0.004). 0.5 if there are no candidates.
+    scores: (n,) of all candidates; the expected true positives above t are the sum of the scores above t. total: number
+    of particles there are, the sum of all scores if None. Labels are not asked which candidate is right: on a few
+    hundred particles their F1 jumps about, while the smooth curve behind the scores does not (on EMPIAR-10028 the
+    threshold chosen by labels lost 0.02 F1 on other micrographs, this one 0.004). 0.5 if there are no candidates.
     """
     if not len(scores):
         return 0.5

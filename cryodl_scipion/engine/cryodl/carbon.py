@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a micrograph shows the carbon (or gold) film beside the hole: what lies behind a long, sharp edge.
 
-The rim of a hole is an arc whose radius is of the order of the micrograph or larger. Every such arc is tried on a coarse
-grid of the micrograph's mean and of its grain at two scales: that one is taken behind which the three change most by a
-step, a smooth gradient of ice (a quadratic surface) explained away. It is an edge only if the step is sharp, is there
-along its whole length, and goes on behind it; a crystal, a clump or a steep gradient is not. A micrograph that is all
-carbon has no edge and is not found.
+The rim of a hole is an arc whose radius is of the order of the micrograph or larger. Every such arc is tried on a
+coarse grid of the micrograph's mean and of its grain at two scales: that one is taken behind which the three change
+most by a step, a smooth gradient of ice (a quadratic surface) explained away. It is an edge only if the step is sharp,
+is there along its whole length, and goes on behind it; a crystal, a clump or a steep gradient is not. A micrograph that
+is all carbon has no edge and is not found.
 """
 import functools
 
@@ -16,16 +16,16 @@ GRID = 32  # cells along the longer side
 # Bends of the arcs: one over twice the radius, in longer sides of the micrograph.
 _BENDS = (-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0)
 _SMALLEST, _LARGEST = 0.02, 0.9  # part of the area behind an arc
-# Sum of the three squared t values of the step. Clean real and simulated micrographs reach 170, corners of 3 % carbon on
-# EMPIAR-10017 300, simulated carbon 430 to 2,500.
+# Sum of the three squared t values of the step. Clean real and simulated micrographs reach 170, corners of 3 % carbon
+# on EMPIAR-10017 300, simulated carbon 430 to 2,500.
 _LEAST_STEP = 220.0
 _SHORTEST = 0.25  # length of the edge inside the micrograph, longer sides
 _SEGMENTS = 6
 _WEAKEST_PART = 0.35  # step at four of five segments of the edge, of its median
 # Step next to the edge over that further away: a gradient has 0.3; a dark rim, as carbon has on EMPIAR-10017, 3.
 _SHARP = (0.4, 4.0)
-# Part of the cells behind (before) the edge that are beyond (below) the middle level: 0.79 to 1 for carbon, 0.53 to 0.66
-# for clumps and crystals.
+# Part of the cells behind (before) the edge that are beyond (below) the middle level: 0.79 to 1 for carbon, 0.53 to
+# 0.66 for clumps and crystals.
 _FILLED = 0.72
 _MOST_EDGES = 3
 
@@ -33,8 +33,8 @@ _MOST_EDGES = 3
 def find_carbon(image, valid, diameter_px):
     """(h, w) bool: carbon film.
 
-    image: (h, w) float array, any scale. valid: (h, w) bool, what of it is really there. diameter_px: of a particle in these
-    pixels; grain is measured below its size.
+    image: (h, w) float array, any scale. valid: (h, w) bool, what of it is really there. diameter_px: of a particle in
+    these pixels; grain is measured below its size.
     """
     shape = _grid_shape(image.shape)
     features, there = _features(image, valid, diameter_px, shape)
@@ -114,7 +114,8 @@ def _best_arc(features, there, shape):
     arcs, behind = _all_arcs(shape)
     arc = arcs[np.argmax((_steps(behind, features, there, shape) ** 2).sum(1))]
     for size in (0.5, 0.2):
-        moves = np.stack(np.meshgrid(*[np.arange(-2, 3) * size * s for s in (np.pi / 24, 0.03, 0.3)]), -1).reshape(-1, 3) / 2
+        steps = [np.arange(-2, 3) * size * s for s in (np.pi / 24, 0.03, 0.3)]
+        moves = np.stack(np.meshgrid(*steps), -1).reshape(-1, 3) / 2
         near = arc + moves
         arc = near[np.argmax((_steps(_behind(shape, near), features, there, shape) ** 2).sum(1))]
     return arc

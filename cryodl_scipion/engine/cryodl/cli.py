@@ -19,57 +19,59 @@ EPILOGS = {
                           "--label 1\n      --feature membrane --annotations annotations/\n",
     "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
                        "models/membrane\n",
-    "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome --output "
-               "scores/\n",
+    "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome "
+               "--output scores/\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
                      "--diameter 250\n      --output picked/\n",
     "evaluate-segmentation": "example:\n  cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels "
                              "'labels/*.mrc' --output evaluated/\n",
-    "simulate-tomograms": "example:\n  cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb --copies 40 30 "
-                          "--count 2\n      --output simulated/\n",
-    "simulate-subtomograms": "example:\n  cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 --output "
-                             "simulated.star\n",
+    "simulate-tomograms": "example:\n  cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb "
+                          "--copies 40 30 --count 2\n      --output simulated/\n",
+    "simulate-subtomograms": "example:\n  cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 "
+                             "--output simulated.star\n",
     "train-classifier": "example:\n  cryodl train-classifier --subtomograms labelled.star --output models/classes\n",
     "classify-subtomograms": "example:\n  cryodl classify-subtomograms --subtomograms all.star --model models/classes "
                              "--output classified.star\n",
     "cluster-subtomograms": "example:\n  cryodl cluster-subtomograms --subtomograms aligned.star --classes 4 --output "
                             "grouped.star\n",
-    "improve-map": "example:\n  cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output improved.mrc\n",
-    "evaluate-map": "example:\n  cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb --output "
-                    "evaluated/\n",
+    "improve-map": "example:\n  cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output "
+                   "improved.mrc\n",
+    "evaluate-map": "example:\n  cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb "
+                    "--output evaluated/\n",
     "compare-models": "example:\n  cryodl compare-models --structure built.pdb --reference deposited.cif\n",
     "simulate-half-maps": "example:\n  cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output "
                           "simulated/spike\n",
-    "list-pairs": "example:\n  cryodl list-pairs --ids emdb.csv --output pairs/\n  cd pairs && wget -c -i addresses.txt\n",
-    "train-map-improver": "example:\n  cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output "
-                          "models/improver\n",
+    "list-pairs": "example:\n  cryodl list-pairs --ids emdb.csv --output pairs/\n  cd pairs && wget -c -i "
+                  "addresses.txt\n",
+    "train-map-improver": "example:\n  cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv "
+                          "--output models/improver\n",
     "train-picker": "example:\n  cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
                     "--particle-diameter 190 --output models/betagal\nWith a few good boxes and boxes on background:\n"
                     "  cryodl train-picker ... --coordinates good/ --background bad/ --output models/quick",
-    "pick": "example:\n  cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output picks/\n"
-            "Another threshold costs nothing: repeat the command with --threshold; the candidates are kept in "
+    "pick": "example:\n  cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output "
+            "picks/\nAnother threshold costs nothing: repeat the command with --threshold; the candidates are kept in "
             "picks/candidates.",
     "evaluate-picks": "example:\n  cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
                       "--particle-diameter 190",
     "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
                      "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
-    "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ --at-least 2 "
-                       "--pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
+    "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
+                       "--at-least 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
     "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
                           "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
                           "Then: cryodl pick --micrographs assessment/good.txt ...",
     "auto-pick": "example:\n  cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
                  "--output picks/",
-    "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
-                     "--particle-diameter 190 --output proposed/",
+    "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ "
+                     "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
     "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "
                             "--output simulated/",
     "train-general-picker": "example:\n  cryodl train-general-picker --structures 'structures/*.cif' --output general",
     "simulate-particles": "example:\n  cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 "
                           "--count 1000 --snr 0.05 --output particles.star",
-    "train-denoiser": "example:\n  cryodl train-denoiser --particles refined.star --structure map.mrc --output denoiser\n"
-                      "Two molecules: --particles one.star other.star --structure one.mrc other.mrc",
+    "train-denoiser": "example:\n  cryodl train-denoiser --particles refined.star --structure map.mrc --output "
+                      "denoiser\nTwo molecules: --particles one.star other.star --structure one.mrc other.mrc",
     "denoise": "example:\n  cryodl denoise --particles raw.star --model denoiser --output denoised.star",
     "evaluate-denoiser": "example:\n  cryodl evaluate-denoiser --particles held_out.star --model denoiser "
                          "--structure map.mrc --output evaluation/",
@@ -80,7 +82,8 @@ EPILOGS = {
                         "--names whole core --output integrity/",
     "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "
                            "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\n"
-                           "Further micrographs, or a stopped run: the same command; the model in denoised/model is used.",
+                           "Further micrographs, or a stopped run: the same command; the model in denoised/model "
+                           "is used.",
 }
 
 
@@ -171,7 +174,8 @@ def _add_argument(parser, info):
     options = dict(dest=info.name, help=text, default=argparse.SUPPRESS)
     if info.kind == "bool":
         # what is on by default needs --no-... to be turned off
-        parser.add_argument(info.flag, action=argparse.BooleanOptionalAction if info.default else "store_true", **options)
+        parser.add_argument(info.flag, action=argparse.BooleanOptionalAction if info.default else "store_true",
+                            **options)
     else:
         parser.add_argument(info.flag, type={"int": int, "float": float}.get(info.kind, str), metavar=_metavar(info),
                             **(dict(options, nargs="+") if info.kind == "paths" else options))

@@ -30,9 +30,8 @@ def load_compositions(paths, pixel_size, box, resolution=None):
     models = [is_model(path) for path in paths]
     if any(models) != all(models):
         raise ValueError(f"{paths[models.index(True)]} is an atomic model and {paths[models.index(False)]} is a map: "
-                         "whether they "
-                         "are in one frame cannot be known. Give all compositions (--structures) as models, or all as "
-                         "maps.")
+                         "whether they are in one frame cannot be known. Give all compositions (--structures) as "
+                         "models, or all as maps.")
     for path in paths:
         if not Path(path).exists():
             raise FileNotFoundError(f"Structure {path} does not exist.")
@@ -51,8 +50,8 @@ def load_compositions(paths, pixel_size, box, resolution=None):
     largest = int(np.argmax(diameters))
     if diameters[largest] > (box - 2) * pixel_size:
         raise ValueError(f"{paths[largest]} is {diameters[largest]:.0f} Å wide, but the images are {box} px x "
-                         f"{pixel_size:g} Å/px = "
-                         f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual.")
+                         f"{pixel_size:g} Å/px = {box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter "
+                         "is usual.")
     densities, notes = one_scale([fit_cube(density, box) for density in densities], paths)
     return densities, diameters[largest], notes
 
@@ -86,9 +85,8 @@ def check_common_residues(first, second):
         turn = np.degrees(np.arccos(np.clip((np.trace(np.array(best.transform.mat.tolist())) - 1) / 2, -1, 1)))
         shift = " ".join(f"{v:+.0f}" for v in here[0].mean(0) - here[1].mean(0))
         raise ValueError(f"{first} and {second} are not in one frame: their {len(common)} common residues lie "
-                         f"{distance:.0f} Å apart, but "
-                         f"{best.rmsd:.1f} Å when {second} is moved by {shift} Å along x y z and turned by "
-                         f"{turn:.0f}°. Superpose it onto "
+                         f"{distance:.0f} Å apart, but {best.rmsd:.1f} Å when {second} is moved by {shift} Å along x y "
+                         f"z and turned by {turn:.0f}°. Superpose it onto "
                          f"{first} first (in ChimeraX: matchmaker, then save the model relative to the other), and "
                          "give that file.")
 
@@ -112,15 +110,13 @@ def check_one_frame(densities, names, pixel_size):
         if here < LEAST_OVERLAP and best > here + CLEARLY_BETTER:
             shift = " ".join(f"{v * pixel_size:+.0f}" for v in offset[::-1])
             raise ValueError(f"{first} and {second} are not in one frame: only {100 * here:.0f} % of the smaller one "
-                             "lie within the other. "
-                             f"Moved by {shift} Å along x y z, {second} would overlap by {100 * best:.0f} % (it may be "
-                             "turned as well). "
+                             f"lie within the other. Moved by {shift} Å along x y z, {second} would overlap by "
+                             f"{100 * best:.0f} % (it may be turned as well). "
                              "Superpose their common chains first, and give both as models, or as maps of one box.")
         if here < LEAST_OVERLAP:
             raise ValueError(f"{first} and {second} are not in one frame: only {100 * here:.0f} % of the smaller one "
-                             "lie within the other, "
-                             f"and a shift alone makes it no more than {100 * best:.0f} %. Are they turned, of "
-                             "different scale, or of "
+                             f"lie within the other, and a shift alone makes it no more than {100 * best:.0f} %. Are "
+                             "they turned, of different scale, or of "
                              "different molecules? Superpose their common chains first.")
         if float((one - two).abs().sum()) < 1e-3 * float(one.abs().sum()):
             raise ValueError(f"{first} and {second} are the same density; there is nothing to tell apart.")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks of several sets that are the same particle, and one pick for all of them.
 
-A group holds at most one pick of each set, and any two of its picks are nearer than the distance m. Of all ways to group
-them the one is taken with the smallest sum, over all pairs of picks in one group, of d^2 - m^2: for two sets this is the
-rule that picks are scored with (matching.py). Picks that hang together in a chain are few on real micrographs; up to
-LARGEST_EXACT of them all ways are tried, beyond it groups grow by the closest pair first.
+A group holds at most one pick of each set, and any two of its picks are nearer than the distance m. Of all ways to
+group them the one is taken with the smallest sum, over all pairs of picks in one group, of d^2 - m^2: for two sets this
+is the rule that picks are scored with (matching.py). Picks that hang together in a chain are few on real micrographs;
+up to LARGEST_EXACT of them all ways are tried, beyond it groups grow by the closest pair first.
 """
 import functools
 
@@ -130,5 +130,5 @@ def comparable_scores(picks):
         return picks, ""
     ordered = np.sort(scores)
     ranked = {n: (yx, np.searchsorted(ordered, s, side="right") / len(ordered)) for n, (yx, s) in picks.items()}
-    return ranked, (f"has scores from {ordered[0]:.4g} to {ordered[-1]:.4g}, which are no probabilities; the part of its "
-                    "picks that score no better was used in their place")
+    return ranked, (f"has scores from {ordered[0]:.4g} to {ordered[-1]:.4g}, which are no probabilities; the part "
+                    "of its picks that score no better was used in their place")

@@ -19,12 +19,12 @@ def _no_points():
 class LabelledImage(Measured):
     """A prepared micrograph with its labels, in working px.
 
-    image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx; negatives are
-    boxes on background.
-    labels: "complete" (what is not a particle is background), "boxes" (only labelled places are known) or "sparse" (some
-    particles are labelled, the rest is unknown and may hold more).
-    allowed: (h, w) bool tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph that
-    is kept for validation, uncertain places).
+    image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx; negatives
+    are boxes on background.
+    labels: "complete" (what is not a particle is background), "boxes" (only labelled places are known) or "sparse"
+    (some particles are labelled, the rest is unknown and may hold more).
+    allowed: (h, w) bool tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph
+    that is kept for validation, uncertain places).
     contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
     sparsely labelled image is thought to hold, or None.
     """
@@ -48,7 +48,8 @@ class LabelledImage(Measured):
 
 
 class View(typing.NamedTuple):
-    """A crop: image (side, side), usable (side, side) in [0, 1], and labelled points (n, 2), tensors in px of the crop."""
+    """A crop: image (side, side), usable (side, side) in [0, 1], and labelled points (n, 2), tensors in px of the
+    crop."""
     image: torch.Tensor
     usable: torch.Tensor
     positives: torch.Tensor

@@ -68,8 +68,7 @@ def _correlation(first, second, axes):
     shape = tuple(first.shape[-axes:])
     if first.shape != second.shape or len(shape) != axes or len(set(shape)) > 1:
         raise ValueError(f"Images of shape {tuple(first.shape)} and {tuple(second.shape)} cannot be correlated; they "
-                         "must have "
-                         f"the same shape, with {axes} equal sides.")
+                         f"must have the same shape, with {axes} equal sides.")
     side, dims = shape[0], tuple(range(-axes, 0))
     one, two = (torch.fft.rfftn(_scaled(x.float(), dims), dim=dims) for x in (first, second))
     weight = plane_weights(side).to(one.device)

@@ -101,8 +101,7 @@ class Given:
         self.source = Source(particles, diameter_px, contrast, state).measured()
         if state != particles.ctf_state:
             self.notes.append(f"{particles.path}: the images fit the compositions better if their phases were flipped; "
-                              "they are taken "
-                              "to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
+                              "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
         # compositions are compared in the frame of the first, which need not be that of the refinement's reference
         radius = WIDEST_SHIFT * particles.box
         self.shifts = torch.as_tensor(disc_of_shifts(radius, 1.0), dtype=torch.float32, device=device)
@@ -141,6 +140,5 @@ class Given:
         if strength > 0:
             return strength, fall
         self.notes.append(f"{self.particles.path}: the images do not show the compositions at their angles. Choose "
-                          "orientations: "
-                          "search, or check that structures and angles are of one frame and hand.")
+                          "orientations: search, or check that structures and angles are of one frame and hand.")
         return first_fit(observed, reference).strength, 0.0

@@ -67,8 +67,8 @@ def prepare_micrograph(image, factor, diameter_px, dark_protein=True):
 def rescale_micrograph(image, factor):
     """A micrograph at the working size, its median 0 and its outliers clipped, and what of it is really there.
 
-    image, factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding, filled
-    margins and not-a-number areas. Raises as prepare_micrograph does.
+    image, factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding,
+    filled margins and not-a-number areas. Raises as prepare_micrograph does.
     """
     image = np.require(image, np.float32, ["C", "W"])  # torch wants to be allowed to write, though nothing does
     image = torch.from_numpy(image)
@@ -76,7 +76,8 @@ def rescale_micrograph(image, factor):
     small, share = _rescale(image, finite, resampled_shape(image.shape, factor))
     valid = _unfilled(small) & (share > 0.5)
     if valid.float().mean() < 0.02:
-        raise ValueError("the image is constant (its detail is nowhere more than rounding): an empty or failed exposure.")
+        raise ValueError("the image is constant (its detail is nowhere more than rounding): an empty or failed "
+                         "exposure.")
     return small, valid
 
 
@@ -84,7 +85,8 @@ def feature_strength(image, valid, diameter_px):
     """How strong the strongest particle-sized features of a prepared micrograph are, in units of its noise.
 
     The 99th percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing
-    network cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger particles.
+    network cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger
+    particles.
     image: (h, w) float, valid: (h, w) bool tensors of Prepared. Never less than that of noise.
     """
     weight = valid.float()
@@ -136,7 +138,8 @@ def _unfilled(image):
     step = _sampling_step(image)
     # means, not medians: in files with few grey levels most neighbours are equal, and a median is 0 or 1 level
     typical = 0.5 * (along_y.mean() + along_x.mean())
-    along_y, along_x = (change.clamp(max=4 * float(typical)) for change in (along_y, along_x))  # gold, hot pixels, crystals
+    # gold, hot pixels, crystals
+    along_y, along_x = (change.clamp(max=4 * float(typical)) for change in (along_y, along_x))
     valid = torch.ones_like(image, dtype=torch.bool)
     if not typical > 1e-6 * image.abs().max().clamp(min=1e-30):
         return ~valid
@@ -195,8 +198,8 @@ def smooth_background(image, valid, sigma):
 
 
 def _plane(image, valid):
-    """(h, w) least-squares plane through the valid pixels: a steep ramp of ice or beam, of which a smooth background alone
-    leaves a rest along the edges."""
+    """(h, w) least-squares plane through the valid pixels: a steep ramp of ice or beam, of which a smooth background
+    alone leaves a rest along the edges."""
     step = _sampling_step(image)
     axes = [torch.linspace(-1, 1, n, dtype=torch.float64) for n in image.shape]
     grid = torch.stack(torch.meshgrid(*(a[::step] for a in axes), indexing="ij"), -1)[valid[::step, ::step]]
@@ -212,7 +215,8 @@ def _robust_sigma(values):
 
 
 def _smooth(image, sigma):
-    """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that its cost does not grow."""
+    """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that its cost does not
+    grow."""
     step = max(1, int(sigma / 2))
     shape = tuple(max(4, side // step) for side in image.shape)
     coarse = F.interpolate(image[None, None], size=shape, mode="area")

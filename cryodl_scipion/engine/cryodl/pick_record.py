@@ -15,9 +15,10 @@ CANDIDATES = "candidates"  # folder beside it
 class PickSettings:
     """All that candidates depend on beside the micrographs. Lengths in Å.
 
-    contrast: 'dark', 'bright', or None as long as the micrographs have not been asked. assumed: True if it is only the usual
-    one because they did not show it clearly; then a run on further micrographs asks those. general: of the model; its scores
-    are calibrated on the micrographs. adapted: dict of pickers.adapt.Adapted, or None as long as that was not possible.
+    contrast: 'dark', 'bright', or None as long as the micrographs have not been asked. assumed: True if it is only the
+    usual one because they did not show it clearly; then a run on further micrographs asks those. general: of the model;
+    its scores are calibrated on the micrographs. adapted: dict of pickers.adapt.Adapted, or None as long as that was
+    not possible.
     """
     weights_sha256: str
     pixel_size: float
@@ -52,9 +53,9 @@ def settle(config, card, model):
     Raises ValueError if a general model is used without a particle diameter: it knows none of its own.
     """
     if config.particle_diameter is None and card.get("general"):
-        raise ValueError(f"Particle diameter (--particle-diameter) is missing. The model {model} is a general one: it has "
-                         "no particle of its own, and every micrograph is rescaled by the diameter. Give that of a circle "
-                         "that just holds the particle, in Å.")
+        raise ValueError(f"Particle diameter (--particle-diameter) is missing. The model {model} is a general one: "
+                         "it has no particle of its own, and every micrograph is rescaled by the diameter. Give that "
+                         "of a circle that just holds the particle, in Å.")
     diameter = config.particle_diameter or card["particle_diameter"]
     distance = card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance
     asked = config.contrast == "auto" and card.get("general", False)
@@ -71,9 +72,9 @@ def usual_contrast(card):
 def agree_with_folder(folder, mine, overwrite):
     """The same settings, with the contrast that the folder's first run found, if they leave it open.
 
-    folder: Path of the picks. A record of another run goes, if `overwrite` or if nothing was picked then: a run with a wrong
-    pixel size, say, leaves only the record, which binds nobody. Raises ValueError if the folder holds candidates found with
-    other settings.
+    folder: Path of the picks. A record of another run goes, if `overwrite` or if nothing was picked then: a run with a
+    wrong pixel size, say, leaves only the record, which binds nobody. Raises ValueError if the folder holds candidates
+    found with other settings.
     """
     record = folder / RECORD
     try:
@@ -82,8 +83,8 @@ def agree_with_folder(folder, mine, overwrite):
         return mine
     other = [] if overwrite else list(_differences(found, mine))
     if other and any((folder / CANDIDATES).glob("*.star")):
-        raise ValueError(f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another --output, or "
-                         "--overwrite to pick these micrographs again.")
+        raise ValueError(f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another "
+                         "--output, or --overwrite to pick these micrographs again.")
     if other or overwrite:
         record.unlink(missing_ok=True)
     elif mine.open:

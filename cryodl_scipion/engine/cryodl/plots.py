@@ -31,7 +31,8 @@ def plot_learning_curve(metrics, path):
 def plot_precision_recall(curves, path):
     """Precision against recall of several sets as a PNG.
 
-    curves: {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a dot.
+    curves: {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a
+    dot.
     """
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")

@@ -36,8 +36,8 @@ def operations(symmetry):
         generators = _GENERATORS[name]
     else:
         raise ValueError(f"Symmetry (--symmetry) is {symmetry!r}; it must be C1 to C{LARGEST_FOLD}, D1 to "
-                         f"D{LARGEST_FOLD}, T, O, "
-                         "I, or I1 to I4, in RELION's axes. Helical symmetry and mirrors are not known here.")
+                         f"D{LARGEST_FOLD}, T, O, I, or I1 to I4, in RELION's axes. Helical symmetry and mirrors are "
+                         "not known here.")
     return _closed([_rotation(order, axis) for order, axis in generators])
 
 
@@ -103,6 +103,5 @@ def check_symmetry(density, symmetry, path):
     found = symmetry_correlation(density, symmetry)
     if found < SIMILAR:
         raise ValueError(f"{path} does not have the symmetry {symmetry} about RELION's axes: turned by it, the map "
-                         "correlates "
-                         f"with itself by {found:.2f} only. Align it (relion_align_symmetry --sym {symmetry}), or give "
-                         "--symmetry C1.")
+                         f"correlates with itself by {found:.2f} only. Align it (relion_align_symmetry --sym "
+                         f"{symmetry}), or give --symmetry C1.")

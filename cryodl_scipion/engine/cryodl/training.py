@@ -25,9 +25,9 @@ class Task:
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
     example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
     choose by.
-    progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train it:
-    then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its networks by
-    `network(name)`.
+    progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train
+    it: then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its
+    networks by `network(name)`.
     """
 
     progress = 0.0
@@ -109,8 +109,8 @@ def fit(task, schedule, folder, accelerator, log=print):
     """Train a task; its networks hold the best weights afterwards.
 
     folder: Path for metrics.csv and the checkpoint; a training that was killed continues from there.
-    Raises NonFiniteLoss. Deterministic for a seed on one machine: batch n is drawn from (seed, n). Several processes share
-    each batch, so that they learn what one learns from all of it; the first of them writes.
+    Raises NonFiniteLoss. Deterministic for a seed on one machine: batch n is drawn from (seed, n). Several processes
+    share each batch, so that they learn what one learns from all of it; the first of them writes.
     """
     folder = Path(folder)
     networks = task.networks.to(accelerator.device)
@@ -180,11 +180,11 @@ def _share(batch, accelerator, task):
     """This process's part of a batch. Raises ValueError if it cannot be shared evenly."""
     count = accelerator.num_processes
     if not task.by_processes:
-        raise ValueError(f"This training runs in one process, and {count} were started. Start it without torchrun, on one "
-                         "GPU.")
+        raise ValueError(f"This training runs in one process, and {count} were started. Start it without torchrun, "
+                         "on one GPU.")
     if len(batch[0]) % count:
-        raise ValueError(f"Batch size (--batch-size) is {len(batch[0])}, which {count} processes cannot share evenly. Choose "
-                         f"a multiple of {count}.")
+        raise ValueError(f"Batch size (--batch-size) is {len(batch[0])}, which {count} processes cannot share evenly. "
+                         f"Choose a multiple of {count}.")
     return tuple(x[accelerator.process_index::count] for x in batch)
 
 

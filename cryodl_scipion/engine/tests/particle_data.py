@@ -14,8 +14,8 @@ def simulate_particles(output="p.star", code=0, **options):
     Returns the Result, or the failure's message if `code` is not 0.
     """
     from pathlib import Path
-    options = dict(dict(structure="map.mrc", pixel_size=PIXEL, box=BOX, count=20, snr=0.5, per_micrograph=5, device="cpu",
-                        threads=1, output=output, result="result.json"), **options)
+    options = dict(dict(structure="map.mrc", pixel_size=PIXEL, box=BOX, count=20, snr=0.5, per_micrograph=5,
+                        device="cpu", threads=1, output=output, result="result.json"), **options)
     if not Path(options["structure"]).exists() and options["structure"] == "map.mrc":
         write_mrc("map.mrc", lopsided_density(BOX), PIXEL)
     words = ["simulate-particles"]

@@ -25,7 +25,8 @@ def write_mrc(path, data, pixel_size=PIXEL_SIZE):
 
 def gaussian_blobs(shape, centres_yx, sigma):
     """(h, w) float32 sum of unit Gaussians at sub-pixel places."""
-    along_y, along_x = (np.exp(-(np.arange(side)[None] - np.asarray(centres_yx, float)[:, [axis]]) ** 2 / (2 * sigma ** 2))
+    along_y, along_x = (np.exp(-(np.arange(side)[None] - np.asarray(centres_yx, float)[:, [axis]]) ** 2
+                               / (2 * sigma ** 2))
                         for axis, side in enumerate(shape))
     return (along_y.T @ along_x).astype(np.float32)
 

@@ -108,7 +108,8 @@ def test_picks_without_scores_have_no_mean_score(mics):
 def test_a_stopped_run_continues(mics):
     for index in range(3):
         (mics / f"mics/copy{index}.mrc").write_bytes((mics / "mics/clean.mrc").read_bytes())
-    arguments = ["assess-micrographs", "--micrographs", str(mics / "mics/*.mrc"), "--pixel-size", "4", "--particle-diameter",
+    arguments = ["assess-micrographs", "--micrographs", str(mics / "mics/*.mrc"), "--pixel-size", "4",
+                 "--particle-diameter",
                  "120", "--output", str(mics / "out"), "--threads", "1"]
     process = start_cryodl(arguments, mics)
     while process.poll() is None and not any((mics / "out").glob("*.json")):
@@ -126,7 +127,8 @@ def test_a_broken_micrograph_is_skipped_and_named(mics):
     write_mrc(mics / "mics/empty.mrc", np.zeros((200, 200), np.float32))
     assert assess(mics) == 0
     result = Result.read(mics / "result.json")
-    assert [s.item for s in result.skipped] == ["broken", "empty"] and "2 micrographs were skipped" in result.warnings[0]
+    assert [s.item for s in result.skipped] == ["broken", "empty"]
+    assert "2 micrographs were skipped" in result.warnings[0]
     assert table(mics)["empty"]["verdict"] == "unreadable" and "constant" in table(mics)["empty"]["reason"]
     assert result.outputs["good"] == ["clean", "ice"] and not (mics / "out/empty.json").exists()
 
@@ -161,7 +163,8 @@ def test_other_files_in_the_folder_are_left_alone(mics):
 
 
 def record(**values):
-    return dict(dict(particles=50, mean_score=0.6, contaminated_percent=1.0, carbon_percent=0.0, ice_gradient=0.2), **values)
+    return dict(dict(particles=50, mean_score=0.6, contaminated_percent=1.0, carbon_percent=0.0, ice_gradient=0.2),
+                **values)
 
 
 @pytest.mark.parametrize("values, limits, reason", [
@@ -176,5 +179,6 @@ def record(**values):
      "30.0 % contaminated, more than 20 %; 60.0 % carbon, more than 50 %"),
     ({"contaminated_percent": 30.0}, dict(most_contaminated=None), "")])
 def test_limits(values, limits, reason):
-    config = AssessMicrographsConfig(micrographs=("a.mrc",), pixel_size=1.0, particle_diameter=100.0, output="out", **limits)
+    config = AssessMicrographsConfig(micrographs=("a.mrc",), pixel_size=1.0, particle_diameter=100.0, output="out",
+                                     **limits)
     assert judge(record(**values), config) == (("bad" if reason else "good"), reason)

@@ -25,7 +25,8 @@ def measured(image):
 
 
 def at_working_size(mask, assessment):
-    mask = F.interpolate(torch.as_tensor(np.asarray(mask)).float()[None, None], size=assessment.image.shape, mode="area")
+    mask = F.interpolate(torch.as_tensor(np.asarray(mask)).float()[None, None], size=assessment.image.shape,
+                         mode="area")
     return mask[0, 0].numpy() > 0.5
 
 

@@ -163,7 +163,8 @@ def test_a_stopped_run_continues_with_what_is_missing(project, monkeypatch):
         orient(code=130)
     assert not Path("o.star").exists()
     calls = []
-    monkeypatch.setattr(assign.Search, "_orient", lambda self, rows, *o: calls.append(rows.tolist()) or inner(self, rows, *o))
+    monkeypatch.setattr(assign.Search, "_orient", lambda self, rows,
+                        *o: calls.append(rows.tolist()) or inner(self, rows, *o))
     orient()
     assert calls == [[16, 17, 18, 19]]
     assert np.median(errors()[0]) < 4
@@ -188,6 +189,7 @@ def test_a_denoised_set_is_oriented_with_a_warning(project):
 def test_relion_reconstructs_the_structure_from_these_orientations(project):
     simulate_particles(output="many.star", count=150, snr=2.0)
     orient(particles="many.star")
-    subprocess.run(["relion_reconstruct", "--i", "o.star", "--o", "map_relion.mrc", "--ctf"], check=True, capture_output=True)
+    subprocess.run(["relion_reconstruct", "--i", "o.star", "--o", "map_relion.mrc", "--ctf"], check=True,
+                   capture_output=True)
     with mrcfile.open("map_relion.mrc") as mrc:
         assert correlation(mrc.data, lopsided_density(32)) > 0.8

@@ -73,7 +73,8 @@ def test_the_calibration_error_of_three_bins_by_hand():
     hit = np.array([1, 0, 0, 0, 1, 1, 0, 0], bool)
     assert abs(expected_calibration_error(hit, scores) - 2.8 / 8) < 1e-12
     curve = reliability(hit, scores)
-    assert curve.count.tolist() == [0, 0, 4, 0, 0, 2, 0, 0, 0, 2] and curve.frequency[[2, 5, 9]].tolist() == [0.25, 1, 0]
+    assert curve.count.tolist() == [0, 0, 4, 0, 0, 2, 0, 0, 0, 2] and curve.frequency[[2, 5, 9]].tolist() == [0.25, 1,
+                                                                                                              0]
     assert np.allclose(curve.confidence[[2, 5, 9]], [0.25, 0.55, 0.95])
 
 

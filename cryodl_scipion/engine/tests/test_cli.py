@@ -81,8 +81,8 @@ def test_fixed_names_of_options_are_there():
     for command, flags in {
         "train-picker": "--micrographs --coordinates --pixel-size --particle-diameter --background --network --output",
         "pick": "--micrographs --pixel-size --model --particle-diameter --output",
-        "evaluate-picks": "--coordinates --reference --pixel-size --particle-diameter --micrographs --border --tolerance "
-                          "--json"}.items():
+        "evaluate-picks": "--coordinates --reference --pixel-size --particle-diameter --micrographs --border "
+                          "--tolerance --json"}.items():
         assert set(flags.split()) <= {i.flag for i in describe_all(COMMANDS[command].config)}
 
 
@@ -194,7 +194,8 @@ def test_several_gpus_as_one_argument_are_refused_with_words(project, capsys):
 
 def test_a_module_run_behaves_as_main(project):
     done = run_cryodl(request(project, model="nothing"), project)
-    assert done.returncode == 2 and done.stderr.startswith("cryodl: error: Model nothing") and "Traceback" not in done.stderr
+    assert done.returncode == 2 and done.stderr.startswith("cryodl: error: Model nothing")
+    assert "Traceback" not in done.stderr
 
 
 def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):

@@ -20,7 +20,8 @@ def lists(tmp_path):
     """Set a: 3 of 4 right on m1, nothing on m2; set b: 2 of 2 on m1, 1 of 2 on m2, and one pick elsewhere."""
     for part in ("a", "b", "truth", "mics"):
         (tmp_path / part).mkdir()
-    write_coordinates(tmp_path / "a/m1_autopick.star", [[10, 10], [50, 52], [90, 90], [120, 20]], [-0.9, -1.8, -2.7, -2.6])
+    write_coordinates(tmp_path / "a/m1_autopick.star", [[10, 10], [50, 52], [90, 90], [120, 20]],
+                      [-0.9, -1.8, -2.7, -2.6])
     write_coordinates(tmp_path / "b/m1.star", [[10, 12], [90, 90]], [0.9, 0.8])
     write_coordinates(tmp_path / "b/m2.star", [[60, 60], [100, 100]], [0.7, 0.6])
     write_coordinates(tmp_path / "b/m3.star", [[1, 1]], [0.5])

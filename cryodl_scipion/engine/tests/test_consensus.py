@@ -140,14 +140,16 @@ def picks(tmp_path):
 
 
 def consensus(folder, *more):
-    return main(["consensus-picks", "--picks", *(str(folder / n) for n in "abc"), "--pixel-size", "2", "--particle-diameter",
+    return main(["consensus-picks", "--picks", *(str(folder / n) for n in "abc"), "--pixel-size", "2",
+                 "--particle-diameter",
                  "40", "--output", str(folder / "out"), "--result", str(folder / "result.json"), *more])
 
 
 def test_at_least_two_sets(picks, capsys):
     assert consensus(picks) == 0
     found = read_coordinates(picks / "out")
-    assert np.allclose(found["m1"][0], [[31 / 3, 31 / 3], [50.5, 50]], atol=1e-3) and np.allclose(found["m1"][1], [0.9, 0.4])
+    assert np.allclose(found["m1"][0], [[31 / 3, 31 / 3], [50.5, 50]], atol=1e-3) and np.allclose(found["m1"][1],
+                                                                                                  [0.9, 0.4])
     assert len(found["m2_autopick"][1]) == 0
     result = Result.read(picks / "result.json")
     assert result.outputs["picks"] == 2 and result.outputs["counts"] == {"m1": 2, "m2_autopick": 0}

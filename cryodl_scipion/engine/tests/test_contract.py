@@ -29,8 +29,8 @@ def test_imports_with_the_standard_library_alone(package):
     assert "torch" not in done.stdout and "numpy" not in done.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ENGINE / "cryodl" / "contract").glob("*.py")) + [ENGINE / "cryodl/__init__.py"],
-                         ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ENGINE / "cryodl" / "contract").glob("*.py"))
+                         + [ENGINE / "cryodl/__init__.py"], ids=lambda p: p.name)
 def test_is_valid_python_3_8(path):
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
     # builtin generics parse in 3.8 but fail when they are evaluated

@@ -16,8 +16,8 @@ NOTHING = np.zeros((0, 2))
 
 def scene(labels="complete", positives=POSITIVES, negatives=NOTHING, **changes):
     image = gaussian_blobs(SHAPE, POSITIVES, 5)
-    return LabelledImage("a", torch.from_numpy(image), torch.ones(SHAPE, dtype=torch.bool), positives, negatives, labels,
-                         **changes)
+    return LabelledImage("a", torch.from_numpy(image), torch.ones(SHAPE, dtype=torch.bool), positives, negatives,
+                         labels, **changes)
 
 
 def perfect(target, sure=9.0):

@@ -33,7 +33,8 @@ def test_two_processes_have_the_losses_of_one_with_the_same_boxes(tmp_path):
         done = train(tmp_path, f"by{processes}", processes)
         assert done.returncode == 0, done.stderr[-3000:]
         with open(tmp_path / f"by{processes}" / "metrics.csv", newline="") as file:
-            losses[processes] = [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+            losses[processes] = [{k: float(v) for k, v in row.items() if k != "seconds"}
+                                 for row in csv.DictReader(file)]
     assert len(losses[1]) == len(losses[2]) == 1
     for name, value in losses[1][0].items():
         assert losses[2][0][name] == pytest.approx(value, rel=2e-2, abs=2e-3), name

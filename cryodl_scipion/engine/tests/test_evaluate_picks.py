@@ -19,7 +19,8 @@ def lists(tmp_path):
     """Micrograph a: 3 of 4 picks right; b: a reference of 2 without picks; picks of c have no reference."""
     for part in ("picks", "truth", "mics"):
         (tmp_path / part).mkdir()
-    write_coordinates(tmp_path / "picks/a_autopick.star", [[10, 10], [50, 52], [90, 90], [120, 20]], [0.9, 0.8, 0.7, 0.6])
+    write_coordinates(tmp_path / "picks/a_autopick.star", [[10, 10], [50, 52], [90, 90], [120, 20]],
+                      [0.9, 0.8, 0.7, 0.6])
     write_coordinates(tmp_path / "picks/c.star", [[1, 1]], [0.5])
     write_star(tmp_path / "truth/a.star", [[10, 10], [50, 50], [90, 91]])
     write_star(tmp_path / "truth/b.star", [[5, 5], [60, 60]])
@@ -95,15 +96,16 @@ def test_equals_the_reference_program_on_files(tmp_path, capsys, border):
         (tmp_path / part).mkdir()
     for name in "abc":
         truth = rng.uniform(0, 1, (25, 2)) * (259, 299)
-        found = np.clip(np.vstack([truth[:18] + rng.normal(0, 3, (18, 2)), rng.uniform(0, 1, (15, 2)) * (259, 299)]), 0, 259)
+        found = np.clip(np.vstack([truth[:18] + rng.normal(0, 3, (18, 2)), rng.uniform(0, 1, (15, 2)) * (259, 299)]),
+                        0, 259)
         write_star(tmp_path / f"truth/{name}.star", truth)
         write_coordinates(tmp_path / f"picks/{name}_autopick.star", found, np.round(rng.random(33), 2))
         write_mrc(tmp_path / f"mics/{name}.mrc", np.zeros((260, 300), np.float32))
     ours = evaluate(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))
     more = ["--border", str(border), "--size", "300", "260"] if border else []
-    done = subprocess.run([sys.executable, str(PEER), "--truth", str(tmp_path / "truth"), "--picks", str(tmp_path / "picks"),
-                           "--radius", "10", "--tol", "0.5", "--threshold", "0.3", "--json", str(tmp_path / "peer.json"),
-                           *more], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(PEER), "--truth", str(tmp_path / "truth"), "--picks",
+                           str(tmp_path / "picks"), "--radius", "10", "--tol", "0.5", "--threshold", "0.3", "--json",
+                           str(tmp_path / "peer.json"), *more], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     theirs = json.loads((tmp_path / "peer.json").read_text())
     assert ours["reference"] == theirs["truth"] and ours["average_precision"] == pytest.approx(theirs["auprc"])
@@ -119,8 +121,8 @@ def test_all_candidates_are_scored_too_where_pick_left_them(lists):
     candidates.mkdir()
     write_coordinates(candidates / "a.star",
                       [[10, 10], [50, 52], [90, 90], [120, 20], [30, 30]], [0.9, 0.8, 0.7, 0.6, 0.1])
-    text = subprocess.run([sys.executable, "-m", "cryodl", "evaluate-picks", "--coordinates", lists / "picks", "--reference",
-                           lists / "truth", "--pixel-size", "2", "--particle-diameter", "40", "--json"],
+    text = subprocess.run([sys.executable, "-m", "cryodl", "evaluate-picks", "--coordinates", lists / "picks",
+                           "--reference", lists / "truth", "--pixel-size", "2", "--particle-diameter", "40", "--json"],
                           capture_output=True, text=True, check=True).stdout
     figures = json.loads(text)
     assert figures["picks"] == 4 and figures["all_candidates"]["picks"] == 5

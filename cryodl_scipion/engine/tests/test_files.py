@@ -6,7 +6,8 @@ import sys
 import pytest
 from synthetic import environment
 
-from cryodl.io.files import expand_paths, micrograph_key, name_micrographs, rename_folder, whole_file, without_pick_suffix
+from cryodl.io.files import (expand_paths, micrograph_key, name_micrographs, rename_folder, whole_file,
+                             without_pick_suffix)
 
 
 @pytest.mark.parametrize("name, key", [

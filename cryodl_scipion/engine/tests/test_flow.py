@@ -37,8 +37,8 @@ def flow(tmp_path_factory):
         name = f"simulated_{index:04d}.star"
         (labels / name).write_text((folder / "sim/coordinates" / name).read_text())
     assert main(["train-picker", "--micrographs", str(mics / "simulated_000[123].mrc"), "--coordinates", str(labels),
-                 "--particle-diameter", diameter, "--output", str(folder / "model"), "--steps", "40", "--batch-size", "3",
-                 *common, "--result", str(folder / "model.json")]) == 0
+                 "--particle-diameter", diameter, "--output", str(folder / "model"), "--steps", "40", "--batch-size",
+                 "3", *common, "--result", str(folder / "model.json")]) == 0
     assert main(["pick", "--micrographs", str(mics / "simulated_000[45].mrc"), "--model", str(folder / "model"),
                  "--output", str(folder / "picks"), *common, "--result", str(folder / "picks.json")]) == 0
     return folder, simulated, time.process_time() - start
@@ -48,8 +48,8 @@ def evaluate(folder, capsys, picks="picks", more=()):
     capsys.readouterr()
     simulated = Result.read(folder / "sim.json").outputs
     assert main(["evaluate-picks", "--coordinates", str(folder / picks), "--reference", str(folder / "sim/coordinates"),
-                 "--pixel-size", PIXEL_SIZE, "--particle-diameter", str(simulated["particle_diameter"]), "--micrographs",
-                 str(folder / "sim/micrographs/simulated_000[45].mrc"), "--json", *more]) == 0
+                 "--pixel-size", PIXEL_SIZE, "--particle-diameter", str(simulated["particle_diameter"]),
+                 "--micrographs", str(folder / "sim/micrographs/simulated_000[45].mrc"), "--json", *more]) == 0
     return json.loads(capsys.readouterr().out)
 
 

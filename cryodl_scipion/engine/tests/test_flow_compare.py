@@ -34,7 +34,8 @@ def test_good_micrographs_of_an_assessment_are_picked(tmp_path):
     blob_project(tmp_path)
     image = np.random.default_rng(0).normal(size=(256, 320))
     y, x = np.mgrid[:256, :320]
-    write_mrc(tmp_path / "mics/spoiled.mrc", (image - 9 * ((y - 120) ** 2 + (x - 150) ** 2 < 80 ** 2)).astype(np.float32))
+    write_mrc(tmp_path / "mics/spoiled.mrc",
+              (image - 9 * ((y - 120) ** 2 + (x - 150) ** 2 < 80 ** 2)).astype(np.float32))
     assessed = run(tmp_path, "assess-micrographs", "--micrographs", tmp_path / "mics/*.mrc", *SAME, "--output",
                    tmp_path / "assessment", "--threads", 1)
     assert assessed.outputs["good"] == ["mic0", "mic1"] and assessed.outputs["bad"] == ["spoiled"]

@@ -20,9 +20,9 @@ from cryodl.maps.atoms import read_atoms
 
 
 def test_the_published_network_has_the_parameters_counted_by_hand():
-    """Dim 32, two blocks at seven stages, window 3, heads of 16. A block of 2h channels: two 1x1x1 convolutions 8h² + 4h,
-    two 3x3x3 ones of h channels 54h², filter response norm 3h, two layer norms 4h, attention 4h² + 4h and 5³ biases for
-    each of h / 16 heads, perceptron 8h² + 5h: 74h² + 20h + 125 h / 16."""
+    """Dim 32, two blocks at seven stages, window 3, heads of 16. A block of 2h channels: two 1x1x1 convolutions 8h² +
+    4h, two 3x3x3 ones of h channels 54h², filter response norm 3h, two layer norms 4h, attention 4h² + 4h and 5³ biases
+    for each of h / 16 heads, perceptron 8h² + 5h: 74h² + 20h + 125 h / 16."""
     block = lambda h: 74 * h * h + 20 * h + 125 * h // 16
     stages = 2 * (2 * block(16) + 2 * block(32) + 2 * block(64) + block(128))
     scales = 2 * 8 * (32 * 64 + 64 * 128 + 128 * 256)  # 2x2x2 strided and transposed, without bias
@@ -164,9 +164,11 @@ def test_similar_molecules_are_one_family_and_are_held_out_together(tmp_path):
 
 def sequence_file(path, text):
     """A PDB file with one C-alpha for each letter."""
-    three = dict(zip("ARNDCQEGHILKMFPSTWYV", "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR "
+    three = dict(zip("ARNDCQEGHILKMFPSTWYV", "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR "
+                                             "TRP TYR "
                                               "VAL".split()))
-    lines = [f"ATOM  {k + 1:5d}  CA  {three[letter]} A{k + 1:4d}    {3.8 * k:8.3f}{0:8.3f}{0:8.3f}  1.00 20.00           C"
+    lines = [f"ATOM  {k + 1:5d}  CA  {three[letter]} A{k + 1:4d}    {3.8 * k:8.3f}{0:8.3f}{0:8.3f}"
+             "  1.00 20.00           C"
              for k, letter in enumerate(text)]
     path.write_text("\n".join(lines + ["END"]) + "\n")
     return str(path)

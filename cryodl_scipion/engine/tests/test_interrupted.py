@@ -32,7 +32,8 @@ def test_picking_continues_after_a_kill(tmp_path):
         shutil.copy(tmp_path / "mics/mic0.mrc", tmp_path / f"mics/mic{index}.mrc")
     write_untrained_model(tmp_path / "model")
     candidates = tmp_path / "out/candidates"
-    kill_when(start_cryodl(pick_arguments(tmp_path, "out"), tmp_path), lambda: len(list(candidates.glob("mic*.star"))) >= 5)
+    kill_when(start_cryodl(pick_arguments(tmp_path, "out"), tmp_path),
+              lambda: len(list(candidates.glob("mic*.star"))) >= 5)
     done = {p.name: (p.stat().st_mtime_ns, p.read_text()) for p in candidates.glob("mic*.star")}
     assert 5 <= len(done) < 40 and not (tmp_path / "out.json").exists()
     assert len(set(text.split("\n", 1)[1] for _, text in done.values())) == 1  # one image: whole files are equal

@@ -13,8 +13,9 @@ from cryodl.pickers.splits import split_image, split_items
 
 
 def config(folder, **values):
-    return TrainPickerConfig(**dict(dict(micrographs=(str(folder / "mics/*.mrc"),), coordinates=str(folder / "coordinates"),
-                                         pixel_size=PIXEL_SIZE, particle_diameter=DIAMETER, output="model"), **values))
+    return TrainPickerConfig(**dict(dict(micrographs=(str(folder / "mics/*.mrc"),),
+                                         coordinates=str(folder / "coordinates"), pixel_size=PIXEL_SIZE,
+                                         particle_diameter=DIAMETER, output="model"), **values))
 
 
 def test_labels_find_their_micrographs(tmp_path):
@@ -46,7 +47,8 @@ def test_labels_lie_on_the_particles_of_the_prepared_micrograph(tmp_path):
     (tmp_path / "mics").mkdir()
     write_mrc(tmp_path / "mics/a.mrc", image)
     method = picker_method(PICKER_NETWORKS[0])
-    item = load_labelled(("a", str(tmp_path / "mics/a.mrc"), centres, centres[:1]), method, PIXEL_SIZE, DIAMETER, "complete")
+    item = load_labelled(("a", str(tmp_path / "mics/a.mrc"), centres, centres[:1]), method, PIXEL_SIZE, DIAMETER,
+                         "complete")
     smooth = torch.nn.functional.avg_pool2d(item.image[None, None], 7, stride=1, padding=3)[0, 0]
     places = np.rint(item.positives).astype(int)
     assert (smooth[places[:, 0], places[:, 1]] > 2).all()
@@ -180,5 +182,6 @@ def test_if_too_few_particles_are_left_the_first_reason_is_said(tmp_path):
     blob_project(tmp_path)
     for i in (0, 1):
         write_mrc(tmp_path / f"mics/mic{i}.mrc", np.zeros((256, 320), np.float32))
-    with pytest.raises(ValueError, match="2 of the 2 labelled micrographs cannot be used.*leaves 0.*mic0.mrc.*constant"):
+    with pytest.raises(ValueError, match="2 of the 2 labelled micrographs cannot be used.*leaves "
+                                         "0.*mic0.mrc.*constant"):
         load_labels(match_labels(config(tmp_path)), picker_method(PICKER_NETWORKS[0]), config(tmp_path))

@@ -41,7 +41,8 @@ def test_addresses_and_pairs_of_emdbs_own_table(tmp_path):
                                           ["emd_0393.map.gz", "6nbb.cif.gz", "4.4"]]
     assert (result.outputs["listed"], result.outputs["outside"]) == (2, 1)
     words = " ".join(result.warnings)
-    for word in ("line 3: EMD-0393 has 2 models; 6nbb", "line 4: EMD-11075 has no model", "line 6: EMD-30342 with 7cec"):
+    for word in ("line 3: EMD-0393 has 2 models; 6nbb", "line 4: EMD-11075 has no model",
+                 "line 6: EMD-30342 with 7cec"):
         assert word in words
 
 
@@ -61,8 +62,10 @@ def test_resolutions_are_chosen_with_their_limits(tmp_path):
 
 def test_lines_that_are_wrong_are_all_named(tmp_path):
     with pytest.raises(ValueError) as error:
-        listed(tmp_path, "pdb_id,emdb_id,resolution\n1abc,EMD-12,4\nribosome,EMD-1234,4\n1abc,EMD-1234,good\n1abc,1234,4\n")
-    for words in ("line 2: 'EMD-12' is no EMDB id", "line 3: 'ribosome' is no PDB id", "line 4: 'good' is no resolution"):
+        listed(tmp_path, "pdb_id,emdb_id,resolution\n1abc,EMD-12,4\nribosome,EMD-1234,4\n1abc,EMD-1234,good\n"
+                         "1abc,1234,4\n")
+    for words in ("line 2: 'EMD-12' is no EMDB id", "line 3: 'ribosome' is no PDB id",
+                  "line 4: 'good' is no resolution"):
         assert words in str(error.value)
     assert "line 5" not in str(error.value)
 

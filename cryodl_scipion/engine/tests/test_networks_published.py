@@ -101,7 +101,8 @@ def test_cryolo_has_the_sixteen_convolutions_of_its_paper():
     network = picker_method("cryolo").build()
     seen = sides(network, torch.zeros(1, 1, 32, 48))
     convolutions = [(m, c) for m, c, _ in seen if isinstance(m, nn.Conv2d)]
-    assert [c for _, c in convolutions] == [32, 64, 128, 64, 128, 256, 128, 256, 512, 256, 512, 256, 512, 1024, 512, 1024, 5]
+    assert [c for _, c in convolutions] == [32, 64, 128, 64, 128, 256, 128, 256, 512, 256, 512, 256, 512, 1024, 512,
+                                            1024, 5]
     assert [n for n, (m, _) in enumerate(convolutions, 1) if m.kernel_size == (1, 1)] == [4, 7, 10, 12, 15, 17]
     order = [isinstance(m, nn.MaxPool2d) for m, *_ in seen]
     before = [sum(not p for p in order[:i]) for i, pool in enumerate(order) if pool]

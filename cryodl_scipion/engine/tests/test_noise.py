@@ -25,7 +25,8 @@ def expected():
     """The same, as measure_spectrum gives it: mean 1 over the disc up to 0.5 per px."""
     f = bin_frequencies()
     power = 1 + 4 * np.exp(-(f / 0.15) ** 2)
-    return power / np.average(power, weights=np.maximum(np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2), 0))
+    areas = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)
+    return power / np.average(power, weights=np.maximum(areas, 0))
 
 
 def coarse(spectrum):

@@ -18,7 +18,8 @@ def micrographs(count=4):
     made = []
     for seed in range(count):
         image, centres = blob_micrograph((300, 360), seed=10 * seed, contrast=2.0)
-        made.append((Prepared(-torch.from_numpy(image), torch.ones(image.shape, dtype=torch.bool), image.shape), centres))
+        made.append((Prepared(-torch.from_numpy(image), torch.ones(image.shape, dtype=torch.bool), image.shape),
+                     centres))
     return made
 
 

@@ -15,8 +15,9 @@ from cryodl.io.star import read_tables, write_tables
 BOX = 8
 OPTICS = dict(rlnOpticsGroup=[1], rlnVoltage=[300], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1],
               rlnImagePixelSize=[2.0], rlnImageSize=[BOX])
-ROWS = dict(rlnImageName=["000003@stacks/a.mrcs", "000001@stacks/b.mrcs"], rlnAngleRot=[10.0, 20.0], rlnAngleTilt=[30.0, 40.0],
-            rlnAnglePsi=[50.0, 60.0], rlnOriginXAngst=[4.0, 0.0], rlnOriginYAngst=[-2.0, 1.0], rlnDefocusU=[9000.0, 15000.0],
+ROWS = dict(rlnImageName=["000003@stacks/a.mrcs", "000001@stacks/b.mrcs"], rlnAngleRot=[10.0, 20.0],
+            rlnAngleTilt=[30.0, 40.0], rlnAnglePsi=[50.0, 60.0], rlnOriginXAngst=[4.0, 0.0],
+            rlnOriginYAngst=[-2.0, 1.0], rlnDefocusU=[9000.0, 15000.0],
             rlnDefocusV=[8000.0, 14000.0], rlnDefocusAngle=[15.0, -70.0], rlnMicrographName=["m1.mrc", "m2.mrc"],
             rlnRandomSubset=[1, 2], rlnClassNumber=[3, 1], rlnOpticsGroup=[1, 1], rlnStrange=["x", "y"])
 
@@ -78,7 +79,8 @@ def test_a_phase_plate_shifts_the_ctf():
 
 def test_a_subset_keeps_rows_together():
     part = read_particles("job/p.star").subset(np.array([False, True]))
-    assert part.images([0]).mean() == 100 and part.angles.tolist() == [[20, 40, 60]] and part.columns["rlnStrange"] == ["y"]
+    assert part.images([0]).mean() == 100 and part.angles.tolist() == [[20, 40, 60]]
+    assert part.columns["rlnStrange"] == ["y"]
     assert part.optics[0].defocus_u == 15000 and part.micrographs == ("m2.mrc",)
 
 
@@ -140,12 +142,14 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
     (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "holds 4"]),
     (dict(rlnImageName=["1@stacks/a.mrcs", "1@stacks/c.mrcs"]), (), ["stacks/c.mrcs", "neither beside"]),
     (dict(rlnImageName=["x@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["x@stacks/a.mrcs"]),
-    (dict(rlnAngleRot=["nan", 1.0]), (), ["particle 1", "rlnAngleRot"]), (dict(rlnOpticsGroup=[1, 2]), (), ["optics group 2"]),
-    (dict(without=("rlnImageName",)), (), ["no particles"]), (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
+    (dict(rlnAngleRot=["nan", 1.0]), (), ["particle 1", "rlnAngleRot"]),
+    (dict(rlnOpticsGroup=[1, 2]), (), ["optics group 2"]),
+    (dict(without=("rlnImageName",)), (), ["no particles"]),
+    (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
     (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
     (dict(optics=dict(OPTICS, rlnImageDimensionality=[3])), (), ["subtomograms"]),
-    (dict(optics={k: v + [1.5 if k == "rlnImagePixelSize" else 2] for k, v in OPTICS.items()}, rlnOpticsGroup=[1, 2]), (),
-     ["1.5", "2 Å/px"])])
+    (dict(optics={k: v + [1.5 if k == "rlnImagePixelSize" else 2] for k, v in OPTICS.items()}, rlnOpticsGroup=[1, 2]),
+     (), ["1.5", "2 Å/px"])])
 def test_what_a_file_lacks_is_said(changes, needs, words):
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         read_particles(star(**changes), needs)
@@ -233,7 +237,8 @@ def test_texts_with_blanks_and_empty_texts_survive():
     assert gemmi.cif.read_file("t.star").find_block("a")
 
 
-@pytest.mark.parametrize("name", ["data_001.mrc", "_x.mrc", "#1.mrc", "$a.mrc", "LOOP_1", "'q.mrc", '"q.mrc', ";x", "it's.mrc"])
+@pytest.mark.parametrize("name", ["data_001.mrc", "_x.mrc", "#1.mrc", "$a.mrc", "LOOP_1", "'q.mrc", '"q.mrc', ";x",
+                                  "it's.mrc"])
 def test_names_that_begin_as_words_of_the_format_do_survive(name):
     assert read_particles(star(rlnMicrographName=[name, "m2.mrc"])).micrographs == (name, "m2.mrc")
 

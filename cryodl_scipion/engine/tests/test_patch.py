@@ -21,8 +21,8 @@ def scene(labels="complete", positives=POSITIVES, negatives=NOTHING, contaminati
     """4 at particles, 2 at background boxes, 1 at contamination, 0 elsewhere."""
     image = 4 * gaussian_blobs(SHAPE, POSITIVES, 5) + 2 * gaussian_blobs(SHAPE, NEGATIVES, 5) + gaussian_blobs(
         SHAPE, CONTAMINATION, 5)
-    return LabelledImage("a", torch.from_numpy(image), torch.ones(SHAPE, dtype=torch.bool), positives, negatives, labels,
-                         contamination=contamination, **changes)
+    return LabelledImage("a", torch.from_numpy(image), torch.ones(SHAPE, dtype=torch.bool), positives, negatives,
+                         labels, contamination=contamination, **changes)
 
 
 def draw(name, item, count=200, seed=0):
@@ -38,7 +38,8 @@ def test_positive_windows_show_particles_and_negative_ones_show_none(name):
     values, targets, weights = draw(name, scene(negatives=NEGATIVES))
     assert float(values[targets == 1].min()) > 2.5 and float(values[targets == 0].max()) < 2.1
     assert abs(float(targets.mean()) - picker_method(name).positive_share) < 0.1
-    assert float(weights[:, 0].mean()) > 0.97 and float(weights[:, 1].max()) == 0  # a pixel beyond the edge is not usable
+    # a pixel beyond the edge is not usable
+    assert float(weights[:, 0].mean()) > 0.97 and float(weights[:, 1].max()) == 0
 
 
 @each_method

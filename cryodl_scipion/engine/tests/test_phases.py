@@ -16,7 +16,8 @@ DIAMETER_PX = 24
 
 
 class Knowing:
-    """A denoiser that answers with the one of some pictures that fits the image best, seen through the CTF it is given."""
+    """A denoiser that answers with the one of some pictures that fits the image best, seen through the CTF it is
+    given."""
     def __init__(self, pictures, uses_ctf=True):
         self.pictures, self.method = pictures, SimpleNamespace(uses_ctf=uses_ctf)
 

@@ -120,12 +120,13 @@ def test_one_bad_micrograph_among_many_is_skipped_and_named(project, capsys):
 def test_a_large_micrograph_is_picked_in_less_than_1_gb(tmp_path):
     """4096 x 4096 px, particles of 200 Å at 1.5 Å/px; the largest memory of a process of its own."""
     (tmp_path / "mics").mkdir()
-    write_mrc(tmp_path / "mics/large.mrc", np.random.default_rng(0).standard_normal((4096, 4096), dtype=np.float32), 1.5)
+    write_mrc(tmp_path / "mics/large.mrc", np.random.default_rng(0).standard_normal((4096, 4096), dtype=np.float32),
+              1.5)
     write_untrained_model(tmp_path / "model", diameter=200.0)
     # not ru_maxrss: a child inherits its parent's peak there
     code = ("from cryodl.cli import main\n"
-            "code = main(['pick', '--micrographs', 'mics/*.mrc', '--pixel-size', '1.5', '--model', 'model', '--output', "
-            "'out', '--device', 'cpu'])\n"
+            "code = main(['pick', '--micrographs', 'mics/*.mrc', '--pixel-size', '1.5', '--model', 'model', "
+            "'--output', 'out', '--device', 'cpu'])\n"
             "print(code, next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))")
     done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True)
     code, kilobytes = map(int, done.stdout.splitlines()[-1].split())

@@ -21,8 +21,8 @@ NOTHING = np.zeros((0, 2))
 
 def labelled(positives=POSITIVES, negatives=NOTHING, dense=True, allowed=None, name="a"):
     image = 4 * gaussian_blobs(SHAPE, POSITIVES, 4) + 0.1 * np.random.default_rng(0).standard_normal(SHAPE)
-    return LabelledImage(name, torch.from_numpy(image.astype(np.float32)), torch.ones(SHAPE, dtype=torch.bool), positives,
-                         negatives, "complete" if dense else "boxes", allowed)
+    return LabelledImage(name, torch.from_numpy(image.astype(np.float32)), torch.ones(SHAPE, dtype=torch.bool),
+                         positives, negatives, "complete" if dense else "boxes", allowed)
 
 
 def task(*items, batch_size=4):
@@ -93,7 +93,8 @@ def test_validation_counts_the_labels_it_may_use():
 
 def test_how_near_particles_lie_is_taken_from_the_labels():
     """A lattice of spacing 12 px and particles of 24 px: half a diameter, with a little room."""
-    lattice = np.stack(np.meshgrid(np.arange(20.0, 240, 12), np.arange(20.0, 240, 12), indexing="ij"), -1).reshape(-1, 2)
+    rows = np.arange(20.0, 240, 12)
+    lattice = np.stack(np.meshgrid(rows, rows, indexing="ij"), -1).reshape(-1, 2)
     assert closest_neighbours([labelled(lattice)], 24.0) == pytest.approx(0.5, abs=0.05)
     sparse = closest_neighbours([labelled(lattice * 10)], 24.0)
     few = closest_neighbours([labelled(lattice[:20])], 24.0)

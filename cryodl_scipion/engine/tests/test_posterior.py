@@ -78,7 +78,8 @@ def test_the_fainter_the_particle_the_less_is_claimed():
     powers = []
     for strength in (0.8, 0.3):
         noisy, ctf, truth = seen(ONE, 4, strength)
-        powers.append(float(denoised(network(ONE, strength=strength), noisy, ctf).square().sum() / truth.square().sum()))
+        powers.append(float(denoised(network(ONE, strength=strength), noisy, ctf).square().sum()
+                            / truth.square().sum()))
     assert powers[1] < powers[0] < 1.1
 
 

@@ -103,7 +103,8 @@ def test_a_false_peak_in_an_invalid_area_takes_no_particle_with_it():
     class Scene:
         image: torch.Tensor
         valid: torch.Tensor
-    image = torch.from_numpy(gaussian_blobs((128, 128), [[60, 40]], 4) * 3 + gaussian_blobs((128, 128), [[60, 22]], 4) * 4)
+    image = torch.from_numpy(gaussian_blobs((128, 128), [[60, 40]], 4) * 3 + gaussian_blobs((128, 128), [[60, 22]], 4)
+                             * 4)
     valid = torch.ones(128, 128, dtype=torch.bool)
     valid[:, :31] = False
     yx, _ = picker().candidates_prepared(Scene(image, valid), 20.0)
@@ -143,7 +144,8 @@ class TooLarge(Detector):
 @pytest.mark.parametrize("error", [
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()], ids=lambda e: type(e).__name__)
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()],
+                         ids=lambda e: type(e).__name__)
 def test_too_little_memory_makes_smaller_tiles_and_says_so(error, capsys):
     image, _ = blob_micrograph((700, 900), spacing=50)
     small = picker(TooLarge(error, 300 * 300))

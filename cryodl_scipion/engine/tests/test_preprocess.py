@@ -106,7 +106,8 @@ def test_contrast_that_cannot_be_told_is_not_claimed(particles, projector, folde
 
 def test_the_strength_of_the_signal_is_measured(particles, projector):
     fit = fit_structure(particles, projector, 28)
-    # the map has the scale of the images, whose noise has a deviation of 1; the prepared background holds a little signal, too
+    # the map has the scale of the images, whose noise has a deviation of 1; the prepared background holds a little
+    # signal, too
     assert fit.amplitude == pytest.approx(1, abs=0.1) and fit.ctf_state == "none" and fit.error < 0.05
 
 

@@ -19,8 +19,8 @@ POSITIVES = np.array([[60.0, 60.0], [60.0, 180.0], [180.0, 120.0]])
 
 def sparse(positives=POSITIVES, expected=10.0, labels="sparse"):
     image = 4 * gaussian_blobs(SHAPE, POSITIVES, 4) + 0.1 * np.random.default_rng(0).standard_normal(SHAPE)
-    return LabelledImage("a", torch.from_numpy(image.astype(np.float32)), torch.ones(SHAPE, dtype=torch.bool), positives,
-                         np.zeros((0, 2)), labels, expected=expected)
+    return LabelledImage("a", torch.from_numpy(image.astype(np.float32)), torch.ones(SHAPE, dtype=torch.bool),
+                         positives, np.zeros((0, 2)), labels, expected=expected)
 
 
 def test_criteria_are_those_of_the_contract():

@@ -21,8 +21,8 @@ def picked(*rows):
 
 
 def test_sure_places_teach_and_doubtful_ones_are_left_out():
-    labels, false = labels_of(picked((10, 10, 0.9), (50, 50, 0.8), (90, 90, 0.5), (120, 120, 0.21), (150, 150, 0.1)), 0.8,
-                              np.zeros((0, 2)), 5.0)
+    labels, false = labels_of(picked((10, 10, 0.9), (50, 50, 0.8), (90, 90, 0.5), (120, 120, 0.21), (150, 150, 0.1)),
+                              0.8, np.zeros((0, 2)), 5.0)
     assert labels.positives.tolist() == [[10, 10], [50, 50]] and labels.negatives.tolist() == [[150, 150]]
     assert labels.uncertain.circles.tolist() == [[90, 90], [120, 120]] and false == 0
 
@@ -83,8 +83,8 @@ def test_a_teachers_score_is_that_of_its_nearest_candidate():
 
 
 def test_a_student_stays_as_honest_as_its_teacher():
-    """It is surer than it should be; calibrated by the teacher's doubts it expects as many particles. By the teacher's sure
-    places alone it would not."""
+    """It is surer than it should be; calibrated by the teacher's doubts it expects as many particles. By the teacher's
+    sure places alone it would not."""
     rng = np.random.default_rng(0)
     teacher = rng.uniform(0, 1, 4000)
     raw = calibrate(teacher, (3.0, 1.0))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-micrographs`: files that gemmi and RELION read, the same after a stop, and bad input in one sentence."""
+"""`cryodl simulate-micrographs`: files that gemmi and RELION read, the same after a stop, and bad input in one
+sentence."""
 import shutil
 import subprocess
 
@@ -49,7 +50,8 @@ def test_particles_are_cut_out_with_all_that_relion_wants(folder):
     truth = read_coordinates("sim/coordinates")
     index = {name: 0 for name in truth}
     for image, micrograph, *numbers in zip(*(table[k] for k in ("rlnImageName", "rlnMicrographName", "rlnCoordinateX",
-                                                                 "rlnCoordinateY", "rlnOriginXAngst", "rlnOriginYAngst"))):
+                                                                 "rlnCoordinateY", "rlnOriginXAngst",
+                                                                "rlnOriginYAngst"))):
         number, path = image.split("@")
         x, y, dx, dy = map(float, numbers)
         name = micrograph[len("micrographs/"):-len(".mrc")]
@@ -68,7 +70,8 @@ def test_particles_are_cut_out_with_all_that_relion_wants(folder):
 def test_relion_reconstructs_the_input_map_from_the_particles(folder):
     """By their files alone: angles, origins, CTF and sign of the images must all be RELION's."""
     simulate(count=6, size=640, particles=60, snr=5, box_size=48, astigmatism=2000)
-    subprocess.run(["relion_image_handler", "--i", "particles.star", "--stats"], cwd="sim", check=True, capture_output=True)
+    subprocess.run(["relion_image_handler", "--i", "particles.star", "--stats"], cwd="sim", check=True,
+                   capture_output=True)
     subprocess.run(["relion_reconstruct", "--i", "particles.star", "--o", "map.mrc", "--ctf"], cwd="sim", check=True,
                    capture_output=True)
     found = mrcfile.read("sim/map.mrc")[8:40, 8:40, 8:40]
@@ -138,7 +141,8 @@ def test_a_stopped_run_continues_and_ends_as_if_it_had_not_been_stopped(folder, 
 
 def test_a_run_with_other_parameters_begins_anew_and_a_foreign_folder_is_left_alone(folder, monkeypatch):
     import cryodl.io.simulated as files
-    monkeypatch.setattr(files, "write_simulated", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(files, "write_simulated",
+                        lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     assert "No space" in simulate("sim", 2)
     monkeypatch.undo()
     monkeypatch.chdir(folder)
@@ -172,7 +176,8 @@ def test_what_cannot_be_simulated_is_said(folder, options, words):
 
 
 def test_orientations_are_read_from_relions_tables(folder):
-    (folder / "run_data.star").write_text("\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n1\n" + ANGLES + "1 2 3\n-4 5.5 6\n")
+    (folder / "run_data.star").write_text("\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n1\n" + ANGLES
+                                          + "1 2 3\n-4 5.5 6\n")
     assert read_orientations("run_data.star").tolist() == [[1, 2, 3], [-4, 5.5, 6]]
 
 

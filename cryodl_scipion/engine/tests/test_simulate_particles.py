@@ -140,7 +140,8 @@ def test_a_map_of_another_voxel_size_is_resampled_and_this_is_said():
 @pytest.mark.slow
 def test_relion_reconstructs_the_map_from_the_star_file():
     simulate_particles("p.star", count=400, snr=2, max_shift=8, astigmatism=2000)
-    subprocess.run(["relion_reconstruct", "--i", "p.star", "--o", "found.mrc", "--ctf"], check=True, capture_output=True)
+    subprocess.run(["relion_reconstruct", "--i", "p.star", "--o", "found.mrc", "--ctf"], check=True,
+                   capture_output=True)
     found, truth = mrcfile.read("found.mrc"), mrcfile.read("p_map.mrc")
     ball = (np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2).__pow__(2).sum(0) < 14 ** 2
     assert correlation(found[ball], truth[ball]) > 0.95
@@ -149,7 +150,7 @@ def test_relion_reconstructs_the_map_from_the_star_file():
 @needs_relion
 def test_clean_images_are_those_that_relion_projects():
     simulate_particles(max_shift=8)
-    subprocess.run(["relion_project", "--i", "p_map.mrc", "--ang", "p.star", "--o", "relion", "--angpix", str(PIXEL)], check=True,
-                   capture_output=True)
+    subprocess.run(["relion_project", "--i", "p_map.mrc", "--ang", "p.star", "--o", "relion", "--angpix", str(PIXEL)],
+                   check=True, capture_output=True)
     ours, theirs = mrcfile.read("p_clean.mrcs"), mrcfile.read("relion.mrcs")
     assert min(correlation(a, b) for a, b in zip(ours, theirs)) > 0.998

@@ -156,7 +156,8 @@ def test_too_many_copies_are_a_warning_and_what_is_there_is_counted():
 
 def test_a_tomogram_may_be_empty_or_without_structures():
     words = ["simulate-tomograms", "--size", "32", "--thickness", "16", "--vesicles", "0", "--membranes", "0",
-             "--microtubules", "0", "--filaments", "0", "--tilt-step", "10", "--threads", "1", "--result", "result.json"]
+             "--microtubules", "0", "--filaments", "0", "--tilt-step", "10", "--threads", "1", "--result",
+             "result.json"]
     assert main([*words, "--output", "empty"]) == 0
     assert Result.read("result.json").outputs["features"] == []
     assert not Tomogram("empty/labels/tomo_001.mrc").raw().any()

@@ -15,7 +15,8 @@ PDB = "ATOM  {0:5d}  C   GLY A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00  0.00    
 
 def centre_of_mass(density):
     grid = torch.arange(float(density.shape[0])) - density.shape[0] // 2
-    return [float((density.sum(tuple(a for a in range(3) if a != axis)) * grid).sum() / density.sum()) for axis in range(3)]
+    return [float((density.sum(tuple(a for a in range(3) if a != axis)) * grid).sum() / density.sum())
+            for axis in range(3)]
 
 
 def test_an_atomic_model_has_its_mass_in_the_middle_and_its_axes_in_order(tmp_path):
@@ -171,7 +172,8 @@ def test_the_assembly_of_an_mmcif_file_may_name_waters_that_are_left_out(tmp_pat
 def test_an_assembly_may_name_chains_that_were_cut_from_the_file(tmp_path):
     """As when somebody deletes a partner's atoms and leaves REMARK 350."""
     remark = ["REMARK 350 BIOMOLECULE: 1", "REMARK 350 APPLY THE FOLLOWING TO CHAINS: A, B"] + [
-        f"REMARK 350   BIOMT{row}   1  " + "".join(f"{float(row == column):10.6f}" for column in (1, 2, 3)) + "        0.00000"
+        f"REMARK 350   BIOMT{row}   1  " + "".join(f"{float(row == column):10.6f}" for column in (1, 2, 3))
+        + "        0.00000"
         for row in (1, 2, 3)]
     atom = "ATOM      1  CA  ALA A   1      10.000  10.000  10.000  1.00  0.00           C"
     (tmp_path / "cut.pdb").write_text("\n".join([*remark, atom, "END", ""]))

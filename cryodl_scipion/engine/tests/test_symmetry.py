@@ -25,7 +25,8 @@ def test_a_group_has_its_order_and_consists_of_rotations(name):
 @pytest.mark.skipif(shutil.which("relion_refine") is None, reason="RELION is not installed")
 @pytest.mark.parametrize("name", ["C3", "D2", "D3", "T", "O", "I", "I1", "I2", "I3", "I4"])
 def test_the_rotations_are_those_that_relion_prints(name):
-    text = subprocess.run(["relion_refine", "--sym", name, "--print_symmetry_ops"], capture_output=True, text=True).stdout
+    text = subprocess.run(["relion_refine", "--sym", name, "--print_symmetry_ops"], capture_output=True,
+                          text=True).stdout
     number = r"\s+(-?[\d.e-]+)"
     found = [np.array(m, float).reshape(3, 3) for m in re.findall(r"R\(\d+\)=" + 9 * number, text)]
     ours = operations(name)

@@ -14,7 +14,8 @@ from cryodl.simulate.tilt_series import back_projected, image_width, tilt_images
 from cryodl.wedges import wedge
 
 SIDE = 32
-BLOBS = [((3, -5, 4), 1.5, 1.0), ((-4, 2, 6), 1.2, 0.7), ((0, 6, -6), 2.0, 1.3)]  # zyx px from the middle, sigma, height
+# zyx px from the middle, sigma, height
+BLOBS = [((3, -5, 4), 1.5, 1.0), ((-4, 2, 6), 1.2, 0.7), ((0, 6, -6), 2.0, 1.3)]
 
 
 def volume():

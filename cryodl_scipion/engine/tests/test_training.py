@@ -47,7 +47,8 @@ class Line(Task):
 def train(folder, task=None, log=lambda text: None, **schedule):
     folder.mkdir(exist_ok=True)
     task = task or Line()
-    return task, fit(task, Schedule(**dict(dict(steps=60, every=10, patience=50, learning_rate=0.05, seed=3), **schedule)),
+    return task, fit(task, Schedule(**dict(dict(steps=60, every=10, patience=50, learning_rate=0.05, seed=3),
+                                           **schedule)),
                      folder, Accelerator(cpu=True), log)
 
 

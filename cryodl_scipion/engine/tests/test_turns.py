@@ -25,7 +25,8 @@ def test_the_ctf_of_turned_optics_is_the_turned_ctf(turn):
     optics = Optics(20000, 12000, 25, 300, 2.7, 0.1)
     image = torch.randn(1, 33, 33, generator=torch.Generator().manual_seed(0))
     seen = lambda image, optics: torch.fft.irfft2(torch.fft.rfft2(image) * ctf_of_optics([optics], 33, 3.0), s=(33, 33))
-    assert torch.allclose(turned(seen(image, optics), turn), seen(turned(image, turn), turned_optics(optics, turn)), atol=1e-3)
+    assert torch.allclose(turned(seen(image, optics), turn), seen(turned(image, turn), turned_optics(optics, turn)),
+                          atol=1e-3)
 
 
 def test_a_mirrored_projection_is_the_view_from_behind():

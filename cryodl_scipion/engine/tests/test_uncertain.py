@@ -13,8 +13,9 @@ NOWHERE = np.zeros((0, 2))
 
 
 def config(folder, **values):
-    return TrainPickerConfig(**dict(dict(micrographs=(str(folder / "mics/*.mrc"),), coordinates=str(folder / "coordinates"),
-                                         pixel_size=PIXEL_SIZE, particle_diameter=DIAMETER, output="model",
+    return TrainPickerConfig(**dict(dict(micrographs=(str(folder / "mics/*.mrc"),),
+                                         coordinates=str(folder / "coordinates"), pixel_size=PIXEL_SIZE,
+                                         particle_diameter=DIAMETER, output="model",
                                          uncertain=str(folder / "uncertain")), **values))
 
 
@@ -57,7 +58,8 @@ def test_uncertain_places_reach_the_labels(marked):
     first, second = images["mic0"], images["mic1"]
     y, x = np.rint(first.positives[0]).astype(int)
     assert not first.usable[y, x] and first.usable.float().mean() > 0.9
-    assert second.usable[:second.image.shape[0] // 2 - 1].sum() == 0 and second.usable[second.image.shape[0] // 2 + 1:].all()
+    middle = second.image.shape[0] // 2
+    assert second.usable[:middle - 1].sum() == 0 and second.usable[middle + 1:].all()
 
 
 def test_labels_there_are_kept_only_where_the_rest_is_background(marked):

@@ -29,7 +29,8 @@ def test_other_parameters_begin_anew_unless_there_is_precious_work(tmp_path):
     working_folder(other, precious=CHECKPOINT)
     assert [p.name for p in folder.iterdir()] == [RECORD]
     (folder / CHECKPOINT).write_text("7 steps")
-    with pytest.raises(ValueError, match=r"out.partial holds an unfinished train-picker with other parameters \(steps\)"):
+    with pytest.raises(ValueError, match=r"out.partial holds an unfinished train-picker with other parameters "
+                                         r"\(steps\)"):
         working_folder(dataclasses.replace(other, steps=8), precious=CHECKPOINT)
     assert (folder / CHECKPOINT).read_text() == "7 steps"
 
@@ -58,7 +59,8 @@ def test_what_is_not_the_commands_own_is_refused_and_left_alone(tmp_path, name, 
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / name).write_text(text)
     (tmp_path / "out.partial/more").touch()
-    with pytest.raises(ValueError, match=f"out.partial, where the unfinished train-picker would be kept, holds {words}"):
+    with pytest.raises(ValueError, match="out.partial, where the unfinished train-picker would be kept, holds "
+                                         f"{words}"):
         working_folder(config_in(tmp_path), continues=continues)
     assert (tmp_path / "out.partial" / name).read_text() == text and (tmp_path / "out.partial/more").exists()
 

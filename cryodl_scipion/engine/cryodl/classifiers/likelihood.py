@@ -68,8 +68,8 @@ class Likelihood(ClassifierMethod):
         box, count = card["box"], len(card["classes"])
         if set(weights) != set(names) or tuple(weights["volumes"].shape) != (count, box, box, box):
             raise ValueError(f"The weights of {card['name']} do not fit the network {self.name} with {count} "
-                             f"classes and a box of {box} px in this version of cryodl. Train the model again, or use the version "
-                             "that its card.json names.")
+                             f"classes and a box of {box} px in this version of cryodl. Train the model again, or use "
+                             "the version that its card.json names.")
         frame = Frame(box, card["pixel_size"], card["particle_diameter"], float(weights["radius"]))
         return Averages(frame, weights, Grids(frame, MAX_SHIFT * box, device), device)
 

@@ -193,10 +193,9 @@ def _warnings(record):
                "pixels.")
     made_up = record["simulated_accuracy"]
     if made_up is not None and record["separation"] - made_up > OVERSTATED:
-        yield (f"The probabilities say that {100 * record['separation']:.0f} % of the classes are right, but of particles "
-               f"that were made up to be like these only {100 * made_up:.0f} % came out right. Trust that figure; with the "
-               "angles of a refinement it is better.")
+        yield (f"The probabilities say that {100 * record['separation']:.0f} % of the classes are right, but of "
+               f"particles that were made up to be like these only {100 * made_up:.0f} % came out right. Trust that "
+               "figure; with the angles of a refinement it is better.")
     if record["separation"] < HARDLY:
         yield (f"Only {100 * record['separation']:.0f} % of the classes are expected to be right: single images can "
-               "hardly tell these "
-               "compositions apart. Trust the probabilities, not the classes.")
+               "hardly tell these compositions apart. Trust the probabilities, not the classes.")

@@ -73,8 +73,7 @@ def _prepare(search, sources, config, device):
         warnings += notes
     if search.source.particles.denoiser:
         warnings.append(f"{config.particles} holds denoised images, and so does the STAR file written. Refine with "
-                        "the raw ones: give "
-                        "them here, with the denoiser as --model.")
+                        "the raw ones: give them here, with the denoiser as --model.")
     search.learn()
     return warnings
 
@@ -100,5 +99,4 @@ def _doubts(found, config):
         return []
     hint = "" if config.symmetry.upper() != "C1" else " If the structure has a symmetry, give it (--symmetry)."
     return [f"On average only {100 * mean:.0f} % of the probability lies at the answers: many orientations will be "
-            "wrong. Keep particles "
-            f"with a large {MARGIN} or rlnMaxValueProbDistribution.{hint}"]
+            f"wrong. Keep particles with a large {MARGIN} or rlnMaxValueProbDistribution.{hint}"]

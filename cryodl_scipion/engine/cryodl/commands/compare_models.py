@@ -37,8 +37,7 @@ def _nothing_matched(config, figures, built, reference):
         return []
     offset = ", ".join(f"{d:.1f}" for d in built.xyz.mean(axis=0) - reference.xyz.mean(axis=0))
     return [f"No residue of {config.structure} lies within {config.distance:g} Å of one of {config.reference}: their "
-            f"centres "
-            f"are ({offset}) Å (x, y, z) apart. The models are compared as they stand; superpose them first."]
+            f"centres are ({offset}) Å (x, y, z) apart. The models are compared as they stand; superpose them first."]
 
 
 def _print(config, figures):

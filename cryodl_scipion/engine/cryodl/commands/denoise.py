@@ -34,8 +34,8 @@ def run(config):
     notes += _differences(particles, denoiser)
     if looks_flipped(denoiser, particles, contrast, diameter_px):
         particles = dataclasses.replace(particles, ctf_state="flipped")
-        notes.append(f"{particles.path}: the images fit what the model makes of them only as phase-flipped ones; they are "
-                     "taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
+        notes.append(f"{particles.path}: the images fit what the model makes of them only as phase-flipped ones; "
+                     "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
     for note in notes:
         print(f"Warning: {note}")
     print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")

@@ -87,8 +87,8 @@ def _other_molecule(config, bench, rng):
                                                     bench.projector.device)
     elif particles.box != bench.particles.box:
         raise ValueError(f"{config.unseen} has a box of {particles.box} px, {config.particles} one of "
-                         f"{bench.particles.box} px. Give "
-                         "the structure of the unseen particles (--unseen-structure), or particles of the same box.")
+                         f"{bench.particles.box} px. Give the structure of the unseen particles (--unseen-structure), "
+                         "or particles of the same box.")
     diameter_px = diameter / particles.pixel_size
     other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
     return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more
@@ -104,8 +104,7 @@ def _targets(model, bench):
     path = str(find_model(model) / "training_targets.mrcs")
     if not os.path.exists(path):
         raise ValueError(f"The model {model} has no training_targets.mrcs, with which its answers to noise are "
-                         "compared. Copy the whole "
-                         "folder, or train it again.")
+                         "compared. Copy the whole folder, or train it again.")
     count = min(stack_shape(path)[0], MOST_TARGETS)
     images = torch.from_numpy(read_images([path] * count, range(count)))
     return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]

@@ -65,21 +65,18 @@ def _read(config):
             check_same_grid(volume, half, "half-map")
             if same_map(volume, half):
                 raise ValueError(f"The map {config.map} and the half-map {half.path} are the same. Give the map of all "
-                                 f"data "
-                                 "as --map, or the half-maps alone.")
+                                 "data as --map, or the half-maps alone.")
     else:
         volume = dataclasses.replace(halves[0], data=0.5 * (halves[0].data + halves[1].data))
         warnings.append("The mean of the two half-maps was improved as it is, without sharpening and masking.")
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(f"{volume.path} has {' x '.join(str(n) for n in volume.data.shape[::-1])} voxels; at least "
-                         f"{SMALLEST} "
-                         "along each axis are needed.")
+                         f"{SMALLEST} along each axis are needed.")
     if not volume.isotropic:
         x, y, z = volume.voxels_zyx[::-1]
         warnings.append(f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic ones and "
-                        f"given "
-                        "back on its own.")
+                        "given back on its own.")
     return volume, halves, warnings
 
 

@@ -21,8 +21,9 @@ def run(config):
     every, warnings = read_ids(config.ids)
     entries = [e for e in every if config.resolution_min <= e.resolution <= config.resolution_max]
     if not entries:
-        raise ValueError(f"{config.ids} has {counted(len(every), 'pair')} of map and model, none of them of {config.resolution_min:g} to "
-                         f"{config.resolution_max:g} Å. Change --resolution-min and --resolution-max, or the list.")
+        raise ValueError(f"{config.ids} has {counted(len(every), 'pair')} of map and model, none of them of "
+                         f"{config.resolution_min:g} to {config.resolution_max:g} Å. Change --resolution-min and "
+                         "--resolution-max, or the list.")
     addresses = list(dict.fromkeys(address for entry in entries for address in entry.addresses))
     folder = Path(config.output)
     folder.mkdir(parents=True)
@@ -33,9 +34,10 @@ def run(config):
         writer.writerow(["map", "structure", "resolution"])
         writer.writerows([e.map_file, e.model_file, f"{e.resolution:g}"] for e in entries)
     maps, models = (len({getattr(e, kind) for e in entries}) for kind in ("map_file", "model_file"))
-    print(f"{len(entries)} of {counted(len(every), 'pair')} of {config.resolution_min:g} to {config.resolution_max:g} Å: "
-          f"{counted(maps, 'map')} and {counted(models, 'model')}. Download them with:\n  cd {folder} && wget -c -i {ADDRESSES}\nThen train with:"
-          f"\n  cryodl train-map-improver --pairs {folder / PAIRS} --output MODEL")
+    print(f"{len(entries)} of {counted(len(every), 'pair')} of {config.resolution_min:g} to "
+          f"{config.resolution_max:g} Å: {counted(maps, 'map')} and {counted(models, 'model')}. Download them with:\n  "
+          f"cd {folder} && wget -c -i {ADDRESSES}\nThen train with:\n  cryodl train-map-improver --pairs "
+          f"{folder / PAIRS} --output MODEL")
     return Result("list-pairs", dict(addresses=str(folder / ADDRESSES), pairs=str(folder / PAIRS), listed=len(entries),
                                      maps=maps, models=models, outside=len(every) - len(entries)),
                   device="CPU", warnings=tuple(warnings))

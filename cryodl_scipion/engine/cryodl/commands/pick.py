@@ -109,13 +109,14 @@ class Picks:
     def in_words(self, outputs):
         """The end of the log: what was written, and what the scores let expect of it."""
         figures = outputs["expected"]
-        return (f"{outputs['picks']} picks in {len(self.counts)} micrographs: {self.folder}/<micrograph>.star. Expected "
-                f"particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected of the picks: "
-                f"precision {figures['precision']:.2f}, recall {figures['recall']:.2f}, F1 {figures['f1']:.2f}")
+        return (f"{outputs['picks']} picks in {len(self.counts)} micrographs: {self.folder}/<micrograph>.star. "
+                f"Expected particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected of the "
+                f"picks: precision {figures['precision']:.2f}, recall {figures['recall']:.2f}, F1 {figures['f1']:.2f}")
 
 
 def _pick_new(todo, config, model, settings, picks, skipped, notes):
-    """Write candidates and picks of each micrograph as it is done. Returns the device in words, and the settings that hold.
+    """Write candidates and picks of each micrograph as it is done. Returns the device in words, and the settings that
+    hold.
 
     picks: Picks. skipped, notes: filled here, so that nothing is lost on the way.
     """
@@ -142,7 +143,8 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
             image = read_micrograph(path)
-            yx, scores = picker.candidates(image, config.pixel_size, settings.particle_diameter, settings.minimum_distance)
+            yx, scores = picker.candidates(image, config.pixel_size, settings.particle_diameter,
+                                           settings.minimum_distance)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
@@ -194,5 +196,5 @@ def _warnings(picks, skipped, settings):
         yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
                + (" ..." if len(skipped) > 5 else ""))
     if picks.counts and not any(picks.counts.values()):
-        yield (f"There is not a single pick, with protein taken to be {settings.contrast} (--contrast). Check pixel size "
-               "and particle diameter, or lower the threshold.")
+        yield (f"There is not a single pick, with protein taken to be {settings.contrast} (--contrast). Check "
+               "pixel size and particle diameter, or lower the threshold.")

@@ -31,8 +31,7 @@ def run(config):
     found = _reconstruct(particles, halves, config, device)
     if looks_inverted(found.whole):
         warnings.append(f"The map is negative where the particle is: protein seems to be dark in {particles.path}. "
-                        "Turn the sign of "
-                        "the images or of the map before it is used.")
+                        "Turn the sign of the images or of the map before it is used.")
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
         write_map(paths[name], density, particles.pixel_size)
@@ -57,8 +56,8 @@ def _warnings(particles, config):
     """Sentences about what the map is not. Raises ValueError for raw particles whose CTF cannot be corrected."""
     if particles.denoiser:
         return [f"{particles.path} holds denoised images (by {particles.denoiser}): a map of denoised images shows "
-                "the structure that "
-                "the denoiser was trained on. Its resolution proves nothing; use the raw particles for results."]
+                "the structure that the denoiser was trained on. Its resolution proves nothing; use the raw particles "
+                "for results."]
     if config.correct_ctf and particles.optics is None:
         from ..io.particle_sets import read_particles
         read_particles(config.particles, need=("ctf",))
@@ -72,8 +71,7 @@ def _check_memory(box):
     needed, free = 36 * padded_side(box) ** 3, available_memory()
     if needed > free:
         raise ValueError(f"A map of {box} px needs {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are "
-                         "free. Extract the "
-                         "particles at a larger pixel size.")
+                         "free. Extract the particles at a larger pixel size.")
 
 
 def _reconstruct(particles, halves, config, device):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the truth and the model in their frame out.
+"""`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the truth and the model in their frame
+out.
 
-Result.outputs: half1, half2, full, truth (maps), structure (the model's file), pixel_size, box (px), resolution (Å, of the
-half-maps' FSC at 0.143 around the atoms), b_factor (Å² that the whole map was sharpened by; 0 for none).
+Result.outputs: half1, half2, full, truth (maps), structure (the model's file), pixel_size, box (px), resolution (Å, of
+the half-maps' FSC at 0.143 around the atoms), b_factor (Å² that the whole map was sharpened by; 0 for none).
 """
 import os
 
@@ -24,8 +25,8 @@ def run(config):
     grid = grid_around(atoms, config.pixel_size, config.box)
     _check_memory(grid, config)
     faults = Faults(config.resolution, config.b_factor, config.flexibility, config.anisotropy, config.detergent)
-    print(f"Simulating {' x '.join(str(n) for n in grid.data.shape)} px of {config.pixel_size:g} Å: {len(atoms)} atoms of "
-          f"{config.structure}.")
+    print(f"Simulating {' x '.join(str(n) for n in grid.data.shape)} px of {config.pixel_size:g} Å: {len(atoms)} "
+          f"atoms of {config.structure}.")
     maps = simulate(atoms, grid, faults, np.random.default_rng(config.seed))
     full, b_factor = deposited(maps, config.resolution) if config.sharpen else (maps.full, 0.0)
     curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
@@ -52,8 +53,9 @@ def _check_memory(grid, config):
     from ..simulate.structures import available_memory
     needed, available = 60 * grid.data.size, available_memory()
     if needed > available:
-        raise ValueError(f"{config.structure} is {grid.data.shape[0]} px wide at {config.pixel_size:g} Å/px: {needed / 1e9:.1f} "
-                         f"GB of memory are needed, {available / 1e9:.1f} GB are free. Choose a larger --pixel-size.")
+        raise ValueError(f"{config.structure} is {grid.data.shape[0]} px wide at {config.pixel_size:g} Å/px: "
+                         f"{needed / 1e9:.1f} GB of memory are needed, {available / 1e9:.1f} GB are free. Choose a "
+                         "larger --pixel-size.")
 
 
 def _write_structure(config, b_factors):

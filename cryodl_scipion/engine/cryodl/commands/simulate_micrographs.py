@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out.
 
-Result.outputs: folder, micrographs, coordinates, ctf (folders), masks (folder of what ice, carbon and aggregates cover, or
-None), particles (number), particle_diameter (Å), particle_stack (RELION's particles.star, or None).
+Result.outputs: folder, micrographs, coordinates, ctf (folders), masks (folder of what ice, carbon and aggregates cover,
+or None), particles (number), particle_diameter (Å), particle_stack (RELION's particles.star, or None).
 """
 import json
 import os
@@ -52,18 +52,19 @@ def _structure(config, device):
     density = load_density(config.structure, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     if diameter / config.pixel_size > config.size / 2:
-        raise ValueError(f"{config.structure} is {diameter:.0f} Å wide, more than half of a micrograph of {config.size} "
-                         f"px x {config.pixel_size:g} Å/px. Choose a larger --size or --pixel-size.")
+        raise ValueError(f"{config.structure} is {diameter:.0f} Å wide, more than half of a micrograph of "
+                         f"{config.size} px x {config.pixel_size:g} Å/px. Choose a larger --size or --pixel-size.")
     if config.box_size and diameter / config.pixel_size > config.box_size - 2:
-        raise ValueError(f"Box size (--box-size) is {config.box_size} px, but {config.structure} is {diameter:.0f} Å wide, "
-                         f"{diameter / config.pixel_size:.0f} px. RELION wants 1.5 times that.")
+        raise ValueError(f"Box size (--box-size) is {config.box_size} px, but {config.structure} is {diameter:.0f} "
+                         f"Å wide, {diameter / config.pixel_size:.0f} px. RELION wants 1.5 times that.")
     try:
         return Projector(density.to(device)), diameter
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise ValueError(f"{config.structure} is {density.shape[-1]} px wide at {config.pixel_size:g} Å/px, too large to be "
-                         "projected in this device's memory. Choose a larger --pixel-size, or --device cpu.") from error
+        raise ValueError(f"{config.structure} is {density.shape[-1]} px wide at {config.pixel_size:g} Å/px, too "
+                         "large to be projected in this device's memory. Choose a larger --pixel-size, or "
+                         "--device cpu.") from error
 
 
 def _surroundings(config, diameter):
@@ -139,7 +140,8 @@ def _finish(config, folder, diameter, total):
 def _warnings(config, total, cut):
     wanted = config.count * config.particles
     if total < 0.9 * wanted:
-        yield (f"{total} of the {wanted} particles wanted found room. Choose fewer --particles, a smaller --closest or a "
-               "larger --size.")
+        yield (f"{total} of the {wanted} particles wanted found room. Choose fewer --particles, a smaller "
+               "--closest or a larger --size.")
     if config.box_size and cut < total:
-        yield f"{total - cut} particles were not cut out, since their box of {config.box_size} px leaves the micrograph."
+        yield (f"{total - cut} particles were not cut out, since their box of {config.box_size} px leaves the "
+               "micrograph.")

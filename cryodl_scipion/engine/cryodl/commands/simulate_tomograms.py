@@ -51,9 +51,9 @@ def _check_memory(config, tilts):
     from ..simulate.structures import available_memory
     needed = config.size ** 2 * (config.thickness * BYTES_PER_VOXEL + 16 * tilts)
     if needed > available_memory():
-        raise ValueError(f"A tomogram of {config.size} x {config.size} x {config.thickness} px with {tilts} tilts needs "
-                         f"{needed / 1e9:.1f} GB of memory to be simulated; {available_memory() / 1e9:.1f} GB are free. "
-                         "Choose a smaller --size or --thickness, or a larger --tilt-step.")
+        raise ValueError(f"A tomogram of {config.size} x {config.size} x {config.thickness} px with {tilts} "
+                         f"tilts needs {needed / 1e9:.1f} GB of memory to be simulated; {available_memory() / 1e9:.1f} "
+                         "GB are free. Choose a smaller --size or --thickness, or a larger --tilt-step.")
 
 
 def _particles(config, paths):
@@ -66,11 +66,11 @@ def _particles(config, paths):
                          "(--copies). Give one number for all, or one for each.")
     taken = sorted(set(names) & set(OTHERS))
     if taken:
-        raise ValueError(f"A structure (--structures) is called {taken[0]}, which is another feature's name. Rename its "
-                         "file.")
+        raise ValueError(f"A structure (--structures) is called {taken[0]}, which is another feature's name. "
+                         "Rename its file.")
     if len(names) + len(OTHERS) > MOST_FEATURES:
-        raise ValueError(f"There are {len(names)} structures (--structures); at most {MOST_FEATURES - len(OTHERS)} can be "
-                         "labelled.")
+        raise ValueError(f"There are {len(names)} structures (--structures); at most {MOST_FEATURES - len(OTHERS)} "
+                         "can be labelled.")
     particles = [load_particle(path, name, config) for path, name in zip(paths, names)]
     return particles, copies * len(paths) if len(copies) == 1 else copies
 
@@ -132,5 +132,5 @@ def _warnings(counts):
     for name, found in counts.items():
         for feature, (placed, wanted) in found.items():
             if placed < wanted:
-                yield (f"{placed} of the {wanted} things wanted of {feature} found room in {name}. Choose fewer copies, or "
-                       "a larger --size or --thickness.")
+                yield (f"{placed} of the {wanted} things wanted of {feature} found room in {name}. Choose fewer "
+                       "copies, or a larger --size or --thickness.")

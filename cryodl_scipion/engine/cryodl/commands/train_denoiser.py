@@ -95,8 +95,8 @@ def _say_start(config, method, pairs, diameter, notes, device):
         print(f"Warning: {sentence}")
     count = sum(len(rows) for rows in pairs.training)
     made = f", {config.simulated:.0%} of the pairs made from the structure" if method.learns else ""
-    print(f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {device}: {count} particles "
-          f"of {diameter:.0f} Å, box {pairs.box} px x {pairs.pixel_size:.4g} Å{made}.")
+    print(f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {device}: {count} "
+          f"particles of {diameter:.0f} Å, box {pairs.box} px x {pairs.pixel_size:.4g} Å{made}.")
 
 
 def _task(config, method, pairs, statistics):

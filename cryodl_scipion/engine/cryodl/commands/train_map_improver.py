@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-map-improver`: pairs of maps and atomic models, or models to simulate maps from, in; a model folder out.
+"""`cryodl train-map-improver`: pairs of maps and atomic models, or models to simulate maps from, in; a model folder
+out.
 
 Result.outputs: model (folder), validation (figures), stop_reason, maps (number of training maps), grid (Å/px).
 """
@@ -51,8 +52,8 @@ def run(config):
     accelerator.wait_for_everyone()
     shutil.rmtree(folder / FOLDER)
     finish(folder, config.output)
-    print(f"Model: {config.output} (correlation with the targets {card['validation']['correlation']:.3f} on the validation "
-          f"molecules, {card['validation']['correlation_before']:.3f} of the maps as they are)")
+    print(f"Model: {config.output} (correlation with the targets {card['validation']['correlation']:.3f} on the "
+          f"validation molecules, {card['validation']['correlation_before']:.3f} of the maps as they are)")
     outputs = dict(model=str(config.output), validation=card["validation"], stop_reason=report.stop_reason,
                    maps=len(pairs.training), grid=config.grid)
     return Result("train-map-improver", outputs, device=device_name(device),
@@ -70,7 +71,7 @@ def _task(config, method, pairs):
     if config.start_from:
         card, weights = read_model(find_model(config.start_from), "map_improver")
         if card["network"] != config.network:
-            raise ValueError(f"Start from model (--start-from) {config.start_from} is of the network {card['network']}, but "
-                             f"--network is {config.network}.")
+            raise ValueError(f"Start from model (--start-from) {config.start_from} is of the network "
+                             f"{card['network']}, but --network is {config.network}.")
         network = load_network(card, weights, config.start_from)
     return ImproverTask(method, network, pairs, config.ssim, config.batch_size)

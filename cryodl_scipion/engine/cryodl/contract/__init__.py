@@ -3,8 +3,8 @@
 
 Every command has one frozen dataclass (training, picking, comparing, simulating, denoising, orienting, segmenting,
 classifying, improving; commands.py lists them). Its fields carry type, unit, range, choices and help (params.py);
-forms, checks and the command line are made from them. request.py and result.py are the two files that the sides exchange; model_card.py is what both know of a
-model.
+forms, checks and the command line are made from them. request.py and result.py are the two files that the sides
+exchange; model_card.py is what both know of a model.
 """
 from .classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
 from .commands import COMMANDS, Command, DoctorConfig, command_of
@@ -36,7 +36,8 @@ __all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicro
            "DenoiseMicrographsConfig", "DoctorConfig", "EvaluateDenoiserConfig", "EvaluateMapConfig",
            "EvaluatePicksConfig", "EvaluateSegmentationConfig", "FEATURE_SHAPES", "FEWEST_PARTICLES", "FORMAT_VERSION",
            "Failure", "IMPROVER_NETWORKS", "ImportAnnotationsConfig", "ImproveMapConfig", "LABEL_KINDS",
-           "ListPairsConfig", "MergeFeaturesConfig", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig", "PickFeaturesConfig",
+           "ListPairsConfig", "MergeFeaturesConfig", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig",
+           "PickFeaturesConfig",
            "ProposeBoxesConfig", "ReconstructConfig", "Request", "Result", "SEGMENTER_NETWORKS", "SegmentConfig",
            "SimulateHalfMapsConfig", "SimulateMicrographsConfig", "SimulateParticlesConfig",
            "SimulateSubtomogramsConfig", "SimulateTomogramsConfig", "Skipped", "THRESHOLD_RULES",

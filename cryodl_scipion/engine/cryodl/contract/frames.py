@@ -20,8 +20,8 @@ Contrast. Protein is dark in micrographs as they come from the microscope; netwo
 turns the sign), particle stacks keep the sign of their source.
 
 Volumes. Tomograms and subtomograms are arrays (z, y, x); the beam runs along z, the tilt axis along y. Files and sets
-hold x, y, z in px, counted from the first voxel as for micrographs. At the tilt t a place lies at x cos t + z sin t in the
-image, so that the image holds the Fourier coefficients with kz / kx = tan t. The Euler angles of a subtomogram are those of
-its projection along z: turned by them and moved to shifts_zyx, the reference looks like the subtomogram. Label volumes
-hold 0 for nothing and 255 for not annotated.
+hold x, y, z in px, counted from the first voxel as for micrographs. At the tilt t a place lies at x cos t + z sin t in
+the image, so that the image holds the Fourier coefficients with kz / kx = tan t. The Euler angles of a subtomogram are
+those of its projection along z: turned by them and moved to shifts_zyx, the reference looks like the subtomogram. Label
+volumes hold 0 for nothing and 255 for not annotated.
 """

@@ -204,9 +204,9 @@ class SimulateHalfMapsConfig:
     structure: str = param("Atomic model (.pdb, .cif, also .gz).", label="Structure", path="file")
     resolution: float = param("Resolution at which the FSC of the half-maps falls to 0.143.", label="Resolution",
                               unit="Å", minimum=1.5, maximum=20)
-    output: str = param("PREFIX of PREFIX_half1.mrc, _half2.mrc, _full.mrc (their mean), _truth.mrc (the model's density "
-                        "without noise and blur), _model.pdb or .cif (in the frame of the maps).", label="Output",
-                        path="file")
+    output: str = param("PREFIX of PREFIX_half1.mrc, _half2.mrc, _full.mrc (their mean), _truth.mrc (the model's "
+                        "density without noise and blur), _model.pdb or .cif (in the frame of the maps).",
+                        label="Output", path="file")
     pixel_size: float = param("Pixel size of the maps.", default=1.0, label="Pixel size", unit="Å/px", minimum=0.2,
                               maximum=10)
     box: typing.Optional[int] = param("Side of the cubes.", default=None, label="Box size", unit="px", minimum=16,

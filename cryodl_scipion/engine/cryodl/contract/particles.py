@@ -12,8 +12,8 @@ def particle_size_problem(diameter, pixel_size, side):
     """
     pixels = diameter / pixel_size
     if pixels > side / 2:
-        return (f"The particle diameter of {diameter:g} Å is more than half of the micrograph's shorter side ({side} px x "
-                f"{pixel_size:g} Å/px = {side * pixel_size:g} Å). Check pixel size and diameter.")
+        return (f"The particle diameter of {diameter:g} Å is more than half of the micrograph's shorter side "
+                f"({side} px x {pixel_size:g} Å/px = {side * pixel_size:g} Å). Check pixel size and diameter.")
     if pixels < SMALLEST_PX:
         return (f"The particle diameter of {diameter:g} Å is only {pixels:.1f} px at {pixel_size:g} Å/px; at least "
                 f"{SMALLEST_PX} px are needed. Check pixel size and diameter.")

@@ -129,8 +129,7 @@ def judge(figures):
     mean = figures["mean_frc"]
     if mean["denoised"] <= mean["wiener"]:
         bad.append(f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener "
-                   "filter "
-                   f"({mean['wiener']:.3f}).")
+                   f"filter ({mean['wiener']:.3f}).")
     bad, good = bad + bad_unseen, good + good_unseen
     return ("warning" if bad else "ok"), bad + good
 

@@ -99,8 +99,7 @@ def bench_of(particles, projector, denoiser, contrast, diameter_px, like=None):
     if abs(fit.amplitude) < 5 * fit.error:
         notes.append(f"{particles.path}: the images hardly show the structure's projections at their angles "
                      f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, "
-                     "of the right hand "
-                     "and frame?")
+                     "of the right hand and frame?")
     if fit.ctf_state != particles.ctf_state:
         notes.append(f"{particles.path}: the phases seem to be flipped, though the file does not say it; they are "
                      "taken to be.")
@@ -156,8 +155,7 @@ def learnt_from(card, particles):
     for entry in card.get("training_particles", []):
         if entry["sha256"] == digest:
             return (f"The denoiser was trained on exactly these particles ({entry['particles']}): its figures here are "
-                    "no "
-                    "test.")
+                    "no test.")
         if not os.path.exists(entry["particles"]):
             continue
         try:
@@ -167,7 +165,6 @@ def learnt_from(card, particles):
         common = len(mine & {(os.path.realpath(file), int(number)) for file, number in zip(known.files, known.numbers)})
         if common > OVERLAP * len(mine):
             return (f"{common} of these {len(mine)} particles are in {entry['particles']}, which the denoiser was "
-                    "trained on "
-                    f"({entry['training']} of its {entry['number']}): its figures here are better than on new "
-                    "particles.")
+                    f"trained on ({entry['training']} of its {entry['number']}): its figures here are better than "
+                    "on new particles.")
     return None

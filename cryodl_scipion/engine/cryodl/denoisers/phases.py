@@ -12,8 +12,8 @@ def looks_flipped(denoiser, particles, contrast, diameter_px):
     """True if a denoiser's answers, seen through the CTF, fit the images clearly better (4 standard errors of a sample
     of the particles) where the images are read as phase-flipped.
 
-    denoiser: run.Denoiser. particles: ParticleSet. contrast, diameter_px: as for preprocess.prepare. False where nothing
-    can be told: without a CTF, where the file says what was done, and for networks that do not use the CTF.
+    denoiser: run.Denoiser. particles: ParticleSet. contrast, diameter_px: as for preprocess.prepare. False where
+    nothing can be told: without a CTF, where the file says what was done, and for networks that do not use the CTF.
     """
     if particles.optics is None or particles.ctf_state != "none" or not denoiser.method.uses_ctf:
         return False

@@ -47,7 +47,8 @@ def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
 
 
 def _fit(images, transforms, state):
-    """Least squares over all images at once, mean values left out. One image alone leaves the error unknown: infinite."""
+    """Least squares over all images at once, mean values left out. One image alone leaves the error unknown:
+    infinite."""
     seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
     seen = seen - seen.mean((1, 2), keepdim=True)
     match, power = (images * seen).sum((1, 2)).double(), seen.square().sum((1, 2)).double()

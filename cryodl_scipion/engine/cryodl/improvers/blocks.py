@@ -6,8 +6,8 @@ from torch import nn
 
 
 class FilterResponseNorm(nn.Module):
-    """Filter response normalisation with its thresholded activation (Singh and Krishnan 2020): each channel over its own
-    root mean square; no batch, no mean, so that boxes are independent and empty solvent stays empty."""
+    """Filter response normalisation with its thresholded activation (Singh and Krishnan 2020): each channel over its
+    own root mean square; no batch, no mean, so that boxes are independent and empty solvent stays empty."""
 
     def __init__(self, channels, epsilon=1e-6):
         super().__init__()
@@ -127,8 +127,9 @@ class SwinConvUNet(nn.Module):
     """(b, 1, n, n, n) to (b, outputs, n, n, n), n a multiple of fold * 8 * window.
 
     dim: channels of the finest level; they double at each of three strided convolutions. blocks: at each of the seven
-    stages. fold: voxels along an axis that become channels at the input, and come back at the output. drop: drop path of
-    the last block; it rises evenly to there. residual: the first output is a change of the input, none before training.
+    stages. fold: voxels along an axis that become channels at the input, and come back at the output. drop: drop path
+    of the last block; it rises evenly to there. residual: the first output is a change of the input, none before
+    training.
     """
 
     def __init__(self, dim, blocks, window, head_channels, fold=1, outputs=1, drop=0.0, attention=True,

@@ -17,8 +17,8 @@ def model_card(config, pairs, task, report, device, seconds):
     training = dict(maps=len(pairs.training), validation_maps=len(pairs.validation),
                     molecules=sorted(pairs.names["training"]), validation_molecules=sorted(pairs.names["validation"]),
                     simulated=config.simulated if config.structures else 0, steps=report.steps,
-                    best_step=report.best_step, stop_reason=report.stop_reason, seconds=round(seconds, 1), device=device,
-                    seed=config.seed, batch_size=task.batch_size, ssim=config.ssim,
+                    best_step=report.best_step, stop_reason=report.stop_reason, seconds=round(seconds, 1),
+                    device=device, seed=config.seed, batch_size=task.batch_size, ssim=config.ssim,
                     local_resolution=config.local_resolution, local_effects=config.local_effects)
     return dict(kind="map_improver", name=Path(config.output).name, network=config.network, grid=config.grid,
                 attention=config.attention,
@@ -33,5 +33,5 @@ def card_warnings(card):
     figures = card["validation"]
     if figures["correlation"] < figures["correlation_before"] + POOR_GAIN:
         yield (f"The correlation with the targets is {figures['correlation']:.3f} on the validation part, and "
-               f"{figures['correlation_before']:.3f} of the maps as they are: hardly anything was learnt. Train longer, and "
-               "look at the sample pictures.")
+               f"{figures['correlation_before']:.3f} of the maps as they are: hardly anything was learnt. Train "
+               "longer, and look at the sample pictures.")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A user's list of EMDB and PDB entries: what to download, and the table of pairs of the files that come. No network."""
+"""A user's list of EMDB and PDB entries: what to download, and the table of pairs of the files that come. No
+network."""
 import csv
 import dataclasses
 import re
@@ -78,7 +79,8 @@ def _places(path, titles):
     missing = [COLUMNS[kind][0] for kind, place in found.items() if place is None]
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}; its first line must name emdb_id, pdb_id (or "
-                         f"fitted_pdbs) and resolution, separated by commas. It reads: {', '.join(titles) or 'nothing'}.")
+                         "fitted_pdbs) and resolution, separated by commas. It reads: "
+                         f"{', '.join(titles) or 'nothing'}.")
     return found.values()
 
 

@@ -52,9 +52,9 @@ class Pairs:
             if (number + 1) % 20 == 0:
                 log(f"{number + 1} of {len(self.sources)} pairs are ready.")
         if not self.training or not self.validation:
-            raise ValueError(f"There are {len(groups)} molecules in {len(set(groups.values()))} families of similar ones; at "
-                             "least two families are needed, one to learn from and one to validate on. Give more "
-                             "structures (--structures) or pairs (--pairs).")
+            raise ValueError(f"There are {len(groups)} molecules in {len(set(groups.values()))} families of similar "
+                             "ones; at least two families are needed, one to learn from and one to validate on. "
+                             "Give more structures (--structures) or pairs (--pairs).")
 
     def _without_left_out(self, rows, structures, leave_out):
         """Rows and structures that are none of `leave_out`, nor similar to one of them."""
@@ -66,8 +66,8 @@ class Pairs:
         stem = lambda path: Path(path).name.split(".")[0]
         unknown = set(leave_out) - {stem(path) for path in every}
         if unknown:
-            raise ValueError(f"Leave out (--leave-out) names {', '.join(sorted(unknown))}, of which there is no structure. "
-                             f"There are: {', '.join(sorted(stem(p) for p in every)[:20])} ...")
+            raise ValueError(f"Leave out (--leave-out) names {', '.join(sorted(unknown))}, of which there is no "
+                             f"structure. There are: {', '.join(sorted(stem(p) for p in every)[:20])} ...")
         groups = families(every)
         gone = {groups[path] for path in every if stem(path) in leave_out}
         dropped = sorted(stem(p) for p in every if groups[p] in gone)
@@ -105,8 +105,8 @@ class Pairs:
 
 
 def _box(pair, rng, empty=EMPTY):
-    """(2, BOX, BOX, BOX) of a (2, d, h, w) pair, where the molecule is but for a part of the time. Small maps are padded
-    with zeros."""
+    """(2, BOX, BOX, BOX) of a (2, d, h, w) pair, where the molecule is but for a part of the time. Small maps are
+    padded with zeros."""
     pad = [(0, max(0, BOX - n)) for n in pair.shape[1:]]
     for _ in range(8):
         start = [int(rng.integers(max(1, n - BOX + 1))) for n in pair.shape[1:]]
@@ -156,8 +156,8 @@ def _table(path):
         reader = csv.DictReader(file)
         missing = {"map", "structure", "resolution"} - set(reader.fieldnames or ())
         if missing:
-            raise ValueError(f"{path} has no column {', '.join(sorted(missing))}; the columns map, structure and resolution "
-                             "(Å) are needed, named in the first line.")
+            raise ValueError(f"{path} has no column {', '.join(sorted(missing))}; the columns map, structure and "
+                             "resolution (Å) are needed, named in the first line.")
         rows = list(reader)
     for line, row in enumerate(rows, 2):
         for name in ("map", "structure"):
@@ -187,5 +187,6 @@ def _real(row, config, lowest):
     agreement = float(np.corrcoef(volume.data[inside], reference.density[inside])[0, 1])
     if not agreement > LEAST_AGREEMENT:
         raise ValueError(f"The map {row['map']} and the model {row['structure']} do not agree: around the atoms their "
-                         f"correlation is {agreement:.2f}. Fit the model into the map, or take the pair out of the table.")
+                         f"correlation is {agreement:.2f}. Fit the model into the map, or take the pair out of "
+                         "the table.")
     return real_pair(volume, atoms, row["resolution"], config, lowest), warnings

@@ -18,7 +18,8 @@ MOST_ATOMS = 400000  # larger models (whole viruses) take more memory than one p
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """map, target: (z, y, x) float16 arrays on the grid, scaled for the network. name: of the molecule. resolution: Å."""
+    """map, target: (z, y, x) float16 arrays on the grid, scaled for the network. name: of the molecule. resolution:
+    Å."""
     map: np.ndarray
     target: np.ndarray
     name: str

@@ -12,8 +12,8 @@ SHOWN = 4
 
 
 class ImproverTask(Task):
-    """method: an ImproverMethod. network: of method.build. pairs: Pairs. ssim: weight of that loss. batch_size: boxes per
-    step, None for the method's own."""
+    """method: an ImproverMethod. network: of method.build. pairs: Pairs. ssim: weight of that loss. batch_size: boxes
+    per step, None for the method's own."""
 
     example_name = "boxes"
     by_processes = True

@@ -51,8 +51,8 @@ def align_keys(coordinates, names):
     for key in coordinates:
         name = key if key in names else plain.get(without_pick_suffix(key), key)
         if name in owner:
-            raise ValueError(f"Two lists hold coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of "
-                             "them in the folder.")
+            raise ValueError(f"Two lists hold coordinates of the micrograph {name}: {owner[name]} and {key}. Keep "
+                             "one of them in the folder.")
         owner[name] = key
     return {name: coordinates[key] for name, key in owner.items()}
 
@@ -123,8 +123,9 @@ def _keys_of(names):
     for name in names:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
         if owner.setdefault(key, file) != file:
-            raise ValueError(f"it has coordinates of two micrographs called {key}: {owner[key]} and {file}. Micrographs are "
-                             "known by their name without folder and extension; rename one of them, or split the file.")
+            raise ValueError(f"it has coordinates of two micrographs called {key}: {owner[key]} and {file}. "
+                             "Micrographs are known by their name without folder and extension; rename one of them, or "
+                             "split the file.")
         keys.append(key)
     return keys
 

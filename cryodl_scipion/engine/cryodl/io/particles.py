@@ -29,8 +29,8 @@ def read_orientations(path):
         raise ValueError(f"{path}: {', '.join(ANGLES)} are not columns of one table.")
     angles = np.array(columns).T
     if not np.isfinite(angles).all():
-        raise ValueError(f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its orientations is "
-                         "not made of three numbers.")
+        raise ValueError(f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its "
+                         "orientations is not made of three numbers.")
     return angles
 
 
@@ -76,7 +76,8 @@ def write_particles(path, parts, optics, pixel_size, box):
 
     parts: paths. optics: one of them, for what all share. Whole or not at all.
     """
-    group = ("opticsGroup1", 1, optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast, pixel_size, pixel_size, box, 2)
+    group = ("opticsGroup1", 1, optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast, pixel_size, pixel_size,
+             box, 2)
     with whole_file(path) as temporary, open(temporary, "w") as file:
         file.write(_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + _head("particles", PARTICLES))
         for part in parts:

@@ -10,15 +10,15 @@ from .files import without_pick_suffix
 def name_sets(texts):
     """{name: path} of sets that are given as they are ('picks/topaz') or with a name ('topaz=picks/topaz').
 
-    texts: a path that exists is never cut at its '='. A set without a name gets the last part of its path; where several
-    end alike ('a/picks', 'b/picks'), as many parts as tell them apart.
+    texts: a path that exists is never cut at its '='. A set without a name gets the last part of its path; where
+    several end alike ('a/picks', 'b/picks'), as many parts as tell them apart.
     Raises FileNotFoundError for a path that is not there, ValueError for two sets with one name or one path.
     """
     pairs = [_name_and_path(text) for text in texts]
     for _, path in pairs:
         if not os.path.exists(path):
-            raise FileNotFoundError(f"The set of picks {path} does not exist (current folder: {os.getcwd()}). Give a folder "
-                                    "or file, or name=folder.")
+            raise FileNotFoundError(f"The set of picks {path} does not exist (current folder: {os.getcwd()}). Give a "
+                                    "folder or file, or name=folder.")
     real = [os.path.realpath(path) for _, path in pairs]
     for index, path in enumerate(real):
         if path in real[:index]:
@@ -63,7 +63,8 @@ def read_pick_sets(texts):
 
 
 def lacking(sets, names):
-    """{set: micrographs of `names` that it has no list for}, only sets that lack any. A list without picks is a list."""
+    """{set: micrographs of `names` that it has no list for}, only sets that lack any. A list without picks is a
+    list."""
     missing = {name: [n for n in names if n not in picks] for name, picks in sets.items()}
     return {name: absent for name, absent in missing.items() if absent}
 

@@ -19,9 +19,11 @@ def write_simulated(folder, name, micrograph, config, diameter):
     done/<name>.rows are its lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph
     and of those cut out.
     """
-    write_micrograph(folder / "micrographs" / f"{name}.mrc", micrograph.image.numpy().astype(np.float32), config.pixel_size)
+    write_micrograph(folder / "micrographs" / f"{name}.mrc", micrograph.image.numpy().astype(np.float32),
+                     config.pixel_size)
     if has_masks(config):
-        write_micrograph(folder / "masks" / f"{name}.mrc", micrograph.spoiled.numpy().astype(np.int8), config.pixel_size)
+        write_micrograph(folder / "masks" / f"{name}.mrc", micrograph.spoiled.numpy().astype(np.int8),
+                         config.pixel_size)
     (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, micrograph.optics, config))
     cut = _write_stack(folder, name, micrograph, config, diameter) if config.box_size else 0
     write_oriented_coordinates(folder / "coordinates" / f"{name}.star", micrograph.centres_yx, micrograph.angles,
@@ -49,12 +51,12 @@ def _ctffind_text(name, optics, config):
     return (
         f"# Known CTF of a simulated micrograph, in the format of CTFFIND 4\n"
         f"# Input file: {name}.mrc ; Number of micrographs: 1\n"
-        f"# Pixel size: {config.pixel_size:.4f} Angstroms ; acceleration voltage: {optics.voltage_kv:.1f} keV ; spherical "
-        f"aberration: {optics.cs_mm:.2f} mm ; amplitude contrast: {optics.amplitude_contrast:.2f}\n"
-        f"# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; min. def.: 5000.0 um; max. def. "
-        f"50000.0 um\n"
+        f"# Pixel size: {config.pixel_size:.4f} Angstroms ; acceleration voltage: {optics.voltage_kv:.1f} keV ; "
+        f"spherical aberration: {optics.cs_mm:.2f} mm ; amplitude contrast: {optics.amplitude_contrast:.2f}\n"
+        "# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; min. def.: 5000.0 um; "
+        "max. def. 50000.0 um\n"
         f"# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; #4 - azimuth of astigmatism; "
-        f"#5 - additional phase shift [radians]; #6 - cross correlation; #7 - spacing (in Angstroms) up to which CTF rings "
-        f"were fit successfully\n"
+        "#5 - additional phase shift [radians]; #6 - cross correlation; #7 - spacing (in Angstroms) up to which "
+        "CTF rings were fit successfully\n"
         f"1.000000 {optics.defocus_u:.6f} {optics.defocus_v:.6f} {optics.defocus_angle:.6f} 0.000000 1.000000 "
         f"{2 * config.pixel_size:.6f}\n")

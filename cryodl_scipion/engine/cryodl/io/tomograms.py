@@ -77,8 +77,8 @@ def working_pixel_size(tomogram, given, otherwise=None):
     if tomogram.pixel_size is not None:
         return tomogram.pixel_size, ""
     if otherwise is not None:
-        return otherwise, (f"The header of {tomogram.path} has no pixel size; {otherwise:g} Å/px, that of the model, was "
-                           "taken. Give --pixel-size if it is another.")
+        return otherwise, (f"The header of {tomogram.path} has no pixel size; {otherwise:g} Å/px, that of the "
+                           "model, was taken. Give --pixel-size if it is another.")
     raise ValueError(f"The header of {tomogram.path} has no pixel size. Give --pixel-size.")
 
 
@@ -126,8 +126,8 @@ def _pixel_size(header, path):
     if all(abs(size - 1) < 1e-3 for size in sizes) or not all(0.05 < size < 1000 for size in sizes):
         return None
     if max(sizes) / min(sizes) > 1 + UNEQUAL:
-        raise ValueError(f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å by its header; they must be "
-                         "cubes. Resample the volume, or correct the header.")
+        raise ValueError(f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å by its header; they "
+                         "must be cubes. Resample the volume, or correct the header.")
     return sizes[0]
 
 

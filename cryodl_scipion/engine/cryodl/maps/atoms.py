@@ -10,9 +10,9 @@ BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
 
 @dataclasses.dataclass(frozen=True)
 class Atoms:
-    """Heavy atoms of a model's first conformation, without waters. xyz: (n, 3) Å. number: (n,) atomic numbers. b: (n,) Å².
-    occupancy: (n,). residue: (n,) place in `residues`, a tuple of (chain, number with insertion code, name). atom_names:
-    tuple of str. protein: (n,) bool, atoms of amino acids. notes: sentences about what was left out."""
+    """Heavy atoms of a model's first conformation, without waters. xyz: (n, 3) Å. number: (n,) atomic numbers. b: (n,)
+    Å². occupancy: (n,). residue: (n,) place in `residues`, a tuple of (chain, number with insertion code, name).
+    atom_names: tuple of str. protein: (n,) bool, atoms of amino acids. notes: sentences about what was left out."""
     path: str
     xyz: np.ndarray
     number: np.ndarray
@@ -74,7 +74,8 @@ def read_atoms(path):
         if kept:
             residues.append((chain.name, str(group.seqid), group.name))
     if not xyz:
-        raise ValueError(f"{path} holds no atoms" + (f" with a known element ({unknown} without). Put the elements into "
+        raise ValueError(f"{path} holds no atoms"
+                         + (f" with a known element ({unknown} without). Put the elements into "
                                                      "columns 77-78, or use mmCIF." if unknown else "."))
     notes = (f"{unknown} atoms of {path} have no known element and are left out.",) if unknown else ()
     return Atoms(str(path), np.array(xyz), np.array(number), np.array(b), np.array(occupancy), np.array(residue),
@@ -105,14 +106,14 @@ def check_overlap(volume, atoms):
     offset = ", ".join(f"{d:.1f}" for d in centre - middle)
     if inside.mean() < 0.5:
         raise ValueError(f"Map and model do not overlap: {inside.mean():.0%} of the {len(atoms)} atoms of {atoms.path} "
-                         f"lie inside the map {volume.path}. The model's centre is ({offset}) Å (x, y, z) from the map's "
-                         "middle. Fit the model into the map, or correct the map's origin.")
+                         f"lie inside the map {volume.path}. The model's centre is ({offset}) Å (x, y, z) from "
+                         "the map's middle. Fit the model into the map, or correct the map's origin.")
     from scipy.ndimage import map_coordinates
     density = map_coordinates(volume.data, places[inside].T, order=1)
     if not density.mean() > volume.data.mean() + 0.05 * volume.data.std():
         raise ValueError(f"Map and model do not overlap: {volume.path} is not denser at the atoms of {atoms.path} than "
-                         f"elsewhere. The model's centre is ({offset}) Å (x, y, z) from the map's middle. Fit the model into "
-                         "the map; it may also be of the other hand, or the map inverted.")
+                         f"elsewhere. The model's centre is ({offset}) Å (x, y, z) from the map's middle. Fit the "
+                         "model into the map; it may also be of the other hand, or the map inverted.")
     if inside.all():
         return []
     return [f"{int((~inside).sum())} of the {len(atoms)} atoms of {atoms.path} lie outside of {volume.path} and count "

@@ -8,9 +8,9 @@ from .atoms import BACKBONE
 def compare(built, reference, distance=3.0):
     """Figures of a built model against a reference, and the matched pairs.
 
-    built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to one
-    within it, so that the sum of distances is smallest, as phenix.chain_comparison counts (Liebschner et al. 2019, Acta
-    Cryst. D75). Protein matches protein only, nucleotides nucleotides.
+    built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
+    one within it, so that the sum of distances is smallest, as phenix.chain_comparison counts (Liebschner et al. 2019,
+    Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
     Returns (figures, pairs). figures: residues, reference_residues, matched, coverage (matched part of the reference),
     sequence_match (part of the matched that has the reference's residue name), rmsd_angstrom of the matched, or null,
     fragments (runs of matched residues that follow each other in both), false_residues (built and unmatched),
@@ -44,8 +44,8 @@ def _trace(atoms):
             seen.add(residue)
             trace.append((int(residue), xyz, bool(protein)))
     if not trace:
-        raise ValueError(f"{atoms.path} has no {' or '.join(sorted(BACKBONE))} atoms: it is no model of protein or nucleic "
-                         "acid that could be compared.")
+        raise ValueError(f"{atoms.path} has no {' or '.join(sorted(BACKBONE))} atoms: it is no model of protein or "
+                         "nucleic acid that could be compared.")
     return trace
 
 
@@ -65,7 +65,8 @@ def _matched(mine, theirs, distance):
     links = csr_matrix((np.ones(near.nnz), (near.row, near.col + n)), (n + len(theirs),) * 2)
     group = connected_components(links, directed=False)[1]
     pairs, order = [], np.argsort(group[near.row], kind="stable")
-    for part in np.split(order, np.nonzero(np.diff(group[near.row][order]))[0] + 1):  # each a small assignment of its own
+    # each a small assignment of its own
+    for part in np.split(order, np.nonzero(np.diff(group[near.row][order]))[0] + 1):
         rows, row = np.unique(near.row[part], return_inverse=True)
         columns, column = np.unique(near.col[part], return_inverse=True)
         gain = np.zeros((len(rows), len(columns)))

@@ -15,7 +15,8 @@ def model_density(atoms, volume, width, weights=None):
     """
     width = np.broadcast_to(np.asarray(width, float), len(atoms))
     if width.min() < 0.5 * volume.voxels_zyx.max():
-        raise ValueError(f"Gaussians of {width.min():.3g} Å cannot be drawn on voxels of {volume.voxels_zyx.max():.3g} Å.")
+        raise ValueError(f"Gaussians of {width.min():.3g} Å cannot be drawn on voxels of "
+                         f"{volume.voxels_zyx.max():.3g} Å.")
     weights = atoms.number * atoms.occupancy if weights is None else np.asarray(weights, float)
     peaks = weights / (2 * np.pi * width ** 2) ** 1.5
     result, places = np.zeros(volume.data.shape, np.float32), volume.places(atoms.xyz)
@@ -47,8 +48,8 @@ def soft_mask(xyz, volume, radius, edge=None):
 def dense_mask(data, voxels_zyx):
     """A soft mask around what is dense in a map without a model: (z, y, x) float32, 0 to 1.
 
-    The blurred map is cut where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the molecule,
-    and over EDGE Å the mask falls to 0 as a cosine.
+    The blurred map is cut where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the
+    molecule, and over EDGE Å the mask falls to 0 as a cosine.
     """
     from scipy.ndimage import distance_transform_edt, gaussian_filter
     from skimage.filters import threshold_otsu

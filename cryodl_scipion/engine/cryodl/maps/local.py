@@ -33,10 +33,10 @@ def local_correlation(first, second, voxels_zyx, places, radius=WINDOW):
 def local_resolution(half1, half2, pixel_size, mask, resolution, progress=None):
     """Local resolution by windowed FSC: (z, y, x) float32 array, Å; 0 outside of the mask.
 
-    half1, half2: (z, y, x) arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of the
-    whole map: the window is so wide that it has SHELLS shells up to there. The FSC of a cosine window at each of a grid of
-    places is compared with THRESHOLD; between the places it is interpolated (Cardone, Heymann and Steven 2013, J. Struct.
-    Biol. 184). A place whose first shell is below has the window's width.
+    half1, half2: (z, y, x) arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of
+    the whole map: the window is so wide that it has SHELLS shells up to there. The FSC of a cosine window at each of a
+    grid of places is compared with THRESHOLD; between the places it is interpolated (Cardone, Heymann and Steven 2013,
+    J. Struct. Biol. 184). A place whose first shell is below has the window's width.
     """
     import torch
     from ..frc import fsc

@@ -79,9 +79,9 @@ def measure_halves(halves, mask):
 def half_map_test(halves, improved, mask):
     """What an improver makes of independent data: {name: Å at FSC 0.143 and 0.5}, and {name: Curve}.
 
-    halves: two Volumes. improved: their improved data, each from its half alone. 'raw' is half 1 with half 2; 'improved'
-    both improved, where shared inventions count as agreement; 'crossed' an improved half with the other raw one, where
-    they do not: invention lowers it.
+    halves: two Volumes. improved: their improved data, each from its half alone. 'raw' is half 1 with half 2;
+    'improved' both improved, where shared inventions count as agreement; 'crossed' an improved half with the other raw
+    one, where they do not: invention lowers it.
     """
     voxels, raw = halves[0].voxels_zyx, [half.data for half in halves]
     curves = dict(raw=shell_correlation(raw[0] * mask, raw[1] * mask, voxels),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Q-score: how well the density around each atom looks like that of an atom (Pintilie et al. 2020, Nature Methods 17)."""
+"""Q-score: how well the density around each atom looks like that of an atom (Pintilie et al. 2020, Nature Methods
+17)."""
 import numpy as np
 
 SIGMA = 0.6  # Å, width of the Gaussian that a well-resolved atom has; the paper's

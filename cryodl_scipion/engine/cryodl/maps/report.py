@@ -106,7 +106,8 @@ def plot_slices(details, path):
     for column, (name, data) in enumerate(shown):
         low, high = 0.0, float(np.percentile(data, 99.9)) or 1.0
         for row in range(3):
-            axes[row][column].imshow(np.take(data, centre[row], axis=row), cmap="gray", vmin=low, vmax=high, origin="lower")
+            axes[row][column].imshow(np.take(data, centre[row], axis=row), cmap="gray", vmin=low, vmax=high,
+                                     origin="lower")
             axes[row][column].set_axis_off()
         axes[0][column].set_title(name, fontsize=10)
     save_figure(figure, path)
@@ -129,7 +130,8 @@ def _write_chimerax(folder, figures, details):
             file.write(f"\t/{chain}:{number}\t{value:.4f}\n")
     place = folder.resolve().with_name(folder.name.removesuffix(".partial"))  # where the folder will stand
     relative = lambda path: os.path.relpath(path, place)
-    lines = [f'open "{relative(figures["map"])}"', f'open "{relative(figures["structure"])}"', "volume #1 transparency 0.6",
+    lines = [f'open "{relative(figures["map"])}"', f'open "{relative(figures["structure"])}"',
+             "volume #1 transparency 0.6",
              'open "q_score.defattr"', "color byattribute qscore #2 palette red:white:blue range 0,0.8 target abc",
              "hide #2 cartoons", "show #2 atoms", "style #2 stick"]
     if (folder / "local_resolution.mrc").exists():

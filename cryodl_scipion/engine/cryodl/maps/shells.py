@@ -44,7 +44,8 @@ def shell_correlation(first, second, voxels_zyx):
     As frc.fsc, for boxes that are no cubes and voxels that are none either (Harauz and van Heel 1986).
     """
     index, count, length = shell_numbers(first.shape, voxels_zyx)
-    one, two = (scipy.fft.rfftn(np.asarray(x, np.float32) / max(float(np.abs(x).max()), 1e-30)) for x in (first, second))
+    one, two = (scipy.fft.rfftn(np.asarray(x, np.float32) / max(float(np.abs(x).max()), 1e-30))
+                for x in (first, second))
     sums = lambda values: np.bincount(index.ravel(), (values * _twice(first.shape)).ravel(), count)[:count]
     cross = sums((one * two.conj()).real)
     powers = sums(np.abs(one) ** 2), sums(np.abs(two) ** 2)

@@ -28,8 +28,8 @@ class Faults:
 
 @dataclasses.dataclass(frozen=True)
 class HalfMaps:
-    """grid: Volume whose data is the truth, without blur and noise. half1, half2: (z, y, x) arrays. b_factors: (n,) Å² of
-    the atoms. mask: where the resolution is defined. views: (3,) xyz unit vector, the direction seen least."""
+    """grid: Volume whose data is the truth, without blur and noise. half1, half2: (z, y, x) arrays. b_factors: (n,) Å²
+    of the atoms. mask: where the resolution is defined. views: (3,) xyz unit vector, the direction seen least."""
     grid: Volume
     half1: np.ndarray
     half2: np.ndarray

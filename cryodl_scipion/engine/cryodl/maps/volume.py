@@ -86,7 +86,8 @@ def write_volume(path, data, like):
             for name in ("cella", "cellb", "origin"):
                 for part in mrc.header[name].dtype.names:
                     mrc.header[name][part] = header[name][part]
-            if float(header["cella"]["x"]) <= 0 or not np.allclose(_voxels(header, like.path), like.voxels_zyx, rtol=1e-3):
+            if float(header["cella"]["x"]) <= 0 or not np.allclose(_voxels(header, like.path), like.voxels_zyx,
+                                                                   rtol=1e-3):
                 mrc.voxel_size = like.pixel_size  # the header's was wrong, and --pixel-size given
         else:
             z, y, x = like.voxels_zyx
@@ -97,8 +98,8 @@ def write_volume(path, data, like):
 def check_same_grid(volume, other, what):
     """Raises ValueError unless two Volumes lie on the same grid. what: of `other`: 'mask'."""
     if volume.data.shape != other.data.shape:
-        raise ValueError(f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} {_size(volume)}. They "
-                         "must lie on the same grid; resample one onto the other first.")
+        raise ValueError(f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} "
+                         f"{_size(volume)}. They must lie on the same grid; resample one onto the other first.")
     if not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
         raise ValueError(f"The {what} {other.path} has voxels of {other.pixel_size:.4g} Å, the map {volume.path} of "
                          f"{volume.pixel_size:.4g} Å. They must lie on the same grid.")
@@ -139,8 +140,8 @@ def _voxels(header, path):
         raise ValueError(f"{path} has a cell with the angles {angles} degrees; only right angles are read.")
     voxels = lengths / counts
     if voxels.max() / voxels.min() > MOST_UNEQUAL:
-        raise ValueError(f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. Correct it, "
-                         "or give --pixel-size.")
+        raise ValueError(f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. "
+                         "Correct it, or give --pixel-size.")
     return voxels
 
 

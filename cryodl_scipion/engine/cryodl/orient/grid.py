@@ -6,8 +6,8 @@ from scipy.spatial.transform import Rotation
 from ..symmetry import operations
 
 HEALPIX_STEP = 58.63  # degrees: square root of the area of one of the 12 base pixels
-# a direction that lies beyond the border by so much, in steps, is kept: the grid itself is not symmetric, and there must
-# be no gap
+# a direction that lies beyond the border by so much, in steps, is kept: the grid itself is not symmetric, and there
+# must be no gap
 BORDER = 0.5
 # Of equivalent directions the one nearest to this is kept: beside the pole, so that for C, D and O those are kept that
 # RELION keeps. Its local searches do not find others again.

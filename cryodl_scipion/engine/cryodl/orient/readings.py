@@ -40,15 +40,13 @@ def choose_reading(search, sources, path):
     (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
     if len(contrasts) > 1 and not said:
         warnings.append(f"{path}: the contrast could not be told by comparing the images with the structure; protein "
-                        "is taken to be "
-                        f"{contrast}. Say --contrast if that is wrong.")
+                        f"is taken to be {contrast}. Say --contrast if that is wrong.")
     states = {s.ctf_state: f for f, s in zip(found, sources) if s.contrast == contrast}
     state, sure = _decided(states, sources[0].ctf_state)
     if state == "flipped" != sources[0].ctf_state and sure:
         warnings.append(f"{path}: the phases of these images are flipped, by what fits the structure best, though the "
-                        "file does not "
-                        "say so (rlnCtfDataArePhaseFlipped). They are compared accordingly; RELION will have to be "
-                        "told.")
+                        "file does not say so (rlnCtfDataArePhaseFlipped). They are compared accordingly; RELION will "
+                        "have to be told.")
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
     return f"Protein is {contrast} in the images" + (", as they fit the structure best." if said else "."), warnings
 

@@ -31,8 +31,8 @@ def load_structure(config, particles, device):
     diameter = particle_diameter(load_density(config.structure, first), first)
     if diameter > width:
         raise ValueError(f"{config.structure} is {diameter:.0f} Å wide, but the images of {particles.path} are only "
-                         f"{width:.0f} Å wide "
-                         f"({particles.box} px x {particles.pixel_size:g} Å). Extract them with a larger box.")
+                         f"{width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Extract them with a "
+                         "larger box.")
     max_shift = width / 10 if config.max_shift is None else config.max_shift
     settings = Settings(config.angular_step, max_shift, config.resolution or FINEST, diameter, config.symmetry,
                         config.refine)

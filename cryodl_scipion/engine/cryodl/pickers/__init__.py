@@ -22,12 +22,13 @@ def picker_method(name):
 def load_network(method, weights, source):
     """A method's network with the weights of a model.
 
-    weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another network.
+    weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another
+    network.
     """
     network = method.build()
     try:
         network.load_state_dict(weights)
     except RuntimeError:
-        raise ValueError(f"The weights of {source} do not fit the network {method.name} of this version of cryodl. Train "
-                         "the model again, or use the version that its card.json names.") from None
+        raise ValueError(f"The weights of {source} do not fit the network {method.name} of this version of "
+                         "cryodl. Train the model again, or use the version that its card.json names.") from None
     return network

@@ -75,8 +75,8 @@ def split_members(members, seed):
 def simulated_images(groups, count, method, seed, tag):
     """LabelledImages of `count` varied micrographs, one generated at a time.
 
-    groups: lists of PoolMembers (files' and made-up ones); micrographs take them in turn. tag: a number that keeps training
-    and validation micrographs apart. The same arguments give the same micrographs.
+    groups: lists of PoolMembers (files' and made-up ones); micrographs take them in turn. tag: a number that keeps
+    training and validation micrographs apart. The same arguments give the same micrographs.
     """
     groups = [g for g in groups if g]
     strays = [m.density for m in groups[-1][:STRAY]]
@@ -99,8 +99,8 @@ def labelled_scene(member, extent, strays, method, rng):
 
 
 def chances_of(simulated, real_sets, real_share):
-    """How often each image is drawn: real sets share `real_share` evenly, images of a set and simulated ones by the square
-    root of their particles, so that a crowded one does not drown the rest.
+    """How often each image is drawn: real sets share `real_share` evenly, images of a set and simulated ones by the
+    square root of their particles, so that a crowded one does not drown the rest.
 
     simulated: list of LabelledImages. real_sets: list of such lists. Returns (n,) in the order simulated, sets.
     """

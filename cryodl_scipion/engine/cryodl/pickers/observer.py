@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A simple observer that judges picks without asking the network that made them.
 
-It describes a place by rotationally averaged profiles of density and of detail at three scales, and draws one plane between
-picks and background (Fisher's linear discriminant) on some micrographs. The figure is how far picks and background lie apart
-from that plane's view on other micrographs, in standard deviations (d'). Background in the picks, and particles among the
-background, both bring them nearer; how sure the network is of itself does not count, since each round is judged by the same
-number of its best picks.
+It describes a place by rotationally averaged profiles of density and of detail at three scales, and draws one plane
+between picks and background (Fisher's linear discriminant) on some micrographs. The figure is how far picks and
+background lie apart from that plane's view on other micrographs, in standard deviations (d'). Background in the picks,
+and particles among the background, both bring them nearer; how sure the network is of itself does not count, since each
+round is judged by the same number of its best picks.
 """
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -21,10 +21,11 @@ FEWEST = 20  # picks on either side below which nothing is judged
 
 
 def separation(training, validation, diameter, seed=0):
-    """d' of picks and background of the validation micrographs, of a plane drawn on the training ones; None if there are
-    too few picks to tell.
+    """d' of picks and background of the validation micrographs, of a plane drawn on the training ones; None if there
+    are too few picks to tell.
 
-    training, validation: lists of (image, picks): Prepared or LabelledImage, and (n, 2) yx working px. diameter: working px.
+    training, validation: lists of (image, picks): Prepared or LabelledImage, and (n, 2) yx working px. diameter:
+    working px.
     """
     (x, is_pick), (other_x, other_pick) = (_table(part, diameter, seed) for part in (training, validation))
     if min(is_pick.sum(), other_pick.sum(), (~is_pick).sum(), (~other_pick).sum()) < FEWEST:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pickers that classify windows as particle or not: which windows they learn from, loss and scores.
 
-Ours, for all of them: windows are drawn anew for each step; positives are shifted by up to half the distance between the
-windows of picking, which would otherwise meet none of them in its centre. A classifier that knows no window between a
-particle and far background answers alike all around a particle; its scores are smoothed, so that the middle is highest.
+Ours, for all of them: windows are drawn anew for each step; positives are shifted by up to half the distance between
+the windows of picking, which would otherwise meet none of them in its centre. A classifier that knows no window between
+a particle and far background answers alike all around a particle; its scores are smoothed, so that the middle is
+highest.
 """
 import numpy as np
 import torch

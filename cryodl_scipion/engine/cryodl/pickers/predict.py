@@ -61,7 +61,8 @@ class Picker:
         output, shape = self.output(prepared), prepared.image.shape
         stride = self.network.stride
         grid = tuple(n * stride for n in output.shape[1:])  # the padded area that the score map covers
-        cells = _cells_of(prepared.valid, grid, stride)  # before peaks compete: what is no image may silence no particle
+        # before peaks compete: what is no image may silence no particle
+        cells = _cells_of(prepared.valid, grid, stride)
         cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
         yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
         yx = map_positions(yx, output.shape[1:], grid)
@@ -89,7 +90,8 @@ class Picker:
                 if not is_out_of_memory(error) or tile == 4 * overlap:
                     raise
             self.memory /= 2
-            self.notes.append(f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) is used.")
+            self.notes.append(f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) "
+                              "is used.")
             print(self.notes[-1])
 
     def _run(self, tile):
@@ -104,7 +106,8 @@ def _cells_of(valid, grid, stride):
 
 
 def _away_from_filled(valid, grid, stride, distance):
-    """(h/stride, w/stride) bool: cells at least `distance` px from pixels that are not valid; the outside does not count."""
+    """(h/stride, w/stride) bool: cells at least `distance` px from pixels that are not valid; the outside does not
+    count."""
     if bool(valid.all()):
         return torch.ones(tuple(n // stride for n in grid), dtype=torch.bool)
     padded = F.pad((~valid).float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))

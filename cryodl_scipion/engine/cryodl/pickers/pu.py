@@ -13,9 +13,9 @@ SLACK = 1.0  # weight of the count's penalty; the value of Topaz's authors
 class GEBinomial:
     """Generalised expectation with a binomial prior (Bepler et al. 2019).
 
-    The number of particles among the N unlabelled places of a batch is, by the network's scores p, nearly normal with mean
-    sum(p) and variance sum(p (1 - p)). The penalty is the cross-entropy of that distribution against the binomial one of
-    N places and the prior.
+    The number of particles among the N unlabelled places of a batch is, by the network's scores p, nearly normal with
+    mean sum(p) and variance sum(p (1 - p)). The penalty is the cross-entropy of that distribution against the binomial
+    one of N places and the prior.
     """
 
     def __init__(self, prior, slack=SLACK):

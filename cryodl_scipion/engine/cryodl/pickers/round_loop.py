@@ -26,7 +26,8 @@ class RoundLoop:
 
     def __init__(self, config, folder, first, chosen, pick):
         self.config, self.folder, self.first, self.chosen, self.pick = config, folder, first, chosen, pick
-        self.reach = MATCH_RADII * config.particle_diameter / 2 / config.pixel_size  # px within which two picks are the same
+        # px within which two picks are the same
+        self.reach = MATCH_RADII * config.particle_diameter / 2 / config.pixel_size
 
     def round(self, number):
         """Train, pick and judge a round. Returns its entry."""
@@ -39,7 +40,8 @@ class RoundLoop:
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
         held = held_out(list(picked))
         figure = judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
-        alike = [agreement(picked, self._picked(n), numbers, held, self.reach) for n in ((number - 1, 0) if number else ())]
+        alike = [agreement(picked, self._picked(n), numbers, held, self.reach)
+                 for n in ((number - 1, 0) if number else ())]
         if alike and alike[1] < LEAST_AGREEMENT:
             figure = None
         count = lambda field, names: sum(len(getattr(images[n], field)) for n in names if n in images)
@@ -78,8 +80,8 @@ class RoundLoop:
         """PickConfig of a round's picks on the training micrographs; retrained models know their contrast."""
         c, where = self.config, round_folder(self.folder, number)
         return PickConfig(tuple(p for _, p in self.chosen), c.pixel_size, str(where / "model"), str(where / "picks"),
-                          particle_diameter=c.particle_diameter, contrast=contrast, names=tuple(n for n, _ in self.chosen),
-                          device=c.device, threads=c.threads)
+                          particle_diameter=c.particle_diameter, contrast=contrast,
+                          names=tuple(n for n, _ in self.chosen), device=c.device, threads=c.threads)
 
     def _picked(self, number):
         """{name: Picked} of the training micrographs that a round could pick."""
@@ -89,8 +91,8 @@ class RoundLoop:
                 for name, path in usable}
 
     def _images(self, number, picked, contrast):
-        """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round before
-        are among the background."""
+        """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round
+        before are among the background."""
         sure = lambda p: p.yx[p.scores >= self.config.confident]
         earlier = {n: sure(p) for n, p in self._picked(number - 1).items()} if number else {}
         labels, false = zip(*(labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labels that a model's own picks give: sure particles, sure background, and what is left out as uncertain.
 
-After DeepPicker (Wang et al. 2016), whose second iteration learns from the first one's confident picks, and DeepEM (Zhu et
-al. 2017), whose false positives come back as negatives. Ours: what is neither sure is left out of loss and validation, and
-picks that stand out as ice and carbon do teach as contamination.
+After DeepPicker (Wang et al. 2016), whose second iteration learns from the first one's confident picks, and DeepEM (Zhu
+et al. 2017), whose false positives come back as negatives. Ours: what is neither sure is left out of loss and
+validation, and picks that stand out as ice and carbon do teach as contamination.
 """
 import dataclasses
 import typing
@@ -22,7 +22,8 @@ PROPOSED = 15  # contamination boxes per micrograph, for methods that cannot do 
 
 
 class Picked(typing.NamedTuple):
-    """Candidates of one micrograph, all of them: yx (n, 2) in px of the file of shape (h, w), calibrated scores (n,)."""
+    """Candidates of one micrograph, all of them: yx (n, 2) in px of the file of shape (h, w), calibrated scores
+    (n,)."""
     name: str
     path: str
     shape: tuple
@@ -33,11 +34,11 @@ class Picked(typing.NamedTuple):
 def labels_of(picked, confident, earlier, reach):
     """Labels of one micrograph from its candidates.
 
-    picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) places that the
-    round before was confident of; those that now are background are its false positives. reach: px of the file within which
-    two picks are the same.
-    Returns Labels whose negatives are the false positives first, then the other background candidates; and how many false
-    positives there are.
+    picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) places
+    that the round before was confident of; those that now are background are its false positives. reach: px of the file
+    within which two picks are the same.
+    Returns Labels whose negatives are the false positives first, then the other background candidates; and how many
+    false positives there are.
     """
     sure, not_sure = picked.scores >= confident, picked.scores > 1 - confident
     kept = picked.yx[not_sure]
@@ -62,13 +63,15 @@ def load_images(labels, method, config, contrast):
     images = [_without_contamination(image, method.working_diameter) for image in images]
     if method.needs_contamination and not any(len(image.contamination) for image in images):
         look = look_of(images, method.working_diameter)
-        images = [dataclasses.replace(image, contamination=propose_boxes(image, look, PROPOSED, always=True).contamination)
+        images = [dataclasses.replace(image,
+                                      contamination=propose_boxes(image, look, PROPOSED, always=True).contamination)
                   for image in images]
     return images
 
 
 def _without_contamination(image, diameter):
-    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working px."""
+    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working
+    px."""
     if not len(image.positives):
         return image
     nearest = np.clip(np.rint(image.positives), 0, np.array(image.image.shape) - 1).astype(int)
@@ -80,8 +83,8 @@ def _without_contamination(image, diameter):
 def teacher_probabilities(images, found, teachers, diameter):
     """What the round before thought of places that a new network found.
 
-    images: LabelledImages. found: for each, (n, 2) candidates in working px. teachers: Picked of the round before, in the
-    same order. diameter: working px.
+    images: LabelledImages. found: for each, (n, 2) candidates in working px. teachers: Picked of the round before, in
+    the same order. diameter: working px.
     Returns for each image (n,) the teacher's score at its candidate of the same particle, 0 where it had none.
     """
     probabilities = []

@@ -19,8 +19,8 @@ from .self_labels import teacher_probabilities
 from .train import PickerTask
 
 STEPS = 200
-# Part of the method's peak rate: the weights are good already, and a few hundred picks must not undo what the model knows of
-# other ice and dirt.
+# Part of the method's peak rate: the weights are good already, and a few hundred picks must not undo what the model
+# knows of other ice and dirt.
 RATE = 1 / 3
 
 
@@ -34,10 +34,12 @@ class RoundConfig:
 
 
 def train_round(method, network, previous, images, teachers, config, folder, device, contrast):
-    """Train a model folder `folder` (its work lies in <folder>.partial till then). Returns nothing; the card says it all.
+    """Train a model folder `folder` (its work lies in <folder>.partial till then). Returns nothing; the card says it
+    all.
 
-    network: with the weights to start from. previous: card of the model that they are of. images: (training, validation)
-    LabelledImages of the last round's picks. teachers: Picked of the validation micrographs. config: AutoPickConfig.
+    network: with the weights to start from. previous: card of the model that they are of. images: (training,
+    validation) LabelledImages of the last round's picks. teachers: Picked of the validation micrographs. config:
+    AutoPickConfig.
     folder: Path. contrast: 'dark' or 'bright'.
     """
     start = time.monotonic()
@@ -46,24 +48,28 @@ def train_round(method, network, previous, images, teachers, config, folder, dev
     torch.manual_seed(config.seed)
     task = PickerTask(method, network, *images, RoundConfig.batch_size, device)
     task.minimum_distance = previous["minimum_distance"]
-    report = fit_task(task, RoundConfig(config.steps or STEPS, RATE * method.learning_rate, config.seed), partial, device)
+    report = fit_task(task, RoundConfig(config.steps or STEPS, RATE * method.learning_rate, config.seed), partial,
+                      device)
     scores, calibration = _calibrated(task, teachers)
     hits = task.validation_hits()
     threshold = best_threshold(np.concatenate(scores))
     figures = dataclasses.asdict(score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold))
     count = lambda part, field: sum(len(getattr(im, field)) for im in part)
     card = dict(
-        kind="picker", name=config.output.rstrip("/").split("/")[-1] or "auto-pick", network=method.name, contrast=contrast,
-        labels="own picks", particle_diameter=config.particle_diameter, pixel_sizes=[config.pixel_size], threshold=threshold,
+        kind="picker", name=config.output.rstrip("/").split("/")[-1] or "auto-pick", network=method.name,
+        contrast=contrast, labels="own picks", particle_diameter=config.particle_diameter,
+        pixel_sizes=[config.pixel_size], threshold=threshold,
         threshold_uncertainty=round(threshold_uncertainty(scores), 4), calibration=list(calibration),
         minimum_distance=task.minimum_distance,
         training=dict(micrographs=[im.name for im in images[0]], validation_micrographs=[im.name for im in images[1]],
                       particles=count(images[0], "positives"), validation_particles=count(images[1], "positives"),
-                      background_boxes=count(images[0], "negatives"), contamination_boxes=count(images[0], "contamination"),
+                      background_boxes=count(images[0], "negatives"),
+                      contamination_boxes=count(images[0], "contamination"),
                       first_model=previous["name"], steps=report.steps, best_step=report.best_step,
                       stop_reason=report.stop_reason, seconds=round(time.monotonic() - start, 1), device=str(device),
                       seed=config.seed),
-        validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")},
+        validation={k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold",
+                                            "reference")},
         versions=dict(cryodl=__version__, torch=torch.__version__))
     write_model(partial, card, task.networks["picker"].state_dict())
     finish(partial, folder)
@@ -96,7 +102,8 @@ def judge_round(prepared, held_out, picked, numbers, diameter):
     for index, (name, image) in enumerate(prepared.items()):
         places = map_positions(best_picks(picked[name], numbers[name]), picked[name].shape, image.image.shape)
         missing = numbers[name] - len(places)
-        anywhere = np.random.default_rng((1, index)).uniform(0, 1, (max(missing, 0), 2)) * (np.array(image.image.shape) - 1)
+        last = np.array(image.image.shape) - 1
+        anywhere = np.random.default_rng((1, index)).uniform(0, 1, (max(missing, 0), 2)) * last
         parts[name in held_out].append((image, np.concatenate([places, anywhere])))
     return separation(*parts, diameter)
 
@@ -109,7 +116,8 @@ def best_picks(picked, number):
 def agreement(first, second, numbers, names, reach):
     """F1 of the best picks of two rounds, each taken as the other's reference, over some micrographs.
 
-    first, second: {name: Picked}. numbers: {name: how many count}. reach: px of the file within which picks are the same.
+    first, second: {name: Picked}. numbers: {name: how many count}. reach: px of the file within which picks are the
+    same.
     """
     matched = total = 0
     for name in names:

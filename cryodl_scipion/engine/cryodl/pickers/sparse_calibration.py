@@ -12,12 +12,12 @@ MOST_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particl
 def fit_sparse_calibration(labelled, raw, share):
     """(slope, offset) for calibration.calibrate, where the labelled particles are a random part of all.
 
-    labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. share: particles that
-    there are for each labelled one, at least 1.
+    labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. share: particles
+    that there are for each labelled one, at least 1.
 
-    Two things are known of the unknown particles: their number, and that they score as the labelled ones do. So the curve is
-    the one by which the candidates' probabilities add up to that number, and by which the mean log odds of the raw scores,
-    weighted by the probabilities, is that of the labelled ones. (1, 0) without a labelled candidate.
+    Two things are known of the unknown particles: their number, and that they score as the labelled ones do. So the
+    curve is the one by which the candidates' probabilities add up to that number, and by which the mean log odds of the
+    raw scores, weighted by the probabilities, is that of the labelled ones. (1, 0) without a labelled candidate.
     """
     number = min(share * int(np.sum(labelled)), MOST_PARTICLES * len(raw))
     if number < 1:

@@ -9,8 +9,8 @@ import torch
 def split_items(items, fraction, rng):
     """Training and validation entries, by micrograph.
 
-    items: Labels, or other tuples with the particles third. If only one micrograph has particles it stands in both lists: it
-    must be cut in two (split_image).
+    items: Labels, or other tuples with the particles third. If only one micrograph has particles it stands in both
+    lists: it must be cut in two (split_image).
     """
     with_particles = [i for i, item in enumerate(items) if len(item[2])]
     if len(with_particles) == 1:
@@ -41,8 +41,8 @@ def _part(image, columns, keep):
     """The image with what lies in some of its columns, (w,) bool; keep: takes the points that lie there."""
     allowed = columns[None].expand(image.image.shape)
     part = dataclasses.replace(
-        image, positives=keep(image.positives), negatives=keep(image.negatives), contamination=keep(image.contamination),
-        allowed=allowed if image.allowed is None else allowed & image.allowed)
+        image, positives=keep(image.positives), negatives=keep(image.negatives),
+        contamination=keep(image.contamination), allowed=allowed if image.allowed is None else allowed & image.allowed)
     if image.expected is None:
         return part
     share = float(part.usable.sum()) / max(float(image.usable.sum()), 1.0)

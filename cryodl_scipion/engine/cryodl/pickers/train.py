@@ -108,7 +108,8 @@ class PickerTask(Task):
         for item in items:
             scores = picker.score_map(item).numpy()
             for boxes, particle in ((item.positives, True), (item.negatives, False), (item.contamination, False)):
-                for low, high in zip(((boxes - reach) // stride).astype(int), ((boxes + reach) // stride).astype(int) + 1):
+                for low, high in zip(((boxes - reach) // stride).astype(int),
+                                     ((boxes + reach) // stride).astype(int) + 1):
                     hit.append(particle)
                     raw.append(scores[max(low[0], 0):high[0], max(low[1], 0):high[1]].max())
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
@@ -125,8 +126,8 @@ class Hits:
 def closest_neighbours(images, diameter):
     """How near to each other particles of these labels lie, in diameters: the distance to ask of picks.
 
-    Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if they
-    leave particles out, whose nearest neighbour may be one without a label. diameter: working px.
+    Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if
+    they leave particles out, whose nearest neighbour may be one without a label. diameter: working px.
     """
     nearest = [cKDTree(im.positives).query(im.positives, 2)[0][:, 1] for im in images
                if im.labels == "complete" and len(im.positives) > 1]
@@ -139,8 +140,8 @@ def closest_neighbours(images, diameter):
 def judge(yx, item, diameter):
     """Which candidates match a labelled particle, and which can be judged at all.
 
-    yx: (n, 2) working px. Where only boxes are labelled, those on a labelled box are judged; else all on usable ground. With
-    sparse labels that counts unlabelled particles as mistakes: it ranks networks, but is no precision.
+    yx: (n, 2) working px. Where only boxes are labelled, those on a labelled box are judged; else all on usable ground.
+    With sparse labels that counts unlabelled particles as mistakes: it ranks networks, but is no precision.
     Returns two (n,) bool arrays.
     """
     matched = match_picks(yx, item.positives, MATCH_RADII * diameter / 2)

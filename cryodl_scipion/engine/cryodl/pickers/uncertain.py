@@ -35,10 +35,12 @@ def read_uncertain(source):
         if path.suffix.lower() == MASK_SUFFIX:
             key = micrograph_key(path)
             if key in masks:
-                raise ValueError(f"Two masks belong to the micrograph {key}: {masks[key]} and {path}. Keep one of them.")
+                raise ValueError(f"Two masks belong to the micrograph {key}: {masks[key]} and {path}. Keep one "
+                                 "of them.")
             masks[key] = str(path)
     if not masks and not with_coordinates:
-        raise ValueError(f"{source} (--uncertain) has neither coordinates (.star, .box, .txt) nor masks (<micrograph>.mrc).")
+        raise ValueError(f"{source} (--uncertain) has neither coordinates (.star, .box, .txt) nor masks "
+                         "(<micrograph>.mrc).")
     circles = {key: yx for key, (yx, _) in read_coordinates(source).items()} if with_coordinates else {}
     return {key: Uncertain(circles.get(key, np.zeros((0, 2))), masks.get(key)) for key in {**circles, **masks}}
 

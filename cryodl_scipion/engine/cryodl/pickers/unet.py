@@ -14,8 +14,8 @@ STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviatio
 
 
 class ConvBlock(nn.Module):
-    """Two convolutions of 3 px with batch norm and ReLU, and a shortcut. (b, c_in, h, w) -> (b, c_out, h, w), or (b, c_in,
-    z, h, w) -> (b, c_out, z, h, w) with three dimensions."""
+    """Two convolutions of 3 px with batch norm and ReLU, and a shortcut. (b, c_in, h, w) -> (b, c_out, h, w), or (b,
+    c_in, z, h, w) -> (b, c_out, z, h, w) with three dimensions."""
 
     def __init__(self, c_in, c_out, dimensions=2):
         super().__init__()

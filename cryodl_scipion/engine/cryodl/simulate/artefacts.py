@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What spoils real micrographs: ice crystals and dirt, carbon film, gradients of ice thickness.
 
-All functions take a micrograph, (h, w) float32 tensor with dark protein and noise of standard deviation 1, and return the
-changed copy and an (h, w) bool mask of the places that are no good ice. diameter_px: particle diameter, the unit of sizes.
+All functions take a micrograph, (h, w) float32 tensor with dark protein and noise of standard deviation 1, and return
+the changed copy and an (h, w) bool mask of the places that are no good ice. diameter_px: particle diameter, the unit of
+sizes.
 """
 import math
 
@@ -64,12 +65,14 @@ def _lump(rows, columns, centre, radius, rng):
         turn = rng.uniform(0, 2 * math.pi)
         for side in range(int(rng.integers(4, 8))):
             angle = turn + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
-            depth = torch.minimum(depth, radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(angle) + x * math.cos(angle)))
+            depth = torch.minimum(depth,
+                                  radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(angle) + x * math.cos(angle)))
         return depth
     angle = torch.atan2(y + 0 * x, x + 0 * y)
     edge = torch.full_like(angle, radius)
     for order in range(2, 6):
-        edge = edge + radius * float(rng.normal(0, 0.25 / order)) * torch.cos(order * angle + float(rng.uniform(0, 6.3)))
+        edge = edge + radius * float(rng.normal(0, 0.25 / order)) * torch.cos(order * angle
+                                                                              + float(rng.uniform(0, 6.3)))
     return edge - (y ** 2 + x ** 2).sqrt()
 
 
@@ -100,5 +103,6 @@ def add_gradient(image, strength, rng):
     """A smooth ramp and bow of ice thickness whose range over the micrograph is `strength`. Returns the image."""
     y, x = (torch.linspace(-1, 1, n) for n in image.shape)
     a, b, c, d, e = (float(v) for v in rng.normal(0, 1, 5))
-    field = a * y[:, None] + b * x[None, :] + 0.5 * (c * y[:, None] ** 2 + d * x[None, :] ** 2 + e * y[:, None] * x[None, :])
+    field = a * y[:, None] + b * x[None, :] + 0.5 * (c * y[:, None] ** 2 + d * x[None, :] ** 2 + e * y[:, None]
+                                                     * x[None, :])
     return image - strength * (field - field.mean()) / (field.max() - field.min()).clamp(min=1e-6)

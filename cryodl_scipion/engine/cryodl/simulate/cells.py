@@ -12,8 +12,8 @@ BYTES_PER_VOXEL = 40  # of memory that a simulated tomogram takes at its peak
 class Part:
     """Something to put into a cell. Places are (n, 3) zyx voxels; those outside of the cell are left out.
 
-    claimed: where nothing else may be labelled. labelled: those of them that get its label. density: function that gives
-    places (n, 3) and densities (n,), 1 being protein; it is only called when there is room.
+    claimed: where nothing else may be labelled. labelled: those of them that get its label. density: function that
+    gives places (n, 3) and densities (n,), 1 being protein; it is only called when there is room.
     """
     claimed: np.ndarray
     labelled: np.ndarray

@@ -12,8 +12,9 @@ from .membranes import BLUR_PX
 class Kind:
     """A filament. Lengths in Å, turns in degrees.
 
-    radius: of what is labelled, all that lies within. rise, turn: from one ring of subunits to the next. strands: subunits
-    in a ring, climb: axial distance of neighbours in it. at: radius of the subunits' middles; sigma, volume: of each.
+    radius: of what is labelled, all that lies within. rise, turn: from one ring of subunits to the next. strands:
+    subunits in a ring, climb: axial distance of neighbours in it. at: radius of the subunits' middles; sigma, volume:
+    of each.
     bend: largest change of direction from end to end, radians. length: (least, largest), parts of the tomogram's width.
     """
     radius: float

@@ -38,9 +38,10 @@ class Optics:
 class Surroundings:
     """What micrographs show besides single particles in random orientations.
 
-    closest: smallest distance of two particles, in diameters; below 1 they overlap. orientations: (n, 3) rot, tilt, psi in
-    degrees to draw from, None for uniform ones. ice, aggregates: their mean number. carbon: part of the micrographs that has
-    an edge. gradient: range of the ice gradient in standard deviations of the noise. noise: a source, see noise.py.
+    closest: smallest distance of two particles, in diameters; below 1 they overlap. orientations: (n, 3) rot, tilt, psi
+    in degrees to draw from, None for uniform ones. ice, aggregates: their mean number. carbon: part of the micrographs
+    that has an edge. gradient: range of the ice gradient in standard deviations of the noise. noise: a source, see
+    noise.py.
     """
     closest: float = 1.15  # single particles side by side, hardly overlapping
     orientations: typing.Optional[np.ndarray] = None
@@ -54,8 +55,8 @@ class Surroundings:
 
 @dataclasses.dataclass(frozen=True)
 class SimulatedMicrograph:
-    """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. centres_yx: (n, 2) px. angles: (n, 3) rot,
-    tilt, psi in degrees. spoiled: (h, w) bool tensor, ice, carbon and aggregates."""
+    """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. centres_yx: (n, 2) px. angles: (n, 3)
+    rot, tilt, psi in degrees. spoiled: (h, w) bool tensor, ice, carbon and aggregates."""
     image: torch.Tensor
     centres_yx: np.ndarray
     angles: np.ndarray
@@ -86,8 +87,9 @@ def random_optics(config, rng):
 def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, diameter_px, surroundings=Surroundings()):
     """One micrograph of randomly turned and placed particles.
 
-    density: (d, d, d) tensor, protein positive, or a Projector of it (quicker for several micrographs); all is computed on
-    its device. shape: (h, w) px. count: particles wanted; fewer if they do not fit beside each other, ice and carbon.
+    density: (d, d, d) tensor, protein positive, or a Projector of it (quicker for several micrographs); all is computed
+    on its device. shape: (h, w) px. count: particles wanted; fewer if they do not fit beside each other, ice and
+    carbon.
     snr: variance of the particles without noise, within their diameter, over the variance of the noise. rng: numpy
     Generator. diameter_px: particle diameter. Returns SimulatedMicrograph.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Noise of micrographs: of solvent and detector, or with the power spectrum of the user's own micrographs.
 
-A source of noise is called as noise(shape, pixel_size, optics, rng, device) and returns an (h, w) float32 tensor of mean 0
-and expected variance 1; noise.chosen(rng) is the source for one micrograph, and noise.damping(shape, device) what it leaves
-of the particles' amplitudes (None: all).
+A source of noise is called as noise(shape, pixel_size, optics, rng, device) and returns an (h, w) float32 tensor of
+mean 0 and expected variance 1; noise.chosen(rng) is the source for one micrograph, and noise.damping(shape, device)
+what it leaves of the particles' amplitudes (None: all).
 """
 import dataclasses
 import math
@@ -11,7 +11,8 @@ import math
 import numpy as np
 import torch
 
-SOLVENT = 1.0         # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
+# power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
+SOLVENT = 1.0
 SOLVENT_DETAIL = 8.0  # Å: finest detail of the solvent; its power falls to 1/e there
 BINS = 128            # of a measured spectrum, from frequency 0 to the corner of the transform, sqrt(1/2) per px
 CORNER = math.sqrt(0.5)
@@ -45,8 +46,8 @@ class MicroscopeNoise:
 class MeasuredNoise:
     """Noise with the spectrum of one of several real micrographs.
 
-    spectra: (m, BINS) power at the frequencies of `bin_frequencies`, each from measure_spectrum. The first is used; `chosen`
-    takes one at random.
+    spectra: (m, BINS) power at the frequencies of `bin_frequencies`, each from measure_spectrum. The first is used;
+    `chosen` takes one at random.
     """
     spectra: np.ndarray
 
@@ -89,8 +90,8 @@ def measure_spectrum(image, diameter_px, valid=None):
     """Power spectrum of a micrograph's noise, by rotational averages of its patches with the fewest particles.
 
     Patches of 1.5 diameters overlap by half. Those that stand out in the band of frequencies where particles of this
-    diameter have their signal, by more than chance (2 %) above the quietest tenth, are left out: particles, ice, carbon.
-    Of crowded micrographs the quietest patches still hold parts of particles, which the spectrum then contains.
+    diameter have their signal, by more than chance (2 %) above the quietest tenth, are left out: particles, ice,
+    carbon. Of crowded micrographs the quietest patches still hold parts of particles, which the spectrum then contains.
     image: (h, w) float32 tensor or array. diameter_px: px. valid: (h, w) bool or None; patches with False are left out.
     Returns (BINS,) float64 power, mean over the plane 1, at bin_frequencies(). Raises ValueError without any patch.
     """
@@ -160,7 +161,8 @@ def _quiet_patches(power, frequency, weight, diameter_px):
     # the logarithm weighs weak frequencies as much as strong ones; its mean over modes is nearly normal
     share = power / power.median(0).values.clamp(min=1e-30)
     level = (share[:, band] * weight[band]).sum(1) / weight[band].sum()
-    modes = float(weight[band].sum()) / 2 / 3.8  # independent ones: a Hann window joins neighbours (1.94 along each axis)
+    # independent ones: a Hann window joins neighbours (1.94 along each axis)
+    modes = float(weight[band].sum()) / 2 / 3.8
     from scipy.stats import gamma
     quietest, limit = gamma.ppf([0.1, 0.98], max(modes, 1.0))  # a mean of so many powers of noise alone
     return level <= float(torch.quantile(level, 0.1)) * limit / quietest

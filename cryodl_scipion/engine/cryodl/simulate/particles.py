@@ -11,7 +11,8 @@ CLUMP_SIZES = (5, 30)  # particles of an aggregate
 def random_centres(shape, count, distance, margin, rng, taken=None, blocked=None):
     """(n, 2) yx positions at least `distance` px apart and `margin` px from the edge; n is smaller if they do not fit.
 
-    taken: (m, 2) positions of other things, from which they keep the same distance. blocked: (h, w) bool, where none may be.
+    taken: (m, 2) positions of other things, from which they keep the same distance. blocked: (h, w) bool, where none
+    may be.
     """
     from scipy.spatial import cKDTree
     high = np.array(shape) - 1 - margin
@@ -45,8 +46,8 @@ def _apart(places, distance):
 
 
 def random_clumps(shape, count, diameter_px, rng):
-    """(n, 2) yx positions of the particles of `count` aggregates: each grows from a place anywhere, its next particle beside
-    one that is there."""
+    """(n, 2) yx positions of the particles of `count` aggregates: each grows from a place anywhere, its next particle
+    beside one that is there."""
     places = [np.zeros((0, 2))]
     for _ in range(count):
         clump = [rng.uniform(0, 1, 2) * shape]
@@ -85,12 +86,12 @@ def discs(shape, centres, radius):
 
 
 def cut_particles(image, centres, box, radius, dark_protein=True):
-    """Boxes around particles, as RELION's extraction makes them: protein white, mean 0 and standard deviation 1 outside of
-    a circle.
+    """Boxes around particles, as RELION's extraction makes them: protein white, mean 0 and standard deviation 1 outside
+    of a circle.
 
     image: (h, w) tensor. centres: (n, 2) yx px. box: px. radius: px of the circle that holds the particle.
-    Returns images (m, box, box) float32 array, the boxes' centres (m, 2) whole px, and whole (n,) bool: particles whose box
-    lies inside of the micrograph; of the others there is none.
+    Returns images (m, box, box) float32 array, the boxes' centres (m, 2) whole px, and whole (n,) bool: particles whose
+    box lies inside of the micrograph; of the others there is none.
     """
     places = np.rint(centres).astype(int).reshape(-1, 2)
     low = places - box // 2

@@ -47,7 +47,8 @@ class Projector:
         """Projections along the beam.
 
         angles: (n, 3) rot, tilt, psi, degrees. shifts_yx: (n, 2) px that move the particle in the image. box: side of
-        the images, d if None; the unshifted particle is centred on pixel box // 2. Returns (n, box, box) float32 tensor.
+        the images, d if None; the unshifted particle is centred on pixel box // 2. Returns (n, box, box) float32
+        tensor.
         """
         from torch_fourier_slice.slice_extraction import extract_central_slices_rfft_3d
         angles = np.asarray(angles, float).reshape(-1, 3)
@@ -57,7 +58,8 @@ class Projector:
         for start in range(0, len(angles), BATCH):
             part = slice(start, start + BATCH)
             matrices = torch.as_tensor(rotation_matrices(angles[part]), dtype=torch.float32, device=self.device)
-            slices = torch.fft.ifftshift(extract_central_slices_rfft_3d(self.transform, matrices, fftfreq_max=0.5), dim=-2)
+            slices = torch.fft.ifftshift(extract_central_slices_rfft_3d(self.transform, matrices, fftfreq_max=0.5),
+                                         dim=-2)
             # the origin of the transform is the particle's middle: it goes to pixel padded // 2, plus its shift
             ramp = phase_ramp((self.padded,) * 2, shifts[part] + self.padded // 2, self.device)
             whole = torch.fft.irfft2(slices * ramp, s=(self.padded,) * 2)
@@ -72,14 +74,14 @@ def project(density, angles, shifts_yx=None, box=None):
 
 
 def padded_side(side):
-    """Side of the padded cube, even. Twice the density's, or 1.5 times a large one's: a third of memory and time, and the
-    projections differ by less than 1e-3 (measured)."""
+    """Side of the padded cube, even. Twice the density's, or 1.5 times a large one's: a third of memory and time, and
+    the projections differ by less than 1e-3 (measured)."""
     return 2 * side if side < 192 else 2 * int(np.ceil(0.75 * side))
 
 
 def projection_memory(side):
-    """Bytes that a Projector of a (side,) * 3 density takes while it is made: the padded half transform, its input and a
-    copy that the FFT makes."""
+    """Bytes that a Projector of a (side,) * 3 density takes while it is made: the padded half transform, its input and
+    a copy that the FFT makes."""
     return 12 * padded_side(side) ** 3
 
 
@@ -94,14 +96,16 @@ def phase_ramp(shape, shifts_yx, device):
 
 
 def _centred_transform(density, padded):
-    """Half transform (n, n, n // 2 + 1) of the density in a cube of n = `padded`, frequency 0 in the middle of axes 0, 1.
+    """Half transform (n, n, n // 2 + 1) of the density in a cube of n = `padded`, frequency 0 in the middle of axes 0,
+    1.
 
-    Its origin is voxel d // 2, and the damping that interpolating the transform means is made up for. Axis by axis, with
-    zeros appended by the FFT, which spares most of the work of transforming a padded cube.
+    Its origin is voxel d // 2, and the damping that interpolating the transform means is made up for. Axis by axis,
+    with zeros appended by the FFT, which spares most of the work of transforming a padded cube.
     """
     side, middle = density.shape[-1], density.shape[-1] // 2
     place = torch.arange(side, device=density.device) - middle
-    undamp = 1 / torch.sinc(place / padded) ** 2  # linear interpolation in the transform damps by sinc^2 along each axis
+    # linear interpolation in the transform damps by sinc^2 along each axis
+    undamp = 1 / torch.sinc(place / padded) ** 2
     alternate = 1.0 - 2.0 * (place % 2)  # moves frequency 0 to the middle
     transform = density * undamp * (undamp * alternate)[:, None] * (undamp * alternate)[:, None, None]
     transform = torch.fft.rfft(transform, n=padded, dim=2)

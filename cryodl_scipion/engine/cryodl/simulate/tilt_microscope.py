@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from ..ctf import ctf_of_optics
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
-# Critical exposure in e/Å² at 300 kV as a function of spatial frequency in 1/Å: Grant & Grigorieff 2015 (eLife 4:e06980)
+# Critical exposure in e/Å² at 300 kV as a function of spatial frequency in 1/Å: Grant & Grigorieff 2015 (eLife
+# 4:e06980)
 CRITICAL = (0.245, -1.665, 2.81)
 
 
@@ -31,8 +32,8 @@ def fading(shape, pixel_size, exposure):
 def seen(images, pixel_size, optics, exposure=None):
     """Projections as the microscope shows them, protein still bright.
 
-    images: (n, m, h, w) tensor of n volumes' m tilts. pixel_size: Å/px. optics: n Optics, one for all tilts of a volume,
-    or None for no CTF. exposure: (m,) e/Å² of the tilts, or None for no damage. Returns the like of images.
+    images: (n, m, h, w) tensor of n volumes' m tilts. pixel_size: Å/px. optics: n Optics, one for all tilts of a
+    volume, or None for no CTF. exposure: (m,) e/Å² of the tilts, or None for no damage. Returns the like of images.
     """
     if optics is None and exposure is None:
         return images

@@ -47,8 +47,9 @@ def load_particle(path, name, config):
     diameter = particle_diameter(density, config.pixel_size)
     for side, option in ((config.thickness, "thickness"), (config.size, "size")):
         if diameter > side * config.pixel_size:
-            raise ValueError(f"{path} is {diameter:.0f} Å wide, but the tomogram's {option} (--{option}) is {side} px x "
-                             f"{config.pixel_size:g} Å/px = {side * config.pixel_size:.0f} Å. Choose a larger one.")
+            raise ValueError(f"{path} is {diameter:.0f} Å wide, but the tomogram's {option} (--{option}) is "
+                             f"{side} px x {config.pixel_size:g} Å/px = {side * config.pixel_size:.0f} Å. Choose a "
+                             "larger one.")
     scale = float(density.square().sum() / density.sum())
     side = 2 * int(np.ceil(diameter / config.pixel_size / 2)) + 4
     threshold = molecular_threshold(density, path, config.pixel_size) / scale
@@ -58,9 +59,9 @@ def load_particle(path, name, config):
 def molecular_threshold(density, path, pixel_size):
     """The density above which a structure's own volume lies.
 
-    Of models the volume follows from their mass: 2.16 Da per atomic number without hydrogens (of an average residue, 110
-    Da), 1.21 Å³ per Da (a partial specific volume of 0.73 cm³/g). Of maps, whose scale is unknown, it is 0.9 of the mean
-    density that mass finds itself in: for models at 10 to 20 Å/px their volume within 10 % or so. density: of
+    Of models the volume follows from their mass: 2.16 Da per atomic number without hydrogens (of an average residue,
+    110 Da), 1.21 Å³ per Da (a partial specific volume of 0.73 cm³/g). Of maps, whose scale is unknown, it is 0.9 of the
+    mean density that mass finds itself in: for models at 10 to 20 Å/px their volume within 10 % or so. density: of
     load_density(path, pixel_size).
     """
     if not is_model(path):
