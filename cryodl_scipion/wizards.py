@@ -24,7 +24,7 @@ _CIRCLES = 200  # more of them hide the micrograph
 
 class MicrographsToMeasure:
     """names: of the micrographs. pixelSize: Å/px. largest: Å that fit. first: index to show."""
-    LIST, LABEL = "Micrographs", "Particle diameter (Å)"
+    LIST, LABEL, UPWARDS = "Micrographs", "Particle diameter (Å)", False
 
     def __init__(self, micrographs, coordinates=None):
         items = [m.clone() for m in micrographs]

@@ -101,14 +101,24 @@ class TestCryodlPlots(unittest.TestCase):
         axes = Figure().add_subplot()
         plots.drawMicrograph(axes, Preview(np.zeros((3, 5)), 4, 21, 14))
         self.assertEqual(axes.images[0].get_extent(), [-0.5, 19.5, 11.5, -0.5])
+        self.assertTrue(axes.yaxis_inverted())
 
     def test_zoom_stays_inside_the_micrograph(self):
         axes = Figure().add_subplot()
         preview = Preview(np.zeros((3, 5)), 4, 200, 100)
+        plots.drawMicrograph(axes, preview)
         plots.view(axes, preview, (195, 5), 50)
         self.assertEqual((axes.get_xlim(), axes.get_ylim()), ((149.5, 199.5), (49.5, -0.5)))
         plots.view(axes, preview, (0, 0), 500)
         self.assertEqual((axes.get_xlim(), axes.get_ylim()), ((-0.5, 199.5), (99.5, -0.5)))
+
+    def test_slices_of_tomograms_have_row_0_at_the_bottom_and_zooming_keeps_it_there(self):
+        axes = Figure().add_subplot()
+        preview = Preview(np.zeros((25, 50)), 4, 200, 100)
+        plots.drawMicrograph(axes, preview, upwards=True)
+        self.assertEqual((axes.images[0].get_extent(), axes.get_ylim()), ([-0.5, 199.5, 99.5, -0.5], (-0.5, 99.5)))
+        plots.view(axes, preview, (195, 5), 50)
+        self.assertEqual((axes.get_xlim(), axes.get_ylim()), ((149.5, 199.5), (-0.5, 49.5)))
 
     def test_histogram_and_counts_hold_all_values(self):
         axes = Figure().add_subplot()

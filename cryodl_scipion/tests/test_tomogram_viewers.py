@@ -12,8 +12,14 @@ from ..protocols import (CryodlProtAnnotate, CryodlProtEvaluateSegmentation, Cry
                          CryodlProtPickFeatures, CryodlProtSimulateTomograms, CryodlProtTrainClassifier,
                          CryodlProtTrainSegmenter)
 from ..viewers import chimera, viewer_tomograms
+from ..viewers.gallery_data import Gallery
+from ..viewers.micrograph_window import MicrographWindow
+from ..viewers.particles_to_measure import ParticlesToMeasure
 from ..viewers.slices_data import SCORES
+from ..viewers.slices_window import SlicesWindow
+from ..viewers.subtomogram_data import SubtomogramGallery
 from ..viewers.tile_data import TileGallery
+from ..viewers.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 from ..viewers.viewer_model import CryodlTrainViewer
 from .tomogram_panels import PANELS, ViewersTest
 from .tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations
@@ -96,9 +102,18 @@ class TestCryodlTomogramViewers(ViewersTest):
         self.assertEqual(gallery.order(None, 1).tolist(), [0, 1])
         image, drawing = gallery.images(0)
         self.assertEqual((image.shape, set(drawing.ravel())), ((16, 16), {1.0}))
+        np.testing.assert_array_equal(gallery.pictures(0)[0], image[::-1])  # drawn with the first row at the bottom
         protocol = self.newProtocol(CryodlProtAnnotate)
         protocol.outputAnnotations = made.outputAnnotations
         self.assertIn("of stacks", self.panel(protocol, 'showPlaces').getMessage())
+
+    def test_all_windows_on_volumes_have_the_first_row_at_the_bottom(self):
+        """As 3dmod shows them (engine/cryodl/contract/frames.py); micrographs and particles have it on top."""
+        upwards = lambda source: source.UPWARDS
+        self.assertTrue(SlicesWindow._upwards(None))
+        self.assertFalse(MicrographWindow._upwards(None))
+        self.assertTrue(all(map(upwards, (TileGallery, SubtomogramGallery, TomogramsToMeasure, SubtomogramsToMeasure))))
+        self.assertFalse(any(map(upwards, (Gallery, ParticlesToMeasure, wizards.MicrographsToMeasure))))
 
     # ----- which viewer a click opens, and what it says before there is anything
     def test_runs_without_results_have_a_message(self):

@@ -33,6 +33,9 @@ class DiameterWindow(MicrographWindow):
     def _load(self, index):
         return self._micrographs.preview(index)
 
+    def _upwards(self):
+        return self._micrographs.UPWARDS
+
     def _look(self):
         first = self._positions()[0]
         view(self._axes, self._preview, first, _DIAMETERS_SEEN * self.value.get() / self._micrographs.pixelSize)

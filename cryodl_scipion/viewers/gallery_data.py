@@ -25,6 +25,9 @@ class Gallery:
     ITEM, GROUP, FILTER = "Particle", "Composition", "Filter raw images to (Å, 0: not)"
     WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the denoiser's guess)", TRUTH: "truth (no noise, no CTF)"}
 
+    # Whether the first row is at the bottom, as of tomograms and maps (engine/cryodl/contract/frames.py).
+    UPWARDS = False
+
     def __init__(self, names, ids, pixelSize, figures=None, groups=None, groupNames=()):
         self.names, self.ids, self.pixelSize = names, np.asarray(ids), pixelSize
         self.figures, self.groups, self.groupNames = figures or {}, groups, list(groupNames)
@@ -62,6 +65,11 @@ class Gallery:
         if figure is None:
             return chosen
         return chosen[np.argsort(-np.nan_to_num(self.figures[figure][chosen], nan=-np.inf), kind='stable')]
+
+    def pictures(self, position, resolution=None, side=_OTHERS_SIDE):
+        """As images, with the row first that is drawn on top."""
+        found = self.images(position, resolution, side)
+        return [image[::-1] for image in found] if self.UPWARDS else found
 
     def images(self, position, resolution=None, side=_OTHERS_SIDE):
         """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if given."""

@@ -85,7 +85,7 @@ class GalleryWindow(CanvasWindow):
         self._page = min(max(0, self._page), pages - 1)
         self._place.set("Page %d of %d, %s" % (self._page + 1, pages, counted(len(order), self._data.ITEM.lower())))
         try:
-            tiles = [self._data.images(i, self.resolution(), _TILE_SIDE) for i in self._shown]
+            tiles = [self._data.pictures(i, self.resolution(), _TILE_SIDE) for i in self._shown]
         except (ValueError, OSError) as error:
             self._shown = []
             self._axes.clear()
@@ -119,4 +119,4 @@ class ParticleWindow(CanvasWindow):
         titles = [data.WORDS[kind] for kind in data.names]
         if resolution:
             titles[0] += ", to %g Å" % resolution
-        drawParticle(self._figure, data.images(position, resolution), titles)
+        drawParticle(self._figure, data.pictures(position, resolution), titles)

@@ -126,7 +126,7 @@ class MicrographWindow(CanvasWindow):
         if self.index() is not None:
             try:
                 self._preview = self._load(self.index())
-                drawMicrograph(self._axes, self._preview)
+                drawMicrograph(self._axes, self._preview, self._upwards())
                 self._look()
             except (ValueError, OSError) as error:
                 self._axes.text(0.5, 0.5, str(error), ha='center', wrap=True)
@@ -170,6 +170,10 @@ class MicrographWindow(CanvasWindow):
 
     def _micrographLabels(self):
         return self._names
+
+    def _upwards(self):
+        """Whether the first row is at the bottom, as of tomograms (engine/cryodl/contract/frames.py)."""
+        return False
 
     def _look(self):
         """Choose what part of a new micrograph is seen; here all of it."""

@@ -38,7 +38,7 @@ def previewOf(image):
 class ParticlesToMeasure:
     """The mean of some particles, and some of them, to measure on. names, pixelSize, largest, first: see
     wizards.MicrographsToMeasure."""
-    LIST, LABEL = "Particles", "Mask diameter (Å)"
+    LIST, LABEL, UPWARDS = "Particles", "Mask diameter (Å)", False
 
     def __init__(self, particles):
         self._images = firstNames(particles, _AVERAGED)

@@ -95,20 +95,24 @@ def drawPicture(figure, path):
     axes.set_axis_off()
 
 
-def drawMicrograph(axes, preview):
-    """The micrograph in its own pixels, row 0 on top, without ticks."""
+def drawMicrograph(axes, preview, upwards=False):
+    """The micrograph in its own pixels, row 0 on top, or upwards as tomograms are shown; without ticks."""
     axes.clear()
     axes.set_axis_off()
     height, width = preview.pixels.shape
     # a preview pixel covers `binning` pixels; the first pixel's centre is (0, 0)
     extent = (-0.5, width * preview.binning - 0.5, height * preview.binning - 0.5, -0.5)
     axes.imshow(preview.pixels, cmap='gray', vmin=0, vmax=1, extent=extent, interpolation='bilinear')
+    if upwards:
+        axes.invert_yaxis()
 
 
 def view(axes, preview, centre, span):
     """Show `span` px of the micrograph around centre (x, y), moved inside; the whole if it is not larger."""
+    down = axes.yaxis_inverted()
     for size, middle, setLimits in ((preview.width, centre[0], axes.set_xlim),
-                                    (preview.height, centre[1], lambda low, high: axes.set_ylim(high, low))):
+                                    (preview.height, centre[1],
+                                     lambda *limits: axes.set_ylim(limits[::-1] if down else limits))):
         half = min(span, size) / 2
         middle = min(max(middle, half), size - half)
         setLimits(middle - half - 0.5, middle + half - 0.5)

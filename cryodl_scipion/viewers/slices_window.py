@@ -10,7 +10,7 @@ from .slices_plots import clearOverlay, drawLabels, drawPoints, drawScores
 
 _NOTHING = "nothing"
 _OPACITY = 0.5
-_AXES = {'z': "x to the right, y down", 'y': "x to the right, z down", 'x': "y to the right, z down"}
+_AXES = {'z': "x to the right, y up", 'y': "x to the right, z up", 'x': "y to the right, z up"}
 
 
 class SlicesWindow(MicrographWindow):
@@ -102,6 +102,9 @@ class SlicesWindow(MicrographWindow):
         self._scale.config(to=slices - 1)
         self._number.set(self._place)
         return self._data.slice(tsId, self._axis(), self._place)
+
+    def _upwards(self):
+        return True
 
     def _look(self):
         if self._view is not None:

@@ -18,7 +18,7 @@ CONFIDENCE = "Confidence"
 class SubtomogramGallery(Gallery):
     """Central slices of subtomograms. names: 'path' or '000002@path' of the volumes, thrice. transforms: [(4, 4)] or
     None: of each subtomogram, to turn it like its class average."""
-    ITEM, GROUP, FILTER = "Subtomogram", "Class", "Filter to (Å, 0: not)"
+    ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Filter to (Å, 0: not)", True
     WORDS = {plane: "across %s" % plane for plane in _PLANES}
 
     def __init__(self, names, ids, pixelSize, transforms=None, **values):

@@ -15,7 +15,7 @@ _GREY = 0.5
 
 class TileGallery(Gallery):
     """Tiles of annotations beside what was drawn on them; a group is a feature, with or without it."""
-    ITEM, GROUP, FILTER = "Tile", "Tiles", ""
+    ITEM, GROUP, FILTER, UPWARDS = "Tile", "Tiles", "", True
     WORDS = {_IMAGE: "tile", _DRAWING: "drawing (white: the feature; grey: uncertain, or nothing is drawn)"}
 
     def __init__(self, folder):

@@ -14,7 +14,7 @@ _AVERAGED = 30  # subtomograms are enough for their common outline
 
 class TomogramsToMeasure:
     """Middle slices of tomograms. names, largest, first: see wizards.MicrographsToMeasure. data: TomogramSlices."""
-    LIST = "Tomograms"
+    LIST, UPWARDS = "Tomograms", True
 
     def __init__(self, data, label):
         self._data, self.LABEL = data, label
@@ -33,7 +33,7 @@ class TomogramsToMeasure:
 
 class SubtomogramsToMeasure:
     """Middle slices across z of the mean of some subtomograms, and of some of them."""
-    LIST, LABEL = "Subtomograms", "Particle diameter (Å)"
+    LIST, LABEL, UPWARDS = "Subtomograms", "Particle diameter (Å)", True
 
     def __init__(self, subtomograms):
         images = imagesOf(subtomograms)

@@ -5,8 +5,8 @@ HELP = ("Slice: click = new tile or choose one, wheel or arrows = other slice, C
         "[ ] = other tomogram, a = average slices, c C = contrast\n"
         "Tile: left button = draw, right button = erase, + - = brush, u = uncertain, f = fill outlines, n N = copy to "
         "next / previous slice, h = hide drawings, z = undo, Delete = delete tile\n"
-        "w = mark tiles WITHOUT the feature, one click each;  t T = next / previous tile;  every stroke is saved at "
-        "once")
+        "w = mark tiles WITHOUT the feature, one click each;  t T = next / previous tile, wheel over the list = "
+        "further tiles;  every stroke is saved at once")
 
 
 class Words:
@@ -29,7 +29,10 @@ class Words:
 
 
 class TileList:
-    """Features with their counts, and the tiles of the one that is drawn; a click on a line goes there."""
+    """Features with their counts, and the tiles of the one that is drawn; a click on a line goes there.
+
+    Of a longer list a part is shown, and how many lines are above and below; the wheel and clicks there show them.
+    """
 
     def __init__(self, axes):
         axes.set_axis_off()
@@ -38,31 +41,52 @@ class TileList:
         self.axes = axes
         self._texts = [axes.text(0, row + 0.5, "", family="monospace", fontsize=9, va="center", clip_on=True)
                        for row in range(LINES)]
-        self._actions = []
+        self._lines, self._shown, self._first, self._followed = [], [], 0, None
 
     def show(self, session):
+        """All of a session, the chosen tile among what is seen if it was another one before."""
         lines = [("Features", None, False)]
         for name, (positive, negative) in session.counts().items():
             lines.append((f"{name}: {positive} with, {negative} without",
                           lambda name=name: session.choose_feature(name), name == session.feature))
         sheets = sorted(session.sheets(), key=lambda s: s.centre_zyx)
         lines.append((f"Tiles of {session.feature} in {session.name}", None, False))
-        room = max(LINES - len(lines), 1)
-        chosen = next((i for i, s in enumerate(sheets) if s is session.active), 0)
-        first = max(0, min(chosen - room // 2, len(sheets) - room))
-        for sheet in sheets[first:first + room]:
+        places = {}
+        for sheet in sheets:
             z, y, x = sheet.centre_zyx
+            places[id(sheet)] = len(lines)
             lines.append((f"slice {z + 1:4d}  x {x:5d}  y {y:5d}  {sheet.state}",
                           lambda sheet=sheet: session.select(sheet), sheet is session.active))
-        self._actions = [action for _, action, _ in lines[:LINES]]
-        for text, line in zip(self._texts, lines[:LINES] + [("", None, False)] * LINES):
+        self._lines = lines
+        followed = session.number, session.feature, session.active, len(sheets)
+        if followed != self._followed:
+            self._followed = followed
+            place = places.get(id(session.active))
+            if place is not None and not self._first < place < self._first + LINES - 1:
+                self._first = place - LINES // 2
+        self._write()
+
+    def scroll(self, lines):
+        """Show what is so many lines further down."""
+        self._first += lines
+        self._write()
+
+    def _write(self):
+        self._first = max(0, min(self._first, len(self._lines) - LINES))
+        self._shown = list(self._lines[self._first:self._first + LINES])
+        below = len(self._lines) - self._first - LINES
+        if self._first > 0:
+            self._shown[0] = f"... {self._first + 1} more above", lambda: self.scroll(2 - LINES), False
+        if below > 0:
+            self._shown[-1] = f"... and {below + 1} more below", lambda: self.scroll(LINES - 2), False
+        for text, line in zip(self._texts, self._shown + [("", None, False)] * LINES):
             text.set_text(("" if line[1] is None else "> " if line[2] else "  ") + line[0])
             text.set_weight("bold" if line[1] is None or line[2] else "normal")
 
     def click(self, y):
         """Do what the line at this height of the axes stands for. Returns whether there was one."""
         row = int(y)
-        action = self._actions[row] if 0 <= row < len(self._actions) else None
+        action = self._shown[row][1] if 0 <= row < len(self._shown) else None
         if action is not None:
             action()
         return action is not None

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two pictures of the annotation window: the slice with its tiles, and the tile that is drawn on, enlarged."""
+"""The two pictures of the annotation window: the slice with its tiles, and the tile that is drawn on, enlarged.
+
+The first row is at the bottom (contract/frames.py)."""
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
@@ -33,7 +35,7 @@ class SliceView:
             self.axes.clear()
             self.axes.set_axis_off()
             self._drawn = []
-            self._image = self.axes.imshow(image, cmap="gray", interpolation="nearest")
+            self._image = self.axes.imshow(image, cmap="gray", interpolation="nearest", origin="lower")
             self.axes.autoscale(False)  # pictures of tiles must not change what is looked at
         self._image.set_data(image)
         self._image.set_clim(*limits)
@@ -48,7 +50,7 @@ class SliceView:
             style = "--" if sheet.state == EMPTY else "-"
             self._drawn.append(self._frame(sheet, COLOURS[sheet.state], CHOSEN_WIDTH if chosen else WIDTH, style))
             if sheet.drawing.any() and not self.hidden:
-                self._drawn.append(self.axes.imshow(tinted(sheet.drawing), extent=extent_of(sheet),
+                self._drawn.append(self.axes.imshow(tinted(sheet.drawing), extent=extent_of(sheet), origin="lower",
                                                     interpolation="nearest"))
 
     def zoom(self, factor, x, y):
@@ -56,12 +58,12 @@ class SliceView:
         if self._image is None:
             return
         height, width = self._image.get_size()
-        for get, put, place, count, turn in ((self.axes.get_xlim, self.axes.set_xlim, x, width, False),
-                                             (self.axes.get_ylim, self.axes.set_ylim, y, height, True)):
-            low, high = sorted(get())
+        for get, put, place, count in ((self.axes.get_xlim, self.axes.set_xlim, x, width),
+                                       (self.axes.get_ylim, self.axes.set_ylim, y, height)):
+            low, high = get()
             span = min((high - low) / factor, count)
             start = np.clip(place - (place - low) * span / (high - low), -0.5, count - 0.5 - span)
-            put((start + span, start) if turn else (start, start + span))
+            put((start, start + span))
 
     def move(self, x, y):
         """Look at another part, x and y px further, not beyond the slice."""
@@ -70,9 +72,9 @@ class SliceView:
         height, width = self._image.get_size()
         for get, put, step, count in ((self.axes.get_xlim, self.axes.set_xlim, x, width),
                                       (self.axes.get_ylim, self.axes.set_ylim, y, height)):
-            low, high = sorted(get())
+            low, high = get()
             step = float(np.clip(step, -0.5 - low, count - 0.5 - high))
-            put([place + step for place in get()])
+            put((low + step, high + step))
 
     def _frame(self, tile, colour, width, style):
         row, column = tile.corner_yx
@@ -87,8 +89,9 @@ class TileView:
         self.axes, self._background = axes, None
         axes.set_xticks([])
         axes.set_yticks([])
-        self._image = axes.imshow(np.zeros((2, 2)), cmap="gray", interpolation="nearest")
-        self._tint = axes.imshow(np.zeros((2, 2, 4)), interpolation="nearest", animated=True, visible=False)
+        self._image = axes.imshow(np.zeros((2, 2)), cmap="gray", interpolation="nearest", origin="lower")
+        self._tint = axes.imshow(np.zeros((2, 2, 4)), interpolation="nearest", origin="lower", animated=True,
+                                 visible=False)
         self._brush = axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor="white", animated=True, visible=False))
         self._frame = axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, linewidth=CHOSEN_WIDTH, visible=False))
         self._words = axes.text(0.5, 0.03, "Click on the slice to place a tile", transform=axes.transAxes, ha="center",
@@ -100,14 +103,14 @@ class TileView:
     def show_image(self, image, limits):
         height, width = image.shape
         self._image.set_data(image)
-        self._image.set_extent((-0.5, width - 0.5, height - 0.5, -0.5))
+        self._image.set_extent((-0.5, width - 0.5, -0.5, height - 0.5))
         self._image.set_clim(*limits)
 
     def show_tile(self, sheet, centre_yx, size, hidden):
         """sheet: the chosen one, or None: then the place where one was is shown without it. hidden: no drawing."""
         half = size * (0.5 + SURROUNDINGS)
         self.axes.set_xlim(centre_yx[1] - half, centre_yx[1] + half)
-        self.axes.set_ylim(centre_yx[0] + half, centre_yx[0] - half)
+        self.axes.set_ylim(centre_yx[0] - half, centre_yx[0] + half)
         for artist in (self._frame, self._tint):
             artist.set_visible(sheet is not None)
         self._words.set_visible(sheet is None)
@@ -150,4 +153,4 @@ class TileView:
 def extent_of(tile):
     """Left, right, bottom, top of a tile's pixels, for imshow."""
     row, column = tile.corner_yx
-    return column - 0.5, column + tile.size - 0.5, row + tile.size - 0.5, row - 0.5
+    return column - 0.5, column + tile.size - 0.5, row - 0.5, row + tile.size - 0.5

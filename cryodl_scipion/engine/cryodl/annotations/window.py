@@ -128,6 +128,8 @@ class AnnotationWindow:
         zooms = "control" in (event.key or "") or "ctrl" in getattr(event, "modifiers", ())
         if zooms and event.inaxes is self.slice_view.axes:
             self.do(lambda: self.slice_view.zoom(_ZOOM ** event.step, event.xdata, event.ydata))
+        elif event.inaxes is self.tiles.axes:
+            self.do(lambda: self.tiles.scroll(-3 if event.step > 0 else 3))
         elif event.inaxes in (self.slice_view.axes, self.tile_view.axes):
             self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
 

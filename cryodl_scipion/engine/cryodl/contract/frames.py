@@ -24,4 +24,8 @@ hold x, y, z in px, counted from the first voxel as for micrographs. At the tilt
 the image, so that the image holds the Fourier coefficients with kz / kx = tan t. The Euler angles of a subtomogram are
 those of its projection along z: turned by them and moved to shifts_zyx, the reference looks like the subtomogram. Label
 volumes hold 0 for nothing and 255 for not annotated.
+
+Pictures. Slices of tomograms, subtomograms and maps are drawn with their first row at the bottom, as IMOD's 3dmod shows
+them: x to the right and y up, so that z comes out of the screen and the hand is right. Micrographs and particles are
+drawn with their first row on top, as RELION and Scipion's pickers show them.
 """

@@ -80,7 +80,8 @@ class ImproverTask(Task):
         figure, axes = new_figure(len(data), 3, (6, 2 * len(data)))
         for row in range(len(data)):
             for column, (name, boxes) in enumerate(shown):
-                axes[row][column].imshow(boxes[row, 0, boxes.shape[2] // 2], cmap="gray", vmin=0, vmax=0.6)
+                axes[row][column].imshow(boxes[row, 0, boxes.shape[2] // 2], cmap="gray", vmin=0, vmax=0.6,
+                                         origin="lower")
                 axes[row][column].set_axis_off()
                 if row == 0:
                     axes[row][column].set_title(name, fontsize=10)

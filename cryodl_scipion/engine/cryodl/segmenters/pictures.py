@@ -40,7 +40,7 @@ def draw_tiles(task, examples, score, path):
 
 
 def _triplet(example, scores):
-    """(s, 3 s + 2 GAP, 3) picture in [0, 1] of an example: slice, drawing, score."""
+    """(s, 3 s + 2 GAP, 3) picture in [0, 1] of an example: slice, drawing, score; their first row is the last."""
     from matplotlib import colormaps
     image = example.image[len(example.image) // 2].float().numpy()
     target, known = (part.numpy() for part in middle_slice(example))
@@ -48,4 +48,4 @@ def _triplet(example, scores):
     grey = np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
     drawing = np.where(known[..., None], target[..., None].repeat(3, -1), NOT_KNOWN)
     gap = np.ones((len(image), GAP, 3))
-    return np.concatenate([grey, gap, drawing, gap, colormaps["magma"](scores)[..., :3]], 1)
+    return np.concatenate([grey, gap, drawing, gap, colormaps["magma"](scores)[..., :3]], 1)[::-1]
