@@ -60,9 +60,29 @@ def filesOf(items):
     return tuple(fileOf(item) for item in items)
 
 
+def tomogramFileOf(item):
+    """File of a tomogram, or of the tomogram of a mask; None if the mask does not say, or if that is gone."""
+    if not isinstance(item, TomoMask):
+        return fileOf(item)
+    path = (item.getVolName() or '').split(':')[0]
+    return path if os.path.exists(path) else None
+
+
+def tomogramsBehind(masks):
+    """[file] of the tomograms of a list of masks, of the same size; None unless all are there."""
+    files = [tomogramFileOf(mask) for mask in masks]
+    if not all(path and path.lower().endswith(MRC_ENDINGS) for path in files):
+        return None
+    return files if [sizeOfFile(path) for path in files] == [sizeOf(mask) for mask in masks] else None
+
+
 def sizeOf(volume):
     """(x, y, z) px of an item's file by its header, whatever the name of the file is."""
-    with mrcfile.open(fileOf(volume), header_only=True, permissive=True) as mrc:
+    return sizeOfFile(fileOf(volume))
+
+
+def sizeOfFile(path):
+    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         return tuple(int(mrc.header[name]) for name in ('nx', 'ny', 'nz'))
 
 

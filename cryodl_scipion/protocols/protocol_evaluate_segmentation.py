@@ -2,7 +2,7 @@
 """Compare segmentations with labels."""
 import os
 
-from ..convert.tomograms import byId, featureOf, featuresOf
+from ..convert.tomograms import byId, featureOf, featuresOf, tomogramsBehind
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .checks import listed
@@ -22,7 +22,7 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
     _label = 'evaluate segmentation'
     _CONFIG = contract.EvaluateSegmentationConfig
     NOT_ON_FORM = {'segmentations': "the input masks", 'labels': "the true masks", 'output': "the run's folder",
-                   'pixel_size': "the masks' sampling rate"}
+                   'tomograms': "the tomograms that the masks belong to", 'pixel_size': "the masks' sampling rate"}
 
     def _defineParams(self, form):
         form.addSection('Input')
@@ -43,6 +43,9 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
     def evaluateStep(self, settings):
         for folder, items in zip(('segmentations', 'labels'), self._pairs()):
             self._linkVolumes(folder, items)
+        behind = tomogramsBehind(self._pairs()[0])
+        if behind:
+            self._linkVolumes('tomograms', self._pairs()[0], behind)
         self._runOnce(self._config(**self._engineValues()), self.getEvaluationFolder())
 
     def _pairs(self):
@@ -55,6 +58,7 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
     def _engineValues(self):
         masks, truth = self._pairs()
         return dict(segmentations=self._linkPaths('segmentations', masks), labels=self._linkPaths('labels', truth),
+                    tomograms=self._linkPaths('tomograms', masks) if masks and tomogramsBehind(masks) else (),
                     output=self.getEvaluationFolder(), pixel_size=self.inputMasks.get().getSamplingRate(),
                     **({} if featureOf(self.inputMasks.get()) else dict(label=None)))
 

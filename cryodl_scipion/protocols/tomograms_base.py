@@ -18,13 +18,14 @@ class TomogramsBase(OneRunBase):
                       **dict(dict(important=True, label="Segmentations"), **arguments))
 
     # ----- files for the engine
-    def _linkVolumes(self, folder, items):
-        """Links to the files of items, named as the engine is to call them. Returns the links in the items' order."""
+    def _linkVolumes(self, folder, items, files=None):
+        """Links to the files of items, or to others of theirs, named as the engine is to call them. Returns the links
+        in the items' order."""
         paths = self._linkPaths(folder, items)
         pwutils.cleanPath(os.path.dirname(paths[0]))
         pwutils.makePath(os.path.dirname(paths[0]))
-        for item, path in zip(items, paths):
-            os.symlink(os.path.relpath(os.path.realpath(fileOf(item)), os.path.realpath(os.path.dirname(path))), path)
+        for file, path in zip(files or [fileOf(item) for item in items], paths):
+            os.symlink(os.path.relpath(os.path.realpath(file), os.path.realpath(os.path.dirname(path))), path)
         return paths
 
     def _linkPaths(self, folder, items):

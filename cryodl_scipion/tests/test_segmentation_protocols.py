@@ -173,10 +173,23 @@ class TestCryodlPickAndEvaluate(TomogramsTest):
         self.assertEqual((protocol.validate(), protocol.warnings()),
                          ([], ["Only tomograms that both sets have are compared; these are left out: TS_02."]))
         self.killedOnce(lambda: self.launch(protocol))
+        request = contract.Request.read(protocol._getExtraPath('request.json')).config
+        tomogram = self.tomograms.outputTomograms.getFirstItem().getFileName()
+        self.assertEqual([os.path.realpath(path) for path in request.tomograms], [os.path.realpath(tomogram)])
         text = '\n'.join(protocol.summary())
         self.assertIn('*1*: Dice 1.000, precision 1.000, recall 1.000, boundary off by 12.5 Å', text)
         self.assertIn('*2*: Dice 0.000', text)
         self.assertIn('Dice coefficient is 1.000 for 1, 0.000 for 2', protocol._methods()[0])
+
+    def test_masks_without_their_tomograms_are_judged_without_them(self):
+        def forget(masks):
+            for mask in [item.clone() for item in masks]:
+                mask.setVolName('gone.mrc')
+                masks.update(mask)
+        found = makeMasks(self, self.tomograms, dict(TS_01=np.ones(SHAPE, np.int8)), forget)
+        protocol = self.finished(self.launch(self.makeProtocol(CryodlProtEvaluateSegmentation, dict(
+            inputMasks=(found, 'outputMasks'), inputTruth=(self.labels, 'outputMasks')))))
+        self.assertEqual(contract.Request.read(protocol._getExtraPath('request.json')).config.tomograms, ())
 
     def test_scores_are_judged_by_one_label(self):
         scores = makeMasks(self, self.tomograms, dict(TS_01=np.zeros(SHAPE, np.int8)),

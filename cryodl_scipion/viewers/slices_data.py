@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tomograms with what lies over them: labels, scores, coordinates. Slices are read when needed. No windows here."""
 import collections
-import os
 
 import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
-from tomo.objects import TomoMask
 
-from ..convert.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf
+from ..convert.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from .map_plots import readMap
 from .preview import LARGEST_SIDE, Preview, percentilesOf, stretchedTo
 
@@ -45,11 +43,11 @@ class TomogramSlices:
     def ofTomograms(cls, tomograms, masks=(), coordinates=None):
         """Of a SetOfTomograms, with sets of masks (or Layers) of it and a SetOfCoordinates3D."""
         layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
-        files = {idOf(item): _tomogramFile(item) for item in clonesOf(tomograms)}
+        files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
         points, diameter = ({}, 10) if coordinates is None else (pointsOf(coordinates), coordinates.getBoxSize() or 10)
         return cls(files, layers, points, tomograms.getSamplingRate(), diameter)
 
-    ofMasks = ofTomograms  # a mask knows its tomogram, see _tomogramFile
+    ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
 
     def layer(self, name):
         """The Layer of this name, None if there is none."""
@@ -102,14 +100,6 @@ class TomogramSlices:
             places = np.linspace(0, len(volume) - 1, _SAMPLED + 2).astype(int)[1:-1]
             self._contrasts[tsId] = percentilesOf(np.array([sliceOf(volume, 0, p, average=True)[0] for p in places]))
         return self._contrasts[tsId]
-
-
-def _tomogramFile(item):
-    """File of a tomogram, or of the tomogram of a mask; None if the mask does not say, or if that is gone."""
-    if not isinstance(item, TomoMask):
-        return item.getFileName().split(':')[0]
-    path = (item.getVolName() or '').split(':')[0]
-    return path if os.path.exists(path) else None
 
 
 def sliceOf(volume, axis, index, average, most=LARGEST_SIDE):

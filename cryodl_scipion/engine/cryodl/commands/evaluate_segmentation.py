@@ -32,6 +32,8 @@ def run(config):
     pairs = [Pair(name, found, labels, config.label, config.threshold, config.pixel_size, values)
              for name, found, labels in paired]
     notes += dict.fromkeys(pair.note for pair in pairs if pair.note)
+    tomograms, more = _tomograms(config, pairs)
+    notes += more
     measured = _measure_all(pairs)
     labels = sorted({label for by_label, _, _ in measured for label in by_label})
     _check_labels(config, measured, labels, pairs)
@@ -40,7 +42,7 @@ def run(config):
     record = _record(config, pairs, measured, names, notes)
     folder = working_folder(config, continues=False)
     write_json(folder / "evaluation.json", record)
-    pictures = _draw(folder, pairs, measured, names, record)
+    pictures = _draw(folder, pairs, measured, names, record, tomograms)
     finish_folder(folder, config.output)
     _print(record)
     place = lambda name: os.path.join(config.output, name)
@@ -62,6 +64,26 @@ def _paired(config):
                                    ("segmentations", "--segmentations"), ("label volumes", "--labels"))
     return ([(name, path, labels[place][1]) for (name, path), place in zip(found, places)],
             [warning] if warning else [])
+
+
+def _tomograms(config, pairs):
+    """{name of a pair: Tomogram} to draw, {} if there are none; and sentences for the user."""
+    if not config.tomograms:
+        return {}, []
+    from ..io.tomograms import Tomogram
+    named = name_tomograms(expand_paths(config.tomograms))
+    if len(named) != len(pairs):
+        raise ValueError(f"There are {len(pairs)} segmentations (--segmentations) and {len(named)} tomograms "
+                         "(--tomograms). Give one tomogram for each, or none.")
+    places, warning = pair_by_name([pair.name for pair in pairs], [name for name, _ in named],
+                                   ("segmentations", "--segmentations"), ("tomograms", "--tomograms"))
+    found = {pair.name: Tomogram(named[place][1]) for pair, place in zip(pairs, places)}
+    for pair in pairs:
+        if found[pair.name].shape != pair.shape:
+            sizes = [" x ".join(str(n) for n in reversed(shape)) for shape in (found[pair.name].shape, pair.shape)]
+            raise ValueError(f"The tomogram {found[pair.name].path} has {sizes[0]} voxels (x, y, z), the segmentation "
+                             f"{pair.segmentation} {sizes[1]}. Give the tomogram that was segmented, or none.")
+    return found, [warning] if warning else []
 
 
 def _measure_all(pairs):
@@ -153,8 +175,8 @@ def _all_scores(measured):
     return total
 
 
-def _draw(folder, pairs, measured, names, record):
-    """Write the pictures. Returns their names."""
+def _draw(folder, pairs, measured, names, record, tomograms):
+    """Write the pictures. tomograms: {name: Tomogram}. Returns their names."""
     from ..segmentation_scores.pictures import draw_curve, draw_figures, draw_slices
     drawn = ["figures"]
     draw_figures(record["features"], folder / "figures.png")
@@ -163,7 +185,7 @@ def _draw(folder, pairs, measured, names, record):
         drawn.append("curve")
     for pair, (_, slices, _) in list(zip(pairs, measured))[:MOST_PICTURES]:
         if slices:
-            draw_slices(pair, slices, names, folder / f"{pair.name}.png")
+            draw_slices(pair, slices, names, folder / f"{pair.name}.png", tomograms.get(pair.name))
             drawn.append(pair.name)
     return drawn
 

@@ -205,4 +205,6 @@ class EvaluateSegmentationConfig:
         "Value of the feature in the labels, for score volumes.", default=None, label="Label", minimum=1, maximum=254,
         none_means="the segmentations are label volumes; all values are compared")
     threshold: float = param("Least score, for score volumes.", default=0.5, label="Threshold", minimum=0, maximum=1)
+    tomograms: Paths = tomograms_field("The tomograms, one for each segmentation and of the same shape, to draw behind "
+                                       "the features in the pictures.", optional=True)
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")

@@ -5,17 +5,19 @@ import numpy as np
 from ..plots import new_figure, save_figure
 from .pairs import known
 
-RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.55)
+RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)
+OPACITY = 0.55  # of the colours over a tomogram
 LEGEND = ((RIGHT, "both"), (WRONG, "only in the segmentation"), (MISSED, "only in the labels"),
           (NOBODY_KNOWS, "not annotated"))
 MOST_FEATURES, MOST_PIXELS = 6, 768
 BARS = ("dice", "precision", "recall", "piece_recall", "piece_precision")
 
 
-def draw_slices(pair, slices, names, path):
+def draw_slices(pair, slices, names, path, tomogram=None):
     """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other.
 
-    pair: pairs.Pair. slices: {label: z}. names: {label: name}. Beside score volumes their scores are drawn, too.
+    pair: pairs.Pair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in grey
+    behind them. Beside score volumes their scores are drawn, too.
     """
     labels = list(slices)[:MOST_FEATURES]
     columns = 1 if pair.label is None else 2
@@ -25,7 +27,8 @@ def draw_slices(pair, slices, names, path):
     for k, label in enumerate(labels):
         z, axis = slices[label], axes[0, k]
         found, truth, scores = (None if part is None else _thinned(part[0]) for part in pair.read((z, z + 1)))
-        picture = _overlay(found == label, truth == label, known(truth), scores)
+        grey = None if tomogram is None else _grey(_thinned(tomogram.part((z, z + 1))[0]))
+        picture = _overlay(found == label, truth == label, known(truth), scores, grey)
         axis.imshow(picture, interpolation="nearest", origin="lower")
         axis.set_title(f"{names[label]}, slice {z}", fontsize=9)
         if scores is not None:
@@ -45,12 +48,23 @@ def _thinned(image):
     return image[::step, ::step]
 
 
-def _overlay(found, truth, sure, scores):
-    """(y, x, 3) colours. found, truth, sure: (y, x) bool."""
-    picture = np.ones((*truth.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
+def _grey(image):
+    """(y, x, 3) in [0, 1], the darkest and the brightest hundredth cut off."""
+    low, high = np.percentile(image, (1, 99))
+    return np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
+
+
+def _overlay(found, truth, sure, scores, grey=None):
+    """(y, x, 3) colours. found, truth, sure: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen through them;
+    without it the ground is white, darker where the scores are high."""
+    opacity = 1 if grey is None else OPACITY
+    if grey is not None:
+        picture = grey.copy()
+    else:
+        picture = np.ones((*truth.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
     for colour, where in ((NOBODY_KNOWS, ~sure), (RIGHT, found & truth), (WRONG, found & ~truth & sure),
                           (MISSED, truth & ~found)):
-        picture[where] = colour
+        picture[where] = (1 - opacity) * picture[where] + opacity * np.array(colour)
     return picture
 
 
