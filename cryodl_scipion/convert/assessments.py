@@ -5,7 +5,7 @@ import collections
 from pyworkflow.object import Float, Integer, String
 
 from ..engine.cryodl import contract
-from .picks import counted
+from ..engine.cryodl.contract import counted
 
 # name: the engine's name of the figure. label: with unit. limit: field of the contract that bounds it, or None.
 Figure = collections.namedtuple('Figure', 'name kind label limit')

@@ -4,6 +4,7 @@ import os
 
 from pyworkflow.object import Float, String
 
+from ..engine.cryodl.contract import counted
 from .coordinates import picksByMicrograph, readPicks
 from .micrographs import micrographNames
 
@@ -63,11 +64,6 @@ def scoredPicks(coordinates):
         return [(m, readPicks(path) if os.path.exists(path) else []) for m, path in files]
     picks = picksByMicrograph(coordinates)
     return [(m, picks.get(m.getObjId(), [])) for m in micrographs]
-
-
-def counted(number, noun):
-    """'1 micrograph', '2 micrographs'."""
-    return '%d %s%s' % (number, noun, '' if number == 1 else 's')
 
 
 def modelLine(card):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Annotations in sentences for summaries and for the methods of a paper."""
-from ..convert.picks import counted
+from ..engine.cryodl.contract import counted
 from .methods import versionIn
 
 # Fewer tiles than these seldom make a good network; the numbers of Chen et al. 2017.

@@ -5,8 +5,8 @@ import os
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
 
-from ..convert.picks import counted
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from .growing_outputs import namesIn
 from .protocol_base import RESULT_FILE, skippedItems
 from .remembered_settings import RememberedSettings

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with denoisers and particles, in sentences for summaries and for the methods of a paper."""
-from ..convert.picks import counted
 from ..engine.cryodl import __version__
+from ..engine.cryodl.contract import counted
 from .methods import networkInWords, versionIn
 
 KINDS = (('raw', 'raw'), ('wiener', 'Wiener filter'), ('denoised', 'denoised'))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with maps, in sentences for summaries and for the methods of a paper, and whom to cite."""
-from ..convert.picks import counted
 from ..engine.cryodl import __version__
+from ..engine.cryodl.contract import counted
 from .denoiser_words import resolutionInWords
 from .methods import versionIn
 

@@ -9,9 +9,10 @@ from pyworkflow import BETA
 
 from ..convert import coordinates as convert
 from ..convert.micrographs import micrographNames
-from ..convert.picks import counted, describeOutput, pickLines
+from ..convert.picks import describeOutput, pickLines
 from ..convert.rounds import bestRound, readRounds, roundInWords
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .checks import checkDiameter, checkMicrographs

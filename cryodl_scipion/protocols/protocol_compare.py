@@ -8,8 +8,8 @@ from pyworkflow.protocol import params
 
 from ..convert.micrographs import imageEnding, micrographNames
 from ..convert.pick_sets import scaledPicks, writeSet
-from ..convert.picks import counted
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from ..form import addConfigParams
 from .pick_sets_base import PickSetsBase
 

@@ -10,8 +10,9 @@ from pyworkflow.protocol import params
 from ..convert.coordinates import SCORE, readPicks
 from ..convert.micrographs import micrographNames
 from ..convert.pick_sets import NUMBER_OF_SETS, PICKERS
-from ..convert.picks import boxSizeFor, counted, describeOutput
+from ..convert.picks import boxSizeFor, describeOutput
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from ..form import addConfigParams
 from .pick_sets_base import PickSetsBase
 

@@ -12,8 +12,8 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ..convert.arriving import ArrivingMicrographs
 from ..convert.halves import ArrivingHalves, checkHalves, halvesOf
-from ..convert.picks import counted
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .batches import ArrivingBatches

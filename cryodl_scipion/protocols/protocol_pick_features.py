@@ -8,6 +8,7 @@ from tomo.objects import SetOfCoordinates3D
 from ..convert.coordinates3d import appendPlaces, readPlaces
 from ..convert.tomograms import THRESHOLD, byId, clonesOf, engineNames, featureOf, featuresOf, filesOf, idOf
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from ..form import addConfigParams
 from .checks import listed
 from .tomogram_checks import checkLabelField, checkTomograms
@@ -129,7 +130,8 @@ class CryodlProtPickFeatures(TomogramsBase):
         if coordinates is None:
             return ["No coordinates yet."]
         counts = self._result().outputs['counts']
-        lines = ["*%d coordinates* of %s (%s)" % (coordinates.getSize(), self._what(), self.getEnumText('shape'))]
+        lines = ["*%s* of %s (%s)" % (counted(coordinates.getSize(), 'coordinate'), self._what(),
+                                      self.getEnumText('shape'))]
         return lines + ["  %s: %d" % pair for pair in sorted(counts.items())]
 
     def _methods(self):

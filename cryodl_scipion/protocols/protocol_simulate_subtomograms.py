@@ -6,10 +6,10 @@ import os
 from pyworkflow.protocol import params
 from tomo.objects import SetOfSubTomograms, TomoAcquisition
 
-from ..convert.picks import counted
 from ..convert.structures import structureFileOf
 from ..convert.subtomogram_sets import appendSimulated
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from ..form import addConfigParams
 from .one_run import OneRunBase
 from .subtomogram_words import simulationInWords

@@ -9,6 +9,7 @@ from pyworkflow.protocol import params
 
 from ..convert import coordinates as convert
 from ..convert.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
+from ..engine.cryodl.contract import counted
 
 
 class ThresholdPicksOutputs(enum.Enum):
@@ -78,7 +79,7 @@ class CryodlProtThresholdPicks(EMProtocol):
         if output is None:
             return ["No coordinates yet."]
         source = self.inputCoordinates.get()
-        lines = ["*%d particles* with a score of at least %.3f" % (output.getSize(), self.threshold.get())]
+        lines = ["*%s* with a score of at least %.3f" % (counted(output.getSize(), 'particle'), self.threshold.get())]
         if source is not None:
             lines.append("The input has %d." % source.getSize())
         return lines

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a classifier of subtomograms."""
-from ..convert.picks import counted
 from ..convert.subtomograms import classNames, classNumbers
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import counted
 from ..form import addConfigParams
 from .subtomogram_words import citationsOf, classifierInWords, classifierLines
 from .subtomograms_base import SubtomogramsBase

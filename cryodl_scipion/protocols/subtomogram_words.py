@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with subtomograms, in sentences for summaries and for the methods of a paper, and whom to cite."""
-from ..convert.picks import counted
 from ..convert.subtomograms import UNKNOWN
 from ..engine.cryodl import __version__
+from ..engine.cryodl.contract import counted
 from .methods import versionIn
 
 # Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.

@@ -3,7 +3,7 @@
 import tkinter as tk
 from tkinter import ttk
 
-from ..convert.picks import counted
+from ..engine.cryodl.contract import counted
 from .gallery_data import pageOf
 from .gallery_plots import drawParticle, drawTiles, tileAt
 from .window import CanvasWindow

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks on their micrographs, each group with its colour."""
-from ..convert.picks import counted
+from ..engine.cryodl.contract import counted
 from .group_plots import drawGroups
 from .micrograph_window import MicrographWindow
 

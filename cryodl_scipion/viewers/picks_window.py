@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks on their micrographs, with a slider for the score."""
-from ..convert.picks import counted
+from ..engine.cryodl.contract import counted
 from .micrograph_window import MicrographWindow
 from .plots import drawPicks
 

@@ -3,7 +3,7 @@
 import tkinter as tk
 from tkinter import ttk
 
-from ..convert.picks import counted
+from ..engine.cryodl.contract import counted
 from .micrograph_window import MicrographWindow
 from .slices_data import PLANES, SCORES
 from .slices_plots import clearOverlay, drawLabels, drawPoints, drawScores

@@ -118,6 +118,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         return _fail(command, "input", "stopped by the user; the same command continues.", failure_path, 130)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
+        _end_progress_bars()
         traceback.print_exc()
         return _fail(command, "internal", f"{type(error).__name__}: {error}", failure_path, 1)
 
@@ -239,7 +240,14 @@ def _sentence(error):
     return str(error)
 
 
+def _end_progress_bars():
+    """A bar that an error interrupts leaves the terminal in the middle of its line, where the sentence would go on."""
+    for bar in list(getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())):
+        bar.close()
+
+
 def _fail(command, kind, message, path, code):
+    _end_progress_bars()
     print(f"cryodl: error: {message}", file=sys.stderr)
     if path:
         try:

@@ -5,6 +5,7 @@ import csv
 import json
 from pathlib import Path
 
+from .contract import counted
 from .contract.result import write_json
 from .io.files import whole_file
 
@@ -40,7 +41,8 @@ def write_round(folder, entries):
 
 def in_words(entry):
     """One line of the log about a finished round."""
-    words = f"Round {entry['round']}: {entry['picks']} picks in {entry['micrographs']} micrographs"
+    words = (f"Round {entry['round']}: {counted(entry['picks'], 'pick')} in "
+             f"{counted(entry['micrographs'], 'micrograph')}")
     words += f", {entry['confident']} confident on those to learn from"
     for name, value in (("separation", entry["figure"]), ("agreement with the round before", entry["agreement"])):
         words += "" if value is None else f"; {name} {value:.3f}"

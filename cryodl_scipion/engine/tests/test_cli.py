@@ -206,6 +206,18 @@ def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
     assert "the same command continues" in capsys.readouterr().err
 
 
+def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeypatch, capsys):
+    def stopped(config):
+        from tqdm import tqdm
+        for number in tqdm(range(3), mininterval=0):
+            if number:
+                raise ValueError("the disk is full")
+    monkeypatch.setattr("cryodl.commands.pick.run", stopped)
+    assert main(request(project)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "cryodl: error: the disk is full" and "| 1/3 [" in lines[-2]
+
+
 def test_every_command_has_its_module():
     for command in COMMANDS.values():
         assert (ENGINE / "cryodl" / "commands" / f"{command.module}.py").exists()

@@ -246,7 +246,7 @@ def test_all_tomograms_are_in_particles_star_and_finished_ones_stay(tmp_path, ca
     before = (tmp_path / "picked/t1.star").stat().st_mtime_ns
     pick(tmp_path, [mask, mask], names=("t2", "t3"))
     said = capsys.readouterr().out
-    assert "1 points in 1 tomogram:" in said and "2 points in 2 tomograms:" in said
+    assert "1 point in 1 tomogram:" in said and "2 points in 2 tomograms:" in said
     write_mrc(tmp_path / "t4.mrc", np.zeros((3, 3, 3), np.int8), PIXEL)
     assert table(tmp_path / "picked/particles.star")["rlnTomoName"] == ["t1", "t2", "t3"]
     assert main(["pick-features", "--segmentations", str(tmp_path / "t1.mrc"), "--output", str(tmp_path / "picked"),
@@ -270,11 +270,14 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     run = lambda *names: main(["pick-features", "--segmentations", *(str(tmp_path / f"{n}.mrc") for n in names),
                                "--output", str(tmp_path / "out"), "--result", str(tmp_path / "result.json")])
     assert run("good", "labels", "density", "unscaled") == 0
-    reasons = {s.item: s.reason for s in Result.read(tmp_path / "result.json").skipped}
+    result, printed = Result.read(tmp_path / "result.json"), capsys.readouterr()
+    assert (printed.out + printed.err).count("density.mrc") == 1, "said once, when it happens"
+    assert result.warnings[-2] == "3 volumes were skipped, as said above."
+    reasons = {s.item: s.reason for s in result.skipped}
     assert "Give the feature's value (--label)" in reasons["labels"]
     assert "values from 40 to 40; scores are 0 to 1" in reasons["density"]
     assert "has no pixel size. Give --pixel-size" in reasons["unscaled"]
-    assert run("labels") == 2 and "None of the 1 volumes could be used" in capsys.readouterr().err
+    assert run("labels") == 2 and "None of the 1 volume could be used" in capsys.readouterr().err
 
 
 def test_a_label_for_scores_is_refused(tmp_path, capsys):

@@ -160,7 +160,7 @@ def test_one_bad_labelled_micrograph_is_skipped_and_named(tmp_path, capsys):
     assert train(tmp_path) == 0
     result = Result.read(tmp_path / "result.json")
     assert [s.item for s in result.skipped] == ["mic1"] and "cut short" in result.skipped[0].reason
-    assert any("1 labelled micrographs were skipped" in w and "mic1.mrc" in w for w in result.warnings)
+    assert any("1 labelled micrograph skipped: " in w and "mic1.mrc" in w for w in result.warnings)
     assert "mic1.mrc" in capsys.readouterr().out
     training = json.loads((tmp_path / "model/card.json").read_text())["training"]
     assert sorted(training["micrographs"] + training["validation_micrographs"]) == ["mic0", "mic2"]

@@ -3,7 +3,7 @@
 
 Result.outputs: annotations (folder), counts {feature: {"positive": n, "negative": n}}.
 """
-from ..contract import Result
+from ..contract import Result, counted
 
 
 def run(config):
@@ -23,7 +23,7 @@ def run(config):
     if session.failed:
         raise OSError(session.message)
     for feature, (positive, negative) in session.counts().items():
-        print(f"{feature} by {config.annotator}: {positive} tiles with it, {negative} without.")
+        print(f"{feature} by {config.annotator}: {counted(positive, 'tile')} with it, {negative} without.")
         if positive and not negative:
             warnings.append(f"There is no tile without {feature} by {config.annotator}. Networks need some to learn "
                             "from: mark about a hundred (key w, one click each).")

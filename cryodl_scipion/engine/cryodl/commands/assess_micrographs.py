@@ -12,7 +12,7 @@ import csv
 import json
 from pathlib import Path
 
-from ..contract import AllSkipped, Result, Skipped, in_words
+from ..contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
 from ..contract.result import write_json
 from ..io.coordinates import align_keys, read_coordinates
 from ..io.files import expand_paths, name_micrographs, whole_file
@@ -32,7 +32,7 @@ def run(config):
     records = _read_records(folder)
     _check_same_run(folder, records, config)
     todo = [(n, p) for n, p in named if n not in records]
-    print(f"{len(named)} micrographs, {len(named) - len(todo)} of them measured before.")
+    print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them measured before.")
     skipped = _measure(todo, config, folder, records)
     if named and len(skipped) == len(named):
         raise AllSkipped(f"None of the {len(named)} micrographs could be assessed. The first: {in_words(skipped[0])}")
@@ -46,9 +46,7 @@ def run(config):
     print(f"{len(good)} good and {len(bad)} bad micrographs: {folder}/micrographs.csv says why"
           + (f"; {len(skipped)} could not be read" if skipped else ""))
     warnings = list(pixel_size_warnings([p for _, p in todo], config.pixel_size))
-    if skipped:
-        warnings.append(f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
-                        + (" ..." if len(skipped) > 5 else ""))
+    warnings += said_skipped(skipped, "micrograph")
     if unpicked:
         warnings.append(f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their "
                         f"particles are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..contract import Result
+from ..contract import Result, counted
 from ..io.unfinished import star_stem, working_folder
 
 CHUNK = 256  # subtomograms after which a stopped run continues
@@ -39,7 +39,7 @@ def run(config):
     notes += _unknown_note(config, classifier.card, least)
     for sentence in [said] * bool(said) + [f"Warning: {note}" for note in notes]:
         print(sentence)
-    print(f"Classifying {len(found)} subtomograms on {device_name(device)} with {classifier.card['name']}.")
+    print(f"Classifying {counted(len(found), 'subtomogram')} on {device_name(device)} with {classifier.card['name']}.")
     folder = working_folder(config, (config.subtomograms, Path(find_model(config.model)) / "card.json"))
     answer = _classify(classifier, found, contrast, folder, config.batch_size)
     classes = _classes(classifier.card, answer, least)
@@ -127,7 +127,7 @@ def _averages(found, card, answer, classes, contrast, folder, stem, device, note
     for name, number in zip(card["classes"], card["class_numbers"]):
         rows = np.nonzero(classes == number)[0]
         if len(rows):
-            print(f"Averaging {len(rows)} subtomograms of {name}.")
+            print(f"Averaging {counted(len(rows), 'subtomogram')} of {name}.")
             volume = average(found, rows, angles[rows], shifts[rows], None, contrast, device)
             write_map(folder / f"final_class{number:03d}.mrc", volume, found.pixel_size)
             averages[name] = f"{stem}_class{number:03d}.mrc"

@@ -7,7 +7,7 @@ fragments, chains {reference chain: coverage}, table (csv file, or null).
 import csv
 import json
 
-from ..contract import Result
+from ..contract import Result, counted
 
 
 def run(config):
@@ -43,7 +43,7 @@ def _nothing_matched(config, figures, built, reference):
 def _print(config, figures):
     rmsd = figures["rmsd_angstrom"]
     print(f"{figures['matched']} of the reference's {figures['reference_residues']} residues are matched within "
-          f"{config.distance:g} Å ({figures['coverage']:.1%}), in {figures['fragments']} fragments; RMSD "
+          f"{config.distance:g} Å ({figures['coverage']:.1%}), in {counted(figures['fragments'], 'fragment')}; RMSD "
           f"{'-' if rmsd is None else f'{rmsd:.2f} Å'}, sequence {figures['sequence_match']:.1%} right; "
           f"{figures['false_residues']} of the {figures['residues']} residues built match nothing.")
     for chain, coverage in figures["chains"].items():

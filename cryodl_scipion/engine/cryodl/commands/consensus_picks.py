@@ -12,7 +12,7 @@ import os
 import numpy as np
 
 from ..consensus import comparable_scores, group_picks, merge_group
-from ..contract import Result
+from ..contract import Result, counted
 from ..contract.result import write_json
 from ..io.coordinates import write_coordinates
 from ..io.pick_sets import lacking_in_words, read_pick_sets
@@ -52,7 +52,7 @@ def run(config):
     finish_folder(folder, config.output)
     for key, count in groups.items():
         print(f"{count:8d} particles found by {key}")
-    print(f"{record['picks']} particles in {len(names)} micrographs that {rule}: "
+    print(f"{counted(record['picks'], 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
           f"{config.output}/<micrograph>.star")
     coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
     if not record["picks"]:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from ..contract import CARD, AllSkipped, Result, Skipped, in_words, read_card
+from ..contract import AllSkipped, CARD, Result, Skipped, counted, in_words, read_card, said_skipped
 from ..contract.result import write_json
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import pixel_size_warnings, write_micrograph
@@ -44,17 +44,15 @@ def run(config):
     notes += _model_warnings(card, config.pixel_size)
     target = lambda source: folder / f"{source.name}.mrc"
     todo = [s for s in sources if not target(s).exists()]
-    print(f"{len(sources)} micrographs, {len(sources) - len(todo)} of them denoised before.")
+    print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them denoised before.")
     device, skipped = _denoise(todo, config, model, target) if todo else ("none: nothing was denoised", [])
     if len(skipped) == len(sources):
         raise AllSkipped(f"None of the {len(sources)} micrographs could be denoised. The first: {in_words(skipped[0])}")
-    if skipped:
-        notes.append(f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
-                     + (" ..." if len(skipped) > 5 else ""))
+    notes += said_skipped(skipped, "micrograph")
     bad = {item.item for item in skipped}
     files = {s.name: str(target(s)) for s in sources if s.name not in bad}
-    print(f"{len(files)} denoised micrographs: {folder}/<micrograph>.mrc. They are for looking and picking: extract "
-          "particles from the micrographs that these were made of.")
+    print(f"{counted(len(files), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for looking and picking: "
+          "extract particles from the micrographs that these were made of.")
     outputs = dict(micrographs=str(folder), files=files, counts=dict.fromkeys(files, 1), model=str(model),
                    method=card["method"], resolution=card["resolution"], pixel_size=config.pixel_size)
     return Result("denoise-micrographs", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))

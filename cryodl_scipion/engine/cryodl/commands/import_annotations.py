@@ -3,7 +3,7 @@
 
 Result.outputs: annotations (folder), counts {feature: {"positive": n, "negative": n}}.
 """
-from ..contract import Result
+from ..contract import Result, counted
 
 
 def run(config):
@@ -21,7 +21,7 @@ def run(config):
         warnings.append(f"There is no tile without {config.feature} by {config.annotator}. Networks need some to learn "
                         "from: import them too, or mark them with cryodl annotate.")
     store.save()
-    print(f"{len(store.entries) - before} tiles were added to {config.annotations}. It holds {counts['positive']} "
-          f"tiles with {config.feature} and {counts['negative']} without.")
+    print(f"Tiles added to {config.annotations}: {len(store.entries) - before}. It holds "
+          f"{counted(counts['positive'], 'tile')} with {config.feature} and {counts['negative']} without.")
     return Result("import-annotations", dict(annotations=str(config.annotations), counts=store.counts()),
                   warnings=tuple(warnings))

@@ -10,11 +10,10 @@ import csv
 import dataclasses
 from pathlib import Path
 
-from ..contract import AllSkipped, Result, Skipped, in_words
+from ..contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
 from ..features.record import FolderRecord
 from ..features.scores import read_folder
 from ..io.files import whole_file
-from ..io.tomograms import counted
 
 INDEX, TABLE = "features.json", "features.csv"
 COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "pieces", "area_nm2", "share_percent")
@@ -32,16 +31,16 @@ def run(config):
     folder.mkdir(parents=True, exist_ok=True)
     record = _record(config, found, folder)
     names = ", ".join(f"{f.label} {f.name} (from {f.threshold:.3g})" for f in found.features)
-    print(f"{counted(len(found.tomograms))}; features: {names}.")
+    print(f"{counted(len(found.tomograms), 'tomogram')}; features: {names}.")
     skipped = _merge_all(config, found, folder, record)
     done = [t.name for t in found.tomograms if t.name not in {s.item for s in skipped}]
     if not done:
-        raise AllSkipped(f"None of the {len(found.tomograms)} tomograms could be merged. The first: "
+        raise AllSkipped(f"None of the {counted(len(found.tomograms), 'tomogram')} could be merged. The first: "
                          f"{in_words(skipped[0])}")
     notes += _warnings(record, done, found.features, skipped)
     _write_table(folder / TABLE, record.items, found.features)
     outputs = _outputs(config, folder, record, done, found.features)
-    print(f"Label volumes of {counted(len(done))}: {folder}/<tomogram>.mrc; table: {outputs['table']}.")
+    print(f"Label volumes of {counted(len(done), 'tomogram')}: {folder}/<tomogram>.mrc; table: {outputs['table']}.")
     return Result("merge-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(notes))
 
 
@@ -87,9 +86,7 @@ def _sources(scored, features):
 
 
 def _warnings(record, done, features, skipped):
-    if skipped:
-        yield (f"{len(skipped)} tomograms were skipped: " + "; ".join(map(in_words, skipped[:5]))
-               + (" ..." if len(skipped) > 5 else ""))
+    yield from said_skipped(skipped, "tomogram")
     for feature in features:
         without = [name for name in done if not record.items[name]["found"][feature.name]["pieces"]]
         if without:

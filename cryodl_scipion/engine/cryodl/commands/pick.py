@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..contract import AllSkipped, Result, Skipped, in_words, read_card
+from ..contract import AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
 from ..io.coordinates import read_coordinates, write_coordinates
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import pixel_size_warnings
@@ -38,7 +38,7 @@ def run(config):
     for warning in notes:
         print(f"Warning: {warning}")  # before the work, which may be in vain; it also stands in the result
     picks = Picks(folder, config, card, settings)
-    print(f"{len(named)} micrographs, {len(named) - len(todo)} of them picked before; particle diameter "
+    print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them picked before; particle diameter "
           f"{settings.particle_diameter:g} Å.")
     new = {n for n, _ in todo}
     for name in (n for n, _ in named if n not in new):
@@ -52,7 +52,7 @@ def run(config):
     settings = dataclasses.replace(settings, contrast=settings.contrast or usual_contrast(card))
     outputs = dict(picks.outputs([n for n, _ in named]), model=str(model), particle_diameter=settings.particle_diameter,
                    contrast=settings.contrast)
-    print(picks.in_words(outputs) + (f"; {len(skipped)} micrographs were skipped" if skipped else ""))
+    print(picks.in_words(outputs))
     return Result("pick", outputs, device=device, skipped=tuple(skipped),
                   warnings=tuple(notes + list(_warnings(picks, skipped, settings))))
 
@@ -109,9 +109,10 @@ class Picks:
     def in_words(self, outputs):
         """The end of the log: what was written, and what the scores let expect of it."""
         figures = outputs["expected"]
-        return (f"{outputs['picks']} picks in {len(self.counts)} micrographs: {self.folder}/<micrograph>.star. "
-                f"Expected particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected of the "
-                f"picks: precision {figures['precision']:.2f}, recall {figures['recall']:.2f}, F1 {figures['f1']:.2f}")
+        return (f"{counted(outputs['picks'], 'pick')} in {counted(len(self.counts), 'micrograph')}: "
+                f"{self.folder}/<micrograph>.star. Expected particles: {self.expected.particles:.0f} ± "
+                f"{self.expected.deviation:.0f}; expected of the picks: precision {figures['precision']:.2f}, recall "
+                f"{figures['recall']:.2f}, F1 {figures['f1']:.2f}")
 
 
 def _pick_new(todo, config, model, settings, picks, skipped, notes):
@@ -192,9 +193,7 @@ def _ask_some_micrographs(settings, todo, picker, card, folder, notes):
 
 
 def _warnings(picks, skipped, settings):
-    if skipped:
-        yield (f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5]))
-               + (" ..." if len(skipped) > 5 else ""))
+    yield from said_skipped(skipped, "micrograph")
     if picks.counts and not any(picks.counts.values()):
         yield (f"There is not a single pick, with protein taken to be {settings.contrast} (--contrast). Check "
                "pixel size and particle diameter, or lower the threshold.")

@@ -7,10 +7,9 @@ points}, pixel_size (Å/px, None if the tomograms differ). Volumes that could no
 """
 from pathlib import Path
 
-from ..contract import AllSkipped, Result, Skipped, in_words
+from ..contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
 from ..features.record import FolderRecord
 from ..io.files import expand_paths, name_micrographs
-from ..io.tomograms import counted
 
 INDEX, ALL = "pick_features.json", "particles.star"
 PARAMETERS = ("label", "shape", "threshold", "pixel_size", "diameter", "spacing", "smallest", "largest", "border",
@@ -27,11 +26,13 @@ def run(config):
     bad = {s.item for s in skipped}
     done = [name for name, _ in named if name not in bad]
     if not done:
-        raise AllSkipped(f"None of the {len(named)} volumes could be used. The first: {in_words(skipped[0])}")
+        raise AllSkipped(f"None of the {counted(len(named), 'volume')} could be used. The first: "
+                         f"{in_words(skipped[0])}")
     _write_all(folder, record)
     counts = {name: record.items[name]["count"] for name in done}
     notes += _warnings(config, counts, skipped)
-    print(f"{sum(counts.values())} points in {counted(len(done))}: {folder}/<tomogram>.star; all: {folder / ALL}.")
+    print(f"{counted(sum(counts.values()), 'point')} in {counted(len(done), 'tomogram')}: {folder}/<tomogram>.star; "
+          f"all: {folder / ALL}.")
     sizes = {record.items[name]["pixel_size"] for name in done}
     outputs = dict(files={name: str(folder / record.items[name]["file"]) for name in done}, particles=str(folder / ALL),
                    counts=counts, pixel_size=sizes.pop() if len(sizes) == 1 else None)
@@ -85,9 +86,7 @@ def _write_all(folder, record):
 
 
 def _warnings(config, counts, skipped):
-    if skipped:
-        yield (f"{len(skipped)} volumes were skipped: " + "; ".join(map(in_words, skipped[:5]))
-               + (" ..." if len(skipped) > 5 else ""))
+    yield from said_skipped(skipped, "volume")
     without = [name for name, count in counts.items() if not count]
     if without:
         mask = (f"no voxel has the value {config.label} (--label)" if config.label is not None else

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from ..contract import AllSkipped, Result, Skipped, in_words
+from ..contract import AllSkipped, Result, Skipped, counted, in_words
 from ..io.unfinished import check_output, finish_folder, working_folder
 
 KINDS = ("background", "contamination")
@@ -37,9 +37,9 @@ def run(config):
     finish_folder(folder, config.output)
     counts = {kind: {name: len(getattr(found, kind)) for name, found in proposals.items()} for kind in KINDS}
     print(f"{sum(counts['background'].values())} background and {sum(counts['contamination'].values())} contamination "
-          f"boxes in {len(images)} micrographs: {config.output}")
+          f"boxes in {counted(len(images), 'micrograph')}: {config.output}")
     if skipped:
-        warnings.append(f"{len(skipped)} micrographs were skipped: " + "; ".join(map(in_words, skipped[:5])))
+        warnings.append(f"{counted(len(skipped), 'micrograph')} skipped: " + "; ".join(map(in_words, skipped[:5])))
     return Result("propose-boxes", dict(folder=str(config.output), **{f"{kind}_boxes": counts[kind] for kind in KINDS},
                                         **{kind: os.path.join(config.output, kind) for kind in KINDS}),
                   device="CPU", skipped=tuple(skipped), warnings=tuple(warnings))

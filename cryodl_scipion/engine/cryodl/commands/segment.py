@@ -12,10 +12,10 @@ import dataclasses
 import math
 import os
 
-from ..contract import AllSkipped, Result, Skipped, in_words, read_card
+from ..contract import AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
 from ..io.files import expand_paths, name_tomograms
 from ..io.model import find_model
-from ..io.tomograms import Tomogram, counted, working_pixel_size
+from ..io.tomograms import Tomogram, working_pixel_size
 
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
@@ -43,18 +43,17 @@ def run(config):
     sources = list(_sources(config, named, cards, skipped, notes))
     finished = {s.name: scores.finished(s.name, s.path, s.tomogram.shape, s.pixel_size) for s in sources}
     todo = [s for s in sources if not finished[s.name]]
-    print(f"{counted(len(named))}, {len(sources) - len(todo)} of them segmented before; features: "
+    print(f"{counted(len(named), 'tomogram')}, {len(sources) - len(todo)} of them segmented before; features: "
           f"{', '.join(f.name for f in features)}.")
     for note in dict.fromkeys(notes):
         print(f"Warning: {note}")  # before the work, which may be in vain; it also stands in the result
     device = _segment(todo, config, folders, scores, skipped, notes) if todo else "none: nothing was segmented"
     if len(skipped) == len(named):
-        raise AllSkipped(f"None of the {len(named)} tomograms could be segmented. The first: {in_words(skipped[0])}")
-    if skipped:
-        notes.append(f"{len(skipped)} tomograms were skipped: " + "; ".join(map(in_words, skipped[:5]))
-                     + (" ..." if len(skipped) > 5 else ""))
+        raise AllSkipped(f"None of the {counted(len(named), 'tomogram')} could be segmented. The first: "
+                         f"{in_words(skipped[0])}")
+    notes += said_skipped(skipped, "tomogram")
     outputs = _outputs(scores, sources, {item.item for item in skipped}, folders)
-    print(f"Scores of {counted(len(outputs['files']))}: {config.output}/<tomogram>__<feature>.mrc")
+    print(f"Scores of {counted(len(outputs['files']), 'tomogram')}: {config.output}/<tomogram>__<feature>.mrc")
     return Result("segment", outputs, device=device, skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
 
 

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from ..contract import Result
+from ..contract import Result, counted
 from ..contract.result import write_json
 from ..io.files import expand_paths
 from ..io.simulated import has_masks
@@ -38,7 +38,8 @@ def run(config):
         numbers = json.loads(done.read_text())
         total, cut = total + numbers["particles"], cut + numbers["cut"]
     outputs = _finish(config, folder, diameter, total)
-    print(f"{config.count} micrographs with {total} particles of {diameter:.0f} Å: {config.output}")
+    print(f"{counted(config.count, 'micrograph')} with {counted(total, 'particle')} of {diameter:.0f} Å: "
+          f"{config.output}")
     notes += list(_warnings(config, total, cut))
     return Result("simulate-micrographs", outputs, device=device_name(device), warnings=tuple(notes))
 

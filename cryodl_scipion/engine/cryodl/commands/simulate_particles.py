@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..contract import Result
+from ..contract import Result, counted
 from ..io.unfinished import RECORD, check_output, working_folder
 
 CHUNK = 256  # particles that are made, and written, at a time
@@ -34,7 +34,7 @@ def run(config):
     folder = _working_folder(config)
     scale = _make_chunks(config, folder, density.to(device), diameter, orientations)
     _finish(config, folder, scale * density, orientations)
-    print(f"{config.count} particles of {diameter:.0f} Å: {config.output}")
+    print(f"{counted(config.count, 'particle')} of {diameter:.0f} Å: {config.output}")
     outputs = dict(files_of(config.output), particles=config.output, count=config.count, box=config.box,
                    pixel_size=config.pixel_size, particle_diameter=diameter)
     return Result("simulate-particles", outputs, device=device_name(device), warnings=tuple(notes))

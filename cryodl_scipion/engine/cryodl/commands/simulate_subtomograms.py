@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..contract import Result
+from ..contract import Result, counted
 from ..io.files import expand_paths, rename_folder
 from ..io.unfinished import RECORD, check_output, working_folder
 
@@ -38,7 +38,7 @@ def run(config):
     _make_volumes(config, folder, simulators)
     _finish(config, folder, names, [s.truth(range(config.count)) for s in simulators], tilts)
     total = config.count * len(names)
-    print(f"{total} subtomograms of {len(names)} structures: {config.output}")
+    print(f"{counted(total, 'subtomogram')} of {counted(len(names), 'structure')}: {config.output}")
     return Result("simulate-subtomograms", dict(subtomograms=config.output, count=total, box=config.box,
                                                 pixel_size=config.pixel_size, classes=names),
                   device=device_name(device))

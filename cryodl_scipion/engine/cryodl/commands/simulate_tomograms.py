@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from ..contract import Result
+from ..contract import Result, counted
 from ..contract.result import write_json
 from ..io.files import expand_paths
 from ..io.unfinished import check_output, finish_folder, working_folder
@@ -41,8 +41,8 @@ def run(config):
             write_json(done, _simulate(config, index, name, particles, copies, tilts, device, folder))
         counts[name] = json.loads(done.read_text(encoding="utf-8"))
     outputs = _finish(config, folder, particles, counts, tilts)
-    print(f"{config.count} tomograms with {', '.join(f'{n} {k}' for k, n in outputs['counts'].items()) or 'nothing'}: "
-          f"{config.output}")
+    print(f"{counted(config.count, 'tomogram')} with "
+          f"{', '.join(f'{n} {k}' for k, n in outputs['counts'].items()) or 'nothing'}: {config.output}")
     return Result("simulate-tomograms", outputs, device=device_name(device), warnings=tuple(_warnings(counts)))
 
 

@@ -6,7 +6,7 @@ at).
 """
 import time
 
-from ..contract import Result
+from ..contract import Result, counted
 
 
 def run(config):
@@ -78,8 +78,9 @@ def _say_start(config, method, gathered, split, device):
     count = lambda part, positive: sum(e.positive is positive for e in part)
     by = "" if gathered.annotator == "unknown" else f" by {gathered.annotator}"
     print(f"Training the {config.network} segmenter of {gathered.feature}{by} on {device}: "
-          f"{count(training, True)} tiles with and {count(training, False)} without it at {gathered.pixel_size:.4g} "
-          f"Å/px; for validation {count(validation, True)} and {count(validation, False)} ({parted}).")
+          f"{counted(count(training, True), 'tile')} with and {count(training, False)} without it at "
+          f"{gathered.pixel_size:.4g} Å/px; for validation {count(validation, True)} and {count(validation, False)} "
+          f"({parted}).")
     if method.weak:
         print(f"Known weakness of {config.network}: {method.weak}")
 

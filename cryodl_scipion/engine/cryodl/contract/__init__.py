@@ -21,7 +21,7 @@ from .params import check, config_from_dict, config_to_dict, describe, describe_
 from .particles import particle_size_problem
 from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .request import Request
-from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped, in_words
+from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped, in_words, said_skipped
 from .segmenting import (AnnotateConfig, EvaluateSegmentationConfig, ImportAnnotationsConfig, MergeFeaturesConfig,
                          PickFeaturesConfig, SegmentConfig, TrainSegmenterConfig)
 from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
@@ -44,4 +44,5 @@ __all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicro
            "TrainClassifierConfig", "TrainDenoiserConfig", "TrainGeneralPickerConfig", "TrainMapImproverConfig",
            "TrainPickerConfig", "TrainSegmenterConfig", "UNANNOTATED", "WEIGHTS", "check", "check_model", "command_of",
            "config_from_dict", "config_to_dict", "counted", "describe", "describe_all", "in_words", "param",
-           "particle_size_problem", "read_card", "sha256"]
+           "particle_size_problem", "read_card", "said_skipped",
+           "sha256"]

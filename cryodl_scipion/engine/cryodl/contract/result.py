@@ -5,6 +5,8 @@ import json
 import os
 import typing
 
+from .words import counted
+
 CONTRACT_VERSION = 1
 
 
@@ -32,6 +34,15 @@ class Skipped:
 def in_words(skipped):
     """One Skipped as a sentence that names its file once."""
     return skipped.reason if skipped.path in skipped.reason else f"{skipped.path}: {skipped.reason}"
+
+
+def said_skipped(skipped, noun):
+    """Sentences for Result.warnings: that something was skipped. What and why is said when it happens, and stands in
+    Result.skipped."""
+    if not skipped:
+        return []
+    one = len(skipped) == 1
+    return [f"{counted(len(skipped), noun)} {'was' if one else 'were'} skipped, as said above."]
 
 
 @dataclasses.dataclass(frozen=True)

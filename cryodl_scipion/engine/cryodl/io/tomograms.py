@@ -9,7 +9,7 @@ import numpy as np
 from .stacks import HEADER, MODES, UNEQUAL
 from .volume_writer import VolumeWriter
 
-__all__ = ["Tomogram", "VolumeWriter", "counted", "working_pixel_size"]
+__all__ = ["Tomogram", "VolumeWriter", "working_pixel_size"]
 _IMOD_STAMP = 1146047817
 _UNSIGNED = np.uint8
 
@@ -129,8 +129,3 @@ def _pixel_size(header, path):
         raise ValueError(f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å by its header; they "
                          "must be cubes. Resample the volume, or correct the header.")
     return sizes[0]
-
-
-def counted(number):
-    """'1 tomogram', '2 tomograms'."""
-    return f"{number} tomogram{'' if number == 1 else 's'}"

@@ -77,7 +77,7 @@ def read_atoms(path):
         raise ValueError(f"{path} holds no atoms"
                          + (f" with a known element ({unknown} without). Put the elements into "
                                                      "columns 77-78, or use mmCIF." if unknown else "."))
-    notes = (f"{unknown} atoms of {path} have no known element and are left out.",) if unknown else ()
+    notes = (f"{path}: atoms without a known element, which are left out: {unknown}.",) if unknown else ()
     return Atoms(str(path), np.array(xyz), np.array(number), np.array(b), np.array(occupancy), np.array(residue),
                  tuple(residues), tuple(names), np.array(protein), notes)
 

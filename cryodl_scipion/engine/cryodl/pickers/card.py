@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import __version__
 from ..calibration import best_threshold, calibrate, fit_calibration, logit
-from ..contract import in_words
+from ..contract import counted, in_words
 from ..matching import score_matched
 from .sparse_calibration import fit_sparse_calibration
 from .train import FEW_PARTICLES, Hits
@@ -115,7 +115,7 @@ def _drawn(parts, rng):
 def card_warnings(card, skipped):
     """Sentences for the user about a finished training. skipped: Skipped labelled micrographs."""
     if skipped:
-        yield (f"{len(skipped)} labelled micrographs were skipped: "
+        yield (f"{counted(len(skipped), 'labelled micrograph')} skipped: "
                + "; ".join(map(in_words, skipped[:5])) + (" ..." if len(skipped) > 5 else ""))
     figures, training = card["validation"], card["training"]
     learnt = figures["f1"] if card["labels"] != "sparse" else figures["recall"]
