@@ -22,7 +22,8 @@ from pyworkflow.gui.form import FormWindow  # noqa: E402
 from pyworkflow.project import Manager  # noqa: E402
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer  # noqa: E402
 
-from cryodl_scipion.tests.tomogram_screens import tomogramOpeners  # noqa: E402
+from cryodl_scipion.tests import map_screens  # noqa: E402
+from cryodl_scipion.tests.tomogram_screens import panelOpeners, tomogramOpeners  # noqa: E402
 
 _SETTLE = 600  # ms for a window to be drawn
 _TRIES = 100   # times that long until a window that does not open is given up
@@ -233,7 +234,9 @@ def main(projectName, folder, *names):
     project = Manager().loadProject(projectName, chdir=True)
     screens = Screens(project, folder)
     failed = False
-    for name, opener in dict(screens.openers(), **tomogramOpeners(screens)).items():
+    openers = dict(screens.openers(), **tomogramOpeners(screens))
+    openers.update(panelOpeners(screens, map_screens.PANELS))
+    for name, opener in openers.items():
         if names and name not in names:
             continue
         failure = screens.take(name, opener)

@@ -129,7 +129,7 @@ class TestCryodlMapViewers(MapsTest):
         _, _, _, lines, good, (titles, rows) = self.panel(self.compared, 'showResidues')._arguments
         self.assertIsNone(good)
         self.assertIn('8 of 10 residues matched', lines[0])
-        self.assertEqual((titles[0], rows[0][-1]), ('Chain', '0.500'))
+        self.assertEqual((titles[0], titles[-1], rows[0][-1]), ('Chain', 'Distance (Å)', '0.500'))
 
     def test_the_script_is_given_to_chimerax(self):
         with mock.patch.object(chimera.Chimera, 'getProgram', return_value='/absent/ChimeraX'):

@@ -8,9 +8,13 @@ WIZARDS = {'wizard_merge_threshold': ('CryodlProtMergeFeatures', 'threshold'),
 
 def tomogramOpeners(screens):
     """{name of the picture: function that opens the window}; none for protocols without a run."""
-    there = {name for name in PANELS if screens.last(name) is not None}
-    openers = {'%s_%s' % (panel, name): lambda name=name, panel=panel: screens.openPanel(screens.last(name), panel)
-               for name in sorted(there) for panel in PANELS[name]}
+    openers = panelOpeners(screens, PANELS)
     openers.update({picture: lambda name=name, field=field: screens.wizard(name, field)
-                    for picture, (name, field) in WIZARDS.items() if name in there})
+                    for picture, (name, field) in WIZARDS.items() if screens.last(name) is not None})
     return openers
+
+
+def panelOpeners(screens, panels):
+    """As tomogramOpeners, of lines of `Analyze results`. panels: {class name of a protocol: names of its panels}."""
+    return {'%s_%s' % (panel, name): lambda name=name, panel=panel: screens.openPanel(screens.last(name), panel)
+            for name in sorted(panels) if screens.last(name) is not None for panel in panels[name]}

@@ -28,7 +28,8 @@ class LinkedMapsWindow(CanvasWindow):
             box.bind('<<ComboboxSelected>>', lambda event: self.choose())
         self._scales = self._addScales()
         rows = max(len(paths) for paths in groups.values())
-        self.addFigure((9.5, min(9, 0.4 + 2.9 * rows)))
+        # with the sliders it must fit on a screen of 1080 px
+        self.addFigure((9.5, min(7.4, 0.4 + 2.9 * rows)))
         self._canvas.mpl_connect('button_press_event', self._click)
         self.choose()
 

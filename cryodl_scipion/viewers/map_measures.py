@@ -4,6 +4,7 @@ import csv
 import os
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from ..protocols.map_words import evaluationRows, flatTest, halfMapVerdict
 from ..protocols.protocol_evaluate_map import LOCAL, RESIDUES
@@ -50,6 +51,7 @@ def drawResidues(axes, chain, measure):
                   chain[column + _BEFORE].mean())
     axes.plot(place, chain[column], color=_NOW, linewidth=1.2, label="map: mean %.3f" % chain[column].mean())
     axes.axhline(0, color='0.8', linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: names[int(value)] if value == int(value) and 0 <= value < len(names)
                                    else '')
     axes.tick_params(axis='x', labelsize=8)

@@ -91,10 +91,9 @@ class CryodlCompareModelsViewer(PanelsViewer):
     def _showResidues(self, made):
         with open(self.protocol.getTable(), newline='', encoding='utf-8') as file:
             titles, *rows = list(csv.reader(file))
-        words = tuple(title.replace('_', ' ').capitalize() for title in titles)
+        words = tuple(title.capitalize().replace('_angstrom', ' (Å)').replace('_', ' ') for title in titles)
         lines = [line.replace('*', '') for line in comparedLines(made)]
         if len(rows) > _MOST_ROWS:
             lines.append("The first %d of %d pairs; all are in %s." % (_MOST_ROWS, len(rows), self.protocol.getTable()))
         return [WindowView(PicturesWindow, self.getTkRoot(), "Compared: %s" % self.protocol.getRunName(), {}, lines,
-                           None,
-                           (words, rows[:_MOST_ROWS]))]
+                           None, (words, rows[:_MOST_ROWS]))]

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all windows of the viewers share: their place below Scipion's windows, a drawing, and how Scipion opens them."""
 import tkinter as tk
-from tkinter import ttk
+from tkinter import font, ttk
 
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from matplotlib.figure import Figure
 from pyworkflow.viewer import View
 
 REFRESH = 3000  # ms between two looks at a run that goes on
+_CELL_MARGIN = 24  # px beside the words of a table
 
 
 class CanvasWindow:
@@ -53,11 +54,19 @@ class WindowView(View):
 
 
 def addTable(parent, titles, rows, first=360, most=10):
-    """A table whose first column is text, `first` px wide, and the others figures. most: rows that are seen at once."""
+    """A table whose first column is text, at most `first` px wide, and the others figures; no title is cut off. most:
+    rows that are seen at once."""
+    style = ttk.Style(parent)
+    heading, body = (font.Font(parent, style.lookup(name, 'font') or other) for name, other in (
+        ('Treeview.Heading', 'TkHeadingFont'), ('Treeview', 'TkDefaultFont')))
     table = ttk.Treeview(parent, columns=titles, show='headings', height=min(most, len(rows)))
     for number, title in enumerate(titles):
         table.heading(title, text=title)
-        table.column(title, width=130 if number else first, anchor=tk.E if number else tk.W)
+        needed = heading.measure(title) + _CELL_MARGIN
+        if not number:
+            longest = max([str(row[0]) for row in rows] + [''], key=len)
+            needed = max(needed, min(first, body.measure(longest) + _CELL_MARGIN))
+        table.column(title, width=max(130, needed), anchor=tk.E if number else tk.W)
     for row in rows:
         table.insert('', tk.END, values=row)
     table.pack(fill=tk.X, padx=8, pady=4)
