@@ -24,7 +24,8 @@ from .simulated import missingEngine
 
 PIXEL_SIZE, STRUCTURE_PIXEL = 16.0, 8.0  # Å/px
 SIZE, THICKNESS, COPIES, BOX = 96, 48, 14, 24  # px
-STEPS = dict(body=50, membrane=30)
+BODY = 'import_body'  # as the import protocol calls the structure; features of one name are compared
+STEPS = {BODY: 50, 'membrane': 30}
 NEAR = 100  # Å between a particle and the place picked for it
 # x, y, z, width (Å) and weight of blobs; both are lopsided, unlike their mirror images
 BODIES = {'body': [(0, 0, 0, 90, 1.0), (90, 0, 18, 50, 1.0), (-50, 76, 0, 50, 0.9), (-22, -45, 86, 46, 1.1),
@@ -79,7 +80,7 @@ class TestCryodlTomogramChain(Chain):
                                  boxSize=BOX)
         addTo(cls.simulated.inputStructures, [cls.bodies['body']], 'outputVolume')
         cls.good(cls.simulated)
-        cls.models = [cls.train(label, name) for label, name in ((1, 'body'), (2, 'membrane'))]
+        cls.models = [cls.train(label, name) for label, name in enumerate(STEPS, 1)]
         tomograms = dict(inputTomograms=(cls.simulated, 'outputTomograms'))
         cls.segmented = cls.make(CryodlProtSegment, tomograms, streamingSleepOnWait=1)
         addTo(cls.segmented.inputModels, cls.models, 'outputModel')
@@ -102,7 +103,7 @@ class TestCryodlTomogramChain(Chain):
 
     # ----- features
     def test_models_learn_the_feature_that_the_labels_name(self):
-        self.assertEqual([model.outputModel.getFeature() for model in self.models], ['body', 'membrane'])
+        self.assertEqual([model.outputModel.getFeature() for model in self.models], [BODY, 'membrane'])
 
     def test_what_was_segmented_is_near_the_truth(self):
         figures = self.judged._result().outputs['features']
@@ -112,9 +113,9 @@ class TestCryodlTomogramChain(Chain):
 
     def test_the_table_and_the_surfaces_are_of_the_same_features(self):
         found = self.merged.getFound()['tomo_001']
-        self.assertGreater(found['membrane']['area_nm2'], found['body']['area_nm2'])
+        self.assertGreater(found['membrane']['area_nm2'], found[BODY]['area_nm2'])
         made = self.merged._result().outputs
-        self.assertEqual(set(made['surfaces']['tomo_001']), {'body', 'membrane'})
+        self.assertEqual(set(made['surfaces']['tomo_001']), {BODY, 'membrane'})
         self.assertTrue(all(os.path.exists(path) for path in made['surfaces']['tomo_001'].values()))
 
     # ----- places

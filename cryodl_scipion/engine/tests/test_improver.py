@@ -184,6 +184,15 @@ def test_a_simulated_pair_shows_the_molecule_in_map_and_target(tmp_path):
     assert np.corrcoef(pair.map.ravel(), pair.target.ravel())[0, 1] > 0.5
 
 
+def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):
+    path = helix(tmp_path / "a.pdb", 80)
+    config = TrainMapImproverConfig(output="x", structures=(str(path),), resolution_min=6.0, resolution_max=6.0)
+    dense = lambda resolution: (simulated_pair(
+        str(path), dataclasses.replace(config, target_resolution=resolution), -0.5, np.random.default_rng(0)).target
+        > 0.1).sum()
+    assert dense(3.0) < 0.8 * dense(None) and dense(6.0) == dense(None)
+
+
 def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
     from cryodl.improvers.pairs import Pairs
     from cryodl.maps.density import model_density

@@ -56,7 +56,8 @@ def simulated_pair(path, config, lowest, rng):
         data, _ = deposited(maps, resolution, b_factor)
     if rng.random() < 0.4:
         data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9))
-    target = target_for(atoms, grid, resolution, maps.b_factors if config.local_resolution else None)
+    target = target_for(atoms, grid, config.target_resolution or resolution,
+                        maps.b_factors if config.local_resolution else None)
     data, target = (to_grid(x, grid.voxels_zyx, config.grid) for x in (data, target))
     return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), np.clip(target, 0, None).astype(np.float16),
                 str(path), resolution)
@@ -67,7 +68,7 @@ def real_pair(volume, atoms, resolution, config, lowest):
     data = to_grid(volume.data, volume.voxels_zyx, config.grid)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.grid))
     b_factors = atoms.b if config.local_resolution and np.ptp(atoms.b) > 0 else None
-    target = target_for(atoms, fine, resolution, b_factors)
+    target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
     return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), target.astype(np.float16), volume.path,
                 resolution)
 
