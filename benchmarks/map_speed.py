@@ -48,8 +48,9 @@ def untrained(bench, network):
         torch.manual_seed(0)
         partial = folder.with_suffix(".partial")
         partial.mkdir(parents=True, exist_ok=True)
-        write_model(partial, dict(kind="map_improver", name=folder.name, network=network, grid=1.0, attention=True,
-                                  resolutions=[3.0, 6.0]), improver_method(network).build().state_dict())
+        card = dict(kind="map_improver", name=folder.name, network=network, grid=1.0, attention=True,
+                    resolutions=[3.0, 6.0], training={}, validation={})
+        write_model(partial, card, improver_method(network).build().state_dict())
         partial.rename(folder)
     return folder
 

@@ -40,9 +40,9 @@ def comparison(given, sharpened, improved, q=(0.4, 0.5, 0.65)):
                 cpu=60.0, wall=60.0, cost=dict(cpu=30.0))
 
 
-def test_a_network_that_changes_nothing_has_the_figures_of_the_input(bench):
+def test_a_network_that_only_drops_what_is_negative_has_nearly_the_figures_of_the_input(bench):
     found = map_simulated.measure(bench, "1HEL", 4.0)
-    assert found["improved"]["fsc05"] == pytest.approx(found["input"]["fsc05"], abs=0.25)
+    assert found["improved"]["fsc05"] == pytest.approx(found["input"]["fsc05"], abs=0.5)
     assert found["sharpened"]["q"] >= found["input"]["q"] - 0.02 and found["cpu"] > 0 and found["atoms"] == 80
     bench.figures[map_simulated.key("untrained-fast", "1HEL", 4.0)] = found
     assert "1HEL at 4 Å" in map_simulated.tables(bench) and "| mean | 1 |" in map_simulated.tables(bench)
