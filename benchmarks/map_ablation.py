@@ -60,12 +60,16 @@ def tables(bench):
         row = [variant]
         for part in parts:
             found = [bench.figures.get(key(bench, variant, test)) for test in part]
-            row += [None] * 2 if None in found else [f"{mean(found, 'improved', 'fsc05'):.2f}", mean(found, "improved", "q")]
+            row += [None] * 2 if None in found else _figures(found, "improved")
         rows.append(row)
     found = [[bench.figures.get(key(bench, "full", test)) for test in part] for part in parts]
     if not any(None in part for part in found):
         for word, kind in (("input", "input"), ("best sharpening", "sharpened")):
-            rows.append([word, *[cell for part in found for cell in (f"{mean(part, kind, 'fsc05'):.2f}",
-                                                                     mean(part, kind, "q"))]])
+            rows.append([word, *[cell for part in found for cell in _figures(part, kind)]])
     return table(["", f"simulated at {RESOLUTION:g} Å: FSC 0.5 in the mask (Å)", "Q-score",
                   "real: FSC 0.5 in the mask (Å)", "Q-score"], rows)
+
+
+def _figures(found, kind):
+    """Cells of the mean of some comparisons."""
+    return [f"{mean(found, kind, 'fsc05'):.2f}", mean(found, kind, "q")]

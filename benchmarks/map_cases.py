@@ -50,40 +50,50 @@ def _scored(structure):
 
 
 def measured(data, case):
-    """Figures of one (z, y, x) map of a Case: fsc05 in the mask, unmasked of the whole box, times_mask (the whole box of
-    the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms."""
+    """Figures of one (z, y, x) map of a Case: fsc05 in the mask, unmasked of the whole box, times_mask (the whole box
+    of the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms."""
     from cryodl.maps.qscore import q_scores
     from cryodl.maps.shells import shell_correlation
     mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
     fsc = lambda first, second: shell_correlation(first, second, voxels).resolution(0.5)
     scores = q_scores(dataclasses.replace(case.volume, data=data), case.reference.atoms, case.points)
-    return dict(fsc05=fsc(data * mask, density * mask), unmasked=fsc(data, density), times_mask=fsc(data * mask, density),
-                q=float(scores.mean()))
+    return dict(fsc05=fsc(data * mask, density * mask), unmasked=fsc(data, density),
+                times_mask=fsc(data * mask, density), q=float(scores.mean()))
 
 
 def best_sharpening(case):
-    """The map sharpened (or blurred) by the B factor whose Q-score is highest, that factor, and Guinier's estimate, Å².
+    """The map sharpened or blurred by the B factor whose Q-score is highest, that factor, and Guinier's estimate, Å².
 
-    From the estimate, steps of STEP in both directions for as long as the score rises, then one of FINE. The peer gets
-    its best: with the model at hand, which a user has not.
+    From the estimate, steps of STEP in both directions for as long as the score rises, then one of FINE; with and
+    without a low-pass filter at the resolution; not sharpened at all is tried too. The peer gets its best: with the
+    model at hand, which a user has not.
     """
+    import scipy.fft
     from cryodl.maps.qscore import q_scores
-    from cryodl.maps.shells import guinier_b_factor, sharpened
-    volume, voxels = case.volume, case.volume.voxels_zyx
-    finest = max(case.resolution, 2.1 * float(voxels.max()))
-    guinier = guinier_b_factor(volume.data * case.reference.mask, voxels, finest) or 0.0
+    from cryodl.maps.shells import frequencies, guinier_b_factor
+    volume, shape, voxels = case.volume, case.volume.data.shape, case.volume.voxels_zyx
+    limit = 1 / max(case.resolution, 2.1 * float(voxels.max()))
+    guinier = guinier_b_factor(volume.data * case.reference.mask, voxels, 1 / limit) or 0.0
+    s, spectrum = frequencies(shape, voxels), scipy.fft.rfftn(volume.data)
+
+    def sharpened(b_factor, filtered):
+        gain = np.exp(b_factor * np.minimum(s, 1.05 * limit) ** 2 / 4)
+        if filtered:  # a cosine about the resolution, as maps.shells.sharpened has it
+            gain = gain * (0.5 + 0.5 * np.cos(np.pi * np.clip((s - 0.95 * limit) / (0.1 * limit), 0, 1)))
+        return scipy.fft.irfftn(spectrum * gain, s=shape).astype(np.float32)
 
     @functools.lru_cache(maxsize=None)
-    def score(b_factor):
-        data = sharpened(volume.data, voxels, b_factor, finest).astype(np.float32)
-        return float(q_scores(dataclasses.replace(volume, data=data), case.reference.atoms, case.few).mean())
+    def score(b_factor, filtered=False):
+        data = dataclasses.replace(volume, data=sharpened(b_factor, filtered))
+        return float(q_scores(data, case.reference.atoms, case.few).mean())
 
     best = max((guinier + STEP * k for k in range(-2, 3)), key=score)
     for step in (STEP, -STEP):
         while abs(best + step - guinier) <= FARTHEST and score(best + step) > score(best):
             best += step
-    best = max((best - FINE, best, best + FINE), key=score)
-    return sharpened(volume.data, voxels, best, finest).astype(np.float32), best, guinier
+    tried = [(0.0, False), *[(best + d, f) for d in (-FINE, 0.0, FINE) for f in (False, True)]]
+    best, filtered = max(tried, key=lambda pair: score(*pair))
+    return sharpened(best, filtered), best, guinier
 
 
 def compared(bench, case, map_path, work, model=None):

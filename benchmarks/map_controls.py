@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the model makes of what it should not invent: noise, nucleic acid, detergent, a map of the wrong hand.
 
-All maps are simulated at RESOLUTION. Contrast: standard deviation of the improved map over that of the map before, in the
-named place, in units of that of the protein. FSC, correlation and Q-score are with the density that is truly there: of
-the wrong hand, with the mirrored model.
+All maps are simulated at RESOLUTION. Contrast: standard deviation of the improved map over that of the map before,
+in the named place, in units of that of the protein. FSC, correlation and Q-score are with the density that is truly
+there: of the wrong hand, with the mirrored model.
 """
 import dataclasses
 import json
 
+import map_control_tables
 import numpy as np
-from bench import engine_path, table
+from bench import engine_path
 from common import cryodl
-from map_cases import angstrom, case_of, find_structure, improve, measured, model_name, removed, simulate
+from map_cases import case_of, find_structure, improve, measured, model_name, removed, simulate
 
 RESOLUTION = 4.0
 PROTEIN, MEMBRANE = "1U6G", "5GJV"  # left out of the training with what is similar
@@ -76,11 +77,11 @@ def _protein(bench):
     at_atoms = map_coordinates(confidence, case.volume.places(atoms.xyz).T, order=1)
     order = np.argsort(scores)
     tenth = len(order) // 10
+    mean = lambda rows: dict(q=float(scores[rows].mean()), confidence=float(at_atoms[rows].mean()))
     removed(work)
     return dict(protein=_place(before, after, confidence, case.reference.mask > 0.5),
                 solvent=_place(before, after, confidence, _solvent(case)), **_against_truth(case, before, after),
-                worst_atoms=dict(q=float(scores[order[:tenth]].mean()), confidence=float(at_atoms[order[:tenth]].mean())),
-                best_atoms=dict(q=float(scores[order[-tenth:]].mean()), confidence=float(at_atoms[order[-tenth:]].mean())))
+                worst_atoms=mean(order[:tenth]), best_atoms=mean(order[-tenth:]))
 
 
 def _noise(bench):
@@ -93,7 +94,8 @@ def _noise(bench):
     case = case_of(work / "map_full.mrc", structure, RESOLUTION)
     b_factor = guinier_b_factor(0.5 * (half1.data + half2.data) * case.reference.mask, voxels, RESOLUTION) or 0.0
     middle = tuple(slice((n - min(n, NOISE_SIDE)) // 2, (n + min(n, NOISE_SIDE)) // 2) for n in half1.data.shape)
-    noise = sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)[middle].astype(np.float32)
+    noise = sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)
+    noise = noise[middle].astype(np.float32)
     write_volume(work / "noise.mrc", noise, dataclasses.replace(half1, data=noise, header=None))
     after, confidence = _improved(bench, work / "noise.mrc")
     removed(work)
@@ -179,47 +181,6 @@ def _halves(bench):
 
 def tables(bench):
     get = lambda name: bench.figures.get(key(bench, name)) or {}
-    protein = get("protein")
-    unit = protein["protein"]["contrast"] if protein else None
-    places = [("protein", protein, "protein"), ("solvent of the same map", protein, "solvent"),
-              ("noise alone", get("noise"), "noise"), ("detergent belt", get("detergent"), "detergent"),
-              ("protein of the wrong hand", get("wrong hand"), "protein"),
-              *[(f"nucleic acid of {m} ({get(f'nucleic {m}').get('learnt', '-')})", get(f"nucleic {m}"), "nucleic")
-                for m in bench.options.nucleic]]
-    rows = [[name, *_place_cells(found.get(place), unit)] for name, found, place in places]
-    first = table(["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {SURE:g}"], rows)
-    whole = [("right hand", protein), ("wrong hand", get("wrong hand")), ("with detergent", get("detergent")),
-             *[(m, get(f"nucleic {m}")) for m in bench.options.nucleic]]
-    second = table(["map", "FSC 0.5 in the mask (Å): before", "after", "correlation: before", "after", "Q-score: before",
-                    "after"], [[name, *_truth_cells(found)] for name, found in whole])
-    return "\n\n".join([first, second, *_sentences(bench, protein, get)])
-
-
-def _place_cells(place, unit):
-    if not place or unit is None:
-        return [None] * 3
-    return [place["contrast"] / unit, place["confidence"], f"{place['sure']:.1%}"]
-
-
-def _truth_cells(found):
-    if not found:
-        return [None] * 6
-    both = (found["before"], found["after"])
-    return [*[f"{angstrom(f):.2f}" for f in both], *[f["correlation"] for f in both], *[f["q"] for f in both]]
-
-
-def _sentences(bench, protein, get):
-    if protein:
-        worst, best = protein["worst_atoms"], protein["best_atoms"]
-        yield (f"Confidence at the tenth of the atoms with the lowest Q-scores in the improved map (mean "
-               f"{worst['q']:.2f}): {worst['confidence']:.2f}; with the highest ({best['q']:.2f}): "
-               f"{best['confidence']:.2f}.")
-    for molecule in bench.options.nucleic:
-        found = get(f"nucleic {molecule}")
-        if found:
-            yield (f"Q-score of the {found['atoms']} atoms of nucleic acid in {molecule}: {found['q_before']:.3f} before, "
-                   f"{found['q_after']:.3f} after.")
-    test = get("half-maps")
-    if test:
-        word = lambda name: f"{name} {test[name]['fsc0143_angstrom'] or float('nan'):.2f} Å"
-        yield f"Half-map test, FSC 0.143: {', '.join(word(name) for name in ('raw', 'improved', 'crossed'))}."
+    found = {name: get(name) for name in ("protein", "noise", "wrong hand", "detergent", "half-maps")}
+    nucleic = {molecule: get(f"nucleic {molecule}") for molecule in bench.options.nucleic}
+    return map_control_tables.tables(found, nucleic, SURE)

@@ -59,7 +59,8 @@ def _slices(row, title, maps, case, titles):
     z = int(np.argmax(case.reference.density[(slice(None), *window)].sum(axis=(1, 2))))
     for axis, (name, data) in zip(row, [*maps.items(), ("model", _model(case))]):
         plane = data[(z, *window)]
-        axis.imshow(plane, cmap="gray", vmin=0, vmax=np.percentile(plane, 99.7), origin="lower", interpolation="bilinear")
+        axis.imshow(plane, cmap="gray", vmin=0, vmax=np.percentile(plane, 99.7), origin="lower",
+                    interpolation="bilinear")
         axis.set(xticks=[], yticks=[])
         if titles:
             axis.set_title(name, fontsize=10)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processor time and memory of `improve-map`.
 
-The work is proportional to the number of boxes that hold anything: two sizes give the time of a box and of all else, from
-which larger maps are extrapolated. The map of 512^3 is empty but for a cube: its memory is measured.
+The work is proportional to the number of boxes that hold anything: two sizes give the time of a box and of all else,
+from which larger maps are extrapolated. The map of 512^3 is empty but for a cube: its memory is measured.
 """
 import numpy as np
 from bench import engine_path, table
