@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real maps with their fitted models: small parts, cut out about one chain of large maps.
 
-The model is that of the entry, which was built into this map or refined against it. Neighbouring chains are cut off at
-the box and have density but no atoms, so the figures of the whole box say little.
+The model is that of the entry, which was built into this map or refined against it. The pieces are zero beyond 3 to 4 Å
+from the atoms: they came masked by their model, so that the mask of the comparison changes next to nothing, and there
+is no solvent.
 """
 from map_cases import case_of, compared, model_name, removed
 from map_tables import comparison, not_reached, real_floors
