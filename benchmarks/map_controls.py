@@ -16,7 +16,8 @@ from map_cases import case_of, find_structure, improve, measured, model_name, re
 
 RESOLUTION = 4.0
 PROTEIN, MEMBRANE = "1U6G", "5GJV"  # left out of the training with what is similar
-AWAY, SURE = 8.0, 0.5  # Å from the atoms is solvent; confidence above which a voxel counts as density
+NEAR, AWAY = 2.0, 8.0  # Å from the atoms: what belongs to them, and what is solvent
+SURE = 0.5  # confidence above which a voxel counts as density
 NOISE_SIDE = 96  # px of the noise that is improved
 
 
@@ -60,6 +61,12 @@ def _against_truth(case, before, after):
                 after=dict(measured(after, case), correlation=float(np.corrcoef(after[inside], truth)[0, 1])))
 
 
+def _near(xyz, case):
+    """Bool array: within NEAR Å of positions (n, 3)."""
+    from cryodl.maps.density import soft_mask
+    return soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
+
+
 def _solvent(case):
     from cryodl.maps.density import soft_mask
     return soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
@@ -79,7 +86,7 @@ def _protein(bench):
     tenth = len(order) // 10
     mean = lambda rows: dict(q=float(scores[rows].mean()), confidence=float(at_atoms[rows].mean()))
     removed(work)
-    return dict(protein=_place(before, after, confidence, case.reference.mask > 0.5),
+    return dict(protein=_place(before, after, confidence, _near(case.reference.atoms.xyz, case)),
                 solvent=_place(before, after, confidence, _solvent(case)), **_against_truth(case, before, after),
                 worst_atoms=mean(order[:tenth]), best_atoms=mean(order[-tenth:]))
 
@@ -111,7 +118,7 @@ def _mirror(bench):
     case = case_of(work / "mirror.mrc", mirrored(structure, volume), RESOLUTION)
     after, confidence = _improved(bench, work / "mirror.mrc")
     removed(work)
-    return dict(protein=_place(case.volume.data, after, confidence, case.reference.mask > 0.5),
+    return dict(protein=_place(case.volume.data, after, confidence, _near(case.reference.atoms.xyz, case)),
                 **_against_truth(case, case.volume.data, after))
 
 
@@ -137,14 +144,13 @@ def _detergent(bench):
     dense = dense_mask(raw, case.volume.voxels_zyx) > 0.99
     after, confidence = _improved(bench, work / "map_full.mrc")
     removed(work)
-    places = {"protein": case.reference.mask > 0.5, "detergent": dense & _solvent(case)}
+    places = {"protein": _near(case.reference.atoms.xyz, case), "detergent": dense & _solvent(case)}
     return dict({name: _place(case.volume.data, after, confidence, where) for name, where in places.items()},
                 **_against_truth(case, case.volume.data, after))
 
 
 def _nucleic(bench, molecule):
     """A molecule with RNA or DNA: the atoms that are no amino acids'."""
-    from cryodl.maps.density import soft_mask
     from cryodl.maps.qscore import q_scores
     work, structure = _maps(bench, molecule, f"nucleic {molecule}")
     case = case_of(work / "map_full.mrc", structure, RESOLUTION)
@@ -152,9 +158,8 @@ def _nucleic(bench, molecule):
     atoms, volume = case.reference.atoms, case.volume
     nucleic = np.array([len(name) <= 2 for _, _, name in atoms.residues])[atoms.residue]  # A, C, G, U, DA, DC, DG, DT
     score = lambda data: float(q_scores(dataclasses.replace(volume, data=data), atoms)[nucleic].mean())
-    where = soft_mask(atoms.xyz[nucleic], volume, 2.0, 1e-3) > 0.5
     removed(work)
-    return dict(nucleic=_place(volume.data, after, confidence, where), **_against_truth(case, volume.data, after),
+    return dict(nucleic=_place(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)), **_against_truth(case, volume.data, after),
                 q_before=score(volume.data), q_after=score(after), atoms=int(nucleic.sum()),
                 learnt=_learnt(bench, find_structure(bench, molecule).name))
 
@@ -163,7 +168,7 @@ def _learnt(bench, name):
     """Whether the model's training saw a structure: 'learnt from', 'validated on', 'never seen' or 'not known'."""
     from cryodl.io.model import find_model
     training = json.loads((find_model(bench.options.model) / "card.json").read_text()).get("training", {})
-    if "molecules" not in training:
+    if not training.get("molecules"):
         return "not known"
     return ("learnt from" if name in training["molecules"] else
             "validated on" if name in training["validation_molecules"] else "never seen")
