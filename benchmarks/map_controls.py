@@ -159,9 +159,9 @@ def _nucleic(bench, molecule):
     nucleic = np.array([len(name) <= 2 for _, _, name in atoms.residues])[atoms.residue]  # A, C, G, U, DA, DC, DG, DT
     score = lambda data: float(q_scores(dataclasses.replace(volume, data=data), atoms)[nucleic].mean())
     removed(work)
-    return dict(nucleic=_place(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)), **_against_truth(case, volume.data, after),
-                q_before=score(volume.data), q_after=score(after), atoms=int(nucleic.sum()),
-                learnt=_learnt(bench, find_structure(bench, molecule).name))
+    return dict(nucleic=_place(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)),
+                **_against_truth(case, volume.data, after), q_before=score(volume.data), q_after=score(after),
+                atoms=int(nucleic.sum()), learnt=_learnt(bench, find_structure(bench, molecule).name))
 
 
 def _learnt(bench, name):
