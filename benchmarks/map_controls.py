@@ -18,6 +18,7 @@ RESOLUTION = 4.0
 PROTEIN, MEMBRANE = "1U6G", "5GJV"  # left out of the training with what is similar
 NEAR, AWAY = 2.0, 8.0  # Å from the atoms: what belongs to them, and what is solvent
 SURE = 0.5  # confidence above which a voxel counts as density
+NUCLEOTIDES = {"A", "C", "G", "U", "DA", "DC", "DG", "DT"}
 NOISE_SIDE = 96  # px of the noise that is improved
 
 
@@ -156,7 +157,7 @@ def _nucleic(bench, molecule):
     case = case_of(work / "map_full.mrc", structure, RESOLUTION)
     after, confidence = _improved(bench, work / "map_full.mrc")
     atoms, volume = case.reference.atoms, case.volume
-    nucleic = np.array([len(name) <= 2 for _, _, name in atoms.residues])[atoms.residue]  # A, C, G, U, DA, DC, DG, DT
+    nucleic = np.array([name in NUCLEOTIDES for _, _, name in atoms.residues])[atoms.residue]
     score = lambda data: float(q_scores(dataclasses.replace(volume, data=data), atoms)[nucleic].mean())
     removed(work)
     return dict(nucleic=_place(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)),
