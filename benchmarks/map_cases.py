@@ -97,13 +97,16 @@ def best_sharpening(case):
 
 
 def compared(bench, case, map_path, work, model=None):
-    """The input, the best sharpening and the improved map of a Case, measured alike; with CPU seconds of improving."""
+    """The input, the best sharpening and the improved map of a Case, measured alike; with the cost of improving.
+
+    Also the input with its negative values cut off, which is a part of what the network does."""
     from cryodl.maps.volume import read_volume
     data, b_factor, guinier = best_sharpening(case)
     improved, cost = improve(bench, map_path, work / "improved.mrc", model)
     return dict(input=measured(case.volume.data, case), sharpened=measured(data, case),
-                improved=measured(read_volume(improved).data, case), b_factor=b_factor, guinier=guinier,
-                atoms=len(case.reference.atoms), cost=cost)
+                improved=measured(read_volume(improved).data, case),
+                positive=measured(np.maximum(case.volume.data, 0), case), b_factor=b_factor,
+                guinier=guinier, atoms=len(case.reference.atoms), cost=cost)
 
 
 def improve(bench, map_path, output, model=None, *options, threads=1):

@@ -6,7 +6,7 @@ from the atoms: they came masked by their model, so that the mask of the compari
 is no solvent.
 """
 from map_cases import case_of, compared, model_name, removed
-from map_tables import comparison, not_reached, real_floors
+from map_tables import comparison, cut_off, not_reached, real_floors
 
 # file: resolution in Å by the entry of the map
 MAPS = {
@@ -48,4 +48,4 @@ def tables(bench):
     found = {name.replace("_", " "): f for name, f in found.items() if f}
     every = list(found.values())
     text = comparison(["map", "resolution"], [*rows, (("mean", ""), every)])
-    return "\n".join([text, "", *(real_floors(found) + not_reached(every) if found else [])])
+    return "\n".join([text, "", *([*real_floors(found), "", *cut_off(every), *not_reached(every)] if found else [])])

@@ -8,7 +8,7 @@ import os
 import time
 
 from map_cases import SCORED, case_of, compared, model_name, removed, simulate
-from map_tables import comparison, floors, not_reached, worst
+from map_tables import comparison, cut_off, floors, not_reached, worst
 
 MOLECULES = ("1OEL", "6VXX", "1WCM", "3J9I", "1U6G", "5GJV")
 RESOLUTIONS = (3.0, 4.0, 5.0, 6.0)
@@ -50,7 +50,8 @@ def tables(bench):
     if not found:
         return text
     name, lost = worst(found)
-    lines = [*floors(every, groups), f"- Worst single map, in the mask: {lost:+.2f} Å ({name}).", *not_reached(every)]
+    lines = [*floors(every, groups), f"- Worst single map, in the mask: {lost:+.2f} Å ({name}).", "", *cut_off(every),
+             *not_reached(every)]
     cost = (f"{sum(f['cpu'] for f in every) / 60:.1f} CPU minutes for all of it, of one thread; "
             f"{sum(f['cost']['cpu'] for f in every) / 60:.1f} of them for improving. Q-scores of up to {SCORED} atoms "
             "of each molecule, drawn at random, the same ones in all maps.")

@@ -67,6 +67,14 @@ def comparison(first, rows):
     return table([*first, *HEAD], [[*start, *cells(found)] for start, found in rows])
 
 
+def cut_off(found):
+    """A sentence on what cutting off the negative values of the input does alone."""
+    if not all("positive" in f for f in found):
+        return []
+    return [f"For comparison, the input with its negative values cut off: {mean(found, 'positive', 'fsc05'):.2f} Å in "
+            f"the mask, Q-score {mean(found, 'positive', 'q'):.3f}."]
+
+
 def not_reached(found):
     """A sentence if a figure stands for a curve that never reached 0.5."""
     missing = sum(f[kind][name] is None for f in found for kind in ("input", "sharpened", "improved")
