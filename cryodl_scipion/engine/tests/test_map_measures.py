@@ -12,7 +12,7 @@ from cryodl.maps.chains import compare
 from cryodl.maps.density import model_density, soft_mask
 from cryodl.maps.local import local_correlation, local_resolution
 from cryodl.maps.measure import half_map_test, measure_map, reference_for
-from cryodl.maps.qscore import SIGMA, q_scores
+from cryodl.maps.qscore import SIGMA, q_scores, score_points
 from cryodl.maps.shells import filtered, guinier_b_factor, sharpened, shell_correlation
 
 
@@ -44,6 +44,11 @@ def test_a_single_gaussian_scores_one_and_less_the_more_it_is_blurred(tmp_path):
 def test_q_score_falls_steadily_with_the_b_factor(atoms):
     means = [q_scores(with_b(atoms, b), atoms).mean() for b in (0, 25, 50, 100, 200)]
     assert means[0] > 0.9 and all(a > b + 0.02 for a, b in zip(means, means[1:]))
+
+
+def test_points_made_once_give_the_same_scores_of_some_atoms(atoms):
+    volume, rows = with_b(atoms, 50), np.array([7, 2, 30])
+    np.testing.assert_array_equal(q_scores(volume, atoms, score_points(atoms, rows)), q_scores(volume, atoms)[rows])
 
 
 def test_q_score_knows_no_scale_and_offset_of_the_map(atoms):

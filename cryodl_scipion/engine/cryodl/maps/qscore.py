@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Q-score: how well the density around each atom looks like that of an atom (Pintilie et al. 2020, Nature Methods
 17)."""
+import dataclasses
+
 import numpy as np
 
 SIGMA = 0.6  # Å, width of the Gaussian that a well-resolved atom has; the paper's
@@ -10,28 +12,46 @@ NEARER = 0.9  # a point belongs to an atom unless another one is nearer than thi
 TRIES = 50  # each with two points more, until POINTS of them belong to the atom
 
 
-def q_scores(volume, atoms):
+@dataclasses.dataclass(frozen=True)
+class ScorePoints:
+    """Where a map is read for the Q-scores of some atoms. xyz: (m, 3) Å. owner: (m,) number of the atom that a point
+    belongs to, 0 to count - 1. wanted: (m,) value there of the Gaussian of a well-resolved atom."""
+    xyz: np.ndarray
+    owner: np.ndarray
+    wanted: np.ndarray
+    count: int
+
+
+def score_points(atoms, rows=None):
+    """ScorePoints of Atoms, for many maps of the same model. rows: (k,) numbers of the atoms to score, all if None;
+    the others are there still, as neighbours that points must not belong to."""
+    from scipy.spatial import cKDTree
+    tree = cKDTree(atoms.xyz)
+    centres = atoms.xyz if rows is None else atoms.xyz[rows]
+    places, owners, values = [], [], []
+    for radius in RADII:
+        xyz, owner = _points(centres, tree, radius)
+        places.append(xyz)
+        owners.append(owner)
+        values.append(np.full(len(owner), np.exp(-0.5 * (radius / SIGMA) ** 2)))
+    return ScorePoints(np.concatenate(places), np.concatenate(owners), np.concatenate(values), len(centres))
+
+
+def q_scores(volume, atoms, points=None):
     """(n,) Q-score of each atom: the correlation of the map's values around it with a Gaussian; 1 is perfect.
 
     At each radius up to 2 Å the map is read at POINTS places that are not nearer to another atom, by trilinear
     interpolation; about the mean, so that scale and offset of the map do not matter. Atoms outside of the map, or in
     constant density, score 0. Hydrogens and waters are not among the atoms, as read_atoms gives them.
+    points: score_points(atoms, ...) made before, of whose atoms the scores are; they take most of the time.
     """
     from scipy.ndimage import map_coordinates
-    from scipy.spatial import cKDTree
-    tree = cKDTree(atoms.xyz)
-    places, owners, values = [], [], []
-    for radius in RADII:
-        xyz, owner = _points(atoms.xyz, tree, radius)
-        places.append(xyz)
-        owners.append(owner)
-        values.append(np.full(len(owner), np.exp(-0.5 * (radius / SIGMA) ** 2)))
-    owner, reference = np.concatenate(owners), np.concatenate(values)
-    zyx = volume.places(np.concatenate(places))
+    points = points or score_points(atoms)
+    zyx = volume.places(points.xyz)
     density = map_coordinates(volume.data, zyx.T, order=1, mode="nearest").astype(float)
     inside = ((zyx >= -0.5) & (zyx <= np.array(volume.data.shape) - 0.5)).all(axis=1)
-    scores = _correlations(density, reference, owner, len(atoms))
-    outside = np.bincount(owner, ~inside, len(atoms)) > 0
+    scores = _correlations(density, points.wanted, points.owner, points.count)
+    outside = np.bincount(points.owner, ~inside, points.count) > 0
     return np.where(outside, 0.0, scores)
 
 
