@@ -94,7 +94,7 @@ def test_turned_copies_are_classified_right(learnt, tmp_path):
 def test_the_validation_part_enters_the_averages_at_last_but_not_what_is_usual(learnt, monkeypatch):
     card, weights, examples, config = learnt
     seen, whole = [], likelihood.observe
-    monkeypatch.setattr(likelihood, "observe", lambda one, rows, *others: seen.append(rows) or whole(one, rows, *others))
+    monkeypatch.setattr(likelihood, "observe", lambda one, rows, *more: seen.append(rows) or whole(one, rows, *more))
     before = {name: value.clone() for name, value in weights.items()}
     after = Likelihood().completed(weights, examples, config, torch.device("cpu"))
     assert sorted(np.concatenate(seen)) == list(range(48))

@@ -72,8 +72,8 @@ class Likelihood(ClassifierMethod):
         box, count = card["box"], len(card["classes"])
         if set(weights) != set(names) or tuple(weights["volumes"].shape) != (count, box, box, box):
             raise ValueError(f"The weights of {card['name']} do not fit the network {self.name} with {count} "
-                             f"classes and a box of {box} px in this version of cryodl. Train the model again, or use the version "
-                             "that its card.json names.")
+                             f"classes and a box of {box} px in this version of cryodl. Train the model again, or use "
+                             "the version that its card.json names.")
         frame = Frame(box, card["pixel_size"], card["particle_diameter"], float(weights["radius"]))
         return Averages(frame, weights, Grids(frame, MAX_SHIFT * box, device), device)
 
@@ -93,13 +93,13 @@ def _of_class(examples, rows, label, frame, device):
 
 def _weights(estimates):
     """Volumes, FSC and common noise of the classes' Estimates."""
-    volumes, fsc, noise = (torch.stack([getattr(one, name) for one in estimates]) for name in ("volume", "fsc", "noise"))
+    volumes, fsc, noise = (torch.stack([getattr(e, name) for e in estimates]) for name in ("volume", "fsc", "noise"))
     return dict(volumes=volumes, fsc=fsc, noise=noise.mean(0))
 
 
 def _say(name, rows, estimate, frame):
-    print(f"{name}: average of {len(rows)} subtomograms, evidence {float(estimate.evidence.mean()):.1f} each, detail to "
-          f"{frame.width / max(1, int((estimate.fsc > 0.5).sum())):.0f} Å.", flush=True)
+    evidence, detail = float(estimate.evidence.mean()), frame.width / max(1, int((estimate.fsc > 0.5).sum()))
+    print(f"{name}: average of {len(rows)} subtomograms, evidence {evidence:.1f} each, detail to {detail:.0f} Å.")
 
 
 class Averages:
