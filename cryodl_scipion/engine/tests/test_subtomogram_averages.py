@@ -54,11 +54,12 @@ def test_a_turned_transform_is_that_of_the_turned_structure():
     assert correlation(ball.to_volumes(found)[0], low(density("corner", BOX, angles))) > 0.995
 
 
-def test_sums_of_turned_transforms_give_the_structure_back():
+@pytest.mark.parametrize("add", [Sums.add, Sums.add_nearest])
+def test_sums_of_turned_transforms_give_the_structure_back(add):
     volume, ball = torch.from_numpy(density("corner", BOX)), HalfBall(BOX, 5)
     matrices = torch.from_numpy(Rotation.random(150, random_state=1).as_matrix()).float()
     sums, looks = Sums(ball), Rotated(volume, ball).at(matrices)
-    sums.add(looks, torch.ones(looks.shape), matrices)
+    add(sums, looks, torch.ones(looks.shape), matrices)
     mean = low(sums.volume(0.01 * sums.shell_weights()))
     assert correlation(mean, low(volume)) > 0.99
     assert float((mean * low(volume)).sum() / low(volume).square().sum()) == pytest.approx(1, abs=0.06)

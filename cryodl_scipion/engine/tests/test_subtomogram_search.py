@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from cryodl.classifiers.examples import Examples
+from cryodl.classifiers import likelihood
 from cryodl.classifiers.likelihood import Likelihood
 from cryodl.contract import TrainClassifierConfig
 from cryodl.io.subtomograms import read_subtomograms
@@ -34,19 +35,21 @@ def corners(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory):
-    """Card, weights and Examples of a classifier of three structures."""
+    """Card, weights, Examples and configuration of a classifier of three structures."""
     one = read_subtomograms(simulated_set(tmp_path_factory.mktemp("learnt"), list(NAMES), 16, snr=0.7))
     held = np.arange(len(one)) % 4 == 0
     examples = Examples(one, one.classes - 1, (1, 2, 3), NAMES, np.nonzero(~held)[0], np.nonzero(held)[0], "", "bright",
                         110.0, 10.0, 16)
     config = TrainClassifierConfig(subtomograms=one.path, output="none")
-    weights = Likelihood().learn(examples, config, torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(likelihood, "STARTS", 1)  # enough with little noise
+        weights = Likelihood().learn(examples, config, torch.device("cpu"))
     card = dict(name="c", classes=list(NAMES), pixel_size=10.0, box=16, particle_diameter=110.0)
-    return card, weights
+    return card, weights, examples, config
 
 
 def predictor(learnt):
-    return Likelihood().predictor(*learnt, torch.device("cpu"))
+    return Likelihood().predictor(*learnt[:2], torch.device("cpu"))
 
 
 def degrees_apart(matrices, angles):
@@ -88,6 +91,19 @@ def test_turned_copies_are_classified_right(learnt, tmp_path):
     assert found.angles.shape == found.shifts_zyx.shape == (24, 3)
 
 
+def test_the_validation_part_enters_the_averages_at_last_but_not_what_is_usual(learnt, monkeypatch):
+    card, weights, examples, config = learnt
+    seen, whole = [], likelihood.observe
+    monkeypatch.setattr(likelihood, "observe", lambda one, rows, *more: seen.append(rows) or whole(one, rows, *more))
+    before = {name: value.clone() for name, value in weights.items()}
+    after = Likelihood().completed(weights, examples, config, torch.device("cpu"))
+    assert sorted(np.concatenate(seen)) == list(range(48))
+    assert all(torch.equal(weights[name], before[name]) for name in weights)  # the caller's stay the caller's
+    assert torch.equal(after["usual"], before["usual"]) and not torch.allclose(after["volumes"], before["volumes"])
+    found = Likelihood().predictor(card, after, torch.device("cpu")).predict(examples.subtomograms, np.arange(48))
+    assert (found.logits.argmax(1).numpy() == examples.labels).mean() > 0.9
+
+
 def test_noise_and_what_was_never_seen_are_less_sure(learnt, tmp_path):
     known = read_subtomograms(simulated_set(tmp_path / "a", list(NAMES), 5, snr=0.7, seed=11))
     other = read_subtomograms(simulated_set(tmp_path / "b", [None], 8, seed=12))
@@ -112,7 +128,7 @@ def test_another_pixel_size_is_resampled(learnt, tmp_path):
 
 
 def test_weights_of_another_box_are_refused(learnt):
-    card, weights = learnt
+    card, weights = learnt[:2]
     with pytest.raises(ValueError, match="do not fit the network likelihood"):
         Likelihood().predictor(dict(card, box=20), weights, torch.device("cpu"))
 

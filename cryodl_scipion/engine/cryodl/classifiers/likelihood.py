@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..subtomograms.em import Grids, find_poses, learn_average
+from ..subtomograms.em import Grids, find_poses, learn_average, refined
 from ..subtomograms.maximise import Estimate
 from ..subtomograms.observed import Frame, frame_of, observe
 from ..subtomograms.rotated import Rotated
@@ -23,6 +23,8 @@ MAX_SHIFT = 1 / 12   # of the box: farthest from its middle that a particle is l
 MODES = 3            # orientations of each class that are looked at closely
 KEPT = 1.5e9         # bytes of turned averages that are kept; beyond, they are made anew for each batch
 CHUNK = 64           # subtomograms in memory at a time
+STARTS = 3           # random beginnings of each average
+ROUNDS = 2           # of the close look with all subtomograms, after three with those to learn from
 
 
 class Likelihood(ClassifierMethod):
@@ -39,29 +41,31 @@ class Likelihood(ClassifierMethod):
         return frame.pixel_size, frame.box
 
     def learn(self, examples, config, device):
-        wanted = frame_of(examples.subtomograms, examples.diameter, config.resolution)
-        frame = Frame(examples.box, examples.pixel_size, examples.diameter, wanted.radius)
-        grids = Grids(frame, MAX_SHIFT * frame.box, device)
-        estimates = [self._average(examples, label, frame, grids, config.seed, device)
-                     for label in range(len(examples.numbers))]
-        noise = torch.stack([one.noise for one in estimates]).mean(0)
-        weights = dict(volumes=torch.stack([one.volume for one in estimates]), noise=noise,
-                       fsc=torch.stack([one.fsc for one in estimates]), radius=torch.tensor([frame.radius]),
-                       usual=torch.zeros(len(estimates), 4))
+        frame, grids = _grids(examples, config.resolution, device)
+        estimates = []
+        for label, name in enumerate(examples.names):
+            observed, rows = _of_class(examples, examples.training, label, frame, device)
+            one = examples.subtomograms
+            known = one.angles is not None and np.ptp(one.angles[rows], axis=0).any()
+            shifts = one.shifts_zyx[rows] * one.pixel_size / frame.pixel_size
+            estimates.append(learn_average(observed, grids, config.seed + label, STARTS - known,
+                                           angles=one.angles[rows] if known else None, shifts=shifts))
+            _say(name, rows, estimates[-1], frame)
+        weights = dict(_weights(estimates), radius=torch.tensor([frame.radius]), usual=torch.zeros(len(estimates), 4))
         weights["usual"] = _usual(Averages(frame, weights, grids, device), examples, device)
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
-    def _average(self, examples, label, frame, grids, seed, device):
-        """Estimate of one class."""
-        one = examples.subtomograms
-        rows = examples.training[examples.labels[examples.training] == label]
-        observed = observe(one, rows, frame, examples.contrast, device)
-        angles = None if one.angles is None or not np.ptp(one.angles[rows], axis=0).any() else one.angles[rows]
-        shifts = one.shifts_zyx[rows] * one.pixel_size / frame.pixel_size
-        found = learn_average(observed, grids, seed + label, 4 if angles is None else 2, angles=angles, shifts=shifts)
-        print(f"{examples.names[label]}: average of {len(rows)} subtomograms, detail to "
-              f"{frame.width / max(1, int((found.fsc > 0.5).sum())):.0f} Å.")
-        return found
+    def completed(self, weights, examples, config, device):
+        """The averages, refined with all examples. What is usual was learnt from averages that had not seen the
+        validation part, and stays."""
+        frame, grids = _grids(examples, config.resolution, device)
+        noise, estimates = weights["noise"].to(device), []
+        for label, name in enumerate(examples.names):
+            observed, rows = _of_class(examples, np.arange(len(examples.labels)), label, frame, device)
+            before = Estimate(weights["volumes"][label].to(device), noise, None, None)
+            estimates.append(refined(observed, before, grids, ROUNDS))
+            _say(name, rows, estimates[-1], frame)
+        return dict(weights, **{name: value.cpu().contiguous() for name, value in _weights(estimates).items()})
 
     def predictor(self, card, weights, device):
         names = ("volumes", "noise", "fsc", "radius", "usual")
@@ -72,6 +76,30 @@ class Likelihood(ClassifierMethod):
                              "the version that its card.json names.")
         frame = Frame(box, card["pixel_size"], card["particle_diameter"], float(weights["radius"]))
         return Averages(frame, weights, Grids(frame, MAX_SHIFT * box, device), device)
+
+
+def _grids(examples, resolution, device):
+    """Frame and Grids of Examples."""
+    wanted = frame_of(examples.subtomograms, examples.diameter, resolution)
+    frame = Frame(examples.box, examples.pixel_size, examples.diameter, wanted.radius)
+    return frame, Grids(frame, MAX_SHIFT * frame.box, device)
+
+
+def _of_class(examples, rows, label, frame, device):
+    """Observed subtomograms of a class, and their rows."""
+    rows = rows[examples.labels[rows] == label]
+    return observe(examples.subtomograms, rows, frame, examples.contrast, device), rows
+
+
+def _weights(estimates):
+    """Volumes, FSC and common noise of the classes' Estimates."""
+    volumes, fsc, noise = (torch.stack([getattr(e, name) for e in estimates]) for name in ("volume", "fsc", "noise"))
+    return dict(volumes=volumes, fsc=fsc, noise=noise.mean(0))
+
+
+def _say(name, rows, estimate, frame):
+    evidence, detail = float(estimate.evidence.mean()), frame.width / max(1, int((estimate.fsc > 0.5).sum()))
+    print(f"{name}: average of {len(rows)} subtomograms, evidence {evidence:.1f} each, detail to {detail:.0f} Å.")
 
 
 class Averages:

@@ -72,6 +72,13 @@ class ClassifierMethod:
         """
         raise NotImplementedError
 
+    def completed(self, weights, examples, config, device):
+        """The weights of the model, once its probabilities and limits were fitted with the weights that were learnt.
+
+        A method may now learn from the validation part as well. Networks do not: their weights stay as they are.
+        """
+        return weights
+
     def predictor(self, card, weights, device):
         """An object that classifies, with predict(subtomograms, rows, contrast, batch_size): a Prediction of some rows
         of a SubtomogramSet.

@@ -42,7 +42,7 @@ def run(config):
                       device_name(device))
     plot_confusion(figures["confusion"], card["classes"], card["classes"], folder / "confusion.png",
                    f"{card['name']}: validation, accuracy {figures['accuracy']:.3f}")
-    write_model(folder, card, weights)
+    write_model(folder, card, method.completed(weights, examples, config, device))
     if report is None:
         finish_folder(folder, config.output)
     else:

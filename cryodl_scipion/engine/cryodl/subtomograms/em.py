@@ -3,7 +3,12 @@
 
 Every pose is weighed by its probability; the mean takes only what was measured; detail grows with the certainty of the
 poses. Half of the subtomograms is summed apart: what both halves agree on is kept (a Wiener filter by their FSC).
+
+Beginnings see a few subtomograms at a time, others in each round. What each of these few suggests differs, so that the
+average does not settle on the first shape that explains some of the subtomograms.
 """
+import functools
+
 import numpy as np
 import torch
 
@@ -14,11 +19,12 @@ from .observed import sphere
 from .rotated import Rotated, Sums
 from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
 
-WAVES = 7.5             # per 1.25 diameters: detail of searches. Coarser holds too little (found at SNR 0.03).
-FIRST, STEP = 20.0, 15.0  # degrees between orientations of the first averages' search, and of later ones
-FEW = 80                # subtomograms that the first averages are made of
-TRIED, ROUNDS = 3, 8    # rounds of each start, and most rounds of the best one
-GAIN = 0.01             # it has arrived if a round adds a smaller part of the evidence
+WAVES = 7.5             # per 1.25 diameters: detail of the search that a close look follows
+FIRST_WAVES = 10.0      # and of beginnings: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)
+FIRST, STEP = 20.0, 15.0  # degrees between orientations of beginnings, and of the search
+CLOSE = 2               # rounds of the close look before the most probable beginning is chosen
+FIRST_SHIFTS = 2.0      # steps of the beginnings' shifts in their finest detail
+BATCHES = 8 * (15,) + 3 * (20,) + (30, 60)  # subtomograms of the rounds of a beginning
 
 
 class Grids:
@@ -26,52 +32,45 @@ class Grids:
 
     def __init__(self, frame, max_shift, device=None):
         self.frame, self.ball = frame, frame.ball(device)
-        radius = min(WAVES * frame.width / (1.25 * frame.diameter), self.ball.radius)
-        self.first = PoseGrid(frame, radius, max_shift, FIRST, device)
+        first, radius = (min(waves * frame.width / (1.25 * frame.diameter), self.ball.radius)
+                         for waves in (FIRST_WAVES, WAVES))
+        self.first = PoseGrid(frame, first, max_shift, FIRST, device, FIRST_SHIFTS)
         self.search = PoseGrid(frame, radius, max_shift, STEP, device)
         self.near = Near(self.search.step / 2, self.search.shift_step / 2, device)
         self.mask = sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 4), device)
 
 
-def learn_average(observed, grids, seed=0, starts=4, rounds=3, angles=None, shifts=None):
+def learn_average(observed, grids, seed=0, starts=3, rounds=3, angles=None, shifts=None):
     """Estimate of the structure that all of the Observed subtomograms show.
 
-    grids: Grids. starts: random beginnings; the most probable one is gone on with. rounds: of the close look. angles:
-    (n, 3) degrees, shifts: (n, 3) px: one more beginning. Deterministic for a seed.
+    grids: Grids. starts: random beginnings; the most probable one after a close look is gone on with. rounds: of the
+    close look. angles: (n, 3) degrees, shifts: (n, 3) px: one more beginning. Deterministic for a seed.
     """
     rng = np.random.default_rng(seed)
-    few = observed[torch.as_tensor(np.sort(rng.permutation(len(observed))[:FEW]), device=observed.values.device)]
-    tries = [_rounds(few, _random(few, grids, rng), grids, TRIED) for _ in range(starts)]
-    given = None if angles is None else _given(observed, grids, angles, shifts)
-    best = max(tries, key=_figure, default=None)
-    if given is not None and (best is None or _figure(_rounds(few, given, grids, TRIED)) >= _figure(best)):
-        best = given
-    else:
-        best = _rounds(few, best, grids, ROUNDS)
-    for _ in range(rounds):
-        best = fine_round(observed, best, grids)
-    return best
+    tries = [_begun(observed, grids, rng) for _ in range(starts)]
+    tries += [] if angles is None else [_given(observed, grids, angles, shifts)]
+    close = min(rounds, CLOSE)
+    best = max((refined(observed, one, grids, close) for one in tries), key=_figure)
+    return refined(observed, best, grids, rounds - close)
+
+
+def refined(observed, estimate, grids, rounds):
+    """The Estimate after so many rounds of the close look."""
+    return functools.reduce(lambda before, _: fine_round(observed, before, grids), range(rounds), estimate)
 
 
 def _figure(estimate):
     return float(estimate.evidence.mean())
 
 
-def _random(observed, grids, rng):
-    """Estimate from random orientations."""
+def _begun(observed, grids, rng):
+    """Estimate from random orientations, after soft rounds over others of the subtomograms each time."""
     low = observed.within(grids.first.radius)
     turns = matrices_of(random_angles(len(low), rng), low.values.device)[:, None]
-    return maximised(halves_of(low, low.weights, turns), grids.mask, observed.power(), torch.zeros(len(observed)))
-
-
-def _rounds(observed, estimate, grids, rounds):
-    """The Estimate after so many soft rounds, or fewer if it has arrived."""
-    reached = 0.0
-    for _ in range(rounds):
-        estimate = soft_round(observed, estimate, grids.first, grids.mask)
-        before, reached = reached, _figure(estimate)
-        if reached - before < GAIN * abs(reached):
-            break
+    estimate = maximised(halves_of(low, low.weights, turns), grids.mask, observed.power(), torch.zeros(len(observed)))
+    for size in BATCHES:
+        few = torch.as_tensor(np.sort(rng.permutation(len(low))[:size]), device=low.values.device)
+        estimate = soft_round(low[few], estimate, grids.first, grids.mask)
     return estimate
 
 
@@ -106,7 +105,7 @@ def soft_round(observed, estimate, grid, mask):
     for value, weight in zip(values, weights):
         used = weight.amax(1) > LEAST * float(inverse.max())
         half = Sums(ball)
-        half.add(_complex(value[used]), weight[used], grid.matrices[used])
+        half.add_nearest(_complex(value[used]), weight[used], grid.matrices[used])
         sums.append(half)
     new = _noise(low, noise, bank, sum(values), sum(weights))
     return maximised(sums, mask, _continued(new, noise), torch.cat(evidence))

@@ -68,6 +68,13 @@ class Sums:
             self.values.index_add_(0, index, values * share)
             self.weights.index_add_(0, index, weights * share)
 
+    def add_nearest(self, values, weights, matrices):
+        """The same without interpolation, for many orientations: several times as fast, and good for coarse detail."""
+        z, y, x = (places(self.ball, matrices).reshape(-1, 3).round().long() + self.reach).flip(1).unbind(1)
+        index = (z * (2 * self.reach + 1) + y) * (2 * self.reach + 1) + x
+        self.values.index_add_(0, index, values.reshape(-1))
+        self.weights.index_add_(0, index, weights.reshape(-1))
+
     def merged(self, other):
         """The sums of both."""
         both = Sums(self.ball)

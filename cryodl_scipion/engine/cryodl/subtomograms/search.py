@@ -30,14 +30,15 @@ def ball_of_shifts(radius, step):
 class PoseGrid:
     """All orientations and shifts of a search with detail up to a radius.
 
-    ball: HalfBall of the detail. step: degrees. shifts: (s, 3) px zyx. matrices: (r, 3, 3).
+    ball: HalfBall of the detail. step: degrees. shifts: (s, 3) px zyx. matrices: (r, 3, 3). finer: steps of the shifts
+    in the finest detail.
     """
 
-    def __init__(self, frame, radius, max_shift, step, device=None):
+    def __init__(self, frame, radius, max_shift, step, device=None, finer=SHIFTS):
         self.radius, self.ball, self.step = radius, HalfBall(frame.box, radius, device), step
         self.grid = Grid(step)
         self.matrices = matrices_of(self.grid.angles(np.arange(len(self.grid))), device)
-        self.shift_step = frame.width / radius / SHIFTS / frame.pixel_size
+        self.shift_step = frame.width / radius / finer / frame.pixel_size
         self.shifts = ball_of_shifts(max(max_shift, self.shift_step), self.shift_step).to(self.ball.x.device)
         self.ramp = self.ball.ramp(-self.shifts)
 
