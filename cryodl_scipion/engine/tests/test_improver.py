@@ -10,9 +10,10 @@ from map_data import empty_grid, helix
 from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
 from cryodl.improvers import improver_method
 from cryodl.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
+from cryodl.improvers.boxes import BOX, WANTED, Box, score_places, turned
 from cryodl.improvers.grids import from_grid, scale_of, scaled, target_width, to_grid
-from cryodl.improvers.losses import distance, ssim_loss
-from cryodl.improvers.pairs import BOX, _turned, _held_out
+from cryodl.improvers.losses import atom_scores, distance, ssim_loss
+from cryodl.improvers.pairs import _held_out
 from cryodl.improvers.run import apply_boxes
 from cryodl.improvers.simulated import simulated_pair, target_for
 from cryodl.improvers.similarity import families
@@ -145,11 +146,43 @@ def test_the_target_is_the_published_sum_of_gaussians(tmp_path):
     assert target_width(4.0) == pytest.approx(1 / np.sqrt(2 * k))
 
 
-def test_the_24_turns_of_a_box_keep_its_hand():
-    box = np.random.default_rng(0).random((2, 3, 3, 3))
-    rng = np.random.default_rng(1)
-    turned = {_turned(box, rng).tobytes() for _ in range(600)}
-    assert len(turned) == 24 and box[:, ::-1].tobytes() not in turned
+def test_the_24_turns_of_a_box_keep_its_hand_and_its_atoms_in_place():
+    data, rng = np.zeros((2, BOX, BOX, BOX), np.float32), np.random.default_rng(1)
+    atoms = np.array([[3, 5, 7], [10, 5, 7], [3, 20, 7], [3, 5, 40]])
+    data[:, atoms[:, 0], atoms[:, 1], atoms[:, 2]] = [1, 2, 3, 4]
+    mirrored, seen = data[:, ::-1].tobytes(), set()
+    for _ in range(300):
+        box = turned(Box(data, atoms.astype(float)), rng)
+        z, y, x = box.atoms.astype(int).T
+        assert box.data[0, z, y, x].tolist() == [1, 2, 3, 4]
+        seen.add(box.data.tobytes())
+    assert len(seen) == 24 and mirrored not in seen
+
+
+def test_scores_of_atoms_while_training_are_those_of_the_measure(tmp_path):
+    """On a map of blurred atoms with noise, the mean Q-score of maps.qscore."""
+    from cryodl.maps.density import model_density
+    from cryodl.maps.qscore import q_scores
+    atoms = read_atoms(helix(tmp_path / "a.pdb", 18))
+    grid = empty_grid((BOX,) * 3, 1.0, (-10.0, -24.0, -24.0))
+    places, weights = score_places(grid.places(atoms.xyz), 1.0, np.random.default_rng(0))
+    for width, noise in ((0.6, 0.0), (1.2, 0.0), (0.8, 0.05)):
+        data = model_density(atoms, grid, width)
+        data += noise * data.max() * np.random.default_rng(1).standard_normal(data.shape).astype(np.float32)
+        found = atom_scores(torch.from_numpy(data)[None, None], torch.from_numpy(places)[None],
+                            torch.from_numpy(weights)[None], torch.from_numpy(WANTED).float())
+        expected = q_scores(dataclasses.replace(grid, data=data), atoms)
+        assert float(found.mean()) == pytest.approx(expected.mean(), abs=0.05)
+
+
+def test_a_place_nearer_to_another_atom_does_not_count():
+    pair = np.array([[24.0, 24, 24], [24, 24, 25.5]])
+    places, weights = score_places(pair, 1.0, np.random.default_rng(0))
+    far = np.linalg.norm(places[:2, :, None] - pair, axis=3)
+    own = np.where(np.arange(2)[:, None] == 0, far[..., 0], far[..., 1])
+    other = np.where(np.arange(2)[:, None] == 0, far[..., 1], far[..., 0])
+    assert not (weights[:2] * (other < 0.89 * own)).any() and (weights[:2].sum(axis=1) > 24).all()
+    assert not weights[2:].any()
 
 
 def test_similar_molecules_are_one_family_and_are_held_out_together(tmp_path):

@@ -74,4 +74,4 @@ def _task(config, method, pairs):
             raise ValueError(f"Start from model (--start-from) {config.start_from} is of the network "
                              f"{card['network']}, but --network is {config.network}.")
         network = load_network(card, weights, config.start_from)
-    return ImproverTask(method, network, pairs, config.ssim, config.batch_size)
+    return ImproverTask(method, network, pairs, config.ssim, config.atoms, config.batch_size)

@@ -114,6 +114,9 @@ class TrainMapImproverConfig:
                                 "do. Off: for comparison.", default=True, label="Local effects", expert=True)
     ssim: float = param("Weight of the loss of structural similarity beside the smooth L1 loss. 0: none.", default=1.0,
                         label="Weight of SSIM", minimum=0, maximum=100, expert=True)
+    atoms: float = param(
+        "Weight of the loss of Q-scores: how much the density about each atom looks like an atom. 0: none (as "
+        "published).", default=2.0, label="Weight of atoms", minimum=0, maximum=100, expert=True)
     attention: bool = param("Window attention in the network. Off: for comparison.", default=True, label="Attention",
                             expert=True)
     start_from: typing.Optional[str] = param("Map improver to continue from. It must be of the same network.",

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a map improver is judged by: smooth L1 distance, and contrast and structure similarity (He et al. 2023)."""
+"""What a map improver is judged by: smooth L1 distance, contrast and structure similarity (He et al. 2023), and how much
+the density about each atom looks like an atom (Pintilie et al. 2020)."""
 import torch
 import torch.nn.functional as F
 
+FLAT = 1e-9  # of squared variances: keeps constant density from dividing by nothing
 TINY = 1e-4  # of a scaled map's variance: keeps empty boxes from dividing nothing by nothing
 
 
@@ -21,6 +23,24 @@ def distance(output, target, ssim):
     """Smooth L1 distance plus `ssim` times ssim_loss of the first channel."""
     loss = F.smooth_l1_loss(output[:, :1].float(), target)
     return loss + ssim * ssim_loss(output[:, :1], target) if ssim else loss
+
+
+def atom_scores(output, places, weights, wanted):
+    """(k,) Q-scores of the atoms of a batch that can be judged: correlations of the first channel around each atom with
+    those of a well-resolved atom.
+
+    output: (b, c, n, n, n). places: (b, atoms, p, 3) zyx voxels. weights: (b, atoms, p). wanted: (p,).
+    """
+    b, atoms, p, _ = places.shape
+    side = output.shape[-1]
+    where = (places / (side - 1) * 2 - 1).flip(-1).reshape(b, 1, 1, -1, 3)  # grid_sample counts xyz from -1 to 1
+    found = F.grid_sample(output[:, :1].float().contiguous(), where, align_corners=True).reshape(b, atoms, p)
+    judged = weights.sum(-1) > p / 2
+    found, weights = found[judged], weights[judged]
+    mean = lambda x: (x * weights).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+    found, wanted = found - mean(found), wanted - mean(wanted.expand_as(found))
+    norm = (mean(found.square()) * mean(wanted.square()) + FLAT).sqrt()
+    return (mean(found * wanted) / norm)[:, 0]
 
 
 def presence_loss(output, target, least):

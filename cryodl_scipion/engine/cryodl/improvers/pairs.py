@@ -9,13 +9,11 @@ import torch
 
 from ..contract.result import write_json
 from ..io.files import expand_paths, whole_file
+from .boxes import cut, score_places, turned
 from .similarity import families
 from .simulated import real_pair, simulated_pair
 
-BOX = 48  # voxels; the network's
 FOLDER = "pairs"
-EMPTY = 0.1  # part of the boxes that may show no molecule
-PRESENT = 0.1  # of a target's highest density: above it a voxel belongs to the molecule
 LEAST_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
 CHECKED = 64  # boxes that validation looks at, at most
 
@@ -24,12 +22,14 @@ class Pairs:
     """Pairs in files, split into training and validation by molecule.
 
     folder: the run's working folder; pairs that are there from a stopped run are not made again. config:
-    TrainMapImproverConfig. lowest: of the method. training, validation: lists of (map, target) memory maps.
+    TrainMapImproverConfig. lowest: of the method. training, validation: lists of (memory map of map and target, atoms as
+    in Pair).
     """
 
     def __init__(self, folder, config, lowest, log=print):
         self.folder = Path(folder) / FOLDER
         self.folder.mkdir(exist_ok=True)
+        self.grid = config.grid
         self.notes, self.warnings = [], []
         rows = _table(config.pairs) if config.pairs else []
         structures = expand_paths(config.structures) if config.structures else []
@@ -46,8 +46,7 @@ class Pairs:
             self.warnings += json.loads(path.with_suffix(".json").read_text())["warnings"]
             molecule = source["structure"] if kind == "real" else source
             part = "validation" if groups[molecule] in held else "training"
-            arrays = np.load(path, mmap_mode="r")
-            getattr(self, part).append(arrays)
+            getattr(self, part).append((np.load(path, mmap_mode="r"), np.load(_atoms_file(path))))
             self.names[part].add(Path(molecule).name)
             if (number + 1) % 20 == 0:
                 log(f"{number + 1} of {len(self.sources)} pairs are ready.")
@@ -81,55 +80,42 @@ class Pairs:
                           (simulated_pair(source, config, lowest, rng), []))
         write_json(path.with_suffix(".json"), dict(name=pair.name, resolution=pair.resolution, kind=kind,
                                                    warnings=list(warnings)))
-        with whole_file(path) as temporary, open(temporary, "wb") as file:  # last: what is there is taken for whole
-            np.save(file, np.stack([pair.map, pair.target]))
+        _save(_atoms_file(path), pair.atoms)
+        _save(path, np.stack([pair.map, pair.target]))  # last: what is there is taken for whole
 
     def resolutions(self):
         """(n,) Å of all pairs."""
         return np.array([json.loads(p.read_text())["resolution"] for p in sorted(self.folder.glob("*.json"))])
 
     def draw(self, rng, count):
-        """count training boxes: (b, 1, BOX, BOX, BOX) maps and targets, turned by one of the 24 rotations of a cube."""
-        boxes = [_box(self.training[rng.integers(len(self.training))], rng) for _ in range(count)]
-        turned = [_turned(box, rng) for box in boxes]
-        return tuple(torch.from_numpy(np.stack([t[k] for t in turned])).float()[:, None] for k in (0, 1))
+        """count training boxes, turned at random, as batch() gives them."""
+        numbers = [rng.integers(len(self.training)) for _ in range(count)]
+        return self.batch([turned(cut(*self.training[k], rng), rng) for k in numbers], rng)
 
-    def validation_boxes(self, batch):
-        """The same boxes every time, in batches."""
+    def validation_boxes(self, count):
+        """The same boxes every time, in batches of count."""
         rng = np.random.default_rng(12345)
-        count = min(CHECKED, 16 * len(self.validation))
-        boxes = [_box(self.validation[k % len(self.validation)], rng, 0.0) for k in range(count)]
-        for start in range(0, count, batch):
-            part = np.stack(boxes[start:start + batch]).astype(np.float32)
-            yield torch.from_numpy(part[:, :1]), torch.from_numpy(part[:, 1:])
+        number = min(CHECKED, 16 * len(self.validation))
+        boxes = [cut(*self.validation[k % len(self.validation)], rng, 0.0) for k in range(number)]
+        for start in range(0, number, count):
+            yield self.batch(boxes[start:start + count], rng)
+
+    def batch(self, boxes, rng):
+        """Tensors of Boxes: maps and targets (b, 1, BOX, BOX, BOX); places (b, n, p, 3) about their atoms and weights
+        (b, n, p) as score_places gives them."""
+        data = torch.from_numpy(np.stack([box.data for box in boxes])).float()
+        looked = [score_places(box.atoms, self.grid, rng) for box in boxes]
+        places, weights = (torch.from_numpy(np.stack([one[k] for one in looked])) for k in (0, 1))
+        return data[:, :1], data[:, 1:], places, weights
 
 
-def _box(pair, rng, empty=EMPTY):
-    """(2, BOX, BOX, BOX) of a (2, d, h, w) pair, where the molecule is but for a part of the time. Small maps are
-    padded with zeros."""
-    pad = [(0, max(0, BOX - n)) for n in pair.shape[1:]]
-    for _ in range(8):
-        start = [int(rng.integers(max(1, n - BOX + 1))) for n in pair.shape[1:]]
-        box = np.array(pair[(slice(None), *[slice(s, s + BOX) for s in start])])
-        if rng.random() < empty or (box[1] > PRESENT).mean() > 0.02:
-            break
-    if any(after for _, after in pad):
-        box = np.pad(box, [(0, 0)] + [(0, BOX - n) for n in box.shape[1:]])
-    return box
+def _atoms_file(path):
+    return path.with_name(path.stem + "_atoms.npy")
 
 
-_TURNS = [(p, s) for p in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 0, 2))
-          for s in np.ndindex(2, 2, 2)]
-
-
-def _turned(box, rng):
-    """A box turned without a change of its hand."""
-    even = {(0, 1, 2), (1, 2, 0), (2, 0, 1)}
-    proper = [(p, s) for p, s in _TURNS if (sum(s) % 2 == 0) == (p in even)]
-    order, flips = proper[rng.integers(len(proper))]
-    turned = box.transpose(0, *[o + 1 for o in order])
-    axes = [k + 1 for k, flip in enumerate(flips) if flip]
-    return np.ascontiguousarray(np.flip(turned, axes) if axes else turned)
+def _save(path, array):
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
 
 
 def _held_out(groups, fraction, seed):

@@ -7,7 +7,7 @@ from ..devices import fast_dtype
 from ..io.model import find_model, read_model
 from . import improver_method
 from .grids import from_grid, scale_of, scaled, to_grid
-from .pairs import BOX
+from .boxes import BOX
 
 EMPTY = 1e-6  # a box whose values all are within this of nothing is not looked at
 BATCHES = {"cpu": 4, "cuda": 64}

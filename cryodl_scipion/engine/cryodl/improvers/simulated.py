@@ -18,10 +18,11 @@ MOST_ATOMS = 400000  # larger models (whole viruses) take more memory than one p
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """map, target: (z, y, x) float16 arrays on the grid, scaled for the network. name: of the molecule. resolution:
-    Å."""
+    """map, target: (z, y, x) float16 arrays on the grid, scaled for the network. atoms: (n, 3) float32, their zyx
+    voxels. name: of the molecule. resolution: Å."""
     map: np.ndarray
     target: np.ndarray
+    atoms: np.ndarray
     name: str
     resolution: float
 
@@ -60,7 +61,7 @@ def simulated_pair(path, config, lowest, rng):
                         maps.b_factors if config.local_resolution else None)
     data, target = (to_grid(x, grid.voxels_zyx, config.grid) for x in (data, target))
     return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), np.clip(target, 0, None).astype(np.float16),
-                str(path), resolution)
+                _places(atoms, grid, config.grid), str(path), resolution)
 
 
 def real_pair(volume, atoms, resolution, config, lowest):
@@ -69,8 +70,13 @@ def real_pair(volume, atoms, resolution, config, lowest):
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.grid))
     b_factors = atoms.b if config.local_resolution and np.ptp(atoms.b) > 0 else None
     target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
-    return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), target.astype(np.float16), volume.path,
-                resolution)
+    return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), target.astype(np.float16),
+                _places(atoms, fine, config.grid), volume.path, resolution)
+
+
+def _places(atoms, volume, grid):
+    """(n, 3) zyx voxels of atoms in a Volume after it came to voxels of `grid` Å."""
+    return (volume.places(atoms.xyz) * volume.voxels_zyx / grid).astype(np.float32)
 
 
 def _faults(resolution, local_effects, rng):

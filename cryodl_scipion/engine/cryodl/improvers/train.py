@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from ..training import Task
-from .losses import correlation, distance, presence_loss
-from .pairs import PRESENT
+from .boxes import PRESENT, WANTED
+from .losses import atom_scores, correlation, distance, presence_loss
 
 PRESENCE = 0.2  # weight of the second output's loss
 SHOWN = 4
@@ -18,8 +18,9 @@ class ImproverTask(Task):
     example_name = "boxes"
     by_processes = True
 
-    def __init__(self, method, network, pairs, ssim, batch_size=None):
-        self.method, self.pairs, self.ssim = method, pairs, ssim
+    def __init__(self, method, network, pairs, ssim, atoms, batch_size=None):
+        self.method, self.pairs, self.ssim, self.atoms = method, pairs, ssim, atoms
+        self.wanted = torch.from_numpy(WANTED).float()
         self.batch_size = batch_size or method.batch_size
         self.networks = torch.nn.ModuleDict({"improver": network.to(memory_format=torch.channels_last_3d)})
         self.optimizers = {"improver": method.optimizer(network)}
@@ -33,11 +34,16 @@ class ImproverTask(Task):
 
     def train_step(self, batch, accelerator):
         network, optimizer = self.network("improver"), self.optimizers["improver"]
-        data, target = (x.to(accelerator.device, memory_format=torch.channels_last_3d) for x in batch)
+        data, target = (x.to(accelerator.device, memory_format=torch.channels_last_3d) for x in batch[:2])
         with accelerator.autocast():
             output = network(data)
         loss = distance(output, target, self.ssim)
         losses = {"loss": loss.detach()}
+        if self.atoms:
+            # over as many atoms as there may be, so that several processes have the mean of all
+            unlike = (1 - self._scores(output, batch)).sum() / batch[2].shape[:2].numel()
+            losses["atoms"] = unlike.detach()
+            loss = loss + self.atoms * unlike
         if self.method.outputs > 1:
             presence = presence_loss(output, target, PRESENT)
             losses["presence"] = presence.detach()
@@ -49,21 +55,30 @@ class ImproverTask(Task):
         return losses
 
     def validate(self):
-        """Correlation of improved boxes with their targets (the figure), and of the maps as they are."""
-        after, before, losses, sure = [], [], [], []
-        for data, target in self.pairs.validation_boxes(self.batch_size):
+        """Correlation of improved boxes with their targets and Q-scores (both are the figure), and of the maps as they
+        are."""
+        after, before, losses, sure, scores = [], [], [], [], []
+        for batch in self.pairs.validation_boxes(self.batch_size):
+            data, target = batch[:2]
             output = self._output(data)
+            scores.append(torch.stack([self._scores(output, batch).cpu(), self._scores(data, batch).cpu()]))
             losses += [float(distance(output, target.to(output.device), self.ssim))] * len(data)
             after.append(correlation(output[:, :1].cpu(), target))
             before.append(correlation(data, target))
             if self.method.outputs > 1:
                 sure.append(torch.stack([output[:, 1].sigmoid().cpu().flatten(), (target > PRESENT).float().flatten()]))
-        figure = float(torch.cat(after).mean())
-        figures = {"figure": figure, "loss": float(np.mean(losses)), "correlation": figure,
-                   "correlation_before": float(torch.cat(before).mean())}
+        q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores
+        agreement = float(torch.cat(after).mean())
+        figures = {"figure": agreement + self.atoms * q_score, "loss": float(np.mean(losses)), "correlation": agreement,
+                   "correlation_before": float(torch.cat(before).mean()), "q_score": q_score, "q_score_before": q_before}
         if sure:
             figures["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
         return figures
+
+    def _scores(self, output, batch):
+        """(k,) Q-scores of the atoms of a batch."""
+        places, weights = (x.to(output.device) for x in batch[2:])
+        return atom_scores(output, places, weights, self.wanted.to(output.device))
 
     def _output(self, data):
         from ..devices import fast_dtype
@@ -75,7 +90,7 @@ class ImproverTask(Task):
     def show(self, step, folder):
         """Middle slices of some validation boxes: map, improved, target."""
         from ..plots import new_figure, save_figure
-        data, target = next(iter(self.pairs.validation_boxes(SHOWN)))
+        data, target = next(iter(self.pairs.validation_boxes(SHOWN)))[:2]
         shown = [("map", data), ("improved", self._output(data)[:, :1].cpu()), ("target", target)]
         figure, axes = new_figure(len(data), 3, (6, 2 * len(data)))
         for row in range(len(data)):
