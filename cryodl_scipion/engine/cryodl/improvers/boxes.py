@@ -22,8 +22,8 @@ class Box:
 
 
 def cut(pair, atoms, rng, empty=EMPTY):
-    """A Box of a (2, d, h, w) pair with its atoms (n, 3), where the molecule is but for a part of the time. Small maps are
-    padded with zeros."""
+    """A Box of a (2, d, h, w) pair with its atoms (n, 3), where the molecule is but for a part of the time. Small
+    maps are padded with zeros."""
     pad = [(0, max(0, BOX - n)) for n in pair.shape[1:]]
     for _ in range(8):
         start = [int(rng.integers(max(1, n - BOX + 1))) for n in pair.shape[1:]]
@@ -54,8 +54,8 @@ def turned(box, rng):
 def score_places(atoms, grid, rng):
     """Where a box is read to see how much its atoms look like atoms, as the Q-score does (maps.qscore).
 
-    atoms: (n, 3) zyx voxels. grid: Å. Returns places (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a place
-    is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS.
+    atoms: (n, 3) zyx voxels. grid: Å. Returns places (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a
+    place is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS.
     """
     from scipy.spatial import cKDTree
     from scipy.spatial.transform import Rotation

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a map improver is judged by: smooth L1 distance, contrast and structure similarity (He et al. 2023), and how much
-the density about each atom looks like an atom (Pintilie et al. 2020)."""
+"""What a map improver is judged by: smooth L1 distance, contrast and structure similarity (He et al. 2023), and how
+much the density about each atom looks like an atom (Pintilie et al. 2020)."""
 import torch
 import torch.nn.functional as F
 

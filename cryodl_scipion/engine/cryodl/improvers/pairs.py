@@ -22,8 +22,8 @@ class Pairs:
     """Pairs in files, split into training and validation by molecule.
 
     folder: the run's working folder; pairs that are there from a stopped run are not made again. config:
-    TrainMapImproverConfig. lowest: of the method. training, validation: lists of (memory map of map and target, atoms as
-    in Pair).
+    TrainMapImproverConfig. lowest: of the method. training, validation: lists of (memory map of map and target, atoms
+    as in Pair).
     """
 
     def __init__(self, folder, config, lowest, log=print):

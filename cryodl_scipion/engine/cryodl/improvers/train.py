@@ -70,7 +70,8 @@ class ImproverTask(Task):
         q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores
         agreement = float(torch.cat(after).mean())
         figures = {"figure": agreement + self.atoms * q_score, "loss": float(np.mean(losses)), "correlation": agreement,
-                   "correlation_before": float(torch.cat(before).mean()), "q_score": q_score, "q_score_before": q_before}
+                   "correlation_before": float(torch.cat(before).mean()), "q_score": q_score,
+                   "q_score_before": q_before}
         if sure:
             figures["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
         return figures
