@@ -86,7 +86,7 @@ def _halves(config, volume, reference, details, device):
     found = {}
     sentences = [f"The map {config.map} and the half-map {half.path} are the same: the figures of the map are those of "
                  "half of the data." for half in halves if same_map(volume, half)]
-    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask)
+    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
     if config.improver:
         from ..improvers.run import load_improver
         improver = load_improver(config.improver, device)
