@@ -76,9 +76,13 @@ def test_attention_stays_within_its_window_and_shifted_windows_do_not_join_oppos
 
 
 def test_drop_path_is_for_training_only():
+    torch.manual_seed(0)
     block = SwinConvBlock(32, 3, 16, False, drop=0.5).eval()
     x = torch.randn(1, 32, 6, 6, 6)
-    torch.testing.assert_close(block(x), block(x))
+    whole = block(x)
+    torch.testing.assert_close(block(x), whole)
+    block.train()
+    assert any(not torch.allclose(block(x), whole) for _ in range(8))
 
 
 def test_ssim_loss_by_hand():

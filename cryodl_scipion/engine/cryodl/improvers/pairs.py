@@ -57,11 +57,9 @@ class Pairs:
 
     def _without_left_out(self, rows, structures, leave_out):
         """Rows and structures that are none of `leave_out`, nor similar to one of them."""
-        every = [row["structure"] for row in rows] + structures
-        if len(set(every)) < len(every):
-            every = list(dict.fromkeys(every))
         if not leave_out:
             return rows, structures
+        every = list(dict.fromkeys([row["structure"] for row in rows] + structures))
         stem = lambda path: Path(path).name.split(".")[0]
         unknown = set(leave_out) - {stem(path) for path in every}
         if unknown:
