@@ -134,8 +134,8 @@ def _copyWithHeader(volume, copy, origin):
     else:
         ImageHandler().convert(volume, temporary)
     with mrcfile.open(temporary, 'r+', permissive=True) as mrc:
-        for name, length in zip(('mx', 'my', 'mz'), mrc.data.shape[::-1]):
-            mrc.header[name] = length
+        for name, place in zip(('mx', 'my', 'mz'), np.argsort(_axes(mrc.header))):
+            mrc.header[name] = mrc.data.shape[::-1][place]
         mrc.header.ispg = max(1, int(mrc.header.ispg))
         mrc.voxel_size = volume.getSamplingRate()
         mrc.header.nxstart = mrc.header.nystart = mrc.header.nzstart = 0
