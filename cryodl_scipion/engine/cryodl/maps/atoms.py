@@ -43,7 +43,7 @@ def read_structure(path):
         structure.setup_entities()
         structure[0]
     except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
+        raise ValueError(f"{path} is not a readable atomic model: {str(error).rstrip('.')}.") from None
     return structure
 
 

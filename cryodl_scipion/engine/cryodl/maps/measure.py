@@ -76,6 +76,15 @@ def measure_halves(halves, mask, resolution=None):
     return figures, dict(fsc=curve, local=local)
 
 
+def dependent(halves, curve):
+    """Sentences, in a list, if the Curve of half-maps falls below 0.143 nowhere: then they may not be independent."""
+    if not (curve.value[1:] >= 0.143).all():
+        return []
+    return [f"The FSC of the half-maps {halves[0].path} and {halves[1].path} nowhere falls below 0.143, up to "
+            f"{1 / curve.frequency[-1]:.2f} Å, the finest that their voxels hold. One of them may be the map of all "
+            "data, or they share a mask or a filter; else the voxels are too large for their resolution."]
+
+
 def half_map_test(halves, improved, mask):
     """What an improver makes of independent data: {name: Å at FSC 0.143 and 0.5}, and {name: Curve}.
 
