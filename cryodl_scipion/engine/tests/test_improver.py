@@ -7,6 +7,7 @@ import pytest
 import torch
 from map_data import empty_grid, helix
 
+from cryodl.commands import train_map_improver
 from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
 from cryodl.improvers import improver_method
 from cryodl.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
@@ -17,6 +18,7 @@ from cryodl.improvers.pairs import _held_out
 from cryodl.improvers.run import apply_boxes
 from cryodl.improvers.simulated import simulated_pair, target_for
 from cryodl.improvers.similarity import families
+from cryodl.io.model import write_model
 from cryodl.maps.atoms import read_atoms
 
 
@@ -249,3 +251,25 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
     table.write_text("map,structure,resolution\nnone.mrc,a.pdb,4\n")
     with pytest.raises(FileNotFoundError, match="line 2: the map .*none.mrc"):
         Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(network="swinconv"), "--network is swinconv"), (dict(grid=0.5), "has the grid 1.0, but --grid is 0.5"),
+    (dict(attention=False), "has the attention True")])
+def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
+    card = dict(kind="map_improver", name="start", network="fast", grid=1.0, attention=True, resolutions=[3.0, 6.0],
+                training={}, validation={})
+    folder = tmp_path / "start"
+    folder.mkdir()
+    write_model(folder, card, improver_method("fast").build().state_dict())
+    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), start_from=str(folder))
+    task = train_map_improver._task(config, improver_method("fast"), None)
+    assert not task.networks["improver"].tail.weight.any()  # the start model's, which is untrained
+    config = dataclasses.replace(config, **change)
+    with pytest.raises(ValueError, match=words):
+        train_map_improver._task(config, improver_method(config.network), None)
+
+
+def test_no_pairs_and_nothing_simulated_is_nothing_to_learn_from():
+    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), simulated=0)
+    assert ["--simulated" in problem for problem in config.check_together()] == [True]
