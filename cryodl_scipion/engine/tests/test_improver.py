@@ -248,6 +248,11 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
     table.write_text("map,structure\na.mrc,a.pdb\n")
     with pytest.raises(ValueError, match="no column resolution"):
         Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    for line, words in (("a.mrc,a.pdb,nan", "line 2: the resolution is 'nan'"), ("a.mrc,a.pdb,-4", "'-4'; a number"),
+                        ("a.mrc,a.pdb", "the resolution is None"), (",a.pdb,4", "line 2: no map is named")):
+        table.write_text(f"map,structure,resolution\n{line}\n")
+        with pytest.raises(ValueError, match=words):
+            Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
     table.write_text("map,structure,resolution\nnone.mrc,a.pdb,4\n")
     with pytest.raises(FileNotFoundError, match="line 2: the map .*none.mrc"):
         Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
