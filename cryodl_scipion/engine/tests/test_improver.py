@@ -20,6 +20,7 @@ from cryodl.improvers.simulated import simulated_pair, target_for
 from cryodl.improvers.similarity import families
 from cryodl.io.model import write_model
 from cryodl.maps.atoms import read_atoms
+from cryodl.maps.shells import amplitudes
 
 
 def test_the_published_network_has_the_parameters_counted_by_hand():
@@ -128,6 +129,16 @@ def test_the_way_to_the_grid_and_back_keeps_places():
     fine = to_grid(blob, voxels, 1.0)
     assert np.unravel_index(fine.argmax(), fine.shape) == (18, 25, 30)
     np.testing.assert_allclose(from_grid(fine, 1.0, blob.shape, voxels), blob, atol=5e-3)
+
+
+def test_noise_of_fine_voxels_does_not_fold_into_the_grid():
+    """White noise at 0.5 Å has one power at all frequencies; on the grid of 1 Å those it keeps must have the same."""
+    noise, cube = np.random.default_rng(0).normal(size=(80, 80, 80)), np.full((20, 20, 20), 3.0)
+    fine, coarse = amplitudes(noise, np.full(3, 0.5)), amplitudes(to_grid(noise, np.full(3, 0.5), 1.0), np.ones(3))
+    kept = (coarse.frequency > 0.1) & (coarse.frequency < 0.4)
+    ratio = coarse.value[kept] * 8 / np.interp(coarse.frequency[kept], fine.frequency, fine.value)
+    np.testing.assert_allclose(ratio, 1, atol=0.1)
+    np.testing.assert_allclose(to_grid(cube, np.full(3, 0.5), 1.0), 3, atol=1e-5)
 
 
 def test_the_scale_is_the_published_percentile_and_nothing_is_named():
