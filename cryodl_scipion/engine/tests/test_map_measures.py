@@ -153,7 +153,8 @@ def test_atoms_outside_of_the_map_do_not_count_in_the_means_of_their_chains(atom
     away = dataclasses.replace(atoms, xyz=np.concatenate([atoms.xyz, atoms.xyz + [0, 0, 500]]),
                                residue=np.concatenate([atoms.residue, atoms.residue]), **{
                                    name: np.concatenate([getattr(atoms, name)] * 2)
-                                   for name in ("number", "b", "occupancy", "protein")}, atom_names=atoms.atom_names * 2)
+                                   for name in ("number", "b", "occupancy", "protein")},
+                               atom_names=atoms.atom_names * 2)
     figures = measure_map(volume, reference_for(volume, away))[0]
     assert figures["q_score_chains"]["A"] == pytest.approx(whole["q_score_chains"]["A"])
 
@@ -203,6 +204,7 @@ def test_of_an_atom_in_two_places_the_first_is_taken(tmp_path):
     place = "ATOM  {:5d}  {:3s}{}GLY A   1    {:8.3f}  10.000  10.000  {:4.2f} 20.00           {}"
     path = tmp_path / "two.pdb"
     path.write_text("\n".join(place.format(k, *row) for k, row in enumerate((
-        ("N", " ", 9.0, 1.0, "N"), ("CA", "A", 10.0, 0.6, "C"), ("CA", "B", 10.5, 0.4, "C"), ("C", " ", 11.0, 1.0, "C")))))
+        ("N", " ", 9.0, 1.0, "N"), ("CA", "A", 10.0, 0.6, "C"), ("CA", "B", 10.5, 0.4, "C"),
+        ("C", " ", 11.0, 1.0, "C")))))
     assert read_atoms(path).xyz[:, 0].tolist() == [9.0, 10.0, 11.0]
     assert [atom.altloc for atom in kept_atoms(read_structure(path))] == ["\0", "A", "\0"]

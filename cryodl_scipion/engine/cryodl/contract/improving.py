@@ -65,8 +65,8 @@ class ImproveMapConfig:
     mask_radius: float = param("Distance from the atoms that a mask by a structure reaches.", default=4.0,
                                label="Mask radius", unit="Å", minimum=0.5, maximum=50, expert=True)
     confidence: bool = param("Also write NAME_confidence.mrc: how sure the network is that there is density, from 0 "
-                             "to 1. What is bright in the improved map and dark there is not to be trusted.", default=True,
-                             label="Confidence map")
+                             "to 1. What is bright in the improved map and dark there is not to be trusted.",
+                             default=True, label="Confidence map")
     overlap: int = param("Overlap of neighbouring boxes; more is slower and smoother.", default=24, label="Overlap",
                          unit="px", minimum=0, maximum=44, expert=True)
     batch_size: typing.Optional[int] = param("Boxes that go through the network at a time.", default=None,
@@ -144,8 +144,8 @@ class TrainMapImproverConfig:
             problems.append("There is nothing to learn from: give pairs of maps and models (--pairs), or structures to "
                             "simulate from (--structures).")
         elif not self.pairs and not self.simulated:
-            problems.append("Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there is "
-                            "nothing to learn from. Give one of them.")
+            problems.append("Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there "
+                            "is nothing to learn from. Give one of them.")
         return problems + _resolution_problems(self)
 
 

@@ -49,8 +49,8 @@ class Improver:
         try:
             scale = scale_of(volume.data)
         except ValueError:
-            raise ValueError(f"{volume.path} holds no density: at least {100 - PERCENTILE:.3f} % of its voxels should be "
-                             "positive. Check its contrast.") from None
+            raise ValueError(f"{volume.path} holds no density: at least {100 - PERCENTILE:.3f} % of its voxels should "
+                             "be positive. Check its contrast.") from None
         data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
         data = scaled(data, scale_of(data), self.method.lowest)
         output = apply_boxes(self._run, data, overlap, batch_size or BATCHES[self.device.type], self.method.outputs,

@@ -9,8 +9,8 @@ def compare(built, reference, distance=3.0):
     """Figures of a built model against a reference, and the matched pairs.
 
     built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
-    one within it, as many as there can be and of these the nearest, as phenix.chain_comparison counts (Liebschner et al. 2019,
-    Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
+    one within it, as many as there can be and of these the nearest, as phenix.chain_comparison counts
+    (Liebschner et al. 2019, Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
     Returns (figures, pairs). figures: residues, reference_residues, matched, coverage (matched part of the reference),
     sequence_match (part of the matched that has the reference's residue name), rmsd_angstrom of the matched, or null,
     fragments (runs of matched residues that follow each other in both), false_residues (built and unmatched),
