@@ -117,7 +117,9 @@ def _mask(config, volume):
 def _half_map_test(halves, improved, mask):
     """FSC at 0.143 in Å of the halves before and after, which is printed too, and sentences for the user.
 
-    All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count as a gain."""
+    All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
+    as a gain.
+    """
     from ..maps.density import dense_mask
     from ..maps.measure import dependent, half_map_test
     if mask is None:
