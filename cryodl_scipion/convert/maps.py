@@ -9,6 +9,7 @@ atoms tells in which.
 import collections
 import os
 import shutil
+import zlib
 
 import mrcfile
 import numpy as np
@@ -110,8 +111,10 @@ def mapForEngine(volume, folder, origin=None, pixelSize=False):
     right = isMrc(volume) and not (pixelSize and _wrongPixelSize(path, volume.getSamplingRate()))
     if right and (origin is None or np.allclose(origin, headerOrigin(path, volume.getSamplingRate()), atol=1e-3)):
         return path
-    copy = os.path.join(folder, 'map_%s_%s' % (volume.getObjId(), os.path.splitext(os.path.basename(path))[0]))
-    return _copyWithHeader(volume, copy + '.mrc', scipionOrigin(volume) if origin is None else origin)
+    # half-maps of two folders may have one name
+    copy = 'map_%s_%s_%08x.mrc' % (volume.getObjId(), os.path.splitext(os.path.basename(path))[0],
+                                   zlib.crc32(path.encode()))
+    return _copyWithHeader(volume, os.path.join(folder, copy), scipionOrigin(volume) if origin is None else origin)
 
 
 def halfForEngine(path, volume, folder, origin=None):
@@ -134,8 +137,8 @@ def _copyWithHeader(volume, copy, origin):
     else:
         ImageHandler().convert(volume, temporary)
     with mrcfile.open(temporary, 'r+', permissive=True) as mrc:
-        for name, length in zip(('mx', 'my', 'mz'), mrc.data.shape[::-1]):
-            mrc.header[name] = length
+        for name, place in zip(('mx', 'my', 'mz'), np.argsort(_axes(mrc.header))):
+            mrc.header[name] = mrc.data.shape[::-1][place]
         mrc.header.ispg = max(1, int(mrc.header.ispg))
         mrc.voxel_size = volume.getSamplingRate()
         mrc.header.nxstart = mrc.header.nystart = mrc.header.nzstart = 0

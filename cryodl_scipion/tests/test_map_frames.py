@@ -89,6 +89,20 @@ class TestMapFrames(unittest.TestCase):
         self.assertNotEqual(half, copy)
         self.assertEqual(headerOrigin(half, PIXEL_SIZE), DEPOSITED)
 
+    def test_half_maps_of_one_name_in_two_folders_are_two_copies(self):
+        copies = set()
+        for folder in ('first', 'second'):
+            os.makedirs(self.path(folder), exist_ok=True)
+            path = writeMap(os.path.join(self.path(folder), 'half.mrc'))
+            copies.add(halfForEngine(path, makeVolume(path), self.path('input'), DEPOSITED))
+        self.assertEqual(len(copies), 2)
+
+    def test_the_lengths_of_a_copy_with_permuted_axes_are_those_of_x_y_and_z(self):
+        path = writeMap(self.path('map.mrc'), order=(2, 1, 0))
+        with mrcfile.open(mapForEngine(makeVolume(path), self.path('input'), DEPOSITED), header_only=True) as mrc:
+            header = mrc.header
+            self.assertEqual((int(header.mx), int(header.my), int(header.mz)), SHAPE[::-1])
+
     def test_voxels_that_are_no_cubes_are_noticed(self):
         path = writeMap(self.path('map.mrc'))
         self.assertIsNone(unequalVoxels(path))

@@ -7,6 +7,7 @@ from unittest import mock
 
 import mrcfile
 import numpy as np
+from pyworkflow.protocol.executor import StepExecutor
 
 from ..convert.maps import headerOrigin, scipionOrigin
 from ..engine.cryodl import contract
@@ -92,9 +93,11 @@ class TestCryodlImproveMap(MapsTest):
         first, second = sorted(run._engineResultFiles())
         os.remove(second)
         before = os.path.getmtime(first)
-        run.runMode.set(0)
-        run._steps = None
         self.assertEqual(len(run._resultsByName()), 1)
+        run.setStepsExecutor(StepExecutor(run.getHostConfig()))
+        for volume in run._volumes():
+            run.improveStep(volume.getObjId(), run._settings())
+        self.assertTrue(os.path.exists(second))
         self.assertEqual(os.path.getmtime(first), before)
 
     def test_wrong_inputs_are_named(self):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from map_data import empty_grid, helix
 
+from cryodl.commands import train_map_improver
 from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
 from cryodl.improvers import improver_method
 from cryodl.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
@@ -17,7 +18,9 @@ from cryodl.improvers.pairs import _held_out
 from cryodl.improvers.run import apply_boxes
 from cryodl.improvers.simulated import simulated_pair, target_for
 from cryodl.improvers.similarity import families
+from cryodl.io.model import write_model
 from cryodl.maps.atoms import read_atoms
+from cryodl.maps.shells import amplitudes
 
 
 def test_the_published_network_has_the_parameters_counted_by_hand():
@@ -76,9 +79,13 @@ def test_attention_stays_within_its_window_and_shifted_windows_do_not_join_oppos
 
 
 def test_drop_path_is_for_training_only():
+    torch.manual_seed(0)
     block = SwinConvBlock(32, 3, 16, False, drop=0.5).eval()
     x = torch.randn(1, 32, 6, 6, 6)
-    torch.testing.assert_close(block(x), block(x))
+    whole = block(x)
+    torch.testing.assert_close(block(x), whole)
+    block.train()
+    assert any(not torch.allclose(block(x), whole) for _ in range(8))
 
 
 def test_ssim_loss_by_hand():
@@ -122,6 +129,16 @@ def test_the_way_to_the_grid_and_back_keeps_places():
     fine = to_grid(blob, voxels, 1.0)
     assert np.unravel_index(fine.argmax(), fine.shape) == (18, 25, 30)
     np.testing.assert_allclose(from_grid(fine, 1.0, blob.shape, voxels), blob, atol=5e-3)
+
+
+def test_noise_of_fine_voxels_does_not_fold_into_the_grid():
+    """White noise at 0.5 Å has one power at all frequencies; on the grid of 1 Å those it keeps must have the same."""
+    noise, cube = np.random.default_rng(0).normal(size=(80, 80, 80)), np.full((20, 20, 20), 3.0)
+    fine, coarse = amplitudes(noise, np.full(3, 0.5)), amplitudes(to_grid(noise, np.full(3, 0.5), 1.0), np.ones(3))
+    kept = (coarse.frequency > 0.1) & (coarse.frequency < 0.4)
+    ratio = coarse.value[kept] * 8 / np.interp(coarse.frequency[kept], fine.frequency, fine.value)
+    np.testing.assert_allclose(ratio, 1, atol=0.1)
+    np.testing.assert_allclose(to_grid(cube, np.full(3, 0.5), 1.0), 3, atol=1e-5)
 
 
 def test_the_scale_is_the_published_percentile_and_nothing_is_named():
@@ -242,6 +259,33 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
     table.write_text("map,structure\na.mrc,a.pdb\n")
     with pytest.raises(ValueError, match="no column resolution"):
         Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    for line, words in (("a.mrc,a.pdb,nan", "line 2: the resolution is 'nan'"), ("a.mrc,a.pdb,-4", "'-4'; a number"),
+                        ("a.mrc,a.pdb", "the resolution is None"), (",a.pdb,4", "line 2: no map is named")):
+        table.write_text(f"map,structure,resolution\n{line}\n")
+        with pytest.raises(ValueError, match=words):
+            Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
     table.write_text("map,structure,resolution\nnone.mrc,a.pdb,4\n")
     with pytest.raises(FileNotFoundError, match="line 2: the map .*none.mrc"):
         Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(network="swinconv"), "--network is swinconv"), (dict(grid=0.5), "has the grid 1.0, but --grid is 0.5"),
+    (dict(attention=False), "has the attention True")])
+def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
+    card = dict(kind="map_improver", name="start", network="fast", grid=1.0, attention=True, resolutions=[3.0, 6.0],
+                training={}, validation={})
+    folder = tmp_path / "start"
+    folder.mkdir()
+    write_model(folder, card, improver_method("fast").build().state_dict())
+    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), start_from=str(folder))
+    task = train_map_improver._task(config, improver_method("fast"), None)
+    assert not task.networks["improver"].tail.weight.any()  # the start model's, which is untrained
+    config = dataclasses.replace(config, **change)
+    with pytest.raises(ValueError, match=words):
+        train_map_improver._task(config, improver_method(config.network), None)
+
+
+def test_no_pairs_and_nothing_simulated_is_nothing_to_learn_from():
+    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), simulated=0)
+    assert ["--simulated" in problem for problem in config.check_together()] == [True]

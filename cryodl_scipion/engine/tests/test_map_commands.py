@@ -110,6 +110,26 @@ def test_a_half_map_is_not_taken_for_the_whole_map(files, tmp_path):
         improve(files, tmp_path, map=None, half_maps=(files["half1"], files["half1"]))
 
 
+def test_halves_that_agree_up_to_the_last_shell_are_a_warning(files, tmp_path):
+    """The map of all data in the place of a half-map shares the other half's noise."""
+    whole = read_volume(files["half1"])
+    write_volume(tmp_path / "all.mrc", 0.5 * (whole.data + read_volume(files["half2"]).data), whole)
+    for first, said in ((files["half1"], False), (str(tmp_path / "all.mrc"), True)):
+        halves = (first, files["half2"])
+        results = [improve(files, tmp_path, half_maps=halves), evaluate_map.run(EvaluateMapConfig(
+            map=files["map"], structure=files["structure"], half_maps=halves))]
+        assert [any("nowhere falls below 0.143" in w for w in result.warnings) for result in results] == [said] * 2
+
+
+def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_path):
+    mask = read_volume(files["mask"], what="mask")
+    moved = dataclasses.replace(mask, origin_zyx=mask.origin_zyx + 10, header=None)
+    write_volume(tmp_path / "moved.mrc", moved.data, moved)
+    sentence = "moved.mrc begins at (-6.00, -8.00, -10.00) Å"
+    for name, said in ((files["mask"], False), (str(tmp_path / "moved.mrc"), True)):
+        assert any(sentence in w for w in improve(files, tmp_path, mask=name).warnings) == said
+
+
 def test_a_mask_that_lets_everything_through_is_a_mask_and_an_empty_one_is_none(files, tmp_path):
     improved = read_volume(improve(files, tmp_path, mask=files["mask"]).outputs["map"])
     np.testing.assert_allclose(improved.data, 2 * read_volume(files["map"]).data, rtol=1e-6)

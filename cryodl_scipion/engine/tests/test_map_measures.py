@@ -7,11 +7,11 @@ import pytest
 from map_data import empty_grid, helix
 
 from cryodl.frc import fsc
-from cryodl.maps.atoms import check_overlap, read_atoms
-from cryodl.maps.chains import compare
+from cryodl.maps.atoms import check_overlap, kept_atoms, read_atoms, read_structure
+from cryodl.maps.chains import _matched, compare
 from cryodl.maps.density import model_density, soft_mask
 from cryodl.maps.local import local_correlation, local_resolution
-from cryodl.maps.measure import half_map_test, measure_map, reference_for
+from cryodl.maps.measure import half_map_test, measure_halves, measure_map, reference_for
 from cryodl.maps.qscore import SIGMA, q_scores, score_points
 from cryodl.maps.shells import filtered, guinier_b_factor, sharpened, shell_correlation
 
@@ -118,6 +118,17 @@ def test_local_resolution_finds_the_coarser_half():
     assert fine < 4.5 and coarse > fine + 2
 
 
+def test_a_given_resolution_sets_the_windows_of_local_resolution():
+    rng = np.random.default_rng(6)
+    low_pass = lambda data: filtered(data, np.ones(3), lambda s: (s < 1 / 8).astype(float))
+    shared = 3 * low_pass(rng.normal(size=(48, 48, 48)))
+    halves = [dataclasses.replace(empty_grid((48, 48, 48)), data=shared + 0.01 * rng.normal(size=shared.shape))
+              for _ in range(2)]
+    own, given = (measure_halves(halves, np.ones(shared.shape), resolution)[0] for resolution in (None, 4.0))
+    assert own["resolution_angstrom"] == given["resolution_angstrom"]
+    assert own["local_resolution_angstrom"] != given["local_resolution_angstrom"]
+
+
 def test_a_soft_mask_is_one_near_atoms_and_zero_far_away(atoms):
     grid = empty_grid((40, 44, 48), 1.0, (-10.0, -22.0, -24.0))
     mask = soft_mask(atoms.xyz, grid, 3.0)
@@ -134,6 +145,18 @@ def test_a_map_of_the_model_resolves_all_and_noise_nothing(atoms):
     figures, details = measure_map(noise, reference_for(noise, atoms))
     assert abs(details["fsc_unmasked"].value[4:].mean()) < 0.05 and abs(figures["q_score"]) < 0.15
     assert figures["fsc05_unmasked_angstrom"] is None or figures["fsc05_unmasked_angstrom"] > 15
+
+
+def test_atoms_outside_of_the_map_do_not_count_in_the_means_of_their_chains(atoms):
+    volume = with_b(atoms, 10)
+    whole = measure_map(volume, reference_for(volume, atoms))[0]
+    away = dataclasses.replace(atoms, xyz=np.concatenate([atoms.xyz, atoms.xyz + [0, 0, 500]]),
+                               residue=np.concatenate([atoms.residue, atoms.residue]), **{
+                                   name: np.concatenate([getattr(atoms, name)] * 2)
+                                   for name in ("number", "b", "occupancy", "protein")},
+                               atom_names=atoms.atom_names * 2)
+    figures = measure_map(volume, reference_for(volume, away))[0]
+    assert figures["q_score_chains"]["A"] == pytest.approx(whole["q_score_chains"]["A"])
 
 
 def test_shared_inventions_raise_the_improved_halves_and_not_the_crossed_ones():
@@ -168,3 +191,20 @@ def test_missing_false_and_renamed_residues_are_counted(tmp_path, atoms):
     assert figures["false_residues"] == 3 and figures["chains"] == {"B": 1.0}
     far = dataclasses.replace(part, xyz=part.xyz + 100)
     assert compare(far, atoms)[0]["rmsd_angstrom"] is None
+
+
+def test_as_many_residues_match_as_can_even_in_long_chains():
+    """Built residue k lies 0.5 Å before reference k + 1 and 2.5 Å behind k: nearest pairs leave one at each end out."""
+    line = lambda count, first: [(k, np.array([3.0 * k + first, 0, 0]), True) for k in range(count)]
+    pairs = _matched(line(30, 2.5), line(30, 0.0), 3.0)
+    assert len(pairs) == 30 and all(a == b and d == pytest.approx(2.5) for a, b, d in pairs)
+
+
+def test_of_an_atom_in_two_places_the_first_is_taken(tmp_path):
+    place = "ATOM  {:5d}  {:3s}{}GLY A   1    {:8.3f}  10.000  10.000  {:4.2f} 20.00           {}"
+    path = tmp_path / "two.pdb"
+    path.write_text("\n".join(place.format(k, *row) for k, row in enumerate((
+        ("N", " ", 9.0, 1.0, "N"), ("CA", "A", 10.0, 0.6, "C"), ("CA", "B", 10.5, 0.4, "C"),
+        ("C", " ", 11.0, 1.0, "C")))))
+    assert read_atoms(path).xyz[:, 0].tolist() == [9.0, 10.0, 11.0]
+    assert [atom.altloc for atom in kept_atoms(read_structure(path))] == ["\0", "A", "\0"]

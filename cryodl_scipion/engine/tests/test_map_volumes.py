@@ -73,6 +73,14 @@ def test_a_given_pixel_size_replaces_the_headers(tmp_path, data):
     assert read_volume(str(tmp_path / "b.mrc")).pixel_size == pytest.approx(1.5)
 
 
+def test_a_header_without_counts_of_voxels_gets_them_with_the_given_pixel_size(tmp_path, data):
+    path = write_mrc(tmp_path / "a.mrc", data, 0.0)
+    with mrcfile.open(path, "r+", permissive=True) as mrc:
+        mrc.header.mx = mrc.header.my = mrc.header.mz = 0
+    write_volume(tmp_path / "b.mrc", data, read_volume(path, 1.5))
+    assert read_volume(str(tmp_path / "b.mrc")).pixel_size == pytest.approx(1.5)
+
+
 def test_empty_and_broken_maps_are_refused(tmp_path):
     with pytest.raises(ValueError, match="empty"):
         read_volume(write_mrc(tmp_path / "a.mrc", np.ones((3, 3, 3))))

@@ -44,7 +44,7 @@ def evaluate(config, device):
     """
     from ..maps.atoms import check_overlap, read_atoms
     from ..maps.measure import measure_map, reference_for
-    from ..maps.volume import check_positive, check_same_grid, read_volume
+    from ..maps.volume import check_positive, check_same_grid, other_place, read_volume
     volume, atoms = read_volume(config.map, config.pixel_size), read_atoms(config.structure)
     check_positive(volume)
     warnings = [*atoms.notes, *check_overlap(volume, atoms)]
@@ -52,6 +52,7 @@ def evaluate(config, device):
     if config.mask:
         given = read_volume(config.mask, config.pixel_size, "mask")
         check_same_grid(volume, given, "mask")
+        warnings += other_place(volume, given, "mask")
         mask = given.data
     reference = reference_for(volume, atoms, mask, config.mask_radius)
     figures, details = measure_map(volume, reference)
@@ -77,7 +78,7 @@ def evaluate(config, device):
 
 def _halves(config, volume, reference, details, device):
     """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
-    from ..maps.measure import half_map_test, measure_halves
+    from ..maps.measure import dependent, half_map_test, measure_halves
     from ..maps.volume import check_same_grid, read_volume
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     for half in halves:
@@ -86,7 +87,8 @@ def _halves(config, volume, reference, details, device):
     found = {}
     sentences = [f"The map {config.map} and the half-map {half.path} are the same: the figures of the map are those of "
                  "half of the data." for half in halves if same_map(volume, half)]
-    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask)
+    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
+    sentences += dependent(halves, details["half_maps"]["fsc"])
     if config.improver:
         from ..improvers.run import load_improver
         improver = load_improver(config.improver, device)

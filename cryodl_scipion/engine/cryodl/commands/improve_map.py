@@ -22,9 +22,9 @@ def run(config):
     from ..improvers.run import load_improver
     improver = load_improver(config.model, device)
     volume, halves, warnings = _read(config)
-    mask = _mask(config, volume)
-    warnings += _notes(improver.card, volume)
-    output = config.output or f"{Path(volume.path).name.removesuffix('.gz').removesuffix('.mrc')}_improved.mrc"
+    mask, sentences = _mask(config, volume)
+    warnings += [*sentences, *_notes(improver.card, volume)]
+    output = config.output or f"{_stem(volume.path)}_improved.mrc"
     _check_output(output, config)
     print(f"Improving {volume.path} ({' x '.join(str(n) for n in volume.data.shape[::-1])} px of "
           f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {device_name(device)}.")
@@ -34,7 +34,8 @@ def run(config):
     test = None
     if halves:
         parts = [improve(half)[0] for half in halves]
-        test = _half_map_test(halves, parts, mask, config)
+        test, sentences = _half_map_test(halves, parts, mask)
+        warnings += sentences
         for number, part in enumerate(parts, 1):
             files[f"half{number}"] = _beside(output, f"half{number}")
             _write(files[f"half{number}"], part, mask, volume)
@@ -93,38 +94,42 @@ def _notes(card, volume):
 
 
 def _mask(config, volume):
-    """(z, y, x) factor of the result, or None."""
+    """(z, y, x) factor of the result, or None; and sentences about it."""
     import numpy as np
 
     from ..maps.atoms import check_overlap, read_atoms
     from ..maps.density import soft_mask
-    from ..maps.volume import check_same_grid, read_volume
-    mask = None
+    from ..maps.volume import check_same_grid, other_place, read_volume
+    mask, sentences = None, []
     if config.mask:
         given = read_volume(config.mask, config.pixel_size, "mask")
         check_same_grid(volume, given, "mask")
+        sentences += other_place(volume, given, "mask")
         mask = np.clip(given.data, 0, 1)
     if config.mask_structure:
         atoms = read_atoms(config.mask_structure)
-        check_overlap(volume, atoms)
+        sentences += [*atoms.notes, *check_overlap(volume, atoms)]
         around = soft_mask(atoms.xyz, volume, config.mask_radius)
         mask = around if mask is None else mask * around
-    return mask
+    return mask, sentences
 
 
-def _half_map_test(halves, improved, mask, config):
-    """FSC at 0.143 in Å of the halves before and after; printed. All in one mask, of the halves as they are if none is
-    given: that the network empties the solvent must not count as a gain."""
+def _half_map_test(halves, improved, mask):
+    """FSC at 0.143 in Å of the halves before and after, which is printed too, and sentences for the user.
+
+    All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
+    as a gain.
+    """
     from ..maps.density import dense_mask
-    from ..maps.measure import half_map_test
+    from ..maps.measure import dependent, half_map_test
     if mask is None:
         mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
-    figures, _ = half_map_test(halves, improved, mask)
+    figures, curves = half_map_test(halves, improved, mask)
     test = {name: values["fsc0143_angstrom"] for name, values in figures.items()}
     word = lambda value: "not reached" if value is None else f"{value:.2f} Å"
     print(f"Half-maps, FSC 0.143: as they are {word(test['raw'])}, both improved {word(test['improved'])}, one "
           f"improved with the other as it is {word(test['crossed'])}.")
-    return test
+    return test, dependent(halves, curves["raw"])
 
 
 def _check_output(output, config):
@@ -147,6 +152,12 @@ def _said():
             told[0] = done * 10 // total
             print(f"{done} of {total} boxes", flush=True)
     return progress
+
+
+def _stem(path):
+    """A map file's name without .mrc, .map, .ccp4 and .gz."""
+    name = Path(path).name.removesuffix(".gz")
+    return name.rsplit(".", 1)[0] if name.endswith((".mrc", ".map", ".ccp4")) else name
 
 
 def _beside(output, word):

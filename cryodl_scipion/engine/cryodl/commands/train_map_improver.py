@@ -73,5 +73,10 @@ def _task(config, method, pairs):
         if card["network"] != config.network:
             raise ValueError(f"Start from model (--start-from) {config.start_from} is of the network "
                              f"{card['network']}, but --network is {config.network}.")
+        for name, option in (("attention", "--[no-]attention"), ("grid", "--grid")):
+            found, wanted = card.get(name, True), getattr(config, name)
+            if found != wanted:
+                raise ValueError(f"Start from model (--start-from) {config.start_from} has the {name} {found}, but "
+                                 f"{option} is {wanted}. They must be the same.")
         network = load_network(card, weights, config.start_from)
     return ImproverTask(method, network, pairs, config.ssim, config.atoms, config.batch_size)

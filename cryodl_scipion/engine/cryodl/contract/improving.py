@@ -35,8 +35,9 @@ def _pixel_size_field():
 
 
 def _model_resolution_field():
-    return param("Resolution of the map.", default=None, label="Resolution", unit="Å", minimum=1, maximum=50,
-                 none_means="measured: FSC of the half-maps at 0.143, or of map and model at 0.5")
+    return param("Resolution of the map; windows of local resolution are five times as wide.", default=None,
+                 label="Resolution", unit="Å", minimum=1, maximum=50,
+                 none_means="measured: FSC of the half-maps at 0.143")
 
 
 def _resolution_problems(config):
@@ -63,9 +64,9 @@ class ImproveMapConfig:
                                                  none_means="no mask by a structure")
     mask_radius: float = param("Distance from the atoms that a mask by a structure reaches.", default=4.0,
                                label="Mask radius", unit="Å", minimum=0.5, maximum=50, expert=True)
-    confidence: bool = param("Also write NAME_confidence.mrc: how far the improved map can be trusted, from 0 to 1, "
-                             "and mark places that the network was never taught.", default=True,
-                             label="Confidence map")
+    confidence: bool = param("Also write NAME_confidence.mrc: how sure the network is that there is density, from 0 "
+                             "to 1. What is bright in the improved map and dark there is not to be trusted.",
+                             default=True, label="Confidence map")
     overlap: int = param("Overlap of neighbouring boxes; more is slower and smoother.", default=24, label="Overlap",
                          unit="px", minimum=0, maximum=44, expert=True)
     batch_size: typing.Optional[int] = param("Boxes that go through the network at a time.", default=None,
@@ -142,6 +143,9 @@ class TrainMapImproverConfig:
         if not self.pairs and not self.structures:
             problems.append("There is nothing to learn from: give pairs of maps and models (--pairs), or structures to "
                             "simulate from (--structures).")
+        elif not self.pairs and not self.simulated:
+            problems.append("Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there "
+                            "is nothing to learn from. Give one of them.")
         return problems + _resolution_problems(self)
 
 

@@ -15,6 +15,7 @@ from .simulated import real_pair, simulated_pair
 
 FOLDER = "pairs"
 LEAST_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
+COARSEST = 100.0  # Å; a resolution beyond it is a mistake
 CHECKED = 64  # boxes that validation looks at, at most
 
 
@@ -57,11 +58,9 @@ class Pairs:
 
     def _without_left_out(self, rows, structures, leave_out):
         """Rows and structures that are none of `leave_out`, nor similar to one of them."""
-        every = [row["structure"] for row in rows] + structures
-        if len(set(every)) < len(every):
-            every = list(dict.fromkeys(every))
         if not leave_out:
             return rows, structures
+        every = list(dict.fromkeys([row["structure"] for row in rows] + structures))
         stem = lambda path: Path(path).name.split(".")[0]
         unknown = set(leave_out) - {stem(path) for path in every}
         if unknown:
@@ -147,17 +146,26 @@ def _table(path):
         rows = list(reader)
     for line, row in enumerate(rows, 2):
         for name in ("map", "structure"):
+            if not (row[name] or "").strip():
+                raise ValueError(f"{path}, line {line}: no {name} is named. Give the {name}'s file, or take the line "
+                                 "out.")
             row[name] = str(path.parent / row[name])
             if not Path(row[name]).is_file():
                 raise FileNotFoundError(f"{path}, line {line}: the {name} {row[name]} does not exist.")
-        try:
-            row["resolution"] = float(row["resolution"])
-        except ValueError:
-            raise ValueError(f"{path}, line {line}: the resolution is {row['resolution']!r}; a number in Å is "
-                             "needed.") from None
+        row["resolution"] = _resolution(row["resolution"], f"{path}, line {line}")
     if not rows:
         raise ValueError(f"{path} lists no pairs.")
     return rows
+
+
+def _resolution(text, where):
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = 0.0
+    if not 0 < value < COARSEST:
+        raise ValueError(f"{where}: the resolution is {text!r}; a number between 0 and {COARSEST:g} Å is needed.")
+    return value
 
 
 def _real(row, config, lowest):

@@ -3,7 +3,9 @@
 import numpy as np
 
 WORD = 6  # residues
-ALIKE = 0.15  # part of the shorter chain's words that the other has: about 50 to 60 % identical sequence
+# Part of the shorter chain's words that the other has. Of sequences that differ at random it is the identity to the
+# power of WORD: 0.15 is 73 % identical, 60 % gives 0.05, unrelated chains have less than 0.02.
+ALIKE = 0.15
 
 
 def words_of(path):

@@ -13,7 +13,6 @@ from .grids import scale_of, scaled, target_width, to_grid
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
 FEWEST = 300  # atoms in a part
-MOST_ATOMS = 400000  # larger models (whole viruses) take more memory than one part is worth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +67,8 @@ def real_pair(volume, atoms, resolution, config, lowest):
     """Pair of a whole map that the user has, on the grid. volume: Volume. atoms: Atoms in its frame."""
     data = to_grid(volume.data, volume.voxels_zyx, config.grid)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.grid))
-    b_factors = atoms.b if config.local_resolution and np.ptp(atoms.b) > 0 else None
+    known = np.ptp(atoms.b) > 0 and np.median(atoms.b) > 0  # many models have none
+    b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
     target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
     return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), target.astype(np.float16),
                 _places(atoms, fine, config.grid), volume.path, resolution)

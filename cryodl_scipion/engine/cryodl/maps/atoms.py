@@ -43,7 +43,7 @@ def read_structure(path):
         structure.setup_entities()
         structure[0]
     except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
+        raise ValueError(f"{path} is not a readable atomic model: {str(error).rstrip('.')}.") from None
     return structure
 
 
@@ -59,7 +59,7 @@ def read_atoms(path):
     unknown = 0
     for chain, group in _groups(structure):
         amino_acid, kept = gemmi.find_tabulated_residue(group.name).is_amino_acid(), False
-        for atom in group:
+        for atom in group.first_conformer():
             if atom.element == gemmi.Element("X"):
                 unknown += 1
             elif not atom.is_hydrogen():
@@ -74,9 +74,9 @@ def read_atoms(path):
         if kept:
             residues.append((chain.name, str(group.seqid), group.name))
     if not xyz:
-        raise ValueError(f"{path} holds no atoms"
-                         + (f" with a known element ({unknown} without). Put the elements into "
-                                                     "columns 77-78, or use mmCIF." if unknown else "."))
+        raise ValueError(f"{path} holds no atoms" + (
+            f" with a known element ({unknown} without). Put the elements into columns 77-78, or use mmCIF." if unknown
+            else " but hydrogens and waters. Give a model of protein or nucleic acid."))
     notes = (f"{path}: atoms without a known element, which are left out: {unknown}.",) if unknown else ()
     return Atoms(str(path), np.array(xyz), np.array(number), np.array(b), np.array(occupancy), np.array(residue),
                  tuple(residues), tuple(names), np.array(protein), notes)
@@ -86,7 +86,7 @@ def kept_atoms(structure):
     """gemmi's atoms of a structure, in the order and choice of read_atoms."""
     import gemmi
     for _, group in _groups(structure):
-        yield from (a for a in group if not a.is_hydrogen() and a.element != gemmi.Element("X"))
+        yield from (a for a in group.first_conformer() if not a.is_hydrogen() and a.element != gemmi.Element("X"))
 
 
 def _groups(structure):

@@ -9,8 +9,8 @@ def compare(built, reference, distance=3.0):
     """Figures of a built model against a reference, and the matched pairs.
 
     built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
-    one within it, so that the sum of distances is smallest, as phenix.chain_comparison counts (Liebschner et al. 2019,
-    Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
+    one within it, as many as there can be and of these the nearest, as phenix.chain_comparison counts
+    (Liebschner et al. 2019, Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
     Returns (figures, pairs). figures: residues, reference_residues, matched, coverage (matched part of the reference),
     sequence_match (part of the matched that has the reference's residue name), rmsd_angstrom of the matched, or null,
     fragments (runs of matched residues that follow each other in both), false_residues (built and unmatched),
@@ -70,10 +70,11 @@ def _matched(mine, theirs, distance):
         rows, row = np.unique(near.row[part], return_inverse=True)
         columns, column = np.unique(near.col[part], return_inverse=True)
         gain = np.zeros((len(rows), len(columns)))
-        gain[row, column] = 10 * distance - near.data[part]  # one pair more outweighs any distance
+        most = distance * (min(gain.shape) + 1)  # one pair more outweighs the distances of all
+        gain[row, column] = most - near.data[part]
         for a, b in zip(*linear_sum_assignment(gain, maximize=True)):
             if gain[a, b] > 0:
-                pairs.append((mine[rows[a]][0], theirs[columns[b]][0], float(10 * distance - gain[a, b])))
+                pairs.append((mine[rows[a]][0], theirs[columns[b]][0], float(most - gain[a, b])))
     return pairs
 
 

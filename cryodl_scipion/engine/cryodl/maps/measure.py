@@ -16,7 +16,7 @@ COARSEST = 0.55  # of a voxel: narrower Gaussians would slip between grid points
 @dataclasses.dataclass(frozen=True)
 class Reference:
     """What maps on one grid are compared with. atoms: maps.atoms.Atoms. density: of the model. mask: (z, y, x), 0 to 1.
-    atoms_inside: (n,) bool."""
+    inside: (n,) bool, atoms inside of the grid."""
     atoms: object
     density: np.ndarray
     mask: np.ndarray
@@ -50,23 +50,23 @@ def measure_map(volume, reference):
     figures = dict(
         fsc05_angstrom=masked.resolution(0.5), fsc0143_angstrom=masked.resolution(0.143),
         fsc05_unmasked_angstrom=unmasked.resolution(0.5), fsc0143_unmasked_angstrom=unmasked.resolution(0.143),
-        q_score=float(scores[inside].mean()), q_score_chains=chain_scores(scores, reference.atoms),
+        q_score=float(scores[inside].mean()), q_score_chains=chain_scores(scores, reference.atoms, inside),
         local_correlation=float(near[inside].mean()))
     return figures, dict(fsc=masked, fsc_unmasked=unmasked, q=scores,
                          q_residues=residue_scores(scores, reference.atoms), correlation=near)
 
 
-def measure_halves(halves, mask):
+def measure_halves(halves, mask, resolution=None):
     """(figures, details) of two half-maps on one grid: the FSC in a mask, and local resolution.
 
-    halves: two Volumes. figures: resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom
+    halves: two Volumes. resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None.
+    figures: resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom
     {median, p10, p90} where the mask is above 0.5. details: Curve fsc, local: (z, y, x) array in Å.
     """
     voxels = halves[0].voxels_zyx
     curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
-    resolution = curve.resolution(0.143)
-    figures = dict(resolution_angstrom=resolution, resolution05_angstrom=curve.resolution(0.5))
-    local = None
+    figures = dict(resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5))
+    resolution, local = resolution or figures["resolution_angstrom"], None
     if resolution and halves[0].isotropic:
         local = local_resolution(halves[0].data, halves[1].data, halves[0].pixel_size, mask, resolution)
         inside = local[local > 0]
@@ -74,6 +74,15 @@ def measure_halves(halves, mask):
             low, middle, high = np.percentile(inside, [10, 50, 90])
             figures["local_resolution_angstrom"] = dict(p10=float(low), median=float(middle), p90=float(high))
     return figures, dict(fsc=curve, local=local)
+
+
+def dependent(halves, curve):
+    """Sentences, in a list, if the Curve of half-maps falls below 0.143 nowhere: then they may not be independent."""
+    if not (curve.value[1:] >= 0.143).all():
+        return []
+    return [f"The FSC of the half-maps {halves[0].path} and {halves[1].path} nowhere falls below 0.143, up to "
+            f"{1 / curve.frequency[-1]:.2f} Å, the finest that their voxels hold. One of them may be the map of all "
+            "data, or they share a mask or a filter; else the voxels are too large for their resolution."]
 
 
 def half_map_test(halves, improved, mask):

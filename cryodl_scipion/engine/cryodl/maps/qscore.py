@@ -60,10 +60,10 @@ def residue_scores(scores, atoms):
     return np.bincount(atoms.residue, scores) / np.bincount(atoms.residue)
 
 
-def chain_scores(scores, atoms):
-    """{chain: mean of its atoms' scores}."""
+def chain_scores(scores, atoms, inside):
+    """{chain: mean of the scores of its atoms inside of the map}; chains outside are left out. inside: (n,) bool."""
     chains = atoms.chains
-    return {str(chain): float(scores[chains == chain].mean()) for chain in dict.fromkeys(chains)}
+    return {str(chain): float(scores[inside & (chains == chain)].mean()) for chain in dict.fromkeys(chains[inside])}
 
 
 def _points(centres, tree, radius):

@@ -88,6 +88,8 @@ def write_volume(path, data, like):
                     mrc.header[name][part] = header[name][part]
             if float(header["cella"]["x"]) <= 0 or not np.allclose(_voxels(header, like.path), like.voxels_zyx,
                                                                    rtol=1e-3):
+                if not all(int(header[name]) > 0 for name in ("mx", "my", "mz")):
+                    mrc.header.mz, mrc.header.my, mrc.header.mx = like.data.shape
                 mrc.voxel_size = like.pixel_size  # the header's was wrong, and --pixel-size given
         else:
             z, y, x = like.voxels_zyx
@@ -96,13 +98,26 @@ def write_volume(path, data, like):
 
 
 def check_same_grid(volume, other, what):
-    """Raises ValueError unless two Volumes lie on the same grid. what: of `other`: 'mask'."""
+    """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'.
+
+    Where they begin is not compared: headers of masks and half-maps often say nothing of it (see other_place).
+    """
     if volume.data.shape != other.data.shape:
         raise ValueError(f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} "
                          f"{_size(volume)}. They must lie on the same grid; resample one onto the other first.")
     if not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
         raise ValueError(f"The {what} {other.path} has voxels of {other.pixel_size:.4g} Å, the map {volume.path} of "
                          f"{volume.pixel_size:.4g} Å. They must lie on the same grid.")
+
+
+def other_place(volume, other, what):
+    """Sentences, in a list, if two Volumes of one size begin at different places by their headers."""
+    if volume.same_grid(other):
+        return []
+    place = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
+    return [f"The {what} {other.path} begins at ({place(other)}) Å (x, y, z) by its header, the map {volume.path} at "
+            f"({place(volume)}) Å. They were laid on each other voxel by voxel; if the headers are right, resample the "
+            f"{what} onto the map."]
 
 
 def check_positive(volume):
