@@ -267,3 +267,12 @@ class TestCryodlTrainingSamples(FolderTest):
         self.assertEqual(len(picture.images), 1)
         plots.drawTraining(figure, metrics)
         self.assertEqual(len(figure.axes), 2)
+
+    def test_no_two_curves_of_a_training_look_alike(self):
+        columns = ['train_loss', 'train_atoms', 'train_presence', 'validation_loss', 'validation_correlation',
+                   'validation_correlation_before', 'validation_q_score', 'validation_q_score_before',
+                   'validation_confidence_error']
+        figure = Figure()
+        plots.drawCurves(figure, {'step': np.array([1.0, 2]), **{name: np.array([1, 0.5]) for name in columns}})
+        for axes, count in zip(figure.axes, (4, 5)):
+            self.assertEqual(len({line.get_color() for line in axes.lines}), count)

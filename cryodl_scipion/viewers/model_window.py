@@ -14,7 +14,9 @@ SAMPLES, CONFUSION = 'samples', 'confusion.png'
 NEWEST = "the newest step"
 _NAMES_SHOWN = 12
 _CTF = {'wiener': "corrected, as Wiener does", 'none': "left as it is"}
-_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC", 'frc_raw': "FRC of raw images", 'loss': "Validation loss"}
+_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC", 'frc_raw': "FRC of raw images", 'loss': "Validation loss",
+            'auc': "AUC", 'q_score': "Q-score", 'q_score_before': "Q-score before",
+            'boundary_error_angstrom': "Boundary error, Å"}
 _STEP = re.compile(r'step_0*(\d+)\.png$')
 
 

@@ -14,6 +14,9 @@ from ..convert.rounds import bestRound
 
 PICK_COLOUR = '#19e57b'
 _TRAINING, _VALIDATION, _FIGURE = '#4477aa', '#cc6677', '#228833'
+# Of curves that have none; a panel's own are left out, so that no two look alike.
+_COLOURS = (_TRAINING, _FIGURE, '#ccbb44', '#aa3377', '#66ccee', _VALIDATION, '#bbbbbb')
+_FEW_CURVES = 3  # more have a small legend
 
 
 def readMetrics(path):
@@ -40,8 +43,11 @@ _FIGURES = {'validation_f1': ("F1", _FIGURE), 'validation_average_precision': ("
             'validation_frc': ("mean FRC with the truth", _FIGURE),
             'validation_frc_raw': ("that of the raw images", _VALIDATION),
             'validation_correlation': ("correlation with the targets", _FIGURE),
-            'validation_correlation_before': ("that of the maps as they are", _VALIDATION)}
-_LOSSES = {'train_loss': ("training", _TRAINING), 'validation_loss': ("validation", _VALIDATION)}
+            'validation_correlation_before': ("that of the maps as they are", _VALIDATION),
+            'validation_q_score': ("Q-score", None),
+            'validation_q_score_before': ("Q-score of the maps as they are", None)}
+_LOSSES = {'train_loss': ("training", _TRAINING), 'validation_loss': ("validation", _VALIDATION),
+           'train_atoms': ("training: 1 - Q-score", None), 'train_presence': ("training: presence", None)}
 # A method with a discriminator has losses of several kinds.
 _LOSS_COLUMNS = re.compile('train_|validation_loss$')
 
@@ -54,6 +60,8 @@ def drawCurves(figure, metrics):
     figures = {name: _FIGURES.get(name, (name[len('validation_'):].replace('_', ' '), None)) for name in metrics
                if name.startswith('validation_') and name not in losses}
     for axes, title, curves in ((left, "Loss", losses), (right, "On what is kept for validation", figures)):
+        taken = {colour for _, colour in curves.values()}
+        axes.set_prop_cycle(color=[colour for colour in _COLOURS if colour not in taken])
         for column, (label, colour) in curves.items():
             known = np.isfinite(metrics[column])
             axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
@@ -65,7 +73,7 @@ def drawCurves(figure, metrics):
         axes.set_title(title)
         axes.grid(alpha=0.3)
         if axes.lines:
-            axes.legend()
+            axes.legend(fontsize='small' if len(curves) > _FEW_CURVES else None)
     right.set_ylim(0, 1.02)
     if not metrics:
         left.text(0.5, 0.5, "No figures yet", ha='center', transform=left.transAxes)
