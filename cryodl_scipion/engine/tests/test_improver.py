@@ -240,7 +240,7 @@ def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):
     dense = lambda resolution: (simulated_pair(
         str(path), dataclasses.replace(config, target_resolution=resolution), -0.5, np.random.default_rng(0)).target
         > 0.1).sum()
-    assert dense(3.0) < 0.8 * dense(None) and dense(6.0) == dense(None)
+    assert dense(3.0) < 0.8 * dense(0.0) and dense(6.0) == dense(0.0)
 
 
 def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):

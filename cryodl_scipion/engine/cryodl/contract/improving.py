@@ -105,10 +105,10 @@ class TrainMapImproverConfig:
                                   unit="Å", minimum=1, maximum=20)
     grid: float = param("Pixel size that maps are brought to. 0.5 for maps finer than that of 3 Å resolution.",
                         default=1.0, label="Grid", unit="Å/px", minimum=0.3, maximum=3, expert=True)
-    target_resolution: typing.Optional[float] = param(
+    target_resolution: float = param(
         "Resolution that the targets are drawn at, whatever that of the map: a network cannot tell more than is known, "
-        "and a sharp target lets it tell all of that.", default=3.0, label="Resolution of targets", unit="Å", minimum=1,
-        maximum=20, none_means="that of the map (as published)", expert=True)
+        "and a sharp target lets it tell all of that. 0: that of the map (as published).", default=3.0,
+        label="Resolution of targets", unit="Å", minimum=0, maximum=20, expert=True)
     local_resolution: bool = param("Targets as blurred as the map is at each atom, instead of the same everywhere.",
                                    default=False, label="Targets of local resolution", expert=True)
     local_effects: bool = param("Simulated maps differ from place to place in resolution and contrast, as real ones "
