@@ -20,7 +20,8 @@ def model_card(config, pairs, task, report, device, seconds):
                     best_step=report.best_step, stop_reason=report.stop_reason, seconds=round(seconds, 1),
                     device=device, seed=config.seed, batch_size=task.batch_size, ssim=config.ssim, atoms=config.atoms,
                     target_resolution=config.target_resolution, local_resolution=config.local_resolution,
-                    local_effects=config.local_effects)
+                    local_effects=config.local_effects,
+                    started_from=Path(config.start_from).name if config.start_from else None)
     return dict(kind="map_improver", name=Path(config.output).name, network=config.network, grid=config.grid,
                 attention=config.attention,
                 resolutions=[round(float(r), 2) for r in (resolutions.min(), resolutions.max())],
