@@ -69,6 +69,7 @@ def cardLines(folder):
              ("Tiles with it", tiles.get('positive')), ("Tiles without it", tiles.get('negative')),
              ("Maps", training.get('maps')), ("Validation maps", training.get('validation_maps')),
              ("Validation tiles", tiles.get('validation')), ("Subtomograms", training.get('number')),
+             ("Started from", training.get('started_from')),
              ("Steps", training.get('steps')), ("Stopped because", training.get('stop_reason')),
              ("Time", _with(training.get('seconds'), '%.0f s')), ("Computed on", training.get('device')), None]
     # figures by whatever name the method gives them; other things that were written down are not for this list
