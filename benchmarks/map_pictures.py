@@ -35,6 +35,7 @@ def draw(bench):
         _slices(row[:4], title, maps, case, titles=number == 0)
         _curves(row[4], maps, case)
     path = Path(bench.options.images or ROOT / "docs" / "images") / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80, pil_kwargs=dict(optimize=True))
     plt.close(figure)
     removed(work)
