@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs and picks on them, and other items, of sets that may still be growing."""
 import os
+import sqlite3
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
@@ -89,8 +90,22 @@ class ArrivingMicrographs(ArrivingItems):
 def opened(SetClass, growing):
     """The set as its file is now."""
     current = SetClass(filename=growing.getFileName())
-    current.loadAllProperties()
+    asInItsFile(current)
     return current
+
+
+def asInItsFile(items):
+    """Whether the file of a set holds anything; if so, the set has the size and properties that are there.
+
+    pyworkflow makes the tables with the first item: the file of a set that began with none has none.
+    """
+    try:
+        items.loadAllProperties()
+    except sqlite3.OperationalError as error:
+        if 'no such table' not in str(error):
+            raise
+        return False
+    return True
 
 
 def picksOn(growing, ids, scale):

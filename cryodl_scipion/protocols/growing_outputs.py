@@ -3,6 +3,8 @@
 from pwem.objects import SetOfMicrographs
 from pyworkflow.object import Set
 
+from ..convert.arriving import asInItsFile
+
 
 def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, describe=None):
     """Append items to an output, which is made with the first of them.
@@ -17,7 +19,7 @@ def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, 
         if describe is not None:
             describe(output)
     else:
-        output.loadAllProperties()  # as the file has it, also if a run died before noting it down
+        asInItsFile(output)  # also if a run died before noting it down
         output.enableAppend()
     for item in items:
         output.append(item)
@@ -32,7 +34,7 @@ def namesIn(protocol, outputNames, attribute):
     for outputName in outputNames:
         output = getattr(protocol, outputName, None)
         if output is not None:
-            output.loadAllProperties()
-            names.update(output.getUniqueValues(attribute) if output.getSize() else [])
+            if asInItsFile(output):
+                names.update(output.getUniqueValues(attribute) if output.getSize() else [])
             output.close()
     return names

@@ -9,6 +9,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ..convert import coordinates as convert
+from ..convert.arriving import asInItsFile
 from ..convert.micrographs import micrographNames
 from ..convert.picks import describeOutput, modelLine, pickLines
 from ..engine.cryodl import contract
@@ -110,8 +111,9 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         """Ids of the micrographs whose picks the output has, also those of a run that died before noting them down."""
         if not self.hasAttribute('outputCoordinates'):
             return set()
-        coordinates.loadAllProperties()  # the size as the file has it, not as it was noted
-        return set(coordinates.getUniqueValues('_micId')) if coordinates.getSize() else set()
+        if not asInItsFile(coordinates) or not coordinates.getSize():
+            return set()
+        return set(coordinates.getUniqueValues('_micId'))
 
     def createOutputStep(self):
         """The sets were written while picking; here only the case that nothing could be picked is an error."""

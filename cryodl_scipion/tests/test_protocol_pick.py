@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking, from the form to the set of coordinates, with a fake engine."""
 import os
+from unittest import mock
 
 from pyworkflow.protocol import MODE_RESTART
 
@@ -52,6 +53,18 @@ class TestCryodlPick(PickTest):
         self.assertTrue(protocol.isFailed())
         self.assertIn("GPU 3 was asked for, but there is none", protocol.getErrorMessage())
         self.assertIn('In the form: set "GPU IDs" to No.', protocol.getErrorMessage())
+
+    def test_batches_after_one_without_picks_arrive(self):
+        folder = os.path.join(self.data, 'first_empty')
+        synthetic.writeMicrographs(folder, 3)
+        with open(os.path.join(folder, 'mic_001.mrc.truth.json'), 'w') as file:
+            file.write('[]')
+        imported = self.importMicrographs(folder)
+        with mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP='4'):  # so long that the first is noted before the second
+            inputs = dict(self.inputs, inputMicrographs=(imported, 'outputMicrographs'))
+            protocol = self.runProtocol(CryodlProtPick, inputs, useGpu=False, streamingBatchSize=1)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(sorted(picksOf(protocol.outputCoordinates)), ['mic_002.mrc', 'mic_003.mrc'])
 
     def test_one_bad_micrograph_is_left_out_and_named(self):
         folder = os.path.join(self.data, 'with_bad')
