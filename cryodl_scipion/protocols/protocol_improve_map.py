@@ -106,7 +106,7 @@ class CryodlProtImproveMap(MapsBase):
         """Scipion's Volume of a file that was made of a map, where the map is."""
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
-        made.setObjLabel(self._nameOf(volume))
+        made.setObjLabel('%s (%s)' % (self._nameOf(volume), 'confidence' if confidence else 'improved'))
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())
         if confidence:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The commands on maps, as a user calls them, with good and bad inputs; the network is replaced by a doubling."""
 import dataclasses
+from pathlib import Path
 
 import gemmi
 import mrcfile
@@ -116,9 +117,22 @@ def test_halves_that_agree_up_to_the_last_shell_are_a_warning(files, tmp_path):
     write_volume(tmp_path / "all.mrc", 0.5 * (whole.data + read_volume(files["half2"]).data), whole)
     for first, said in ((files["half1"], False), (str(tmp_path / "all.mrc"), True)):
         halves = (first, files["half2"])
-        results = [improve(files, tmp_path, half_maps=halves), evaluate_map.run(EvaluateMapConfig(
+        results = [improve(files, tmp_path, half_maps=halves, output=str(tmp_path / f"{said}.mrc")), evaluate_map.run(EvaluateMapConfig(
             map=files["map"], structure=files["structure"], half_maps=halves))]
         assert [any("nowhere falls below 0.143" in w for w in result.warnings) for result in results] == [said] * 2
+
+
+def test_a_map_that_is_there_is_not_replaced(files, tmp_path):
+    path = improve(files, tmp_path).outputs["map"]
+    before = Path(path).read_bytes()
+    with pytest.raises(FileExistsError, match="out.mrc .*exists already"):
+        improve(files, tmp_path, mask=files["mask"])
+    assert Path(path).read_bytes() == before
+    prefix = str(tmp_path / "simulated")
+    config = SimulateHalfMapsConfig(structure=files["structure"], resolution=4.0, output=prefix)
+    simulate_half_maps.run(config)
+    with pytest.raises(FileExistsError, match="simulated_truth.mrc .*exists already"):
+        simulate_half_maps.run(config)
 
 
 def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_path):
@@ -127,7 +141,8 @@ def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_p
     write_volume(tmp_path / "moved.mrc", moved.data, moved)
     sentence = "moved.mrc begins at (-6.00, -8.00, -10.00) Å"
     for name, said in ((files["mask"], False), (str(tmp_path / "moved.mrc"), True)):
-        assert any(sentence in w for w in improve(files, tmp_path, mask=name).warnings) == said
+        result = improve(files, tmp_path, mask=name, output=str(tmp_path / f"{said}.mrc"))
+        assert any(sentence in w for w in result.warnings) == said
 
 
 def test_a_mask_that_lets_everything_through_is_a_mask_and_an_empty_one_is_none(files, tmp_path):

@@ -43,7 +43,7 @@ def run(config):
         files["confidence"] = _beside(output, "confidence")
         _write(files["confidence"], confidence, mask, volume)
     _write(output, improved, mask, volume)
-    print(f"Improved map: {output}")
+    print("Improved map: " + ", ".join(str(path) for path in files.values() if path))
     outputs = dict(files, pixel_size=volume.pixel_size, model=improver.card["name"], grid=improver.card["grid"],
                    half_map_test=test)
     return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
@@ -133,13 +133,15 @@ def _half_map_test(halves, improved, mask):
 
 
 def _check_output(output, config):
-    """Raises ValueError if a file to write is an input; makes the folder, before the work and not after it."""
+    """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before the work and not after it."""
+    from ..io.unfinished import check_output
     written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
     inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
     for path in written:
         if path.resolve() in inputs:
             raise ValueError(f"{path} is an input and would be replaced by what is made of it. Give another name "
                              "(--output).")
+    check_output(output, "Map")  # it is written last: the files beside it may be of a run that was stopped
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -16,11 +16,14 @@ def run(config):
     set_threads(config.threads)
     import numpy as np
 
+    from ..io.unfinished import check_output
     from ..maps.atoms import read_atoms
     from ..maps.shells import shell_correlation
     from ..maps.simulated import Faults, deposited, grid_around, simulate
     from ..maps.volume import write_volume
     _check_resolution(config)
+    files = {name: f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")}
+    check_output(files["truth"], "Simulated map")  # it is written last
     atoms = read_atoms(config.structure)
     grid = grid_around(atoms, config.pixel_size, config.box)
     _check_memory(grid, config)
@@ -30,7 +33,6 @@ def run(config):
     maps = simulate(atoms, grid, faults, np.random.default_rng(config.seed))
     full, b_factor = deposited(maps, config.resolution) if config.sharpen else (maps.full, 0.0)
     curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
-    files = {name: f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")}
     os.makedirs(os.path.dirname(os.path.abspath(files["full"])), exist_ok=True)
     structure = _write_structure(config, maps.b_factors)
     for name, data in (("half1", maps.half1), ("half2", maps.half2), ("full", full), ("truth", maps.grid.data)):
