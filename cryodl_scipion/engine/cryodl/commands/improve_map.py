@@ -105,6 +105,9 @@ def _mask(config, volume):
         given = read_volume(config.mask, config.pixel_size, "mask")
         check_same_grid(volume, given, "mask")
         sentences += other_place(volume, given, "mask")
+        if given.data.min() < -0.01 or given.data.max() > 1.01:
+            sentences.append(f"The mask {config.mask} has values from {given.data.min():.3g} to {given.data.max():.3g}; "
+                             "it was cut off at 0 and 1. Check that it is a mask and no map.")
         mask = np.clip(given.data, 0, 1)
     if config.mask_structure:
         atoms = read_atoms(config.mask_structure)

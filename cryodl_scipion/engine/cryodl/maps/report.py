@@ -9,6 +9,7 @@ from ..contract.result import write_json
 from ..plots import new_figure, save_figure
 from .volume import write_volume
 
+TICKS = 0.08  # of the axis, least distance of two of them: labels must not touch
 EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
 
 
@@ -68,7 +69,10 @@ def plot_fsc(curves, path):
     for limit in (0.5, 0.143):
         axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
     highest = next(iter(curves.values())).frequency[-1]
-    periods = [p for p in (30, 20, 15, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2) if 0.08 * highest < 1 / p <= highest]
+    periods = []
+    for period in (20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2):
+        if TICKS * highest < 1 / period - (1 / periods[-1] if periods else 0) and 1 / period <= highest:
+            periods.append(period)
     top = axes.secondary_xaxis("top")
     top.set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
     axes.set(xlabel="frequency (1/Å)", ylabel="Fourier shell correlation", xlim=(0, highest), ylim=(-0.1, 1.02))
