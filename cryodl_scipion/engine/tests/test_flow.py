@@ -72,7 +72,7 @@ def test_positions_have_no_shift(flow):
 
 
 def test_mirrored_picks_score_far_less(flow, capsys):
-    folder, _, _ = flow
+    folder, _ = flow
     (folder / "mirrored").mkdir(exist_ok=True)
     for name, (yx, scores) in read_coordinates(folder / "picks").items():
         write_coordinates(folder / "mirrored" / f"{name}.star", np.stack([511 - yx[:, 0], yx[:, 1]], 1), scores)
@@ -99,7 +99,7 @@ def test_what_was_simulated_is_documented(flow):
 
 
 def test_the_mean_of_boxes_at_the_picks_is_a_centred_dark_particle(flow):
-    folder, _, _ = flow
+    folder, _ = flow
     boxes = []
     for name, (yx, _) in read_coordinates(folder / "picks").items():
         with mrcfile.open(folder / f"sim/micrographs/{name}.mrc") as mrc:
@@ -116,7 +116,7 @@ def test_the_mean_of_boxes_at_the_picks_is_a_centred_dark_particle(flow):
 
 
 def test_simulation_repeats_with_its_seed_and_is_not_replaced(flow, tmp_path, capsys):
-    folder, _, _ = flow
+    folder, _ = flow
     command = ["simulate-micrographs", "--structure", str(folder / "map.mrc"), "--count", "1", "--size", "256",
                "--particles", "5", "--pixel-size", PIXEL_SIZE, "--device", "cpu", "--output"]
     for output, more in (("a", []), ("b", []), ("c", ["--seed", "1"])):
