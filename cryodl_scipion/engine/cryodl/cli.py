@@ -142,7 +142,8 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser():
     """The argparse parser of all commands."""
-    parser = Parser(prog="cryodl", description="Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps.",
+    parser = Parser(prog="cryodl",
+                    description="Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps.",
                     epilog=EPILOGS[None], formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"cryodl {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="<command>")

@@ -106,8 +106,8 @@ def _mask(config, volume):
         check_same_grid(volume, given, "mask")
         sentences += other_place(volume, given, "mask")
         if given.data.min() < -0.01 or given.data.max() > 1.01:
-            sentences.append(f"The mask {config.mask} has values from {given.data.min():.3g} to {given.data.max():.3g}; "
-                             "it was cut off at 0 and 1. Check that it is a mask and no map.")
+            sentences.append(f"The mask {config.mask} has values from {given.data.min():.3g} to "
+                             f"{given.data.max():.3g}; it was cut off at 0 and 1. Check that it is a mask and no map.")
         mask = np.clip(given.data, 0, 1)
     if config.mask_structure:
         atoms = read_atoms(config.mask_structure)
@@ -136,7 +136,8 @@ def _half_map_test(halves, improved, mask):
 
 
 def _check_output(output, config):
-    """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before the work and not after it."""
+    """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before
+    the work and not after it."""
     from ..io.unfinished import check_output
     written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
     inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
