@@ -117,8 +117,9 @@ def test_halves_that_agree_up_to_the_last_shell_are_a_warning(files, tmp_path):
     write_volume(tmp_path / "all.mrc", 0.5 * (whole.data + read_volume(files["half2"]).data), whole)
     for first, said in ((files["half1"], False), (str(tmp_path / "all.mrc"), True)):
         halves = (first, files["half2"])
-        results = [improve(files, tmp_path, half_maps=halves, output=str(tmp_path / f"{said}.mrc")), evaluate_map.run(EvaluateMapConfig(
-            map=files["map"], structure=files["structure"], half_maps=halves))]
+        results = [
+            improve(files, tmp_path, half_maps=halves, output=str(tmp_path / f"{said}.mrc")),
+            evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves))]
         assert [any("nowhere falls below 0.143" in w for w in result.warnings) for result in results] == [said] * 2
 
 
