@@ -21,13 +21,16 @@ from ..viewers.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from ..viewers.viewer_model import CryodlTrainViewer
 from ..viewers.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
 from .particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
+from .viewer_panels import PanelsTest
 
 # What looks at the runs that have a list of panels.
 PANELS = {CryodlProtAssignOrientations: CryodlOrientationsViewer, CryodlProtBackProject: CryodlBackProjectViewer,
           CryodlProtEvaluateDenoiser: CryodlEvaluateViewer, CryodlProtIntegrity: CryodlIntegrityViewer}
 
 
-class TestCryodlDenoisingViewers(ParticlesTest):
+class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
+    _PANELS = PANELS
+
     @classmethod
     def prepare(cls):
         super().prepare()
@@ -45,24 +48,6 @@ class TestCryodlDenoisingViewers(ParticlesTest):
         addTo(cls.integrity.inputStructures, [cls.volume, cls.other], 'outputVolume')
         cls.proj.launchProtocol(cls.integrity, wait=True)
         cls.finished(cls.integrity)
-
-    @classmethod
-    def viewer(cls, protocol):
-        viewer = PANELS[type(protocol)](project=cls.proj, protocol=protocol)
-        viewer.setProtocol(protocol)
-        return viewer
-
-    def panel(self, protocol, name):
-        view, = self.viewer(protocol)._getVisualizeDict()[name](name)
-        return view
-
-    def axes(self, protocol, name):
-        """Axes of a panel that is a plot, which can also be saved."""
-        plotter = self.panel(protocol, name)
-        path = os.path.join(self.data, name + '.png')
-        plotter.savefig(path)
-        self.assertGreater(os.path.getsize(path), 5000)
-        return plotter.getFigure().axes
 
     # ----- galleries
     def test_denoised_images_stand_beside_the_raw_ones_that_they_were_made_of(self):

@@ -20,12 +20,15 @@ from ..viewers.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvalu
 from ..viewers.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer
 from ..viewers.viewer_model import CryodlTrainViewer
 from .map_sets import ATOMS, SHAPE, MapsTest, writeMap
+from .viewer_panels import PanelsTest
 
 PANELS = {CryodlProtImproveMap: CryodlImproveMapViewer, CryodlProtEvaluateMap: CryodlEvaluateMapViewer,
           CryodlProtCompareModels: CryodlCompareModelsViewer, CryodlProtSimulateHalfMaps: CryodlSimulateHalfMapsViewer}
 
 
-class TestCryodlMapViewers(MapsTest):
+class TestCryodlMapViewers(PanelsTest, MapsTest):
+    _PANELS = PANELS
+
     @classmethod
     def prepare(cls):
         super().prepare()
@@ -39,22 +42,6 @@ class TestCryodlMapViewers(MapsTest):
             testImprover=True, useGpu=False)
         cls.compared = run(CryodlProtCompareModels, dict(structure, inputReference=(cls.structure, 'outputPdb')))
         cls.simulated = run(CryodlProtSimulateHalfMaps, structure, resolution=4.0)
-
-    def viewer(self, protocol):
-        viewer = PANELS[type(protocol)](project=self.proj, protocol=protocol)
-        viewer.setProtocol(protocol)
-        return viewer
-
-    def panel(self, protocol, name):
-        view, = self.viewer(protocol)._getVisualizeDict()[name](name)
-        return view
-
-    def axes(self, protocol, name):
-        plotter = self.panel(protocol, name)
-        path = os.path.join(self.data, name + '.png')
-        plotter.savefig(path)
-        self.assertGreater(os.path.getsize(path), 5000)
-        return plotter.getFigure().axes
 
     # ----- slices
     def test_maps_before_and_after_are_moved_together(self):
