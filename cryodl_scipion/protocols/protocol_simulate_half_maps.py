@@ -26,7 +26,7 @@ class CryodlProtSimulateHalfMaps(MapsBase):
         form.addSection('Input')
         self._addModelParam(form, 'inputStructure', "Atomic model, as deposited: no assembly is built.")
         addConfigParams(form, self._CONFIG, ['resolution', 'pixel_size', 'box', 'b_factor', 'flexibility', 'anisotropy',
-                                             'detergent', 'sharpen', 'seed'])
+                                             'detergent', 'side_chains', 'solvent', 'carboxylates', 'sharpen', 'seed'])
         form.addParallelSection(threads=2, mpi=0)
 
     def usesGpu(self):

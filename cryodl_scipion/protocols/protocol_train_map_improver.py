@@ -61,8 +61,8 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         addConfigParams(form, self._CONFIG, ['leave_out', 'simulated', 'resolution_min', 'resolution_max'])
         form.addSection('Training')
         addConfigParams(form, self._CONFIG, [
-            'network', 'steps', 'grid', 'target_resolution', 'local_resolution', 'local_effects', 'ssim', 'atoms',
-            'attention', 'patience', 'validation_fraction', 'batch_size', 'learning_rate', 'seed'])
+            'network', 'steps', 'grid', 'target_resolution', 'local_resolution', 'local_effects', 'ssim', 'shells',
+            'atoms', 'attention', 'patience', 'validation_fraction', 'batch_size', 'learning_rate', 'seed'])
         addModelParams(form, NONE, self._MODEL_KIND, none="none: random weights", label="Start from",
                        expertLevel=_EXPERT)
         self._addGpuParams(form)

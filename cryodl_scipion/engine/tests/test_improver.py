@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from map_data import empty_grid, helix
+from scipy.ndimage import gaussian_filter
 
 from cryodl.commands import train_map_improver
 from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
@@ -13,14 +14,14 @@ from cryodl.improvers import improver_method
 from cryodl.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
 from cryodl.improvers.boxes import BOX, WANTED, Box, score_places, turned
 from cryodl.improvers.grids import from_grid, scale_of, scaled, target_width, to_grid
-from cryodl.improvers.losses import atom_scores, distance, ssim_loss
+from cryodl.improvers.losses import atom_scores, distance, shell_loss, ssim_loss
 from cryodl.improvers.pairs import _held_out
 from cryodl.improvers.run import apply_boxes
 from cryodl.improvers.simulated import simulated_pair, target_for
 from cryodl.improvers.similarity import families
 from cryodl.io.model import write_model
 from cryodl.maps.atoms import read_atoms
-from cryodl.maps.shells import amplitudes
+from cryodl.maps.shells import amplitudes, shell_correlation
 
 
 def test_the_published_network_has_the_parameters_counted_by_hand():
@@ -94,6 +95,22 @@ def test_ssim_loss_by_hand():
     assert float(ssim_loss(x, -x)) == pytest.approx(2, abs=1e-3)  # covariance -1, variances 1
     assert float(ssim_loss(x, 3 * x)) == pytest.approx(1 - 6 / 10, abs=1e-3)
     assert float(distance(x, x + 1, 0.0)) == pytest.approx(0.5)
+
+
+def test_the_loss_of_shells_is_the_fsc_whatever_filter_was_applied():
+    """Against the FSC that maps are measured by, on boxes that fade out as the loss lets them."""
+    rng = np.random.default_rng(0)
+    boxes = np.float32(gaussian_filter(rng.normal(size=(2, BOX, BOX, BOX)), (0, 1, 1, 1)))
+    noisy = boxes + 0.1 * rng.standard_normal(boxes.shape, np.float32)
+    loss = lambda x, y: float(shell_loss(torch.from_numpy(x)[:, None], torch.from_numpy(y)[:, None]))
+    assert loss(boxes, boxes) == pytest.approx(0, abs=1e-4) and loss(boxes, -boxes) == pytest.approx(2, abs=1e-4)
+    fade = np.sqrt(np.hanning(BOX))
+    fade = fade[:, None, None] * fade[:, None] * fade
+    faded = lambda x: (x - x.mean()) * fade
+    expected = 1 - np.mean([shell_correlation(faded(x), faded(y), np.ones(3)).value[1:BOX // 2]
+                            for x, y in zip(noisy, boxes)])
+    assert 0.1 < expected < 0.9 and loss(noisy, boxes) == pytest.approx(expected, abs=0.01)
+    assert loss(gaussian_filter(noisy, (0, 0.7, 0.7, 0.7)), boxes) == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize("overlap", [0, 12, 24, 44])
@@ -231,7 +248,13 @@ def test_a_simulated_pair_shows_the_molecule_in_map_and_target(tmp_path):
                           np.random.default_rng(0))
     inside = pair.target > 0.1
     assert pair.map.shape == pair.target.shape and 0 < inside.mean() < 0.2
-    assert np.corrcoef(pair.map.ravel(), pair.target.ravel())[0, 1] > 0.5
+    agreement = lambda target: np.corrcoef(pair.map.ravel(), target.ravel())[0, 1]
+    assert agreement(pair.target) > 0.25  # nearly all of the box is noise
+    moved = [agreement(np.roll(pair.target, k, axis)) for axis in range(3) for k in (-1, 1)]
+    assert agreement(pair.target) > max(moved)
+    places = np.rint(pair.atoms).astype(int)
+    places = places[((places >= 0) & (places < pair.target.shape)).all(axis=1)]
+    assert len(places) > 50 and pair.target[tuple(places.T)].min() > 0.1
 
 
 def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):

@@ -27,7 +27,8 @@ def run(config):
     atoms = read_atoms(config.structure)
     grid = grid_around(atoms, config.pixel_size, config.box)
     _check_memory(grid, config)
-    faults = Faults(config.resolution, config.b_factor, config.flexibility, config.anisotropy, config.detergent)
+    faults = Faults(config.resolution, config.b_factor, config.flexibility, config.anisotropy, config.detergent,
+                    config.side_chains, config.solvent, config.carboxylates)
     print(f"Simulating {' x '.join(str(n) for n in grid.data.shape)} px of {config.pixel_size:g} Å: {len(atoms)} "
           f"atoms of {config.structure}.")
     maps = simulate(atoms, grid, faults, np.random.default_rng(config.seed))

@@ -79,4 +79,4 @@ def _task(config, method, pairs):
                 raise ValueError(f"Start from model (--start-from) {config.start_from} has the {name} {found}, but "
                                  f"{option} is {wanted}. They must be the same.")
         network = load_network(card, weights, config.start_from)
-    return ImproverTask(method, network, pairs, config.ssim, config.atoms, config.batch_size)
+    return ImproverTask(method, network, pairs, config.ssim, config.shells, config.atoms, config.batch_size)

@@ -118,6 +118,9 @@ class TrainMapImproverConfig:
     atoms: float = param(
         "Weight of the loss of Q-scores: how much the density about each atom looks like an atom. 0: none (as "
         "published).", default=2.0, label="Weight of atoms", minimum=0, maximum=100, expert=True)
+    shells: float = param(
+        "Weight of the loss of the FSC with the target, in which every resolution counts alike. 0: none (as "
+        "published).", default=1.0, label="Weight of FSC", minimum=0, maximum=100, expert=True)
     attention: bool = param("Window attention in the network. Off: for comparison.", default=True, label="Attention",
                             expert=True)
     start_from: typing.Optional[str] = param("Map improver to continue from. It must be of the same network.",
@@ -230,6 +233,14 @@ class SimulateHalfMapsConfig:
                               default=0.2, label="Preferred orientation", minimum=0, maximum=1)
     detergent: bool = param("A belt of detergent around the middle, as of a membrane protein.", default=False,
                             label="Detergent belt")
+    side_chains: float = param("How much the B factor rises with each bond that an atom is away from the backbone.",
+                               default=30.0, label="Flexibility of side chains", unit="Å²", minimum=0, maximum=500,
+                               expert=True)
+    solvent: float = param("Density of the ice around the molecule over that of the molecule. 0: vacuum.", default=0.6,
+                           label="Solvent", minimum=0, maximum=1, expert=True)
+    carboxylates: float = param("Part of their density that the carboxyl groups of Asp and Glu keep: charge and damage "
+                                "by the beam weaken them.", default=0.3, label="Carboxylates", minimum=0, maximum=1,
+                                expert=True)
     sharpen: bool = param("The whole map is sharpened by its B factor and filtered by its FSC, as deposited maps "
                           "are.", default=True, label="Sharpen the whole map")
     seed: int = seed_field()

@@ -126,8 +126,8 @@ class SwinConvBlock(nn.Module):
 class SwinConvUNet(nn.Module):
     """(b, 1, n, n, n) to (b, outputs, n, n, n), n a multiple of fold * 8 * window.
 
-    dim: channels of the finest level; they double at each of three strided convolutions. blocks: at each of the seven
-    stages. fold: voxels along an axis that become channels at the input, and come back at the output. drop: drop path
+    dim: channels of the finest level; they double at each of three strided convolutions. blocks: numbers of them in a
+    stage of each of the four levels, the finest first. fold: voxels along an axis that become channels at the input, and come back at the output. drop: drop path
     of the last block; it rises evenly to there. residual: the first output is a change of the input, none before
     training.
     """
@@ -136,11 +136,12 @@ class SwinConvUNet(nn.Module):
                  residual=False):
         super().__init__()
         self.fold, self.residual = fold, residual
-        total = 7 * blocks
+        total = 2 * sum(blocks[:3]) + blocks[3]
         rates = iter([drop * k / max(1, total - 1) for k in range(total)])
-        stage = lambda channels: nn.Sequential(*[
-            SwinConvBlock(channels, window, head_channels, bool(k % 2), next(rates), attention) for k in range(blocks)])
         widths = [dim, 2 * dim, 4 * dim, 8 * dim]
+        stage = lambda channels: nn.Sequential(*[
+            SwinConvBlock(channels, window, head_channels, bool(k % 2), next(rates), attention)
+            for k in range(blocks[widths.index(channels)])])
         self.head = nn.Conv3d(fold ** 3, dim, 3, padding=1, bias=False)
         self.down = nn.ModuleList(stage(w) for w in widths[:3])
         self.coarser = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2, bias=False) for a, b in zip(widths, widths[1:]))

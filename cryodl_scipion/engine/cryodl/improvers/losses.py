@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a map improver is judged by: smooth L1 distance, contrast and structure similarity (He et al. 2023), and how
-much the density about each atom looks like an atom (Pintilie et al. 2020)."""
+"""What a map improver is judged by: smooth L1 distance, contrast and structure similarity (He et al. 2023),
+agreement at each resolution, and how much the density about each atom looks like an atom (Pintilie et al. 2020)."""
 import torch
 import torch.nn.functional as F
 
@@ -23,6 +23,25 @@ def distance(output, target, ssim):
     """Smooth L1 distance plus `ssim` times ssim_loss of the first channel."""
     loss = F.smooth_l1_loss(output[:, :1].float(), target)
     return loss + ssim * ssim_loss(output[:, :1], target) if ssim else loss
+
+
+def shell_loss(output, target):
+    """1 - FSC of the first channel of boxes with their targets, the mean of all shells up to Nyquist's frequency but the
+    first, and of the batch. Boxes fade out towards their faces, which else were edges.
+
+    output, target: (b, c, n, n, n).
+    """
+    n = output.shape[-1]
+    fade = torch.hann_window(n, periodic=False, device=output.device).sqrt()
+    fade = fade[:, None, None] * fade[:, None] * fade
+    x, y = (torch.fft.rfftn((v[:, 0].float() - v[:, 0].float().mean((1, 2, 3), keepdim=True)) * fade, dim=(1, 2, 3))
+            for v in (output, target))
+    whole, half = torch.fft.fftfreq(n, 1 / n, device=output.device), torch.arange(n // 2 + 1, device=output.device)
+    shell = (whole[:, None, None] ** 2 + whole[:, None] ** 2 + half ** 2).sqrt().round().long().flatten()
+    sums = lambda v: torch.zeros(len(v), int(shell.max()) + 1, device=v.device).index_add_(1, shell, v.flatten(1))
+    common = sums((x * y.conj()).real)
+    power = sums(x.real ** 2 + x.imag ** 2) * sums(y.real ** 2 + y.imag ** 2)
+    return 1 - (common / (power + FLAT).sqrt())[:, 1:n // 2].mean()
 
 
 def atom_scores(output, places, weights, wanted):

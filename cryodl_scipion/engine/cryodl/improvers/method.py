@@ -4,6 +4,8 @@ import torch
 
 from .blocks import SwinConvUNet
 
+FAST_BLOCKS = (3, 4, 4, 4)  # most of them where they cost little
+
 
 class ImproverMethod:
     """name: word on the command line. citations: keys of the bibliography. outputs: channels of the network's answer:
@@ -33,7 +35,7 @@ class Fast(ImproverMethod):
     lowest = -0.5
 
     def build(self, attention=True):
-        return SwinConvUNet(32, 2, 3, 16, fold=2, outputs=2, attention=attention, residual=True)
+        return SwinConvUNet(32, FAST_BLOCKS, 3, 16, fold=2, outputs=2, attention=attention, residual=True)
 
     def usual_steps(self):
         return 6000
@@ -47,7 +49,7 @@ class Published(ImproverMethod):
     learning_rate = 5e-4
 
     def build(self, attention=True):
-        return SwinConvUNet(32, 2, 3, 16, drop=0.2, attention=attention)
+        return SwinConvUNet(32, (2, 2, 2, 2), 3, 16, drop=0.2, attention=attention)
 
     def usual_steps(self):
         return 60000

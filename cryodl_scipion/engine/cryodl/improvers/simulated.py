@@ -13,6 +13,7 @@ from .grids import scale_of, scaled, target_width, to_grid
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
 FEWEST = 300  # atoms in a part
+COARSEST = 1.9  # of the grid: pixel size of maps that it still makes sense to improve on the grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,21 +47,22 @@ def simulated_pair(path, config, lowest, rng):
     config: TrainMapImproverConfig. lowest: of the method.
     """
     atoms = _turned(read_atoms(path), rng)
-    pixel_size = config.grid * rng.uniform(0.85, 1.35)
-    atoms, grid = _part(atoms, pixel_size, rng)
     resolution = rng.uniform(config.resolution_min, config.resolution_max)
+    pixel_size = config.grid * rng.uniform(0.85, min(COARSEST, max(1.0, resolution / config.grid / 2.4)))
+    atoms, grid = _part(atoms, pixel_size, rng)
     maps = simulate(atoms, grid, _faults(resolution, config.local_effects, rng), rng)
     data = maps.full
-    if rng.random() < 0.75:  # as deposited; the others as they come out of a refinement
+    if rng.random() < 0.8:  # as deposited; the others as they come out of a refinement
         b_factor = _slope(maps, resolution) * rng.uniform(0.4, 1.3)
         data, _ = deposited(maps, resolution, b_factor)
     if rng.random() < 0.4:
-        data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9))
-    target = target_for(atoms, grid, config.target_resolution or resolution,
+        data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9), rng.uniform(1, 8))
+    data = to_grid(data, grid.voxels_zyx, config.grid)
+    fine = dataclasses.replace(grid, data=data, voxels_zyx=np.full(3, config.grid))
+    target = target_for(atoms, fine, config.target_resolution or resolution,
                         maps.b_factors if config.local_resolution else None)
-    data, target = (to_grid(x, grid.voxels_zyx, config.grid) for x in (data, target))
     return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), np.clip(target, 0, None).astype(np.float16),
-                _places(atoms, grid, config.grid), str(path), resolution)
+                fine.places(atoms.xyz).astype(np.float32), str(path), resolution)
 
 
 def real_pair(volume, atoms, resolution, config, lowest):
@@ -71,20 +73,16 @@ def real_pair(volume, atoms, resolution, config, lowest):
     b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
     target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
     return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), target.astype(np.float16),
-                _places(atoms, fine, config.grid), volume.path, resolution)
-
-
-def _places(atoms, volume, grid):
-    """(n, 3) zyx voxels of atoms in a Volume after it came to voxels of `grid` Å."""
-    return (volume.places(atoms.xyz) * volume.voxels_zyx / grid).astype(np.float32)
+                fine.places(atoms.xyz).astype(np.float32), volume.path, resolution)
 
 
 def _faults(resolution, local_effects, rng):
     """Random faults of a map of this resolution: coarse maps are those of more blurred molecules."""
     b_factor = rng.uniform(12, 30) * resolution
     if not local_effects:
-        return Faults(resolution, b_factor, 0.0, 0.0, False)
-    return Faults(resolution, b_factor, b_factor * rng.uniform(0.2, 2.0), rng.uniform(0, 0.6), rng.random() < 0.15)
+        return Faults(resolution, b_factor, 0.0, 0.0, False, 0.0, 0.0, 1.0)
+    return Faults(resolution, b_factor, b_factor * rng.uniform(0.2, 2.0), rng.uniform(0, 0.6), rng.random() < 0.15,
+                  rng.uniform(5, 55), rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.7))
 
 
 def _slope(maps, resolution):

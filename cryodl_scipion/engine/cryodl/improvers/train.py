@@ -5,21 +5,21 @@ import torch
 
 from ..training import Task
 from .boxes import PRESENT, WANTED
-from .losses import atom_scores, correlation, distance, presence_loss
+from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
 
 PRESENCE = 0.2  # weight of the second output's loss
 SHOWN = 4
 
 
 class ImproverTask(Task):
-    """method: an ImproverMethod. network: of method.build. pairs: Pairs. ssim: weight of that loss. batch_size: boxes
-    per step, None for the method's own."""
+    """method: an ImproverMethod. network: of method.build. pairs: Pairs. ssim, shells, atoms: weights of these losses.
+    batch_size: boxes per step, None for the method's own."""
 
     example_name = "boxes"
     by_processes = True
 
-    def __init__(self, method, network, pairs, ssim, atoms, batch_size=None):
-        self.method, self.pairs, self.ssim, self.atoms = method, pairs, ssim, atoms
+    def __init__(self, method, network, pairs, ssim, shells, atoms, batch_size=None):
+        self.method, self.pairs, self.ssim, self.shells, self.atoms = method, pairs, ssim, shells, atoms
         self.wanted = torch.from_numpy(WANTED).float()
         self.batch_size = batch_size or method.batch_size
         self.networks = torch.nn.ModuleDict({"improver": network.to(memory_format=torch.channels_last_3d)})
@@ -39,6 +39,10 @@ class ImproverTask(Task):
             output = network(data)
         loss = distance(output, target, self.ssim)
         losses = {"loss": loss.detach()}
+        if self.shells:
+            shells = shell_loss(output, target)
+            losses["shells"] = shells.detach()
+            loss = loss + self.shells * shells
         if self.atoms:
             # over as many atoms as there may be, so that several processes have the mean of all
             unlike = (1 - self._scores(output, batch)).sum() / batch[2].shape[:2].numel()
