@@ -15,6 +15,7 @@ from map_tables import mean
 VARIANTS = {
     "full": (),
     "without SSIM": ("--ssim", "0"),
+    "without the loss of FSC": ("--shells", "0"),
     "without the loss of atoms": ("--atoms", "0"),
     "without attention": ("--no-attention",),
     "without local effects": ("--no-local-effects",),

@@ -15,6 +15,7 @@ import map_ablation
 import map_controls
 import map_pictures
 import map_real
+import map_realism
 import map_simulated
 import map_speed
 from bench import Bench, run_parts
@@ -22,6 +23,7 @@ from common import data_folder
 
 PARTS = {
     "simulated": (map_simulated, "Simulated maps of molecules never trained on"),
+    "realism": (map_realism, "How like real maps the simulated ones are"),
     "real": (map_real, "Real maps"),
     "speed": (map_speed, "Speed and memory"),
     "controls": (map_controls, "What it must not invent"),
