@@ -18,8 +18,12 @@ VARIANTS = {"usual faults": {}, "no side chains, solvent, carboxylates":
 
 
 def run(bench):
-    for name in bench.options.real_maps:
+    for name in maps(bench):
         bench.once(key(name), lambda: measure(bench, name))
+
+
+def maps(bench):
+    return [name for name in bench.options.real_maps if name in MAPS]
 
 
 def key(name):
@@ -54,7 +58,7 @@ def figures(data, case):
 
 
 def tables(bench):
-    found = {name: bench.figures.get(key(name)) for name in bench.options.real_maps}
+    found = {name: bench.figures.get(key(name)) for name in maps(bench)}
     rows = []
     for name, parts in found.items():
         for kind in ("real", *VARIANTS):

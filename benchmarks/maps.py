@@ -40,7 +40,7 @@ def read_options(arguments=None):
     add("--model", default="improver", help="folder of a map improver, or the name of a shipped one")
     add("--molecules", nargs="+", default=list(map_simulated.MOLECULES))
     add("--resolutions", nargs="+", type=float, default=list(map_simulated.RESOLUTIONS), help="Å")
-    add("--real-maps", nargs="+", choices=map_real.MAPS, default=list(map_real.MAPS))
+    add("--real-maps", nargs="+", choices=map_real.RESOLUTION, default=list(map_real.RESOLUTION))
     add("--nucleic", nargs="+", default=["1EJ9", "6UES"], help="structures with DNA or RNA, of the part controls")
     add("--ablation-steps", type=int, default=1200, help="training steps of each variant")
     add("--ablation-maps", type=int, default=3, help="simulated training maps of each structure")

@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with denoisers and particles, in sentences for summaries and for the methods of a paper."""
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import counted
+from ..engine.cryodl.contract import counted, resolution_in_words
 from .methods import networkInWords, versionIn
 
 KINDS = (('raw', 'raw'), ('wiener', 'Wiener filter'), ('denoised', 'denoised'))
-
-
-def resolutionInWords(resolution):
-    """'7.8 Å', or what None means."""
-    return "not reached" if resolution is None else "%.3g Å" % resolution
 
 
 def denoiserLines(card):
@@ -70,8 +65,8 @@ def backProjectingInWords(result, symmetry, denoiser):
         symmetry)
     if denoiser:
         return text + "; the map shows what the model learned."
-    return text + "; the resolution by the Fourier shell correlation of half-maps at 0.143 is %s." % resolutionInWords(
-        made['resolution'])
+    return text + "; the resolution by the Fourier shell correlation of half-maps at 0.143 is %s." % (
+        resolution_in_words(made['resolution']))
 
 
 def evaluationLines(evaluation):
@@ -82,7 +77,7 @@ def evaluationLines(evaluation):
     for kind, word in KINDS:
         if mean.get(kind) is not None:
             lines.append("%s: mean FRC %.3f; FRC 0.5 at %s, 0.143 at %s" % ((word.capitalize(), mean[kind]) + tuple(
-                resolutionInWords((resolution.get(kind) or {}).get(level)) for level in ('0.5', '0.143'))))
+                resolution_in_words((resolution.get(kind) or {}).get(level)) for level in ('0.5', '0.143'))))
     lines.append("*Control: %s*" % ("passed" if control['verdict'] == 'ok' else
                                     "WARNING, for the reason that comes first"))
     lines += ["  %s" % sentence for sentence in control['sentences']]

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with maps, in sentences for summaries and for the methods of a paper, and whom to cite."""
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import counted
-from .denoiser_words import resolutionInWords
+from ..engine.cryodl.contract import counted, half_map_verdict, resolution_in_words
 from .methods import versionIn
 
 # Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
@@ -13,7 +12,6 @@ MEASURES = ('Rosenthal2003', 'Pintilie2020', 'Cardone2013')
 WHAT_FOR = ("An improved map is the network's reading of the map: it may be used for looking, for tracing chains and "
             "for building. It must not be used for a resolution by FSC, nor be deposited as the only map: what the "
             "data lack, the network takes from what it learned from. Keep the map and the half-maps beside it.")
-DIFFERENT = 0.02  # of a resolution: less than that is no change
 
 
 def citationsOf(network):
@@ -26,34 +24,6 @@ def networkOf(card):
 
 
 # ----- half-map test
-def halfMapVerdict(test):
-    """(no warning?, sentences) of a half-map test. test: {raw, improved, crossed}: Å at FSC 0.143, or None.
-
-    raw: the half-maps with each other; improved: both improved; crossed: one improved with the other as it is. What the
-    network invents, it invents in both halves: 'improved' rises. The other half as it is shares no invention.
-    """
-    raw, improved, crossed = (test.get(name) for name in ('raw', 'improved', 'crossed'))
-    lines = ["Half-maps, FSC 0.143: as they are %s; both improved %s; one improved with the other as it is %s."
-             % tuple(resolutionInWords(value) for value in (raw, improved, crossed))]
-    if raw is None or crossed is None:
-        return raw is None, lines + (["WARNING: an improved half-map does not agree with the other half: the improved "
-                                      "map shows something that is not in the data."] if raw is not None else
-                                     ["The half-maps do not agree with each other: nothing can be told."])
-    finer = lambda value: value is not None and value < raw * (1 - DIFFERENT)
-    if crossed > raw * (1 + DIFFERENT):
-        return False, lines + ["WARNING: an improved half-map agrees less with the other half than the half-map as it "
-                               "is: the network changes more than it mends. Do not trust what is new in the improved "
-                               "map."]
-    if finer(crossed):
-        return True, lines + ["An improved half-map agrees better with the independent other half: the gain is in the "
-                              "data."]
-    if finer(improved):
-        return False, lines + ["WARNING: the improved half-maps agree with each other, but not better with the other "
-                               "half as it is: what is gained is invented by the network, and is no detail of "
-                               "the data."]
-    return True, lines + ["Nothing was gained, and nothing lost."]
-
-
 def flatTest(test):
     """{name: Å at 0.143} of a half-map test as evaluation.json has it."""
     return {name: values['fsc0143_angstrom'] for name, values in (test or {}).items()}
@@ -67,7 +37,7 @@ def improvedLines(results, volumes):
     for name, result in results.items():
         if result.outputs['half_map_test']:
             prefix = "%s: " % name if len(results) > 1 else ''
-            lines += [prefix + line for line in halfMapVerdict(result.outputs['half_map_test'])[1]]
+            lines += [prefix + line for line in half_map_verdict(result.outputs['half_map_test'])[1]]
     if not any(result.outputs['half_map_test'] for result in results.values()):
         lines.append("Without half-maps nothing tells what is gained and what invented; with them the half-map test "
                      "does.")
@@ -83,7 +53,7 @@ def improvingInWords(count, card, results):
     tests = [result.outputs['half_map_test'] for result in results if result.outputs['half_map_test']]
     if len(tests) == 1:
         text += ("; the FSC of the half-maps falls to 0.143 at %s, that of both improved at %s, and that of one "
-                 "improved with the other as it is at %s" % tuple(resolutionInWords(tests[0][n])
+                 "improved with the other as it is at %s" % tuple(resolution_in_words(tests[0][n])
                                                                   for n in ('raw', 'improved',
                                                                                                'crossed')))
     return text + ". Resolution was measured on the maps as they were before."
@@ -129,7 +99,7 @@ _FIGURES = (('fsc05_angstrom', "Map-model FSC 0.5"), ('fsc0143_angstrom', "Map-m
 
 
 def figureInWords(name, value):
-    return resolutionInWords(value) if name.endswith('angstrom') else '%.3f' % value
+    return resolution_in_words(value) if name.endswith('angstrom') else '%.3f' % value
 
 
 def evaluationRows(evaluation):
@@ -150,26 +120,26 @@ def evaluationLines(evaluation):
     halves = evaluation.get('half_maps')
     if halves:
         local = halves.get('local_resolution_angstrom')
-        lines.append("Half-maps, FSC 0.143: %s%s" % (resolutionInWords(halves['resolution_angstrom']), (
+        lines.append("Half-maps, FSC 0.143: %s%s" % (resolution_in_words(halves['resolution_angstrom']), (
             "; local resolution %.2f Å (10 %% to 90 %%: %.2f to %.2f)" % (local['median'], local['p10'], local['p90'])
             if local else '')))
     if evaluation.get('half_map_test'):
-        lines += halfMapVerdict(flatTest(evaluation['half_map_test']))[1]
+        lines += half_map_verdict(flatTest(evaluation['half_map_test']))[1]
     return lines
 
 
 def evaluationInWords(evaluation, results):
     """Methods of an evaluation."""
     text = "The map was compared with its atomic model with cryodl %s: their FSC falls to 0.5 at %s, the mean " \
-           "Q-score is %.3f" % (versionIn(results), resolutionInWords(evaluation['fsc05_angstrom']),
+           "Q-score is %.3f" % (versionIn(results), resolution_in_words(evaluation['fsc05_angstrom']),
                                 evaluation['q_score'])
     before = evaluation.get('before')
     if before:
-        text += " (before improvement: %s and %.3f, with the same mask)" % (resolutionInWords(before['fsc05_angstrom']),
-                                                                          before['q_score'])
+        text += " (before improvement: %s and %.3f, with the same mask)" % (
+            resolution_in_words(before['fsc05_angstrom']), before['q_score'])
     halves = evaluation.get('half_maps')
     if halves:
-        text += "; the FSC of the half-maps falls to 0.143 at %s" % resolutionInWords(halves['resolution_angstrom'])
+        text += "; the FSC of the half-maps falls to 0.143 at %s" % resolution_in_words(halves['resolution_angstrom'])
     return text + '.'
 
 
@@ -198,7 +168,7 @@ def comparedInWords(made, distance, results):
 # ----- simulation
 def simulatedLines(made, name):
     return ["*Half-maps of %s*, %d px, %.4g Å/px" % (name, made['box'], made['pixel_size']),
-            "FSC of the half-maps 0.143: %s" % resolutionInWords(made['resolution']),
+            "FSC of the half-maps 0.143: %s" % resolution_in_words(made['resolution']),
             "The whole map was sharpened by a B factor of %.0f Å²." % made['b_factor'] if made['b_factor'] else
             "The whole map is the mean of the half-maps."]
 
@@ -206,4 +176,4 @@ def simulatedLines(made, name):
 def simulatedInWords(made, name, results):
     return "Two half-maps of %s with the faults of reconstructed ones were simulated with cryodl %s at %.4g Å/px; " \
            "their FSC falls to 0.143 at %s." % (name, versionIn(results), made['pixel_size'],
-                                      resolutionInWords(made['resolution']))
+                                      resolution_in_words(made['resolution']))

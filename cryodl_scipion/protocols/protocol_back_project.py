@@ -7,7 +7,7 @@ from pwem.objects import FSC, Volume
 from ..convert.denoised import denoiserOf
 from ..engine.cryodl import contract
 from ..form import addConfigParams
-from .denoiser_words import backProjectingInWords, resolutionInWords
+from .denoiser_words import backProjectingInWords
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
 
@@ -96,7 +96,7 @@ class CryodlProtBackProject(ParticlesBase):
         made = result.outputs
         lines = ["*Map* of %d particles, %d px, %.4g Å/px, with half-maps"
                  % (made['count'], made['box'], made['pixel_size']),
-                 "FSC of the half-maps 0.143: %s" % resolutionInWords(made['resolution'])]
+                 "FSC of the half-maps 0.143: %s" % contract.resolution_in_words(made['resolution'])]
         if denoiserOf(self.inputParticles.get()):
             lines.append("Of denoised particles: it shows what the model learned, and the FSC says nothing of "
                          "resolution.")

@@ -13,7 +13,6 @@ from ..convert.maps import headerOrigin, scipionOrigin
 from ..engine.cryodl import contract
 from ..protocols import (CryodlProtCompareModels, CryodlProtEvaluateMap, CryodlProtExportModel, CryodlProtImportModel,
                          CryodlProtImproveMap, CryodlProtSimulateHalfMaps, CryodlProtTrainMapImprover)
-from ..protocols.map_words import halfMapVerdict
 from ..protocols.model_field import FROM_PROJECT
 from .fake_model import improverCard, writeModel
 from .map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
@@ -245,7 +244,7 @@ class TestCryodlTrainMapImprover(MapsTest):
 
 
 def test_the_verdict_of_the_half_map_test():
-    verdict = lambda *values: halfMapVerdict(dict(zip(('raw', 'improved', 'crossed'), values)))
+    verdict = lambda *values: contract.half_map_verdict(dict(zip(('raw', 'improved', 'crossed'), values)))
     good, lines = verdict(5.0, 4.0, 4.4)
     assert good and 'the gain is in the data' in lines[1]
     good, lines = verdict(5.0, 4.0, 4.99)

@@ -2,7 +2,7 @@
 """What an evaluation of a denoiser found, as tables and lists of pictures. No windows here."""
 import os
 
-from ..protocols.denoiser_words import resolutionInWords
+from ..engine.cryodl.contract import resolution_in_words
 
 TITLES = ("Images", "Mean FRC with the truth", "FRC 0.5", "FRC 0.143")
 _IMAGES = (('raw', "raw"), ('wiener', "Wiener filter (best linear one)"), ('denoised', "denoised"))
@@ -19,8 +19,8 @@ def tableRows(evaluation):
     for key, label in _IMAGES:
         if key in evaluation['mean_frc']:
             reached = (evaluation.get('resolution') or {}).get(key) or {}
-            rows.append((label, _figure(evaluation['mean_frc'][key]), resolutionInWords(reached.get('0.5')),
-                         resolutionInWords(reached.get('0.143'))))
+            rows.append((label, _figure(evaluation['mean_frc'][key]), resolution_in_words(reached.get('0.5')),
+                         resolution_in_words(reached.get('0.143'))))
     control = evaluation.get('control') or {}
     return rows + [("control: " + label, _figure(control[key]), '', '') for key, label in _CONTROLS if key in control]
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of improved and of simulated maps."""
 from ..convert.structures import structureFileOf
+from ..engine.cryodl.contract import half_map_verdict
 from ..protocols import CryodlProtImproveMap, CryodlProtSimulateHalfMaps
-from ..protocols.map_words import halfMapVerdict
 from .chimera import chimeraViews
 from .linked_maps_window import LinkedMapsWindow
 from .panels_viewer import Panel, PanelsViewer
@@ -49,7 +49,7 @@ class CryodlImproveMapViewer(PanelsViewer):
         if not tests:
             return [self.infoMessage("There were no half-maps, so nothing tells what is gained and what is invented. "
                                      "Give a map with half-maps.", "No half-map test")]
-        verdicts = {name: halfMapVerdict(test) for name, test in tests.items()}
+        verdicts = {name: half_map_verdict(test) for name, test in tests.items()}
         sentences = ["%s%s" % ("%s: " % name if len(tests) > 1 else '', line) for name, (_, lines) in verdicts.items()
                      for line in lines[1:]]
         rows = [(name,) + tuple('-' if test[key] is None else '%.2f Å' % test[key]

@@ -96,8 +96,11 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
     assert find_model("ribosome") == tmp_path / "shipped" / "ribosome"
     assert find_model(str(model)) == model
     with pytest.raises(FileNotFoundError,
-                       match=r"Model virus is neither a folder nor a shipped model \(shipped models: ribosome\)"):
+                       match=r"Model virus is neither a folder nor a shipped model \(shipped: ribosome\)"):
         find_model("virus")
+    assert shipped_models("picker") == ["ribosome"] and shipped_models("denoiser") == []
+    with pytest.raises(FileNotFoundError, match=r"\(shipped: none\)"):
+        find_model("virus", "denoiser")
     with pytest.raises(FileNotFoundError, match="card.json is a file; a model is a folder"):
         find_model(str(model / "card.json"))
 

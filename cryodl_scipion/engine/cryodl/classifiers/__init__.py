@@ -22,4 +22,4 @@ def load_classifier(folder, device):
     """A Classifier (see run.py) of a model folder, on a torch.device. Raises ValueError as io.model.read_model."""
     from ..io.model import find_model, read_model
     from .run import Classifier
-    return Classifier(*read_model(find_model(folder), "classifier"), device)
+    return Classifier(*read_model(find_model(folder, "classifier"), "classifier"), device)

@@ -28,7 +28,7 @@ FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "thr
 def run(config):
     """Rounds, then all micrographs. A killed run continues where it was."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
-    folder, first = Path(config.output), find_model(config.model)
+    folder, first = Path(config.output), find_model(config.model, "picker")
     chosen = spread(named, config.training_micrographs)
     _check_same_run(folder, config, read_card(first, "picker"), chosen)
     from ..pickers.round_loop import RoundLoop

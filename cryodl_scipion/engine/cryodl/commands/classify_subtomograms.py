@@ -40,7 +40,7 @@ def run(config):
     for sentence in [said] * bool(said) + [f"Warning: {note}" for note in notes]:
         print(sentence)
     print(f"Classifying {counted(len(found), 'subtomogram')} on {device_name(device)} with {classifier.card['name']}.")
-    folder = working_folder(config, (config.subtomograms, Path(find_model(config.model)) / "card.json"))
+    folder = working_folder(config, (config.subtomograms, Path(find_model(config.model, "classifier")) / "card.json"))
     answer = _classify(classifier, found, contrast, folder, config.batch_size)
     classes = _classes(classifier.card, answer, least)
     outputs = _write(config, found, classifier.card, answer, classes, contrast, folder, stem, device, notes)

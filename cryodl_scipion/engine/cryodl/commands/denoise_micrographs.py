@@ -76,7 +76,7 @@ def _model(config, sources, folder):
     """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
     now."""
     if config.model:
-        return find_model(config.model)
+        return find_model(config.model, "denoiser")
     if not (folder / MODEL / CARD).exists():
         from ..denoisers.micrographs_run import train_model
         train_model(config, [(s.name, s.paths) for s in sources], folder / MODEL)

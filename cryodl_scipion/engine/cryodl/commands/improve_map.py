@@ -7,7 +7,7 @@ half-maps, of both improved, and of one improved with the other as it is).
 """
 from pathlib import Path
 
-from ..contract import Result
+from ..contract import Result, half_map_verdict
 
 FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
 SMALLEST = 8  # voxels along an axis
@@ -129,9 +129,7 @@ def _half_map_test(halves, improved, mask):
         mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     figures, curves = half_map_test(halves, improved, mask)
     test = {name: values["fsc0143_angstrom"] for name, values in figures.items()}
-    word = lambda value: "not reached" if value is None else f"{value:.2f} Å"
-    print(f"Half-maps, FSC 0.143: as they are {word(test['raw'])}, both improved {word(test['improved'])}, one "
-          f"improved with the other as it is {word(test['crossed'])}.")
+    print(*half_map_verdict(test)[1], sep="\n")
     return test, dependent(halves, curves["raw"])
 
 

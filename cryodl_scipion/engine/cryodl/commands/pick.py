@@ -24,7 +24,7 @@ from ..thresholds import Expectation, expect, threshold_of
 def run(config):
     """Pick all micrographs; those whose candidates are there already are only thresholded anew."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
-    model = find_model(config.model)
+    model = find_model(config.model, "picker")
     card = read_card(model, "picker")
     settings = settle(config, card, model)
     folder = Path(config.output)

@@ -34,7 +34,7 @@ def run(config):
     from ..segmenters.combine import compared_features, features_of
     from ..segmenters.score_folder import ScoreFolder
     named = name_tomograms(expand_paths(config.tomograms), config.names)
-    folders = [find_model(model) for model in config.model]
+    folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
     features = features_of(cards, folders, config.annotators)
     scores = ScoreFolder(config.output, features, compared_features(cards), _settings(config, cards),

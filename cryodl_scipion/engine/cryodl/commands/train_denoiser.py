@@ -105,7 +105,7 @@ def _task(config, method, pairs, statistics):
     from ..denoisers.train import DenoiserTask
     from ..io.model import find_model, read_model
     if config.start_from:
-        card, weights = read_model(find_model(config.start_from), "denoiser")
+        card, weights = read_model(find_model(config.start_from, "denoiser"), "denoiser")
         for name, mine in (("network", config.network), ("box", pairs.box)):
             if card[name] != mine:
                 raise ValueError(f"Start from model (--start-from) {config.start_from} has the {name} {card[name]}, "

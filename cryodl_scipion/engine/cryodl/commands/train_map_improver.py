@@ -69,7 +69,7 @@ def _task(config, method, pairs):
     torch.manual_seed(config.seed)
     network = method.build(config.attention)
     if config.start_from:
-        card, weights = read_model(find_model(config.start_from), "map_improver")
+        card, weights = read_model(find_model(config.start_from, "map_improver"), "map_improver")
         if card["network"] != config.network:
             raise ValueError(f"Start from model (--start-from) {config.start_from} is of the network "
                              f"{card['network']}, but --network is {config.network}.")

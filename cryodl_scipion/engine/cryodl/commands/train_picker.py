@@ -98,7 +98,7 @@ def _task(config, method, images, split, device):
         validation = [parts[1]]
     network = method.build()
     if config.start_from:
-        card, weights = read_model(find_model(config.start_from), "picker")
+        card, weights = read_model(find_model(config.start_from, "picker"), "picker")
         if card["network"] != config.network:
             raise ValueError(f"Start from model (--start-from) {config.start_from} has the network {card['network']}, "
                              f"but --network is {config.network}.")

@@ -58,7 +58,7 @@ def _started(config, method, gathered):
     from ..io.model import find_model, read_model
     from ..segmenters.grid import SAME
     from ..segmenters.method import load_network
-    card, weights = read_model(find_model(config.start_from), "segmenter")
+    card, weights = read_model(find_model(config.start_from, "segmenter"), "segmenter")
     if card["network"] != config.network:
         raise ValueError(f"Start from model (--start-from) {config.start_from} has the network {card['network']}, but "
                          f"this training has {config.network}. Choose --network {card['network']}.")

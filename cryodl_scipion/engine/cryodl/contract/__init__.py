@@ -13,6 +13,7 @@ from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiser
 from .fields import (CLASSIFIER_NETWORKS, CONTRASTS, DENOISER_NETWORKS, FEATURE_SHAPES, FEWEST_PARTICLES,
                      IMPROVER_NETWORKS, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA, SEGMENTER_NETWORKS, THRESHOLD_RULES,
                      UNANNOTATED)
+from .half_map_test import half_map_verdict
 from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, ListPairsConfig,
                         SimulateHalfMapsConfig, TrainMapImproverConfig)
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
@@ -27,7 +28,7 @@ from .segmenting import (AnnotateConfig, EvaluateSegmentationConfig, ImportAnnot
 from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
 from .simulating_tomograms import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from .training import TrainGeneralPickerConfig, TrainPickerConfig
-from .words import counted
+from .words import counted, resolution_in_words
 
 __all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicrographsConfig",
            "AssignOrientationsConfig", "AutoPickConfig", "CARD", "CLASSIFIER_NETWORKS", "COMMANDS", "CONTRACT_VERSION",
@@ -43,6 +44,5 @@ __all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicro
            "SimulateSubtomogramsConfig", "SimulateTomogramsConfig", "Skipped", "THRESHOLD_RULES",
            "TrainClassifierConfig", "TrainDenoiserConfig", "TrainGeneralPickerConfig", "TrainMapImproverConfig",
            "TrainPickerConfig", "TrainSegmenterConfig", "UNANNOTATED", "WEIGHTS", "check", "check_model", "command_of",
-           "config_from_dict", "config_to_dict", "counted", "describe", "describe_all", "in_words", "param",
-           "particle_size_problem", "read_card", "said_skipped",
-           "sha256"]
+           "config_from_dict", "config_to_dict", "counted", "describe", "describe_all", "half_map_verdict", "in_words",
+           "param", "particle_size_problem", "read_card", "resolution_in_words", "said_skipped", "sha256"]

@@ -5,3 +5,8 @@
 def counted(number, noun, nouns=None):
     """'1 tomogram', '2 tomograms', '0 tomograms'. nouns: the plural where it takes more than an s."""
     return f"{number} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def resolution_in_words(resolution):
+    """'7.8 Å', or what None means."""
+    return "not reached" if resolution is None else f"{resolution:.3g} Å"

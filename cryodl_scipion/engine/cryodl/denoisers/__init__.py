@@ -20,4 +20,4 @@ def load_denoiser(folder, device):
     """A Denoiser (see run.py) of a model folder, ready on a torch.device. Raises ValueError as io.model.read_model."""
     from ..io.model import find_model, read_model
     from .run import Denoiser
-    return Denoiser(*read_model(find_model(folder), "denoiser"), device)
+    return Denoiser(*read_model(find_model(folder, "denoiser"), "denoiser"), device)

@@ -27,7 +27,7 @@ def load_network(card, weights, source):
 
 def load_improver(name_or_folder, device):
     """Improver of a model folder, or of a shipped model's name."""
-    folder = find_model(name_or_folder)
+    folder = find_model(name_or_folder, "map_improver")
     card, weights = read_model(folder, "map_improver")
     return Improver(card, load_network(card, weights, folder), device)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: card.json (what the model is) and weights.safetensors. Data only: nothing is unpickled."""
+import json
 import os
 import shutil
 import tempfile
@@ -12,20 +13,23 @@ from .files import rename_folder, whole_file
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
 
 
-def shipped_models():
-    """Names of the models that come with the package."""
-    return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
+def shipped_models(kind=None):
+    """Names of the models that come with the package; of one kind only, if one is given."""
+    every = sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
+    return [name for name in every if kind in (None, json.loads((SHIPPED / name / CARD).read_text())["kind"])]
 
 
-def find_model(name_or_folder):
-    """The folder of a model given by folder or by shipped name. Raises FileNotFoundError that lists the names."""
+def find_model(name_or_folder, kind=None):
+    """The folder of a model given by folder or by shipped name.
+
+    Raises FileNotFoundError that lists the names of shipped models (of a kind)."""
     folder = Path(name_or_folder)
     if folder.is_dir():
         return folder
     if folder.name == str(name_or_folder) and (SHIPPED / folder / CARD).exists():
         return SHIPPED / folder
     what = "is a file; a model is a folder" if folder.is_file() else "is neither a folder nor a shipped model"
-    raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped models: {', '.join(shipped_models()) or 'none'}).")
+    raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped: {', '.join(shipped_models(kind)) or 'none'}).")
 
 
 def read_model(folder, kind=None):

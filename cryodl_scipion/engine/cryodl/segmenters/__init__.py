@@ -21,4 +21,4 @@ def load_segmenter(folder, device):
     io.model.read_model."""
     from ..io.model import find_model, read_model
     from .segmenter import Segmenter
-    return Segmenter(*read_model(find_model(folder), "segmenter"), device)
+    return Segmenter(*read_model(find_model(folder, "segmenter"), "segmenter"), device)
