@@ -18,9 +18,9 @@ def model_card(config, pairs, task, report, device, seconds):
                     molecules=sorted(pairs.names["training"]), validation_molecules=sorted(pairs.names["validation"]),
                     simulated=config.simulated if config.structures else 0, steps=report.steps,
                     best_step=report.best_step, stop_reason=report.stop_reason, seconds=round(seconds, 1),
-                    device=device, seed=config.seed, batch_size=task.batch_size, ssim=config.ssim, atoms=config.atoms,
-                    target_resolution=config.target_resolution, local_resolution=config.local_resolution,
-                    local_effects=config.local_effects,
+                    device=device, seed=config.seed, batch_size=task.batch_size, ssim=config.ssim, shells=config.shells,
+                    atoms=config.atoms, target_resolution=config.target_resolution,
+                    local_resolution=config.local_resolution, local_effects=config.local_effects,
                     started_from=config.start_from and Path(config.start_from).name)
     return dict(kind="map_improver", name=Path(config.output).name, network=config.network, grid=config.grid,
                 attention=config.attention,
