@@ -4,7 +4,7 @@ import torch
 
 from .blocks import SwinConvUNet
 
-FAST_BLOCKS = (2, 2, 2, 2)
+FAST_BLOCKS = (3, 4, 4, 4)  # most of them where they cost little
 
 
 class ImproverMethod:
