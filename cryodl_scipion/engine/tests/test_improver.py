@@ -13,7 +13,7 @@ from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
 from cryodl.improvers import improver_method
 from cryodl.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
 from cryodl.improvers.boxes import BOX, WANTED, Box, score_places, turned
-from cryodl.improvers.grids import from_grid, scale_of, scaled, target_width, to_grid
+from cryodl.improvers.grids import from_grid, map_scale, scale_of, scaled, target_width, to_grid
 from cryodl.improvers.losses import atom_scores, distance, shell_loss, ssim_loss
 from cryodl.improvers.pairs import _held_out
 from cryodl.improvers.run import apply_boxes
@@ -21,6 +21,7 @@ from cryodl.improvers.simulated import simulated_pair, target_for
 from cryodl.improvers.similarity import families
 from cryodl.io.model import write_model
 from cryodl.maps.atoms import read_atoms
+from cryodl.maps.density import model_density
 from cryodl.maps.shells import amplitudes, shell_correlation
 
 
@@ -164,6 +165,17 @@ def test_the_scale_is_the_published_percentile_and_nothing_is_named():
     assert scaled(data - 0.5, 0.5, 0.0).min() == 0
     with pytest.raises(ValueError):
         scale_of(-data - 1)
+
+
+def test_a_heavy_metal_does_not_make_the_protein_weak(tmp_path):
+    atoms = read_atoms(helix(tmp_path / "a.pdb", 200))
+    grid = empty_grid((340, 40, 40))
+    protein = model_density(atoms, grid, 1.2)
+    assert map_scale(protein) == scale_of(protein)
+    metal = dataclasses.replace(atoms, number=np.where(np.arange(len(atoms)) == 500, 80, atoms.number))
+    data = model_density(metal, grid, 1.2)
+    assert scale_of(data) > 2.5 * scale_of(protein)
+    assert map_scale(data) < 2 * scale_of(protein)
 
 
 def test_the_target_is_the_published_sum_of_gaussians(tmp_path):

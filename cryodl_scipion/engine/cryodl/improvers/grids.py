@@ -4,6 +4,7 @@ import numpy as np
 
 PERCENTILE = 99.999  # of a map's values is 1 for the network (He et al. 2023)
 FINE = 0.8  # of the grid: finer voxels hold noise that would fold into the grid's frequencies; no training saw such
+HEAVY, OF_DENSE, BLOCK = 1.5, 99.5, 4  # see map_scale
 REACH = 1.5  # values above this many times it are outliers, and cut off
 
 
@@ -40,6 +41,25 @@ def scale_of(data):
     if not scale > 0:
         raise ValueError("no voxel is positive")
     return scale
+
+
+def map_scale(data):
+    """The scale_of a map, unless metals set it: never more than HEAVY times the percentile OF_DENSE of where the molecule
+    is. A cluster of iron, or a heavy metal, would make all protein weak for the network.
+
+    The molecule is where means over BLOCK^3 voxels, blurred, are above Otsu's threshold.
+    """
+    from scipy.ndimage import gaussian_filter
+    from skimage.filters import threshold_otsu
+    scale, counts = scale_of(data), [n // BLOCK for n in data.shape]
+    if min(counts) < 2:
+        return scale
+    blocks = data[tuple(slice(n * BLOCK) for n in counts)].reshape([k for n in counts for k in (n, BLOCK)])
+    coarse = gaussian_filter(blocks.mean(axis=(1, 3, 5)), 1.0)
+    if coarse.max() <= coarse.min():
+        return scale
+    dense = float(np.percentile(blocks.transpose(0, 2, 4, 1, 3, 5)[coarse > threshold_otsu(coarse)], OF_DENSE))
+    return min(scale, HEAVY * dense) if dense > 0 else scale
 
 
 def scaled(data, scale, lowest):

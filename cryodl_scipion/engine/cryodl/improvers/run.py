@@ -7,7 +7,7 @@ from ..devices import fast_dtype
 from ..io.model import find_model, read_model
 from . import improver_method
 from .boxes import BOX
-from .grids import PERCENTILE, from_grid, scale_of, scaled, to_grid
+from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled, to_grid
 
 EMPTY = 1e-6  # a box whose values all are within this of nothing is not looked at
 BATCHES = {"cpu": 4, "cuda": 64}
@@ -52,7 +52,7 @@ class Improver:
             raise ValueError(f"{volume.path} holds no density: at least {100 - PERCENTILE:.3f} % of its voxels should "
                              "be positive. Check its contrast.") from None
         data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
-        data = scaled(data, scale_of(data), self.method.lowest)
+        data = scaled(data, map_scale(data), self.method.lowest)
         output = apply_boxes(self._run, data, overlap, batch_size or BATCHES[self.device.type], self.method.outputs,
                              progress)
         back = lambda x, order: from_grid(x, self.card["grid"], volume.data.shape, volume.voxels_zyx, order)

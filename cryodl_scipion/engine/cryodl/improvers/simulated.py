@@ -8,7 +8,7 @@ from ..maps.atoms import read_atoms
 from ..maps.density import model_density, soft_mask
 from ..maps.simulated import Faults, deposited, simulate
 from ..maps.volume import Volume
-from .grids import scale_of, scaled, target_width, to_grid
+from .grids import map_scale, scaled, target_width, to_grid
 
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
@@ -38,7 +38,7 @@ def target_for(atoms, grid, resolution, b_factors=None):
         local = np.clip(resolution * np.sqrt(b_factors / np.median(b_factors)), 0.6 * resolution, 2 * resolution)
     width = np.maximum(target_width(local), 0.5 * float(grid.voxels_zyx.max()))
     density = model_density(atoms, grid, width)
-    return density / scale_of(density)
+    return density / map_scale(density)
 
 
 def simulated_pair(path, config, lowest, rng):
@@ -61,7 +61,7 @@ def simulated_pair(path, config, lowest, rng):
     fine = dataclasses.replace(grid, data=data, voxels_zyx=np.full(3, config.grid))
     target = target_for(atoms, fine, config.target_resolution or resolution,
                         maps.b_factors if config.local_resolution else None)
-    return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), np.clip(target, 0, None).astype(np.float16),
+    return Pair(scaled(data, map_scale(data), lowest).astype(np.float16), np.clip(target, 0, None).astype(np.float16),
                 fine.places(atoms.xyz).astype(np.float32), str(path), resolution)
 
 
@@ -72,7 +72,7 @@ def real_pair(volume, atoms, resolution, config, lowest):
     known = np.ptp(atoms.b) > 0 and np.median(atoms.b) > 0  # many models have none
     b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
     target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
-    return Pair(scaled(data, scale_of(data), lowest).astype(np.float16), target.astype(np.float16),
+    return Pair(scaled(data, map_scale(data), lowest).astype(np.float16), target.astype(np.float16),
                 fine.places(atoms.xyz).astype(np.float32), volume.path, resolution)
 
 
