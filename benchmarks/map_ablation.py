@@ -47,7 +47,7 @@ def trained(bench, variant):
     model = bench.output / "models" / f"ablation-{bench.options.ablation_steps}-{variant.replace(' ', '-')}"
     if not model.exists():
         model.parent.mkdir(parents=True, exist_ok=True)
-        environment = dict(os.environ, ONE_TRAINING="1", CRYODL_PYTHON=sys.executable, CRYODL_DATA=str(bench.data))
+        environment = dict(os.environ, CRYODL_PYTHON=sys.executable, CRYODL_DATA=str(bench.data))
         _, cpu, wall, _ = run_command(
             ["bash", ROOT / "scripts" / "train-map-improver", model, "--steps", bench.options.ablation_steps,
              "--simulated", bench.options.ablation_maps, "--patience", 1000, "--device", "cpu", "--threads", 1,
