@@ -32,6 +32,7 @@ def _curves(details):
     curves = {"map and model": details["map"]["fsc"], "map and model, whole box": details["map"]["fsc_unmasked"]}
     if "before" in details:
         curves["before and model"] = details["before"]["fsc"]
+        curves["before and model, whole box"] = details["before"]["fsc_unmasked"]
     if "half_maps" in details:
         curves["half-maps"] = details["half_maps"]["fsc"]
     for name, curve in (details.get("half_map_test") or {}).items():
@@ -99,7 +100,7 @@ def plot_residues(details, path, most=4):
 
 
 def plot_slices(details, path):
-    """Middle slices of the map, of the one before, and of the model's density, along z, y and x."""
+    """Middle slices of the map, of the one before, and of the model's density, along z, y and x, with a scale bar."""
     shown = [("map", details["volume"].data)]
     if "before_volume" in details:
         shown.insert(0, ("before", details["before_volume"].data))
@@ -114,7 +115,18 @@ def plot_slices(details, path):
                                      origin="lower")
             axes[row][column].set_axis_off()
         axes[0][column].set_title(name, fontsize=10)
+    for row in range(3):
+        _scale_bar(axes[row][0], float(details["volume"].voxels_zyx[2 if row < 2 else 1]))
     save_figure(figure, path)
+
+
+def _scale_bar(axes, voxel):
+    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å along the picture's rows."""
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+    width = voxel * abs(np.diff(axes.get_xlim())[0])
+    length = max((a * 10.0 ** b for a in (1, 2, 5) for b in range(4) if a * 10.0 ** b <= width / 3), default=1.0)
+    axes.add_artist(AnchoredSizeBar(axes.transData, length / voxel, f"{length:g} Å", "lower right", frameon=False,
+                                    color="white", size_vertical=0.012 * width / voxel))
 
 
 def plot_local_resolution(local, path):
