@@ -127,9 +127,9 @@ class SwinConvUNet(nn.Module):
     """(b, 1, n, n, n) to (b, outputs, n, n, n), n a multiple of fold * 8 * window.
 
     dim: channels of the finest level; they double at each of three strided convolutions. blocks: numbers of them in a
-    stage of each of the four levels, the finest first. fold: voxels along an axis that become channels at the input, and come back at the output. drop: drop path
-    of the last block; it rises evenly to there. residual: the first output is a change of the input, none before
-    training.
+    stage of each of the four levels, the finest first. fold: voxels along an axis that become channels at the input,
+    and come back at the output. drop: drop path of the last block; it rises evenly to there. residual: the first output
+    is a change of the input, none before training.
     """
 
     def __init__(self, dim, blocks, window, head_channels, fold=1, outputs=1, drop=0.0, attention=True,

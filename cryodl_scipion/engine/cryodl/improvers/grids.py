@@ -44,8 +44,8 @@ def scale_of(data):
 
 
 def map_scale(data):
-    """The scale_of a map, unless metals set it: never more than HEAVY times the percentile OF_DENSE of where the molecule
-    is. A cluster of iron, or a heavy metal, would make all protein weak for the network.
+    """The scale_of a map, unless metals set it: never more than HEAVY times the percentile OF_DENSE of where the
+    molecule is. A cluster of iron, or a heavy metal, would make all protein weak for the network.
 
     The molecule is where means over BLOCK^3 voxels, blurred, are above Otsu's threshold.
     """

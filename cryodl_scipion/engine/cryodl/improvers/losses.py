@@ -26,8 +26,8 @@ def distance(output, target, ssim):
 
 
 def shell_loss(output, target):
-    """1 - FSC of the first channel of boxes with their targets, the mean of all shells up to Nyquist's frequency but the
-    first, and of the batch. Boxes fade out towards their faces, which else were edges.
+    """1 - FSC of the first channel of boxes with their targets, the mean of all shells up to Nyquist's frequency but
+    the first, and of the batch. Boxes fade out towards their faces, which else were edges.
 
     output, target: (b, c, n, n, n).
     """
