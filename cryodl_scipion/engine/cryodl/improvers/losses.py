@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 FLAT = 1e-9  # of squared variances: keeps constant density from dividing by nothing
+SILENT = 1.0  # of a shell's squared power: keeps a box without density from a step that outweighs all others
 TINY = 1e-4  # of a scaled map's variance: keeps empty boxes from dividing nothing by nothing
 
 
@@ -41,7 +42,7 @@ def shell_loss(output, target):
     sums = lambda v: torch.zeros(len(v), int(shell.max()) + 1, device=v.device).index_add_(1, shell, v.flatten(1))
     common = sums((x * y.conj()).real)
     power = sums(x.real ** 2 + x.imag ** 2) * sums(y.real ** 2 + y.imag ** 2)
-    return 1 - (common / (power + FLAT).sqrt())[:, 1:n // 2].mean()
+    return 1 - (common / (power + SILENT).sqrt())[:, 1:n // 2].mean()
 
 
 def atom_scores(output, places, weights, wanted):
