@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with maps, in sentences for summaries and for the methods of a paper, and whom to cite."""
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import counted, half_map_verdict, resolution_in_words
+from ..engine.cryodl.contract import counted, half_map_resolutions, half_map_verdict, resolution_in_words
 from .methods import versionIn
 
 # Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
@@ -21,12 +21,6 @@ def citationsOf(network):
 
 def networkOf(card):
     return IMPROVERS[card['network']][0] if card['network'] in IMPROVERS else 'the network %s' % card['network']
-
-
-# ----- half-map test
-def flatTest(test):
-    """{name: Å at 0.143} of a half-map test as evaluation.json has it."""
-    return {name: values['fsc0143_angstrom'] for name, values in (test or {}).items()}
 
 
 # ----- improving
@@ -124,7 +118,7 @@ def evaluationLines(evaluation):
             "; local resolution %.2f Å (10 %% to 90 %%: %.2f to %.2f)" % (local['median'], local['p10'], local['p90'])
             if local else '')))
     if evaluation.get('half_map_test'):
-        lines += half_map_verdict(flatTest(evaluation['half_map_test']))[1]
+        lines += half_map_verdict(half_map_resolutions(evaluation['half_map_test']))[1]
     return lines
 
 

@@ -6,8 +6,8 @@ import os
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from ..engine.cryodl.contract import half_map_verdict
-from ..protocols.map_words import evaluationRows, flatTest
+from ..engine.cryodl.contract import half_map_resolutions, half_map_verdict
+from ..protocols.map_words import evaluationRows
 from ..protocols.protocol_evaluate_map import LOCAL, RESIDUES
 from .map_plots import readMap
 
@@ -26,7 +26,7 @@ def tableOf(evaluation):
 def verdictOf(evaluation):
     """(good, sentences) of the half-map test; (None, a sentence) without one."""
     if evaluation.get('half_map_test'):
-        return half_map_verdict(flatTest(evaluation['half_map_test']))
+        return half_map_verdict(half_map_resolutions(evaluation['half_map_test']))
     return None, ["No half-map test was made: nothing tells whether a gain is in the data or invented."]
 
 

@@ -7,7 +7,7 @@ Only the half-map test has a network to run; without it the device is the CPU, w
 """
 import json
 
-from ..contract import Result, half_map_verdict
+from ..contract import Result, half_map_resolutions, half_map_verdict
 
 SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
 LEAST_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
@@ -129,7 +129,7 @@ def print_figures(figures):
         if local:
             print(f"{'local resolution, median (10 % to 90 %)':44}{angstrom(local['median']):>14}  "
                   f"({local['p10']:.2f} to {local['p90']:.2f})")
-    test = {name: values["fsc0143_angstrom"] for name, values in (figures.get("half_map_test") or {}).items()}
+    test = half_map_resolutions(figures.get("half_map_test"))
     for name, value in test.items():
         print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(value):>14}")
     if test:

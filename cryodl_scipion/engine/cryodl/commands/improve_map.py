@@ -7,7 +7,7 @@ half-maps, of both improved, and of one improved with the other as it is).
 """
 from pathlib import Path
 
-from ..contract import Result, half_map_verdict
+from ..contract import Result, half_map_resolutions, half_map_verdict
 
 FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
 SMALLEST = 8  # voxels along an axis
@@ -128,7 +128,7 @@ def _half_map_test(halves, improved, mask):
     if mask is None:
         mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     figures, curves = half_map_test(halves, improved, mask)
-    test = {name: values["fsc0143_angstrom"] for name, values in figures.items()}
+    test = half_map_resolutions(figures)
     print(*half_map_verdict(test)[1], sep="\n")
     return test, dependent(halves, curves["raw"])
 

@@ -13,7 +13,7 @@ from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiser
 from .fields import (CLASSIFIER_NETWORKS, CONTRASTS, DENOISER_NETWORKS, FEATURE_SHAPES, FEWEST_PARTICLES,
                      IMPROVER_NETWORKS, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA, SEGMENTER_NETWORKS, THRESHOLD_RULES,
                      UNANNOTATED)
-from .half_map_test import half_map_verdict
+from .half_map_test import half_map_resolutions, half_map_verdict
 from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, ListPairsConfig,
                         SimulateHalfMapsConfig, TrainMapImproverConfig)
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
@@ -38,11 +38,11 @@ __all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicro
            "EvaluatePicksConfig", "EvaluateSegmentationConfig", "FEATURE_SHAPES", "FEWEST_PARTICLES", "FORMAT_VERSION",
            "Failure", "IMPROVER_NETWORKS", "ImportAnnotationsConfig", "ImproveMapConfig", "LABEL_KINDS",
            "ListPairsConfig", "MergeFeaturesConfig", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig",
-           "PickFeaturesConfig",
-           "ProposeBoxesConfig", "ReconstructConfig", "Request", "Result", "SEGMENTER_NETWORKS", "SegmentConfig",
-           "SimulateHalfMapsConfig", "SimulateMicrographsConfig", "SimulateParticlesConfig",
+           "PickFeaturesConfig", "ProposeBoxesConfig", "ReconstructConfig", "Request", "Result", "SEGMENTER_NETWORKS",
+           "SegmentConfig", "SimulateHalfMapsConfig", "SimulateMicrographsConfig", "SimulateParticlesConfig",
            "SimulateSubtomogramsConfig", "SimulateTomogramsConfig", "Skipped", "THRESHOLD_RULES",
            "TrainClassifierConfig", "TrainDenoiserConfig", "TrainGeneralPickerConfig", "TrainMapImproverConfig",
            "TrainPickerConfig", "TrainSegmenterConfig", "UNANNOTATED", "WEIGHTS", "check", "check_model", "command_of",
-           "config_from_dict", "config_to_dict", "counted", "describe", "describe_all", "half_map_verdict", "in_words",
-           "param", "particle_size_problem", "read_card", "resolution_in_words", "said_skipped", "sha256"]
+           "config_from_dict", "config_to_dict", "counted", "describe", "describe_all", "half_map_resolutions",
+           "half_map_verdict", "in_words", "param", "particle_size_problem", "read_card", "resolution_in_words",
+           "said_skipped", "sha256"]

@@ -6,6 +6,11 @@ from .words import resolution_in_words
 DIFFERENT = 0.02  # of a resolution: less than that is no change
 
 
+def half_map_resolutions(figures):
+    """{raw, improved, crossed: Å at FSC 0.143, or None} of the figures of a half-map test (None: there was none)."""
+    return {name: values["fsc0143_angstrom"] for name, values in (figures or {}).items()}
+
+
 def half_map_verdict(test):
     """(no warning?, sentences) of a half-map test. test: {raw, improved, crossed}: Å at FSC 0.143, or None.
 
