@@ -102,6 +102,17 @@ def evaluationRows(evaluation):
     return [(label,) + tuple(figureInWords(name, e[name]) for e in both) for name, label in _FIGURES]
 
 
+def halfMapRows(evaluation):
+    """[(label, figure)] of the half-maps of evaluation.json: their FSC and local resolution, as far as measured."""
+    halves = evaluation.get('half_maps') or {}
+    local = halves.get('local_resolution_angstrom')
+    rows = [("Half-maps, FSC 0.143", resolution_in_words(halves['resolution_angstrom']))] if halves else []
+    if local:
+        rows.append(("Local resolution, median (10 % to 90 %)",
+                     "%.2f Å (%.2f to %.2f)" % (local['median'], local['p10'], local['p90'])))
+    return rows
+
+
 def evaluationLines(evaluation):
     """evaluation.json in the lines of a summary."""
     before = evaluation.get('before')
@@ -111,12 +122,7 @@ def evaluationLines(evaluation):
     chains = evaluation['q_score_chains']
     if len(chains) > 1:
         lines.append("Q-score of the chains: %s" % ', '.join("%s %.2f" % pair for pair in list(chains.items())[:20]))
-    halves = evaluation.get('half_maps')
-    if halves:
-        local = halves.get('local_resolution_angstrom')
-        lines.append("Half-maps, FSC 0.143: %s%s" % (resolution_in_words(halves['resolution_angstrom']), (
-            "; local resolution %.2f Å (10 %% to 90 %%: %.2f to %.2f)" % (local['median'], local['p10'], local['p90'])
-            if local else '')))
+    lines += ["%s: %s" % row for row in halfMapRows(evaluation)]
     if evaluation.get('half_map_test'):
         lines += half_map_verdict(half_map_resolutions(evaluation['half_map_test']))[1]
     return lines

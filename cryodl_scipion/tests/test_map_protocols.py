@@ -129,8 +129,8 @@ class TestCryodlMapProtocols(MapsTest):
         self.assertEqual(names, ['map and model', 'map and model, whole box', 'half-maps'])
         self.assertEqual(run.outputLocalResolution.getSamplingRate(), PIXEL_SIZE)
         summary = ' '.join(run.summary())
-        for words in ('FSC 0.5: 4.2 Å', 'Q-score, mean of the atoms: 0.520', 'A 0.56', 'local resolution 4.60 Å',
-                      'fit by'):
+        for words in ('FSC 0.5: 4.2 Å', 'Q-score, mean of the atoms: 0.520', 'A 0.56',
+                      'Local resolution, median (10 % to 90 %): 4.60 Å', 'fit by'):
             self.assertIn(words, summary)
         self.assertIn('the mean Q-score is 0.520', run.methods()[0])
         self.assertLessEqual({'Pintilie2020', 'Cardone2013', 'Rosenthal2003'}, set(run._citations()))

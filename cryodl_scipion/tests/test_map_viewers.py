@@ -90,6 +90,8 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         titles, rows = map_measures.tableOf(self.evaluated.getEvaluation())
         self.assertEqual(titles, ('Measure', 'Map', 'Map before'))
         self.assertIn(('Map-model FSC 0.5', '4.2 Å', '5.5 Å'), rows)
+        self.assertEqual(rows[-2:], [('Half-maps, FSC 0.143', '4.5 Å', ''),
+                                     ('Local resolution, median (10 % to 90 %)', '4.60 Å (4.00 to 6.00)', '')])
 
     def test_curves_have_the_frequencies_of_the_file(self):
         axes, = self.axes(self.evaluated, 'showFsc')

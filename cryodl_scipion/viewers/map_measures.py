@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from ..engine.cryodl.contract import half_map_resolutions, half_map_verdict
-from ..protocols.map_words import evaluationRows
+from ..protocols.map_words import evaluationRows, halfMapRows
 from ..protocols.protocol_evaluate_map import LOCAL, RESIDUES
 from .map_plots import readMap
 
@@ -20,7 +20,9 @@ _NOW, _THEN = '#4477aa', '#999999'
 
 def tableOf(evaluation):
     """(titles, rows) of an evaluation.json, for a table."""
-    return TITLES + (("Map before",) if evaluation.get('before') else ()), evaluationRows(evaluation)
+    titles = TITLES + (("Map before",) if evaluation.get('before') else ())
+    rows = evaluationRows(evaluation) + halfMapRows(evaluation)  # half-maps have no map before
+    return titles, [row + ('',) * (len(titles) - len(row)) for row in rows]
 
 
 def verdictOf(evaluation):

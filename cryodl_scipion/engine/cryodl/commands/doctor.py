@@ -19,6 +19,7 @@ NEEDED = {"torch": "torch", "numpy": "numpy", "scipy": "scipy", "mrcfile": "mrcf
 REMEDY = ("Run `scipion installb cryodl`, or install the packages of cryodl_scipion/install/requirements.lock into the "
           "Python that CRYODL_PYTHON names.")
 MODELS = Path(cryodl.__file__).parent / "models"
+FIGURES = {"f1": "F1", "q_score": "Q-score", "q_score_before": "Q-score without it"}  # of a card that are shown
 
 
 def run(config):
@@ -125,10 +126,11 @@ def as_text(report):
         lines.append(f"  {device['device']:>4}  {device['name']}{memory}, {'' if device['bf16'] else 'no '}bf16")
     lines.append("Models")
     for model in report["models"]:
-        diameter, f1 = model["particle_diameter"], model["validation"].get("f1")
+        diameter, figures = model["particle_diameter"], model["validation"]
         lines.append(f"  {model['name']}: {model['kind']}, {model['network']}"
                      + (f", trained at {diameter:g} Å" if diameter else "")
-                     + (f", validation F1 {f1:.2f}" if isinstance(f1, float) else ""))
+                     + "".join(f", validation {name} {figures[key]:.2f}" for key, name in FIGURES.items()
+                               if isinstance(figures.get(key), float)))
     if not report["models"]:
         lines.append("  none is shipped with this version; train one with `cryodl train-picker`")
     lines += ["", *("Note: " + note for note in report["notes"])]
