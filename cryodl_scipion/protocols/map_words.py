@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with maps, in sentences for summaries and for the methods of a paper, and whom to cite."""
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import counted, half_map_resolutions, half_map_verdict, resolution_in_words
+from ..engine.cryodl.contract import counted, half_map_resolutions, half_map_verdict, resolution_in_words, split_verdict
 from .methods import versionIn
 
 # Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
@@ -23,6 +23,11 @@ def networkOf(card):
     return IMPROVERS[card['network']][0] if card['network'] in IMPROVERS else 'the network %s' % card['network']
 
 
+def _said(test):
+    """Lines of a half-map test but its warning, which the engine's Result has."""
+    return split_verdict(half_map_verdict(test)[1])[0]
+
+
 # ----- improving
 def improvedLines(results, volumes):
     """Improved maps in the lines of a summary. results: of `improve-map`, {name of the map: Result}."""
@@ -31,7 +36,7 @@ def improvedLines(results, volumes):
     for name, result in results.items():
         if result.outputs['half_map_test']:
             prefix = "%s: " % name if len(results) > 1 else ''
-            lines += [prefix + line for line in half_map_verdict(result.outputs['half_map_test'])[1]]
+            lines += [prefix + line for line in _said(result.outputs['half_map_test'])]
     if not any(result.outputs['half_map_test'] for result in results.values()):
         lines.append("Without half-maps nothing tells what is gained and what invented; with them the half-map test "
                      "does.")
@@ -45,6 +50,8 @@ def improvingInWords(count, card, results):
     text = "The local contrast of %s was improved with cryodl %s by %s" % (counted(count, 'map'), versionIn(results),
                                                                            by)
     tests = [result.outputs['half_map_test'] for result in results if result.outputs['half_map_test']]
+    if not tests:
+        return text + '.'
     if len(tests) == 1:
         text += ("; the FSC of the half-maps falls to 0.143 at %s, that of both improved at %s, and that of one "
                  "improved with the other as it is at %s" % tuple(resolution_in_words(tests[0][n])
@@ -79,11 +86,21 @@ def improverInWords(card):
         text += " in %s on %s of %s%s" % (
             counted(training['steps'], 'step'), counted(training['maps'], 'map'),
             counted(len(training['molecules']), 'molecule'),
-            ", simulated from their atomic models" if training.get('simulated') else '')
+            _whence(training))
     if validation:
         text += "; on molecules unlike these the correlation with the density of the models was %.3f, and %.3f for " \
                 "the maps as they were" % (validation['correlation'], validation['correlation_before'])
     return text + '.'
+
+
+def _whence(training):
+    """Where training maps came from, after a comma, or ''. Cards of old models do not tell how many were real."""
+    if not training.get('simulated'):
+        return ''
+    if training.get('real_maps'):
+        return ", of %s (validation's included) and others simulated from atomic models" % counted(
+            training['real_maps'], 'real map')
+    return ", simulated from their atomic models"
 
 
 # ----- evaluation
@@ -124,7 +141,7 @@ def evaluationLines(evaluation):
         lines.append("Q-score of the chains: %s" % ', '.join("%s %.2f" % pair for pair in list(chains.items())[:20]))
     lines += ["%s: %s" % row for row in halfMapRows(evaluation)]
     if evaluation.get('half_map_test'):
-        lines += half_map_verdict(half_map_resolutions(evaluation['half_map_test']))[1]
+        lines += _said(half_map_resolutions(evaluation['half_map_test']))
     return lines
 
 

@@ -188,7 +188,8 @@ class CryodlProtImproveMap(MapsBase):
         if isinstance(mask, AtomStruct):
             errors += self._checkStructure(mask)
         elif mask is not None:
-            errors += self._checkMap(mask, "mask") or self._checkSameGrid(volumes[0], mask, "mask")
+            errors += self._checkMap(mask, "mask") or [
+                e for volume in volumes for e in self._checkSameGrid(volume, mask, "mask")]
         return errors
 
     def _warnings(self):

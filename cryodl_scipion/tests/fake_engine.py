@@ -58,7 +58,8 @@ def main():
         contract.Failure(arguments.command, kind, str(error)).write(failure)
         print('cryodl: error: %s' % error, file=sys.stderr)
         sys.exit(2)
-    result = contract.Result(arguments.command, outputs, device=deviceName(arguments.device), skipped=tuple(skipped))
+    result = contract.Result(arguments.command, outputs, device=deviceName(arguments.device), skipped=tuple(skipped),
+                             warnings=fake_maps.warnings(outputs))
     result.write(arguments.result)
 
 

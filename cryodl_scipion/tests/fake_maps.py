@@ -11,6 +11,7 @@ import shutil
 import mrcfile
 import numpy as np
 
+from cryodl.contract import half_map_verdict, split_verdict
 from fake_model import improverCard, writeModel
 from fake_stops import dieSometimes
 
@@ -22,6 +23,11 @@ RESIDUES = [('A', '1', 'ALA', 0.61, 0.71), ('A', '2', 'GLY', 0.52, 0.62), ('B', 
 
 def _test():
     return TESTS[os.environ.get('FAKE_ENGINE_TEST', 'ok')]
+
+
+def warnings(outputs):
+    """Of any command: what its half-map test warns of."""
+    return tuple(split_verdict(half_map_verdict(_test())[1])[1]) if outputs.get('half_map_test') else ()
 
 
 def _like(source, target, factor):

@@ -54,7 +54,7 @@ class TestCryodlImproveMap(MapsTest):
     def test_inventions_are_a_warning_in_the_summary(self):
         with mock.patch.dict(os.environ, FAKE_ENGINE_TEST='invented'):
             run = self.finished(self.improve(self.volume))
-        self.assertIn('WARNING', ' '.join(run.summary()))
+        self.assertEqual(' '.join(run.summary()).count('Warning: The improved half-maps agree'), 1)
         self.assertIn('invented', ' '.join(run.summary()))
 
     def test_each_map_of_a_set_is_improved(self):
@@ -255,4 +255,9 @@ def test_the_verdict_of_the_half_map_test():
     assert not good and 'does not agree' in lines[1]
     good, lines = verdict(5.0, 5.0, 5.0)
     assert good and 'Nothing was gained' in lines[1]
-    assert 'nothing can be told' in verdict(None, 4.0, 4.0)[1][1]
+    good, lines = verdict(None, 3.0, None)
+    assert not good and 'not in the data' in lines[1]
+    good, lines = verdict(None, None, None)
+    assert good and 'belong together' in lines[1]
+    said, warned = contract.split_verdict(verdict(5.0, 4.0, 4.99)[1])
+    assert len(said) == 1 and warned[0].startswith('The improved half-maps agree')

@@ -17,7 +17,7 @@ from ..viewers import chimera, map_measures
 from ..viewers.linked_maps_plots import LinkedSlices
 from ..viewers.model_window import cardLines
 from ..viewers.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvaluateMapViewer
-from ..viewers.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer
+from ..viewers.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer, chimeraScript
 from ..viewers.viewer_model import CryodlTrainViewer
 from .map_sets import ATOMS, SHAPE, MapsTest, writeMap
 from .viewer_panels import PanelsTest
@@ -126,6 +126,15 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         with mock.patch.object(chimera.Chimera, 'getProgram', return_value=os.path.abspath(__file__)):
             for protocol in (self.improved, self.simulated, self.evaluated):
                 self.assertTrue(self.panel(protocol, 'showInChimera')._cmd)
+
+    def test_chimerax_colours_every_improved_map_by_its_confidence(self):
+        made = [dict(map='a.mrc', confidence='b.mrc'), dict(map='c.mrc', confidence=None), dict(map='d.mrc',
+                                                                                               confidence='e.mrc')]
+        lines = chimeraScript(made).splitlines()
+        self.assertEqual(lines[0], 'open "%s"' % os.path.abspath('a.mrc'))
+        self.assertEqual([line for line in lines if not line.startswith('open')], [
+            "volume #2 hide", "color sample #1 map #2 palette red:white:blue range 0,1", "volume #3 hide",
+            "volume #5 hide", "color sample #4 map #5 palette red:white:blue range 0,1", "volume #4 hide"])
 
     # ----- which viewer a click opens, and runs without results
     def test_the_viewers_are_found_and_wait_for_results(self):

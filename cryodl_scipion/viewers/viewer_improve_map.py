@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of improved and of simulated maps."""
+import os
+
 from ..convert.structures import structureFileOf
 from ..engine.cryodl.contract import half_map_verdict
 from ..protocols import CryodlProtImproveMap, CryodlProtSimulateHalfMaps
@@ -11,6 +13,7 @@ from .window import WindowView
 
 _CONFIDENCE = "confidence"
 _LOOK = "What is bright in the improved map and dark in the confidence is not to be trusted: look at the map before."
+_SCRIPT = 'show_improved.cxc'
 _TITLES = ("Map", "As it is", "Both improved", "One improved")
 
 
@@ -24,7 +27,8 @@ class CryodlImproveMapViewer(PanelsViewer):
                      "axes. Sliders and clicks move all. " + _LOOK),
                Panel('showTest', "Half-map test", "What is gained, and what is invented: FSC of the half-maps, of both "
                      "improved, and of one improved with the other as it is, where they fall to 0.143."),
-               Panel('showInChimera', "Improved map in ChimeraX", "Opens ChimeraX, if Scipion has it."))
+               Panel('showInChimera', "Improved map in ChimeraX", "Coloured by confidence (red: 0, white: 0.5, blue: 1), "
+                     "if the model tells it. Opens ChimeraX, if Scipion has it."))
     _WAIT = "There is no improved map yet. Wait until the run has finished."
 
     def _data(self):
@@ -59,7 +63,27 @@ class CryodlImproveMapViewer(PanelsViewer):
                            all(good for good, _ in verdicts.values()), (_TITLES, rows))]
 
     def _showInChimera(self, made):
-        return chimeraViews(self, next(iter(made.values()))[1]['map'], "map")
+        script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
+        with open(script, 'w', encoding='utf-8') as file:
+            file.write(chimeraScript([outputs for _, outputs in made.values()]))
+        return chimeraViews(self, script, "script")
+
+
+def chimeraScript(made):
+    """ChimeraX commands that open improved maps, the first shown, coloured by their confidence. made: Result.outputs
+    of each."""
+    lines, number = [], 0
+    for place, outputs in enumerate(made):
+        number += 1
+        shown = number
+        lines.append('open "%s"' % os.path.abspath(outputs['map']))
+        if outputs['confidence']:
+            number += 1
+            lines += ['open "%s"' % os.path.abspath(outputs['confidence']), "volume #%d hide" % number,
+                      "color sample #%d map #%d palette red:white:blue range 0,1" % (shown, number)]
+        if place:
+            lines.append("volume #%d hide" % shown)
+    return '\n'.join(lines) + '\n'
 
 
 class CryodlSimulateHalfMapsViewer(PanelsViewer):

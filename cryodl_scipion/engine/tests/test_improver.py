@@ -13,10 +13,10 @@ from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
 from cryodl.improvers import improver_method
 from cryodl.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
 from cryodl.improvers.boxes import BOX, WANTED, Box, score_places, turned
-from cryodl.improvers.grids import from_grid, map_scale, scale_of, scaled, target_width, to_grid
+from cryodl.improvers.grids import REACH, from_grid, map_scale, scale_of, scaled, target_width, to_grid
 from cryodl.improvers.losses import atom_scores, distance, shell_loss, ssim_loss
 from cryodl.improvers.pairs import _held_out
-from cryodl.improvers.run import apply_boxes
+from cryodl.improvers.run import Improver, apply_boxes
 from cryodl.improvers.simulated import simulated_pair, target_for
 from cryodl.improvers.similarity import families
 from cryodl.io.model import write_model
@@ -115,11 +115,42 @@ def test_the_loss_of_shells_is_the_fsc_whatever_filter_was_applied():
 
 
 @pytest.mark.parametrize("overlap", [0, 12, 24, 44])
-def test_a_constant_map_stays_constant_and_boxes_leave_no_seam(overlap):
+def test_a_constant_map_stays_constant(overlap):
     data = np.ones((61, 50, 97), np.float32)
     np.testing.assert_allclose(apply_boxes(lambda boxes: boxes[:, None], data, overlap, 3)[0], 1, atol=1e-5)
     with pytest.raises(ValueError, match="48"):
         apply_boxes(None, data, 48, 3)
+
+
+def test_boxes_leave_no_seam():
+    """A network is wrong near the faces of its box, where it sees no neighbours; so is this blur, which takes what is
+    beyond for empty. Tiled it must be the blur of the whole."""
+    data = np.random.default_rng(0).random((70, 50, 97)).astype(np.float32)
+    blur = lambda boxes: gaussian_filter(boxes, (0, 3, 3, 3), mode="constant")[:, None]
+    whole = blur(data[None])[0, 0]
+    wrong = lambda overlap: np.abs(apply_boxes(blur, data, overlap, 4)[0] - whole).max() / whole.max()
+    assert wrong(24) < 0.1 < 0.3 < wrong(0)
+
+
+class Identity(torch.nn.Module):
+    """In the place of a trained network of two outputs: the map itself, and no certainty."""
+
+    def forward(self, data):
+        return torch.cat([data, torch.zeros_like(data)], dim=1)
+
+
+@pytest.mark.parametrize("voxels", [(1.0, 1.0, 1.0), (1.3, 1.3, 1.3), (1.2, 1.0, 1.4)])
+def test_a_map_that_the_network_does_not_change_keeps_its_grid_and_its_values(tmp_path, voxels):
+    atoms = read_atoms(helix(tmp_path / "a.pdb", 20))
+    heavy = dataclasses.replace(atoms, number=np.where(np.arange(len(atoms)) == 50, 30, atoms.number))
+    grid = empty_grid((41, 38, 45), voxels)
+    volume = dataclasses.replace(grid, data=model_density(heavy, grid, 2.5))
+    improver = Improver(dict(network="fast", grid=1.0), Identity(), torch.device("cpu"))
+    improved, confidence = improver.improve_with_confidence(volume)
+    assert improved.shape == confidence.shape == volume.data.shape
+    top = REACH * map_scale(volume.data)  # outliers are cut off
+    np.testing.assert_allclose(improved, np.minimum(volume.data, top), atol=0.04 * volume.data.max())
+    np.testing.assert_allclose(confidence[volume.data > 0.2 * volume.data.max()], 0.5, atol=0.01)  # else boxes are empty
 
 
 def test_a_shifted_map_gives_the_shifted_result():
@@ -276,6 +307,15 @@ def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):
         str(path), dataclasses.replace(config, target_resolution=resolution), -0.5, np.random.default_rng(0)).target
         > 0.1).sum()
     assert dense(3.0) < 0.8 * dense(0.0) and dense(6.0) == dense(0.0)
+
+
+def test_targets_at_local_resolution_are_more_blurred_where_atoms_are_flexible(tmp_path):
+    atoms, grid = read_atoms(helix(tmp_path / "a.pdb", 30)), empty_grid((72, 40, 40))
+    flexible = np.where(atoms.residue < 15, 40.0, 160.0)
+    plain, local = target_for(atoms, grid, 4.0), target_for(atoms, grid, 4.0, flexible)
+    places = tuple(np.rint(grid.places(atoms.xyz)).astype(int).T)
+    gain = local[places] / plain[places]
+    assert gain[atoms.residue < 14].min() > 1.2 * gain[atoms.residue > 16].max()
 
 
 def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):

@@ -227,3 +227,50 @@ def test_simulated_maps_and_their_model_are_in_one_frame(files, tmp_path):
     assert result.outputs["local_correlation"] > 0.9
     with mrcfile.open(outputs["full"]) as mrc:
         assert mrc.data.shape == (32, 32, 32) and mrc.voxel_size.x == pytest.approx(1.5)
+
+
+def test_half_maps_of_opposite_contrast_are_refused(files, tmp_path):
+    inverted = {}
+    for name in ("half1", "half2"):
+        volume = read_volume(files[name])
+        inverted[name] = str(tmp_path / f"inverted_{name}.mrc")
+        write_volume(inverted[name], -volume.data, volume)
+    for halves in ((inverted["half1"], files["half2"]), (inverted["half1"], inverted["half2"])):
+        with pytest.raises(ValueError, match="inverted_half1.mrc and the .* opposite contrast"):
+            improve(files, tmp_path, half_maps=halves)
+        with pytest.raises(ValueError, match="opposite contrast"):
+            evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves))
+
+
+def test_a_map_in_the_place_of_a_mask_is_cut_off_with_a_warning_in_both_commands(files, tmp_path):
+    results = [improve(files, tmp_path, mask=files["map"]), evaluate_map.run(
+        EvaluateMapConfig(map=files["map"], structure=files["structure"], mask=files["map"]))]
+    assert all(any("mask and no map" in warning for warning in result.warnings) for result in results)
+
+
+def test_a_resolution_that_the_model_does_not_know_and_what_it_invents_are_warnings(files, tmp_path, monkeypatch):
+    halves = (files["half1"], files["half2"])
+    assert not any("was trained on" in w for w in improve(files, tmp_path, half_maps=halves).warnings)
+    monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[8.0, 12.0]))
+    blank = lambda self, volume, *options: (np.random.default_rng(0).normal(size=volume.data.shape), None)
+    monkeypatch.setattr(Doubling, "improve_with_confidence", blank)
+    warnings = improve(files, tmp_path, half_maps=halves, output=str(tmp_path / "b.mrc")).warnings
+    assert any("was trained on 8 to 12 Å. It may blur" in warning for warning in warnings)
+    assert any("shows something that is not in the data" in warning for warning in warnings)
+
+
+def test_an_output_that_is_a_folder_is_refused_and_a_table_is_not_replaced(files, tmp_path):
+    with pytest.raises(FileExistsError, match="exists already"):
+        improve(files, tmp_path, output=str(tmp_path))
+    config = CompareModelsConfig(structure=files["structure"], reference=files["structure"],
+                                 output=str(tmp_path / "new" / "table.csv"))
+    compare_models.run(config)
+    with pytest.raises(FileExistsError, match="table.csv .*exists already"):
+        compare_models.run(config)
+
+
+def test_a_simulation_that_misses_its_resolution_says_so(files, tmp_path):
+    simulated = lambda name, **values: simulate_half_maps.run(SimulateHalfMapsConfig(
+        structure=files["structure"], output=str(tmp_path / name), **values)).warnings
+    assert not simulated("good", resolution=4.0)
+    assert any("were to agree to 20 Å" in w for w in simulated("coarse", resolution=20.0, pixel_size=5.0))

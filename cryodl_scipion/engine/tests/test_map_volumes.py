@@ -81,6 +81,19 @@ def test_a_header_without_counts_of_voxels_gets_them_with_the_given_pixel_size(t
     assert read_volume(str(tmp_path / "b.mrc")).pixel_size == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize("change", [dict(cella=(4.0, 4.0, 15.0)), dict(mx=0), dict(cella=(4.0, 0.0, 3.0)),
+                                    dict(cellb=(90.0, 90.0, 120.0))])
+def test_a_wrong_header_is_set_right_by_the_given_pixel_size(tmp_path, data, change):
+    path = write_mrc(tmp_path / "a.mrc", data)
+    with mrcfile.open(path, "r+", permissive=True) as mrc:
+        for name, value in change.items():
+            mrc.header[name] = value
+    with pytest.raises(ValueError, match="a.mrc"):
+        read_volume(path)
+    write_volume(tmp_path / "b.mrc", data, read_volume(path, 1.5))
+    np.testing.assert_allclose(read_volume(str(tmp_path / "b.mrc")).voxels_zyx, 1.5, rtol=1e-6)
+
+
 def test_empty_and_broken_maps_are_refused(tmp_path):
     with pytest.raises(ValueError, match="empty"):
         read_volume(write_mrc(tmp_path / "a.mrc", np.ones((3, 3, 3))))
@@ -97,6 +110,11 @@ def test_maps_with_negative_protein_are_refused(tmp_path, data):
     check_positive(read_volume(write_mrc(tmp_path / "a.mrc", noise)))
     with pytest.raises(ValueError, match="negative"):
         check_positive(read_volume(write_mrc(tmp_path / "b.mrc", -noise)))
+    noise[6:14, 6:14, 6:14] = 1
+    hidden = noise + np.random.default_rng(1).normal(0, 1, noise.shape).astype(np.float32)
+    check_positive(read_volume(write_mrc(tmp_path / "c.mrc", hidden, 1.5)))
+    with pytest.raises(ValueError, match="negative"):
+        check_positive(read_volume(write_mrc(tmp_path / "d.mrc", -hidden, 1.5)))
 
 
 def test_grids_that_differ_are_named(tmp_path, data):

@@ -12,9 +12,15 @@ from ..contract import Result, counted
 
 def run(config):
     """Print the figures, and write the table of matched residues if one is wanted."""
+    import os
+
     from ..io.files import whole_file
+    from ..io.unfinished import check_output
     from ..maps.atoms import read_atoms
     from ..maps.chains import compare
+    if config.output:
+        check_output(config.output, "Table")
+        os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
     built, reference = read_atoms(config.structure), read_atoms(config.reference)
     figures, pairs = compare(built, reference, config.distance)
     warnings = [*built.notes, *reference.notes, *_nothing_matched(config, figures, built, reference)]

@@ -7,8 +7,9 @@ Only the half-map test has a network to run; without it the device is the CPU, w
 """
 import json
 
-from ..contract import Result, half_map_resolutions, half_map_verdict
+from ..contract import Result, half_map_resolutions, half_map_verdict, split_verdict
 
+INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
 SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
 LEAST_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
 
@@ -44,16 +45,14 @@ def evaluate(config, device):
     """
     from ..maps.atoms import check_overlap, read_atoms
     from ..maps.measure import measure_map, reference_for
-    from ..maps.volume import check_positive, check_same_grid, other_place, read_volume
+    from ..maps.volume import check_positive, check_same_grid, other_place, read_mask, read_volume
     volume, atoms = read_volume(config.map, config.pixel_size), read_atoms(config.structure)
     check_positive(volume)
     warnings = [*atoms.notes, *check_overlap(volume, atoms)]
     mask = None
     if config.mask:
-        given = read_volume(config.mask, config.pixel_size, "mask")
-        check_same_grid(volume, given, "mask")
-        warnings += other_place(volume, given, "mask")
-        mask = given.data
+        mask, said = read_mask(config.mask, volume, config.pixel_size)
+        warnings += said
     reference = reference_for(volume, atoms, mask, config.mask_radius)
     figures, details = measure_map(volume, reference)
     figures = dict(map=str(config.map), structure=str(config.structure), atoms=len(atoms),
@@ -63,6 +62,7 @@ def evaluate(config, device):
     if config.before:
         before = read_volume(config.before, config.pixel_size)
         check_same_grid(volume, before, "map before")
+        warnings += other_place(volume, before, "map before")
         figures["before"], details["before"] = measure_map(before, reference)
         details["before_volume"] = before
     if figures["local_correlation"] < LEAST_AGREEMENT:
@@ -79,35 +79,56 @@ def evaluate(config, device):
 def _halves(config, volume, reference, details, device):
     """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
     from ..maps.measure import dependent, half_map_test, measure_halves
-    from ..maps.volume import check_same_grid, read_volume
+    from ..maps.volume import check_same_grid, other_place, read_volume
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
+    found, sentences = {}, []
     for half in halves:
         check_same_grid(volume, half, "half-map")
-    check_different(halves)
-    found = {}
-    sentences = [f"The map {config.map} and the half-map {half.path} are the same: the figures of the map are those of "
-                 "half of the data." for half in halves if same_map(volume, half)]
+        check_contrast(half, volume)
+        sentences += other_place(volume, half, "half-map")
+    check_halves(halves)
+    sentences += [f"The map {config.map} and the half-map {half.path} are the same: the figures of the map are those "
+                  "of half of the data." for half in halves if same_map(volume, half)]
+    if not volume.isotropic:
+        sentences.append(f"{config.map} has voxels that are no cubes: local resolution was not measured.")
     found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
     sentences += dependent(halves, details["half_maps"]["fsc"])
     if config.improver:
         from ..improvers.run import load_improver
         improver = load_improver(config.improver, device)
         improved = [improver.improve(half) for half in halves]
-        found["half_map_test"], details["half_map_test"] = half_map_test(halves, improved, reference.mask)
+        test, details["half_map_test"] = half_map_test(halves, improved, reference.mask)
+        found["half_map_test"] = test
+        sentences += split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1]
     return found, sentences
 
 
 def same_map(first, second):
     """Whether two Volumes hold the same densities, but for their scale."""
-    import numpy as np
-    return first.data.shape == second.data.shape and np.corrcoef(first.data.ravel(), second.data.ravel())[0, 1] > SAME
+    return first.data.shape == second.data.shape and _correlation(first, second) > SAME
 
 
-def check_different(halves):
-    """Raises ValueError if both half-maps are the same map: nothing would be measured."""
+def check_contrast(half, volume):
+    """Raises ValueError if a half-map is upside down against the map of all data."""
+    found = _correlation(half, volume)
+    if found < INVERTED:
+        raise ValueError(f"The half-map {half.path} and the map {volume.path} are of opposite contrast: their "
+                         f"correlation is {found:.2f}. Turn the sign of the one whose protein is negative "
+                         "(relion_image_handler --multiply_constant -1).")
+
+
+def check_halves(halves):
+    """Raises ValueError if both half-maps are the same map, so that nothing would be measured, or of opposite
+    contrast."""
+    check_contrast(*halves)
     if same_map(*halves):
         raise ValueError(f"The half-maps {halves[0].path} and {halves[1].path} are the same map. Give the two maps of "
                          "independent halves of the data.")
+
+
+def _correlation(first, second):
+    import numpy as np
+    return np.corrcoef(first.data.ravel(), second.data.ravel())[0, 1]
 
 
 def print_figures(figures):
@@ -133,4 +154,4 @@ def print_figures(figures):
     for name, value in test.items():
         print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(value):>14}")
     if test:
-        print(*half_map_verdict(test)[1][1:], sep="\n")
+        print(*split_verdict(half_map_verdict(test)[1][1:])[0], sep="\n")

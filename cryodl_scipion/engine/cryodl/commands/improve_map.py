@@ -7,10 +7,11 @@ half-maps, of both improved, and of one improved with the other as it is).
 """
 from pathlib import Path
 
-from ..contract import Result, half_map_resolutions, half_map_verdict
+from ..contract import Result, half_map_resolutions, half_map_verdict, split_verdict
 
 FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
 SMALLEST = 8  # voxels along an axis
+FAR = 0.1  # of the resolutions that a model was trained on
 
 
 def run(config):
@@ -35,7 +36,7 @@ def run(config):
     if halves:
         parts = [improve(half)[0] for half in halves]
         test, sentences = _half_map_test(halves, parts, mask)
-        warnings += sentences
+        warnings += [*sentences, *_resolution_notes(improver.card, volume, test["raw"])]
         for number, part in enumerate(parts, 1):
             files[f"half{number}"] = _beside(output, f"half{number}")
             _write(files[f"half{number}"], part, mask, volume)
@@ -53,17 +54,19 @@ def _read(config):
     """The Volume to improve, the half-maps' ([] if there are none), and sentences about them."""
     import dataclasses
 
-    from ..maps.volume import check_positive, check_same_grid, read_volume
-    from .evaluate_map import check_different, same_map
+    from ..maps.volume import check_positive, check_same_grid, other_place, read_volume
+    from .evaluate_map import check_contrast, check_halves, same_map
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     warnings = []
     if halves:
         check_same_grid(halves[0], halves[1], "half-map")
-        check_different(halves)
+        check_halves(halves)
     if config.map:
         volume = read_volume(config.map, config.pixel_size)
         for half in halves:
             check_same_grid(volume, half, "half-map")
+            warnings += other_place(volume, half, "half-map")
+            check_contrast(half, volume)
             if same_map(volume, half):
                 raise ValueError(f"The map {config.map} and the half-map {half.path} are the same. Give the map of all "
                                  "data as --map, or the half-maps alone.")
@@ -93,22 +96,24 @@ def _notes(card, volume):
                f"{card['resolutions'][1]:g} Å. What it draws there is not to be trusted.")
 
 
+def _resolution_notes(card, volume, resolution):
+    """Sentences about a resolution (Å, or None) that the model was not trained for."""
+    low, high = card["resolutions"]
+    if resolution is not None and not (1 - FAR) * low <= resolution <= (1 + FAR) * high:
+        yield (f"The half-maps of {volume.path} agree to {resolution:.3g} Å, and the model was trained on {low:g} to "
+               f"{high:g} Å. " + ("What it draws there is not to be trusted." if resolution > high else
+                                  "It may blur detail that the map has: compare both."))
+
+
 def _mask(config, volume):
     """(z, y, x) factor of the result, or None; and sentences about it."""
-    import numpy as np
-
     from ..maps.atoms import check_overlap, read_atoms
     from ..maps.density import soft_mask
-    from ..maps.volume import check_same_grid, other_place, read_volume
+    from ..maps.volume import read_mask
     mask, sentences = None, []
     if config.mask:
-        given = read_volume(config.mask, config.pixel_size, "mask")
-        check_same_grid(volume, given, "mask")
-        sentences += other_place(volume, given, "mask")
-        if given.data.min() < -0.01 or given.data.max() > 1.01:
-            sentences.append(f"The mask {config.mask} has values from {given.data.min():.3g} to "
-                             f"{given.data.max():.3g}; it was cut off at 0 and 1. Check that it is a mask and no map.")
-        mask = np.clip(given.data, 0, 1)
+        mask, said = read_mask(config.mask, volume, config.pixel_size)
+        sentences += said
     if config.mask_structure:
         atoms = read_atoms(config.mask_structure)
         sentences += [*atoms.notes, *check_overlap(volume, atoms)]
@@ -129,14 +134,17 @@ def _half_map_test(halves, improved, mask):
         mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     figures, curves = half_map_test(halves, improved, mask)
     test = half_map_resolutions(figures)
-    print(*half_map_verdict(test)[1], sep="\n")
-    return test, dependent(halves, curves["raw"])
+    sentences, invented = split_verdict(half_map_verdict(test)[1])
+    print(*sentences, sep="\n")
+    return test, invented + dependent(halves, curves["raw"])
 
 
 def _check_output(output, config):
     """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before
     the work and not after it."""
     from ..io.unfinished import check_output
+    if Path(output).is_dir():
+        check_output(output, "A folder of the name")
     written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
     inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
     for path in written:

@@ -7,7 +7,9 @@ the half-maps' FSC at 0.143 around the atoms), b_factor (Å² that the whole map
 """
 import os
 
-from ..contract import Result
+from ..contract import Result, resolution_in_words
+
+FAR = 0.1  # of the resolution asked for: a warning if the half-maps miss it by more
 
 
 def run(config):
@@ -39,10 +41,18 @@ def run(config):
     for name, data in (("half1", maps.half1), ("half2", maps.half2), ("full", full), ("truth", maps.grid.data)):
         write_volume(files[name], data, grid)
     resolution = curve.resolution(0.143)
-    print(f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at {resolution:.2f} Å.")
+    print(f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at "
+          f"{resolution_in_words(resolution)}.")
     outputs = dict(files, structure=structure, pixel_size=config.pixel_size, box=grid.data.shape[0],
                    resolution=resolution, b_factor=b_factor)
-    return Result("simulate-half-maps", outputs, device="CPU", warnings=tuple(atoms.notes))
+    return Result("simulate-half-maps", outputs, device="CPU", warnings=(*atoms.notes, *_missed(config, resolution)))
+
+
+def _missed(config, resolution):
+    if resolution is None or abs(resolution - config.resolution) > FAR * config.resolution:
+        yield (f"The half-maps were to agree to {config.resolution:g} Å (--resolution); the FSC around the atoms falls "
+               f"to 0.143 at: {resolution_in_words(resolution)}. A molecule or box so small has few Fourier shells "
+               "there; choose a larger --box, or a finer resolution.")
 
 
 def _check_resolution(config):

@@ -13,7 +13,7 @@ from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiser
 from .fields import (CLASSIFIER_NETWORKS, CONTRASTS, DENOISER_NETWORKS, FEATURE_SHAPES, FEWEST_PARTICLES,
                      IMPROVER_NETWORKS, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA, SEGMENTER_NETWORKS, THRESHOLD_RULES,
                      UNANNOTATED)
-from .half_map_test import half_map_resolutions, half_map_verdict
+from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
 from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, ListPairsConfig,
                         SimulateHalfMapsConfig, TrainMapImproverConfig)
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256

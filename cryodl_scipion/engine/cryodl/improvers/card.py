@@ -16,7 +16,8 @@ def model_card(config, pairs, task, report, device, seconds):
     resolutions = pairs.resolutions()
     training = dict(maps=len(pairs.training), validation_maps=len(pairs.validation),
                     molecules=sorted(pairs.names["training"]), validation_molecules=sorted(pairs.names["validation"]),
-                    simulated=config.simulated if config.structures else 0, steps=report.steps,
+                    simulated=config.simulated if config.structures else 0,
+                    real_maps=sum(kind == "real" for kind, _ in pairs.sources), steps=report.steps,
                     best_step=report.best_step, stop_reason=report.stop_reason, seconds=round(seconds, 1),
                     device=device, seed=config.seed, batch_size=task.batch_size, ssim=config.ssim, shells=config.shells,
                     atoms=config.atoms, target_resolution=config.target_resolution,

@@ -46,13 +46,14 @@ class Improver:
 
     def improve_with_confidence(self, volume, overlap=OVERLAP, batch_size=None, progress=None):
         """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
+        data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
         try:
-            scale = scale_of(volume.data)
+            scale_of(volume.data)  # spline ripples may be positive where no voxel is
+            scale = map_scale(data)
         except ValueError:
             raise ValueError(f"{volume.path} holds no density: at least {100 - PERCENTILE:.3f} % of its voxels should "
                              "be positive. Check its contrast.") from None
-        data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
-        data = scaled(data, map_scale(data), self.method.lowest)
+        data = scaled(data, scale, self.method.lowest)
         output = apply_boxes(self._run, data, overlap, batch_size or BATCHES[self.device.type], self.method.outputs,
                              progress)
         back = lambda x, order: from_grid(x, self.card["grid"], volume.data.shape, volume.voxels_zyx, order)

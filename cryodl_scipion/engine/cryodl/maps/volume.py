@@ -12,6 +12,7 @@ from ..io.files import whole_file
 
 MOST_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
 ISOTROPIC = 1e-3
+BLUR = 4.0  # Å; leaves the molecule and takes the noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +87,10 @@ def write_volume(path, data, like):
             for name in ("cella", "cellb", "origin"):
                 for part in mrc.header[name].dtype.names:
                     mrc.header[name][part] = header[name][part]
-            if float(header["cella"]["x"]) <= 0 or not np.allclose(_voxels(header, like.path), like.voxels_zyx,
-                                                                   rtol=1e-3):
-                if not all(int(header[name]) > 0 for name in ("mx", "my", "mz")):
-                    mrc.header.mz, mrc.header.my, mrc.header.mx = like.data.shape
-                mrc.voxel_size = like.pixel_size  # the header's was wrong, and --pixel-size given
+            if not _says(header, like.voxels_zyx):  # it was wrong, and --pixel-size given
+                mrc.header.mz, mrc.header.my, mrc.header.mx = like.data.shape
+                mrc.header.cellb = (90.0, 90.0, 90.0)
+                mrc.voxel_size = like.pixel_size
         else:
             z, y, x = like.voxels_zyx
             mrc.voxel_size = (x, y, z)
@@ -120,15 +120,35 @@ def other_place(volume, other, what):
             f"{what} onto the map."]
 
 
+def read_mask(path, volume, pixel_size=None):
+    """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user.
+
+    pixel_size: Å to take instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid.
+    """
+    given = read_volume(path, pixel_size, "mask")
+    check_same_grid(volume, given, "mask")
+    sentences, low, high = other_place(volume, given, "mask"), given.data.min(), given.data.max()
+    if low < -0.01 or high > 1.01:
+        sentences.append(f"The mask {path} has values from {low:.3g} to {high:.3g}; it was cut off at 0 and 1. Check "
+                         "that it is a mask and no map.")
+    return np.clip(given.data, 0, 1), sentences
+
+
 def check_positive(volume):
     """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
-    values = volume.data - np.median(volume.data)
-    skew = float((values.astype(np.float64) ** 3).mean())
-    low, high = np.percentile(values, [0.05, 99.95])
-    if skew < 0 and -low > 1.5 * high:
+    from scipy.ndimage import gaussian_filter
+    blurred = gaussian_filter(volume.data, BLUR / volume.voxels_zyx)  # noise hides the tail of a raw map
+    if _upside_down(volume.data) or _upside_down(blurred):
         raise ValueError(f"Protein seems to be negative in {volume.path} (the strongest voxels are "
                          f"{volume.data.min():.3g}, the others reach {volume.data.max():.3g}). Turn the sign first "
                          "(relion_image_handler --multiply_constant -1).")
+
+
+def _upside_down(data):
+    values = data - np.median(data)
+    skew = float((values.astype(np.float64) ** 3).mean())
+    low, high = np.percentile(values, [0.05, 99.95])
+    return skew < 0 and -low > 1.5 * high
 
 
 def _size(volume):
@@ -158,6 +178,14 @@ def _voxels(header, path):
         raise ValueError(f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. "
                          "Correct it, or give --pixel-size.")
     return voxels
+
+
+def _says(header, voxels):
+    """Whether a header gives these voxels (zyx, Å)."""
+    try:
+        return np.allclose(_voxels(header, ""), voxels, rtol=1e-3)
+    except ValueError:
+        return False
 
 
 def _origin(header, order, voxels):

@@ -6,6 +6,7 @@ import os
 from ..io import unfinished
 
 MOST_VALIDATIONS = 16
+MOST_HOURS = 12  # that one process waits for another
 
 
 def check_output(output):
@@ -21,12 +22,17 @@ def working_folder(config):
 
 def accelerator_for(device):
     """accelerate's Accelerator on a torch.device, in bfloat16 where the hardware multiplies it fast."""
+    import datetime
+
     import torch
     from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
 
     from ..devices import fast_dtype
     os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
-    return Accelerator(cpu=device.type == "cpu",
+    # the others wait while the first process prepares the data, which may take longer than torch's ten minutes
+    patience = InitProcessGroupKwargs(timeout=datetime.timedelta(hours=MOST_HOURS))
+    return Accelerator(cpu=device.type == "cpu", kwargs_handlers=[patience],
                        mixed_precision="bf16" if fast_dtype(device) == torch.bfloat16 else "no")
 
 
