@@ -3,7 +3,7 @@
 
 Each is trained on subtomograms of the same SNR and tilt range, which tell their class and nothing else (neither angles
 nor shifts), and tested on others. Ours with several seeds of training set and method; the published networks with
-those of --published-seeds.
+those of --published-seeds and more subtomograms (--published-training), as they learn by steps.
 """
 import json
 
@@ -35,15 +35,17 @@ def key(network, snr, tilt, seed):
 def measure(bench, network, snr, tilt, seed):
     options, name = bench.options, key(network, snr, tilt, seed)
     model = bench.output / "models" / name.replace("/", "-")
-    train = without_angles(subtomograms(bench, snr, tilt, options.training, seed))
+    count = options.training if network == OURS else options.published_training
+    train = without_angles(subtomograms(bench, snr, tilt, count, seed))
     test = without_angles(subtomograms(bench, snr, tilt, options.test, TEST_SEED))
+    published = [] if network == OURS else ["--resolution", options.published_resolution]
     steps = ["--steps", options.steps] if options.steps and network != OURS else []
     train_cpu = None
     if not model.exists():
         model.parent.mkdir(exist_ok=True)
         _, train_cpu, _, _ = cryodl("train-classifier", "--subtomograms", train, "--network", network, "--seed", seed,
                                     "--tilt-min", -tilt, "--tilt-max", tilt, "--output", model, "--device", "cpu",
-                                    "--threads", 1, *steps)
+                                    "--threads", 1, *published, *steps)
     folder = bench.folder(name)
     folder.mkdir()
     _, cpu, _, _ = cryodl("classify-subtomograms", "--subtomograms", test, "--model", model, "--truth", "--unknown", 0,

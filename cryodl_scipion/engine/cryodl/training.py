@@ -24,7 +24,7 @@ class Task:
 
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
     example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
-    choose by.
+    choose by. fewest_steps: steps before which patience does not end the training.
     progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train
     it: then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its
     networks by `network(name)`.
@@ -35,6 +35,7 @@ class Task:
     wrapped = None
     example_name = "examples"
     validates_poorly = False
+    fewest_steps = 0
 
     def network(self, name):
         """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""
@@ -207,7 +208,7 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
         state.since_best += 1
     if figures["figure"] >= state.highest - schedule.tolerance:
         state.best, state.best_step, state.best_weights = figures, state.step, weights
-    if state.since_best >= schedule.patience:
+    if state.since_best >= schedule.patience and state.step >= task.fewest_steps:
         state.stop_reason = (f"no better validation figure for {schedule.patience} validations "
                              f"({schedule.patience * schedule.every} steps)")
     row = dict(step=state.step, seconds=round(state.seconds, 2), **trained,

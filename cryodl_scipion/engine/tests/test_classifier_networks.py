@@ -77,11 +77,11 @@ def test_a_residual_blocks_two_ways_are_put_side_by_side():
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_training_settings_are_the_published_ones(name):
+def test_training_settings(name):
     method = classifier_method(name)
     optimizer = method.optimizer(nn.Linear(2, 2))
     group = optimizer.param_groups[0]
-    assert (group["lr"], group["momentum"], group["nesterov"]) == (0.005, 0.9, True) and method.batch_size == 32
+    assert isinstance(optimizer, torch.optim.Adam) and group["lr"] == 3e-4 and method.batch_size == 32
     assert method.box == 40 and method.usual_steps(10) == FEWEST_STEPS
     assert method.usual_steps(32000) == EPOCHS * 1000
 
@@ -94,17 +94,25 @@ def test_weights_start_as_keras_starts_them():
     assert float(second.weight.detach().abs().max()) == pytest.approx(limit, rel=0.01) and not second.bias.any()
 
 
-@pytest.mark.parametrize("box, pixel_size, diameter, resolution, expected", [
-    (40, 10.0, 320, None, 10.0),      # as the paper
-    (80, 5.0, 320, None, 10.0),       # the particle needs the width: larger voxels
-    (80, 5.0, 100, None, 5.0),        # a small particle in a large box: the middle, in full detail
-    (24, 10.0, 200, None, 10.0),      # zeros around
-    (40, 10.0, 320, 30.0, 15.0)])     # nothing finer is wanted
-def test_the_network_sees_the_whole_particle(box, pixel_size, diameter, resolution, expected):
+@pytest.mark.parametrize("box, pixel_size, diameter, resolution, expected, voxels", [
+    (40, 10.0, 320, None, 10.0, 40),      # as the paper
+    (80, 5.0, 320, None, 10.0, 40),       # the particle needs the width: larger voxels
+    (80, 5.0, 100, None, 5.0, 40),        # a small particle in a large box: the middle, in full detail
+    (24, 10.0, 200, None, 10.0, 40),      # zeros around
+    (40, 10.0, 320, 30.0, 15.0, 32),      # nothing finer is wanted: 27 voxels hold it
+    (40, 12.0, 384, 40.0, 20.0, 24),
+    (40, 12.0, 384, 400.0, 200.0, 16)])   # fewer could not be pooled
+def test_the_network_sees_the_whole_particle(box, pixel_size, diameter, resolution, expected, voxels):
     from types import SimpleNamespace
     found, side = classifier_method("cb3d").grid(SimpleNamespace(box=box, pixel_size=pixel_size), diameter, resolution)
-    assert side == 40 and found == pytest.approx(expected)
+    assert side == voxels and found == pytest.approx(expected)
     assert side * found >= min(box * pixel_size, 1.5 * diameter) - 1e-6
+
+
+@pytest.mark.parametrize("box", [16, 24, 32])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_each_network_has_smaller_boxes(name, box):
+    assert built(name, box)(torch.empty(2, 1, box, box, box, device="meta")).shape == (2, CLASSES)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

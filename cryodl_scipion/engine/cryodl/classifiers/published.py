@@ -2,10 +2,13 @@
 """What the three published 3-D networks share: input, initial weights, training settings.
 
 Che et al. 2018, "Improved deep learning-based macromolecules structure classification from electron cryo-tomograms"
-(arXiv 1707.04885); layers and settings as in the code that the authors name for it (Keras): subtomograms of 40 voxels,
-stochastic gradient descent with Nesterov momentum 0.9 and a learning rate of 0.005 that falls by 1e-7 of itself at each
-step, cross entropy, and Keras' own batches of 32, Glorot's initial weights and biases of zero. The number of epochs is
-the user's there; patience ends the training here.
+(arXiv 1707.04885); layers as in the code that the authors name for it (Keras): subtomograms of 40 voxels, cross entropy,
+and Keras' own batches of 32, Glorot's initial weights and biases of zero. The number of epochs is the user's there;
+patience ends the training here.
+
+The optimiser is not the published one (stochastic gradient descent, Nesterov momentum 0.9, rate 0.005): with a few
+hundred subtomograms of a class it takes dsrf3d to a constant answer, from which its gradients do not lead away
+(docs/tomogram_benchmarks.md). Adam leaves it after some hundred steps, until which patience must wait.
 """
 import torch
 from torch import nn
@@ -13,6 +16,7 @@ from torch import nn
 from .method import ClassifierMethod
 
 EPOCHS, FEWEST_STEPS = 60, 600
+SMALLEST, GRANULARITY = 16, 8  # px of a box that all three can pool
 MARGIN = 1.5  # width that the network sees over the particle's diameter, at least
 
 
@@ -20,23 +24,26 @@ class PublishedClassifier(ClassifierMethod):
     """Base of the three; a subclass gives name and build."""
 
     citations = ("Che2018",)
-    learning_rate = 0.005
-    decay = 1.0  # the published fall, 1e-7 per step, is none
+    learning_rate = 3e-4
     batch_size = 32
+    fewest_steps = FEWEST_STEPS
 
     def grid(self, subtomograms, diameter, resolution):
         """The network sees `box` voxels. Larger subtomograms keep their width, if the particle needs it, and get larger
-        voxels; smaller ones keep their voxels and are surrounded by zeros."""
+        voxels; smaller ones keep their voxels and are surrounded by zeros. Where a resolution is asked for, fewer
+        voxels may hold all of it."""
         width = min(subtomograms.box * subtomograms.pixel_size, max(MARGIN * diameter,
                                                                     self.box * subtomograms.pixel_size))
         finest = max(subtomograms.pixel_size, resolution / 2 if resolution else 0)
-        return max(finest, width / self.box), self.box
+        pixel_size = max(finest, width / self.box)
+        enough = -(-round(width / pixel_size, 3) // GRANULARITY) * GRANULARITY
+        return pixel_size, int(min(self.box, max(SMALLEST, enough))) if resolution else self.box
 
     def usual_steps(self, training):
         return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
 
     def optimizer(self, network):
-        return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9, nesterov=True)
+        return torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
 
     def predictor(self, card, weights, device):
         from .run_network import NetworkPredictor

@@ -28,6 +28,7 @@ class ClassifierTask(Task):
         self.networks = torch.nn.ModuleDict({"classifier": network})
         self.optimizers = {"classifier": method.optimizer(network)}
         self.validates_poorly = len(examples.validation) < FEW
+        self.fewest_steps = method.fewest_steps
         self.labels = torch.from_numpy(examples.labels)
 
     @property

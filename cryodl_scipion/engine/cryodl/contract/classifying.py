@@ -37,7 +37,7 @@ class TrainClassifierConfig:
     network: str = param(
         "likelihood: this project's; learns an average of each class with the missing wedge made up for, and "
         "compares a subtomogram with all of them, in all orientations, where it was measured. The others are published "
-        "3-D networks, kept as their paper has them. dsrf3d: deep, small kernels (DSRF3D-v2). rb3d: residual blocks. "
+        "3-D networks, with the layers of their paper. dsrf3d: deep, small kernels (DSRF3D-v2). rb3d: residual blocks. "
         "cb3d: wide, with fewer layers.", default="likelihood", label="Network", choices=CLASSIFIER_NETWORKS)
     class_names: typing.Tuple[str, ...] = param("Names of the classes 1, 2, ... in this order.", default=(),
                                                 label="Names of the classes")
