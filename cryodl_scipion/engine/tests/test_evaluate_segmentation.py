@@ -219,6 +219,18 @@ def test_features_with_other_values_are_compared_by_their_names(tmp_path, capsys
     assert (said.out + said.err).count(first) == 1
 
 
+def test_a_feature_that_is_named_otherwise_is_compared_by_its_value(tmp_path):
+    truth = np.zeros((4, 8, 8), np.int8)
+    truth[1, 2:6, 2:6], truth[2] = 1, 2
+    write(tmp_path, truth, truth)
+    name_features(tmp_path / "found", particle=1, membrane=2, actin=3)
+    name_features(tmp_path / "labels", ribosome=1, membrane=2)
+    assert evaluate(tmp_path) == 0
+    assert {name: f["dice"] for name, f in features(tmp_path).items()} == {"ribosome": 1, "membrane": 1}
+    first, second = Result.read(tmp_path / "result.json").warnings
+    assert "called particle" in first and "ribosome in the labels" in first and "labels have no actin" in second
+
+
 def test_equal_values_are_compared_where_names_cannot_and_none_is_lost(tmp_path):
     truth = np.zeros((4, 8, 8), np.int8)
     truth[0], truth[1] = 1, 2

@@ -107,7 +107,7 @@ def _check_labels(config, measured, labels, pairs):
 def _values(config, paired):
     """{value in the segmentations: that of the same name in the labels}, or None where equal values are compared; and
     sentences. Raises ValueError if --label is given for label volumes."""
-    from ..segmentation_scores.pairs import refuse_labels, same_names
+    from ..segmentation_scores.pairs import refuse_labels, renamed, same_names
     if config.label is not None:
         for _, path, _ in paired:
             refuse_labels(path)
@@ -118,11 +118,18 @@ def _values(config, paired):
         return None, []
     print("Features are compared by their names (features.json): " + ", ".join(
         f"{name} {k} with {values[k]}" for k, name in mine.items() if values[k]) + " of the labels.")
-    alone = ((f"The labels have no {', '.join(n for k, n in mine.items() if not values[k])} (features.json); what the "
-              "segmentations have of it is not compared.", set(mine.values()) - set(theirs.values())),
-             (f"The segmentations have no {', '.join(n for n in theirs.values() if n not in mine.values())} "
-              "(features.json); in the labels it counts as not found.", set(theirs.values()) - set(mine.values())))
-    return values, [sentence for sentence, names in alone if names]
+    notes = [f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json), and "
+             "neither name is on the other side: they are compared as one feature." for k in mine
+             if renamed(k, mine, theirs)]
+    lost = [name for k, name in mine.items() if not values[k]]
+    missed = [name for k, name in theirs.items() if k not in values.values()]
+    if lost:
+        notes.append(f"The labels have no {', '.join(lost)} (features.json); what the segmentations have of it is not "
+                     "compared.")
+    if missed:
+        notes.append(f"The segmentations have no {', '.join(missed)} (features.json); in the labels it counts as not "
+                     "found.")
+    return values, notes
 
 
 def _both_names(config):

@@ -81,13 +81,21 @@ def _names_in(folder):
 
 
 def same_names(mine, theirs):
-    """{value in the segmentation: value of the same name in the labels, 0 for none} of two {value: name}; None if they
-    have no name in common, or if one of them has a name twice."""
+    """{value in the segmentation: value of the same feature in the labels, 0 for none} of two {value: name}; None if
+    they have no name in common, or if one of them has a name twice. A feature is the same if its name is, or if its
+    value is and neither name is known to the other side: one says ribosome, the other 70S."""
     values = {name: value for value, name in theirs.items()}
     if not set(mine.values()) & set(values) or any(len(set(n.values())) < len(n) for n in (mine, theirs)):
         return None
     # a value that only the labels name is not that feature in the segmentation
-    return {**dict.fromkeys(theirs, 0), **{value: values.get(name, 0) for value, name in mine.items()}}
+    return {**dict.fromkeys(theirs, 0), **{value: values.get(name, value if renamed(value, mine, theirs) else 0)
+                                           for value, name in mine.items()}}
+
+
+def renamed(value, mine, theirs):
+    """Whether a value is named on both sides of two {value: name}, each time as the other side names nothing."""
+    return (value in mine and value in theirs and mine[value] not in theirs.values()
+            and theirs[value] not in mine.values())
 
 
 def refuse_labels(path):
