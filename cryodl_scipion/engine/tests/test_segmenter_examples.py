@@ -79,6 +79,16 @@ def test_an_example_has_the_voxels_around_the_tiles_place(tmp_path):
     assert float(example.target[2].max()) == 0 and bool(example.known[2, MIDDLE, MIDDLE])
 
 
+def test_a_tile_has_the_feature_only_if_its_own_slice_has(tmp_path):
+    tomogram, labels = numbered(tmp_path), np.zeros((12, 140, 150), np.uint8)
+    labels[6, 70:80, 60:70] = 1
+    depth = Depth.of(segmenter_method("unet"))
+    beside, own = (cut_example(tomogram, label_volume(labels).labels, 1, "t", (z, 70, 60), 64, (0.0, 1.0), 1.0, depth)
+                   for z in (5, 6))
+    assert own.positive and not beside.positive
+    assert float(beside.target[4, MIDDLE + 5, MIDDLE + 5]) == 1.0  # its neighbour is learnt all the same
+
+
 def test_tiles_on_the_border_see_reflected_voxels_of_which_nothing_is_known(tmp_path):
     tomogram, labels = numbered(tmp_path), np.zeros((12, 140, 150), np.uint8)
     depth = Depth.of(segmenter_method("unet"))

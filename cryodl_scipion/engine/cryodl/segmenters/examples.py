@@ -19,10 +19,10 @@ PATCH = 116  # working px that are kept around a tile, so that it can be turned
 class Example:
     """An annotated tile at the working pixel size, with what surrounds it.
 
-    tomogram: name. centre_zyx, size: of the tile, px of the tomogram. positive: it has the feature. image: (d, s, s)
-    float16 tensor, normalised; the tile's slice is the middle one. target: (n, s, s) float16 in [0, 1], edges of the
-    feature soft; known: (n, s, s) bool; the tile's slice is the middle one of n. located: it is known where in its
-    tomogram it lies.
+    tomogram: name. centre_zyx, size: of the tile, px of the tomogram. positive: its own slice has the feature. image:
+    (d, s, s) float16 tensor, normalised; the tile's slice is the middle one. target: (n, s, s) float16 in [0, 1], edges
+    of the feature soft; known: (n, s, s) bool; the tile's slice is the middle one of n. located: it is known where in
+    its tomogram it lies.
     """
     tomogram: str
     centre_zyx: tuple
@@ -74,7 +74,8 @@ def make_example(image, labels, label, name, centre, size, statistics):
     soft = F.avg_pool2d(feature, 3, 1, 1) / near.clamp(min=1e-3)
     image = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
     place = tuple(int(c) for c in centre)
-    return Example(name, place, int(size), bool(feature.any()), image.half(), soft.half(), known)
+    positive = bool(feature[len(feature) // 2].any())  # validation looks at the tile's own slice alone
+    return Example(name, place, int(size), positive, image.half(), soft.half(), known)
 
 
 def cut_example(tomogram, read_labels, label, name, centre, size, statistics, factor, depth):
