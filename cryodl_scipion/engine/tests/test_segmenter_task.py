@@ -9,6 +9,7 @@ from cryodl.contract import SEGMENTER_NETWORKS
 from cryodl.pickers.run_training import accelerator_for
 from cryodl.segmenters import segmenter_method
 from cryodl.segmenters.calibrate import Calibration, Counted, boundary_error, dice, fit, validation_figures
+from cryodl.segmenters.card import card_warnings
 from cryodl.segmenters.examples import PATCH, Depth, Example
 from cryodl.segmenters.train import SegmenterTask, augmented, middle_slice, window
 
@@ -151,3 +152,13 @@ def test_the_figures_of_the_card_count_only_what_is_known():
     figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [target], [known], 10.0)
     assert figures["dice"] == 1.0 and figures["auc"] == 1.0 and figures["boundary_error_angstrom"] == 0
     assert figures["calibration_error"] < 0.01
+
+
+def test_without_the_feature_in_validation_there_is_no_dice_and_the_user_is_told():
+    empty, known = np.zeros((8, 8)), np.ones((8, 8), bool)
+    for raw in (np.full((8, 8), -5.0), np.full((8, 8), 5.0)):  # nothing found where nothing is, and something
+        figures = validation_figures(Calibration(1.0, 0.0, 0.5), [raw], [empty], [known], 10.0)
+        assert figures["dice"] is figures["auc"] is figures["average_precision"] is None
+    tiles = dict(validation_positive=6)  # of single voxels, whose soft edges leave nothing
+    warnings = list(card_warnings(dict(tiles=tiles, validation=figures, parted="single tiles")))
+    assert len(warnings) == 1 and "No voxel of the validation tiles has the feature" in warnings[0]

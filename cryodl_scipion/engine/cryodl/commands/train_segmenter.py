@@ -34,8 +34,9 @@ def run(config):
     write_model(folder, card, task.networks["segmenter"].state_dict())
     finish(folder, config.output)
     figures = card["validation"]
-    print(f"Model: {config.output} (Dice {figures['dice']:.3f}, area under the curve {figures['auc']:.3f} on the "
-          "validation tiles)")
+    told = ("no voxel of the validation tiles has the feature" if figures["dice"] is None else
+            f"Dice {figures['dice']:.3f}, area under the curve {figures['auc']:.3f} on the validation tiles")
+    print(f"Model: {config.output} ({told})")
     outputs = dict(model=str(config.output), feature=gathered.feature, annotator=gathered.annotator, validation=figures,
                    stop_reason=report.stop_reason, pixel_size=gathered.pixel_size)
     return Result("train-segmenter", outputs, device=device_name(device),

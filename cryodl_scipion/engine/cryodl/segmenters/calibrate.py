@@ -91,8 +91,8 @@ def boundary_error(found, truth):
 
 
 def validation_figures(calibration, outputs, targets, known, pixel_size):
-    """Figures of validation tiles for the card. outputs: raw scores (s, s) each. targets, known: (s, s). pixel_size:
-    Å.
+    """Figures of validation tiles for the card; those that need the feature are None if no voxel has it. outputs: raw
+    scores (s, s) each. targets, known: (s, s). pixel_size: Å.
     """
     scores = [calibration.score(o) for o in outputs]
     truths = [t >= 0.5 for t in targets]
@@ -100,8 +100,8 @@ def validation_figures(calibration, outputs, targets, known, pixel_size):
     hit, raw = join(truths), join(outputs)
     errors = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, truths, known)]
     errors = [e for e in errors if e is not None]
-    counted = Counted.of(hit, raw)
-    return dict(dice=dice(join(scores) >= 0.5, hit), best_dice=counted.best_dice, auc=counted.auc,
-                average_precision=counted.average_precision,
+    ranked = dataclasses.asdict(Counted.of(hit, raw))
+    figures = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)
+    return dict(figures if hit.any() else dict.fromkeys(figures),
                 boundary_error_angstrom=float(np.mean(errors) * pixel_size) if errors else None,
                 calibration_error=expected_calibration_error(hit, calibration.probability(raw)))

@@ -54,10 +54,13 @@ def raw_scale(task):
 def card_warnings(card):
     """Sentences for the user about a finished training."""
     tiles, figures = card["tiles"], card["validation"]
-    if tiles["validation_positive"] < FEW_POSITIVE:
+    if figures["dice"] is None:
+        yield ("No voxel of the validation tiles has the feature, so nothing tells how well it was learnt, and the "
+               "calibration is a guess. Annotate more tiles with the feature, and train again.")
+    elif tiles["validation_positive"] < FEW_POSITIVE:
         yield (f"Only {tiles['validation_positive']} tiles with the feature were kept for validation, so its figures "
                "and the calibration are uncertain. Look at the scores before you trust the threshold; more tiles help.")
-    if figures["dice"] < POOR_DICE:
+    if figures["dice"] is not None and figures["dice"] < POOR_DICE:
         yield (f"The Dice coefficient on the validation tiles is only {figures['dice']:.2f}: the feature was not "
                "learnt. Check that the drawings belong to these tomograms, and look at samples/validation.png.")
     if "only" in card["parted"]:
