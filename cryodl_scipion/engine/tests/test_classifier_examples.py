@@ -15,11 +15,11 @@ class Stub(SimpleNamespace):
         return len(self.classes)
 
     def subset(self, rows):
-        return Stub(path=self.path, classes=self.classes[rows])
+        return Stub(path=self.path, classes=self.classes[rows], names=tuple(np.array(self.names)[rows]))
 
 
-def stub(classes):
-    return Stub(path="s.star", classes=np.array(classes))
+def stub(classes, names=None):
+    return Stub(path="s.star", classes=np.array(classes), names=names or tuple(f"{n}.mrc" for n in range(len(classes))))
 
 
 def test_classes_get_labels_in_the_order_of_their_numbers():
@@ -37,6 +37,12 @@ def test_classes_get_labels_in_the_order_of_their_numbers():
 def test_classes_that_cannot_be_learnt_are_refused(classes, names, words):
     with pytest.raises(ValueError, match=words):
         labelled(stub(classes), names)
+
+
+def test_a_subtomogram_that_is_listed_twice_is_named():
+    with pytest.raises(ValueError, match="s.star lists 1 subtomograms .* such as b.mrc, 2 times"):
+        labelled(stub([1, 2, 1, 2, 1], ("a.mrc", "b.mrc", "c.mrc", "d.mrc", "b.mrc")))
+    assert len(labelled(stub([1, 2, 1, 2, 0], ("a.mrc", "b.mrc", "c.mrc", "d.mrc", "b.mrc")))[0]) == 4  # 0: not learnt
 
 
 def test_whole_tomograms_validate_if_every_class_stays_in_both_parts():

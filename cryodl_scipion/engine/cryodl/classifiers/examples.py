@@ -38,7 +38,8 @@ def labelled(subtomograms, class_names=()):
     for the user.
 
     class_names: as many as there are classes, in the order of their numbers, or none. Raises ValueError for fewer than
-    two classes, a class with fewer than two members, negative numbers, or names that do not fit.
+    two classes, a class with fewer than two members, negative numbers, a subtomogram listed twice, or names that do
+    not fit.
     """
     classes, path, notes = subtomograms.classes, subtomograms.path, []
     if (classes < 0).any():
@@ -49,6 +50,7 @@ def labelled(subtomograms, class_names=()):
                      "(rlnClassNumber is 0); nothing is learnt from them.")
         subtomograms = subtomograms.subset(classes != 0)
         classes = subtomograms.classes
+    _refuse_copies(subtomograms)
     numbers, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
     if len(numbers) < 2:
         found = f"only the class {numbers[0]}" if len(numbers) else "no class"
@@ -59,6 +61,15 @@ def labelled(subtomograms, class_names=()):
                          f"each class needs {FEWEST} at the very least, one to learn from and one to validate with, "
                          "and tens to learn well. Add some, or take the class out.")
     return subtomograms, labels.reshape(-1), tuple(int(n) for n in numbers), _names(numbers, class_names, path), notes
+
+
+def _refuse_copies(subtomograms):
+    """Raises ValueError for a subtomogram that is listed twice: one copy would validate what the other taught."""
+    names, counts = np.unique(subtomograms.names, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"{subtomograms.path} lists {int((counts > 1).sum())} subtomograms (rlnImageName) more than "
+                         f"once, such as {names[counts.argmax()]}, {counts.max()} times. Their copies would be learnt "
+                         "from and validated with; leave one row of each.")
 
 
 def _names(numbers, given, path):

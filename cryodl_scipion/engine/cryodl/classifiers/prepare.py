@@ -8,6 +8,7 @@ from ..fourier import resampled_side
 
 SAMPLE = 256  # subtomograms that the contrast is measured on
 SURE = 5.0    # standard errors
+ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Turns by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the others it
 # is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
 TURNS = ((), (-2, -1), (-3, -1), (-3, -2))
@@ -67,7 +68,8 @@ def find_contrast(subtomograms, diameter, asked):
     """
     rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
     matches = torch.cat([_matches(subtomograms, rows[start:start + 16], diameter) for start in range(0, len(rows), 16)])
-    value, error = float(matches.mean()), float(matches.std() / len(rows) ** 0.5) if len(rows) > 1 else float("inf")
+    value, spread = float(matches.mean()), float(matches.std()) if len(rows) > 1 else 0.0
+    error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
     sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"
     said = f"Protein is {found} in the subtomograms (compared with a ball, {abs(value) / error:.0f} standard errors)."
     if asked == "auto" and not sure:
