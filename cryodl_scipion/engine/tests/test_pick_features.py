@@ -293,6 +293,24 @@ def test_a_label_for_scores_is_refused(tmp_path, capsys):
     pick(tmp_path, scores)  # a label volume in the same folder, which is not listed
 
 
+def test_float_scores_given_as_labels_are_refused_and_whole_floats_are_not(tmp_path, capsys):
+    mask = ball((12, 14, 16), (5, 6, 7), 3)
+    assert len(places(pick(tmp_path, mask.astype(np.float32))[0])) == 1
+    write_mrc(tmp_path / "s1.mrc", np.where(mask, 0.83, 1).astype(np.float32), PIXEL)
+    assert main(["pick-features", "--segmentations", str(tmp_path / "s1.mrc"), "--label", "1", "--output",
+                 str(tmp_path / "scores")]) == 2
+    said = capsys.readouterr().err
+    assert "s1.mrc holds values such as 0.83; label volumes hold whole numbers" in said and "leave out --label" in said
+
+
+def test_labels_above_127_are_found_in_bytes_of_either_sign(tmp_path):
+    labels = np.where(ball((12, 14, 16), (5, 6, 7), 3), np.uint8(200), np.uint8(255))
+    write_mrc(tmp_path / "t1.mrc", labels.view(np.int8), PIXEL)
+    assert main(["pick-features", "--segmentations", str(tmp_path / "t1.mrc"), "--label", "200", "--output",
+                 str(tmp_path / "out")]) == 0
+    assert places(table(tmp_path / "out/t1.star")).round(3).tolist() == [[5, 6, 7]]
+
+
 def test_a_warning_of_several_tomograms_is_given_once(tmp_path, capsys):
     mask = ball((12, 14, 16), (5, 6, 7), 3)
     _, result = pick(tmp_path, [mask, mask & False], names=("t1", "t2"))

@@ -38,19 +38,8 @@ class LabelVolume:
                              f"{sizes[1]}. Check that they belong together, or resample the labels.")
 
     def labels(self, *ranges):
-        """Whole numbers at the places given as in Tomogram.raw. Bytes are read as 0 to 255, whatever their sign."""
-        values = self._volume.raw(*ranges)
-        if values.dtype == np.int8:
-            return values.view(np.uint8)
-        if values.dtype.kind != "f":
-            return values
-        if not np.isfinite(values).all():
-            raise ValueError(f"The label volume {self.path} holds values that are not finite numbers.")
-        labels = np.rint(values).astype(np.int32)
-        if (labels != values).any():
-            raise ValueError(f"{self.path} holds values such as {values[labels != values][0]:g}; label volumes hold "
-                             f"whole numbers. {self._otherwise}")
-        return labels
+        """Whole numbers at the places given as in Tomogram.labels."""
+        return self._volume.labels(*ranges, otherwise=self._otherwise)
 
     def drawing(self, place, size, label):
         """(size, size) int16 drawing of the tile at a Place."""

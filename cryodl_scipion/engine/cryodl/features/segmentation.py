@@ -30,10 +30,10 @@ class Segmentation:
 
     def read(self, *ranges):
         """Mask (z, y, x) bool of the places [start, stop) for the first axes, and the scores there, None for labels."""
-        values = self._volume.raw(*ranges)
         if self.label is not None:
-            return values == self.label, None
-        scores = as_probabilities(values, self.path)
+            labels = self._volume.labels(*ranges, otherwise="If they are scores, leave out --label.")
+            return labels == self.label, None
+        scores = as_probabilities(self._volume.raw(*ranges), self.path)
         return scores >= self._threshold, scores
 
     def crop(self, box):

@@ -59,8 +59,26 @@ class Tomogram:
         return part
 
     def raw(self, *ranges):
-        """As part, of the file's own type: for label volumes."""
+        """As part, of the file's own type."""
         return np.array(self._data[tuple(slice(*r) for r in ranges)], self.dtype)
+
+    def labels(self, *ranges, otherwise=""):
+        """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign.
+
+        otherwise: sentence for the user whose file holds other numbers, which raise ValueError.
+        """
+        values = self.raw(*ranges)
+        if values.dtype == np.int8:
+            return values.view(_UNSIGNED)
+        if values.dtype.kind != "f":
+            return values
+        if not np.isfinite(values).all():
+            raise ValueError(f"The label volume {self.path} holds values that are not finite numbers. {otherwise}")
+        labels = np.rint(values).astype(np.int32)
+        if (labels != values).any():
+            raise ValueError(f"{self.path} holds values such as {values[labels != values][0]:g}; label volumes hold "
+                             f"whole numbers. {otherwise}")
+        return labels
 
 
 def working_pixel_size(tomogram, given, otherwise=None):
