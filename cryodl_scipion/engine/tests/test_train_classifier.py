@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from classifier_runs import NAMES, outputs, run, small
-from subtomogram_data import simulated_set
+from subtomogram_data import simulated_set, subtomograms, write_set
 
 from cryodl.classifiers import load_classifier
 from cryodl.contract import Result
@@ -69,6 +69,16 @@ def test_known_ones_are_classified_and_strange_ones_are_unknown(model):
     assert classify(model, "strange.star", "a/strange.star", "--unknown", "0.1", "--no-averages") == 0
     # noise, which is half of them; a corner is much like a bar
     assert outputs(model)["counts"]["unknown"] >= 0.5 * 40 and outputs(model)["accuracy"] is None
+
+
+def test_a_truth_of_other_classes_is_refused_before_the_work(model, tmp_path, capsys, monkeypatch):
+    from cryodl.classifiers.run import Classifier
+    monkeypatch.setattr(Classifier, "classify", lambda *others: pytest.fail("the work began"))
+    volumes, classes, _, _ = subtomograms(["bar", "ball"], 3)
+    path = write_set(tmp_path, volumes, classes + 10)
+    assert classify(model, path, tmp_path / "o.star", "--truth") == 2
+    assert "sub.star (rlnClassNumber: 11, 12) is one of the model's: 1, 2, 3" in capsys.readouterr().err
+    assert not list(tmp_path.glob("o.*"))
 
 
 def test_all_columns_are_kept_and_none_is_unknown_if_none_is_wanted(model):

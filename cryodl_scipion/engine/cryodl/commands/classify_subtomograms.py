@@ -22,6 +22,7 @@ CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
 def run(config):
     """Classify into <output>.partial, then put all in its place, the STAR file last. A stopped run continues."""
     from ..classifiers import load_classifier
+    from ..classifiers.confusion import check_truth
     from ..classifiers.prepare import find_contrast
     from ..devices import choose_device, device_name, set_threads
     from ..io.model import find_model
@@ -32,6 +33,8 @@ def run(config):
     device = choose_device(config.device)
     set_threads(config.threads)
     classifier = load_classifier(config.model, device)
+    if config.truth:
+        check_truth(found, classifier.card)
     notes = classifier.differences(found)
     contrast, said, warning = find_contrast(found, classifier.card["particle_diameter"], config.contrast)
     notes += [warning] if warning else []
