@@ -148,6 +148,7 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
     (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
     (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
     (dict(optics=dict(OPTICS, rlnImageDimensionality=[3])), (), ["subtomograms"]),
+    (dict(rlnRandomSubset=[1, 1.5]), (), ["particle 2", "rlnRandomSubset 1.5"]),
     (dict(optics={k: v + [1.5 if k == "rlnImagePixelSize" else 2] for k, v in OPTICS.items()}, rlnOpticsGroup=[1, 2]),
      (), ["1.5", "2 Å/px"])])
 def test_what_a_file_lacks_is_said(changes, needs, words):

@@ -129,6 +129,8 @@ def test_volumes_are_z_y_x_as_in_the_file():
     (OPTICS, dict(rlnCtfImage=["vols/a.mrc", "None"]), "for some subtomograms and none for others"),
     (OPTICS, dict(cryodlTiltMax=[60.0, -70.0]), "subtomogram 2 has a tilt range .* of -40 to -70°"),
     (OPTICS, dict(rlnClassNumber=["one", 2]), "rlnClassNumber: could not convert"),
+    (OPTICS, dict(rlnClassNumber=[1, 2.5]), "p.star: subtomogram 2 has rlnClassNumber 2.5; .* a whole number"),
+    (OPTICS, dict(rlnRandomSubset=[0.5, 1]), "subtomogram 1 has rlnRandomSubset 0.5"),
     (OPTICS, dict(rlnAngleRot=["nan", 2]), "subtomogram 1 has a value"),
     (dict(OPTICS, rlnImageDimensionality=[2]), {}, "holds particle images .* subtomograms are needed"),
     ({k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}, {}, "no rlnImagePixelSize"),
@@ -138,6 +140,10 @@ def test_volumes_are_z_y_x_as_in_the_file():
 def test_what_is_wrong_with_the_file_is_said(optics, changes, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         read_subtomograms(star(optics=optics, **changes), ("classes", "angles"))
+
+
+def test_whole_numbers_may_be_written_with_a_point():
+    assert read_subtomograms(star(rlnClassNumber=["2.000000", "1.0"])).classes.tolist() == [2, 1]
 
 
 def test_volumes_that_are_no_cubes_of_one_size_are_refused():

@@ -7,7 +7,7 @@ import numpy as np
 
 from .image_names import find_images, names_base, names_of, split_name
 from .particles import ANGLES
-from .relion_tables import groups_of_particles, modern_tables, number_columns
+from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
 
@@ -138,15 +138,13 @@ def _particle_set(path, optics, columns, groups):
     origins = number_columns(path, columns, ("rlnOriginYAngst", "rlnOriginXAngst"))
     if origins is None and angles is not None:
         origins = np.zeros((count, 2))  # as RELION does
-    whole = {name: number_columns(path, columns, (column,)) for name, column in
-             (("halves", "rlnRandomSubset"), ("classes", "rlnClassNumber"))}
     return ParticleSet(
         path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
         numbers=np.array(numbers) - 1, micrographs=tuple(columns.get("rlnMicrographName", [""] * count)), angles=angles,
         shifts_yx=None if origins is None else -origins / groups.pixel_size, optics=groups.optics,
         ctf_state=groups.ctf_state, columns=columns, optics_columns=optics,
         denoiser=next((v for v in columns.get(DENOISER, []) if v not in ("", "None")), ""),
-        **{name: None if v is None else v[:, 0].astype(int) for name, v in whole.items()})
+        halves=whole_column(path, columns, "rlnRandomSubset"), classes=whole_column(path, columns, "rlnClassNumber"))
 
 
 def _missing(path, need):

@@ -89,6 +89,19 @@ def number_columns(path, columns, names, what="particle"):
     return values
 
 
+def whole_column(path, columns, name, what="particle"):
+    """(n,) int array of a column, or None if it is missing. path, what: as number_columns'. Raises ValueError for
+    values that are no whole numbers."""
+    values = number_columns(path, columns, (name,), what)
+    if values is None:
+        return None
+    bad = np.nonzero(values[:, 0] != np.rint(values[:, 0]))[0]
+    if len(bad):
+        raise ValueError(f"{path}: {what} {bad[0] + 1} has {name} {values[bad[0], 0]:g}; it must be a whole number. "
+                         "Correct the column, or take it out.")
+    return values[:, 0].astype(int)
+
+
 def groups_of_particles(optics, columns, path, dimensions=2):
     """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, images of
     other dimensions, and groups that are missing."""

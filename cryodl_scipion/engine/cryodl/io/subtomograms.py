@@ -8,7 +8,7 @@ import numpy as np
 
 from .image_names import names_base, split_name
 from .particles import ANGLES
-from .relion_tables import groups_of_particles, modern_tables, number_columns
+from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .star import read_tables, write_tables
 from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened, read_sums, read_weights
 
@@ -126,16 +126,15 @@ def read_subtomograms(path, need=(), tilt_min=-60.0, tilt_max=60.0):
     groups = groups_of_particles(optics, columns, path, dimensions=3)
     numbers, files = zip(*(split_name(name) for name in columns["rlnImageName"]))
     numbers, (files, box) = np.array(numbers), find_volumes(path, files, np.array(numbers))
-    classes, halves = (number_columns(path, columns, (name,), _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
+    classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
     origins = {name: columns.get(name, ["0"] * len(files)) for name in _ORIGINS}
     found = SubtomogramSet(
         path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
         numbers=numbers - 1, tomograms=_tomograms(columns), angles=number_columns(path, columns, ANGLES, _WHAT),
         shifts_zyx=-number_columns(path, origins, _ORIGINS, _WHAT) / groups.pixel_size,
-        classes=None if classes is None else classes[:, 0].astype(int),
-        halves=None if halves is None else halves[:, 0].astype(int),
-        tilts=_tilts(path, columns, tilt_min, tilt_max), weight_files=find_weights(path, columns, box),
-        columns=columns, optics_columns=optics, multiplied=groups.ctf_state == "multiplied")
+        classes=classes, halves=halves, tilts=_tilts(path, columns, tilt_min, tilt_max),
+        weight_files=find_weights(path, columns, box), columns=columns, optics_columns=optics,
+        multiplied=groups.ctf_state == "multiplied")
     _check_needs(found, need)
     return found
 
