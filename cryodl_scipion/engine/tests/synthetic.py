@@ -9,8 +9,9 @@ import mrcfile
 import numpy as np
 
 ENGINE = Path(__file__).resolve().parents[1]
-# The project's independent scoring program, where the data of the benchmarks are at hand; tests skip without it.
-PEER = Path(os.environ.get("CRYODL_DATA") or ENGINE.parents[2] / "shared" / "data").parent / "peers" / "score_picks.py"
+# The data of the benchmarks, and the project's independent scoring program beside them; tests skip without them.
+DATA = Path(os.environ.get("CRYODL_DATA") or ENGINE.parents[2] / "shared" / "data")
+PEER = DATA.parent / "peers" / "score_picks.py"
 PIXEL_SIZE = 4.0  # Å/px
 DIAMETER = 120.0  # Å
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures of maps against models: each against a fact from outside."""
 import dataclasses
+import gzip
 
 import numpy as np
 import pytest
 from map_data import empty_grid, helix
+from synthetic import DATA
 
 from cryodl.frc import fsc
 from cryodl.maps.atoms import check_overlap, kept_atoms, read_atoms, read_structure
@@ -14,6 +16,7 @@ from cryodl.maps.local import local_correlation, local_resolution
 from cryodl.maps.measure import half_map_test, measure_halves, measure_map, reference_for
 from cryodl.maps.qscore import SIGMA, q_scores, score_points
 from cryodl.maps.shells import filtered, guinier_b_factor, sharpened, shell_correlation
+from cryodl.maps.volume import read_volume
 
 
 @pytest.fixture
@@ -44,6 +47,18 @@ def test_a_single_gaussian_scores_one_and_less_the_more_it_is_blurred(tmp_path):
 def test_q_score_falls_steadily_with_the_b_factor(atoms):
     means = [q_scores(with_b(atoms, b), atoms).mean() for b in (0, 25, 50, 100, 200)]
     assert means[0] > 0.9 and all(a > b + 0.02 for a, b in zip(means, means[1:]))
+
+
+REAL = DATA / "structures/maps/EMD-30342_7CEC_chainA"
+
+
+@pytest.mark.skipif(not REAL.with_suffix(".mrc.gz").is_file(), reason="the real maps are not beside this checkout")
+def test_q_score_of_a_real_chain_is_that_of_mapqs_authors(tmp_path):
+    """0.45: mean of chain A of 7CEC in EMD-30342, published with MapQ (Pintilie et al. 2020)."""
+    atoms = read_atoms(REAL.with_suffix(".model.cif.gz"))
+    with gzip.open(REAL.with_suffix(".mrc.gz")) as packed:
+        (tmp_path / "map.mrc").write_bytes(packed.read())
+    assert q_scores(read_volume(tmp_path / "map.mrc"), atoms).mean() == pytest.approx(0.45, abs=0.02)
 
 
 def test_points_made_once_give_the_same_scores_of_some_atoms(atoms):
