@@ -4,6 +4,7 @@ import mrcfile
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 from synthetic import write_mrc
 
 from cryodl.cli import main
@@ -104,6 +105,25 @@ def test_spheres_that_touch_are_parted(tmp_path):
     assert sorted(nearest) == [0, 1, 2] and distance.max() < 1
     assert found["cryodlVolume"] == pytest.approx(ball((32, 46, 42), centres[0], 8).sum(), rel=0.05)
     assert found["cryodlPiece"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("reach, length", [(0, 1.6), (9, 1)], ids=("ellipsoid", "rod"))
+def test_a_long_particle_without_a_neck_stays_one(reach, length):
+    """Four turns and places on the grid, on which it depends how many summits a rod has."""
+    grid = np.indices((48, 48, 48)).reshape(3, -1).T
+    for seed in range(3, 7):
+        own = Rotation.random(random_state=seed).apply(grid - 23 - np.random.default_rng(seed).random(3))
+        own[:, 0] = np.maximum(np.abs(own[:, 0]) - reach, 0) / length
+        mask = (np.linalg.norm(own, axis=1) <= 6).reshape(48, 48, 48)
+        centres, voxels, seeds = particles.part(mask, 12)
+        assert len(centres) == len(seeds) == 1 and voxels.tolist() == [mask.sum()] and mask[tuple(seeds[0])]
+        assert centres[0] == pytest.approx(np.argwhere(mask).mean(axis=0))
+
+
+@pytest.mark.parametrize("distance", (12, 16))
+def test_two_spheres_that_touch_or_overlap_a_little_stay_two(distance):
+    mask = ball((24, 24, 44), (11, 11, 12), 8) | ball((24, 24, 44), (11, 11, 12 + distance), 8)
+    assert len(particles.part(mask, 16)[0]) == 2
 
 
 def test_without_a_diameter_that_of_the_median_piece_is_taken(tmp_path):

@@ -8,6 +8,8 @@ from .segmentation import isolated
 LARGEST_BOX = 2 ** 24  # voxels; pieces in larger boxes are parted block by block
 HALO = 1.5  # particle diameters around a block
 FARTHEST = 96  # voxels of it, at most
+NO_NECK = 0.9  # of the depth of the shallower of two summits that is left between those of one particle
+NEAR = 1.5  # particle diameters, within which summits may be of one particle
 
 
 def parted(segmentation, pieces, numbers, diameter, locate):
@@ -54,11 +56,35 @@ def part(mask, diameter):
                            exclude_border=False)
     if not len(seeds):
         return np.zeros((0, 3)), np.zeros(0, int), np.zeros((0, 3), int)
+    numbers = _without_neck(depth, seeds, NEAR * diameter) + 1
     markers = np.zeros(mask.shape, np.int32)
-    markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
+    markers[tuple(seeds.T)] = numbers
     parts = watershed(-depth, markers, mask=mask)
-    centres = np.array(center_of_mass(mask, parts, np.arange(1, len(seeds) + 1)))
-    return centres - 1, np.bincount(parts.reshape(-1), minlength=len(seeds) + 1)[1:], seeds - 1
+    found, firsts = np.unique(numbers, return_index=True)
+    centres = np.array(center_of_mass(mask, parts, found))
+    return centres - 1, np.bincount(parts.reshape(-1), minlength=len(found) + 1)[1:], seeds[firsts] - 1
+
+
+def _without_neck(depth, seeds, distance):
+    """(n,) numbers from 0 of the particles that seeds are of. A rod has several summits by chance of the grid: two are
+    of one particle if the depth hardly falls on the straight line between them.
+
+    depth: (z, y, x) distance to the outside, voxels. seeds: (n, 3) its summits. distance: voxels; summits farther apart
+    are not compared.
+    """
+    from scipy.ndimage import map_coordinates
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+    first, second = cKDTree(seeds).query_pairs(distance, output_type="ndarray").T
+    least = np.full(len(first), np.inf)
+    for part_way in np.linspace(0, 1, int(np.ceil(distance)) + 2)[1:-1]:
+        places = seeds[first] + part_way * (seeds[second] - seeds[first])
+        np.minimum(least, map_coordinates(depth, places.T, order=1), out=least)
+    summits = depth[tuple(seeds.T)]
+    one = least >= NO_NECK * np.minimum(summits[first], summits[second])
+    links = coo_array((one[one], (first[one], second[one])), (len(seeds), len(seeds)))
+    return connected_components(links, directed=False)[1]
 
 
 def _by_blocks(segmentation, boxes, diameter):
