@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which file belongs to which, by their names."""
 import re
+from itertools import starmap
 
 MOST_NAMED = 5
 
@@ -9,9 +10,10 @@ def pair_by_name(names, others, what, of_others):
     """Places of the others that belong to each of the names, and a warning or "".
 
     names, others: as many, each only once. what, of_others: (plural, option) in words. Names are alike if they are the
-    same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in tomo_12). If no name is like
-    any, both are taken in sorted order, which the warning says; one file of each belongs together whatever its name.
-    Raises ValueError naming what is left over if only some are alike.
+    same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in tomo_12). Names that are like
+    none are paired in sorted order, which the warning says, if those that are alike lie side by side in it, too, and no
+    numbers contradict it (tomo_2 and tomo_3). One file of each belongs together whatever its name. Raises ValueError
+    naming what is left over otherwise.
     """
     if len(names) == len(others) == 1:
         return [0], ""
@@ -20,19 +22,26 @@ def pair_by_name(names, others, what, of_others):
         name = max(names, key=lambda n: _likeness(n, other))
         if _likeness(name, other) > (0, 0):
             found.setdefault(name, []).append(place)
+    taken = {name: others[places[0]] for name, places in found.items() if len(places) == 1}
+    if len(taken) == len(names):
+        return [found[name][0] for name in names], ""
+    in_order = dict(zip(sorted(names), sorted(others)))
+    places = [others.index(in_order[name]) for name in names]
     if not found:
-        partner = dict(zip(sorted(names), sorted(others)))
-        return [others.index(partner[name]) for name in names], (
+        return places, (
             f"No name of the {what[0]} ({what[1]}) is like one of the {of_others[0]} ({of_others[1]}); they were "
             f"paired in sorted order, {min(names)} with {min(others)} first. If that is wrong, give them the same "
             "names.")
-    taken = {place for places in found.values() if len(places) == 1 for place in places}
-    if len(taken) < len(others):
-        left = [n for n in names if len(found.get(n, ())) != 1], [o for p, o in enumerate(others) if p not in taken]
-        raise ValueError(f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) are "
-                         f"alike. Left over: {_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the "
-                         f"{of_others[0]}. Give those that belong together, with the same names.")
-    return [found[name][0] for name in names], ""
+    strange = [(name, other) for name, other in in_order.items() if name not in taken]
+    if len(taken) == len(found) and taken.items() <= in_order.items() and not any(starmap(_contradict, strange)):
+        return places, (
+            f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) are not alike; they were "
+            f"paired in sorted order: {_listed([f'{name} with {other}' for name, other in strange])}. If that is wrong, "
+            "give them the same names.")
+    left = [n for n in names if n not in taken], [o for o in others if o not in taken.values()]
+    raise ValueError(f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) are "
+                     f"alike. Left over: {_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the "
+                     f"{of_others[0]}. Give those that belong together, with the same names.")
 
 
 def _likeness(one, other):
@@ -40,6 +49,12 @@ def _likeness(one, other):
     short, long = sorted((one, other), key=len)
     alike = re.search(rf"(?<![A-Za-z0-9]){re.escape(short)}(?![A-Za-z0-9])", long)
     return (len(short), int(one == other)) if alike else (0, 0)
+
+
+def _contradict(one, other):
+    """Whether both names have numbers, and none in common."""
+    numbers = [{int(digits) for digits in re.findall(r"\d+", name)} for name in (one, other)]
+    return all(numbers) and not set.intersection(*numbers)
 
 
 def _listed(names):
