@@ -62,6 +62,8 @@ def _diameter(config, found):
 
 
 def _check_number(config, found):
+    if len(found) < 2:
+        raise ValueError(f"{found.path} has only 1 subtomogram; at least two are needed to compare them. Give more.")
     if len(found) < config.classes:
         raise ValueError(f"{found.path} has {len(found)} subtomograms for {config.classes} classes (--classes); there "
                          "must be at least as many. Choose fewer classes.")
