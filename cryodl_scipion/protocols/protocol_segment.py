@@ -12,7 +12,7 @@ from ..convert.tomograms import ArrivingTomograms, fileOf, idOf, markScores, mas
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from .batches import ArrivingBatches
-from .checks import checkModelFolder
+from .checks import checkModelFolder, listed
 from .growing_outputs import appendItems, namesIn
 from .protocol_base import CryodlProtBase
 from .tomogram_checks import checkTomograms
@@ -146,7 +146,15 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         errors = checkTomograms(self.inputTomograms.get())
         for model in self._models():
             errors += checkModelFolder(model.getFolder(), KIND)
-        return errors + self._checkBatches() or self._checkContinuation()
+        return errors + self._checkNames() + self._checkBatches() or self._checkContinuation()
+
+    def _checkNames(self):
+        """Features whose scores would go to one output, where the second would take the first one's place."""
+        outputs = {}
+        for key in self._keys():
+            outputs.setdefault(SCORES % plain(key), []).append("'%s'" % key)
+        return ["The scores of the features %s would all go to the output %s. Segment with their models in several "
+                "runs." % (listed(keys), output) for output, keys in outputs.items() if len(keys) > 1]
 
     def _warnings(self):
         tomograms = self.inputTomograms.get()

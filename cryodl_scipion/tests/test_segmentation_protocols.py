@@ -14,7 +14,7 @@ from ..protocols import CryodlProtEvaluateSegmentation, CryodlProtMergeFeatures
 from ..protocols.tomogram_checks import checkTomograms
 from .particle_sets import addTo
 from .tomogram_runs import TomogramsTest
-from .tomogram_sets import PIXEL_SIZE, SHAPE, makeMasks, makeTomograms
+from .tomogram_sets import PIXEL_SIZE, SHAPE, makeMasks, makeSegmenter, makeTomograms
 
 
 class TestCryodlSegmentAndMerge(TomogramsTest):
@@ -66,6 +66,9 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
                       ' '.join(self.segmentation(numberOfThreads=2).validate()))
         picker = self.makeModel('a_picker', {})
         self.assertIn("kind 'picker'; a segmenter is needed", ' '.join(self.segmentation(models=[picker]).validate()))
+        alike = [makeSegmenter(self, feature) for feature in ('outer wall', 'outer_wall')] + self.models
+        self.assertIn("the features 'outer wall', 'outer_wall' would all go to the output scores_outer_wall",
+                      ' '.join(self.segmentation(models=alike).validate()))
         lost = makeTomograms(self)
         os.remove(lost._getExtraPath('TS_01.mrc'))
         self.assertIn('TS_01.mrc is not there', ' '.join(self.segmentation(lost).validate()))
