@@ -126,18 +126,22 @@ def main(arguments=None):
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
+    def parse_args(self, args=None, namespace=None):
+        """As argparse's; what the chosen command does not know is told by its own parser, which knows its options."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            chosen = self.commands.choices[options.command] if options.command else self
+            chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options
+
     def error(self, message):
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
             import difflib
-            near = difflib.get_close_matches(unknown, self.flags, 1)
-            message += f"; did you mean {near[0]}?" if near else ""
+            own = [flag[2:] for flag in self._option_string_actions if flag.startswith("--")]  # all begin alike
+            near = difflib.get_close_matches(unknown[2:].partition("=")[0], own, 1)
+            message += f"; did you mean --{near[0]}?" if near else ""
         self.exit(2, f"cryodl: error: {message} (see {self.prog} --help)\n")
-
-    @property
-    def flags(self):
-        subparsers = [a.choices.values() for a in self._actions if isinstance(a, argparse._SubParsersAction)]
-        return [f for p in ([self] if not subparsers else subparsers[0]) for f in p._option_string_actions]
 
 
 def build_parser():
@@ -146,7 +150,7 @@ def build_parser():
                     description="Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps.",
                     epilog=EPILOGS[None], formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"cryodl {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="<command>")
+    subparsers = parser.commands = parser.add_subparsers(dest="command", metavar="<command>")
     for command in COMMANDS.values():
         infos = describe_all(command.config)
         needed = " ".join(f"{i.flag} {_metavar(i)}" for i in infos if i.required)

@@ -68,12 +68,22 @@ def test_zero_is_shown_as_a_default():
 
 @pytest.mark.parametrize("arguments, words", [
     (["pick", "--pixel-size", "5,36"], ("--pixel-size", "5,36", "cryodl pick --help")),
-    (["pick", "--treshold", "0.5"], ("--treshold", "did you mean --threshold?"))])
+    (["pick", "--treshold", "0.5"], ("--treshold", "did you mean --threshold?", "cryodl pick --help")),
+    (["pick", "--treshold=0.5"], ("did you mean --threshold?",)), (["--versoin"], ("did you mean --version?",))])
 def test_a_slip_on_the_command_line_is_one_line(arguments, words, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     message = capsys.readouterr().err
     assert stop.value.code == 2 and len(message.splitlines()) == 1 and all(word in message for word in words)
+
+
+@pytest.mark.parametrize("command, option, proposed", [
+    ("pick", "--scores", ""), ("segment", "--micrographs", "--tomograms"), ("doctor", "--shape", "")])
+def test_options_of_other_commands_are_not_proposed(command, option, proposed, capsys):
+    with pytest.raises(SystemExit):
+        main([command, option, "0.5"])
+    message = capsys.readouterr().err
+    assert option in message and message.partition("did you mean ")[2].partition("?")[0] == proposed
 
 
 def test_fixed_names_of_options_are_there():
