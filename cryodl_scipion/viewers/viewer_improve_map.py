@@ -27,8 +27,8 @@ class CryodlImproveMapViewer(PanelsViewer):
                      "axes. Sliders and clicks move all. " + _LOOK),
                Panel('showTest', "Half-map test", "What is gained, and what is invented: FSC of the half-maps, of both "
                      "improved, and of one improved with the other as it is, where they fall to 0.143."),
-               Panel('showInChimera', "Improved map in ChimeraX", "Coloured by confidence (red: 0, white: 0.5, blue: 1), "
-                     "if the model tells it. Opens ChimeraX, if Scipion has it."))
+               Panel('showInChimera', "Improved map in ChimeraX", "Coloured by confidence (red: 0, white: 0.5, blue: "
+                     "1), if the model tells it. Opens ChimeraX, if Scipion has it."))
     _WAIT = "There is no improved map yet. Wait until the run has finished."
 
     def _data(self):

@@ -63,7 +63,8 @@ def test_the_half_maps_agree_to_the_resolution_that_is_asked_for(bundle, resolut
     atoms, grid = bundle  # laid in a ball: a single helix has hardly any signal at some resolutions
     directions = np.random.default_rng(1).normal(size=(len(atoms), 3))
     radii = 16 * np.random.default_rng(2).random((len(atoms), 1)) ** (1 / 3)
-    atoms = dataclasses.replace(atoms, xyz=radii * directions / np.linalg.norm(directions, axis=1)[:, None] + [0, 0, 36])
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    atoms = dataclasses.replace(atoms, xyz=radii * directions + [0, 0, 36])
     maps = simulate(atoms, grid, Faults(resolution), np.random.default_rng(0))
     curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
     assert curve.resolution(0.143) == pytest.approx(resolution, rel=0.1)

@@ -118,8 +118,8 @@ def test_what_cannot_be_grouped_is_refused_in_words(narrow, tmp_path, change, me
 
 def test_a_single_subtomogram_is_refused_and_two_are_enough(tmp_path):
     config = lambda count: ClusterSubtomogramsConfig(
-        subtomograms=simulated_set(tmp_path, ["bar"], count, name=f"of{count}"), output=str(tmp_path / f"o{count}.star"),
-        classes=1, align="given")
+        subtomograms=simulated_set(tmp_path, ["bar"], count, name=f"of{count}"), classes=1, align="given",
+        output=str(tmp_path / f"o{count}.star"))
     with pytest.raises(ValueError, match="of1.star has only 1 subtomogram; at least two"):
         cluster_subtomograms.run(config(1))
     assert cluster_subtomograms.run(config(2)).outputs["counts"] == {"1": 2}
