@@ -36,7 +36,7 @@ def measure(bench, network, trained_on):
     cryodl("segment", "--tomograms", data / "tomogram.mrc", "--model", folder / "model", "--output", folder / "scores",
            "--device", "cpu", "--threads", 1)
     cryodl("evaluate-segmentation", "--segmentations", folder / "scores" / "*.mrc", "--labels", test, "--label",
-           ENVELOPE, "--pixel-size", PIXEL_SIZE, "--output", folder / "evaluated")
+           ENVELOPE, "--pixel-size", PIXEL_SIZE, "--tomograms", data / "tomogram.mrc", "--output", folder / "evaluated")
     return dict(next(iter(json.loads((folder / "evaluated" / "evaluation.json").read_text())["features"].values())),
                 train_cpu=cpu)
 
