@@ -25,9 +25,9 @@ MICROGRAPHS = {'inputMicrographs': 'ProtImportMicrographs.outputMicrographs'}
 MAP, MODEL = 'ProtImportVolumes.outputVolume', 'CryodlProtTrainDenoiser.outputModel'
 LEARN, TEST = 'ProtSplitSet.outputParticles01', 'ProtSplitSet.outputParticles02'
 HALVES = 'CryodlProtSimulateHalfMaps.'
-SIMULATED = {kind: 'CryodlProtSimulateTomograms.output' + kind for kind in ('Tomograms', 'Labels')}
-SUBTOMOGRAMS = {'inputSubtomograms': 'CryodlProtSimulateSubtomograms.outputSubtomograms'}
-LABELLED = {'inputTomograms': SIMULATED['Tomograms'], 'inputMasks': SIMULATED['Labels']}
+SIMULATED = 'CryodlProtSimulateTomograms.output'
+LABELLED = {'inputTomograms': 'ProtSplitSet.outputTomograms01', 'inputMasks': 'ProtSplitSet 2.outputTomoMasks01'}
+OTHERS = 'ProtSplitSet.outputTomograms02'
 # name: (answers, {run: {pointer: run.output, or a list}}); runs without pointers are imports. A run is called by its
 # class; the second run of a class is 'class 2'.
 TEMPLATES = {
@@ -85,20 +85,23 @@ TEMPLATES = {
              count=('70', 'CryodlProtSimulateSubtomograms', 'count', 70),
              snr=('0.2', 'CryodlProtSimulateSubtomograms', 'snr', 0.2)),
         {'CryodlProtSimulateTomograms': {'inputStructures': [MAP]},
+         'ProtSplitSet': {'inputSet': SIMULATED + 'Tomograms'}, 'ProtSplitSet 2': {'inputSet': SIMULATED + 'Labels'},
          'CryodlProtTrainSegmenter': LABELLED, 'CryodlProtTrainSegmenter 2': LABELLED,
-         'CryodlProtSegment': {'inputTomograms': SIMULATED['Tomograms'],
+         'CryodlProtSegment': {'inputTomograms': OTHERS,
                                'inputModels': ['CryodlProtTrainSegmenter.outputModel',
                                               'CryodlProtTrainSegmenter 2.outputModel']},
          'CryodlProtMergeFeatures': {'inputScores': ['CryodlProtSegment.scores_particle',
                                                      'CryodlProtSegment.scores_membrane']},
          'CryodlProtPickFeatures': {'inputMasks': 'CryodlProtMergeFeatures.outputLabels',
-                                    'inputTomograms': SIMULATED['Tomograms']},
+                                    'inputTomograms': OTHERS},
          'CryodlProtEvaluateSegmentation': {'inputMasks': 'CryodlProtMergeFeatures.outputLabels',
-                                            'inputTruth': SIMULATED['Labels']},
+                                            'inputTruth': 'ProtSplitSet 2.outputTomoMasks02'},
          'CryodlProtSimulateSubtomograms': {'inputStructures': [MAP,
                                                                 'ProtImportVolumes 2.outputVolume']},
-         'CryodlProtTrainClassifier': SUBTOMOGRAMS,
-         'CryodlProtClassifySubtomograms': dict(SUBTOMOGRAMS, inputModel='CryodlProtTrainClassifier.outputModel')})}
+         'ProtSplitSet 3': {'inputSet': 'CryodlProtSimulateSubtomograms.outputSubtomograms'},
+         'CryodlProtTrainClassifier': {'inputSubtomograms': 'ProtSplitSet 3.outputSubTomograms01'},
+         'CryodlProtClassifySubtomograms': {'inputSubtomograms': 'ProtSplitSet 3.outputSubTomograms02',
+                                            'inputModel': 'CryodlProtTrainClassifier.outputModel'}})}
 
 
 class TestCryodlTemplate(CryodlTest):
