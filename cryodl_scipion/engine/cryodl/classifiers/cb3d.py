@@ -11,7 +11,7 @@ from .published import PublishedClassifier, convolution, head, started
 
 class CB3D(PublishedClassifier):
     name = "cb3d"
-    weak = "it needs twice the time of dsrf3d."
+    weak = "it needs some eight times the time of dsrf3d."
 
     def build(self, classes, box):
         layers, channels = [], 1
