@@ -21,19 +21,21 @@ def run(bench):
         for tilt in options.tilts:
             for network in options.classifiers:
                 for seed in seeds(options, network):
-                    bench.once(key(network, snr, tilt, seed), lambda: measure(bench, network, snr, tilt, seed))
+                    bench.once(key(options, network, snr, tilt, seed), lambda: measure(bench, network, snr, tilt, seed))
 
 
 def seeds(options, network):
     return options.classification_seeds if network == OURS else options.published_seeds
 
 
-def key(network, snr, tilt, seed):
-    return f"classification/{network}/{snr:g}/{tilt}/{seed}"
+def key(options, network, snr, tilt, seed):
+    how = "" if network == OURS else f"/{options.published_training}x{options.published_resolution:g}"
+    return f"classification/{network}/{snr:g}/{tilt}/{seed}{how}"
 
 
 def measure(bench, network, snr, tilt, seed):
-    options, name = bench.options, key(network, snr, tilt, seed)
+    options = bench.options
+    name = key(options, network, snr, tilt, seed)
     model = bench.output / "models" / name.replace("/", "-")
     count = options.training if network == OURS else options.published_training
     train = without_angles(subtomograms(bench, snr, tilt, count, seed))
@@ -65,7 +67,7 @@ def tables(bench):
 
 
 def _cell(bench, network, snr, tilt):
-    found = [bench.figures.get(key(network, snr, tilt, seed)) for seed in seeds(bench.options, network)]
+    found = [bench.figures.get(key(bench.options, network, snr, tilt, seed)) for seed in seeds(bench.options, network)]
     accuracies = [f["accuracy"] for f in found if f]
     if not accuracies:
         return None

@@ -14,6 +14,7 @@ from .window import WindowView
 _CONFIDENCE = "confidence"
 _LOOK = "What is bright in the improved map and dark in the confidence is not to be trusted: look at the map before."
 _SCRIPT = 'show_improved.cxc'
+_MOST_OPENED = 5  # maps of a set
 _TITLES = ("Map", "As it is", "Both improved", "One improved")
 
 
@@ -28,7 +29,8 @@ class CryodlImproveMapViewer(PanelsViewer):
                Panel('showTest', "Half-map test", "What is gained, and what is invented: FSC of the half-maps, of both "
                      "improved, and of one improved with the other as it is, where they fall to 0.143."),
                Panel('showInChimera', "Improved map in ChimeraX", "Coloured by confidence (red: 0, white: 0.5, blue: "
-                     "1), if the model tells it. Opens ChimeraX, if Scipion has it."))
+                     "1), if the model tells it; of a set the first %d. Opens ChimeraX, if Scipion has it."
+                     % _MOST_OPENED))
     _WAIT = "There is no improved map yet. Wait until the run has finished."
 
     def _data(self):
@@ -65,7 +67,7 @@ class CryodlImproveMapViewer(PanelsViewer):
     def _showInChimera(self, made):
         script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
         with open(script, 'w', encoding='utf-8') as file:
-            file.write(chimeraScript([outputs for _, outputs in made.values()]))
+            file.write(chimeraScript([outputs for _, outputs in made.values()][:_MOST_OPENED]))
         return chimeraViews(self, script, "script")
 
 

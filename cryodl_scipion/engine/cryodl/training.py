@@ -209,8 +209,8 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
     if figures["figure"] >= state.highest - schedule.tolerance:
         state.best, state.best_step, state.best_weights = figures, state.step, weights
     if state.since_best >= schedule.patience and state.step >= task.fewest_steps:
-        state.stop_reason = (f"no better validation figure for {schedule.patience} validations "
-                             f"({schedule.patience * schedule.every} steps)")
+        state.stop_reason = (f"no better validation figure for {state.since_best} validations "
+                             f"({state.since_best * schedule.every} steps)")
     row = dict(step=state.step, seconds=round(state.seconds, 2), **trained,
                **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
                learning_rate=schedule.rate(state.step - 1))

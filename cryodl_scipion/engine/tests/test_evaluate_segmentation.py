@@ -170,7 +170,7 @@ def test_names_that_match_only_partly_are_refused_and_none_is_said(tmp_path):
         (tmp_path / f"labels/{old}.mrc").rename(tmp_path / f"labels/{new}.mrc")
     assert evaluate(tmp_path) == 0
     result = Result.read(tmp_path / "result.json")
-    assert any("sorted order, tomo_1 with w first" in warning for warning in result.warnings)
+    assert any("sorted order: tomo_1 with w" in warning for warning in result.warnings)
     assert features(tmp_path)["1"]["dice"] == 0  # sorted, the second label volume comes first
 
 

@@ -144,7 +144,7 @@ def test_label_volumes_belong_to_the_tomogram_that_they_are_called_like(capsys):
     Path("a_b_labels.mrc").rename("d_labels.mrc")
     *_, labels, warnings = open_pairs(config)
     assert [Path(v.path).name for v in labels] == ["c_labels.mrc", "d_labels.mrc"]
-    assert "sorted order, a with c_labels first" in warnings[0]
+    assert "sorted order: a with c_labels" in warnings[0]
     assert not open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("c_labels.mrc",), names=()))[-1]  # only one
     *_, labels, warnings = open_pairs(SimpleNamespace(tomograms=("a.mrc", "a_b.mrc"), names=("d", "c"),
                                                       labels=("d_labels.mrc", "c_labels.mrc")))

@@ -110,11 +110,17 @@ def test_maps_with_negative_protein_are_refused(tmp_path, data):
     check_positive(read_volume(write_mrc(tmp_path / "a.mrc", noise)))
     with pytest.raises(ValueError, match="negative"):
         check_positive(read_volume(write_mrc(tmp_path / "b.mrc", -noise)))
-    noise[6:14, 6:14, 6:14] = 1
-    hidden = noise + np.random.default_rng(1).normal(0, 1, noise.shape).astype(np.float32)
+    hidden = np.random.default_rng(1).normal(0, 1, (48, 48, 48)).astype(np.float32)
+    hidden[16:32, 16:32, 16:32] += 1
     check_positive(read_volume(write_mrc(tmp_path / "c.mrc", hidden, 1.5)))
     with pytest.raises(ValueError, match="negative"):
         check_positive(read_volume(write_mrc(tmp_path / "d.mrc", -hidden, 1.5)))
+
+
+def test_noise_is_not_taken_for_negative_protein(tmp_path):
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(0, 1, (32 + seed, 32, 32)).astype(np.float32)
+        check_positive(read_volume(write_mrc(tmp_path / f"{seed}.mrc", noise)))
 
 
 def test_grids_that_differ_are_named(tmp_path, data):

@@ -126,6 +126,19 @@ def test_two_spheres_that_touch_or_overlap_a_little_stay_two(distance):
     assert len(particles.part(mask, 16)[0]) == 2
 
 
+@pytest.mark.parametrize("thickness", (5, 7))
+def test_flat_particles_that_touch_stay_two(thickness):
+    z, y, x = np.indices((24, 32, 48))
+    disk = lambda centre: ((y - 15) ** 2 + (x - centre) ** 2 <= 64) & (np.abs(z - 12) <= thickness // 2)
+    assert len(particles.part(disk(14) | disk(27), 16)[0]) == 2
+
+
+def test_what_is_much_longer_than_a_particle_is_no_single_one():
+    z, y, x = np.indices((20, 20, 120))
+    centres = particles.part((z - 10) ** 2 + (y - 10) ** 2 <= 36, 12)[0]
+    assert len(centres) >= 4
+
+
 def test_without_a_diameter_that_of_the_median_piece_is_taken(tmp_path):
     centres = [(12, 12, 12), (12, 12, 40), (12, 40, 12), (12, 41, 27)]
     mask = np.any([ball((24, 54, 54), c, 8) for c in centres], axis=0)

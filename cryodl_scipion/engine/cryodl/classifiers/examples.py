@@ -65,11 +65,13 @@ def labelled(subtomograms, class_names=()):
 
 def _refuse_copies(subtomograms):
     """Raises ValueError for a subtomogram that is listed twice: one copy would validate what the other taught."""
-    names, counts = np.unique(subtomograms.names, return_counts=True)
+    places = np.rec.fromarrays([subtomograms.files, subtomograms.numbers])
+    _, rows, counts = np.unique(places, return_index=True, return_counts=True)
     if (counts > 1).any():
+        example = subtomograms.names[rows[counts.argmax()]]
         raise ValueError(f"{subtomograms.path} lists {int((counts > 1).sum())} subtomograms (rlnImageName) more than "
-                         f"once, such as {names[counts.argmax()]}, {counts.max()} times. Their copies would be learnt "
-                         "from and validated with; leave one row of each.")
+                         f"once, such as {example}, {counts.max()} times. Their copies would be learnt from and "
+                         "validated with; leave one row of each.")
 
 
 def _names(numbers, given, path):

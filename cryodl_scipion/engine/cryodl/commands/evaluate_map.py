@@ -84,11 +84,11 @@ def _halves(config, volume, reference, details, device):
     found, sentences = {}, []
     for half in halves:
         check_same_grid(volume, half, "half-map")
-        check_contrast(half, volume)
         sentences += other_place(volume, half, "half-map")
+        if check_contrast(half, volume) > SAME:
+            sentences.append(f"The map {config.map} and the half-map {half.path} are the same: the figures of the map "
+                             "are those of half of the data.")
     check_halves(halves)
-    sentences += [f"The map {config.map} and the half-map {half.path} are the same: the figures of the map are those "
-                  "of half of the data." for half in halves if same_map(volume, half)]
     if not volume.isotropic:
         sentences.append(f"{config.map} has voxels that are no cubes: local resolution was not measured.")
     found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
@@ -103,32 +103,24 @@ def _halves(config, volume, reference, details, device):
     return found, sentences
 
 
-def same_map(first, second):
-    """Whether two Volumes hold the same densities, but for their scale."""
-    return first.data.shape == second.data.shape and _correlation(first, second) > SAME
-
-
 def check_contrast(half, volume):
-    """Raises ValueError if a half-map is upside down against the map of all data."""
-    found = _correlation(half, volume)
+    """The correlation of a half-map with the map of all data, on the same grid; above SAME they are one map. Raises
+    ValueError if it is upside down."""
+    import numpy as np
+    found = float(np.corrcoef(half.data.ravel(), volume.data.ravel())[0, 1])
     if found < INVERTED:
         raise ValueError(f"The half-map {half.path} and the map {volume.path} are of opposite contrast: their "
                          f"correlation is {found:.2f}. Turn the sign of the one whose protein is negative "
                          "(relion_image_handler --multiply_constant -1).")
+    return found
 
 
 def check_halves(halves):
     """Raises ValueError if both half-maps are the same map, so that nothing would be measured, or of opposite
     contrast."""
-    check_contrast(*halves)
-    if same_map(*halves):
+    if check_contrast(*halves) > SAME:
         raise ValueError(f"The half-maps {halves[0].path} and {halves[1].path} are the same map. Give the two maps of "
                          "independent halves of the data.")
-
-
-def _correlation(first, second):
-    import numpy as np
-    return np.corrcoef(first.data.ravel(), second.data.ravel())[0, 1]
 
 
 def print_figures(figures):
@@ -154,4 +146,5 @@ def print_figures(figures):
     for name, value in test.items():
         print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(value):>14}")
     if test:
-        print(*split_verdict(half_map_verdict(test)[1][1:])[0], sep="\n")
+        for sentence in split_verdict(half_map_verdict(test)[1][1:])[0]:
+            print(sentence)

@@ -119,7 +119,8 @@ def _values(config, paired):
     print("Features are compared by their names (features.json): " + ", ".join(
         f"{name} {k} with {values[k]}" for k, name in mine.items() if values[k]) + " of the labels.")
     notes = [f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json), "
-             "and neither name is on the other side: they are compared as one feature." for k in mine
+             "and neither name is on the other side: they are compared as one feature. If they are two, give one "
+             "another value." for k in mine
              if renamed(k, mine, theirs)]
     lost = [name for k, name in mine.items() if not values[k]]
     missed = [name for k, name in theirs.items() if k not in values.values()]

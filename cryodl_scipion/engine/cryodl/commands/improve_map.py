@@ -35,7 +35,7 @@ def run(config):
     test = None
     if halves:
         parts = [improve(half)[0] for half in halves]
-        test, sentences = _half_map_test(halves, parts, mask)
+        test, sentences = _half_map_test(volume.path, halves, parts, mask)
         warnings += [*sentences, *_resolution_notes(improver.card, volume, test["raw"])]
         for number, part in enumerate(parts, 1):
             files[f"half{number}"] = _beside(output, f"half{number}")
@@ -55,7 +55,7 @@ def _read(config):
     import dataclasses
 
     from ..maps.volume import check_positive, check_same_grid, other_place, read_volume
-    from .evaluate_map import check_contrast, check_halves, same_map
+    from .evaluate_map import SAME, check_contrast, check_halves
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     warnings = []
     if halves:
@@ -66,8 +66,7 @@ def _read(config):
         for half in halves:
             check_same_grid(volume, half, "half-map")
             warnings += other_place(volume, half, "half-map")
-            check_contrast(half, volume)
-            if same_map(volume, half):
+            if check_contrast(half, volume) > SAME:
                 raise ValueError(f"The map {config.map} and the half-map {half.path} are the same. Give the map of all "
                                  "data as --map, or the half-maps alone.")
     else:
@@ -122,8 +121,9 @@ def _mask(config, volume):
     return mask, sentences
 
 
-def _half_map_test(halves, improved, mask):
-    """FSC at 0.143 in Å of the halves before and after, which is printed too, and sentences for the user.
+def _half_map_test(name, halves, improved, mask):
+    """FSC at 0.143 in Å of the halves before and after, which is printed too, and sentences for the user. name: of the
+    map.
 
     All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
     as a gain.
@@ -136,7 +136,7 @@ def _half_map_test(halves, improved, mask):
     test = half_map_resolutions(figures)
     sentences, invented = split_verdict(half_map_verdict(test)[1])
     print(*sentences, sep="\n")
-    return test, invented + dependent(halves, curves["raw"])
+    return test, [f"{name}: {line}" for line in invented] + dependent(halves, curves["raw"])
 
 
 def _check_output(output, config):

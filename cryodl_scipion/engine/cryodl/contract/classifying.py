@@ -42,16 +42,18 @@ class TrainClassifierConfig:
     class_names: typing.Tuple[str, ...] = param("Names of the classes 1, 2, ... in this order.", default=(),
                                                 label="Names of the classes")
     particle_diameter: typing.Optional[float] = _diameter_field()
-    resolution: typing.Optional[float] = param("Finest detail that is used.", default=None, label="Resolution",
-                                               unit="Å", minimum=4, maximum=500,
-                                               none_means="three pixels, or a twelfth of the box if that is more")
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is used. The published networks see fewer voxels, then, and are as much quicker.",
+        default=None, label="Resolution", unit="Å", minimum=4, maximum=500,
+        none_means="likelihood: three pixels, or a twelfth of the box if that is more; the others: all detail")
     tilt_min: float = _tilt_field("Least", -60.0)
     tilt_max: float = _tilt_field("Largest", 60.0)
     contrast: str = _contrast_field()
     steps: typing.Optional[int] = param("Most training steps.", default=None, label="Training steps", minimum=1,
                                         maximum=10000000, none_means="the network's own number")
-    patience: int = param("Validations without improvement after which training stops.", default=6,
-                          label="Patience (validations)", minimum=1, maximum=1000, expert=True)
+    patience: int = param("Validations without improvement after which training stops, but not before step 600: the "
+                          "published networks need long to begin.", default=6, label="Patience (validations)",
+                          minimum=1, maximum=1000, expert=True)
     validation_fraction: float = param("Part of the subtomograms kept for validation; of several tomograms whole ones, "
                                        "if every class stays in both parts.", default=0.2,
                                        label="Validation fraction", minimum=0.05, maximum=0.5, expert=True)

@@ -47,5 +47,5 @@ def half_map_verdict(test):
 def split_verdict(sentences):
     """(what is said, what is warned of) of the sentences of half_map_verdict, for who shows warnings in another way."""
     said = [line for line in sentences if not line.startswith(WARNING)]
-    warned = [line.removeprefix(WARNING) for line in sentences if line.startswith(WARNING)]
+    warned = [line[len(WARNING):] for line in sentences if line.startswith(WARNING)]
     return said, [line[:1].upper() + line[1:] for line in warned]

@@ -207,8 +207,8 @@ class CompareModelsConfig:
     reference: str = param("Reference model in the same frame.", label="Reference", path="file")
     distance: float = param("Farthest that two matching residues (C-alpha or P atoms) may lie apart.", default=3.0,
                             label="Distance", unit="Å", minimum=0.1, maximum=20)
-    output: typing.Optional[str] = param("Table of the matched residues (.csv).", default=None, label="Table",
-                                         path="file", none_means="figures are printed only")
+    output: typing.Optional[str] = param("Table of the matched residues (.csv). It must not exist.", default=None,
+                                         label="Table", path="file", none_means="figures are printed only")
     json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
 
 

@@ -10,6 +10,7 @@ HALO = 1.5  # particle diameters around a block
 FARTHEST = 96  # voxels of it, at most
 NO_NECK = 0.9  # of the depth of the shallower of two summits that is left between those of one particle
 NEAR = 1.5  # particle diameters, within which summits may be of one particle
+FULL = 0.6  # of half a particle's diameter: the depth of a summit that can tell a neck; flat pieces have none
 
 
 def parted(segmentation, pieces, numbers, diameter, locate):
@@ -56,7 +57,7 @@ def part(mask, diameter):
                            exclude_border=False)
     if not len(seeds):
         return np.zeros((0, 3)), np.zeros(0, int), np.zeros((0, 3), int)
-    numbers = _without_neck(depth, seeds, NEAR * diameter) + 1
+    numbers = _without_neck(depth, seeds, diameter) + 1
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(seeds.T)] = numbers
     parts = watershed(-depth, markers, mask=mask)
@@ -65,13 +66,14 @@ def part(mask, diameter):
     return centres - 1, np.bincount(parts.reshape(-1), minlength=len(found) + 1)[1:], seeds[firsts] - 1
 
 
-def _without_neck(depth, seeds, distance):
-    """(n,) numbers from 0 of the particles that seeds are of. A rod has several summits by chance of the grid: two are
-    of one particle if the depth hardly falls on the straight line between them.
+def _without_neck(depth, seeds, diameter):
+    """(n,) numbers from 0 of the particles that seeds are of. A short rod has two summits by chance of the grid: they
+    are of one particle if the depth hardly falls on the straight line between them.
 
-    depth: (z, y, x) distance to the outside, voxels. seeds: (n, 3) its summits. distance: voxels; summits farther apart
-    are not compared.
+    depth: (z, y, x) distance to the outside, voxels. seeds: (n, 3) its summits. diameter: of a particle, voxels. What
+    is longer than NEAR of it is no single particle, and keeps its summits.
     """
+    distance = NEAR * diameter
     from scipy.ndimage import map_coordinates
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -82,9 +84,15 @@ def _without_neck(depth, seeds, distance):
         places = seeds[first] + part_way * (seeds[second] - seeds[first])
         np.minimum(least, map_coordinates(depth, places.T, order=1), out=least)
     summits = depth[tuple(seeds.T)]
-    one = least >= NO_NECK * np.minimum(summits[first], summits[second])
+    shallower = np.minimum(summits[first], summits[second])
+    one = (least >= NO_NECK * shallower) & (shallower >= FULL * diameter / 2)
     links = coo_array((one[one], (first[one], second[one])), (len(seeds), len(seeds)))
-    return connected_components(links, directed=False)[1]
+    count, numbers = connected_components(links, directed=False)
+    low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    np.minimum.at(low, numbers, seeds)
+    np.maximum.at(high, numbers, seeds)
+    long = (np.linalg.norm(high - low, axis=1) > distance)[numbers]
+    return np.unique(np.where(long, count + np.arange(len(seeds)), numbers), return_inverse=True)[1].reshape(-1)
 
 
 def _by_blocks(segmentation, boxes, diameter):

@@ -10,10 +10,10 @@ def pair_by_name(names, others, what, of_others):
     """Places of the others that belong to each of the names, and a warning or "".
 
     names, others: as many, each only once. what, of_others: (plural, option) in words. Names are alike if they are the
-    same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in tomo_12). Names that are like
-    none are paired in sorted order, which the warning says, if those that are alike lie side by side in it, too, and no
-    numbers contradict it (tomo_2 and tomo_3). One file of each belongs together whatever its name. Raises ValueError
-    naming what is left over otherwise.
+    same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in tomo_12). If none is like any,
+    they are paired in sorted order (2 before 10), which the warning says. If some are alike, so are the others, unless
+    the alike ones do not lie side by side in that order or numbers contradict it (tomo_2 and tomo_3): then ValueError,
+    naming what is left over. One file of each belongs together whatever its name.
     """
     if len(names) == len(others) == 1:
         return [0], ""
@@ -25,19 +25,17 @@ def pair_by_name(names, others, what, of_others):
     taken = {name: others[places[0]] for name, places in found.items() if len(places) == 1}
     if len(taken) == len(names):
         return [found[name][0] for name in names], ""
-    in_order = dict(zip(sorted(names), sorted(others)))
+    in_order = dict(zip(sorted(names, key=_natural), sorted(others, key=_natural)))
     places = [others.index(in_order[name]) for name in names]
     if not found:
         return places, (
             f"No name of the {what[0]} ({what[1]}) is like one of the {of_others[0]} ({of_others[1]}); they were "
-            f"paired in sorted order, {min(names)} with {min(others)} first. If that is wrong, give them the same "
-            "names.")
+            f"paired in sorted order: {_pairs(in_order.items())}. If that is wrong, give them the same names.")
     strange = [(name, other) for name, other in in_order.items() if name not in taken]
     if len(taken) == len(found) and taken.items() <= in_order.items() and not any(starmap(_contradict, strange)):
         return places, (
             f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) are not alike; they "
-            f"were paired in sorted order: {_listed([f'{name} with {other}' for name, other in strange])}. If that is "
-            "wrong, give them the same names.")
+            f"were paired in sorted order: {_pairs(strange)}. If that is wrong, give them the same names.")
     left = [n for n in names if n not in taken], [o for o in others if o not in taken.values()]
     raise ValueError(f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) are "
                      f"alike. Left over: {_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the "
@@ -52,9 +50,18 @@ def _likeness(one, other):
 
 
 def _contradict(one, other):
-    """Whether both names have numbers, and none in common."""
-    numbers = [{int(digits) for digits in re.findall(r"\d+", name)} for name in (one, other)]
-    return all(numbers) and not set.intersection(*numbers)
+    """Whether each name has a number that the other has not (tomo_3_bin4 and tomo_2_bin4)."""
+    mine, theirs = ({int(digits) for digits in re.findall(r"\d+", name)} for name in (one, other))
+    return bool(mine - theirs and theirs - mine)
+
+
+def _natural(name):
+    """Sorts 2 before 10, however many digits they are written with."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _pairs(pairs):
+    return _listed([f"{name} with {other}" for name, other in pairs])
 
 
 def _listed(names):

@@ -13,6 +13,8 @@ from ..io.files import whole_file
 MOST_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
 ISOTROPIC = 1e-3
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
+WIDE = 16  # blurs along each axis of a map, below which chance leaves a tail
+TAIL, BLURRED_TAIL = 1.5, 2.5  # how much longer the tail of a map that is upside down is than its other end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,18 +139,23 @@ def read_mask(path, volume, pixel_size=None):
 def check_positive(volume):
     """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
     from scipy.ndimage import gaussian_filter
-    blurred = gaussian_filter(volume.data, BLUR / volume.voxels_zyx)  # noise hides the tail of a raw map
-    if _upside_down(volume.data) or _upside_down(blurred):
-        raise ValueError(f"Protein seems to be negative in {volume.path} (the strongest voxels are "
-                         f"{volume.data.min():.3g}, the others reach {volume.data.max():.3g}). Turn the sign first "
-                         "(relion_image_handler --multiply_constant -1).")
+    blurs = ((0.0, TAIL), (BLUR, BLURRED_TAIL))  # noise hides the tail of a raw map
+    if (volume.voxels_zyx * volume.data.shape).min() < WIDE * BLUR:
+        blurs = blurs[:1]
+    for blur, tail in blurs:
+        data = gaussian_filter(volume.data, blur / volume.voxels_zyx) if blur else volume.data
+        if _upside_down(data, tail):
+            where = f", after a blur of {blur:g} Å" if blur else ""
+            raise ValueError(f"Protein seems to be negative in {volume.path}{where} (the strongest voxels are "
+                             f"{data.min():.3g}, the others reach {data.max():.3g}). Turn the sign first "
+                             "(relion_image_handler --multiply_constant -1).")
 
 
-def _upside_down(data):
+def _upside_down(data, tail):
     values = data - np.median(data)
     skew = float((values.astype(np.float64) ** 3).mean())
     low, high = np.percentile(values, [0.05, 99.95])
-    return skew < 0 and -low > 1.5 * high
+    return skew < 0 and -low > tail * high
 
 
 def _size(volume):
