@@ -16,17 +16,18 @@ from torch import nn
 from .method import ClassifierMethod
 
 EPOCHS, FEWEST_STEPS = 60, 600
-SMALLEST, GRANULARITY = 16, 8  # px of a box that all three can pool
+GRANULARITY = 8  # px of a box that all three can pool
 MARGIN = 1.5  # width that the network sees over the particle's diameter, at least
 
 
 class PublishedClassifier(ClassifierMethod):
-    """Base of the three; a subclass gives name and build."""
+    """Base of the three; a subclass gives name and build. smallest: px of the network's input."""
 
     citations = ("Che2018",)
     learning_rate = 3e-4
     batch_size = 32
     fewest_steps = FEWEST_STEPS
+    smallest = 16
 
     def grid(self, subtomograms, diameter, resolution):
         """The network sees `box` voxels. Larger subtomograms keep their width, if the particle needs it, and get larger
@@ -37,7 +38,7 @@ class PublishedClassifier(ClassifierMethod):
         finest = max(subtomograms.pixel_size, resolution / 2 if resolution else 0)
         pixel_size = max(finest, width / self.box)
         enough = -(-round(width / pixel_size, 3) // GRANULARITY) * GRANULARITY
-        return pixel_size, int(min(self.box, max(SMALLEST, enough))) if resolution else self.box
+        return pixel_size, int(min(self.box, max(self.smallest, enough))) if resolution else self.box
 
     def usual_steps(self, training):
         return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
