@@ -9,6 +9,7 @@ import traceback
 
 from . import __version__
 from .contract import AllSkipped, COMMANDS, Failure, Request, check, describe_all
+from .warn import begin, unsaid
 
 # The examples are what most people need from --help.
 EPILOGS = {
@@ -221,10 +222,11 @@ def _checked(config):
 
 def _run(command, config, result_path):
     start = time.monotonic()
+    begin()
     result = importlib.import_module(f".commands.{command.module}", __package__).run(config)
     if result is None:
         return
-    for warning in result.warnings:
+    for warning in unsaid(result.warnings):
         print(f"Warning: {warning}", file=sys.stderr)
     from dataclasses import replace
     result = replace(result, seconds=round(time.monotonic() - start, 3), versions=_versions())

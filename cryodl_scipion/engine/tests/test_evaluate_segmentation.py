@@ -251,5 +251,20 @@ def test_a_label_for_label_volumes_is_refused(tmp_path):
     write(tmp_path, truth, truth)
     name_features(tmp_path / "found", ribo=1, membrane=2)
     assert evaluate(tmp_path, "--label", 1) == 2 and "label volumes; leave out --label" in message(tmp_path)
-    write(tmp_path, truth * 30, truth)  # per cent: scores
+    (tmp_path / "found/features.json").rename(tmp_path / "features.json")  # one folder above, as of simulated ones
+    assert evaluate(tmp_path, "--label", 1) == 2 and "label volumes; leave out --label" in message(tmp_path)
+    (tmp_path / "features.json").unlink()
     assert evaluate(tmp_path, "--label", 1) == 0
+    assert any("If it is a label volume" in warning for warning in Result.read(tmp_path / "result.json").warnings)
+    write(tmp_path, truth * 30, truth)  # per cent: scores
+    assert evaluate(tmp_path, "--label", 1, output="scores") == 0
+    assert not Result.read(tmp_path / "result.json").warnings
+
+
+def test_scores_of_another_feature_than_the_label_are_warned_of(tmp_path):
+    truth = np.zeros((4, 8, 8), np.int8)
+    truth[1] = 1
+    write(tmp_path, truth * 80, truth, ending="__membrane")
+    name_features(tmp_path / "labels", ribosome=1)
+    assert evaluate(tmp_path, "--label", 1) == 0
+    assert any("are of membrane" in warning for warning in Result.read(tmp_path / "result.json").warnings)

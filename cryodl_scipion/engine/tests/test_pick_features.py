@@ -309,7 +309,7 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     reasons = {s.item: s.reason for s in result.skipped}
     assert "Give the feature's value (--label)" in reasons["labels"]
     assert "values from 40 to 40; scores are 0 to 1" in reasons["density"]
-    assert "has no pixel size. Give --pixel-size" in reasons["unscaled"]
+    assert "Give --pixel-size" in reasons["unscaled"]
     assert run("labels") == 2 and "None of the 1 volume could be used" in capsys.readouterr().err
 
 
@@ -324,6 +324,15 @@ def test_a_label_for_scores_is_refused(tmp_path, capsys):
                      str(tmp_path / name)]) == 2
         assert "These are scores; leave out --label." in capsys.readouterr().err
     pick(tmp_path, scores)  # a label volume in the same folder, which is not listed
+
+
+def test_a_label_volume_without_a_label_is_refused_and_leaves_nothing(tmp_path, capsys):
+    (tmp_path / "merged").mkdir()
+    write_mrc(tmp_path / "merged/a.mrc", np.eye(8, dtype=np.int8)[None].repeat(4, 0), PIXEL)
+    (tmp_path / "features.json").write_text('{"features": [{"label": 1, "name": "wall"}]}')
+    assert main(["pick-features", "--segmentations", str(tmp_path / "merged/a.mrc"), "--output",
+                 str(tmp_path / "out")]) == 2
+    assert "a label volume (1 wall" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_float_scores_given_as_labels_are_refused_and_whole_floats_are_not(tmp_path, capsys):

@@ -104,7 +104,7 @@ def test_pixel_sizes_that_differ_are_resampled_and_said(tomo):
     assert segment(tomo) == 0
     result = Result.read(tomo / "result.json")
     words = " ".join(result.warnings)
-    assert "a.mrc has no pixel size; 10 Å/px, that of the model" in words and "resampled to 10 Å/px" in words
+    assert "10 Å/px, that of the model" in words and "resampled to 10 Å/px" in words
     assert "learned from tomograms of 10 Å/px; some here have 24" in words
     assert result.outputs["pixel_sizes"] == {"a": 10, "b": 24}
     values, pixel_size = read(tomo / "out/b__blob.mrc")

@@ -124,7 +124,7 @@ def test_volumes_are_z_y_x_as_in_the_file():
 
 @pytest.mark.parametrize("optics, changes, words", [
     (OPTICS, dict(without=("rlnClassNumber",)), "without classes .rlnClassNumber"),
-    (OPTICS, dict(without=("rlnAnglePsi",)), "without angles"),
+    (OPTICS, dict(without=("rlnAnglePsi",)), "but not rlnAnglePsi"),
     (OPTICS, dict(rlnImageName=["vols/a.mrc", "vols/gone.mrc"]), "names the volume vols/gone.mrc, which is neither"),
     (OPTICS, dict(rlnCtfImage=["vols/a.mrc", "None"]), "for some subtomograms and none for others"),
     (OPTICS, dict(cryodlTiltMax=[60.0, -70.0]), "subtomogram 2 has a tilt range .* of -40 to -70°"),

@@ -175,6 +175,7 @@ def test_sets_that_teach_nothing_are_refused(model, change, words, capsys):
 @pytest.mark.parametrize("arguments, words", [
     (("--tilt-min", "60", "--tilt-max", "-60"), "not above the least tilt"),
     (("--class-names", "a", "b"), "2 names of classes"), (("--particle-diameter", "500"), "only 160 Å wide"),
+    (("--resolution", "120"), "Give 43 Å or less"),
     (("--network", "likelihood", "--steps", "5"), "--steps has no effect with the network likelihood")])
 def test_parameters_that_do_not_fit_are_refused(model, arguments, words, capsys):
     assert run(model, "train-classifier", "--subtomograms", "train.star", "--output", "bad", "--network", "dsrf3d",

@@ -156,7 +156,7 @@ def test_a_feature_that_fills_everything_is_refused(project, capsys):
 def test_a_missing_pixel_size_is_asked_for(project, capsys):
     tomogram, _ = rods(shape=(6, 96, 96))
     write_volume(project / "tomo/t0.mrc", tomogram, 0)
-    assert "t0.mrc has no pixel size. Give --pixel-size" in refused(project, capsys)
+    assert "t0.mrc has no pixel size (it says 0" in refused(project, capsys)
     assert train(project, "--pixel-size", "12.5", steps=1) == 0 and card(project)["pixel_size"] == 12.5
 
 

@@ -8,6 +8,7 @@ from ..fourier import resampled_side
 
 SAMPLE = 256  # subtomograms that the contrast is measured on
 SURE = 5.0    # standard errors
+LEAST_WAVES = 3  # of the finest detail, over a particle
 ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
 # Turns by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the others it
 # is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
@@ -58,6 +59,20 @@ def cube_crop(volumes, box):
     before = box // 2 - volumes.shape[-1] // 2
     after = box - volumes.shape[-1] - before
     return F.pad(volumes, (before, after) * 3)
+
+
+def resolution_notes(subtomograms, diameter, resolution):
+    """Sentences, in a list, about a resolution (Å, or None) finer than the voxels of a SubtomogramSet can hold. Raises
+    ValueError for one that leaves nothing of particles of a diameter (Å)."""
+    if resolution is None:
+        return []
+    if resolution > diameter / LEAST_WAVES:
+        raise ValueError(f"Resolution (--resolution) is {resolution:g} Å, but the particles are {diameter:g} Å wide: "
+                         f"too little of them would be left. Give {diameter / LEAST_WAVES:.0f} Å or less.")
+    finest = 2 * subtomograms.pixel_size
+    return [f"Resolution (--resolution) is {resolution:g} Å, but {subtomograms.path} has voxels of "
+            f"{subtomograms.pixel_size:g} Å, which hold nothing finer than {finest:g} Å; all that there is was taken."
+            ] if resolution < finest else []
 
 
 def find_contrast(subtomograms, diameter, asked):

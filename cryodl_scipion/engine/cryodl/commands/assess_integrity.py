@@ -16,6 +16,7 @@ from ..contract import Result
 from ..contract.result import write_json
 from ..io.files import whole_file
 from ..io.unfinished import check_output, finish_folder, working_folder
+from ..warn import warn
 
 CHUNK = 256       # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96       # particles from which the common strength is learnt
@@ -39,7 +40,7 @@ def run(config):
     assessment = _prepare(config, particles, device)  # what it refuses leaves no folder behind
     folder = working_folder(config, [config.particles, *config.structures])
     for note in assessment["notes"]:
-        print(f"Warning: {note}")
+        warn(note)
     evidence = _all_evidence(assessment, folder)
     outputs, warnings = _write(config, particles, names, assessment, evidence, folder)
     warnings = tuple(assessment["notes"] + warnings)

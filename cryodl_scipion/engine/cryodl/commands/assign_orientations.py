@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..contract import Result
 from ..io.unfinished import check_output, working_folder
+from ..warn import warn
 
 # columns of our own, beside RELION's
 SCORE, MARGIN = "cryodlScore", "cryodlMargin"
@@ -41,7 +42,7 @@ def run(config):
           f"plane, to {structure.settings.search_resolution():.1f} Å, on {device_name(device)}.")
     warnings = list(structure.notes) + _prepare(search, sources, config, device)
     for warning in warnings:
-        print(f"Warning: {warning}")
+        warn(warning)
     found = _orient(search, folder)
     _write(config.output, particles, found)
     shutil.rmtree(folder)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..contract import Result, counted
 from ..io.unfinished import star_stem, working_folder
+from ..warn import warn
 
 CHUNK = 256  # subtomograms after which a stopped run continues
 CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
@@ -40,8 +41,10 @@ def run(config):
     notes += [warning] if warning else []
     least = classifier.least_confidence(config.unknown)
     notes += _unknown_note(config, classifier.card, least)
-    for sentence in [said] * bool(said) + [f"Warning: {note}" for note in notes]:
-        print(sentence)
+    if said:
+        print(said)
+    for note in notes:
+        warn(note)
     print(f"Classifying {counted(len(found), 'subtomogram')} on {device_name(device)} with {classifier.card['name']}.")
     folder = working_folder(config, (config.subtomograms, Path(find_model(config.model, "classifier")) / "card.json"))
     answer = _classify(classifier, found, contrast, folder, config.batch_size)
@@ -124,7 +127,7 @@ def _averages(found, card, answer, classes, contrast, folder, stem, device, note
         if angles is None:
             notes.append(f"No averages: neither {found.path} nor the network {card['network']} has angles. Align the "
                          "subtomograms, or use the network likelihood.")
-            print(f"Warning: {notes[-1]}")
+            warn(notes[-1])
             return {}
     averages = {}
     for name, number in zip(card["classes"], card["class_numbers"]):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..contract import Result
 from ..io.unfinished import star_stem, working_folder
+from ..warn import warn
 
 PIXELS = 4.0       # in the finest detail that is compared, where none is asked for
 DIAMETER = 0.8     # of the box, where none is given
@@ -21,7 +22,7 @@ MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is lo
 
 def run(config):
     """Work in <output>.partial, then put all in its place, the STAR file last."""
-    from ..classifiers.prepare import find_contrast
+    from ..classifiers.prepare import find_contrast, resolution_notes
     from ..devices import choose_device, device_name, set_threads
     from ..io.subtomograms import read_subtomograms
     from ..subtomograms.aligned import aligned
@@ -31,12 +32,16 @@ def run(config):
     found = read_subtomograms(config.subtomograms, (), config.tilt_min, config.tilt_max)
     diameter = _diameter(config, found)
     _check_number(config, found)
+    notes = resolution_notes(found, diameter, config.resolution) + _component_notes(config, found)
     how = _alignment(config, found)
     device = choose_device(config.device)
     set_threads(config.threads)
     contrast, said, warning = find_contrast(found, diameter, config.contrast)
-    for sentence in [said] * bool(said) + [f"Warning: {warning}"] * bool(warning):
-        print(sentence)
+    if said:
+        print(said)
+    notes += [warning] if warning else []
+    for note in notes:
+        warn(note)
     folder = working_folder(config, (config.subtomograms,))
     frame = frame_of(found, diameter, config.resolution or PIXELS * found.pixel_size)
     print(f"Comparing {len(found)} subtomograms with detail to {frame.width / frame.radius:.0f} Å on "
@@ -48,7 +53,7 @@ def run(config):
     print("Classes: " + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
           + f". Grouped subtomograms: {config.output}")
     outputs.update(aligned=how, contrast=contrast)
-    return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=(warning,) if warning else ())
+    return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
 
 
 def _diameter(config, found):
@@ -67,6 +72,12 @@ def _check_number(config, found):
     if len(found) < config.classes:
         raise ValueError(f"{found.path} has {len(found)} subtomograms for {config.classes} classes (--classes); there "
                          "must be at least as many. Choose fewer classes.")
+
+
+def _component_notes(config, found):
+    most = len(found) - 1
+    return [f"{len(found)} subtomograms have no more than {most} components; --components {config.components} is more."
+            ] if config.components > most else []
 
 
 def _alignment(config, found):

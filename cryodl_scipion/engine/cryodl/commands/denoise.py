@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..contract import Result
 from ..io.unfinished import RECORD, check_output, working_folder
+from ..warn import warn
 
 CHUNK = 256  # particles read at a time, at most
 CHUNK_BYTES = 2 ** 26  # ... and of images
@@ -37,7 +38,7 @@ def run(config):
         notes.append(f"{particles.path}: the images fit what the model makes of them only as phase-flipped ones; "
                      "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped).")
     for note in notes:
-        print(f"Warning: {note}")
+        warn(note)
     print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
     folder = working_folder(config, continues=False)
     strength = _denoise(denoiser, particles, contrast, diameter_px, folder / "denoised.mrcs", config.batch_size)
@@ -52,7 +53,7 @@ def run(config):
     if empty:
         notes.append(f"{empty} of {len(particles)} images are empty or all but empty: {name} finds none of its "
                      f"particles in them (column {STRENGTH}).")
-        print(f"Warning: {notes[-1]}")
+        warn(notes[-1])
     outputs = dict(particles=str(config.output), stack=stack, count=len(particles), pixel_size=particles.pixel_size,
                    box=particles.box, contrast=contrast, model=name, empty=empty)
     return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))

@@ -16,6 +16,7 @@ from ..contract.result import write_json
 from ..io.files import expand_paths, name_micrographs
 from ..io.micrographs import pixel_size_warnings, write_micrograph
 from ..io.model import find_model, read_model
+from ..warn import warn
 
 KIND = "micrograph_denoiser"
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
@@ -37,7 +38,7 @@ def run(config):
     folder.mkdir(parents=True, exist_ok=True)
     notes = list(pixel_size_warnings([s.path for s in sources], config.pixel_size))
     for warning in notes:
-        print(f"Warning: {warning}")  # before the work, which may be in vain; it also stands in the result
+        warn(warning)
     model = _model(config, sources, folder)
     card = read_card(model, KIND)
     _agree_with_folder(folder, config, card)

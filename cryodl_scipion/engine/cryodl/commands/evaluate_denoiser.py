@@ -17,6 +17,7 @@ from ..contract import Result
 from ..contract.result import write_json
 from ..io.files import whole_file
 from ..io.unfinished import check_output, finish_folder, working_folder
+from ..warn import warn
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
 TRIPLETS, GALLERY = 6, 40
@@ -48,7 +49,7 @@ def run(config):
     bench, more = bench_of(particles, projector, denoiser, config.contrast, diameter / particles.pixel_size)
     notes = notes + more + ([seen] if seen else [])
     for note in notes:
-        print(f"Warning: {note}")
+        warn(note)
     print(f"Evaluating {denoiser.card['name']} on {len(particles)} particles, on {device_name(device)}.")
     curves = measure(bench)
     other, more = _other_molecule(config, bench, rng)

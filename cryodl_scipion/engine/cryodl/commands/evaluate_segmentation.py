@@ -109,9 +109,7 @@ def _values(config, paired):
     sentences. Raises ValueError if --label is given for label volumes."""
     from ..segmentation_scores.pairs import refuse_labels, renamed, same_names
     if config.label is not None:
-        for _, path, _ in paired:
-            refuse_labels(path)
-        return None, []
+        return None, [sentence for _, path, _ in paired for sentence in refuse_labels(path)]
     mine, theirs = _both_names(config)
     values = same_names(mine, theirs)
     if values is None:
@@ -146,7 +144,10 @@ def _names(config, labels, by_name):
     if config.label is not None:
         of_file = name_tomograms(expand_paths(config.segmentations))[0][0].rpartition("__")[2]  # <tomogram>__<feature>
         named = "__" in os.path.basename(expand_paths(config.segmentations)[0])
-        return {config.label: theirs.get(config.label) or (of_file if named else str(config.label))}, []
+        name = theirs.get(config.label) or (of_file if named else str(config.label))
+        notes = [f"The scores are of {of_file} by their file's name, the value {config.label} (--label) is {name} in "
+                 "the features.json of the labels."] if named and name != of_file.partition("@")[0] else []
+        return {config.label: name}, notes
     mine = theirs if by_name else mine
     different = [k for k in labels if mine.get(k, theirs.get(k)) != theirs.get(k, mine.get(k))]
     notes = [f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json); "

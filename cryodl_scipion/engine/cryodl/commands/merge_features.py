@@ -14,6 +14,7 @@ from ..contract import AllSkipped, Result, Skipped, counted, in_words, said_skip
 from ..features.record import FolderRecord
 from ..features.scores import read_folder
 from ..io.files import whole_file
+from ..warn import warn
 
 INDEX, TABLE = "features.json", "features.csv"
 COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "pieces", "area_nm2", "share_percent")
@@ -27,7 +28,7 @@ def run(config):
         raise ValueError(f"Output folder (--output) is the folder of the scores, {folder}. Choose another.")
     notes = list(found.notes)
     for note in notes:
-        print(f"Warning: {note}")
+        warn(note)
     folder.mkdir(parents=True, exist_ok=True)
     record = _record(config, found, folder)
     names = ", ".join(f"{f.label} {f.name} (from {f.threshold:.3g})" for f in found.features)

@@ -19,6 +19,7 @@ from ..io.micrographs import pixel_size_warnings
 from ..io.model import find_model, read_model
 from ..pick_record import CANDIDATES, agree_with_folder, record_settings, settle, usual_contrast
 from ..thresholds import Expectation, expect, threshold_of
+from ..warn import warn
 
 
 def run(config):
@@ -36,7 +37,7 @@ def run(config):
     todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
     notes = list(pixel_size_warnings([path for _, path in todo], config.pixel_size))
     for warning in notes:
-        print(f"Warning: {warning}")  # before the work, which may be in vain; it also stands in the result
+        warn(warning)
     picks = Picks(folder, config, card, settings)
     print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them picked before; particle diameter "
           f"{settings.particle_diameter:g} Å.")

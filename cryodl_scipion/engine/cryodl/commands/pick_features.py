@@ -19,6 +19,8 @@ PARAMETERS = ("label", "shape", "threshold", "pixel_size", "diameter", "spacing"
 def run(config):
     """Pick what is not picked yet."""
     named = _named(config)
+    if config.label is None:
+        _refuse_labels(named)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     record = FolderRecord(folder / INDEX, {name.replace("_", " "): getattr(config, name) for name in PARAMETERS})
@@ -37,6 +39,16 @@ def run(config):
     outputs = dict(files={name: str(folder / record.items[name]["file"]) for name in done}, particles=str(folder / ALL),
                    counts=counts, pixel_size=sizes.pop() if len(sizes) == 1 else None)
     return Result("pick-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
+
+
+def _refuse_labels(named):
+    """Raises ValueError for a label volume in place of scores, before anything is written."""
+    from ..segmentation_scores.pairs import labels_in
+    for _, path in named:
+        found = labels_in(path) if Path(path).is_file() else None
+        if found and found[0]:
+            raise ValueError(f"{path} is a label volume ({', '.join(f'{k} {n}' for k, n in found[0].items())} by its "
+                             "features.json). Say which value to pick (--label).")
 
 
 def _named(config):

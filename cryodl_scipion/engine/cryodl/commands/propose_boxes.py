@@ -10,6 +10,7 @@ import numpy as np
 
 from ..contract import AllSkipped, Result, Skipped, counted, in_words
 from ..io.unfinished import check_output, finish_folder, working_folder
+from ..warn import warn
 
 KINDS = ("background", "contamination")
 # px of the particle's diameter at which boxes are looked for: enough to tell particles from noise, and quick
@@ -28,7 +29,7 @@ def run(config):
     items = match_particles(config, warnings.append)
     warnings += pixel_size_warnings([item.path for item in items], config.pixel_size)
     for sentence in warnings:
-        print(f"Warning: {sentence}")
+        warn(sentence)
     images, shapes, skipped = _prepare(items, config)
     look = look_of(images, WORKING_DIAMETER)
     proposals = {image.name: propose_boxes(image, look, config.count) for image in images}

@@ -16,6 +16,7 @@ from ..contract import AllSkipped, Result, Skipped, counted, in_words, read_card
 from ..io.files import expand_paths, name_tomograms
 from ..io.model import find_model
 from ..io.tomograms import Tomogram, working_pixel_size
+from ..warn import warn
 
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
@@ -46,7 +47,7 @@ def run(config):
     print(f"{counted(len(named), 'tomogram')}, {len(sources) - len(todo)} of them segmented before; features: "
           f"{', '.join(f.name for f in features)}.")
     for note in dict.fromkeys(notes):
-        print(f"Warning: {note}")  # before the work, which may be in vain; it also stands in the result
+        warn(note)
     device = _segment(todo, config, folders, scores, skipped, notes) if todo else "none: nothing was segmented"
     if len(skipped) == len(named):
         raise AllSkipped(f"None of the {counted(len(named), 'tomogram')} could be segmented. The first: "

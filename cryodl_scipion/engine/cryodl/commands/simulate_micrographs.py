@@ -14,6 +14,7 @@ from ..contract.result import write_json
 from ..io.files import expand_paths
 from ..io.simulated import has_masks
 from ..io.unfinished import check_output, finish_folder, working_folder
+from ..warn import warn
 
 
 def run(config):
@@ -27,7 +28,7 @@ def run(config):
     projector, diameter = _structure(config, device)
     surroundings, notes = _surroundings(config, diameter)
     for note in notes:
-        print(f"Warning: {note}")
+        warn(note)
     folder = _working_folder(config)
     total = cut = 0
     for index in tqdm(range(config.count), unit="micrograph", mininterval=1.0):

@@ -7,6 +7,7 @@ columns found, calibration_error), stop_reason, contrast ('bright' or 'dark' pro
 import time
 
 from ..contract import Result
+from ..warn import warn
 
 DIAMETER = 0.8  # of the box, where none is given
 
@@ -51,7 +52,7 @@ def run(config):
           f"{figures['number']} validation subtomograms)")
     warnings = [*notes, *card_warnings(card)]
     for sentence in warnings[len(notes):]:
-        print(f"Warning: {sentence}")
+        warn(sentence)
     shown = {k: v for k, v in figures.items() if k != "unknown_confidence"}
     outputs = dict(model=str(config.output), classes=card["classes"], validation=shown,
                    stop_reason=stop_reason(report), contrast=examples.contrast)
@@ -69,7 +70,7 @@ def _check_options(config, method):
 def _examples(config, method):
     """Examples of the config, and warnings."""
     from ..classifiers.examples import Examples, labelled, split
-    from ..classifiers.prepare import find_contrast
+    from ..classifiers.prepare import find_contrast, resolution_notes
     from ..io.subtomograms import read_subtomograms
     found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max)
     found, labels, numbers, names, notes = labelled(found, config.class_names)
@@ -79,6 +80,7 @@ def _examples(config, method):
         raise ValueError(f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of "
                          f"{found.path} are only {width:g} Å wide ({found.box} px x {found.pixel_size:g} Å). Extract "
                          "larger ones, or give the diameter of the particle.")
+    notes += resolution_notes(found, diameter, config.resolution)
     contrast, said, warning = find_contrast(found, diameter, config.contrast)
     if said:
         print(said)
@@ -92,7 +94,7 @@ def _examples(config, method):
 
 def _say_start(config, method, examples, notes, device):
     for sentence in notes:
-        print(f"Warning: {sentence}")
+        warn(sentence)
     one, counts = examples.subtomograms, [int((examples.labels == k).sum()) for k in range(len(examples.names))]
     print(f"Classes: {', '.join(f'{name} ({count})' for name, count in zip(examples.names, counts))}.")
     if examples.box != one.box or abs(examples.pixel_size / one.pixel_size - 1) > 1e-3:

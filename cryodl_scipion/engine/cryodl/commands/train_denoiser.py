@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from ..contract import Result
+from ..warn import warn
 
 MARGIN = 1.02  # a pixel size coarser than the particles' by less than this is not worth resampling
 
@@ -91,8 +92,8 @@ def working_grid(particles, resolution):
 def _say_start(config, method, pairs, diameter, notes, device):
     for sentence in [*notes, *pairs.notes]:
         print(sentence)
-    for sentence in pairs.warnings:  # before the work, which may be in vain; they also stand in the result
-        print(f"Warning: {sentence}")
+    for sentence in pairs.warnings:
+        warn(sentence)
     count = sum(len(rows) for rows in pairs.training)
     made = f", {config.simulated:.0%} of the pairs made from the structure" if method.learns else ""
     print(f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {device}: {count} "

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..contract import Result, in_words
 from ..io.model import find_model, read_model, write_model
+from ..warn import warn
 
 
 def run(config):
@@ -59,7 +60,7 @@ def run(config):
 
 def _warn(sentences):
     for sentence in sentences:
-        print(f"Warning: {sentence}")
+        warn(sentence)
 
 
 def _fill_in(images, config, method, notes):

@@ -7,6 +7,7 @@ at).
 import time
 
 from ..contract import Result, counted
+from ..warn import warn
 
 
 def run(config):
@@ -73,8 +74,8 @@ def _started(config, method, gathered):
 def _say_start(config, method, gathered, split, device):
     for sentence in gathered.notes:
         print(sentence)
-    for sentence in gathered.warnings:  # before the work, which may be in vain; they also stand in the result
-        print(f"Warning: {sentence}")
+    for sentence in gathered.warnings:
+        warn(sentence)
     training, validation, parted = split
     count = lambda part, positive: sum(e.positive is positive for e in part)
     by = "" if gathered.annotator == "unknown" else f" by {gathered.annotator}"

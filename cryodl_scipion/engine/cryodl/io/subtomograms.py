@@ -120,6 +120,11 @@ def read_subtomograms(path, need=(), tilt_min=-60.0, tilt_max=60.0):
         raise ValueError(f"need is {sorted(unknown)}; it may hold {', '.join(NEEDS)}.")
     path = str(path)
     optics, columns = modern_tables(read_tables(path), path, dimensions=3)
+    there = [name for name in ANGLES if name in columns]
+    if there and len(there) < len(ANGLES):
+        raise ValueError(f"{path} has {' and '.join(there)}, but not {', '.join(n for n in ANGLES if n not in there)}: "
+                         "an orientation takes all three. Add what is missing, or take these columns out to have the "
+                         "subtomograms aligned.")
     if tilt_max <= tilt_min:
         raise ValueError(f"The tilt range of {tilt_min:g} to {tilt_max:g}° is none; the largest tilt must be above the "
                          "least.")

@@ -95,9 +95,11 @@ def working_pixel_size(tomogram, given, otherwise=None):
     if tomogram.pixel_size is not None:
         return tomogram.pixel_size, ""
     if otherwise is not None:
-        return otherwise, (f"The header of {tomogram.path} has no pixel size; {otherwise:g} Å/px, that of the "
-                           "model, was taken. Give --pixel-size if it is another.")
-    raise ValueError(f"The header of {tomogram.path} has no pixel size. Give --pixel-size.")
+        return otherwise, (f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that "
+                           f"write none); {otherwise:g} Å/px, that of the model, was taken. Give --pixel-size if it is "
+                           "another.")
+    raise ValueError(f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that write "
+                     "none). Give --pixel-size.")
 
 
 def _read_header(path):

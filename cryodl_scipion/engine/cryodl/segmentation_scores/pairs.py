@@ -8,10 +8,11 @@ import numpy as np
 
 from ..annotations.label_volumes import LabelVolume
 from ..contract import UNANNOTATED
-from ..features.scores import as_probabilities
+from ..features.scores import as_probabilities, is_listed
 from ..io.tomograms import Tomogram, working_pixel_size
 
 SLAB = 16  # slices that are looked at together
+MOST_LABELS = 20  # different values that are taken for labels where nothing names them
 
 
 class Pair:
@@ -98,15 +99,33 @@ def renamed(value, mine, theirs):
             and theirs[value] not in mine.values())
 
 
-def refuse_labels(path):
-    """Raises ValueError if a volume that should hold scores is a label volume: whole numbers, all of them values of
-    the features.json beside it."""
-    names, volume = _names_in(Path(path).resolve().parent), Tomogram(path)
-    if not names or volume.dtype.kind == "f":
-        return
-    usual = [0, UNANNOTATED, -1, *names]  # -1: 255 as a signed byte
+def labels_in(path):
+    """(names, values) of a volume that seems to hold labels and no scores: whole numbers from 1 on, without gaps or all
+    of them in the features.json beside it or one folder above; None of any other. names: {value: name}, {} if nothing
+    names them. A volume that `segment` lists as scores is none."""
+    volume = Tomogram(path)
+    if volume.dtype.kind == "f" or is_listed(path):
+        return None
     slabs = ((z, min(z + SLAB, volume.shape[0])) for z in range(0, volume.shape[0], SLAB))
-    if all(np.isin(np.unique(volume.raw(slab)), usual).all() for slab in slabs):
+    values = sorted(set().union(*(np.unique(volume.raw(slab)).tolist() for slab in slabs))
+                    - {0, UNANNOTATED, -1})  # -1: 255 as a signed byte
+    names = feature_names(path)
+    if values and set(values) <= set(names):
+        return names, values
+    return ({}, values) if values and values == list(range(1, len(values) + 1)) and len(values) <= MOST_LABELS else None
+
+
+def refuse_labels(path):
+    """Sentences, in a list, for a volume that should hold scores and may be a label volume. Raises ValueError if it is
+    one by a features.json."""
+    found = labels_in(path)
+    if found is None:
+        return []
+    names, values = found
+    if names:
         raise ValueError(f"{path} is a label volume: it holds nothing but values of the features.json beside it "
                          f"({', '.join(f'{k} {name}' for k, name in names.items())}). --label is for score volumes. "
                          "These are label volumes; leave out --label.")
+    return [f"{path} holds nothing but 0 and the whole numbers from 1 to {values[-1]}: taken for scores, which are "
+            f"hundredths in such files, none is above {values[-1] / 100:g}. If it is a label volume, leave out "
+            "--label."]
