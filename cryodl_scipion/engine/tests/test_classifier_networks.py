@@ -104,7 +104,8 @@ def test_weights_start_as_keras_starts_them():
     (40, 12.0, 384, 400.0, 200.0, 16)])   # fewer could not be pooled
 def test_the_network_sees_the_whole_particle(box, pixel_size, diameter, resolution, expected, voxels):
     from types import SimpleNamespace
-    found, side = classifier_method("dsrf3d").grid(SimpleNamespace(box=box, pixel_size=pixel_size), diameter, resolution)
+    subtomograms = SimpleNamespace(box=box, pixel_size=pixel_size)
+    found, side = classifier_method("dsrf3d").grid(subtomograms, diameter, resolution)
     assert side == voxels and found == pytest.approx(expected)
     assert side * found >= min(box * pixel_size, 1.5 * diameter) - 1e-6
 
