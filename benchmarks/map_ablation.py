@@ -25,7 +25,7 @@ REAL = ("EMD-30342_7CEC_chainA", "EMD-6770_5XSY_chainB")
 
 
 def run(bench):
-    for name in VARIANTS:
+    for name in bench.options.ablation_variants:
         for test, measure in tests(bench):
             bench.once(key(bench, name, test), lambda: measure(trained(bench, name)))
 
@@ -58,7 +58,7 @@ def trained(bench, variant):
 
 def tables(bench):
     rows, parts = [], (bench.options.ablation_molecules, REAL)
-    for variant in VARIANTS:
+    for variant in bench.options.ablation_variants:
         row = [variant]
         for part in parts:
             found = [bench.figures.get(key(bench, variant, test)) for test in part]

@@ -45,6 +45,7 @@ def read_options(arguments=None):
     add("--ablation-steps", type=int, default=1200, help="training steps of each variant")
     add("--ablation-maps", type=int, default=3, help="simulated training maps of each structure")
     add("--ablation-molecules", nargs="+", default=list(map_ablation.MOLECULES))
+    add("--ablation-variants", nargs="+", choices=map_ablation.VARIANTS, default=list(map_ablation.VARIANTS))
     add("--speed-threads", type=int, default=2)
     add("--full", action="store_true", help="also improve a map of 512^3 that is not empty (minutes)")
     add("--images", help="folder of the pictures (docs/images of the checkout if not given)")
