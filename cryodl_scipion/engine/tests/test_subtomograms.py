@@ -128,7 +128,7 @@ def test_volumes_are_z_y_x_as_in_the_file():
     (OPTICS, dict(rlnImageName=["vols/a.mrc", "vols/gone.mrc"]), "names the volume vols/gone.mrc, which is neither"),
     (OPTICS, dict(rlnCtfImage=["vols/a.mrc", "None"]), "for some subtomograms and none for others"),
     (OPTICS, dict(cryodlTiltMax=[60.0, -70.0]), "subtomogram 2 has a tilt range .* of -40 to -70°"),
-    (OPTICS, dict(rlnClassNumber=["one", 2]), "rlnClassNumber: could not convert"),
+    (OPTICS, dict(rlnClassNumber=["one", 2]), "subtomogram 1 has rlnClassNumber 'one'; a number is needed"),
     (OPTICS, dict(rlnClassNumber=[1, 2.5]), "p.star: subtomogram 2 has rlnClassNumber 2.5; .* a whole number"),
     (OPTICS, dict(rlnRandomSubset=[0.5, 1]), "subtomogram 1 has rlnRandomSubset 0.5"),
     (OPTICS, dict(rlnAngleRot=["nan", 2]), "subtomogram 1 has a value"),

@@ -74,6 +74,14 @@ def _old_pixel_sizes(columns, path):
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
 
 
+def _is_number(word):
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def number_columns(path, columns, names, what="particle"):
     """(n, len(names)) float array of columns, or None if one is missing. path, what: for the message of the ValueError
     for values that are no finite numbers."""
@@ -81,8 +89,11 @@ def number_columns(path, columns, names, what="particle"):
         return None
     try:
         values = np.array([columns[name] for name in names], float).T
-    except ValueError as error:
-        raise ValueError(f"{path}: {', '.join(names)}: {error}.") from None
+    except ValueError:
+        name, row = next((name, row) for name in names for row, word in enumerate(columns[name])
+                         if not _is_number(word))
+        raise ValueError(f"{path}: {what} {row + 1} has {name} {columns[name][row]!r}; a number is needed. Mend that "
+                         "row, or take the file as the program wrote it.") from None
     if not np.isfinite(values).all():
         row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
         raise ValueError(f"{path}: {what} {row + 1} has a value of {', '.join(names)} that is not a finite number.")
