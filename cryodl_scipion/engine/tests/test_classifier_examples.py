@@ -15,11 +15,14 @@ class Stub(SimpleNamespace):
         return len(self.classes)
 
     def subset(self, rows):
-        return Stub(path=self.path, classes=self.classes[rows], names=tuple(np.array(self.names)[rows]))
+        return stub(self.classes[rows], tuple(np.array(self.names)[rows]))
 
 
 def stub(classes, names=None):
-    return Stub(path="s.star", classes=np.array(classes), names=names or tuple(f"{n}.mrc" for n in range(len(classes))))
+    names = names or tuple(f"{n}.mrc" for n in range(len(classes)))
+    files = np.array([name.rpartition("@")[2] for name in names], object)
+    numbers = np.array([int(name.rpartition("@")[0] or 1) - 1 for name in names])
+    return Stub(path="s.star", classes=np.array(classes), names=names, files=files, numbers=numbers)
 
 
 def test_classes_get_labels_in_the_order_of_their_numbers():
@@ -42,6 +45,8 @@ def test_classes_that_cannot_be_learnt_are_refused(classes, names, words):
 def test_a_subtomogram_that_is_listed_twice_is_named():
     with pytest.raises(ValueError, match="s.star lists 1 subtomograms .* such as b.mrc, 2 times"):
         labelled(stub([1, 2, 1, 2, 1], ("a.mrc", "b.mrc", "c.mrc", "d.mrc", "b.mrc")))
+    with pytest.raises(ValueError, match="such as 1@a.mrcs, 2 times"):  # spelt in two ways
+        labelled(stub([1, 2, 1, 2], ("1@a.mrcs", "2@a.mrcs", "000001@a.mrcs", "3@a.mrcs")))
     assert len(labelled(stub([1, 2, 1, 2, 0], ("a.mrc", "b.mrc", "c.mrc", "d.mrc", "b.mrc")))[0]) == 4  # 0: not learnt
 
 

@@ -2,6 +2,7 @@
 """Labelled subtomograms: their classes, and which are learnt from."""
 import dataclasses
 import typing
+from collections import Counter
 
 import numpy as np
 
@@ -65,13 +66,13 @@ def labelled(subtomograms, class_names=()):
 
 def _refuse_copies(subtomograms):
     """Raises ValueError for a subtomogram that is listed twice: one copy would validate what the other taught."""
-    places = np.rec.fromarrays([subtomograms.files, subtomograms.numbers])
-    _, rows, counts = np.unique(places, return_index=True, return_counts=True)
-    if (counts > 1).any():
-        example = subtomograms.names[rows[counts.argmax()]]
-        raise ValueError(f"{subtomograms.path} lists {int((counts > 1).sum())} subtomograms (rlnImageName) more than "
-                         f"once, such as {example}, {counts.max()} times. Their copies would be learnt from and "
-                         "validated with; leave one row of each.")
+    places = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
+    copies = {place: number for place, number in Counter(places).items() if number > 1}
+    if copies:
+        place, number = next(iter(copies.items()))
+        raise ValueError(f"{subtomograms.path} lists {len(copies)} subtomograms (rlnImageName) more than once, such as "
+                         f"{subtomograms.names[places.index(place)]}, {number} times. Their copies would be learnt "
+                         "from and validated with; leave one row of each.")
 
 
 def _names(numbers, given, path):
