@@ -335,6 +335,15 @@ def test_a_label_volume_without_a_label_is_refused_and_leaves_nothing(tmp_path, 
     assert "a label volume (1 wall" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_a_file_that_is_no_volume_is_skipped_and_the_others_are_picked(tmp_path):
+    (tmp_path / "cut.mrc").write_bytes(b"cut short")
+    write_mrc(tmp_path / "good.mrc", np.zeros((3, 4, 5), np.float32), PIXEL)
+    assert main(["pick-features", "--segmentations", str(tmp_path / "cut.mrc"), str(tmp_path / "good.mrc"), "--output",
+                 str(tmp_path / "out"), "--result", str(tmp_path / "result.json")]) == 0
+    result = Result.read(tmp_path / "result.json")
+    assert [s.item for s in result.skipped] == ["cut"] and set(result.outputs["files"]) == {"good"}
+
+
 def test_float_scores_given_as_labels_are_refused_and_whole_floats_are_not(tmp_path, capsys):
     mask = ball((12, 14, 16), (5, 6, 7), 3)
     assert len(places(pick(tmp_path, mask.astype(np.float32))[0])) == 1

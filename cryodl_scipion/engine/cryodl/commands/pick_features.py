@@ -45,7 +45,10 @@ def _refuse_labels(named):
     """Raises ValueError for a label volume in place of scores, before anything is written."""
     from ..segmentation_scores.pairs import labels_in
     for _, path in named:
-        found = labels_in(path) if Path(path).is_file() else None
+        try:
+            found = labels_in(path)
+        except (ValueError, OSError):
+            continue  # it is skipped with its reason when its turn comes
         if found and found[0]:
             raise ValueError(f"{path} is a label volume ({', '.join(f'{k} {n}' for k, n in found[0].items())} by its "
                              "features.json). Say which value to pick (--label).")

@@ -106,13 +106,15 @@ def labels_in(path):
     volume = Tomogram(path)
     if volume.dtype.kind == "f" or is_listed(path):
         return None
-    slabs = ((z, min(z + SLAB, volume.shape[0])) for z in range(0, volume.shape[0], SLAB))
-    values = sorted(set().union(*(np.unique(volume.raw(slab)).tolist() for slab in slabs))
-                    - {0, UNANNOTATED, -1})  # -1: 255 as a signed byte
-    names = feature_names(path)
-    if values and set(values) <= set(names):
-        return names, values
-    return ({}, values) if values and values == list(range(1, len(values) + 1)) and len(values) <= MOST_LABELS else None
+    names, values = feature_names(path), set()
+    for z in range(0, volume.shape[0], SLAB):
+        values |= set(np.unique(volume.raw((z, min(z + SLAB, volume.shape[0])))).tolist())
+        values -= {0, UNANNOTATED, -1}  # -1: 255 as a signed byte
+        if not values <= {*names, *range(1, MOST_LABELS + 1)}:
+            return None  # scores, as a rule in the first slab: the rest need not be read
+    if values and values <= set(names):
+        return names, sorted(values)
+    return ({}, sorted(values)) if values and values == set(range(1, len(values) + 1)) else None
 
 
 def refuse_labels(path):
