@@ -73,11 +73,11 @@ def _without_neck(depth, seeds, diameter):
     depth: (z, y, x) distance to the outside, voxels. seeds: (n, 3) its summits. diameter: of a particle, voxels. What
     is longer than NEAR of it is no single particle, and keeps its summits.
     """
-    distance = NEAR * diameter
     from scipy.ndimage import map_coordinates
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
+    distance = NEAR * diameter
     first, second = cKDTree(seeds).query_pairs(distance, output_type="ndarray").T
     least = np.full(len(first), np.inf)
     for part_way in np.linspace(0, 1, int(np.ceil(distance)) + 2)[1:-1]:
