@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run of the benchmarks: what it may use, and a file of figures, so that a stopped run goes on where it was."""
+
 import dataclasses
 import glob
 import json
@@ -16,6 +17,7 @@ NETWORKS = ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2")
 class RealSet:
     """A labelled real set. pixel_size: Å/px. diameter_px, border: px. training: how many of the first micrographs
     teach."""
+
     name: str
     data: Path
     folder: str
@@ -38,11 +40,11 @@ class RealSet:
 
     @property
     def train(self):
-        return self.micrographs[:self.training]
+        return self.micrographs[: self.training]
 
     @property
     def test(self):
-        return self.micrographs[self.training:]
+        return self.micrographs[self.training :]
 
 
 class Bench:
@@ -84,6 +86,7 @@ class Bench:
     def folder(self, key):
         """A new folder's path for one measurement; what a stopped run left there is removed."""
         import shutil
+
         path = self.output / "work" / key.replace("/", "-").replace(" ", "-")
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +111,7 @@ class Bench:
             raise ValueError(f"{folder} (--general-models) is missing.")
         if not folder.exists():
             from general import train_without
+
             train_without(self, without, folder)
         return folder
 
@@ -138,18 +142,47 @@ def link_coordinates(real, micrographs, folder):
 
 def train(real, coordinates, model, *options):
     """Train on the set's training micrographs, one thread. Returns dict: cpu, wall (s), memory (MB)."""
-    _, cpu, wall, memory = cryodl("train-picker", "--micrographs", *real.train, "--coordinates", coordinates,
-                                  "--pixel-size", real.pixel_size, "--particle-diameter", real.diameter, "--output",
-                                  model, "--device",
-                                  "cpu", "--threads", 1, *options)
+    _, cpu, wall, memory = cryodl(
+        "train-picker",
+        "--micrographs",
+        *real.train,
+        "--coordinates",
+        coordinates,
+        "--pixel-size",
+        real.pixel_size,
+        "--particle-diameter",
+        real.diameter,
+        "--output",
+        model,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+        *options,
+    )
     return dict(cpu=cpu, wall=wall, memory=memory)
 
 
 def pick(micrographs, pixel_size, diameter, model, folder, *options):
     """Pick, one thread. Returns dict: cpu, wall (s), memory (MB)."""
-    _, cpu, wall, memory = cryodl("pick", "--micrographs", *micrographs, "--pixel-size", pixel_size,
-                                  "--particle-diameter", diameter, "--model", model, "--output", folder, "--device",
-                                  "cpu", "--threads", 1, *options)
+    _, cpu, wall, memory = cryodl(
+        "pick",
+        "--micrographs",
+        *micrographs,
+        "--pixel-size",
+        pixel_size,
+        "--particle-diameter",
+        diameter,
+        "--model",
+        model,
+        "--output",
+        folder,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+        *options,
+    )
     return dict(cpu=cpu, wall=wall, memory=memory)
 
 
@@ -157,8 +190,11 @@ def score(real, picks, threshold=0):
     """best_f1 and ap of all candidates; f1, precision and recall at the threshold. On the set's test micrographs."""
     figures = evaluate(picks, real.truth, real.pixel_size, real.diameter, real.border, real.test, threshold)
     every = figures.get("all_candidates", figures)
-    return dict(best_f1=every["best_f1"], ap=every["average_precision"],
-                **{key: figures[key] for key in ("f1", "precision", "recall")})
+    return dict(
+        best_f1=every["best_f1"],
+        ap=every["average_precision"],
+        **{key: figures[key] for key in ("f1", "precision", "recall")},
+    )
 
 
 def pick_and_score(bench, real, model, key, *options):
@@ -172,6 +208,7 @@ def draw_labels(real, count, seed, folder):
     """`count` of the positives of the training micrographs, at random, as STAR files. Returns how many there were."""
     engine_path()
     from cryodl.io.coordinates import read_coordinates, write_coordinates
+
     truth = {k: v[0] for k, v in read_coordinates(real.truth).items()}
     rows = [(Path(p).stem, i) for p in real.train for i in range(len(truth[Path(p).stem]))]
     order = np.random.default_rng(seed).permutation(len(rows))[:count]
@@ -187,6 +224,7 @@ def expected_particles(real):
     """Particles per training micrograph, of the truth."""
     engine_path()
     from cryodl.io.coordinates import read_coordinates
+
     truth = read_coordinates(real.truth)
     return round(sum(len(truth[Path(p).stem][0]) for p in real.train) / real.training)
 
@@ -194,6 +232,7 @@ def expected_particles(real):
 def engine_path():
     """Make the engine importable."""
     from common import ROOT
+
     path = str(ROOT / "cryodl_scipion" / "engine")
     if path not in sys.path:
         sys.path.insert(0, path)
@@ -201,8 +240,10 @@ def engine_path():
 
 def table(head, rows):
     """Markdown. rows: lists of texts and numbers; None is 'not measured'."""
+
     def cell(value):
         return "not measured" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell(v) for v in line) + " |" for line in lines)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the benchmarks share: the real sets, and running commands with their CPU seconds and peak memory."""
+
 import json
 import os
 import subprocess
@@ -20,8 +21,9 @@ def data_folder():
     """Where the real data lie. Ends the program with a sentence if they are not there."""
     data = Path(os.environ.get("CRYODL_DATA", ROOT.parent / "shared" / "data"))
     if not data.is_dir():
-        sys.exit(f"Skipped: no data in {data}; set CRYODL_DATA to the folder that holds empiar10017_betagal and "
-                 "others.")
+        sys.exit(
+            f"Skipped: no data in {data}; set CRYODL_DATA to the folder that holds empiar10017_betagal and others."
+        )
     return data
 
 
@@ -31,6 +33,7 @@ def measure(command, environment=None):
     Raises RuntimeError with the end of its messages if it fails.
     """
     import time
+
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         start = time.monotonic()
         process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, env=environment)
@@ -51,6 +54,23 @@ def cryodl(*arguments):
 
 def evaluate(picks, truth, pixel_size, diameter, border, micrographs, threshold=0):
     """The figures of `cryodl evaluate-picks`."""
-    return json.loads(cryodl("evaluate-picks", "--coordinates", picks, "--reference", truth, "--pixel-size", pixel_size,
-                             "--particle-diameter", diameter, "--border", border, "--micrographs", *micrographs,
-                             "--threshold", threshold, "--json")[0])
+    return json.loads(
+        cryodl(
+            "evaluate-picks",
+            "--coordinates",
+            picks,
+            "--reference",
+            truth,
+            "--pixel-size",
+            pixel_size,
+            "--particle-diameter",
+            diameter,
+            "--border",
+            border,
+            "--micrographs",
+            *micrographs,
+            "--threshold",
+            threshold,
+            "--json",
+        )[0]
+    )

@@ -10,6 +10,7 @@ and what is there is not measured again. A part that fails is said, and stands a
 RELION 3.1 (relion_refine in the path) is needed for the refinements. All runs take one thread, but for
 --speed-threads.
 """
+
 import argparse
 
 import denoising_frc

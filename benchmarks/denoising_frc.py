@@ -4,6 +4,7 @@
 All figures are of particles that training never saw, against projections without CTF and noise. The test of a network
 that learns from noise alone shows how much comes from the targets, and not from the images.
 """
+
 from bench import engine_path, table
 from denoising_sets import SNR, Sets, noise_set
 
@@ -64,22 +65,40 @@ def key(what, network, case):
     return f"frc/{what}/{network}/{case}"
 
 
-HEAD = ["learnt", "tested on", "network", "SNR", "particles", "FRC = 0.5 of raw / Wiener / denoised, Å",
-        "mean FRC of raw / Wiener / denoised", "denoised / Wiener", "denoised noise - unrelated",
-        "FSC = 0.5 of maps of raw / denoised, Å", "training CPU s"]
+HEAD = [
+    "learnt",
+    "tested on",
+    "network",
+    "SNR",
+    "particles",
+    "FRC = 0.5 of raw / Wiener / denoised, Å",
+    "mean FRC of raw / Wiener / denoised",
+    "denoised / Wiener",
+    "denoised noise - unrelated",
+    "FSC = 0.5 of maps of raw / denoised, Å",
+    "training CPU s",
+]
 
 
 def tables(bench):
     rows = sorted(_rows(bench), key=lambda row: row[2][:3])
-    return table(HEAD, [[*head, f"{snr:g}", *cells(bench.figures.get(name))] for name, snr, *head, wanted in rows
-                        if wanted or name in bench.figures])
+    return table(
+        HEAD,
+        [
+            [*head, f"{snr:g}", *cells(bench.figures.get(name))]
+            for name, snr, *head, wanted in rows
+            if wanted or name in bench.figures
+        ],
+    )
 
 
 def _rows(bench):
     """(key, SNR, learnt, tested on, network, whether these options measure it)."""
     first, many = bench.options.networks[0], [(3, "both", "both", ALONE)]
-    many += [(number, "complex", "with and without partner", pair)
-             for number, pair in ((5, COMPLEXES[:2]), (6, COMPLEXES[2:]))]
+    many += [
+        (number, "complex", "with and without partner", pair)
+        for number, pair in ((5, COMPLEXES[:2]), (6, COMPLEXES[2:]))
+    ]
     for place, network in enumerate(bench.options.networks):
         usual = network in _networks(bench)
         for number, name in enumerate(ALONE, 1):
@@ -98,11 +117,15 @@ def cells(figures):
         return [None] * (len(HEAD) - 4)
     mean, half = figures["mean_frc"], figures["half"]
     steps = figures["training"]["steps"]
-    return [str(figures["count"]), " / ".join(_angstrom(half[k]) for k in ("raw", "wiener", "denoised")),
-            " / ".join(f"{mean[k]:.3f}" for k in ("raw", "wiener", "denoised")),
-            f"{mean['denoised'] / mean['wiener']:.2f}", f"{figures['noise'] - figures['unrelated']:+.3f}",
-            " / ".join(_angstrom(figures["map"][k]) for k in ("raw", "denoised")),
-            f"{figures['training']['cpu']:.0f}" + (f" ({steps} steps)" if steps else "")]
+    return [
+        str(figures["count"]),
+        " / ".join(_angstrom(half[k]) for k in ("raw", "wiener", "denoised")),
+        " / ".join(f"{mean[k]:.3f}" for k in ("raw", "wiener", "denoised")),
+        f"{mean['denoised'] / mean['wiener']:.2f}",
+        f"{figures['noise'] - figures['unrelated']:+.3f}",
+        " / ".join(_angstrom(figures["map"][k]) for k in ("raw", "denoised")),
+        f"{figures['training']['cpu']:.0f}" + (f" ({steps} steps)" if steps else ""),
+    ]
 
 
 def _angstrom(value):

@@ -3,6 +3,7 @@
 
 Training sets are simulated with another seed than test sets: other orientations, shifts, defoci and noise.
 """
+
 import dataclasses
 import json
 import shutil
@@ -20,21 +21,25 @@ CHD1_SHARE = 0.18  # part of the mass, as the integrity test is set
 @dataclasses.dataclass(frozen=True)
 class Molecule:
     """A structure and how it is imaged. file: in COMPLEXES, or a name of `compositions`. pixel_size: Å/px. box: px."""
+
     name: str
     file: str
     pixel_size: float = 3.5
     box: int = 64
 
 
-MOLECULES = {m.name: m for m in (
-    Molecule("beta-galactosidase", "8BK7.cif.gz"),
-    Molecule("spike", "6VXX.pdb.gz"),
-    Molecule("microtubule", "microtubule.cif", 8.5),
-    Molecule("microtubule + kinesin", "microtubule-kinesin.cif", 8.5),
-    Molecule("nucleosome", "nucleosome.cif", 5.0),
-    Molecule("nucleosome + Chd1", "nucleosome-chd1.cif", 5.0),
-    Molecule("nucleosome + part of Chd1", "nucleosome-part.cif", 5.0),
-)}
+MOLECULES = {
+    m.name: m
+    for m in (
+        Molecule("beta-galactosidase", "8BK7.cif.gz"),
+        Molecule("spike", "6VXX.pdb.gz"),
+        Molecule("microtubule", "microtubule.cif", 8.5),
+        Molecule("microtubule + kinesin", "microtubule-kinesin.cif", 8.5),
+        Molecule("nucleosome", "nucleosome.cif", 5.0),
+        Molecule("nucleosome + Chd1", "nucleosome-chd1.cif", 5.0),
+        Molecule("nucleosome + part of Chd1", "nucleosome-part.cif", 5.0),
+    )
+}
 
 
 class Sets:
@@ -59,8 +64,14 @@ class Sets:
         folder = self.root / "sets" / f"{_word(name)}-{snr:g}-{'training' if training else 'test'}-{count}"
         if not folder.exists():
             partial = new_folder(folder.with_suffix(folder.suffix + ".partial"))
-            simulate(self.structure(name), MOLECULES[name], snr, count, TRAINING_SEED if training else TEST_SEED,
-                     partial / "particles.star")
+            simulate(
+                self.structure(name),
+                MOLECULES[name],
+                snr,
+                count,
+                TRAINING_SEED if training else TEST_SEED,
+                partial / "particles.star",
+            )
             partial.rename(folder)  # names of stacks are relative to the folder
         return folder / "particles.star"
 
@@ -85,15 +96,32 @@ class Sets:
     def evaluation(self, model, name, snr=SNR, key="evaluation"):
         """The figures of `cryodl evaluate-denoiser` on a molecule's test set, see `summary`."""
         folder = self.bench.folder(key)
-        cryodl("evaluate-denoiser", "--particles", self.particles(name, snr), "--structure", self.structure(name),
-               "--model", model, "--output", folder, "--device", "cpu", "--threads", 1, "--count", self.options.count)
+        cryodl(
+            "evaluate-denoiser",
+            "--particles",
+            self.particles(name, snr),
+            "--structure",
+            self.structure(name),
+            "--model",
+            model,
+            "--output",
+            folder,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+            "--count",
+            self.options.count,
+        )
         return summary(json.loads((folder / "evaluation.json").read_text()))
 
     def denoised(self, key, names, network, snr=SNR, particles=None, on=None):
         """Figures `key` of a denoiser of some molecules on the test set of `on` (the first of them)."""
+
         def measured():
             model, cost = self.model(names, network, snr, particles)
             return dict(self.evaluation(model, on or names[0], snr, key), training=cost)
+
         return self.bench.once(key, measured)
 
     def _steps(self, network):
@@ -102,8 +130,27 @@ class Sets:
 
 def simulate(structure, molecule, snr, count, seed, star):
     """`cryodl simulate-particles`, protein bright."""
-    cryodl("simulate-particles", "--structure", structure, "--pixel-size", molecule.pixel_size, "--box", molecule.box,
-           "--count", count, "--snr", snr, "--seed", seed, "--output", star, "--device", "cpu", "--threads", 1)
+    cryodl(
+        "simulate-particles",
+        "--structure",
+        structure,
+        "--pixel-size",
+        molecule.pixel_size,
+        "--box",
+        molecule.box,
+        "--count",
+        count,
+        "--snr",
+        snr,
+        "--seed",
+        seed,
+        "--output",
+        star,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    )
 
 
 def train(sets, structures, model, network, steps, *options):
@@ -112,19 +159,39 @@ def train(sets, structures, model, network, steps, *options):
     Returns dict: cpu, wall (s), memory (MB), steps.
     """
     more = () if steps is None else ("--steps", steps, "--patience", 1000)
-    _, cpu, wall, memory = cryodl("train-denoiser", "--particles", *sets, "--structure", *structures, "--network",
-                                  network, "--output", model, "--device", "cpu", "--threads", 1, *more, *options)
+    _, cpu, wall, memory = cryodl(
+        "train-denoiser",
+        "--particles",
+        *sets,
+        "--structure",
+        *structures,
+        "--network",
+        network,
+        "--output",
+        model,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+        *more,
+        *options,
+    )
     return dict(cpu=cpu, wall=wall, memory=memory, steps=steps)
 
 
 def summary(evaluation):
     """The figures of evaluation.json that the tables show."""
     control = evaluation["control"]
-    return dict(count=evaluation["count"], mean_frc=evaluation["mean_frc"],
-                half={kind: found["0.5"] for kind, found in evaluation["resolution"].items()},
-                map={kind: found["0.5"] for kind, found in evaluation["fsc"]["resolution"].items()},
-                noise=control["noise"], unrelated=control["unrelated"], noise_contrast=control["noise_contrast"],
-                verdict=control["verdict"])
+    return dict(
+        count=evaluation["count"],
+        mean_frc=evaluation["mean_frc"],
+        half={kind: found["0.5"] for kind, found in evaluation["resolution"].items()},
+        map={kind: found["0.5"] for kind, found in evaluation["fsc"]["resolution"].items()},
+        noise=control["noise"],
+        unrelated=control["unrelated"],
+        noise_contrast=control["noise_contrast"],
+        verdict=control["verdict"],
+    )
 
 
 def write_compositions(complexes, folder):
@@ -135,6 +202,7 @@ def write_compositions(complexes, folder):
     CHD1_SHARE of the mass.
     """
     import gemmi
+
     folder = new_folder(Path(folder))
     tube = gemmi.read_structure(str(complexes / "6B0I.pdb.gz"))
     tube.setup_entities()
@@ -150,11 +218,12 @@ def write_compositions(complexes, folder):
             part.append(residue)
     last = part[-1].seqid.num
     for name, structure, keep in (
-            ("microtubule-kinesin", tube, lambda chain, residue: True),
-            ("microtubule", tube, lambda chain, residue: not chain.name.startswith("K")),
-            ("nucleosome-chd1", nucleosome, lambda chain, residue: True),
-            ("nucleosome", nucleosome, lambda chain, residue: chain.name != "W"),
-            ("nucleosome-part", nucleosome, lambda chain, residue: chain.name != "W" or residue.seqid.num <= last)):
+        ("microtubule-kinesin", tube, lambda chain, residue: True),
+        ("microtubule", tube, lambda chain, residue: not chain.name.startswith("K")),
+        ("nucleosome-chd1", nucleosome, lambda chain, residue: True),
+        ("nucleosome", nucleosome, lambda chain, residue: chain.name != "W"),
+        ("nucleosome-part", nucleosome, lambda chain, residue: chain.name != "W" or residue.seqid.num <= last),
+    ):
         write_model(structure, keep, folder / f"{name}.cif")
 
 
@@ -166,6 +235,7 @@ def mass(chains):
 def write_model(structure, keep, path):
     """mmCIF of the first model's residues for which keep(chain, residue) is true, nothing else."""
     import gemmi
+
     chosen, model = gemmi.Structure(), gemmi.Model(1) if gemmi.__version__ >= "0.7" else gemmi.Model("1")
     for chain in structure[0]:
         copy = gemmi.Chain(chain.name)
@@ -182,6 +252,7 @@ def write_model(structure, keep, path):
 def noise_set(star, output, seed=3):
     """A STAR file like `star` whose images are noise of variance 1 alone; angles, shifts and CTF stay."""
     from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+
     particles, rng = read_particles(star), np.random.default_rng(seed)
     new_folder(output.parent)
     stack = output.with_suffix(".mrcs")

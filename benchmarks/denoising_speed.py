@@ -4,6 +4,7 @@
 swinconv and cgan have weights of two training steps: for timing only. The figure is the slope between a run over a few
 and a run over more particles; reading, CTF, network and writing are in, start-up is not.
 """
+
 import csv
 
 import numpy as np
@@ -29,6 +30,7 @@ def run(bench):
 def _measure(bench, network):
     """dict: cpu, wall (s per particle), start (CPU s), memory (MB)."""
     from cryodl.io.particle_sets import read_particles, write_particles_star
+
     sets, folder = Sets(bench), bench.folder(f"denoising speed {network}")
     star = sets.root / "sets" / "large" / "particles.star"
     if not star.exists():
@@ -39,9 +41,19 @@ def _measure(bench, network):
     for count in (FEW, MORE[network]):
         part = star.with_name(f"first{count}.star")
         write_particles_star(part, particles.subset(np.arange(count)))
-        _, cpu, wall, memory = cryodl("denoise", "--particles", part, "--model", folder / "model", "--output",
-                                      folder / f"{count}.star", "--device", "cpu", "--threads",
-                                      bench.options.speed_threads)
+        _, cpu, wall, memory = cryodl(
+            "denoise",
+            "--particles",
+            part,
+            "--model",
+            folder / "model",
+            "--output",
+            folder / f"{count}.star",
+            "--device",
+            "cpu",
+            "--threads",
+            bench.options.speed_threads,
+        )
         runs.append((count, cpu, wall, memory))
     return slope(runs)
 
@@ -68,15 +80,29 @@ def tables(bench):
     speeds, training = [], []
     for network in bench.options.networks:
         f = bench.figures.get(f"denoising speed/{network}")
-        speeds.append([network, *([None] * 4 if f is None else [
-            f"{1000 * f['cpu']:.0f}", f"{2 / f['cpu']:.0f}", f"{f['start']:.0f}", f"{f['memory']:.0f}"])])
+        speeds.append(
+            [
+                network,
+                *(
+                    [None] * 4
+                    if f is None
+                    else [f"{1000 * f['cpu']:.0f}", f"{2 / f['cpu']:.0f}", f"{f['start']:.0f}", f"{f['memory']:.0f}"]
+                ),
+            ]
+        )
         training.append([network, *_training_cells(bench, network)])
     speeds.append(["cgan, by its authors on a GTX 1080 Ti", "-", f"{PUBLISHED:.0f} (by the clock)", "-", "-"])
-    head = ["network", "CPU ms per particle", "particles/s of two idle cores (2 / CPU s)", "start-up CPU s",
-            "peak memory MB"]
+    head = [
+        "network",
+        "CPU ms per particle",
+        "particles/s of two idle cores (2 / CPU s)",
+        "start-up CPU s",
+        "peak memory MB",
+    ]
     until = f"CPU s until {FLOOR:g} times the Wiener filter's mean FRC"
-    return (f"{table(head, speeds)}\n\nTraining on pairs of {ALONE[0]}, 64 px, SNR {SNR:g}, one thread:\n\n"
-            + table(["network", "CPU s in all", "steps", until, "peak memory MB"], training))
+    return f"{table(head, speeds)}\n\nTraining on pairs of {ALONE[0]}, 64 px, SNR {SNR:g}, one thread:\n\n" + table(
+        ["network", "CPU s in all", "steps", until, "peak memory MB"], training
+    )
 
 
 def _training_cells(bench, network):
@@ -84,5 +110,9 @@ def _training_cells(bench, network):
     if f is None:
         return [None] * 4
     cost = f["training"]
-    return [f"{cost['cpu']:.0f}", cost["steps"] or "-", "not reached" if seconds is None else f"{seconds:.0f}",
-            f"{cost['memory']:.0f}"]
+    return [
+        f"{cost['cpu']:.0f}",
+        cost["steps"] or "-",
+        "not reached" if seconds is None else f"{seconds:.0f}",
+        f"{cost['memory']:.0f}",
+    ]

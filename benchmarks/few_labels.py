@@ -3,6 +3,7 @@
 
 Ours are told what a person who boxed a few particles knows: those boxes, nothing else.
 """
+
 from bench import NETWORKS, draw_labels, expected_particles, f1_ap, pick_and_score, table, train
 
 FEW = 100
@@ -23,8 +24,9 @@ def run(bench):
         for count in bench.options.labels:
             for seed in range(bench.options.draws):
                 for network in bench.options.networks:
-                    bench.once(f"labels/{real.name}/{count}/{seed}/{network}",
-                               lambda: _ours(bench, real, count, seed, network))
+                    bench.once(
+                        f"labels/{real.name}/{count}/{seed}/{network}", lambda: _ours(bench, real, count, seed, network)
+                    )
                 if bench.topaz and bench.options.train_topaz:
                     bench.once(f"labels/{real.name}/{count}/{seed}/Topaz", lambda: _topaz(bench, real, count, seed))
 
@@ -60,7 +62,9 @@ def tables(bench):
             if any(found):
                 used = next(f["labels"] for f in found if f)
                 rows.append([real.name, used, *map(f1_ap, found)])
-    return (f"Best F1 / AP (F1 at the default threshold); one draw of labels. Ours: --labels boxes up to {FEW} "
-            "positives (the network topaz: sparse), else sparse with the true number of particles, which Topaz is "
-            "told, too. Topaz: 300 updates of 128 from scratch.\n\n"
-            + table(["set", "positives", *NETWORKS, "Topaz 0.3.20"], rows))
+    return (
+        f"Best F1 / AP (F1 at the default threshold); one draw of labels. Ours: --labels boxes up to {FEW} "
+        "positives (the network topaz: sparse), else sparse with the true number of particles, which Topaz is "
+        "told, too. Topaz: 300 updates of 128 from scratch.\n\n"
+        + table(["set", "positives", *NETWORKS, "Topaz 0.3.20"], rows)
+    )

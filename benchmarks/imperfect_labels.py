@@ -9,6 +9,7 @@ missing: so many per cent of the particles are not labelled. wrong: all particle
 without any (at least 0.75 diameters from every particle) that they make up that part of the labels. Prints one table.
 PYTHON is the engine's; data as in picking.py.
 """
+
 import argparse
 import glob
 import sys
@@ -18,8 +19,13 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, SETS, cryodl, data_folder, evaluate
 
-CASES = {"all": (0.0, 0.0), "20 % missing": (0.2, 0.0), "50 % missing": (0.5, 0.0), "90 % missing": (0.9, 0.0),
-         "20 % wrong": (0.0, 0.2)}
+CASES = {
+    "all": (0.0, 0.0),
+    "20 % missing": (0.2, 0.0),
+    "50 % missing": (0.5, 0.0),
+    "90 % missing": (0.9, 0.0),
+    "20 % wrong": (0.0, 0.2),
+}
 FIGURES = ("best_f1", "average_precision", "f1")
 
 
@@ -42,6 +48,7 @@ def write_labels(folder, micrographs, truth, diameter, case, seed):
     """A folder of spoiled coordinates for these micrographs."""
     from cryodl.io.coordinates import write_coordinates
     from cryodl.io.micrographs import micrograph_shape
+
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for path in micrographs:
@@ -57,13 +64,38 @@ def run(data, truth, network, labels, case, options, folder):
     write_labels(folder / "labels", micrographs[:first], truth, diameter, case, options.seed)
     common = ("--pixel-size", pixel_size, "--device", "cpu", "--threads", options.threads)
     steps = ("--steps", options.steps) if options.steps else ()
-    _, cpu, _, _ = cryodl("train-picker", "--micrographs", *micrographs[:first], "--coordinates", folder / "labels",
-                          "--particle-diameter", pixel_size * diameter, "--network", network, "--labels", labels,
-                          "--output", folder / "model", "--seed", options.seed, *steps, *common)
-    cryodl("pick", "--micrographs", *micrographs[first:], "--model", folder / "model", "--output", folder / "picks",
-           *common)
-    score = lambda picks: evaluate(picks, data / subfolder / "coords", pixel_size, pixel_size * diameter, border,
-                                   micrographs[first:])
+    _, cpu, _, _ = cryodl(
+        "train-picker",
+        "--micrographs",
+        *micrographs[:first],
+        "--coordinates",
+        folder / "labels",
+        "--particle-diameter",
+        pixel_size * diameter,
+        "--network",
+        network,
+        "--labels",
+        labels,
+        "--output",
+        folder / "model",
+        "--seed",
+        options.seed,
+        *steps,
+        *common,
+    )
+    cryodl(
+        "pick",
+        "--micrographs",
+        *micrographs[first:],
+        "--model",
+        folder / "model",
+        "--output",
+        folder / "picks",
+        *common,
+    )
+    score = lambda picks: evaluate(
+        picks, data / subfolder / "coords", pixel_size, pixel_size * diameter, border, micrographs[first:]
+    )
     everything = score(folder / "picks" / "candidates")
     return dict({k: everything[k] for k in FIGURES[:2]}, f1=score(folder / "picks")["f1"], cpu=cpu)
 
@@ -79,17 +111,25 @@ def main():
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
     from cryodl.io.coordinates import read_coordinates
+
     data = data_folder()
     truth = read_coordinates(data / SETS["empiar10017"][0] / "coords")
-    print("| network | labels taken for | labels given | best F1 | AP | F1 at default threshold | training CPU s |\n"
-          "|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| network | labels taken for | labels given | best F1 | AP | F1 at default threshold | training CPU s |\n"
+        "|---|---|---|---|---|---|---|",
+        flush=True,
+    )
     for network in options.networks.split(","):
         for labels in options.labels.split(","):
             for case in options.cases.split(","):
                 with tempfile.TemporaryDirectory() as temporary:
                     row = run(data, truth, network, labels, case, options, Path(temporary) / "run")
-                print(f"| {network} | {labels} | {case} | " + " | ".join(f"{row[k]:.3f}" for k in FIGURES)
-                      + f" | {row['cpu']:.0f} |", flush=True)
+                print(
+                    f"| {network} | {labels} | {case} | "
+                    + " | ".join(f"{row[k]:.3f}" for k in FIGURES)
+                    + f" | {row['cpu']:.0f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 
 Through scripts/train-map-improver, so with the structures and the left-out names of the shipped model.
 """
+
 import os
 import sys
 
 import map_real
 import map_simulated
 from bench import table
-from common import ROOT, measure as run_command
+from common import ROOT
+from common import measure as run_command
 from map_tables import mean
 
 VARIANTS = {
@@ -49,9 +51,24 @@ def trained(bench, variant):
         model.parent.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ, CRYODL_PYTHON=sys.executable, CRYODL_DATA=str(bench.data))
         _, cpu, wall, _ = run_command(
-            ["bash", ROOT / "scripts" / "train-map-improver", model, "--steps", bench.options.ablation_steps,
-             "--simulated", bench.options.ablation_maps, "--patience", 1000, "--device", "cpu", "--threads", 1,
-             *VARIANTS[variant]], environment)
+            [
+                "bash",
+                ROOT / "scripts" / "train-map-improver",
+                model,
+                "--steps",
+                bench.options.ablation_steps,
+                "--simulated",
+                bench.options.ablation_maps,
+                "--patience",
+                1000,
+                "--device",
+                "cpu",
+                "--threads",
+                1,
+                *VARIANTS[variant],
+            ],
+            environment,
+        )
         print(f"{variant}: trained in {cpu:.0f} CPU s, {wall:.0f} s.", flush=True)
     return model
 
@@ -68,8 +85,16 @@ def tables(bench):
     if not any(None in part for part in found):
         for word, kind in (("input", "input"), ("best sharpening", "sharpened")):
             rows.append([word, *[cell for part in found for cell in _figures(part, kind)]])
-    return table(["", f"simulated at {RESOLUTION:g} Å: FSC 0.5 in the mask (Å)", "Q-score",
-                  "real: FSC 0.5 in the mask (Å)", "Q-score"], rows)
+    return table(
+        [
+            "",
+            f"simulated at {RESOLUTION:g} Å: FSC 0.5 in the mask (Å)",
+            "Q-score",
+            "real: FSC 0.5 in the mask (Å)",
+            "Q-score",
+        ],
+        rows,
+    )
 
 
 def _figures(found, kind):

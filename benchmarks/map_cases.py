@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps of the benchmarks with their models: simulated or real, improved by the command, and measured all alike."""
+
 import dataclasses
 import functools
 import shutil
@@ -22,6 +23,7 @@ MEASURES = ("fsc05", "unmasked", "times_mask", "q")
 class Case:
     """A map and all that it is compared with. volume: maps.volume.Volume. resolution: Å, as stated. reference:
     maps.measure.Reference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms."""
+
     volume: object
     resolution: float
     reference: object
@@ -32,8 +34,9 @@ class Case:
 def case_of(map_path, structure, resolution):
     """The Case of a map and its model's file."""
     engine_path()
-    from cryodl.maps.measure import reference_for
-    from cryodl.maps.volume import read_volume
+    from cryodl.maps.measures.measure import reference_for
+    from cryodl.maps.measures.volume import read_volume
+
     volume = read_volume(map_path)
     atoms, points, few = _scored(str(structure))
     return Case(volume, resolution, reference_for(volume, atoms), points, few)
@@ -42,8 +45,9 @@ def case_of(map_path, structure, resolution):
 @functools.lru_cache(maxsize=1)
 def _scored(structure):
     """Atoms of a file, and ScorePoints of SCORED and CHOOSING of them: the same in every map of the molecule."""
-    from cryodl.maps.atoms import read_atoms
-    from cryodl.maps.qscore import score_points
+    from cryodl.maps.measures.atoms import read_atoms
+    from cryodl.maps.measures.qscore import score_points
+
     atoms = read_atoms(structure)
     rows = np.random.default_rng(0).permutation(len(atoms))
     return atoms, score_points(atoms, rows[:SCORED]), score_points(atoms, rows[:CHOOSING])
@@ -52,13 +56,18 @@ def _scored(structure):
 def measured(data, case):
     """Figures of one (z, y, x) map of a Case: fsc05 in the mask, unmasked of the whole box, times_mask (the whole box
     of the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms."""
-    from cryodl.maps.qscore import q_scores
-    from cryodl.maps.shells import shell_correlation
+    from cryodl.maps.measures.qscore import q_scores
+    from cryodl.maps.measures.shells import shell_correlation
+
     mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
     fsc = lambda first, second: shell_correlation(first, second, voxels).resolution(0.5)
     scores = q_scores(dataclasses.replace(case.volume, data=data), case.reference.atoms, case.points)
-    return dict(fsc05=fsc(data * mask, density * mask), unmasked=fsc(data, density),
-                times_mask=fsc(data * mask, density), q=float(scores.mean()))
+    return dict(
+        fsc05=fsc(data * mask, density * mask),
+        unmasked=fsc(data, density),
+        times_mask=fsc(data * mask, density),
+        q=float(scores.mean()),
+    )
 
 
 def best_sharpening(case):
@@ -69,8 +78,10 @@ def best_sharpening(case):
     model at hand, which a user has not.
     """
     import scipy.fft
-    from cryodl.maps.qscore import q_scores
-    from cryodl.maps.shells import frequencies, guinier_b_factor
+
+    from cryodl.maps.measures.qscore import q_scores
+    from cryodl.maps.measures.shells import frequencies, guinier_b_factor
+
     volume, shape, voxels = case.volume, case.volume.data.shape, case.volume.voxels_zyx
     limit = 1 / max(case.resolution, 2.1 * float(voxels.max()))
     guinier = guinier_b_factor(volume.data * case.reference.mask, voxels, 1 / limit) or 0.0
@@ -82,7 +93,7 @@ def best_sharpening(case):
             gain = gain * (0.5 + 0.5 * np.cos(np.pi * np.clip((s - 0.95 * limit) / (0.1 * limit), 0, 1)))
         return scipy.fft.irfftn(spectrum * gain, s=shape).astype(np.float32)
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def score(b_factor, filtered=False):
         data = dataclasses.replace(volume, data=sharpened(b_factor, filtered))
         return float(q_scores(data, case.reference.atoms, case.few).mean())
@@ -100,19 +111,38 @@ def compared(bench, case, map_path, work, model=None):
     """The input, the best sharpening and the improved map of a Case, measured alike; with the cost of improving.
 
     Also the input with its negative values cut off, which is a part of what the network does."""
-    from cryodl.maps.volume import read_volume
+    from cryodl.maps.measures.volume import read_volume
+
     data, b_factor, guinier = best_sharpening(case)
     improved, cost = improve(bench, map_path, work / "improved.mrc", model)
-    return dict(input=measured(case.volume.data, case), sharpened=measured(data, case),
-                improved=measured(read_volume(improved).data, case),
-                positive=measured(np.maximum(case.volume.data, 0), case), b_factor=b_factor,
-                guinier=guinier, atoms=len(case.reference.atoms), cost=cost)
+    return dict(
+        input=measured(case.volume.data, case),
+        sharpened=measured(data, case),
+        improved=measured(read_volume(improved).data, case),
+        positive=measured(np.maximum(case.volume.data, 0), case),
+        b_factor=b_factor,
+        guinier=guinier,
+        atoms=len(case.reference.atoms),
+        cost=cost,
+    )
 
 
 def improve(bench, map_path, output, model=None, *options, threads=1):
     """Path of the map that `improve-map` writes, and dict: cpu, wall (s), memory (MB)."""
-    _, cpu, wall, memory = cryodl("improve-map", "--map", map_path, "--output", output, "--model",
-                                  model or bench.options.model, "--device", "cpu", "--threads", threads, *options)
+    _, cpu, wall, memory = cryodl(
+        "improve-map",
+        "--map",
+        map_path,
+        "--output",
+        output,
+        "--model",
+        model or bench.options.model,
+        "--device",
+        "cpu",
+        "--threads",
+        threads,
+        *options,
+    )
     return output, dict(cpu=cpu, wall=wall, memory=memory)
 
 
@@ -132,13 +162,30 @@ def find_structure(bench, name):
 def simulate(bench, name, resolution, prefix, *options):
     """Simulated maps of a molecule, PREFIX_full.mrc and others. Returns the model's file in their frame."""
     engine_path()
-    from cryodl.maps.atoms import read_atoms
+    from cryodl.maps.measures.atoms import read_atoms
+
     source = find_structure(bench, name)
     width = float(np.ptp(read_atoms(source).xyz, axis=0).max())
     prefix.parent.mkdir(parents=True, exist_ok=True)
     box = 2 * int(np.ceil((width / 2 + SOLVENT) / PIXEL_SIZE))
-    cryodl("simulate-half-maps", "--structure", source, "--resolution", resolution, "--output", prefix, "--pixel-size",
-           PIXEL_SIZE, "--box", box, "--seed", SEED, "--threads", 1, *options)
+    cryodl(
+        "simulate-half-maps",
+        "--structure",
+        source,
+        "--resolution",
+        resolution,
+        "--output",
+        prefix,
+        "--pixel-size",
+        PIXEL_SIZE,
+        "--box",
+        box,
+        "--seed",
+        SEED,
+        "--threads",
+        1,
+        *options,
+    )
     return next(prefix.parent.glob(f"{prefix.name}_model.*"))
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of what the model makes of noise, nucleic acid, detergent and the wrong hand (map_controls)."""
+
 from bench import table
 from map_cases import angstrom
 
@@ -9,16 +10,28 @@ def tables(found, nucleic, sure):
     the confidence above which voxels were counted."""
     protein = found["protein"]
     unit = protein["protein"]["contrast"] if protein else None
-    places = [("protein", protein, "protein"), ("solvent of the same map", protein, "solvent"),
-              ("noise alone", found["noise"], "noise"), ("detergent belt", found["detergent"], "detergent"),
-              ("protein of the wrong hand", found["wrong hand"], "protein"),
-              *[(f"nucleic acid of {name} ({f.get('learnt', '-')})", f, "nucleic") for name, f in nucleic.items()]]
-    first = table(["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {sure:g}"],
-                  [[name, *_place_cells(f.get(place), unit)] for name, f, place in places])
-    whole = [("right hand", protein), ("wrong hand", found["wrong hand"]), ("with detergent", found["detergent"]),
-             *nucleic.items()]
-    second = table(["map", "FSC 0.5 in the mask (Å): before", "after", "correlation: before", "after",
-                    "Q-score: before", "after"], [[name, *_truth_cells(f)] for name, f in whole])
+    places = [
+        ("protein", protein, "protein"),
+        ("solvent of the same map", protein, "solvent"),
+        ("noise alone", found["noise"], "noise"),
+        ("detergent belt", found["detergent"], "detergent"),
+        ("protein of the wrong hand", found["wrong hand"], "protein"),
+        *[(f"nucleic acid of {name} ({f.get('learnt', '-')})", f, "nucleic") for name, f in nucleic.items()],
+    ]
+    first = table(
+        ["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {sure:g}"],
+        [[name, *_place_cells(f.get(place), unit)] for name, f, place in places],
+    )
+    whole = [
+        ("right hand", protein),
+        ("wrong hand", found["wrong hand"]),
+        ("with detergent", found["detergent"]),
+        *nucleic.items(),
+    ]
+    second = table(
+        ["map", "FSC 0.5 in the mask (Å): before", "after", "correlation: before", "after", "Q-score: before", "after"],
+        [[name, *_truth_cells(f)] for name, f in whole],
+    )
     return "\n\n".join([first, second, *_sentences(protein, found["half-maps"], nucleic)])
 
 
@@ -38,13 +51,17 @@ def _truth_cells(figures):
 def _sentences(protein, test, nucleic):
     if protein:
         worst, best = protein["worst_atoms"], protein["best_atoms"]
-        yield (f"Confidence at the tenth of the atoms with the lowest Q-scores in the improved map (mean "
-               f"{worst['q']:.2f}): {worst['confidence']:.2f}; with the highest ({best['q']:.2f}): "
-               f"{best['confidence']:.2f}.")
+        yield (
+            f"Confidence at the tenth of the atoms with the lowest Q-scores in the improved map (mean "
+            f"{worst['q']:.2f}): {worst['confidence']:.2f}; with the highest ({best['q']:.2f}): "
+            f"{best['confidence']:.2f}."
+        )
     for molecule, found in nucleic.items():
         if found:
-            yield (f"Q-score of the {found['atoms']} atoms of nucleic acid in {molecule}: {found['q_before']:.3f} "
-                   f"before, {found['q_after']:.3f} after.")
+            yield (
+                f"Q-score of the {found['atoms']} atoms of nucleic acid in {molecule}: {found['q_before']:.3f} "
+                f"before, {found['q_after']:.3f} after."
+            )
     if test:
         words = {name: test[name]["fsc0143_angstrom"] for name in ("raw", "improved", "crossed")}
         text = ", ".join(f"{name} {f'{value:.2f} Å' if value else 'not reached'}" for name, value in words.items())

@@ -5,6 +5,7 @@ All maps are simulated at RESOLUTION. Contrast: standard deviation of the improv
 in the named place, in units of that of the protein. FSC, correlation and Q-score are with the density that is truly
 there: of the wrong hand, with the mirrored model.
 """
+
 import dataclasses
 import json
 
@@ -43,40 +44,51 @@ def _maps(bench, molecule, word, *options):
 
 def _improved(bench, path):
     """Data of the improved map and of its confidence."""
-    from cryodl.maps.volume import read_volume
+    from cryodl.maps.measures.volume import read_volume
+
     output, _ = improve(bench, path, path.with_name("improved.mrc"))
     return (read_volume(p).data for p in (output, output.with_name("improved_confidence.mrc")))
 
 
 def _place(before, after, confidence, where):
     """Figures of a place: where is a (z, y, x) bool array."""
-    return dict(contrast=float(after[where].std() / before[where].std()), confidence=float(confidence[where].mean()),
-                sure=float((confidence[where] > SURE).mean()), voxels=int(where.sum()))
+    return dict(
+        contrast=float(after[where].std() / before[where].std()),
+        confidence=float(confidence[where].mean()),
+        sure=float((confidence[where] > SURE).mean()),
+        voxels=int(where.sum()),
+    )
 
 
 def _against_truth(case, before, after):
     """Measures of both maps, and their correlations with the model's density in the mask."""
     inside = case.reference.mask > 0.5
     truth = case.reference.density[inside]
-    return dict(before=dict(measured(before, case), correlation=float(np.corrcoef(before[inside], truth)[0, 1])),
-                after=dict(measured(after, case), correlation=float(np.corrcoef(after[inside], truth)[0, 1])))
+    return dict(
+        before=dict(measured(before, case), correlation=float(np.corrcoef(before[inside], truth)[0, 1])),
+        after=dict(measured(after, case), correlation=float(np.corrcoef(after[inside], truth)[0, 1])),
+    )
 
 
 def _near(xyz, case):
     """Bool array: within NEAR Å of positions (n, 3)."""
-    from cryodl.maps.density import soft_mask
+    from cryodl.maps.measures.density import soft_mask
+
     return soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
 
 
 def _solvent(case):
-    from cryodl.maps.density import soft_mask
+    from cryodl.maps.measures.density import soft_mask
+
     return soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
 
 
 def _protein(bench):
     """The protein and its solvent; and the confidence at the atoms that the improved map shows worst and best."""
-    from cryodl.maps.qscore import q_scores
     from scipy.ndimage import map_coordinates
+
+    from cryodl.maps.measures.qscore import q_scores
+
     work, structure = _maps(bench, PROTEIN, "protein")
     case = case_of(work / "map_full.mrc", structure, RESOLUTION)
     after, confidence = _improved(bench, work / "map_full.mrc")
@@ -87,15 +99,20 @@ def _protein(bench):
     tenth = len(order) // 10
     mean = lambda rows: dict(q=float(scores[rows].mean()), confidence=float(at_atoms[rows].mean()))
     removed(work)
-    return dict(protein=_place(before, after, confidence, _near(case.reference.atoms.xyz, case)),
-                solvent=_place(before, after, confidence, _solvent(case)), **_against_truth(case, before, after),
-                worst_atoms=mean(order[:tenth]), best_atoms=mean(order[-tenth:]))
+    return dict(
+        protein=_place(before, after, confidence, _near(case.reference.atoms.xyz, case)),
+        solvent=_place(before, after, confidence, _solvent(case)),
+        **_against_truth(case, before, after),
+        worst_atoms=mean(order[:tenth]),
+        best_atoms=mean(order[-tenth:]),
+    )
 
 
 def _noise(bench):
     """The noise of the same maps alone, sharpened as the map with the protein is."""
-    from cryodl.maps.shells import guinier_b_factor, sharpened
-    from cryodl.maps.volume import read_volume, write_volume
+    from cryodl.maps.measures.shells import guinier_b_factor, sharpened
+    from cryodl.maps.measures.volume import read_volume, write_volume
+
     work, structure = _maps(bench, PROTEIN, "noise")
     half1, half2 = (read_volume(work / f"map_half{k}.mrc") for k in (1, 2))
     voxels = half1.voxels_zyx
@@ -112,20 +129,24 @@ def _noise(bench):
 
 def _mirror(bench):
     """Map and model mirrored at a plane through the box."""
-    from cryodl.maps.volume import read_volume, write_volume
+    from cryodl.maps.measures.volume import read_volume, write_volume
+
     work, structure = _maps(bench, PROTEIN, "mirror")
     volume = read_volume(work / "map_full.mrc")
     write_volume(work / "mirror.mrc", volume.data[:, :, ::-1], volume)
     case = case_of(work / "mirror.mrc", mirrored(structure, volume), RESOLUTION)
     after, confidence = _improved(bench, work / "mirror.mrc")
     removed(work)
-    return dict(protein=_place(case.volume.data, after, confidence, _near(case.reference.atoms.xyz, case)),
-                **_against_truth(case, case.volume.data, after))
+    return dict(
+        protein=_place(case.volume.data, after, confidence, _near(case.reference.atoms.xyz, case)),
+        **_against_truth(case, case.volume.data, after),
+    )
 
 
 def mirrored(structure, volume):
     """File of a model mirrored as the map is whose x axis is turned round."""
     import gemmi
+
     centre = float(volume.origin_zyx[2] + volume.voxels_zyx[2] * (volume.data.shape[2] - 1) / 2)
     model = gemmi.read_structure(str(structure))
     for found in model[0].all():
@@ -137,8 +158,9 @@ def mirrored(structure, volume):
 
 def _detergent(bench):
     """The belt: dense by the raw map, and away from the atoms."""
-    from cryodl.maps.density import dense_mask
-    from cryodl.maps.volume import read_volume
+    from cryodl.maps.measures.density import dense_mask
+    from cryodl.maps.measures.volume import read_volume
+
     work, structure = _maps(bench, MEMBRANE, "detergent", "--detergent")
     case = case_of(work / "map_full.mrc", structure, RESOLUTION)
     raw = sum(read_volume(work / f"map_half{k}.mrc").data for k in (1, 2))
@@ -146,13 +168,16 @@ def _detergent(bench):
     after, confidence = _improved(bench, work / "map_full.mrc")
     removed(work)
     places = {"protein": _near(case.reference.atoms.xyz, case), "detergent": dense & _solvent(case)}
-    return dict({name: _place(case.volume.data, after, confidence, where) for name, where in places.items()},
-                **_against_truth(case, case.volume.data, after))
+    return dict(
+        {name: _place(case.volume.data, after, confidence, where) for name, where in places.items()},
+        **_against_truth(case, case.volume.data, after),
+    )
 
 
 def _nucleic(bench, molecule):
     """A molecule with RNA or DNA: the atoms that are no amino acids'."""
-    from cryodl.maps.qscore import q_scores
+    from cryodl.maps.measures.qscore import q_scores
+
     work, structure = _maps(bench, molecule, f"nucleic {molecule}")
     case = case_of(work / "map_full.mrc", structure, RESOLUTION)
     after, confidence = _improved(bench, work / "map_full.mrc")
@@ -160,27 +185,50 @@ def _nucleic(bench, molecule):
     nucleic = np.array([name in NUCLEOTIDES for _, _, name in atoms.residues])[atoms.residue]
     score = lambda data: float(q_scores(dataclasses.replace(volume, data=data), atoms)[nucleic].mean())
     removed(work)
-    return dict(nucleic=_place(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)),
-                **_against_truth(case, volume.data, after), q_before=score(volume.data), q_after=score(after),
-                atoms=int(nucleic.sum()), learnt=_learnt(bench, find_structure(bench, molecule).name))
+    return dict(
+        nucleic=_place(volume.data, after, confidence, _near(atoms.xyz[nucleic], case)),
+        **_against_truth(case, volume.data, after),
+        q_before=score(volume.data),
+        q_after=score(after),
+        atoms=int(nucleic.sum()),
+        learnt=_learnt(bench, find_structure(bench, molecule).name),
+    )
 
 
 def _learnt(bench, name):
     """Whether the model's training saw a structure: 'learnt from', 'validated on', 'never seen' or 'not known'."""
     from cryodl.io.model import find_model
+
     training = json.loads((find_model(bench.options.model) / "card.json").read_text()).get("training", {})
     if not training.get("molecules"):
         return "not known"
-    return ("learnt from" if name in training["molecules"] else
-            "validated on" if name in training["validation_molecules"] else "never seen")
+    return (
+        "learnt from"
+        if name in training["molecules"]
+        else "validated on"
+        if name in training["validation_molecules"]
+        else "never seen"
+    )
 
 
 def _halves(bench):
     """The half-map test of evaluate-map: {raw, improved, crossed: Å}."""
     work, structure = _maps(bench, PROTEIN, "half-maps")
-    out, cpu, _, _ = cryodl("evaluate-map", "--map", work / "map_full.mrc", "--structure", structure, "--half-maps",
-                            work / "map_half1.mrc", work / "map_half2.mrc", "--improver", bench.options.model, "--json",
-                            "--threads", 1)
+    out, cpu, _, _ = cryodl(
+        "evaluate-map",
+        "--map",
+        work / "map_full.mrc",
+        "--structure",
+        structure,
+        "--half-maps",
+        work / "map_half1.mrc",
+        work / "map_half2.mrc",
+        "--improver",
+        bench.options.model,
+        "--json",
+        "--threads",
+        1,
+    )
     removed(work)
     return dict(json.loads(out)["half_map_test"], cpu=cpu)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Slices before, sharpened, improved and of the model, with FSC curves, of a simulated and of a real map."""
+
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,23 @@ def run(bench):
 def draw(bench):
     """Write docs/images/map_improvement.png. Returns the B factors of the sharpening."""
     import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+
     work = bench.folder("map pictures")
     structure = simulate(bench, SIMULATED, RESOLUTION, work / "map")
-    scenes = [(f"{SIMULATED}, simulated at {RESOLUTION:g} Å", work / "map_full.mrc", structure, RESOLUTION),
-              (f"{REAL.split('_')[0]}, {MAPS[REAL]:g} Å", *files(bench, REAL), MAPS[REAL])]
-    figure, axes = plt.subplots(len(scenes), 5, figsize=(12.6, 2.75 * len(scenes)), layout="constrained",
-                                gridspec_kw=dict(width_ratios=[1, 1, 1, 1, 1.45]))
+    scenes = [
+        (f"{SIMULATED}, simulated at {RESOLUTION:g} Å", work / "map_full.mrc", structure, RESOLUTION),
+        (f"{REAL.split('_')[0]}, {MAPS[REAL]:g} Å", *files(bench, REAL), MAPS[REAL]),
+    ]
+    figure, axes = plt.subplots(
+        len(scenes),
+        5,
+        figsize=(12.6, 2.75 * len(scenes)),
+        layout="constrained",
+        gridspec_kw=dict(width_ratios=[1, 1, 1, 1, 1.45]),
+    )
     used = {}
     for number, (row, (title, path, model, resolution)) in enumerate(zip(axes, scenes)):
         case = case_of(path, model, resolution)
@@ -44,7 +54,8 @@ def draw(bench):
 
 def _maps(bench, case, path, output):
     """{name: (z, y, x) data}, and the B factor of the sharpening."""
-    from cryodl.maps.volume import read_volume
+    from cryodl.maps.measures.volume import read_volume
+
     sharpened, b_factor, _ = best_sharpening(case)
     improved = read_volume(improve(bench, path, output)[0]).data
     return {"before": case.volume.data, "best sharpening": sharpened, "improved": improved}, b_factor
@@ -60,8 +71,9 @@ def _slices(row, title, maps, case, titles):
     z = int(np.argmax(case.reference.density[(slice(None), *window)].sum(axis=(1, 2))))
     for axis, (name, data) in zip(row, [*maps.items(), ("model", _model(case))]):
         plane = data[(z, *window)]
-        axis.imshow(plane, cmap="gray", vmin=0, vmax=np.percentile(plane, 99.7), origin="lower",
-                    interpolation="bilinear")
+        axis.imshow(
+            plane, cmap="gray", vmin=0, vmax=np.percentile(plane, 99.7), origin="lower", interpolation="bilinear"
+        )
         axis.set(xticks=[], yticks=[])
         if titles:
             axis.set_title(name, fontsize=10)
@@ -72,14 +84,16 @@ def _slices(row, title, maps, case, titles):
 
 def _model(case):
     """Density of the model, as sharp as the network's targets are."""
-    from cryodl.improvers.grids import target_width
-    from cryodl.maps.density import model_density
+    from cryodl.maps.improvers.grids import target_width
+    from cryodl.maps.measures.density import model_density
+
     width = max(float(target_width(3.0)), 0.55 * float(case.volume.voxels_zyx.max()))
     return model_density(case.reference.atoms, case.volume, width)
 
 
 def _curves(axis, maps, case):
-    from cryodl.maps.shells import shell_correlation
+    from cryodl.maps.measures.shells import shell_correlation
+
     mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
     for name, data in maps.items():
         curve = shell_correlation(data * mask, density * mask, voxels)

@@ -5,13 +5,20 @@ The model is that of the entry, which was built into this map or refined against
 from the atoms: they came masked by their model, so that the mask of the comparison changes next to nothing, and there
 is no solvent.
 """
+
 from map_cases import case_of, compared, model_name, removed
 from map_tables import comparison, cut_off, not_reached, real_floors
 
 # file: resolution in Å by the entry of the map
 MAPS = {
-    "EMD-5185_3J06": 3.3, "EMD-2566_3J6B_chain9": 3.2, "EMD-5830_3J63_chainA": 3.8, "EMD-30342_7CEC_chainA": 3.9,
-    "EMD-6770_5XSY_chainB": 4.0, "EMD-5137_3LOS_chainA": 4.3, "EMD-6187_3J8X_chainA": 5.0, "EMD-6187_3J8X_chainK": 5.0,
+    "EMD-5185_3J06": 3.3,
+    "EMD-2566_3J6B_chain9": 3.2,
+    "EMD-5830_3J63_chainA": 3.8,
+    "EMD-30342_7CEC_chainA": 3.9,
+    "EMD-6770_5XSY_chainB": 4.0,
+    "EMD-5137_3LOS_chainA": 4.3,
+    "EMD-6187_3J8X_chainA": 5.0,
+    "EMD-6187_3J8X_chainK": 5.0,
 }
 # Outside of what the floors are asked of: 2.3 Å; the pore of 1OED, 4 Å by its entry; a coarse map, about 20 Å
 OTHERS = {"EMD-4413_6I5A": 2.3, "EMD-1044_1OED": 4.0, "EMD-1883_1WCM": 20.0}
@@ -47,8 +54,11 @@ def measure(bench, name, model=None):
 
 def tables(bench):
     found = {name: bench.figures.get(key(model_name(bench), name)) for name in bench.options.real_maps}
-    rows = lambda names: [((name.replace("_", " "), f"{RESOLUTION[name]:g} Å"), [f] if f else [])
-                          for name, f in found.items() if name in names]
+    rows = lambda names: [
+        ((name.replace("_", " "), f"{RESOLUTION[name]:g} Å"), [f] if f else [])
+        for name, f in found.items()
+        if name in names
+    ]
     inside = {name.replace("_", " "): f for name, f in found.items() if f and name in MAPS}
     every, head = list(inside.values()), ["map", "resolution"]
     lines = [comparison(head, [*rows(MAPS), (("mean", ""), every)]), ""]

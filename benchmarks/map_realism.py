@@ -4,6 +4,7 @@
 Each real piece is simulated from its own model, on its own grid, at the resolution of its entry, and masked as the
 piece is; with the usual faults, and without those that are inside of the molecule.
 """
+
 import dataclasses
 
 import numpy as np
@@ -13,8 +14,10 @@ from map_real import MAPS, files
 
 AT = (15.0, 10.0, 8.0, 7.0, 6.0, 5.0, 4.0)  # Å
 MASKED = 3.5  # Å beyond the atoms, as the real pieces came
-VARIANTS = {"usual faults": {}, "no side chains, solvent, carboxylates":
-            dict(side_chains=0.0, solvent=0.0, carboxylates=1.0)}
+VARIANTS = {
+    "usual faults": {},
+    "no side chains, solvent, carboxylates": dict(side_chains=0.0, solvent=0.0, carboxylates=1.0),
+}
 
 
 def run(bench):
@@ -41,16 +44,18 @@ def measure(bench, name):
 
 
 def simulated(case, faults):
-    from cryodl.maps.density import soft_mask
-    from cryodl.maps.simulated import Faults, deposited, simulate
+    from cryodl.maps.measures.density import soft_mask
+    from cryodl.maps.measures.simulated import Faults, deposited, simulate
+
     atoms = case.reference.atoms
     maps = simulate(atoms, case.volume, Faults(case.resolution, **faults), np.random.default_rng(SEED))
     return deposited(maps, case.resolution)[0] * soft_mask(atoms.xyz, case.volume, MASKED)
 
 
 def figures(data, case):
-    from cryodl.maps.qscore import q_scores
-    from cryodl.maps.shells import shell_correlation
+    from cryodl.maps.measures.qscore import q_scores
+    from cryodl.maps.measures.shells import shell_correlation
+
     mask, voxels = case.reference.mask, case.volume.voxels_zyx
     curve = shell_correlation(data * mask, case.reference.density * mask, voxels)
     scores = q_scores(dataclasses.replace(case.volume, data=data), case.reference.atoms, case.points)
@@ -66,8 +71,10 @@ def tables(bench):
             rows.append(start + (cells(parts[kind]) if parts else [None] * (len(AT) + 1)))
     every = [parts for parts in found.values() if parts]
     for kind in ("real", *VARIANTS) if every else ():
-        mean = dict(fsc=np.mean([parts[kind]["fsc"] for parts in every], axis=0),
-                    q=np.mean([parts[kind]["q"] for parts in every]))
+        mean = dict(
+            fsc=np.mean([parts[kind]["fsc"] for parts in every], axis=0),
+            q=np.mean([parts[kind]["q"] for parts in every]),
+        )
         rows.append(["mean" if kind == "real" else "", kind, *cells(mean)])
     return table(["map", "", *[f"FSC at {r:g} Å" for r in AT], "Q-score"], rows)
 

@@ -4,6 +4,7 @@
 Input: as deposited, sharpened by Guinier's B factor and filtered by the half-maps' FSC. Best sharpening: of the input,
 by the B factor whose Q-score is highest. One soft mask for all, made from the model.
 """
+
 import os
 import time
 
@@ -50,10 +51,17 @@ def tables(bench):
     if not found:
         return text
     name, lost = worst(found)
-    lines = [*floors(every, groups), f"- Worst single map, in the mask: {lost:+.2f} Å ({name}).", "", *cut_off(every),
-             *not_reached(every)]
-    cost = (f"{sum(f['cpu'] for f in every) / 60:.1f} CPU minutes for all of it, of one thread; "
-            f"{sum(f['cost']['cpu'] for f in every) / 60:.1f} of them for improving. Q-scores of up to {SCORED} atoms "
-            "of each molecule, drawn at random, the same ones in all maps.")
+    lines = [
+        *floors(every, groups),
+        f"- Worst single map, in the mask: {lost:+.2f} Å ({name}).",
+        "",
+        *cut_off(every),
+        *not_reached(every),
+    ]
+    cost = (
+        f"{sum(f['cpu'] for f in every) / 60:.1f} CPU minutes for all of it, of one thread; "
+        f"{sum(f['cost']['cpu'] for f in every) / 60:.1f} of them for improving. Q-scores of up to {SCORED} atoms "
+        "of each molecule, drawn at random, the same ones in all maps."
+    )
     singles = comparison(["map"], [((name,), [f]) for name, f in found.items()])
     return "\n".join([text, "", *lines, "", cost, "", "Each map:", "", singles])

@@ -4,6 +4,7 @@
 The work is proportional to the number of boxes that hold anything: two sizes give the time of a box and of all else,
 from which larger maps are extrapolated. The map of 512^3 is empty but for a cube: its memory is measured.
 """
+
 import numpy as np
 from bench import engine_path, table
 from map_cases import improve, model_name
@@ -18,14 +19,17 @@ def run(bench):
     name = model_name(bench)
     for side in OURS:
         bench.once(key(name, side, 1), lambda: measure(bench, bench.options.model, side, 1))
-    bench.once(key(name, SIDE, bench.options.speed_threads),
-               lambda: measure(bench, bench.options.model, SIDE, bench.options.speed_threads))
+    bench.once(
+        key(name, SIDE, bench.options.speed_threads),
+        lambda: measure(bench, bench.options.model, SIDE, bench.options.speed_threads),
+    )
     for side in PUBLISHED:
         bench.once(key("swinconv", side, 1), lambda: measure(bench, untrained(bench, "swinconv"), side, 1))
     bench.once(key(name, WHOLE, 1), lambda: measure(bench, bench.options.model, WHOLE, 1, FILLED))
     if bench.options.full:
-        bench.once(key(name, WHOLE, "full"), lambda: measure(bench, bench.options.model, WHOLE,
-                                                             bench.options.speed_threads))
+        bench.once(
+            key(name, WHOLE, "full"), lambda: measure(bench, bench.options.model, WHOLE, bench.options.speed_threads)
+        )
 
 
 def key(model, side, threads):
@@ -41,15 +45,25 @@ def untrained(bench, network):
     """Folder of a model with random weights: for timing only."""
     engine_path()
     import torch
-    from cryodl.improvers import improver_method
+
     from cryodl.io.model import write_model
+    from cryodl.maps.improvers import improver_method
+
     folder = bench.output / "models" / f"untrained-{network}"
     if not folder.exists():
         torch.manual_seed(0)
         partial = folder.with_suffix(".partial")
         partial.mkdir(parents=True, exist_ok=True)
-        card = dict(kind="map_improver", name=folder.name, network=network, grid=1.0, attention=True,
-                    resolutions=[3.0, 6.0], training={}, validation={})
+        card = dict(
+            kind="map_improver",
+            name=folder.name,
+            network=network,
+            grid=1.0,
+            attention=True,
+            resolutions=[3.0, 6.0],
+            training={},
+            validation={},
+        )
         write_model(partial, card, improver_method(network).build().state_dict())
         partial.rename(folder)
     return folder
@@ -58,7 +72,8 @@ def untrained(bench, network):
 def measure(bench, model, side, threads, filled=None):
     """dict: cpu, wall (s), memory (MB), boxes (None where most are empty)."""
     engine_path()
-    from cryodl.maps.volume import Volume, write_volume
+    from cryodl.maps.measures.volume import Volume, write_volume
+
     work = bench.folder(f"speed {side} {threads}")
     work.mkdir()
     data = np.zeros((side,) * 3, np.float32)
@@ -83,20 +98,51 @@ def line(first, second):
 
 def tables(bench):
     get, name, threads, rows = bench.figures.get, model_name(bench), bench.options.speed_threads, []
-    for model, side, number in [*[(name, side, 1) for side in OURS], (name, SIDE, threads),
-                                *[("swinconv", side, 1) for side in PUBLISHED]]:
+    for model, side, number in [
+        *[(name, side, 1) for side in OURS],
+        (name, SIDE, threads),
+        *[("swinconv", side, 1) for side in PUBLISHED],
+    ]:
         f = get(key(model, side, number))
-        rows.append([_words(model), f"{side}^3", number, "measured", *([None] * 4 if f is None else [
-            f["boxes"], f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"])])
+        rows.append(
+            [
+                _words(model),
+                f"{side}^3",
+                number,
+                "measured",
+                *(
+                    [None] * 4
+                    if f is None
+                    else [f["boxes"], f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"]
+                ),
+            ]
+        )
     rows += _extrapolated("swinconv", [get(key("swinconv", side, 1)) for side in PUBLISHED], SIDE)
     f = get(key(name, WHOLE, 1))
-    rows.append([_words(name), f"{WHOLE}^3, {FILLED}^3 of it not empty", 1, "measured", *([None] * 4 if f is None else [
-        "-", f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"])])
+    rows.append(
+        [
+            _words(name),
+            f"{WHOLE}^3, {FILLED}^3 of it not empty",
+            1,
+            "measured",
+            *([None] * 4 if f is None else ["-", f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"]),
+        ]
+    )
     rows += _extrapolated(name, [get(key(name, side, 1)) for side in OURS], WHOLE)
     f = get(key(name, WHOLE, "full"))
     if f:
-        rows.append([_words(name), f"{WHOLE}^3", threads, "measured", f["boxes"], f"{f['cpu']:.0f}", f"{f['wall']:.0f}",
-                     f"{f['memory']:.0f}"])
+        rows.append(
+            [
+                _words(name),
+                f"{WHOLE}^3",
+                threads,
+                "measured",
+                f["boxes"],
+                f"{f['cpu']:.0f}",
+                f"{f['wall']:.0f}",
+                f"{f['memory']:.0f}",
+            ]
+        )
     return table(["network", "map (px of 1 Å)", "threads", "", "boxes", "CPU s", "wall s", "memory (MB)"], rows)
 
 
@@ -109,5 +155,15 @@ def _extrapolated(model, pair, side):
     if None in pair:
         return []
     (cpu, each), (wall, wall_each) = line(*pair)
-    return [[_words(model), f"{side}^3", 1, "extrapolated", boxes(side), f"{cpu + each * boxes(side):.0f}",
-             f"{wall + wall_each * boxes(side):.0f}", "-"]]
+    return [
+        [
+            _words(model),
+            f"{side}^3",
+            1,
+            "extrapolated",
+            boxes(side),
+            f"{cpu + each * boxes(side):.0f}",
+            f"{wall + wall_each * boxes(side):.0f}",
+            "-",
+        ]
+    ]

@@ -9,6 +9,7 @@ PYTHON is the engine's (`cryodl doctor` names it). Structures and real maps are 
 model: a stopped run goes on there, and what is there is not measured again. A part that fails is said, and stands as
 "not measured" in its table. All runs take one thread, but for --speed-threads.
 """
+
 import argparse
 
 import map_ablation

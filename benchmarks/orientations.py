@@ -6,6 +6,7 @@
 Particles of beta-galactosidase (8BK7, 480 kDa, D2): box 64, 3.5 Å/px, random orientations, shifts to 5 Å. Beside
 `cryodl assign-orientations` stands plain cross-correlation on the same grid, of raw and of CTF-weighted images.
 """
+
 import argparse
 import json
 import sys
@@ -28,8 +29,25 @@ def simulated(folder, snr, count, seed=1):
     folder.mkdir(parents=True, exist_ok=True)
     star = folder / "particles.star"
     if not star.exists():
-        cryodl("simulate-particles", "--structure", data_folder() / STRUCTURE, "--pixel-size", PIXEL_SIZE, "--box", BOX,
-               "--count", count, "--snr", snr, "--seed", seed, "--output", star, "--threads", 1)
+        cryodl(
+            "simulate-particles",
+            "--structure",
+            data_folder() / STRUCTURE,
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--box",
+            BOX,
+            "--count",
+            count,
+            "--snr",
+            snr,
+            "--seed",
+            seed,
+            "--output",
+            star,
+            "--threads",
+            1,
+        )
     return star
 
 
@@ -37,8 +55,18 @@ def oriented(star, name, *options):
     """The STAR file of `cryodl assign-orientations`, and CPU milliseconds per particle."""
     output, record = star.with_name(f"{name}.star"), star.with_name(f"{name}.json")
     if not record.exists():
-        _, seconds, _, memory = cryodl("assign-orientations", "--particles", star, "--structure",
-                                       data_folder() / STRUCTURE, "--output", output, "--threads", 1, *options)
+        _, seconds, _, memory = cryodl(
+            "assign-orientations",
+            "--particles",
+            star,
+            "--structure",
+            data_folder() / STRUCTURE,
+            "--output",
+            output,
+            "--threads",
+            1,
+            *options,
+        )
         record.write_text(json.dumps(dict(seconds=seconds, memory=memory)))
     return output, json.loads(record.read_text())
 
@@ -47,12 +75,14 @@ def plain_correlation(star, weighted):
     """(n, 3) angles of the highest normalised cross-correlation of each image, of its raw or its CTF-weighted form,
     with the projections of the same grid; whole-pixel shifts to 2 px, no noise model, no refinement."""
     import torch
+
+    from cryodl.core.healpix_grid import disc_of_shifts
+    from cryodl.core.projections import Projector
     from cryodl.io.particle_sets import read_particles
-    from cryodl.orient.grid import disc_of_shifts
-    from cryodl.orient.reference import HalfDisc, Reference
-    from cryodl.orient.search import Grid, side_by_side
-    from cryodl.simulate.projections import Projector
+    from cryodl.likelihood.reference import HalfDisc, Reference
+    from cryodl.likelihood.search import Grid, side_by_side
     from cryodl.simulate.structures import load_density
+
     particles, disc, grid = read_particles(star), HalfDisc(BOX, BOX / 2 - 1), Grid(STEP, SYMMETRY)
     reference = Reference(Projector(load_density(data_folder() / STRUCTURE, PIXEL_SIZE)), disc)
     rows = np.arange(len(particles))
@@ -77,8 +107,9 @@ def plain_correlation(star, weighted):
 
 def figures(star, angles):
     """Median angular error in degrees and the part within RIGHT, equivalent orientations taken together."""
+    from cryodl.core.symmetry import angular_distance
     from cryodl.io.particle_sets import read_particles
-    from cryodl.symmetry import angular_distance
+
     error = angular_distance(read_particles(star).angles, angles, SYMMETRY)
     return dict(median=round(float(np.median(error)), 2), right=round(100 * float((error < RIGHT).mean()), 1))
 
@@ -86,6 +117,7 @@ def figures(star, angles):
 def accuracy(folder, count=1000, models=None):
     """{SNR: {way: figures}}. models: {SNR: denoiser} or one denoiser for all, or None."""
     from cryodl.io.particle_sets import read_particles
+
     table = {}
     for snr in SNRS:
         star = simulated(folder / f"snr{snr:g}", snr, count)
@@ -108,18 +140,22 @@ def refinement(folder, count=REFINE_COUNT, iterations=ITERATIONS):
     two half sets apart, started from the true orientations and from those that were found; before: back-projected."""
     star = simulated(folder / "refinement", REFINE_SNR, count)
     found, _ = oriented(star, "found", "--symmetry", SYMMETRY)
-    return {name: dict(before=_reconstructed(file, name), after=_refined(file, name, iterations))
-            for name, file in (("truth", _in_unit(star)), ("found", found))}
+    return {
+        name: dict(before=_reconstructed(file, name), after=_refined(file, name, iterations))
+        for name, file in (("truth", _in_unit(star)), ("found", found))
+    }
 
 
 def _in_unit(star):
     """The same particles with true angles where RELION has them: its local searches with a symmetry only find
     orientations again whose direction it keeps of the equivalent ones."""
     from scipy.spatial.transform import Rotation
+
+    from cryodl.core.healpix_grid import into_unit
+    from cryodl.core.projections import rotation_matrices
     from cryodl.io.particle_sets import read_particles, write_particles_star
     from cryodl.io.particles import ANGLES
-    from cryodl.orient.grid import into_unit
-    from cryodl.simulate.projections import rotation_matrices
+
     particles, output = read_particles(star), star.with_name("truth.star")
     turned = Rotation.from_matrix(into_unit(rotation_matrices(particles.angles), SYMMETRY))
     angles = turned.as_euler("ZYZ", degrees=True)
@@ -131,8 +167,19 @@ def _reconstructed(star, name):
     """Resolution of the back-projection."""
     record = star.with_name(f"{name}_map.json")
     if not record.exists():
-        cryodl("reconstruct", "--particles", star, "--output", star.with_name(f"{name}.mrc"), "--symmetry", SYMMETRY,
-               "--threads", 1, "--result", record)
+        cryodl(
+            "reconstruct",
+            "--particles",
+            star,
+            "--output",
+            star.with_name(f"{name}.mrc"),
+            "--symmetry",
+            SYMMETRY,
+            "--threads",
+            1,
+            "--result",
+            record,
+        )
     return _against_truth([star.with_name(f"{name}_half{half}.mrc") for half in (1, 2)])
 
 
@@ -141,12 +188,14 @@ def _against_truth(halves):
     cuts both by the same sphere, whose edge correlates up to the finest detail.)"""
     import mrcfile
     import torch
-    from cryodl.frc import fsc, resolution_at
-    from cryodl.reconstruct.halves import soft_sphere
+
+    from cryodl.core.frc import fsc, resolution_at
+    from cryodl.reconstruction.halves import soft_sphere
 
     def read(path):
         with mrcfile.open(path) as mrc:
             return torch.from_numpy(np.array(mrc.data))
+
     mask = soft_sphere(BOX, DIAMETER / PIXEL_SIZE)
     found, truth = read(halves[0]) + read(halves[1]), read(halves[0].with_name("particles_map.mrc"))
     return round(resolution_at(fsc(found * mask, truth * mask), 0.5, PIXEL_SIZE, BOX), 2)
@@ -155,18 +204,56 @@ def _against_truth(halves):
 def _refined(star, name, iterations):
     """Resolution of two half sets, each refined by relion_refine from its own half-map, filtered to START Å."""
     from cryodl.io.particle_sets import read_particles, write_particles_star
+
     relion = Relion(star.parent, PIXEL_SIZE, DIAMETER, BOX, SYMMETRY, ("--ctf",))
     particles, maps = read_particles(star), []
     for half in (1, 2):
         part, result = f"{name}_half{half}", star.parent / f"{name}_refined{half}_it{iterations:03d}_class001.mrc"
         if not result.exists():
             write_particles_star(star.with_name(f"{part}.star"), particles.subset(particles.halves == half))
-            relion.run("relion_refine", "--i", f"{part}.star", "--o", f"./{name}_refined{half}",
-                       "--ref", f"{name}_half{half}.mrc", "--ini_high", START, "--iter", iterations, "--ctf",
-                       "--sym", SYMMETRY, "--K", 1, "--particle_diameter", DIAMETER, "--flatten_solvent", "--zero_mask",
-                       "--tau2_fudge", 2, "--pad", 1, "--healpix_order", 4, "--oversampling", 1, "--sigma_ang", 2.5,
-                       "--offset_range", 2, "--offset_step", 1, "--norm", "--dont_check_norm",
-                       "--dont_combine_weights_via_disc", "--pool", 20, "--j", 1)
+            relion.run(
+                "relion_refine",
+                "--i",
+                f"{part}.star",
+                "--o",
+                f"./{name}_refined{half}",
+                "--ref",
+                f"{name}_half{half}.mrc",
+                "--ini_high",
+                START,
+                "--iter",
+                iterations,
+                "--ctf",
+                "--sym",
+                SYMMETRY,
+                "--K",
+                1,
+                "--particle_diameter",
+                DIAMETER,
+                "--flatten_solvent",
+                "--zero_mask",
+                "--tau2_fudge",
+                2,
+                "--pad",
+                1,
+                "--healpix_order",
+                4,
+                "--oversampling",
+                1,
+                "--sigma_ang",
+                2.5,
+                "--offset_range",
+                2,
+                "--offset_step",
+                1,
+                "--norm",
+                "--dont_check_norm",
+                "--dont_combine_weights_via_disc",
+                "--pool",
+                20,
+                "--j",
+                1,
+            )
         maps.append(result)
     return _against_truth(maps)
 

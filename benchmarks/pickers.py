@@ -10,6 +10,7 @@ Figures are kept in DIR/figures.json: a stopped run goes on there, and what is t
 fails is said, and stands as "not measured" in its table. RELION 3.1 (relion_refine in the path) is needed for the part
 reconstruction. All runs take one thread, but for --speed-threads.
 """
+
 import argparse
 
 import calibration
@@ -49,8 +50,12 @@ def read_options():
     add("--draws", type=int, default=1, help="draws of labels; the table shows the first")
     add("--general-models", help="folder with general models without-<set>; without it they are trained")
     add("--general-training", default="", help="further options of train-general-picker, in quotes")
-    add("--reconstruct", nargs="+", default=["truth", "unet", "general", "Topaz"],
-        help="truth, general, Topaz, or networks trained on simulated micrographs")
+    add(
+        "--reconstruct",
+        nargs="+",
+        default=["truth", "unet", "general", "Topaz"],
+        help="truth, general, Topaz, or networks trained on simulated micrographs",
+    )
     add("--reconstruct-real", choices=SETS, help="reconstruct from this real set, too (hours)")
     add("--ctf", help="folder with CTFFIND's text of each micrograph of --reconstruct-real")
     add("--images", help="folder of the pictures (default docs/images)")

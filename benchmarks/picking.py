@@ -9,6 +9,7 @@ beside the checkout). Matching: one to one, within half the particle radius, the
 (docs/evaluation.md). AP and best F1 are of all candidates, F1 is of the picks that `cryodl pick` writes by default. CPU
 seconds and memory are those of the whole process, start-up included.
 """
+
 import argparse
 import glob
 import json
@@ -29,31 +30,66 @@ def run_set(name, data, seed, folder, options):
         label = data / subfolder / "coords" / (Path(path).stem + ".star")
         (coordinates / label.name).symlink_to(label.resolve())
     common = ("--pixel-size", pixel_size, "--particle-diameter", pixel_size * diameter_px)
-    _, train_cpu, train_wall, train_memory = cryodl("train-picker", "--micrographs", *micrographs[:first],
-                                                    "--coordinates",
-                                        coordinates, *common, "--output", folder / "model", "--seed", seed,
-                                        "--device", "cpu", *options)
-    _, pick_cpu, _, pick_memory = cryodl("pick", "--micrographs", *micrographs[first:], "--pixel-size", pixel_size,
-                                      "--model", folder / "model", "--output", folder / "picks", "--device", "cpu")
+    _, train_cpu, train_wall, train_memory = cryodl(
+        "train-picker",
+        "--micrographs",
+        *micrographs[:first],
+        "--coordinates",
+        coordinates,
+        *common,
+        "--output",
+        folder / "model",
+        "--seed",
+        seed,
+        "--device",
+        "cpu",
+        *options,
+    )
+    _, pick_cpu, _, pick_memory = cryodl(
+        "pick",
+        "--micrographs",
+        *micrographs[first:],
+        "--pixel-size",
+        pixel_size,
+        "--model",
+        folder / "model",
+        "--output",
+        folder / "picks",
+        "--device",
+        "cpu",
+    )
     score = lambda picks: evaluate(picks, data / subfolder / "coords", *common[1::2], border, micrographs[first:])
     everything, default = score(folder / "picks" / "candidates"), score(folder / "picks")
-    return dict(best_f1=everything["best_f1"], average_precision=everything["average_precision"], f1=default["f1"],
-                precision=default["precision"], recall=default["recall"],
-                average_precision_of_picks=default["average_precision"], train_cpu=train_cpu, train_wall=train_wall,
-                pick_cpu=pick_cpu,
-                train_memory=train_memory, pick_memory=pick_memory)
+    return dict(
+        best_f1=everything["best_f1"],
+        average_precision=everything["average_precision"],
+        f1=default["f1"],
+        precision=default["precision"],
+        recall=default["recall"],
+        average_precision_of_picks=default["average_precision"],
+        train_cpu=train_cpu,
+        train_wall=train_wall,
+        pick_cpu=pick_cpu,
+        train_memory=train_memory,
+        pick_memory=pick_memory,
+    )
 
 
 def table(results):
     """Markdown: medians over seeds, with the range of F1 and AP."""
-    lines = ["| set | best F1 | AP | F1 at default threshold | precision / recall there | AP of the written picks | "
-             "training CPU s | picking CPU s | memory MB (train / pick) |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| set | best F1 | AP | F1 at default threshold | precision / recall there | AP of the written picks | "
+        "training CPU s | picking CPU s | memory MB (train / pick) |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for name, runs in results.items():
         m = {k: statistics.median(r[k] for r in runs) for k in runs[0]}
         span = lambda k: f"{m[k]:.3f} ({min(r[k] for r in runs):.3f}-{max(r[k] for r in runs):.3f})"
-        lines.append(f"| {name} | {span('best_f1')} | {span('average_precision')} | {span('f1')} | "
-                     f"{m['precision']:.3f} / {m['recall']:.3f} | {m['average_precision_of_picks']:.3f} | "
-                     f"{m['train_cpu']:.0f} | {m['pick_cpu']:.1f} | {m['train_memory']:.0f} / {m['pick_memory']:.0f} |")
+        lines.append(
+            f"| {name} | {span('best_f1')} | {span('average_precision')} | {span('f1')} | "
+            f"{m['precision']:.3f} / {m['recall']:.3f} | {m['average_precision_of_picks']:.3f} | "
+            f"{m['train_cpu']:.0f} | {m['pick_cpu']:.1f} | {m['train_memory']:.0f} / {m['pick_memory']:.0f} |"
+        )
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ models of the part "labels"). Right: a large crystal of ice, pixel size and mole
 stated); nothing to train on, so the networks take the model of the middle. Green: within half a radius of the truth;
 orange: not.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def _scenes(bench):
     """(title, micrograph, pixel size, diameter in Å, truth or None, name of what the networks learnt from)."""
     engine_path()
     from cryodl.io.coordinates import read_coordinates
+
     simulated, diameter = _simulated(bench, "scene", 1, 11)
     path = next(Path(simulated, "micrographs").glob("*.mrc"))
     yield ("simulated", path, PIXEL_SIZE, diameter, read_coordinates(simulated / "coordinates")[path.stem][0], "scene")
@@ -42,11 +44,38 @@ def _scenes(bench):
 def _simulated(bench, name, count, seed):
     """Micrographs with all that spoils them, made if they are not there. Folder, and the particle's diameter in Å."""
     import json
+
     folder, note = bench.output / f"simulated-{name}", bench.output / f"simulated-{name}.json"
     if not note.exists():
-        out = cryodl("simulate-micrographs", "--structure", bench.data / STRUCTURE, "--pixel-size", PIXEL_SIZE,
-                     "--count", count, "--size", 1024, "--particles", 70, "--snr", 0.1, "--ice", 4, "--aggregates", 2,
-                     "--carbon", 1, "--gradient", 2, "--seed", seed, "--output", folder, "--threads", 1)[0]
+        out = cryodl(
+            "simulate-micrographs",
+            "--structure",
+            bench.data / STRUCTURE,
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--count",
+            count,
+            "--size",
+            1024,
+            "--particles",
+            70,
+            "--snr",
+            0.1,
+            "--ice",
+            4,
+            "--aggregates",
+            2,
+            "--carbon",
+            1,
+            "--gradient",
+            2,
+            "--seed",
+            seed,
+            "--output",
+            folder,
+            "--threads",
+            1,
+        )[0]
         note.write_text(json.dumps(float(out.split(" particles of ")[1].split()[0])))
     return folder, json.loads(note.read_text())
 
@@ -62,14 +91,33 @@ def _model(bench, picker, learnt):
     model = bench.output / "models" / f"scene-{picker}"
     if not model.exists():
         data, diameter = _simulated(bench, "scene-training", 4, 12)
-        cryodl("train-picker", "--micrographs", *sorted(Path(data, "micrographs").glob("*.mrc")), "--coordinates",
-               data / "coordinates", "--pixel-size", PIXEL_SIZE, "--particle-diameter", diameter, "--network", picker,
-               "--labels", "complete", "--output", model, "--device", "cpu", "--threads", 1)
+        cryodl(
+            "train-picker",
+            "--micrographs",
+            *sorted(Path(data, "micrographs").glob("*.mrc")),
+            "--coordinates",
+            data / "coordinates",
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--particle-diameter",
+            diameter,
+            "--network",
+            picker,
+            "--labels",
+            "complete",
+            "--output",
+            model,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+        )
     return model
 
 
 def _positions(bench, picker, scene):
     from cryodl.io.coordinates import read_coordinates
+
     title, path, pixel_size, diameter, _, learnt = scene
     if picker == "Topaz":
         px = diameter / pixel_size
@@ -87,8 +135,10 @@ def _positions(bench, picker, scene):
 def _draw(bench, picker):
     """Write docs/images/picks_<picker>.png. Returns how many picks each panel has."""
     import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.2))
     counts = {}
     for axis, scene in zip(axes, _scenes(bench)):
@@ -111,16 +161,29 @@ def _panel(axis, scene, yx):
     import mrcfile
     from matplotlib.collections import EllipseCollection
     from scipy.ndimage import gaussian_filter
-    from cryodl.matching import match_picks
+
+    from cryodl.core.matching import match_picks
+
     title, path, pixel_size, diameter, truth, _ = scene
     px = diameter / pixel_size
     image = gaussian_filter(mrcfile.read(path).astype(np.float32), px / 25)
-    axis.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99),
-                interpolation="antialiased")
+    axis.imshow(
+        image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99), interpolation="antialiased"
+    )
     hit = match_picks(yx, truth, px / 4) if truth is not None else np.ones(len(yx), bool)
-    axis.add_collection(EllipseCollection(
-        np.full(len(yx), px), np.full(len(yx), px), np.zeros(len(yx)), units="xy", offsets=yx[:, ::-1],
-        transOffset=axis.transData, facecolors="none", linewidths=0.9, edgecolors=np.where(hit, "#30d030", "#ff9020")))
+    axis.add_collection(
+        EllipseCollection(
+            np.full(len(yx), px),
+            np.full(len(yx), px),
+            np.zeros(len(yx)),
+            units="xy",
+            offsets=yx[:, ::-1],
+            transOffset=axis.transData,
+            facecolors="none",
+            linewidths=0.9,
+            edgecolors=np.where(hit, "#30d030", "#ff9020"),
+        )
+    )
     text = f"{len(yx)} picks" + (f", {int(hit.sum())} of {len(truth)} marked particles" if truth is not None else "")
     axis.set_title(f"{title}: {text}", fontsize=9)
     return dict(picks=len(yx), found=int(hit.sum()), marked=None if truth is None else len(truth))
@@ -129,6 +192,7 @@ def _panel(axis, scene, yx):
 def _fewer_colours(path):
     """A palette of 64 colours is enough for grey and two colours, and a third of the size."""
     from PIL import Image
+
     Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 

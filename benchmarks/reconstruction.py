@@ -5,8 +5,8 @@ The micrographs are simulated (ribosomes with ice, clumps and a gradient), so th
 --reconstruct-real SET the test micrographs of a real set are used as well, with the CTFs of --ctf FOLDER (CTFFIND's
 texts, one for each micrograph), or without CTF correction.
 """
+
 import dataclasses
-import typing
 from pathlib import Path
 
 from bench import engine_path, pick, table
@@ -23,13 +23,14 @@ NO_CTF = (0, 0, 0, 300, 2.7, 0.1)
 class Case:
     """Micrographs to reconstruct from. diameter: Å. box: px. truth: {name: yx}. ctf: {name: values of OPTICS} or
     None."""
+
     name: str
     micrographs: list
     pixel_size: float
     diameter: float
     box: int
     truth: dict
-    ctf: typing.Optional[dict]
+    ctf: dict | None
     symmetry: str
 
 
@@ -44,32 +45,68 @@ def _simulate(bench, name, count, seed):
     """A folder of simulated micrographs, made if it is not there."""
     folder = bench.output / name
     if not folder.exists():
-        cryodl("simulate-micrographs", "--structure", bench.data / STRUCTURE, "--pixel-size", PIXEL_SIZE, "--count",
-               count, "--size", SIDE, "--particles", 60, "--snr", 0.06, "--ice", 3, "--aggregates", 1, "--gradient", 1,
-               "--seed", seed, "--output", folder, "--threads", 1)
+        cryodl(
+            "simulate-micrographs",
+            "--structure",
+            bench.data / STRUCTURE,
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--count",
+            count,
+            "--size",
+            SIDE,
+            "--particles",
+            60,
+            "--snr",
+            0.06,
+            "--ice",
+            3,
+            "--aggregates",
+            1,
+            "--gradient",
+            1,
+            "--seed",
+            seed,
+            "--output",
+            folder,
+            "--threads",
+            1,
+        )
     return folder
 
 
 def _simulated_case(bench):
     engine_path()
     from cryodl.io.coordinates import read_coordinates, read_star_column
+
     data = _simulate(bench, "simulated", 4, 1)
     truth = {k: v[0] for k, v in read_coordinates(data / "coordinates").items()}
-    ctf = {name: tuple(read_star_column(data / "coordinates" / f"{name}.star", f"_rln{c}")[0] for c in OPTICS)
-           for name in truth}
+    ctf = {
+        name: tuple(read_star_column(data / "coordinates" / f"{name}.star", f"_rln{c}")[0] for c in OPTICS)
+        for name in truth
+    }
     return Case("simulated", sorted((data / "micrographs").glob("*.mrc")), PIXEL_SIZE, DIAMETER, BOX, truth, ctf, "C1")
 
 
 def _real_case(bench):
     engine_path()
     from cryodl.io.coordinates import read_coordinates
+
     real = bench.real(bench.options.reconstruct_real)
     truth = {k: v[0] for k, v in read_coordinates(real.truth).items()}
     ctf = None
     if bench.options.ctf:
         ctf = {Path(p).stem: _ctffind(Path(bench.options.ctf) / f"{Path(p).stem}.txt") for p in real.test}
-    return Case(real.name, list(map(Path, real.test)), real.pixel_size, real.diameter,
-                2 * round(0.75 * real.diameter_px), truth, ctf, SYMMETRY.get(real.name, "C1"))
+    return Case(
+        real.name,
+        list(map(Path, real.test)),
+        real.pixel_size,
+        real.diameter,
+        2 * round(0.75 * real.diameter_px),
+        truth,
+        ctf,
+        SYMMETRY.get(real.name, "C1"),
+    )
 
 
 def _ctffind(path):
@@ -82,8 +119,10 @@ def _ctffind(path):
 
 
 def _measure(bench, case, picker):
-    from cryodl.matching import match_picks
     from relion import reconstruct
+
+    from cryodl.core.matching import match_picks
+
     picks = case.truth if picker == "truth" else PICKERS.get(picker, _network)(bench, case, picker)
     names = [p.stem for p in case.micrographs]
     distance = case.diameter / case.pixel_size / 4
@@ -96,6 +135,7 @@ def _measure(bench, case, picker):
 
 def _picks(bench, case, model, name):
     from cryodl.io.coordinates import read_coordinates
+
     folder = bench.folder(f"reconstruction {case.name} picks {name}")
     pick(case.micrographs, case.pixel_size, case.diameter, model, folder)
     return {k: v[0] for k, v in read_coordinates(folder).items()}
@@ -108,9 +148,27 @@ def _network(bench, case, picker):
     data, model = _simulate(bench, "simulated-training", 4, 2), bench.output / "models" / f"simulated-{picker}"
     if not model.exists():
         model.parent.mkdir(exist_ok=True)
-        cryodl("train-picker", "--micrographs", *sorted((data / "micrographs").glob("*.mrc")), "--coordinates",
-               data / "coordinates", "--pixel-size", PIXEL_SIZE, "--particle-diameter", DIAMETER, "--network", picker,
-               "--labels", "complete", "--output", model, "--device", "cpu", "--threads", 1)
+        cryodl(
+            "train-picker",
+            "--micrographs",
+            *sorted((data / "micrographs").glob("*.mrc")),
+            "--coordinates",
+            data / "coordinates",
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--particle-diameter",
+            DIAMETER,
+            "--network",
+            picker,
+            "--labels",
+            "complete",
+            "--output",
+            model,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+        )
     return _picks(bench, case, model, picker)
 
 
@@ -122,6 +180,7 @@ def _general(bench, case, picker):
 def _topaz(bench, case, picker):
     """Topaz's pretrained detector at its default threshold."""
     from cryodl.io.coordinates import read_coordinates
+
     if bench.topaz is None:
         raise ValueError("Topaz is not there; give --topaz PYTHON.")
     px = case.diameter / case.pixel_size
@@ -142,7 +201,21 @@ def tables(bench):
         for picker in bench.options.reconstruct if case else ():
             f = bench.figures.get(f"reconstruction/{case}/{picker}")
             known = ("extracted", "precision", "recall", "kept")
-            rows.append([case, picker, *(f[k] for k in known), f"{f['resolution']:.1f}", f"{f['cpu']:.0f}"] if f else
-                        [case, picker] + [None] * 6)
-    return table(["micrographs", "picks of", "particles", "precision", "recall", "kept after 2-D classes",
-                  "resolution, Å (FSC 0.143)", "RELION CPU s"], rows)
+            rows.append(
+                [case, picker, *(f[k] for k in known), f"{f['resolution']:.1f}", f"{f['cpu']:.0f}"]
+                if f
+                else [case, picker] + [None] * 6
+            )
+    return table(
+        [
+            "micrographs",
+            "picks of",
+            "particles",
+            "precision",
+            "recall",
+            "kept after 2-D classes",
+            "resolution, Å (FSC 0.143)",
+            "RELION CPU s",
+        ],
+        rows,
+    )

@@ -5,6 +5,7 @@ The steps are those of a usual project, small: the same command lines for every 
 relion_refine_mpi's auto-refinement keeps a core busy waiting for the other two; the two halves are refined one after
 the other instead, from one initial model filtered to `START_RESOLUTION`, with a fixed number of iterations.
 """
+
 import os
 import subprocess
 import time
@@ -14,7 +15,7 @@ import numpy as np
 
 CLASSES, CLASS_ITERATIONS, REFINE_ITERATIONS = 6, 10, 5
 START_RESOLUTION = 50  # Å; each half starts without anything finer, so that agreement beyond it comes from the data
-GOOD_CLASS = 1.3       # 2-D classes are kept up to so many times the resolution of the best class
+GOOD_CLASS = 1.3  # 2-D classes are kept up to so many times the resolution of the best class
 
 
 class Relion:
@@ -31,14 +32,17 @@ class Relion:
         with open(self.folder / "log.txt", "a") as log:
             log.write(" ".join(command) + "\n")
             log.flush()
-            process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log,
-                                       env=dict(os.environ, OMP_NUM_THREADS="1"))
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, env=dict(os.environ, OMP_NUM_THREADS="1")
+            )
             _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         self.seconds += usage.ru_utime + usage.ru_stime
         if process.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed; {self.folder / 'log.txt'} ends with:\n"
-                               + (self.folder / "log.txt").read_text()[-1500:])
+            raise RuntimeError(
+                f"{' '.join(command)} failed; {self.folder / 'log.txt'} ends with:\n"
+                + (self.folder / "log.txt").read_text()[-1500:]
+            )
 
     def extract(self, micrographs, picks, ctf):
         """Cut the particles out: `particles.star`. Returns their number.
@@ -51,24 +55,69 @@ class Relion:
             (self.folder / "micrographs" / Path(path).name).symlink_to(Path(path).resolve())
             yx = picks[Path(path).stem]
             if len(yx):
-                write_star(self.folder / "micrographs" / f"{Path(path).stem}_picks.star",
-                           {"": (["CoordinateX", "CoordinateY"], [f"{x:.2f} {y:.2f}" for y, x in yx])})
+                write_star(
+                    self.folder / "micrographs" / f"{Path(path).stem}_picks.star",
+                    {"": (["CoordinateX", "CoordinateY"], [f"{x:.2f} {y:.2f}" for y, x in yx])},
+                )
         names = [Path(p).name for p in micrographs if len(picks[Path(p).stem])]
         _, _, _, kv, cs, contrast = ctf[Path(names[0]).stem]
-        optics = (["OpticsGroupName", "OpticsGroup", "MicrographPixelSize", "Voltage", "SphericalAberration",
-                   "AmplitudeContrast"], [f"one 1 {self.pixel_size} {kv} {cs} {contrast}"])
+        optics = (
+            [
+                "OpticsGroupName",
+                "OpticsGroup",
+                "MicrographPixelSize",
+                "Voltage",
+                "SphericalAberration",
+                "AmplitudeContrast",
+            ],
+            [f"one 1 {self.pixel_size} {kv} {cs} {contrast}"],
+        )
         rows = [f"micrographs/{n} 1 " + " ".join(str(v) for v in ctf[Path(n).stem][:3]) for n in names]
-        write_star(self.folder / "micrographs.star", {"optics": optics, "micrographs": (
-            ["MicrographName", "OpticsGroup", "DefocusU", "DefocusV", "DefocusAngle"], rows)})
-        self.run("relion_preprocess", "--i", "micrographs.star", "--coord_suffix", "_picks.star", "--coord_dir", "./",
-                 "--extract", "--extract_size", self.box, "--norm", "--bg_radius", int(0.45 * self.box),
-                 "--invert_contrast", "--part_dir", "boxes/", "--part_star", "particles.star")
+        write_star(
+            self.folder / "micrographs.star",
+            {
+                "optics": optics,
+                "micrographs": (["MicrographName", "OpticsGroup", "DefocusU", "DefocusV", "DefocusAngle"], rows),
+            },
+        )
+        self.run(
+            "relion_preprocess",
+            "--i",
+            "micrographs.star",
+            "--coord_suffix",
+            "_picks.star",
+            "--coord_dir",
+            "./",
+            "--extract",
+            "--extract_size",
+            self.box,
+            "--norm",
+            "--bg_radius",
+            int(0.45 * self.box),
+            "--invert_contrast",
+            "--part_dir",
+            "boxes/",
+            "--part_star",
+            "particles.star",
+        )
         return len(star_rows(self.folder / "particles.star", "particles")[1])
 
     def classify(self):
         """2-D classes; particles of good ones go to `selected.star`. Returns their number."""
-        self._refine("class2d", "particles.star", "--K", CLASSES, "--iter", CLASS_ITERATIONS, "--psi_step", 12,
-                     "--tau2_fudge", 2, "--offset_range", 4)
+        self._refine(
+            "class2d",
+            "particles.star",
+            "--K",
+            CLASSES,
+            "--iter",
+            CLASS_ITERATIONS,
+            "--psi_step",
+            12,
+            "--tau2_fudge",
+            2,
+            "--offset_range",
+            4,
+        )
         last = self.folder / f"class2d_it{CLASS_ITERATIONS:03d}_model.star"
         labels, rows = star_rows(last, "model_classes")
         resolution = np.array([float(r[labels.index("_rlnEstimatedResolution")]) for r in rows])
@@ -87,11 +136,44 @@ class Relion:
         RELION refines the angles by itself as the resolution grows, which takes most of the time; to start from
         START_RESOLUTION, 60 Å are enough.
         """
-        self._refine("initial", "selected.star", "--denovo_3dref", "--sgd", "--sgd_ini_iter", 15,
-                     "--sgd_inbetween_iter", 10, "--sgd_fin_iter", 5, "--sgd_ini_resol", 75, "--sgd_fin_resol", 60,
-                     "--sgd_ini_subset", 40, "--sgd_fin_subset", 60, "--sgd_write_iter", 30, "--K", 1,
-                     "--healpix_order", 1, "--oversampling", 0, "--offset_range", 3, "--offset_step", 1.5, "--maxsig",
-                     100, "--incr_size", 1, "--sym", self.symmetry)
+        self._refine(
+            "initial",
+            "selected.star",
+            "--denovo_3dref",
+            "--sgd",
+            "--sgd_ini_iter",
+            15,
+            "--sgd_inbetween_iter",
+            10,
+            "--sgd_fin_iter",
+            5,
+            "--sgd_ini_resol",
+            75,
+            "--sgd_fin_resol",
+            60,
+            "--sgd_ini_subset",
+            40,
+            "--sgd_fin_subset",
+            60,
+            "--sgd_write_iter",
+            30,
+            "--K",
+            1,
+            "--healpix_order",
+            1,
+            "--oversampling",
+            0,
+            "--offset_range",
+            3,
+            "--offset_step",
+            1.5,
+            "--maxsig",
+            100,
+            "--incr_size",
+            1,
+            "--sym",
+            self.symmetry,
+        )
 
     def refine(self):
         """Two halves, each refined alone. Returns the resolution in Å at which their FSC falls below 0.143.
@@ -100,28 +182,71 @@ class Relion:
         tighter.
         """
         import mrcfile
+
         labels, rows = star_rows(self.folder / "selected.star", "particles")
         for half in (1, 2):
             name = f"half{half}"
-            self._write_particles(name, labels, rows[half - 1::2])
-            self._refine(name, f"{name}.star", "--ref", "initial_it030_class001.mrc", "--ini_high", START_RESOLUTION,
-                         "--firstiter_cc", "--K", 1, "--iter", REFINE_ITERATIONS, "--healpix_order", 2, "--maxsig", 200,
-                         "--incr_size", 4,
-                         "--offset_range", 3, "--sym", self.symmetry)
+            self._write_particles(name, labels, rows[half - 1 :: 2])
+            self._refine(
+                name,
+                f"{name}.star",
+                "--ref",
+                "initial_it030_class001.mrc",
+                "--ini_high",
+                START_RESOLUTION,
+                "--firstiter_cc",
+                "--K",
+                1,
+                "--iter",
+                REFINE_ITERATIONS,
+                "--healpix_order",
+                2,
+                "--maxsig",
+                200,
+                "--incr_size",
+                4,
+                "--offset_range",
+                3,
+                "--sym",
+                self.symmetry,
+            )
         maps = [mrcfile.read(self.folder / f"half{half}_it{REFINE_ITERATIONS:03d}_class001.mrc") for half in (1, 2)]
         return resolution_at(shell_correlation(*maps, self.pixel_size), 0.143)
 
     def _refine(self, name, star, *options):
-        self.run("relion_refine", "--o", f"./{name}", "--i", star, *self.correction, "--norm", "--scale",
-                 "--flatten_solvent", "--zero_mask", "--particle_diameter", round(1.1 * self.diameter), "--pad", 1,
-                 "--random_seed", 1, "--dont_combine_weights_via_disc", "--preread_images", "--pool", 10, "--j", 1,
-                 *options)
+        self.run(
+            "relion_refine",
+            "--o",
+            f"./{name}",
+            "--i",
+            star,
+            *self.correction,
+            "--norm",
+            "--scale",
+            "--flatten_solvent",
+            "--zero_mask",
+            "--particle_diameter",
+            round(1.1 * self.diameter),
+            "--pad",
+            1,
+            "--random_seed",
+            1,
+            "--dont_combine_weights_via_disc",
+            "--preread_images",
+            "--pool",
+            10,
+            "--j",
+            1,
+            *options,
+        )
 
     def _write_particles(self, name, labels, rows):
         optics = star_rows(self.folder / "particles.star", "optics")
         tables = {"optics": optics, "particles": (labels, rows)}
-        write_star(self.folder / f"{name}.star", {k: ([c[4:] for c in head], [" ".join(r) for r in body])
-                                                  for k, (head, body) in tables.items()})
+        write_star(
+            self.folder / f"{name}.star",
+            {k: ([c[4:] for c in head], [" ".join(r) for r in body]) for k, (head, body) in tables.items()},
+        )
 
 
 def reconstruct(folder, micrographs, picks, ctf, case):
@@ -135,8 +260,9 @@ def reconstruct(folder, micrographs, picks, ctf, case):
     kept = relion.classify()
     relion.initial_model()
     resolution = relion.refine()
-    return dict(extracted=extracted, kept=kept, resolution=resolution, cpu=relion.seconds,
-                wall=time.monotonic() - start)
+    return dict(
+        extracted=extracted, kept=kept, resolution=resolution, cpu=relion.seconds, wall=time.monotonic() - start
+    )
 
 
 def shell_correlation(first, second, pixel_size):
@@ -147,7 +273,7 @@ def shell_correlation(first, second, pixel_size):
     axis = np.fft.fftfreq(side, 1 / side)
     radius = np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + np.arange(side // 2 + 1) ** 2)
     shell = np.rint(radius).astype(int).ravel()
-    total = lambda values: np.bincount(shell, values.ravel())[1:side // 2 + 1]
+    total = lambda values: np.bincount(shell, values.ravel())[1 : side // 2 + 1]
     cross = total((f * g.conj()).real) / np.sqrt(total(np.abs(f) ** 2) * total(np.abs(g) ** 2))
     return [(side * pixel_size / n, float(value)) for n, value in enumerate(cross, 1)]
 
@@ -173,6 +299,7 @@ def write_star(path, tables):
 def star_rows(path, table):
     """Labels and rows (lists of texts) of one table of a STAR file."""
     import gemmi
+
     block = gemmi.cif.read_file(str(path)).find_block(table)
     loop = next(item.loop for item in block if item.loop)
     return list(loop.tags), [[loop[r, c] for c in range(loop.width())] for r in range(loop.length())]

@@ -5,6 +5,7 @@ At 37 degrees the corners are lost; there only particles in the largest central 
 turned or not. Picks in turned micrographs are turned back before they are scored, so that both are scored on the same
 ground.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,11 @@ def _measure(bench, real, model, name, angle):
     micrographs = [_turned(bench, path, angle) for path in real.test]
     picks = bench.folder(f"rotation {name} {angle}")
     pick(micrographs, real.pixel_size, real.diameter, model, picks)
-    return {f"{figure}_{part}": value for part in ("square", "disc") for figure, value in
-            _score(real, picks, angle, part).items()}
+    return {
+        f"{figure}_{part}": value
+        for part in ("square", "disc")
+        for figure, value in _score(real, picks, angle, part).items()
+    }
 
 
 def _turned(bench, path, angle):
@@ -36,6 +40,7 @@ def _turned(bench, path, angle):
         return path
     import mrcfile
     from scipy.ndimage import rotate
+
     image = mrcfile.read(path).astype(np.float32)
     out = bench.output / "work" / f"turned-{angle}" / Path(path).name
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -47,9 +52,10 @@ def _turned(bench, path, angle):
 def _score(real, picks, angle, part):
     """Precision and recall pooled over the test micrographs, in the frame of the unturned ones."""
     engine_path()
+    from cryodl.core.matching import match_picks, score_matched
     from cryodl.io.coordinates import read_coordinates
     from cryodl.io.micrographs import micrograph_shape
-    from cryodl.matching import match_picks, score_matched
+
     truth, found = read_coordinates(real.truth), read_coordinates(picks)
     every = read_coordinates(Path(picks) / "candidates")
     figures = {}
@@ -91,6 +97,15 @@ def tables(bench):
             value = lambda figures, part: figures and figures[f"{figure}_{part}"]
             pairs = [(value(still, "square"), value(quarter, "square")), (value(still, "disc"), value(turned, "disc"))]
             change = [None if None in pair else f"{pair[1] - pair[0]:+.4f}" for pair in pairs]
-            rows.append([name, {"f1": "at the default threshold", "best_f1": "best"}[figure], pairs[0][0],
-                         *pairs[0][1:], change[0], *pairs[1], change[1]])
+            rows.append(
+                [
+                    name,
+                    {"f1": "at the default threshold", "best_f1": "best"}[figure],
+                    pairs[0][0],
+                    *pairs[0][1:],
+                    change[0],
+                    *pairs[1],
+                    change[1],
+                ]
+            )
     return table(["picker", "F1", "0°", "90°", "change", "0°, disc", "37°, disc", "change"], rows)

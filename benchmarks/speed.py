@@ -5,13 +5,14 @@ Micrographs are noise, weights are random: for timing only. The figure per micro
 one and a run over several, so that start-up (given apart) is left out; reading, rescaling, network, peaks and writing
 are in.
 """
+
 import numpy as np
 from bench import NETWORKS, engine_path, table
 from common import cryodl
 
 # pixel size (Å/px), particle diameter (Å): the ends of the usual range; the first is the largest working image
 CASES = ((1.8, 150), (1.4, 200), (1.0, 250))
-USUAL = 1     # the case at which the slower networks are timed
+USUAL = 1  # the case at which the slower networks are timed
 SLOW_COUNT = 2  # micrographs in the second run of a network other than unet
 
 
@@ -26,6 +27,7 @@ def run(bench):
 def _micrographs(bench, count):
     """`count` noise images of 4096 x 4096 px, float32 MRC. Returns their paths."""
     import mrcfile
+
     folder = bench.output / "noise"
     folder.mkdir(exist_ok=True)
     paths = [folder / f"noise_{index}.mrc" for index in range(count)]
@@ -40,12 +42,25 @@ def _random_model(folder, network):
     """A model of random weights: as slow as a trained one. Candidates of noise are few or none at this threshold."""
     engine_path()
     import torch
+
     from cryodl.io.model import write_model
-    from cryodl.pickers import picker_method
+    from cryodl.micrographs.pickers import picker_method
+
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    write_model(folder, dict(kind="picker", name="random", network=network, particle_diameter=200.0, pixel_sizes=[1.0],
-                             threshold=0.5, minimum_distance=0.5), picker_method(network).build().state_dict())
+    write_model(
+        folder,
+        dict(
+            kind="picker",
+            name="random",
+            network=network,
+            particle_diameter=200.0,
+            pixel_sizes=[1.0],
+            threshold=0.5,
+            minimum_distance=0.5,
+        ),
+        picker_method(network).build().state_dict(),
+    )
     return folder
 
 
@@ -54,10 +69,23 @@ def _ours(bench, network, case):
     paths = _micrographs(bench, bench.options.speed_count + 1 if network == "unet" else SLOW_COUNT)
     model, runs = _random_model(bench.folder(f"random {network}"), network), []
     for part in (paths[:1], paths):
-        _, cpu, wall, memory = cryodl("pick", "--micrographs", *part, "--pixel-size", pixel_size, "--particle-diameter",
-                                      diameter, "--model", model, "--device", "cpu", "--threads",
-                                      bench.options.speed_threads, "--output",
-                                      bench.folder(f"speed {network} {case} {len(part)}"))
+        _, cpu, wall, memory = cryodl(
+            "pick",
+            "--micrographs",
+            *part,
+            "--pixel-size",
+            pixel_size,
+            "--particle-diameter",
+            diameter,
+            "--model",
+            model,
+            "--device",
+            "cpu",
+            "--threads",
+            bench.options.speed_threads,
+            "--output",
+            bench.folder(f"speed {network} {case} {len(part)}"),
+        )
         runs.append((len(part), cpu, wall, memory))
     return slope(runs)
 
@@ -92,13 +120,15 @@ def tables(bench):
     training = []
     for network in (*NETWORKS, "Topaz"):
         f = bench.figures.get(f"labels/empiar10017/100/0/{network}")
-        training.append([network, *([f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"] if f
-                                    else [None] * 3)])
+        training.append(
+            [network, *([f"{f['cpu']:.0f}", f"{f['wall']:.0f}", f"{f['memory']:.0f}"] if f else [None] * 3)]
+        )
     head = ["CPU s", "wall s", "peak memory MB"]
-    return (table(["picking", "CPU s per micrograph", "wall s per micrograph", "start-up CPU s", "peak memory MB"],
-                  rows)
-            + "\n\nTraining on 100 positives of EMPIAR-10017, one thread, start-up included:\n\n"
-            + table(["training", *head], training))
+    return (
+        table(["picking", "CPU s per micrograph", "wall s per micrograph", "start-up CPU s", "peak memory MB"], rows)
+        + "\n\nTraining on 100 positives of EMPIAR-10017, one thread, start-up included:\n\n"
+        + table(["training", *head], training)
+    )
 
 
 def _cells(f):

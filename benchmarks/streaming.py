@@ -8,6 +8,7 @@ Needs Scipion's Python with this plugin, and the engine (CRYODL_PYTHON, or its e
 happens in a temporary folder. Prints memory over time, and whether a micrograph was lost, doubled or picked twice; exit
 code 1 if so. docs/streaming.md has the figures.
 """
+
 import argparse
 import os
 import platform
@@ -16,14 +17,16 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import cryodl_scipion.tests.conftest  # noqa: E402,F401  a Scipion of its own, in a temporary folder
 import pyworkflow as pw  # noqa: E402
 
+import cryodl_scipion.tests.conftest  # noqa: E402,F401  a Scipion of its own, in a temporary folder
+
 pw.Config.getDomain().getPlugins()
-os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC'] = '2'  # the import looks for files every 10 s otherwise
+os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "2"  # the import looks for files every 10 s otherwise
 
 from pwem.protocols import ProtImportMicrographs  # noqa: E402
 from pyworkflow.project import Manager  # noqa: E402
+
 from cryodl_scipion import Plugin  # noqa: E402
 from cryodl_scipion.protocols import CryodlProtPick  # noqa: E402
 from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
@@ -36,52 +39,58 @@ def main():
     options = parseArguments()
     problems = Plugin.validateInstallation()
     if problems:
-        sys.exit(' '.join(problems))
-    folder = tempfile.mkdtemp(prefix='cryodl-streaming-', dir=options.scratch)
+        sys.exit(" ".join(problems))
+    folder = tempfile.mkdtemp(prefix="cryodl-streaming-", dir=options.scratch)
     try:
         lines, found = measure(options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print('\n'.join(lines))
+    print("\n".join(lines))
     if options.output:
-        with open(options.output, 'w', encoding='utf-8') as file:
-            file.write('\n'.join(lines) + '\n')
+        with open(options.output, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     os._exit(1 if found else 0)  # pyworkflow leaves threads behind
 
 
 def parseArguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--micrographs', type=int, default=2000)
-    parser.add_argument('--kills', type=int, default=2)
-    parser.add_argument('--rate', type=float, default=4, help="micrographs that arrive per second")
-    parser.add_argument('--batch', type=int, default=16, help="micrographs of one start of the engine")
-    parser.add_argument('--threads', type=int, default=2, help="Scipion's threads: one watches, the others pick")
-    parser.add_argument('--model', default='ribosome', help="name of a shipped model")
-    parser.add_argument('--scratch', default=None, help="where the temporary folder is made")
-    parser.add_argument('--output', default=None, help="file for the table as well")
+    parser.add_argument("--micrographs", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=4, help="micrographs that arrive per second")
+    parser.add_argument("--batch", type=int, default=16, help="micrographs of one start of the engine")
+    parser.add_argument("--threads", type=int, default=2, help="Scipion's threads: one watches, the others pick")
+    parser.add_argument("--model", default="ribosome", help="name of a shipped model")
+    parser.add_argument("--scratch", default=None, help="where the temporary folder is made")
+    parser.add_argument("--output", default=None, help="file for the table as well")
     return parser.parse_args()
 
 
 def measure(options, folder):
     """(lines to print, what went wrong)."""
-    waiting = arrivals.writeMicrographs(os.path.join(folder, 'waiting'), options.micrographs)
+    waiting = arrivals.writeMicrographs(os.path.join(folder, "waiting"), options.micrographs)
     names = [os.path.basename(path)[:-4] for path in waiting]
-    os.makedirs(os.path.join(pw.Config.SCIPION_USER_DATA, 'projects'), exist_ok=True)
-    project = Manager().createProject('streaming', location=folder)
+    os.makedirs(os.path.join(pw.Config.SCIPION_USER_DATA, "projects"), exist_ok=True)
+    project = Manager().createProject("streaming", location=folder)
     os.chdir(project.path)
-    stream = arrivals.Arrivals(waiting, os.path.join(folder, 'arriving'), options.rate)
+    stream = arrivals.Arrivals(waiting, os.path.join(folder, "arriving"), options.rate)
     stream.update()
-    imported = startImport(project, os.path.join(folder, 'arriving'))
+    imported = startImport(project, os.path.join(folder, "arriving"))
     stream.stopFile = os.path.abspath(imported._getStopStreamingFilename())
-    protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=options.model,
-                                   particleDiameter=arrivals.DIAMETER, useGpu=False, streamingBatchSize=options.batch,
-                                   numberOfThreads=options.threads)
+    protocol = project.newProtocol(
+        CryodlProtPick,
+        modelFrom=SHIPPED,
+        shippedModel=options.model,
+        particleDiameter=arrivals.DIAMETER,
+        useGpu=False,
+        streamingBatchSize=options.batch,
+        numberOfThreads=options.threads,
+    )
     protocol.inputMicrographs.set(imported)
-    protocol.inputMicrographs.setExtended('outputMicrographs')
+    protocol.inputMicrographs.setExtended("outputMicrographs")
     errors = protocol.validate()
     if errors:
-        sys.exit(' '.join(errors))
+        sys.exit(" ".join(errors))
     killAt = [options.micrographs * k // (options.kills + 1) for k in range(1, options.kills + 1)]
     run = arrivals.KilledRun(project, protocol, stream, killAt, pause=2)
     run.run(seconds=4 * 3600)
@@ -90,30 +99,58 @@ def measure(options, folder):
 
 
 def startImport(project, folder):
-    imported = project.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern='*.mrc', dataStreaming=True,
-                                   timeout='14400', fileTimeout='1', samplingRate=arrivals.PIXEL_SIZE, voltage=300,
-                                   sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
+    imported = project.newProtocol(
+        ProtImportMicrographs,
+        filesPath=folder,
+        filesPattern="*.mrc",
+        dataStreaming=True,
+        timeout="14400",
+        fileTimeout="1",
+        samplingRate=arrivals.PIXEL_SIZE,
+        voltage=300,
+        sphericalAberration=2.7,
+        amplitudeContrast=0.1,
+        magnification=50000,
+    )
     project.launchProtocol(imported, wait=False)
-    arrivals.waitForOutput(project, imported, 'outputMicrographs', seconds=300)
+    arrivals.waitForOutput(project, imported, "outputMicrographs", seconds=300)
     return imported
 
 
 def report(options, run, found, coordinates):
     """Lines of Markdown."""
-    lines = ["%d micrographs of %d x %d px, %g per second; batches of %d, %d Scipion threads; %s, %d cores, CPU only."
-             % (options.micrographs, arrivals.SIDE, arrivals.SIDE, options.rate, options.batch, options.threads,
-                platform.machine(), os.cpu_count()), "",
-             "| s | arrived | picked | Scipion's process (MB) | engine's peak, of the batch at work (MB) |",
-             "|---|---|---|---|---|"]
+    lines = [
+        "%d micrographs of %d x %d px, %g per second; batches of %d, %d Scipion threads; %s, %d cores, CPU only."
+        % (
+            options.micrographs,
+            arrivals.SIDE,
+            arrivals.SIDE,
+            options.rate,
+            options.batch,
+            options.threads,
+            platform.machine(),
+            os.cpu_count(),
+        ),
+        "",
+        "| s | arrived | picked | Scipion's process (MB) | engine's peak, of the batch at work (MB) |",
+        "|---|---|---|---|---|",
+    ]
     samples = [s for s in run.samples if s.scipion]
     step = max(1, len(samples) // _ROWS)
-    lines += ["| %.0f | %d | %d | %.0f | %s |" % (s[:4] + ('%.0f' % s.engine if s.engine else '',))
-              for s in samples[::step] + samples[-1:]]
-    lines += ["", "%d kills; %d coordinates; %.0f s in all; engine's largest peak %.0f MB."
-              % (run.kills, coordinates, run.seconds(), max(s.engine for s in run.samples))]
-    return lines + (["WRONG: " + sentence for sentence in found[:20]] or
-                    ["Every micrograph was picked once; none is missing or twice in the set of coordinates."])
+    lines += [
+        "| %.0f | %d | %d | %.0f | %s |" % (s[:4] + ("%.0f" % s.engine if s.engine else "",))
+        for s in samples[::step] + samples[-1:]
+    ]
+    lines += [
+        "",
+        "%d kills; %d coordinates; %.0f s in all; engine's largest peak %.0f MB."
+        % (run.kills, coordinates, run.seconds(), max(s.engine for s in run.samples)),
+    ]
+    return lines + (
+        ["WRONG: " + sentence for sentence in found[:20]]
+        or ["Every micrograph was picked once; none is missing or twice in the set of coordinates."]
+    )
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

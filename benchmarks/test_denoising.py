@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The arithmetic of the benchmarks of denoising, on made-up particles and without the engine's commands."""
+
 import denoising
 import denoising_integrity
 import denoising_speed
@@ -19,18 +20,26 @@ def denoisers(tmp_path):
 
 
 def _figures(denoised=0.3, steps=100):
-    return dict(mean_frc=dict(raw=0.1, wiener=0.2, denoised=denoised), half=dict(raw=30.0, wiener=30.0, denoised=None),
-                map=dict(raw=20.0, denoised=15.0), noise=0.05, unrelated=0.04,
-                count=200, training=dict(cpu=50.0, wall=60.0, memory=900.0, steps=steps))
+    return dict(
+        mean_frc=dict(raw=0.1, wiener=0.2, denoised=denoised),
+        half=dict(raw=30.0, wiener=30.0, denoised=None),
+        map=dict(raw=20.0, denoised=15.0),
+        noise=0.05,
+        unrelated=0.04,
+        count=200,
+        training=dict(cpu=50.0, wall=60.0, memory=900.0, steps=steps),
+    )
 
 
 def _sphere_particles(folder, count=40):
     """particles.star of noisy particles of a ball with a small one at its side; models with and without it."""
     import gemmi
+
+    from cryodl.core.optics import Optics
+    from cryodl.core.projections import random_angles
     from cryodl.io.particle_sets import StackWriter
     from cryodl.simulate.particle_images import load_projector, particle_images
-    from cryodl.simulate.micrographs import Optics
-    from cryodl.simulate.projections import random_angles
+
     structure = gemmi.Structure()
     structure.add_model(gemmi.Model(1))
     rng = np.random.default_rng(0)
@@ -54,23 +63,55 @@ def _sphere_particles(folder, count=40):
     clean = projector.project(angles)
     with StackWriter(folder / "particles.mrcs", count, 32, 4.0) as stack:
         stack.add(particle_images(clean * 0.5, optics, 4.0, rng))
-    write_star(folder / "particles.star", {
-        "optics": (["OpticsGroupName", "OpticsGroup", "ImagePixelSize", "ImageSize", "ImageDimensionality", "Voltage",
-                    "SphericalAberration", "AmplitudeContrast"], ["one 1 4.0 32 2 300 2.7 0.1"]),
-        "particles": (["ImageName", "OpticsGroup", "AngleRot", "AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst",
-                       "DefocusU", "DefocusV", "DefocusAngle"],
-                      [f"{i}@particles.mrcs 1 {a[0]:.4f} {a[1]:.4f} {a[2]:.4f} 0 0 15000 15000 0"
-                       for i, a in enumerate(angles, 1)])})
+    write_star(
+        folder / "particles.star",
+        {
+            "optics": (
+                [
+                    "OpticsGroupName",
+                    "OpticsGroup",
+                    "ImagePixelSize",
+                    "ImageSize",
+                    "ImageDimensionality",
+                    "Voltage",
+                    "SphericalAberration",
+                    "AmplitudeContrast",
+                ],
+                ["one 1 4.0 32 2 300 2.7 0.1"],
+            ),
+            "particles": (
+                [
+                    "ImageName",
+                    "OpticsGroup",
+                    "AngleRot",
+                    "AngleTilt",
+                    "AnglePsi",
+                    "OriginXAngst",
+                    "OriginYAngst",
+                    "DefocusU",
+                    "DefocusV",
+                    "DefocusAngle",
+                ],
+                [
+                    f"{i}@particles.mrcs 1 {a[0]:.4f} {a[1]:.4f} {a[2]:.4f} 0 0 15000 15000 0"
+                    for i, a in enumerate(angles, 1)
+                ],
+            ),
+        },
+    )
     return folder / "particles.star"
 
 
 def test_half_of_the_particles_lose_their_partner_and_nothing_else(tmp_path):
     import torch
+
     from cryodl.io.particle_sets import read_particles
     from cryodl.simulate.particle_images import load_projector
+
     star = _sphere_particles(tmp_path)
-    mixed, present, share = denoising_integrity.mixed_set(star, [tmp_path / "whole.cif", tmp_path / "part.cif"],
-                                                          tmp_path / "mixed.star")
+    mixed, present, share = denoising_integrity.mixed_set(
+        star, [tmp_path / "whole.cif", tmp_path / "part.cif"], tmp_path / "mixed.star"
+    )
     before, after = read_particles(star), read_particles(mixed)
     rows = np.arange(40)
     change = after.images(rows) - before.images(rows)
@@ -83,6 +124,7 @@ def test_half_of_the_particles_lose_their_partner_and_nothing_else(tmp_path):
 
 def test_noise_sets_keep_angles_and_ctf_but_not_the_images(tmp_path):
     from cryodl.io.particle_sets import read_particles
+
     star = _sphere_particles(tmp_path)
     noise = read_particles(noise_set(star, tmp_path / "noise" / "noise.star"))
     kept = read_particles(star)
@@ -94,6 +136,7 @@ def test_noise_sets_keep_angles_and_ctf_but_not_the_images(tmp_path):
 
 def test_models_are_written_without_the_partner(tmp_path):
     import gemmi
+
     _sphere_particles(tmp_path, 2)
     whole, part = (gemmi.read_structure(str(tmp_path / f"{name}.cif"))[0] for name in ("whole", "part"))
     assert [chain.name for chain in whole] == ["A", "K"] and [chain.name for chain in part] == ["A"]
@@ -121,8 +164,15 @@ def test_radial_profiles_of_rings_are_their_values():
 
 
 def test_cells_of_a_denoiser_name_ratio_control_and_what_is_not_resolved():
-    assert cells(_figures()) == ["200", "30.0 / 30.0 / none", "0.100 / 0.200 / 0.300", "1.50", "+0.010", "20.0 / 15.0",
-                                 "50 (100 steps)"]
+    assert cells(_figures()) == [
+        "200",
+        "30.0 / 30.0 / none",
+        "0.100 / 0.200 / 0.300",
+        "1.50",
+        "+0.010",
+        "20.0 / 15.0",
+        "50 (100 steps)",
+    ]
     assert cells(None) == [None] * 7
 
 

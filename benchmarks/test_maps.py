@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The benchmarks of map improvement on a small helix, with a network of random weights: PYTHON -m pytest benchmarks"""
+
 import gzip
 import sys
 
@@ -29,16 +30,35 @@ def bench(tmp_path):
         (folder / name).mkdir(parents=True)
     packed = folder / "small" / "1HEL.pdb.gz"
     packed.write_bytes(gzip.compress(helix(tmp_path / "helix.pdb", 16).read_bytes()))
-    bench = Bench(maps.read_options(["--output", str(tmp_path / "out"), "--molecules", "1HEL", "--resolutions", "4",
-                                     "--real-maps", "EMD-30342_7CEC_chainA"]), tmp_path)
+    bench = Bench(
+        maps.read_options(
+            [
+                "--output",
+                str(tmp_path / "out"),
+                "--molecules",
+                "1HEL",
+                "--resolutions",
+                "4",
+                "--real-maps",
+                "EMD-30342_7CEC_chainA",
+            ]
+        ),
+        tmp_path,
+    )
     bench.options.model = str(map_speed.untrained(bench, "fast"))
     return bench
 
 
 def comparison(given, sharpened, improved, q=(0.4, 0.5, 0.65)):
     figures = lambda value, score: dict(fsc05=value, unmasked=value + 1, times_mask=value + 0.1, q=score)
-    return dict(input=figures(given, q[0]), sharpened=figures(sharpened, q[1]), improved=figures(improved, q[2]),
-                cpu=60.0, wall=60.0, cost=dict(cpu=30.0))
+    return dict(
+        input=figures(given, q[0]),
+        sharpened=figures(sharpened, q[1]),
+        improved=figures(improved, q[2]),
+        cpu=60.0,
+        wall=60.0,
+        cost=dict(cpu=30.0),
+    )
 
 
 def test_a_network_that_only_drops_what_is_negative_has_nearly_the_figures_of_the_input(bench):
@@ -65,13 +85,16 @@ def test_what_is_simulated_from_a_real_piece_has_faults_inside_of_the_molecule(b
 
 def test_the_best_sharpening_undoes_a_known_blur(bench, tmp_path):
     import dataclasses
-    from cryodl.maps.shells import sharpened
+
+    from cryodl.maps.measures.shells import sharpened
+
     structure = map_cases.simulate(bench, "1HEL", 3.0, tmp_path / "sim" / "map", "--flexibility", "0")
     case = map_cases.case_of(tmp_path / "sim" / "map_truth.mrc", structure, 3.0)
     blurred = sharpened(case.volume.data, case.volume.voxels_zyx, -150.0, 3.0).astype(np.float32)
     _, mild, _ = map_cases.best_sharpening(case)
     _, strong, _ = map_cases.best_sharpening(
-        dataclasses.replace(case, volume=dataclasses.replace(case.volume, data=blurred)))
+        dataclasses.replace(case, volume=dataclasses.replace(case.volume, data=blurred))
+    )
     assert strong - mild == pytest.approx(150, abs=60)
 
 
@@ -121,7 +144,9 @@ def test_what_was_not_measured_is_said_in_every_table(bench):
 
 def test_a_mirrored_model_fits_the_mirrored_map(bench, tmp_path):
     import map_controls
-    from cryodl.maps.volume import read_volume, write_volume
+
+    from cryodl.maps.measures.volume import read_volume, write_volume
+
     structure = map_cases.simulate(bench, "1HEL", 4.0, tmp_path / "sim" / "map")
     right = map_cases.case_of(tmp_path / "sim" / "map_full.mrc", structure, 4.0)
     volume = read_volume(tmp_path / "sim" / "map_full.mrc")

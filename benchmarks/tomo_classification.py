@@ -5,6 +5,7 @@ Each is trained on subtomograms of the same SNR and tilt range, which tell their
 nor shifts), and tested on others. Ours with several seeds of training set and method; the published networks with
 those of --published-seeds and more subtomograms (--published-training), as they learn by steps.
 """
+
 import json
 
 import numpy as np
@@ -45,14 +46,52 @@ def measure(bench, network, snr, tilt, seed):
     train_cpu = None
     if not model.exists():
         model.parent.mkdir(exist_ok=True)
-        _, train_cpu, _, _ = cryodl("train-classifier", "--subtomograms", train, "--network", network, "--seed", seed,
-                                    "--tilt-min", -tilt, "--tilt-max", tilt, "--output", model, "--device", "cpu",
-                                    "--threads", 1, *published, *steps)
+        _, train_cpu, _, _ = cryodl(
+            "train-classifier",
+            "--subtomograms",
+            train,
+            "--network",
+            network,
+            "--seed",
+            seed,
+            "--tilt-min",
+            -tilt,
+            "--tilt-max",
+            tilt,
+            "--output",
+            model,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+            *published,
+            *steps,
+        )
     folder = bench.folder(name)
     folder.mkdir()
-    _, cpu, _, _ = cryodl("classify-subtomograms", "--subtomograms", test, "--model", model, "--truth", "--unknown", 0,
-                          "--no-averages", "--tilt-min", -tilt, "--tilt-max", tilt, "--output", folder / "found.star",
-                          "--result", folder / "result.json", "--device", "cpu", "--threads", 1)
+    _, cpu, _, _ = cryodl(
+        "classify-subtomograms",
+        "--subtomograms",
+        test,
+        "--model",
+        model,
+        "--truth",
+        "--unknown",
+        0,
+        "--no-averages",
+        "--tilt-min",
+        -tilt,
+        "--tilt-max",
+        tilt,
+        "--output",
+        folder / "found.star",
+        "--result",
+        folder / "result.json",
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    )
     outputs = json.loads((folder / "result.json").read_text())["outputs"]
     return dict(accuracy=outputs["accuracy"], train_cpu=train_cpu, classify_cpu=cpu)
 
@@ -61,8 +100,9 @@ def tables(bench):
     options, rows = bench.options, []
     for snr in options.snrs:
         for tilt in options.tilts:
-            rows.append([f"{snr:g}", f"±{tilt}°",
-                         *[_cell(bench, network, snr, tilt) for network in options.classifiers]])
+            rows.append(
+                [f"{snr:g}", f"±{tilt}°", *[_cell(bench, network, snr, tilt) for network in options.classifiers]]
+            )
     return table(["SNR", "tilts", *options.classifiers], rows)
 
 

@@ -3,6 +3,7 @@
 
 Subtomograms of six structures in one file, aligned (true angles and shifts). Adjusted Rand index with the true classes.
 """
+
 import csv
 from pathlib import Path
 
@@ -19,8 +20,9 @@ def run(bench):
     for snr, tilt in CASES:
         for embedding in EMBEDDINGS:
             for compensated in WAYS:
-                bench.once(key(snr, tilt, embedding, compensated),
-                           lambda: measure(bench, snr, tilt, embedding, compensated))
+                bench.once(
+                    key(snr, tilt, embedding, compensated), lambda: measure(bench, snr, tilt, embedding, compensated)
+                )
 
 
 def key(snr, tilt, embedding, compensated):
@@ -29,22 +31,44 @@ def key(snr, tilt, embedding, compensated):
 
 def measure(bench, snr, tilt, embedding, compensated):
     engine_path()
-    from cryodl.io.star import read_tables
     from sklearn.metrics import adjusted_rand_score
+
+    from cryodl.io.star import read_tables
+
     star = subtomograms(bench, snr, tilt, bench.options.test, 2000)
     folder = bench.folder(key(snr, tilt, embedding, compensated))
     folder.mkdir()
-    _, cpu, _, _ = cryodl("cluster-subtomograms", "--subtomograms", star, "--classes", len(CLASSES), "--embedding",
-                          embedding, "--align", "given", WAYS[compensated], "--tilt-min", -tilt, "--tilt-max", tilt,
-                          "--output", folder / "found.star", "--device", "cpu", "--threads", 1)
+    _, cpu, _, _ = cryodl(
+        "cluster-subtomograms",
+        "--subtomograms",
+        star,
+        "--classes",
+        len(CLASSES),
+        "--embedding",
+        embedding,
+        "--align",
+        "given",
+        WAYS[compensated],
+        "--tilt-min",
+        -tilt,
+        "--tilt-max",
+        tilt,
+        "--output",
+        folder / "found.star",
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    )
     truth, found = (read_tables(path)["particles"] for path in (star, folder / "found.star"))
     classes = {Path(name).name: number for name, number in zip(truth["rlnImageName"], truth["rlnClassNumber"])}
     embedded = next(folder.glob("*_embedding.csv"))
     with open(embedded, newline="") as file:
         count = sum(1 for _ in csv.DictReader(file))
     names = [Path(name).name for name in found["rlnImageName"]]  # their folders are relative to their files
-    return dict(ari=float(adjusted_rand_score([classes[n] for n in names], found["rlnClassNumber"])), cpu=cpu,
-                count=count)
+    return dict(
+        ari=float(adjusted_rand_score([classes[n] for n in names], found["rlnClassNumber"])), cpu=cpu, count=count
+    )
 
 
 def tables(bench):

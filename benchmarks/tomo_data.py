@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated tomograms and subtomograms of the benchmarks, and what an annotator draws on a few tiles of them."""
+
 import gzip
 import json
 import shutil
@@ -11,8 +12,14 @@ from common import cryodl
 PIXEL_SIZE = 13.0  # Å/px
 RIBOSOME, PROTEASOME = "maps/SIM_4V4R_70S_10A.mrc.gz", "complexes/3J9I.pdb.gz"
 # Six of different sizes and shapes, from 540 kDa to 3 MDa; no network was developed on them.
-CLASSES = ("maps/SIM_4CR2_10A.mrc.gz", "maps/SIM_5MRC_10A.mrc.gz", "complexes/4V4R_30S.pdb.gz", "complexes/5H64.pdb.gz",
-           "complexes/1QVR.pdb.gz", "complexes/1BXN.pdb.gz")
+CLASSES = (
+    "maps/SIM_4CR2_10A.mrc.gz",
+    "maps/SIM_5MRC_10A.mrc.gz",
+    "complexes/4V4R_30S.pdb.gz",
+    "complexes/5H64.pdb.gz",
+    "complexes/1QVR.pdb.gz",
+    "complexes/1BXN.pdb.gz",
+)
 TILE, POSITIVE, NEGATIVE = 64, 10, 100
 LEAST = 0.03  # of a tile is the feature, else nobody would draw on it
 STROKE = 8  # px of a drawing that count as one stroke
@@ -38,11 +45,41 @@ def cells(bench, seed, count=2):
         folder.parent.mkdir(exist_ok=True)
         options = bench.options
         area = (options.size / 256) ** 2
-        cryodl("simulate-tomograms", "--structures", structure(bench, RIBOSOME), structure(bench, PROTEASOME),
-               "--copies", round(45 * area), round(40 * area), "--pixel-size", PIXEL_SIZE, "--size", options.size,
-               "--thickness", options.thickness, "--count", count, "--vesicles", 3, "--membranes", 1, "--microtubules",
-               6, "--filaments", 12, "--snr", options.tomogram_snr, "--seed", seed, "--output", folder, "--device",
-               "cpu", "--threads", 1)
+        cryodl(
+            "simulate-tomograms",
+            "--structures",
+            structure(bench, RIBOSOME),
+            structure(bench, PROTEASOME),
+            "--copies",
+            round(45 * area),
+            round(40 * area),
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--size",
+            options.size,
+            "--thickness",
+            options.thickness,
+            "--count",
+            count,
+            "--vesicles",
+            3,
+            "--membranes",
+            1,
+            "--microtubules",
+            6,
+            "--filaments",
+            12,
+            "--snr",
+            options.tomogram_snr,
+            "--seed",
+            seed,
+            "--output",
+            folder,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+        )
     return folder
 
 
@@ -59,6 +96,7 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
     """
     engine_path()
     from cryodl.io.tomograms import Tomogram, VolumeWriter
+
     rng = np.random.default_rng(seed)
     paths = sorted((folder / "labels").glob("*.mrc"))
     truth = [Tomogram(path).raw() for path in paths]
@@ -88,8 +126,9 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
 
 def _with_wrong_strokes(drawing, wrong, rng):
     """A drawing (h, w) of which some squares of STROKE px are left out, and as many stand elsewhere."""
-    squares = [(slice(y, y + STROKE), slice(x, x + STROKE)) for y in range(0, TILE, STROKE)
-               for x in range(0, TILE, STROKE)]
+    squares = [
+        (slice(y, y + STROKE), slice(x, x + STROKE)) for y in range(0, TILE, STROKE) for x in range(0, TILE, STROKE)
+    ]
     strokes = [square for square in squares if drawing[square].any()]
     empty = [square for square in squares if not drawing[square].any()]
     result, number = drawing.copy(), round(wrong / 2 * len(strokes))
@@ -106,10 +145,33 @@ def subtomograms(bench, snr, tilt, count, seed, defocus=40000):
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         options = bench.options
-        cryodl("simulate-subtomograms", "--structures", *[structure(bench, c) for c in CLASSES], "--snr", snr,
-               "--tilt-min", -tilt, "--tilt-max", tilt, "--count", count, "--box", options.box, "--pixel-size",
-               options.subtomogram_pixel_size, "--defocus", defocus, "--seed", seed, "--output", path, "--device",
-               "cpu", "--threads", 1)
+        cryodl(
+            "simulate-subtomograms",
+            "--structures",
+            *[structure(bench, c) for c in CLASSES],
+            "--snr",
+            snr,
+            "--tilt-min",
+            -tilt,
+            "--tilt-max",
+            tilt,
+            "--count",
+            count,
+            "--box",
+            options.box,
+            "--pixel-size",
+            options.subtomogram_pixel_size,
+            "--defocus",
+            defocus,
+            "--seed",
+            seed,
+            "--output",
+            path,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+        )
     return path
 
 
@@ -119,8 +181,11 @@ def without_angles(star):
     if not path.exists():
         engine_path()
         from cryodl.io.star import read_tables, write_tables
+
         tables = read_tables(star)
-        kept = {name: {k: v for k, v in columns.items() if not k.lstrip("_").startswith(("rlnAngle", "rlnOrigin"))}
-                for name, columns in tables.items()}
+        kept = {
+            name: {k: v for k, v in columns.items() if not k.lstrip("_").startswith(("rlnAngle", "rlnOrigin"))}
+            for name, columns in tables.items()
+        }
         write_tables(path, kept)
     return path

@@ -4,6 +4,7 @@
 The networks of the part `segmentation` (ours) are applied to the test tomograms together, and their scores merged in
 both ways; Dice with the true labels, for each feature and in the mean.
 """
+
 import json
 
 import numpy as np
@@ -27,24 +28,46 @@ def measure(bench, network):
     models = [trained(bench, name, network, seed)[0] for name in names(bench)]
     test, folder = cells(bench, TEST_SEED), bench.folder(f"merging {network}")
     folder.mkdir()
-    cryodl("segment", "--tomograms", test / "tomograms" / "*.mrc", "--model", *models, "--output", folder / "scores",
-           "--device", "cpu", "--threads", 1)
+    cryodl(
+        "segment",
+        "--tomograms",
+        test / "tomograms" / "*.mrc",
+        "--model",
+        *models,
+        "--output",
+        folder / "scores",
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    )
     labels = _renumbered(test, names(bench), folder / "labels")
     found = {}
     for way, flag in WAYS.items():
         cryodl("merge-features", "--scores", folder / "scores", flag, "--output", folder / way)
-        cryodl("evaluate-segmentation", "--segmentations", folder / way / "*.mrc", "--labels", labels, "--pixel-size",
-               PIXEL_SIZE, "--output", folder / f"{way}_evaluated")
+        cryodl(
+            "evaluate-segmentation",
+            "--segmentations",
+            folder / way / "*.mrc",
+            "--labels",
+            labels,
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--output",
+            folder / f"{way}_evaluated",
+        )
         evaluation = json.loads((folder / f"{way}_evaluated" / "evaluation.json").read_text())["features"]
         figures = list(evaluation.values())
-        found[way] = dict(zip(names(bench), [dict(dice=f["dice"], precision=f["precision"], recall=f["recall"])
-                                             for f in figures]))
+        found[way] = dict(
+            zip(names(bench), [dict(dice=f["dice"], precision=f["precision"], recall=f["recall"]) for f in figures])
+        )
     return found
 
 
 def _renumbered(test, wanted, folder):
     """Glob of label volumes whose values are the places in `wanted`; other features are nothing."""
     from cryodl.io.tomograms import Tomogram, VolumeWriter
+
     known = features(test)
     folder.mkdir()
     for path in sorted((test / "labels").glob("*.mrc")):

@@ -4,6 +4,7 @@
 The tomograms for training and for testing are simulated with different seeds. Dice and boundary error are those of
 `cryodl evaluate-segmentation` at the score 0.5. The last rows have an annotator who draws every fifth stroke wrong.
 """
+
 import json
 
 from bench import table
@@ -45,9 +46,28 @@ def trained(bench, feature, network, seed, wrong=0.0):
         tiles = tiles_to_draw(train, label, drawn, seed, wrong)
         model.parent.mkdir(exist_ok=True)
         _, cpu, wall, memory = cryodl(
-            "train-segmenter", "--tomograms", train / "tomograms" / "*.mrc", "--labels", drawn / "*.mrc", "--label",
-            label, "--feature", feature, "--pixel-size", PIXEL_SIZE, "--network", network, "--seed", seed, "--output",
-            model, "--device", "cpu", "--threads", 1)
+            "train-segmenter",
+            "--tomograms",
+            train / "tomograms" / "*.mrc",
+            "--labels",
+            drawn / "*.mrc",
+            "--label",
+            label,
+            "--feature",
+            feature,
+            "--pixel-size",
+            PIXEL_SIZE,
+            "--network",
+            network,
+            "--seed",
+            seed,
+            "--output",
+            model,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+        )
         cost.write_text(json.dumps(dict(cpu=cpu, wall=wall, memory=memory, tiles=tiles)))
     return model, json.loads(cost.read_text())
 
@@ -57,14 +77,40 @@ def measure(bench, feature, network, seed, wrong=0.0):
     model, cost = trained(bench, feature, network, seed, wrong)
     test, folder = cells(bench, TEST_SEED), bench.folder(key(feature, network, seed, wrong))
     folder.mkdir()
-    _, cpu, _, _ = cryodl("segment", "--tomograms", test / "tomograms" / "*.mrc", "--model", model, "--output",
-                          folder / "scores", "--device", "cpu", "--threads", 1)
-    cryodl("evaluate-segmentation", "--segmentations", folder / "scores" / "*.mrc", "--labels",
-           test / "labels" / "*.mrc", "--label", features(test)[feature], "--pixel-size", PIXEL_SIZE, "--output",
-           folder / "evaluated")
+    _, cpu, _, _ = cryodl(
+        "segment",
+        "--tomograms",
+        test / "tomograms" / "*.mrc",
+        "--model",
+        model,
+        "--output",
+        folder / "scores",
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    )
+    cryodl(
+        "evaluate-segmentation",
+        "--segmentations",
+        folder / "scores" / "*.mrc",
+        "--labels",
+        test / "labels" / "*.mrc",
+        "--label",
+        features(test)[feature],
+        "--pixel-size",
+        PIXEL_SIZE,
+        "--output",
+        folder / "evaluated",
+    )
     found = json.loads((folder / "evaluated" / "evaluation.json").read_text())
-    return dict(next(iter(found["features"].values())), train_cpu=cost["cpu"], train_wall=cost["wall"],
-                train_memory=cost["memory"], segment_cpu=cpu)
+    return dict(
+        next(iter(found["features"].values())),
+        train_cpu=cost["cpu"],
+        train_wall=cost["wall"],
+        train_memory=cost["memory"],
+        segment_cpu=cpu,
+    )
 
 
 def tables(bench):
@@ -76,8 +122,15 @@ def tables(bench):
             found = [f for f in found if f]
             label = network + (f", {wrong:.0%} wrong strokes" if wrong else "")
             if found:
-                rows.append([feature, label, _mean(found, "dice"), _words(_mean(found, "boundary_error"), ".1f"),
-                             *[_words(_mean(found, name), ".0f") for name in ("train_cpu", "segment_cpu")]])
+                rows.append(
+                    [
+                        feature,
+                        label,
+                        _mean(found, "dice"),
+                        _words(_mean(found, "boundary_error"), ".1f"),
+                        *[_words(_mean(found, name), ".0f") for name in ("train_cpu", "segment_cpu")],
+                    ]
+                )
             else:
                 rows.append([feature, label, None, None, None, None])
     return table(["feature", "network", "Dice", "boundary error (Å)", "training (CPU s)", "segmenting (CPU s)"], rows)

@@ -3,6 +3,7 @@
 
 The tomograms are noise. Proportional times at three sizes show that the extrapolation holds.
 """
+
 import numpy as np
 from bench import engine_path, table
 from common import cryodl
@@ -29,6 +30,7 @@ def noise(bench, size):
     """Path of a tomogram of noise, int8; made if it is not there."""
     engine_path()
     from cryodl.io.tomograms import VolumeWriter
+
     path = bench.output / "noise" / f"{'x'.join(str(n) for n in size)}.mrc"
     path.parent.mkdir(exist_ok=True)
     if not path.exists():
@@ -42,9 +44,19 @@ def noise(bench, size):
 def measure(bench, network, size, count):
     seed = bench.options.segmentation_seeds[0]
     models = [trained(bench, feature, network, seed)[0] for feature in FEATURES[:count]]
-    _, cpu, wall, memory = cryodl("segment", "--tomograms", noise(bench, size), "--model", *models, "--output",
-                                  bench.folder(key(network, size, count)), "--device", "cpu", "--threads",
-                                  bench.options.speed_threads)
+    _, cpu, wall, memory = cryodl(
+        "segment",
+        "--tomograms",
+        noise(bench, size),
+        "--model",
+        *models,
+        "--output",
+        bench.folder(key(network, size, count)),
+        "--device",
+        "cpu",
+        "--threads",
+        bench.options.speed_threads,
+    )
     return dict(cpu=cpu, wall=wall, memory=memory, voxels=int(np.prod(size)))
 
 
@@ -55,8 +67,28 @@ def tables(bench):
             found = bench.figures.get(key(network, size, count))
             if found:
                 scale = WHOLE / found["voxels"]
-                rows.append([network, count, f"{size[2]} x {size[1]} x {size[0]}", f"{found['cpu']:.0f}",
-                             f"{found['wall']:.0f}", f"{found['cpu'] / found['voxels'] * 1e9:.0f}",
-                             f"{found['memory']:.0f}", f"{found['wall'] * scale / 60:.1f}"])
-    return table(["network", "features", "tomogram (px)", "CPU s", "wall s", "CPU s per 10^9 voxels", "memory (MB)",
-                  f"2048 x 2048 x 512 with {bench.options.speed_threads} threads (min, extrapolated)"], rows)
+                rows.append(
+                    [
+                        network,
+                        count,
+                        f"{size[2]} x {size[1]} x {size[0]}",
+                        f"{found['cpu']:.0f}",
+                        f"{found['wall']:.0f}",
+                        f"{found['cpu'] / found['voxels'] * 1e9:.0f}",
+                        f"{found['memory']:.0f}",
+                        f"{found['wall'] * scale / 60:.1f}",
+                    ]
+                )
+    return table(
+        [
+            "network",
+            "features",
+            "tomogram (px)",
+            "CPU s",
+            "wall s",
+            "CPU s per 10^9 voxels",
+            "memory (MB)",
+            f"2048 x 2048 x 512 with {bench.options.speed_threads} threads (min, extrapolated)",
+        ],
+        rows,
+    )

@@ -9,6 +9,7 @@ PYTHON is the engine's (`cryodl doctor` names it). Structures and the real tomog
 there, and what is there is not measured again. A part that fails is said, and stands as "not measured" in its table.
 All runs take one thread, but for --speed-threads.
 """
+
 import argparse
 
 import tomo_classification
@@ -50,8 +51,12 @@ def read_options(arguments=None):
     add("--classification-seeds", nargs="+", type=int, default=[1, 2, 3])
     add("--published-seeds", nargs="+", type=int, default=[1], help="of the published classifiers")
     add("--published-training", type=int, default=200, help="their training subtomograms of each structure")
-    add("--published-resolution", type=float, default=60.0,
-        help="Å that they see; with the 40 of their paper they do not begin to learn at SNR 0.1 from 200 of each class")
+    add(
+        "--published-resolution",
+        type=float,
+        default=60.0,
+        help="Å that they see; with the 40 of their paper they do not begin to learn at SNR 0.1 from 200 of each class",
+    )
     add("--steps", type=int, default=None, help="training steps of the published classifiers")
     add("--speed-threads", type=int, default=2)
     return parser.parse_args(arguments)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Topaz 0.3.20, run beside ours on the same micrographs: pretrained, or trained on the same labels."""
+
 from pathlib import Path
 
 from bench import engine_path, expected_particles, score
@@ -9,8 +10,19 @@ from common import measure
 SCALES = {"empiar10017": 4, "empiar10028": 2, "empiar10947": 2}
 LOWEST = -6  # candidates are kept from here; the default threshold is 0
 # From scratch, 20 to 30 times fewer updates than its default, which would take 2.8 CPU hours.
-TRAINING = ("--no-pretrained", "-m", "resnet8", "--units", 32, "--num-epochs", 1, "--epoch-size", 300,
-            "--minibatch-size", 128)
+TRAINING = (
+    "--no-pretrained",
+    "-m",
+    "resnet8",
+    "--units",
+    32,
+    "--num-epochs",
+    1,
+    "--epoch-size",
+    300,
+    "--minibatch-size",
+    128,
+)
 # pip may bring a torchvision whose operators do not load beside a CPU torch; Topaz only rotates images with it, so the
 # two operators that its import wants are declared here.
 START_TOPAZ = """
@@ -49,8 +61,24 @@ class Topaz:
 
     def extract(self, model, images, radius_px, scale, out):
         """Picks of all images in `out`, in px of the original micrographs. radius_px: of the particle there."""
-        return self.run("extract", "-m", model, "-r", round(radius_px / scale), "-t", LOWEST, "-x", scale, "-j", 1,
-                        "-d", -1, "-o", out, *images)
+        return self.run(
+            "extract",
+            "-m",
+            model,
+            "-r",
+            round(radius_px / scale),
+            "-t",
+            LOWEST,
+            "-x",
+            scale,
+            "-j",
+            1,
+            "-d",
+            -1,
+            "-o",
+            out,
+            *images,
+        )
 
     def score_set(self, real, model, out):
         """Figures of a model on a set's test micrographs, its default threshold 0 included."""
@@ -65,16 +93,34 @@ class Topaz:
         cost."""
         engine_path()
         from cryodl.io.coordinates import read_coordinates
+
         scale = SCALES[real.name]
         images, _ = self.preprocess(real.micrographs, scale, real.name)
         chosen = read_coordinates(coordinates)
         folder.mkdir(parents=True)
-        training = images[:real.training]
+        training = images[: real.training]
         labels = [f"{name}\t{x / scale:.0f}\t{y / scale:.0f}" for name, (yx, _) in chosen.items() for y, x in yx]
         (folder / "labels.txt").write_text("\n".join(["image_name\tx_coord\ty_coord", *labels]) + "\n")
         images = (f"{p.stem}\t{p}" for p in training)
         (folder / "images.txt").write_text("\n".join(["image_name\tpath", *images]) + "\n")
-        cpu, wall, memory = self.run("train", "-n", expected_particles(real), "--train-images", folder / "images.txt",
-                                     "--train-targets", folder / "labels.txt", "-d", -1, "-j", 1, "--num-workers", 0,
-                                     "--save-prefix", folder / "model", "-o", folder / "curve.txt", *TRAINING)
+        cpu, wall, memory = self.run(
+            "train",
+            "-n",
+            expected_particles(real),
+            "--train-images",
+            folder / "images.txt",
+            "--train-targets",
+            folder / "labels.txt",
+            "-d",
+            -1,
+            "-j",
+            1,
+            "--num-workers",
+            0,
+            "--save-prefix",
+            folder / "model",
+            "-o",
+            folder / "curve.txt",
+            *TRAINING,
+        )
         return max(folder.glob("model*.sav"), key=lambda p: p.stat().st_mtime), dict(cpu=cpu, wall=wall, memory=memory)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """cryodl: deep learning for cryo-EM inside Scipion. Nothing here imports torch: the engine has its own Python."""
+
 import glob
 import os
 import shlex
@@ -8,7 +9,7 @@ import pwem
 import pyworkflow.utils as pwutils
 from pyworkflow import VarTypes
 
-from . import environment, engine_job
+from . import engine_job, environment
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
 from .engine.cryodl import __version__
 
@@ -18,6 +19,7 @@ _references = ["cryodl"]
 
 class Plugin(pwem.Plugin):
     """Variables, the engine's environment, and the one way to run the engine."""
+
     _homeVar = CRYODL_HOME
     _pathVars = [CRYODL_HOME]
     _supportedVersions = [ENV_VERSION]
@@ -26,23 +28,35 @@ class Plugin(pwem.Plugin):
 
     def getName(self):
         """The name before the protocols' labels, `cryodl - pick particles`; the package's own name is longer."""
-        return 'cryodl'
+        return "cryodl"
 
     @classmethod
     def _defineVariables(cls):
-        cls._defineEmVar(CRYODL_HOME, 'cryodl-%s' % ENV_VERSION, var_type=VarTypes.FOLDER,
-                         description="Folder of the engine's environment, made by `scipion installb cryodl`.")
-        cls._defineVar(CRYODL_PYTHON, '', var_type=VarTypes.PATH,
-                       description="Python of a ready environment (torch and the rest of requirements.lock) to use "
-                                   "instead of the one in CRYODL_HOME. Empty: the one in CRYODL_HOME.")
-        cls._defineVar(CRYODL_PIP_ARGS, '', var_type=VarTypes.STRING,
-                       description="More arguments for pip when the environment is made, for instance "
-                                   "--index-url or --extra-index-url of a CPU build of torch.")
+        cls._defineEmVar(
+            CRYODL_HOME,
+            "cryodl-%s" % ENV_VERSION,
+            var_type=VarTypes.FOLDER,
+            description="Folder of the engine's environment, made by `scipion installb cryodl`.",
+        )
+        cls._defineVar(
+            CRYODL_PYTHON,
+            "",
+            var_type=VarTypes.PATH,
+            description="Python of a ready environment (torch and the rest of requirements.lock) to use "
+            "instead of the one in CRYODL_HOME. Empty: the one in CRYODL_HOME.",
+        )
+        cls._defineVar(
+            CRYODL_PIP_ARGS,
+            "",
+            var_type=VarTypes.STRING,
+            description="More arguments for pip when the environment is made, for instance "
+            "--index-url or --extra-index-url of a CPU build of torch.",
+        )
 
     @classmethod
     def getEngineFolder(cls):
         """The folder to put on PYTHONPATH so that `python -m cryodl` works."""
-        return os.path.join(os.path.dirname(os.path.abspath(__file__)), 'engine')
+        return os.path.join(os.path.dirname(os.path.abspath(__file__)), "engine")
 
     @classmethod
     def getPython(cls):
@@ -53,12 +67,12 @@ class Plugin(pwem.Plugin):
     def getEnviron(cls):
         """The engine's environment variables: nothing of Scipion's Python may leak into it."""
         environ = pwutils.Environ(os.environ)
-        for name in ('PYTHONHOME', 'VIRTUAL_ENV'):
+        for name in ("PYTHONHOME", "VIRTUAL_ENV"):
             environ.pop(name, None)
-        environ['PYTHONPATH'] = cls.getEngineFolder()
-        environ['PYTHONNOUSERSITE'] = '1'
+        environ["PYTHONPATH"] = cls.getEngineFolder()
+        environ["PYTHONNOUSERSITE"] = "1"
         # Block-buffered output would reach the log only at the end.
-        environ['PYTHONUNBUFFERED'] = '1'
+        environ["PYTHONUNBUFFERED"] = "1"
         return environ
 
     @classmethod
@@ -80,8 +94,19 @@ class Plugin(pwem.Plugin):
     def defineBinaries(cls, env):
         home = cls.getHome()
         marker = environment.markerOf(home)
-        commands = [(environment.installCommand(home, cls.getVar(CRYODL_PIP_ARGS),
-                                                cls.getCondaActivationCmd() or ''), [glob.escape(marker)])]
+        commands = [
+            (
+                environment.installCommand(home, cls.getVar(CRYODL_PIP_ARGS), cls.getCondaActivationCmd() or ""),
+                [glob.escape(marker)],
+            )
+        ]
         # With `file:` Scipion links this empty archive instead of downloading one.
-        env.addPackage('cryodl', version=ENV_VERSION, tar='void.tgz', commands=commands, neededProgs=['bash'],
-                       url='file:' + shlex.quote(environment.installFile('void.tgz')), default=True)
+        env.addPackage(
+            "cryodl",
+            version=ENV_VERSION,
+            tar="void.tgz",
+            commands=commands,
+            neededProgs=["bash"],
+            url="file:" + shlex.quote(environment.installFile("void.tgz")),
+            default=True,
+        )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One command of the engine as a job of a protocol: run it, read its result or say why there is none."""
+
 import os
 import shlex
 import subprocess
@@ -8,7 +9,7 @@ from pyworkflow.constants import RUN_JOB_GPU_PARAM_SEARCH
 
 from .engine.cryodl import contract
 
-FAILURE_FILE = 'failure.json'
+FAILURE_FILE = "failure.json"
 
 
 def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
@@ -17,9 +18,9 @@ def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
     for path in (resultPath, failurePath):
         if os.path.exists(path):
             os.remove(path)
-    arguments = ['-m', 'cryodl', command, '--request', jobPath(requestPath), '--result', jobPath(resultPath)]
-    if any(info.name == 'device' for info in contract.describe_all(contract.COMMANDS[command].config)):
-        arguments += ['--device', RUN_JOB_GPU_PARAM_SEARCH if useGpu else 'cpu']
+    arguments = ["-m", "cryodl", command, "--request", jobPath(requestPath), "--result", jobPath(resultPath)]
+    if any(info.name == "device" for info in contract.describe_all(contract.COMMANDS[command].config)):
+        arguments += ["--device", RUN_JOB_GPU_PARAM_SEARCH if useGpu else "cpu"]
     try:
         # One process: mpirun would start the same command several times.
         protocol.runJob(shlex.quote(python), arguments, env=environ, numberOfMpi=1, numberOfThreads=1)
@@ -39,10 +40,10 @@ def jobPath(path):
     Raises ValueError for a path outside the project that cannot be protected.
     """
     relative = os.path.relpath(path)
-    if '%' in relative:
+    if "%" in relative:
         raise ValueError("The path %s has a %% sign, which Scipion's command lines do not allow. Rename it." % path)
-    for character in ('\\', '"', '$', '`'):
-        relative = relative.replace(character, '\\' + character)
+    for character in ("\\", '"', "$", "`"):
+        relative = relative.replace(character, "\\" + character)
     return relative
 
 
@@ -50,15 +51,17 @@ def raiseFailure(command, failurePath, exitCode, useGpu=False):
     """Raise the engine's own message as AllSkipped, ValueError (the user can mend it) or RuntimeError."""
     if os.path.exists(failurePath):
         failure = contract.Failure.read(failurePath)
-        kinds = {'input': ValueError, 'all skipped': contract.AllSkipped}
+        kinds = {"input": ValueError, "all skipped": contract.AllSkipped}
         raise kinds.get(failure.kind, RuntimeError)(_forForms(failure.message, useGpu))
-    raise RuntimeError("cryodl %s stopped %s and left no result. %s The run's logs hold its last words."
-                       % (command, _ending(exitCode), _advice(exitCode)))
+    raise RuntimeError(
+        "cryodl %s stopped %s and left no result. %s The run's logs hold its last words."
+        % (command, _ending(exitCode), _advice(exitCode))
+    )
 
 
 def _forForms(message, useGpu):
     """The engine's message, with the form's way to follow its advice about the command line's --device."""
-    return message + ' In the form: set "GPU IDs" to No.' if useGpu and '--device' in message else message
+    return message + ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in message else message
 
 
 def _ending(exitCode):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the engine's environment is, whether it is whole, and the command that makes it."""
+
 import hashlib
 import os
 import shlex
@@ -10,19 +11,19 @@ from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, INSTALL_COMM
 
 def installFile(name):
     """Path of a file in install/."""
-    return os.path.join(os.path.dirname(os.path.abspath(__file__)), 'install', name)
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "install", name)
 
 
 def pythonOf(home):
     """The environment's Python."""
-    return os.path.join(home, 'env', 'bin', 'python')
+    return os.path.join(home, "env", "bin", "python")
 
 
 def markerOf(home):
     """The file that install_env.sh writes last; its name holds the lock's checksum, so that a new lock is noticed."""
-    with open(installFile('requirements.lock'), 'rb') as lock:
+    with open(installFile("requirements.lock"), "rb") as lock:
         checksum = hashlib.sha256(lock.read()).hexdigest()
-    return os.path.join(home, 'env', 'cryodl-ready-' + checksum[:12])
+    return os.path.join(home, "env", "cryodl-ready-" + checksum[:12])
 
 
 def problems(home, ownPython):
@@ -33,19 +34,26 @@ def problems(home, ownPython):
     if ownPython:
         if os.path.isfile(ownPython) and os.access(ownPython, os.X_OK):
             return []
-        return ["%s is %s, which is not a program. Give the path of a Python with torch, or leave it empty and run: %s"
-                % (CRYODL_PYTHON, ownPython, INSTALL_COMMAND)]
-    folder = os.path.join(home, 'env')
+        return [
+            "%s is %s, which is not a program. Give the path of a Python with torch, or leave it empty and run: %s"
+            % (CRYODL_PYTHON, ownPython, INSTALL_COMMAND)
+        ]
+    folder = os.path.join(home, "env")
     if not os.path.isdir(folder):
-        return ["cryodl's environment is missing: there is no folder %s (%s). Run: %s"
-                % (folder, CRYODL_HOME, INSTALL_COMMAND)]
+        return [
+            "cryodl's environment is missing: there is no folder %s (%s). Run: %s"
+            % (folder, CRYODL_HOME, INSTALL_COMMAND)
+        ]
     if os.path.exists(markerOf(home)) and os.path.exists(pythonOf(home)):
         return []
-    if any(name.startswith('cryodl-ready-') for name in os.listdir(folder)):
-        return ["cryodl's environment in %s was made for another version of cryodl. Run: %s"
-                % (folder, INSTALL_COMMAND)]
-    return ["cryodl's environment in %s is half installed: its installation stopped before the end. It will be built "
-            "anew if you run: %s" % (folder, INSTALL_COMMAND)]
+    if any(name.startswith("cryodl-ready-") for name in os.listdir(folder)):
+        return [
+            "cryodl's environment in %s was made for another version of cryodl. Run: %s" % (folder, INSTALL_COMMAND)
+        ]
+    return [
+        "cryodl's environment in %s is half installed: its installation stopped before the end. It will be built "
+        "anew if you run: %s" % (folder, INSTALL_COMMAND)
+    ]
 
 
 def installCommand(home, pipArgs, activation):
@@ -53,6 +61,6 @@ def installCommand(home, pipArgs, activation):
 
     pipArgs: more arguments for pip. activation: what makes conda known to the shell, ending with `&&`; or ''.
     """
-    variables = {CRYODL_PIP_ARGS: pipArgs or '', 'CRYODL_SCIPION_PYTHON': sys.executable}
-    words = ['%s=%s' % (name, shlex.quote(value)) for name, value in variables.items()]
-    return activation + ' '.join(words + ['bash', shlex.quote(installFile('install_env.sh')), shlex.quote(home)])
+    variables = {CRYODL_PIP_ARGS: pipArgs or "", "CRYODL_SCIPION_PYTHON": sys.executable}
+    words = ["%s=%s" % (name, shlex.quote(value)) for name, value in variables.items()]
+    return activation + " ".join(words + ["bash", shlex.quote(installFile("install_env.sh")), shlex.quote(home)])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the contract's parameters to a Scipion form, and from a filled form back to the contract's config."""
+
 import re
 
 from pyworkflow.protocol import params
@@ -7,14 +8,14 @@ from pyworkflow.protocol.constants import LEVEL_ADVANCED, LEVEL_NORMAL
 
 from .engine.cryodl import contract
 
-_PARAMS = {'int': params.IntParam, 'float': params.FloatParam, 'bool': params.BooleanParam, 'str': params.StringParam}
-_PATHS = {'file': params.FileParam, 'folder': params.FolderParam}
+_PARAMS = {"int": params.IntParam, "float": params.FloatParam, "bool": params.BooleanParam, "str": params.StringParam}
+_PATHS = {"file": params.FileParam, "folder": params.FolderParam}
 
 
 def formName(name):
     """The form's name of a contract field: particle_diameter -> particleDiameter."""
-    first, *rest = name.split('_')
-    return first + ''.join(word.capitalize() for word in rest)
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def addConfigParams(form, configClass, names, **overrides):
@@ -34,18 +35,24 @@ def addConfigParams(form, configClass, names, **overrides):
 def _paramOf(info):
     """Param class and arguments of addParam for one ParamInfo."""
     # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.
-    arguments = dict(label=info.label_with_unit, help=_help(info), allowsNull=True,
-                     default=None if info.required else info.default,
-                     expertLevel=LEVEL_ADVANCED if info.expert else LEVEL_NORMAL)
+    arguments = dict(
+        label=info.label_with_unit,
+        help=_help(info),
+        allowsNull=True,
+        default=None if info.required else info.default,
+        expertLevel=LEVEL_ADVANCED if info.expert else LEVEL_NORMAL,
+    )
     if info.choices:
-        return params.EnumParam, dict(arguments, choices=list(info.choices),
-                                      default=info.choices.index(info.default))
-    if info.kind == 'str':
-        return _PATHS.get(info.path, params.StringParam), dict(arguments, default=arguments['default'] or '')
-    if info.kind == 'paths':
+        return params.EnumParam, dict(arguments, choices=list(info.choices), default=info.choices.index(info.default))
+    if info.kind == "str":
+        return _PATHS.get(info.path, params.StringParam), dict(arguments, default=arguments["default"] or "")
+    if info.kind == "paths":
         # Several words on one line; files are never typed here, pointers give them.
-        return params.StringParam, dict(arguments, default=', '.join(arguments['default'] or ()),
-                                        help=arguments['help'] + "\n\nSeparated by commas.")
+        return params.StringParam, dict(
+            arguments,
+            default=", ".join(arguments["default"] or ()),
+            help=arguments["help"] + "\n\nSeparated by commas.",
+        )
     return _PARAMS[info.kind], arguments
 
 
@@ -54,7 +61,7 @@ def _help(info):
     if info.optional and info.none_means:
         text += "\n\nEmpty: %s." % info.none_means
     if info.minimum is not None and info.maximum is not None:
-        text += "\n\nFrom %g to %g%s." % (info.minimum, info.maximum, ' ' + info.unit if info.unit else '')
+        text += "\n\nFrom %g to %g%s." % (info.minimum, info.maximum, " " + info.unit if info.unit else "")
     return text
 
 
@@ -72,8 +79,10 @@ def readConfig(protocol, configClass, **values):
         elif protocol.hasAttribute(formName(info.name)):
             config[info.name] = _formValue(protocol, info)
         elif info.required:
-            raise KeyError("%s.%s is neither on the form of %s nor given" % (configClass.__name__, info.name,
-                                                                              protocol.getClassName()))
+            raise KeyError(
+                "%s.%s is neither on the form of %s nor given"
+                % (configClass.__name__, info.name, protocol.getClassName())
+            )
     return configClass(**config)
 
 
@@ -81,13 +90,13 @@ def _formValue(protocol, info):
     value = protocol.getAttributeValue(formName(info.name))
     if info.choices:
         return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None
-    if info.kind == 'paths':
-        return tuple(word.strip() for word in (value or '').split(',') if word.strip())
-    if info.kind == 'str' and info.optional:
+    if info.kind == "paths":
+        return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+    if info.kind == "str" and info.optional:
         return value or None
     return value
 
 
 def problems(config):
     """Sentences for the form about what is wrong with a config; without the command line's flags."""
-    return [re.sub(r' \(--[a-z-]+\)', '', sentence) for sentence in contract.check(config)]
+    return [re.sub(r" \(--[a-z-]+\)", "", sentence) for sentence in contract.check(config)]

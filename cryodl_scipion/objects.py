@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Objects of cryodl that protocols give to each other."""
+
 import json
 
-from pyworkflow.object import CsvList, Float, String
 from pwem.objects import EMObject
+from pyworkflow.object import CsvList, Float, String
 
 from .default_viewers import preferWorkingViewers
 from .engine.cryodl import contract
-from .engine.cryodl.annotations.store import read_annotations
+from .engine.cryodl.tomograms.annotations.store import read_annotations
 
 # Here, because the objects of every plugin are loaded before the first viewer is looked for.
 preferWorkingViewers()
@@ -35,16 +36,16 @@ class CryodlModel(EMObject):
         card = contract.read_card(folder)
         model = cls()
         model._folder.set(folder)
-        model._modelName.set(card['name'])
-        model._kind.set(card['kind'])
-        model._network.set(card['network'])
-        model._particleDiameter.set(card.get('particle_diameter'))
-        model._threshold.set(card.get('threshold'))
-        sizes = card.get('pixel_sizes') or ([card['pixel_size']] if card.get('pixel_size') else [])
-        model._pixelSizes.set(' '.join('%g' % size for size in sizes))
-        model._feature.set(card.get('feature'))
-        model._annotator.set(card.get('annotator'))
-        model._classes.set([str(name) for name in card.get('classes') or ()])
+        model._modelName.set(card["name"])
+        model._kind.set(card["kind"])
+        model._network.set(card["network"])
+        model._particleDiameter.set(card.get("particle_diameter"))
+        model._threshold.set(card.get("threshold"))
+        sizes = card.get("pixel_sizes") or ([card["pixel_size"]] if card.get("pixel_size") else [])
+        model._pixelSizes.set(" ".join("%g" % size for size in sizes))
+        model._feature.set(card.get("feature"))
+        model._annotator.set(card.get("annotator"))
+        model._classes.set([str(name) for name in card.get("classes") or ()])
         return model
 
     def getFolder(self):
@@ -74,7 +75,7 @@ class CryodlModel(EMObject):
 
     def getPixelSizes(self):
         """List of Å/px, of the micrographs or particles that it learned from."""
-        return [float(size) for size in (self._pixelSizes.get() or '').split()]
+        return [float(size) for size in (self._pixelSizes.get() or "").split()]
 
     def getFeature(self):
         """What a segmenter finds: 'membrane'. None of other models."""
@@ -92,15 +93,15 @@ class CryodlModel(EMObject):
         return {self.getFolder()}
 
     def __str__(self):
-        parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or 'no network']
+        parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
         if self.getClasses():
-            parts.append('%d classes' % len(self.getClasses()))
+            parts.append("%d classes" % len(self.getClasses()))
         if self.getParticleDiameter():
-            parts.append('%g Å' % self.getParticleDiameter())
+            parts.append("%g Å" % self.getParticleDiameter())
         if self.getThreshold() is not None:
-            parts.append('threshold %.2f' % self.getThreshold())
-        kind = '%s ' % self.getKind() if self.getKind() not in (None, 'picker') else ''
-        return 'CryodlModel %s%s (%s)' % (kind, self.getModelName() or 'without name', ', '.join(parts))
+            parts.append("threshold %.2f" % self.getThreshold())
+        kind = "%s " % self.getKind() if self.getKind() not in (None, "picker") else ""
+        return "CryodlModel %s%s (%s)" % (kind, self.getModelName() or "without name", ", ".join(parts))
 
 
 class CryodlAnnotations(EMObject):
@@ -130,7 +131,7 @@ class CryodlAnnotations(EMObject):
 
     def getCounts(self):
         """{feature: {"positive": tiles with it, "negative": tiles without it}}"""
-        return json.loads(self._counts.get() or '{}')
+        return json.loads(self._counts.get() or "{}")
 
     def getFeatures(self):
         return list(self.getCounts())
@@ -146,8 +147,13 @@ class CryodlAnnotations(EMObject):
         return {self.getFolder()}
 
     def inWords(self):
-        return '; '.join("%s: %d with, %d without" % (feature, counts['positive'], counts['negative'])
-                         for feature, counts in self.getCounts().items()) or 'no tile'
+        return (
+            "; ".join(
+                "%s: %d with, %d without" % (feature, counts["positive"], counts["negative"])
+                for feature, counts in self.getCounts().items()
+            )
+            or "no tile"
+        )
 
     def __str__(self):
-        return 'CryodlAnnotations (%s)' % self.inWords()
+        return "CryodlAnnotations (%s)" % self.inWords()

@@ -4,18 +4,22 @@
 Without it the plugin loads as ever, and those protocols, their viewers and wizards are left out: `if HAS_TOMO:` stands
 before their imports in protocols/__init__.py, viewers/__init__.py and wizards.py. The tree leaves them out by itself.
 """
+
 import importlib.util
 import logging
 
 
 def _hasTomo():
-    if importlib.util.find_spec('tomo') is None:
+    if importlib.util.find_spec("tomo") is None:
         return False
     try:
         import tomo.objects  # noqa: F401
     except ImportError as error:
-        logging.getLogger(__name__).warning("The protocols of cryodl on tomograms are left out: the plugin "
-                                            "scipion-em-tomo is installed, but cannot be imported (%s).", error)
+        logging.getLogger(__name__).warning(
+            "The protocols of cryodl on tomograms are left out: the plugin "
+            "scipion-em-tomo is installed, but cannot be imported (%s).",
+            error,
+        )
         return False
     return True
 

@@ -1,22 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Helpers beside form fields. Windows are imported when they open: what they show is found out here, without them."""
+
 from pyworkflow.object import String
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
 from . import Plugin
-from .convert.coordinates import positionsByMicrograph
+from .convert.micrographs.coordinates import positionsByMicrograph
 from .convert.models import shippedModels
 from .engine.cryodl import contract
-from .protocols import (CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject, CryodlProtEvaluateMap,
-                        CryodlProtImproveMap, CryodlProtIntegrity, CryodlProtPick, CryodlProtThresholdPicks,
-                        CryodlProtTrainDenoiser, CryodlProtTrainMapImprover, CryodlProtTrainPicker)
+from .protocols import (
+    CryodlProtAssignOrientations,
+    CryodlProtAutoPick,
+    CryodlProtBackProject,
+    CryodlProtEvaluateMap,
+    CryodlProtImproveMap,
+    CryodlProtIntegrity,
+    CryodlProtPick,
+    CryodlProtThresholdPicks,
+    CryodlProtTrainDenoiser,
+    CryodlProtTrainMapImprover,
+    CryodlProtTrainPicker,
+)
 from .protocols.model_field import diameterOf
 from .tomography import HAS_TOMO
 
 if HAS_TOMO:  # see tomography.py
-    from .wizards_tomograms import (CryodlBoxWizard, CryodlLabelWizard, CryodlScoreThresholdWizard,
-                                   CryodlSubtomogramDiameterWizard)
+    from .wizards_tomograms import (
+        CryodlBoxWizard,
+        CryodlLabelWizard,
+        CryodlScoreThresholdWizard,
+        CryodlSubtomogramDiameterWizard,
+    )
 
 _FIRST_GUESS = 150  # Å, when neither form nor model says anything
 _CIRCLES = 200  # more of them hide the micrograph
@@ -24,6 +39,7 @@ _CIRCLES = 200  # more of them hide the micrograph
 
 class MicrographsToMeasure:
     """names: of the micrographs. pixelSize: Å/px. largest: Å that fit. first: index to show."""
+
     LIST, LABEL, UPWARDS = "Micrographs", "Particle diameter (Å)", False
 
     def __init__(self, micrographs, coordinates=None):
@@ -42,6 +58,7 @@ class MicrographsToMeasure:
     def preview(self, index):
         """Preview of a micrograph, see loadPreview."""
         from .viewers.preview import loadPreview
+
         return loadPreview(self._paths[index])
 
     def positions(self, index):
@@ -51,7 +68,7 @@ class MicrographsToMeasure:
 
 def micrographsToMeasure(protocol):
     """MicrographsToMeasure of a training or picking form. Raises ValueError if the input is not chosen yet."""
-    coordinates = getattr(protocol, 'inputCoordinates', None)
+    coordinates = getattr(protocol, "inputCoordinates", None)
     if coordinates is not None:
         if coordinates.get() is None:
             raise ValueError("Choose the particle coordinates first; the circle is drawn on their micrographs.")
@@ -63,14 +80,18 @@ def micrographsToMeasure(protocol):
 
 def firstDiameter(protocol, largest):
     """Å to begin with: the field's value, else the chosen model's, else a guess; never more than fits."""
-    diameter = diameterOf(protocol) if protocol.hasAttribute('modelFrom') else protocol.particleDiameter.get()
+    diameter = diameterOf(protocol) if protocol.hasAttribute("modelFrom") else protocol.particleDiameter.get()
     return min(diameter or _FIRST_GUESS, largest)
 
 
 class CryodlDiameterWizard(Wizard):
     """Measure the particle on a micrograph."""
-    _targets = [(CryodlProtTrainPicker, ['particleDiameter']), (CryodlProtPick, ['particleDiameter']),
-                (CryodlProtAutoPick, ['particleDiameter'])]
+
+    _targets = [
+        (CryodlProtTrainPicker, ["particleDiameter"]),
+        (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtAutoPick, ["particleDiameter"]),
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
@@ -79,14 +100,20 @@ class CryodlDiameterWizard(Wizard):
         except ValueError as error:
             form.showError(str(error), "Particle diameter")
             return
-        from .viewers.diameter_window import DiameterWindow
-        DiameterWindow(form.root, micrographs, firstDiameter(form.protocol, micrographs.largest),
-                       lambda value: form.setVar('particleDiameter', round(value))).show()
+        from .viewers.micrographs.diameter_window import DiameterWindow
+
+        DiameterWindow(
+            form.root,
+            micrographs,
+            firstDiameter(form.protocol, micrographs.largest),
+            lambda value: form.setVar("particleDiameter", round(value)),
+        ).show()
 
 
 class CryodlMaskWizard(Wizard):
     """Choose the diameter of the sphere in which the FSC is measured, on the particles."""
-    _targets = [(CryodlProtBackProject, ['maskDiameter'])]
+
+    _targets = [(CryodlProtBackProject, ["maskDiameter"])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
@@ -94,57 +121,75 @@ class CryodlMaskWizard(Wizard):
         if particles is None or particles.getSize() == 0:
             form.showError("Choose the particles first; the circle is drawn on them.", "Mask diameter")
             return
-        from .viewers.diameter_window import DiameterWindow
+        from .viewers.micrographs.diameter_window import DiameterWindow
         from .viewers.particles_to_measure import ParticlesToMeasure
+
         measured = ParticlesToMeasure(particles)
         value = min(form.protocol.maskDiameter.get() or 0.9 * measured.largest, measured.largest)
-        DiameterWindow(form.root, measured, value, lambda value: form.setVar('maskDiameter', round(value))).show()
+        DiameterWindow(form.root, measured, value, lambda value: form.setVar("maskDiameter", round(value))).show()
 
 
 class CryodlResolutionWizard(Wizard):
     """Choose the finest detail while looking at the structure and at particles without finer ones."""
-    _targets = [(CryodlProtTrainDenoiser, ['resolution']), (CryodlProtAssignOrientations, ['resolution']),
-                (CryodlProtIntegrity, ['resolution'])]
+
+    _targets = [
+        (CryodlProtTrainDenoiser, ["resolution"]),
+        (CryodlProtAssignOrientations, ["resolution"]),
+        (CryodlProtIntegrity, ["resolution"]),
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
         from .viewers.particles_to_measure import ImagesToFilter
+
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
-            form.showError("Choose the particles or a map first; they are shown with the detail that is left.",
-                           "Resolution")
+            form.showError(
+                "Choose the particles or a map first; they are shown with the detail that is left.", "Resolution"
+            )
             return
         from .viewers.resolution_window import ResolutionWindow
-        ResolutionWindow(form.root, images, form.protocol.resolution.get(),
-                         lambda value: form.setVar('resolution', round(value, 1))).show()
+
+        ResolutionWindow(
+            form.root, images, form.protocol.resolution.get(), lambda value: form.setVar("resolution", round(value, 1))
+        ).show()
 
 
 def particlesAndStructures(protocol):
     """(first chosen SetOfParticles or None, [Volume or AtomStruct, ...]) of a form."""
-    sets = [p.get() for p in protocol.inputSets] if hasattr(protocol, 'inputSets') else [protocol.inputParticles.get()]
-    structures = ([p.get() for p in protocol.inputStructures] if hasattr(protocol, 'inputStructures')
-                  else [protocol.inputStructure.get()])
+    sets = [p.get() for p in protocol.inputSets] if hasattr(protocol, "inputSets") else [protocol.inputParticles.get()]
+    structures = (
+        [p.get() for p in protocol.inputStructures]
+        if hasattr(protocol, "inputStructures")
+        else [protocol.inputStructure.get()]
+    )
     return next((s for s in sets if s is not None and s.getSize()), None), [s for s in structures if s is not None]
 
 
 def picksToFilter(protocol):
     """The scored coordinates to draw: a form's input, or what a picking run has found. Raises ValueError without
     any."""
-    if protocol.hasAttribute('inputCoordinates'):
+    if protocol.hasAttribute("inputCoordinates"):
         if protocol.inputCoordinates.get() is None:
             raise ValueError("Choose the picked coordinates first; they are drawn on their micrographs.")
         return protocol.inputCoordinates.get()
-    coordinates = getattr(protocol, 'outputCoordinates', None)
+    coordinates = getattr(protocol, "outputCoordinates", None)
     if coordinates is None:
-        raise ValueError("There are no picks yet to choose a threshold by. Leave the field empty and run; afterwards "
-                         "choose here, or in cryodl - filter picks by score, which does not pick again.")
+        raise ValueError(
+            "There are no picks yet to choose a threshold by. Leave the field empty and run; afterwards "
+            "choose here, or in cryodl - filter picks by score, which does not pick again."
+        )
     return coordinates
 
 
 class CryodlThresholdWizard(Wizard):
     """Choose the score threshold while looking at the picks."""
-    _targets = [(CryodlProtThresholdPicks, ['threshold']), (CryodlProtPick, ['threshold']),
-                (CryodlProtAutoPick, ['threshold'])]
+
+    _targets = [
+        (CryodlProtThresholdPicks, ["threshold"]),
+        (CryodlProtPick, ["threshold"]),
+        (CryodlProtAutoPick, ["threshold"]),
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
@@ -153,45 +198,64 @@ class CryodlThresholdWizard(Wizard):
         except ValueError as error:
             form.showError(str(error), "Score threshold")
             return
-        from .viewers.picks_data import PicksData
-        from .viewers.picks_window import PicksWindow
-        PicksWindow(form.root, PicksData.ofSet(coordinates), "Score threshold",
-                    accept=lambda value: form.setVar('threshold', round(value, 4)),
-                    value=form.protocol.threshold.get()).show()
+        from .viewers.micrographs.picks_data import PicksData
+        from .viewers.micrographs.picks_window import PicksWindow
+
+        PicksWindow(
+            form.root,
+            PicksData.ofSet(coordinates),
+            "Score threshold",
+            accept=lambda value: form.setVar("threshold", round(value, 4)),
+            value=form.protocol.threshold.get(),
+        ).show()
 
 
-def shippedModelLines(kind='picker'):
+def shippedModelLines(kind="picker"):
     """[(name, what its card says)] of the models of a kind that come with the plugin."""
     cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder(), kind).items()}
-    return [(name, "%s, %s" % (card['network'], _purposeOf(card))) for name, card in cards.items()]
+    return [(name, "%s, %s" % (card["network"], _purposeOf(card))) for name, card in cards.items()]
 
 
 def _purposeOf(card):
-    if card['kind'] == 'map_improver':
-        return "for maps of %s Å" % ' to '.join('%.3g' % resolution for resolution in card['resolutions'])
-    return ("for particles of every kind and size" if card.get('general')
-            else "trained on particles of %g Å" % card['particle_diameter'])
+    if card["kind"] == "map_improver":
+        return "for maps of %s Å" % " to ".join("%.3g" % resolution for resolution in card["resolutions"])
+    return (
+        "for particles of every kind and size"
+        if card.get("general")
+        else "trained on particles of %g Å" % card["particle_diameter"]
+    )
 
 
 class CryodlShippedModelWizard(Wizard):
     """Choose one of the models that come with the plugin."""
-    _targets = [(protocol, ['shippedModel']) for protocol in (
-        CryodlProtPick, CryodlProtAutoPick, CryodlProtImproveMap, CryodlProtEvaluateMap, CryodlProtTrainMapImprover)]
+
+    _targets = [
+        (protocol, ["shippedModel"])
+        for protocol in (
+            CryodlProtPick,
+            CryodlProtAutoPick,
+            CryodlProtImproveMap,
+            CryodlProtEvaluateMap,
+            CryodlProtTrainMapImprover,
+        )
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
-        lines = shippedModelLines(getattr(form.protocol, '_MODEL_KIND', 'picker'))
+        lines = shippedModelLines(getattr(form.protocol, "_MODEL_KIND", "picker"))
         if not lines:
-            form.showError("This version of the plugin comes without models. Train one, or import one.",
-                           "Shipped model")
+            form.showError(
+                "This version of the plugin comes without models. Train one, or import one.", "Shipped model"
+            )
             return
         from pyworkflow.gui.dialog import ListDialog
         from pyworkflow.gui.tree import ListTreeProviderString
+
         items = []
         for name, text in lines:
-            item = String('%s: %s' % (name, text))
+            item = String("%s: %s" % (name, text))
             item.modelName = name
             items.append(item)
         dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose a model")
         if dialog.values:
-            form.setVar('shippedModel', dialog.values[0].modelName)
+            form.setVar("shippedModel", dialog.values[0].modelName)

@@ -3,15 +3,22 @@
 
 Scipion takes a wizard that wizards.py imports only if the name of its own module begins like that one's.
 """
+
 from pyworkflow.object import String
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
-from .convert.tomograms import clonesOf, featureOf, featuresOf, fileOf
-from .protocols import (CryodlProtAnnotate, CryodlProtClusterSubtomograms, CryodlProtEvaluateSegmentation,
-                        CryodlProtMergeFeatures, CryodlProtPickFeatures, CryodlProtTrainClassifier,
-                        CryodlProtTrainSegmenter)
-from .protocols.tomogram_checks import checkTomograms
+from .convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
+from .protocols import (
+    CryodlProtAnnotate,
+    CryodlProtClusterSubtomograms,
+    CryodlProtEvaluateSegmentation,
+    CryodlProtMergeFeatures,
+    CryodlProtPickFeatures,
+    CryodlProtTrainClassifier,
+    CryodlProtTrainSegmenter,
+)
+from .protocols.tomograms.tomogram_checks import checkTomograms
 
 _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
@@ -19,7 +26,7 @@ _PARTICLE_OF_BOX = 0.6
 
 def labelled(protocol):
     """The set of masks whose values a form's Label is about. Raises ValueError if it is not chosen, or not there."""
-    pointer = protocol.inputTruth if protocol.hasAttribute('inputTruth') else protocol.inputMasks
+    pointer = protocol.inputTruth if protocol.hasAttribute("inputTruth") else protocol.inputMasks
     masks = pointer.get()
     if masks is None:
         raise ValueError("Choose the label volumes first; the list shows the values that they hold.")
@@ -34,18 +41,30 @@ def labelled(protocol):
 def labelLines(masks):
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
     from .viewers.map_plots import readMap
-    from .viewers.slices_plots import nameOf
-    from .viewers.tomograms_to_measure import labelCounts
+    from .viewers.tomograms.slices_plots import nameOf
+    from .viewers.tomograms.tomograms_to_measure import labelCounts
+
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
     names, word = featuresOf(masks), "" if all_ else "about "
-    return [(value, "%s: %s%s voxels" % (nameOf(value, names), word, '{:,}'.format(count).replace(',', ' ')))
-            for value, count in counts.items() if 0 < value < 255]
+    return [
+        (value, "%s: %s%s voxels" % (nameOf(value, names), word, f"{count:,}".replace(",", " ")))
+        for value, count in counts.items()
+        if 0 < value < 255
+    ]
 
 
 class CryodlLabelWizard(Wizard):
     """Choose the value of a feature among those that the label volumes hold."""
-    _targets = [(protocol, ['label']) for protocol in (CryodlProtTrainSegmenter, CryodlProtPickFeatures,
-                                                       CryodlProtEvaluateSegmentation, CryodlProtAnnotate)]
+
+    _targets = [
+        (protocol, ["label"])
+        for protocol in (
+            CryodlProtTrainSegmenter,
+            CryodlProtPickFeatures,
+            CryodlProtEvaluateSegmentation,
+            CryodlProtAnnotate,
+        )
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
@@ -58,6 +77,7 @@ class CryodlLabelWizard(Wizard):
             return
         from pyworkflow.gui.dialog import ListDialog
         from pyworkflow.gui.tree import ListTreeProviderString
+
         items = []
         for value, text in lines:
             item = String(text)
@@ -65,19 +85,21 @@ class CryodlLabelWizard(Wizard):
             items.append(item)
         dialog = ListDialog(form.root, "Values in the label volumes", ListTreeProviderString(items), "Choose a value")
         if dialog.values:
-            form.setVar('label', dialog.values[0].labelValue)
+            form.setVar("label", dialog.values[0].labelValue)
 
 
 def scoreSets(protocol):
     """Sets of scores that a form's threshold is for. Raises ValueError if there are none."""
-    if protocol.hasAttribute('inputScores'):
+    if protocol.hasAttribute("inputScores"):
         sets = [pointer.get() for pointer in protocol.inputScores]
     else:
         sets = [protocol.inputMasks.get()]
     sets = [masks for masks in sets if masks is not None and featureOf(masks)]
     if not sets:
-        raise ValueError("Choose scores first (of cryodl - segment tomograms); the threshold is chosen by eye on them. "
-                         "Labels need no threshold.")
+        raise ValueError(
+            "Choose scores first (of cryodl - segment tomograms); the threshold is chosen by eye on them. "
+            "Labels need no threshold."
+        )
     for masks in sets:
         errors = checkTomograms(masks, "scores of %s" % featureOf(masks))
         if errors:
@@ -87,13 +109,17 @@ def scoreSets(protocol):
 
 def thresholdText(thresholds):
     """What a field for several features holds: 'membrane=0.4, ribosome=0.6'."""
-    return ', '.join('%s=%g' % (name, round(value, 2)) for name, value in thresholds.items())
+    return ", ".join("%s=%g" % (name, round(value, 2)) for name, value in thresholds.items())
 
 
 class CryodlScoreThresholdWizard(Wizard):
     """Choose the threshold of a feature on slices with its scores."""
-    _targets = [(CryodlProtPickFeatures, ['threshold']), (CryodlProtEvaluateSegmentation, ['threshold']),
-                (CryodlProtMergeFeatures, ['threshold'])]
+
+    _targets = [
+        (CryodlProtPickFeatures, ["threshold"]),
+        (CryodlProtEvaluateSegmentation, ["threshold"]),
+        (CryodlProtMergeFeatures, ["threshold"]),
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
@@ -102,21 +128,24 @@ class CryodlScoreThresholdWizard(Wizard):
         except (ValueError, OSError) as error:
             form.showError(str(error), "Score threshold")
             return
-        from .viewers.slices_data import TomogramSlices
-        from .viewers.slices_window import SlicesWindow
-        several = form.protocol.hasAttribute('inputScores')
+        from .viewers.tomograms.slices_data import TomogramSlices
+        from .viewers.tomograms.slices_window import SlicesWindow
+
+        several = form.protocol.hasAttribute("inputScores")
 
         def accept(thresholds):
             one = round(next(iter(thresholds.values())), 2)
-            form.setVar('threshold', thresholdText(thresholds) if several else one)
+            form.setVar("threshold", thresholdText(thresholds) if several else one)
+
         SlicesWindow(form.root, TomogramSlices.ofMasks(sets[0], sets), "Score threshold", accept).show()
 
 
 def toMeasure(protocol):
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
-    from .viewers.slices_data import TomogramSlices
-    from .viewers.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
-    if protocol.hasAttribute('inputSubtomograms'):
+    from .viewers.tomograms.slices_data import TomogramSlices
+    from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
+
+    if protocol.hasAttribute("inputSubtomograms"):
         subtomograms = protocol.inputSubtomograms.get()
         if subtomograms is None or not subtomograms.getSize():
             raise ValueError("Choose the subtomograms first; the circle is drawn on them.")
@@ -124,29 +153,37 @@ def toMeasure(protocol):
     masks, tomograms = protocol.inputMasks.get(), protocol.inputTomograms.get()
     if masks is None:
         raise ValueError("Choose the segmentations first; the circle is drawn on their tomograms.")
-    return TomogramsToMeasure(TomogramSlices.ofTomograms(tomograms if tomograms is not None else masks,
-                                                         () if tomograms is not None else [masks]),
-                              "Diameter of the circle (Å)")
+    return TomogramsToMeasure(
+        TomogramSlices.ofTomograms(
+            tomograms if tomograms is not None else masks, () if tomograms is not None else [masks]
+        ),
+        "Diameter of the circle (Å)",
+    )
 
 
 class CryodlSubtomogramDiameterWizard(Wizard):
     """Measure the particle on subtomograms, or on tomograms."""
-    _targets = [(CryodlProtTrainClassifier, ['particleDiameter']),
-                (CryodlProtClusterSubtomograms, ['particleDiameter']), (CryodlProtPickFeatures, ['diameter'])]
+
+    _targets = [
+        (CryodlProtTrainClassifier, ["particleDiameter"]),
+        (CryodlProtClusterSubtomograms, ["particleDiameter"]),
+        (CryodlProtPickFeatures, ["diameter"]),
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
-        field = 'particleDiameter' if form.protocol.hasAttribute('particleDiameter') else 'diameter'
+        field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "diameter"
         measure(form, getattr(form.protocol, field).get(), lambda value, _: form.setVar(field, round(value)))
 
 
 class CryodlBoxWizard(Wizard):
     """Choose the box on tomograms: the circle just holds the box's contents."""
-    _targets = [(CryodlProtPickFeatures, ['boxSize'])]
+
+    _targets = [(CryodlProtPickFeatures, ["boxSize"])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
-        measure(form, None, lambda value, pixelSize: form.setVar('boxSize', boxOf(value, pixelSize)))
+        measure(form, None, lambda value, pixelSize: form.setVar("boxSize", boxOf(value, pixelSize)))
 
 
 def boxOf(diameter, pixelSize):
@@ -161,8 +198,11 @@ def measure(form, value, accept):
     except (ValueError, OSError) as error:
         form.showError(str(error), "Diameter")
         return
-    from .viewers.diameter_window import DiameterWindow
-    guess = value or (_PARTICLE_OF_BOX * measured.largest if form.protocol.hasAttribute('inputSubtomograms')
-                      else _FIRST_GUESS)
-    DiameterWindow(form.root, measured, min(guess, measured.largest),
-                   lambda found: accept(found, measured.pixelSize)).show()
+    from .viewers.micrographs.diameter_window import DiameterWindow
+
+    guess = value or (
+        _PARTICLE_OF_BOX * measured.largest if form.protocol.hasAttribute("inputSubtomograms") else _FIRST_GUESS
+    )
+    DiameterWindow(
+        form.root, measured, min(guess, measured.largest), lambda found: accept(found, measured.pixelSize)
+    ).show()

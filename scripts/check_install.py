@@ -6,6 +6,7 @@
 Ways: plain (pip install .), editable (pip install -e .), wheel (sdist, then a wheel of it), installp (Scipion's
 own installer on a checkout). Exits 1 and names what is missing if one of them does not find everything.
 """
+
 import argparse
 import ast
 import json
@@ -17,8 +18,8 @@ import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-NAME = 'scipion-em-cryodl'  # installp takes the folder's name for the distribution's
-NOT_COPIED = ('.git', '.cryodl', 'build', 'dist', '*.egg-info', '__pycache__', '.pytest_cache')
+NAME = "scipion-em-cryodl"  # installp takes the folder's name for the distribution's
+NOT_COPIED = (".git", ".cryodl", "build", "dist", "*.egg-info", "__pycache__", ".pytest_cache")
 # Run by Scipion's Python after each installation: what is found, as JSON on the last line.
 FINDER = """
 import json, os, pyworkflow as pw
@@ -45,9 +46,11 @@ def main():
     for way in options.ways:
         started = time.time()
         found, problems = check(way, options)
-        counts = ', '.join('%d %s' % (len(found[kind]), kind) for kind in ('protocols', 'viewers', 'wizards'))
-        print("%-9s %s: %s (%.0f s)" % (way, counts, '; '.join(problems) or 'all is there', time.time() - started),
-              flush=True)
+        counts = ", ".join("%d %s" % (len(found[kind]), kind) for kind in ("protocols", "viewers", "wizards"))
+        print(
+            "%-9s %s: %s (%.0f s)" % (way, counts, "; ".join(problems) or "all is there", time.time() - started),
+            flush=True,
+        )
         wrong += problems
     shutil.rmtree(options.work)
     sys.exit(1 if wrong else 0)
@@ -55,10 +58,10 @@ def main():
 
 def parseArguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--scipion', required=True, help="Scipion's environment (a venv); it is not changed")
-    parser.add_argument('--python', required=True, help="the engine's Python")
-    parser.add_argument('--work', required=True, help="folder for the copies; on the file system of --scipion")
-    parser.add_argument('--ways', nargs='+', default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--scipion", required=True, help="Scipion's environment (a venv); it is not changed")
+    parser.add_argument("--python", required=True, help="the engine's Python")
+    parser.add_argument("--work", required=True, help="folder for the copies; on the file system of --scipion")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     return parser.parse_args()
 
 
@@ -67,13 +70,13 @@ def check(way, options):
     folder = os.path.join(os.path.abspath(options.work), way)
     source = os.path.join(folder, NAME)
     shutil.copytree(TOP, source, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    scipion = os.path.join(folder, 'scipion')
+    scipion = os.path.join(folder, "scipion")
     # Links instead of copies: pip replaces files, it does not write into them.
-    subprocess.check_call(['cp', '-al', os.path.abspath(options.scipion), scipion])
+    subprocess.check_call(["cp", "-al", os.path.abspath(options.scipion), scipion])
     run = Runner(scipion, folder)
-    run('-m', 'pip', 'uninstall', '-q', '-y', NAME)
+    run("-m", "pip", "uninstall", "-q", "-y", NAME)
     WAYS[way](run, source)
-    found = json.loads(run('-c', FINDER).strip().splitlines()[-1])
+    found = json.loads(run("-c", FINDER).strip().splitlines()[-1])
     return found, compare(found, expected(source), source, way) + checkCommands(run, found, options.python)
 
 
@@ -81,102 +84,144 @@ class Runner:
     """Runs the copy's Python, away from the checkout, and returns what it prints."""
 
     def __init__(self, scipion, folder):
-        self.python = os.path.join(scipion, 'bin', 'python')
-        self.folder = os.path.join(folder, 'elsewhere')
-        home = os.path.join(folder, 'home')
-        os.makedirs(os.path.join(home, 'software', 'em'))
+        self.python = os.path.join(scipion, "bin", "python")
+        self.folder = os.path.join(folder, "elsewhere")
+        home = os.path.join(folder, "home")
+        os.makedirs(os.path.join(home, "software", "em"))
         os.makedirs(self.folder)
-        self.env = dict(os.environ, PATH=os.path.dirname(self.python) + os.pathsep + os.environ['PATH'],
-                        VIRTUAL_ENV=scipion, SCIPION_HOME=home, SCIPION_USER_DATA=os.path.join(folder, 'userdata'),
-                        SCIPION_LOCAL_CONFIG=os.path.join(home, 'scipion.conf'), PYTHONNOUSERSITE='1')
-        self.env.pop('PYTHONPATH', None)
+        self.env = dict(
+            os.environ,
+            PATH=os.path.dirname(self.python) + os.pathsep + os.environ["PATH"],
+            VIRTUAL_ENV=scipion,
+            SCIPION_HOME=home,
+            SCIPION_USER_DATA=os.path.join(folder, "userdata"),
+            SCIPION_LOCAL_CONFIG=os.path.join(home, "scipion.conf"),
+            PYTHONNOUSERSITE="1",
+        )
+        self.env.pop("PYTHONPATH", None)
 
     def __call__(self, *words):
-        done = subprocess.run([self.python, *words], cwd=self.folder, env=self.env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True)
+        done = subprocess.run(
+            [self.python, *words],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         if done.returncode:
-            sys.exit("FAILED: python %s\n%s" % (' '.join(words), done.stdout[-4000:]))
+            sys.exit("FAILED: python %s\n%s" % (" ".join(words), done.stdout[-4000:]))
         return done.stdout
 
 
 def plain(run, source):
-    run('-m', 'pip', 'install', '-q', source)
+    run("-m", "pip", "install", "-q", source)
 
 
 def editable(run, source):
-    run('-m', 'pip', 'install', '-q', '-e', source)
+    run("-m", "pip", "install", "-q", "-e", source)
 
 
 def wheel(run, source):
     """As a release: sdist from the checkout, wheel from the sdist."""
-    dist = os.path.join(os.path.dirname(source), 'dist')
-    run('-c', "import os; os.chdir(%r); from setuptools import build_meta; os.makedirs(%r); build_meta.build_sdist(%r)"
-        % (source, dist, dist))
-    run('-m', 'pip', 'wheel', '-q', '--no-deps', '-w', dist, os.path.join(dist, os.listdir(dist)[0]))
-    made, = [name for name in os.listdir(dist) if name.endswith('.whl')]
-    run('-m', 'pip', 'install', '-q', os.path.join(dist, made))
+    dist = os.path.join(os.path.dirname(source), "dist")
+    run(
+        "-c",
+        "import os; os.chdir(%r); from setuptools import build_meta; os.makedirs(%r); build_meta.build_sdist(%r)"
+        % (source, dist, dist),
+    )
+    run("-m", "pip", "wheel", "-q", "--no-deps", "-w", dist, os.path.join(dist, os.listdir(dist)[0]))
+    (made,) = [name for name in os.listdir(dist) if name.endswith(".whl")]
+    run("-m", "pip", "install", "-q", os.path.join(dist, made))
 
 
 def installp(run, source):
-    run('-m', 'scipion', 'installp', '-p', source, '--devel', '--noBin')
+    run("-m", "scipion", "installp", "-p", source, "--devel", "--noBin")
 
 
-WAYS = {'plain': plain, 'editable': editable, 'wheel': wheel, 'installp': installp}
+WAYS = {"plain": plain, "editable": editable, "wheel": wheel, "installp": installp}
 
 
 def expected(source):
     """The same keys as FINDER's, read from the checkout's text."""
-    package = os.path.join(source, 'cryodl_scipion')
-    engine = os.path.join(package, 'engine')
-    files = sorted(os.path.relpath(os.path.join(folder, name), engine)
-                   for folder, _, names in os.walk(engine) for name in names if '__pycache__' not in folder)
-    return dict(files=files, protocols=classes(package, 'protocols', '_label'),
-                viewers=classes(package, 'viewers', '_targets'), wizards=classes(package, 'wizards', '_targets'),
-                binaries=['cryodl-' + environmentVersion(package)])
+    package = os.path.join(source, "cryodl_scipion")
+    engine = os.path.join(package, "engine")
+    files = sorted(
+        os.path.relpath(os.path.join(folder, name), engine)
+        for folder, _, names in os.walk(engine)
+        for name in names
+        if "__pycache__" not in folder
+    )
+    return dict(
+        files=files,
+        protocols=classes(package, "protocols", "_label"),
+        viewers=classes(package, "viewers", "_targets"),
+        wizards=classes(package, "wizards", "_targets"),
+        binaries=["cryodl-" + environmentVersion(package)],
+    )
 
 
 def environmentVersion(package):
-    with open(os.path.join(package, 'constants.py'), encoding='utf-8') as file:
+    with open(os.path.join(package, "constants.py"), encoding="utf-8") as file:
         return re.search("ENV_VERSION = '(.+)'", file.read()).group(1)
 
 
 def classes(package, module, attribute):
     """Names of the classes in a module or folder that set an attribute, which makes Scipion show them."""
     path = os.path.join(package, module)
-    paths = ([os.path.join(path, name) for name in os.listdir(path) if name.endswith('.py')] if os.path.isdir(path)
-             else [path + '.py'])
-    return sorted(node.name for path in paths for node in ast.walk(ast.parse(open(path, encoding='utf-8').read()))
-                  if isinstance(node, ast.ClassDef) and any(
-                      isinstance(line, ast.Assign) and getattr(line.targets[0], 'id', None) == attribute
-                      and not (isinstance(line.value, ast.List) and not line.value.elts) for line in node.body))
+    paths = (
+        [os.path.join(path, name) for name in os.listdir(path) if name.endswith(".py")]
+        if os.path.isdir(path)
+        else [path + ".py"]
+    )
+    return sorted(
+        node.name
+        for path in paths
+        for node in ast.walk(ast.parse(open(path, encoding="utf-8").read()))
+        if isinstance(node, ast.ClassDef)
+        and any(
+            isinstance(line, ast.Assign)
+            and getattr(line.targets[0], "id", None) == attribute
+            and not (isinstance(line.value, ast.List) and not line.value.elts)
+            for line in node.body
+        )
+    )
 
 
 def compare(found, wanted, source, way):
-    problems = ["%s: lacks %s" % (key, ', '.join(sorted(set(wanted[key]) - set(found[key]))))
-                for key in wanted if set(wanted[key]) - set(found[key])]
-    if not found['protocols'] or not found['viewers'] or not found['wizards']:
+    problems = [
+        "%s: lacks %s" % (key, ", ".join(sorted(set(wanted[key]) - set(found[key]))))
+        for key in wanted
+        if set(wanted[key]) - set(found[key])
+    ]
+    if not found["protocols"] or not found["viewers"] or not found["wizards"]:
         problems.append("no protocols, viewers or wizards at all")
-    inCheckout = os.path.realpath(found['where']).startswith(os.path.realpath(source) + os.sep)
-    if inCheckout != (way in ('editable', 'installp')):
-        problems.append("the package is taken from %s" % found['where'])
+    inCheckout = os.path.realpath(found["where"]).startswith(os.path.realpath(source) + os.sep)
+    if inCheckout != (way in ("editable", "installp")):
+        problems.append("the package is taken from %s" % found["where"])
     return problems
 
 
 def checkCommands(run, found, python):
     """Scipion's own listings, and the engine as this installation holds it."""
     problems = []
-    listed = run('-m', 'scipion', 'protocols')
-    problems += ["`scipion protocols` lacks " + name for name in found['protocols'] if name not in listed]
-    if 'cryodl_scipion.tests' not in run('-m', 'scipion', 'tests', '--grep', 'cryodl_scipion'):
+    listed = run("-m", "scipion", "protocols")
+    problems += ["`scipion protocols` lacks " + name for name in found["protocols"] if name not in listed]
+    if "cryodl_scipion.tests" not in run("-m", "scipion", "tests", "--grep", "cryodl_scipion"):
         problems.append("`scipion tests` lacks ours")
-    if 'error' in run('-m', 'scipion', 'inspect', 'cryodl_scipion').lower():
+    if "error" in run("-m", "scipion", "inspect", "cryodl_scipion").lower():
         problems.append("`scipion inspect` shows errors")
-    engine = subprocess.run([python, '-m', 'cryodl', 'doctor'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            universal_newlines=True, env=dict(os.environ, PYTHONPATH=found['engine']))
+    engine = subprocess.run(
+        [python, "-m", "cryodl", "doctor"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=found["engine"]),
+    )
     if engine.returncode:
         problems.append("the engine does not run: " + engine.stdout[-500:])
     return problems
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

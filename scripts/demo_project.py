@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo: a Scipion project on real micrographs, from picking to 2-D classes. Started by scripts/demo.
 
-    python scripts/demo_project.py --python ENGINE_PYTHON --output FOLDER [--project NAME] [--model NAME]
+python scripts/demo_project.py --python ENGINE_PYTHON --output FOLDER [--project NAME] [--model NAME]
 """
+
 import argparse
 import json
 import os
@@ -13,28 +14,33 @@ import time
 
 import pyworkflow as pw
 
-pw.Config.setDomain('pwem')
+pw.Config.setDomain("pwem")
 pw.Config.getDomain().getPlugins()
 
 from pwem.protocols import ProtImportMicrographs  # noqa: E402  (after the domain)
 from pyworkflow.project import Manager  # noqa: E402
+from relion.protocols import ProtRelionClassify2D, ProtRelionExtractParticles  # noqa: E402
+
 from cryodl_scipion import Plugin  # noqa: E402
 from cryodl_scipion.protocols import CryodlProtPick  # noqa: E402
 from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
-from relion.protocols import ProtRelionClassify2D, ProtRelionExtractParticles  # noqa: E402
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import demo_figures  # noqa: E402
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'data', 'demo')
-PIXEL_SIZE = 5.36   # Å/px, data/demo/README.md
-DIAMETER = 300      # Å
-BOX = 84            # px, 1.5 particle diameters
-BORDER = 35         # px; nobody marked particles nearer to the edge
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "demo")
+PIXEL_SIZE = 5.36  # Å/px, data/demo/README.md
+DIAMETER = 300  # Å
+BOX = 84  # px, 1.5 particle diameters
+BORDER = 35  # px; nobody marked particles nearer to the edge
 # Labels of the runs.
-IMPORTED, PICKED, EXTRACTED, CLASSIFIED = ("three ribosome micrographs", "picks by our network", "particles",
-                                           "2-D classes without CTF")
-LEAST_F1 = 0.75     # 0.84 was measured; mirrored or shifted picks would score near 0.1
+IMPORTED, PICKED, EXTRACTED, CLASSIFIED = (
+    "three ribosome micrographs",
+    "picks by our network",
+    "particles",
+    "2-D classes without CTF",
+)
+LEAST_F1 = 0.75  # 0.84 was measured; mirrored or shifted picks would score near 0.1
 
 
 def main():
@@ -44,19 +50,19 @@ def main():
     picking, classes = (not options.fresh and finishedRuns(options)) or newRuns(options)
     picks = picksByMicrograph(picking.outputCoordinates)
     scores = score(picks, options.python, options.output)
-    demo_figures.drawPicks(os.path.join(options.output, 'picks.png'), picks, DATA, PIXEL_SIZE, DIAMETER)
-    demo_figures.drawClasses(os.path.join(options.output, 'classes.png'), classes.outputClasses)
+    demo_figures.drawPicks(os.path.join(options.output, "picks.png"), picks, DATA, PIXEL_SIZE, DIAMETER)
+    demo_figures.drawClasses(os.path.join(options.output, "classes.png"), classes.outputClasses)
     report(picks, scores, time.time() - started, options.output)
 
 
 def parseArguments():
-    parser = argparse.ArgumentParser(prog='bash scripts/demo', description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="bash scripts/demo", description=__doc__.splitlines()[0])
     # The engine's Python, and the folder for the pictures: scripts/demo gives both.
-    parser.add_argument('--python', required=True, help=argparse.SUPPRESS)
-    parser.add_argument('--output', required=True, help=argparse.SUPPRESS)
-    parser.add_argument('--project', default='cryodl_demo', help="name of the Scipion project")
-    parser.add_argument('--fresh', action='store_true', help="run everything again, in a new project")
-    parser.add_argument('--model', default='ribosome', help="name of a shipped model")
+    parser.add_argument("--python", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--output", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--project", default="cryodl_demo", help="name of the Scipion project")
+    parser.add_argument("--fresh", action="store_true", help="run everything again, in a new project")
+    parser.add_argument("--model", default="ribosome", help="name of a shipped model")
     return parser.parse_args()
 
 
@@ -66,7 +72,7 @@ def projectNames(name):
     free = name
     while manager.hasProject(free):
         newest, number = free, number + 1
-        free = '%s_%d' % (name, number)
+        free = "%s_%d" % (name, number)
     return newest, free
 
 
@@ -101,42 +107,68 @@ def run(project, protocol, label):
     protocol.setObjLabel(label)
     problems = protocol.validate()
     if problems:
-        sys.exit("%s cannot start: %s" % (label, ' '.join(problems)))
-    print("  %-45s" % protocol.getClassLabel(), end='', flush=True)
+        sys.exit("%s cannot start: %s" % (label, " ".join(problems)))
+    print("  %-45s" % protocol.getClassLabel(), end="", flush=True)
     started = time.time()
     project.launchProtocol(protocol, wait=True)
     if not protocol.isFinished():
-        sys.exit("FAILED\n%s\n%s" % (protocol.getErrorMessage(), '\n'.join(protocol.getLogsLastLines(40, logFile=0))))
+        sys.exit("FAILED\n%s\n%s" % (protocol.getErrorMessage(), "\n".join(protocol.getLogsLastLines(40, logFile=0))))
     print("%5.1f s" % (time.time() - started))
     return protocol
 
 
 def importMicrographs(project):
     # Voltage, Cs and amplitude contrast as published for EMPIAR-10028; nothing below uses them, since CTF is left out.
-    return run(project, project.newProtocol(
-        ProtImportMicrographs, filesPath=os.path.join(DATA, 'micrographs'), filesPattern='*.mrc',
-        samplingRate=PIXEL_SIZE, voltage=300, sphericalAberration=2.0, amplitudeContrast=0.1, magnification=31000),
-        IMPORTED)
+    return run(
+        project,
+        project.newProtocol(
+            ProtImportMicrographs,
+            filesPath=os.path.join(DATA, "micrographs"),
+            filesPattern="*.mrc",
+            samplingRate=PIXEL_SIZE,
+            voltage=300,
+            sphericalAberration=2.0,
+            amplitudeContrast=0.1,
+            magnification=31000,
+        ),
+        IMPORTED,
+    )
 
 
 def pick(project, imported, model):
     protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=model)
-    link(protocol.inputMicrographs, imported, 'outputMicrographs')
+    link(protocol.inputMicrographs, imported, "outputMicrographs")
     return run(project, protocol, PICKED)
 
 
 def extract(project, picking):
-    protocol = project.newProtocol(ProtRelionExtractParticles, boxSize=BOX, doRescale=True, rescaledSize=BOX // 2,
-                                   doInvert=True, doNormalize=True, numberOfMpi=1)
-    link(protocol.inputCoordinates, picking, 'outputCoordinates')
+    protocol = project.newProtocol(
+        ProtRelionExtractParticles,
+        boxSize=BOX,
+        doRescale=True,
+        rescaledSize=BOX // 2,
+        doInvert=True,
+        doNormalize=True,
+        numberOfMpi=1,
+    )
+    link(protocol.inputCoordinates, picking, "outputCoordinates")
     return run(project, protocol, EXTRACTED)
 
 
 def classify(project, extraction):
     protocol = project.newProtocol(
-        ProtRelionClassify2D, numberOfClasses=4, numberOfIterations=15, maskDiameterA=DIAMETER + 40, doCTF=False,
-        useGradientAlg=False, doGpu=False, numberOfMpi=1, numberOfThreads=2, pooledParticles=10)
-    link(protocol.inputParticles, extraction, 'outputParticles')
+        ProtRelionClassify2D,
+        numberOfClasses=4,
+        numberOfIterations=15,
+        maskDiameterA=DIAMETER + 40,
+        doCTF=False,
+        useGradientAlg=False,
+        doGpu=False,
+        numberOfMpi=1,
+        numberOfThreads=2,
+        pooledParticles=10,
+    )
+    link(protocol.inputParticles, extraction, "outputParticles")
     return run(project, protocol, CLASSIFIED)
 
 
@@ -156,31 +188,58 @@ def picksByMicrograph(coordinates):
 
 def score(picks, python, output):
     """The engine's evaluate-picks on what stands in Scipion's set, against the bundled coordinates."""
-    folder = os.path.join(output, 'coordinates')
+    folder = os.path.join(output, "coordinates")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     for name, found in picks.items():
-        with open(os.path.join(folder, name + '.star'), 'w') as star:
+        with open(os.path.join(folder, name + ".star"), "w") as star:
             star.write("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n")
             star.writelines("%d %d %.5f\n" % pick for pick in found)
-    return json.loads(subprocess.check_output(
-        [python, '-m', 'cryodl', 'evaluate-picks', '--coordinates', folder,
-         '--reference', os.path.join(DATA, 'coordinates'), '--pixel-size', str(PIXEL_SIZE),
-         '--particle-diameter', str(DIAMETER), '--micrographs', os.path.join(DATA, 'micrographs', '*.mrc'),
-         '--border', str(BORDER), '--json'], env=Plugin.getEnviron()))
+    return json.loads(
+        subprocess.check_output(
+            [
+                python,
+                "-m",
+                "cryodl",
+                "evaluate-picks",
+                "--coordinates",
+                folder,
+                "--reference",
+                os.path.join(DATA, "coordinates"),
+                "--pixel-size",
+                str(PIXEL_SIZE),
+                "--particle-diameter",
+                str(DIAMETER),
+                "--micrographs",
+                os.path.join(DATA, "micrographs", "*.mrc"),
+                "--border",
+                str(BORDER),
+                "--json",
+            ],
+            env=Plugin.getEnviron(),
+        )
+    )
 
 
 def report(picks, scores, seconds, output):
-    print("\n%d picks on %d micrographs (%s)" % (sum(map(len, picks.values())), len(picks), ', '.join(
-        '%s: %d' % (name, len(found)) for name, found in sorted(picks.items()))))
-    print("Against CryoPPP's picks, within half a particle radius: precision %.2f, recall %.2f, F1 %.2f"
-          % (scores['precision'], scores['recall'], scores['f1']))
-    if scores['f1'] < LEAST_F1:
+    print(
+        "\n%d picks on %d micrographs (%s)"
+        % (
+            sum(map(len, picks.values())),
+            len(picks),
+            ", ".join("%s: %d" % (name, len(found)) for name, found in sorted(picks.items())),
+        )
+    )
+    print(
+        "Against CryoPPP's picks, within half a particle radius: precision %.2f, recall %.2f, F1 %.2f"
+        % (scores["precision"], scores["recall"], scores["f1"])
+    )
+    if scores["f1"] < LEAST_F1:
         sys.exit("FAILED: F1 should be at least %.2f." % LEAST_F1)
     print("(Those picks are incomplete: precision cannot reach much more than 0.8.)")
     print("Without CTF: none was measured for these binned images. All this took %.0f s." % seconds)
-    print("Pictures: %s" % ', '.join(os.path.join(output, name) for name in ('picks.png', 'classes.png')))
+    print("Pictures: %s" % ", ".join(os.path.join(output, name) for name in ("picks.png", "classes.png")))
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ rotations about z, y, z with fixed axes; so the plugin of RELION reads and write
 compares. That of a subtomogram or a 3-D coordinate is the same with three axes: it turns places of the subtomogram into
 places of the reference, as tomo.objects.convertMatrix defines it.
 """
+
 import os
 
 import numpy as np
@@ -15,14 +16,14 @@ from pwem.convert import transformations
 def matrixOf(angles, origin=(0, 0)):
     """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, the shift that centres the
     particle."""
-    matrix = transformations.euler_matrix(*[-np.deg2rad(angle) for angle in angles], axes='szyz')
-    matrix[:len(origin), 3] = [-shift for shift in origin]
+    matrix = transformations.euler_matrix(*[-np.deg2rad(angle) for angle in angles], axes="szyz")
+    matrix[: len(origin), 3] = [-shift for shift in origin]
     return np.linalg.inv(matrix)
 
 
 def anglesOf(matrix):
     """(3,) rot, tilt, psi in degrees of a (4, 4) matrix."""
-    return -np.rad2deg(transformations.euler_from_matrix(np.linalg.inv(matrix), axes='szyz'))
+    return -np.rad2deg(transformations.euler_from_matrix(np.linalg.inv(matrix), axes="szyz"))
 
 
 def originOf(matrix, axes=2):
@@ -32,8 +33,8 @@ def originOf(matrix, axes=2):
 
 def writeOrientations(path, particles):
     """STAR file with the angles of a SetOfParticles that has projection alignment."""
-    with open(path + '.tmp', 'w', encoding='utf-8') as file:
-        file.write('\ndata_\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n')
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        file.write("\ndata_\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n")
         for particle in particles.iterItems():
-            file.write('%.4f %.4f %.4f\n' % tuple(anglesOf(particle.getTransform().getMatrix())))
-    os.replace(path + '.tmp', path)
+            file.write("%.4f %.4f %.4f\n" % tuple(anglesOf(particle.getTransform().getMatrix())))
+    os.replace(path + ".tmp", path)

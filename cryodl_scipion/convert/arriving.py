@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs and picks on them, and other items, of sets that may still be growing."""
+
 import os
 import sqlite3
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from .micrographs import namesForEngine
-from .pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
+from .micrograph_names import namesForEngine
+from .micrographs.pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
 
 
 class ArrivingItems:
@@ -58,7 +59,7 @@ class ArrivingMicrographs(ArrivingItems):
     def _updatePicks(self):
         coordinates = opened(SetOfCoordinates, self._picks)
         self._picksClosed = coordinates.isStreamClosed()
-        ids = set(coordinates.getUniqueValues('_micId')) if coordinates.getSize() else set()
+        ids = set(coordinates.getUniqueValues("_micId")) if coordinates.getSize() else set()
         coordinates.close()
         self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
 
@@ -76,8 +77,10 @@ class ArrivingMicrographs(ArrivingItems):
         scale = self._picks.getMicrographs().getSamplingRate() / self._source.getSamplingRate()
         picks = picksOn(self._picks, [theirs[m.getMicName()] for m in micrographs if m.getMicName() in theirs], scale)
         for micrograph in micrographs:
-            writePicks(os.path.join(folder, names[micrograph.getObjId()] + '.star'),
-                       picks.get(theirs.get(micrograph.getMicName()), []))
+            writePicks(
+                os.path.join(folder, names[micrograph.getObjId()] + ".star"),
+                picks.get(theirs.get(micrograph.getMicName()), []),
+            )
 
     def _theirIds(self):
         """{micName: id} of the coordinates' micrographs, which may be another set than the source."""
@@ -102,7 +105,7 @@ def asInItsFile(items):
     try:
         items.loadAllProperties()
     except sqlite3.OperationalError as error:
-        if 'no such table' not in str(error):
+        if "no such table" not in str(error):
             raise
         return False
     return True
@@ -117,7 +120,7 @@ def picksOn(growing, ids, scale):
     coordinates = opened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
         # One pass over the file for all of them; Scipion's sets know no IN.
-        for item in coordinates.iterItems(where='_micId>=%d AND _micId<=%d' % (min(ids), max(ids))):
+        for item in coordinates.iterItems(where="_micId>=%d AND _micId<=%d" % (min(ids), max(ids))):
             if item.getMicId() in picks:
                 picks[item.getMicId()].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
     coordinates.close()
@@ -130,6 +133,8 @@ def checkPicks(micrographs, coordinates):
         return "The coordinates belong to no micrographs. Choose coordinates of a set of micrographs."
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
     if ours and theirs and not ours & theirs:
-        return ("The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are "
-                "matched by name." % (', '.join(sorted(theirs)[:3]), ', '.join(sorted(ours)[:3])))
-    return ''
+        return (
+            "The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are "
+            "matched by name." % (", ".join(sorted(theirs)[:3]), ", ".join(sorted(ours)[:3]))
+        )
+    return ""

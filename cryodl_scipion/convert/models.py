@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: copied, and listed."""
+
 import os
 import shutil
 
@@ -14,7 +15,7 @@ def copyModel(source, target):
     if os.path.exists(target):
         raise FileExistsError("%s exists already and is not replaced. Choose another folder or remove it." % target)
     contract.check_model(source)
-    partial = '%s.%d.partial' % (target, os.getpid())
+    partial = "%s.%d.partial" % (target, os.getpid())
     try:
         shutil.copytree(source, partial)
         contract.check_model(partial)
@@ -23,9 +24,9 @@ def copyModel(source, target):
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def shippedModels(engineFolder, kind='picker'):
+def shippedModels(engineFolder, kind="picker"):
     """{name: folder} of the models of a kind that come with the plugin, in alphabetical order. kind: None for all."""
-    models = os.path.join(engineFolder, 'cryodl', 'models')
+    models = os.path.join(engineFolder, "cryodl", "models")
     names = sorted(os.listdir(models)) if os.path.isdir(models) else []
     folders = {n: os.path.join(models, n) for n in names if os.path.isfile(os.path.join(models, n, contract.CARD))}
-    return {n: f for n, f in folders.items() if kind is None or contract.read_card(f)['kind'] == kind}
+    return {n: f for n, f in folders.items() if kind is None or contract.read_card(f)["kind"] == kind}

@@ -1,42 +1,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of the STAR files that the engine writes."""
+
 import shlex
 
 
-def readColumns(path, columns, kinds, table=''):
+def readColumns(path, columns, kinds, table=""):
     """[(value, ...)] of a table's rows, see iterColumns."""
     return list(iterColumns(path, columns, kinds, table))
 
 
-def iterColumns(path, columns, kinds, table=''):
+def iterColumns(path, columns, kinds, table=""):
     """(value, ...) of each row of a table, in the file's order; nothing is held, the table may have a million rows.
 
     columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows
     `data_`. Raises FileNotFoundError, or ValueError that names the file and the line without these columns.
     """
     names, inside = [], False
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             # only texts with spaces have quotes, and splitting by them takes ten times as long
             words = shlex.split(line) if '"' in line or "'" in line else line.split()
-            if not words or line.startswith('#') or line.strip() == 'loop_':
+            if not words or line.startswith("#") or line.strip() == "loop_":
                 continue
-            if line.startswith('data_'):  # of the line, not of the words: a name in quotes may begin so, too
-                names, inside = [], words[0] == 'data_' + table
-            elif line.startswith('_'):
+            if line.startswith("data_"):  # of the line, not of the words: a name in quotes may begin so, too
+                names, inside = [], words[0] == "data_" + table
+            elif line.startswith("_"):
                 names.append(words[0][1:])
             elif inside:
                 yield _values(path, number, words, names, columns, kinds)
 
 
-def columnsOf(path, table=''):
+def columnsOf(path, table=""):
     """Names of a table's columns, without underscores, in the file's order."""
     names, inside = [], False
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding="utf-8") as file:
         for line in file:
-            if line.startswith('data_'):
-                inside = line.strip() == 'data_' + table
-            elif inside and line.startswith('_'):
+            if line.startswith("data_"):
+                inside = line.strip() == "data_" + table
+            elif inside and line.startswith("_"):
                 names.append(line.split()[0][1:])
             elif names and inside:
                 break
@@ -45,12 +46,12 @@ def columnsOf(path, table=''):
 
 def tableWith(path, column):
     """Name of the first table that has a column, what follows `data_`. Raises ValueError if none has."""
-    table = ''
-    with open(path, encoding='utf-8') as file:
+    table = ""
+    with open(path, encoding="utf-8") as file:
         for line in file:
-            if line.startswith('data_'):
+            if line.startswith("data_"):
                 table = line.strip()[5:]
-            elif line.startswith('_' + column) and line.split()[0] == '_' + column:
+            elif line.startswith("_" + column) and line.split()[0] == "_" + column:
                 return table
     raise ValueError("%s has no column %s." % (path, column))
 
@@ -59,4 +60,4 @@ def _values(path, number, words, names, columns, kinds):
     try:
         return tuple(kind(words[names.index(column)]) for column, kind in zip(columns, kinds))
     except (ValueError, IndexError):
-        raise ValueError("%s, line %d: the columns %s are needed." % (path, number, ', '.join(columns))) from None
+        raise ValueError("%s, line %d: the columns %s are needed." % (path, number, ", ".join(columns))) from None

@@ -1,39 +1,42 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures of Scipion as files that the engine reads."""
+
 import os
 import shutil
 
 import mrcfile
 from pwem.objects import AtomStruct
 
-_MODELS = ('.pdb', '.ent', '.cif', '.mmcif')
-_MAPS = ('.mrc', '.map', '.ccp4', '.rec')
+_MODELS = (".pdb", ".ent", ".cif", ".mmcif")
+_MAPS = (".mrc", ".map", ".ccp4", ".rec")
 
 
 def structureFileOf(structure):
     """The file of an AtomStruct or Volume, without the kind that Scipion may put behind it."""
-    return (structure.getFileName() or '').split(':')[0]
+    return (structure.getFileName() or "").split(":")[0]
 
 
 def stemOf(path):
     """Name of a structure's file without folder and ending."""
     name = os.path.basename(path)
-    return os.path.splitext(name[:-3] if name.endswith('.gz') else name)[0]
+    return os.path.splitext(name[:-3] if name.endswith(".gz") else name)[0]
 
 
 def structureProblem(structure):
     """A sentence about a structure that cannot be used, or ''."""
     path = structureFileOf(structure)
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
-    name = path[:-3] if path.endswith('.gz') and known is _MODELS else path
+    name = path[:-3] if path.endswith(".gz") and known is _MODELS else path
     if not os.path.isfile(path):
-        return "The file of the structure, %s, is not there. Import the structure again." % (path or '(no name)')
+        return "The file of the structure, %s, is not there. Import the structure again." % (path or "(no name)")
     if not name.lower().endswith(known):
         return "The structure is in %s; its name must end in one of %s. Convert and import it again." % (
-            path, ', '.join(known))
+            path,
+            ", ".join(known),
+        )
     if known is _MAPS and (structure.getSamplingRate() or 0) <= 0:
         return "The map %s has no pixel size (sampling rate). Import it again with it." % path
-    return ''
+    return ""
 
 
 def structureForEngine(structure, folder, named=False):
@@ -46,13 +49,13 @@ def structureForEngine(structure, folder, named=False):
     if isinstance(structure, AtomStruct):
         return path
     # named by the object, so that another input is another file, and a run that continues finds its own untouched
-    copy = os.path.join(folder, 'structure_%s' % structure.getObjId())
-    copy = os.path.join(copy, stemOf(path)) + '.mrc' if named else copy + '.mrc'
+    copy = os.path.join(folder, "structure_%s" % structure.getObjId())
+    copy = os.path.join(copy, stemOf(path)) + ".mrc" if named else copy + ".mrc"
     if os.path.exists(copy):
         return copy
-    os.makedirs(os.path.dirname(copy) or '.', exist_ok=True)
-    shutil.copyfile(path, copy + '.tmp')
-    with mrcfile.open(copy + '.tmp', 'r+', permissive=True) as mrc:
+    os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)
+    shutil.copyfile(path, copy + ".tmp")
+    with mrcfile.open(copy + ".tmp", "r+", permissive=True) as mrc:
         mrc.voxel_size = structure.getSamplingRate()
-    os.replace(copy + '.tmp', copy)
+    os.replace(copy + ".tmp", copy)
     return copy

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Protocols that work on micrographs or tomograms in batches as they arrive, and whose output sets grow."""
+
 import os
 
 import pyworkflow.utils as pwutils
@@ -24,15 +25,21 @@ class ArrivingBatches(RememberedSettings):
     what was done then: 'assessed'. _ITEM is what it works on; _NAME the attribute that tells items apart. It sets
     self._arriving, an ArrivingItems, and its stepsGeneratorStep is its own or _insertBatches().
     """
+
     _OUTPUTS = ()
     _WORK = None
-    _NAME = '_micName'
+    _NAME = "_micName"
 
     def _addBatchParams(self, form, help, size=BATCH):
         """The last fields of the form. help: a sentence about batches, after the common one."""
         self._defineStreamingParams(form)
-        form.addParam('batchSize', params.IntParam, default=size, label="Batch size",
-                      help="%ss that one start of the program takes at most. %s" % (self._ITEM.capitalize(), help))
+        form.addParam(
+            "batchSize",
+            params.IntParam,
+            default=size,
+            label="Batch size",
+            help="%ss that one start of the program takes at most. %s" % (self._ITEM.capitalize(), help),
+        )
         form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
     def _insertBatches(self, work, output):
@@ -48,7 +55,7 @@ class ArrivingBatches(RememberedSettings):
             with self._lock:
                 self._arriving.update()
                 ready, closed = self._arriving.ready(known), self._arriving.closed
-            for names in [ready[i:i + size] for i in range(0, len(ready), size)]:
+            for names in [ready[i : i + size] for i in range(0, len(ready), size)]:
                 step = self._insertFunctionStep(work, names, prerequisites=[], needsGPU=self.usesGpu())
                 last.append(self._insertFunctionStep(output, names, prerequisites=[step], needsGPU=False))
                 known.update(names)
@@ -60,14 +67,14 @@ class ArrivingBatches(RememberedSettings):
 
     def _batchFolder(self, items):
         ids = sorted(item.getObjId() for item in items)
-        return self._getExtraPath('batches', '%06d_%06d_%d' % (ids[0], ids[-1], len(ids)))
+        return self._getExtraPath("batches", "%06d_%06d_%d" % (ids[0], ids[-1], len(ids)))
 
     def _batchResult(self, items):
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
     def _noteAllSkipped(self, config, folder, error, **outputs):
         """The result of a batch of which nothing could be used. outputs: the engine's, empty."""
-        paths = getattr(config, self._ITEM + 's')
+        paths = getattr(config, self._ITEM + "s")
         skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, paths))
         contract.Result(contract.command_of(config), outputs, skipped=skipped).write(os.path.join(folder, RESULT_FILE))
 
@@ -81,14 +88,18 @@ class ArrivingBatches(RememberedSettings):
         self._closeOutputSet()
         skipped = skippedItems(self._engineResults())
         if skipped and not self._doneNames():
-            raise ValueError("None of the %s could be %s. The first, %s: %s"
-                             % (counted(len(skipped), self._ITEM), self._MADE, skipped[0].path, skipped[0].reason))
+            raise ValueError(
+                "None of the %s could be %s. The first, %s: %s"
+                % (counted(len(skipped), self._ITEM), self._MADE, skipped[0].path, skipped[0].reason)
+            )
 
     def _checkBatches(self):
         errors = []
         if self.numberOfThreads.get() < LEAST_THREADS:
-            errors.append("Threads is %d; at least %d are needed: one starts the others, one looks for new %ss, and "
-                          "the rest %s." % (self.numberOfThreads.get(), LEAST_THREADS, self._ITEM, self._WORK))
+            errors.append(
+                "Threads is %d; at least %d are needed: one starts the others, one looks for new %ss, and "
+                "the rest %s." % (self.numberOfThreads.get(), LEAST_THREADS, self._ITEM, self._WORK)
+            )
         if (self.batchSize.get() or 0) < 1:
             errors.append("Batch size is %s; it must be at least 1." % self.batchSize.get())
         return errors

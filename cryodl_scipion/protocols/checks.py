@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of input sets, shared by the protocols. Each gives sentences for the form; none changes anything."""
+
 import os
 
-from ..convert.coordinates import positionsByMicrograph
-from ..convert.micrographs import repeatedNames
+from ..convert.micrograph_names import repeatedNames
+from ..convert.micrographs.coordinates import positionsByMicrograph
 from ..engine.cryodl import contract
 
 # Enough names to recognise the mistake; more would hide the sentence.
@@ -18,8 +19,10 @@ def checkMicrographs(micrographs):
         return ["The micrographs have no pixel size (sampling rate). Import them again with it."]
     repeated = repeatedNames(micrographs)
     if repeated:
-        return ["Several micrographs have the same name: %s. Scipion tells micrographs apart by their names while "
-                "picking; import them with different names." % listed(repeated)]
+        return [
+            "Several micrographs have the same name: %s. Scipion tells micrographs apart by their names while "
+            "picking; import them with different names." % listed(repeated)
+        ]
     return []
 
 
@@ -40,8 +43,10 @@ def checkLabels(coordinates, others, micrographs):
     if micrographs is not None:
         errors += _checkOther(micrographs, coordinates, own)
     if coordinates.getSize() < contract.FEWEST_PARTICLES:
-        errors.append("There are %d particle coordinates; training needs at least %d, and 20 or more to be of "
-                      "use. Pick more." % (coordinates.getSize(), contract.FEWEST_PARTICLES))
+        errors.append(
+            "There are %d particle coordinates; training needs at least %d, and 20 or more to be of "
+            "use. Pick more." % (coordinates.getSize(), contract.FEWEST_PARTICLES)
+        )
     return errors
 
 
@@ -50,11 +55,16 @@ def _checkOtherLabels(word, coordinates, own):
         return ["The set of %s coordinates is empty. Leave the field empty, or choose another set." % word]
     theirs = {m.getObjId(): m.getMicName() for m in coordinates.getMicrographs()}
     ours = {m.getObjId(): m.getMicName() for m in own}
-    strange = sorted(theirs.get(i) or 'id %s' % i for i in positionsByMicrograph(coordinates)
-                     if theirs.get(i) != ours.get(i) or i not in ours)
+    strange = sorted(
+        theirs.get(i) or "id %s" % i
+        for i in positionsByMicrograph(coordinates)
+        if theirs.get(i) != ours.get(i) or i not in ours
+    )
     if strange:
-        return ["The %s coordinates lie on other micrographs than the particles: %s. Choose coordinates picked "
-                "on the same set of micrographs." % (word, listed(strange))]
+        return [
+            "The %s coordinates lie on other micrographs than the particles: %s. Choose coordinates picked "
+            "on the same set of micrographs." % (word, listed(strange))
+        ]
     return []
 
 
@@ -63,31 +73,41 @@ def _checkOther(other, coordinates, own):
     labelled = positionsByMicrograph(coordinates)
     missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
     if missing:
-        return ["The other micrographs lack some that have coordinates: %s. Choose a set with the same names."
-                % listed(missing)]
+        return [
+            "The other micrographs lack some that have coordinates: %s. Choose a set with the same names."
+            % listed(missing)
+        ]
     if abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001:
-        return ["The other micrographs have %g Å/px and those of the coordinates %g Å/px, so the coordinates do not "
-                "fit them. Choose micrographs of the same pixel size." % (other.getSamplingRate(),
-                                                                          own.getSamplingRate())]
+        return [
+            "The other micrographs have %g Å/px and those of the coordinates %g Å/px, so the coordinates do not "
+            "fit them. Choose micrographs of the same pixel size." % (other.getSamplingRate(), own.getSamplingRate())
+        ]
     return []
 
 
 def _outside(what, coordinates, micrographs):
     """Coordinates that are not on their micrograph; sizes are read only of micrographs that may be concerned."""
     width, height = micrographs.getDim()[:2]
-    suspects = {micId: positions for micId, positions in positionsByMicrograph(coordinates).items()
-                if any(not (0 <= x < width and 0 <= y < height) for x, y in positions)}
+    suspects = {
+        micId: positions
+        for micId, positions in positionsByMicrograph(coordinates).items()
+        if any(not (0 <= x < width and 0 <= y < height) for x, y in positions)
+    }
     found = []
     for micrograph in [m.clone() for m in micrographs if m.getObjId() in suspects]:
         if os.path.exists(micrograph.getFileName()):
             width, height = micrograph.getDim()[:2]
         out = [p for p in suspects[micrograph.getObjId()] if not (0 <= p[0] < width and 0 <= p[1] < height)]
         if out:
-            found.append("%s (%d; such as x=%d, y=%d on %d x %d px)"
-                         % ((micrograph.getMicName(), len(out)) + tuple(out[0]) + (width, height)))
+            found.append(
+                "%s (%d; such as x=%d, y=%d on %d x %d px)"
+                % ((micrograph.getMicName(), len(out)) + tuple(out[0]) + (width, height))
+            )
     if found:
-        return ["Some %s lie outside their micrograph: %s. They may belong to micrographs of another pixel size; "
-                "scale or remove them." % (what, listed(found))]
+        return [
+            "Some %s lie outside their micrograph: %s. They may belong to micrographs of another pixel size; "
+            "scale or remove them." % (what, listed(found))
+        ]
     return []
 
 
@@ -99,7 +119,7 @@ def checkDiameter(diameter, micrographs):
     return [problem] if problem else []
 
 
-def checkModelFolder(folder, kind='picker'):
+def checkModelFolder(folder, kind="picker"):
     """What is wrong with a model to be used."""
     try:
         contract.check_model(folder, kind)
@@ -113,21 +133,25 @@ def modelWarnings(card, pixelSize, diameter):
 
     diameter: None where it is not known yet. A general model learned from all kinds.
     """
-    if card.get('general') or diameter is None:
+    if card.get("general") or diameter is None:
         return []
     warnings = []
-    known = card['pixel_sizes'] or [pixelSize]
+    known = card["pixel_sizes"] or [pixelSize]
     # Micrographs are rescaled by the particle's diameter; only far coarser ones lack detail that the network knows.
     if pixelSize > 2 * max(known) or pixelSize < min(known) / 4:
-        warnings.append("The micrographs have %g Å/px; the model learned from %s Å/px. Micrographs are rescaled, but "
-                        "look at the picks." % (pixelSize, ', '.join('%g' % p for p in known)))
-    if not 0.5 <= diameter / card['particle_diameter'] <= 2:
-        warnings.append("The particle diameter of %g Å is far from the model's %g Å. The network sees particles "
-                        "rescaled to the same size, but look at the picks." % (diameter, card['particle_diameter']))
+        warnings.append(
+            "The micrographs have %g Å/px; the model learned from %s Å/px. Micrographs are rescaled, but "
+            "look at the picks." % (pixelSize, ", ".join("%g" % p for p in known))
+        )
+    if not 0.5 <= diameter / card["particle_diameter"] <= 2:
+        warnings.append(
+            "The particle diameter of %g Å is far from the model's %g Å. The network sees particles "
+            "rescaled to the same size, but look at the picks." % (diameter, card["particle_diameter"])
+        )
     return warnings
 
 
 def listed(names):
     """'a, b and 7 more'."""
     rest = len(names) - _NAMED
-    return ', '.join(names[:_NAMED]) + (' and %d more' % rest if rest > 0 else '')
+    return ", ".join(names[:_NAMED]) + (" and %d more" % rest if rest > 0 else "")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What protocols share that measure something: the engine's folder of an evaluation."""
+
 import json
 import os
 
-EVALUATION = 'evaluation.json'
+EVALUATION = "evaluation.json"
 
 
 class HasEvaluation:
@@ -11,12 +12,12 @@ class HasEvaluation:
 
     def getEvaluationFolder(self):
         """Where evaluation.json and the pictures are."""
-        return self._getExtraPath('evaluation')
+        return self._getExtraPath("evaluation")
 
     def getEvaluation(self):
         """evaluation.json, None before it is there."""
         path = os.path.join(self.getEvaluationFolder(), EVALUATION)
         if not os.path.exists(path):
             return None
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding="utf-8") as file:
             return json.load(file)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Output sets that grow while a protocol runs. The caller holds the protocol's lock."""
+
 from pwem.objects import SetOfMicrographs
 from pyworkflow.object import Set
 

@@ -2,80 +2,114 @@
 """The fields by which a protocol takes a model, from the project or one that comes with the plugin, and the size of
 box.
 """
+
 import os
 
 from pyworkflow.protocol import params
 
 from .. import Plugin
+from ..convert.micrographs.picks import boxSizeFor
 from ..convert.models import shippedModels
-from ..convert.picks import boxSizeFor
 from ..engine.cryodl import contract
 from .checks import checkModelFolder
 
 FROM_PROJECT, SHIPPED, NONE = range(3)
-_TRAINED_BY = {'picker': "train picker", 'map_improver': "train map improver"}
+_TRAINED_BY = {"picker": "train picker", "map_improver": "train map improver"}
 # The model for every particle; not all versions of the plugin bring it.
-GENERAL = 'general'
+GENERAL = "general"
 
 
-def addModelParams(form, default=FROM_PROJECT, kind='picker', condition='True', none=None, **arguments):
+def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", none=None, **arguments):
     """Add modelFrom, inputModel and shippedModel to a form.
 
     default: FROM_PROJECT, SHIPPED or NONE. kind: of the model's card. condition: of all three. none: what NONE is
     called, None if a model is needed. arguments: of addParam, for all three.
     """
     names = list(shippedModels(Plugin.getEngineFolder(), kind))
-    where = '(%s) and modelFrom == %%d' % condition
-    form.addParam('modelFrom', params.EnumParam, default=default, condition=condition, **dict(dict(label="Model",
-                  choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
-                  help="Where the trained network comes from: train one with *cryodl - %s*, bring one with "
-                       "*cryodl - import model*, or take one that comes with the plugin." % _TRAINED_BY[kind]),
-                       **arguments))
-    form.addParam('inputModel', params.PointerParam, pointerClass='CryodlModel',
-                  condition=where % FROM_PROJECT, label="Trained model",
-                  help="A model of this project: %sof a training, or imported." % (
-                      "of *cryodl - auto-pick particles*, " if kind == 'picker' else ''),
-                  **dict(dict(important=True), **_plain(arguments)))
+    where = "(%s) and modelFrom == %%d" % condition
+    form.addParam(
+        "modelFrom",
+        params.EnumParam,
+        default=default,
+        condition=condition,
+        **dict(
+            dict(
+                label="Model",
+                choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
+                help="Where the trained network comes from: train one with *cryodl - %s*, bring one with "
+                "*cryodl - import model*, or take one that comes with the plugin." % _TRAINED_BY[kind],
+            ),
+            **arguments,
+        ),
+    )
+    form.addParam(
+        "inputModel",
+        params.PointerParam,
+        pointerClass="CryodlModel",
+        condition=where % FROM_PROJECT,
+        label="Trained model",
+        help="A model of this project: %sof a training, or imported."
+        % ("of *cryodl - auto-pick particles*, " if kind == "picker" else ""),
+        **dict(dict(important=True), **_plain(arguments)),
+    )
     # A text, not a list: positions in a list would change with the models of later versions.
-    form.addParam('shippedModel', params.StringParam, default=firstModel(names),
-                  condition=where % SHIPPED, label="Shipped model", **dict(dict(important=True), **_plain(arguments)),
-                  help="Name of the model; the wizard lists them. This version has: %s.%s" % (
-                      ', '.join(names) or 'none',
-                      " *general* is for particles of every kind and size." if GENERAL in names else ''))
+    form.addParam(
+        "shippedModel",
+        params.StringParam,
+        default=firstModel(names),
+        condition=where % SHIPPED,
+        label="Shipped model",
+        **dict(dict(important=True), **_plain(arguments)),
+        help="Name of the model; the wizard lists them. This version has: %s.%s"
+        % (
+            ", ".join(names) or "none",
+            " *general* is for particles of every kind and size." if GENERAL in names else "",
+        ),
+    )
 
 
 def _plain(arguments):
-    return {name: value for name, value in arguments.items() if name not in ('label', 'help')}
+    return {name: value for name, value in arguments.items() if name not in ("label", "help")}
 
 
 def firstModel(names):
     """The shipped model that a new form has: the general one, where there is one."""
-    return GENERAL if GENERAL in names else (list(names) or [''])[0]
+    return GENERAL if GENERAL in names else (list(names) or [""])[0]
 
 
 def addBoxParam(form):
-    form.addParam('boxSize', params.IntParam, default=None, allowsNull=True, label="Box size (px)",
-                  help="Box of the coordinates, in pixels of the micrographs; extraction takes it as a suggestion."
-                       "\n\nEmpty: 1.5 times the particle diameter, rounded to an even number.")
+    form.addParam(
+        "boxSize",
+        params.IntParam,
+        default=None,
+        allowsNull=True,
+        label="Box size (px)",
+        help="Box of the coordinates, in pixels of the micrographs; extraction takes it as a suggestion."
+        "\n\nEmpty: 1.5 times the particle diameter, rounded to an even number.",
+    )
 
 
 def checkModelField(protocol):
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
-    kind = getattr(protocol, '_MODEL_KIND', 'picker')
-    name, known = (protocol.shippedModel.get() or '').strip(), shippedModels(Plugin.getEngineFolder(), kind)
+    kind = getattr(protocol, "_MODEL_KIND", "picker")
+    name, known = (protocol.shippedModel.get() or "").strip(), shippedModels(Plugin.getEngineFolder(), kind)
     if protocol.modelFrom.get() == SHIPPED and name not in known:
-        return ["Shipped model is %r, which there is not. Shipped models: %s." % (name, ', '.join(known) or 'none')]
+        return ["Shipped model is %r, which there is not. Shipped models: %s." % (name, ", ".join(known) or "none")]
     return checkModelFolder(modelFolder(protocol), kind)
 
 
 def checkSizeFields(protocol):
     """What is wrong with particle diameter and box, of a protocol whose model is whole."""
     if diameterOf(protocol) is None:
-        return ["Particle diameter is missing. The model %s is for particles of every size, so give theirs; the wizard "
-                "beside the field measures it on a micrograph." % cardOf(protocol)['name']]
+        return [
+            "Particle diameter is missing. The model %s is for particles of every size, so give theirs; the wizard "
+            "beside the field measures it on a micrograph." % cardOf(protocol)["name"]
+        ]
     if protocol.boxSize.get() is not None and protocol.boxSize.get() < 2:
-        return ["Box size (px) is %d; it must be at least 2. Leave it empty for 1.5 times the particle diameter."
-                % protocol.boxSize.get()]
+        return [
+            "Box size (px) is %d; it must be at least 2. Leave it empty for 1.5 times the particle diameter."
+            % protocol.boxSize.get()
+        ]
     return []
 
 
@@ -83,9 +117,9 @@ def modelFolder(protocol):
     """The folder that the fields name, '' if none is chosen. It need not exist."""
     if protocol.modelFrom.get() == FROM_PROJECT:
         model = protocol.inputModel.get()
-        return '' if model is None else model.getFolder()
-    name = (protocol.shippedModel.get() or '').strip() if protocol.modelFrom.get() == SHIPPED else ''
-    return os.path.join(Plugin.getEngineFolder(), 'cryodl', 'models', name) if name else ''
+        return "" if model is None else model.getFolder()
+    name = (protocol.shippedModel.get() or "").strip() if protocol.modelFrom.get() == SHIPPED else ""
+    return os.path.join(Plugin.getEngineFolder(), "cryodl", "models", name) if name else ""
 
 
 def cardOf(protocol):
@@ -99,7 +133,7 @@ def cardOf(protocol):
 def diameterOf(protocol):
     """Å: the form's, else the model's. None without a model, and for a general model, which is for every size."""
     card = cardOf(protocol) or {}
-    return protocol.particleDiameter.get() or (None if card.get('general') else card.get('particle_diameter'))
+    return protocol.particleDiameter.get() or (None if card.get("general") else card.get("particle_diameter"))
 
 
 def boxSizeOf(protocol):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Base of the protocols that run the engine once, on files that are written from the inputs before."""
+
 import os
 
 import pyworkflow.utils as pwutils
@@ -14,11 +15,12 @@ from .protocol_base import RESULT_FILE, CryodlProtBase
 
 class OneRunBase(CryodlProtBase, EMProtocol):
     """A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
+
     _devStatus = BETA
 
     # ----- files for the engine
     def _inputFolder(self):
-        return self._getExtraPath('input')
+        return self._getExtraPath("input")
 
     def _structureFor(self, structure, named=False):
         """The structure's file for the engine, which exists from the first step on. named: by the structure's name."""
@@ -53,8 +55,11 @@ class OneRunBase(CryodlProtBase, EMProtocol):
     # ----- checks
     def _missingPointers(self):
         # A list of pointers is never None; _checkInputs counts it.
-        return [name for name in CryodlProtBase._missingPointers(self)
-                if not isinstance(self.getParam(name), params.MultiPointerParam)]
+        return [
+            name
+            for name in CryodlProtBase._missingPointers(self)
+            if not isinstance(self.getParam(name), params.MultiPointerParam)
+        ]
 
     def _pointed(self, name):
         """[object] of a list of pointers."""
@@ -68,4 +73,4 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         return os.path.basename(structureFileOf(structure))
 
     def _citations(self):
-        return ['cryodl']
+        return ["cryodl"]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all protocols of the plugin share: GPU fields, the request, the engine's run, its results, the summary."""
+
 import glob
 import os
 
@@ -11,8 +12,8 @@ from .. import Plugin
 from ..engine.cryodl import contract
 from ..form import problems, readConfig
 
-REQUEST_FILE = 'request.json'
-RESULT_FILE = 'result.json'
+REQUEST_FILE = "request.json"
+RESULT_FILE = "result.json"
 # A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
 MOST_LISTED = 10
 
@@ -22,6 +23,7 @@ class CryodlProtBase:
 
     A child gives _CONFIG, NOT_ON_FORM, and may give the hooks _checkInputs, _engineValues and _tell.
     """
+
     _CONFIG = None
     # Contract fields without a place on the form, and where their values come from.
     NOT_ON_FORM = {}
@@ -31,15 +33,25 @@ class CryodlProtBase:
     # ----- form
     def _addGpuParams(self, form):
         # A machine without NVIDIA's driver gets No as default; the choice is always the user's and never changed later.
-        form.addHidden(USE_GPU, params.BooleanParam, default=os.path.exists('/dev/nvidiactl'), label="Use GPU?",
-                       help="With Yes a GPU must be there: there is no silent change to the CPU.")
-        form.addHidden(GPU_LIST, params.StringParam, default='0', label="Choose GPU IDs",
-                       help="Numbers of GPUs, such as 0 or 0,1. Repeat a number to run several steps on one GPU.")
+        form.addHidden(
+            USE_GPU,
+            params.BooleanParam,
+            default=os.path.exists("/dev/nvidiactl"),
+            label="Use GPU?",
+            help="With Yes a GPU must be there: there is no silent change to the CPU.",
+        )
+        form.addHidden(
+            GPU_LIST,
+            params.StringParam,
+            default="0",
+            label="Choose GPU IDs",
+            help="Numbers of GPUs, such as 0 or 0,1. Repeat a number to run several steps on one GPU.",
+        )
 
     @classmethod
     def getClassPackageName(cls):
         # Forms put it before the engine's threads: "cryodl compute".
-        return 'cryodl'
+        return "cryodl"
 
     def getGpuList(self):
         # Without this, CPU runs are held to as many steps at a time as there are GPUs in the hidden list.
@@ -70,13 +82,16 @@ class CryodlProtBase:
         if not os.path.exists(earlier):
             return
         before, now = (contract.config_to_dict(c) for c in (contract.Request.read(earlier).config, config))
-        if any(before[name] != now[name] for name in now if name not in ('threads', 'device') + tuple(free)):
-            pwutils.cleanPath(os.path.join(folder, RESULT_FILE),
-                              *[o + end for o in outputs for end in ('', '.partial')])
+        if any(before[name] != now[name] for name in now if name not in ("threads", "device") + tuple(free)):
+            pwutils.cleanPath(
+                os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ("", ".partial")]
+            )
 
     def _engineResultFiles(self):
-        return sorted(glob.glob(os.path.join(glob.escape(self._getExtraPath()), '**', RESULT_FILE), recursive=True),
-                      key=os.path.getmtime)
+        return sorted(
+            glob.glob(os.path.join(glob.escape(self._getExtraPath()), "**", RESULT_FILE), recursive=True),
+            key=os.path.getmtime,
+        )
 
     def _engineResults(self):
         """The contract's Results of all finished runs of the engine, oldest first."""
@@ -102,16 +117,25 @@ class CryodlProtBase:
         if len(gpus) <= sideBySide or self._SEVERAL_GPUS:
             return []
         if not self.modeParallel():
-            return ["GPU IDs names %d GPUs (%s); this protocol takes one. Give one number." % (len(gpus),
-                                                                                              self.gpuList.get())]
-        return ["GPU IDs names %d GPUs (%s), but with %d threads only %d of them could work: each batch takes one GPU, "
-                "and one thread only watches. Set the threads to %d, or give fewer GPUs."
-                % (len(gpus), self.gpuList.get(), self.numberOfThreads.get(), sideBySide, len(gpus) + 1)]
+            return [
+                "GPU IDs names %d GPUs (%s); this protocol takes one. Give one number."
+                % (len(gpus), self.gpuList.get())
+            ]
+        return [
+            "GPU IDs names %d GPUs (%s), but with %d threads only %d of them could work: each batch takes one GPU, "
+            "and one thread only watches. Set the threads to %d, or give fewer GPUs."
+            % (len(gpus), self.gpuList.get(), self.numberOfThreads.get(), sideBySide, len(gpus) + 1)
+        ]
 
     def _missingPointers(self):
-        return [name for name, param in self.getDefinition().iterParams()
-                if isinstance(param, params.PointerParam) and not param.allowsNull.get()
-                and self.evalParamCondition(name) and getattr(self, name).get() is None]
+        return [
+            name
+            for name, param in self.getDefinition().iterParams()
+            if isinstance(param, params.PointerParam)
+            and not param.allowsNull.get()
+            and self.evalParamCondition(name)
+            and getattr(self, name).get() is None
+        ]
 
     def _checkInputs(self):
         """Sentences about what is wrong with the inputs; all mandatory pointers are set."""
@@ -147,7 +171,7 @@ def skippedItems(results):
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
-        for done in ('counts', 'figures', 'files'):  # of picking, of assessing, of denoising and segmenting
+        for done in ("counts", "figures", "files"):  # of picking, of assessing, of denoising and segmenting
             for name in result.outputs.get(done, ()):
                 skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)
@@ -156,8 +180,8 @@ def skippedItems(results):
 
 def deviceLines(results):
     # "none: ..." stands for a batch that was finished before and only thresholded again
-    devices = sorted({r.device for r in results if r.device and not r.device.startswith('none')})
-    return ["Computed on: %s" % ', '.join(devices)] if devices else []
+    devices = sorted({r.device for r in results if r.device and not r.device.startswith("none")})
+    return ["Computed on: %s" % ", ".join(devices)] if devices else []
 
 
 def warningLines(results):

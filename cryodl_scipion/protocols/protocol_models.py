@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring models into a project, and take them out."""
+
 import enum
 import os
 
@@ -23,7 +24,8 @@ class CryodlProtImportModel(EMProtocol):
     ...) or by `cryodl - export model`. The weights are compared with the checksum in the model's card. Out: a model
     that the other protocols take; it is a copy in this project.
     """
-    _label = 'import model'
+
+    _label = "import model"
     _devStatus = BETA
     _possibleOutputs = ImportModelOutputs
 
@@ -32,21 +34,27 @@ class CryodlProtImportModel(EMProtocol):
         return []  # the engine is not needed
 
     def _defineParams(self, form):
-        form.addSection('Input')
-        form.addParam('modelFolder', params.FolderParam, default='', label="Model folder", important=True,
-                      help="The folder with card.json and weights.safetensors.")
+        form.addSection("Input")
+        form.addParam(
+            "modelFolder",
+            params.FolderParam,
+            default="",
+            label="Model folder",
+            important=True,
+            help="The folder with card.json and weights.safetensors.",
+        )
 
     def _insertAllSteps(self):
         self._insertFunctionStep(self.copyStep, self.modelFolder.get(), needsGPU=False)
 
     def copyStep(self, folder):
-        target = self._getExtraPath('model')
+        target = self._getExtraPath("model")
         if not os.path.exists(target):  # it is there when the run was stopped just after the copy
             copyModel(folder, target)
         self._defineOutputs(**{ImportModelOutputs.outputModel.name: CryodlModel.fromFolder(target)})
 
     def _validate(self):
-        if not (self.modelFolder.get() or '').strip():
+        if not (self.modelFolder.get() or "").strip():
             return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
         try:
             contract.check_model(self.modelFolder.get())
@@ -55,11 +63,11 @@ class CryodlProtImportModel(EMProtocol):
         return []
 
     def _summary(self):
-        model = getattr(self, 'outputModel', None)
+        model = getattr(self, "outputModel", None)
         return ["No model yet."] if model is None else [str(model), "From %s" % self.modelFolder.get()]
 
     def _citations(self):
-        return ['cryodl']
+        return ["cryodl"]
 
 
 class CryodlProtExportModel(EMProtocol):
@@ -69,7 +77,8 @@ class CryodlProtExportModel(EMProtocol):
     model was trained on; it works with `cryodl - import model`, and with `cryodl pick --model FOLDER` (denoise,
     segment, classify-subtomograms for models of these kinds).
     """
-    _label = 'export model'
+
+    _label = "export model"
     _devStatus = BETA
 
     @classmethod
@@ -77,11 +86,23 @@ class CryodlProtExportModel(EMProtocol):
         return []  # the engine is not needed
 
     def _defineParams(self, form):
-        form.addSection('Input')
-        form.addParam('inputModel', params.PointerParam, pointerClass='CryodlModel', label="Model", important=True,
-                      help="The model to copy.")
-        form.addParam('targetFolder', params.FolderParam, default='', label="New folder", important=True,
-                      help="Folder to make for the copy. It must not exist; the folder above it must.")
+        form.addSection("Input")
+        form.addParam(
+            "inputModel",
+            params.PointerParam,
+            pointerClass="CryodlModel",
+            label="Model",
+            important=True,
+            help="The model to copy.",
+        )
+        form.addParam(
+            "targetFolder",
+            params.FolderParam,
+            default="",
+            label="New folder",
+            important=True,
+            help="Folder to make for the copy. It must not exist; the folder above it must.",
+        )
 
     def _insertAllSteps(self):
         self._insertFunctionStep(self.exportStep, self.targetFolder.get(), needsGPU=False)
@@ -90,7 +111,7 @@ class CryodlProtExportModel(EMProtocol):
         copyModel(self.inputModel.get().getFolder(), folder)
 
     def _validate(self):
-        model, target = self.inputModel.get(), (self.targetFolder.get() or '').strip()
+        model, target = self.inputModel.get(), (self.targetFolder.get() or "").strip()
         if model is None:
             return []  # pyworkflow names it
         if not target:
@@ -112,4 +133,4 @@ class CryodlProtExportModel(EMProtocol):
         return ["%s was copied to %s" % (self.inputModel.get(), self.targetFolder.get())]
 
     def _citations(self):
-        return ['cryodl']
+        return ["cryodl"]

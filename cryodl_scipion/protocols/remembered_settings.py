@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs that go on with what is finished remember their settings, so that nothing of other ones is mixed in."""
+
 import json
 import os
 
@@ -10,14 +11,15 @@ class RememberedSettings:
     A child gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE,
     what has been done to it: 'picked'. It calls _rememberSettings() when it starts, and _checkContinuation() before.
     """
+
     _MADE = None
-    _ITEM = 'micrograph'
+    _ITEM = "micrograph"
 
     def _settingsFile(self):
-        return self._getExtraPath('settings.json')
+        return self._getExtraPath("settings.json")
 
     def _rememberSettings(self):
-        with open(self._settingsFile(), 'w', encoding='utf-8') as file:
+        with open(self._settingsFile(), "w", encoding="utf-8") as file:
             json.dump(self._settings(), file, indent=2)
 
     def _checkContinuation(self):
@@ -25,13 +27,19 @@ class RememberedSettings:
         if not self.isContinued() or not os.path.exists(self._settingsFile()):
             return []
         changed = _changed(self._settingsFile(), self._settings())
-        return ["This run has %s %ss with another %s; continuing would mix them. Choose the run mode Restart, or "
-                "copy the protocol." % (self._MADE, self._ITEM, ', '.join(changed))] if changed else []
+        return (
+            [
+                "This run has %s %ss with another %s; continuing would mix them. Choose the run mode Restart, or "
+                "copy the protocol." % (self._MADE, self._ITEM, ", ".join(changed))
+            ]
+            if changed
+            else []
+        )
 
 
 def _changed(path, settings):
     """Sorted names of settings that differ from those written to a JSON file when the run started."""
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding="utf-8") as file:
         before = json.load(file)
     now = json.loads(json.dumps(settings))
-    return sorted(name.replace('_', ' ') for name in now if now[name] != before.get(name))
+    return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))

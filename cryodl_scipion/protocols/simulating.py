@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What protocols share that simulate micrographs of a structure: fields, checks, and the engine's run."""
+
 import os
 
 import numpy as np
@@ -12,15 +13,20 @@ from ..engine.cryodl import contract
 from ..form import addConfigParams, readConfig
 from .protocol_base import RESULT_FILE
 
-SIMULATED_FOLDER = 'simulated'
+SIMULATED_FOLDER = "simulated"
 # Their mean spectrum changes no more with further ones.
 NOISE_MICROGRAPHS = 10
-_OWN, _NO_OWN = 'inputMicrographs is not None', 'inputMicrographs is None'
-_MICROSCOPE = ['voltage', 'spherical_aberration', 'amplitude_contrast']
-_DEFOCUS = ['defocus_min', 'defocus_max', 'astigmatism']
+_OWN, _NO_OWN = "inputMicrographs is not None", "inputMicrographs is None"
+_MICROSCOPE = ["voltage", "spherical_aberration", "amplitude_contrast"]
+_DEFOCUS = ["defocus_min", "defocus_max", "astigmatism"]
 # Contract fields without a place on the form, of every protocol that simulates.
-NOT_ON_FORM = {'structure': "the input structure", 'output': "the run's folder", 'noise_from': "the own micrographs",
-               'device': "the GPUs that Scipion assigns", 'threads': "Scipion's own field"}
+NOT_ON_FORM = {
+    "structure": "the input structure",
+    "output": "the run's folder",
+    "noise_from": "the own micrographs",
+    "device": "the GPUs that Scipion assigns",
+    "threads": "Scipion's own field",
+}
 
 
 class SimulatesMicrographs:
@@ -29,43 +35,69 @@ class SimulatesMicrographs:
     # ----- form
     def _addSourceParams(self, form):
         """The structure, and the user's micrographs to be like."""
-        form.addParam('inputStructure', params.PointerParam, pointerClass='AtomStruct,Volume', important=True,
-                      label="Structure",
-                      help="Atomic model or map (protein positive) of the particle. Of a model with assemblies "
-                           "the first one is built. The pixel size of a map is that of Scipion's object.")
-        form.addParam('inputMicrographs', params.PointerParam, pointerClass='SetOfMicrographs', allowsNull=True,
-                      label="Own micrographs",
-                      help="Micrographs that the simulated ones shall be like: pixel size, microscope and the "
-                           "spectrum of the noise are taken from them (the noise from up to %d).\n\nEmpty: the fields "
-                           "of this form."
-                           % NOISE_MICROGRAPHS)
-        form.addParam('inputCTF', params.PointerParam, pointerClass='SetOfCTF', allowsNull=True,
-                      label="Own defocus range",
-                      help="CTFs whose defoci the simulated micrographs shall have: the range without the outer "
-                           "twentieths, and the astigmatism that 95 of 100 stay below.\n\nEmpty: the defoci of this "
-                           "form.")
-        addConfigParams(form, contract.SimulateMicrographsConfig, ['pixel_size'], pixel_size=dict(
-            condition=_NO_OWN, help="Pixel size of the micrographs to make.\n\nEmpty: that of the map."))
+        form.addParam(
+            "inputStructure",
+            params.PointerParam,
+            pointerClass="AtomStruct,Volume",
+            important=True,
+            label="Structure",
+            help="Atomic model or map (protein positive) of the particle. Of a model with assemblies "
+            "the first one is built. The pixel size of a map is that of Scipion's object.",
+        )
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            allowsNull=True,
+            label="Own micrographs",
+            help="Micrographs that the simulated ones shall be like: pixel size, microscope and the "
+            "spectrum of the noise are taken from them (the noise from up to %d).\n\nEmpty: the fields "
+            "of this form." % NOISE_MICROGRAPHS,
+        )
+        form.addParam(
+            "inputCTF",
+            params.PointerParam,
+            pointerClass="SetOfCTF",
+            allowsNull=True,
+            label="Own defocus range",
+            help="CTFs whose defoci the simulated micrographs shall have: the range without the outer "
+            "twentieths, and the astigmatism that 95 of 100 stay below.\n\nEmpty: the defoci of this "
+            "form.",
+        )
+        addConfigParams(
+            form,
+            contract.SimulateMicrographsConfig,
+            ["pixel_size"],
+            pixel_size=dict(
+                condition=_NO_OWN, help="Pixel size of the micrographs to make.\n\nEmpty: that of the map."
+            ),
+        )
 
     def _addSimulationParams(self, form, names, **overrides):
         """Fields of SimulateMicrographsConfig; those that the own micrographs or CTFs give are shown without them."""
-        conditions = dict({name: _NO_OWN for name in _MICROSCOPE}, **{name: 'inputCTF is None' for name in _DEFOCUS})
-        overrides = {name: dict({'condition': conditions[name]} if name in conditions else {},
-                                **overrides.get(name, {}))
-                     for name in names}
+        conditions = dict({name: _NO_OWN for name in _MICROSCOPE}, **{name: "inputCTF is None" for name in _DEFOCUS})
+        overrides = {
+            name: dict({"condition": conditions[name]} if name in conditions else {}, **overrides.get(name, {}))
+            for name in names
+        }
         addConfigParams(form, contract.SimulateMicrographsConfig, names, **overrides)
 
     # ----- engine
     def _simulationValues(self):
         """Values of SimulateMicrographsConfig that the form's plain fields do not hold."""
         structure, own, ctfs = self.inputStructure.get(), self.inputMicrographs.get(), self.inputCTF.get()
-        values = dict(structure=structureFileOf(structure), output=self.getSimulatedFolder(),
-                      threads=self.numberOfThreads.get())
+        values = dict(
+            structure=structureFileOf(structure), output=self.getSimulatedFolder(), threads=self.numberOfThreads.get()
+        )
         if own is not None:
             acquisition = own.getAcquisition()
-            values.update(pixel_size=own.getSamplingRate(), noise_from=tuple(m.getFileName() for m in spread(own)),
-                          voltage=acquisition.getVoltage(), spherical_aberration=acquisition.getSphericalAberration(),
-                          amplitude_contrast=acquisition.getAmplitudeContrast())
+            values.update(
+                pixel_size=own.getSamplingRate(),
+                noise_from=tuple(m.getFileName() for m in spread(own)),
+                voltage=acquisition.getVoltage(),
+                spherical_aberration=acquisition.getSphericalAberration(),
+                amplitude_contrast=acquisition.getAmplitudeContrast(),
+            )
         elif self.pixelSize.get() is None and isinstance(structure, Volume):
             values.update(pixel_size=structure.getSamplingRate())
         if ctfs is not None:
@@ -77,7 +109,7 @@ class SimulatesMicrographs:
 
     def _simulate(self, **values):
         """Run the simulator, unless it has run with the same settings. values: see _simulationConfig."""
-        folder = self._getExtraPath('simulation')
+        folder = self._getExtraPath("simulation")
         pwutils.makePath(folder)
         config = self._simulationConfig(structure=structureForEngine(self.inputStructure.get(), folder), **values)
         self._forgetOther(config, folder, self.getSimulatedFolder(), *self._madeFromSimulated())
@@ -93,7 +125,7 @@ class SimulatesMicrographs:
 
     def _simulated(self):
         """Result.outputs of the simulation; {} before it is there."""
-        path = os.path.join(self._getExtraPath('simulation'), RESULT_FILE)
+        path = os.path.join(self._getExtraPath("simulation"), RESULT_FILE)
         return contract.Result.read(path).outputs if os.path.exists(path) else {}
 
     def getSimulatedFolder(self):
@@ -105,8 +137,10 @@ class SimulatesMicrographs:
         own, ctfs = self.inputMicrographs.get(), self.inputCTF.get()
         errors = [problem] if problem else []
         if own is not None and (own.getSize() == 0 or not own.getSamplingRate()):
-            errors.append("The own micrographs are %s. Choose others, or leave the field empty."
-                          % ("an empty set" if own.getSize() == 0 else "without pixel size (sampling rate)"))
+            errors.append(
+                "The own micrographs are %s. Choose others, or leave the field empty."
+                % ("an empty set" if own.getSize() == 0 else "without pixel size (sampling rate)")
+            )
         if ctfs is not None and ctfs.getSize() == 0:
             errors.append("The set of CTFs is empty. Choose another, or leave the field empty.")
         return errors
@@ -117,7 +151,7 @@ class SimulatesMicrographs:
 
     def _sourceLine(self):
         """The summary's line on what was simulated."""
-        own = '' if self.inputMicrographs.get() is None else ", with the noise of the own micrographs"
+        own = "" if self.inputMicrographs.get() is None else ", with the noise of the own micrographs"
         return "Structure: %s%s" % (self._sourceName(), own)
 
 
@@ -125,8 +159,10 @@ def checkOrientations(particles):
     """What is wrong with particles to draw orientations from, or None."""
     if particles is None or (particles.getSize() and particles.hasAlignmentProj()):
         return []
-    return ["The particles for the orientations are %s. Choose particles of a 3-D refinement, or leave the field empty."
-            % ("an empty set" if particles.getSize() == 0 else "without projection alignment")]
+    return [
+        "The particles for the orientations are %s. Choose particles of a 3-D refinement, or leave the field empty."
+        % ("an empty set" if particles.getSize() == 0 else "without projection alignment")
+    ]
 
 
 def spread(micrographs):
@@ -139,5 +175,8 @@ def defocusRange(ctfs):
     """{defocus_min, defocus_max, astigmatism} in Å of a SetOfCTF, without its outliers."""
     pairs = np.array([(c.getDefocusU(), c.getDefocusV()) for c in ctfs], float)
     low, high = np.percentile(pairs.mean(axis=1), [5, 95])
-    return dict(defocus_min=round(float(low), 1), defocus_max=round(float(high), 1),
-                astigmatism=round(float(np.percentile(abs(pairs[:, 0] - pairs[:, 1]), 95)), 1))
+    return dict(
+        defocus_min=round(float(low), 1),
+        defocus_max=round(float(high), 1),
+        astigmatism=round(float(np.percentile(abs(pairs[:, 0] - pairs[:, 1]), 95)), 1),
+    )

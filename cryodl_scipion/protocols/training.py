@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What protocols share that train a model: the model's folder, the engine's run, the output."""
+
 import enum
 import os
 
@@ -14,13 +15,14 @@ class TrainOutputs(enum.Enum):
 
 class TrainsModel:
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
+
     _possibleOutputs = TrainOutputs
-    _KIND = 'picker'
+    _KIND = "picker"
 
     def getModelFolder(self):
         """Folder of the model; while it trains only <folder>.partial is there."""
         # The engine names the model after its folder; the run's id keeps models of a project apart.
-        return self._getExtraPath('%s_%s' % (self._KIND, self.getObjId() or 'new'))
+        return self._getExtraPath("%s_%s" % (self._KIND, self.getObjId() or "new"))
 
     def _train(self, config, folder):
         """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and
@@ -44,4 +46,4 @@ class TrainsModel:
         return contract.read_card(self.getModelFolder())
 
     def _citations(self):
-        return citationsOf(self.getEnumText('network'))
+        return citationsOf(self.getEnumText("network"))

@@ -4,6 +4,7 @@ lost.
 
 Used by test_facility.py with a few micrographs and by benchmarks/streaming.py with thousands.
 """
+
 import collections
 import os
 import signal
@@ -12,16 +13,16 @@ import time
 import mrcfile
 import numpy as np
 
-from ..convert.coordinates import readPicks
+from ..convert.micrographs.coordinates import readPicks
 from .processes import childrenByParent, describeProcess, isThere
 
-SIDE = 256          # px
-PIXEL_SIZE = 10.0   # Å/px
-DIAMETER = 300.0    # Å
-_PARTICLES = 6      # per micrograph
+SIDE = 256  # px
+PIXEL_SIZE = 10.0  # Å/px
+DIAMETER = 300.0  # Å
+_PARTICLES = 6  # per micrograph
 
 # seconds since the start, micrographs arrived and picked, MB of Scipion's process now, MB of the engine at its peak
-Sample = collections.namedtuple('Sample', 'seconds arrived picked scipion engine')
+Sample = collections.namedtuple("Sample", "seconds arrived picked scipion engine")
 
 
 def writeMicrographs(folder, count):
@@ -33,8 +34,8 @@ def writeMicrographs(folder, count):
     for number in range(1, count + 1):
         image = generator.standard_normal((SIDE, SIDE), np.float32)
         for px, py in generator.uniform(30, SIDE - 30, (_PARTICLES, 2)):
-            image -= 2 * np.exp(-np.hypot(x - px, y - py)**4 / (0.45 * DIAMETER / PIXEL_SIZE)**4)
-        paths.append(os.path.join(folder, 'mic_%05d.mrc' % number))
+            image -= 2 * np.exp(-(np.hypot(x - px, y - py) ** 4) / (0.45 * DIAMETER / PIXEL_SIZE) ** 4)
+        paths.append(os.path.join(folder, "mic_%05d.mrc" % number))
         with mrcfile.new(paths[-1]) as mrc:
             mrc.set_data(np.clip(image * 20 + 100, 0, 255).astype(np.int16))
             mrc.voxel_size = PIXEL_SIZE
@@ -62,7 +63,7 @@ class Arrivals:
             os.rename(path, os.path.join(self._folder, os.path.basename(path)))
             self.count += 1
         if self.count == self._all and self.stopFile and not os.path.exists(self.stopFile):
-            open(self.stopFile, 'w').close()
+            open(self.stopFile, "w").close()
 
 
 class KilledRun:
@@ -83,16 +84,18 @@ class KilledRun:
         while self._alive() or self._killAt:
             if self.seconds() > seconds:
                 self._kill()
-                raise TimeoutError("%d of %d micrographs were picked in %d s." % (len(self.picked()),
-                                                                              self.arrivals.count, seconds))
+                raise TimeoutError(
+                    "%d of %d micrographs were picked in %d s." % (len(self.picked()), self.arrivals.count, seconds)
+                )
             self.arrivals.update()
             self._sample()
             if self._killAt and len(self.picked()) >= self._killAt[0]:
                 self._killAt.pop(0)
                 self._killAndContinue()
             elif self._killAt and not self._alive():
-                raise RuntimeError("The run ended before it was killed: %s"
-                                   % '\n'.join(self.protocol.getLogsLastLines(40, logFile=0)))
+                raise RuntimeError(
+                    "The run ended before it was killed: %s" % "\n".join(self.protocol.getLogsLastLines(40, logFile=0))
+                )
             time.sleep(self._pause)
         self.project._updateProtocol(self.protocol)
 
@@ -105,7 +108,7 @@ class KilledRun:
         found, children = [self.protocol.getPid()], childrenByParent()
         for pid in found:
             found += children.get(pid, [])
-        return [pid for pid in found if os.path.exists('/proc/%d' % pid)]
+        return [pid for pid in found if os.path.exists("/proc/%d" % pid)]
 
     def _alive(self):
         return isThere(self.protocol.getPid())
@@ -131,26 +134,26 @@ class KilledRun:
     # ----- measuring
     def picked(self):
         """{micrograph name: when its candidates were written (ns)}."""
-        folder = os.path.join(self.protocol.getCoordsDir(), 'candidates')
+        folder = os.path.join(self.protocol.getCoordsDir(), "candidates")
         if not os.path.isdir(folder):
             return {}
         with os.scandir(folder) as entries:
-            return {e.name[:-5]: e.stat().st_mtime_ns for e in entries if e.name.endswith('.star')}
+            return {e.name[:-5]: e.stat().st_mtime_ns for e in entries if e.name.endswith(".star")}
 
     def _sample(self):
         scipion, engine = 0.0, 0.0
         for pid in self._processes():
             command, memory = describeProcess(pid)
-            if '\0-m\0cryodl\0' in command:
-                engine = max(engine, memory.get('VmHWM', 0.0))
-            elif 'pw_protocol_run.py' in command and 'python' in command.split('\0')[0]:
-                scipion = max(scipion, memory.get('VmRSS', 0.0))
+            if "\0-m\0cryodl\0" in command:
+                engine = max(engine, memory.get("VmHWM", 0.0))
+            elif "pw_protocol_run.py" in command and "python" in command.split("\0")[0]:
+                scipion = max(scipion, memory.get("VmRSS", 0.0))
         self.samples.append(Sample(self.seconds(), self.arrivals.count, len(self.picked()), scipion, engine))
 
     # ----- checking
     def problems(self, names):
         """Sentences about what was lost, doubled or done twice; empty if nothing was. names: of all micrographs."""
-        protocol, output = self.protocol, getattr(self.protocol, 'outputCoordinates', None)
+        protocol, output = self.protocol, getattr(self.protocol, "outputCoordinates", None)
         if output is None or not protocol.isFinished():
             return ["The run did not finish: %s" % protocol.getErrorMessage()]
         found = [] if output.isStreamClosed() else ["The set of coordinates is still open."]
@@ -161,11 +164,14 @@ class KilledRun:
         found += ["%s was not picked." % n for n in names if n not in picked]
         found += ["%s is in the set but not among the micrographs." % n for n in inSet if n not in names]
         for name in names:
-            wanted = sorted((int(round(x)), int(round(y))) for x, y, _ in
-                            readPicks(os.path.join(protocol.getCoordsDir(), name + '.star')))
+            wanted = sorted(
+                (int(round(x)), int(round(y)))
+                for x, y, _ in readPicks(os.path.join(protocol.getCoordsDir(), name + ".star"))
+            )
             if sorted(inSet[name]) != wanted:
-                found.append("%s has %d coordinates in the set and %d in its file."
-                             % (name, len(inSet[name]), len(wanted)))
+                found.append(
+                    "%s has %d coordinates in the set and %d in its file." % (name, len(inSet[name]), len(wanted))
+                )
         done = protocol._readDoneList()
         if sorted(done) != sorted(set(done)) or len(done) != len(names):
             found.append("%d micrographs are noted down as done, %d different ones." % (len(done), len(set(done))))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of protocols share: a project, synthetic micrographs, and the fake engine as the plugin's Python."""
+
 import os
 import shutil
 import stat
@@ -18,13 +19,14 @@ from . import synthetic
 
 class CryodlTest(BaseTest):
     """A project for each class, and the fake engine unless _REAL_ENGINE."""
+
     _REAL_ENGINE = False
 
     @classmethod
     def setUpClass(cls):
         cls._before = Plugin.getVar(CRYODL_PYTHON)
         setupTestProject(cls)
-        cls.data = tempfile.mkdtemp(prefix='cryodl-data-')
+        cls.data = tempfile.mkdtemp(prefix="cryodl-data-")
         if not cls._REAL_ENGINE:
             usePython(fakePython(cls.data))
         cls.prepare()
@@ -39,10 +41,18 @@ class CryodlTest(BaseTest):
         """Data and runs that the tests of a class share."""
 
     @classmethod
-    def importMicrographs(cls, folder, pattern='*.mrc', pixelSize=synthetic.PIXEL_SIZE, **values):
-        protocol = cls.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern=pattern,
-                                   samplingRate=pixelSize, voltage=300, sphericalAberration=2.7,
-                                   amplitudeContrast=0.1, magnification=50000, **values)
+    def importMicrographs(cls, folder, pattern="*.mrc", pixelSize=synthetic.PIXEL_SIZE, **values):
+        protocol = cls.newProtocol(
+            ProtImportMicrographs,
+            filesPath=folder,
+            filesPattern=pattern,
+            samplingRate=pixelSize,
+            voltage=300,
+            sphericalAberration=2.7,
+            amplitudeContrast=0.1,
+            magnification=50000,
+            **values,
+        )
         cls.launchProtocol(protocol)
         return protocol
 
@@ -69,7 +79,7 @@ class CryodlTest(BaseTest):
         cls.proj.saveProtocol(protocol)
         protocol.makePathsAndClean()
         coordinates = SetOfCoordinates.create(protocol._getPath())
-        coordinates.setMicrographs(Pointer(imported, extended='outputMicrographs'))
+        coordinates.setMicrographs(Pointer(imported, extended="outputMicrographs"))
         coordinates.setBoxSize(boxSize)
         for micrograph in [m.clone() for m in imported.outputMicrographs]:
             for x, y in positions.get(micrograph.getObjId(), []):
@@ -85,18 +95,20 @@ class CryodlTest(BaseTest):
 
 def fakePython(folder):
     """A program that takes the place of the engine's Python."""
-    path = os.path.join(folder, 'fake_python')
-    with open(path, 'w') as file:
-        file.write('#!/bin/sh\nexec "%s" "%s" "$@"\n'
-                   % (sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'fake_engine.py')))
+    path = os.path.join(folder, "fake_python")
+    with open(path, "w") as file:
+        file.write(
+            '#!/bin/sh\nexec "%s" "%s" "$@"\n'
+            % (sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake_engine.py"))
+        )
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
     return path
 
 
 def usePython(path):
     """Let this process, and those it starts, run the engine with another Python."""
-    os.environ[CRYODL_PYTHON] = path or ''
-    Plugin._vars[CRYODL_PYTHON] = path or ''
+    os.environ[CRYODL_PYTHON] = path or ""
+    Plugin._vars[CRYODL_PYTHON] = path or ""
 
 
 def picksOf(coordinates):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `python -m scipion tests` sets up by itself, for plain pytest. Variables that are set already are kept."""
+
 import atexit
 import importlib.util
 import os
@@ -11,28 +12,32 @@ import matplotlib
 import pyworkflow as pw
 
 # Their protocols are left out where the plugin tomo is not installed, see tomography.py.
-collect_ignore_glob = [] if importlib.util.find_spec('tomo') else [
-    'test_tomogram_*.py', 'test_subtomogram_*.py', 'test_segment*.py', 'test_annotate.py']
+collect_ignore_glob = [] if importlib.util.find_spec("tomo") else ["tomograms/*.py"]
 
 # Windows are never wanted in tests; those that need a display start their own process.
-matplotlib.use('Agg')
+matplotlib.use("Agg")
 
 
 def _setUp():
     import scipion
-    folder = tempfile.mkdtemp(prefix='cryodl-tests-')
+
+    folder = tempfile.mkdtemp(prefix="cryodl-tests-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    values = {'SCIPION_HOME': folder, 'SCIPION_USER_DATA': os.path.join(folder, 'userdata'),
-              'SCIPION_TESTS_OUTPUT': os.path.join(folder, 'userdata', 'Tests'), 'SCIPION_NOTIFY': 'False',
-              'SCIPION_HOSTS': os.path.join(os.path.dirname(scipion.__file__), 'templates', 'hosts.template')}
+    values = {
+        "SCIPION_HOME": folder,
+        "SCIPION_USER_DATA": os.path.join(folder, "userdata"),
+        "SCIPION_TESTS_OUTPUT": os.path.join(folder, "userdata", "Tests"),
+        "SCIPION_NOTIFY": "False",
+        "SCIPION_HOSTS": os.path.join(os.path.dirname(scipion.__file__), "templates", "hosts.template"),
+    }
     for name, value in values.items():
         if name not in os.environ:
             os.environ[name] = value
             # pyworkflow has read its variables already: pytest imports the package before this file.
             setattr(pw.Config, name, value)
     # Protocols are started as `python3`, which must be this one.
-    os.environ['PATH'] = os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH']
-    pw.Config.setDomain('pwem')
+    os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    pw.Config.setDomain("pwem")
 
 
 _setUp()

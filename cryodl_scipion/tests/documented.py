@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The keys of Result.outputs that a command of the real engine documents, for whoever takes its place in tests."""
+
 import ast
+import glob
 import os
 import re
 
-COMMANDS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'engine', 'cryodl', 'commands')
+COMMANDS = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "engine", "cryodl", "*", "commands"
+)
 
 
 def documentedOutputs(command):
@@ -14,19 +18,19 @@ def documentedOutputs(command):
     The list ends with the first full stop: 'name (what it is), names {key: what}, other [what]'. 'those of pick' stands
     for the keys of that command. Remarks are in brackets of any kind.
     """
-    path = os.path.join(COMMANDS, command.replace('-', '_') + '.py')
-    if not os.path.exists(path):
-        return None
-    with open(path, encoding='utf-8') as file:
-        text = ' '.join((ast.get_docstring(ast.parse(file.read())) or '').split())
-    found = re.search(r'Result\.outputs[^:]*: (.*)', text)
+    found = glob.glob(os.path.join(COMMANDS, command.replace("-", "_") + ".py"))
     if not found:
         return None
-    listed = re.split(r'\.(?: |$)', _withoutBrackets(found.group(1)))[0]
+    with open(found[0], encoding="utf-8") as file:
+        text = " ".join((ast.get_docstring(ast.parse(file.read())) or "").split())
+    found = re.search(r"Result\.outputs[^:]*: (.*)", text)
+    if not found:
+        return None
+    listed = re.split(r"\.(?: |$)", _withoutBrackets(found.group(1)))[0]
     keys = set()
-    for item in re.split(r',|;| and ', listed):
+    for item in re.split(r",|;| and ", listed):
         words = item.split()
-        if words[:2] == ['those', 'of']:
+        if words[:2] == ["those", "of"]:
             keys |= documentedOutputs(words[2])
         elif words:
             keys.add(words[0])
@@ -36,17 +40,18 @@ def documentedOutputs(command):
 def _withoutBrackets(text):
     depth, kept = 0, []
     for letter in text:
-        depth -= letter in ')]}'
-        if not depth and letter not in ')]}':
-            kept.append(letter if letter not in '([{' else ' ')
-        depth += letter in '([{'
-    return ''.join(kept)
+        depth -= letter in ")]}"
+        if not depth and letter not in ")]}":
+            kept.append(letter if letter not in "([{" else " ")
+        depth += letter in "([{"
+    return "".join(kept)
 
 
 def checkOutputs(command, outputs):
     """Raises KeyError if these outputs of a command have other keys than it documents."""
     documented = documentedOutputs(command)
     if documented is not None and documented != set(outputs):
-        raise KeyError("Outputs of %s: %s are documented and missing, %s are there and not documented."
-                       % (command, sorted(documented - set(outputs)) or 'none',
-                          sorted(set(outputs) - documented) or 'none'))
+        raise KeyError(
+            "Outputs of %s: %s are documented and missing, %s are there and not documented."
+            % (command, sorted(documented - set(outputs)) or "none", sorted(set(outputs) - documented) or "none")
+        )

@@ -3,12 +3,13 @@
 
 FAKE_ENGINE_CLOSES=1: the window is closed at once. FAKE_ENGINE_NO_SCREEN=1: it fails after tiles were saved.
 """
+
 import os
 
 import numpy as np
 
-from cryodl.annotations.store import open_annotations
 from cryodl.io.files import micrograph_key
+from cryodl.tomograms.annotations.store import open_annotations
 
 
 def annotate(config):
@@ -17,10 +18,10 @@ def annotate(config):
     for path in config.tomograms:
         name = micrograph_key(path)
         store.place(name, path)
-        if not os.environ.get('FAKE_ENGINE_CLOSES'):
+        if not os.environ.get("FAKE_ENGINE_CLOSES"):
             addTiles(store, config, name, 1, 2)
     store.save()
-    if os.environ.get('FAKE_ENGINE_NO_SCREEN'):
+    if os.environ.get("FAKE_ENGINE_NO_SCREEN"):
         raise ValueError("There is no screen to open the annotation window on.")
     return dict(annotations=config.annotations, counts=store.counts()), []
 
@@ -31,8 +32,14 @@ def importAnnotations(config):
     name = micrograph_key((config.tomograms or [config.tiles])[0])
     if config.tomograms:
         store.place(name, config.tomograms[0])
-    addTiles(store, config, name, config.positive_tiles, config.negative_tiles,
-             None if config.tomograms else np.zeros((config.tile, config.tile)))
+    addTiles(
+        store,
+        config,
+        name,
+        config.positive_tiles,
+        config.negative_tiles,
+        None if config.tomograms else np.zeros((config.tile, config.tile)),
+    )
     store.save()
     return dict(annotations=config.annotations, counts=store.counts()), []
 
@@ -40,8 +47,16 @@ def importAnnotations(config):
 def addTiles(store, config, name, positive, negative, image=None):
     for number in range(positive + negative):
         drawing = np.ones((config.tile, config.tile)) if number < positive else None
-        store.add(name, config.pixel_size, (len(store.entries), 8, 8), config.tile, config.feature, config.annotator,
-                  drawing, image)
+        store.add(
+            name,
+            config.pixel_size,
+            (len(store.entries), 8, 8),
+            config.tile,
+            config.feature,
+            config.annotator,
+            drawing,
+            image,
+        )
 
 
-WORK = {'annotate': annotate, 'import-annotations': importAnnotations}
+WORK = {"annotate": annotate, "import-annotations": importAnnotations}

@@ -1,39 +1,66 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the fake engine says of several sets of picks and of micrographs; the real commands have their own tests."""
+
 import json
 import os
 
 from cryodl import contract
 
-NAMES = ('compare-picks', 'consensus-picks', 'assess-micrographs')
+NAMES = ("compare-picks", "consensus-picks", "assess-micrographs")
 
 
 def compare(config):
     """Figures that depend on the number of picks alone."""
-    sets = dict(text.split('=', 1) for text in config.picks)
-    counts = {name: sum(len(rows(os.path.join(folder, file))) for file in stars(folder))
-              for name, folder in sets.items()}
-    figures = {name: dict(precision=0.9 - 0.1 * i, recall=0.8, f1=0.85 - 0.05 * i, average_precision=0.88,
-                          picks=counts[name], reference=10) for i, name in enumerate(sets)} if config.reference else {}
-    agreement = [[1.0 if i == j else 0.5 + 0.1 * (i + j) / len(sets) for j in range(len(sets))]
-                 for i in range(len(sets))]
+    sets = dict(text.split("=", 1) for text in config.picks)
+    counts = {
+        name: sum(len(rows(os.path.join(folder, file))) for file in stars(folder)) for name, folder in sets.items()
+    }
+    figures = (
+        {
+            name: dict(
+                precision=0.9 - 0.1 * i,
+                recall=0.8,
+                f1=0.85 - 0.05 * i,
+                average_precision=0.88,
+                picks=counts[name],
+                reference=10,
+            )
+            for i, name in enumerate(sets)
+        }
+        if config.reference
+        else {}
+    )
+    agreement = [
+        [1.0 if i == j else 0.5 + 0.1 * (i + j) / len(sets) for j in range(len(sets))] for i in range(len(sets))
+    ]
     micrographs = len({file for folder in sets.values() for file in stars(folder)})
-    comparison = dict(sets=list(sets), counts=counts, figures=figures, all_candidates={}, agreement=agreement,
-                      micrographs=micrographs, tolerance=config.tolerance, match_distance_px=5.0, notes=[],
-                      reference=config.reference)
+    comparison = dict(
+        sets=list(sets),
+        counts=counts,
+        figures=figures,
+        all_candidates={},
+        agreement=agreement,
+        micrographs=micrographs,
+        tolerance=config.tolerance,
+        match_distance_px=5.0,
+        notes=[],
+        reference=config.reference,
+    )
     os.makedirs(config.output)
-    with open(os.path.join(config.output, 'comparison.json'), 'w') as file:
+    with open(os.path.join(config.output, "comparison.json"), "w") as file:
         json.dump(comparison, file)
     pictures = dict(agreement_plot=None, curves_plot=None)
     if config.reference:
-        pictures['curves_plot'] = os.path.join(config.output, 'curves.png')
-        drawCurves(pictures['curves_plot'])
-    return dict(comparison, folder=config.output, comparison=os.path.join(config.output, 'comparison.json'),
-                **pictures), []
+        pictures["curves_plot"] = os.path.join(config.output, "curves.png")
+        drawCurves(pictures["curves_plot"])
+    return dict(
+        comparison, folder=config.output, comparison=os.path.join(config.output, "comparison.json"), **pictures
+    ), []
 
 
 def drawCurves(path):
     from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5, 4))
     figure.subplots().plot([0, 0.8, 1], [1, 0.9, 0.2])
     figure.savefig(path)
@@ -41,63 +68,89 @@ def drawCurves(path):
 
 def consensus(config):
     """The picks of the first set; every second one was found by all sets, the others by one."""
-    folder, number = config.picks[0].split('=', 1)[1], len(config.picks)
-    os.makedirs(os.path.join(config.output, 'candidates'))
+    folder, number = config.picks[0].split("=", 1)[1], len(config.picks)
+    os.makedirs(os.path.join(config.output, "candidates"))
     paths, counts = {}, {}
     for file in stars(folder):
-        found = [row[:2] + [row[2] if len(row) > 2 else 1.0, number if i % 2 == 0 else 1]
-                 for i, row in enumerate(rows(os.path.join(folder, file)))]
-        kept = [r for r in found if (r[3] >= config.at_least if config.rule == 'at-least'
-                                     else r[2] >= config.least_score)]
+        found = [
+            row[:2] + [row[2] if len(row) > 2 else 1.0, number if i % 2 == 0 else 1]
+            for i, row in enumerate(rows(os.path.join(folder, file)))
+        ]
+        kept = [
+            r for r in found if (r[3] >= config.at_least if config.rule == "at-least" else r[2] >= config.least_score)
+        ]
         name = file[:-5]
         paths[name], counts[name] = os.path.join(config.output, file), len(kept)
         writeFound(paths[name], kept)
-        writeFound(os.path.join(config.output, 'candidates', file), found)
-    return dict(coordinates=paths, counts=counts, picks=sum(counts.values()),
-                sets=[t.split('=')[0] for t in config.picks], groups={}, folder=config.output), []
+        writeFound(os.path.join(config.output, "candidates", file), found)
+    return dict(
+        coordinates=paths,
+        counts=counts,
+        picks=sum(counts.values()),
+        sets=[t.split("=")[0] for t in config.picks],
+        groups={},
+        folder=config.output,
+    ), []
 
 
 def writeFound(path, found):
-    lines = ['data_', '', 'loop_', '_rlnCoordinateX #1', '_rlnCoordinateY #2', '_rlnAutopickFigureOfMerit #3',
-             '_cryodlNumberOfSets #4'] + ['%.3f %.3f %.6f %d' % tuple(row) for row in found]
-    with open(path, 'w') as file:
-        file.write('\n'.join(lines) + '\n')
+    lines = [
+        "data_",
+        "",
+        "loop_",
+        "_rlnCoordinateX #1",
+        "_rlnCoordinateY #2",
+        "_rlnAutopickFigureOfMerit #3",
+        "_cryodlNumberOfSets #4",
+    ] + ["%.3f %.3f %.6f %d" % tuple(row) for row in found]
+    with open(path, "w") as file:
+        file.write("\n".join(lines) + "\n")
 
 
 def assess(config):
     """The number in a micrograph's name decides: mic_003 has 30 % carbon."""
     figures, skipped = {}, []
     os.makedirs(config.output, exist_ok=True)
-    with open(os.path.join(config.output, '..', '..', 'assessed.log'), 'a') as log:
-        log.write(''.join(name + '\n' for name in config.names))
+    with open(os.path.join(config.output, "..", "..", "assessed.log"), "a") as log:
+        log.write("".join(name + "\n" for name in config.names))
     for name, path in zip(config.names, config.micrographs):
         if os.path.getsize(path) < 4096:
             skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
             continue
-        picks = rows(os.path.join(config.coordinates, name + '.star')) if config.coordinates else None
-        carbon = 10.0 * int(name.rsplit('_', 1)[1])
+        picks = rows(os.path.join(config.coordinates, name + ".star")) if config.coordinates else None
+        carbon = 10.0 * int(name.rsplit("_", 1)[1])
         bad = config.most_carbon is not None and carbon > config.most_carbon
         scores = [row[2] for row in picks or [] if len(row) > 2]
-        figures[name] = dict(particles=None if picks is None else len(picks), carbon_percent=carbon,
-                             mean_score=sum(scores) / len(scores) if scores else None, contaminated_percent=carbon / 4,
-                             ice_gradient=1.5, background=100.0 + carbon, verdict='bad' if bad else 'good',
-                             reason="carbon %.0f %%" % carbon if bad else '')
+        figures[name] = dict(
+            particles=None if picks is None else len(picks),
+            carbon_percent=carbon,
+            mean_score=sum(scores) / len(scores) if scores else None,
+            contaminated_percent=carbon / 4,
+            ice_gradient=1.5,
+            background=100.0 + carbon,
+            verdict="bad" if bad else "good",
+            reason="carbon %.0f %%" % carbon if bad else "",
+        )
     if not figures:
         raise contract.AllSkipped("None of the %d micrographs could be read." % len(skipped))
-    verdicts = {kind: [n for n, f in figures.items() if f['verdict'] == kind] for kind in ('good', 'bad')}
-    return dict(figures=figures, table=os.path.join(config.output, 'micrographs.csv'), folder=config.output,
-                **verdicts), skipped
+    verdicts = {kind: [n for n, f in figures.items() if f["verdict"] == kind] for kind in ("good", "bad")}
+    return dict(
+        figures=figures, table=os.path.join(config.output, "micrographs.csv"), folder=config.output, **verdicts
+    ), skipped
 
 
 def stars(folder):
-    return sorted(file for file in os.listdir(folder) if file.endswith('.star'))
+    return sorted(file for file in os.listdir(folder) if file.endswith(".star"))
 
 
 def rows(path):
     """[[number, ...], ...] of a STAR file."""
     with open(path) as file:
-        return [[float(word) for word in line.split()] for line in file
-                if line.split() and line.split()[0].lstrip('-').replace('.', '', 1).isdigit()]
+        return [
+            [float(word) for word in line.split()]
+            for line in file
+            if line.split() and line.split()[0].lstrip("-").replace(".", "", 1).isdigit()
+        ]
 
 
 WORK = dict(zip(NAMES, (compare, consensus, assess)))

@@ -3,18 +3,18 @@
 
 FAKE_ENGINE_CONTROL=warning lets the control of evaluate-denoiser fail.
 """
+
 import json
 import os
 
 import mrcfile
 import numpy as np
-
 from fake_model import denoiserCard, writeModel
 from fake_simulator import writeMrc, writeTable
 from fake_stops import dieSometimes, trainSteps
 
 # What the fake finds for the particle in row i: degrees and Å.
-POSE = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst')
+POSE = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
 
 
 def poseOf(row):
@@ -31,54 +31,100 @@ def simulateParticles(config):
     base, n = os.path.splitext(config.output)[0], config.count
     dieSometimes(os.path.dirname(config.output), 0)
     images = np.random.RandomState(config.seed).normal(size=(n, config.box, config.box)).astype(np.float32)
-    writeMrc(base + '.mrcs', images, config.pixel_size)
-    writeMrc(base + '_clean.mrcs', np.abs(images), config.pixel_size)
-    writeMrc(base + '_map.mrc', np.ones((config.box,) * 3, np.float32), config.pixel_size)
-    columns = ('rlnImageName', 'rlnMicrographName') + POSE + ('rlnDefocusU', 'rlnDefocusV', 'rlnDefocusAngle',
-                                                             'rlnRandomSubset', 'rlnOpticsGroup')
-    stack = os.path.relpath(base + '.mrcs')
-    rows = [('%06d@%s' % (i + 1, stack), 'mic_%d.mrc' % (i // config.per_micrograph)) + poseOf(i)
-            + (config.defocus_min + 100, config.defocus_min, 15.0, 1 + i % 2, 1) for i in range(n)]
-    optics = ('rlnOpticsGroup', 'rlnImagePixelSize', 'rlnImageSize', 'rlnVoltage', 'rlnSphericalAberration',
-              'rlnAmplitudeContrast')
-    writeTable(config.output, 'optics', optics, [(1, config.pixel_size, config.box, config.voltage,
-                                                  config.spherical_aberration, config.amplitude_contrast)])
-    writeTable(config.output, 'particles', columns, rows)
-    return dict(particles=config.output, stack=base + '.mrcs', clean=base + '_clean.mrcs', map=base + '_map.mrc',
-                count=n, particle_diameter=90.0, pixel_size=config.pixel_size, box=config.box), []
+    writeMrc(base + ".mrcs", images, config.pixel_size)
+    writeMrc(base + "_clean.mrcs", np.abs(images), config.pixel_size)
+    writeMrc(base + "_map.mrc", np.ones((config.box,) * 3, np.float32), config.pixel_size)
+    columns = (
+        ("rlnImageName", "rlnMicrographName")
+        + POSE
+        + ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnRandomSubset", "rlnOpticsGroup")
+    )
+    stack = os.path.relpath(base + ".mrcs")
+    rows = [
+        ("%06d@%s" % (i + 1, stack), "mic_%d.mrc" % (i // config.per_micrograph))
+        + poseOf(i)
+        + (config.defocus_min + 100, config.defocus_min, 15.0, 1 + i % 2, 1)
+        for i in range(n)
+    ]
+    optics = (
+        "rlnOpticsGroup",
+        "rlnImagePixelSize",
+        "rlnImageSize",
+        "rlnVoltage",
+        "rlnSphericalAberration",
+        "rlnAmplitudeContrast",
+    )
+    writeTable(
+        config.output,
+        "optics",
+        optics,
+        [(1, config.pixel_size, config.box, config.voltage, config.spherical_aberration, config.amplitude_contrast)],
+    )
+    writeTable(config.output, "particles", columns, rows)
+    return dict(
+        particles=config.output,
+        stack=base + ".mrcs",
+        clean=base + "_clean.mrcs",
+        map=base + "_map.mrc",
+        count=n,
+        particle_diameter=90.0,
+        pixel_size=config.pixel_size,
+        box=config.box,
+    ), []
 
 
 def trainDenoiser(config):
-    partial, tables = config.output + '.partial', [readStar(path) for path in config.particles]
+    partial, tables = config.output + ".partial", [readStar(path) for path in config.particles]
     trainSteps(config.output, partial)
     count = sum(len(rows) for _, rows, _ in tables)
     optics = tables[0][2]
-    writeModel(partial, denoiserCard(
-        name=os.path.basename(config.output), network=config.network, pixel_size=float(optics['rlnImagePixelSize']),
-        box=int(optics['rlnImageSize']), structures=[os.path.basename(path) for path in config.structure],
-        training=dict(particles=count, validation_particles=1, steps=3, stop_reason="all steps were done"),
-        validation=dict(frc=0.3, frc_raw=0.1)))
+    writeModel(
+        partial,
+        denoiserCard(
+            name=os.path.basename(config.output),
+            network=config.network,
+            pixel_size=float(optics["rlnImagePixelSize"]),
+            box=int(optics["rlnImageSize"]),
+            structures=[os.path.basename(path) for path in config.structure],
+            training=dict(particles=count, validation_particles=1, steps=3, stop_reason="all steps were done"),
+            validation=dict(frc=0.3, frc_raw=0.1),
+        ),
+    )
     os.rename(partial, config.output)
-    return dict(model=config.output, validation=dict(frc=0.3, frc_raw=0.1), stop_reason="all steps were done",
-                pixel_size=float(optics['rlnImagePixelSize']), box=int(optics['rlnImageSize'])), []
+    return dict(
+        model=config.output,
+        validation=dict(frc=0.3, frc_raw=0.1),
+        stop_reason="all steps were done",
+        pixel_size=float(optics["rlnImagePixelSize"]),
+        box=int(optics["rlnImageSize"]),
+    ), []
 
 
 def denoise(config):
     columns, rows, optics = readStar(config.particles)
     dieSometimes(os.path.dirname(config.output), 0)
-    stack = os.path.splitext(config.output)[0] + '.mrcs'
-    box, size = int(optics['rlnImageSize']), float(optics['rlnImagePixelSize'])
+    stack = os.path.splitext(config.output)[0] + ".mrcs"
+    box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
     writeMrc(stack, np.arange(len(rows), dtype=np.float32)[:, None, None] * np.ones((1, box, box), np.float32), size)
-    place = columns.index('rlnImageName')
-    with open(os.path.join(config.model, 'card.json')) as file:
-        name = json.load(file)['name']
-    made = [row[:place] + ['%06d@%s' % (i, os.path.relpath(stack))] + row[place + 1:]
-            + [row[place], name, 0.5 + i / 100]
-            for i, row in enumerate(rows, 1)]
-    columns = columns + ['rlnImageOriginalName', 'cryodlDenoiser', 'cryodlDenoisedStrength']
+    place = columns.index("rlnImageName")
+    with open(os.path.join(config.model, "card.json")) as file:
+        name = json.load(file)["name"]
+    made = [
+        row[:place] + ["%06d@%s" % (i, os.path.relpath(stack))] + row[place + 1 :] + [row[place], name, 0.5 + i / 100]
+        for i, row in enumerate(rows, 1)
+    ]
+    columns = columns + ["rlnImageOriginalName", "cryodlDenoiser", "cryodlDenoisedStrength"]
     writeStar(config.output, columns, made, optics)
-    return dict(particles=config.output, stack=stack, count=len(rows), pixel_size=size, box=box, contrast='bright',
-                model=name, empty=0), []
+    return dict(
+        particles=config.output,
+        stack=stack,
+        count=len(rows),
+        pixel_size=size,
+        box=box,
+        contrast="bright",
+        model=name,
+        empty=0,
+    ), []
 
 
 def assignOrientations(config):
@@ -86,64 +132,95 @@ def assignOrientations(config):
     dieSometimes(os.path.dirname(config.output), 0)
     kept = [i for i, name in enumerate(columns) if name not in POSE]
     made = [[row[i] for i in kept] + list(poseOf(n)) + [0.9, 2.0 + n, 0.5 + n] for n, row in enumerate(rows)]
-    names = [columns[i] for i in kept] + list(POSE) + ['rlnMaxValueProbDistribution', 'cryodlScore', 'cryodlMargin']
+    names = [columns[i] for i in kept] + list(POSE) + ["rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin"]
     writeStar(config.output, names, made, optics)
-    return dict(particles=config.output, count=len(rows), mean_score=3.5, mean_probability=0.62,
-                directions=768, symmetry=config.symmetry, contrast='bright', resolution=20.0), []
+    return dict(
+        particles=config.output,
+        count=len(rows),
+        mean_score=3.5,
+        mean_probability=0.62,
+        directions=768,
+        symmetry=config.symmetry,
+        contrast="bright",
+        resolution=20.0,
+    ), []
 
 
 def reconstruct(config):
     columns, rows, optics = readStar(config.particles)
-    box, size = int(optics['rlnImageSize']), float(optics['rlnImagePixelSize'])
-    paths = [config.output] + [os.path.splitext(config.output)[0] + '_half%d.mrc' % half for half in (1, 2)]
+    box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
+    paths = [config.output] + [os.path.splitext(config.output)[0] + "_half%d.mrc" % half for half in (1, 2)]
     dieSometimes(os.path.dirname(config.output), 0)
     for path in paths:
         writeMrc(path, np.ones((box,) * 3, np.float32), size)
     fsc = [1.0 - i / (box // 2) for i in range(box // 2 + 1)]
-    return dict(map=paths[0], half1=paths[1], half2=paths[2], resolution=9.5, fsc=fsc, count=len(rows), pixel_size=size,
-                box=box), []
+    return dict(
+        map=paths[0], half1=paths[1], half2=paths[2], resolution=9.5, fsc=fsc, count=len(rows), pixel_size=size, box=box
+    ), []
 
 
 def evaluate(config):
     columns, rows, optics = readStar(config.particles)
-    box, size = int(optics['rlnImageSize']), float(optics['rlnImagePixelSize'])
+    box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
     dieSometimes(os.path.dirname(config.output), 0)
     os.makedirs(config.output)
     curve = [1.0 - i / (box // 2) for i in range(box // 2 + 1)]
-    verdict = os.environ.get('FAKE_ENGINE_CONTROL', 'ok')
+    verdict = os.environ.get("FAKE_ENGINE_CONTROL", "ok")
     data = dict(
-        count=min(len(rows), config.count), pixel_size=size, box=box,
+        count=min(len(rows), config.count),
+        pixel_size=size,
+        box=box,
         frc=dict(frequency=[i / (box * size) for i in range(box // 2 + 1)], raw=curve, wiener=curve, denoised=curve),
         mean_frc=dict(raw=0.11, wiener=0.23, denoised=0.41),
-        resolution=dict(raw={'0.5': None, '0.143': 40.0}, wiener={'0.5': None, '0.143': 25.0},
-                        denoised={'0.5': 27.0, '0.143': 15.0}),
-        fsc=dict(frequency=[i / (box * size) for i in range(box // 2 + 1)], raw=curve, denoised=curve,
-                 resolution=dict(raw={'0.5': 12.0}, denoised={'0.5': 20.0})),
-        control=dict(noise=0.02, unrelated=0.01, verdict=verdict, sentences=["Denoised pure noise looks like %s."
-                                                                              % ("nothing" if verdict == 'ok'
-                                                                                 else "the target")]))
-    with open(os.path.join(config.output, 'evaluation.json'), 'w') as file:
+        resolution=dict(
+            raw={"0.5": None, "0.143": 40.0}, wiener={"0.5": None, "0.143": 25.0}, denoised={"0.5": 27.0, "0.143": 15.0}
+        ),
+        fsc=dict(
+            frequency=[i / (box * size) for i in range(box // 2 + 1)],
+            raw=curve,
+            denoised=curve,
+            resolution=dict(raw={"0.5": 12.0}, denoised={"0.5": 20.0}),
+        ),
+        control=dict(
+            noise=0.02,
+            unrelated=0.01,
+            verdict=verdict,
+            sentences=["Denoised pure noise looks like %s." % ("nothing" if verdict == "ok" else "the target")],
+        ),
+    )
+    with open(os.path.join(config.output, "evaluation.json"), "w") as file:
         json.dump(data, file)
-    return dict(evaluation=os.path.join(config.output, 'evaluation.json'), folder=config.output, verdict=verdict,
-                pictures={},
-                table=os.path.join(config.output, 'frc.csv'), mean_frc=data['mean_frc'],
-                resolution=data['resolution']), []
+    return dict(
+        evaluation=os.path.join(config.output, "evaluation.json"),
+        folder=config.output,
+        verdict=verdict,
+        pictures={},
+        table=os.path.join(config.output, "frc.csv"),
+        mean_frc=data["mean_frc"],
+        resolution=data["resolution"],
+    ), []
 
 
 def assessIntegrity(config):
     columns, rows, optics = readStar(config.particles)
     dieSometimes(os.path.dirname(config.output), 0)
     os.makedirs(config.output)
-    path, k = os.path.join(config.output, 'particles.star'), len(config.structures)
+    path, k = os.path.join(config.output, "particles.star"), len(config.structures)
     made, counts = [], {name: 0 for name in config.names}
     for i, row in enumerate(rows):
         values = probabilitiesOf(i, k)
         counts[config.names[int(np.argmax(values))]] += 1
         made.append(row + [int(np.argmax(values)) + 1] + values)
-    writeStar(path, columns + ['rlnClassNumber'] + ['cryodlProbability%d' % (i + 1) for i in range(k)], made, optics)
-    return dict(particles=path, table=os.path.join(config.output, 'probabilities.csv'), counts=counts,
-                integrity=os.path.join(config.output, 'integrity.json'), names=list(config.names), separation=0.775,
-                pictures=[]), []
+    writeStar(path, columns + ["rlnClassNumber"] + ["cryodlProbability%d" % (i + 1) for i in range(k)], made, optics)
+    return dict(
+        particles=path,
+        table=os.path.join(config.output, "probabilities.csv"),
+        counts=counts,
+        integrity=os.path.join(config.output, "integrity.json"),
+        names=list(config.names),
+        separation=0.775,
+        pictures=[],
+    ), []
 
 
 def readStar(path):
@@ -153,7 +230,7 @@ def readStar(path):
     """
     columns, rows, optics = readTables(path)
     for row in rows:
-        index, stack = row[columns.index('rlnImageName')].split('@')
+        index, stack = row[columns.index("rlnImageName")].split("@")
         with mrcfile.open(stack, header_only=True, permissive=True) as mrc:
             assert int(index) <= int(mrc.header.nz), row
     return columns, rows, optics
@@ -165,24 +242,30 @@ def readTables(path):
     with open(path) as file:
         for line in file:
             words = line.split()
-            if line.startswith('data_'):
+            if line.startswith("data_"):
                 name = line.strip()[5:]
                 tables[name] = ([], [])
-            elif line.startswith('_'):
+            elif line.startswith("_"):
                 tables[name][0].append(words[0][1:])
-            elif words and words[0][0] not in '#' and words[0] != 'loop_':
+            elif words and words[0][0] not in "#" and words[0] != "loop_":
                 tables[name][1].append(words)
-    columns, rows = tables['particles']
-    return columns, rows, dict(zip(tables['optics'][0], tables['optics'][1][0]))
+    columns, rows = tables["particles"]
+    return columns, rows, dict(zip(tables["optics"][0], tables["optics"][1][0]))
 
 
 def writeStar(path, columns, rows, optics):
     if os.path.exists(path):
         os.remove(path)
-    writeTable(path, 'optics', list(optics), [list(optics.values())])
-    writeTable(path, 'particles', columns, rows)
+    writeTable(path, "optics", list(optics), [list(optics.values())])
+    writeTable(path, "particles", columns, rows)
 
 
-WORK = {'simulate-particles': simulateParticles, 'train-denoiser': trainDenoiser, 'denoise': denoise,
-        'assign-orientations': assignOrientations, 'reconstruct': reconstruct, 'evaluate-denoiser': evaluate,
-        'assess-integrity': assessIntegrity}
+WORK = {
+    "simulate-particles": simulateParticles,
+    "train-denoiser": trainDenoiser,
+    "denoise": denoise,
+    "assign-orientations": assignOrientations,
+    "reconstruct": reconstruct,
+    "evaluate-denoiser": evaluate,
+    "assess-integrity": assessIntegrity,
+}

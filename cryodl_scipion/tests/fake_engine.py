@@ -5,25 +5,28 @@ It knows the answers: beside every synthetic micrograph lies <file>.truth.json w
 Variables: FAKE_ENGINE_DIE_AFTER=n ends it by SIGKILL after n micrographs or steps, once; FAKE_ENGINE_SLEEP=s waits s
 seconds for each micrograph; FAKE_ENGINE_GPUS="0 1" gives the machine these GPUs.
 """
+
 import argparse
 import json
 import os
 import sys
 import time
 
-from cryodl import contract
-# beside this file, which runs as a script
-from documented import checkOutputs
 import fake_annotations
 import fake_compare
 import fake_denoising
 import fake_maps
 import fake_micrographs
+import fake_subtomograms
+import fake_tomograms
+
+# beside this file, which runs as a script
+from documented import checkOutputs
 from fake_model import writeModel
 from fake_simulator import simulateMicrographs
 from fake_stops import dieSometimes
-import fake_subtomograms
-import fake_tomograms
+
+from cryodl import contract
 
 LOW_SCORE = 0.05
 STEPS = 5
@@ -35,73 +38,96 @@ class InputError(Exception):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('-m', dest='module')
-    parser.add_argument('command')
-    for name in ('--request', '--result'):
+    parser.add_argument("-m", dest="module")
+    parser.add_argument("command")
+    for name in ("--request", "--result"):
         parser.add_argument(name)
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     request = contract.Request.read(arguments.request)
-    failure = os.path.join(os.path.dirname(arguments.result), 'failure.json')
+    failure = os.path.join(os.path.dirname(arguments.result), "failure.json")
     try:
-        gpus = os.environ.get('FAKE_ENGINE_GPUS', '').split()
-        if arguments.device != 'cpu' and not set(arguments.device.split()) <= set(gpus):
+        gpus = os.environ.get("FAKE_ENGINE_GPUS", "").split()
+        if arguments.device != "cpu" and not set(arguments.device.split()) <= set(gpus):
             raise InputError("GPU %s was asked for, but there is none. Choose --device cpu." % arguments.device)
-        work = {'pick': pick, 'train-picker': train, 'auto-pick': autoPick,
-                'simulate-micrographs': simulate, **fake_annotations.WORK, **fake_compare.WORK, **fake_denoising.WORK,
-                **fake_maps.WORK, **fake_micrographs.WORK, **fake_tomograms.WORK,
-               **fake_subtomograms.WORK}[arguments.command]
+        work = {
+            "pick": pick,
+            "train-picker": train,
+            "auto-pick": autoPick,
+            "simulate-micrographs": simulate,
+            **fake_annotations.WORK,
+            **fake_compare.WORK,
+            **fake_denoising.WORK,
+            **fake_maps.WORK,
+            **fake_micrographs.WORK,
+            **fake_tomograms.WORK,
+            **fake_subtomograms.WORK,
+        }[arguments.command]
         outputs, skipped = work(request.config)
         checkOutputs(arguments.command, outputs)
     except (InputError, contract.AllSkipped) as error:
-        kind = 'all skipped' if isinstance(error, contract.AllSkipped) else 'input'
+        kind = "all skipped" if isinstance(error, contract.AllSkipped) else "input"
         contract.Failure(arguments.command, kind, str(error)).write(failure)
-        print('cryodl: error: %s' % error, file=sys.stderr)
+        print("cryodl: error: %s" % error, file=sys.stderr)
         sys.exit(2)
-    result = contract.Result(arguments.command, outputs, device=deviceName(arguments.device), skipped=tuple(skipped),
-                             warnings=fake_maps.warnings(outputs))
+    result = contract.Result(
+        arguments.command,
+        outputs,
+        device=deviceName(arguments.device),
+        skipped=tuple(skipped),
+        warnings=fake_maps.warnings(outputs),
+    )
     result.write(arguments.result)
 
 
 def deviceName(device):
-    return 'CPU (fake)' if device == 'cpu' else 'GPU %s (fake)' % device
+    return "CPU (fake)" if device == "cpu" else "GPU %s (fake)" % device
 
 
 # ----- pick
 def pick(config):
-    with open(os.path.join(config.model, 'card.json')) as file:
+    with open(os.path.join(config.model, "card.json")) as file:
         card = json.load(file)
-    threshold = card['threshold'] if config.threshold is None else config.threshold
-    candidates = os.path.join(config.output, 'candidates')
+    threshold = card["threshold"] if config.threshold is None else config.threshold
+    candidates = os.path.join(config.output, "candidates")
     os.makedirs(candidates, exist_ok=True)
     paths, counts, skipped = {}, {}, []
     for done, (name, path) in enumerate(zip(config.names, config.micrographs)):
         dieSometimes(config.output, done)
-        stored = os.path.join(candidates, name + '.star')
-        paths[name] = os.path.join(config.output, name + '.star')
+        stored = os.path.join(candidates, name + ".star")
+        paths[name] = os.path.join(config.output, name + ".star")
         if not os.path.exists(stored):
-            time.sleep(float(os.environ.get('FAKE_ENGINE_SLEEP', 0)))
+            time.sleep(float(os.environ.get("FAKE_ENGINE_SLEEP", 0)))
             if damaged(path):
                 del paths[name]
                 skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
                 continue
-            with open(os.path.join(config.output, 'picked.log'), 'a') as log:
-                log.write(name + '\n')
+            with open(os.path.join(config.output, "picked.log"), "a") as log:
+                log.write(name + "\n")
             writeStar(stored, [p for p in truth(path) if p[2] >= LOW_SCORE])
         picks = [p for p in truth(path) if p[2] >= max(threshold, LOW_SCORE)]
         writeStar(paths[name], picks)
         counts[name] = len(picks)
     if not counts:
-        raise contract.AllSkipped("None of the %d micrographs could be picked. %s: %s"
-                                  % (len(skipped), skipped[0].item, skipped[0].reason))
-    scores = [score for name in paths for _, _, score in fake_compare.rows(os.path.join(candidates, name + '.star'))]
-    return dict(coordinates=paths, candidates={n: os.path.join(candidates, n + '.star') for n in paths}, counts=counts,
-                picks=sum(counts.values()), threshold=threshold, thresholds=dict.fromkeys(paths, threshold),
-                threshold_uncertainty=card['threshold_uncertainty'] if config.threshold is None else None,
-                expected_particles=dict(number=sum(scores), deviation=sum(s * (1 - s) for s in scores)**0.5),
-                expected=dict(precision=0.9, recall=0.8, f1=0.85), model=config.model, folder=config.output,
-                contrast=card.get('contrast', 'dark') if config.contrast == 'auto' else config.contrast,
-                particle_diameter=config.particle_diameter or card['particle_diameter']), skipped
+        raise contract.AllSkipped(
+            "None of the %d micrographs could be picked. %s: %s" % (len(skipped), skipped[0].item, skipped[0].reason)
+        )
+    scores = [score for name in paths for _, _, score in fake_compare.rows(os.path.join(candidates, name + ".star"))]
+    return dict(
+        coordinates=paths,
+        candidates={n: os.path.join(candidates, n + ".star") for n in paths},
+        counts=counts,
+        picks=sum(counts.values()),
+        threshold=threshold,
+        thresholds=dict.fromkeys(paths, threshold),
+        threshold_uncertainty=card["threshold_uncertainty"] if config.threshold is None else None,
+        expected_particles=dict(number=sum(scores), deviation=sum(s * (1 - s) for s in scores) ** 0.5),
+        expected=dict(precision=0.9, recall=0.8, f1=0.85),
+        model=config.model,
+        folder=config.output,
+        contrast=card.get("contrast", "dark") if config.contrast == "auto" else config.contrast,
+        particle_diameter=config.particle_diameter or card["particle_diameter"],
+    ), skipped
 
 
 def damaged(path):
@@ -109,48 +135,71 @@ def damaged(path):
 
 
 def truth(path):
-    with open(os.path.realpath(path) + '.truth.json') as file:
+    with open(os.path.realpath(path) + ".truth.json") as file:
         return json.load(file)
 
 
 def writeStar(path, picks):
-    lines = ['# fake', '', 'data_', '', 'loop_', '_rlnCoordinateX #1', '_rlnCoordinateY #2',
-             '_rlnAutopickFigureOfMerit #3'] + ['%.3f %.3f %.6f' % tuple(p) for p in picks]
-    with open(path + '.tmp', 'w') as file:
-        file.write('\n'.join(lines) + '\n')
-    os.rename(path + '.tmp', path)
+    lines = [
+        "# fake",
+        "",
+        "data_",
+        "",
+        "loop_",
+        "_rlnCoordinateX #1",
+        "_rlnCoordinateY #2",
+        "_rlnAutopickFigureOfMerit #3",
+    ] + ["%.3f %.3f %.6f" % tuple(p) for p in picks]
+    with open(path + ".tmp", "w") as file:
+        file.write("\n".join(lines) + "\n")
+    os.rename(path + ".tmp", path)
 
 
 # ----- auto-pick
 def autoPick(config):
     """Round n finds the particles with a score of at least 0.8 - 0.2 n."""
     card = contract.read_card(config.model)
-    shown = list(zip(config.names, config.micrographs))[:config.training_micrographs]
-    table = os.path.join(config.output, 'rounds.csv')
+    shown = list(zip(config.names, config.micrographs))[: config.training_micrographs]
+    table = os.path.join(config.output, "rounds.csv")
     os.makedirs(config.output, exist_ok=True)
     for number in range(config.rounds + 1):
-        folder = os.path.join(config.output, 'rounds', '%d' % number)
-        if os.path.exists(os.path.join(folder, 'round.json')):
+        folder = os.path.join(config.output, "rounds", "%d" % number)
+        if os.path.exists(os.path.join(folder, "round.json")):
             continue
         dieSometimes(config.output, number)
-        os.makedirs(os.path.join(folder, 'picks'), exist_ok=True)
+        os.makedirs(os.path.join(folder, "picks"), exist_ok=True)
         found = {name: [p for p in truth(path) if p[2] >= 0.8 - 0.2 * number] for name, path in shown}
         for name, picks in found.items():
-            writeStar(os.path.join(folder, 'picks', name + '.star'), picks)
-        writeModel(os.path.join(folder, 'model'), dict(particle_diameter=config.particle_diameter))
-        entry = [number, 0.6 + 0.1 * number, sum(map(len, found.values())), 0.8 - 0.2 * number, 2 + number, 'dark']
-        with open(table, 'a') as file:
-            head = '' if file.tell() else 'round,figure,picks,threshold,confident,contrast\n'
-            file.write(head + ','.join(map(str, entry)) + '\n')
-        with open(os.path.join(folder, 'round.json'), 'w') as file:
+            writeStar(os.path.join(folder, "picks", name + ".star"), picks)
+        writeModel(os.path.join(folder, "model"), dict(particle_diameter=config.particle_diameter))
+        entry = [number, 0.6 + 0.1 * number, sum(map(len, found.values())), 0.8 - 0.2 * number, 2 + number, "dark"]
+        with open(table, "a") as file:
+            head = "" if file.tell() else "round,figure,picks,threshold,confident,contrast\n"
+            file.write(head + ",".join(map(str, entry)) + "\n")
+        with open(os.path.join(folder, "round.json"), "w") as file:
             json.dump(entry, file)
-    model = writeModel(os.path.join(config.output, 'model'),
-                       dict(name='retrained', particle_diameter=config.particle_diameter))
-    outputs, skipped = pick(contract.PickConfig(
-        config.micrographs, config.pixel_size, model, config.output, threshold=config.threshold, names=config.names,
-        particle_diameter=config.particle_diameter))
-    return dict(outputs, model=model, contrast=card.get('contrast', 'dark'), best_round=config.rounds, rounds=[],
-                stop_reason="all %d rounds were done" % config.rounds), skipped
+    model = writeModel(
+        os.path.join(config.output, "model"), dict(name="retrained", particle_diameter=config.particle_diameter)
+    )
+    outputs, skipped = pick(
+        contract.PickConfig(
+            config.micrographs,
+            config.pixel_size,
+            model,
+            config.output,
+            threshold=config.threshold,
+            names=config.names,
+            particle_diameter=config.particle_diameter,
+        )
+    )
+    return dict(
+        outputs,
+        model=model,
+        contrast=card.get("contrast", "dark"),
+        best_round=config.rounds,
+        rounds=[],
+        stop_reason="all %d rounds were done" % config.rounds,
+    ), skipped
 
 
 # ----- simulate
@@ -161,30 +210,52 @@ def simulate(config):
 
 # ----- train
 def train(config):
-    partial = config.output + '.partial'
+    partial = config.output + ".partial"
     os.makedirs(partial, exist_ok=True)
-    metrics = os.path.join(partial, 'metrics.csv')
+    metrics = os.path.join(partial, "metrics.csv")
     if not os.path.exists(metrics):
-        with open(metrics, 'w') as file:
-            file.write('step,seconds,train_loss,validation_loss,validation_f1,validation_average_precision,'
-                       'learning_rate\n')
+        with open(metrics, "w") as file:
+            file.write(
+                "step,seconds,train_loss,validation_loss,validation_f1,validation_average_precision,learning_rate\n"
+            )
     with open(metrics) as file:
         done = len(file.readlines()) - 1
     for step in range(done + 1, STEPS + 1):
         dieSometimes(os.path.dirname(config.output), step - 1)
-        with open(metrics, 'a') as file:
-            file.write('%d,%d,%f,%f,%f,%f,0.003\n' % (step, step, 1 / step, 1.1 / step, 0.15 * step, 0.16 * step))
-    particles = sum(countRows(os.path.join(config.coordinates, n + '.star')) for n in config.names)
+        with open(metrics, "a") as file:
+            file.write("%d,%d,%f,%f,%f,%f,0.003\n" % (step, step, 1 / step, 1.1 / step, 0.15 * step, 0.16 * step))
+    particles = sum(countRows(os.path.join(config.coordinates, n + ".star")) for n in config.names)
     background, contamination = (countFolder(folder) for folder in (config.background, config.contamination))
-    writeModel(partial, dict(network=config.network, labels=config.labels, particle_diameter=config.particle_diameter,
-                             pixel_sizes=[config.pixel_size],
-                             training=dict(micrographs=list(config.names), validation_micrographs=[],
-                                           particles=particles, background_boxes=background,
-                                           contamination_boxes=contamination, steps=STEPS,
-                                           stop_reason="all steps were done", seconds=1.0, device='CPU (fake)')))
+    writeModel(
+        partial,
+        dict(
+            network=config.network,
+            labels=config.labels,
+            particle_diameter=config.particle_diameter,
+            pixel_sizes=[config.pixel_size],
+            training=dict(
+                micrographs=list(config.names),
+                validation_micrographs=[],
+                particles=particles,
+                background_boxes=background,
+                contamination_boxes=contamination,
+                steps=STEPS,
+                stop_reason="all steps were done",
+                seconds=1.0,
+                device="CPU (fake)",
+            ),
+        ),
+    )
     os.rename(partial, config.output)
-    return dict(model=config.output, threshold=0.4, threshold_uncertainty=0.02, validation=dict(f1=0.9),
-                contrast='dark', stop_reason="all steps were done", labels=config.labels), []
+    return dict(
+        model=config.output,
+        threshold=0.4,
+        threshold_uncertainty=0.02,
+        validation=dict(f1=0.9),
+        contrast="dark",
+        stop_reason="all steps were done",
+        labels=config.labels,
+    ), []
 
 
 def countFolder(folder):
@@ -197,5 +268,5 @@ def countRows(path):
     return len(fake_compare.rows(path)) if os.path.exists(path) else 0
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

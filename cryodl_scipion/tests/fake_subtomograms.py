@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subtomograms of the fake engine: files as the real commands write them; tests know the answers (fake_truth.py)."""
+
 import os
 
 import numpy as np
-
-from cryodl import contract
 from fake_denoising import readTables, writeStar
 from fake_model import classifierCard, writeModel
 from fake_simulator import writeTable
@@ -12,7 +11,9 @@ from fake_stops import dieSometimes
 from fake_tomograms import writeVolume
 from fake_truth import classOf, poseOf
 
-POSE = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi', 'rlnOriginXAngst', 'rlnOriginYAngst', 'rlnOriginZAngst')
+from cryodl import contract
+
+POSE = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 
 
 def simulateSubtomograms(config):
@@ -22,68 +23,104 @@ def simulateSubtomograms(config):
     names = [os.path.splitext(os.path.basename(path))[0] for path in config.structures]
     rows = []
     for number in range(config.count * len(names)):
-        file = '%s/%06d.mrc' % (os.path.basename(folder), number + 1)
+        file = "%s/%06d.mrc" % (os.path.basename(folder), number + 1)
         cube = np.random.RandomState(number).normal(size=(config.box,) * 3).astype(np.float32)
         writeVolume(os.path.join(os.path.dirname(config.output), file), cube, config.pixel_size)
-        rows.append((file, 'tomo_%d' % (number // 10), 1 + number % len(names), 1 + number % 2) + poseOf(number)
-                    + (config.tilt_min, config.tilt_max, 1))
-    optics = ('rlnOpticsGroup', 'rlnImagePixelSize', 'rlnImageSize', 'rlnImageDimensionality')
-    writeTable(config.output, 'optics', optics, [(1, config.pixel_size, config.box, 3)])
-    writeTable(config.output, 'particles', ('rlnImageName', 'rlnTomoName', 'rlnClassNumber', 'rlnRandomSubset') + POSE
-               + ('cryodlTiltMin', 'cryodlTiltMax', 'rlnOpticsGroup'), rows)
-    return dict(subtomograms=config.output, count=len(rows), box=config.box, pixel_size=config.pixel_size,
-                classes=names), []
+        rows.append(
+            (file, "tomo_%d" % (number // 10), 1 + number % len(names), 1 + number % 2)
+            + poseOf(number)
+            + (config.tilt_min, config.tilt_max, 1)
+        )
+    optics = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize", "rlnImageDimensionality")
+    writeTable(config.output, "optics", optics, [(1, config.pixel_size, config.box, 3)])
+    writeTable(
+        config.output,
+        "particles",
+        ("rlnImageName", "rlnTomoName", "rlnClassNumber", "rlnRandomSubset")
+        + POSE
+        + ("cryodlTiltMin", "cryodlTiltMax", "rlnOpticsGroup"),
+        rows,
+    )
+    return dict(
+        subtomograms=config.output, count=len(rows), box=config.box, pixel_size=config.pixel_size, classes=names
+    ), []
 
 
 def trainClassifier(config):
     columns, rows, optics = readStar(config.subtomograms)
-    partial = config.output + '.partial'
+    partial = config.output + ".partial"
     os.makedirs(partial, exist_ok=True)
     dieSometimes(os.path.dirname(config.output), 0)
-    numbers = sorted({int(row[columns.index('rlnClassNumber')]) for row in rows})
-    classes = list(config.class_names) or ['class %d' % n for n in numbers]
-    card = classifierCard(classes, name=os.path.basename(config.output), network=config.network,
-                          pixel_size=float(optics['rlnImagePixelSize']), box=int(optics['rlnImageSize']),
-                          class_numbers=numbers)
+    numbers = sorted({int(row[columns.index("rlnClassNumber")]) for row in rows})
+    classes = list(config.class_names) or ["class %d" % n for n in numbers]
+    card = classifierCard(
+        classes,
+        name=os.path.basename(config.output),
+        network=config.network,
+        pixel_size=float(optics["rlnImagePixelSize"]),
+        box=int(optics["rlnImageSize"]),
+        class_numbers=numbers,
+    )
     writeModel(partial, card)
     os.rename(partial, config.output)
-    return dict(model=config.output, classes=classes, validation=card['validation'], stop_reason="done",
-                contrast='bright'), []
+    return dict(
+        model=config.output, classes=classes, validation=card["validation"], stop_reason="done", contrast="bright"
+    ), []
 
 
 def classify(config):
     columns, rows, optics = readStar(config.subtomograms)
     dieSometimes(os.path.dirname(config.output), 0)
-    names = contract.read_card(config.model, 'classifier')['classes']
+    names = contract.read_card(config.model, "classifier")["classes"]
     found = [classOf(row, len(names)) for row in range(len(rows))]
-    extra = {'rlnClassNumber': found, 'cryodlConfidence': [0.1 if c == 0 else 0.9 for c in found],
-             **{'cryodlProbability%d' % k: [0.8 if c == k else 0.1 for c in found] for k in range(1, len(names) + 1)},
-             **{name: [poseOf(row)[i] for row in range(len(rows))] for i, name in enumerate(POSE)}}
+    extra = {
+        "rlnClassNumber": found,
+        "cryodlConfidence": [0.1 if c == 0 else 0.9 for c in found],
+        **{"cryodlProbability%d" % k: [0.8 if c == k else 0.1 for c in found] for k in range(1, len(names) + 1)},
+        **{name: [poseOf(row)[i] for row in range(len(rows))] for i, name in enumerate(POSE)},
+    }
     writeMore(config.output, columns, rows, optics, extra)
     counts = {name: found.count(number) for number, name in enumerate(names, 1)}
-    paths = {name: '%s_class%03d.mrc' % (os.path.splitext(config.output)[0], number)
-             for number, name in enumerate(names, 1) if config.averages}
+    paths = {
+        name: "%s_class%03d.mrc" % (os.path.splitext(config.output)[0], number)
+        for number, name in enumerate(names, 1)
+        if config.averages
+    }
     average(paths.values(), optics)
-    return dict(subtomograms=config.output, counts=dict(counts, unknown=found.count(0)), averages=paths,
-                accuracy=0.75 if config.truth else None, confusion=None, contrast='bright', model=config.model), []
+    return dict(
+        subtomograms=config.output,
+        counts=dict(counts, unknown=found.count(0)),
+        averages=paths,
+        accuracy=0.75 if config.truth else None,
+        confusion=None,
+        contrast="bright",
+        model=config.model,
+    ), []
 
 
 def cluster(config):
     columns, rows, optics = readStar(config.subtomograms)
     dieSometimes(os.path.dirname(config.output), 0)
     found, base = [1 + row % config.classes for row in range(len(rows))], os.path.splitext(config.output)[0]
-    writeMore(config.output, columns, rows, optics, {'rlnClassNumber': found})
-    paths = {str(n): '%s_class%03d.mrc' % (base, n) for n in range(1, config.classes + 1)}
+    writeMore(config.output, columns, rows, optics, {"rlnClassNumber": found})
+    paths = {str(n): "%s_class%03d.mrc" % (base, n) for n in range(1, config.classes + 1)}
     average(paths.values(), optics)
-    return dict(subtomograms=config.output, counts={n: found.count(int(n)) for n in paths}, averages=paths,
-                embedding=base + '_embedding.csv', pictures=[], aligned='given', contrast='bright',
-                resolutions=dict.fromkeys(paths, 34.5)), []
+    return dict(
+        subtomograms=config.output,
+        counts={n: found.count(int(n)) for n in paths},
+        averages=paths,
+        embedding=base + "_embedding.csv",
+        pictures=[],
+        aligned="given",
+        contrast="bright",
+        resolutions=dict.fromkeys(paths, 34.5),
+    ), []
 
 
 def average(paths, optics):
     for path in paths:
         assert not os.path.exists(path), "the engine replaces no averages"
-        writeVolume(path, np.ones((int(optics['rlnImageSize']),) * 3, np.float32), float(optics['rlnImagePixelSize']))
+        writeVolume(path, np.ones((int(optics["rlnImageSize"]),) * 3, np.float32), float(optics["rlnImagePixelSize"]))
 
 
 def writeMore(path, columns, rows, optics, extra):
@@ -96,9 +133,13 @@ def writeMore(path, columns, rows, optics, extra):
 def readStar(path):
     """(columns, rows, optics); volumes that are named must be there."""
     columns, rows, optics = readTables(path)
-    assert all(os.path.exists(row[columns.index('rlnImageName')].split('@')[-1]) for row in rows)
+    assert all(os.path.exists(row[columns.index("rlnImageName")].split("@")[-1]) for row in rows)
     return columns, rows, optics
 
 
-WORK = {'simulate-subtomograms': simulateSubtomograms, 'train-classifier': trainClassifier,
-        'classify-subtomograms': classify, 'cluster-subtomograms': cluster}
+WORK = {
+    "simulate-subtomograms": simulateSubtomograms,
+    "train-classifier": trainClassifier,
+    "classify-subtomograms": classify,
+    "cluster-subtomograms": cluster,
+}

@@ -4,29 +4,30 @@
 A voxel's score is its value in the tomogram: 0.2 ... for feature 1, less 0.1 for each further one. Of a tomogram that
 is shorter than its header nothing is made. segmented.log tells what was segmented, in its order.
 """
+
 import csv
 import json
 import os
 
 import mrcfile
 import numpy as np
-
-from cryodl import contract
 from fake_model import segmenterCard, writeModel
 from fake_simulator import writeTable
 from fake_stops import dieSometimes, trainSteps
 from fake_truth import SHAPE, placesOf
 
-PLACE = ('rlnCoordinateX', 'rlnCoordinateY', 'rlnCoordinateZ')
-ANGLES = ('rlnAngleRot', 'rlnAngleTilt', 'rlnAnglePsi')
+from cryodl import contract
+
+PLACE = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 
 
 def simulateTomograms(config):
     dieSometimes(os.path.dirname(config.output), 0)
-    names = ['tomo_%03d' % (number + 1) for number in range(config.count)]
+    names = ["tomo_%03d" % (number + 1) for number in range(config.count)]
     stems = [os.path.splitext(os.path.basename(path))[0] for path in config.structures]
-    features = stems + ['membrane']
-    for folder in ('tomograms', 'labels', 'coordinates'):
+    features = stems + ["membrane"]
+    for folder in ("tomograms", "labels", "coordinates"):
         os.makedirs(os.path.join(config.output, folder))
     for number, name in enumerate(names):
         labels = np.zeros(SHAPE, np.int8)
@@ -35,82 +36,122 @@ def simulateTomograms(config):
         for x, y, z, *_, stem in rows:
             labels[int(round(z)), int(round(y)), int(round(x))] = 1 + stems.index(stem)
         noise = np.random.RandomState(number).normal(size=SHAPE).astype(np.float32)
-        writeVolume(os.path.join(config.output, 'tomograms', name + '.mrc'), noise, config.pixel_size)
-        writeVolume(os.path.join(config.output, 'labels', name + '.mrc'), labels, config.pixel_size)
-        writeTable(os.path.join(config.output, 'coordinates', name + '.star'), 'particles',
-                   ('rlnTomoName',) + PLACE + ANGLES + ('cryodlStructure',), [(name,) + row for row in rows])
-    files = {folder: {name: os.path.join(config.output, folder, name + end) for name in names}
-             for folder, end in (('tomograms', '.mrc'), ('labels', '.mrc'), ('coordinates', '.star'))}
+        writeVolume(os.path.join(config.output, "tomograms", name + ".mrc"), noise, config.pixel_size)
+        writeVolume(os.path.join(config.output, "labels", name + ".mrc"), labels, config.pixel_size)
+        writeTable(
+            os.path.join(config.output, "coordinates", name + ".star"),
+            "particles",
+            ("rlnTomoName",) + PLACE + ANGLES + ("cryodlStructure",),
+            [(name,) + row for row in rows],
+        )
+    files = {
+        folder: {name: os.path.join(config.output, folder, name + end) for name in names}
+        for folder, end in (("tomograms", ".mrc"), ("labels", ".mrc"), ("coordinates", ".star"))
+    }
     counts = dict({stem: 3 * len(names) for stem in stems}, membrane=len(names))
-    return dict(files, features=features, pixel_size=config.pixel_size, counts=counts, tilt_min=config.tilt_min,
-                tilt_max=config.tilt_max, tilt_series=None), []
+    return dict(
+        files,
+        features=features,
+        pixel_size=config.pixel_size,
+        counts=counts,
+        tilt_min=config.tilt_min,
+        tilt_max=config.tilt_max,
+        tilt_series=None,
+    ), []
 
 
 def trainSegmenter(config):
-    partial = config.output + '.partial'
+    partial = config.output + ".partial"
     trainSteps(config.output, partial)
     for path in config.tomograms + config.labels:
         mrcfile.read(path)
-    feature, size = config.feature or 'feature', config.pixel_size or 10.0
-    card = segmenterCard(feature, name=os.path.basename(config.output), network=config.network, pixel_size=size,
-                         annotator=config.annotator or 'annotator')
+    feature, size = config.feature or "feature", config.pixel_size or 10.0
+    card = segmenterCard(
+        feature,
+        name=os.path.basename(config.output),
+        network=config.network,
+        pixel_size=size,
+        annotator=config.annotator or "annotator",
+    )
     writeModel(partial, card)
     os.rename(partial, config.output)
-    return dict(model=config.output, feature=feature, annotator=card['annotator'], validation=card['validation'],
-                stop_reason="all steps were done", pixel_size=size), []
+    return dict(
+        model=config.output,
+        feature=feature,
+        annotator=card["annotator"],
+        validation=card["validation"],
+        stop_reason="all steps were done",
+        pixel_size=size,
+    ), []
 
 
 def segment(config):
     os.makedirs(config.output, exist_ok=True)
-    cards = [contract.read_card(model, 'segmenter') for model in config.model]
-    features = [card['feature'] for card in cards]
+    cards = [contract.read_card(model, "segmenter") for model in config.model]
+    features = [card["feature"] for card in cards]
     files, skipped = {}, []
     for done, (name, path) in enumerate(zip(config.names, config.tomograms)):
         dieSometimes(config.output, done)
         if os.path.getsize(path) < 4096:
             skipped.append(contract.Skipped(name, path, "the file is shorter than its header says"))
             continue
-        files[name] = {f: os.path.join(config.output, '%s__%s.mrc' % (name, f)) for f in features}
+        files[name] = {f: os.path.join(config.output, "%s__%s.mrc" % (name, f)) for f in features}
         if all(os.path.exists(file) for file in files[name].values()):
             continue
-        with open(os.path.join(config.output, 'segmented.log'), 'a') as log:
-            log.write(name + '\n')
+        with open(os.path.join(config.output, "segmented.log"), "a") as log:
+            log.write(name + "\n")
         values = np.clip(mrcfile.read(path), 0, 1)
         for number, file in enumerate(files[name].values()):
             writeVolume(file, np.round(100 * np.clip(values - 0.1 * number, 0, 1)).astype(np.int8), config.pixel_size)
     if not files:
-        raise contract.AllSkipped("None of the %d tomograms could be segmented. The first: %s"
-                                  % (len(skipped), contract.in_words(skipped[0])))
-    return dict(scores=config.output, files=files, features=features, thresholds={c['feature']: c['threshold'] for c in
-                                                                                cards},
-                pixel_size=config.pixel_size, pixel_sizes=dict.fromkeys(files, config.pixel_size),
-                models={c['feature']: [m] for c, m in zip(cards, config.model)}, agreement={}), skipped
+        raise contract.AllSkipped(
+            "None of the %d tomograms could be segmented. The first: %s" % (len(skipped), contract.in_words(skipped[0]))
+        )
+    return dict(
+        scores=config.output,
+        files=files,
+        features=features,
+        thresholds={c["feature"]: c["threshold"] for c in cards},
+        pixel_size=config.pixel_size,
+        pixel_sizes=dict.fromkeys(files, config.pixel_size),
+        models={c["feature"]: [m] for c, m in zip(cards, config.model)},
+        agreement={},
+    ), skipped
 
 
 def mergeFeatures(config):
-    with open(os.path.join(config.scores, 'segment.json')) as file:
+    with open(os.path.join(config.scores, "segment.json")) as file:
         index = json.load(file)
     os.makedirs(config.output, exist_ok=True)
     dieSometimes(config.output, 0)
-    features, files, counts, entries = [f['name'] for f in index['features']], {}, {}, {}
-    for name, entry in index['tomograms'].items():
-        scores = [mrcfile.read(os.path.join(config.scores, entry['files'][f])) / 100 for f in features]
-        above = np.array([s >= f['threshold'] for s, f in zip(scores, index['features'])])
+    features, files, counts, entries = [f["name"] for f in index["features"]], {}, {}, {}
+    for name, entry in index["tomograms"].items():
+        scores = [mrcfile.read(os.path.join(config.scores, entry["files"][f])) / 100 for f in features]
+        above = np.array([s >= f["threshold"] for s, f in zip(scores, index["features"])])
         labels = np.where(above.any(axis=0), 1 + np.argmax(np.where(above, scores, -1), axis=0), 0).astype(np.int8)
-        files[name] = os.path.join(config.output, name + '.mrc')
-        writeVolume(files[name], labels, entry['pixel_size'])
+        files[name] = os.path.join(config.output, name + ".mrc")
+        writeVolume(files[name], labels, entry["pixel_size"])
         voxels = {f: int((labels == n).sum()) for n, f in enumerate(features, 1)}
-        found = {f: dict(voxels=v, volume_nm3=v * entry['pixel_size']**3 / 1000, pieces=min(v, 1), area_nm2=2.5)
-                 for f, v in voxels.items()}
-        entries[name] = dict(file=name + '.mrc', pixel_size=entry['pixel_size'], found=found)
-        counts[name] = {f: figures['pieces'] for f, figures in found.items()}
-    with open(os.path.join(config.output, 'features.json'), 'w') as file:
+        found = {
+            f: dict(voxels=v, volume_nm3=v * entry["pixel_size"] ** 3 / 1000, pieces=min(v, 1), area_nm2=2.5)
+            for f, v in voxels.items()
+        }
+        entries[name] = dict(file=name + ".mrc", pixel_size=entry["pixel_size"], found=found)
+        counts[name] = {f: figures["pieces"] for f, figures in found.items()}
+    with open(os.path.join(config.output, "features.json"), "w") as file:
         json.dump(dict(labels={str(n): f for n, f in enumerate(features, 1)}, tomograms=entries), file)
-    table = os.path.join(config.output, 'features.csv')
-    with open(table, 'w', newline='') as file:
+    table = os.path.join(config.output, "features.csv")
+    with open(table, "w", newline="") as file:
         csv.writer(file).writerows([n, f, c] for n, each in counts.items() for f, c in each.items())
-    return dict(files=files, features=features, table=table, pixel_size=entry['pixel_size'], counts=counts, surfaces={},
-                scripts={}), []
+    return dict(
+        files=files,
+        features=features,
+        table=table,
+        pixel_size=entry["pixel_size"],
+        counts=counts,
+        surfaces={},
+        scripts={},
+    ), []
 
 
 def pickFeatures(config):
@@ -121,15 +162,22 @@ def pickFeatures(config):
     for name, path in zip(config.names, config.segmentations):
         volume = mrcfile.read(path)
         found = np.argwhere(volume == config.label if config.label else volume >= 100 * config.threshold)
-        files[name] = os.path.join(config.output, name + '.star')
+        files[name] = os.path.join(config.output, name + ".star")
         if os.path.exists(files[name]):
             os.remove(files[name])
-        writeTable(files[name], 'particles', ('rlnTomoName',) + PLACE + ANGLES + ('cryodlScore', 'cryodlPiece',
-                                                                                 'cryodlVolume'),
-                   [(name, x, y, z, 0.0, 5.0 * n, 10.0 * n, 0.75, n, 1.5) for n, (z, y, x) in enumerate(found, 1)])
+        writeTable(
+            files[name],
+            "particles",
+            ("rlnTomoName",) + PLACE + ANGLES + ("cryodlScore", "cryodlPiece", "cryodlVolume"),
+            [(name, x, y, z, 0.0, 5.0 * n, 10.0 * n, 0.75, n, 1.5) for n, (z, y, x) in enumerate(found, 1)],
+        )
         counts[name] = len(found)
-    return dict(files=files, particles=os.path.join(config.output, 'particles.star'), counts=counts,
-                pixel_size=config.pixel_size), []
+    return dict(
+        files=files,
+        particles=os.path.join(config.output, "particles.star"),
+        counts=counts,
+        pixel_size=config.pixel_size,
+    ), []
 
 
 def evaluateSegmentation(config):
@@ -144,19 +192,25 @@ def evaluateSegmentation(config):
             a = np.concatenate([(pair[0] >= 100 * config.threshold).ravel() for pair in pairs])
         dice = 2 * float((a & b).sum()) / max(1, int(a.sum() + b.sum()))
         features[str(label)] = dict(label=label, dice=dice, precision=dice, recall=dice, boundary_error=12.5)
-    path = os.path.join(config.output, 'evaluation.json')
-    with open(path, 'w') as file:
+    path = os.path.join(config.output, "evaluation.json")
+    with open(path, "w") as file:
         json.dump(features, file)
     return dict(evaluation=path, folder=config.output, features=features, pictures={}), []
 
 
 def writeVolume(path, data, pixelSize):
-    with mrcfile.new(path + '.tmp', overwrite=True) as mrc:
+    with mrcfile.new(path + ".tmp", overwrite=True) as mrc:
         mrc.set_data(data)
         mrc.set_volume()
         mrc.voxel_size = pixelSize
-    os.rename(path + '.tmp', path)
+    os.rename(path + ".tmp", path)
 
 
-WORK = {'simulate-tomograms': simulateTomograms, 'train-segmenter': trainSegmenter, 'segment': segment,
-        'merge-features': mergeFeatures, 'pick-features': pickFeatures, 'evaluate-segmentation': evaluateSegmentation}
+WORK = {
+    "simulate-tomograms": simulateTomograms,
+    "train-segmenter": trainSegmenter,
+    "segment": segment,
+    "merge-features": mergeFeatures,
+    "pick-features": pickFeatures,
+    "evaluate-segmentation": evaluateSegmentation,
+}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small maps and atomic models of one asymmetric object, for tests of the Scipion side."""
+
 import mrcfile
 import numpy as np
 from pwem.objects import AtomStruct, SetOfVolumes, Transform, Volume
@@ -34,15 +35,17 @@ def writeMap(path, origin=(0, 0, 0), pixelSize=PIXEL_SIZE, starts=(0, 0, 0), ord
 def writeModelOf(path, origin, pixelSize=PIXEL_SIZE, cif=False):
     """The atoms' model, in a frame where the map begins at `origin` (x, y, z Å)."""
     places = ATOMS * pixelSize + np.array(origin)
-    with open(path, 'w') as file:
+    with open(path, "w") as file:
         if cif:
-            names = ['group_PDB', 'id', 'type_symbol', 'label_atom_id', 'Cartn_x', 'Cartn_y', 'Cartn_z']
-            file.write('data_x\nloop_\n' + ''.join('_atom_site.%s\n' % name for name in names))
-            file.writelines('ATOM %d C CA %.3f %.3f %.3f\n' % ((i,) + tuple(p)) for i, p in enumerate(places, 1))
+            names = ["group_PDB", "id", "type_symbol", "label_atom_id", "Cartn_x", "Cartn_y", "Cartn_z"]
+            file.write("data_x\nloop_\n" + "".join("_atom_site.%s\n" % name for name in names))
+            file.writelines("ATOM %d C CA %.3f %.3f %.3f\n" % ((i,) + tuple(p)) for i, p in enumerate(places, 1))
         else:
-            file.writelines('ATOM  %5d  CA  ALA A%4d    %8.3f%8.3f%8.3f  1.00 20.00           C\n' % ((i, i) + tuple(p))
-                            for i, p in enumerate(places, 1))
-            file.write('END\n')
+            file.writelines(
+                "ATOM  %5d  CA  ALA A%4d    %8.3f%8.3f%8.3f  1.00 20.00           C\n" % ((i, i) + tuple(p))
+                for i, p in enumerate(places, 1)
+            )
+            file.write("END\n")
     return path
 
 
@@ -63,12 +66,13 @@ class MapsTest(CryodlTest):
 
     @classmethod
     def prepare(cls):
-        halves = [writeMap(cls.data + '/half%d.mrc' % n, scale=n) for n in (1, 2)]
-        cls.volume = cls.outputs(outputVolume=makeVolume(writeMap(cls.data + '/map.mrc'), halves=halves))
-        cls.bare = cls.outputs(outputVolume=makeVolume(writeMap(cls.data + '/bare.mrc'), (-10.0, -20.0, -30.0)))
-        cls.structure = cls.outputs(outputPdb=AtomStruct(writeModelOf(cls.data + '/model.pdb', (0, 0, 0))))
-        cls.model = cls.outputs(outputModel=CryodlModel.fromFolder(writeModel(cls.data + '/better', improverCard(
-            name='better'))))
+        halves = [writeMap(cls.data + "/half%d.mrc" % n, scale=n) for n in (1, 2)]
+        cls.volume = cls.outputs(outputVolume=makeVolume(writeMap(cls.data + "/map.mrc"), halves=halves))
+        cls.bare = cls.outputs(outputVolume=makeVolume(writeMap(cls.data + "/bare.mrc"), (-10.0, -20.0, -30.0)))
+        cls.structure = cls.outputs(outputPdb=AtomStruct(writeModelOf(cls.data + "/model.pdb", (0, 0, 0))))
+        cls.model = cls.outputs(
+            outputModel=CryodlModel.fromFolder(writeModel(cls.data + "/better", improverCard(name="better")))
+        )
 
     @classmethod
     def outputs(cls, **outputs):
@@ -90,8 +94,9 @@ class MapsTest(CryodlTest):
         volumes = SetOfVolumes.create(protocol._getPath())
         volumes.setSamplingRate(PIXEL_SIZE)
         for number, path in enumerate(paths):
-            volumes.append(makeVolume(path, halves=() if number else [cls.data + '/half1.mrc',
-                                                                      cls.data + '/half2.mrc']))
+            volumes.append(
+                makeVolume(path, halves=() if number else [cls.data + "/half1.mrc", cls.data + "/half2.mrc"])
+            )
         volumes.write()
         protocol._defineOutputs(outputVolumes=volumes)
         protocol.setFinished()

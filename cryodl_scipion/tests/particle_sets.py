@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small sets of particles and maps with known values, for tests of the Scipion side."""
+
 import os
 
 import mrcfile
@@ -9,8 +10,8 @@ from pwem.protocols import EMProtocol
 from pyworkflow.object import Integer, Pointer, String
 
 from ..convert.alignment import matrixOf
-from ..convert.denoised import RAW_IMAGE, markSet
-from ..convert.particles import nameOf
+from ..convert.particles.denoised import RAW_IMAGE, markSet
+from ..convert.particles.particles import nameOf
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from ..protocols import CryodlProtDenoise, CryodlProtTrainDenoiser
@@ -46,8 +47,9 @@ def writeMap(path, box=BOX, pixelSize=PIXEL_SIZE):
 def fill(particles, stack, count=COUNT, ctf=True, aligned=True, halves=True, pixelSize=PIXEL_SIZE, firstId=10):
     """Append particles 1 ... count of a stack to a set; every third is of another micrograph; ids are 10, 12, 14 ..."""
     particles.setSamplingRate(pixelSize)
-    particles.setAcquisition(Acquisition(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1,
-                                         magnification=50000))
+    particles.setAcquisition(
+        Acquisition(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
+    )
     particles.setHasCTF(ctf)
     if aligned:
         particles.setAlignmentProj()
@@ -74,7 +76,7 @@ def fill(particles, stack, count=COUNT, ctf=True, aligned=True, halves=True, pix
 
 def coordinate(i):
     made = Coordinate(x=100 + i, y=200 + i)
-    made.setMicName('mic %d.mrc' % (i // 3))
+    made.setMicName("mic %d.mrc" % (i // 3))
     made.setMicId(i // 3 + 1)
     return made
 
@@ -92,20 +94,23 @@ def finishedWith(test, make):
 
 def makeParticles(test, name, change=None, **values):
     """A finished protocol with `outputParticles`. change: called with the set before it is stored."""
+
     def make(protocol):
-        stack = writeStack(os.path.join(protocol._getExtraPath(), name + '.mrcs'), values.get('count') or COUNT)
+        stack = writeStack(os.path.join(protocol._getExtraPath(), name + ".mrcs"), values.get("count") or COUNT)
         particles = fill(SetOfParticles.create(protocol._getPath()), stack, **values)
         if change is not None:
             change(particles)
             particles.write()
         return dict(outputParticles=particles)
+
     return finishedWith(test, make)
 
 
 def makeDenoised(test, raw, name):
     """A finished protocol with `outputParticles`: those of another one, denoised by a model of that name."""
+
     def make(protocol):
-        stack = writeStack(os.path.join(protocol._getExtraPath(), 'denoised.mrcs'))
+        stack = writeStack(os.path.join(protocol._getExtraPath(), "denoised.mrcs"))
         particles = SetOfParticles.create(protocol._getPath())
         particles.copyInfo(raw.outputParticles)
         for item in raw.outputParticles:
@@ -115,6 +120,7 @@ def makeDenoised(test, raw, name):
             particles.append(copy)
         markSet(particles, name)
         return dict(outputParticles=particles)
+
     return finishedWith(test, make)
 
 
@@ -123,49 +129,55 @@ class ParticlesTest(CryodlTest):
 
     @classmethod
     def prepare(cls):
-        cls.volume, cls.other = cls.makeMap('map', PIXEL_SIZE), cls.makeMap('other', 2.0, box=48)
-        cls.raw, cls.raw2 = makeParticles(cls, 'raw'), makeParticles(cls, 'raw2', firstId=501)
-        cls.model = cls.makeModel('a_denoiser', denoiserCard())
-        cls.denoised = makeDenoised(cls, cls.raw, 'a_denoiser')
+        cls.volume, cls.other = cls.makeMap("map", PIXEL_SIZE), cls.makeMap("other", 2.0, box=48)
+        cls.raw, cls.raw2 = makeParticles(cls, "raw"), makeParticles(cls, "raw2", firstId=501)
+        cls.model = cls.makeModel("a_denoiser", denoiserCard())
+        cls.denoised = makeDenoised(cls, cls.raw, "a_denoiser")
 
     @classmethod
     def finished(cls, protocol):
-        assert protocol.isFinished(), '%s: %s' % (protocol.getClassName(), protocol.getErrorMessage())
+        assert protocol.isFinished(), "%s: %s" % (protocol.getClassName(), protocol.getErrorMessage())
         return protocol
 
     @classmethod
     def killedOnce(cls, run, after=0):
         """A finished protocol that run() gives, after its engine was killed once and it was continued."""
-        os.environ['FAKE_ENGINE_DIE_AFTER'] = str(after)
+        os.environ["FAKE_ENGINE_DIE_AFTER"] = str(after)
         try:
             protocol = run()
-            assert protocol.isFailed(), '%s was not killed' % protocol.getClassName()
+            assert protocol.isFailed(), "%s was not killed" % protocol.getClassName()
             cls.proj.launchProtocol(protocol, wait=True)
         finally:
-            del os.environ['FAKE_ENGINE_DIE_AFTER']
+            del os.environ["FAKE_ENGINE_DIE_AFTER"]
         return cls.finished(protocol)
 
     @classmethod
     def makeMap(cls, name, pixelSize, box=BOX):
         def make(protocol):
-            volume = Volume(location=writeMap(protocol._getExtraPath(name + '.mrc'), box, pixelSize))
+            volume = Volume(location=writeMap(protocol._getExtraPath(name + ".mrc"), box, pixelSize))
             volume.setSamplingRate(pixelSize)
             return dict(outputVolume=volume)
+
         return finishedWith(cls, make)
 
     @classmethod
     def makeModel(cls, name, values):
         """values: of the card; {} makes a picker."""
-        return finishedWith(cls, lambda protocol: dict(outputModel=CryodlModel.fromFolder(
-            writeModel(protocol._getExtraPath(name), dict(values, name=name)))))
+        return finishedWith(
+            cls,
+            lambda protocol: dict(
+                outputModel=CryodlModel.fromFolder(writeModel(protocol._getExtraPath(name), dict(values, name=name)))
+            ),
+        )
 
     @classmethod
-    def training(cls, sets, structures, pointers=None, network='swinconv', **values):
+    def training(cls, sets, structures, pointers=None, network="swinconv", **values):
         """A training that has not run. sets, structures: protocols."""
-        protocol = cls.makeProtocol(CryodlProtTrainDenoiser, pointers, useGpu=False,
-                                    network=contract.DENOISER_NETWORKS.index(network), **values)
-        addTo(protocol.inputSets, sets, 'outputParticles')
-        addTo(protocol.inputStructures, structures, 'outputVolume')
+        protocol = cls.makeProtocol(
+            CryodlProtTrainDenoiser, pointers, useGpu=False, network=contract.DENOISER_NETWORKS.index(network), **values
+        )
+        addTo(protocol.inputSets, sets, "outputParticles")
+        addTo(protocol.inputStructures, structures, "outputVolume")
         return protocol
 
     @classmethod
@@ -175,15 +187,19 @@ class ParticlesTest(CryodlTest):
         return protocol
 
     def trainErrors(self, *inputs, **values):
-        return ' '.join(self.training(*inputs, **values).validate())
+        return " ".join(self.training(*inputs, **values).validate())
 
     @classmethod
     def denoise(cls, particles, **values):
-        return cls.runProtocol(CryodlProtDenoise, dict(inputParticles=(particles, 'outputParticles'),
-                                                       inputModel=(cls.model, 'outputModel')), useGpu=False, **values)
+        return cls.runProtocol(
+            CryodlProtDenoise,
+            dict(inputParticles=(particles, "outputParticles"), inputModel=(cls.model, "outputModel")),
+            useGpu=False,
+            **values,
+        )
 
     def request(self, protocol):
-        return contract.Request.read(protocol._getExtraPath('request.json')).config
+        return contract.Request.read(protocol._getExtraPath("request.json")).config
 
 
 def addTo(pointers, protocols, output):

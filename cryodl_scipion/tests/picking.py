@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picked micrographs for tests: their names are special, their picks known, the engine a fake."""
+
 import os
 
 from ..protocols import CryodlProtImportModel, CryodlProtPick
@@ -18,10 +19,10 @@ class PickTest(CryodlTest):
     def prepare(cls):
         cls.micFolder = os.path.join(cls.data, 'it\'s 100% "mics"')
         synthetic.writeMicrographs(cls.micFolder, 4)
-        writeModel(os.path.join(cls.data, 'model'), {})
+        writeModel(os.path.join(cls.data, "model"), {})
         cls.imported = cls.importMicrographs(cls.micFolder)
-        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(cls.data, 'model'))
-        cls.inputs = dict(inputMicrographs=(cls.imported, 'outputMicrographs'), inputModel=(cls.model, 'outputModel'))
+        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(cls.data, "model"))
+        cls.inputs = dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputModel=(cls.model, "outputModel"))
 
     def pick(self, **values):
         return self.runProtocol(CryodlProtPick, self.inputs, useGpu=False, **values)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processes of a Linux machine: their children, their memory, and whether they are there."""
+
 import os
 
 _MB = 1024.0  # kB
@@ -11,17 +12,17 @@ def isThere(pid):
         os.waitpid(pid, os.WNOHANG)  # one of ours would stay as a zombie
     except ChildProcessError:
         pass
-    return os.path.exists('/proc/%d' % pid)
+    return os.path.exists("/proc/%d" % pid)
 
 
 def childrenByParent():
     """{process id: [ids of its children]} of this machine."""
     children = {}
-    for name in os.listdir('/proc'):
+    for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                with open('/proc/%s/stat' % name) as file:
-                    parent = int(file.read().rsplit(')', 1)[1].split()[1])
+                with open("/proc/%s/stat" % name) as file:
+                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
             except (OSError, IndexError):
                 continue  # it has just ended
             children.setdefault(parent, []).append(int(name))
@@ -31,10 +32,10 @@ def childrenByParent():
 def describeProcess(pid):
     """(command line with zeros between words, {VmRSS and VmHWM: MB}); empty if it has ended."""
     try:
-        with open('/proc/%d/cmdline' % pid) as file:
+        with open("/proc/%d/cmdline" % pid) as file:
             command = file.read()
-        with open('/proc/%d/status' % pid) as file:
-            lines = [line.split() for line in file if line.startswith(('VmRSS', 'VmHWM'))]
+        with open("/proc/%d/status" % pid) as file:
+            lines = [line.split() for line in file if line.startswith(("VmRSS", "VmHWM"))]
     except OSError:
-        return '', {}
-    return command, {words[0].rstrip(':'): int(words[1]) / _MB for words in lines}
+        return "", {}
+    return command, {words[0].rstrip(":"): int(words[1]) / _MB for words in lines}

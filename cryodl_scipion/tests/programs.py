@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that stand for real ones in tests."""
+
 import stat
 
 

@@ -5,6 +5,7 @@ python -m scipion python -m cryodl_scipion.tests.screens PROJECT OUTPUT_FOLDER [
 PROJECT holds runs of import, train, pick and filter; the newest finished run of each class is shown. Names choose some
 of the pictures. Exit code 1, and the traceback, when a window fails.
 """
+
 import os
 import sys
 import traceback
@@ -12,7 +13,7 @@ from tkinter import ttk
 
 import pyworkflow as pw
 
-pw.Config.setDomain('pwem')
+pw.Config.setDomain("pwem")
 pw.Config.getDomain().getPlugins()
 
 import pyworkflow.gui.project  # noqa: E402  before gui.form, which needs it half loaded otherwise
@@ -26,7 +27,7 @@ from cryodl_scipion.tests import map_screens  # noqa: E402
 from cryodl_scipion.tests.tomogram_screens import panelOpeners, tomogramOpeners  # noqa: E402
 
 _SETTLE = 600  # ms for a window to be drawn
-_TRIES = 100   # times that long until a window that does not open is given up
+_TRIES = 100  # times that long until a window that does not open is given up
 
 
 class Screens:
@@ -41,47 +42,62 @@ class Screens:
     def openers(self):
         """{name of the picture: function that opens the window}."""
         openers = {}
-        for name in sorted(n for n in self.domain.getProtocols() if n.startswith('CryodlProt')):
-            openers['form_' + name] = lambda name=name: self.openForm(self.last(name) or self.new(name))
-        for name in ('CryodlProtTrainPicker', 'CryodlProtPick', 'CryodlProtThresholdPicks'):
-            openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
-        for name, output in (('CryodlProtTrainPicker', 'outputModel'), ('CryodlProtPick', 'outputCoordinates')):
-            openers['click_' + output] = lambda name=name, output=output: self.click(self.last(name), output)
-        for name, sections in (('CryodlProtTrainPicker', ('Training',)),
-                               ('CryodlProtSimulate', ('Microscope', 'Field')),
-                               ('CryodlProtTrainFromStructure', ('Simulation', 'Training'))):
+        for name in sorted(n for n in self.domain.getProtocols() if n.startswith("CryodlProt")):
+            openers["form_" + name] = lambda name=name: self.openForm(self.last(name) or self.new(name))
+        for name in ("CryodlProtTrainPicker", "CryodlProtPick", "CryodlProtThresholdPicks"):
+            openers["analyze_" + name] = lambda name=name: self.analyze(self.last(name))
+        for name, output in (("CryodlProtTrainPicker", "outputModel"), ("CryodlProtPick", "outputCoordinates")):
+            openers["click_" + output] = lambda name=name, output=output: self.click(self.last(name), output)
+        for name, sections in (
+            ("CryodlProtTrainPicker", ("Training",)),
+            ("CryodlProtSimulate", ("Microscope", "Field")),
+            ("CryodlProtTrainFromStructure", ("Simulation", "Training")),
+        ):
             for section in sections:
-                openers['form_%s_%s' % (name, section)] = lambda name=name, section=section: self.openForm(
-                    self.last(name) or self.new(name), section)
-        for name, panels in (('CryodlProtCompare', ('showFigures', 'showPicks')),
-                             ('CryodlProtConsensus', ('showPicks',)), ('CryodlProtAssess', ('showMicrographs',)),
-                             ('CryodlProtSimulate', ()), ('CryodlProtAutoPick', ('showRounds', 'showRoundPicks')),
-                             ('CryodlProtTrainFromStructure', ())):
-            openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
+                openers["form_%s_%s" % (name, section)] = lambda name=name, section=section: self.openForm(
+                    self.last(name) or self.new(name), section
+                )
+        for name, panels in (
+            ("CryodlProtCompare", ("showFigures", "showPicks")),
+            ("CryodlProtConsensus", ("showPicks",)),
+            ("CryodlProtAssess", ("showMicrographs",)),
+            ("CryodlProtSimulate", ()),
+            ("CryodlProtAutoPick", ("showRounds", "showRoundPicks")),
+            ("CryodlProtTrainFromStructure", ()),
+        ):
+            openers["analyze_" + name] = lambda name=name: self.analyze(self.last(name))
             for panel in panels:
-                openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
-        for name in ('CryodlProtTrainDenoiser', 'CryodlProtDenoise', 'CryodlProtSimulateParticles',
-                     'CryodlProtBackProject'):
-            openers['analyze_' + name] = lambda name=name: self.analyze(self.last(name))
-        for name, panel in (('CryodlProtAssignOrientations', 'showParticles'), ('CryodlProtBackProject', 'showSlices'),
-                            ('CryodlProtEvaluateDenoiser', 'showVerdict'), ('CryodlProtIntegrity', 'showParticles')):
-            openers[panel + '_' + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
-        openers['particle'] = self.openParticle
-        openers['wizard_mask'] = lambda: self.wizard('CryodlProtBackProject', 'maskDiameter')
-        openers['wizard_resolution'] = lambda: self.wizard('CryodlProtAssignOrientations', 'resolution')
-        openers['live_training'] = self.liveTraining
-        openers['click_empty'] = lambda: self.clickEmpty()
-        openers['wizard_diameter_train'] = lambda: self.wizard('CryodlProtTrainPicker', 'particleDiameter')
-        openers['wizard_diameter_pick'] = lambda: self.wizard('CryodlProtPick', 'particleDiameter')
-        openers['wizard_diameter_auto'] = lambda: self.wizard('CryodlProtAutoPick', 'particleDiameter')
-        openers['wizard_threshold_auto'] = lambda: self.wizard('CryodlProtAutoPick', 'threshold')
-        openers['wizard_threshold'] = lambda: self.wizard('CryodlProtThresholdPicks', 'threshold')
+                openers[panel + "_" + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
+        for name in (
+            "CryodlProtTrainDenoiser",
+            "CryodlProtDenoise",
+            "CryodlProtSimulateParticles",
+            "CryodlProtBackProject",
+        ):
+            openers["analyze_" + name] = lambda name=name: self.analyze(self.last(name))
+        for name, panel in (
+            ("CryodlProtAssignOrientations", "showParticles"),
+            ("CryodlProtBackProject", "showSlices"),
+            ("CryodlProtEvaluateDenoiser", "showVerdict"),
+            ("CryodlProtIntegrity", "showParticles"),
+        ):
+            openers[panel + "_" + name] = lambda name=name, panel=panel: self.openPanel(self.last(name), panel)
+        openers["particle"] = self.openParticle
+        openers["wizard_mask"] = lambda: self.wizard("CryodlProtBackProject", "maskDiameter")
+        openers["wizard_resolution"] = lambda: self.wizard("CryodlProtAssignOrientations", "resolution")
+        openers["live_training"] = self.liveTraining
+        openers["click_empty"] = lambda: self.clickEmpty()
+        openers["wizard_diameter_train"] = lambda: self.wizard("CryodlProtTrainPicker", "particleDiameter")
+        openers["wizard_diameter_pick"] = lambda: self.wizard("CryodlProtPick", "particleDiameter")
+        openers["wizard_diameter_auto"] = lambda: self.wizard("CryodlProtAutoPick", "particleDiameter")
+        openers["wizard_threshold_auto"] = lambda: self.wizard("CryodlProtAutoPick", "threshold")
+        openers["wizard_threshold"] = lambda: self.wizard("CryodlProtThresholdPicks", "threshold")
         return openers
 
     def last(self, name):
         """The newest finished run of a class that has picks or a model, None if there is none."""
         runs = [r for r in self.project.getRuns() if r.getClassName() == name and r.isFinished()]
-        full = [r for r in runs if any(getattr(o, 'getSize', lambda: 1)() for _, o in r.iterOutputAttributes())]
+        full = [r for r in runs if any(getattr(o, "getSize", lambda: 1)() for _, o in r.iterOutputAttributes())]
         return (full or runs or [None])[-1]
 
     def new(self, name):
@@ -92,7 +108,7 @@ class Screens:
         """section: the tab to show, None for the first."""
         form = FormWindow("Protocol Run: " + protocol.getClassName(), protocol, lambda *a, **k: None, self.window)
         for tabs in (w for w in widgetsBelow(form.root) if section is not None and isinstance(w, ttk.Notebook)):
-            tabs.select(next(tab for tab in tabs.tabs() if tabs.tab(tab, 'text') == section))
+            tabs.select(next(tab for tab in tabs.tabs() if tabs.tab(tab, "text") == section))
         form.show(center=False)
 
     def analyze(self, protocol):
@@ -106,8 +122,9 @@ class Screens:
 
     def openPanel(self, protocol, panel):
         """The button of one line of `Analyze results`."""
-        viewer = self.domain.findViewers(protocol, DESKTOP_TKINTER)[0](project=self.project, protocol=protocol,
-                                                                       parent=self.window)
+        viewer = self.domain.findViewers(protocol, DESKTOP_TKINTER)[0](
+            project=self.project, protocol=protocol, parent=self.window
+        )
         viewer.setProtocol(protocol)
         viewer._tkRoot = self.window.getRoot()  # as visualize() sets it; that one waits until its window is closed
         for view in viewer._getVisualizeDict()[panel](panel):
@@ -121,16 +138,17 @@ class Screens:
         """A training that goes on: its curves must grow in the open window, and closing it must leave nothing
         behind."""
         from cryodl_scipion.viewers import model_window, window
-        folder = os.path.join(self.folder, 'training')
-        os.makedirs(folder + '.partial', exist_ok=True)
+
+        folder = os.path.join(self.folder, "training")
+        os.makedirs(folder + ".partial", exist_ok=True)
         metrics = model_window.metricsPath(folder)
-        with open(metrics, 'w') as file:
-            file.write('step,train_loss,validation_loss,validation_f1,validation_average_precision\n')
+        with open(metrics, "w") as file:
+            file.write("step,train_loss,validation_loss,validation_f1,validation_average_precision\n")
         window.REFRESH = 1000  # a slow machine must be able to draw in less
         opened = model_window.ModelWindow(self.window.getRoot(), folder, "Training")
         for step in (1, 2, 3):
-            with open(metrics, 'a') as file:
-                file.write('%d,%f,%f,0.5,0.6\n' % (step, 1 / step, 1.2 / step))
+            with open(metrics, "a") as file:
+                file.write("%d,%f,%f,0.5,0.6\n" % (step, 1 / step, 1.2 / step))
         opened.root.after(2500, lambda: self.expectPoints(opened, 3))
 
     def expectPoints(self, opened, count):
@@ -142,14 +160,18 @@ class Screens:
         """What a click on a tile of a gallery opens."""
         from cryodl_scipion.viewers.gallery_data import Gallery
         from cryodl_scipion.viewers.gallery_window import GalleryWindow
-        data = Gallery.ofSet(self.last('CryodlProtDenoise').outputParticles)
+
+        data = Gallery.ofSet(self.last("CryodlProtDenoise").outputParticles)
         gallery = GalleryWindow(self.window.getRoot(), data, "Gallery")
         gallery.root.update()  # else the two come up in any order
         gallery.open(3)
 
     def clickEmpty(self):
-        protocol = next(r for r in self.project.getRuns() if r.getClassName() == 'CryodlProtPick'
-                        and r.isFinished() and r.outputCoordinates.getSize() == 0)
+        protocol = next(
+            r
+            for r in self.project.getRuns()
+            if r.getClassName() == "CryodlProtPick" and r.isFinished() and r.outputCoordinates.getSize() == 0
+        )
         self.show(protocol, protocol.outputCoordinates)
 
     def show(self, protocol, obj):
@@ -179,14 +201,15 @@ class Screens:
             root.update()
             try:
                 taken.append(self.picture())
-                taken[0].save(os.path.join(self.folder, name + '.png'))
+                taken[0].save(os.path.join(self.folder, name + ".png"))
             finally:
                 for child in root.winfo_children():
                     child.destroy()
                 root.quit()
 
         def report(*error):
-            failures.append(''.join(traceback.format_exception(*error)))
+            failures.append("".join(traceback.format_exception(*error)))
+
         root.report_callback_exception = report
         root.after(_SETTLE, shoot)
         try:
@@ -195,7 +218,7 @@ class Screens:
             failures.append(traceback.format_exc())
         if not taken:
             root.mainloop()
-        return '\n'.join(failures)
+        return "\n".join(failures)
 
     def shown(self):
         """Windows that can be seen, the newest last."""
@@ -203,7 +226,7 @@ class Screens:
 
     def picture(self):
         """The part of the screen that the newest window covers."""
-        screen, tops = ImageGrab.grab(xdisplay=os.environ['DISPLAY']), self.shown()
+        screen, tops = ImageGrab.grab(xdisplay=os.environ["DISPLAY"]), self.shown()
         if not tops:
             raise RuntimeError("No window was opened.")
         x, y = tops[-1].winfo_rootx(), tops[-1].winfo_rooty()
@@ -213,8 +236,8 @@ class Screens:
 def waiting(frame):
     """True if tk waits for the user, False if a window is being built. frame: of the caller, in a callback of tk."""
     while frame is not None:
-        if frame.f_code.co_name in ('mainloop', 'wait_window', 'update', 'update_idletasks', 'wait_visibility'):
-            return frame.f_code.co_name in ('mainloop', 'wait_window')
+        if frame.f_code.co_name in ("mainloop", "wait_window", "update", "update_idletasks", "wait_visibility"):
+            return frame.f_code.co_name in ("mainloop", "wait_window")
         frame = frame.f_back
     return False
 
@@ -227,7 +250,7 @@ def widgetsBelow(widget):
 
 def windowsBelow(widget):
     """All windows that were opened from a widget, the newest last."""
-    return [w for w in widgetsBelow(widget) if w.winfo_toplevel() is w and w.winfo_class() != 'Menu']
+    return [w for w in widgetsBelow(widget) if w.winfo_toplevel() is w and w.winfo_class() != "Menu"]
 
 
 def main(projectName, folder, *names):
@@ -246,5 +269,5 @@ def main(projectName, folder, *names):
     os._exit(1 if failed else 0)  # pyworkflow leaves threads behind
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated micrographs with known truth, made by the real engine, and whether the real chain can run here."""
+
 import os
 import subprocess
 
@@ -9,9 +10,9 @@ from pwem import Domain
 
 from .. import Plugin
 
-PIXEL_SIZE = 4.0   # Å/px
-DIAMETER = 150.0   # Å
-SIDE = 640         # px of the micrographs
+PIXEL_SIZE = 4.0  # Å/px
+DIAMETER = 150.0  # Å
+SIDE = 640  # px of the micrographs
 MICROGRAPHS = 5
 
 
@@ -23,7 +24,7 @@ def missing():
         from relion import Plugin as Relion
     except ImportError as error:
         return "a Scipion plugin is not installed: %s." % error
-    if not os.path.exists(Relion.getHome('bin', 'relion_refine')):
+    if not os.path.exists(Relion.getHome("bin", "relion_refine")):
         return "RELION is not in %s (RELION_HOME)." % Relion.getHome()
     return problems
 
@@ -31,17 +32,24 @@ def missing():
 def missingEngine():
     """Why the real engine cannot run here, '' if it can."""
     Domain.getPlugins()  # only now do plugins know their homes
-    return ' '.join(Plugin.validateInstallation())
+    return " ".join(Plugin.validateInstallation())
 
 
 def writeStructure(path):
     """A lopsided body of blobs, unlike its mirror image, 140 Å long."""
     axis = (np.arange(64) - 32) * PIXEL_SIZE
-    z, y, x = np.meshgrid(axis, axis, axis, indexing='ij')
-    blobs = [(0, 0, 0, 26, 1.0), (40, 0, 8, 16, 1.0), (-22, 34, 0, 16, 0.9), (-10, -20, 38, 14, 1.1),
-             (10, 30, -30, 12, 0.8)]
-    density = sum(weight * np.exp(-((x - bx)**2 + (y - by)**2 + (z - bz)**2) / (2 * (width / 2)**2))
-                  for bx, by, bz, width, weight in blobs)
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    blobs = [
+        (0, 0, 0, 26, 1.0),
+        (40, 0, 8, 16, 1.0),
+        (-22, 34, 0, 16, 0.9),
+        (-10, -20, 38, 14, 1.1),
+        (10, 30, -30, 12, 0.8),
+    ]
+    density = sum(
+        weight * np.exp(-((x - bx) ** 2 + (y - by) ** 2 + (z - bz) ** 2) / (2 * (width / 2) ** 2))
+        for bx, by, bz, width, weight in blobs
+    )
     with mrcfile.new(path) as mrc:
         mrc.set_data(density.astype(np.float32))
         mrc.set_volume()
@@ -51,16 +59,40 @@ def writeStructure(path):
 
 def simulate(folder):
     """Run the engine's simulator. Returns its output folder."""
-    structure, output = writeStructure(os.path.join(folder, 'body.mrc')), os.path.join(folder, 'simulated')
-    subprocess.run([Plugin.getPython(), '-m', 'cryodl', 'simulate-micrographs', '--structure', structure,
-                    '--pixel-size', str(PIXEL_SIZE), '--count', str(MICROGRAPHS), '--size', str(SIDE),
-                    '--particles', '30', '--snr', '0.15', '--output', output, '--device', 'cpu', '--seed', '3'],
-                   env=Plugin.getEnviron(), check=True)
+    structure, output = writeStructure(os.path.join(folder, "body.mrc")), os.path.join(folder, "simulated")
+    subprocess.run(
+        [
+            Plugin.getPython(),
+            "-m",
+            "cryodl",
+            "simulate-micrographs",
+            "--structure",
+            structure,
+            "--pixel-size",
+            str(PIXEL_SIZE),
+            "--count",
+            str(MICROGRAPHS),
+            "--size",
+            str(SIDE),
+            "--particles",
+            "30",
+            "--snr",
+            "0.15",
+            "--output",
+            output,
+            "--device",
+            "cpu",
+            "--seed",
+            "3",
+        ],
+        env=Plugin.getEnviron(),
+        check=True,
+    )
     return output
 
 
 def readPositions(path):
     """(n, 2) x, y of a STAR file of the simulator."""
     with open(path) as file:
-        rows = [line.split() for line in file if line.strip() and line.split()[0][0] in '0123456789-.']
+        rows = [line.split() for line in file if line.strip() and line.split()[0][0] in "0123456789-."]
     return np.array([[float(row[0]), float(row[1])] for row in rows])

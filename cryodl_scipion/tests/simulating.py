@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A map, and small simulations of it by the fake engine, for tests."""
+
 import mrcfile
 import numpy as np
 from pwem.protocols import ProtImportVolumes
@@ -23,15 +24,16 @@ class SimulateTest(CryodlTest):
 
     @classmethod
     def prepare(cls):
-        writeMap(cls.data + '/map.mrc', 9.0)
-        cls.volume = cls.newProtocol(ProtImportVolumes, filesPath=cls.data, filesPattern='map.mrc', samplingRate=2.0,
-                                     setOrigCoord=False)
+        writeMap(cls.data + "/map.mrc", 9.0)
+        cls.volume = cls.newProtocol(
+            ProtImportVolumes, filesPath=cls.data, filesPattern="map.mrc", samplingRate=2.0, setOrigCoord=False
+        )
         cls.launchProtocol(cls.volume)
-        cls.inputs = dict(inputStructure=(cls.volume, 'outputVolume'))
+        cls.inputs = dict(inputStructure=(cls.volume, "outputVolume"))
 
     @classmethod
     def simulate(cls, pointers=None, protocolClass=CryodlProtSimulate, **values):
         return cls.runProtocol(protocolClass, dict(cls.inputs, **(pointers or {})), **dict(SMALL, **values))
 
-    def request(self, protocol, folder='simulation'):
-        return contract.Request.read(protocol._getExtraPath(folder, 'request.json')).config
+    def request(self, protocol, folder="simulation"):
+        return contract.Request.read(protocol._getExtraPath(folder, "request.json")).config

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Imports that go on while a test works, and runs that are waited for."""
+
 import os
 import time
 
@@ -10,15 +11,25 @@ from . import synthetic
 
 def startImport(test, folder):
     """A running import of a folder's micrographs that has its first ones. test: CryodlTest."""
-    os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC'] = '1'  # 10 s otherwise
+    os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "1"  # 10 s otherwise
     try:
-        imported = test.newProtocol(ProtImportMicrographs, filesPath=folder, filesPattern='*.mrc', dataStreaming=True,
-                                    timeout='300', fileTimeout='1', samplingRate=synthetic.PIXEL_SIZE, voltage=300,
-                                    sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
+        imported = test.newProtocol(
+            ProtImportMicrographs,
+            filesPath=folder,
+            filesPattern="*.mrc",
+            dataStreaming=True,
+            timeout="300",
+            fileTimeout="1",
+            samplingRate=synthetic.PIXEL_SIZE,
+            voltage=300,
+            sphericalAberration=2.7,
+            amplitudeContrast=0.1,
+            magnification=50000,
+        )
         test.proj.launchProtocol(imported, wait=False)
     finally:
-        del os.environ['SCIPION_EM_NEW_FILE_CHECK_SEC']
-    test._waitOutput(imported, 'outputMicrographs', sleepTime=1, timeOut=60)
+        del os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"]
+    test._waitOutput(imported, "outputMicrographs", sleepTime=1, timeOut=60)
     return imported
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Previews of micrographs, drawings on figures, and the names by which the engine knows micrographs."""
+
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ import numpy as np
 import tifffile
 from matplotlib.figure import Figure
 
-from ..convert.micrographs import micrographNames
+from ..convert.micrograph_names import micrographNames
 from ..viewers import plots
 from ..viewers.preview import Preview, loadPreview
 from . import synthetic
@@ -24,7 +25,7 @@ class TestCryodlPreview(unittest.TestCase):
     def tearDown(self):
         shutil.rmtree(self.folder)
 
-    def write(self, data, name='m.mrc'):
+    def write(self, data, name="m.mrc"):
         path = os.path.join(self.folder, name)
         with mrcfile.new(path, overwrite=True) as mrc:
             mrc.set_data(data)
@@ -42,7 +43,7 @@ class TestCryodlPreview(unittest.TestCase):
         # as the engine and RELION count its rows
         image = np.zeros((20, 30), np.float32)
         image[2, :10] = 1
-        path = os.path.join(self.folder, 'a.tif')
+        path = os.path.join(self.folder, "a.tif")
         tifffile.imwrite(path, image)
         self.assertEqual(np.argwhere(loadPreview(path).pixels == 1).tolist(), [[17, x] for x in range(10)])
 
@@ -63,29 +64,35 @@ class TestCryodlPreview(unittest.TestCase):
             self.assertTrue((preview.pixels == 0.5).all())
 
     def test_unreadable_files_are_named(self):
-        with self.assertRaisesRegex(ValueError, 'bad.mrc cannot be read'):
-            loadPreview(synthetic.writeDamaged(os.path.join(self.folder, 'bad.mrc')))
-        with self.assertRaisesRegex(FileNotFoundError, 'absent.mrc'):
-            loadPreview(os.path.join(self.folder, 'absent.mrc'))
+        with self.assertRaisesRegex(ValueError, "bad.mrc cannot be read"):
+            loadPreview(synthetic.writeDamaged(os.path.join(self.folder, "bad.mrc")))
+        with self.assertRaisesRegex(FileNotFoundError, "absent.mrc"):
+            loadPreview(os.path.join(self.folder, "absent.mrc"))
 
 
 class TestCryodlMicrographNames(unittest.TestCase):
     def names(self, *micNames):
-        return list(micrographNames([mock.Mock(getObjId=lambda i=i: i, getMicName=lambda n=n: n)
-                                     for i, n in enumerate(micNames, 1)]).values())
+        return list(
+            micrographNames(
+                [mock.Mock(getObjId=lambda i=i: i, getMicName=lambda n=n: n) for i, n in enumerate(micNames, 1)]
+            ).values()
+        )
 
     def test_names_are_the_files_without_extension(self):
-        self.assertEqual(self.names('a.mrc', 'b.tif', 'c.mrc.gz', 'd/e.mrc', 'f 1.mrc', 'x.y.mrc'),
-                         ['a', 'b', 'c', 'd_e', 'f_1', 'x.y'])
+        self.assertEqual(
+            self.names("a.mrc", "b.tif", "c.mrc.gz", "d/e.mrc", "f 1.mrc", "x.y.mrc"),
+            ["a", "b", "c", "d_e", "f_1", "x.y"],
+        )
 
     def test_names_that_clash_get_the_id_and_stay_the_same_while_a_stream_grows(self):
-        self.assertEqual(self.names('a.mrc', 'a.tif', 'b.mrc'), ['a', 'a_000002', 'b'])
-        self.assertEqual(self.names('a.mrc', 'a.tif'), self.names('a.mrc', 'a.tif', 'a.mrcs')[:2])
-        self.assertEqual(len(set(self.names('a_000002.mrc', 'a.mrc', 'a.tif', 'a_000003.mrc'))), 4)
+        self.assertEqual(self.names("a.mrc", "a.tif", "b.mrc"), ["a", "a_000002", "b"])
+        self.assertEqual(self.names("a.mrc", "a.tif"), self.names("a.mrc", "a.tif", "a.mrcs")[:2])
+        self.assertEqual(len(set(self.names("a_000002.mrc", "a.mrc", "a.tif", "a_000003.mrc"))), 4)
 
     def test_endings_that_the_engine_leaves_out_are_protected(self):
-        self.assertEqual(self.names('x_pick.mrc', '.mrc', ''), ['x_pick_000001', 'micrograph_000002',
-                                                                'micrograph_000003'])
+        self.assertEqual(
+            self.names("x_pick.mrc", ".mrc", ""), ["x_pick_000001", "micrograph_000002", "micrograph_000003"]
+        )
 
 
 class TestCryodlPlots(unittest.TestCase):
@@ -93,7 +100,7 @@ class TestCryodlPlots(unittest.TestCase):
         axes = Figure().add_subplot()
         plots.drawPicks(axes, [(10, 20, 0.9), (30, 40, 0.8)], 8)
         plots.drawPicks(axes, [(50, 60, 0.7)], 8)
-        circles, = axes.collections
+        (circles,) = axes.collections
         box = circles.get_paths()[0].get_extents()
         self.assertEqual([round(v, 3) for v in (box.x0, box.x1, box.y0, box.y1)], [46, 54, 56, 64])
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine as a protocol's job: paths that hold anything, devices, results and failures."""
+
 import os
 import subprocess
 
 import pytest
+from pyworkflow.utils import Environ, process
 
 from cryodl_scipion import engine_job
 from cryodl_scipion.engine.cryodl import contract
 from cryodl_scipion.tests.programs import writeProgram
-from pyworkflow.utils import Environ, process
 
 
 class FakeProtocol:
@@ -18,65 +19,81 @@ class FakeProtocol:
         self.gpus = list(gpus)
 
     def runJob(self, program, arguments, env=None, numberOfMpi=1, numberOfThreads=1):
-        gpus = self.gpus if '%(GPU)s' in arguments else []
+        gpus = self.gpus if "%(GPU)s" in arguments else []
         process.runJob(None, program, arguments, numberOfMpi, numberOfThreads, env=env, gpuList=gpus)
 
 
 def runEngine(folder, script, gpus=(), useGpu=False):
     """Run a shell script as the engine, in the current folder."""
-    program = folder / "it's a 100% \"python\""
-    writeProgram(program, '#!/bin/sh\n' + script)
-    return engine_job.run(FakeProtocol(gpus), str(program), Environ(os.environ), 'pick',
-                          os.path.join('Runs', 'request.json'), os.path.join('Runs', 'result.json'), useGpu)
+    program = folder / 'it\'s a 100% "python"'
+    writeProgram(program, "#!/bin/sh\n" + script)
+    return engine_job.run(
+        FakeProtocol(gpus),
+        str(program),
+        Environ(os.environ),
+        "pick",
+        os.path.join("Runs", "request.json"),
+        os.path.join("Runs", "result.json"),
+        useGpu,
+    )
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project in a folder with spaces, a % and quotes, as the current folder."""
-    folder = tmp_path / "50% of \"my\" project's data %(GPU)s"
-    (folder / 'Runs').mkdir(parents=True)
+    folder = tmp_path / '50% of "my" project\'s data %(GPU)s'
+    (folder / "Runs").mkdir(parents=True)
     monkeypatch.chdir(folder)
     return folder
 
 
 def writeResult(path, **outputs):
-    contract.Result('pick', outputs).write(path)
+    contract.Result("pick", outputs).write(path)
 
 
-@pytest.mark.parametrize('gpus, useGpu, device', [((0, 1), True, '0 1'), ((2,), True, '2'), ((0,), False, 'cpu')])
+@pytest.mark.parametrize("gpus, useGpu, device", [((0, 1), True, "0 1"), ((2,), True, "2"), ((0,), False, "cpu")])
 def test_engine_runs_in_paths_with_spaces_percent_and_quotes(project, tmp_path, gpus, useGpu, device):
-    writeResult(str(tmp_path / 'made.json'), picks=7)
+    writeResult(str(tmp_path / "made.json"), picks=7)
     script = 'for word; do echo "$word"; done >words; cp ../made.json Runs/result.json\n'
     result = runEngine(tmp_path, script, gpus, useGpu)
-    assert result.outputs == {'picks': 7}
-    assert (project / 'words').read_text().splitlines() == [
-        '-m', 'cryodl', 'pick', '--request', 'Runs/request.json', '--result', 'Runs/result.json', '--device', device]
+    assert result.outputs == {"picks": 7}
+    assert (project / "words").read_text().splitlines() == [
+        "-m",
+        "cryodl",
+        "pick",
+        "--request",
+        "Runs/request.json",
+        "--result",
+        "Runs/result.json",
+        "--device",
+        device,
+    ]
 
 
 def test_path_outside_the_project_survives_the_shell(project, tmp_path):
-    path = str(tmp_path / 'a "b" $HOME `c`' / 'request.json')
-    echoed = subprocess.check_output('printf %%s "%s"' % engine_job.jobPath(path).replace('%', '%%'), shell=True)
+    path = str(tmp_path / 'a "b" $HOME `c`' / "request.json")
+    echoed = subprocess.check_output('printf %%s "%s"' % engine_job.jobPath(path).replace("%", "%%"), shell=True)
     assert os.path.abspath(echoed.decode()) == path
 
 
 def test_path_outside_the_project_with_percent_is_refused(project, tmp_path):
-    with pytest.raises(ValueError, match='% sign'):
-        engine_job.jobPath(str(tmp_path / '50%' / 'request.json'))
+    with pytest.raises(ValueError, match="% sign"):
+        engine_job.jobPath(str(tmp_path / "50%" / "request.json"))
 
 
-@pytest.mark.parametrize('kind, error', [('input', ValueError), ('internal', RuntimeError)])
+@pytest.mark.parametrize("kind, error", [("input", ValueError), ("internal", RuntimeError)])
 def test_failure_is_told_in_the_engines_own_words(project, tmp_path, kind, error):
-    contract.Failure('pick', kind, 'mic7.mrc is truncated.').write(str(tmp_path / 'failure.json'))
-    with pytest.raises(error, match='^mic7.mrc is truncated.$'):
-        runEngine(tmp_path, 'cp ../failure.json Runs; exit 2\n')
+    contract.Failure("pick", kind, "mic7.mrc is truncated.").write(str(tmp_path / "failure.json"))
+    with pytest.raises(error, match="^mic7.mrc is truncated.$"):
+        runEngine(tmp_path, "cp ../failure.json Runs; exit 2\n")
 
 
 def test_old_results_are_not_taken_for_new_ones(project, tmp_path):
-    writeResult('Runs/result.json', picks=7)
-    with pytest.raises(RuntimeError, match='left no result'):
-        runEngine(tmp_path, 'exit 0\n')
+    writeResult("Runs/result.json", picks=7)
+    with pytest.raises(RuntimeError, match="left no result"):
+        runEngine(tmp_path, "exit 0\n")
 
 
 def test_killed_engine_is_told_as_lack_of_memory(project, tmp_path):
-    with pytest.raises(RuntimeError, match='signal 9.*memory'):
-        runEngine(tmp_path, 'kill -9 $$\n')
+    with pytest.raises(RuntimeError, match="signal 9.*memory"):
+        runEngine(tmp_path, "kill -9 $$\n")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Forms against the contract: nothing is typed twice, nothing is on a form that is never sent."""
+
 import ast
 import dataclasses
 import glob
@@ -16,30 +17,34 @@ from .. import Plugin, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
 from ..protocols import CryodlProtAnnotate, CryodlProtPick, CryodlProtTrainFromStructure
-from ..protocols.map_words import IMPROVERS
+from ..protocols.maps.map_words import IMPROVERS
 from ..protocols.methods import NETWORKS
-from ..protocols.subtomogram_words import CLASSIFIERS
-from ..protocols.tomogram_words import SEGMENTERS
+from ..protocols.tomograms.subtomogram_words import CLASSIFIERS
+from ..protocols.tomograms.tomogram_words import SEGMENTERS
 
 
 def ourProtocols():
     """All protocol classes of the plugin that stand in the tree."""
-    return [value for name, value in sorted(vars(protocols).items()) if name.startswith('CryodlProt')]
+    return [value for name, value in sorted(vars(protocols).items()) if name.startswith("CryodlProt")]
 
 
 # Protocols, each with every config that its form fills.
-ENGINE_PROTOCOLS = [(protocol, protocol._CONFIG) for protocol in ourProtocols() if getattr(protocol, '_CONFIG', None)]
-ENGINE_PROTOCOLS += [(CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig),
-                     (CryodlProtAnnotate, contract.ImportAnnotationsConfig)]
+ENGINE_PROTOCOLS = [(protocol, protocol._CONFIG) for protocol in ourProtocols() if getattr(protocol, "_CONFIG", None)]
+ENGINE_PROTOCOLS += [
+    (CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig),
+    (CryodlProtAnnotate, contract.ImportAnnotationsConfig),
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class AllKinds:
     """One field of each kind."""
+
     folder: str = contract.param("A folder.", label="Folder", path="folder")
     count: int = contract.param("A number.", default=3, label="Count", minimum=1, maximum=9)
-    some_size: typing.Optional[float] = contract.param("A size.", default=None, label="Size", unit="Å",
-                                                       none_means="the usual")
+    some_size: typing.Optional[float] = contract.param(
+        "A size.", default=None, label="Size", unit="Å", none_means="the usual"
+    )
     word: str = contract.param("A word.", default="two", label="Word", choices=("one", "two"), expert=True)
     flag: bool = contract.param("A flag.", default=True, label="Flag")
     words: typing.Tuple[str, ...] = contract.param("Words.", default=("a", "b c"), label="Words")
@@ -47,6 +52,7 @@ class AllKinds:
 
 class Form:
     """Takes what addConfigParams gives to a form."""
+
     def __init__(self):
         self.params = {}
 
@@ -57,40 +63,49 @@ class Form:
 class TestCryodlFormBuilder(unittest.TestCase):
     def setUp(self):
         self.form = Form()
-        addConfigParams(self.form, AllKinds, ['count', 'some_size', 'word', 'flag', 'folder', 'words'],
-                        count=dict(condition='flag'))
+        addConfigParams(
+            self.form, AllKinds, ["count", "some_size", "word", "flag", "folder", "words"], count=dict(condition="flag")
+        )
         self.params = self.form.params
 
     def test_types_labels_units_and_levels(self):
         classes = {name: type(param) for name, param in self.params.items()}
-        self.assertEqual(classes, dict(count=params.IntParam, someSize=params.FloatParam, word=params.EnumParam,
-                                       flag=params.BooleanParam, folder=params.FolderParam,
-                                       words=params.StringParam))
-        self.assertEqual(self.params['someSize'].getLabel(), 'Size (Å)')
-        self.assertTrue(self.params['word'].isExpert())
-        self.assertFalse(self.params['count'].isExpert())
+        self.assertEqual(
+            classes,
+            dict(
+                count=params.IntParam,
+                someSize=params.FloatParam,
+                word=params.EnumParam,
+                flag=params.BooleanParam,
+                folder=params.FolderParam,
+                words=params.StringParam,
+            ),
+        )
+        self.assertEqual(self.params["someSize"].getLabel(), "Size (Å)")
+        self.assertTrue(self.params["word"].isExpert())
+        self.assertFalse(self.params["count"].isExpert())
 
     def test_several_words_stand_on_one_line_with_commas(self):
-        self.assertEqual(self.params['words'].getDefault(), 'a, b c')
-        self.assertIn('Separated by commas.', self.params['words'].getHelp())
+        self.assertEqual(self.params["words"].getDefault(), "a, b c")
+        self.assertIn("Separated by commas.", self.params["words"].getHelp())
 
     def test_choices_default_by_word(self):
-        self.assertEqual((self.params['word'].choices, self.params['word'].getDefault()), (['one', 'two'], '1'))
+        self.assertEqual((self.params["word"].choices, self.params["word"].getDefault()), (["one", "two"], "1"))
 
     def test_help_says_range_and_what_empty_means(self):
-        self.assertIn('From 1 to 9.', self.params['count'].getHelp())
-        self.assertIn('Empty: the usual.', self.params['someSize'].getHelp())
+        self.assertIn("From 1 to 9.", self.params["count"].getHelp())
+        self.assertIn("Empty: the usual.", self.params["someSize"].getHelp())
 
     def test_overrides_go_to_the_param(self):
-        self.assertEqual(self.params['count'].condition.get(), 'flag')
+        self.assertEqual(self.params["count"].condition.get(), "flag")
 
     def test_an_unknown_field_is_an_error(self):
         with self.assertRaises(KeyError):
-            addConfigParams(self.form, AllKinds, ['colour'])
+            addConfigParams(self.form, AllKinds, ["colour"])
 
     def test_empty_numbers_get_our_sentence_not_pyworkflows(self):
-        self.assertEqual(self.params['count'].validate(None), [])
-        self.assertIn('Count is missing', ' '.join(problems(AllKinds(count=None, folder='x'))))
+        self.assertEqual(self.params["count"].validate(None), [])
+        self.assertIn("Count is missing", " ".join(problems(AllKinds(count=None, folder="x"))))
 
 
 class TestCryodlForms(BaseTest):
@@ -103,28 +118,32 @@ class TestCryodlForms(BaseTest):
             form = self.newProtocol(protocolClass).getDefinition()
             for info in contract.describe_all(config):
                 places = [form.hasParam(formName(info.name)), info.name in protocolClass.NOT_ON_FORM]
-                self.assertEqual(sum(places), 1, '%s of %s' % (info.name, protocolClass.__name__))
+                self.assertEqual(sum(places), 1, "%s of %s" % (info.name, protocolClass.__name__))
 
     def test_excuses_name_real_fields_and_give_reasons(self):
         for protocolClass in {p for p, _ in ENGINE_PROTOCOLS}:
-            fields = {f.name for p, config in ENGINE_PROTOCOLS if p is protocolClass
-                      for f in dataclasses.fields(config)}
+            fields = {
+                f.name for p, config in ENGINE_PROTOCOLS if p is protocolClass for f in dataclasses.fields(config)
+            }
             self.assertLessEqual(set(protocolClass.NOT_ON_FORM), fields)
             self.assertTrue(all(protocolClass.NOT_ON_FORM.values()))
 
     def test_form_defaults_equal_contract_defaults_or_are_said_to_differ(self):
         for protocolClass, configClass in ENGINE_PROTOCOLS:
             values = {name: None for name in protocolClass.NOT_ON_FORM}
-            config = readConfig(self.newProtocol(protocolClass), configClass,
-                                **{n: v for n, v in values.items() if n in fieldsOf(configClass)})
+            config = readConfig(
+                self.newProtocol(protocolClass),
+                configClass,
+                **{n: v for n, v in values.items() if n in fieldsOf(configClass)},
+            )
             for info in contract.describe_all(configClass):
                 if info.name not in values:
                     default = None if info.required else info.default
-                    default = getattr(protocolClass, 'OTHER_DEFAULTS', {}).get(info.name, default)
+                    default = getattr(protocolClass, "OTHER_DEFAULTS", {}).get(info.name, default)
                     self.assertEqual(getattr(config, info.name), default, info.name)
 
     def test_each_field_of_the_form_reaches_the_request(self):
-        other = {'int': 7, 'float': 12.5, 'bool': True, 'str': 'C4', 'paths': ' one,the other , '}
+        other = {"int": 7, "float": 12.5, "bool": True, "str": "C4", "paths": " one,the other , "}
         for protocolClass, configClass in ENGINE_PROTOCOLS:
             protocol = self.newProtocol(protocolClass)
             values = {name: None for name in protocolClass.NOT_ON_FORM if name in fieldsOf(configClass)}
@@ -133,30 +152,30 @@ class TestCryodlForms(BaseTest):
                     continue
                 value = len(info.choices) - 1 if info.choices else other[info.kind]
                 getattr(protocol, formName(info.name)).set(value)
-                wanted = info.choices[-1] if info.choices else value if info.kind != 'paths' else ('one', 'the other')
+                wanted = info.choices[-1] if info.choices else value if info.kind != "paths" else ("one", "the other")
                 self.assertEqual(getattr(readConfig(protocol, configClass, **values), info.name), wanted)
 
     def test_positions_of_choices_are_frozen(self):
         # Saved workflows hold positions: new choices go to the end.
-        self.assertEqual(contract.PICKER_NETWORKS[:6], ('unet', 'deeppicker', 'deepem', 'cryolo', 'topaz', 'eman2'))
-        self.assertEqual(contract.LABEL_KINDS[:4], ('auto', 'complete', 'boxes', 'sparse'))
-        self.assertEqual(contract.CONTRASTS, ('auto', 'dark', 'bright'))
-        self.assertEqual(contract.THRESHOLD_RULES[:3], ('model', 'f1', 'count'))
-        self.assertEqual(contract.SEGMENTER_NETWORKS[:4], ('unet', 'unet2d', 'unet3d', 'eman2'))
-        self.assertEqual(contract.CLASSIFIER_NETWORKS[:4], ('likelihood', 'dsrf3d', 'rb3d', 'cb3d'))
-        self.assertEqual(contract.IMPROVER_NETWORKS[:2], ('fast', 'swinconv'))
-        self.assertEqual(contract.FEATURE_SHAPES[:4], ('centres', 'particles', 'filaments', 'membranes'))
-        self.assertEqual(contract.describe(contract.SegmentConfig, 'scores').choices[:2], ('float16', 'int8'))
+        self.assertEqual(contract.PICKER_NETWORKS[:6], ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2"))
+        self.assertEqual(contract.LABEL_KINDS[:4], ("auto", "complete", "boxes", "sparse"))
+        self.assertEqual(contract.CONTRASTS, ("auto", "dark", "bright"))
+        self.assertEqual(contract.THRESHOLD_RULES[:3], ("model", "f1", "count"))
+        self.assertEqual(contract.SEGMENTER_NETWORKS[:4], ("unet", "unet2d", "unet3d", "eman2"))
+        self.assertEqual(contract.CLASSIFIER_NETWORKS[:4], ("likelihood", "dsrf3d", "rb3d", "cb3d"))
+        self.assertEqual(contract.IMPROVER_NETWORKS[:2], ("fast", "swinconv"))
+        self.assertEqual(contract.FEATURE_SHAPES[:4], ("centres", "particles", "filaments", "membranes"))
+        self.assertEqual(contract.describe(contract.SegmentConfig, "scores").choices[:2], ("float16", "int8"))
 
     def test_every_param_has_a_label_and_a_help(self):
         for protocolClass in ourProtocols():
             for name, param in self.newProtocol(protocolClass).getDefinition().iterParams():
-                if isinstance(param, params.LabelParam) or param.condition.get() == 'False':
+                if isinstance(param, params.LabelParam) or param.condition.get() == "False":
                     continue
-                self.assertTrue(param.getLabel() and param.getHelp(), '%s.%s' % (protocolClass.__name__, name))
+                self.assertTrue(param.getLabel() and param.getHelp(), "%s.%s" % (protocolClass.__name__, name))
 
     def test_gpus_limit_steps_only_when_they_are_used(self):
-        protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList='0')
+        protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList="0")
         self.assertEqual(protocol.getGpuList(), [])
         protocol.useGpu.set(True)
         self.assertEqual(protocol.getGpuList(), [0])
@@ -169,46 +188,63 @@ class TestCryodlForms(BaseTest):
 
 class TestCryodlTwoSides(unittest.TestCase):
     def test_the_contract_needs_nothing_but_the_standard_library(self):
-        code = 'import sys; sys.path.insert(0, sys.argv[1]); from cryodl import contract; print(len(contract.COMMANDS))'
-        answer = subprocess.run([sys.executable, '-S', '-I', '-c', code, Plugin.getEngineFolder()], env={},
-                                capture_output=True, text=True)
+        code = "import sys; sys.path.insert(0, sys.argv[1]); from cryodl import contract; print(len(contract.COMMANDS))"
+        answer = subprocess.run(
+            [sys.executable, "-S", "-I", "-c", code, Plugin.getEngineFolder()], env={}, capture_output=True, text=True
+        )
         self.assertEqual(answer.returncode, 0, answer.stderr)
         self.assertGreater(int(answer.stdout), 3)
 
     def test_networks_are_cited_as_the_engine_says(self):
         # The registry imports torch, which is not here: the sources are read.
-        for kinds, words, known in ((('pickers', 'denoisers'), NETWORKS, contract.PICKER_NETWORKS
-                                     + contract.DENOISER_NETWORKS),
-                                    (('segmenters',), SEGMENTERS, contract.SEGMENTER_NETWORKS),
-                                    (('classifiers',), CLASSIFIERS, contract.CLASSIFIER_NETWORKS),
-                                    (('improvers',), IMPROVERS, contract.IMPROVER_NETWORKS)):
+        for kinds, words, known in (
+            (
+                ("micrographs/pickers", "particles/denoisers"),
+                NETWORKS,
+                contract.PICKER_NETWORKS + contract.DENOISER_NETWORKS,
+            ),
+            (("tomograms/segmenters",), SEGMENTERS, contract.SEGMENTER_NETWORKS),
+            (("tomograms/classifiers",), CLASSIFIERS, contract.CLASSIFIER_NETWORKS),
+            (("maps/improvers",), IMPROVERS, contract.IMPROVER_NETWORKS),
+        ):
             cited = citedIn(kinds)
             self.assertEqual({name: keys for name, (_, keys) in words.items()}, cited)
             self.assertEqual(set(cited), set(known))
 
     def test_the_scipion_side_does_not_import_torch(self):
         code = 'import sys; import %s.protocols, %s.wizards, %s.viewers; sys.exit("torch" in sys.modules)' % (
-            ('cryodl_scipion',) * 3)
-        answer = subprocess.run([sys.executable, '-c', code], env=dict(os.environ, MPLBACKEND='Agg'),
-                                capture_output=True, text=True)
+            ("cryodl_scipion",) * 3
+        )
+        answer = subprocess.run(
+            [sys.executable, "-c", code], env=dict(os.environ, MPLBACKEND="Agg"), capture_output=True, text=True
+        )
         self.assertEqual(answer.returncode, 0, answer.stderr)
 
 
 def citedIn(folders):
     """{network: citations} of the classes in folders of the engine; a class without one has its first base's."""
     classes = {}
-    for path in [path for folder in folders
-                 for path in sorted(glob.glob(os.path.join(Plugin.getEngineFolder(), 'cryodl', folder, '*.py')))]:
-        with open(path, encoding='utf-8') as file:
+    for path in [
+        path
+        for folder in folders
+        for path in sorted(glob.glob(os.path.join(Plugin.getEngineFolder(), "cryodl", folder, "*.py")))
+    ]:
+        with open(path, encoding="utf-8") as file:
             for node in [node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)]:
-                values = {target.id: ast.literal_eval(line.value) for line in node.body if isinstance(line, ast.Assign)
-                          for target in line.targets if getattr(target, 'id', '') in ('name', 'citations')}
+                values = {
+                    target.id: ast.literal_eval(line.value)
+                    for line in node.body
+                    if isinstance(line, ast.Assign)
+                    for target in line.targets
+                    if getattr(target, "id", "") in ("name", "citations")
+                }
                 classes[node.name] = dict(values, bases=[base.id for base in node.bases if isinstance(base, ast.Name)])
 
     def inherited(name):
         found = classes.get(name, {})
-        return found.get('citations') or next(iter(inherited(base) for base in found.get('bases', ())), None)
-    named = {values['name']: inherited(name) for name, values in classes.items() if values.get('name')}
+        return found.get("citations") or next(iter(inherited(base) for base in found.get("bases", ())), None)
+
+    named = {values["name"]: inherited(name) for name, values in classes.items() if values.get("name")}
     return {name: citations for name, citations in named.items() if citations}
 
 

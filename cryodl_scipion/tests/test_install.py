@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The environment's installer, and what Plugin says about it. No network, no torch."""
+
 import shlex
 import subprocess
 
@@ -9,7 +10,7 @@ from cryodl_scipion import Plugin, environment
 from cryodl_scipion.tests.programs import writeProgram
 
 # Stands for a program that makes environments: its python takes every command and writes each into $LOG.
-FAKE_ENVIRONMENT = '''#!/bin/sh
+FAKE_ENVIRONMENT = """#!/bin/sh
 echo "{name} $*" >>"$LOG"
 for word; do case $word in */env) env=$word ;; esac; done
 mkdir -p "$env/bin"
@@ -20,31 +21,37 @@ case "$*" in *"$BREAK"*) [ -z "$BREAK" ] || exit 1 ;; esac
 END
 chmod +x "$env/bin/python"
 exit {code}
-'''
+"""
 
 
 class Installer:
     """install_env.sh with programs of our own; `log` is what they were asked to do."""
 
     def __init__(self, folder):
-        self.bin, self.home, self.logFile = folder / 'bin', folder / 'my home', folder / 'log'
+        self.bin, self.home, self.logFile = folder / "bin", folder / "my home", folder / "log"
 
     def has(self, name, code=0):
         writeProgram(self.bin / name, FAKE_ENVIRONMENT.format(name=name, code=code))
 
-    def run(self, breakAt='', **variables):
+    def run(self, breakAt="", **variables):
         # The machine's own conda or uv stay out: PATH has only the system's folders.
-        env = dict(PATH='%s:/usr/bin:/bin' % self.bin, HOME=str(self.home), LOG=str(self.logFile), BREAK=breakAt,
-                   **variables)
-        return subprocess.run(['bash', environment.installFile('install_env.sh'), str(self.home)], env=env,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        env = dict(
+            PATH="%s:/usr/bin:/bin" % self.bin, HOME=str(self.home), LOG=str(self.logFile), BREAK=breakAt, **variables
+        )
+        return subprocess.run(
+            ["bash", environment.installFile("install_env.sh"), str(self.home)],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     @property
     def log(self):
-        return self.logFile.read_text() if self.logFile.exists() else ''
+        return self.logFile.read_text() if self.logFile.exists() else ""
 
     def problems(self):
-        return environment.problems(str(self.home), '')
+        return environment.problems(str(self.home), "")
 
 
 @pytest.fixture
@@ -53,81 +60,81 @@ def installer(tmp_path):
 
 
 def test_installing_ends_with_a_marker_that_the_plugin_accepts(installer):
-    installer.has('micromamba')
+    installer.has("micromamba")
     done = installer.run()
     assert done.returncode == 0, done.stdout
     assert installer.problems() == []
-    assert 'micromamba create' in installer.log and 'requirements.lock' in installer.log
-    assert installer.log.index('-m pip install') < installer.log.index('-m cryodl doctor')
+    assert "micromamba create" in installer.log and "requirements.lock" in installer.log
+    assert installer.log.index("-m pip install") < installer.log.index("-m cryodl doctor")
 
 
 def test_installing_twice_does_nothing_the_second_time(installer):
-    installer.has('conda')
+    installer.has("conda")
     assert installer.run().returncode == 0
     before = installer.log
     done = installer.run()
-    assert done.returncode == 0 and installer.log == before and 'is ready' in done.stdout
+    assert done.returncode == 0 and installer.log == before and "is ready" in done.stdout
 
 
-@pytest.mark.parametrize('breakAt', ['pip install', 'cryodl doctor'])
+@pytest.mark.parametrize("breakAt", ["pip install", "cryodl doctor"])
 def test_a_half_installed_environment_is_named_and_made_anew(installer, breakAt):
-    installer.has('mamba')
+    installer.has("mamba")
     assert installer.run(breakAt=breakAt).returncode != 0
-    assert 'half installed' in installer.problems()[0] and 'installb cryodl' in installer.problems()[0]
-    (installer.home / 'env' / 'leftover').write_text('')
+    assert "half installed" in installer.problems()[0] and "installb cryodl" in installer.problems()[0]
+    (installer.home / "env" / "leftover").write_text("")
     assert installer.run().returncode == 0
-    assert installer.problems() == [] and not (installer.home / 'env' / 'leftover').exists()
+    assert installer.problems() == [] and not (installer.home / "env" / "leftover").exists()
 
 
 def test_when_conda_fails_the_next_way_is_taken(installer):
-    installer.has('conda', code=1)
-    installer.has('uv')
+    installer.has("conda", code=1)
+    installer.has("uv")
     done = installer.run()
     assert done.returncode == 0, done.stdout
-    assert 'conda could not make an environment' in done.stdout and 'uv venv' in installer.log
+    assert "conda could not make an environment" in done.stdout and "uv venv" in installer.log
 
 
 def test_pip_arguments_of_the_user_reach_pip(installer):
-    installer.has('conda')
-    installer.run(CRYODL_PIP_ARGS='--extra-index-url file:///wheels --no-cache-dir')
-    assert 'requirements.lock --extra-index-url file:///wheels --no-cache-dir' in installer.log
+    installer.has("conda")
+    installer.run(CRYODL_PIP_ARGS="--extra-index-url file:///wheels --no-cache-dir")
+    assert "requirements.lock --extra-index-url file:///wheels --no-cache-dir" in installer.log
 
 
 def test_environment_of_another_lock_is_named(installer):
-    (installer.home / 'env').mkdir(parents=True)
-    (installer.home / 'env' / 'cryodl-ready-000000000000').write_text('')
-    assert 'another version' in installer.problems()[0]
+    (installer.home / "env").mkdir(parents=True)
+    (installer.home / "env" / "cryodl-ready-000000000000").write_text("")
+    assert "another version" in installer.problems()[0]
 
 
 def test_missing_environment_is_named_with_its_folder_and_the_remedy(installer):
-    problem, = installer.problems()
-    assert str(installer.home) in problem and 'scipion installb cryodl' in problem
+    (problem,) = installer.problems()
+    assert str(installer.home) in problem and "scipion installb cryodl" in problem
 
 
 def test_own_python_must_be_a_program(tmp_path):
-    assert 'CRYODL_PYTHON' in environment.problems(str(tmp_path), str(tmp_path / 'nothing'))[0]
-    writeProgram(tmp_path / 'python', '#!/bin/sh\n')
-    assert environment.problems(str(tmp_path), str(tmp_path / 'python')) == []
+    assert "CRYODL_PYTHON" in environment.problems(str(tmp_path), str(tmp_path / "nothing"))[0]
+    writeProgram(tmp_path / "python", "#!/bin/sh\n")
+    assert environment.problems(str(tmp_path), str(tmp_path / "python")) == []
 
 
 def test_install_command_keeps_special_characters(tmp_path):
     home = str(tmp_path / "it's 100% $HOME")
-    command = environment.installCommand(home, "--find-links '/a b'", 'true && ')
+    command = environment.installCommand(home, "--find-links '/a b'", "true && ")
     words = shlex.split(command)
-    assert words[:2] == ['true', '&&'] and words[-1] == home and "CRYODL_PIP_ARGS=--find-links '/a b'" in words
+    assert words[:2] == ["true", "&&"] and words[-1] == home and "CRYODL_PIP_ARGS=--find-links '/a b'" in words
 
 
 def test_lock_is_exact_and_has_no_index_and_no_local_label():
-    with open(environment.installFile('requirements.lock')) as file:
-        lines = [line.strip() for line in file if not line.startswith('#')]
-    assert 'torch==2.13.0' in lines
-    assert all(line.count('==') == 1 and '+' not in line and '/' not in line for line in lines)
+    with open(environment.installFile("requirements.lock")) as file:
+        lines = [line.strip() for line in file if not line.startswith("#")]
+    assert "torch==2.13.0" in lines
+    assert all(line.count("==") == 1 and "+" not in line and "/" not in line for line in lines)
 
 
 def test_nothing_of_scipions_python_leaks_into_the_engine(monkeypatch):
-    monkeypatch.setenv('PYTHONPATH', '/scipion')
-    monkeypatch.setenv('PYTHONHOME', '/scipion')
-    monkeypatch.setenv('VIRTUAL_ENV', '/scipion')
+    monkeypatch.setenv("PYTHONPATH", "/scipion")
+    monkeypatch.setenv("PYTHONHOME", "/scipion")
+    monkeypatch.setenv("VIRTUAL_ENV", "/scipion")
     environ = Plugin.getEnviron()
-    assert environ['PYTHONPATH'] == Plugin.getEngineFolder() and environ['PYTHONNOUSERSITE'] == '1'
-    assert 'PYTHONHOME' not in environ and 'VIRTUAL_ENV' not in environ
+    assert environ["PYTHONPATH"] == Plugin.getEngineFolder() and environ["PYTHONNOUSERSITE"] == "1"
+    assert "PYTHONHOME" not in environ and "VIRTUAL_ENV" not in environ

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GPUs, CPU threads and the queue, as Scipion users expect them, with a fake engine and a fake queue."""
+
 import os
 import stat
 import time
@@ -15,7 +16,7 @@ from .fake_model import writeModel
 # One job at a time, in the background; the job's id is that of its process.
 SUBMIT = '#!/bin/sh\nsh "$1" >"$1.log" 2>&1 </dev/null &\necho "Submitted batch job $!"\n'
 CHECK = '#!/bin/sh\nkill -0 "$1" 2>/dev/null && echo "$1 RUNNING"\nexit 0\n'
-HOSTS = '''[localhost]
+HOSTS = """[localhost]
 PARALLEL_COMMAND = mpirun -np %_(JOB_NODES)d %_(COMMAND)s
 NAME = FAKE
 MANDATORY = False
@@ -28,17 +29,18 @@ CHECK_COMMAND = {check} %_(JOB_ID)s
 JOB_DONE_REGEX = (No such|^$)
 QUEUES = {{ "fake": [["JOB_TIME", "1:00:00", "Time", "Wall clock"],
     ["QUEUE_FOR_JOBS", "N", "Steps to queue? (Y/N)", "one job per step"]] }}
-'''
+"""
 
 
 class MachineTest(CryodlTest):
     """Four micrographs and a model."""
+
     @classmethod
     def prepare(cls):
-        synthetic.writeMicrographs(cls.data + '/mics', 4)
-        cls.imported = cls.importMicrographs(cls.data + '/mics')
-        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + '/model', {}))
-        cls.inputs = dict(inputMicrographs=(cls.imported, 'outputMicrographs'), inputModel=(cls.model, 'outputModel'))
+        synthetic.writeMicrographs(cls.data + "/mics", 4)
+        cls.imported = cls.importMicrographs(cls.data + "/mics")
+        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + "/model", {}))
+        cls.inputs = dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputModel=(cls.model, "outputModel"))
 
     def devices(self, protocol):
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
@@ -48,13 +50,13 @@ class MachineTest(CryodlTest):
 class TestCryodlDevices(MachineTest):
     @classmethod
     def setUpClass(cls):
-        os.environ['FAKE_ENGINE_GPUS'] = '0 1'
+        os.environ["FAKE_ENGINE_GPUS"] = "0 1"
         super().setUpClass()
 
     @classmethod
     def tearDownClass(cls):
         super().tearDownClass()
-        del os.environ['FAKE_ENGINE_GPUS']
+        del os.environ["FAKE_ENGINE_GPUS"]
 
     def pick(self, **values):
         return self.runProtocol(CryodlProtPick, self.inputs, streamingBatchSize=2, **values)
@@ -62,33 +64,42 @@ class TestCryodlDevices(MachineTest):
     def test_gpus_that_could_not_all_work_are_refused_before_the_run(self):
         def errors(protocolClass=CryodlProtPick, **values):
             inputs = self.inputs if protocolClass is CryodlProtPick else {}
-            return ' '.join(self.makeProtocol(protocolClass, inputs, **values)._checkGpus())
-        self.assertEqual(errors(useGpu=True, gpuList='1', numberOfThreads=2), '')
-        self.assertEqual(errors(useGpu=True, gpuList='0,0', numberOfThreads=3), '')
-        self.assertEqual(errors(useGpu=False, gpuList='0-3', numberOfThreads=2), '')
-        self.assertIn('2 GPUs (0,1), but with 2 threads only 1', errors(useGpu=True, gpuList='0,1', numberOfThreads=2))
-        self.assertIn('Set the threads to 5', errors(useGpu=True, gpuList='0-3', numberOfThreads=4))
-        self.assertIn('this protocol takes one', errors(CryodlProtTrainPicker, useGpu=True, gpuList='0 1'))
-        for text in ('', 'first'):
-            self.assertIn('give numbers such as 0', errors(useGpu=True, gpuList=text))
+            return " ".join(self.makeProtocol(protocolClass, inputs, **values)._checkGpus())
+
+        self.assertEqual(errors(useGpu=True, gpuList="1", numberOfThreads=2), "")
+        self.assertEqual(errors(useGpu=True, gpuList="0,0", numberOfThreads=3), "")
+        self.assertEqual(errors(useGpu=False, gpuList="0-3", numberOfThreads=2), "")
+        self.assertIn("2 GPUs (0,1), but with 2 threads only 1", errors(useGpu=True, gpuList="0,1", numberOfThreads=2))
+        self.assertIn("Set the threads to 5", errors(useGpu=True, gpuList="0-3", numberOfThreads=4))
+        self.assertIn("this protocol takes one", errors(CryodlProtTrainPicker, useGpu=True, gpuList="0 1"))
+        for text in ("", "first"):
+            self.assertIn("give numbers such as 0", errors(useGpu=True, gpuList=text))
 
     def test_as_many_threads_as_gpus_share_them_out(self):
-        self.assertEqual(self.devices(self.pick(useGpu=True, gpuList='0 1', numberOfThreads=3)),
-                         ['GPU 0 (fake)', 'GPU 1 (fake)'])
+        self.assertEqual(
+            self.devices(self.pick(useGpu=True, gpuList="0 1", numberOfThreads=3)), ["GPU 0 (fake)", "GPU 1 (fake)"]
+        )
 
     def test_without_gpu_the_list_does_not_matter(self):
-        protocol = self.pick(useGpu=False, gpuList='0', numberOfThreads=3, binThreads=3)
-        self.assertEqual(self.devices(protocol), ['CPU (fake)'] * 2)
-        request = contract.Request.read(os.path.join(protocol._getExtraPath('batches', '000001_000002_2'),
-                                                     'request.json'))
+        protocol = self.pick(useGpu=False, gpuList="0", numberOfThreads=3, binThreads=3)
+        self.assertEqual(self.devices(protocol), ["CPU (fake)"] * 2)
+        request = contract.Request.read(
+            os.path.join(protocol._getExtraPath("batches", "000001_000002_2"), "request.json")
+        )
         self.assertEqual(request.config.threads, 3)
 
     def test_training_gets_its_gpu_and_threads(self):
         labels = self.makeCoordinates(self.imported, {1: [(40 + 30 * i, 50) for i in range(5)]})
-        protocol = self.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(labels, 'outputCoordinates')),
-                                    useGpu=True, gpuList='1', numberOfThreads=5, particleDiameter=90)
-        self.assertEqual(self.devices(protocol), ['GPU 1 (fake)'])
-        self.assertEqual(contract.Request.read(protocol._getExtraPath('request.json')).config.threads, 5)
+        protocol = self.runProtocol(
+            CryodlProtTrainPicker,
+            dict(inputCoordinates=(labels, "outputCoordinates")),
+            useGpu=True,
+            gpuList="1",
+            numberOfThreads=5,
+            particleDiameter=90,
+        )
+        self.assertEqual(self.devices(protocol), ["GPU 1 (fake)"])
+        self.assertEqual(contract.Request.read(protocol._getExtraPath("request.json")).config.threads, 5)
 
 
 class TestCryodlQueue(MachineTest):
@@ -96,13 +107,13 @@ class TestCryodlQueue(MachineTest):
     def setUpClass(cls):
         super().setUpClass()
         names = {}
-        for name, text in (('submit', SUBMIT), ('check', CHECK)):
-            names[name] = os.path.join(cls.data, name + '.sh')
-            with open(names[name], 'w') as file:
+        for name, text in (("submit", SUBMIT), ("check", CHECK)):
+            names[name] = os.path.join(cls.data, name + ".sh")
+            with open(names[name], "w") as file:
                 file.write(text)
             os.chmod(names[name], os.stat(names[name]).st_mode | stat.S_IXUSR)
-        hosts = os.path.join(cls.data, 'hosts.conf')
-        with open(hosts, 'w') as file:
+        hosts = os.path.join(cls.data, "hosts.conf")
+        with open(hosts, "w") as file:
             file.write(HOSTS.format(**names))
         cls.proj = Manager().createProject(cls.__name__, hostsConf=hosts)
         os.chdir(cls.proj.path)
@@ -112,19 +123,19 @@ class TestCryodlQueue(MachineTest):
     def submit(self, stepsToQueue):
         protocol = self.makeProtocol(CryodlProtPick, self.inputs, useGpu=False, streamingBatchSize=2)
         protocol._useQueue.set(True)
-        protocol.setQueueParams(['fake', {'JOB_TIME': '1:00:00', 'QUEUE_FOR_JOBS': stepsToQueue}])
+        protocol.setQueueParams(["fake", {"JOB_TIME": "1:00:00", "QUEUE_FOR_JOBS": stepsToQueue}])
         self.proj.launchProtocol(protocol, wait=False)
         for _ in range(240):
             time.sleep(0.5)
             self.proj._updateProtocol(protocol)
             if not protocol.isActive():
                 break
-        self.assertEqual(self.devices(protocol), ['CPU (fake)'] * 2)
+        self.assertEqual(self.devices(protocol), ["CPU (fake)"] * 2)
         self.assertEqual(protocol.outputCoordinates.getSize(), 16)
-        return [name for name in os.listdir(protocol._getLogsPath()) if name.endswith('.job')]
+        return [name for name in os.listdir(protocol._getLogsPath()) if name.endswith(".job")]
 
     def test_the_whole_run_as_one_job(self):
-        self.assertEqual(len(self.submit('N')), 1)
+        self.assertEqual(len(self.submit("N")), 1)
 
     def test_each_batch_as_a_job(self):
-        self.assertEqual(len(self.submit('Y')), 2)
+        self.assertEqual(len(self.submit("Y")), 2)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: reading, checking, copying whole or not at all; import and export."""
+
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from .fake_model import writeModel
 class TestCryodlModelFolder(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp()
-        self.model = writeModel(os.path.join(self.folder, 'model'), {})
+        self.model = writeModel(os.path.join(self.folder, "model"), {})
 
     def tearDown(self):
         shutil.rmtree(self.folder)
@@ -29,89 +30,94 @@ class TestCryodlModelFolder(unittest.TestCase):
         self.assertIn(self.model, str(caught.exception))
 
     def test_a_whole_model_gives_its_card(self):
-        self.assertEqual(contract.check_model(self.model)['particle_diameter'], 120)
+        self.assertEqual(contract.check_model(self.model)["particle_diameter"], 120)
 
     def test_each_kind_of_damage_is_named(self):
-        self.model += '_absent'
-        self.wrong('There is no model folder')
-        self.model = os.path.join(self.folder, 'model')
-        with open(os.path.join(self.model, 'weights.safetensors'), 'ab') as file:
-            file.write(b'.')
-        self.wrong('its checksum is not the one')
-        os.remove(os.path.join(self.model, 'weights.safetensors'))
-        self.wrong('has no weights.safetensors')
+        self.model += "_absent"
+        self.wrong("There is no model folder")
+        self.model = os.path.join(self.folder, "model")
+        with open(os.path.join(self.model, "weights.safetensors"), "ab") as file:
+            file.write(b".")
+        self.wrong("its checksum is not the one")
+        os.remove(os.path.join(self.model, "weights.safetensors"))
+        self.wrong("has no weights.safetensors")
         writeModel(self.model, dict(format_version=99))
-        self.wrong('has format version 99; this version of cryodl reads %d' % contract.FORMAT_VERSION)
-        writeModel(self.model, dict(threshold='high'))
-        self.wrong('threshold missing or of another type')
-        with open(os.path.join(self.model, 'card.json'), 'w') as file:
-            file.write('{')
-        self.wrong('not valid JSON')
-        os.remove(os.path.join(self.model, 'card.json'))
-        self.wrong('is not a model of cryodl')
+        self.wrong("has format version 99; this version of cryodl reads %d" % contract.FORMAT_VERSION)
+        writeModel(self.model, dict(threshold="high"))
+        self.wrong("threshold missing or of another type")
+        with open(os.path.join(self.model, "card.json"), "w") as file:
+            file.write("{")
+        self.wrong("not valid JSON")
+        os.remove(os.path.join(self.model, "card.json"))
+        self.wrong("is not a model of cryodl")
 
     def test_a_copy_is_whole_or_not_there(self):
-        target = os.path.join(self.folder, 'copy')
-        with mock.patch.object(models.shutil, 'copytree', side_effect=OSError(28, 'No space left on device')):
+        target = os.path.join(self.folder, "copy")
+        with mock.patch.object(models.shutil, "copytree", side_effect=OSError(28, "No space left on device")):
             with self.assertRaises(OSError):
                 models.copyModel(self.model, target)
-        self.assertEqual(os.listdir(self.folder), ['model'])
+        self.assertEqual(os.listdir(self.folder), ["model"])
         models.copyModel(self.model, target)
-        self.assertEqual(sorted(os.listdir(target)), ['card.json', 'weights.safetensors'])
+        self.assertEqual(sorted(os.listdir(target)), ["card.json", "weights.safetensors"])
         with self.assertRaises(FileExistsError):
             models.copyModel(self.model, target)
 
     def test_every_shipped_model_is_whole(self):
         for name, folder in models.shippedModels(Plugin.getEngineFolder()).items():
-            self.assertTrue(contract.check_model(folder)['name'], name)
+            self.assertTrue(contract.check_model(folder)["name"], name)
 
     def test_models_are_listed_by_their_folders(self):
-        engine = os.path.join(self.folder, 'engine')
-        writeModel(os.path.join(engine, 'cryodl', 'models', 'general'), {})
-        os.makedirs(os.path.join(engine, 'cryodl', 'models', 'no_model'))
-        self.assertEqual(list(models.shippedModels(engine)), ['general'])
+        engine = os.path.join(self.folder, "engine")
+        writeModel(os.path.join(engine, "cryodl", "models", "general"), {})
+        os.makedirs(os.path.join(engine, "cryodl", "models", "no_model"))
+        self.assertEqual(list(models.shippedModels(engine)), ["general"])
         self.assertEqual(models.shippedModels(self.folder), {})
 
 
 class TestCryodlModelProtocols(CryodlTest):
     def test_a_model_goes_in_and_out_unchanged(self):
-        source = writeModel(os.path.join(self.data, 'source'), dict(name='mine', threshold=0.25))
+        source = writeModel(os.path.join(self.data, "source"), dict(name="mine", threshold=0.25))
         imported = self.runProtocol(CryodlProtImportModel, modelFolder=source)
         self.assertTrue(imported.isFinished(), imported.getErrorMessage())
-        self.assertEqual((imported.outputModel.getModelName(), imported.outputModel.getThreshold()), ('mine', 0.25))
+        self.assertEqual((imported.outputModel.getModelName(), imported.outputModel.getThreshold()), ("mine", 0.25))
         shutil.rmtree(source)  # the import is a copy
-        target = os.path.join(self.data, 'exported')
-        exported = self.runProtocol(CryodlProtExportModel, dict(inputModel=(imported, 'outputModel')),
-                                    targetFolder=target)
+        target = os.path.join(self.data, "exported")
+        exported = self.runProtocol(
+            CryodlProtExportModel, dict(inputModel=(imported, "outputModel")), targetFolder=target
+        )
         self.assertTrue(exported.isFinished(), exported.getErrorMessage())
         self.assertEqual(contract.check_model(target), contract.check_model(imported.outputModel.getFolder()))
-        self.assertIn(target, ' '.join(exported.summary()))
-        self.assertIn('mine', ' '.join(imported.summary()))
+        self.assertIn(target, " ".join(exported.summary()))
+        self.assertIn("mine", " ".join(imported.summary()))
 
     def test_wrong_folders_are_refused_before_the_run(self):
-        damaged = writeModel(os.path.join(self.data, 'damaged'), dict(weights_sha256='0'))
-        good = writeModel(os.path.join(self.data, 'good'), {})
+        damaged = writeModel(os.path.join(self.data, "damaged"), dict(weights_sha256="0"))
+        good = writeModel(os.path.join(self.data, "good"), {})
         imported = self.runProtocol(CryodlProtImportModel, modelFolder=good)
 
         def importErrors(folder):
-            return ' '.join(self.newProtocol(CryodlProtImportModel, modelFolder=folder).validate())
+            return " ".join(self.newProtocol(CryodlProtImportModel, modelFolder=folder).validate())
 
         def exportErrors(folder):
-            return ' '.join(self.makeProtocol(CryodlProtExportModel, dict(inputModel=(imported, 'outputModel')),
-                                              targetFolder=folder).validate())
-        self.assertIn('is empty', importErrors(''))
-        self.assertIn('checksum', importErrors(damaged))
-        self.assertIn('no card.json', importErrors(self.data))
-        self.assertIn('is empty', exportErrors(''))
-        self.assertIn('exists already', exportErrors(good))
-        self.assertIn('is not there', exportErrors(os.path.join(self.data, 'no', 'where')))
-        self.assertEqual(exportErrors(os.path.join(self.data, 'new')), '')
+            return " ".join(
+                self.makeProtocol(
+                    CryodlProtExportModel, dict(inputModel=(imported, "outputModel")), targetFolder=folder
+                ).validate()
+            )
+
+        self.assertIn("is empty", importErrors(""))
+        self.assertIn("checksum", importErrors(damaged))
+        self.assertIn("no card.json", importErrors(self.data))
+        self.assertIn("is empty", exportErrors(""))
+        self.assertIn("exists already", exportErrors(good))
+        self.assertIn("is not there", exportErrors(os.path.join(self.data, "no", "where")))
+        self.assertEqual(exportErrors(os.path.join(self.data, "new")), "")
 
     def test_import_and_export_need_no_engine(self):
-        with mock.patch.object(Plugin, 'validateInstallation', classmethod(lambda cls: ['no engine'])):
+        with mock.patch.object(Plugin, "validateInstallation", classmethod(lambda cls: ["no engine"])):
             self.assertEqual(CryodlProtImportModel.validateInstallation(), [])
             self.assertEqual(CryodlProtExportModel.validateInstallation(), [])
 
     def test_information_of_runs_that_have_not_run(self):
-        self.assertEqual(self.newProtocol(CryodlProtImportModel).summary(), ['No model yet.'])
-        self.assertEqual(self.newProtocol(CryodlProtExportModel).summary(), ['Not exported yet.'])
+        self.assertEqual(self.newProtocol(CryodlProtImportModel).summary(), ["No model yet."])
+        self.assertEqual(self.newProtocol(CryodlProtExportModel).summary(), ["Not exported yet."])

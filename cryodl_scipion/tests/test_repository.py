@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rules that hold for the whole checkout: syntax, imports, versions, and data that models must not have seen."""
+
 import ast
 import glob
 import json
@@ -12,24 +13,25 @@ import pytest
 import cryodl_scipion
 
 PACKAGE = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
-ENGINE = os.path.join(PACKAGE, 'engine')
+ENGINE = os.path.join(PACKAGE, "engine")
 TOP = os.path.dirname(PACKAGE)
-DEMO = os.path.join(TOP, 'data', 'demo', 'micrographs')
+DEMO = os.path.join(TOP, "data", "demo", "micrographs")
 inCheckout = pytest.mark.skipif(not os.path.isdir(DEMO), reason="the demo's data are in the checkout only")
 
-SINCE_3_9 = {'removeprefix', 'removesuffix'}  # methods of str
+SINCE_3_9 = {"removeprefix", "removesuffix"}  # methods of str
+
 
 def sources(folder):
-    return sorted(glob.glob(os.path.join(folder, '**', '*.py'), recursive=True))
+    return sorted(glob.glob(os.path.join(folder, "**", "*.py"), recursive=True))
 
 
 def importedBy(path):
     """Top-level names of all absolute imports of a file."""
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding="utf-8") as file:
         nodes = list(ast.walk(ast.parse(file.read())))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
-    return {name.split('.')[0] for name in names}
+    return {name.split(".")[0] for name in names}
 
 
 def attributesOf(tree):
@@ -37,78 +39,85 @@ def attributesOf(tree):
 
 
 def test_scipion_side_is_valid_python_3_8():
-    contract = os.path.join(ENGINE, 'cryodl', 'contract')  # Scipion's Python runs it, too
+    contract = os.path.join(ENGINE, "cryodl", "contract")  # Scipion's Python runs it, too
     ours = [path for path in sources(PACKAGE) if not path.startswith(ENGINE) or path.startswith(contract)]
     assert ours
     for path in ours:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding="utf-8") as file:
             tree = ast.parse(file.read(), filename=path, feature_version=(3, 8))  # a SyntaxError names the file
         assert not attributesOf(tree) & SINCE_3_9, path
 
 
 def test_engine_never_imports_scipion():
     for path in sources(ENGINE):
-        assert not importedBy(path) & {'pwem', 'pyworkflow', 'scipion', 'cryodl_scipion'}, path
+        assert not importedBy(path) & {"pwem", "pyworkflow", "scipion", "cryodl_scipion"}, path
 
 
 @inCheckout
 def test_no_line_is_longer_than_120_letters():
-    folders = [PACKAGE, os.path.join(TOP, 'benchmarks'), os.path.join(TOP, 'scripts')]
-    for path in [path for folder in folders for path in sources(folder)] + [os.path.join(TOP, 'setup.py')]:
-        with open(path, encoding='utf-8') as file:
-            long = [number for number, line in enumerate(file, 1) if len(line.rstrip('\n')) > 120]
-        assert not long, '%s: %s' % (path, long)
+    folders = [PACKAGE, os.path.join(TOP, "benchmarks"), os.path.join(TOP, "scripts")]
+    for path in [path for folder in folders for path in sources(folder)] + [os.path.join(TOP, "setup.py")]:
+        with open(path, encoding="utf-8") as file:
+            long = [number for number, line in enumerate(file, 1) if len(line.rstrip("\n")) > 120]
+        assert not long, "%s: %s" % (path, long)
 
 
 def test_lock_holds_what_the_engine_imports():
     """Every third-party module of the engine is a package of requirements.in, by its own name there."""
-    ours = {'cryodl', 'synthetic', 'pytest'} | {os.path.basename(p)[:-3]
-                                                for p in sources(os.path.join(ENGINE, 'tests'))}
-    standard = getattr(sys, 'stdlib_module_names', None)  # since Python 3.10
+    ours = {"cryodl", "synthetic", "pytest"} | {
+        os.path.basename(p)[:-3] for p in sources(os.path.join(ENGINE, "tests"))
+    }
+    standard = getattr(sys, "stdlib_module_names", None)  # since Python 3.10
     if standard is None:
         pytest.skip("needs Python 3.10, which knows its own modules")
-    with open(os.path.join(PACKAGE, 'install', 'requirements.in')) as file:
-        listed = {re.split('[=<>]', line.strip())[0] for line in file if line.strip() and line[0] != '#'}
-    distributions = {'skimage': 'scikit-image', 'sklearn': 'scikit-learn'}
-    used = {distributions.get(name, name.replace('_', '-')) for path in sources(os.path.join(ENGINE, 'cryodl'))
-            for name in importedBy(path) - ours - set(standard)}
+    with open(os.path.join(PACKAGE, "install", "requirements.in")) as file:
+        listed = {re.split("[=<>]", line.strip())[0] for line in file if line.strip() and line[0] != "#"}
+    distributions = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
+    used = {
+        distributions.get(name, name.replace("_", "-"))
+        for path in sources(os.path.join(ENGINE, "cryodl"))
+        for name in importedBy(path) - ours - set(standard)
+    }
     assert used <= listed
 
 
 @inCheckout
 def test_the_demos_model_has_not_seen_the_demos_micrographs():
     demo = {os.path.splitext(name)[0] for name in os.listdir(DEMO)}
-    with open(os.path.join(ENGINE, 'cryodl', 'models', 'ribosome', 'card.json'), encoding='utf-8') as file:
-        training = json.load(file)['training']
-    seen = training['micrographs'] + training['validation_micrographs']
+    with open(os.path.join(ENGINE, "cryodl", "models", "ribosome", "card.json"), encoding="utf-8") as file:
+        training = json.load(file)["training"]
+    seen = training["micrographs"] + training["validation_micrographs"]
     assert seen and not demo & {os.path.splitext(os.path.basename(name))[0] for name in seen}
 
 
 @inCheckout
 def test_every_shipped_card_names_what_its_model_learned_from():
-    cards = glob.glob(os.path.join(ENGINE, 'cryodl', 'models', '*', 'card.json'))
+    cards = glob.glob(os.path.join(ENGINE, "cryodl", "models", "*", "card.json"))
     assert len(cards) >= 2
     for path in cards:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding="utf-8") as file:
             card = json.load(file)
-        training = card['training']
-        learnt = training['molecules'] if card['kind'] == 'map_improver' else training['micrographs']
-        examples = training['maps'] if card['kind'] == 'map_improver' else training['particles']
-        assert learnt and examples > 0 and training['steps'] > 0, path
+        training = card["training"]
+        learnt = training["molecules"] if card["kind"] == "map_improver" else training["micrographs"]
+        examples = training["maps"] if card["kind"] == "map_improver" else training["particles"]
+        assert learnt and examples > 0 and training["steps"] > 0, path
 
 
 @inCheckout
 def test_version_is_the_same_in_the_citation_and_the_changes():
-    for name, pattern in (('CITATION.cff', r'^version: (.+)$'), ('CHANGES.md', r'^## (\S+)')):
-        with open(os.path.join(TOP, name), encoding='utf-8') as file:
+    for name, pattern in (("CITATION.cff", r"^version: (.+)$"), ("CHANGES.md", r"^## (\S+)")):
+        with open(os.path.join(TOP, name), encoding="utf-8") as file:
             assert re.search(pattern, file.read(), re.M).group(1) == cryodl_scipion.__version__, name
 
 
 @inCheckout
 def test_files_that_the_documents_link_to_exist():
-    for path in glob.glob(os.path.join(TOP, '*.md')) + glob.glob(os.path.join(TOP, 'docs', '*.md')):
-        with open(path, encoding='utf-8') as file:
-            links = re.findall(r'\]\(([^)#]+)\)', file.read())
-        lost = [link for link in links if not link.startswith('http')
-                and not os.path.exists(os.path.join(os.path.dirname(path), link))]
+    for path in glob.glob(os.path.join(TOP, "*.md")) + glob.glob(os.path.join(TOP, "docs", "*.md")):
+        with open(path, encoding="utf-8") as file:
+            links = re.findall(r"\]\(([^)#]+)\)", file.read())
+        lost = [
+            link
+            for link in links
+            if not link.startswith("http") and not os.path.exists(os.path.join(os.path.dirname(path), link))
+        ]
         assert not lost, path

@@ -3,6 +3,7 @@
 
 Skipped where there is no Xvfb or tk. screens.py does the work in a process of its own.
 """
+
 import os
 import shutil
 import subprocess
@@ -13,11 +14,25 @@ from PIL import Image
 from pwem.protocols import ProtImportVolumes
 from pyworkflow.object import Pointer
 
-from ..protocols import (CryodlProtAssess, CryodlProtAssignOrientations, CryodlProtAutoPick, CryodlProtBackProject,
-                         CryodlProtCompare, CryodlProtConsensus, CryodlProtDenoise, CryodlProtEvaluateDenoiser,
-                         CryodlProtImportModel, CryodlProtIntegrity, CryodlProtPick, CryodlProtSimulate,
-                         CryodlProtSimulateParticles, CryodlProtThresholdPicks, CryodlProtTrainDenoiser,
-                         CryodlProtTrainFromStructure, CryodlProtTrainPicker)
+from ..protocols import (
+    CryodlProtAssess,
+    CryodlProtAssignOrientations,
+    CryodlProtAutoPick,
+    CryodlProtBackProject,
+    CryodlProtCompare,
+    CryodlProtConsensus,
+    CryodlProtDenoise,
+    CryodlProtEvaluateDenoiser,
+    CryodlProtImportModel,
+    CryodlProtIntegrity,
+    CryodlProtPick,
+    CryodlProtSimulate,
+    CryodlProtSimulateParticles,
+    CryodlProtThresholdPicks,
+    CryodlProtTrainDenoiser,
+    CryodlProtTrainFromStructure,
+    CryodlProtTrainPicker,
+)
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
@@ -30,22 +45,30 @@ FEW_COLOURS = 8
 
 def missing():
     """Why windows cannot be tested here, '' if they can."""
-    if shutil.which('Xvfb') is None:
+    if shutil.which("Xvfb") is None:
         return "Xvfb is not installed (Debian: xvfb)."
-    if subprocess.run([sys.executable, '-c', 'import tkinter'], capture_output=True).returncode:
+    if subprocess.run([sys.executable, "-c", "import tkinter"], capture_output=True).returncode:
         return "this Python has no tkinter (Debian: python3-tk)."
-    return ''
+    return ""
 
 
 def openAll(test, folder, names=()):
     """Run screens.py on a test's project, on a display of its own. names: of the pictures, () for all."""
-    server = subprocess.Popen(['Xvfb', '-displayfd', '1', '-screen', '0', '1600x1200x24', '-nolisten', 'tcp'],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", "-screen", "0", "1600x1200x24", "-nolisten", "tcp"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        display = ':' + server.stdout.readline().decode().strip()
-        return subprocess.run([sys.executable, '-m', 'scipion', 'python', '-m', 'cryodl_scipion.tests.screens',
-                               test.projName, folder] + list(names), env=dict(os.environ, DISPLAY=display),
-                              capture_output=True, text=True, timeout=500)
+        display = ":" + server.stdout.readline().decode().strip()
+        return subprocess.run(
+            [sys.executable, "-m", "scipion", "python", "-m", "cryodl_scipion.tests.screens", test.projName, folder]
+            + list(names),
+            env=dict(os.environ, DISPLAY=display),
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
     except subprocess.TimeoutExpired as error:
         test.fail("A window hangs, or the machine is slow: %s %s" % (error.stdout, error.stderr))
     finally:
@@ -57,77 +80,114 @@ def openAll(test, folder, names=()):
 class TestCryodlScreens(CryodlTest):
     @classmethod
     def prepare(cls):
-        synthetic.writeMicrographs(cls.data + '/mics', 2)
-        imported = cls.importMicrographs(cls.data + '/mics')
-        model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + '/model', {}))
-        inputs = dict(inputMicrographs=(imported, 'outputMicrographs'), inputModel=(model, 'outputModel'))
+        synthetic.writeMicrographs(cls.data + "/mics", 2)
+        imported = cls.importMicrographs(cls.data + "/mics")
+        model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + "/model", {}))
+        inputs = dict(inputMicrographs=(imported, "outputMicrographs"), inputModel=(model, "outputModel"))
         manual = cls.makeCoordinates(imported, {2: [(40 + 50 * i, 60) for i in range(5)]})
-        cls.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(manual, 'outputCoordinates')), useGpu=False,
-                        particleDiameter=90)
+        cls.runProtocol(
+            CryodlProtTrainPicker,
+            dict(inputCoordinates=(manual, "outputCoordinates")),
+            useGpu=False,
+            particleDiameter=90,
+        )
         picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
         cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0)
-        cls.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, 'outputCoordinates')), threshold=0.6)
-        cls.runProtocol(CryodlProtAutoPick, inputs, useGpu=False, modelFrom=0, particleDiameter=90,
-                        trainingMicrographs=2)
-        writeStructure(cls.data + '/body.mrc')
-        volume = cls.newProtocol(ProtImportVolumes, filesPath=cls.data, filesPattern='body.mrc', samplingRate=4.0)
+        cls.runProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(picked, "outputCoordinates")), threshold=0.6)
+        cls.runProtocol(
+            CryodlProtAutoPick, inputs, useGpu=False, modelFrom=0, particleDiameter=90, trainingMicrographs=2
+        )
+        writeStructure(cls.data + "/body.mrc")
+        volume = cls.newProtocol(ProtImportVolumes, filesPath=cls.data, filesPattern="body.mrc", samplingRate=4.0)
         cls.launchProtocol(volume)
         for protocolClass in (CryodlProtSimulate, CryodlProtTrainFromStructure):
-            cls.runProtocol(protocolClass, dict(inputStructure=(volume, 'outputVolume')), useGpu=False, count=2,
-                            size=256, particles=3)
+            cls.runProtocol(
+                protocolClass,
+                dict(inputStructure=(volume, "outputVolume")),
+                useGpu=False,
+                count=2,
+                size=256,
+                particles=3,
+            )
         for protocolClass in (CryodlProtCompare, CryodlProtConsensus):
             protocol = cls.makeProtocol(protocolClass, particleDiameter=90)
-            protocol.inputSets.set([Pointer(source, extended='outputCoordinates') for source in (picked, manual)])
+            protocol.inputSets.set([Pointer(source, extended="outputCoordinates") for source in (picked, manual)])
             cls.proj.launchProtocol(protocol, wait=True)
         cls.prepareDenoising(volume)
-        cls.runProtocol(CryodlProtAssess, dict(inputMicrographs=(imported, 'outputMicrographs'),
-                                               inputCoordinates=(picked, 'outputCoordinates')), mostCarbon=15)
+        cls.runProtocol(
+            CryodlProtAssess,
+            dict(inputMicrographs=(imported, "outputMicrographs"), inputCoordinates=(picked, "outputCoordinates")),
+            mostCarbon=15,
+        )
 
     @classmethod
     def prepareDenoising(cls, volume):
         """Runs of all that is done with particles. volume: a finished import of a map."""
-        structure = dict(inputStructure=(volume, 'outputVolume'))
+        structure = dict(inputStructure=(volume, "outputVolume"))
         raw = cls.runProtocol(CryodlProtSimulateParticles, structure, useGpu=False, box=32, count=20, pixelSize=4.0)
         trained = cls.makeProtocol(CryodlProtTrainDenoiser, useGpu=False)
-        addTo(trained.inputSets, [raw], 'outputParticles')
-        addTo(trained.inputStructures, [volume], 'outputVolume')
+        addTo(trained.inputSets, [raw], "outputParticles")
+        addTo(trained.inputStructures, [volume], "outputVolume")
         cls.proj.launchProtocol(trained, wait=True)
-        particles, model = dict(inputParticles=(raw, 'outputParticles')), dict(inputModel=(trained, 'outputModel'))
+        particles, model = dict(inputParticles=(raw, "outputParticles")), dict(inputModel=(trained, "outputModel"))
         cls.runProtocol(CryodlProtDenoise, dict(particles, **model), useGpu=False)
         cls.runProtocol(CryodlProtEvaluateDenoiser, dict(particles, **dict(structure, **model)), useGpu=False)
         oriented = cls.runProtocol(CryodlProtAssignOrientations, dict(particles, **structure), useGpu=False)
-        cls.runProtocol(CryodlProtBackProject, dict(inputParticles=(oriented, 'outputParticles')), useGpu=False)
-        integrity = cls.makeProtocol(CryodlProtIntegrity, particles, useGpu=False, compositionNames='whole, part')
-        addTo(integrity.inputStructures, [volume, raw], 'outputVolume')
+        cls.runProtocol(CryodlProtBackProject, dict(inputParticles=(oriented, "outputParticles")), useGpu=False)
+        integrity = cls.makeProtocol(CryodlProtIntegrity, particles, useGpu=False, compositionNames="whole, part")
+        addTo(integrity.inputStructures, [volume, raw], "outputVolume")
         cls.proj.launchProtocol(integrity, wait=True)
 
     def test_wrong_numbers_in_the_box_beside_a_slider_are_reset_and_named(self):
-        run = subprocess.run(['xvfb-run', '-a', sys.executable, '-m', 'cryodl_scipion.tests.entry_box'],
-                             capture_output=True, text=True, timeout=100)
+        run = subprocess.run(
+            ["xvfb-run", "-a", sys.executable, "-m", "cryodl_scipion.tests.entry_box"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         lines = run.stdout.splitlines()
-        for typed, line in zip(('abc', '1.5', '', 'nan', '0,3'), lines):
-            self.assertEqual(line, "%r taken=False value=0.5 message=%r was typed; it must be a number from 0 to 1."
-                             % (typed, typed))
+        for typed, line in zip(("abc", "1.5", "", "nan", "0,3"), lines):
+            self.assertEqual(
+                line, "%r taken=False value=0.5 message=%r was typed; it must be a number from 0 to 1." % (typed, typed)
+            )
         self.assertEqual(lines[5:], ["'0.25' taken=True value=0.25 message=", "accepted [0.25]"])
 
     def test_all_windows_open(self):
-        folder = os.path.join(self.data, 'screens')
+        folder = os.path.join(self.data, "screens")
         os.makedirs(folder)
         run = openAll(self, folder)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        for name in ('click_outputCoordinates', 'click_empty', 'click_outputModel', 'analyze_CryodlProtPick',
-                     'form_CryodlProtTrainPicker', 'wizard_threshold', 'wizard_diameter_pick',
-                     'showRounds_CryodlProtAutoPick', 'showRoundPicks_CryodlProtAutoPick', 'analyze_CryodlProtSimulate',
-                     'analyze_CryodlProtTrainFromStructure', 'form_CryodlProtTrainFromStructure_Simulation',
-                     'showFigures_CryodlProtCompare',
-                     'showPicks_CryodlProtCompare', 'showPicks_CryodlProtConsensus', 'showMicrographs_CryodlProtAssess',
-                     'analyze_CryodlProtDenoise', 'analyze_CryodlProtTrainDenoiser',
-                     'analyze_CryodlProtSimulateParticles',
-                     'showParticles_CryodlProtAssignOrientations', 'showSlices_CryodlProtBackProject', 'particle',
-                     'showParticles_CryodlProtIntegrity', 'showVerdict_CryodlProtEvaluateDenoiser', 'wizard_mask',
-                     'wizard_resolution', 'live_training'):
-            with Image.open(os.path.join(folder, name + '.png')) as picture:
-                colours = picture.convert('RGB').getcolors(1 << 24)
+        for name in (
+            "click_outputCoordinates",
+            "click_empty",
+            "click_outputModel",
+            "analyze_CryodlProtPick",
+            "form_CryodlProtTrainPicker",
+            "wizard_threshold",
+            "wizard_diameter_pick",
+            "showRounds_CryodlProtAutoPick",
+            "showRoundPicks_CryodlProtAutoPick",
+            "analyze_CryodlProtSimulate",
+            "analyze_CryodlProtTrainFromStructure",
+            "form_CryodlProtTrainFromStructure_Simulation",
+            "showFigures_CryodlProtCompare",
+            "showPicks_CryodlProtCompare",
+            "showPicks_CryodlProtConsensus",
+            "showMicrographs_CryodlProtAssess",
+            "analyze_CryodlProtDenoise",
+            "analyze_CryodlProtTrainDenoiser",
+            "analyze_CryodlProtSimulateParticles",
+            "showParticles_CryodlProtAssignOrientations",
+            "showSlices_CryodlProtBackProject",
+            "particle",
+            "showParticles_CryodlProtIntegrity",
+            "showVerdict_CryodlProtEvaluateDenoiser",
+            "wizard_mask",
+            "wizard_resolution",
+            "live_training",
+        ):
+            with Image.open(os.path.join(folder, name + ".png")) as picture:
+                colours = picture.convert("RGB").getcolors(1 << 24)
             self.assertGreater(len(colours), FEW_COLOURS, name)
-        self.assertIn('is opened by CryodlPicksViewer', run.stdout)
+        self.assertIn("is opened by CryodlPicksViewer", run.stdout)

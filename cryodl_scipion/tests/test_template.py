@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The workflow templates: found by Scipion, filled, and loaded into a project with their links."""
+
 import os
 import subprocess
 import sys
@@ -15,117 +16,167 @@ from .map_sets import writeModelOf
 from .particle_sets import writeMap
 
 # alias: (value, class, field, what the field then holds)
-IMPORT = {'pattern': ('*.tif', 'ProtImportMicrographs', 'filesPattern', '*.tif'),
-          'voltage': ('200', 'ProtImportMicrographs', 'voltage', 200), 'cs': ('2.0', 'ProtImportMicrographs',
-                                                                             'sphericalAberration', 2.0),
-          'contrast': ('0.07', 'ProtImportMicrographs', 'amplitudeContrast', 0.07),
-          'pixel': ('1.5', 'ProtImportMicrographs', 'samplingRate', 1.5)}
-EXTRACT = {'box': ('180', 'ProtRelionExtractParticles', 'boxSize', 180)}
-MICROGRAPHS = {'inputMicrographs': 'ProtImportMicrographs.outputMicrographs'}
-MAP, MODEL = 'ProtImportVolumes.outputVolume', 'CryodlProtTrainDenoiser.outputModel'
-LEARN, TEST = 'ProtSplitSet.outputParticles01', 'ProtSplitSet.outputParticles02'
-HALVES = 'CryodlProtSimulateHalfMaps.'
-SIMULATED = 'CryodlProtSimulateTomograms.output'
-LABELLED = {'inputTomograms': 'ProtSplitSet.outputTomograms01', 'inputMasks': 'ProtSplitSet 2.outputTomoMasks01'}
-OTHERS = 'ProtSplitSet.outputTomograms02'
+IMPORT = {
+    "pattern": ("*.tif", "ProtImportMicrographs", "filesPattern", "*.tif"),
+    "voltage": ("200", "ProtImportMicrographs", "voltage", 200),
+    "cs": ("2.0", "ProtImportMicrographs", "sphericalAberration", 2.0),
+    "contrast": ("0.07", "ProtImportMicrographs", "amplitudeContrast", 0.07),
+    "pixel": ("1.5", "ProtImportMicrographs", "samplingRate", 1.5),
+}
+EXTRACT = {"box": ("180", "ProtRelionExtractParticles", "boxSize", 180)}
+MICROGRAPHS = {"inputMicrographs": "ProtImportMicrographs.outputMicrographs"}
+MAP, MODEL = "ProtImportVolumes.outputVolume", "CryodlProtTrainDenoiser.outputModel"
+LEARN, TEST = "ProtSplitSet.outputParticles01", "ProtSplitSet.outputParticles02"
+HALVES = "CryodlProtSimulateHalfMaps."
+SIMULATED = "CryodlProtSimulateTomograms.output"
+LABELLED = {"inputTomograms": "ProtSplitSet.outputTomograms01", "inputMasks": "ProtSplitSet 2.outputTomoMasks01"}
+OTHERS = "ProtSplitSet.outputTomograms02"
 # name: (answers, {run: {pointer: run.output, or a list}}); runs without pointers are imports. A run is called by its
 # class; the second run of a class is 'class 2'.
 TEMPLATES = {
-    'cryodl-picking': (
-        dict(IMPORT, model=('general', 'CryodlProtPick', 'shippedModel', 'general'),
-             diameter=('160', 'CryodlProtPick', 'particleDiameter', 160),
-             mask=('190', 'ProtRelionClassify2D', 'maskDiameterA', 190),
-             classes=('7', 'ProtRelionClassify2D', 'numberOfClasses', 7), **EXTRACT),
-        {'CistemProtCTFFind': MICROGRAPHS, 'CryodlProtPick': MICROGRAPHS,
-         'ProtRelionExtractParticles': {'inputCoordinates': 'CryodlProtPick.outputCoordinates',
-                                        'ctfRelations': 'CistemProtCTFFind.outputCTF'},
-         'ProtRelionClassify2D': {'inputParticles': 'ProtRelionExtractParticles.outputParticles'}}),
-    'cryodl-autopicking': (
-        dict(IMPORT, model=('general', 'CryodlProtAutoPick', 'shippedModel', 'general'),
-             diameter=('160', 'CryodlProtAutoPick', 'particleDiameter', 160),
-             rounds=('2', 'CryodlProtAutoPick', 'rounds', 2), **EXTRACT),
-        {'CistemProtCTFFind': MICROGRAPHS, 'CryodlProtAutoPick': MICROGRAPHS,
-         'ProtRelionExtractParticles': {'inputCoordinates': 'CryodlProtAutoPick.outputCoordinates',
-                                        'ctfRelations': 'CistemProtCTFFind.outputCTF'}}),
-    'cryodl-denoising': (
-        dict(mappixel=('2.5', 'ProtImportVolumes', 'samplingRate', 2.5),
-             pixel=('4.5', 'CryodlProtSimulateParticles', 'pixelSize', 4.5),
-             box=('48', 'CryodlProtSimulateParticles', 'box', 48),
-             count=('90', 'CryodlProtSimulateParticles', 'count', 90),
-             snr=('0.1', 'CryodlProtSimulateParticles', 'snr', 0.1),
-             mask=('150', 'ProtRelionRefine3D', 'maskDiameterA', 150),
-             gpu=('true', 'ProtRelionRefine3D', 'doGpu', True)),
-        {'CryodlProtSimulateParticles': {'inputStructure': MAP},
-         'ProtSplitSet': {'inputSet': 'CryodlProtSimulateParticles.outputParticles'},
-         'CryodlProtTrainDenoiser': {'inputSets': [LEARN], 'inputStructures': [MAP]},
-         'CryodlProtDenoise': {'inputParticles': TEST, 'inputModel': MODEL},
-         'CryodlProtEvaluateDenoiser': {'inputParticles': TEST, 'inputModel': MODEL, 'inputStructure': MAP},
-         'CryodlProtAssignOrientations': {'inputParticles': TEST, 'inputModel': MODEL, 'inputStructure': MAP},
-         'CryodlProtBackProject': {'inputParticles': 'CryodlProtAssignOrientations.outputParticles'},
-         'ProtRelionRefine3D': {'inputParticles': 'CryodlProtAssignOrientations.outputParticles',
-                                'referenceVolume': 'CryodlProtBackProject.outputVolume'}}),
-    'cryodl-maps': (
-        dict(resolution=('3.5', 'CryodlProtSimulateHalfMaps', 'resolution', 3.5),
-             pixel=('1.2', 'CryodlProtSimulateHalfMaps', 'pixelSize', 1.2),
-             model=('mine', 'CryodlProtImproveMap', 'shippedModel', 'mine')),
-        {'CryodlProtSimulateHalfMaps': {'inputStructure': 'ProtImportPdb.outputPdb'},
-         'CryodlProtImproveMap': {'inputVolume': HALVES + 'outputVolume'},
-         'CryodlProtEvaluateMap': {'inputVolume': 'CryodlProtImproveMap.outputVolume',
-                                   'inputBefore': HALVES + 'outputVolume',
-                                   'inputStructure': HALVES + 'outputStructure'}}),
-    'cryodl-tomograms': (
-        dict(mappixel=('2.5', 'ProtImportVolumes', 'samplingRate', 2.5),
-             otherpixel=('3.5', 'ProtImportVolumes 2', 'samplingRate', 3.5),
-             copies=('20', 'CryodlProtSimulateTomograms', 'copies', '20'),
-             pixel=('14', 'CryodlProtSimulateTomograms', 'pixelSize', 14.0),
-             size=('200', 'CryodlProtSimulateTomograms', 'size', 200),
-             box=('40', 'CryodlProtPickFeatures', 'boxSize', 40),
-             subpixel=('8', 'CryodlProtSimulateSubtomograms', 'pixelSize', 8.0),
-             subbox=('48', 'CryodlProtSimulateSubtomograms', 'box', 48),
-             count=('70', 'CryodlProtSimulateSubtomograms', 'count', 70),
-             snr=('0.2', 'CryodlProtSimulateSubtomograms', 'snr', 0.2)),
-        {'CryodlProtSimulateTomograms': {'inputStructures': [MAP]},
-         'ProtSplitSet': {'inputSet': SIMULATED + 'Tomograms'}, 'ProtSplitSet 2': {'inputSet': SIMULATED + 'Labels'},
-         'CryodlProtTrainSegmenter': LABELLED, 'CryodlProtTrainSegmenter 2': LABELLED,
-         'CryodlProtSegment': {'inputTomograms': OTHERS,
-                               'inputModels': ['CryodlProtTrainSegmenter.outputModel',
-                                              'CryodlProtTrainSegmenter 2.outputModel']},
-         'CryodlProtMergeFeatures': {'inputScores': ['CryodlProtSegment.scores_particle',
-                                                     'CryodlProtSegment.scores_membrane']},
-         'CryodlProtPickFeatures': {'inputMasks': 'CryodlProtMergeFeatures.outputLabels',
-                                    'inputTomograms': OTHERS},
-         'CryodlProtEvaluateSegmentation': {'inputMasks': 'CryodlProtMergeFeatures.outputLabels',
-                                            'inputTruth': 'ProtSplitSet 2.outputTomoMasks02'},
-         'CryodlProtSimulateSubtomograms': {'inputStructures': [MAP,
-                                                                'ProtImportVolumes 2.outputVolume']},
-         'ProtSplitSet 3': {'inputSet': 'CryodlProtSimulateSubtomograms.outputSubtomograms'},
-         'CryodlProtTrainClassifier': {'inputSubtomograms': 'ProtSplitSet 3.outputSubTomograms01'},
-         'CryodlProtClassifySubtomograms': {'inputSubtomograms': 'ProtSplitSet 3.outputSubTomograms02',
-                                            'inputModel': 'CryodlProtTrainClassifier.outputModel'}})}
+    "cryodl-picking": (
+        dict(
+            IMPORT,
+            model=("general", "CryodlProtPick", "shippedModel", "general"),
+            diameter=("160", "CryodlProtPick", "particleDiameter", 160),
+            mask=("190", "ProtRelionClassify2D", "maskDiameterA", 190),
+            classes=("7", "ProtRelionClassify2D", "numberOfClasses", 7),
+            **EXTRACT,
+        ),
+        {
+            "CistemProtCTFFind": MICROGRAPHS,
+            "CryodlProtPick": MICROGRAPHS,
+            "ProtRelionExtractParticles": {
+                "inputCoordinates": "CryodlProtPick.outputCoordinates",
+                "ctfRelations": "CistemProtCTFFind.outputCTF",
+            },
+            "ProtRelionClassify2D": {"inputParticles": "ProtRelionExtractParticles.outputParticles"},
+        },
+    ),
+    "cryodl-autopicking": (
+        dict(
+            IMPORT,
+            model=("general", "CryodlProtAutoPick", "shippedModel", "general"),
+            diameter=("160", "CryodlProtAutoPick", "particleDiameter", 160),
+            rounds=("2", "CryodlProtAutoPick", "rounds", 2),
+            **EXTRACT,
+        ),
+        {
+            "CistemProtCTFFind": MICROGRAPHS,
+            "CryodlProtAutoPick": MICROGRAPHS,
+            "ProtRelionExtractParticles": {
+                "inputCoordinates": "CryodlProtAutoPick.outputCoordinates",
+                "ctfRelations": "CistemProtCTFFind.outputCTF",
+            },
+        },
+    ),
+    "cryodl-denoising": (
+        dict(
+            mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
+            pixel=("4.5", "CryodlProtSimulateParticles", "pixelSize", 4.5),
+            box=("48", "CryodlProtSimulateParticles", "box", 48),
+            count=("90", "CryodlProtSimulateParticles", "count", 90),
+            snr=("0.1", "CryodlProtSimulateParticles", "snr", 0.1),
+            mask=("150", "ProtRelionRefine3D", "maskDiameterA", 150),
+            gpu=("true", "ProtRelionRefine3D", "doGpu", True),
+        ),
+        {
+            "CryodlProtSimulateParticles": {"inputStructure": MAP},
+            "ProtSplitSet": {"inputSet": "CryodlProtSimulateParticles.outputParticles"},
+            "CryodlProtTrainDenoiser": {"inputSets": [LEARN], "inputStructures": [MAP]},
+            "CryodlProtDenoise": {"inputParticles": TEST, "inputModel": MODEL},
+            "CryodlProtEvaluateDenoiser": {"inputParticles": TEST, "inputModel": MODEL, "inputStructure": MAP},
+            "CryodlProtAssignOrientations": {"inputParticles": TEST, "inputModel": MODEL, "inputStructure": MAP},
+            "CryodlProtBackProject": {"inputParticles": "CryodlProtAssignOrientations.outputParticles"},
+            "ProtRelionRefine3D": {
+                "inputParticles": "CryodlProtAssignOrientations.outputParticles",
+                "referenceVolume": "CryodlProtBackProject.outputVolume",
+            },
+        },
+    ),
+    "cryodl-maps": (
+        dict(
+            resolution=("3.5", "CryodlProtSimulateHalfMaps", "resolution", 3.5),
+            pixel=("1.2", "CryodlProtSimulateHalfMaps", "pixelSize", 1.2),
+            model=("mine", "CryodlProtImproveMap", "shippedModel", "mine"),
+        ),
+        {
+            "CryodlProtSimulateHalfMaps": {"inputStructure": "ProtImportPdb.outputPdb"},
+            "CryodlProtImproveMap": {"inputVolume": HALVES + "outputVolume"},
+            "CryodlProtEvaluateMap": {
+                "inputVolume": "CryodlProtImproveMap.outputVolume",
+                "inputBefore": HALVES + "outputVolume",
+                "inputStructure": HALVES + "outputStructure",
+            },
+        },
+    ),
+    "cryodl-tomograms": (
+        dict(
+            mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
+            otherpixel=("3.5", "ProtImportVolumes 2", "samplingRate", 3.5),
+            copies=("20", "CryodlProtSimulateTomograms", "copies", "20"),
+            pixel=("14", "CryodlProtSimulateTomograms", "pixelSize", 14.0),
+            size=("200", "CryodlProtSimulateTomograms", "size", 200),
+            box=("40", "CryodlProtPickFeatures", "boxSize", 40),
+            subpixel=("8", "CryodlProtSimulateSubtomograms", "pixelSize", 8.0),
+            subbox=("48", "CryodlProtSimulateSubtomograms", "box", 48),
+            count=("70", "CryodlProtSimulateSubtomograms", "count", 70),
+            snr=("0.2", "CryodlProtSimulateSubtomograms", "snr", 0.2),
+        ),
+        {
+            "CryodlProtSimulateTomograms": {"inputStructures": [MAP]},
+            "ProtSplitSet": {"inputSet": SIMULATED + "Tomograms"},
+            "ProtSplitSet 2": {"inputSet": SIMULATED + "Labels"},
+            "CryodlProtTrainSegmenter": LABELLED,
+            "CryodlProtTrainSegmenter 2": LABELLED,
+            "CryodlProtSegment": {
+                "inputTomograms": OTHERS,
+                "inputModels": ["CryodlProtTrainSegmenter.outputModel", "CryodlProtTrainSegmenter 2.outputModel"],
+            },
+            "CryodlProtMergeFeatures": {
+                "inputScores": ["CryodlProtSegment.scores_particle", "CryodlProtSegment.scores_membrane"]
+            },
+            "CryodlProtPickFeatures": {"inputMasks": "CryodlProtMergeFeatures.outputLabels", "inputTomograms": OTHERS},
+            "CryodlProtEvaluateSegmentation": {
+                "inputMasks": "CryodlProtMergeFeatures.outputLabels",
+                "inputTruth": "ProtSplitSet 2.outputTomoMasks02",
+            },
+            "CryodlProtSimulateSubtomograms": {"inputStructures": [MAP, "ProtImportVolumes 2.outputVolume"]},
+            "ProtSplitSet 3": {"inputSet": "CryodlProtSimulateSubtomograms.outputSubtomograms"},
+            "CryodlProtTrainClassifier": {"inputSubtomograms": "ProtSplitSet 3.outputSubTomograms01"},
+            "CryodlProtClassifySubtomograms": {
+                "inputSubtomograms": "ProtSplitSet 3.outputSubTomograms02",
+                "inputModel": "CryodlProtTrainClassifier.outputModel",
+            },
+        },
+    ),
+}
 
 
 class TestCryodlTemplate(CryodlTest):
     def imported(self, name):
         """{alias: path} of the files or folders that a template asks for, one for each import."""
-        maps = {'cryodl-denoising': ['map'], 'cryodl-tomograms': ['map', 'othermap']}.get(name, [])
-        if name == 'cryodl-maps':
-            return {'structure': writeModelOf(os.path.join(self.data, 'model.pdb'), (0, 0, 0))}
-        return ({alias: writeMap(os.path.join(self.data, alias + '.mrc')) for alias in maps} or
-                {'mics': os.path.dirname(synthetic.writeMicrographs(self.data + '/mics', 1)[0])})
+        maps = {"cryodl-denoising": ["map"], "cryodl-tomograms": ["map", "othermap"]}.get(name, [])
+        if name == "cryodl-maps":
+            return {"structure": writeModelOf(os.path.join(self.data, "model.pdb"), (0, 0, 0))}
+        return {alias: writeMap(os.path.join(self.data, alias + ".mrc")) for alias in maps} or {
+            "mics": os.path.dirname(synthetic.writeMicrographs(self.data + "/mics", 1)[0])
+        }
 
     def load(self, name):
         """{name of a run: protocol} of a template, filled and loaded."""
         templates, answers = TemplateList(), TEMPLATES[name][0]
         templates.addPluginTemplates(name)
-        template, = templates.templates
+        (template,) = templates.templates
         template.replaceEnvVariables()
         template.parseContent()
         for alias, path in self.imported(name).items():
             self.assertEqual(template.setParamValue(alias, path), 1, alias)
         for alias, (value, *_) in answers.items():
             self.assertEqual(template.setParamValue(alias, value), 1, alias)
-        self.assertEqual({param.getAlias() for param in template.getParams().values()},
-                         set(answers) | set(self.imported(name)))
+        self.assertEqual(
+            {param.getAlias() for param in template.getParams().values()}, set(answers) | set(self.imported(name))
+        )
         path = template.createTemplateFile()
         try:
             loaded = self.proj.loadProtocols(path)
@@ -135,36 +186,49 @@ class TestCryodlTemplate(CryodlTest):
         for protocol in loaded.values():
             classes.append(protocol.getClassName())
             number = classes.count(classes[-1])
-            self.names[protocol.getObjId()] = classes[-1] + (' %d' % number if number > 1 else '')
+            self.names[protocol.getObjId()] = classes[-1] + (" %d" % number if number > 1 else "")
         return {self.names[protocol.getObjId()]: protocol for protocol in loaded.values()}
 
     def wordsOf(self, pointer):
         """'run.output' of a pointer, or a list of them."""
         if isinstance(pointer, PointerList):
             return [self.wordsOf(one) for one in pointer]
-        return '%s.%s' % (self.names[pointer.getObjValue().getObjId()], pointer.getExtended())
+        return "%s.%s" % (self.names[pointer.getObjValue().getObjId()], pointer.getExtended())
 
     def test_templates_become_linked_runs_with_the_answers(self):
         for template, (answers, links) in TEMPLATES.items():
             missing = [name for name in links if name.split()[0] not in Domain.getProtocols()]
             if missing:
-                self.skipTest("The plugins of these protocols are not installed: %s" % ', '.join(missing))
+                self.skipTest("The plugins of these protocols are not installed: %s" % ", ".join(missing))
             runs = self.load(template)
             self.assertEqual(len(set(runs) - set(links)), len(self.imported(template)))
             for value, name, field, wanted in answers.values():
                 self.assertEqual(runs[name].getAttributeValue(field), wanted, field)
             for name, pointers in links.items():
                 for field, wanted in pointers.items():
-                    self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, '%s %s' % (name, field))
+                    self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, "%s %s" % (name, field))
 
     def test_scipions_template_command_makes_the_project(self):
         for template, (given, links) in TEMPLATES.items():
-            answers = ['%s=%s' % (alias, value) for alias, (value, *_) in given.items()]
-            answers += ['%s=%s' % pair for pair in self.imported(template).items()]
-            project = template.replace('-', '_')
-            run = subprocess.run([sys.executable, '-m', 'scipion', 'template', template, '--nogui', '--noschedule',
-                                  'project_name=' + project] + answers,
-                                 capture_output=True, text=True, timeout=120)
+            answers = ["%s=%s" % (alias, value) for alias, (value, *_) in given.items()]
+            answers += ["%s=%s" % pair for pair in self.imported(template).items()]
+            project = template.replace("-", "_")
+            run = subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "scipion",
+                    "template",
+                    template,
+                    "--nogui",
+                    "--noschedule",
+                    "project_name=" + project,
+                ]
+                + answers,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
             manager = Manager()
             self.assertTrue(manager.hasProject(project), run.stdout + run.stderr)
             try:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plugin with Scipion's tomography, and without it."""
+
 import os
 import subprocess
 import sys
@@ -8,12 +9,21 @@ import unittest
 from .. import protocols
 from ..tomography import HAS_TOMO
 
-OURS = {'CryodlProtTrainSegmenter', 'CryodlProtSegment', 'CryodlProtMergeFeatures', 'CryodlProtPickFeatures',
-        'CryodlProtEvaluateSegmentation', 'CryodlProtSimulateTomograms', 'CryodlProtSimulateSubtomograms',
-        'CryodlProtTrainClassifier', 'CryodlProtClassifySubtomograms', 'CryodlProtClusterSubtomograms'}
+OURS = {
+    "CryodlProtTrainSegmenter",
+    "CryodlProtSegment",
+    "CryodlProtMergeFeatures",
+    "CryodlProtPickFeatures",
+    "CryodlProtEvaluateSegmentation",
+    "CryodlProtSimulateTomograms",
+    "CryodlProtSimulateSubtomograms",
+    "CryodlProtTrainClassifier",
+    "CryodlProtClassifySubtomograms",
+    "CryodlProtClusterSubtomograms",
+}
 # Started anew, since this process has loaded all plugins: prints the view, the way and the name of each of our
 # protocols.
-LISTING = '''
+LISTING = """
 import sys
 if 'hide' in sys.argv:
     sys.modules['tomo'] = None  # as if it were not installed
@@ -31,30 +41,34 @@ def walk(node, way):
         walk(child, way + [str(child.text)])
 for name, view in ProtocolTreeConfig.load(domain, '').items():
     walk(view, [name])
-'''
+"""
 
 
 def listing(*arguments):
     """({way in the tree: names}, all that was said) of a new process."""
-    answer = subprocess.run([sys.executable, '-c', LISTING] + list(arguments), env=dict(os.environ, MPLBACKEND='Agg'),
-                            capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", LISTING] + list(arguments),
+        env=dict(os.environ, MPLBACKEND="Agg"),
+        capture_output=True,
+        text=True,
+    )
     assert answer.returncode == 0, answer.stderr
     found = {}
     for line in answer.stdout.splitlines():
-        if line.startswith('FOUND'):
-            way, name = line[6:].rsplit(' ', 1)
+        if line.startswith("FOUND"):
+            way, name = line[6:].rsplit(" ", 1)
             found.setdefault(way, set()).add(name)
     return found, answer.stdout + answer.stderr
 
 
 class TestCryodlWithoutTomo(unittest.TestCase):
     def test_the_plugin_loads_and_only_the_protocols_on_tomograms_are_gone(self):
-        found, said = listing('hide')
+        found, said = listing("hide")
         names = set().union(*found.values())
         self.assertFalse(names & OURS)
-        self.assertIn('CryodlProtPick', names)
-        self.assertNotIn('error when importing from cryodl', said.lower())
-        self.assertNotIn('Traceback', said)
+        self.assertIn("CryodlProtPick", names)
+        self.assertNotIn("error when importing from cryodl", said.lower())
+        self.assertNotIn("Traceback", said)
 
 
 @unittest.skipUnless(HAS_TOMO, "The plugin tomo is not installed.")
@@ -62,9 +76,13 @@ class TestCryodlWithTomo(unittest.TestCase):
     def test_every_protocol_stands_where_tomography_has_its_kind(self):
         self.assertLessEqual(OURS, set(vars(protocols)))
         found, _ = listing()
-        self.assertLessEqual({'CryodlProtTrainSegmenter', 'CryodlProtSegment', 'CryodlProtMergeFeatures'},
-                             found['Tomography|Tomograms|Segmentation'])
-        self.assertIn('CryodlProtPickFeatures', found['Tomography|Particles|Picking'])
-        self.assertLessEqual({'CryodlProtTrainClassifier', 'CryodlProtClassifySubtomograms'},
-                             found['Tomography|Subtomogram averaging|Classification and Alignment'])
-        self.assertIn('CryodlProtImportModel', found['Tomography|Deep learning models'])
+        self.assertLessEqual(
+            {"CryodlProtTrainSegmenter", "CryodlProtSegment", "CryodlProtMergeFeatures"},
+            found["Tomography|Tomograms|Segmentation"],
+        )
+        self.assertIn("CryodlProtPickFeatures", found["Tomography|Particles|Picking"])
+        self.assertLessEqual(
+            {"CryodlProtTrainClassifier", "CryodlProtClassifySubtomograms"},
+            found["Tomography|Subtomogram averaging|Classification and Alignment"],
+        )
+        self.assertIn("CryodlProtImportModel", found["Tomography|Deep learning models"])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Scipion discovers: protocols and their tree, viewers, wizards, objects, citations, icon."""
+
 import os
 import re
 import unittest
@@ -11,6 +12,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from pyworkflow.wizard import Wizard
 
 import cryodl_scipion
+
 from .. import bibtex, objects, protocols, viewers, wizards
 from .test_forms import ourProtocols
 
@@ -18,13 +20,16 @@ FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
 
 
 def classesOf(module, base):
-    return [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, base)
-            and v.__module__.startswith('cryodl_scipion')]
+    return [
+        v
+        for v in vars(module).values()
+        if isinstance(v, type) and issubclass(v, base) and v.__module__.startswith("cryodl_scipion")
+    ]
 
 
 class TestCryodlTree(unittest.TestCase):
     def test_every_class_of_the_tree_exists_and_every_protocol_is_in_it(self):
-        with open(os.path.join(FOLDER, 'protocols.conf')) as file:
+        with open(os.path.join(FOLDER, "protocols.conf")) as file:
             inTree = set(re.findall(r'"value": "(\w+)"', file.read()))
         self.assertEqual(inTree, {c.__name__ for c in ourProtocols()})
 
@@ -32,8 +37,8 @@ class TestCryodlTree(unittest.TestCase):
         found = Domain.getProtocols()
         for protocolClass in ourProtocols():
             self.assertIs(found[protocolClass.__name__], protocolClass)
-            self.assertEqual(protocolClass.getClassPackage().__name__, 'cryodl_scipion')
-        self.assertIs(Domain.getObjects()['CryodlModel'], objects.CryodlModel)
+            self.assertEqual(protocolClass.getClassPackage().__name__, "cryodl_scipion")
+        self.assertIs(Domain.getObjects()["CryodlModel"], objects.CryodlModel)
 
     def test_labels_are_short_lower_case_verb_phrases_and_differ(self):
         labels = [c._label for c in ourProtocols()]
@@ -42,7 +47,7 @@ class TestCryodlTree(unittest.TestCase):
 
     def test_every_protocol_says_what_goes_in_and_out(self):
         for protocolClass in ourProtocols():
-            self.assertRegex(protocolClass.__doc__, r'(?s)In:.*')
+            self.assertRegex(protocolClass.__doc__, r"(?s)In:.*")
             self.assertLessEqual(len(protocolClass.__doc__.splitlines()), 15)
 
     def test_viewers_and_wizards_have_targets_that_exist(self):
@@ -56,22 +61,30 @@ class TestCryodlTree(unittest.TestCase):
                 self.assertTrue(issubclass(protocolClass, Protocol))
                 form = protocolClass().getDefinition()
                 for field in fields:
-                    self.assertTrue(form.hasParam(field), '%s has no field %s' % (protocolClass, field))
+                    self.assertTrue(form.hasParam(field), "%s has no field %s" % (protocolClass, field))
 
     def test_every_citation_is_in_the_bibliography(self):
-        keys = set(re.findall(r'@\w+\{(\w+),', bibtex.__doc__))
+        keys = set(re.findall(r"@\w+\{(\w+),", bibtex.__doc__))
         for protocolClass in ourProtocols():
             citations = protocolClass()._citations()
             self.assertTrue(citations)
             self.assertLessEqual(set(citations), keys)
 
     def test_every_model_and_protocol_has_a_viewer_of_ours(self):
-        for target in (objects.CryodlModel, protocols.CryodlProtTrainPicker, protocols.CryodlProtPick,
-                       protocols.CryodlProtThresholdPicks, protocols.CryodlProtCompare, protocols.CryodlProtConsensus,
-                       protocols.CryodlProtAssess, protocols.CryodlProtAutoPick, protocols.CryodlProtSimulate,
-                       protocols.CryodlProtTrainFromStructure):
+        for target in (
+            objects.CryodlModel,
+            protocols.CryodlProtTrainPicker,
+            protocols.CryodlProtPick,
+            protocols.CryodlProtThresholdPicks,
+            protocols.CryodlProtCompare,
+            protocols.CryodlProtConsensus,
+            protocols.CryodlProtAssess,
+            protocols.CryodlProtAutoPick,
+            protocols.CryodlProtSimulate,
+            protocols.CryodlProtTrainFromStructure,
+        ):
             found = Domain.findViewers(target(), DESKTOP_TKINTER)
-            self.assertTrue(found and found[0].__module__.startswith('cryodl_scipion'), target)
+            self.assertTrue(found and found[0].__module__.startswith("cryodl_scipion"), target)
 
     def test_the_icon_is_there(self):
         self.assertTrue(os.path.isfile(os.path.join(FOLDER, cryodl_scipion._logo)))
@@ -86,8 +99,13 @@ class TestCryodlNames(BaseTest):
         # Protocol sets _resultFiles, _error, _steps ... on each object; a method of that name cannot be called.
         for protocolClass in ourProtocols():
             protocol = self.newProtocol(protocolClass)
-            ours = {name for c in protocolClass.__mro__ if c.__module__.startswith('cryodl_scipion')
-                    for name, value in vars(c).items() if callable(value)}
+            ours = {
+                name
+                for c in protocolClass.__mro__
+                if c.__module__.startswith("cryodl_scipion")
+                for name, value in vars(c).items()
+                if callable(value)
+            }
             self.assertEqual(ours & set(vars(protocol)), set(), protocolClass.__name__)
 
     def test_no_form_field_hides_a_method(self):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers and wizards without a display: what they read, count, draw, and which of them a click opens."""
+
 import os
 from unittest import mock
 
@@ -11,16 +12,16 @@ from pwem.viewers.viewer_coordinates import CoordinateViewer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import default_viewers, wizards
-from ..protocols import (CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker)
+from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
-from ..viewers.picks_data import PicksData
+from ..viewers.micrographs.picks_data import PicksData
+from ..viewers.micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPicksViewer
 from ..viewers.viewer_model import CryodlModelViewer, CryodlTrainViewer
-from ..viewers.viewer_picks import CryodlPickProtocolViewer, CryodlPicksViewer
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
 
-matplotlib.use('Agg')
+matplotlib.use("Agg")
 
 MANUAL = [(20, 30), (60, 70), (100, 40), (150, 80), (200, 120)]
 
@@ -28,15 +29,19 @@ MANUAL = [(20, 30), (60, 70), (100, 40), (150, 80), (200, 120)]
 class TestCryodlViewers(CryodlTest):
     @classmethod
     def prepare(cls):
-        synthetic.writeMicrographs(cls.data + '/mics', 2)
-        cls.imported = cls.importMicrographs(cls.data + '/mics')
-        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + '/model', {}))
-        inputs = dict(inputMicrographs=(cls.imported, 'outputMicrographs'), inputModel=(cls.model, 'outputModel'))
+        synthetic.writeMicrographs(cls.data + "/mics", 2)
+        cls.imported = cls.importMicrographs(cls.data + "/mics")
+        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + "/model", {}))
+        inputs = dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputModel=(cls.model, "outputModel"))
         cls.picked = cls.runProtocol(CryodlProtPick, inputs, useGpu=False)
         cls.empty = cls.runProtocol(CryodlProtPick, inputs, useGpu=False, threshold=1.0, boxSize=30)
         cls.manual = cls.makeCoordinates(cls.imported, {2: MANUAL})
-        cls.trained = cls.runProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(cls.manual, 'outputCoordinates')),
-                                      useGpu=False, particleDiameter=90)
+        cls.trained = cls.runProtocol(
+            CryodlProtTrainPicker,
+            dict(inputCoordinates=(cls.manual, "outputCoordinates")),
+            useGpu=False,
+            particleDiameter=90,
+        )
 
     def found(self, target):
         return Domain.findViewers(target, DESKTOP_TKINTER)
@@ -47,7 +52,7 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual((data.threshold, data.hasScores), (0.5, True))
         self.assertEqual([data.counts(t).tolist() for t in (0.75, 0.5, 0)], [[2, 2], [4, 4], [6, 6]])
         self.assertEqual(data.picks(1, 0.85).tolist(), [[40, 50, 0.9]])
-        self.assertEqual(os.path.basename(data.paths[1]), 'mic_002.mrc')
+        self.assertEqual(os.path.basename(data.paths[1]), "mic_002.mrc")
 
     def test_circles_are_as_wide_as_the_particle_whatever_the_box(self):
         self.assertEqual(PicksData.ofSet(self.empty.outputCoordinates).diameter, 120 / synthetic.PIXEL_SIZE)
@@ -67,18 +72,18 @@ class TestCryodlViewers(CryodlTest):
     def test_the_protocol_viewer_gives_its_plots(self):
         viewer = CryodlPickProtocolViewer(project=self.proj, protocol=self.picked)
         viewer.setProtocol(self.picked)
-        for name, wanted in (('showScores', 'Scores of 12 candidates'), ('showCounts', '8 picks')):
-            plotter, = viewer._getVisualizeDict()[name](name)
+        for name, wanted in (("showScores", "Scores of 12 candidates"), ("showCounts", "8 picks")):
+            (plotter,) = viewer._getVisualizeDict()[name](name)
             self.assertEqual(plotter.getFigure().axes[0].get_title(), wanted)
-            plotter.savefig(os.path.join(self.data, name + '.png'))
-            self.assertGreater(os.path.getsize(os.path.join(self.data, name + '.png')), 5000)
+            plotter.savefig(os.path.join(self.data, name + ".png"))
+            self.assertGreater(os.path.getsize(os.path.join(self.data, name + ".png")), 5000)
 
     def test_a_run_without_output_has_a_message(self):
         new = self.newProtocol(CryodlProtPick)
         viewer = CryodlPickProtocolViewer(project=self.proj, protocol=new)
         viewer.setProtocol(new)
         for name, show in viewer._getVisualizeDict().items():
-            self.assertIn('no coordinates yet', show(name)[0].getMessage())
+            self.assertIn("no coordinates yet", show(name)[0].getMessage())
 
     # ----- the viewer that a click opens
     def test_our_picks_and_empty_sets_are_opened_by_our_viewer_first(self):
@@ -101,7 +106,7 @@ class TestCryodlViewers(CryodlTest):
             pw.Config.VIEWERS.clear()
             pw.Config.VIEWERS.update(viewers)
             Domain._preferred_viewers = None
-            with mock.patch.object(default_viewers.importlib.util, 'find_spec', return_value=spec):
+            with mock.patch.object(default_viewers.importlib.util, "find_spec", return_value=spec):
                 default_viewers.preferWorkingViewers()
             return [self.found(p.outputCoordinates)[0] for p in (self.picked, self.empty, self.manual)]
         finally:
@@ -110,34 +115,37 @@ class TestCryodlViewers(CryodlTest):
             Domain._preferred_viewers = None
 
     def test_under_the_launcher_no_set_is_opened_by_the_java_viewer_that_is_absent(self):
-        self.assertEqual(self.launcherPrefers({'SetOfCoordinates': ['pwem.viewers.DataViewer']}),
-                         [CryodlPicksViewer, CryodlPicksViewer, CoordinateViewer])
+        self.assertEqual(
+            self.launcherPrefers({"SetOfCoordinates": ["pwem.viewers.DataViewer"]}),
+            [CryodlPicksViewer, CryodlPicksViewer, CoordinateViewer],
+        )
 
     def test_sites_with_xmipp_or_a_choice_of_their_own_keep_it(self):
         from pwem.viewers import DataViewer
         from pwem.viewers.mdviewer import MDViewer
-        self.assertEqual(self.launcherPrefers({'SetOfCoordinates': ['pwem.viewers.DataViewer']}, xmipp=True),
-                         [DataViewer] * 3)
-        self.assertEqual(self.launcherPrefers({'SetOfCoordinates': ['pwem.viewers.mdviewer.MDViewer']}),
-                         [MDViewer] * 3)
+
+        self.assertEqual(
+            self.launcherPrefers({"SetOfCoordinates": ["pwem.viewers.DataViewer"]}, xmipp=True), [DataViewer] * 3
+        )
+        self.assertEqual(self.launcherPrefers({"SetOfCoordinates": ["pwem.viewers.mdviewer.MDViewer"]}), [MDViewer] * 3)
 
     # ----- models
     def test_curves_follow_an_unfinished_training(self):
-        folder = os.path.join(self.data, 'live')
-        os.makedirs(folder + '.partial')
+        folder = os.path.join(self.data, "live")
+        os.makedirs(folder + ".partial")
         self.assertEqual(plots.readMetrics(model_window.metricsPath(folder)), {})
-        with open(model_window.metricsPath(folder), 'w') as file:
-            file.write('step,train_loss,validation_loss,validation_f1,validation_average_precision\n')
+        with open(model_window.metricsPath(folder), "w") as file:
+            file.write("step,train_loss,validation_loss,validation_f1,validation_average_precision\n")
         self.assertEqual(plots.readMetrics(model_window.metricsPath(folder)), {})
-        with open(model_window.metricsPath(folder), 'a') as file:
-            file.write('10,1.0,,0.1,0.2\n20,0.5,0.7,0.3,0.4\n30,0.')
+        with open(model_window.metricsPath(folder), "a") as file:
+            file.write("10,1.0,,0.1,0.2\n20,0.5,0.7,0.3,0.4\n30,0.")
         metrics = plots.readMetrics(model_window.metricsPath(folder))
-        self.assertEqual(metrics['step'].tolist(), [10, 20])
+        self.assertEqual(metrics["step"].tolist(), [10, 20])
         figure = Figure()
         plots.drawCurves(figure, metrics)
         curves = [line.get_ydata().tolist() for axes in figure.axes for line in axes.lines]
         self.assertEqual(curves, [[1.0, 0.5], [0.7], [0.1, 0.3], [0.2, 0.4]])
-        self.assertIn('not finished', model_window.cardLines(folder)[0])
+        self.assertIn("not finished", model_window.cardLines(folder)[0])
 
     def test_before_the_first_figures_the_curves_are_empty(self):
         figure = Figure()
@@ -145,43 +153,49 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual(figure.axes[0].texts[0].get_text(), "No figures yet")
 
     def test_the_card_is_told_in_words(self):
-        lines = '\n'.join(model_window.cardLines(self.trained.outputModel.getFolder()))
-        for words in ('90 Å', '3 Å/px', 'all steps were done', 'Average precision  0.950', 'mic_002'):
+        lines = "\n".join(model_window.cardLines(self.trained.outputModel.getFolder()))
+        for words in ("90 Å", "3 Å/px", "all steps were done", "Average precision  0.950", "mic_002"):
             self.assertIn(words, lines)
-        self.assertEqual(len(plots.readMetrics(model_window.metricsPath(
-            self.trained.outputModel.getFolder()))['step']), 5)
+        self.assertEqual(
+            len(plots.readMetrics(model_window.metricsPath(self.trained.outputModel.getFolder()))["step"]), 5
+        )
 
     # ----- wizards
     def test_the_diameter_is_measured_on_the_chosen_micrographs(self):
-        pick = self.makeProtocol(CryodlProtPick, dict(inputMicrographs=(self.imported, 'outputMicrographs'),
-                                                      inputModel=(self.model, 'outputModel')))
+        pick = self.makeProtocol(
+            CryodlProtPick,
+            dict(inputMicrographs=(self.imported, "outputMicrographs"), inputModel=(self.model, "outputModel")),
+        )
         micrographs = wizards.micrographsToMeasure(pick)
-        self.assertEqual((len(micrographs.names), micrographs.pixelSize, micrographs.largest, micrographs.first),
-                         (2, 3.0, 768, 0))
+        self.assertEqual(
+            (len(micrographs.names), micrographs.pixelSize, micrographs.largest, micrographs.first), (2, 3.0, 768, 0)
+        )
         self.assertEqual(wizards.firstDiameter(pick, micrographs.largest), 120)
         pick.particleDiameter.set(5000)
         self.assertEqual(wizards.firstDiameter(pick, micrographs.largest), 768)
 
     def test_the_diameter_is_measured_on_picked_particles(self):
-        train = self.makeProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(self.manual, 'outputCoordinates')))
+        train = self.makeProtocol(CryodlProtTrainPicker, dict(inputCoordinates=(self.manual, "outputCoordinates")))
         micrographs = wizards.micrographsToMeasure(train)
         self.assertEqual((micrographs.first, micrographs.positions(1)), (1, MANUAL))
         self.assertEqual(wizards.firstDiameter(train, 700), 150)
 
     def test_wizards_say_what_has_to_be_chosen_first(self):
-        for protocolClass, wizard in ((CryodlProtPick, wizards.CryodlDiameterWizard),
-                                      (CryodlProtTrainPicker, wizards.CryodlDiameterWizard),
-                                      (CryodlProtThresholdPicks, wizards.CryodlThresholdWizard)):
+        for protocolClass, wizard in (
+            (CryodlProtPick, wizards.CryodlDiameterWizard),
+            (CryodlProtTrainPicker, wizards.CryodlDiameterWizard),
+            (CryodlProtThresholdPicks, wizards.CryodlThresholdWizard),
+        ):
             form = mock.Mock(protocol=self.newProtocol(protocolClass))
             wizard().show(form)
-            self.assertIn('first', form.showError.call_args[0][0])
+            self.assertIn("first", form.showError.call_args[0][0])
 
     def test_shipped_models_are_listed_with_what_they_are_for(self):
         for name, text in wizards.shippedModelLines():
-            self.assertIn('every kind and size' if name == 'general' else 'Å', text, name)
-        with mock.patch.object(wizards, 'shippedModels', return_value={'one': self.data + '/model'}):
-            self.assertEqual(wizards.shippedModelLines(), [('one', 'unet, trained on particles of 120 Å')])
-        with mock.patch.object(wizards, 'shippedModels', return_value={}):
+            self.assertIn("every kind and size" if name == "general" else "Å", text, name)
+        with mock.patch.object(wizards, "shippedModels", return_value={"one": self.data + "/model"}):
+            self.assertEqual(wizards.shippedModelLines(), [("one", "unet, trained on particles of 120 Å")])
+        with mock.patch.object(wizards, "shippedModels", return_value={}):
             form = mock.Mock()
             wizards.CryodlShippedModelWizard().show(form)
-            self.assertIn('without models', form.showError.call_args[0][0])
+            self.assertIn("without models", form.showError.call_args[0][0])

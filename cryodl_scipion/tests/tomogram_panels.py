@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of viewers of tomograms and subtomograms share: panels, and what is in them."""
+
 from unittest import mock
 
-from ..protocols import (CryodlProtAnnotate, CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms,
-                         CryodlProtEvaluateSegmentation, CryodlProtMergeFeatures, CryodlProtPickFeatures,
-                         CryodlProtSegment, CryodlProtSimulateTomograms)
-from ..viewers import viewer_tomograms
-from ..viewers.viewer_annotations import CryodlAnnotateViewer
-from ..viewers.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
+from ..protocols import (
+    CryodlProtAnnotate,
+    CryodlProtClassifySubtomograms,
+    CryodlProtClusterSubtomograms,
+    CryodlProtEvaluateSegmentation,
+    CryodlProtMergeFeatures,
+    CryodlProtPickFeatures,
+    CryodlProtSegment,
+    CryodlProtSimulateTomograms,
+)
+from ..viewers.tomograms import viewer_tomograms
+from ..viewers.tomograms.viewer_annotations import CryodlAnnotateViewer
+from ..viewers.tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
 from .tomogram_runs import TomogramsTest
 from .viewer_panels import PanelsTest
 
 # What looks at the runs that have a list of panels.
-PANELS = {CryodlProtSegment: viewer_tomograms.CryodlSegmentViewer,
-          CryodlProtMergeFeatures: viewer_tomograms.CryodlMergeViewer,
-          CryodlProtPickFeatures: viewer_tomograms.CryodlPickFeaturesViewer,
-          CryodlProtSimulateTomograms: viewer_tomograms.CryodlSimulateTomogramsViewer,
-          CryodlProtEvaluateSegmentation: viewer_tomograms.CryodlEvaluateSegmentationViewer,
-          CryodlProtAnnotate: CryodlAnnotateViewer,
-          CryodlProtClassifySubtomograms: CryodlClassifyViewer, CryodlProtClusterSubtomograms: CryodlClusterViewer}
+PANELS = {
+    CryodlProtSegment: viewer_tomograms.CryodlSegmentViewer,
+    CryodlProtMergeFeatures: viewer_tomograms.CryodlMergeViewer,
+    CryodlProtPickFeatures: viewer_tomograms.CryodlPickFeaturesViewer,
+    CryodlProtSimulateTomograms: viewer_tomograms.CryodlSimulateTomogramsViewer,
+    CryodlProtEvaluateSegmentation: viewer_tomograms.CryodlEvaluateSegmentationViewer,
+    CryodlProtAnnotate: CryodlAnnotateViewer,
+    CryodlProtClassifySubtomograms: CryodlClassifyViewer,
+    CryodlProtClusterSubtomograms: CryodlClusterViewer,
+}
 
 
 class ViewersTest(PanelsTest, TomogramsTest):

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small sets of tomograms, masks and subtomograms with known values, for tests of the Scipion side."""
+
 import os
 
 import mrcfile
 import numpy as np
 from pwem.objects import Transform
 from pyworkflow.object import Set
-from tomo.objects import (SetOfClassesSubTomograms, SetOfSubTomograms, SetOfTomograms, SetOfTomoMasks, SubTomogram,
-                          TomoAcquisition, Tomogram)
+from tomo.objects import (
+    SetOfClassesSubTomograms,
+    SetOfSubTomograms,
+    SetOfTomograms,
+    SetOfTomoMasks,
+    SubTomogram,
+    TomoAcquisition,
+    Tomogram,
+)
 
 from ..convert.alignment import matrixOf
-from ..convert.tomograms import maskOf
-from ..engine.cryodl.annotations.store import AnnotationStore
+from ..convert.tomograms.tomograms import maskOf
+from ..engine.cryodl.tomograms.annotations.store import AnnotationStore
 from ..objects import CryodlAnnotations, CryodlModel
 from .fake_model import classifierCard, segmenterCard, writeModel
 from .particle_sets import finishedWith
@@ -47,14 +55,20 @@ def setOfTomograms(protocol, names, pixelSize=PIXEL_SIZE, **values):
     tomograms = SetOfTomograms.create(protocol._getPath())
     tomograms.setSamplingRate(pixelSize)
     for name in names:
-        tomograms.append(tomogramAt(protocol._getExtraPath(name + '.mrc'), name, pixelSize,
-                                    **{key: value.get(name) for key, value in values.items()}))
+        tomograms.append(
+            tomogramAt(
+                protocol._getExtraPath(name + ".mrc"),
+                name,
+                pixelSize,
+                **{key: value.get(name) for key, value in values.items()},
+            )
+        )
     tomograms.setStreamState(Set.STREAM_CLOSED)
     tomograms.write()
     return tomograms
 
 
-def makeTomograms(test, names=('TS_01', 'TS_02'), **values):
+def makeTomograms(test, names=("TS_01", "TS_02"), **values):
     """A finished protocol with `outputTomograms`."""
     return finishedWith(test, lambda protocol: dict(outputTomograms=setOfTomograms(protocol, names, **values)))
 
@@ -64,42 +78,68 @@ def makeMasks(test, tomograms, volumes, change=None):
 
     change: called with the set before it is stored.
     """
+
     def make(protocol):
-        masks = SetOfTomoMasks.create(protocol._getPath(), prefix='masks')
+        masks = SetOfTomoMasks.create(protocol._getPath(), prefix="masks")
         masks.copyInfo(tomograms.outputTomograms)
         for tomogram in [t.clone() for t in tomograms.outputTomograms]:
             if tomogram.getTsId() in volumes:
-                path = protocol._getExtraPath(tomogram.getTsId() + '_mask.mrc')
+                path = protocol._getExtraPath(tomogram.getTsId() + "_mask.mrc")
                 masks.append(maskOf(tomogram, writeVolume(path, volumes[tomogram.getTsId()])))
         if change is not None:
             change(masks)
         masks.write()
         return dict(outputMasks=masks)
+
     return finishedWith(test, make)
 
 
-def makeAnnotations(test, tiles, annotator='anna', size=16):
+def makeAnnotations(test, tiles, annotator="anna", size=16):
     """A finished protocol with `outputAnnotations`. tiles: {feature: (with it, without it)}."""
+
     def make(protocol):
-        store = AnnotationStore(protocol._getExtraPath('annotations'))
+        store = AnnotationStore(protocol._getExtraPath("annotations"))
         for feature, (positive, negative) in tiles.items():
             for number in range(positive + negative):
-                store.add('tiles', PIXEL_SIZE, (0, 0, 0), size, feature, annotator,
-                          np.full((size, size), int(number < positive), np.int16), np.ones((size, size), np.float32))
+                store.add(
+                    "tiles",
+                    PIXEL_SIZE,
+                    (0, 0, 0),
+                    size,
+                    feature,
+                    annotator,
+                    np.full((size, size), int(number < positive), np.int16),
+                    np.ones((size, size), np.float32),
+                )
         store.save()
         return dict(outputAnnotations=CryodlAnnotations.fromFolder(store.folder))
+
     return finishedWith(test, make)
 
 
 def makeSegmenter(test, feature, **values):
     """A finished protocol with `outputModel`."""
-    return finishedWith(test, lambda protocol: dict(outputModel=CryodlModel.fromFolder(writeModel(
-        protocol._getExtraPath('seg_' + feature), segmenterCard(feature, name='seg_' + feature, **values)))))
+    return finishedWith(
+        test,
+        lambda protocol: dict(
+            outputModel=CryodlModel.fromFolder(
+                writeModel(
+                    protocol._getExtraPath("seg_" + feature), segmenterCard(feature, name="seg_" + feature, **values)
+                )
+            )
+        ),
+    )
 
 
 def makeClassifier(test, classes, **values):
-    return finishedWith(test, lambda protocol: dict(outputModel=CryodlModel.fromFolder(writeModel(
-        protocol._getExtraPath('classifier'), classifierCard(classes, name='a_classifier', **values)))))
+    return finishedWith(
+        test,
+        lambda protocol: dict(
+            outputModel=CryodlModel.fromFolder(
+                writeModel(protocol._getExtraPath("classifier"), classifierCard(classes, name="a_classifier", **values))
+            )
+        ),
+    )
 
 
 def poseOf(i):
@@ -116,9 +156,9 @@ def fillSubtomograms(subtomograms, folder, count=10, classes=2, aligned=True, ti
         item = SubTomogram()
         item.setObjId(10 + 2 * i)
         cube = np.random.RandomState(i).normal(size=(BOX,) * 3).astype(np.float32)
-        item.setFileName(writeVolume(os.path.join(folder, 'sub_%02d.mrc' % i), cube))
+        item.setFileName(writeVolume(os.path.join(folder, "sub_%02d.mrc" % i), cube))
         item.setSamplingRate(PIXEL_SIZE)
-        item.setVolName('TS_%02d' % (i // 5))
+        item.setVolName("TS_%02d" % (i // 5))
         item.setTransform(Transform(matrixOf(*poseOf(i)) if aligned else np.eye(4)))
         if classes:
             item.setClassId(1 + i % classes)
@@ -129,16 +169,24 @@ def fillSubtomograms(subtomograms, folder, count=10, classes=2, aligned=True, ti
 
 def makeSubtomograms(test, **values):
     """A finished protocol with `outputSubtomograms`."""
-    return finishedWith(test, lambda protocol: dict(outputSubtomograms=fillSubtomograms(
-        SetOfSubTomograms.create(protocol._getPath()), protocol._getExtraPath(), **values)))
+    return finishedWith(
+        test,
+        lambda protocol: dict(
+            outputSubtomograms=fillSubtomograms(
+                SetOfSubTomograms.create(protocol._getPath()), protocol._getExtraPath(), **values
+            )
+        ),
+    )
 
 
-def makeClasses(test, source, names=('large', 'small')):
+def makeClasses(test, source, names=("large", "small")):
     """A finished protocol with `outputClasses` of a protocol's subtomograms, by their class ids."""
+
     def make(protocol):
         classes = SetOfClassesSubTomograms.create(protocol._getPath())
         classes.setImages(source.outputSubtomograms)
         classes.classifyItems(updateClassCallback=lambda item: item.setObjLabel(names[item.getObjId() - 1]))
         classes.write()
         return dict(outputClasses=classes)
+
     return finishedWith(test, make)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Panels of viewers, opened without a click."""
+
 import os
 
 
 class PanelsTest:
     """Beside a test class with a project. _PANELS: {class of protocol: class of its viewer}."""
+
     _PANELS = {}
 
     @classmethod
@@ -14,13 +16,13 @@ class PanelsTest:
         return viewer
 
     def panel(self, protocol, name):
-        view, = self.viewer(protocol)._getVisualizeDict()[name](name)
+        (view,) = self.viewer(protocol)._getVisualizeDict()[name](name)
         return view
 
     def axes(self, protocol, name):
         """Axes of a panel that is a plot, which can also be saved."""
         plotter = self.panel(protocol, name)
-        path = os.path.join(self.data, name + '.png')
+        path = os.path.join(self.data, name + ".png")
         plotter.savefig(path)
         self.assertGreater(os.path.getsize(path), 5000)
         return plotter.getFigure().axes

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles for a gallery: where their images are, raw and denoised, their scores and their groups. No windows here."""
+
 import re
 
 import numpy as np
 
-from ..convert.denoised import RAW_IMAGE
-from .orientation_data import SCORES
+from ..convert.particles.denoised import RAW_IMAGE
 from .particle_images import lowPass, readParticle, shrunk
+from .particles.orientation_data import SCORES
 
 RAW, DENOISED, TRUTH = "raw", "denoised", "truth"
 # Attributes of items that a gallery is sorted by, the largest value first.
-_LABELS = dict({'_' + name: label for name, label in SCORES.items()},
-               _cryodlDenoisedStrength="Strength of the denoised image")
-_PROBABILITY = re.compile(r'_cryodlProbability(\d+)$')
+_LABELS = dict(
+    {"_" + name: label for name, label in SCORES.items()}, _cryodlDenoisedStrength="Strength of the denoised image"
+)
+_PROBABILITY = re.compile(r"_cryodlProbability(\d+)$")
 _OTHERS_SIDE = 512  # px; larger images are averaged for the window
 
 
@@ -21,6 +23,7 @@ class Gallery:
 
     pixelSize: Å/px. figures: {label: (n,) numbers}. groups: (n,) int or None; groupNames: of the groups 1, 2, ...
     """
+
     # Words of the window: what an item is, what its group is, and what the filter is for ('' for no filter).
     ITEM, GROUP, FILTER = "Particle", "Composition", "Filter raw images to (Å, 0: not)"
     WORDS = {RAW: "raw (the data)", DENOISED: "denoised (the denoiser's guess)", TRUTH: "truth (no noise, no CTF)"}
@@ -49,22 +52,27 @@ class Gallery:
         # what says most comes first: it is what a window sorts by
         named = sorted(known, key=lambda name: list(_LABELS).index(name) if name in _LABELS else len(_LABELS))
         figures = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
-        wanted = ['id', '_filename'] + list(figures) + [n for n in (RAW_IMAGE, '_classId') if n in known]
+        wanted = ["id", "_filename"] + list(figures) + [n for n in (RAW_IMAGE, "_classId") if n in known]
         rows = _rows(particles, wanted)
         images = _imageNames(rows)
         names = {RAW: [row[RAW_IMAGE] for row in rows], DENOISED: images} if RAW_IMAGE in known else {RAW: images}
         if truth is not None:
-            names[TRUTH] = _imageNames(_rows(truth, ['id', '_filename']))
-        return cls(names, [row['id'] for row in rows], particles.getSamplingRate(),
-                   {label: np.array([row[n] for row in rows], float) for n, label in figures.items()},
-                   np.array([row['_classId'] or 0 for row in rows], int) if groupNames else None, groupNames)
+            names[TRUTH] = _imageNames(_rows(truth, ["id", "_filename"]))
+        return cls(
+            names,
+            [row["id"] for row in rows],
+            particles.getSamplingRate(),
+            {label: np.array([row[n] for row in rows], float) for n, label in figures.items()},
+            np.array([row["_classId"] or 0 for row in rows], int) if groupNames else None,
+            groupNames,
+        )
 
     def order(self, figure=None, group=0):
         """Positions of the particles, best first. figure: label, None for the set's order. group: 0 for all."""
         chosen = np.arange(len(self)) if not group else np.flatnonzero(self.groups == group)
         if figure is None:
             return chosen
-        return chosen[np.argsort(-np.nan_to_num(self.figures[figure][chosen], nan=-np.inf), kind='stable')]
+        return chosen[np.argsort(-np.nan_to_num(self.figures[figure][chosen], nan=-np.inf), kind="stable")]
 
     def pictures(self, position, resolution=None, side=_OTHERS_SIDE):
         """As images, with the row first that is drawn on top."""
@@ -91,23 +99,23 @@ class Gallery:
 
     def caption(self, position, figure):
         """'12   0.83': id, and the figure if there is one."""
-        return '%d' % self.ids[position] + ('' if figure is None else '   %.3g' % self.figures[figure][position])
+        return "%d" % self.ids[position] + ("" if figure is None else "   %.3g" % self.figures[figure][position])
 
 
 def _rows(particles, names):
     """[{attribute: value}] of all items, by id; MAX is the number of the image in its file."""
-    return sorted(particles.aggregate(['MAX'], '_index', names), key=lambda row: row['id'])
+    return sorted(particles.aggregate(["MAX"], "_index", names), key=lambda row: row["id"])
 
 
 def _imageNames(rows):
-    return ['%06d@%s' % (row['MAX'] or 1, row['_filename']) for row in rows]
+    return ["%06d@%s" % (row["MAX"] or 1, row["_filename"]) for row in rows]
 
 
 def pageOf(order, page, size):
     """Part of `order` on a page (0, 1, ...), and the number of pages, at least 1. Past the end comes the last one."""
     pages = max(1, -(-len(order) // size))
     page = min(max(0, page), pages - 1)
-    return order[page * size:(page + 1) * size], pages
+    return order[page * size : (page + 1) * size], pages
 
 
 def _labelOf(attribute, groupNames):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of many particles, and of one."""
+
 import numpy as np
 
 from .particle_images import sideBySide
@@ -16,7 +17,7 @@ def drawTiles(axes, tiles, captions, columns):
     axes.clear()
     axes.set_axis_off()
     if not tiles:
-        axes.text(0.5, 0.5, "No particles", ha='center', transform=axes.transAxes)
+        axes.text(0.5, 0.5, "No particles", ha="center", transform=axes.transAxes)
         return 1, 1
     pictures = [sideBySide(images) for images in tiles]
     height, width = pictures[0].shape
@@ -26,9 +27,9 @@ def drawTiles(axes, tiles, captions, columns):
     page = np.ones((rows * tile[1], columns * tile[0]))
     for place, (picture, caption) in enumerate(zip(pictures, captions)):
         x, y = place % columns * tile[0], place // columns * tile[1]
-        page[y:y + height, x:x + width] = picture
-        axes.text(x + width / 2, y + height + gap / 4, caption, ha='center', va='top', fontsize=8)
-    axes.imshow(page, cmap='gray', vmin=0, vmax=1, interpolation='antialiased')
+        page[y : y + height, x : x + width] = picture
+        axes.text(x + width / 2, y + height + gap / 4, caption, ha="center", va="top", fontsize=8)
+    axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
     axes.set_xlim(-0.5, page.shape[1] - 0.5)
     axes.set_ylim(page.shape[0] - 0.5, -0.5)
     return tile
@@ -45,7 +46,7 @@ def drawParticle(figure, images, titles):
     """The images of one particle, large, each stretched to its own greys."""
     figure.clear()
     for axes, image, title in zip(np.ravel(figure.subplots(1, len(images), squeeze=False)), images, titles):
-        axes.imshow(stretch(image), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+        axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(title)
         axes.set_axis_off()
     figure.tight_layout()

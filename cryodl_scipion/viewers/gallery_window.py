@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Many particles at a time, raw beside denoised, sorted by what is known of them; a click shows one large."""
+
 import tkinter as tk
 from tkinter import ttk
 
@@ -22,11 +23,11 @@ class GalleryWindow(CanvasWindow):
         self._columns, self._rows = _GRID[len(data.names)]
         self._sortedBy = tk.StringVar(self.root, figure or _AS_THEY_ARE)
         self._group = tk.StringVar(self.root, _ALL)
-        self._filter, self._place = tk.StringVar(self.root, '0'), tk.StringVar(self.root)
+        self._filter, self._place = tk.StringVar(self.root, "0"), tk.StringVar(self.root)
         self._addControls()
         self.addFigure((12, 7.6))
         self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
-        self._canvas.mpl_connect('button_press_event', self._clicked)
+        self._canvas.mpl_connect("button_press_event", self._clicked)
         self.refresh()
 
     # ----- parts
@@ -40,21 +41,21 @@ class GalleryWindow(CanvasWindow):
             ttk.Label(row, text=self._data.FILTER).pack(side=tk.LEFT, padx=(12, 4))
             entry = ttk.Entry(row, width=6, textvariable=self._filter)
             entry.pack(side=tk.LEFT)
-            for event in ('<Return>', '<FocusOut>'):
+            for event in ("<Return>", "<FocusOut>"):
                 entry.bind(event, lambda event: self.refresh())
         for text, step in (("Next", 1), ("Back", -1)):
             ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
-        text = "From left to right: %s. " % ', '.join(kinds) if len(kinds) > 1 else ""
+        text = "From left to right: %s. " % ", ".join(kinds) if len(kinds) > 1 else ""
         text += "A click shows a %s large." % self._data.ITEM.lower()
         ttk.Label(self.root, text=text).pack(anchor=tk.W, padx=8)
 
     def _addChoice(self, row, label, variable, choices):
         ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))
-        box = ttk.Combobox(row, textvariable=variable, values=choices, state='readonly', width=26)
+        box = ttk.Combobox(row, textvariable=variable, values=choices, state="readonly", width=26)
         box.pack(side=tk.LEFT, padx=(0, 12))
-        box.bind('<<ComboboxSelected>>', lambda event: self.turn(-self._page))
+        box.bind("<<ComboboxSelected>>", lambda event: self.turn(-self._page))
 
     # ----- what happens
     def turn(self, step):
@@ -69,7 +70,7 @@ class GalleryWindow(CanvasWindow):
         except ValueError:
             value = 0
         value = value if 0 < value < 1e6 else 0
-        self._filter.set('%g' % value)
+        self._filter.set("%g" % value)
         return value
 
     def _figureLabel(self):
@@ -89,7 +90,7 @@ class GalleryWindow(CanvasWindow):
         except (ValueError, OSError) as error:
             self._shown = []
             self._axes.clear()
-            self._axes.text(0.5, 0.5, str(error), ha='center', wrap=True)
+            self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
         else:
             captions = [self._data.caption(i, self._figureLabel()) for i in self._shown]
             self._tile = drawTiles(self._axes, tiles, captions, self._columns)
@@ -111,8 +112,8 @@ class ParticleWindow(CanvasWindow):
 
     def __init__(self, parent, data, position, resolution):
         CanvasWindow.__init__(self, parent, "%s %d" % (data.ITEM, data.ids[position]))
-        text = tk.Text(self.root, height=len(data.lines(position)), font='TkFixedFont', relief=tk.FLAT, padx=8, pady=6)
-        text.insert(tk.END, '\n'.join(data.lines(position)))  # a text, so that the place can be copied
+        text = tk.Text(self.root, height=len(data.lines(position)), font="TkFixedFont", relief=tk.FLAT, padx=8, pady=6)
+        text.insert(tk.END, "\n".join(data.lines(position)))  # a text, so that the place can be copied
         text.config(state=tk.DISABLED)
         text.pack(side=tk.BOTTOM, fill=tk.X)
         self.addFigure((4.6 * len(data.names), 4.6))

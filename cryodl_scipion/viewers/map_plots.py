@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of maps: slices, and correlations of their shells."""
+
 import warnings
 
 import mrcfile
@@ -8,7 +9,7 @@ import numpy as np
 from .preview import stretch
 
 AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a slice is, and what runs right and up on it
-MARK = '#cc6677'
+MARK = "#cc6677"
 
 
 def readMap(path, stack=False):
@@ -17,31 +18,35 @@ def readMap(path, stack=False):
     Raises FileNotFoundError, ValueError that name the file.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+        warnings.simplefilter("ignore")
         try:
-            data = mrcfile.mmap(path.split(':')[0], permissive=True).data
+            data = mrcfile.mmap(path.split(":")[0], permissive=True).data
         except FileNotFoundError:
             raise FileNotFoundError("The map %s is not there." % path) from None
         except (ValueError, OSError, EOFError) as error:
             raise ValueError("The map %s cannot be read: %s" % (path, error)) from None
     if data is None or data.ndim != 3 + stack:
-        raise ValueError("%s holds no map: it has %s dimensions, not %d." % (path, 'no' if data is None else data.ndim,
-                                                                            3 + stack))
+        raise ValueError(
+            "%s holds no map: it has %s dimensions, not %d." % (path, "no" if data is None else data.ndim, 3 + stack)
+        )
     return data
 
 
 def slicesOf(density, part):
     """Slices across z, y and x. density: (d, h, w). part: 0 to 1, how far along each axis. List of three (h, w)."""
     places = [min(length - 1, int(part * length)) for length in density.shape]
-    return [np.array(density[places[0]], float), np.array(density[:, places[1]], float),
-            np.array(density[:, :, places[2]], float)]
+    return [
+        np.array(density[places[0]], float),
+        np.array(density[:, places[1]], float),
+        np.array(density[:, :, places[2]], float),
+    ]
 
 
 def drawSlices(figure, density, part):
     """Three slices with the axes' names; x, y and z grow to the right and up."""
     figure.clear()
     for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slicesOf(density, part), AXES):
-        axes.imshow(stretch(image), cmap='gray', vmin=0, vmax=1, origin='lower', interpolation='bilinear')
+        axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="bilinear")
         axes.set_title("Slice across %s" % across)
         axes.set_xlabel("%s (px)" % right)
         axes.set_ylabel("%s (px)" % up)
@@ -57,18 +62,19 @@ def drawFsc(axes, curves, pixelSize, box, resolution=None, thresholds=(0.143, 0.
 def drawFscAt(axes, frequencies, curves, resolution=None, thresholds=(0.143, 0.5)):
     """As drawFsc. frequencies: 1/Å of the curves' values, the first of which is that at 0."""
     for label, values in curves.items():
-        axes.plot(frequencies[1:len(values)], values[1:], label=label)
+        axes.plot(frequencies[1 : len(values)], values[1:], label=label)
     for threshold in thresholds:
-        axes.axhline(threshold, color='grey', linestyle=':', linewidth=1)
-        axes.annotate('%g' % threshold, (1, threshold), xycoords=('axes fraction', 'data'), ha='right', va='bottom',
-                      fontsize=8)
+        axes.axhline(threshold, color="grey", linestyle=":", linewidth=1)
+        axes.annotate(
+            "%g" % threshold, (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
+        )
     if resolution:
-        axes.axvline(1 / resolution, color=MARK, linestyle='--', label="%.3g Å" % resolution)
+        axes.axvline(1 / resolution, color=MARK, linestyle="--", label="%.3g Å" % resolution)
     axes.set_ylim(-0.1, 1.05)
     axes.set_xlim(0, frequencies[-1])
     axes.set_xlabel("Resolution (Å)")
     axes.set_ylabel("Fourier shell correlation")
-    axes.xaxis.set_major_formatter(lambda frequency, place: '%.3g' % (1 / frequency) if frequency > 0 else '∞')
+    axes.xaxis.set_major_formatter(lambda frequency, place: "%.3g" % (1 / frequency) if frequency > 0 else "∞")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A window with a list of micrographs, one micrograph, and a slider; what is drawn on it is the children's."""
+
 import tkinter as tk
 from tkinter import ttk
 
@@ -16,6 +17,7 @@ class MicrographWindow(CanvasWindow):
     parent: tk widget, or None for a window of its own. slider: dict of from_, to, resolution, label, or None for none.
     accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and show() waits.
     """
+
     _SIZE = (8, 7.2)  # of the drawing, inches
     _LIST = "Micrographs"  # above the list of names
 
@@ -52,19 +54,20 @@ class MicrographWindow(CanvasWindow):
         down, across = ttk.Scrollbar(frame), ttk.Scrollbar(frame, orient=tk.HORIZONTAL)
         down.pack(side=tk.RIGHT, fill=tk.Y)
         across.pack(side=tk.BOTTOM, fill=tk.X)
-        self._list = tk.Listbox(frame, width=36, exportselection=False, yscrollcommand=down.set,
-                                xscrollcommand=across.set)
+        self._list = tk.Listbox(
+            frame, width=36, exportselection=False, yscrollcommand=down.set, xscrollcommand=across.set
+        )
         self._list.pack(fill=tk.BOTH, expand=True)
         down.config(command=self._list.yview)
         across.config(command=self._list.xview)
-        self._list.bind('<<ListboxSelect>>', lambda event: self.showMicrograph())
+        self._list.bind("<<ListboxSelect>>", lambda event: self.showMicrograph())
         self._list.insert(tk.END, *self._micrographLabels())
 
     def _addCanvas(self):
         frame = ttk.Frame(self.root)
         frame.pack(fill=tk.BOTH, expand=True, padx=6, pady=(6, 0))
         self.addFigure(self._SIZE, frame)
-        self._canvas.mpl_connect('scroll_event', self._scroll)
+        self._canvas.mpl_connect("scroll_event", self._scroll)
 
     def _addControls(self, slider):
         frame = ttk.Frame(self.root)
@@ -74,17 +77,24 @@ class MicrographWindow(CanvasWindow):
             return
         row = ttk.Frame(frame)
         row.pack(fill=tk.X)
-        ttk.Label(row, text=slider['label']).pack(side=tk.LEFT)
+        ttk.Label(row, text=slider["label"]).pack(side=tk.LEFT)
         if self._accept is not None:
             ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
         entry = ttk.Entry(row, width=8, textvariable=self._typed)
         entry.pack(side=tk.LEFT, padx=6)
-        entry.bind('<Return>', lambda event: self.settle())
-        entry.bind('<FocusOut>', lambda event: self.settle())
-        tk.Scale(row, variable=self.value, orient=tk.HORIZONTAL, showvalue=False, from_=slider['from_'],
-                 to=slider['to'], resolution=slider['resolution'],
-                 command=lambda value: self.refresh()).pack(side=tk.LEFT, fill=tk.X, expand=True)
+        entry.bind("<Return>", lambda event: self.settle())
+        entry.bind("<FocusOut>", lambda event: self.settle())
+        tk.Scale(
+            row,
+            variable=self.value,
+            orient=tk.HORIZONTAL,
+            showvalue=False,
+            from_=slider["from_"],
+            to=slider["to"],
+            resolution=slider["resolution"],
+            command=lambda value: self.refresh(),
+        ).pack(side=tk.LEFT, fill=tk.X, expand=True)
 
     # ----- what happens
     def use(self):
@@ -95,7 +105,7 @@ class MicrographWindow(CanvasWindow):
     def settle(self):
         """Take what was typed; a wrong number becomes the last good one again, and the line above says so. True if
         taken."""
-        typed, low, high = self._typed.get(), self._slider['from_'], self._slider['to']
+        typed, low, high = self._typed.get(), self._slider["from_"], self._slider["to"]
         if typed == self._shown():
             return True
         try:
@@ -111,7 +121,7 @@ class MicrographWindow(CanvasWindow):
         return taken
 
     def _shown(self):
-        return '%.10g' % self.value.get()
+        return "%.10g" % self.value.get()
 
     def index(self):
         """Position of the chosen micrograph, None if there is none."""
@@ -129,7 +139,7 @@ class MicrographWindow(CanvasWindow):
                 drawMicrograph(self._axes, self._preview, self._upwards())
                 self._look()
             except (ValueError, OSError) as error:
-                self._axes.text(0.5, 0.5, str(error), ha='center', wrap=True)
+                self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
         self.refresh()
 
     def _load(self, index):
@@ -140,7 +150,7 @@ class MicrographWindow(CanvasWindow):
         """The mouse wheel zooms around the pointer, out to the whole micrograph."""
         if event.inaxes is not self._axes or self._preview is None:
             return
-        self._zoom((event.xdata, event.ydata), self._span() * (_ZOOM if event.button == 'down' else 1 / _ZOOM))
+        self._zoom((event.xdata, event.ydata), self._span() * (_ZOOM if event.button == "down" else 1 / _ZOOM))
         self._canvas.draw_idle()
 
     def _zoom(self, centre, span):
@@ -183,4 +193,4 @@ class MicrographWindow(CanvasWindow):
 
     def _text(self):
         """One line under the micrograph."""
-        return ''
+        return ""

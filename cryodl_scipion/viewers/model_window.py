@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A model's learning curve and card; live while it trains."""
+
 import os
 import re
 import tkinter as tk
@@ -9,21 +10,28 @@ from ..engine.cryodl import contract
 from .plots import drawTraining, readMetrics
 from .window import FollowingWindow
 
-METRICS = 'metrics.csv'
-SAMPLES, CONFUSION = 'samples', 'confusion.png'
+METRICS = "metrics.csv"
+SAMPLES, CONFUSION = "samples", "confusion.png"
 NEWEST = "the newest step"
 _NAMES_SHOWN = 12
-_CTF = {'wiener': "corrected, as Wiener does", 'none': "left as it is"}
-_FIGURES = {'f1': "Validation F1", 'frc': "Validation FRC", 'frc_raw': "FRC of raw images", 'loss': "Validation loss",
-            'auc': "AUC", 'q_score': "Q-score", 'q_score_before': "Q-score before",
-            'boundary_error_angstrom': "Boundary error, Å"}
-_STEP = re.compile(r'step_0*(\d+)\.png$')
+_CTF = {"wiener": "corrected, as Wiener does", "none": "left as it is"}
+_FIGURES = {
+    "f1": "Validation F1",
+    "frc": "Validation FRC",
+    "frc_raw": "FRC of raw images",
+    "loss": "Validation loss",
+    "auc": "AUC",
+    "q_score": "Q-score",
+    "q_score_before": "Q-score before",
+    "boundary_error_angstrom": "Boundary error, Å",
+}
+_STEP = re.compile(r"step_0*(\d+)\.png$")
 
 
 def metricsPath(folder):
     """The metrics of a model folder, or of its unfinished training."""
     whole = os.path.join(folder, METRICS)
-    return whole if os.path.exists(whole) else os.path.join(folder + '.partial', METRICS)
+    return whole if os.path.exists(whole) else os.path.join(folder + ".partial", METRICS)
 
 
 def samplesIn(folder):
@@ -32,13 +40,13 @@ def samplesIn(folder):
     'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names.
     """
     steps, others = [], {}
-    for place in (folder, folder + '.partial'):
+    for place in (folder, folder + ".partial"):
         pictures = os.path.join(place, SAMPLES)
         for name in sorted(os.listdir(pictures), reverse=True) if os.path.isdir(pictures) else []:
             step = _STEP.match(name)
             if step:
                 steps.append((int(step.group(1)), os.path.join(pictures, name)))
-            elif name.endswith('.png'):
+            elif name.endswith(".png"):
                 others["%s tiles" % name[:-4]] = os.path.join(pictures, name)
         if os.path.exists(os.path.join(place, CONFUSION)):
             others["confusion matrix"] = os.path.join(place, CONFUSION)
@@ -52,36 +60,58 @@ def cardLines(folder):
     if not os.path.exists(os.path.join(folder, contract.CARD)):
         return ["The model is not finished yet.", "The curves follow the training."]
     card = contract.read_card(folder)
-    training, validation, tiles = (card.get(name) or {} for name in ('training', 'validation', 'tiles'))
-    facts = [("Name", card['name']), ("Kind", card['kind']), ("Network", card['network']),
-             ("Feature", card.get('feature')), ("Annotator", card.get('annotator') or None),
-             ("Classes", ', '.join(map(str, card.get('classes') or [])) or None),
-             ("Particle diameter", _with(card.get('particle_diameter'), '%g Å')),
-             ("Pixel sizes", _with(card.get('pixel_sizes'), '%s Å/px', lambda v: ', '.join('%g' % p for p in v))),
-             ("Pixel size", _with(card.get('pixel_size'), '%g Å/px')),
-             ("Trained at", _with(card.get('trained_pixel_size'), '%g Å/px')), ("Box", _with(card.get('box'), '%d px')),
-             ("Structures", ', '.join(card.get('structures') or []) or None),
-             ("CTF of the input", _CTF.get(card.get('ctf'), card.get('ctf'))),
-             ("Grid", _with(card.get('grid'), '%g Å/px')),
-             ("Resolutions", _with(card.get('resolutions'), '%s Å', lambda v: ' to '.join('%g' % r for r in v))),
-             ("Default threshold", _with(card.get('threshold'), '%.3f')), None,
-             ("Particles", training.get('particles')), ("Background boxes", training.get('background_boxes')),
-             ("Tiles with it", tiles.get('positive')), ("Tiles without it", tiles.get('negative')),
-             ("Maps", training.get('maps')), ("Validation maps", training.get('validation_maps')),
-             ("Validation tiles", tiles.get('validation')), ("Subtomograms", training.get('number')),
-             ("Started from", training.get('started_from')),
-             ("Steps", training.get('steps')), ("Stopped because", training.get('stop_reason')),
-             ("Time", _with(training.get('seconds'), '%.0f s')), ("Computed on", training.get('device')), None]
+    training, validation, tiles = (card.get(name) or {} for name in ("training", "validation", "tiles"))
+    facts = [
+        ("Name", card["name"]),
+        ("Kind", card["kind"]),
+        ("Network", card["network"]),
+        ("Feature", card.get("feature")),
+        ("Annotator", card.get("annotator") or None),
+        ("Classes", ", ".join(map(str, card.get("classes") or [])) or None),
+        ("Particle diameter", _with(card.get("particle_diameter"), "%g Å")),
+        ("Pixel sizes", _with(card.get("pixel_sizes"), "%s Å/px", lambda v: ", ".join("%g" % p for p in v))),
+        ("Pixel size", _with(card.get("pixel_size"), "%g Å/px")),
+        ("Trained at", _with(card.get("trained_pixel_size"), "%g Å/px")),
+        ("Box", _with(card.get("box"), "%d px")),
+        ("Structures", ", ".join(card.get("structures") or []) or None),
+        ("CTF of the input", _CTF.get(card.get("ctf"), card.get("ctf"))),
+        ("Grid", _with(card.get("grid"), "%g Å/px")),
+        ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join("%g" % r for r in v))),
+        ("Default threshold", _with(card.get("threshold"), "%.3f")),
+        None,
+        ("Particles", training.get("particles")),
+        ("Background boxes", training.get("background_boxes")),
+        ("Tiles with it", tiles.get("positive")),
+        ("Tiles without it", tiles.get("negative")),
+        ("Maps", training.get("maps")),
+        ("Validation maps", training.get("validation_maps")),
+        ("Validation tiles", tiles.get("validation")),
+        ("Subtomograms", training.get("number")),
+        ("Started from", training.get("started_from")),
+        ("Steps", training.get("steps")),
+        ("Stopped because", training.get("stop_reason")),
+        ("Time", _with(training.get("seconds"), "%.0f s")),
+        ("Computed on", training.get("device")),
+        None,
+    ]
     # figures by whatever name the method gives them; other things that were written down are not for this list
-    facts += [(_FIGURES.get(name, name.replace('_', ' ').capitalize()), '%.3f' % value)
-              for name, value in validation.items() if isinstance(value, float)]
-    lines = ['' if fact is None else '%-18s %s' % fact for fact in facts if fact is None or fact[1] is not None]
-    lines += _names("Trained on", training.get('micrographs') or training.get('molecules')
-                    or card.get('training_tomograms'))
-    lines += _names("Validated on", training.get('validation_micrographs')
-                    or training.get('validation_molecules') or card.get('validation_tomograms'))
-    versions = card.get('versions') or {}
-    return lines + ['', 'Made with ' + ', '.join('%s %s' % pair for pair in versions.items())]
+    facts += [
+        (_FIGURES.get(name, name.replace("_", " ").capitalize()), "%.3f" % value)
+        for name, value in validation.items()
+        if isinstance(value, float)
+    ]
+    lines = ["" if fact is None else "%-18s %s" % fact for fact in facts if fact is None or fact[1] is not None]
+    lines += _names(
+        "Trained on", training.get("micrographs") or training.get("molecules") or card.get("training_tomograms")
+    )
+    lines += _names(
+        "Validated on",
+        training.get("validation_micrographs")
+        or training.get("validation_molecules")
+        or card.get("validation_tomograms"),
+    )
+    versions = card.get("versions") or {}
+    return lines + ["", "Made with " + ", ".join("%s %s" % pair for pair in versions.items())]
 
 
 def _with(value, form, convert=lambda value: value):
@@ -91,8 +121,8 @@ def _with(value, form, convert=lambda value: value):
 def _names(title, names):
     if not names:
         return []
-    more = ['  and %d more' % (len(names) - _NAMES_SHOWN)] if len(names) > _NAMES_SHOWN else []
-    return ['', '%s (%d):' % (title, len(names))] + ['  ' + n for n in names[:_NAMES_SHOWN]] + more
+    more = ["  and %d more" % (len(names) - _NAMES_SHOWN)] if len(names) > _NAMES_SHOWN else []
+    return ["", "%s (%d):" % (title, len(names))] + ["  " + n for n in names[:_NAMES_SHOWN]] + more
 
 
 class ModelWindow(FollowingWindow):
@@ -101,7 +131,7 @@ class ModelWindow(FollowingWindow):
     def __init__(self, parent, folder, title, samples=False):
         FollowingWindow.__init__(self, parent, title)
         self._folder, self._sample = folder, tk.StringVar(self.root, NEWEST)
-        self._text = tk.Text(self.root, width=46, font='TkFixedFont', relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
+        self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
         self._text.pack(side=tk.RIGHT, fill=tk.Y)
         self._choice = None
         self.addFigure((9.5, 8.6 if samples or samplesIn(folder) else 4.8))
@@ -117,8 +147,8 @@ class ModelWindow(FollowingWindow):
         drawTraining(self._figure, readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
         self._offer(samples)
         self._text.config(state=tk.NORMAL)
-        self._text.delete('1.0', tk.END)
-        self._text.insert(tk.END, '\n'.join(cardLines(self._folder)))
+        self._text.delete("1.0", tk.END)
+        self._text.insert(tk.END, "\n".join(cardLines(self._folder)))
         self._text.config(state=tk.DISABLED)
 
     def _offer(self, samples):
@@ -129,9 +159,9 @@ class ModelWindow(FollowingWindow):
             row = ttk.Frame(self.root, padding=6)
             row.pack(side=tk.BOTTOM, fill=tk.X)
             ttk.Label(row, text="Picture").pack(side=tk.LEFT)
-            self._choice = ttk.Combobox(row, textvariable=self._sample, state='readonly', width=16)
+            self._choice = ttk.Combobox(row, textvariable=self._sample, state="readonly", width=16)
             self._choice.pack(side=tk.LEFT, padx=6)
-            self._choice.bind('<<ComboboxSelected>>', lambda event: self._redraw())
+            self._choice.bind("<<ComboboxSelected>>", lambda event: self._redraw())
         self._choice.config(values=list(samples))
 
     def _redraw(self):

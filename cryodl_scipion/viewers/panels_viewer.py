@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `Analyze results` opens: a list of things to look at, each with its button."""
+
 import collections
 
 from pyworkflow.protocol import params
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
 # name: of the method that shows it, with a leading underscore; label, help: on the list
-Panel = collections.namedtuple('Panel', 'name label help')
+Panel = collections.namedtuple("Panel", "name label help")
 
 
 class PanelsViewer(ProtocolViewer):
@@ -14,11 +15,12 @@ class PanelsViewer(ProtocolViewer):
 
     A panel's method takes what _data() gives, and returns pyworkflow's views. ValueError and OSError become messages.
     """
+
     _environments = [DESKTOP_TKINTER]
-    _SECTION = ''
+    _SECTION = ""
     _PANELS = ()
     # Sentence for a run that has nothing to show yet.
-    _WAIT = ''
+    _WAIT = ""
 
     def _defineParams(self, form):
         form.addSection(label=self._SECTION)
@@ -33,7 +35,7 @@ class PanelsViewer(ProtocolViewer):
             data = self._data()
             if data is None:
                 return [self.infoMessage(self._WAIT, "Nothing yet")]
-            return getattr(self, '_' + name)(data)
+            return getattr(self, "_" + name)(data)
         except (OSError, ValueError) as error:
             return [self.errorMessage(str(error), "Cannot be shown")]
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particle images for viewers: read one by one from their stacks, filtered, side by side. No windows here."""
+
 import os
 import warnings
 
 import mrcfile
 import numpy as np
 
-from ..convert.particles import locationOf
+from ..convert.particles.particles import locationOf
 from .preview import stretch
 
 _GAP = 2  # px between images that stand side by side
@@ -21,7 +22,7 @@ def readParticle(name):
     if not os.path.exists(path):
         raise FileNotFoundError("The image stack %s is not there." % path)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+        warnings.simplefilter("ignore")
         try:
             with mrcfile.mmap(path, permissive=True) as mrc:
                 images = None if mrc.data is None else mrc.data if mrc.data.ndim == 3 else mrc.data[None]

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles and projections of maps that wizards show. No windows here."""
+
 import os
 
 import numpy as np
 from pwem.objects import Volume
 
-from ..convert.particles import locationOf, nameOf
+from ..convert.particles.particles import locationOf, nameOf
 from .map_plots import readMap
 from .particle_images import lowPass, meanOf, readParticle
 from .preview import Preview, stretch
 
 _AVERAGED = 300  # particles are enough for their common outline
-_SHOWN = 30      # more of them help nobody
+_SHOWN = 30  # more of them help nobody
 
 
 def firstNames(particles, count):
@@ -27,7 +28,7 @@ def firstNames(particles, count):
 def _short(name):
     """'000001@particles.mrcs' of an image's name, without folders."""
     index, path = locationOf(name)
-    return '%06d@%s' % (index, os.path.basename(path))
+    return "%06d@%s" % (index, os.path.basename(path))
 
 
 def previewOf(image):
@@ -38,6 +39,7 @@ def previewOf(image):
 class ParticlesToMeasure:
     """The mean of some particles, and some of them, to measure on. names, pixelSize, largest, first: see
     wizards.MicrographsToMeasure."""
+
     LIST, LABEL, UPWARDS = "Particles", "Mask diameter (Å)", False
 
     def __init__(self, particles):
@@ -65,7 +67,7 @@ class ImagesToFilter:
     def __init__(self, particles, structures):
         self._makers = []
         for volume in (s for s in structures if isinstance(s, Volume)):
-            for axis, name in ((0, 'z'), (1, 'y'), (2, 'x')):
+            for axis, name in ((0, "z"), (1, "y"), (2, "x")):
                 self._makers.append(("map along %s" % name, volume.getFileName(), axis, volume.getSamplingRate()))
         for name in [] if particles is None else firstNames(particles, _SHOWN):
             self._makers.append(("particle " + _short(name), name, None, particles.getSamplingRate()))
@@ -78,6 +80,7 @@ class ImagesToFilter:
         """(h, w) image without finer detail than `resolution` Å. Raises ValueError or OSError that names the file."""
         _, path, axis, pixelSize = self._makers[index]
         if index not in self._images:
-            self._images[index] = (readParticle(path) if axis is None
-                                   else np.asarray(readMap(path).sum(axis, dtype=np.float32)))
+            self._images[index] = (
+                readParticle(path) if axis is None else np.asarray(readMap(path).sum(axis, dtype=np.float32))
+            )
         return lowPass(self._images[index], resolution, pixelSize)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures that the engine has drawn, one at a time, with sentences above and a table."""
+
 import tkinter as tk
 from tkinter import ttk
 
-from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
+from .micrographs.assessment_plots import BAD_COLOUR, GOOD_COLOUR
 from .plots import drawPicture
 from .window import CanvasWindow, addTable
 
@@ -16,14 +17,20 @@ class PicturesWindow(CanvasWindow):
     def __init__(self, parent, title, pictures, sentences=(), good=None, table=None, first=None):
         CanvasWindow.__init__(self, parent, title)
         self._pictures = pictures
-        self._name = tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ''))
+        self._name = tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ""))
         if good is not None:
-            tk.Label(self.root, text="no warning" if good else "warning", fg='white', padx=8, pady=3,
-                     bg=GOOD_COLOUR if good else BAD_COLOUR).pack(anchor=tk.W, padx=8, pady=(8, 2))
+            tk.Label(
+                self.root,
+                text="no warning" if good else "warning",
+                fg="white",
+                padx=8,
+                pady=3,
+                bg=GOOD_COLOUR if good else BAD_COLOUR,
+            ).pack(anchor=tk.W, padx=8, pady=(8, 2))
         for sentence in sentences:
             ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
         if table:
-            addTable(self.root, *table, **({} if pictures else {'most': _ROWS_ALONE}))
+            addTable(self.root, *table, **({} if pictures else {"most": _ROWS_ALONE}))
         if pictures:
             self._addPictures()
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings on matplotlib figures, without windows, so that tests can look at them."""
+
 import csv
 import os
 import re
@@ -10,12 +11,12 @@ from matplotlib.image import imread
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from ..convert.rounds import bestRound
+from ..convert.micrographs.rounds import bestRound
 
-PICK_COLOUR = '#19e57b'
-_TRAINING, _VALIDATION, _FIGURE = '#4477aa', '#cc6677', '#228833'
+PICK_COLOUR = "#19e57b"
+_TRAINING, _VALIDATION, _FIGURE = "#4477aa", "#cc6677", "#228833"
 # Of curves that have none; a panel's own are left out, so that no two look alike.
-_COLOURS = (_TRAINING, _FIGURE, '#ccbb44', '#aa3377', '#66ccee', _VALIDATION, '#bbbbbb')
+_COLOURS = (_TRAINING, _FIGURE, "#ccbb44", "#aa3377", "#66ccee", _VALIDATION, "#bbbbbb")
 _FEW_CURVES = 3  # more have a small legend
 
 
@@ -24,7 +25,7 @@ def readMetrics(path):
     out."""
     if not os.path.exists(path):
         return {}
-    with open(path, newline='', encoding='utf-8') as file:
+    with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file)]
     columns = list(rows[0]) if rows else []
     values = [[_number(row[c]) for c in columns] for row in rows if None not in row and None not in row.values()]
@@ -39,44 +40,54 @@ def _number(text):
 
 
 # Columns of metrics.csv in words, and colours; validation figures of later methods get their own name.
-_FIGURES = {'validation_f1': ("F1", _FIGURE), 'validation_average_precision': ("average precision", _VALIDATION),
-            'validation_frc': ("mean FRC with the truth", _FIGURE),
-            'validation_frc_raw': ("that of the raw images", _VALIDATION),
-            'validation_correlation': ("correlation with the targets", _FIGURE),
-            'validation_correlation_before': ("that of the maps as they are", _VALIDATION),
-            'validation_q_score': ("Q-score", None),
-            'validation_q_score_before': ("Q-score of the maps as they are", None)}
-_LOSSES = {'train_loss': ("training", _TRAINING), 'validation_loss': ("validation", _VALIDATION),
-           'train_atoms': ("training: 1 - Q-score", None), 'train_presence': ("training: presence", None)}
+_FIGURES = {
+    "validation_f1": ("F1", _FIGURE),
+    "validation_average_precision": ("average precision", _VALIDATION),
+    "validation_frc": ("mean FRC with the truth", _FIGURE),
+    "validation_frc_raw": ("that of the raw images", _VALIDATION),
+    "validation_correlation": ("correlation with the targets", _FIGURE),
+    "validation_correlation_before": ("that of the maps as they are", _VALIDATION),
+    "validation_q_score": ("Q-score", None),
+    "validation_q_score_before": ("Q-score of the maps as they are", None),
+}
+_LOSSES = {
+    "train_loss": ("training", _TRAINING),
+    "validation_loss": ("validation", _VALIDATION),
+    "train_atoms": ("training: 1 - Q-score", None),
+    "train_presence": ("training: presence", None),
+}
 # A method with a discriminator has losses of several kinds.
-_LOSS_COLUMNS = re.compile('train_|validation_loss$')
+_LOSS_COLUMNS = re.compile("train_|validation_loss$")
 
 
 def drawCurves(figure, metrics):
     """Losses on the left, validation figures on the right. figure: matplotlib figure, or a part of one."""
     figure.clear()
     left, right = figure.subplots(1, 2)
-    losses = {name: _LOSSES.get(name, (name.replace('_', ' '), None)) for name in metrics if _LOSS_COLUMNS.match(name)}
-    figures = {name: _FIGURES.get(name, (name[len('validation_'):].replace('_', ' '), None)) for name in metrics
-               if name.startswith('validation_') and name not in losses}
+    losses = {name: _LOSSES.get(name, (name.replace("_", " "), None)) for name in metrics if _LOSS_COLUMNS.match(name)}
+    figures = {
+        name: _FIGURES.get(name, (name[len("validation_") :].replace("_", " "), None))
+        for name in metrics
+        if name.startswith("validation_") and name not in losses
+    }
     for axes, title, curves in ((left, "Loss", losses), (right, "On what is kept for validation", figures)):
         taken = {colour for _, colour in curves.values()}
         axes.set_prop_cycle(color=[colour for colour in _COLOURS if colour not in taken])
         for column, (label, colour) in curves.items():
             known = np.isfinite(metrics[column])
-            axes.plot(metrics['step'][known], metrics[column][known], '.-', label=label, color=colour)
+            axes.plot(metrics["step"][known], metrics[column][known], ".-", label=label, color=colour)
         axes.set_xlabel("Training step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         # measured once: a denoiser without training steps, or the first validation
-        if len(metrics.get('step', ())) == 1:
-            axes.set_xticks(metrics['step'])
+        if len(metrics.get("step", ())) == 1:
+            axes.set_xticks(metrics["step"])
         axes.set_title(title)
         axes.grid(alpha=0.3)
         if axes.lines:
-            axes.legend(fontsize='small' if len(curves) > _FEW_CURVES else None)
+            axes.legend(fontsize="small" if len(curves) > _FEW_CURVES else None)
     right.set_ylim(0, 1.02)
     if not metrics:
-        left.text(0.5, 0.5, "No figures yet", ha='center', transform=left.transAxes)
+        left.text(0.5, 0.5, "No figures yet", ha="center", transform=left.transAxes)
 
 
 def drawTraining(figure, metrics, sample=None):
@@ -99,7 +110,7 @@ def drawPicture(figure, path):
     """A picture file over the whole figure, in its own proportions."""
     figure.clear()
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(imread(path), interpolation='antialiased')
+    axes.imshow(imread(path), interpolation="antialiased")
     axes.set_axis_off()
 
 
@@ -110,7 +121,7 @@ def drawMicrograph(axes, preview, upwards=False):
     height, width = preview.pixels.shape
     # a preview pixel covers `binning` pixels; the first pixel's centre is (0, 0)
     extent = (-0.5, width * preview.binning - 0.5, height * preview.binning - 0.5, -0.5)
-    axes.imshow(preview.pixels, cmap='gray', vmin=0, vmax=1, extent=extent, interpolation='bilinear')
+    axes.imshow(preview.pixels, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bilinear")
     if upwards:
         axes.invert_yaxis()
 
@@ -118,9 +129,10 @@ def drawMicrograph(axes, preview, upwards=False):
 def view(axes, preview, centre, span):
     """Show `span` px of the micrograph around centre (x, y), moved inside; the whole if it is not larger."""
     down = axes.yaxis_inverted()
-    for size, middle, setLimits in ((preview.width, centre[0], axes.set_xlim),
-                                    (preview.height, centre[1],
-                                     lambda *limits: axes.set_ylim(limits[::-1] if down else limits))):
+    for size, middle, setLimits in (
+        (preview.width, centre[0], axes.set_xlim),
+        (preview.height, centre[1], lambda *limits: axes.set_ylim(limits[::-1] if down else limits)),
+    ):
         half = min(span, size) / 2
         middle = min(max(middle, half), size - half)
         setLimits(middle - half - 0.5, middle + half - 0.5)
@@ -128,22 +140,23 @@ def view(axes, preview, centre, span):
 
 def drawPicks(axes, picks, diameter):
     """Circles around picks. picks: (n, 2 or more) x, y. diameter: px. Replaces the circles of an earlier call."""
-    for old in [c for c in axes.collections if c.get_gid() == 'picks']:
+    for old in [c for c in axes.collections if c.get_gid() == "picks"]:
         old.remove()
-    circles = PatchCollection([Circle((p[0], p[1]), diameter / 2) for p in picks], facecolors='none',
-                              edgecolors=PICK_COLOUR, linewidths=1.2)
-    circles.set_gid('picks')
+    circles = PatchCollection(
+        [Circle((p[0], p[1]), diameter / 2) for p in picks], facecolors="none", edgecolors=PICK_COLOUR, linewidths=1.2
+    )
+    circles.set_gid("picks")
     axes.add_collection(circles, autolim=False)
 
 
 def drawHistogram(axes, scores, threshold):
     """How many picks and candidates have which score, and where the threshold stands."""
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
-    axes.axvline(threshold, color=_VALIDATION, linestyle='--', label="threshold %.3f" % threshold)
+    axes.axvline(threshold, color=_VALIDATION, linestyle="--", label="threshold %.3f" % threshold)
     axes.set_xlabel("Score")
     axes.set_ylabel("Picks and weaker candidates")
     if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):
-        axes.set_yscale('log')  # many weak candidates would hide the few picks
+        axes.set_yscale("log")  # many weak candidates would hide the few picks
     axes.legend()
 
 
@@ -151,7 +164,7 @@ def drawPerMicrograph(axes, counts):
     """Picks of each micrograph in the set's order, and their mean."""
     axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
     if len(counts):
-        axes.axhline(np.mean(counts), color=_VALIDATION, linestyle='--', label="mean %.1f" % np.mean(counts))
+        axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label="mean %.1f" % np.mean(counts))
         axes.legend()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
@@ -161,13 +174,18 @@ def drawPerMicrograph(axes, counts):
 
 def drawRounds(axes, rounds):
     """How well each round of automatic picking tells picks from background, and its picks. rounds: of readRounds."""
-    numbers = [entry['round'] for entry in rounds]
-    axes.plot(numbers, [_orNan(entry.get('figure')) for entry in rounds], 'o-', color=_FIGURE, label="separation")
+    numbers = [entry["round"] for entry in rounds]
+    axes.plot(numbers, [_orNan(entry.get("figure")) for entry in rounds], "o-", color=_FIGURE, label="separation")
     for entry in rounds:
-        if entry.get('picks') is not None and entry.get('figure') is not None:
-            axes.annotate('%.0f picks' % entry['picks'], (entry['round'], entry['figure']), xytext=(0, 8),
-                          textcoords='offset points', ha='center')
-    axes.axvline(bestRound(rounds), color=_VALIDATION, linestyle='--', label="best round")
+        if entry.get("picks") is not None and entry.get("figure") is not None:
+            axes.annotate(
+                "%.0f picks" % entry["picks"],
+                (entry["round"], entry["figure"]),
+                xytext=(0, 8),
+                textcoords="offset points",
+                ha="center",
+            )
+    axes.axvline(bestRound(rounds), color=_VALIDATION, linestyle="--", label="best round")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.15, y=0.25)
     axes.set_xlabel("Round (0: the first model)")
@@ -178,3 +196,7 @@ def drawRounds(axes, rounds):
 
 def _orNan(value):
     return np.nan if value is None else value
+
+
+def shortened(name, most=22):
+    return name if len(name) <= most else name[: most - 3] + "..."

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs small enough to look at."""
+
 import collections
 import os
 
@@ -12,7 +13,7 @@ LARGEST_SIDE = 1000
 _DARKEST, _BRIGHTEST = 0.5, 99.5
 
 # pixels: (h, w) float in [0, 1], row 0 first; binning: micrograph px per preview px; width, height: micrograph px
-Preview = collections.namedtuple('Preview', 'pixels binning width height')
+Preview = collections.namedtuple("Preview", "pixels binning width height")
 
 
 def loadPreview(path, largestSide=LARGEST_SIDE):
@@ -33,10 +34,11 @@ def loadPreview(path, largestSide=LARGEST_SIDE):
 
 def readImage(path):
     """The (h, w) array of a micrograph file, rows as coordinates count them. Raises OSError or ValueError."""
-    if path.lower().endswith(('.tif', '.tiff')):
+    if path.lower().endswith((".tif", ".tiff")):
         import tifffile
+
         image = tifffile.imread(path)[..., ::-1, :]  # coordinates count rows from the last one, as RELION (frames.py)
-    elif path.lower().endswith(('.gz', '.bz2')):
+    elif path.lower().endswith((".gz", ".bz2")):
         with mrcfile.open(path, permissive=True) as mrc:
             image = mrc.data
     else:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images without detail finer than a resolution, to choose it by eye."""
+
 from .micrograph_window import MicrographWindow
 from .particles_to_measure import previewOf
 from .preview import stretch
@@ -9,13 +10,15 @@ _FIRST_GUESS = 10  # Å, when the form says nothing
 
 class ResolutionWindow(MicrographWindow):
     """The slider is the resolution in Å. images: ImagesToFilter. value: Å to begin with, or None. accept: takes Å."""
+
     _LIST = "Images"
 
     def __init__(self, parent, images, value, accept):
         self._images = images
-        slider = dict(from_=round(images.finest, 1), to=round(images.coarsest, 1), resolution=0.1,
-                      label="Resolution (Å)")
-        value = min(max(value or _FIRST_GUESS, slider['from_']), slider['to'])
+        slider = dict(
+            from_=round(images.finest, 1), to=round(images.coarsest, 1), resolution=0.1, label="Resolution (Å)"
+        )
+        value = min(max(value or _FIRST_GUESS, slider["from_"]), slider["to"])
         MicrographWindow.__init__(self, parent, "Resolution", images.names, (), slider, value, 0, accept)
 
     def _load(self, index):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A table in a window of its own."""
-from tkinter import ttk
+
 import tkinter as tk
+from tkinter import ttk
 
 from .window import CanvasWindow, addTable
 
@@ -9,11 +10,11 @@ from .window import CanvasWindow, addTable
 class TableWindow(CanvasWindow):
     """titles: of the columns. rows: of texts. note: line below, which can be copied."""
 
-    def __init__(self, parent, title, titles, rows, note=''):
+    def __init__(self, parent, title, titles, rows, note=""):
         CanvasWindow.__init__(self, parent, title)
         addTable(self.root, titles, rows, 220, most=28)
         if note:
             line = ttk.Entry(self.root, width=len(note))
             line.insert(0, note)
-            line.config(state='readonly')
+            line.config(state="readonly")
             line.pack(fill=tk.X, padx=8, pady=(0, 8))

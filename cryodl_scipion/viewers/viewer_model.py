@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of models and of their training."""
+
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
-from ..protocols import (CryodlProtTrainDenoiser, CryodlProtTrainFromStructure, CryodlProtTrainMapImprover,
-                         CryodlProtTrainPicker)
+from ..protocols import (
+    CryodlProtTrainDenoiser,
+    CryodlProtTrainFromStructure,
+    CryodlProtTrainMapImprover,
+    CryodlProtTrainPicker,
+)
 from ..tomography import HAS_TOMO
 from .model_window import ModelWindow
 from .window import WindowView
 
-_TRAININGS = [CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainDenoiser,
-              CryodlProtTrainMapImprover]
+_TRAININGS = [CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainDenoiser, CryodlProtTrainMapImprover]
 if HAS_TOMO:
     from ..protocols import CryodlProtTrainClassifier, CryodlProtTrainSegmenter
+
     _TRAININGS += [CryodlProtTrainSegmenter, CryodlProtTrainClassifier]
 # Those that leave curves only; below the curves of the others come pictures.
 _CURVES_ONLY = (CryodlProtTrainPicker, CryodlProtTrainFromStructure)
@@ -20,6 +25,7 @@ _CURVES_ONLY = (CryodlProtTrainPicker, CryodlProtTrainFromStructure)
 
 class CryodlModelViewer(Viewer):
     """Learning curve and card of a model."""
+
     _name = "cryodl model"
     _targets = [CryodlModel]
     _environments = [DESKTOP_TKINTER]
@@ -30,10 +36,18 @@ class CryodlModelViewer(Viewer):
 
 class CryodlTrainViewer(Viewer):
     """What `Analyze results` opens for a training: its curves and samples, which grow while it runs."""
+
     _name = "cryodl training"
     _targets = _TRAININGS
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj, **kwargs):
-        return [WindowView(ModelWindow, self.getTkRoot(), obj.getModelFolder(), "Training: %s" % obj.getRunName(),
-                           not isinstance(obj, _CURVES_ONLY))]
+        return [
+            WindowView(
+                ModelWindow,
+                self.getTkRoot(),
+                obj.getModelFolder(),
+                "Training: %s" % obj.getRunName(),
+                not isinstance(obj, _CURVES_ONLY),
+            )
+        ]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all windows of the viewers share: their place below Scipion's windows, a drawing, and how Scipion opens them."""
+
 import tkinter as tk
 from tkinter import font, ttk
 
@@ -21,7 +22,7 @@ class CanvasWindow:
 
     def addFigure(self, size, master=None, **packing):
         """Make self._figure and self._canvas. size: (width, height), inches. master: frame, default the window."""
-        self._figure = Figure(figsize=size, facecolor='white')
+        self._figure = Figure(figsize=size, facecolor="white")
         self._canvas = FigureCanvasTkAgg(self._figure, master or self.root)
         self._canvas.get_tk_widget().pack(**dict(dict(fill=tk.BOTH, expand=True), **packing))
 
@@ -57,16 +58,18 @@ def addTable(parent, titles, rows, first=360, most=10):
     """A table whose first column is text, at most `first` px wide, and the others figures; no title is cut off. most:
     rows that are seen at once."""
     style = ttk.Style(parent)
-    heading, body = (font.Font(parent, style.lookup(name, 'font') or other) for name, other in (
-        ('Treeview.Heading', 'TkHeadingFont'), ('Treeview', 'TkDefaultFont')))
-    table = ttk.Treeview(parent, columns=titles, show='headings', height=min(most, len(rows)))
+    heading, body = (
+        font.Font(parent, style.lookup(name, "font") or other)
+        for name, other in (("Treeview.Heading", "TkHeadingFont"), ("Treeview", "TkDefaultFont"))
+    )
+    table = ttk.Treeview(parent, columns=titles, show="headings", height=min(most, len(rows)))
     for number, title in enumerate(titles):
         table.heading(title, text=title)
         needed = heading.measure(title) + _CELL_MARGIN
         if not number:
-            longest = max([str(row[0]) for row in rows] + [''], key=len)
+            longest = max([str(row[0]) for row in rows] + [""], key=len)
             needed = max(needed, min(first, body.measure(longest) + _CELL_MARGIN))
         table.column(title, width=max(130, needed), anchor=tk.E if number else tk.W)
     for row in rows:
-        table.insert('', tk.END, values=row)
+        table.insert("", tk.END, values=row)
     table.pack(fill=tk.X, padx=8, pady=4)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m cryodl`."""
+
 import sys
 
 from .cli import main

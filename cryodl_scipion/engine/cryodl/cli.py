@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line, generated from the contract. torch is imported inside commands, so that --help is quick."""
+
 import argparse
 import importlib
 import os
@@ -8,83 +9,83 @@ import time
 import traceback
 
 from . import __version__
-from .contract import AllSkipped, COMMANDS, Failure, Request, check, describe_all
-from .warn import begin, unsaid
+from .contract import COMMANDS, AllSkipped, Failure, Request, check, describe_all
+from .io.warn import begin, unsaid
 
 # The examples are what most people need from --help.
 EPILOGS = {
     None: "Each command explains itself: cryodl <command> --help.",
     "annotate": "example:\n  cryodl annotate --tomograms 'tomograms/*.mrc' --annotations annotations/ --feature "
-                "membrane --annotator anna\n",
+    "membrane --annotator anna\n",
     "import-annotations": "example:\n  cryodl import-annotations --tomograms 'tomograms/*.mrc' --labels 'labels/*.mrc' "
-                          "--label 1\n      --feature membrane --annotations annotations/\n",
+    "--label 1\n      --feature membrane --annotations annotations/\n",
     "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
-                       "models/membrane\n",
+    "models/membrane\n",
     "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome "
-               "--output scores/\n",
+    "--output scores/\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
-                     "--diameter 250\n      --output picked/\n",
+    "--diameter 250\n      --output picked/\n",
     "evaluate-segmentation": "example:\n  cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels "
-                             "'labels/*.mrc' --output evaluated/\n",
+    "'labels/*.mrc' --output evaluated/\n",
     "simulate-tomograms": "example:\n  cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb "
-                          "--copies 40 30 --count 2\n      --output simulated/\n",
+    "--copies 40 30 --count 2\n      --output simulated/\n",
     "simulate-subtomograms": "example:\n  cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 "
-                             "--output simulated.star\n",
+    "--output simulated.star\n",
     "train-classifier": "example:\n  cryodl train-classifier --subtomograms labelled.star --output models/classes\n",
     "classify-subtomograms": "example:\n  cryodl classify-subtomograms --subtomograms all.star --model models/classes "
-                             "--output classified.star\n",
+    "--output classified.star\n",
     "cluster-subtomograms": "example:\n  cryodl cluster-subtomograms --subtomograms aligned.star --classes 4 --output "
-                            "grouped.star\n",
+    "grouped.star\n",
     "improve-map": "example:\n  cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output "
-                   "improved.mrc\n",
+    "improved.mrc\n",
     "evaluate-map": "example:\n  cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb "
-                    "--output evaluated/\n",
+    "--output evaluated/\n",
     "compare-models": "example:\n  cryodl compare-models --structure built.pdb --reference deposited.cif\n",
     "simulate-half-maps": "example:\n  cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output "
-                          "simulated/spike\n",
+    "simulated/spike\n",
     "list-pairs": "example:\n  cryodl list-pairs --ids emdb.csv --output pairs/\n  cd pairs && wget -c -i "
-                  "addresses.txt\n",
+    "addresses.txt\n",
     "train-map-improver": "example:\n  cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv "
-                          "--output models/improver\n",
+    "--output models/improver\n",
     "train-picker": "example:\n  cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
-                    "--particle-diameter 190 --output models/betagal\nWith a few good boxes and boxes on background:\n"
-                    "  cryodl train-picker ... --coordinates good/ --background bad/ --output models/quick",
+    "--particle-diameter 190 --output models/betagal\nWith a few good boxes and boxes on background:\n"
+    "  cryodl train-picker ... --coordinates good/ --background bad/ --output models/quick",
     "pick": "example:\n  cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output "
-            "picks/\nAnother threshold costs nothing: repeat the command with --threshold; the candidates are kept in "
-            "picks/candidates.",
+    "picks/\nAnother threshold costs nothing: repeat the command with --threshold; the candidates are kept in "
+    "picks/candidates.",
     "evaluate-picks": "example:\n  cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
-                      "--particle-diameter 190",
+    "--particle-diameter 190",
     "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
-                     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
+    "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
-                       "--at-least 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
+    "--at-least 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
     "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
-                          "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
-                          "Then: cryodl pick --micrographs assessment/good.txt ...",
+    "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
+    "Then: cryodl pick --micrographs assessment/good.txt ...",
     "auto-pick": "example:\n  cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
-                 "--output picks/",
+    "--output picks/",
     "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ "
-                     "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
+    "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
     "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "
-                            "--output simulated/",
+    "--output simulated/",
     "train-general-picker": "example:\n  cryodl train-general-picker --structures 'structures/*.cif' --output general",
     "simulate-particles": "example:\n  cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 "
-                          "--count 1000 --snr 0.05 --output particles.star",
+    "--count 1000 --snr 0.05 --output particles.star",
     "train-denoiser": "example:\n  cryodl train-denoiser --particles refined.star --structure map.mrc --output "
-                      "denoiser\nTwo molecules: --particles one.star other.star --structure one.mrc other.mrc",
+    "denoiser\nTwo molecules: --particles one.star other.star --structure one.mrc other.mrc",
     "denoise": "example:\n  cryodl denoise --particles raw.star --model denoiser --output denoised.star",
     "evaluate-denoiser": "example:\n  cryodl evaluate-denoiser --particles held_out.star --model denoiser "
-                         "--structure map.mrc --output evaluation/",
+    "--structure map.mrc --output evaluation/",
     "assign-orientations": "example:\n  cryodl assign-orientations --particles raw.star --structure map.mrc "
-                           "--symmetry D2 --output oriented.star",
+    "--symmetry D2 --output oriented.star",
     "reconstruct": "example:\n  cryodl reconstruct --particles oriented.star --output map.mrc",
     "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "
-                        "--names whole core --output integrity/",
+    "--names whole core --output integrity/",
     "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "
-                           "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\n"
-                           "Further micrographs, or a stopped run: the same command; the model in denoised/model "
-                           "is used.",
+    "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\n"
+    "Further micrographs, or a stopped run: the same command; the model in denoised/model "
+    "is used.",
 }
 
 
@@ -139,6 +140,7 @@ class Parser(argparse.ArgumentParser):
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
             import difflib
+
             own = [flag[2:] for flag in self._option_string_actions if flag.startswith("--")]  # all begin alike
             near = difflib.get_close_matches(unknown[2:].partition("=")[0], own, 1)
             message += f"; did you mean --{near[0]}?" if near else ""
@@ -147,18 +149,25 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser():
     """The argparse parser of all commands."""
-    parser = Parser(prog="cryodl",
-                    description="Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps.",
-                    epilog=EPILOGS[None], formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="cryodl",
+        description="Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps.",
+        epilog=EPILOGS[None],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"cryodl {__version__}")
     subparsers = parser.commands = parser.add_subparsers(dest="command", metavar="<command>")
     for command in COMMANDS.values():
         infos = describe_all(command.config)
         needed = " ".join(f"{i.flag} {_metavar(i)}" for i in infos if i.required)
-        sub = subparsers.add_parser(command.name, help=command.summary, description=command.config.__doc__,
-                                    usage=f"cryodl {command.name} {needed}{' ' if needed else ''}[options]",
-                                    epilog=EPILOGS.get(command.name),
-                                    formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub = subparsers.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.config.__doc__,
+            usage=f"cryodl {command.name} {needed}{' ' if needed else ''}[options]",
+            epilog=EPILOGS.get(command.name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         groups = {}
         for info in infos:
             title = "needed" if info.required else "seldom needed" if info.expert else "often useful"
@@ -174,18 +183,31 @@ def build_parser():
 def _add_argument(parser, info):
     hidden = info.required or info.default is None or info.default is False or info.default in ((), "")
     default = " ".join(map(str, info.default)) if isinstance(info.default, (tuple, list)) else info.default
-    notes = [info.unit, f"default: {info.none_means}" if info.default is None and info.none_means else
-             "" if hidden else f"default: {info.default:g}" if info.kind == "float" else f"default: {default}"]
+    notes = [
+        info.unit,
+        f"default: {info.none_means}"
+        if info.default is None and info.none_means
+        else ""
+        if hidden
+        else f"default: {info.default:g}"
+        if info.kind == "float"
+        else f"default: {default}",
+    ]
     notes = [n for n in notes if n]
     text = (info.help + (f" [{'; '.join(notes)}]" if notes else "")).replace("%", "%%")
     options = dict(dest=info.name, help=text, default=argparse.SUPPRESS)
     if info.kind == "bool":
         # what is on by default needs --no-... to be turned off
-        parser.add_argument(info.flag, action=argparse.BooleanOptionalAction if info.default else "store_true",
-                            **options)
+        parser.add_argument(
+            info.flag, action=argparse.BooleanOptionalAction if info.default else "store_true", **options
+        )
     else:
-        parser.add_argument(info.flag, type={"int": int, "float": float}.get(info.kind, str), metavar=_metavar(info),
-                            **(dict(options, nargs="+") if info.kind == "paths" else options))
+        parser.add_argument(
+            info.flag,
+            type={"int": int, "float": float}.get(info.kind, str),
+            metavar=_metavar(info),
+            **(dict(options, nargs="+") if info.kind == "paths" else options),
+        )
 
 
 def _metavar(info):
@@ -206,6 +228,7 @@ def _config(command, options):
         if others:
             raise UserError(f"With --request only --device and --threads may be given; found {', '.join(others)}.")
         from dataclasses import replace
+
         return _checked(replace(request.config, **given))
     missing = [i.flag for i in describe_all(command.config) if i.required and i.name not in given]
     if missing:
@@ -223,12 +246,13 @@ def _checked(config):
 def _run(command, config, result_path):
     start = time.monotonic()
     begin()
-    result = importlib.import_module(f".commands.{command.module}", __package__).run(config)
+    result = importlib.import_module(f".{command.module}", __package__).run(config)
     if result is None:
         return
     for warning in unsaid(result.warnings):
         print(f"Warning: {warning}", file=sys.stderr)
     from dataclasses import replace
+
     result = replace(result, seconds=round(time.monotonic() - start, 3), versions=_versions())
     if result_path:
         result.write(result_path)
@@ -236,6 +260,7 @@ def _run(command, config, result_path):
 
 def _versions():
     from importlib.metadata import version  # importing torch for its version would double the time of short commands
+
     return {"cryodl": __version__, "torch": version("torch"), "python": sys.version.split()[0]}
 
 

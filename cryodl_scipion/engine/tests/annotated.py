@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small tomogram and what is drawn on it."""
+
 import warnings
 
 import mrcfile
 import numpy as np
 
-from cryodl.annotations.store import open_annotations
+from cryodl.tomograms.annotations.store import open_annotations
 
 SHAPE = (9, 70, 90)  # z, y, x
 PIXEL = 8.0  # Å/px

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands of classifiers run in tests, with a network that learns in seconds."""
+
 import pytest
 import torch
 from torch import nn
 
-from cryodl.classifiers.dsrf3d import DSRF3D
 from cryodl.cli import main
 from cryodl.contract import Result
+from cryodl.tomograms.classifiers.dsrf3d import DSRF3D
 
 NAMES = ("bar", "ring", "ball")
 
@@ -14,9 +15,17 @@ NAMES = ("bar", "ring", "ball")
 def small_network(self, classes, box):
     """A network that learns in seconds: three convolutions and the mean over all places."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv3d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv3d(8, 16, 3, 2, 1), nn.ReLU(),
-                         nn.Conv3d(16, 32, 3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(),
-                         nn.Linear(32, classes))
+    return nn.Sequential(
+        nn.Conv3d(1, 8, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv3d(8, 16, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv3d(16, 32, 3, 1, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool3d(1),
+        nn.Flatten(),
+        nn.Linear(32, classes),
+    )
 
 
 def small(patch):

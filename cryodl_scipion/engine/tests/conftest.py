@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures that several files share."""
+
 import importlib.util
 from pathlib import Path
 
@@ -31,4 +32,5 @@ def outputs_are_documented(monkeypatch):
         if "python" in result.versions:  # of a command that ran, not of a test that makes up a result
             documented.checkOutputs(result.command, result.outputs)
         write(result, path)
+
     monkeypatch.setattr(Result, "write", checked)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small denoisers: a training of seconds on simulated particles."""
+
 from particle_data import BOX
 
 from cryodl.cli import main
@@ -24,16 +25,29 @@ def write_untrained_denoiser(folder, box=BOX, pixel_size=4.0, diameter=80.0, net
     """A model folder of random weights. Returns its card."""
     import torch
 
-    from cryodl.denoisers import denoiser_method
-    from cryodl.denoisers.scales import Statistics
     from cryodl.io.model import read_model, write_model
+    from cryodl.particles.denoisers import denoiser_method
+    from cryodl.particles.denoisers.scales import Statistics
+
     torch.manual_seed(0)
     built = denoiser_method(network).build(box)
     rings = torch.arange(box // 2 + 1.0)
     built.learn_scale(Statistics(0.5, 100 * torch.exp(-rings / 3), torch.ones(box // 2 + 1), 4.0))
     folder.mkdir(parents=True, exist_ok=True)
-    write_model(folder, dict(kind="denoiser", name=folder.name, network=network, pixel_size=pixel_size, box=box,
-                             particle_diameter=diameter, structures=["map.mrc"], ctf="wiener", scales=[1.0],
-                             training_particles=list(training_particles)),
-                built.state_dict())
+    write_model(
+        folder,
+        dict(
+            kind="denoiser",
+            name=folder.name,
+            network=network,
+            pixel_size=pixel_size,
+            box=box,
+            particle_diameter=diameter,
+            structures=["map.mrc"],
+            ctf="wiener",
+            scales=[1.0],
+            training_particles=list(training_particles),
+        ),
+        built.state_dict(),
+    )
     return read_model(folder, "denoiser")[0]

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small atomic models and maps of the tests of map improvement."""
+
 import gemmi
 import numpy as np
 
-from cryodl.maps.volume import Volume
+from cryodl.maps.measures.volume import Volume
 
 
 def helix(path, residues=12, chain="A", shift=(0.0, 0.0, 0.0), name="ALA"):
     """A PDB file of a poly-alanine alpha helix (N, CA, C, O, CB by rise and turn). Returns the path."""
     structure, model, built = gemmi.Structure(), gemmi.Model("1"), gemmi.Chain(chain)
-    atoms = {"N": (1.55, 0.0, 0.0), "CA": (2.28, 28.0, 0.9), "C": (1.68, 55.0, 1.9), "O": (2.0, 60.0, 3.1),
-             "CB": (3.3, 18.0, 0.2)}  # radius (Å), angle (degrees), height (Å) about the helix's axis
+    atoms = {
+        "N": (1.55, 0.0, 0.0),
+        "CA": (2.28, 28.0, 0.9),
+        "C": (1.68, 55.0, 1.9),
+        "O": (2.0, 60.0, 3.1),
+        "CB": (3.3, 18.0, 0.2),
+    }  # radius (Å), angle (degrees), height (Å) about the helix's axis
     for k in range(residues):
         residue = gemmi.Residue()
         residue.name, residue.seqid = name, gemmi.SeqId(k + 1, " ")
@@ -18,8 +24,9 @@ def helix(path, residues=12, chain="A", shift=(0.0, 0.0, 0.0), name="ALA"):
             turn = np.radians(angle + 100.0 * k)
             atom = gemmi.Atom()
             atom.name, atom.element, atom.b_iso = label, gemmi.Element(label[0]), 20.0
-            atom.pos = gemmi.Position(radius * np.cos(turn) + shift[0], radius * np.sin(turn) + shift[1],
-                                      1.5 * k + height + shift[2])
+            atom.pos = gemmi.Position(
+                radius * np.cos(turn) + shift[0], radius * np.sin(turn) + shift[1], 1.5 * k + height + shift[2]
+            )
             residue.add_atom(atom)
         built.add_residue(residue)
     model.add_chain(built)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small sets of simulated particles of which the truth is known."""
+
 from synthetic import lopsided_density, write_mrc
 
 from cryodl.cli import main
@@ -14,8 +15,22 @@ def simulate_particles(output="p.star", code=0, **options):
     Returns the Result, or the failure's message if `code` is not 0.
     """
     from pathlib import Path
-    options = dict(dict(structure="map.mrc", pixel_size=PIXEL, box=BOX, count=20, snr=0.5, per_micrograph=5,
-                        device="cpu", threads=1, output=output, result="result.json"), **options)
+
+    options = dict(
+        dict(
+            structure="map.mrc",
+            pixel_size=PIXEL,
+            box=BOX,
+            count=20,
+            snr=0.5,
+            per_micrograph=5,
+            device="cpu",
+            threads=1,
+            output=output,
+            result="result.json",
+        ),
+        **options,
+    )
     if not Path(options["structure"]).exists() and options["structure"] == "map.mrc":
         write_mrc("map.mrc", lopsided_density(BOX), PIXEL)
     words = ["simulate-particles"]

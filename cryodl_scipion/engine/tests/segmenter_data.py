@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small tomogram with dark rods of which the labels are known, and the command that learns them."""
+
 import json
 
 import mrcfile
@@ -24,7 +25,7 @@ def write_volume(path, data, pixel_size=PIXEL):
 def rods(shape=(20, 128, 160), seed=0, noise=0.5):
     """A tomogram (float32) and its labels (uint8): dark rods along y or x, ROD, and dark balls, BALL, in noise."""
     rng, labels = np.random.default_rng(seed), np.zeros(shape, np.uint8)
-    z, y, x = np.ogrid[:shape[0], :shape[1], :shape[2]]
+    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     for number in range(10):
         cz, cy, cx = (rng.uniform(0, n) for n in shape)
         across = (x - cx) ** 2 if number % 2 else (y - cy) ** 2
@@ -52,10 +53,33 @@ def train(folder, *more, output="model", source=None, steps=4):
     """Exit code of the command. source: arguments that say what to learn from, instead of the project's label
     volumes.
     """
-    source = source or ["--tomograms", str(folder / "tomo/*.mrc"), "--labels", str(folder / "labels/*.mrc"), "--label",
-                        str(ROD)]
-    return main(["train-segmenter", *source, "--output", str(folder / output), "--device", "cpu", "--threads", "1",
-                 "--steps", str(steps), "--batch-size", "2", "--result", str(folder / "result.json"), *more])
+    source = source or [
+        "--tomograms",
+        str(folder / "tomo/*.mrc"),
+        "--labels",
+        str(folder / "labels/*.mrc"),
+        "--label",
+        str(ROD),
+    ]
+    return main(
+        [
+            "train-segmenter",
+            *source,
+            "--output",
+            str(folder / output),
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--steps",
+            str(steps),
+            "--batch-size",
+            "2",
+            "--result",
+            str(folder / "result.json"),
+            *more,
+        ]
+    )
 
 
 def card(folder, name="model"):

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small subtomograms of which everything is known: blobs of different shapes, turned, moved, with wedge and noise."""
+
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from cryodl.core.wedges import wedge
 from cryodl.io.maps import write_map
 from cryodl.io.star import write_tables
-from cryodl.wedges import wedge
 
 PIXEL_SIZE = 10.0
 # Centres of Gaussian blobs (x, y, z in parts of the box) of some structures that differ in every view.
@@ -16,7 +17,8 @@ STRUCTURES = {
     "bar": [(0, 0, -0.22), (0, 0, -0.11), (0, 0, 0), (0, 0, 0.11), (0, 0, 0.22)],
     "ring": [(0.2 * np.cos(t), 0.2 * np.sin(t), 0.0) for t in np.linspace(0, 2 * np.pi, 9)[:-1]],
     "ball": [(0, 0, 0), (0.06, 0, 0), (-0.06, 0, 0), (0, 0.06, 0), (0, -0.06, 0), (0, 0, 0.06), (0, 0, -0.06)],
-    "corner": [(0.2, 0, 0), (0.1, 0, 0), (0, 0, 0), (0, 0.12, 0), (0, 0.24, 0), (0, 0, 0.16)]}
+    "corner": [(0.2, 0, 0), (0.1, 0, 0), (0, 0, 0), (0, 0.12, 0), (0, 0.24, 0), (0, 0, 0.16)],
+}
 
 
 def density(name, box, angles=(0.0, 0.0, 0.0), shift_zyx=(0.0, 0.0, 0.0), width=0.05):
@@ -46,10 +48,11 @@ def subtomograms(names, count, box=16, snr=1.0, tilts=(-60.0, 60.0), max_shift=1
     volumes = []
     for number, angle, shift in zip(order, angles, shifts):
         clean = density(names[number], box, angle, shift) if names[number] else np.zeros((box,) * 3, np.float32)
-        noisy = clean + rng.normal(0, snr ** -0.5, clean.shape).astype(np.float32)
+        noisy = clean + rng.normal(0, snr**-0.5, clean.shape).astype(np.float32)
         volumes.append(torch.fft.irfftn(torch.fft.rfftn(torch.from_numpy(noisy)) * measured, s=(box,) * 3))
-    classes = np.array([0 if name is None else sum(n is not None for n in names[:place + 1])
-                        for place, name in enumerate(names)])[order]
+    classes = np.array(
+        [0 if name is None else sum(n is not None for n in names[: place + 1]) for place, name in enumerate(names)]
+    )[order]
     return torch.stack(volumes), classes, angles, shifts
 
 
@@ -60,18 +63,32 @@ def write_set(folder, volumes, classes, angles=None, shifts=None, tilts=(-60.0, 
     for number, volume in enumerate(volumes, 1):
         write_map(folder / name / f"{number:05d}.mrc", volume, PIXEL_SIZE)
     count, box = len(volumes), volumes.shape[-1]
-    columns = dict(rlnImageName=[f"{name}/{n:05d}.mrc" for n in range(1, count + 1)],
-                   rlnTomoName=[f"tomo_{n % tomograms}" for n in range(count)], rlnOpticsGroup=[1] * count,
-                   cryodlTiltMin=[tilts[0]] * count, cryodlTiltMax=[tilts[1]] * count)
+    columns = dict(
+        rlnImageName=[f"{name}/{n:05d}.mrc" for n in range(1, count + 1)],
+        rlnTomoName=[f"tomo_{n % tomograms}" for n in range(count)],
+        rlnOpticsGroup=[1] * count,
+        cryodlTiltMin=[tilts[0]] * count,
+        cryodlTiltMax=[tilts[1]] * count,
+    )
     if classes is not None:
         columns["rlnClassNumber"] = list(classes)
     if angles is not None:
         columns.update(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), np.asarray(angles).T.tolist()))
     if shifts is not None:
-        columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"),
-                           (-np.asarray(shifts) * PIXEL_SIZE).T.tolist()))
-    optics = dict(rlnOpticsGroup=[1], rlnImagePixelSize=[PIXEL_SIZE], rlnImageSize=[box], rlnImageDimensionality=[3],
-                  rlnVoltage=[300.0], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1])
+        columns.update(
+            zip(
+                ("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), (-np.asarray(shifts) * PIXEL_SIZE).T.tolist()
+            )
+        )
+    optics = dict(
+        rlnOpticsGroup=[1],
+        rlnImagePixelSize=[PIXEL_SIZE],
+        rlnImageSize=[box],
+        rlnImageDimensionality=[3],
+        rlnVoltage=[300.0],
+        rlnSphericalAberration=[2.7],
+        rlnAmplitudeContrast=[0.1],
+    )
     path = folder / f"{name}.star"
     write_tables(path, {"optics": optics, "particles": columns})
     return str(path)
@@ -79,5 +96,6 @@ def write_set(folder, volumes, classes, angles=None, shifts=None, tilts=(-60.0, 
 
 def simulated_set(folder, names, count, name="sub", **settings):
     """Path of the STAR file of such subtomograms; see `subtomograms`."""
-    return write_set(folder, *subtomograms(names, count, **settings), tilts=settings.get("tilts", (-60.0, 60.0)),
-                     name=name)
+    return write_set(
+        folder, *subtomograms(names, count, **settings), tilts=settings.get("tilts", (-60.0, 60.0)), name=name
+    )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small made-up data of which the truth is known, and the command line as a user calls it."""
+
 import os
 import subprocess
 import sys
@@ -26,9 +27,10 @@ def write_mrc(path, data, pixel_size=PIXEL_SIZE):
 
 def gaussian_blobs(shape, centres_yx, sigma):
     """(h, w) float32 sum of unit Gaussians at sub-pixel places."""
-    along_y, along_x = (np.exp(-(np.arange(side)[None] - np.asarray(centres_yx, float)[:, [axis]]) ** 2
-                               / (2 * sigma ** 2))
-                        for axis, side in enumerate(shape))
+    along_y, along_x = (
+        np.exp(-((np.arange(side)[None] - np.asarray(centres_yx, float)[:, [axis]]) ** 2) / (2 * sigma**2))
+        for axis, side in enumerate(shape)
+    )
     return (along_y.T @ along_x).astype(np.float32)
 
 
@@ -52,10 +54,15 @@ def lopsided_density(side=32):
     """(d, d, d) float32 zyx density of five unlike blobs without any symmetry, protein positive."""
     zz, yy, xx = np.mgrid[:side, :side, :side] - side // 2
     density = np.zeros((side,) * 3)
-    for (z, y, x), sigma, weight in (((0, 0, 0), 4, 1.0), ((6, 2, -3), 2.5, 1.5), ((-4, 7, 1), 2.2, 1.2),
-                                     ((-2, -5, 6), 2.0, 1.8), ((3, -3, -7), 1.8, 1.4)):
-        density += weight * np.exp(-((zz - z) ** 2 + (yy - y) ** 2 + (xx - x) ** 2) / (2 * sigma ** 2))
-    density[np.sqrt(zz ** 2 + yy ** 2 + xx ** 2) > 0.45 * side] = 0
+    for (z, y, x), sigma, weight in (
+        ((0, 0, 0), 4, 1.0),
+        ((6, 2, -3), 2.5, 1.5),
+        ((-4, 7, 1), 2.2, 1.2),
+        ((-2, -5, 6), 2.0, 1.8),
+        ((3, -3, -7), 1.8, 1.4),
+    ):
+        density += weight * np.exp(-((zz - z) ** 2 + (yy - y) ** 2 + (xx - x) ** 2) / (2 * sigma**2))
+    density[np.sqrt(zz**2 + yy**2 + xx**2) > 0.45 * side] = 0
     return density.astype(np.float32)
 
 
@@ -87,18 +94,34 @@ def blob_project(folder, count=2, shape=(256, 320)):
 def write_untrained_model(folder, diameter=DIAMETER, **card):
     """A model folder with random weights that fires nearly everywhere: good to test all but accuracy."""
     import torch
+
     from cryodl.contract import PICKER_NETWORKS
     from cryodl.io.model import write_model
-    from cryodl.pickers import picker_method
+    from cryodl.micrographs.pickers import picker_method
+
     torch.manual_seed(0)
     network = picker_method(PICKER_NETWORKS[0]).build()
     weights = network.state_dict()
     last = [k for k in weights if k.endswith("bias")][-1]
     weights[last] = torch.zeros_like(weights[last])  # a trained bias says "none"; this one lets the noise through
     Path(folder).mkdir(parents=True)
-    write_model(folder, dict(dict(kind="picker", name=Path(folder).name, network=PICKER_NETWORKS[0],
-                                  particle_diameter=diameter, pixel_sizes=[PIXEL_SIZE], threshold=0.5,
-                                  minimum_distance=0.5, calibration=[1.0, 0.0]), **card), weights)
+    write_model(
+        folder,
+        dict(
+            dict(
+                kind="picker",
+                name=Path(folder).name,
+                network=PICKER_NETWORKS[0],
+                particle_diameter=diameter,
+                pixel_sizes=[PIXEL_SIZE],
+                threshold=0.5,
+                minimum_distance=0.5,
+                calibration=[1.0, 0.0],
+            ),
+            **card,
+        ),
+        weights,
+    )
     return folder
 
 
@@ -109,8 +132,15 @@ def environment():
 
 def start_cryodl(arguments, cwd, preexec_fn=None):
     """A running `cryodl` process, its output piped."""
-    return subprocess.Popen([sys.executable, "-m", "cryodl", *map(str, arguments)], cwd=cwd, env=environment(),
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=preexec_fn)
+    return subprocess.Popen(
+        [sys.executable, "-m", "cryodl", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=preexec_fn,
+    )
 
 
 def run_cryodl(arguments, cwd, preexec_fn=None):

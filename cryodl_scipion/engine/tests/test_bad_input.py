@@ -21,6 +21,7 @@
 | spaces, % and quotes in paths | test_pick.py and test_train_picker.py: test_paths_with_spaces_percent_and_quotes |
 | one bad among many | test_pick.py and test_train_picker.py: test_one_bad_... |
 """
+
 import json
 import resource
 import shutil
@@ -35,15 +36,39 @@ from cryodl.contract import Failure, Result
 
 
 def pick_arguments(folder, micrographs=("mics/*.mrc",), model="model", more=()):
-    return ["pick", "--micrographs", *[str(folder / m) for m in micrographs], "--pixel-size", "4", "--model",
-            str(folder / model), "--output", str(folder / "out"), "--device", "cpu", "--result",
-            str(folder / "result.json"), *more]
+    return [
+        "pick",
+        "--micrographs",
+        *[str(folder / m) for m in micrographs],
+        "--pixel-size",
+        "4",
+        "--model",
+        str(folder / model),
+        "--output",
+        str(folder / "out"),
+        "--device",
+        "cpu",
+        "--result",
+        str(folder / "result.json"),
+        *more,
+    ]
 
 
 def train_arguments(folder, **values):
-    values = dict({"--micrographs": folder / "mics/*.mrc", "--coordinates": folder / "coordinates", "--pixel-size": 4,
-                   "--particle-diameter": 120, "--output": folder / "new", "--device": "cpu", "--steps": 2,
-                   "--batch-size": 1, "--result": folder / "result.json"}, **values)
+    values = dict(
+        {
+            "--micrographs": folder / "mics/*.mrc",
+            "--coordinates": folder / "coordinates",
+            "--pixel-size": 4,
+            "--particle-diameter": 120,
+            "--output": folder / "new",
+            "--device": "cpu",
+            "--steps": 2,
+            "--batch-size": 1,
+            "--result": folder / "result.json",
+        },
+        **values,
+    )
     return ["train-picker", *[str(part) for pair in values.items() for part in pair]]
 
 
@@ -58,8 +83,11 @@ def message_of(arguments, folder, capsys, kind="input"):
 
 
 def test_an_empty_set_is_an_error(project, capsys):
-    request = dict(contract_version=1, command="pick", config=dict(
-        micrographs=[], pixel_size=4.0, model=str(project / "model"), output=str(project / "out")))
+    request = dict(
+        contract_version=1,
+        command="pick",
+        config=dict(micrographs=[], pixel_size=4.0, model=str(project / "model"), output=str(project / "out")),
+    )
     (project / "request.json").write_text(json.dumps(request))
     arguments = ["pick", "--request", str(project / "request.json"), "--result", str(project / "result.json")]
     message = message_of(arguments, project, capsys)
@@ -79,7 +107,7 @@ def damage(path):
     """{name: file} of micrographs that cannot be picked."""
     whole = (path / "mic0.mrc").read_bytes()
     nan = np.full((256, 320), np.nan, np.float32)
-    (path / "truncated.mrc").write_bytes(whole[:len(whole) // 2])
+    (path / "truncated.mrc").write_bytes(whole[: len(whole) // 2])
     (path / "header_only.mrc").write_bytes(whole[:1024])
     (path / "empty.mrc").write_bytes(b"")
     (path / "rubbish.mrc").write_bytes(b"rubbish " * 5000)
@@ -87,12 +115,21 @@ def damage(path):
     (path / "nan.mrc").write_bytes(whole[:1024] + nan.tobytes())
     write_mrc(path / "movie.mrc", np.zeros((3, 256, 320), np.float32))
     (path / "folder.mrc").mkdir()
-    return {"truncated": "cut short", "header_only": "cut short", "empty": "0 bytes", "rubbish": "readable|damaged",
-            "zeros": "constant", "nan": "not numbers", "movie": "motion-corrected", "folder": "is a folder"}
+    return {
+        "truncated": "cut short",
+        "header_only": "cut short",
+        "empty": "0 bytes",
+        "rubbish": "readable|damaged",
+        "zeros": "constant",
+        "nan": "not numbers",
+        "movie": "motion-corrected",
+        "folder": "is a folder",
+    }
 
 
 def test_bad_files_are_skipped_with_their_reason(project):
     import re
+
     expected = damage(project / "mics")
     assert main(pick_arguments(project)) == 0
     result = Result.read(project / "result.json")
@@ -113,32 +150,50 @@ def test_if_all_are_bad_the_run_fails_and_names_the_first(project, capsys):
 
 def test_a_file_that_may_not_be_read_is_skipped(project, monkeypatch):
     import mrcfile
+
     real = mrcfile.open
 
     def unreadable(path, *arguments, **options):
         if str(path).endswith("mic1.mrc"):
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, *arguments, **options)
+
     monkeypatch.setattr(mrcfile, "open", unreadable)
     assert main(pick_arguments(project)) == 0
-    skipped, = Result.read(project / "result.json").skipped
+    (skipped,) = Result.read(project / "result.json").skipped
     assert skipped.item == "mic1" and "Permission denied" in skipped.reason
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda f: write_star(f / "coordinates/mic1.star", [[10, 10], [900, 20]]),
-     ("1 coordinates of mic1 lie outside", "mic1.mrc (320 x 256 px)", "x 20, y 900", "binning")),
-    (lambda f: [p.rename(p.with_name(f"other_{p.name}")) for p in list((f / "coordinates").iterdir())],
-     ("other_mic0, other_mic1", "mic0, mic1", "without folder and extension")),
-    (lambda f: [write_star(f / f"coordinates/mic{i}.star", [[50, 50]]) for i in (0, 1)],
-     ("has 2 particles", "at least")),
-    (lambda f: [p.unlink() for p in list((f / "coordinates").iterdir())],
-     ("has no coordinates", ".star, .box or .txt")),
-    (lambda f: (f / "coordinates/mic0.star").write_text("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n1 a\n"),
-     ("mic0.star", "'a'")),
-    (lambda f: (shutil.copy(f / "coordinates/mic0.star", f / "coordinates/mic0_autopick.star")),
-     ("mic0", "mic0_autopick", "Keep one")),
-], ids=["outside", "names", "too few", "no files", "bad number", "two lists"])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            lambda f: write_star(f / "coordinates/mic1.star", [[10, 10], [900, 20]]),
+            ("1 coordinates of mic1 lie outside", "mic1.mrc (320 x 256 px)", "x 20, y 900", "binning"),
+        ),
+        (
+            lambda f: [p.rename(p.with_name(f"other_{p.name}")) for p in list((f / "coordinates").iterdir())],
+            ("other_mic0, other_mic1", "mic0, mic1", "without folder and extension"),
+        ),
+        (
+            lambda f: [write_star(f / f"coordinates/mic{i}.star", [[50, 50]]) for i in (0, 1)],
+            ("has 2 particles", "at least"),
+        ),
+        (
+            lambda f: [p.unlink() for p in list((f / "coordinates").iterdir())],
+            ("has no coordinates", ".star, .box or .txt"),
+        ),
+        (
+            lambda f: (f / "coordinates/mic0.star").write_text("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n1 a\n"),
+            ("mic0.star", "'a'"),
+        ),
+        (
+            lambda f: shutil.copy(f / "coordinates/mic0.star", f / "coordinates/mic0_autopick.star"),
+            ("mic0", "mic0_autopick", "Keep one"),
+        ),
+    ],
+    ids=["outside", "names", "too few", "no files", "bad number", "two lists"],
+)
 def test_training_says_what_is_wrong_with_its_labels(project, capsys, change, words):
     change(project)
     message = message_of(train_arguments(project), project, capsys)
@@ -148,8 +203,9 @@ def test_training_says_what_is_wrong_with_its_labels(project, capsys, change, wo
 
 
 def test_a_particle_larger_than_the_micrograph_is_refused(project, capsys):
-    message = message_of(pick_arguments(project, more=["--particle-diameter", "2000"]), project, capsys,
-                         kind="all skipped")
+    message = message_of(
+        pick_arguments(project, more=["--particle-diameter", "2000"]), project, capsys, kind="all skipped"
+    )
     for word in ("2000 Å", "256 px x 4 Å/px", "Check pixel size and diameter"):
         assert word in message
     message = message_of(train_arguments(project, **{"--particle-diameter": 2000}), project, capsys)
@@ -167,14 +223,18 @@ def change_card(folder, **values):
     (folder / "card.json").write_text(json.dumps(dict(card, **values)))
 
 
-@pytest.mark.parametrize("harm, words", [
-    (lambda m: change_card(m, format_version=7), ("format version 7", "reads 2")),
-    (lambda m: (m / "weights.safetensors").write_bytes(b"x"), ("damaged", "checksum")),
-    (lambda m: (m / "card.json").unlink(), ("is not a model", "card.json")),
-    (lambda m: change_card(m, kind="denoiser"), ("'denoiser'", "picker")),
-    (lambda m: change_card(m, network="transformer"), ("'transformer'", "unet")),
-    (lambda m: shutil.rmtree(m), ("neither a folder nor a shipped model",)),
-], ids=["version", "damaged", "no card", "kind", "network", "gone"])
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (lambda m: change_card(m, format_version=7), ("format version 7", "reads 2")),
+        (lambda m: (m / "weights.safetensors").write_bytes(b"x"), ("damaged", "checksum")),
+        (lambda m: (m / "card.json").unlink(), ("is not a model", "card.json")),
+        (lambda m: change_card(m, kind="denoiser"), ("'denoiser'", "picker")),
+        (lambda m: change_card(m, network="transformer"), ("'transformer'", "unet")),
+        (lambda m: shutil.rmtree(m), ("neither a folder nor a shipped model",)),
+    ],
+    ids=["version", "damaged", "no card", "kind", "network", "gone"],
+)
 def test_what_is_no_model_is_refused(project, capsys, harm, words):
     harm(project / "model")
     message = message_of(pick_arguments(project), project, capsys)
@@ -184,6 +244,7 @@ def test_what_is_no_model_is_refused(project, capsys, harm, words):
 
 def test_a_model_whose_weights_do_not_fit_its_network_is_refused(project, capsys):
     from cryodl.io.model import write_model
+
     card = json.loads((project / "model/card.json").read_text())
     card = {k: v for k, v in card.items() if k not in ("format_version", "weights_sha256")}
     write_model(project / "model", card, {"other.weight": torch.zeros(3)})
@@ -231,7 +292,8 @@ def test_a_full_disk_while_training_is_named_and_can_be_continued(project):
 def test_too_little_memory_for_training_names_the_batch_size(project, capsys, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    monkeypatch.setattr("cryodl.training.fit", full)
+
+    monkeypatch.setattr("cryodl.learning.training.fit", full)
     message = message_of(train_arguments(project), project, capsys)
     assert "memory of CPU" in message and "batches of 1 crops" in message and "--batch-size" in message
 
@@ -251,6 +313,7 @@ def test_a_place_where_nothing_can_be_written_is_named(project, capsys):
 def test_labels_that_teach_nothing_are_said(project, capsys):
     """Coordinates of a binned copy: all are inside, none is on a particle."""
     from cryodl.io.coordinates import read_coordinates, write_coordinates
+
     for name, (yx, scores) in read_coordinates(project / "coordinates").items():
         write_coordinates(project / f"coordinates/{name}.star", np.vstack([yx / 4, yx / 4 + 3]), np.ones(2 * len(yx)))
     assert main(train_arguments(project, **{"--steps": 3})) == 0

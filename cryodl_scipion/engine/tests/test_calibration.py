@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scores that mean what they say."""
+
 import numpy as np
 import pytest
 
-from cryodl.calibration import (best_threshold, calibrate, expected_calibration_error, fit_calibration, logit,
-                                reliability)
-from cryodl.plots import plot_reliability
+from cryodl.core.calibration import (
+    best_threshold,
+    calibrate,
+    expected_calibration_error,
+    fit_calibration,
+    logit,
+    reliability,
+)
+from cryodl.io.plots import plot_reliability
 
 
 def population(count, slope, offset, seed=0):
@@ -34,9 +41,16 @@ def test_calibrated_scores_are_frequencies():
         assert abs(hit[part].mean() - scores[part].mean()) < 0.03
 
 
-@pytest.mark.parametrize("hit, raw", [(np.array([True, False]), np.array([0.9, 0.1])),
-                                      (np.ones(5, bool), np.full(5, 0.7)), (np.zeros(5, bool), np.full(5, 0.7)),
-                                      (np.zeros(0, bool), np.zeros(0))], ids=["separated", "all", "none", "empty"])
+@pytest.mark.parametrize(
+    "hit, raw",
+    [
+        (np.array([True, False]), np.array([0.9, 0.1])),
+        (np.ones(5, bool), np.full(5, 0.7)),
+        (np.zeros(5, bool), np.full(5, 0.7)),
+        (np.zeros(0, bool), np.zeros(0)),
+    ],
+    ids=["separated", "all", "none", "empty"],
+)
 def test_few_or_one_sided_samples_stay_finite_and_keep_the_order(hit, raw):
     slope, offset = fit_calibration(hit, raw)
     assert np.isfinite([slope, offset]).all() and slope > 0
@@ -73,8 +87,11 @@ def test_the_calibration_error_of_three_bins_by_hand():
     hit = np.array([1, 0, 0, 0, 1, 1, 0, 0], bool)
     assert abs(expected_calibration_error(hit, scores) - 2.8 / 8) < 1e-12
     curve = reliability(hit, scores)
-    assert curve.count.tolist() == [0, 0, 4, 0, 0, 2, 0, 0, 0, 2] and curve.frequency[[2, 5, 9]].tolist() == [0.25, 1,
-                                                                                                              0]
+    assert curve.count.tolist() == [0, 0, 4, 0, 0, 2, 0, 0, 0, 2] and curve.frequency[[2, 5, 9]].tolist() == [
+        0.25,
+        1,
+        0,
+    ]
     assert np.allclose(curve.confidence[[2, 5, 9]], [0.25, 0.55, 0.95])
 
 

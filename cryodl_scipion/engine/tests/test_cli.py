@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line: quick, explained, strict; result.json last, failure.json when it fails."""
+
 import json
 import resource
 import subprocess
@@ -9,8 +10,8 @@ import pytest
 from synthetic import ENGINE, environment, run_cryodl
 
 from cryodl import __version__, cli
-from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all
 from cryodl.cli import build_parser, main
+from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all
 
 PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
 
@@ -21,9 +22,11 @@ def help_of(command):
 
 def test_help_takes_a_third_of_a_second():
     """Processor time, as the machine may be busy."""
+
     def used():
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
+
     before = used()
     done = subprocess.run([sys.executable, "-m", "cryodl", "--help"], env=environment(), capture_output=True, text=True)
     assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
@@ -32,8 +35,10 @@ def test_help_takes_a_third_of_a_second():
 
 @pytest.mark.parametrize("arguments", [["--help"], ["pick", "--help"], ["--version"], ["pick"]])
 def test_help_and_usage_errors_import_neither_torch_nor_numpy(arguments):
-    code = (f"import sys; from cryodl.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
-            "print(sorted({'torch', 'numpy', 'scipy'} & set(sys.modules)))")
+    code = (
+        f"import sys; from cryodl.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
@@ -66,10 +71,15 @@ def test_zero_is_shown_as_a_default():
         assert "default: 0]" in " ".join(help_of(name).split(f"  {flag} ")[1].split("  --")[0].split())
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["pick", "--pixel-size", "5,36"], ("--pixel-size", "5,36", "cryodl pick --help")),
-    (["pick", "--treshold", "0.5"], ("--treshold", "did you mean --threshold?", "cryodl pick --help")),
-    (["pick", "--treshold=0.5"], ("did you mean --threshold?",)), (["--versoin"], ("did you mean --version?",))])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["pick", "--pixel-size", "5,36"], ("--pixel-size", "5,36", "cryodl pick --help")),
+        (["pick", "--treshold", "0.5"], ("--treshold", "did you mean --threshold?", "cryodl pick --help")),
+        (["pick", "--treshold=0.5"], ("did you mean --threshold?",)),
+        (["--versoin"], ("did you mean --version?",)),
+    ],
+)
 def test_a_slip_on_the_command_line_is_one_line(arguments, words, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
@@ -77,8 +87,10 @@ def test_a_slip_on_the_command_line_is_one_line(arguments, words, capsys):
     assert stop.value.code == 2 and len(message.splitlines()) == 1 and all(word in message for word in words)
 
 
-@pytest.mark.parametrize("command, option, proposed", [
-    ("pick", "--scores", ""), ("segment", "--micrographs", "--tomograms"), ("doctor", "--shape", "")])
+@pytest.mark.parametrize(
+    "command, option, proposed",
+    [("pick", "--scores", ""), ("segment", "--micrographs", "--tomograms"), ("doctor", "--shape", "")],
+)
 def test_options_of_other_commands_are_not_proposed(command, option, proposed, capsys):
     with pytest.raises(SystemExit):
         main([command, option, "0.5"])
@@ -92,7 +104,8 @@ def test_fixed_names_of_options_are_there():
         "train-picker": "--micrographs --coordinates --pixel-size --particle-diameter --background --network --output",
         "pick": "--micrographs --pixel-size --model --particle-diameter --output",
         "evaluate-picks": "--coordinates --reference --pixel-size --particle-diameter --micrographs --border "
-                          "--tolerance --json"}.items():
+        "--tolerance --json",
+    }.items():
         assert set(flags.split()) <= {i.flag for i in describe_all(COMMANDS[command].config)}
 
 
@@ -116,8 +129,13 @@ def test_a_word_for_a_number_and_an_unknown_command_are_usage_errors(capsys):
 
 
 def request(folder, **values):
-    config = dict(micrographs=(str(folder / "mics/mic0.mrc"),), pixel_size=4.0, model=str(folder / "model"),
-                  output=str(folder / "out"), device="cpu")
+    config = dict(
+        micrographs=(str(folder / "mics/mic0.mrc"),),
+        pixel_size=4.0,
+        model=str(folder / "model"),
+        output=str(folder / "out"),
+        device="cpu",
+    )
     Request("pick", PickConfig(**dict(config, **values))).write(folder / "request.json")
     return ["pick", "--request", str(folder / "request.json"), "--result", str(folder / "result.json")]
 
@@ -138,6 +156,7 @@ def test_result_is_written_last(project, monkeypatch):
         assert all((project / "out" / f"{n}.star").exists() for n in self.outputs["coordinates"])
         assert not (project / "result.json").exists()
         real(self, path)
+
     monkeypatch.setattr(Result, "write", watched)
     assert main(request(project)) == 0 and (project / "result.json").exists()
 
@@ -159,12 +178,16 @@ def test_a_users_error_leaves_failure_json_and_no_stale_result(project, capsys):
     assert not (project / "failure.json").exists()
 
 
-@pytest.mark.parametrize("error", [KeyError("card"), RuntimeError("shape"), MemoryError("9 GB"), TypeError("x")],
-                         ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("card"), RuntimeError("shape"), MemoryError("9 GB"), TypeError("x")],
+    ids=lambda e: type(e).__name__,
+)
 def test_a_mistake_of_ours_shows_its_traceback_and_leaves_failure_json(project, monkeypatch, capsys, error):
     def broken(config):
         raise error
-    monkeypatch.setattr("cryodl.commands.pick.run", broken)
+
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", broken)
     assert main(request(project)) == 1
     failure = Failure.read(project / "failure.json")
     assert failure.kind == "internal" and type(error).__name__ in failure.message
@@ -211,7 +234,8 @@ def test_a_module_run_behaves_as_main(project):
 def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
     def stopped(config):
         raise KeyboardInterrupt
-    monkeypatch.setattr("cryodl.commands.pick.run", stopped)
+
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", stopped)
     assert main(request(project)) == 130
     assert "the same command continues" in capsys.readouterr().err
 
@@ -219,10 +243,12 @@ def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
 def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeypatch, capsys):
     def stopped(config):
         from tqdm import tqdm
+
         for number in tqdm(range(3), mininterval=0):
             if number:
                 raise ValueError("the disk is full")
-    monkeypatch.setattr("cryodl.commands.pick.run", stopped)
+
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", stopped)
     assert main(request(project)) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "cryodl: error: the disk is full" and "| 1/3 [" in lines[-2]
@@ -230,7 +256,7 @@ def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeyp
 
 def test_every_command_has_its_module():
     for command in COMMANDS.values():
-        assert (ENGINE / "cryodl" / "commands" / f"{command.module}.py").exists()
+        assert (ENGINE / "cryodl" / (command.module.replace(".", "/") + ".py")).exists()
     assert set(cli.EPILOGS) - {None} <= set(COMMANDS)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The contract: readable by any Python from 3.8, exact on both sides, and strict."""
+
 import ast
 import dataclasses
 import json
@@ -11,9 +12,23 @@ import pytest
 from synthetic import ENGINE
 
 from cryodl import contract
-from cryodl.contract import (COMMANDS, EvaluatePicksConfig, Failure, PickConfig, Request, Result,
-                             SimulateMicrographsConfig, Skipped, TrainPickerConfig, check, config_from_dict,
-                             config_to_dict, describe, describe_all, param)
+from cryodl.contract import (
+    COMMANDS,
+    EvaluatePicksConfig,
+    Failure,
+    PickConfig,
+    Request,
+    Result,
+    SimulateMicrographsConfig,
+    Skipped,
+    TrainPickerConfig,
+    check,
+    config_from_dict,
+    config_to_dict,
+    describe,
+    describe_all,
+    param,
+)
 
 PICK = dict(micrographs=("a.mrc",), pixel_size=1.5, model="m", output="out")
 TRAIN = dict(micrographs=("a.mrc",), coordinates="picks", pixel_size=1.5, particle_diameter=150.0, output="m")
@@ -29,8 +44,11 @@ def test_imports_with_the_standard_library_alone(package):
     assert "torch" not in done.stdout and "numpy" not in done.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ENGINE / "cryodl" / "contract").glob("*.py"))
-                         + [ENGINE / "cryodl/__init__.py"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted((ENGINE / "cryodl" / "contract").rglob("*.py")) + [ENGINE / "cryodl/__init__.py"],
+    ids=lambda p: p.name,
+)
 def test_is_valid_python_3_8(path):
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
     # builtin generics parse in 3.8 but fail when they are evaluated
@@ -39,7 +57,8 @@ def test_is_valid_python_3_8(path):
 
 
 def test_networks_of_the_contract_are_those_of_the_registry():
-    from cryodl.pickers import picker_method
+    from cryodl.micrographs.pickers import picker_method
+
     for name in contract.PICKER_NETWORKS:
         assert picker_method(name).name == name
     with pytest.raises(ValueError) as error:
@@ -49,42 +68,63 @@ def test_networks_of_the_contract_are_those_of_the_registry():
 
 def test_order_of_choices_is_frozen():
     """Saved Scipion workflows hold positions in these lists: append, never insert."""
-    choices = {f"{c.__name__}.{i.name}": i.choices for c in (command.config for command in COMMANDS.values())
-               for i in describe_all(c) if i.choices}
+    choices = {
+        f"{c.__name__}.{i.name}": i.choices
+        for c in (command.config for command in COMMANDS.values())
+        for i in describe_all(c)
+        if i.choices
+    }
     contrast = ("auto", "dark", "bright")
-    frozen = {"TrainPickerConfig.network": ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2"),
-              "TrainPickerConfig.labels": ("auto", "complete", "boxes", "sparse"),
-              "TrainPickerConfig.pu_criterion": ("ge-binomial", "nnpu"), "TrainPickerConfig.contrast": contrast,
-              "PickConfig.threshold_rule": ("model", "f1", "count"), "PickConfig.contrast": contrast,
-              "AutoPickConfig.contrast": contrast, "ConsensusPicksConfig.rule": ("at-least", "score"),
-              "SimulateMicrographsConfig.contrast": ("dark", "bright"),
-              "SimulateParticlesConfig.contrast": ("dark", "bright"), "TrainDenoiserConfig.contrast": contrast,
-              "TrainDenoiserConfig.network": ("posterior", "swinconv", "cgan"),
-              "TrainDenoiserConfig.loss": ("l1", "exponential"),
-              "TrainDenoiserConfig.split_by": ("auto", "micrograph", "half", "random"),
-              "DenoiseConfig.contrast": contrast, "EvaluateDenoiserConfig.contrast": contrast,
-              "AssignOrientationsConfig.contrast": contrast, "AssessIntegrityConfig.contrast": contrast,
-              "AssessIntegrityConfig.orientations": ("auto", "given", "search"),
-              "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise"),
-              "TrainSegmenterConfig.network": ("unet", "unet2d", "unet3d", "eman2"),
-              "SegmentConfig.annotators": ("combined", "each"),
-              "SegmentConfig.scores": ("float16", "int8"),
-              "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
-              "SimulateTomogramsConfig.contrast": ("dark", "bright"),
-              "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),
-              "TrainClassifierConfig.network": ("likelihood", "dsrf3d", "rb3d", "cb3d"),
-              "TrainClassifierConfig.contrast": contrast, "ClassifySubtomogramsConfig.contrast": contrast,
-              "ClusterSubtomogramsConfig.contrast": contrast,
-              "ClusterSubtomogramsConfig.embedding": ("pca", "similarity", "autoencoder"),
-              "TrainMapImproverConfig.network": ("fast", "swinconv"),
-              "ClusterSubtomogramsConfig.align": ("auto", "given", "search", "none")}
+    frozen = {
+        "TrainPickerConfig.network": ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2"),
+        "TrainPickerConfig.labels": ("auto", "complete", "boxes", "sparse"),
+        "TrainPickerConfig.pu_criterion": ("ge-binomial", "nnpu"),
+        "TrainPickerConfig.contrast": contrast,
+        "PickConfig.threshold_rule": ("model", "f1", "count"),
+        "PickConfig.contrast": contrast,
+        "AutoPickConfig.contrast": contrast,
+        "ConsensusPicksConfig.rule": ("at-least", "score"),
+        "SimulateMicrographsConfig.contrast": ("dark", "bright"),
+        "SimulateParticlesConfig.contrast": ("dark", "bright"),
+        "TrainDenoiserConfig.contrast": contrast,
+        "TrainDenoiserConfig.network": ("posterior", "swinconv", "cgan"),
+        "TrainDenoiserConfig.loss": ("l1", "exponential"),
+        "TrainDenoiserConfig.split_by": ("auto", "micrograph", "half", "random"),
+        "DenoiseConfig.contrast": contrast,
+        "EvaluateDenoiserConfig.contrast": contrast,
+        "AssignOrientationsConfig.contrast": contrast,
+        "AssessIntegrityConfig.contrast": contrast,
+        "AssessIntegrityConfig.orientations": ("auto", "given", "search"),
+        "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise"),
+        "TrainSegmenterConfig.network": ("unet", "unet2d", "unet3d", "eman2"),
+        "SegmentConfig.annotators": ("combined", "each"),
+        "SegmentConfig.scores": ("float16", "int8"),
+        "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
+        "SimulateTomogramsConfig.contrast": ("dark", "bright"),
+        "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),
+        "TrainClassifierConfig.network": ("likelihood", "dsrf3d", "rb3d", "cb3d"),
+        "TrainClassifierConfig.contrast": contrast,
+        "ClassifySubtomogramsConfig.contrast": contrast,
+        "ClusterSubtomogramsConfig.contrast": contrast,
+        "ClusterSubtomogramsConfig.embedding": ("pca", "similarity", "autoencoder"),
+        "TrainMapImproverConfig.network": ("fast", "swinconv"),
+        "ClusterSubtomogramsConfig.align": ("auto", "given", "search", "none"),
+    }
     assert set(choices) == set(frozen)
     for name, words in frozen.items():
-        assert choices[name][:len(words)] == words
+        assert choices[name][: len(words)] == words
 
 
-@pytest.mark.parametrize("config", [PickConfig(**PICK), TrainPickerConfig(**TRAIN), EvaluatePicksConfig(**EVALUATE),
-                                    SimulateMicrographsConfig(**SIMULATE)], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize(
+    "config",
+    [
+        PickConfig(**PICK),
+        TrainPickerConfig(**TRAIN),
+        EvaluatePicksConfig(**EVALUATE),
+        SimulateMicrographsConfig(**SIMULATE),
+    ],
+    ids=lambda c: type(c).__name__,
+)
 def test_config_survives_json(config):
     text = json.dumps(config_to_dict(config))
     assert config_from_dict(type(config), json.loads(text)) == config
@@ -92,7 +132,7 @@ def test_config_survives_json(config):
 
 
 def test_request_result_and_failure_survive_their_files(tmp_path):
-    request = Request("pick", PickConfig(**dict(PICK, micrographs=("a b.mrc", "50%.mrc", 'c"d\'é.mrc'), threshold=0.0)))
+    request = Request("pick", PickConfig(**dict(PICK, micrographs=("a b.mrc", "50%.mrc", "c\"d'é.mrc"), threshold=0.0)))
     request.write(tmp_path / "request.json")
     assert Request.read(tmp_path / "request.json") == request
     result = Result("pick", {"picks": 3}, "CPU", 1.5, (Skipped("a", "a.mrc", "bad"),), ("beware",), {"torch": "2"})
@@ -110,28 +150,36 @@ def test_whole_numbers_of_json_become_floats():
 
 
 def changed(base, **values):
-    config_class = {id(PICK): PickConfig, id(TRAIN): TrainPickerConfig, id(EVALUATE): EvaluatePicksConfig,
-                    id(SIMULATE): SimulateMicrographsConfig}[id(base)]
+    config_class = {
+        id(PICK): PickConfig,
+        id(TRAIN): TrainPickerConfig,
+        id(EVALUATE): EvaluatePicksConfig,
+        id(SIMULATE): SimulateMicrographsConfig,
+    }[id(base)]
     return config_class(**dict(base, **values))
 
 
-@pytest.mark.parametrize("config, words", [
-    (changed(PICK, pixel_size=None), ("Pixel size", "--pixel-size", "missing")),
-    (changed(PICK, pixel_size=0.01), ("--pixel-size", "0.01 Å/px", "between 0.05 and 100 Å/px")),
-    (changed(PICK, pixel_size="1.5"), ("--pixel-size", "'1.5'", "must be a number")),
-    (changed(PICK, pixel_size=True), ("--pixel-size", "True", "must be a number")),
-    (changed(PICK, pixel_size=float("nan")), ("--pixel-size", "nan", "must be a number")),
-    (changed(PICK, threshold=1.5), ("--threshold", "1.5", "between 0 and 1")),
-    (changed(PICK, micrographs="a.mrc"), ("--micrographs", "'a.mrc'", "list of texts")),
-    (changed(PICK, micrographs=()), ("--micrographs", "empty")),
-    (changed(PICK, output=""), ("--output", "empty")),
-    (changed(PICK, output=3), ("--output", "3", "must be a text")),
-    (changed(PICK, overwrite="yes"), ("--overwrite", "'yes'", "true or false")),
-    (changed(TRAIN, steps=10.5), ("--steps", "10.5", "whole number")),
-    (changed(TRAIN, network="resnet"), ("--network", "'resnet'", "choose one of: unet")),
-    (changed(EVALUATE, border=5.0), ("--border", "--micrographs", "sizes")),
-    (changed(SIMULATE, defocus_min=3e4, defocus_max=1e4), ("--defocus-max", "10000 Å", "--defocus-min", "30000 Å")),
-], ids=lambda v: v[0] + "-" + v[-1] if isinstance(v, tuple) else None)
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        (changed(PICK, pixel_size=None), ("Pixel size", "--pixel-size", "missing")),
+        (changed(PICK, pixel_size=0.01), ("--pixel-size", "0.01 Å/px", "between 0.05 and 100 Å/px")),
+        (changed(PICK, pixel_size="1.5"), ("--pixel-size", "'1.5'", "must be a number")),
+        (changed(PICK, pixel_size=True), ("--pixel-size", "True", "must be a number")),
+        (changed(PICK, pixel_size=float("nan")), ("--pixel-size", "nan", "must be a number")),
+        (changed(PICK, threshold=1.5), ("--threshold", "1.5", "between 0 and 1")),
+        (changed(PICK, micrographs="a.mrc"), ("--micrographs", "'a.mrc'", "list of texts")),
+        (changed(PICK, micrographs=()), ("--micrographs", "empty")),
+        (changed(PICK, output=""), ("--output", "empty")),
+        (changed(PICK, output=3), ("--output", "3", "must be a text")),
+        (changed(PICK, overwrite="yes"), ("--overwrite", "'yes'", "true or false")),
+        (changed(TRAIN, steps=10.5), ("--steps", "10.5", "whole number")),
+        (changed(TRAIN, network="resnet"), ("--network", "'resnet'", "choose one of: unet")),
+        (changed(EVALUATE, border=5.0), ("--border", "--micrographs", "sizes")),
+        (changed(SIMULATE, defocus_min=3e4, defocus_max=1e4), ("--defocus-max", "10000 Å", "--defocus-min", "30000 Å")),
+    ],
+    ids=lambda v: v[0] + "-" + v[-1] if isinstance(v, tuple) else None,
+)
 def test_check_names_the_parameter_the_value_and_what_is_allowed(config, words):
     problems = check(config)
     assert len(problems) == 1
@@ -144,6 +192,7 @@ def test_limits_with_one_side_are_said():
     class OneSided:
         low: int = param("Low.", unit="px", minimum=3, default=3)
         high: float = param("High.", maximum=7, default=7.0)
+
     assert check(OneSided()) == []
     assert "must be at least 3 px" in check(OneSided(low=2))[0]
     assert "must be at most 7" in check(OneSided(high=8.0))[0]
@@ -177,11 +226,16 @@ def test_description_of_an_optional_number():
         describe(PickConfig, "colour")
 
 
-@pytest.mark.parametrize("data, words", [
-    ("{", ("not valid JSON",)), ("[]", ("contract version None",)),
-    ('{"contract_version": 99}', ("contract version 99", "reads version")),
-    ('{"contract_version": 1, "command": "paint"}', ("'paint'", "train-picker")),
-    ('{"contract_version": 1, "command": "pick"}', ("missing parameters", "pixel_size"))])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ("{", ("not valid JSON",)),
+        ("[]", ("contract version None",)),
+        ('{"contract_version": 99}', ("contract version 99", "reads version")),
+        ('{"contract_version": 1, "command": "paint"}', ("'paint'", "train-picker")),
+        ('{"contract_version": 1, "command": "pick"}', ("missing parameters", "pixel_size")),
+    ],
+)
 def test_a_bad_request_says_what_is_wrong(tmp_path, data, words):
     (tmp_path / "request.json").write_text(data)
     with pytest.raises(ValueError) as error:

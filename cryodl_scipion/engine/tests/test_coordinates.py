@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Coordinates in files: x is the column, y the row, and a box is given by its centre."""
+
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ def test_x_is_the_column_and_y_the_row(tmp_path):
 def test_what_is_written_is_read_back(tmp_path):
     yx, scores = np.array([[1.25, 200.5], [4000.125, 3.0]]), np.array([0.75, 0.125])
     write_coordinates(tmp_path / "a.star", yx, scores, "a comment with data_ and loop_ in it")
-    (found, found_scores), = read_coordinates(tmp_path).values()
+    ((found, found_scores),) = read_coordinates(tmp_path).values()
     assert np.allclose(found, yx, atol=5e-4) and np.allclose(found_scores, scores, atol=1e-6)
 
 
@@ -25,7 +26,10 @@ def test_relion_would_read_the_labels(tmp_path):
     write_coordinates(tmp_path / "a.star", [[1, 2]], [0.5])
     lines = (tmp_path / "a.star").read_text().splitlines()
     assert [line for line in lines if line.startswith("_")] == [
-        "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
+        "_rlnCoordinateX #1",
+        "_rlnCoordinateY #2",
+        "_rlnAutopickFigureOfMerit #3",
+    ]
     assert "data_" in lines and "loop_" in lines and lines[-1].split() == ["2.000", "1.000", "0.500000"]
 
 
@@ -40,7 +44,8 @@ def test_one_star_with_micrograph_names_and_an_optics_block(tmp_path):
     (tmp_path / "particles.star").write_text(
         "# version 30001\n\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnVoltage #2\n1 300.0\n\n"
         "data_particles\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n"
-        "_rlnCoordinateX #4\nmics/a.mrc 1 0.5 2\nmics/b.mrc 3 0.25 4\nmics/a.mrc 5 0.125 6\n")
+        "_rlnCoordinateX #4\nmics/a.mrc 1 0.5 2\nmics/b.mrc 3 0.25 4\nmics/a.mrc 5 0.125 6\n"
+    )
     found = read_coordinates(tmp_path / "particles.star")
     assert found["a"][0].tolist() == [[1, 2], [5, 6]] and found["a"][1].tolist() == [0.5, 0.125]
     assert found["b"][0].tolist() == [[3, 4]]
@@ -58,9 +63,13 @@ def test_topaz_text_in_any_order_of_columns(tmp_path):
     assert found["a"][0].tolist() == [[7, 30]] and found["b"][1].tolist() == [-2]
 
 
-@pytest.mark.parametrize("name, text", [
-    ("particles.star", STAR + "_rlnMicrographName #3\n1 2 day1/x.mrc\n3 4 day2/x.mrc\n"),
-    ("picks.txt", "image_name x_coord y_coord\nday1/x.mrc 1 2\nday2/x.mrc 3 4\n")])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("particles.star", STAR + "_rlnMicrographName #3\n1 2 day1/x.mrc\n3 4 day2/x.mrc\n"),
+        ("picks.txt", "image_name x_coord y_coord\nday1/x.mrc 1 2\nday2/x.mrc 3 4\n"),
+    ],
+)
 def test_two_micrographs_of_one_name_in_different_folders_are_not_mixed(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=f"{name}: .*two micrographs called x: day1/x.mrc and day2/x.mrc. .*rename"):
@@ -72,12 +81,23 @@ def test_a_micrograph_may_be_named_as_file_and_as_image_of_a_stack(tmp_path):
     assert len(read_coordinates(tmp_path)["x"][0]) == 2
 
 
-@pytest.mark.parametrize("name, text, words", [
-    ("a.star", STAR + "1 two\n", "two"), ("a.star", STAR + "1 2 3\n", "a.star"), ("a.star", "hello\n", "a.star"),
-    ("a.star", "data_\nloop_\n_rlnVoltage\n300\n", "_rlnCoordinateX"), ("a.star", "", "_rlnCoordinateX"),
-    ("a.star", STAR + "nan 2\n", "not a finite number"), ("a.box", "1 2 3\n", "line 1 has 3 columns"),
-    ("a.box", "1 2 3 x\n", "x"), ("a.txt", "", "Topaz header"), ("a.txt", "1 2 3\n", "Topaz header"),
-    ("a.txt", "image_name x_coord y_coord score\na 1 2\n", "line 2"), ("a.star", "\x00\xff", "a.star")])
+@pytest.mark.parametrize(
+    "name, text, words",
+    [
+        ("a.star", STAR + "1 two\n", "two"),
+        ("a.star", STAR + "1 2 3\n", "a.star"),
+        ("a.star", "hello\n", "a.star"),
+        ("a.star", "data_\nloop_\n_rlnVoltage\n300\n", "_rlnCoordinateX"),
+        ("a.star", "", "_rlnCoordinateX"),
+        ("a.star", STAR + "nan 2\n", "not a finite number"),
+        ("a.box", "1 2 3\n", "line 1 has 3 columns"),
+        ("a.box", "1 2 3 x\n", "x"),
+        ("a.txt", "", "Topaz header"),
+        ("a.txt", "1 2 3\n", "Topaz header"),
+        ("a.txt", "image_name x_coord y_coord score\na 1 2\n", "line 2"),
+        ("a.star", "\x00\xff", "a.star"),
+    ],
+)
 def test_what_cannot_be_understood_is_named(tmp_path, name, text, words):
     (tmp_path / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError) as error:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The CTF against the formula written out by hand."""
+
 import numpy as np
 import pytest
 import torch
 
-from cryodl.ctf import ctf_rfft
-from cryodl.simulate.micrographs import Optics, apply_ctf
+from cryodl.core.ctf import ctf_rfft
+from cryodl.core.optics import Optics
+from cryodl.simulate.micrographs import apply_ctf
 
 
 def analytic_ctf(shape, pixel_size, u, v, angle, kv, cs_mm, contrast, phase=0.0):
@@ -13,16 +15,25 @@ def analytic_ctf(shape, pixel_size, u, v, angle, kv, cs_mm, contrast, phase=0.0)
     volt = kv * 1e3
     wavelength = 12.2642596 / np.sqrt(volt * (1 + volt * 0.978466e-6))  # Å
     ky, kx = np.fft.fftfreq(shape[0], pixel_size)[:, None], np.fft.rfftfreq(shape[1], pixel_size)[None]
-    k2, direction = kx ** 2 + ky ** 2, np.arctan2(ky, kx)
+    k2, direction = kx**2 + ky**2, np.arctan2(ky, kx)
     defocus = 0.5 * (u + v + (u - v) * np.cos(2 * (direction - np.radians(angle))))
-    chi = np.pi * wavelength * k2 * (defocus - 0.5 * cs_mm * 1e7 * wavelength ** 2 * k2)
+    chi = np.pi * wavelength * k2 * (defocus - 0.5 * cs_mm * 1e7 * wavelength**2 * k2)
     return np.sin(chi + np.arcsin(contrast) + np.radians(phase))
 
 
 @pytest.mark.parametrize("shape", [(96, 128), (97, 65)])
-@pytest.mark.parametrize("u, v, angle, kv, phase", [
-    (15000, 15000, 0, 300, 0), (16000, 12000, 0, 300, 0), (16000, 12000, 35, 200, 0), (12000, 16000, 35, 300, 0),
-    (12000, 16000, -50, 300, 0), (9000, 11000, 120, 300, 60), (-5000, -4000, 20, 300, 0)])
+@pytest.mark.parametrize(
+    "u, v, angle, kv, phase",
+    [
+        (15000, 15000, 0, 300, 0),
+        (16000, 12000, 0, 300, 0),
+        (16000, 12000, 35, 200, 0),
+        (12000, 16000, 35, 300, 0),
+        (12000, 16000, -50, 300, 0),
+        (9000, 11000, 120, 300, 60),
+        (-5000, -4000, 20, 300, 0),
+    ],
+)
 def test_ctf_equals_the_formula_also_where_u_is_smaller(shape, u, v, angle, kv, phase):
     ours = ctf_rfft(shape, 2.0, u, v, angle, kv, 2.7, 0.1, phase).numpy()
     assert ours.shape == (shape[0], shape[1] // 2 + 1)

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Devices: what was asked for, or an error that says what there is."""
+
 import pytest
 import torch
 
-from cryodl.devices import choose_device, device_name, fast_dtype, set_threads
+from cryodl.core.devices import choose_device, device_name, fast_dtype, set_threads
 
 
 @pytest.fixture
 def gpus(monkeypatch):
     """Sets how many GPUs torch claims to see."""
+
     def see(count):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
     return see
 
 
@@ -60,7 +63,7 @@ def test_threads_and_name_of_the_cpu_are_said():
 
 def test_the_fast_type_of_the_cpu_depends_on_its_hardware(monkeypatch):
     for native, kind in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("cryodl.devices.cpu_has_bfloat16", lambda: native)
+        monkeypatch.setattr("cryodl.core.devices.cpu_has_bfloat16", lambda: native)
         assert fast_dtype(torch.device("cpu")) is kind
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two processes (gloo) learn what one learns from batches of the same size."""
+
 import csv
 import os
 import subprocess
@@ -9,19 +10,45 @@ from pathlib import Path
 import pytest
 from map_data import helix
 
-from cryodl.distributed import several_devices
+from cryodl.learning.distributed import several_devices
 
 ENGINE = Path(__file__).resolve().parent.parent
 
 
 def train(folder, name, processes, *options):
     environment = dict(os.environ, PYTHONPATH=str(ENGINE), OMP_NUM_THREADS="1")
-    start = [sys.executable, "-m"] if processes == 1 else [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    start = (
+        [sys.executable, "-m"]
+        if processes == 1
+        else [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    )
     return subprocess.run(
-        [*start, "cryodl", "train-map-improver", "--structures", folder / "a.pdb", folder / "b.pdb", "--simulated", "1",
-         "--steps", "3", "--batch-size", "2", "--device", "cpu", "--threads", "1", "--output", folder / name, *options],
-        env=environment, capture_output=True, text=True, cwd=folder)
+        [
+            *start,
+            "cryodl",
+            "train-map-improver",
+            "--structures",
+            folder / "a.pdb",
+            folder / "b.pdb",
+            "--simulated",
+            "1",
+            "--steps",
+            "3",
+            "--batch-size",
+            "2",
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--output",
+            folder / name,
+            *options,
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
 
 
 @pytest.mark.slow
@@ -33,8 +60,9 @@ def test_two_processes_have_the_losses_of_one_with_the_same_boxes(tmp_path):
         done = train(tmp_path, f"by{processes}", processes)
         assert done.returncode == 0, done.stderr[-3000:]
         with open(tmp_path / f"by{processes}" / "metrics.csv", newline="") as file:
-            losses[processes] = [{k: float(v) for k, v in row.items() if k != "seconds"}
-                                 for row in csv.DictReader(file)]
+            losses[processes] = [
+                {k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
+            ]
     assert len(losses[1]) == len(losses[2]) == 1
     for name, value in losses[1][0].items():
         assert losses[2][0][name] == pytest.approx(value, rel=2e-2, abs=2e-3), name

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """doctor says what is there and what to do about what is not."""
+
 import hashlib
 import json
 import subprocess
@@ -9,18 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from cryodl.commands import doctor
+from cryodl import doctor
 from cryodl.contract import DoctorConfig
 
-ENGINE = Path(doctor.__file__).parents[2]
+ENGINE = Path(doctor.__file__).parents[1]
 
 
 def make_model(folder, weights=b"weights", **changes):
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(weights)
-    card = {"format_version": 2, "kind": "picker", "name": folder.name, "network": "unet", "particle_diameter": 180.0,
-            "pixel_sizes": [1.5], "threshold": 0.5, "minimum_distance": 0.5,
-            "validation": {"f1": 0.9}, "weights_sha256": hashlib.sha256(b"weights").hexdigest()}
+    card = {
+        "format_version": 2,
+        "kind": "picker",
+        "name": folder.name,
+        "network": "unet",
+        "particle_diameter": 180.0,
+        "pixel_sizes": [1.5],
+        "threshold": 0.5,
+        "minimum_distance": 0.5,
+        "validation": {"f1": 0.9},
+        "weights_sha256": hashlib.sha256(b"weights").hexdigest(),
+    }
     (folder / "card.json").write_text(json.dumps({**card, **changes}))
 
 
@@ -58,6 +68,7 @@ def test_gpus_are_listed_and_one_that_does_not_compute_is_named(monkeypatch):
         if device == "cuda:1":
             raise RuntimeError("no kernel image is available\nmore lines")
         return make_ones(size)
+
     monkeypatch.setattr(torch, "ones", ones)
     report = doctor.examine("0")
     assert [(g["device"], g.get("memory_gb")) for g in report["devices"]] == [("0", 24.0), ("1", 24.0), ("cpu", None)]
@@ -67,8 +78,10 @@ def test_gpus_are_listed_and_one_that_does_not_compute_is_named(monkeypatch):
 
 def test_python_without_torch_is_told_what_to_install(tmp_path):
     """-S -I hides site-packages: a Python with the standard library only."""
-    code = f"import sys; sys.path.insert(0, {str(ENGINE)!r}); " \
-           "from cryodl.commands import doctor; from cryodl.contract import DoctorConfig; doctor.run(DoctorConfig())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(ENGINE)!r}); "
+        "from cryodl import doctor; from cryodl.contract import DoctorConfig; doctor.run(DoctorConfig())"
+    )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "torch does not import" in done.stdout and "scipion installb cryodl" in done.stdout

@@ -1,18 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names, lists of files, and files that are written whole or not at all."""
+
 import subprocess
 import sys
 
 import pytest
 from synthetic import environment
 
-from cryodl.io.files import (expand_paths, micrograph_key, name_micrographs, rename_folder, whole_file,
-                             without_pick_suffix)
+from cryodl.io.files import (
+    expand_paths,
+    micrograph_key,
+    name_micrographs,
+    rename_folder,
+    whole_file,
+    without_pick_suffix,
+)
 
 
-@pytest.mark.parametrize("name, key", [
-    ("mics/a.mrc", "a"), ("a.mrc.gz", "a"), ("A.TIF.bz2", "A"), ("000001@mics/a.mrcs", "a"), ("a.b.mrc", "a.b"),
-    ("a b%.mrc", "a b%"), ("a.star", "a"), (".mrc", ".mrc"), ("a", "a"), ("a.mrc.star", "a.mrc")])
+@pytest.mark.parametrize(
+    "name, key",
+    [
+        ("mics/a.mrc", "a"),
+        ("a.mrc.gz", "a"),
+        ("A.TIF.bz2", "A"),
+        ("000001@mics/a.mrcs", "a"),
+        ("a.b.mrc", "a.b"),
+        ("a b%.mrc", "a b%"),
+        ("a.star", "a"),
+        (".mrc", ".mrc"),
+        ("a", "a"),
+        ("a.mrc.star", "a.mrc"),
+    ],
+)
 def test_key_has_no_folder_and_no_extension(name, key):
     assert micrograph_key(name) == key
 
@@ -81,10 +100,12 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
 def test_a_full_disk_leaves_the_old_file_and_says_which(tmp_path):
     """A real limit on file size stands for the full disk; the write fails in the kernel."""
     (tmp_path / "a.star").write_text("old")
-    code = ("import resource, numpy as np\n"
-            "from cryodl.io.coordinates import write_coordinates\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
-            "write_coordinates('a.star', np.zeros((1000, 2)), np.zeros(1000))\n")
+    code = (
+        "import resource, numpy as np\n"
+        "from cryodl.io.coordinates import write_coordinates\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "write_coordinates('a.star', np.zeros((1000, 2)), np.zeros(1000))\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode != 0 and "Cannot write a.star: File too large. Nothing was left there" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["a.star"] and (tmp_path / "a.star").read_text() == "old"

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Resampling keeps values and centres; rings hold what they should."""
+
 import math
 
 import pytest
 import torch
 from synthetic import gaussian_blobs
 
-from cryodl.fourier import (circle, filtered, fourier_resize, low_pass, on_grid, plane_weights, radial_mean,
-                            resampled_side, shells)
+from cryodl.core.fourier import (
+    circle,
+    filtered,
+    fourier_resize,
+    low_pass,
+    on_grid,
+    plane_weights,
+    radial_mean,
+    resampled_side,
+    shells,
+)
 
 
 def blob(side, y, x, sigma):
@@ -36,7 +46,7 @@ def test_detail_beyond_the_new_pixels_is_gone_and_not_aliased():
 
 def test_white_noise_loses_the_power_of_the_pixels_it_lost():
     noise = torch.randn(20, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert float(fourier_resize(noise, 32).var()) == pytest.approx(0.25 * 31 ** 2 / 32 ** 2, rel=0.05)
+    assert float(fourier_resize(noise, 32).var()) == pytest.approx(0.25 * 31**2 / 32**2, rel=0.05)
 
 
 def test_rings_are_whole_frequencies_and_their_means_weigh_the_whole_plane():
@@ -44,7 +54,7 @@ def test_rings_are_whole_frequencies_and_their_means_weigh_the_whole_plane():
     assert shells(8)[1, 1] == 1 and shells(8)[3, 3] == 4
     full = torch.fft.fft2(torch.randn(7, 7, generator=torch.Generator().manual_seed(1))).abs()
     y = torch.fft.fftfreq(7) * 7
-    ring = (y[:, None] ** 2 + y ** 2).sqrt().round() == 2
+    ring = (y[:, None] ** 2 + y**2).sqrt().round() == 2
     assert float(radial_mean(full[:, :4], 7)[2]) == pytest.approx(float(full[ring].mean()), rel=1e-5)
     assert radial_mean(torch.ones(3, 8, 5), 8).shape == (3, 5) and int(plane_weights(8).sum()) == 8
     assert on_grid(torch.arange(5.0), 8)[2, 0] == 2 and on_grid(torch.arange(5.0), 8)[4, 4] == 4

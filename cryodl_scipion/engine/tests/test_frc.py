@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.frc import frc, fsc, mean_frc, resolution_at, ring_frequencies, rings
+from cryodl.core.frc import frc, fsc, mean_frc, resolution_at, ring_frequencies, rings
 
 
 def noise(*shape, seed=0):
@@ -26,7 +26,7 @@ def test_an_images_strength_does_not_matter_and_one_that_is_all_but_empty_correl
 def test_signal_in_noise_of_equal_power_has_a_ring_correlation_of_one_over_root_two():
     signal = noise(400, 32, 32)
     curve = frc(signal, signal + noise(400, 32, 32, seed=1)).mean(0)
-    torch.testing.assert_close(curve[3:], torch.full((14,), 0.5 ** 0.5), atol=0.02, rtol=0)
+    torch.testing.assert_close(curve[3:], torch.full((14,), 0.5**0.5), atol=0.02, rtol=0)
 
 
 def test_only_the_rings_that_two_images_share_correlate():
@@ -40,7 +40,7 @@ def test_only_the_rings_that_two_images_share_correlate():
 def test_the_curve_is_the_one_of_numpys_full_transform(correlation, axes):
     a, b = (noise(*(12,) * axes, seed=s).numpy() for s in (0, 1))
     one, two, k = np.fft.fftn(a), np.fft.fftn(a + b), np.fft.fftfreq(12, 1 / 12)
-    shell = np.rint(np.sqrt(sum(g ** 2 for g in np.meshgrid(*[k] * axes)))) == 6  # Nyquist's own column is among these
+    shell = np.rint(np.sqrt(sum(g**2 for g in np.meshgrid(*[k] * axes)))) == 6  # Nyquist's own column is among these
     hand = (one * two.conj())[shell].sum().real / np.sqrt((abs(one[shell]) ** 2).sum() * (abs(two[shell]) ** 2).sum())
     assert correlation(torch.tensor(a), torch.tensor(a + b))[6] == pytest.approx(hand, abs=1e-5)
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Positions between grids, with the pixel centres of frames.py."""
+
 import numpy as np
 import torch
 from synthetic import gaussian_blobs
 
-from cryodl.geometry import inside, map_positions, resampled_shape
-from cryodl.normalize import _resize
+from cryodl.core.geometry import inside, map_positions, resampled_shape
+from cryodl.micrographs.normalize import _resize
 
 
 def test_pixel_centres_of_a_binned_image_lie_between_those_of_the_image():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real processes killed in the middle (SIGKILL): the same command finishes, and nothing is lost, redone or half."""
+
 import csv
 import json
 import shutil
@@ -22,8 +23,23 @@ def kill_when(process, ready, seconds=90):
 
 
 def pick_arguments(folder, output):
-    return ["pick", "--micrographs", "mics/*.mrc", "--pixel-size", "4", "--model", "model", "--output", output,
-            "--device", "cpu", "--threads", "1", "--result", f"{output}.json"]
+    return [
+        "pick",
+        "--micrographs",
+        "mics/*.mrc",
+        "--pixel-size",
+        "4",
+        "--model",
+        "model",
+        "--output",
+        output,
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--result",
+        f"{output}.json",
+    ]
 
 
 def test_picking_continues_after_a_kill(tmp_path):
@@ -32,8 +48,9 @@ def test_picking_continues_after_a_kill(tmp_path):
         shutil.copy(tmp_path / "mics/mic0.mrc", tmp_path / f"mics/mic{index}.mrc")
     write_untrained_model(tmp_path / "model")
     candidates = tmp_path / "out/candidates"
-    kill_when(start_cryodl(pick_arguments(tmp_path, "out"), tmp_path),
-              lambda: len(list(candidates.glob("mic*.star"))) >= 5)
+    kill_when(
+        start_cryodl(pick_arguments(tmp_path, "out"), tmp_path), lambda: len(list(candidates.glob("mic*.star"))) >= 5
+    )
     done = {p.name: (p.stat().st_mtime_ns, p.read_text()) for p in candidates.glob("mic*.star")}
     assert 5 <= len(done) < 40 and not (tmp_path / "out.json").exists()
     assert len(set(text.split("\n", 1)[1] for _, text in done.values())) == 1  # one image: whole files are equal
@@ -51,9 +68,29 @@ def test_picking_continues_after_a_kill(tmp_path):
 
 def test_training_continues_after_a_kill_and_ends_as_if_there_was_none(tmp_path):
     blob_project(tmp_path)
-    command = lambda output: ["train-picker", "--micrographs", "mics/*.mrc", "--coordinates", "coordinates",
-                              "--pixel-size", "4", "--particle-diameter", "120", "--output", output, "--device", "cpu",
-                              "--threads", "1", "--steps", "40", "--batch-size", "1", "--result", f"{output}.json"]
+    command = lambda output: [
+        "train-picker",
+        "--micrographs",
+        "mics/*.mrc",
+        "--coordinates",
+        "coordinates",
+        "--pixel-size",
+        "4",
+        "--particle-diameter",
+        "120",
+        "--output",
+        output,
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--steps",
+        "40",
+        "--batch-size",
+        "1",
+        "--result",
+        f"{output}.json",
+    ]
     assert run_cryodl(command("whole"), tmp_path).returncode == 0
     checkpoint = tmp_path / "killed.partial/checkpoint.safetensors"
     kill_when(start_cryodl(command("killed"), tmp_path), checkpoint.exists)
@@ -75,9 +112,25 @@ def test_training_continues_after_a_kill_and_ends_as_if_there_was_none(tmp_path)
 
 def test_simulating_leaves_nothing_that_looks_finished_when_killed(tmp_path):
     from synthetic import lopsided_density, write_mrc
+
     write_mrc(tmp_path / "map.mrc", lopsided_density())
-    command = ["simulate-micrographs", "--structure", "map.mrc", "--pixel-size", "4", "--count", "30", "--size", "512",
-               "--output", "sim", "--device", "cpu", "--threads", "1"]
+    command = [
+        "simulate-micrographs",
+        "--structure",
+        "map.mrc",
+        "--pixel-size",
+        "4",
+        "--count",
+        "30",
+        "--size",
+        "512",
+        "--output",
+        "sim",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
     kill_when(start_cryodl(command, tmp_path), lambda: list((tmp_path / "sim.partial/ctf").glob("*.txt")))
     assert not (tmp_path / "sim").exists()
     command[command.index("30")] = "2"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Matching and its figures, against hand-made lists, brute force and the project's reference program."""
+
 import importlib.util
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from synthetic import PEER
 
-from cryodl.matching import average_precision, f1_score, match_picks, precision_recall, score_matched
+from cryodl.core.matching import average_precision, f1_score, match_picks, precision_recall, score_matched
 
 
 def brute_force(picks, reference, distance):
     """Matched picks by one assignment over all pairs, and its total gain."""
     squared = ((picks[:, None] - reference[None]) ** 2).sum(2)
-    cost = np.minimum(squared - distance ** 2, 0)
+    cost = np.minimum(squared - distance**2, 0)
     rows, columns = linear_sum_assignment(cost)
     counted = cost[rows, columns] < 0
     hit = np.zeros(len(picks), bool)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading micrographs: every format, x and y as frames.py says, and every kind of broken file."""
+
 import bz2
 import gzip
 import os
@@ -27,8 +28,12 @@ def write_tiff(path, image, **options):
 
 
 def is_right(image):
-    return (image.dtype == np.float32 and image.shape == (20, 32) and image[ROW, COLUMN] == 5
-            and np.count_nonzero(image) == 1)
+    return (
+        image.dtype == np.float32
+        and image.shape == (20, 32)
+        and image[ROW, COLUMN] == 5
+        and np.count_nonzero(image) == 1
+    )
 
 
 @pytest.mark.parametrize("mode, kind", [(0, np.int8), (1, np.int16), (2, np.float32), (6, np.uint16), (12, np.float16)])
@@ -49,8 +54,9 @@ def test_compressed_files_are_the_same(tmp_path, pack, ending):
         assert is_right(read_micrograph(packed)) and micrograph_shape(packed) == (20, 32)
 
 
-@pytest.mark.parametrize("kind, compression", [(np.uint8, None), (np.uint16, "zlib"), (np.float32, None),
-                                               (np.int16, "lzw")])
+@pytest.mark.parametrize(
+    "kind, compression", [(np.uint8, None), (np.uint16, "zlib"), (np.float32, None), (np.int16, "lzw")]
+)
 def test_tiff_is_read(tmp_path, kind, compression):
     write_tiff(tmp_path / "a.tiff", one_pixel(kind), compression=compression)
     assert is_right(read_micrograph(tmp_path / "a.tiff")) and micrograph_shape(tmp_path / "a.tiff") == (20, 32)
@@ -81,8 +87,10 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
                 read(tmp_path / f"folder{ending}")
 
 
-@pytest.mark.parametrize("bytes_left, words", [(0, "empty"), (500, "readable|damaged"), (1024, "damaged|readable"),
-                                               (1024 + 1000, "cut short")])
+@pytest.mark.parametrize(
+    "bytes_left, words",
+    [(0, "empty"), (500, "readable|damaged"), (1024, "damaged|readable"), (1024 + 1000, "cut short")],
+)
 def test_a_truncated_mrc_is_named(tmp_path, bytes_left, words):
     path = write_mrc(tmp_path / "short.mrc", one_pixel(np.float32))
     os.truncate(path, bytes_left)
@@ -107,9 +115,9 @@ def test_a_damaged_compressed_file_is_named(tmp_path, pack, ending, harm, kind):
     write_mrc(tmp_path / "a.mrc", image)
     packed = bytearray(pack(source.read_bytes()))
     if harm == "cut":
-        packed = packed[:len(packed) // 2]
+        packed = packed[: len(packed) // 2]
     else:
-        packed[len(packed) // 2:len(packed) // 2 + 50] = np.random.default_rng(0).bytes(50)
+        packed[len(packed) // 2 : len(packed) // 2 + 50] = np.random.default_rng(0).bytes(50)
     (tmp_path / f"bad{kind}{ending}").write_bytes(packed)
     with pytest.raises(ValueError, match=f"bad{kind}"):
         read_micrograph(tmp_path / f"bad{kind}{ending}")
@@ -121,13 +129,13 @@ def test_a_truncated_or_changed_tiff_is_named_or_read_but_never_crashes(tmp_path
     tifffile.imwrite(tmp_path / "a.tif", image, compression=compression)
     whole, path = (tmp_path / "a.tif").read_bytes(), tmp_path / "bad.tif"
     for part in (0.02, 0.3, 0.6):
-        path.write_bytes(whole[:int(part * len(whole))])
+        path.write_bytes(whole[: int(part * len(whole))])
         with pytest.raises(ValueError, match="bad.tif"):
             read_micrograph(path)
     for seed in range(30):
         rng = np.random.default_rng(seed)
         start = rng.integers(0, 280)
-        path.write_bytes(whole[:start] + rng.bytes(30) + whole[start + 30:])
+        path.write_bytes(whole[:start] + rng.bytes(30) + whole[start + 30 :])
         try:
             assert read_micrograph(path).ndim == 2
         except ValueError as error:
@@ -136,9 +144,9 @@ def test_a_truncated_or_changed_tiff_is_named_or_read_but_never_crashes(tmp_path
 
 def test_a_header_that_lies_is_refused(tmp_path):
     path = write_mrc(tmp_path / "a.mrc", one_pixel(np.float32))
-    for offset, value in ((0, 10 ** 6), (12, 77), (0, -5)):  # nx too large, unknown mode, negative nx
+    for offset, value in ((0, 10**6), (12, 77), (0, -5)):  # nx too large, unknown mode, negative nx
         data = bytearray(path.read_bytes())
-        data[offset:offset + 4] = int(value).to_bytes(4, "little", signed=True)
+        data[offset : offset + 4] = int(value).to_bytes(4, "little", signed=True)
         (tmp_path / "lies.mrc").write_bytes(data)
         with pytest.raises(ValueError, match="lies.mrc"):
             read_micrograph(tmp_path / "lies.mrc")

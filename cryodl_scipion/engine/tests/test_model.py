@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: what is written is read, and what is not a sound model is refused with the reason."""
+
 import json
 
 import pytest
@@ -25,8 +26,19 @@ def change_card(folder, **values):
 
 def test_weights_and_card_survive(tmp_path):
     tensors = {"a": torch.arange(6.0).reshape(2, 3), "b.c": torch.tensor(3)}
-    write_model(tmp_path, dict(kind="picker", network="unet", particle_diameter=150.0, threshold=0.4,
-                               minimum_distance=0.5, pixel_sizes=[1.5], name="é"), tensors)
+    write_model(
+        tmp_path,
+        dict(
+            kind="picker",
+            network="unet",
+            particle_diameter=150.0,
+            threshold=0.4,
+            minimum_distance=0.5,
+            pixel_sizes=[1.5],
+            name="é",
+        ),
+        tensors,
+    )
     card, found = read_model(tmp_path, "picker")
     assert card["particle_diameter"] == 150.0 and card["format_version"] == 2 and card["name"] == "é"
     assert set(found) == set(tensors) and all(torch.equal(found[k], tensors[k]) for k in tensors)
@@ -35,8 +47,11 @@ def test_weights_and_card_survive(tmp_path):
 
 def test_tensors_that_share_memory_or_are_not_contiguous_are_written(tmp_path):
     base = torch.arange(12.0).reshape(3, 4)
-    write_model(tmp_path, dict(kind="other", name="o", network="n"),
-                {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)})
+    write_model(
+        tmp_path,
+        dict(kind="other", name="o", network="n"),
+        {"a": base.T, "b": base, "c": base.to(memory_format=torch.contiguous_format)},
+    )
     assert torch.equal(read_model(tmp_path)[1]["a"], base.T)
 
 
@@ -49,19 +64,25 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
         read_model(model)
 
 
-@pytest.mark.parametrize("harm, words", [
-    (lambda m: change_card(m, format_version=1), ("format version 1", "reads 2", "again")),
-    (lambda m: change_card(m, format_version=None), ("format version None",)),
-    (lambda m: change_card(m, kind="sharpener"), ("kind 'sharpener'", "a picker is needed")),
-    (lambda m: change_card(m, network="transformer"), ("'transformer'", "knows: unet")),
-    (lambda m: change_card(m, particle_diameter=None, threshold=None),
-     ("damaged", "particle_diameter, threshold missing")),
-    (lambda m: (m / "card.json").write_text("{"), ("card.json is damaged",)),
-    (lambda m: (m / "card.json").write_text("[]"), ("format version None",)),
-    (lambda m: (m / "card.json").unlink(), ("is not a model", "no card.json")),
-    (lambda m: (m / "weights.safetensors").unlink(), ("not complete", "no weights.safetensors")),
-    (lambda m: (m / "weights.safetensors").write_bytes(b""), ("damaged",)),
-], ids=["newer", "no version", "kind", "network", "lacks", "cut", "list", "no card", "no weights", "empty weights"])
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (lambda m: change_card(m, format_version=1), ("format version 1", "reads 2", "again")),
+        (lambda m: change_card(m, format_version=None), ("format version None",)),
+        (lambda m: change_card(m, kind="sharpener"), ("kind 'sharpener'", "a picker is needed")),
+        (lambda m: change_card(m, network="transformer"), ("'transformer'", "knows: unet")),
+        (
+            lambda m: change_card(m, particle_diameter=None, threshold=None),
+            ("damaged", "particle_diameter, threshold missing"),
+        ),
+        (lambda m: (m / "card.json").write_text("{"), ("card.json is damaged",)),
+        (lambda m: (m / "card.json").write_text("[]"), ("format version None",)),
+        (lambda m: (m / "card.json").unlink(), ("is not a model", "no card.json")),
+        (lambda m: (m / "weights.safetensors").unlink(), ("not complete", "no weights.safetensors")),
+        (lambda m: (m / "weights.safetensors").write_bytes(b""), ("damaged",)),
+    ],
+    ids=["newer", "no version", "kind", "network", "lacks", "cut", "list", "no card", "no weights", "empty weights"],
+)
 def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words):
     harm(model)
     with pytest.raises(ValueError) as error:
@@ -71,10 +92,14 @@ def test_what_is_not_a_sound_model_is_refused_with_the_reason(model, harm, words
         assert word in str(error.value)
 
 
-@pytest.mark.parametrize("harm, words", [
-    (dict(box="64", scales=None), "damaged: box, scales missing"),
-    (dict(network="unet"), "names the network 'unet'; this version of cryodl knows: "),
-    (dict(kind="picker"), "kind 'picker'; a denoiser is needed")])
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (dict(box="64", scales=None), "damaged: box, scales missing"),
+        (dict(network="unet"), "names the network 'unet'; this version of cryodl knows: "),
+        (dict(kind="picker"), "kind 'picker'; a denoiser is needed"),
+    ],
+)
 def test_a_denoisers_card_is_checked_like_a_pickers(tmp_path, harm, words):
     write_untrained_denoiser(tmp_path / "model")
     assert read_card(tmp_path / "model", "denoiser")["box"] == 32
@@ -95,8 +120,9 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
     assert shipped_models() == ["ribosome"]
     assert find_model("ribosome") == tmp_path / "shipped" / "ribosome"
     assert find_model(str(model)) == model
-    with pytest.raises(FileNotFoundError,
-                       match=r"Model virus is neither a folder nor a shipped model \(shipped: ribosome\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"Model virus is neither a folder nor a shipped model \(shipped: ribosome\)"
+    ):
         find_model("virus")
     assert shipped_models("picker") == ["ribosome"] and shipped_models("denoiser") == []
     with pytest.raises(FileNotFoundError, match=r"\(shipped: none\)"):
@@ -105,11 +131,13 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
         find_model(str(model / "card.json"))
 
 
-@pytest.mark.parametrize("name", shipped_models()
-                         or [pytest.param("", marks=pytest.mark.skip(reason="none is shipped"))])
+@pytest.mark.parametrize(
+    "name", shipped_models() or [pytest.param("", marks=pytest.mark.skip(reason="none is shipped"))]
+)
 def test_shipped_models_fit_their_networks(name):
-    from cryodl.improvers.run import load_network
-    from cryodl.pickers import picker_method
+    from cryodl.maps.improvers.run import load_network
+    from cryodl.micrographs.pickers import picker_method
+
     card, weights = read_model(find_model(name))
     assert card["name"] == name
     if card["kind"] == "map_improver":

@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Noise with the spectrum of real micrographs: equal to its source, and without the source's particles."""
+
 import numpy as np
 import pytest
 import torch
 from synthetic import lopsided_density
 
-from cryodl.normalize import prepare_micrograph
-from cryodl.simulate.micrographs import Optics, Surroundings, simulate_micrograph
-from cryodl.simulate.noise import (BINS, CORNER, MeasuredNoise, MicroscopeNoise, bin_frequencies, measure_spectrum,
-                                   shaped_noise)
+from cryodl.core.optics import Optics
+from cryodl.micrographs.normalize import prepare_micrograph
+from cryodl.simulate.micrographs import Surroundings, simulate_micrograph
+from cryodl.simulate.noise import (
+    BINS,
+    CORNER,
+    MeasuredNoise,
+    MicroscopeNoise,
+    bin_frequencies,
+    measure_spectrum,
+    shaped_noise,
+)
 
 OPTICS = Optics(15000.0, 15000.0, 0.0, 300.0, 2.7, 0.1)
 DIAMETER = 28  # px
@@ -18,13 +27,13 @@ SHAPE = (1024, 1024)
 def pink(shape):
     """Power that falls to a fifth, on the grid of rfft2."""
     y, x = torch.fft.fftfreq(shape[0]), torch.fft.rfftfreq(shape[1])
-    return 1 + 4 * torch.exp(-((y[:, None] ** 2 + x[None] ** 2).sqrt() / 0.15) ** 2)
+    return 1 + 4 * torch.exp(-(((y[:, None] ** 2 + x[None] ** 2).sqrt() / 0.15) ** 2))
 
 
 def expected():
     """The same, as measure_spectrum gives it: mean 1 over the disc up to 0.5 per px."""
     f = bin_frequencies()
-    power = 1 + 4 * np.exp(-(f / 0.15) ** 2)
+    power = 1 + 4 * np.exp(-((f / 0.15) ** 2))
     areas = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)
     return power / np.average(power, weights=np.maximum(areas, 0))
 
@@ -59,8 +68,9 @@ def test_generated_noise_has_the_spectrum_of_its_source():
 def test_the_particles_of_the_source_do_not_get_into_the_noise():
     """At an SNR of 2 the whole micrograph has twice the power in their band; the quiet patches have the noise's."""
     density = torch.from_numpy(lopsided_density())
-    micrograph = simulate_micrograph(density, 4.0, SHAPE, 120, 2.0, OPTICS, np.random.default_rng(0), DIAMETER,
-                                     Surroundings(noise=Pink(), ice=2))
+    micrograph = simulate_micrograph(
+        density, 4.0, SHAPE, 120, 2.0, OPTICS, np.random.default_rng(0), DIAMETER, Surroundings(noise=Pink(), ice=2)
+    )
     prepared = prepare_micrograph(micrograph.image.numpy(), 1.0, DIAMETER)
     found = coarse(measure_spectrum(prepared.image, DIAMETER, prepared.valid)) / coarse(expected())
     with_all = coarse(measure_spectrum(micrograph.image, 1e-3)) / coarse(expected())
@@ -113,7 +123,16 @@ def test_particles_have_no_detail_that_the_file_of_the_noise_has_not():
     grid = (y[:, None] ** 2 + x[None] ** 2).sqrt()
     assert torch.allclose(kept[grid < 0.19], torch.ones(1)) and float(kept[grid > 0.21].max()) < 0.011
     assert MicroscopeNoise().damping((256, 256)) is None
-    image = simulate_micrograph(torch.from_numpy(lopsided_density()), 4.0, (256, 256), 8, 1e6, OPTICS,
-                                np.random.default_rng(0), DIAMETER, Surroundings(noise=noise)).image
+    image = simulate_micrograph(
+        torch.from_numpy(lopsided_density()),
+        4.0,
+        (256, 256),
+        8,
+        1e6,
+        OPTICS,
+        np.random.default_rng(0),
+        DIAMETER,
+        Surroundings(noise=noise),
+    ).image
     power = torch.fft.rfft2(image).abs() ** 2
     assert float(power[grid > 0.21].mean()) < 1e-3 * float(power[grid < 0.1].mean())

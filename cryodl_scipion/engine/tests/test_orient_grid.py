@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Directions and small rotations of the search for orientations."""
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodl.orient.grid import ball_of_turns, directions, disc_of_shifts, healpix, in_plane_angles, into_unit
-from cryodl.simulate.projections import random_angles, rotation_matrices
-from cryodl.symmetry import angular_distance, operations
+from cryodl.core.healpix_grid import ball_of_turns, directions, disc_of_shifts, healpix, in_plane_angles, into_unit
+from cryodl.core.projections import random_angles, rotation_matrices
+from cryodl.core.symmetry import angular_distance, operations
 
 
 def vectors(rot_tilt):

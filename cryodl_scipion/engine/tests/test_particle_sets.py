@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading and writing RELION's particles: all columns kept, the right image for each row, and every fault named."""
+
 from pathlib import Path
 
 import gemmi
@@ -8,18 +9,35 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.ctf import ctf_rfft
+from cryodl.core.ctf import ctf_rfft
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 
 BOX = 8
-OPTICS = dict(rlnOpticsGroup=[1], rlnVoltage=[300], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1],
-              rlnImagePixelSize=[2.0], rlnImageSize=[BOX])
-ROWS = dict(rlnImageName=["000003@stacks/a.mrcs", "000001@stacks/b.mrcs"], rlnAngleRot=[10.0, 20.0],
-            rlnAngleTilt=[30.0, 40.0], rlnAnglePsi=[50.0, 60.0], rlnOriginXAngst=[4.0, 0.0],
-            rlnOriginYAngst=[-2.0, 1.0], rlnDefocusU=[9000.0, 15000.0],
-            rlnDefocusV=[8000.0, 14000.0], rlnDefocusAngle=[15.0, -70.0], rlnMicrographName=["m1.mrc", "m2.mrc"],
-            rlnRandomSubset=[1, 2], rlnClassNumber=[3, 1], rlnOpticsGroup=[1, 1], rlnStrange=["x", "y"])
+OPTICS = dict(
+    rlnOpticsGroup=[1],
+    rlnVoltage=[300],
+    rlnSphericalAberration=[2.7],
+    rlnAmplitudeContrast=[0.1],
+    rlnImagePixelSize=[2.0],
+    rlnImageSize=[BOX],
+)
+ROWS = dict(
+    rlnImageName=["000003@stacks/a.mrcs", "000001@stacks/b.mrcs"],
+    rlnAngleRot=[10.0, 20.0],
+    rlnAngleTilt=[30.0, 40.0],
+    rlnAnglePsi=[50.0, 60.0],
+    rlnOriginXAngst=[4.0, 0.0],
+    rlnOriginYAngst=[-2.0, 1.0],
+    rlnDefocusU=[9000.0, 15000.0],
+    rlnDefocusV=[8000.0, 14000.0],
+    rlnDefocusAngle=[15.0, -70.0],
+    rlnMicrographName=["m1.mrc", "m2.mrc"],
+    rlnRandomSubset=[1, 2],
+    rlnClassNumber=[3, 1],
+    rlnOpticsGroup=[1, 1],
+    rlnStrange=["x", "y"],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +82,9 @@ def test_the_ctf_is_that_of_each_particle():
     assert particles.ctf([0, 1], box=16, pixel_size=1.0).shape == (2, 16, 9)
 
 
-@pytest.mark.parametrize("label, change", [("rlnCtfDataArePhaseFlipped", torch.abs),
-                                           ("rlnCtfDataAreCtfPremultiplied", torch.square)])
+@pytest.mark.parametrize(
+    "label, change", [("rlnCtfDataArePhaseFlipped", torch.abs), ("rlnCtfDataAreCtfPremultiplied", torch.square)]
+)
 def test_the_ctf_of_treated_images_is_what_they_really_have(label, change):
     plain = read_particles("job/p.star").ctf([0, 1])
     treated = read_particles(star(optics=dict(OPTICS, **{label: [1]})))
@@ -123,8 +142,15 @@ def test_the_stack_beside_the_star_file_goes_before_one_of_the_same_name_in_the_
 
 def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
     old = {k: v for k, v in ROWS.items() if "Angst" not in k and k != "rlnOpticsGroup"}
-    old.update(rlnOriginX=[2.0, 0.0], rlnOriginY=[-1.0, 0.5], rlnVoltage=[300, 200], rlnSphericalAberration=[2.7, 1.4],
-               rlnAmplitudeContrast=[0.1, 0.07], rlnDetectorPixelSize=[5.0, 5.0], rlnMagnification=[25000, 25000])
+    old.update(
+        rlnOriginX=[2.0, 0.0],
+        rlnOriginY=[-1.0, 0.5],
+        rlnVoltage=[300, 200],
+        rlnSphericalAberration=[2.7, 1.4],
+        rlnAmplitudeContrast=[0.1, 0.07],
+        rlnDetectorPixelSize=[5.0, 5.0],
+        rlnMagnification=[25000, 25000],
+    )
     write_tables("job/old.star", {"": old})
     particles = read_particles("job/old.star", ("angles", "ctf"))
     assert particles.pixel_size == 2.0 and particles.shifts_yx.tolist() == [[1, -2], [-0.5, 0]]
@@ -135,22 +161,32 @@ def test_a_file_of_relion_3_0_is_read_and_written_as_3_1():
     assert set(read_tables("job/new.star")) == {"optics", "particles"} and "rlnMagnification" not in again.columns
 
 
-@pytest.mark.parametrize("changes, needs, words", [
-    (dict(without=("rlnAngleTilt",)), ("angles",), ["without angles", "assign-orientations"]),
-    (dict(without=("rlnDefocusU",)), ("ctf",), ["without a CTF"]),
-    (dict(rlnDefocusU=[0, 0], rlnDefocusV=[0, 0]), ("ctf",), ["without a CTF"]),
-    (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "holds 4"]),
-    (dict(rlnImageName=["1@stacks/a.mrcs", "1@stacks/c.mrcs"]), (), ["stacks/c.mrcs", "neither beside"]),
-    (dict(rlnImageName=["x@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["x@stacks/a.mrcs"]),
-    (dict(rlnAngleRot=["nan", 1.0]), (), ["particle 1", "rlnAngleRot"]),
-    (dict(rlnOpticsGroup=[1, 2]), (), ["optics group 2"]),
-    (dict(without=("rlnImageName",)), (), ["no particles"]),
-    (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
-    (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
-    (dict(optics=dict(OPTICS, rlnImageDimensionality=[3])), (), ["subtomograms"]),
-    (dict(rlnRandomSubset=[1, 1.5]), (), ["particle 2", "rlnRandomSubset 1.5"]),
-    (dict(optics={k: v + [1.5 if k == "rlnImagePixelSize" else 2] for k, v in OPTICS.items()}, rlnOpticsGroup=[1, 2]),
-     (), ["1.5", "2 Å/px"])])
+@pytest.mark.parametrize(
+    "changes, needs, words",
+    [
+        (dict(without=("rlnAngleTilt",)), ("angles",), ["without angles", "assign-orientations"]),
+        (dict(without=("rlnDefocusU",)), ("ctf",), ["without a CTF"]),
+        (dict(rlnDefocusU=[0, 0], rlnDefocusV=[0, 0]), ("ctf",), ["without a CTF"]),
+        (dict(rlnImageName=["5@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["image 5", "stacks/a.mrcs", "holds 4"]),
+        (dict(rlnImageName=["1@stacks/a.mrcs", "1@stacks/c.mrcs"]), (), ["stacks/c.mrcs", "neither beside"]),
+        (dict(rlnImageName=["x@stacks/a.mrcs", "1@stacks/b.mrcs"]), (), ["x@stacks/a.mrcs"]),
+        (dict(rlnAngleRot=["nan", 1.0]), (), ["particle 1", "rlnAngleRot"]),
+        (dict(rlnOpticsGroup=[1, 2]), (), ["optics group 2"]),
+        (dict(without=("rlnImageName",)), (), ["no particles"]),
+        (dict(optics=dict(OPTICS, rlnImagePixelSize=[0])), (), ["positive"]),
+        (dict(optics={k: v for k, v in OPTICS.items() if k != "rlnImagePixelSize"}), (), ["rlnImagePixelSize"]),
+        (dict(optics=dict(OPTICS, rlnImageDimensionality=[3])), (), ["subtomograms"]),
+        (dict(rlnRandomSubset=[1, 1.5]), (), ["particle 2", "rlnRandomSubset 1.5"]),
+        (
+            dict(
+                optics={k: v + [1.5 if k == "rlnImagePixelSize" else 2] for k, v in OPTICS.items()},
+                rlnOpticsGroup=[1, 2],
+            ),
+            (),
+            ["1.5", "2 Å/px"],
+        ),
+    ],
+)
 def test_what_a_file_lacks_is_said(changes, needs, words):
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         read_particles(star(**changes), needs)
@@ -238,8 +274,9 @@ def test_texts_with_blanks_and_empty_texts_survive():
     assert gemmi.cif.read_file("t.star").find_block("a")
 
 
-@pytest.mark.parametrize("name", ["data_001.mrc", "_x.mrc", "#1.mrc", "$a.mrc", "LOOP_1", "'q.mrc", '"q.mrc', ";x",
-                                  "it's.mrc"])
+@pytest.mark.parametrize(
+    "name", ["data_001.mrc", "_x.mrc", "#1.mrc", "$a.mrc", "LOOP_1", "'q.mrc", '"q.mrc', ";x", "it's.mrc"]
+)
 def test_names_that_begin_as_words_of_the_format_do_survive(name):
     assert read_particles(star(rlnMicrographName=[name, "m2.mrc"])).micrographs == (name, "m2.mrc")
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Peaks of score maps: where they are, how near they may be, and where none may be."""
+
 import numpy as np
 import pytest
 import torch
 from synthetic import gaussian_blobs
 
-from cryodl.peaks import find_peaks
+from cryodl.core.peaks import find_peaks
 
 
 def peaks(score_map, distance=3, threshold=0.5, valid=None):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Projections at Euler angles, as RELION's."""
+
 import shutil
 import subprocess
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.simulate.projections import Projector, project, random_angles
+from cryodl.core.projections import Projector, project, random_angles
 
 
 def test_unturned_projection_is_the_sum_along_z():
@@ -39,8 +40,26 @@ def test_projections_equal_those_of_relion(tmp_path):
     ours = project(torch.from_numpy(density), angles).numpy()
     rights, wrongs = [], []
     for row, image in zip(angles, ours):
-        subprocess.run(["relion_project", "--i", "map.mrc", "--o", "out.mrc", "--angpix", "2", "--rot", str(row[0]),
-                        "--tilt", str(row[1]), "--psi", str(row[2])], cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(
+            [
+                "relion_project",
+                "--i",
+                "map.mrc",
+                "--o",
+                "out.mrc",
+                "--angpix",
+                "2",
+                "--rot",
+                str(row[0]),
+                "--tilt",
+                str(row[1]),
+                "--psi",
+                str(row[2]),
+            ],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        )
         with mrcfile.open(tmp_path / "out.mrc") as mrc:
             theirs = np.squeeze(mrc.data)
         rights.append(correlation(image, theirs))
@@ -70,7 +89,7 @@ def test_a_large_density_is_projected_as_exactly_with_less_padding(monkeypatch):
     density = torch.from_numpy(lopsided_density(96))
     angles = random_angles(4, np.random.default_rng(0))
     full = project(density, angles)
-    monkeypatch.setattr("cryodl.simulate.projections.padded_side", lambda side: 3 * side // 2)
+    monkeypatch.setattr("cryodl.core.projections.padded_side", lambda side: 3 * side // 2)
     assert float((project(density, angles) - full).norm() / full.norm()) < 3e-3
 
 

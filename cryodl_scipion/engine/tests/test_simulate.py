@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated micrographs: particles where the lists say, noise as asked for."""
+
 import numpy as np
 import pytest
 import torch
 from synthetic import correlation, lopsided_density
 
 from cryodl.contract import SimulateMicrographsConfig
-from cryodl.simulate.micrographs import (Optics, Surroundings, apply_ctf, particle_diameter, random_optics,
-                                         simulate_micrograph)
+from cryodl.core.optics import Optics
+from cryodl.core.projections import Projector, project
+from cryodl.simulate.micrographs import Surroundings, apply_ctf, particle_diameter, random_optics, simulate_micrograph
 from cryodl.simulate.noise import MicroscopeNoise
 from cryodl.simulate.particles import cut_particles, discs, random_centres, random_clumps
-from cryodl.simulate.projections import Projector, project
 
 OPTICS = Optics(15000.0, 14000.0, 30.0, 300.0, 2.7, 0.1)
 
@@ -25,8 +26,9 @@ def test_centres_keep_distance_and_margin():
 def simulated(snr=0.5, seed=0, count=25, shape=(400, 520), **surroundings):
     density = torch.from_numpy(lopsided_density())
     diameter = particle_diameter(density, 4.0) / 4.0
-    return simulate_micrograph(density, 4.0, shape, count, snr, OPTICS, np.random.default_rng(seed), diameter,
-                               Surroundings(**surroundings)), diameter
+    return simulate_micrograph(
+        density, 4.0, shape, count, snr, OPTICS, np.random.default_rng(seed), diameter, Surroundings(**surroundings)
+    ), diameter
 
 
 def test_particles_lie_where_the_coordinates_say():
@@ -34,7 +36,7 @@ def test_particles_lie_where_the_coordinates_say():
     micrograph, _ = simulated(snr=1e6)
     boxes = []
     for y, x in np.rint(micrograph.centres_yx).astype(int):
-        box = -micrograph.image[y - 14:y + 15, x - 14:x + 15]
+        box = -micrograph.image[y - 14 : y + 15, x - 14 : x + 15]
         if box.shape == (29, 29):
             boxes.append(box - box.median())
     mean = torch.stack(boxes).mean(0).clamp(min=0) ** 2
@@ -81,7 +83,7 @@ def test_optics_stay_in_their_ranges():
 
 def test_the_diameter_of_a_ball_is_found():
     zz, yy, xx = np.mgrid[:40, :40, :40] - 20
-    ball = torch.from_numpy((zz ** 2 + yy ** 2 + xx ** 2 <= 12 ** 2).astype(np.float32))
+    ball = torch.from_numpy((zz**2 + yy**2 + xx**2 <= 12**2).astype(np.float32))
     assert particle_diameter(ball, 3.0) == pytest.approx(2 * 12 * 3.0, rel=0.12)
 
 
@@ -91,7 +93,7 @@ def test_each_particle_is_the_projection_at_its_angles_through_the_ctf():
     density, box = torch.from_numpy(lopsided_density()), 32
     whole = np.rint(micrograph.centres_yx).astype(int)
     for (y, x), shift, angles in zip(whole, micrograph.centres_yx - whole, micrograph.angles):
-        seen = micrograph.image[y - box // 2:y + box // 2, x - box // 2:x + box // 2]
+        seen = micrograph.image[y - box // 2 : y + box // 2, x - box // 2 : x + box // 2]
         view = lambda a: apply_ctf(project(density, [a], [shift], 128)[0], 4.0, OPTICS)[48:80, 48:80]
         right = correlation(-seen, view(angles))
         assert right > 0.97 and right > correlation(-seen, view(angles + [0, 0, 90])) + 0.05
@@ -102,7 +104,7 @@ def test_positions_are_exact_to_a_tenth_of_a_pixel():
     projector = Projector(torch.from_numpy(lopsided_density()))
     for centre, angles in zip(micrograph.centres_yx, micrograph.angles):
         low = np.floor(centre).astype(int) - 16
-        seen = -micrograph.image[low[0]:low[0] + 32, low[1]:low[1] + 32]
+        seen = -micrograph.image[low[0] : low[0] + 32, low[1] : low[1] + 32]
         shifts = np.array([[a, b] for a in np.arange(-0.5, 0.51, 0.1) for b in np.arange(-0.5, 0.51, 0.1)])
         views = projector.project(np.tile(angles, (len(shifts), 1)), shifts + centre - low - 16, 96)
         fits = [correlation(seen, apply_ctf(v, 4.0, OPTICS)[32:64, 32:64]) for v in views]
@@ -171,8 +173,10 @@ def test_bright_contrast_is_the_negative():
 
 def test_a_projector_gives_the_same_micrograph_as_its_density():
     density = torch.from_numpy(lopsided_density())
-    one, other = (simulate_micrograph(d, 4.0, (300, 300), 5, 0.5, OPTICS, np.random.default_rng(0), 28)
-                  for d in (density, Projector(density)))
+    one, other = (
+        simulate_micrograph(d, 4.0, (300, 300), 5, 0.5, OPTICS, np.random.default_rng(0), 28)
+        for d in (density, Projector(density))
+    )
     assert torch.equal(one.image, other.image)
 
 
@@ -182,7 +186,7 @@ def test_cut_particles_are_white_on_a_background_of_mean_0_and_deviation_1(dark)
     image[90:110, 40:60] += -20 if dark else 20
     images, places, whole = cut_particles(image, np.array([[99.6, 50.2], [100.0, 10.0]]), 40, 15, dark)
     assert images.shape == (1, 40, 40) and places.tolist() == [[100, 50]] and whole.tolist() == [True, False]
-    outside = np.add.outer(*[(np.arange(40) - 20) ** 2] * 2) > 15 ** 2
+    outside = np.add.outer(*[(np.arange(40) - 20) ** 2] * 2) > 15**2
     assert abs(images[0][outside].mean()) < 1e-4 and images[0][outside].std() == pytest.approx(1, abs=0.01)
     assert images[0][15:25, 15:25].mean() > 4
     assert cut_particles(image, np.zeros((0, 2)), 40, 15)[0].shape == (0, 40, 40)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: atomic models and maps, centred and in the right order of axes."""
-import mrcfile
+
 import gemmi
+import mrcfile
 import numpy as np
 import pytest
 import torch
 from synthetic import correlation, lopsided_density, write_mrc
 
-from cryodl.simulate.projections import padded_side, projection_memory
+from cryodl.core.projections import padded_side, projection_memory
 from cryodl.simulate.structures import LARGEST_SIDE, available_memory, check_memory, load_density
 
 PDB = "ATOM  {0:5d}  C   GLY A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00  0.00           C\n"
@@ -15,8 +16,9 @@ PDB = "ATOM  {0:5d}  C   GLY A{0:4d}    {1:8.3f}{2:8.3f}{3:8.3f}  1.00  0.00    
 
 def centre_of_mass(density):
     grid = torch.arange(float(density.shape[0])) - density.shape[0] // 2
-    return [float((density.sum(tuple(a for a in range(3) if a != axis)) * grid).sum() / density.sum())
-            for axis in range(3)]
+    return [
+        float((density.sum(tuple(a for a in range(3) if a != axis)) * grid).sum() / density.sum()) for axis in range(3)
+    ]
 
 
 def test_an_atomic_model_has_its_mass_in_the_middle_and_its_axes_in_order(tmp_path):
@@ -27,8 +29,10 @@ def test_an_atomic_model_has_its_mass_in_the_middle_and_its_axes_in_order(tmp_pa
     assert density.ndim == 3 and len(set(density.shape)) == 1 and density.shape[0] % 2 == 0 and density.min() >= 0
     assert np.abs(centre_of_mass(density)).max() < 0.05
     grid = (torch.arange(density.shape[0]) - density.shape[0] // 2) * 2.0
-    spread = [float((density.sum(tuple(a for a in range(3) if a != axis)) * grid ** 2).sum() / density.sum())
-              for axis in range(3)]
+    spread = [
+        float((density.sum(tuple(a for a in range(3) if a != axis)) * grid**2).sum() / density.sum())
+        for axis in range(3)
+    ]
     assert spread[2] > spread[1] > spread[0]  # zyx: x is the longest
 
 
@@ -104,9 +108,14 @@ def test_the_noise_of_a_map_is_no_density_and_its_offset_is_taken_off(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("data, words", [(-lopsided_density(), "no density above its solvent"),
-                                         (np.zeros((16, 16, 16), np.float32), "no density above its solvent"),
-                                         (np.full((16, 16, 16), np.nan, np.float32), "not finite")])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (-lopsided_density(), "no density above its solvent"),
+        (np.zeros((16, 16, 16), np.float32), "no density above its solvent"),
+        (np.full((16, 16, 16), np.nan, np.float32), "not finite"),
+    ],
+)
 def test_a_map_without_protein_is_refused(tmp_path, data, words):
     write_mrc(tmp_path / "bad.mrc", data, 3.0)
     with pytest.raises(ValueError, match=f"bad.mrc holds .*{words}"):
@@ -116,13 +125,13 @@ def test_a_map_without_protein_is_refused(tmp_path, data, words):
 @pytest.mark.parametrize("pixel_size", [1.5, 2.3, 4.0])
 def test_the_middle_voxel_of_a_map_stays_the_middle_at_any_pixel_size(tmp_path, pixel_size):
     grid = np.stack(np.mgrid[:33, :40, :37]) - np.array([33, 40, 37]).reshape(3, 1, 1, 1) // 2
-    write_mrc(tmp_path / "a.mrc", np.exp(-(grid ** 2).sum(0) / 18).astype(np.float32), 2.0)
+    write_mrc(tmp_path / "a.mrc", np.exp(-(grid**2).sum(0) / 18).astype(np.float32), 2.0)
     density = load_density(tmp_path / "a.mrc", pixel_size)
     assert density.shape[0] % 2 == 0 and np.abs(centre_of_mass(density)).max() < 0.02
 
 
 def test_a_density_larger_than_the_memory_is_refused_with_its_size():
-    assert available_memory() > 2 ** 26
+    assert available_memory() > 2**26
     check_memory(100, "small.cif", 1.0)
     with pytest.raises(ValueError, match="virus.cif is 500 px wide at 1 Å/px.* 2.0 GB are free.*larger --pixel-size"):
         check_memory(500, "virus.cif", 1.0, available=2e9)
@@ -139,7 +148,7 @@ def test_an_assembly_too_large_for_its_pixel_size_is_refused_before_any_memory_i
 
 def test_memory_of_projections_counts_the_padded_cube():
     assert padded_side(100) == 200 and padded_side(300) == 450 and padded_side(201) % 2 == 0
-    assert projection_memory(300) == 12 * 450 ** 3
+    assert projection_memory(300) == 12 * 450**3
 
 
 def test_the_assembly_of_an_mmcif_file_may_name_waters_that_are_left_out(tmp_path):
@@ -148,7 +157,8 @@ def test_the_assembly_of_an_mmcif_file_may_name_waters_that_are_left_out(tmp_pat
     structure.add_model(gemmi.Model("1"))
     chain = structure[0].add_chain(gemmi.Chain("A"))
     for number, (residue_name, atom_name, element, x) in enumerate(
-            [("ALA", "CA", "C", 0.0), ("ALA", "CA", "C", 8.0), ("HOH", "O", "O", 30.0)]):
+        [("ALA", "CA", "C", 0.0), ("ALA", "CA", "C", 8.0), ("HOH", "O", "O", 30.0)]
+    ):
         residue = gemmi.Residue()
         residue.name, residue.seqid = residue_name, gemmi.SeqId(str(number + 1))
         atom = gemmi.Atom()
@@ -172,9 +182,11 @@ def test_the_assembly_of_an_mmcif_file_may_name_waters_that_are_left_out(tmp_pat
 def test_an_assembly_may_name_chains_that_were_cut_from_the_file(tmp_path):
     """As when somebody deletes a partner's atoms and leaves REMARK 350."""
     remark = ["REMARK 350 BIOMOLECULE: 1", "REMARK 350 APPLY THE FOLLOWING TO CHAINS: A, B"] + [
-        f"REMARK 350   BIOMT{row}   1  " + "".join(f"{float(row == column):10.6f}" for column in (1, 2, 3))
+        f"REMARK 350   BIOMT{row}   1  "
+        + "".join(f"{float(row == column):10.6f}" for column in (1, 2, 3))
         + "        0.00000"
-        for row in (1, 2, 3)]
+        for row in (1, 2, 3)
+    ]
     atom = "ATOM      1  CA  ALA A   1      10.000  10.000  10.000  1.00  0.00           C"
     (tmp_path / "cut.pdb").write_text("\n".join([*remark, atom, "END", ""]))
     assert load_density(tmp_path / "cut.pdb", 2.0).sum() == pytest.approx(6, rel=0.01)  # one carbon

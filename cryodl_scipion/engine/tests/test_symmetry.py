@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Point groups in RELION's axes."""
+
 import re
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 import torch
 from synthetic import lopsided_density
 
-from cryodl.symmetry import angular_distance, check_symmetry, operations, symmetry_correlation
+from cryodl.core.symmetry import angular_distance, check_symmetry, operations, symmetry_correlation
 
 ORDERS = {"C1": 1, "C7": 7, "D2": 4, "D5": 10, "T": 12, "O": 24, "I": 60, "I1": 60, "I2": 60, "I3": 60, "I4": 60}
 
@@ -25,8 +26,9 @@ def test_a_group_has_its_order_and_consists_of_rotations(name):
 @pytest.mark.skipif(shutil.which("relion_refine") is None, reason="RELION is not installed")
 @pytest.mark.parametrize("name", ["C3", "D2", "D3", "T", "O", "I", "I1", "I2", "I3", "I4"])
 def test_the_rotations_are_those_that_relion_prints(name):
-    text = subprocess.run(["relion_refine", "--sym", name, "--print_symmetry_ops"], capture_output=True,
-                          text=True).stdout
+    text = subprocess.run(
+        ["relion_refine", "--sym", name, "--print_symmetry_ops"], capture_output=True, text=True
+    ).stdout
     number = r"\s+(-?[\d.e-]+)"
     found = [np.array(m, float).reshape(3, 3) for m in re.findall(r"R\(\d+\)=" + 9 * number, text)]
     ours = operations(name)

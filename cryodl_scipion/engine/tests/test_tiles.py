@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tiles change the memory, not the result."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from cryodl.tiles import apply_tiled, tile_spans
+from cryodl.core.tiles import apply_tiled, tile_spans
 
 STRIDE, MULTIPLE, RADIUS = 2, 16, 12
 
 
-@pytest.mark.parametrize("size, tile, overlap", [(16, 64, 16), (64, 64, 16), (80, 64, 16), (1040, 128, 32),
-                                                 (4096, 1024, 96), (96, 80, 32), (128, 80, 32)])
+@pytest.mark.parametrize(
+    "size, tile, overlap",
+    [(16, 64, 16), (64, 64, 16), (80, 64, 16), (1040, 128, 32), (4096, 1024, 96), (96, 80, 32), (128, 80, 32)],
+)
 def test_kept_spans_cover_the_axis_once_with_context_around(size, tile, overlap):
     spans = tile_spans(size, tile, overlap)
     assert spans[0][2] == 0 and spans[-1][3] == size
@@ -52,6 +55,7 @@ def test_no_tile_is_larger_than_asked_for():
     def watch(x):
         seen.append(tuple(x.shape[-2:]))
         return F.avg_pool2d(x, STRIDE)
+
     image = torch.randn(333, 600, generator=torch.Generator().manual_seed(0))
     result = apply_tiled(watch, image, STRIDE, MULTIPLE, 96, MULTIPLE)
     assert max(max(s) for s in seen) <= 96 and all(n % MULTIPLE == 0 for s in seen for n in s)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The training loop, on a network of a few numbers whose right answer is known."""
+
 import csv
 import dataclasses
 
@@ -7,8 +8,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from cryodl import training
-from cryodl.training import NonFiniteLoss, Schedule, Task, fit
+from cryodl.learning import training
+from cryodl.learning.training import NonFiniteLoss, Schedule, Task, fit
 
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -47,9 +48,13 @@ class Line(Task):
 def train(folder, task=None, log=lambda text: None, **schedule):
     folder.mkdir(exist_ok=True)
     task = task or Line()
-    return task, fit(task, Schedule(**dict(dict(steps=60, every=10, patience=50, learning_rate=0.05, seed=3),
-                                           **schedule)),
-                     folder, Accelerator(cpu=True), log)
+    return task, fit(
+        task,
+        Schedule(**dict(dict(steps=60, every=10, patience=50, learning_rate=0.05, seed=3), **schedule)),
+        folder,
+        Accelerator(cpu=True),
+        log,
+    )
 
 
 def rows(folder):
@@ -72,8 +77,14 @@ def test_metrics_are_there_to_follow(tmp_path):
     assert seen[0]  # written before it is logged, while training goes on
     table = rows(tmp_path)
     assert [int(r["step"]) for r in table] == [10, 20, 30, 40, 50, 60]
-    for column in ("seconds", "train_loss", "validation_loss", "validation_f1", "validation_average_precision",
-                   "learning_rate"):
+    for column in (
+        "seconds",
+        "train_loss",
+        "validation_loss",
+        "validation_f1",
+        "validation_average_precision",
+        "learning_rate",
+    ):
         assert all(float(r[column]) >= 0 for r in table)
     assert float(table[-1]["train_loss"]) < float(table[0]["train_loss"])
 
@@ -105,6 +116,7 @@ def test_a_kill_before_or_between_metrics_and_checkpoint_loses_and_doubles_nothi
         if len(calls) == 3:
             raise KeyboardInterrupt
         return real(*arguments)
+
     monkeypatch.setattr(training, moment, killed)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed")
@@ -141,6 +153,7 @@ def test_the_weights_of_the_best_validation_are_kept(tmp_path):
             figures = super().validate()
             seen[self.validations] = weights(self)
             return figures
+
     task, report = train(tmp_path / "watched", Watched(figures=[0.2, 0.9, 0.1, 0.1, 0.1, 0.1]))
     assert report.best_step == 20
     assert all(torch.equal(a, b) for a, b in zip(weights(task).values(), seen[2].values()))

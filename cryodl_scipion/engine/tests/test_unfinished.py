@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Working folders: continued, begun anew or refused; and never a file removed that is not the command's own."""
+
 import dataclasses
 import json
 
@@ -29,8 +30,11 @@ def test_other_parameters_begin_anew_unless_there_is_precious_work(tmp_path):
     working_folder(other, precious=CHECKPOINT)
     assert [p.name for p in folder.iterdir()] == [RECORD]
     (folder / CHECKPOINT).write_text("7 steps")
-    with pytest.raises(ValueError, match=r"out.partial holds an unfinished train-picker with other parameters "
-                                         r"\(steps\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"out.partial holds an unfinished train-picker with other parameters "
+        r"\(steps\)",
+    ):
         working_folder(dataclasses.replace(other, steps=8), precious=CHECKPOINT)
     assert (folder / CHECKPOINT).read_text() == "7 steps"
 
@@ -51,16 +55,23 @@ def test_a_command_that_never_continues_begins_with_an_empty_folder(tmp_path):
         (folder / "stale.star").touch()
 
 
-@pytest.mark.parametrize("name, text, words", [
-    ("thesis.txt", "precious", "something else"), (RECORD, "{}", "something else"), (RECORD, "[1]", "something else"),
-    (RECORD, '{"command": "reconstruct", "parameters": {}}', "an unfinished reconstruct")])
+@pytest.mark.parametrize(
+    "name, text, words",
+    [
+        ("thesis.txt", "precious", "something else"),
+        (RECORD, "{}", "something else"),
+        (RECORD, "[1]", "something else"),
+        (RECORD, '{"command": "reconstruct", "parameters": {}}', "an unfinished reconstruct"),
+    ],
+)
 @pytest.mark.parametrize("continues", [True, False])
 def test_what_is_not_the_commands_own_is_refused_and_left_alone(tmp_path, name, text, words, continues):
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / name).write_text(text)
     (tmp_path / "out.partial/more").touch()
-    with pytest.raises(ValueError, match="out.partial, where the unfinished train-picker would be kept, holds "
-                                         f"{words}"):
+    with pytest.raises(
+        ValueError, match=f"out.partial, where the unfinished train-picker would be kept, holds {words}"
+    ):
         working_folder(config_in(tmp_path), continues=continues)
     assert (tmp_path / "out.partial" / name).read_text() == text and (tmp_path / "out.partial/more").exists()
 

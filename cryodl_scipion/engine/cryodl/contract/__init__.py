@@ -6,43 +6,126 @@ classifying, improving; commands.py lists them). Its fields carry type, unit, ra
 forms, checks and the command line are made from them. request.py and result.py are the two files that the sides
 exchange; model_card.py is what both know of a model.
 """
-from .classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
+
 from .commands import COMMANDS, Command, DoctorConfig, command_of
-from .comparing import AssessMicrographsConfig, ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig
-from .denoising import DenoiseConfig, DenoiseMicrographsConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
-from .fields import (CLASSIFIER_NETWORKS, CONTRASTS, DENOISER_NETWORKS, FEATURE_SHAPES, FEWEST_PARTICLES,
-                     IMPROVER_NETWORKS, LABEL_KINDS, PICKER_NETWORKS, PU_CRITERIA, SEGMENTER_NETWORKS, THRESHOLD_RULES,
-                     UNANNOTATED)
+from .fields import CONTRASTS, FEATURE_SHAPES, FEWEST_PARTICLES, LABEL_KINDS, PU_CRITERIA, THRESHOLD_RULES, UNANNOTATED
 from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
-from .improving import (CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, ListPairsConfig,
-                        SimulateHalfMapsConfig, TrainMapImproverConfig)
+from .maps.improving import (
+    CompareModelsConfig,
+    EvaluateMapConfig,
+    ImproveMapConfig,
+    ListPairsConfig,
+    SimulateHalfMapsConfig,
+    TrainMapImproverConfig,
+)
+from .micrographs.comparing import (
+    AssessMicrographsConfig,
+    ComparePicksConfig,
+    ConsensusPicksConfig,
+    EvaluatePicksConfig,
+)
+from .micrographs.denoising import DenoiseMicrographsConfig
+from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
+from .micrographs.simulating import SimulateMicrographsConfig
+from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
-from .orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
+from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
-from .particles import particle_size_problem
-from .picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
+from .particle_size import particle_size_problem
+from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
+from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
+from .particles.simulating import SimulateParticlesConfig
 from .request import Request
-from .result import AllSkipped, CONTRACT_VERSION, Failure, Result, Skipped, in_words, said_skipped
-from .segmenting import (AnnotateConfig, EvaluateSegmentationConfig, ImportAnnotationsConfig, MergeFeaturesConfig,
-                         PickFeaturesConfig, SegmentConfig, TrainSegmenterConfig)
-from .simulating import SimulateMicrographsConfig, SimulateParticlesConfig
-from .simulating_tomograms import SimulateSubtomogramsConfig, SimulateTomogramsConfig
-from .training import TrainGeneralPickerConfig, TrainPickerConfig
+from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
+from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
+from .tomograms.segmenting import (
+    AnnotateConfig,
+    EvaluateSegmentationConfig,
+    ImportAnnotationsConfig,
+    MergeFeaturesConfig,
+    PickFeaturesConfig,
+    SegmentConfig,
+    TrainSegmenterConfig,
+)
+from .tomograms.simulating import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from .words import counted, resolution_in_words
 
-__all__ = ["AllSkipped", "AnnotateConfig", "AssessIntegrityConfig", "AssessMicrographsConfig",
-           "AssignOrientationsConfig", "AutoPickConfig", "CARD", "CLASSIFIER_NETWORKS", "COMMANDS", "CONTRACT_VERSION",
-           "CONTRASTS", "ClassifySubtomogramsConfig", "ClusterSubtomogramsConfig", "Command", "CompareModelsConfig",
-           "ComparePicksConfig", "ConsensusPicksConfig", "DENOISER_NETWORKS", "DenoiseConfig",
-           "DenoiseMicrographsConfig", "DoctorConfig", "EvaluateDenoiserConfig", "EvaluateMapConfig",
-           "EvaluatePicksConfig", "EvaluateSegmentationConfig", "FEATURE_SHAPES", "FEWEST_PARTICLES", "FORMAT_VERSION",
-           "Failure", "IMPROVER_NETWORKS", "ImportAnnotationsConfig", "ImproveMapConfig", "LABEL_KINDS",
-           "ListPairsConfig", "MergeFeaturesConfig", "PICKER_NETWORKS", "PU_CRITERIA", "PickConfig",
-           "PickFeaturesConfig", "ProposeBoxesConfig", "ReconstructConfig", "Request", "Result", "SEGMENTER_NETWORKS",
-           "SegmentConfig", "SimulateHalfMapsConfig", "SimulateMicrographsConfig", "SimulateParticlesConfig",
-           "SimulateSubtomogramsConfig", "SimulateTomogramsConfig", "Skipped", "THRESHOLD_RULES",
-           "TrainClassifierConfig", "TrainDenoiserConfig", "TrainGeneralPickerConfig", "TrainMapImproverConfig",
-           "TrainPickerConfig", "TrainSegmenterConfig", "UNANNOTATED", "WEIGHTS", "check", "check_model", "command_of",
-           "config_from_dict", "config_to_dict", "counted", "describe", "describe_all", "half_map_resolutions",
-           "half_map_verdict", "in_words", "param", "particle_size_problem", "read_card", "resolution_in_words",
-           "said_skipped", "sha256"]
+__all__ = [
+    "AllSkipped",
+    "AnnotateConfig",
+    "AssessIntegrityConfig",
+    "AssessMicrographsConfig",
+    "AssignOrientationsConfig",
+    "AutoPickConfig",
+    "CARD",
+    "CLASSIFIER_NETWORKS",
+    "COMMANDS",
+    "CONTRACT_VERSION",
+    "CONTRASTS",
+    "ClassifySubtomogramsConfig",
+    "ClusterSubtomogramsConfig",
+    "Command",
+    "CompareModelsConfig",
+    "ComparePicksConfig",
+    "ConsensusPicksConfig",
+    "DENOISER_NETWORKS",
+    "DenoiseConfig",
+    "DenoiseMicrographsConfig",
+    "DoctorConfig",
+    "EvaluateDenoiserConfig",
+    "EvaluateMapConfig",
+    "EvaluatePicksConfig",
+    "EvaluateSegmentationConfig",
+    "FEATURE_SHAPES",
+    "FEWEST_PARTICLES",
+    "FORMAT_VERSION",
+    "Failure",
+    "IMPROVER_NETWORKS",
+    "ImportAnnotationsConfig",
+    "ImproveMapConfig",
+    "LABEL_KINDS",
+    "ListPairsConfig",
+    "MergeFeaturesConfig",
+    "PICKER_NETWORKS",
+    "PU_CRITERIA",
+    "PickConfig",
+    "PickFeaturesConfig",
+    "ProposeBoxesConfig",
+    "ReconstructConfig",
+    "Request",
+    "Result",
+    "SEGMENTER_NETWORKS",
+    "SegmentConfig",
+    "SimulateHalfMapsConfig",
+    "SimulateMicrographsConfig",
+    "SimulateParticlesConfig",
+    "SimulateSubtomogramsConfig",
+    "SimulateTomogramsConfig",
+    "Skipped",
+    "THRESHOLD_RULES",
+    "TrainClassifierConfig",
+    "TrainDenoiserConfig",
+    "TrainGeneralPickerConfig",
+    "TrainMapImproverConfig",
+    "TrainPickerConfig",
+    "TrainSegmenterConfig",
+    "UNANNOTATED",
+    "WEIGHTS",
+    "check",
+    "check_model",
+    "command_of",
+    "config_from_dict",
+    "config_to_dict",
+    "counted",
+    "describe",
+    "describe_all",
+    "half_map_resolutions",
+    "half_map_verdict",
+    "in_words",
+    "param",
+    "particle_size_problem",
+    "read_card",
+    "resolution_in_words",
+    "said_skipped",
+    "sha256",
+]

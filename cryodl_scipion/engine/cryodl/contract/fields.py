@@ -1,27 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fields that several commands share, and the words that their choices are made of."""
+
 import typing
 
 from .params import param
 
 Paths = typing.Tuple[str, ...]
 
-# Names of the pickers' registry (pickers/__init__.py; a test keeps them equal). Append at the end.
-PICKER_NETWORKS = ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2")
 # What the labels of a training mean, see TrainPickerConfig.labels.
 LABEL_KINDS = ("auto", "complete", "boxes", "sparse")
 CONTRASTS = ("auto", "dark", "bright")
 PU_CRITERIA = ("ge-binomial", "nnpu")
 THRESHOLD_RULES = ("model", "f1", "count")
-# Names of the denoisers' registry (denoisers/__init__.py). Append at the end.
-DENOISER_NETWORKS = ("posterior", "swinconv", "cgan")
 RECONSTRUCTION_LOSSES = ("l1", "exponential")
 DENOISING_METHODS = ("auto", "even-odd", "added-noise")
 
-# Names of the segmenters' and classifiers' registries (segmenters/, classifiers/). Append at the end.
-SEGMENTER_NETWORKS = ("unet", "unet2d", "unet3d", "eman2")
-CLASSIFIER_NETWORKS = ("likelihood", "dsrf3d", "rb3d", "cb3d")
-IMPROVER_NETWORKS = ("fast", "swinconv")
 SCORE_TYPES = ("float16", "int8")
 FEATURE_SHAPES = ("centres", "particles", "filaments", "membranes")
 # Value of voxels in label volumes that nobody has looked at, or was sure of.
@@ -32,29 +25,53 @@ FEWEST_PARTICLES = 5
 
 
 def micrographs_field():
-    return param("Micrographs: MRC (also .gz, .bz2) or TIFF. A quoted glob ('mics/*.mrc'), files, or one list file "
-                 "(.txt with a path per line, or .star with rlnMicrographName).", label="Micrographs", path="file")
+    return param(
+        "Micrographs: MRC (also .gz, .bz2) or TIFF. A quoted glob ('mics/*.mrc'), files, or one list file "
+        "(.txt with a path per line, or .star with rlnMicrographName).",
+        label="Micrographs",
+        path="file",
+    )
 
 
 def names_field():
-    return param("Names to use instead of the file names, one per micrograph, in the same order. Outputs and "
-                 "coordinates are matched by them.", default=(), label="Micrograph names", expert=True)
+    return param(
+        "Names to use instead of the file names, one per micrograph, in the same order. Outputs and "
+        "coordinates are matched by them.",
+        default=(),
+        label="Micrograph names",
+        expert=True,
+    )
 
 
 def pixel_size_field():
-    return param("Pixel size of the micrographs as they are in the files. Headers are not believed.",
-                 label="Pixel size", unit="Å/px", minimum=0.05, maximum=100)
+    return param(
+        "Pixel size of the micrographs as they are in the files. Headers are not believed.",
+        label="Pixel size",
+        unit="Å/px",
+        minimum=0.05,
+        maximum=100,
+    )
 
 
 def device_field():
-    return param("Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or "
-                 "the number of a GPU such as '0'. A GPU that is asked for and absent is an error.", default="auto",
-                 label="Device", expert=True)
+    return param(
+        "Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or "
+        "the number of a GPU such as '0'. A GPU that is asked for and absent is an error.",
+        default="auto",
+        label="Device",
+        expert=True,
+    )
 
 
 def threads_field():
-    return param("CPU threads; 0 takes all that the process may use.", default=0, label="CPU threads", minimum=0,
-                 maximum=1024, expert=True)
+    return param(
+        "CPU threads; 0 takes all that the process may use.",
+        default=0,
+        label="CPU threads",
+        minimum=0,
+        maximum=1024,
+        expert=True,
+    )
 
 
 def particles_field(help, many=False, optional=""):
@@ -68,55 +85,88 @@ def particles_field(help, many=False, optional=""):
 
 
 def structure_field():
-    return param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a "
-                 "mirrored map cannot be noticed here.", label="Structure", path="file")
+    return param(
+        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a "
+        "mirrored map cannot be noticed here.",
+        label="Structure",
+        path="file",
+    )
 
 
 def seed_field():
-    return param("Seed of every random choice; the same seed on the same machine gives the same result.", default=0,
-                 label="Random seed", minimum=0, maximum=2**31 - 1, expert=True)
+    return param(
+        "Seed of every random choice; the same seed on the same machine gives the same result.",
+        default=0,
+        label="Random seed",
+        minimum=0,
+        maximum=2**31 - 1,
+        expert=True,
+    )
 
 
 def contrast_field():
-    return param("Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
-                 "particle images. auto: measured; the log and the result say it.", default="auto", label="Contrast",
-                 choices=CONTRASTS, expert=True)
+    return param(
+        "Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
+        "particle images. auto: measured; the log and the result say it.",
+        default="auto",
+        label="Contrast",
+        choices=CONTRASTS,
+        expert=True,
+    )
 
 
 def symmetry_field():
-    return param("Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1",
-                 label="Symmetry")
+    return param(
+        "Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1", label="Symmetry"
+    )
 
 
 def tomograms_field(help, optional=False):
-    text = help + (" MRC (.mrc, .rec, .st; int8, int16, float32 ...), read by memory map: a quoted glob, files, or one "
-                   "list file (.txt with a path per line).")
+    text = help + (
+        " MRC (.mrc, .rec, .st; int8, int16, float32 ...), read by memory map: a quoted glob, files, or one "
+        "list file (.txt with a path per line)."
+    )
     if optional:
         return param(text, default=(), label="Tomograms", path="file")
     return param(text, label="Tomograms", path="file")
 
 
 def labels_field(optional=False):
-    text = ("Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
-            "the same shape. 255 is not annotated: uncertain, or never looked at.")
+    text = (
+        "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
+        "the same shape. 255 is not annotated: uncertain, or never looked at."
+    )
     if optional:
         return param(text, default=(), label="Label volumes", path="file")
     return param(text, label="Label volumes", path="file")
 
 
 def tomogram_pixel_size_field(none_means="that of each header"):
-    return param("Pixel size of the tomograms as they are in the files.", default=None, label="Pixel size",
-                 unit="Å/px", minimum=0.1, maximum=500, none_means=none_means)
+    return param(
+        "Pixel size of the tomograms as they are in the files.",
+        default=None,
+        label="Pixel size",
+        unit="Å/px",
+        minimum=0.1,
+        maximum=500,
+        none_means=none_means,
+    )
 
 
 def tilt_problems(config):
     """Sentences about a tilt range (tilt_min, tilt_max) that is none."""
     if config.tilt_max > config.tilt_min:
         return []
-    return [f"Largest tilt (--tilt-max) is {config.tilt_max:g}°, not above the least tilt (--tilt-min) of "
-            f"{config.tilt_min:g}°."]
+    return [
+        f"Largest tilt (--tilt-max) is {config.tilt_max:g}°, not above the least tilt (--tilt-min) of "
+        f"{config.tilt_min:g}°."
+    ]
 
 
 def tomogram_names_field():
-    return param("Names to use instead of the file names, one per tomogram, in the same order.", default=(),
-                 label="Tomogram names", expert=True)
+    return param(
+        "Names to use instead of the file names, one per tomogram, in the same order.",
+        default=(),
+        label="Tomogram names",
+        expert=True,
+    )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """card.json: what a model folder says of itself. Read and checked here for forms and engine alike."""
+
 import hashlib
 import json
 import os
 
-from .fields import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
+from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -12,16 +13,33 @@ _NUMBER = (int, float)
 _EVERY = {"kind": str, "name": str, "network": str, "weights_sha256": str}
 # What each kind's card holds besides, and the networks that this version knows.
 _KINDS = {
-    "picker": ({"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER},
-               PICKER_NETWORKS),
-    "denoiser": ({"particle_diameter": _NUMBER, "pixel_size": _NUMBER, "box": int, "structures": list, "scales": list,
-                  "ctf": str, "training_particles": list}, DENOISER_NETWORKS),
+    "picker": (
+        {"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER},
+        PICKER_NETWORKS,
+    ),
+    "denoiser": (
+        {
+            "particle_diameter": _NUMBER,
+            "pixel_size": _NUMBER,
+            "box": int,
+            "structures": list,
+            "scales": list,
+            "ctf": str,
+            "training_particles": list,
+        },
+        DENOISER_NETWORKS,
+    ),
     "micrograph_denoiser": ({"method": str, "resolution": _NUMBER, "validation": dict}, ("unet",)),
-    "segmenter": ({"feature": str, "annotator": str, "pixel_size": _NUMBER, "threshold": _NUMBER,
-                   "validation": dict}, SEGMENTER_NETWORKS),
+    "segmenter": (
+        {"feature": str, "annotator": str, "pixel_size": _NUMBER, "threshold": _NUMBER, "validation": dict},
+        SEGMENTER_NETWORKS,
+    ),
     "map_improver": ({"grid": _NUMBER, "resolutions": list, "validation": dict, "training": dict}, IMPROVER_NETWORKS),
-    "classifier": ({"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER,
-                    "validation": dict}, CLASSIFIER_NETWORKS)}
+    "classifier": (
+        {"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER, "validation": dict},
+        CLASSIFIER_NETWORKS,
+    ),
+}
 _FROM_SOURCE = "Take the model from its source again."
 
 
@@ -36,9 +54,14 @@ def read_card(folder, kind=None):
     if not os.path.isdir(folder):
         raise ValueError(f"There is no model folder {folder}. Choose the folder that holds {CARD} and {WEIGHTS}.")
     if not os.path.isfile(path):
-        raise ValueError(f"{folder} is not a model of cryodl: it has no {CARD}. " + (
-            "Its training was not finished; run it again with the same --output to continue."
-            if folder.endswith(".partial") else f"Choose the folder that holds {CARD} and {WEIGHTS}."))
+        raise ValueError(
+            f"{folder} is not a model of cryodl: it has no {CARD}. "
+            + (
+                "Its training was not finished; run it again with the same --output to continue."
+                if folder.endswith(".partial")
+                else f"Choose the folder that holds {CARD} and {WEIGHTS}."
+            )
+        )
     try:
         with open(path, encoding="utf-8") as file:
             card = json.load(file)
@@ -46,8 +69,9 @@ def read_card(folder, kind=None):
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
     _check_version(path, card)
     if kind and isinstance(card.get("kind"), str) and card["kind"] != kind:
-        raise ValueError(f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another "
-                         "model.")
+        raise ValueError(
+            f"{folder} is a model of kind {card['kind']!r}; a {kind} is needed here. Choose another model."
+        )
     _check_entries(path, card)
     return card
 
@@ -55,8 +79,10 @@ def read_card(folder, kind=None):
 def _check_version(path, card):
     version = card.get("format_version") if isinstance(card, dict) else None
     if version != FORMAT_VERSION:
-        raise ValueError(f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train "
-                         "the model again, or use the version of cryodl that made it (its card says which).")
+        raise ValueError(
+            f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train "
+            "the model again, or use the version of cryodl that made it (its card says which)."
+        )
 
 
 def _check_entries(path, card):
@@ -66,8 +92,10 @@ def _check_entries(path, card):
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")
     if networks and card["network"] not in networks:
-        raise ValueError(f"{path} names the network {card['network']!r}; this version of cryodl knows: "
-                         f"{', '.join(networks)}. Use the version of cryodl that made it (its card says which).")
+        raise ValueError(
+            f"{path} names the network {card['network']!r}; this version of cryodl knows: "
+            f"{', '.join(networks)}. Use the version of cryodl that made it (its card says which)."
+        )
 
 
 def check_model(folder, kind=None):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One declaration per parameter: type, default, unit, range, choices and help live in the dataclass field."""
+
 import dataclasses
 import math
 import typing
@@ -14,6 +15,7 @@ class ParamInfo:
     kind: 'int', 'float', 'str', 'bool' or 'paths' (several files: a glob, a list file, or a list).
     optional: None is allowed and means what `none_means` says.
     """
+
     name: str
     kind: str
     optional: bool
@@ -41,8 +43,18 @@ class ParamInfo:
         return "--" + self.name.replace("_", "-")
 
 
-def param(help, default=REQUIRED, label="", unit="", minimum=None, maximum=None, choices=(), expert=False,
-          none_means="", path=""):
+def param(
+    help,
+    default=REQUIRED,
+    label="",
+    unit="",
+    minimum=None,
+    maximum=None,
+    choices=(),
+    expert=False,
+    none_means="",
+    path="",
+):
     """A dataclass field that carries all that is known of a parameter.
 
     help: one or more sentences for form and command line; required.
@@ -51,8 +63,17 @@ def param(help, default=REQUIRED, label="", unit="", minimum=None, maximum=None,
     none_means: what is done when the value is None; shown in the help. Only for Optional fields.
     path: 'file', 'folder' or 'model' when the value names one; only a hint for completion and wizards.
     """
-    metadata = dict(help=help, label=label, unit=unit, minimum=minimum, maximum=maximum, choices=tuple(choices),
-                    expert=expert, none_means=none_means, path=path)
+    metadata = dict(
+        help=help,
+        label=label,
+        unit=unit,
+        minimum=minimum,
+        maximum=maximum,
+        choices=tuple(choices),
+        expert=expert,
+        none_means=none_means,
+        path=path,
+    )
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -115,16 +136,22 @@ def _check_number(info, name, value):
     low, high = info.minimum, info.maximum
     if (low is not None and value < low) or (high is not None and value > high):
         unit = f" {info.unit}" if info.unit else ""
-        allowed = (f"between {low:g} and {high:g}{unit}" if low is not None and high is not None
-                   else f"at least {low:g}{unit}" if low is not None else f"at most {high:g}{unit}")
+        allowed = (
+            f"between {low:g} and {high:g}{unit}"
+            if low is not None and high is not None
+            else f"at least {low:g}{unit}"
+            if low is not None
+            else f"at most {high:g}{unit}"
+        )
         return [f"{name} is {value:g}{unit}; it must be {allowed}."]
     return []
 
 
 def config_to_dict(config):
     """Plain dict that json can write; tuples become lists."""
-    return {f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v
-            for f in dataclasses.fields(config)}
+    return {
+        f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v for f in dataclasses.fields(config)
+    }
 
 
 def config_from_dict(config_class, values):
@@ -136,11 +163,22 @@ def config_from_dict(config_class, values):
     unknown = sorted(set(values) - set(infos))
     missing = sorted(n for n, i in infos.items() if i.required and n not in values)
     if unknown or missing:
-        raise ValueError(f"{config_class.__name__}: " + "; ".join(
-            ([f"unknown parameters {unknown}"] if unknown else []) +
-            ([f"missing parameters {missing}"] if missing else [])) + ".")
-    clean = {n: tuple(v) if infos[n].kind == "paths" and isinstance(v, list)
-             else float(v) if infos[n].kind == "float" and type(v) is int else v for n, v in values.items()}
+        raise ValueError(
+            f"{config_class.__name__}: "
+            + "; ".join(
+                ([f"unknown parameters {unknown}"] if unknown else [])
+                + ([f"missing parameters {missing}"] if missing else [])
+            )
+            + "."
+        )
+    clean = {
+        n: tuple(v)
+        if infos[n].kind == "paths" and isinstance(v, list)
+        else float(v)
+        if infos[n].kind == "float" and type(v) is int
+        else v
+        for n, v in values.items()
+    }
     config = config_class(**clean)
     problems = check(config)
     if problems:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """request.json: which command to run with which values. Written by whoever starts the engine."""
+
 import dataclasses
 import json
 import os
@@ -13,13 +14,15 @@ from .result import CONTRACT_VERSION, write_json
 @dataclasses.dataclass(frozen=True)
 class Request:
     """A command's name and its config object."""
+
     command: str
     config: typing.Any
 
     def write(self, path):
         """Write request.json, whole or not at all."""
-        write_json(path, {"contract_version": CONTRACT_VERSION, "command": self.command,
-                          "config": config_to_dict(self.config)})
+        write_json(
+            path, {"contract_version": CONTRACT_VERSION, "command": self.command, "config": config_to_dict(self.config)}
+        )
 
     @classmethod
     def read(cls, path):
@@ -31,10 +34,13 @@ class Request:
             raise ValueError(f"{path} is not a request: it is not valid JSON ({error}).") from None
         if not isinstance(data, dict) or data.get("contract_version") != CONTRACT_VERSION:
             found = data.get("contract_version") if isinstance(data, dict) else None
-            raise ValueError(f"{path} has contract version {found}; this engine reads version {CONTRACT_VERSION}. "
-                             "Use the engine that came with the plugin.")
+            raise ValueError(
+                f"{path} has contract version {found}; this engine reads version {CONTRACT_VERSION}. "
+                "Use the engine that came with the plugin."
+            )
         command = COMMANDS.get(data.get("command"))
         if command is None:
-            raise ValueError(f"{os.path.basename(path)} asks for the command {data.get('command')!r}; "
-                             f"known: {', '.join(COMMANDS)}.")
+            raise ValueError(
+                f"{os.path.basename(path)} asks for the command {data.get('command')!r}; known: {', '.join(COMMANDS)}."
+            )
         return cls(command.name, config_from_dict(command.config, data.get("config", {})))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """result.json: what a command made. Written last, by rename: no result.json, no result."""
+
 import dataclasses
 import json
 import os
@@ -26,6 +27,7 @@ def write_json(path, data):
 @dataclasses.dataclass(frozen=True)
 class Skipped:
     """An input that was left out, and why. `item` is the name that the request gave it, `path` its file."""
+
     item: str
     path: str
     reason: str
@@ -53,6 +55,7 @@ class Result:
     skipped: inputs left out. warnings: sentences for the user.
     device: what was really used, in words. seconds: wall time.
     """
+
     command: str
     outputs: typing.Dict[str, typing.Any]
     device: str = ""
@@ -86,6 +89,7 @@ class AllSkipped(ValueError):
 class Failure:
     """failure.json: why a command stopped. kind: 'input' (the user can mend it), 'all skipped' (AllSkipped) or
     'internal'."""
+
     command: str
     kind: str
     message: str

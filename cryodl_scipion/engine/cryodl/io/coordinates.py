@@ -3,6 +3,7 @@
 
 Files hold x (column) and y (row) of box centres; this module alone exchanges them with the engine's yx (frames.py).
 """
+
 import os
 from pathlib import Path
 
@@ -27,16 +28,23 @@ def read_coordinates(source):
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist.")
-    files = [source] if source.is_file() else sorted(
-        p for p in source.iterdir() if p.suffix.lower() in COORDINATE_SUFFIXES and not p.name.startswith("."))
+    files = (
+        [source]
+        if source.is_file()
+        else sorted(
+            p for p in source.iterdir() if p.suffix.lower() in COORDINATE_SUFFIXES and not p.name.startswith(".")
+        )
+    )
     if not files:
         raise ValueError(f"The folder {source} has no coordinates: no .star, .box or .txt file in it.")
     rows, owner = {}, {}
     for file in files:
         for key, values in _read_file(file).items():
             if owner.setdefault(key, file) != file:
-                raise ValueError(f"Two files hold coordinates of the micrograph {key}: {owner[key]} and {file}. "
-                                 "Keep one of them in the folder.")
+                raise ValueError(
+                    f"Two files hold coordinates of the micrograph {key}: {owner[key]} and {file}. "
+                    "Keep one of them in the folder."
+                )
             rows[key] = values
     return {k: (v[:, 1::-1].copy(), v[:, 2].copy()) for k, v in rows.items()}
 
@@ -51,8 +59,10 @@ def align_keys(coordinates, names):
     for key in coordinates:
         name = key if key in names else plain.get(without_pick_suffix(key), key)
         if name in owner:
-            raise ValueError(f"Two lists hold coordinates of the micrograph {name}: {owner[name]} and {key}. Keep "
-                             "one of them in the folder.")
+            raise ValueError(
+                f"Two lists hold coordinates of the micrograph {name}: {owner[name]} and {key}. Keep "
+                "one of them in the folder."
+            )
         owner[name] = key
     return {name: coordinates[key] for name, key in owner.items()}
 
@@ -66,8 +76,10 @@ def write_coordinates(path, yx, scores, comment="", **numbers):
     lines = [f"# {comment}"] if comment else []
     lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
     lines += [f"_{name} #{place}" for place, name in enumerate(numbers, 4)]
-    lines += [f"{x:12.3f} {y:12.3f} {s:10.6f}" + "".join(f" {n:4d}" for n in more)
-              for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())]
+    lines += [
+        f"{x:12.3f} {y:12.3f} {s:10.6f}" + "".join(f" {n:4d}" for n in more)
+        for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())
+    ]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 
@@ -78,6 +90,7 @@ def read_star_column(path, column):
         values = [v for v in block.find_loop(column)]
         if values:
             import gemmi
+
             return [gemmi.cif.as_string(v) for v in values]
     raise ValueError(f"{path} has no column {column}.")
 
@@ -100,6 +113,7 @@ def _read_file(path):
 
 def _read_star(path):
     import gemmi
+
     for block in star_document(path):
         x, y = block.find_loop("_rlnCoordinateX"), block.find_loop("_rlnCoordinateY")
         if not x.get_loop() or not y.get_loop():
@@ -123,9 +137,11 @@ def _keys_of(names):
     for name in names:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
         if owner.setdefault(key, file) != file:
-            raise ValueError(f"it has coordinates of two micrographs called {key}: {owner[key]} and {file}. "
-                             "Micrographs are known by their name without folder and extension; rename one of them, or "
-                             "split the file.")
+            raise ValueError(
+                f"it has coordinates of two micrographs called {key}: {owner[key]} and {file}. "
+                "Micrographs are known by their name without folder and extension; rename one of them, or "
+                "split the file."
+            )
         keys.append(key)
     return keys
 
@@ -134,8 +150,9 @@ def _read_topaz(path):
     lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
     head = [c.lower() for c in lines[0]] if lines else []
     if not {"image_name", "x_coord", "y_coord"} <= set(head):
-        raise ValueError("no Topaz header; the first line must name the columns image_name, x_coord, y_coord "
-                         "(and score).")
+        raise ValueError(
+            "no Topaz header; the first line must name the columns image_name, x_coord, y_coord (and score)."
+        )
     name, x, y = (head.index(c) for c in ("image_name", "x_coord", "y_coord"))
     score = head.index("score") if "score" in head else None
     found = []

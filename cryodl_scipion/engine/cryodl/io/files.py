@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finding input files, and writing output files whole or not at all."""
+
 import contextlib
 import glob
 import os
@@ -31,7 +32,7 @@ def without_pick_suffix(key):
 def _without_ending(key, endings):
     for ending in endings:
         if key.lower().endswith(ending) and len(key) > len(ending):
-            return key[:-len(ending)]
+            return key[: -len(ending)]
     return key
 
 
@@ -52,8 +53,10 @@ def expand_paths(patterns):
         else:
             matches = sorted(glob.glob(pattern))
         if not matches:
-            raise FileNotFoundError(f"No file matches {pattern!r} (current folder: {os.getcwd()}). "
-                                    "Give a glob in quotes, file names, or a list file.")
+            raise FileNotFoundError(
+                f"No file matches {pattern!r} (current folder: {os.getcwd()}). "
+                "Give a glob in quotes, file names, or a list file."
+            )
         for match in matches:
             found += _read_list(match) if match.lower().endswith((".txt", ".star")) else [match]
     return found
@@ -62,6 +65,7 @@ def expand_paths(patterns):
 def _read_list(path):
     if path.lower().endswith(".star"):
         from .coordinates import read_star_column
+
         names = read_star_column(path, "_rlnMicrographName")
     else:
         names = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
@@ -96,8 +100,10 @@ def name_micrographs(paths, names=(), what="micrograph"):
         if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
             raise ValueError(f"The {what} {path} is given twice.")
         if name in seen:
-            raise ValueError(f"Two {what}s are called {name}: {seen[name]} and {path}. Rename one, or take them in "
-                             "two runs with different output folders.")
+            raise ValueError(
+                f"Two {what}s are called {name}: {seen[name]} and {path}. Rename one, or take them in "
+                "two runs with different output folders."
+            )
         seen[name] = path
         pairs.append((name, path))
     return pairs

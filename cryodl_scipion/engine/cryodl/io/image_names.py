@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of particle images, 'number@stack', and the files that they mean."""
+
 import os
 from pathlib import Path
 
@@ -32,13 +33,17 @@ def find_images(path, stacks, numbers):
         found[stack] = find_file(path, stack)
         shape = stack_shape(found[stack])
         if number > shape[0]:
-            raise ValueError(f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut "
-                             "short or is not the one that belongs to this STAR file.")
+            raise ValueError(
+                f"{path} names image {number} of {found[stack]}, which holds {shape[0]}. The stack is cut "
+                "short or is not the one that belongs to this STAR file."
+            )
         boxes.setdefault(shape[1], found[stack])
     if len(boxes) > 1:
         (box, file), (other, second) = list(boxes.items())[:2]
-        raise ValueError(f"{path} has images of {box} px ({file}) and of {other} px ({second}); one box size is "
-                         "needed. Extract them again, or give them in two STAR files.")
+        raise ValueError(
+            f"{path} has images of {box} px ({file}) and of {other} px ({second}); one box size is "
+            "needed. Extract them again, or give them in two STAR files."
+        )
     return np.array([found[stack] for stack in stacks], object), next(iter(boxes))
 
 
@@ -49,8 +54,10 @@ def find_file(path, stack, what="stack"):
     places = [here, *here.parents, Path.cwd()]
     hit = next((place / stack for place in places if (place / stack).is_file()), None)
     if hit is None:
-        raise FileNotFoundError(f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above "
-                                f"it, nor in {os.getcwd()}. Start in the project's folder, or bring the {what} there.")
+        raise FileNotFoundError(
+            f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above "
+            f"it, nor in {os.getcwd()}. Start in the project's folder, or bring the {what} there."
+        )
     return str(hit)
 
 
@@ -65,7 +72,7 @@ def names_base(name, file, target):
     if os.path.isabs(stack):
         return None
     folder = Path(target).absolute().parent
-    root = Path(str(file)[:-len(stack)]).absolute()
+    root = Path(str(file)[: -len(stack)]).absolute()
     return root if root in (Path.cwd(), folder, *folder.parents) else folder
 
 

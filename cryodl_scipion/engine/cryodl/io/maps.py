@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Density maps in MRC files."""
+
 import numpy as np
 
 from .files import whole_file
@@ -9,6 +10,7 @@ def write_map(path, density, pixel_size):
     """Write a (d, d, d) zyx density, an array or tensor on the CPU, whole or not at all. pixel_size: Å of its
     voxels."""
     import mrcfile
+
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.asarray(density, np.float32))
         mrc.set_volume()

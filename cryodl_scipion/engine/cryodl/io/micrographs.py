@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF. Writing them: MRC."""
+
 import os
 import struct
 import warnings
@@ -24,8 +25,10 @@ def read_micrograph(path):
     if image.ndim == 3 and image.shape[0] == 1:
         image = image[0]
     if image.ndim != 2:
-        raise ValueError(f"{path} holds an array of shape {tuple(image.shape)}; a micrograph is one image. "
-                         "Movies must be averaged (motion-corrected) first.")
+        raise ValueError(
+            f"{path} holds an array of shape {tuple(image.shape)}; a micrograph is one image. "
+            "Movies must be averaged (motion-corrected) first."
+        )
     if min(image.shape) < 16:
         raise ValueError(f"{path} is {image.shape[1]} x {image.shape[0]} px; that is no micrograph.")
     if np.iscomplexobj(image):
@@ -39,6 +42,7 @@ def micrograph_shape(path):
         return _read_tiff(path).shape[-2:]
     _check_exists(path)
     import mrcfile
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -59,9 +63,11 @@ def pixel_size_warnings(paths, pixel_size):
         size = _header_pixel_size(path)
         if size is not None and abs(size / pixel_size - 1) > 0.02:
             found.setdefault(round(size, 2), []).append(path)
-    return [f"The header of {files[0]}{f' and {len(files) - 1} others' if len(files) > 1 else ''} says {size:g} Å/px; "
-            f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs."
-            for size, files in sorted(found.items())]
+    return [
+        f"The header of {files[0]}{f' and {len(files) - 1} others' if len(files) > 1 else ''} says {size:g} Å/px; "
+        f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs."
+        for size, files in sorted(found.items())
+    ]
 
 
 def _header_pixel_size(path):
@@ -73,8 +79,8 @@ def _header_pixel_size(path):
     if len(header) < 1024:
         return None
     order = ">" if header[212:213] == b"\x11" else "<"
-    columns, = struct.unpack(order + "i", header[28:32])
-    length, = struct.unpack(order + "f", header[40:44])
+    (columns,) = struct.unpack(order + "i", header[28:32])
+    (length,) = struct.unpack(order + "f", header[40:44])
     size = length / columns if columns > 0 else 0
     return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
@@ -83,6 +89,7 @@ def write_micrograph(path, image, pixel_size, label=""):
     """Write an (h, w) array as an MRC file of its type, whole or not at all. label: a line for the header, at most 80
     letters."""
     import mrcfile
+
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(image)
         mrc.voxel_size = pixel_size
@@ -93,7 +100,7 @@ def write_micrograph(path, image, pixel_size, label=""):
 def is_tiff(path):
     name = str(path).lower()
     for ending in (".gz", ".bz2"):
-        name = name[:-len(ending)] if name.endswith(ending) else name
+        name = name[: -len(ending)] if name.endswith(ending) else name
     return name.endswith(TIFF_SUFFIXES)
 
 
@@ -108,6 +115,7 @@ def _check_exists(path):
 def _read_mrc(path):
     _check_exists(path)
     import mrcfile
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is raised below, with the file's name
@@ -119,8 +127,10 @@ def _read_mrc(path):
         raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
     if data is None or data.size != np.prod(expected, dtype=np.int64):
         found = 0 if data is None else data.size
-        raise ValueError(f"{path} is damaged or cut short: its header promises {expected[2]} x {expected[1]} x "
-                         f"{expected[0]} values of mode {mode}, {found or 'fewer'} could be read. Copy it again.")
+        raise ValueError(
+            f"{path} is damaged or cut short: its header promises {expected[2]} x {expected[1]} x "
+            f"{expected[0]} values of mode {mode}, {found or 'fewer'} could be read. Copy it again."
+        )
     return data
 
 
@@ -130,6 +140,7 @@ def _read_tiff(path):
     import gzip
 
     import tifffile
+
     opener = {".gz": gzip.open, ".bz2": bz2.open}.get(os.path.splitext(path)[1].lower(), open)
     try:
         with opener(path, "rb") as file:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: card.json (what the model is) and weights.safetensors. Data only: nothing is unpickled."""
+
 import json
 import os
 import shutil
@@ -36,6 +37,7 @@ def read_model(folder, kind=None):
     """Card and weights ({name: tensor}) of a model folder. Raises ValueError as contract.check_model."""
     card = check_model(folder, kind)
     from safetensors.torch import load_file
+
     return card, load_file(Path(folder) / WEIGHTS)
 
 
@@ -51,7 +53,10 @@ def copy_model(source, target):
 def write_model(folder, card, tensors):
     """Write weights, then the card that has their checksum, into an existing folder."""
     from safetensors.torch import save
+
     with whole_file(Path(folder) / WEIGHTS) as temporary:
         temporary.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}))
-    write_json(os.path.join(folder, CARD), dict(format_version=FORMAT_VERSION, **card,
-                                                weights_sha256=sha256(Path(folder) / WEIGHTS)))
+    write_json(
+        os.path.join(folder, CARD),
+        dict(format_version=FORMAT_VERSION, **card, weights_sha256=sha256(Path(folder) / WEIGHTS)),
+    )

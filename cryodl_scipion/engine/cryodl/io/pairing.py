@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which file belongs to which, by their names."""
+
 import re
 from itertools import starmap
 
@@ -30,16 +31,20 @@ def pair_by_name(names, others, what, of_others):
     if not found:
         return places, (
             f"No name of the {what[0]} ({what[1]}) is like one of the {of_others[0]} ({of_others[1]}); they were "
-            f"paired in sorted order: {_pairs(in_order.items())}. If that is wrong, give them the same names.")
+            f"paired in sorted order: {_pairs(in_order.items())}. If that is wrong, give them the same names."
+        )
     strange = [(name, other) for name, other in in_order.items() if name not in taken]
     if len(taken) == len(found) and taken.items() <= in_order.items() and not any(starmap(_contradict, strange)):
         return places, (
             f"These names of the {what[0]} ({what[1]}) and the {of_others[0]} ({of_others[1]}) are not alike; they "
-            f"were paired in sorted order: {_pairs(strange)}. If that is wrong, give them the same names.")
+            f"were paired in sorted order: {_pairs(strange)}. If that is wrong, give them the same names."
+        )
     left = [n for n in names if n not in taken], [o for o in others if o not in taken.values()]
-    raise ValueError(f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) are "
-                     f"alike. Left over: {_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the "
-                     f"{of_others[0]}. Give those that belong together, with the same names.")
+    raise ValueError(
+        f"Only some names of the {what[0]} ({what[1]}) and of the {of_others[0]} ({of_others[1]}) are "
+        f"alike. Left over: {_listed(left[0])} of the {what[0]}, {_listed(left[1])} of the "
+        f"{of_others[0]}. Give those that belong together, with the same names."
+    )
 
 
 def _likeness(one, other):

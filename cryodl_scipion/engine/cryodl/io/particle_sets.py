@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of particles: RELION's STAR files (3.0, 3.1 and later) with their stacks of images."""
+
 import dataclasses
-import typing
 
 import numpy as np
 
@@ -27,22 +27,23 @@ class ParticleSet:
     (phases) or 'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that
     made the images, '' for raw ones. columns, optics_columns: all of the two tables, {name: list of str}.
     """
+
     path: str
     pixel_size: float
     box: int
-    names: typing.Tuple[str, ...]
+    names: tuple[str, ...]
     files: np.ndarray
     numbers: np.ndarray
-    micrographs: typing.Tuple[str, ...]
-    angles: typing.Optional[np.ndarray]
-    shifts_yx: typing.Optional[np.ndarray]
-    optics: typing.Optional[np.ndarray]
+    micrographs: tuple[str, ...]
+    angles: np.ndarray | None
+    shifts_yx: np.ndarray | None
+    optics: np.ndarray | None
     ctf_state: str
-    halves: typing.Optional[np.ndarray]
-    classes: typing.Optional[np.ndarray]
+    halves: np.ndarray | None
+    classes: np.ndarray | None
     denoiser: str
-    columns: typing.Dict[str, typing.List[str]]
-    optics_columns: typing.Dict[str, typing.List[str]]
+    columns: dict[str, list[str]]
+    optics_columns: dict[str, list[str]]
 
     def __len__(self):
         return len(self.names)
@@ -51,6 +52,7 @@ class ParticleSet:
         """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no
         finite numbers, naming particle and file."""
         import torch
+
         indices = np.arange(len(self))[indices].reshape(-1)
         if not len(indices):
             return torch.zeros((0, self.box, self.box))
@@ -58,16 +60,21 @@ class ParticleSet:
 
     def ctf(self, indices, box=None, pixel_size=None, device=None):
         """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
-        Fourier coefficient. The CTF (see ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
+        Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
         multiplied ones.
 
         box, pixel_size: of images that were resampled. Raises ValueError for particles without a CTF.
         """
-        from ..ctf import ctf_of_optics
+        from ..core.ctf import ctf_of_optics
+
         if self.optics is None:
             raise ValueError(_missing(self.path, "ctf"))
-        values = ctf_of_optics(self.optics[np.arange(len(self))[indices].reshape(-1)], box or self.box,
-                               pixel_size or self.pixel_size, device)
+        values = ctf_of_optics(
+            self.optics[np.arange(len(self))[indices].reshape(-1)],
+            box or self.box,
+            pixel_size or self.pixel_size,
+            device,
+        )
         return treated_ctf(values, self.ctf_state)
 
     def subset(self, indices):
@@ -77,9 +84,13 @@ class ParticleSet:
         for name in ("files", "numbers", "angles", "shifts_yx", "optics", "halves", "classes"):
             value = getattr(self, name)
             chosen[name] = None if value is None else value[rows]
-        return dataclasses.replace(self, names=tuple(self.names[i] for i in rows),
-                                   micrographs=tuple(self.micrographs[i] for i in rows),
-                                   columns={k: [v[i] for i in rows] for k, v in self.columns.items()}, **chosen)
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[i] for i in rows),
+            micrographs=tuple(self.micrographs[i] for i in rows),
+            columns={k: [v[i] for i in rows] for k, v in self.columns.items()},
+            **chosen,
+        )
 
 
 def treated_ctf(ctf, state):
@@ -139,27 +150,40 @@ def _particle_set(path, optics, columns, groups):
     if origins is None and angles is not None:
         origins = np.zeros((count, 2))  # as RELION does
     return ParticleSet(
-        path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
-        numbers=np.array(numbers) - 1, micrographs=tuple(columns.get("rlnMicrographName", [""] * count)), angles=angles,
-        shifts_yx=None if origins is None else -origins / groups.pixel_size, optics=groups.optics,
-        ctf_state=groups.ctf_state, columns=columns, optics_columns=optics,
+        path=path,
+        pixel_size=groups.pixel_size,
+        box=box,
+        names=tuple(columns["rlnImageName"]),
+        files=files,
+        numbers=np.array(numbers) - 1,
+        micrographs=tuple(columns.get("rlnMicrographName", [""] * count)),
+        angles=angles,
+        shifts_yx=None if origins is None else -origins / groups.pixel_size,
+        optics=groups.optics,
+        ctf_state=groups.ctf_state,
+        columns=columns,
+        optics_columns=optics,
         denoiser=next((v for v in columns.get(DENOISER, []) if v not in ("", "None")), ""),
-        halves=whole_column(path, columns, "rlnRandomSubset"), classes=whole_column(path, columns, "rlnClassNumber"))
+        halves=whole_column(path, columns, "rlnRandomSubset"),
+        classes=whole_column(path, columns, "rlnClassNumber"),
+    )
 
 
 def _missing(path, need):
     return {
         "angles": f"{path} has particles without angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi). Refine them in 3-D, "
-                  "or let `cryodl assign-orientations` find them.",
+        "or let `cryodl assign-orientations` find them.",
         "ctf": f"{path} has particles without a CTF (rlnDefocusU, and rlnVoltage, rlnSphericalAberration, "
-               "rlnAmplitudeContrast of their optics group). Estimate it and extract the particles again.",
+        "rlnAmplitudeContrast of their optics group). Estimate it and extract the particles again.",
     }[need]
 
 
 def _check_needs(particles, need):
     if "raw" in need and particles.denoiser:
-        raise ValueError(f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "
-                         f"Their names stand in its column {ORIGINAL}, or give the STAR file that was denoised.")
+        raise ValueError(
+            f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "
+            f"Their names stand in its column {ORIGINAL}, or give the STAR file that was denoised."
+        )
     if "angles" in need and particles.angles is None:
         raise ValueError(_missing(particles.path, "angles"))
     if "ctf" in need and particles.optics is None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles with orientations and CTF in RELION's files: STAR (3.1) and stacks of images."""
+
 import numpy as np
 
 from .coordinates import read_star_column
@@ -9,15 +10,31 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
-OPTICS = ("rlnOpticsGroupName", "rlnOpticsGroup", *MICROSCOPE, "rlnImagePixelSize", "rlnMicrographOriginalPixelSize",
-          "rlnImageSize", "rlnImageDimensionality")
-PARTICLES = ("rlnImageName", "rlnMicrographName", *COORDINATES, *ANGLES, "rlnOriginXAngst", "rlnOriginYAngst", *CTF,
-             "rlnOpticsGroup")
+OPTICS = (
+    "rlnOpticsGroupName",
+    "rlnOpticsGroup",
+    *MICROSCOPE,
+    "rlnImagePixelSize",
+    "rlnMicrographOriginalPixelSize",
+    "rlnImageSize",
+    "rlnImageDimensionality",
+)
+PARTICLES = (
+    "rlnImageName",
+    "rlnMicrographName",
+    *COORDINATES,
+    *ANGLES,
+    "rlnOriginXAngst",
+    "rlnOriginYAngst",
+    *CTF,
+    "rlnOpticsGroup",
+)
 
 
 def read_orientations(path):
     """(n, 3) rot, tilt, psi in degrees of a STAR file. Raises ValueError that names the file and what it lacks."""
     import gemmi
+
     try:
         columns = [[gemmi.cif.as_number(v) for v in read_star_column(str(path), f"_{name}")] for name in ANGLES]
     except OSError:
@@ -29,21 +46,30 @@ def read_orientations(path):
         raise ValueError(f"{path}: {', '.join(ANGLES)} are not columns of one table.")
     angles = np.array(columns).T
     if not np.isfinite(angles).all():
-        raise ValueError(f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its "
-                         "orientations is not made of three numbers.")
+        raise ValueError(
+            f"{path}: row {int(np.nonzero(~np.isfinite(angles).all(axis=1))[0][0]) + 1} of its "
+            "orientations is not made of three numbers."
+        )
     return angles
 
 
 def write_oriented_coordinates(path, centres_yx, angles, optics):
     """STAR file of one micrograph's particles with angles and CTF.
 
-    centres_yx: (n, 2) px. angles: (n, 3) degrees. optics: simulate.micrographs.Optics, of all.
+    centres_yx: (n, 2) px. angles: (n, 3) degrees. optics: core.optics.Optics, of all.
     """
-    ctf = [optics.defocus_u, optics.defocus_v, optics.defocus_angle, optics.voltage_kv, optics.cs_mm,
-           optics.amplitude_contrast]
+    ctf = [
+        optics.defocus_u,
+        optics.defocus_v,
+        optics.defocus_angle,
+        optics.voltage_kv,
+        optics.cs_mm,
+        optics.amplitude_contrast,
+    ]
     rows = np.hstack([centres_yx[:, ::-1], angles, np.tile(ctf, (len(angles), 1))])
     text = _head("", (*COORDINATES, *ANGLES, *CTF, *MICROSCOPE)) + "".join(
-        "  ".join(f"{v:.4f}" for v in row) + "\n" for row in rows)
+        "  ".join(f"{v:.4f}" for v in row) + "\n" for row in rows
+    )
     with whole_file(path) as temporary:
         temporary.write_text(text)
 
@@ -51,6 +77,7 @@ def write_oriented_coordinates(path, centres_yx, angles, optics):
 def write_stack(path, images, pixel_size):
     """(n, box, box) float32 images as a stack (.mrcs), whole or not at all."""
     import mrcfile
+
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.asarray(images, np.float32))
         mrc.set_image_stack()
@@ -76,8 +103,17 @@ def write_particles(path, parts, optics, pixel_size, box):
 
     parts: paths. optics: one of them, for what all share. Whole or not at all.
     """
-    group = ("opticsGroup1", 1, optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast, pixel_size, pixel_size,
-             box, 2)
+    group = (
+        "opticsGroup1",
+        1,
+        optics.voltage_kv,
+        optics.cs_mm,
+        optics.amplitude_contrast,
+        pixel_size,
+        pixel_size,
+        box,
+        2,
+    )
     with whole_file(path) as temporary, open(temporary, "w") as file:
         file.write(_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + _head("particles", PARTICLES))
         for part in parts:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several sets of picks of the same micrographs, each with a name: 'topaz=picks/topaz'."""
+
 import os
 from pathlib import Path
 
@@ -17,8 +18,10 @@ def name_sets(texts):
     pairs = [_name_and_path(text) for text in texts]
     for _, path in pairs:
         if not os.path.exists(path):
-            raise FileNotFoundError(f"The set of picks {path} does not exist (current folder: {os.getcwd()}). Give a "
-                                    "folder or file, or name=folder.")
+            raise FileNotFoundError(
+                f"The set of picks {path} does not exist (current folder: {os.getcwd()}). Give a "
+                "folder or file, or name=folder."
+            )
     real = [os.path.realpath(path) for _, path in pairs]
     for index, path in enumerate(real):
         if path in real[:index]:
@@ -28,8 +31,10 @@ def name_sets(texts):
     for index, (name, path) in enumerate(named):
         for other, before in named[:index]:
             if other == name:
-                raise ValueError(f"Two sets of picks are called {name}: {before} and {path}. Give them names: "
-                                 f"one={before} two={path}.")
+                raise ValueError(
+                    f"Two sets of picks are called {name}: {before} and {path}. Give them names: "
+                    f"one={before} two={path}."
+                )
     return dict(named)
 
 
@@ -71,6 +76,8 @@ def lacking(sets, names):
 
 def lacking_in_words(sets, names):
     """One sentence for each set that lacks micrographs."""
-    return [f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs ({', '.join(absent[:8])}"
-            f"{' ...' if len(absent) > 8 else ''}); there it counts as having found nothing."
-            for name, absent in lacking(sets, names).items()]
+    return [
+        f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs ({', '.join(absent[:8])}"
+        f"{' ...' if len(absent) > 8 else ''}); there it counts as having found nothing."
+        for name, absent in lacking(sets, names).items()
+    ]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The two tables of RELION's particles: brought from version 3.0 to 3.1, and what the optics groups mean for each
 particle."""
+
 import dataclasses
-import typing
 
 import numpy as np
 
@@ -16,8 +16,9 @@ YES = ("1", "true", "yes")
 @dataclasses.dataclass(frozen=True)
 class Groups:
     """What the optics table says of the particles; see particle_sets.ParticleSet."""
+
     pixel_size: float
-    optics: typing.Optional[np.ndarray]
+    optics: np.ndarray | None
     ctf_state: str
 
 
@@ -35,8 +36,10 @@ def modern_tables(tables, path, dimensions=2):
         return _from_old(columns, path, dimensions)
     if "rlnOpticsGroup" not in columns:
         if len(optics["rlnOpticsGroup"]) > 1:
-            raise ValueError(f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no "
-                             "column rlnOpticsGroup that says which is theirs.")
+            raise ValueError(
+                f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no "
+                "column rlnOpticsGroup that says which is theirs."
+            )
         columns["rlnOpticsGroup"] = optics["rlnOpticsGroup"] * len(columns["rlnImageName"])
     return optics, columns
 
@@ -48,15 +51,18 @@ def _from_old(columns, path, dimensions):
     names = [name for name in SHARED if name in columns]
     rows = list(zip(*(columns[name] for name in names)))
     groups = {row: number for number, row in enumerate(dict.fromkeys(rows), 1)}
-    optics = {"rlnOpticsGroupName": [f"opticsGroup{n}" for n in groups.values()],
-              "rlnOpticsGroup": [str(n) for n in groups.values()],
-              **{name: [row[i] for row in groups] for i, name in enumerate(names)},
-              "rlnImageDimensionality": [str(dimensions)] * len(groups)}
+    optics = {
+        "rlnOpticsGroupName": [f"opticsGroup{n}" for n in groups.values()],
+        "rlnOpticsGroup": [str(n) for n in groups.values()],
+        **{name: [row[i] for row in groups] for i, name in enumerate(names)},
+        "rlnImageDimensionality": [str(dimensions)] * len(groups),
+    }
     for axis in "XYZ":
         pixels = columns.pop(f"rlnOrigin{axis}", None)
         if pixels is not None and f"rlnOrigin{axis}Angst" not in columns:
-            columns[f"rlnOrigin{axis}Angst"] = [f"{float(p) * float(size):.6f}" for p, size in
-                                                zip(pixels, columns["rlnImagePixelSize"])]
+            columns[f"rlnOrigin{axis}Angst"] = [
+                f"{float(p) * float(size):.6f}" for p, size in zip(pixels, columns["rlnImagePixelSize"])
+            ]
     columns["rlnOpticsGroup"] = [str(groups[row]) for row in rows]
     gone = (*SHARED, *OLD_PIXEL)
     return optics, {name: values for name, values in columns.items() if name not in gone}
@@ -67,9 +73,11 @@ def _old_pixel_sizes(columns, path):
         if name in columns:
             return columns[name]
     if any(name not in columns for name in OLD_PIXEL):
-        raise ValueError(f"{path} does not say how large its pixels are: it has no optics table with "
-                         "rlnImagePixelSize, nor rlnDetectorPixelSize and rlnMagnification. Export the particles "
-                         "again, or add the column.")
+        raise ValueError(
+            f"{path} does not say how large its pixels are: it has no optics table with "
+            "rlnImagePixelSize, nor rlnDetectorPixelSize and rlnMagnification. Export the particles "
+            "again, or add the column."
+        )
     # the detector's pixels are in micrometres
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
 
@@ -90,10 +98,13 @@ def number_columns(path, columns, names, what="particle"):
     try:
         values = np.array([columns[name] for name in names], float).T
     except ValueError:
-        name, row = next((name, row) for name in names for row, word in enumerate(columns[name])
-                         if not _is_number(word))
-        raise ValueError(f"{path}: {what} {row + 1} has {name} {columns[name][row]!r}; a number is needed. Mend that "
-                         "row, or take the file as the program wrote it.") from None
+        name, row = next(
+            (name, row) for name in names for row, word in enumerate(columns[name]) if not _is_number(word)
+        )
+        raise ValueError(
+            f"{path}: {what} {row + 1} has {name} {columns[name][row]!r}; a number is needed. Mend that "
+            "row, or take the file as the program wrote it."
+        ) from None
     if not np.isfinite(values).all():
         row = int(np.nonzero(~np.isfinite(values).all(axis=1))[0][0])
         raise ValueError(f"{path}: {what} {row + 1} has a value of {', '.join(names)} that is not a finite number.")
@@ -108,8 +119,10 @@ def whole_column(path, columns, name, what="particle"):
         return None
     bad = np.nonzero(values[:, 0] != np.rint(values[:, 0]))[0]
     if len(bad):
-        raise ValueError(f"{path}: {what} {bad[0] + 1} has {name} {values[bad[0], 0]:g}; it must be a whole number. "
-                         "Correct the column, or take it out.")
+        raise ValueError(
+            f"{path}: {what} {bad[0] + 1} has {name} {values[bad[0], 0]:g}; it must be a whole number. "
+            "Correct the column, or take it out."
+        )
     return values[:, 0].astype(int)
 
 
@@ -119,41 +132,52 @@ def groups_of_particles(optics, columns, path, dimensions=2):
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
     strange = set(columns["rlnOpticsGroup"]) - set(rows)
     if strange:
-        raise ValueError(f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does "
-                         "not have.")
+        raise ValueError(
+            f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have."
+        )
     used = sorted({rows[number] for number in set(columns["rlnOpticsGroup"])})
     said = optics.get("rlnImageDimensionality", [str(dimensions)] * len(rows))
     if any(said[row] != str(dimensions) for row in used):
-        found, wanted = ("subtomograms", "particle images")[::1 if dimensions == 2 else -1]
+        found, wanted = ("subtomograms", "particle images")[:: 1 if dimensions == 2 else -1]
         raise ValueError(f"{path} holds {found} (rlnImageDimensionality is {5 - dimensions}); {wanted} are needed.")
     row_of_particle = np.array([rows[number] for number in columns["rlnOpticsGroup"]])
-    return Groups(_pixel_size(optics, used, path), _optics(optics, columns, row_of_particle, path),
-                  _ctf_state(optics, columns, used, path))
+    return Groups(
+        _pixel_size(optics, used, path),
+        _optics(optics, columns, row_of_particle, path),
+        _ctf_state(optics, columns, used, path),
+    )
 
 
 def _pixel_size(optics, used, path):
     if "rlnImagePixelSize" not in optics:
-        raise ValueError(f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. "
-                         "Export the particles again, or add the column.")
+        raise ValueError(
+            f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. "
+            "Export the particles again, or add the column."
+        )
     sizes = [float(optics["rlnImagePixelSize"][row]) for row in used]
     if not min(sizes) > 0:
         raise ValueError(f"{path} has a pixel size (rlnImagePixelSize) of {min(sizes):g} Å; it must be positive.")
     if max(sizes) > 1.0001 * min(sizes):
-        raise ValueError(f"{path} has particles of {min(sizes):g} and of {max(sizes):g} Å/px; one pixel size is "
-                         "needed. Resample the ones to the others', or give them in two STAR files.")
+        raise ValueError(
+            f"{path} has particles of {min(sizes):g} and of {max(sizes):g} Å/px; one pixel size is "
+            "needed. Resample the ones to the others', or give them in two STAR files."
+        )
     return sizes[0]
 
 
 def _optics(optics, columns, rows, path):
     """(n,) array of Optics, or None if there is no CTF."""
-    from ..simulate.micrographs import Optics
+    from ..core.optics import Optics
+
     if "rlnDefocusU" not in columns or any(name not in optics for name in MICROSCOPE):
         return None
     try:
         u = np.array(columns["rlnDefocusU"], float)
         v = np.array(columns.get("rlnDefocusV", columns["rlnDefocusU"]), float)
-        angle, phase = (np.array(columns[name], float) if name in columns else np.zeros(len(u))
-                        for name in ("rlnDefocusAngle", "rlnPhaseShift"))
+        angle, phase = (
+            np.array(columns[name], float) if name in columns else np.zeros(len(u))
+            for name in ("rlnDefocusAngle", "rlnPhaseShift")
+        )
         microscope = np.array([optics[name] for name in MICROSCOPE], float).T[rows]
     except ValueError as error:
         raise ValueError(f"{path}: CTF (rlnDefocusU, rlnVoltage ...): {error}.") from None
@@ -171,11 +195,21 @@ def _optics(optics, columns, rows, path):
 def _ctf_state(optics, columns, used, path):
     states = set()
     for row in used:
-        said = lambda name: str(optics[name][row]).lower() in YES if name in optics else (
-            name in columns and columns[name][0].lower() in YES)
-        states.add("multiplied" if said("rlnCtfDataAreCtfPremultiplied") else
-                   "flipped" if said("rlnCtfDataArePhaseFlipped") else "none")
+        said = lambda name: (
+            str(optics[name][row]).lower() in YES
+            if name in optics
+            else (name in columns and columns[name][0].lower() in YES)
+        )
+        states.add(
+            "multiplied"
+            if said("rlnCtfDataAreCtfPremultiplied")
+            else "flipped"
+            if said("rlnCtfDataArePhaseFlipped")
+            else "none"
+        )
     if len(states) > 1:
-        raise ValueError(f"{path} mixes images that were treated differently with their CTF "
-                         f"({', '.join(sorted(states))}). Give them in several STAR files.")
+        raise ValueError(
+            f"{path} mixes images that were treated differently with their CTF "
+            f"({', '.join(sorted(states))}). Give them in several STAR files."
+        )
     return states.pop()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stacks of particle images (.mrcs): read by memory map, written as they come."""
+
 import contextlib
 import functools
 import os
@@ -23,6 +24,7 @@ def stack_shape(path):
     sizes along the axes are refused, too: nothing here could treat them right.
     """
     import mrcfile
+
     if not os.path.exists(path):
         raise FileNotFoundError(f"The image stack {path} does not exist.")
     try:
@@ -33,17 +35,23 @@ def stack_shape(path):
     except (ValueError, OSError, EOFError, zlib.error, AttributeError) as error:
         raise ValueError(f"{path} is not a readable stack of images: {error}.") from None
     if mode not in MODES or min(shape) < 1:
-        raise ValueError(f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x "
-                         f"{shape[0]}. Uncompressed MRC stacks (.mrcs, .mrc) are read.")
+        raise ValueError(
+            f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x "
+            f"{shape[0]}. Uncompressed MRC stacks (.mrcs, .mrc) are read."
+        )
     needed = start + int(np.prod(shape)) * np.dtype(MODES[mode]).itemsize
     if os.path.getsize(path) < needed:
-        raise ValueError(f"{path} is cut short: {os.path.getsize(path)} bytes, but its header promises {shape[0]} "
-                         f"images of {shape[2]} x {shape[1]} px, {needed} bytes. Copy or extract it again.")
+        raise ValueError(
+            f"{path} is cut short: {os.path.getsize(path)} bytes, but its header promises {shape[0]} "
+            f"images of {shape[2]} x {shape[1]} px, {needed} bytes. Copy or extract it again."
+        )
     if shape[1] != shape[2]:
         raise ValueError(f"{path} has images of {shape[2]} x {shape[1]} px; particles must be square.")
     if min(voxel) > 0 and max(voxel) / min(voxel) > 1 + UNEQUAL:
-        raise ValueError(f"{path} has pixels of {voxel[1]:g} x {voxel[0]:g} Å by its header; they must be square. "
-                         "Resample the images, or correct the header.")
+        raise ValueError(
+            f"{path} has pixels of {voxel[1]:g} x {voxel[0]:g} Å by its header; they must be square. "
+            "Resample the images, or correct the header."
+        )
     return shape
 
 
@@ -51,6 +59,7 @@ def stack_shape(path):
 def _mapped(path, size, changed):
     """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
     import mrcfile
+
     with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
         header = mrc.header
         dtype = np.dtype(MODES[int(header.mode)]).newbyteorder(header.mode.dtype.byteorder)
@@ -71,8 +80,10 @@ def read_images(files, numbers):
     images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
     bad = np.nonzero(~np.isfinite(images).all(axis=(1, 2)))[0]
     if len(bad):
-        raise ValueError(f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} holds values that are not finite numbers "
-                         "(NaN or infinite). Extract it again, or take it out of the particles.")
+        raise ValueError(
+            f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} holds values that are not finite numbers "
+            "(NaN or infinite). Extract it again, or take it out of the particles."
+        )
     return images
 
 
@@ -90,6 +101,7 @@ class StackWriter:
 
     def __enter__(self):
         import mrcfile
+
         self._exit = contextlib.ExitStack()
         temporary = self._exit.enter_context(whole_file(self.path))
         with mrcfile.new(temporary, overwrite=True) as mrc:  # for its header
@@ -106,8 +118,10 @@ class StackWriter:
         promised."""
         images = np.ascontiguousarray(images, "<f4")
         if images.shape[1:] != (self.box, self.box) or self.added + len(images) > self.count:
-            raise ValueError(f"{self.path} takes {self.count} images of {self.box} px; {self.added} are there, and an "
-                             f"array of shape {images.shape} was to be added.")
+            raise ValueError(
+                f"{self.path} takes {self.count} images of {self.box} px; {self.added} are there, and an "
+                f"array of shape {images.shape} was to be added."
+            )
         self._file.write(images.data)
         self.added += len(images)
         self._sums += images.sum(dtype=np.float64), np.square(images, dtype=np.float64).sum()
@@ -124,8 +138,11 @@ class StackWriter:
         return self._exit.__exit__(kind, error, trace)
 
     def _complete_header(self):
-        mean, square = self._sums / (self.count * self.box ** 2)
-        for place, form, values in ((8, "<i", (self.count,)), (76, "<fff", (*self._range, mean)),
-                                    (216, "<f", (max(square - mean ** 2, 0.0) ** 0.5,))):
+        mean, square = self._sums / (self.count * self.box**2)
+        for place, form, values in (
+            (8, "<i", (self.count,)),
+            (76, "<fff", (*self._range, mean)),
+            (216, "<f", (max(square - mean**2, 0.0) ** 0.5,)),
+        ):
             self._file.seek(place)
             self._file.write(struct.pack(form, *values))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of STAR files as texts."""
+
 import re
 
 import numpy as np
@@ -13,6 +14,7 @@ _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.I
 def star_document(path):
     """gemmi's document of a STAR file. Raises OSError, or ValueError if it is no STAR file."""
     import gemmi
+
     try:
         return gemmi.cif.read_file(str(path))
     except (ValueError, RuntimeError) as error:
@@ -25,6 +27,7 @@ def read_tables(path):
     Single values count as tables of one row. Raises FileNotFoundError or ValueError that name the file.
     """
     import gemmi
+
     try:
         document = star_document(path)
     except OSError:
@@ -63,4 +66,5 @@ def star_text(value):
     if not text:
         return "None"  # RELION's word for an empty text
     import gemmi
+
     return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() or c in "'\"" for c in text) else text

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The files behind a set of subtomograms: volumes, and the weights that say what of their transform was measured."""
+
 import functools
 import os
 
@@ -10,7 +11,7 @@ from .tomograms import Tomogram
 
 WEIGHTS = "rlnCtfImage"  # column that names the weights
 _MEASURED = 0.99  # quantile of a file of weights that counts as measured in full: a few coefficients are in every image
-_LEAST = 0.05     # of that: smaller sums of CTF² would give noise alone
+_LEAST = 0.05  # of that: smaller sums of CTF² would give noise alone
 
 
 def find_volumes(path, names, numbers):
@@ -22,17 +23,23 @@ def find_volumes(path, names, numbers):
         found[name] = find_file(path, name, "volume")
         z, y, x = opened(found[name]).shape
         if x != y or z % x:
-            raise ValueError(f"{found[name]} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, "
-                             "one after another along z). Stacks of 2-D images, as RELION 5 may write, are not read: "
-                             "extract 3-D subtomograms.")
+            raise ValueError(
+                f"{found[name]} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, "
+                "one after another along z). Stacks of 2-D images, as RELION 5 may write, are not read: "
+                "extract 3-D subtomograms."
+            )
         if number * x > z:
-            raise ValueError(f"{path} names subtomogram {number} of {found[name]}, which holds {z // x}. The file is "
-                             "cut short or is not the one that belongs to this STAR file.")
+            raise ValueError(
+                f"{path} names subtomogram {number} of {found[name]}, which holds {z // x}. The file is "
+                "cut short or is not the one that belongs to this STAR file."
+            )
         boxes.setdefault(x, found[name])
     if len(boxes) > 1:
         (box, file), (other, second) = list(boxes.items())[:2]
-        raise ValueError(f"{path} has subtomograms of {box} px ({file}) and of {other} px ({second}); one box size is "
-                         "needed. Extract them again, or give them in two STAR files.")
+        raise ValueError(
+            f"{path} has subtomograms of {box} px ({file}) and of {other} px ({second}); one box size is "
+            "needed. Extract them again, or give them in two STAR files."
+        )
     return np.array([found[name] for name in names], object), next(iter(boxes))
 
 
@@ -43,19 +50,23 @@ def find_weights(path, columns, box):
     found = {}
     for name in columns[WEIGHTS]:
         if name in ("", "None"):
-            raise ValueError(f"{path} names weights ({WEIGHTS}) for some subtomograms and none for others. Give them "
-                             "in two STAR files.")
+            raise ValueError(
+                f"{path} names weights ({WEIGHTS}) for some subtomograms and none for others. Give them "
+                "in two STAR files."
+            )
         if name not in found:
             found[name] = find_file(path, split_name(name)[1], "volume of weights")
             shape = opened(found[name]).shape
             if shape not in ((box, box, box), (box, box, box // 2 + 1), (2 * box, box, box // 2 + 1)):
-                raise ValueError(f"The weights {found[name]} have {' x '.join(map(str, shape[::-1]))} values; for "
-                                 f"subtomograms of {box} px they must have {box} x {box} x {box}, or "
-                                 f"{box // 2 + 1} x {box} x {box} (half of the transform).")
+                raise ValueError(
+                    f"The weights {found[name]} have {' x '.join(map(str, shape[::-1]))} values; for "
+                    f"subtomograms of {box} px they must have {box} x {box} x {box}, or "
+                    f"{box // 2 + 1} x {box} x {box} (half of the transform)."
+                )
     return np.array([found[name] for name in columns[WEIGHTS]], object)
 
 
-@functools.lru_cache(maxsize=2 ** 16)  # headers only; reading one takes longer than reading a subtomogram
+@functools.lru_cache(maxsize=2**16)  # headers only; reading one takes longer than reading a subtomogram
 def _header(path, size, changed):
     return Tomogram(path)
 
@@ -81,10 +92,11 @@ def raw_weights(path, box):
     values = np.abs(opened(path).part((0, box)))
     if values.shape[2] == box:
         places = (box // 2 - np.rint(np.fft.fftfreq(box) * box).astype(int)) % box
-        values = values[np.ix_(places, places, places[:box // 2 + 1])]
+        values = values[np.ix_(places, places, places[: box // 2 + 1])]
     if not np.quantile(values, _MEASURED) > 0:
-        raise ValueError(f"The weights {path} are zero all but everywhere: nothing was measured. Extract the "
-                         "subtomogram again.")
+        raise ValueError(
+            f"The weights {path} are zero all but everywhere: nothing was measured. Extract the subtomogram again."
+        )
     return values.astype(np.float32, copy=False)
 
 
@@ -103,6 +115,7 @@ def read_sums(path, box):
 def divided(volumes, sums):
     """Tensor (n, d, d, d) multiplied by its CTF, divided by sums of CTF² (n, d, d, d // 2 + 1); 0 where these are 0."""
     import torch
+
     axes = (1, 2, 3)
     found = torch.fft.rfftn(volumes, dim=axes)
     return torch.fft.irfftn(torch.where(sums > 0, found / sums, torch.zeros_like(found)), s=volumes.shape[1:], dim=axes)

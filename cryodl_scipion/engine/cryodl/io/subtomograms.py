@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of subtomograms: RELION's STAR files (3.0, 3.1, 4 with pseudo-subtomograms) with a volume for each particle."""
+
 import dataclasses
 import os
-import typing
 
 import numpy as np
 
@@ -30,21 +30,22 @@ class SubtomogramSet:
     what was measured (rlnCtfImage), or None. columns, optics_columns: all of the two tables, {name: list of str}.
     multiplied: the files hold data multiplied by their CTF, and the weights are sums of CTF² (RELION 4).
     """
+
     path: str
     pixel_size: float
     box: int
-    names: typing.Tuple[str, ...]
+    names: tuple[str, ...]
     files: np.ndarray
     numbers: np.ndarray
-    tomograms: typing.Tuple[str, ...]
-    angles: typing.Optional[np.ndarray]
+    tomograms: tuple[str, ...]
+    angles: np.ndarray | None
     shifts_zyx: np.ndarray
-    classes: typing.Optional[np.ndarray]
-    halves: typing.Optional[np.ndarray]
+    classes: np.ndarray | None
+    halves: np.ndarray | None
     tilts: np.ndarray
-    weight_files: typing.Optional[np.ndarray]
-    columns: typing.Dict[str, typing.List[str]]
-    optics_columns: typing.Dict[str, typing.List[str]]
+    weight_files: np.ndarray | None
+    columns: dict[str, list[str]]
+    optics_columns: dict[str, list[str]]
     multiplied: bool = False
 
     def __len__(self):
@@ -55,6 +56,7 @@ class SubtomogramSet:
         by the CTF is divided by the weights. Raises ValueError for values that are no finite numbers, naming the file.
         """
         import torch
+
         rows = np.arange(len(self))[indices].reshape(-1)
         found = np.empty((len(rows), self.box, self.box, self.box), np.float32)
         for place, row in enumerate(rows):
@@ -71,7 +73,9 @@ class SubtomogramSet:
         data that were multiplied by the CTF 1 or 0, measured or not.
         """
         import torch
-        from ..wedges import wedge
+
+        from ..core.wedges import wedge
+
         if self.multiplied:
             return (self.sums(indices) > 0).float()
         rows = np.arange(len(self))[indices].reshape(-1)
@@ -90,6 +94,7 @@ class SubtomogramSet:
         """(m, box, box, box // 2 + 1) tensor: what averages weigh the volumes with. It is weights, or the sums of CTF²
         of data that were multiplied by the CTF, so that the mean is the sum of these data over that of the sums."""
         import torch
+
         if not self.multiplied:
             return self.weights(indices)
         rows = np.arange(len(self))[indices].reshape(-1)
@@ -103,9 +108,13 @@ class SubtomogramSet:
         for name in ("files", "numbers", "angles", "shifts_zyx", "classes", "halves", "tilts", "weight_files"):
             value = getattr(self, name)
             chosen[name] = None if value is None else value[rows]
-        return dataclasses.replace(self, names=tuple(self.names[i] for i in rows),
-                                   tomograms=tuple(self.tomograms[i] for i in rows),
-                                   columns={k: [v[i] for i in rows] for k, v in self.columns.items()}, **chosen)
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[i] for i in rows),
+            tomograms=tuple(self.tomograms[i] for i in rows),
+            columns={k: [v[i] for i in rows] for k, v in self.columns.items()},
+            **chosen,
+        )
 
 
 def read_subtomograms(path, need=(), tilt_min=-60.0, tilt_max=60.0):
@@ -122,24 +131,38 @@ def read_subtomograms(path, need=(), tilt_min=-60.0, tilt_max=60.0):
     optics, columns = modern_tables(read_tables(path), path, dimensions=3)
     there = [name for name in ANGLES if name in columns]
     if there and len(there) < len(ANGLES):
-        raise ValueError(f"{path} has {' and '.join(there)}, but not {', '.join(n for n in ANGLES if n not in there)}: "
-                         "an orientation takes all three. Add what is missing, or take these columns out to have the "
-                         "subtomograms aligned.")
+        raise ValueError(
+            f"{path} has {' and '.join(there)}, but not {', '.join(n for n in ANGLES if n not in there)}: "
+            "an orientation takes all three. Add what is missing, or take these columns out to have the "
+            "subtomograms aligned."
+        )
     if tilt_max <= tilt_min:
-        raise ValueError(f"The tilt range of {tilt_min:g} to {tilt_max:g}° is none; the largest tilt must be above the "
-                         "least.")
+        raise ValueError(
+            f"The tilt range of {tilt_min:g} to {tilt_max:g}° is none; the largest tilt must be above the least."
+        )
     groups = groups_of_particles(optics, columns, path, dimensions=3)
     numbers, files = zip(*(split_name(name) for name in columns["rlnImageName"]))
     numbers, (files, box) = np.array(numbers), find_volumes(path, files, np.array(numbers))
     classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
     origins = {name: columns.get(name, ["0"] * len(files)) for name in _ORIGINS}
     found = SubtomogramSet(
-        path=path, pixel_size=groups.pixel_size, box=box, names=tuple(columns["rlnImageName"]), files=files,
-        numbers=numbers - 1, tomograms=_tomograms(columns), angles=number_columns(path, columns, ANGLES, _WHAT),
+        path=path,
+        pixel_size=groups.pixel_size,
+        box=box,
+        names=tuple(columns["rlnImageName"]),
+        files=files,
+        numbers=numbers - 1,
+        tomograms=_tomograms(columns),
+        angles=number_columns(path, columns, ANGLES, _WHAT),
         shifts_zyx=-number_columns(path, origins, _ORIGINS, _WHAT) / groups.pixel_size,
-        classes=classes, halves=halves, tilts=_tilts(path, columns, tilt_min, tilt_max),
-        weight_files=find_weights(path, columns, box), columns=columns, optics_columns=optics,
-        multiplied=groups.ctf_state == "multiplied")
+        classes=classes,
+        halves=halves,
+        tilts=_tilts(path, columns, tilt_min, tilt_max),
+        weight_files=find_weights(path, columns, box),
+        columns=columns,
+        optics_columns=optics,
+        multiplied=groups.ctf_state == "multiplied",
+    )
     _check_needs(found, need)
     return found
 
@@ -154,14 +177,16 @@ def write_subtomograms_star(path, subtomograms, changes=None):
     base = names_base(subtomograms.names[0], subtomograms.files[0], path)
     columns["rlnImageName"] = [_name(name, file, base) for name, file in zip(subtomograms.names, subtomograms.files)]
     if subtomograms.weight_files is not None:
-        columns[WEIGHTS] = [_name(name, file, base) for name, file in
-                            zip(subtomograms.columns[WEIGHTS], subtomograms.weight_files)]
+        columns[WEIGHTS] = [
+            _name(name, file, base) for name, file in zip(subtomograms.columns[WEIGHTS], subtomograms.weight_files)
+        ]
     columns.update(changes or {})
     columns = {name: values for name, values in columns.items() if values is not None}
     wrong = [name for name, values in columns.items() if len(values) != len(subtomograms)]
     if wrong:
-        raise ValueError(f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(subtomograms)} "
-                         "subtomograms.")
+        raise ValueError(
+            f"The column {wrong[0]} has {len(columns[wrong[0]])} values for {len(subtomograms)} subtomograms."
+        )
     write_tables(path, {"optics": subtomograms.optics_columns, "particles": columns})
 
 
@@ -185,18 +210,24 @@ def _tilts(path, columns, tilt_min, tilt_max):
     bad = np.nonzero((tilts[:, 1] <= tilts[:, 0]) | (np.abs(tilts) > 90).any(axis=1))[0]
     if len(bad):
         low, high = tilts[bad[0]]
-        raise ValueError(f"{path}: subtomogram {bad[0] + 1} has a tilt range ({', '.join(TILTS)}) of {low:g} to "
-                         f"{high:g}°; the largest must be above the least, and both between -90 and 90°.")
+        raise ValueError(
+            f"{path}: subtomogram {bad[0] + 1} has a tilt range ({', '.join(TILTS)}) of {low:g} to "
+            f"{high:g}°; the largest must be above the least, and both between -90 and 90°."
+        )
     return tilts
 
 
 def _check_needs(found, need):
     if found.multiplied and found.weight_files is None:
-        raise ValueError(f"{found.path} says that its subtomograms are multiplied by their CTF "
-                         f"(rlnCtfDataAreCtfPremultiplied), but names no volumes of weights ({WEIGHTS}) to divide them "
-                         "by. Add that column, or write 0 in the other to take the subtomograms as they are.")
+        raise ValueError(
+            f"{found.path} says that its subtomograms are multiplied by their CTF "
+            f"(rlnCtfDataAreCtfPremultiplied), but names no volumes of weights ({WEIGHTS}) to divide them "
+            "by. Add that column, or write 0 in the other to take the subtomograms as they are."
+        )
     if "classes" in need and found.classes is None:
-        raise ValueError(f"{found.path} has subtomograms without classes (rlnClassNumber). Classify them first, or add "
-                         "the column: a number from 1 on for each.")
+        raise ValueError(
+            f"{found.path} has subtomograms without classes (rlnClassNumber). Classify them first, or add "
+            "the column: a number from 1 on for each."
+        )
     if "angles" in need and found.angles is None:
         raise ValueError(f"{found.path} has subtomograms without angles ({', '.join(ANGLES)}). Align them first.")

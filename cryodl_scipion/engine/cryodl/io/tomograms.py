@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tomograms and volumes as large as the disk holds: read by memory map; volume_writer.py writes them."""
+
 import os
 import warnings
 import zlib
@@ -27,15 +28,18 @@ class Tomogram:
             what = "is a folder" if os.path.isdir(self.path) else "does not exist"
             raise FileNotFoundError(f"The volume {path} {what}.")
         if self.path.lower().endswith((".gz", ".bz2")):
-            raise ValueError(f"{path} is compressed; tomograms are read by parts, which needs the plain file. "
-                             "Decompress it first.")
+            raise ValueError(
+                f"{path} is compressed; tomograms are read by parts, which needs the plain file. Decompress it first."
+            )
         header, start, order = _read_header(self.path)
         dtype = _dtype(header, self.path).newbyteorder(order)
         stored = tuple(int(n) for n in (header.nz, header.ny, header.nx))
         needed = start + int(np.prod(stored, dtype=np.int64)) * dtype.itemsize
         if min(stored) < 1 or os.path.getsize(self.path) < needed:
-            raise ValueError(f"{path} is damaged or cut short: its header promises {stored[2]} x {stored[1]} x "
-                             f"{stored[0]} values, {needed} bytes; it has {os.path.getsize(self.path)}. Copy it again.")
+            raise ValueError(
+                f"{path} is damaged or cut short: its header promises {stored[2]} x {stored[1]} x "
+                f"{stored[0]} values, {needed} bytes; it has {os.path.getsize(self.path)}. Copy it again."
+            )
         self._stored, self._axes = (dtype, start, stored), _axes(header, self.path)
         self.shape, self.dtype = self._data.shape, dtype.newbyteorder("=")
         self.pixel_size = _pixel_size(header, self.path)
@@ -54,8 +58,10 @@ class Tomogram:
         """
         part = np.array(self._data[tuple(slice(*r) for r in ranges)], np.float32)
         if self.dtype.kind == "f" and not np.isfinite(part).all():
-            raise ValueError(f"{self.path} holds values that are not finite numbers (NaN or infinite). Reconstruct it "
-                             "again, or replace them.")
+            raise ValueError(
+                f"{self.path} holds values that are not finite numbers (NaN or infinite). Reconstruct it "
+                "again, or replace them."
+            )
         return part
 
     def raw(self, *ranges):
@@ -76,8 +82,10 @@ class Tomogram:
             raise ValueError(f"The label volume {self.path} holds values that are not finite numbers. {otherwise}")
         labels = np.rint(values).astype(np.int32)
         if (labels != values).any():
-            raise ValueError(f"{self.path} holds values such as {values[labels != values][0]:g}; label volumes hold "
-                             f"whole numbers. {otherwise}")
+            raise ValueError(
+                f"{self.path} holds values such as {values[labels != values][0]:g}; label volumes hold "
+                f"whole numbers. {otherwise}"
+            )
         return labels
 
 
@@ -95,16 +103,21 @@ def working_pixel_size(tomogram, given, otherwise=None):
     if tomogram.pixel_size is not None:
         return tomogram.pixel_size, ""
     if otherwise is not None:
-        return otherwise, (f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that "
-                           f"write none); {otherwise:g} Å/px, that of the model, was taken. Give --pixel-size if it is "
-                           "another.")
-    raise ValueError(f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that write "
-                     "none). Give --pixel-size.")
+        return otherwise, (
+            f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that "
+            f"write none); {otherwise:g} Å/px, that of the model, was taken. Give --pixel-size if it is "
+            "another."
+        )
+    raise ValueError(
+        f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that write "
+        "none). Give --pixel-size."
+    )
 
 
 def _read_header(path):
     """Header, offset of the data in bytes, byte order of a file."""
     import mrcfile
+
     try:
         with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
             header = mrc.header
@@ -117,8 +130,9 @@ def _dtype(header, path):
     """Type of the values. IMOD wrote unsigned bytes as mode 0 for years, and says so in a flag of its own."""
     mode = int(header.mode)
     if mode not in MODES:
-        raise ValueError(f"{path} has the MRC mode {mode}; modes {', '.join(str(m) for m in MODES)} are read. Convert "
-                         "it first.")
+        raise ValueError(
+            f"{path} has the MRC mode {mode}; modes {', '.join(str(m) for m in MODES)} are read. Convert it first."
+        )
     extra = header.extra2.tobytes()
     stamp, flags = np.frombuffer(extra[40:48], header.mode.dtype.newbyteorder(header.mode.dtype.byteorder))
     if mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
@@ -146,6 +160,8 @@ def _pixel_size(header, path):
     if all(abs(size - 1) < 1e-3 for size in sizes) or not all(0.05 < size < 1000 for size in sizes):
         return None
     if max(sizes) / min(sizes) > 1 + UNEQUAL:
-        raise ValueError(f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å by its header; they "
-                         "must be cubes. Resample the volume, or correct the header.")
+        raise ValueError(
+            f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å by its header; they "
+            "must be cubes. Resample the volume, or correct the header."
+        )
     return sizes[0]

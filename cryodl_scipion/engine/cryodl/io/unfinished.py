@@ -3,6 +3,7 @@
 
 Nothing is removed there but what the record says to be of the same command: the user may keep anything under that name.
 """
+
 import glob
 import json
 import os
@@ -20,8 +21,9 @@ FREE = ("device", "threads", "output")  # parameters that change nothing of what
 def check_output(output, what="Output folder"):
     """Raises FileExistsError if there is already something under the name of the output."""
     if os.path.exists(output):
-        raise FileExistsError(f"{what} {output} (--output) exists already; it is not replaced. Choose another name or "
-                              "remove it.")
+        raise FileExistsError(
+            f"{what} {output} (--output) exists already; it is not replaced. Choose another name or remove it."
+        )
 
 
 def star_stem(output, what, *beside):
@@ -34,12 +36,14 @@ def star_stem(output, what, *beside):
     if not output.endswith(".star"):
         raise ValueError(f"Output (--output) is {output}; it must end in .star.")
     check_output(output, what)
-    stem = output[:-len(".star")]
+    stem = output[: -len(".star")]
     folder, name = Path(stem).parent, glob.escape(Path(stem).name)
     there = sorted(path for pattern in beside for path in folder.glob(name + pattern))
     if there and not (Path(output + ".partial") / RECORD).exists():
-        raise FileExistsError(f"{there[0]}, which would be written, exists already; it is not replaced. Choose another "
-                              "--output or remove it.")
+        raise FileExistsError(
+            f"{there[0]}, which would be written, exists already; it is not replaced. Choose another "
+            "--output or remove it."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return stem
 
@@ -58,8 +62,10 @@ def working_folder(config, files=(), continues=True, precious=None):
     if found is not None and not (continues and found == mine):
         if continues and precious and (folder / precious).exists():
             other = ", ".join(k.replace("_", " ") for k in mine if found.get(k) != mine[k])
-            raise ValueError(f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or "
-                             "choose another --output.")
+            raise ValueError(
+                f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or "
+                "choose another --output."
+            )
         _empty(folder, command)
     folder.mkdir(parents=True, exist_ok=True)
     _write_record(folder, command, mine)
@@ -93,8 +99,10 @@ def _read_record(folder, command):
         found = None
     if found != command:
         what = f"an unfinished {found}" if found else "something else"
-        raise ValueError(f"{folder}, where the unfinished {command} would be kept, holds {what}. Remove it, or choose "
-                         "another --output.")
+        raise ValueError(
+            f"{folder}, where the unfinished {command} would be kept, holds {what}. Remove it, or choose "
+            "another --output."
+        )
     return parameters
 
 

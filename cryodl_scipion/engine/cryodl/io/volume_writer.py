@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Volumes written slab by slab, so that they may be larger than the memory. tomograms.py reads them."""
+
 import warnings
 
 import numpy as np
@@ -32,12 +33,13 @@ class VolumeWriter:
     def write(self, z, slab):
         """Write slices z, z + 1, ...; slab: (n, y, x) array."""
         self._volume.write(z, slab)
-        self._written[z:z + len(slab)] = True
+        self._written[z : z + len(slab)] = True
 
     def __exit__(self, kind, error, trace):
         if kind is None and not self._written.all():
-            error = RuntimeError(f"Only {self._written.sum()} of {len(self._written)} slices of {self.path} were "
-                                 "written.")
+            error = RuntimeError(
+                f"Only {self._written.sum()} of {len(self._written)} slices of {self.path} were written."
+            )
             kind = RuntimeError
         self._volume.close(complete=kind is None)
         self._whole.__exit__(kind, error, trace)
@@ -66,9 +68,12 @@ class OpenVolume:
         self._file.write(slab.data)
         for values in slab:  # one slice at a time, for the memory of its copies
             values = values.astype(np.float32)
-            self.known = [min(self.known[0], float(values.min())), max(self.known[1], float(values.max())),
-                          self.known[2] + float(values.sum(dtype=np.float64)),
-                          self.known[3] + float(np.square(values).sum(dtype=np.float64))]
+            self.known = [
+                min(self.known[0], float(values.min())),
+                max(self.known[1], float(values.max())),
+                self.known[2] + float(values.sum(dtype=np.float64)),
+                self.known[3] + float(np.square(values).sum(dtype=np.float64)),
+            ]
 
     def flush(self):
         """Give all that was written to the system, so that it outlives the process."""
@@ -80,7 +85,7 @@ class OpenVolume:
             low, high, total, squares = self.known
             count = float(np.prod(self.shape, dtype=np.int64))
             mean = total / count
-            for place, values in ((76, (low, high, mean)), (216, (max(0.0, squares / count - mean ** 2) ** 0.5,))):
+            for place, values in ((76, (low, high, mean)), (216, (max(0.0, squares / count - mean**2) ** 0.5,))):
                 self._file.seek(place)
                 self._file.write(np.array(values, "<f4").data)
         self._file.close()
@@ -89,9 +94,12 @@ class OpenVolume:
 def new_volume(path, shape, pixel_size, dtype, label=""):
     """Make the file of a volume of zeros, to be opened by OpenVolume. Arguments as VolumeWriter."""
     import mrcfile
+
     mode = next(mode for mode, kind in MODES.items() if np.dtype(kind) == np.dtype(dtype))
-    with warnings.catch_warnings(action="ignore"), \
-            mrcfile.new_mmap(path, tuple(int(n) for n in shape), mode, overwrite=True) as mrc:
+    with (
+        warnings.catch_warnings(action="ignore"),
+        mrcfile.new_mmap(path, tuple(int(n) for n in shape), mode, overwrite=True) as mrc,
+    ):
         mrc.set_volume()
         mrc.voxel_size = pixel_size
         if label:

@@ -5,6 +5,7 @@ All functions take a micrograph, (h, w) float32 tensor with dark protein and noi
 the changed copy and an (h, w) bool mask of the places that are no good ice. diameter_px: particle diameter, the unit of
 sizes.
 """
+
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ def smooth_noise(shape, scale, rng):
     noise = torch.from_numpy(rng.standard_normal(coarse, dtype=np.float32))
     fine = F.interpolate(noise[None, None], scale_factor=float(scale), mode="bicubic", align_corners=False)[0, 0]
     y, x = (int(rng.integers(0, n - m + 1)) for n, m in zip(fine.shape, shape))
-    fine = fine[y:y + shape[0], x:x + shape[1]]
+    fine = fine[y : y + shape[0], x : x + shape[1]]
     return fine / fine.std().clamp(min=1e-6)
 
 
@@ -40,7 +41,7 @@ def add_ice(image, count, diameter_px, rng):
         strength = float(np.exp(rng.uniform(math.log(1.5), math.log(10))))
         lump = strength * torch.sigmoid(depth * 8 / max(radius, 3.0) * rng.uniform(1, 4))
         if rng.random() < 0.4:  # Fresnel fringe: bright rim outside of a strong edge
-            lump = lump - 0.35 * strength * torch.exp(-((depth + 0.12 * radius) / (0.08 * radius + 1)) ** 2)
+            lump = lump - 0.35 * strength * torch.exp(-(((depth + 0.12 * radius) / (0.08 * radius + 1)) ** 2))
         part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
         image[part] -= lump
         mask[part] |= depth > 0
@@ -65,15 +66,17 @@ def _lump(rows, columns, centre, radius, rng):
         turn = rng.uniform(0, 2 * math.pi)
         for side in range(int(rng.integers(4, 8))):
             angle = turn + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
-            depth = torch.minimum(depth,
-                                  radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(angle) + x * math.cos(angle)))
+            depth = torch.minimum(
+                depth, radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(angle) + x * math.cos(angle))
+            )
         return depth
     angle = torch.atan2(y + 0 * x, x + 0 * y)
     edge = torch.full_like(angle, radius)
     for order in range(2, 6):
-        edge = edge + radius * float(rng.normal(0, 0.25 / order)) * torch.cos(order * angle
-                                                                              + float(rng.uniform(0, 6.3)))
-    return edge - (y ** 2 + x ** 2).sqrt()
+        edge = edge + radius * float(rng.normal(0, 0.25 / order)) * torch.cos(
+            order * angle + float(rng.uniform(0, 6.3))
+        )
+    return edge - (y**2 + x**2).sqrt()
 
 
 def add_carbon(image, diameter_px, rng, share=None):
@@ -88,14 +91,16 @@ def add_carbon(image, diameter_px, rng, share=None):
     along = math.cos(angle) * x + math.sin(angle) * y
     across = -math.sin(angle) * x + math.cos(angle) * y
     bend = rng.uniform(-0.5, 0.5) / size  # the rim of a hole of one to several micrographs' width
-    distance = along + bend * across ** 2 + 0.15 * diameter_px * smooth_noise(shape, max(4.0, diameter_px), rng)
+    distance = along + bend * across**2 + 0.15 * diameter_px * smooth_noise(shape, max(4.0, diameter_px), rng)
     share = float(rng.uniform(0.1, 0.5)) if share is None else share
     distance = distance - float(np.quantile(distance[::4, ::4].numpy(), 1 - share))
     mask = distance > 0
     film = torch.sigmoid(distance / (0.05 * diameter_px + 1))
-    grain = sum(float(rng.uniform(0.1, 0.6)) * smooth_noise(shape, max(2.0, scale * diameter_px), rng)
-                for scale in (0.05, 0.12, 0.3, 0.8))
-    rim = float(rng.uniform(0, 2)) * torch.exp(-(distance / (0.15 * diameter_px)) ** 2)
+    grain = sum(
+        float(rng.uniform(0.1, 0.6)) * smooth_noise(shape, max(2.0, scale * diameter_px), rng)
+        for scale in (0.05, 0.12, 0.3, 0.8)
+    )
+    rim = float(rng.uniform(0, 2)) * torch.exp(-((distance / (0.15 * diameter_px)) ** 2))
     return image - film * (float(rng.uniform(0.3, 3.0)) + grain) - rim, mask
 
 
@@ -103,6 +108,9 @@ def add_gradient(image, strength, rng):
     """A smooth ramp and bow of ice thickness whose range over the micrograph is `strength`. Returns the image."""
     y, x = (torch.linspace(-1, 1, n) for n in image.shape)
     a, b, c, d, e = (float(v) for v in rng.normal(0, 1, 5))
-    field = a * y[:, None] + b * x[None, :] + 0.5 * (c * y[:, None] ** 2 + d * x[None, :] ** 2 + e * y[:, None]
-                                                     * x[None, :])
+    field = (
+        a * y[:, None]
+        + b * x[None, :]
+        + 0.5 * (c * y[:, None] ** 2 + d * x[None, :] ** 2 + e * y[:, None] * x[None, :])
+    )
     return image - strength * (field - field.mean()) / (field.max() - field.min()).clamp(min=1e-6)

@@ -5,6 +5,7 @@ A general picker must not learn which molecules exist, only what "one particle o
 are as different as nature's: globules, rings and stacks of rings, hollow shells, rods, discs, branched chains, membrane
 proteins in their micelle. All are clouds of residues (points of equal mass), put together from lumps and a symmetry.
 """
+
 import math
 
 import numpy as np
@@ -42,8 +43,9 @@ def _lumps(count, rng, spread=1.0, size=(0.35, 0.8)):
     points = []
     for centre in centres:
         axes = spread * rng.uniform(*size, 3)
-        points.append(centre + Rotation.random(random_state=int(rng.integers(2**31))).apply(
-            _ball(POINTS // count, rng) * axes))
+        points.append(
+            centre + Rotation.random(random_state=int(rng.integers(2**31))).apply(_ball(POINTS // count, rng) * axes)
+        )
     return np.vstack(points)
 
 
@@ -100,8 +102,14 @@ def _shell(rng):
     points = np.vstack([d * (1 + thick * lump[:, :1]) + (lump - np.outer(lump @ d, d)) for d in v])
     if rng.random() < 0.4:
         smooth = rng.normal(size=(2 * POINTS, 3))
-        points = np.vstack([points, smooth / np.linalg.norm(smooth, axis=1, keepdims=True)
-                            * (1 + thick * rng.uniform(-0.5, 0.5, (2 * POINTS, 1)))])
+        points = np.vstack(
+            [
+                points,
+                smooth
+                / np.linalg.norm(smooth, axis=1, keepdims=True)
+                * (1 + thick * rng.uniform(-0.5, 0.5, (2 * POINTS, 1))),
+            ]
+        )
     mass = np.ones(len(points))
     if rng.random() < 0.35:
         inside = _ball(POINTS, rng) * (1 - 1.5 * thick)
@@ -122,8 +130,11 @@ def _rod(rng):
     units, rise = int(rng.integers(4, 14)), rng.uniform(0.5, 0.8)
     unit = _lumps(2, rng) * 0.8 + [rng.uniform(0, 0.6), 0, 0]
     twist = rng.uniform(20, 180)
-    return _equal(np.vstack([Rotation.from_euler("z", twist * k, degrees=True).apply(unit) + [0, 0, rise * k]
-                             for k in range(units)]))
+    return _equal(
+        np.vstack(
+            [Rotation.from_euler("z", twist * k, degrees=True).apply(unit) + [0, 0, rise * k] for k in range(units)]
+        )
+    )
 
 
 def _branched(rng):
@@ -147,18 +158,29 @@ def _disc(rng):
 def _membrane_protein(rng):
     """A protein through a micelle or nanodisc of less density, with domains on one or both sides."""
     order = int(rng.choice([1, 1, 2, 3, 4, 5]))
-    protein = _turned(_lumps(3, rng) * [0.8, 0.8, rng.uniform(1, 1.6)] + [rng.uniform(0.1, 0.6) * order / 2, 0, 0],
-                      order)
-    domains = [_turned(_lumps(3, rng) + [rng.uniform(0.1, 0.5) * order / 2, 0, side * rng.uniform(1.0, 1.7)], order)
-               for side in ([1] if rng.random() < 0.6 else [1, -1])]
+    protein = _turned(
+        _lumps(3, rng) * [0.8, 0.8, rng.uniform(1, 1.6)] + [rng.uniform(0.1, 0.6) * order / 2, 0, 0], order
+    )
+    domains = [
+        _turned(_lumps(3, rng) + [rng.uniform(0.1, 0.5) * order / 2, 0, side * rng.uniform(1.0, 1.7)], order)
+        for side in ([1] if rng.random() < 0.6 else [1, -1])
+    ]
     inner = np.quantile(np.linalg.norm(protein[:, :2], axis=1), 0.9)
     belt = _ball(2 * POINTS, rng) * [inner + 0.8, inner + 0.8, rng.uniform(0.5, 0.7)]
     points = np.vstack([protein] + domains + [belt])
     mass = np.ones(len(points))
-    mass[-len(belt):] = rng.uniform(0.3, 0.9) * (len(points) - len(belt)) / len(belt)
+    mass[-len(belt) :] = rng.uniform(0.3, 0.9) * (len(points) - len(belt)) / len(belt)
     return points, mass
 
 
-_SHAPES = dict(globule=_globule, symmetric=_symmetric, rings=_rings, shell=_shell, rod=_rod, branched=_branched,
-               disc=_disc, membrane=_membrane_protein)
+_SHAPES = dict(
+    globule=_globule,
+    symmetric=_symmetric,
+    rings=_rings,
+    shell=_shell,
+    rod=_rod,
+    branched=_branched,
+    disc=_disc,
+    membrane=_membrane_protein,
+)
 KINDS = tuple(_SHAPES)

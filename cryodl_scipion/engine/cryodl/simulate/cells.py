@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The inside of a simulated tomogram: densities and labels of things that do not overlap."""
+
 import dataclasses
 import typing
 
@@ -15,6 +16,7 @@ class Part:
     claimed: where nothing else may be labelled. labelled: those of them that get its label. density: function that
     gives places (n, 3) and densities (n,), 1 being protein; it is only called when there is room.
     """
+
     claimed: np.ndarray
     labelled: np.ndarray
     density: typing.Callable
@@ -85,7 +87,7 @@ def balls(centres, radius):
     block = np.zeros(whole.max(0) + offsets.max(0) - low + 1, bool)
     for centre, voxel in zip(centres, whole):
         places = voxel + offsets
-        block[tuple((places[np.square(places - centre).sum(1) <= radius ** 2] - low).T)] = True
+        block[tuple((places[np.square(places - centre).sum(1) <= radius**2] - low).T)] = True
     return np.argwhere(block) + low
 
 
@@ -95,4 +97,4 @@ def blobs(centres, sigma, mass):
     whole = np.rint(centres).astype(int)
     places = (whole[:, None] + offsets).reshape(-1, 3)
     square = np.square((whole - centres)[:, None] + offsets).sum(-1)
-    return places, (mass / (2 * np.pi * sigma ** 2) ** 1.5 * np.exp(-square / (2 * sigma ** 2))).ravel()
+    return places, (mass / (2 * np.pi * sigma**2) ** 1.5 * np.exp(-square / (2 * sigma**2))).ravel()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Microtubules and thin filaments: smoothly bent lines of subunits."""
+
 import dataclasses
 
 import numpy as np
@@ -17,6 +18,7 @@ class Kind:
     of each.
     bend: largest change of direction from end to end, radians. length: (least, largest), parts of the tomogram's width.
     """
+
     radius: float
     rise: float
     turn: float
@@ -52,19 +54,23 @@ def filament(cell, kind, pixel_size, rng):
     if stop - start > wanted:
         start += int(rng.integers(stop - start - wanted + 1))
         stop = start + wanted
-    piece = line[start * step:(stop - 1) * step + 1]
+    piece = line[start * step : (stop - 1) * step + 1]
     labelled = balls(piece, radius)
     sigma = float(np.hypot(kind.sigma / pixel_size, BLUR_PX))
-    return Part(labelled, labelled, lambda: blobs(_subunits(piece * pixel_size, kind, rng) / pixel_size, sigma,
-                                                  kind.volume / pixel_size ** 3))
+    return Part(
+        labelled,
+        labelled,
+        lambda: blobs(_subunits(piece * pixel_size, kind, rng) / pixel_size, sigma, kind.volume / pixel_size**3),
+    )
 
 
 def _line(shape, bend, rng):
     """(n, 3) zyx places 1 px apart along a smooth curve through the cell, long enough to cross it."""
     number = 2 * int(np.linalg.norm(shape))
     along = np.linspace(-0.5, 0.5, number)
-    azimuth = rng.uniform(0, 2 * np.pi) + bend * (rng.uniform(-1, 1) * along * 2
-                                                  + 0.2 * np.sin(2 * np.pi * along * 2 + rng.uniform(0, 2 * np.pi)))
+    azimuth = rng.uniform(0, 2 * np.pi) + bend * (
+        rng.uniform(-1, 1) * along * 2 + 0.2 * np.sin(2 * np.pi * along * 2 + rng.uniform(0, 2 * np.pi))
+    )
     rises = np.arctan2(shape[0], max(shape[1:])) * rng.uniform(-0.5, 0.5) + 0.1 * np.sin(4 * along + rng.uniform(0, 6))
     steps = np.stack([np.sin(rises), np.cos(rises) * np.sin(azimuth), np.cos(rises) * np.cos(azimuth)], 1)
     line = np.cumsum(steps, 0)
@@ -89,8 +95,10 @@ def _subunits(line, kind, rng):
     angle = (np.radians(kind.turn) * np.arange(len(rings))[:, None] + 2 * np.pi * number / kind.strands).ravel()
     angle = angle[along <= lengths[-1]] + rng.uniform(0, 2 * np.pi)
     along = along[along <= lengths[-1]]
-    place, tangent = (np.stack([np.interp(along, lengths, values) for values in table.T], 1)
-                      for table in (line, np.gradient(line, axis=0)))
+    place, tangent = (
+        np.stack([np.interp(along, lengths, values) for values in table.T], 1)
+        for table in (line, np.gradient(line, axis=0))
+    )
     tangent /= np.linalg.norm(tangent, axis=1)[:, None]
     side = np.cross(tangent, [1.0, 0, 0])  # curves lie in the plane more than along z
     side /= np.linalg.norm(side, axis=1)[:, None]

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lipid bilayers: closed vesicles with bumps, and open sheets that cross the tomogram."""
+
 import numpy as np
 
 from .cells import Part
 
-LEAFLETS = 40.0      # Å between the head groups' middles
-THICKNESS = 55.0     # Å of the bilayer, head groups and all: what is labelled
-HEAD_SIGMA = 7.0     # Å
-CORE = -0.25         # of the fatty tails; solvent is 0, protein and heads 1
+LEAFLETS = 40.0  # Å between the head groups' middles
+THICKNESS = 55.0  # Å of the bilayer, head groups and all: what is labelled
+HEAD_SIGMA = 7.0  # Å
+CORE = -0.25  # of the fatty tails; solvent is 0, protein and heads 1
 SMALLEST, LARGEST = 200.0, 1500.0  # Å, radii of vesicles
-BLUR_PX = 0.45       # as that of structures
+BLUR_PX = 0.45  # as that of structures
 
 
 def vesicle(shape, pixel_size, rng):
@@ -70,6 +71,6 @@ def profile(distance, pixel_size):
     """Density of a bilayer at a distance in Å from its middle, blurred by the voxels."""
     sigma = np.hypot(HEAD_SIGMA, BLUR_PX * pixel_size)
     core_sigma = np.hypot(0.6 * HEAD_SIGMA, BLUR_PX * pixel_size)
-    bell = lambda place, width: np.exp(-(distance - place) ** 2 / (2 * width ** 2))
+    bell = lambda place, width: np.exp(-((distance - place) ** 2) / (2 * width**2))
     heads = HEAD_SIGMA / sigma * (bell(-LEAFLETS / 2, sigma) + bell(LEAFLETS / 2, sigma))
     return 1.5 * heads + CORE * 0.6 * HEAD_SIGMA / core_sigma * bell(0, core_sigma)

@@ -1,37 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated micrographs of which everything is known: positions, orientations, CTF."""
+
 import dataclasses
 import typing
 
 import numpy as np
 import torch
 
-from ..ctf import ctf_rfft
+from ..core.optics import Optics
+from ..core.projections import Projector, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice
 from .noise import MicroscopeNoise
 from .particles import MARGIN, discs, draw_particles, random_centres, random_clumps
-from .projections import Projector, random_angles
 
 REFERENCE_DOSE = 40.0  # e/Å² to which an SNR belongs
-
-
-@dataclasses.dataclass(frozen=True)
-class Optics:
-    """CTF of one micrograph or particle: Å, degrees, kV, mm, fraction, degrees. defocus_angle as in ctf.ctf_rfft."""
-    defocus_u: float
-    defocus_v: float
-    defocus_angle: float
-    voltage_kv: float
-    cs_mm: float
-    amplitude_contrast: float
-    phase_shift: float = 0.0
-
-    def transfer(self, shape, pixel_size, device=None):
-        """The CTF on the grid of rfft2 of an (h, w) image; see ctf.ctf_rfft."""
-        # it is computed where its defocus lies
-        defocus = (torch.tensor(float(v), device=device) for v in (self.defocus_u, self.defocus_v, self.defocus_angle))
-        return ctf_rfft(shape, pixel_size, *defocus, self.voltage_kv, self.cs_mm, self.amplitude_contrast,
-                        self.phase_shift)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +25,9 @@ class Surroundings:
     that has an edge. gradient: range of the ice gradient in standard deviations of the noise. noise: a source, see
     noise.py.
     """
+
     closest: float = 1.15  # single particles side by side, hardly overlapping
-    orientations: typing.Optional[np.ndarray] = None
+    orientations: np.ndarray | None = None
     ice: float = 0.0
     aggregates: float = 0.0
     carbon: float = 0.0
@@ -57,6 +40,7 @@ class Surroundings:
 class SimulatedMicrograph:
     """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. centres_yx: (n, 2) px. angles: (n, 3)
     rot, tilt, psi in degrees. spoiled: (h, w) bool tensor, ice, carbon and aggregates."""
+
     image: torch.Tensor
     centres_yx: np.ndarray
     angles: np.ndarray
@@ -70,7 +54,7 @@ def particle_diameter(density, pixel_size):
     grid = torch.arange(d, device=density.device, dtype=torch.float32) - d // 2
     mass = torch.zeros(steps * d, dtype=torch.float64, device=density.device)
     for z, plane in zip(grid, density):  # plane by plane: radii of the whole cube would take more memory than it
-        radius = (z ** 2 + grid[:, None] ** 2 + grid ** 2).sqrt()
+        radius = (z**2 + grid[:, None] ** 2 + grid**2).sqrt()
         mass += torch.bincount((steps * radius).long().flatten(), plane.double().clamp(min=0).flatten(), steps * d)
     mass = mass.cumsum(0)
     return 2 * (float(torch.searchsorted(mass, 0.99 * mass[-1])) / steps + 1) * pixel_size
@@ -80,8 +64,14 @@ def random_optics(config, rng):
     """Optics within the ranges of a SimulateMicrographsConfig."""
     mean = rng.uniform(config.defocus_min, config.defocus_max)
     half = rng.uniform(0, config.astigmatism) / 2
-    return Optics(mean + half, mean - half, rng.uniform(0, 180), config.voltage, config.spherical_aberration,
-                  config.amplitude_contrast)
+    return Optics(
+        mean + half,
+        mean - half,
+        rng.uniform(0, 180),
+        config.voltage,
+        config.spherical_aberration,
+        config.amplitude_contrast,
+    )
 
 
 def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, diameter_px, surroundings=Surroundings()):
@@ -94,27 +84,43 @@ def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, dia
     Generator. diameter_px: particle diameter. Returns SimulatedMicrograph.
     """
     projector = density if isinstance(density, Projector) else Projector(density)
-    spoils = np.random.default_rng(rng.integers(2 ** 62))  # of their own, so that the rest does not depend on them
+    spoils = np.random.default_rng(rng.integers(2**62))  # of their own, so that the rest does not depend on them
     layer, spoiled = _spoiling_layer(shape, diameter_px, surroundings, spoils)
     clumped = random_clumps(shape, spoils.poisson(surroundings.aggregates), diameter_px, spoils)
-    centres = random_centres(shape, count, surroundings.closest * diameter_px, MARGIN * diameter_px, rng, clumped,
-                             None if spoiled is None else spoiled.numpy())
+    centres = random_centres(
+        shape,
+        count,
+        surroundings.closest * diameter_px,
+        MARGIN * diameter_px,
+        rng,
+        clumped,
+        None if spoiled is None else spoiled.numpy(),
+    )
     angles = _angles(len(centres), surroundings.orientations, rng)
     noise = surroundings.noise.chosen(rng)
     image = noise(shape, pixel_size, optics, rng, projector.device)
     everywhere = np.vstack([centres, clumped])
     if len(everywhere):
         both = np.vstack([angles, _angles(len(clumped), surroundings.orientations, spoils)])
-        clean = apply_ctf(draw_particles(projector, everywhere, both, shape), pixel_size, optics,
-                          noise.damping(shape, projector.device))
+        clean = apply_ctf(
+            draw_particles(projector, everywhere, both, shape),
+            pixel_size,
+            optics,
+            noise.damping(shape, projector.device),
+        )
         clean = clean - clean.mean()
         measured = discs(shape, centres if len(centres) else clumped, diameter_px / 2)
         strength = clean[torch.from_numpy(measured).to(clean.device)].square().mean()
         image = image - clean * (snr / strength).sqrt()
     image = image.cpu() if layer is None else image.cpu() + layer
     ruined = torch.from_numpy(discs(shape, clumped, diameter_px / 2))
-    return SimulatedMicrograph(image if surroundings.dark_protein else -image, centres, angles, optics,
-                               ruined if spoiled is None else ruined | spoiled)
+    return SimulatedMicrograph(
+        image if surroundings.dark_protein else -image,
+        centres,
+        angles,
+        optics,
+        ruined if spoiled is None else ruined | spoiled,
+    )
 
 
 def apply_ctf(image, pixel_size, optics, damping=None):

@@ -5,6 +5,7 @@ A source of noise is called as noise(shape, pixel_size, optics, rng, device) and
 mean 0 and expected variance 1; noise.chosen(rng) is the source for one micrograph, and noise.damping(shape, device)
 what it leaves of the particles' amplitudes (None: all).
 """
+
 import dataclasses
 import math
 
@@ -14,7 +15,7 @@ import torch
 # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
 SOLVENT = 1.0
 SOLVENT_DETAIL = 8.0  # Å: finest detail of the solvent; its power falls to 1/e there
-BINS = 128            # of a measured spectrum, from frequency 0 to the corner of the transform, sqrt(1/2) per px
+BINS = 128  # of a measured spectrum, from frequency 0 to the corner of the transform, sqrt(1/2) per px
 CORNER = math.sqrt(0.5)
 SMALLEST_PATCH, LARGEST_PATCH = 64, 512  # px
 MOST_PATCHES = 4000
@@ -26,12 +27,13 @@ class MicroscopeNoise:
 
     solvent: power of the solvent over that of the detector at low frequencies; 0 leaves white noise.
     """
+
     solvent: float = SOLVENT
 
     def __call__(self, shape, pixel_size, optics, rng, device=None):
         if not self.solvent:
             return _white(shape, rng, device)
-        fall = torch.exp(-(_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2)
+        fall = torch.exp(-((_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2))
         solvent = self.solvent * fall * optics.transfer(shape, pixel_size, device).square()
         return shaped_noise(1 + solvent, shape, rng, device)
 
@@ -49,6 +51,7 @@ class MeasuredNoise:
     spectra: (m, BINS) power at the frequencies of `bin_frequencies`, each from measure_spectrum. The first is used;
     `chosen` takes one at random.
     """
+
     spectra: np.ndarray
 
     def __call__(self, shape, pixel_size, optics, rng, device=None):
@@ -164,12 +167,13 @@ def _quiet_patches(power, frequency, weight, diameter_px):
     # independent ones: a Hann window joins neighbours (1.94 along each axis)
     modes = float(weight[band].sum()) / 2 / 3.8
     from scipy.stats import gamma
+
     quietest, limit = gamma.ppf([0.1, 0.98], max(modes, 1.0))  # a mean of so many powers of noise alone
     return level <= float(torch.quantile(level, 0.1)) * limit / quietest
 
 
 def _white(shape, rng, device):
-    generator = torch.Generator(device or "cpu").manual_seed(int(rng.integers(2 ** 62)))
+    generator = torch.Generator(device or "cpu").manual_seed(int(rng.integers(2**62)))
     return torch.randn(shape, generator=generator, device=device)
 
 

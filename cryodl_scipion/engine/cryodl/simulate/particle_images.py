@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Single particle images of a structure: projections, CTF and noise."""
+
 import torch
 
-from ..ctf import ctf_of_optics
-from ..fourier import circle, on_grid
+from ..core.ctf import ctf_of_optics
+from ..core.fourier import circle, on_grid
+from ..core.projections import Projector
 from .micrographs import particle_diameter
-from .projections import Projector
 from .structures import is_model, load_density
 
 
@@ -29,8 +30,10 @@ def load_cube(structure, pixel_size, box, resolution=None):
     density = load_density(structure, pixel_size, resolution)
     diameter = particle_diameter(density, pixel_size)
     if diameter > (box - 2) * pixel_size:
-        raise ValueError(f"{structure} is {diameter:.0f} Å wide, but the images are {box} px x {pixel_size:g} Å/px = "
-                         f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual.")
+        raise ValueError(
+            f"{structure} is {diameter:.0f} Å wide, but the images are {box} px x {pixel_size:g} Å/px = "
+            f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual."
+        )
     notes = voxel_notes(structure, pixel_size) + _box_notes(structure, box, density.shape[-1])
     return fit_cube(density, box), diameter, notes
 
@@ -49,8 +52,10 @@ def voxel_notes(structure, pixel_size):
     voxel = _header(structure)[0]
     if abs(voxel / pixel_size - 1) < 1e-3:
         return []
-    return [f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
-            "If one of the two is wrong, nothing will fit."]
+    return [
+        f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
+        "If one of the two is wrong, nothing will fit."
+    ]
 
 
 def _box_notes(structure, box, side):
@@ -58,13 +63,16 @@ def _box_notes(structure, box, side):
     if is_model(structure) or side == box:
         return []
     voxel, shape = _header(structure)
-    return [f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the images' box "
-            f"of {box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle kept."]
+    return [
+        f"{structure} ({shape[0]} x {shape[1]} x {shape[2]} voxels of {voxel:.4g} Å) does not fill the images' box "
+        f"of {box} px: it was {'cut' if side > box else 'surrounded by zeros'}, its middle kept."
+    ]
 
 
 def _header(path):
     """Voxel size (Å) and shape (x, y, z) of a map."""
     import mrcfile
+
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         return float(mrc.voxel_size.x), (int(mrc.header.nx), int(mrc.header.ny), int(mrc.header.nz))
 
@@ -86,9 +94,10 @@ def noise_images(count, box, rng, power=None, device="cpu"):
     white = torch.from_numpy(rng.standard_normal((count, box, box), dtype="float32")).to(device)
     if power is None:
         return white
-    from ..fourier import plane_weights
+    from ..core.fourier import plane_weights
+
     grid = on_grid(power.to(device).float(), box)
-    mean = (grid * plane_weights(box).to(device)).sum((-2, -1), keepdim=True) / box ** 2
+    mean = (grid * plane_weights(box).to(device)).sum((-2, -1), keepdim=True) / box**2
     return torch.fft.irfft2(torch.fft.rfft2(white) * (grid / mean).sqrt(), s=(box, box))
 
 
@@ -100,7 +109,8 @@ def signal_scale(projector, angles, optics, pixel_size, snr, diameter_px):
     sample.
     """
     views = projector.project(angles)
-    seen = torch.fft.irfft2(torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device),
-                            s=views.shape[-2:])
+    seen = torch.fft.irfft2(
+        torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device), s=views.shape[-2:]
+    )
     inside = circle(projector.side, diameter_px, views.device)
     return float((snr / seen[:, inside].var(dim=1).mean()) ** 0.5)

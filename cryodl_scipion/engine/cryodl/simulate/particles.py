@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where simulated particles lie, alone and in clumps; and cutting them out as RELION wants them."""
+
 import numpy as np
 import torch
 
@@ -15,6 +16,7 @@ def random_centres(shape, count, distance, margin, rng, taken=None, blocked=None
     may be.
     """
     from scipy.spatial import cKDTree
+
     high = np.array(shape) - 1 - margin
     centres = np.zeros((0, 2)) if taken is None else np.asarray(taken, float)
     others = len(centres)
@@ -37,6 +39,7 @@ def random_centres(shape, count, distance, margin, rng, taken=None, blocked=None
 def _apart(places, distance):
     """Places (n, 2) without those that are too near to one before them that stays."""
     from scipy.spatial import cKDTree
+
     stays = np.ones(len(places), bool)
     if len(places):
         for first, second in sorted(cKDTree(places).query_pairs(distance * (1 - 1e-9))):
@@ -68,7 +71,7 @@ def draw_particles(projector, centres, angles, shape):
         whole = np.floor(centres[part]).astype(int)
         images = projector.project(angles[part], centres[part] - whole)
         for image, (y, x) in zip(images, whole + d - d // 2):
-            canvas[y:y + d, x:x + d] += image
+            canvas[y : y + d, x : x + d] += image
     return canvas[d:-d, d:-d].contiguous()
 
 
@@ -81,7 +84,7 @@ def discs(shape, centres, radius):
         if (high <= low).any():
             continue
         rows, columns = np.arange(low[0], high[0]), np.arange(low[1], high[1])
-        mask[low[0]:high[0], low[1]:high[1]] |= (rows[:, None] - y) ** 2 + (columns - x) ** 2 <= radius ** 2
+        mask[low[0] : high[0], low[1] : high[1]] |= (rows[:, None] - y) ** 2 + (columns - x) ** 2 <= radius**2
     return mask
 
 
@@ -96,12 +99,12 @@ def cut_particles(image, centres, box, radius, dark_protein=True):
     places = np.rint(centres).astype(int).reshape(-1, 2)
     low = places - box // 2
     whole = ((low >= 0) & (low + box <= np.array(image.shape))).all(axis=1)
-    boxes = [image[y:y + box, x:x + box] for y, x in low[whole]]
+    boxes = [image[y : y + box, x : x + box] for y, x in low[whole]]
     if not boxes:
         return np.zeros((0, box, box), np.float32), places[whole], whole
     images = torch.stack(boxes).float()
     axis = torch.arange(box) - box // 2
-    outside = axis[:, None] ** 2 + axis ** 2 > radius ** 2
+    outside = axis[:, None] ** 2 + axis**2 > radius**2
     background = images[:, outside]
     images = (images - background.mean(1)[:, None, None]) / background.std(1).clamp(min=1e-12)[:, None, None]
     return (-images if dark_protein else images).numpy(), places[whole], whole

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The structures that varied micrographs show: files and made-up assemblies, all at the same extent in voxels."""
+
 import dataclasses
 import math
 from pathlib import Path
@@ -19,6 +20,7 @@ _FIRST_LOOK = 5.0  # Å/px at which a file is read to see how large it is
 @dataclasses.dataclass(frozen=True)
 class PoolMember:
     """density: (d, d, d) tensor whose widest extent is EXTENT_PX voxels. extent: Å."""
+
     name: str
     density: torch.Tensor
     extent: float

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turning densities in three dimensions, by RELION's Euler angles."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .projections import rotation_matrices  # noqa: F401, for those who turn densities
+from ..core.projections import rotation_matrices  # noqa: F401, for those who turn densities
 
-CHUNK_VOXELS = 2 ** 24  # results computed at a time: their sampling places take 12 bytes each
+CHUNK_VOXELS = 2**24  # results computed at a time: their sampling places take 12 bytes each
 
 
 def rotated(density, angles, shifts_zyx=None, box=None, sampling=1):
@@ -23,7 +24,7 @@ def rotated(density, angles, shifts_zyx=None, box=None, sampling=1):
     shifts = np.zeros((len(angles), 3)) if shifts_zyx is None else np.asarray(shifts_zyx, float).reshape(-1, 3)
     box = box or density.shape[-1] // sampling
     result = torch.empty((len(angles), box, box, box), device=density.device)
-    source, step = density.float()[None, None], max(1, CHUNK_VOXELS // box ** 3)
+    source, step = density.float()[None, None], max(1, CHUNK_VOXELS // box**3)
     for start in range(0, len(angles), step):
         part = slice(start, start + step)
         theta = _theta(angles[part], shifts[part], density.shape[-1], box, sampling)
@@ -56,4 +57,4 @@ def finer(density, times):
     transform = torch.fft.fftshift(torch.fft.fftn(density.float()))
     before = times * side // 2 - side // 2
     transform = F.pad(transform, (before, times * side - side - before) * 3)
-    return (torch.fft.ifftn(torch.fft.ifftshift(transform)).real * times ** 3).contiguous()
+    return (torch.fft.ifftn(torch.fft.ifftshift(transform)).real * times**3).contiguous()

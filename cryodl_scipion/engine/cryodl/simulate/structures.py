@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: density maps, and atomic models turned into density."""
+
 import os
 import warnings
 import zlib
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .projections import projection_memory
+from ..core.projections import projection_memory
 
 MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
@@ -48,7 +49,7 @@ def structure_names(paths):
     for path in paths:
         name = Path(path).name
         for ending in (".gz", ".bz2", ".mrc", ".map", *MODEL_SUFFIXES):
-            name = name[:-len(ending)] if name.lower().endswith(ending) and len(name) > len(ending) else name
+            name = name[: -len(ending)] if name.lower().endswith(ending) and len(name) > len(ending) else name
         if name in names:
             raise ValueError(f"Two structures are called {name}: {paths[names.index(name)]} and {path}. Rename one.")
         names.append(name)
@@ -65,11 +66,13 @@ def check_memory(side, path, pixel_size, available=None):
     """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this
     machine if None). path, pixel_size: for the message."""
     available = available or available_memory()
-    needed = projection_memory(side) + 8 * side ** 3
+    needed = projection_memory(side) + 8 * side**3
     if side > LARGEST_SIDE or needed > available:
-        raise ValueError(f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB "
-                         f"of memory, of which {available / 1e9:.1f} GB are free, and at most {LARGEST_SIDE} px are "
-                         "taken. Choose a larger --pixel-size.")
+        raise ValueError(
+            f"{path} is {side} px wide at {pixel_size:g} Å/px: its projections need {needed / 1e9:.1f} GB "
+            f"of memory, of which {available / 1e9:.1f} GB are free, and at most {LARGEST_SIDE} px are "
+            "taken. Choose a larger --pixel-size."
+        )
 
 
 def available_memory():
@@ -84,6 +87,7 @@ def available_memory():
 def _read_atoms(path):
     """Positions (n, 3) xyz in Å and weights (n,) (atomic numbers times occupancy) of the first assembly, no water."""
     import gemmi
+
     try:
         structure = gemmi.read_structure(str(path))
         structure.setup_entities()
@@ -95,9 +99,9 @@ def _read_atoms(path):
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
     # a flat array, atom by atom: a list of a virus's million atoms would take half a gigabyte
-    values = np.fromiter((v for a in model.all()
-                          for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)),
-                         float).reshape(-1, 4)
+    values = np.fromiter(
+        (v for a in model.all() for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)), float
+    ).reshape(-1, 4)
     if not len(values) or not values[:, 3].sum() > 0:
         raise ValueError(f"{path} holds no atoms.")
     return values[:, :3], values[:, 3]
@@ -122,11 +126,12 @@ def _density_of_atoms(xyz, weight, pixel_size, resolution, path):
     zyx = xyz[:, ::-1] / pixel_size + side // 2
     low = np.floor(zyx).astype(int)
     part = zyx - low
-    volume = np.zeros(side ** 3, np.float32)
+    volume = np.zeros(side**3, np.float32)
     for corner in np.ndindex(2, 2, 2):
         share = np.prod(np.where(corner, part, 1 - part), axis=1)
         np.add.at(volume, np.ravel_multi_index((low + corner).T, (side,) * 3), (share * weight).astype(np.float32))
     from scipy.ndimage import gaussian_filter
+
     # sigma = 0.225 x resolution: the width at which a Gaussian atom falls to 1/e of its amplitude at that frequency
     return torch.from_numpy(gaussian_filter(volume.reshape((side,) * 3), 0.225 * resolution / pixel_size))
 
@@ -142,6 +147,7 @@ def _density_of_map(path, pixel_size):
 def _read_map(path):
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
     import mrcfile
+
     try:
         with warnings.catch_warnings(action="ignore"), mrcfile.open(path, permissive=True) as mrc:
             if mrc.data is None:
@@ -172,14 +178,17 @@ def _without_solvent(data, path):
     data = data - level
     data = np.where(data > 3 * noise, data, 0).astype(np.float32)
     if not data.max() > 0:
-        raise ValueError(f"{path} holds no density above its solvent; protein must be positive. If it is negative, "
-                         "turn the sign first (relion_image_handler --multiply_constant -1).")
+        raise ValueError(
+            f"{path} holds no density above its solvent; protein must be positive. If it is negative, "
+            "turn the sign first (relion_image_handler --multiply_constant -1)."
+        )
     return data
 
 
 def _resampled(data, zoom, side):
     """`data` in the middle of a cube, enlarged by `zoom` (3,) along its axes about voxel n // 2."""
     from scipy.ndimage import affine_transform, gaussian_filter
+
     if np.abs(zoom - 1).max() < 1e-3:
         cube = np.zeros((side,) * 3, np.float32)
         start = [side // 2 - n // 2 for n in data.shape]

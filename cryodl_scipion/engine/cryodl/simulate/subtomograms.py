@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subtomograms of a structure: turned and moved, seen in a tilt series, reconstructed."""
+
 import dataclasses
-import typing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .micrographs import Optics, particle_diameter
+from ..core.optics import Optics
+from ..core.projections import random_angles
+from .micrographs import particle_diameter
 from .particle_images import fit_cube
-from .projections import random_angles
 from .rotations import finer, rotated
 from .structures import load_density
 from .tilt_microscope import noise, seen
@@ -18,13 +19,14 @@ from .tilt_series import back_projected, image_width, tilt_images
 FINER = 2  # densities are sampled so much finer before they are turned
 SAMPLE = 16  # subtomograms that strengths of signal and noise are measured on
 PER_TOMOGRAM = 10  # subtomograms of each structure that share the defocus of one tomogram
-CHUNK_VALUES = 2 ** 23  # pixels of tilt images made at a time
+CHUNK_VALUES = 2**23  # pixels of tilt images made at a time
 TRUTH_OF, SAMPLE_OF, NOISE_OF, OPTICS_OF = range(4)  # each has random numbers of its own
 
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
     """A density to simulate, sampled FINER times, and its diameter in px."""
+
     density: torch.Tensor
     diameter_px: float
 
@@ -32,9 +34,10 @@ class Structure:
 @dataclasses.dataclass(frozen=True)
 class Truth:
     """Of n subtomograms: angles (n, 3) degrees, shifts_zyx (n, 3) px from voxel box // 2, optics: n, or None."""
+
     angles: np.ndarray
     shifts_zyx: np.ndarray
-    optics: typing.Optional[list]
+    optics: list | None
 
 
 def load_structure(path, config):
@@ -42,9 +45,11 @@ def load_structure(path, config):
     density = load_density(path, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     if diameter > (config.box - 2) * config.pixel_size:
-        raise ValueError(f"{path} is {diameter:.0f} Å wide, but the box (--box) is {config.box} px x "
-                         f"{config.pixel_size:g} Å/px = {config.box * config.pixel_size:.0f} Å. A box of 1.5 times the "
-                         "particle's diameter is usual.")
+        raise ValueError(
+            f"{path} is {diameter:.0f} Å wide, but the box (--box) is {config.box} px x "
+            f"{config.pixel_size:g} Å/px = {config.box * config.pixel_size:.0f} Å. A box of 1.5 times the "
+            "particle's diameter is usual."
+        )
     diameter_px = diameter / config.pixel_size
     return Structure(finer(fit_cube(density, 2 * int(np.ceil(diameter_px / 2)) + 4), FINER), diameter_px)
 
@@ -108,7 +113,7 @@ class SubtomogramSimulator:
     def _reconstructed(self, images):
         """(n, box, box, box) back-projections of (n, tilts, rows, width)."""
         box, start = self.config.box, self.rows // 2 - self.config.box // 2
-        images = images[:, :, start:start + box].transpose(0, 1)
+        images = images[:, :, start : start + box].transpose(0, 1)
         volume = back_projected(images.reshape(len(self.tilts), -1, self.width), self.tilts, box, box)
         return volume.reshape(box, -1, box, box).transpose(0, 1).contiguous()
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a microscope makes of the projections of a tilt series: CTF, radiation damage, noise."""
+
 import torch
 import torch.nn.functional as F
 
-from ..ctf import ctf_of_optics
+from ..core.ctf import ctf_of_optics
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
 # Critical exposure in e/Å² at 300 kV as a function of spatial frequency in 1/Å: Grant & Grigorieff 2015 (eLife
@@ -24,9 +25,9 @@ def fading(shape, pixel_size, exposure):
     """(n, h, w // 2 + 1) part of the amplitude that is left after exposures (n,) in e/Å², on the grid of rfft2."""
     y = torch.fft.fftfreq(shape[0], pixel_size, device=exposure.device)[:, None]
     x = torch.fft.rfftfreq(shape[1], pixel_size, device=exposure.device)
-    frequency = (y ** 2 + x ** 2).sqrt().clamp(min=1e-6)
+    frequency = (y**2 + x**2).sqrt().clamp(min=1e-6)
     scale, power, rest = CRITICAL
-    return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency ** power + rest)))
+    return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency**power + rest)))
 
 
 def seen(images, pixel_size, optics, exposure=None):

@@ -3,12 +3,13 @@
 
 The rows y of a volume are independent of each other, so several volumes may lie behind one another along y.
 """
+
 import math
 
 import torch
 import torch.nn.functional as F
 
-CHUNK_VALUES = 2 ** 24  # samples of rays, or voxels, computed at a time
+CHUNK_VALUES = 2**24  # samples of rays, or voxels, computed at a time
 PASSED, STOPPED = 0.4, 0.5  # cycles per px between which the ramp filter falls to nothing
 
 
@@ -37,8 +38,8 @@ def tilt_images(volume, tilts, width=None):
         grid = _rays(volume.shape, tilt, width, volume.device)
         step = max(1, CHUNK_VALUES // grid[..., 0].numel())
         for start in range(0, len(rows), step):
-            part = rows[start:start + step][None]
-            images[place, start:start + step] = F.grid_sample(part, grid, align_corners=True)[0].sum(1)
+            part = rows[start : start + step][None]
+            images[place, start : start + step] = F.grid_sample(part, grid, align_corners=True)[0].sum(1)
         if abs(math.sin(tilt)) * min(volume.shape[0], volume.shape[2]) > 1:  # else the rays hit the voxels' middles
             images[place] = _undamped(images[place], tilt)
     return images
@@ -87,8 +88,8 @@ def back_projected(images, tilts, thickness, width=None):
         place = 2 * (x * math.cos(tilt) + z * math.sin(tilt) + images.shape[2] // 2)
         grid = torch.stack([_normal(place, image.shape[1]), torch.zeros_like(place)], -1)[None]
         for start in range(0, rows, chunk):
-            part = image[None, start:start + chunk, None]
-            volume[start:start + chunk] += F.grid_sample(part, grid, align_corners=True)[0]
+            part = image[None, start : start + chunk, None]
+            volume[start : start + chunk] += F.grid_sample(part, grid, align_corners=True)[0]
     return volume.transpose(0, 1).contiguous()
 
 
@@ -98,8 +99,9 @@ def _ramped(images):
     padded = 2 * width
     # the ramp's kernel (Ramachandran and Lakshminarayanan 1971) is cut in real space: so its zero frequency is right
     place = torch.fft.fftfreq(padded, 1 / padded, device=images.device).round()
-    kernel = torch.where(place % 2 != 0, -1 / (torch.pi * place.where(place != 0, torch.ones_like(place))) ** 2,
-                         torch.zeros_like(place))
+    kernel = torch.where(
+        place % 2 != 0, -1 / (torch.pi * place.where(place != 0, torch.ones_like(place))) ** 2, torch.zeros_like(place)
+    )
     kernel[0] = 0.25
     ramp = torch.fft.rfft(kernel).real
     frequency = torch.fft.rfftfreq(padded, device=images.device)
@@ -107,4 +109,4 @@ def _ramped(images):
     ramp = ramp * torch.sin(fall * torch.pi / 2) ** 2
     transform = torch.fft.rfft(images, n=padded) * ramp
     finer = F.pad(transform, (0, padded - transform.shape[-1] + 1))
-    return 2 * torch.fft.irfft(finer, n=2 * padded)[..., :2 * width]
+    return 2 * torch.fft.irfft(finer, n=2 * padded)[..., : 2 * width]

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated tomograms: what lies in them, and how a microscope and a back-projection show it."""
+
 import dataclasses
 
 import numpy as np
 import torch
 
+from ..core.projections import random_angles
 from . import filaments, membranes
 from .cells import Cell, Part, balls, put_many
 from .micrographs import particle_diameter
 from .particle_images import fit_cube
-from .projections import random_angles
 from .rotations import finer, rotated
 from .structures import is_model, load_density, mass_and_centre
 from .subtomograms import FINER, random_defocus
@@ -17,16 +18,17 @@ from .tilt_microscope import exposures, noise, seen
 from .tilt_series import back_projected, image_width, tilt_images
 
 BEAD_RADIUS, BEAD_DENSITY = 50.0, 12.0  # Å; gold, protein being 1
-TRIES = 300       # places that are tried for each copy of a structure
-HOPELESS = 5      # copies, one after the other, without room: there is none left
-EMPTY = 0.02      # densities below are left out
-ENVELOPE = 0.5    # of the threshold: where nothing else may be labelled
+TRIES = 300  # places that are tried for each copy of a structure
+HOPELESS = 5  # copies, one after the other, without room: there is none left
+EMPTY = 0.02  # densities below are left out
+ENVELOPE = 0.5  # of the threshold: where nothing else may be labelled
 OTHERS = ("membrane", "microtubule", "filament", "fiducial")
 
 
 @dataclasses.dataclass(frozen=True)
 class Particle:
     """A structure to place: density (d, d, d), FINER times sampled, about 1 inside; threshold of its own volume."""
+
     name: str
     density: torch.Tensor
     side: int
@@ -36,6 +38,7 @@ class Particle:
 @dataclasses.dataclass(frozen=True)
 class Placed:
     """Structures in a tomogram: names (n,), centres_zyx (n, 3) px, angles (n, 3) degrees."""
+
     names: list
     centres_zyx: np.ndarray
     angles: np.ndarray
@@ -47,9 +50,11 @@ def load_particle(path, name, config):
     diameter = particle_diameter(density, config.pixel_size)
     for side, option in ((config.thickness, "thickness"), (config.size, "size")):
         if diameter > side * config.pixel_size:
-            raise ValueError(f"{path} is {diameter:.0f} Å wide, but the tomogram's {option} (--{option}) is "
-                             f"{side} px x {config.pixel_size:g} Å/px = {side * config.pixel_size:.0f} Å. Choose a "
-                             "larger one.")
+            raise ValueError(
+                f"{path} is {diameter:.0f} Å wide, but the tomogram's {option} (--{option}) is "
+                f"{side} px x {config.pixel_size:g} Å/px = {side * config.pixel_size:.0f} Å. Choose a "
+                "larger one."
+            )
     scale = float(density.square().sum() / density.sum())
     side = 2 * int(np.ceil(diameter / config.pixel_size / 2)) + 4
     threshold = molecular_threshold(density, path, config.pixel_size) / scale
@@ -66,7 +71,7 @@ def molecular_threshold(density, path, pixel_size):
     """
     if not is_model(path):
         return 0.9 * float(density.square().sum() / density.sum())
-    voxels = mass_and_centre(path)[0] * 2.16 * 1.21 / pixel_size ** 3
+    voxels = mass_and_centre(path)[0] * 2.16 * 1.21 / pixel_size**3
     place = min(max(round(voxels), 1), density.numel() - 1)
     return float(density.flatten().sort(descending=True).values[place])
 
@@ -82,12 +87,13 @@ def fill_cell(config, particles, copies, rng):
     cell = Cell((config.thickness, config.size, config.size))
     labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
     pixel, counts = config.pixel_size, {}
-    makers = (("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng)),
-              ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng)),
-              ("microtubule", config.microtubules,
-               lambda: filaments.filament(cell, filaments.MICROTUBULE, pixel, rng)),
-              ("filament", config.filaments, lambda: filaments.filament(cell, filaments.FILAMENT, pixel, rng)),
-              ("fiducial", config.fiducials, lambda: _bead(cell.shape, pixel, rng)))
+    makers = (
+        ("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng)),
+        ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng)),
+        ("microtubule", config.microtubules, lambda: filaments.filament(cell, filaments.MICROTUBULE, pixel, rng)),
+        ("filament", config.filaments, lambda: filaments.filament(cell, filaments.FILAMENT, pixel, rng)),
+        ("fiducial", config.fiducials, lambda: _bead(cell.shape, pixel, rng)),
+    )
     for name, wanted, make in makers:
         if wanted:
             placed = put_many(cell, make, wanted, labels[name])
@@ -98,8 +104,11 @@ def fill_cell(config, particles, copies, rng):
         found[particle.name] = _place(cell, particle, wanted, labels[particle.name], rng)
         counts[particle.name] = (len(found[particle.name]), wanted)
     rows = [(p.name, *row) for p in particles for row in found[p.name]]
-    placed = Placed([row[0] for row in rows], np.array([row[1] for row in rows]).reshape(-1, 3),
-                    np.array([row[2] for row in rows]).reshape(-1, 3))
+    placed = Placed(
+        [row[0] for row in rows],
+        np.array([row[1] for row in rows]).reshape(-1, 3),
+        np.array([row[2] for row in rows]).reshape(-1, 3),
+    )
     return cell, placed, {name: counts[name] for name in labels}
 
 
@@ -152,8 +161,14 @@ def photograph(density, config, tilts, rng, device):
     images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
     optics = [random_defocus(config, rng)] if config.defocus else None
     exposure = exposures(tilts, config.dose) if config.dose else None
-    images = torch.cat([seen(images[i:i + 1][None], config.pixel_size, optics,
-                             None if exposure is None else exposure[i:i + 1])[0] for i in range(len(tilts))])
+    images = torch.cat(
+        [
+            seen(images[i : i + 1][None], config.pixel_size, optics, None if exposure is None else exposure[i : i + 1])[
+                0
+            ]
+            for i in range(len(tilts))
+        ]
+    )
     variance = images.var(dim=(1, 2)).mean()
     scale = (config.snr / variance).sqrt() if variance > 0 else 1.0
     sign = 1 if config.contrast == "bright" else -1

@@ -4,15 +4,16 @@
 They are made at the network's own scale (the user's particle diameter is `diameter_px` wide), so that one takes a
 fraction of a second: what was larger in the file has been averaged away there.
 """
+
 import dataclasses
 import math
 
 import numpy as np
 import torch
 
-from ..ctf import ctf_rfft
+from ..core.ctf import ctf_rfft
+from ..core.projections import project, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice, smooth_noise
-from .projections import project, random_angles
 
 SIDE = 512
 # A person's "diameter of a circle that just holds the particle" over the particle's widest extent: people differ.
@@ -25,6 +26,7 @@ class Scene:
     """image: (h, w) float32 tensor, dark protein. particles: (n, 2) yx px. uncertain: (h, w) bool, where nobody could
     say.
     pixel_size: Å/px that the scene stands for."""
+
     image: torch.Tensor
     particles: np.ndarray
     uncertain: torch.Tensor
@@ -63,8 +65,9 @@ def _views(density, zoom, count, rng):
     """(count, b, b) projections at the scale of the scene, in-plane turns included."""
     if abs(zoom - 1) > 0.02:
         shape = [max(12, 2 * int(round(n * zoom / 2))) for n in density.shape]
-        density = torch.nn.functional.interpolate(density[None, None], size=shape, mode="trilinear",
-                                                  align_corners=False)[0, 0]
+        density = torch.nn.functional.interpolate(
+            density[None, None], size=shape, mode="trilinear", align_corners=False
+        )[0, 0]
     angles = random_angles(count, rng)
     if rng.random() < 0.25:  # preferred orientations
         tilt = math.degrees(math.acos(rng.uniform(-1, 1)))
@@ -76,7 +79,7 @@ def _places(shape, wide, rng):
     """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody."""
     closest = wide * rng.uniform(0.55, 1.6)
     share = float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))  # of the area of a close packing
-    wanted = max(2, int(share * shape[0] * shape[1] / closest ** 2 * 0.9))
+    wanted = max(2, int(share * shape[0] * shape[1] / closest**2 * 0.9))
     centres = _apart(rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (3 * wanted, 2)), closest, wanted)
     clumped = [np.zeros((0, 2))]
     if rng.random() < 0.3:
@@ -90,6 +93,7 @@ def _places(shape, wide, rng):
 def _apart(places, distance, most):
     """The first `most` of the places (n, 2) that keep the distance from all before them."""
     from scipy.spatial import cKDTree
+
     taken = np.ones(len(places), bool)
     for first, second in sorted(cKDTree(places).query_pairs(distance)):
         if taken[first]:
@@ -99,6 +103,7 @@ def _apart(places, distance, most):
 
 def _far(places, others, distance):
     from scipy.spatial import cKDTree
+
     return cKDTree(others).query(places)[0] > distance if len(places) else np.zeros(0, bool)
 
 
@@ -110,8 +115,8 @@ def _paint(views, centres, shape, rng):
     chosen, turns = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
     for (y, x), index, turn in zip(np.rint(centres).astype(int) + b - b // 2, chosen, turns):
         if 0 <= y <= canvas.shape[0] - b and 0 <= x <= canvas.shape[1] - b:
-            canvas[y:y + b, x:x + b] += turned(views[index], int(turn)) * float(rng.uniform(0.8, 1.2))
-    return canvas[b:b + shape[0], b:b + shape[1]]
+            canvas[y : y + b, x : x + b] += turned(views[index], int(turn)) * float(rng.uniform(0.8, 1.2))
+    return canvas[b : b + shape[0], b : b + shape[1]]
 
 
 def turned(view, turn):
@@ -126,7 +131,7 @@ def _strength(clean, centres, wide):
     inside = torch.zeros((h, w), dtype=torch.bool)
     reach = int(wide / 2) + 1
     for y, x in np.rint(centres).astype(int):
-        inside[max(y - reach, 0):max(y + reach + 1, 0), max(x - reach, 0):max(x + reach + 1, 0)] = True
+        inside[max(y - reach, 0) : max(y + reach + 1, 0), max(x - reach, 0) : max(x + reach + 1, 0)] = True
     part = clean[inside]
     return part.std().clamp(min=1e-6) if len(part) > 8 else clean.std().clamp(min=1e-6)
 
@@ -137,7 +142,7 @@ def _stray(other, zoom, shape, wide, rng):
     if rng.random() > 0.6:
         return 0.0
     views = _views(other[rng.integers(len(other))], zoom * rng.uniform(0.2, 0.45), 24, rng)
-    most = shape[0] * shape[1] / wide ** 2
+    most = shape[0] * shape[1] / wide**2
     count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, most)))))
     return float(rng.uniform(0.3, 1.0)) * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
@@ -147,13 +152,21 @@ def _exposed(clean, pixel_size, shape, rng):
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
     defocus = float(np.exp(rng.uniform(math.log(3500), math.log(40000))))
-    transfer = ctf_rfft(shape, pixel_size, defocus * (1 + rng.uniform(0, 0.03)), defocus, rng.uniform(0, 180), voltage,
-                        float(rng.choice([2.7, 0.01, 2.0])), contrast)
+    transfer = ctf_rfft(
+        shape,
+        pixel_size,
+        defocus * (1 + rng.uniform(0, 0.03)),
+        defocus,
+        rng.uniform(0, 180),
+        voltage,
+        float(rng.choice([2.7, 0.01, 2.0])),
+        contrast,
+    )
     frequency = _frequency(shape, pixel_size)
-    transfer = transfer * torch.exp(-frequency ** 2 * float(rng.uniform(0, 300)) / 4)
+    transfer = transfer * torch.exp(-(frequency**2) * float(rng.uniform(0, 300)) / 4)
     snr = float(np.exp(rng.uniform(math.log(0.02), math.log(2.0))))
     solvent = float(rng.uniform(0, 0.8))
-    structure = clean * snr ** 0.5 / _transmitted(clean, transfer)
+    structure = clean * snr**0.5 / _transmitted(clean, transfer)
     structure = structure + solvent * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
     image = torch.fft.irfft2(torch.fft.rfft2(structure) * transfer, s=shape)
     noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
@@ -163,7 +176,7 @@ def _exposed(clean, pixel_size, shape, rng):
 
 def _filtered(image, frequency, rng):
     """As the file was sampled down, or low-passed or denoised before. frequency: cycles/px of the rfft, up to 0.7."""
-    kept = torch.exp(-frequency ** 2 * float(rng.uniform(0, 5)))
+    kept = torch.exp(-(frequency**2) * float(rng.uniform(0, 5)))
     if rng.random() < 0.35:
         cutoff = math.exp(rng.uniform(math.log(0.05), math.log(0.35)))
         kept = kept / (1 + (frequency / cutoff) ** (2 * int(rng.integers(1, 5))))
@@ -203,5 +216,5 @@ def _around(places, shape, radius):
     mask = torch.zeros(shape, dtype=torch.bool)
     reach = int(radius) + 1
     for y, x in np.rint(places).astype(int):
-        mask[max(y - reach, 0):max(y + reach + 1, 0), max(x - reach, 0):max(x + reach + 1, 0)] = True
+        mask[max(y - reach, 0) : max(y + reach + 1, 0), max(x - reach, 0) : max(x + reach + 1, 0)] = True
     return mask

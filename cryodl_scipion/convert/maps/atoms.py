@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the atoms of a model are. Only this is needed on Scipion's side; the engine reads models in full."""
+
+import gzip
+
+import numpy as np
+
+
+def positionsOf(path, most=None):
+    """(n, 3) x, y, z in Å of the atoms of a .pdb or .cif file (also .gz). most: a spread-out part, if there are more.
+
+    Raises ValueError if the file has no atoms.
+    """
+    with gzip.open(path, "rt", errors="replace") if path.endswith(".gz") else open(path, errors="replace") as file:
+        name = path[:-3] if path.endswith(".gz") else path
+        places = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
+    if not places:
+        raise ValueError("%s holds no atoms. Import the atomic model again." % path)
+    return np.array(places[:: max(1, -(-len(places) // most))] if most else places)
+
+
+def _ofPdb(lines):
+    for line in lines:
+        if line.startswith(("ATOM  ", "HETATM")):
+            yield [float(line[first : first + 8]) for first in (30, 38, 46)]
+        elif line.startswith("ENDMDL"):
+            return
+
+
+def _ofCif(lines):
+    columns = []
+    for line in lines:
+        if line.startswith("_atom_site."):
+            columns.append(line.split()[0])
+        elif columns and line.startswith(("ATOM", "HETATM")):
+            words = line.split()
+            if len(words) == len(columns):  # a name with a blank in it: one atom more or less tells nothing
+                yield [float(words[columns.index("_atom_site.Cartn_" + axis)]) for axis in "xyz"]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps of Scipion as files that the engine reads, in the frame of atomic models.
+
+Where a map lies is told twice: by Scipion's origin (Å of the first voxel, by default that of a map about 0) and by the
+file's header, which the engine and ChimeraX believe. They often differ: an imported map of the EMDB has Scipion's
+default origin and the deposited header. The model lies in one of the two frames; where they differ, the density at its
+atoms tells in which.
+"""
+
+import collections
+import os
+import shutil
+import zlib
+
+import mrcfile
+import numpy as np
+from pwem.emlib.image import ImageHandler
+from pwem.objects import Transform
+
+from ..structures import structureFileOf
+from .atoms import positionsOf
+
+AUTOMATIC, SCIPION, HEADER = range(3)
+FRAMES = ("where the density is", "Scipion's origin of the map", "the header of the map's file")
+_MRC = (".mrc", ".map", ".ccp4")
+_SAMPLE = 20000  # atoms that are looked at: more tell no more
+
+# where the first voxel's centre lies: xyz, Å. word: of FRAMES, or why it was chosen
+Frame = collections.namedtuple("Frame", "xyz word")
+
+
+def isMrc(volume):
+    return structureFileOf(volume).lower().endswith(_MRC) and volume.getIndex() <= 1
+
+
+def halfMapsOf(volume):
+    """[file, file] of a Volume's half-maps, [] if it has none."""
+    halves = [path for path in (volume.getHalfMaps() or "").split(",") if path]
+    return halves if len(halves) == 2 else []
+
+
+def scipionOrigin(volume):
+    """(x, y, z) Å of the first voxel, by Scipion's object."""
+    return tuple(float(shift) for shift in volume.getOrigin(force=True).getShifts())
+
+
+def headerOrigin(path, pixelSize):
+    """(x, y, z) Å of the first voxel, by the header of an MRC file; its start of the grid counts where the origin is
+    0.
+    """
+    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        header = mrc.header
+        origin = tuple(float(header.origin[axis]) for axis in "xyz")
+        if any(origin):
+            return origin
+        starts = (int(header.nxstart), int(header.nystart), int(header.nzstart))
+        return tuple(starts[axis] * pixelSize for axis in np.argsort(_axes(header)))
+
+
+def _axes(header):
+    """0, 1, 2 for x, y, z of the file's columns, rows and sections."""
+    axes = [int(header.mapc) - 1, int(header.mapr) - 1, int(header.maps) - 1]
+    return axes if sorted(axes) == [0, 1, 2] else [0, 1, 2]
+
+
+def unequalVoxels(path):
+    """(x, y, z) Å of the voxels by the header, if they are no cubes; else None."""
+    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        sizes = [float(mrc.voxel_size[axis]) for axis in "xyz"]
+    return tuple(sizes) if min(sizes) > 0 and max(sizes) / min(sizes) > 1.001 else None
+
+
+def frameOf(volume, structure, choice=AUTOMATIC):
+    """Frame in which a map and an atomic model (its file) belong together. choice: place in FRAMES.
+
+    Where Scipion's origin and the header differ, and the choice is automatic, it is the one by which the map is denser
+    at the atoms.
+    """
+    ours = scipionOrigin(volume)
+    if not isMrc(volume):
+        return Frame(ours, FRAMES[SCIPION])
+    theirs = headerOrigin(structureFileOf(volume), volume.getSamplingRate())
+    if choice != AUTOMATIC:
+        return Frame(theirs if choice == HEADER else ours, FRAMES[choice])
+    if np.allclose(ours, theirs, atol=0.1 * volume.getSamplingRate()):
+        return Frame(theirs, "Scipion's origin and the header agree")
+    atoms = positionsOf(structure, _SAMPLE)
+    found = [_densityAt(volume, origin, atoms) for origin in (ours, theirs)]
+    best = HEADER if found[1] > found[0] else SCIPION
+    return Frame((ours, theirs)[best == HEADER], "%s, by which the map is denser at the atoms" % FRAMES[best])
+
+
+def _densityAt(volume, origin, atoms):
+    """Mean density at atoms (n, 3) Å, x, y, z; outside of the map it counts as the map's median."""
+    with mrcfile.mmap(structureFileOf(volume), permissive=True) as mrc:
+        # array axes are sections, rows, columns; with x, y, z behind each other a place is an index
+        data = np.transpose(mrc.data, [2 - int(place) for place in np.argsort(_axes(mrc.header))])
+        voxels = np.rint((atoms - np.array(origin)) / volume.getSamplingRate()).astype(int)
+        inside = ((voxels >= 0) & (voxels < data.shape)).all(axis=1)
+        values = np.full(len(atoms), np.median(data[::4, ::4, ::4]), float)
+        values[inside] = data[tuple(voxels[inside].T)]
+        return values.mean()
+
+
+def mapForEngine(volume, folder, origin=None, pixelSize=False):
+    """Path of a map for the engine: the file itself, or a copy in `folder` where its header must say something else.
+
+    origin: (x, y, z) Å that the header has to have; None for what it has. pixelSize: whether the header has to have
+    Scipion's pixel size; else the engine is told it.
+    """
+    path = structureFileOf(volume)
+    right = isMrc(volume) and not (pixelSize and _wrongPixelSize(path, volume.getSamplingRate()))
+    if right and (origin is None or np.allclose(origin, headerOrigin(path, volume.getSamplingRate()), atol=1e-3)):
+        return path
+    # half-maps of two folders may have one name
+    copy = "map_%s_%s_%08x.mrc" % (
+        volume.getObjId(),
+        os.path.splitext(os.path.basename(path))[0],
+        zlib.crc32(path.encode()),
+    )
+    return _copyWithHeader(volume, os.path.join(folder, copy), scipionOrigin(volume) if origin is None else origin)
+
+
+def halfForEngine(path, volume, folder, origin=None):
+    """Path of a half-map of a Volume, as mapForEngine."""
+    half = volume.clone()
+    half.setLocation(path)
+    return mapForEngine(half, folder, origin)
+
+
+def _wrongPixelSize(path, pixelSize):
+    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        return not np.allclose([float(mrc.voxel_size[axis]) for axis in "xyz"], pixelSize, rtol=1e-4)
+
+
+def _copyWithHeader(volume, copy, origin):
+    os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)
+    temporary = copy + ".tmp.mrc"
+    if isMrc(volume):
+        shutil.copyfile(structureFileOf(volume), temporary)
+    else:
+        ImageHandler().convert(volume, temporary)
+    with mrcfile.open(temporary, "r+", permissive=True) as mrc:
+        for name, place in zip(("mx", "my", "mz"), np.argsort(_axes(mrc.header))):
+            mrc.header[name] = mrc.data.shape[::-1][place]
+        mrc.header.ispg = max(1, int(mrc.header.ispg))
+        mrc.voxel_size = volume.getSamplingRate()
+        mrc.header.nxstart = mrc.header.nystart = mrc.header.nzstart = 0
+        mrc.header.origin = tuple(origin)
+    os.replace(temporary, copy)
+    return copy
+
+
+def originTransform(xyz):
+    """Scipion's origin of a map whose first voxel lies at (x, y, z) Å."""
+    transform = Transform()
+    transform.setShifts(*[float(shift) for shift in xyz])
+    return transform

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names by which micrographs of a set are known to the engine."""
+
+import re
+
+# The engine leaves these endings out when it matches a coordinate file with its micrograph.
+_IMAGE_ENDING = re.compile(r"\.(mrc|mrcs|tif|tiff|map)(\.gz|\.bz2)?$", re.IGNORECASE)
+_PICK_ENDING = re.compile(r"(_autopick|_manualpick|_pick|_extract|\.star|\.box|\.txt|\.gz|\.bz2)$", re.IGNORECASE)
+
+
+def micrographNames(micrographs):
+    """{id: name} of Micrograph objects, see namesForEngine."""
+    return namesForEngine((m.getObjId(), m.getMicName()) for m in micrographs)
+
+
+def namesForEngine(named, otherwise="micrograph"):
+    """{id: name} with unique names that can be file names.
+
+    named: (id, name in Scipion) of items. The name is that of Scipion without extension; where two would be the same,
+    those with the higher ids get the id as well. So a name does not change while a stream grows. otherwise: the name of
+    those without any.
+    """
+    names, taken = {}, set()
+    for objId, given in sorted((objId, given or "") for objId, given in named):
+        name = _plainName(given)
+        if not name or name in taken or _PICK_ENDING.search(name):
+            name = "%s_%06d" % (name or otherwise, objId)
+        while name in taken:
+            name += "_%06d" % objId
+        taken.add(name)
+        names[objId] = name
+    return names
+
+
+def _plainName(micName):
+    name = _IMAGE_ENDING.sub("", micName)
+    return re.sub(r"[/@\s]", "_", name).lstrip(".")
+
+
+def imageEnding(path):
+    """'.mrc', '.tif.gz' ...; '' for an ending that is no image's."""
+    found = _IMAGE_ENDING.search(path)
+    return found.group(0) if found else ""
+
+
+def repeatedNames(micrographs):
+    """Sorted micNames that more than one micrograph of the set has."""
+    seen, repeated = set(), set()
+    for micrograph in micrographs:
+        (repeated if micrograph.getMicName() in seen else seen).add(micrograph.getMicName())
+    return sorted(repeated)

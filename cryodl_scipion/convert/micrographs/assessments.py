@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Figures of assessed micrographs as attributes of Scipion's Micrograph objects."""
+
+import collections
+
+from pyworkflow.object import Float, Integer, String
+
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+
+# name: the engine's name of the figure. label: with unit. limit: field of the contract that bounds it, or None.
+Figure = collections.namedtuple("Figure", "name kind label limit")
+
+FIGURES = {
+    "_cryodlParticles": Figure("particles", Integer, "Particles", "least_particles"),
+    "_cryodlMeanScore": Figure("mean_score", Float, "Mean score", "least_score"),
+    "_cryodlContaminated": Figure("contaminated_percent", Float, "Contaminated area (%)", "most_contaminated"),
+    "_cryodlCarbon": Figure("carbon_percent", Float, "Carbon area (%)", "most_carbon"),
+    "_cryodlIceGradient": Figure("ice_gradient", Float, "Ice gradient (noise sigma)", "most_gradient"),
+    "_cryodlBackground": Figure("background", Float, "Background (grey value)", None),
+}
+LIMITS = [figure.limit for figure in FIGURES.values() if figure.limit]
+# Attribute of a micrograph: why it is bad, in words; empty for a good one.
+REASON = "_cryodlReason"
+
+
+def setFigures(micrograph, figures):
+    """Write an assessment on a Micrograph. figures: the engine's dict of one micrograph; None where it was not
+    measured."""
+    for attribute, figure in FIGURES.items():
+        setattr(micrograph, attribute, figure.kind(figures.get(figure.name)))
+    setattr(micrograph, REASON, String(figures.get("reason") or ""))
+
+
+def figuresOf(micrograph):
+    """{attribute: number or None} of an assessed Micrograph."""
+    return {attribute: getattr(micrograph, attribute).get() for attribute in FIGURES}
+
+
+def splitLines(good, bad, config):
+    """Sentences for a summary: how many are good and bad, and the limits that are set. config:
+    AssessMicrographsConfig."""
+    if not good + bad:
+        return ["No micrographs yet."]
+    lines = ["*%d good*, %d bad of %s" % (good, bad, counted(good + bad, "micrograph"))]
+    for name in LIMITS:
+        info, value = contract.describe(type(config), name), getattr(config, name)
+        if value is not None:
+            lines.append("  %s: %g%s" % (info.label, value, " " + info.unit if info.unit else ""))
+    return lines

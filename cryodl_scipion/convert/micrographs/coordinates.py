@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between SetOfCoordinates and STAR files. x is the column and y the row of the box centre, as in Scipion."""
+
+import os
+
+from pwem.objects import Coordinate
+from pyworkflow.object import Float
+
+from ..star import readColumns
+
+# Attribute of every coordinate that we make: the network's score in [0, 1].
+SCORE = "_cryodlScore"
+
+_COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
+
+
+def positionsByMicrograph(coordinates):
+    """{micrograph id: [(x, y), ...]} of a SetOfCoordinates, in px of its micrographs."""
+    positions = {}
+    for item in coordinates.iterItems():
+        positions.setdefault(item.getMicId(), []).append(item.getPosition())
+    return positions
+
+
+def picksByMicrograph(coordinates):
+    """{micrograph id: [(x, y, score), ...]} of a SetOfCoordinates; the score is None where there is none."""
+    picks = {}
+    for item in coordinates.iterItems():
+        picks.setdefault(item.getMicId(), []).append(item.getPosition() + (scoreOf(item),))
+    return picks
+
+
+def scoreOf(coordinate):
+    """The score of a coordinate that we made, else None."""
+    score = getattr(coordinate, SCORE, None)
+    return None if score is None else score.get()
+
+
+def writePositions(folder, name, positions):
+    """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY."""
+    lines = ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2"]
+    lines += ["%12.3f %12.3f" % (x, y) for x, y in positions]
+    with open(os.path.join(folder, name + ".star"), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def readPicks(path, columns=_COLUMNS):
+    """[(x, y, score), ...] of a STAR file of the engine, in the file's order.
+
+    columns: to read instead. Raises FileNotFoundError, or ValueError that names a file without the columns.
+    """
+    return readColumns(path, columns, (float,) * len(columns))
+
+
+def appendPicks(coordinates, micrograph, picks):
+    """Append (x, y, score) to a SetOfCoordinates; its integers are the nearest pixel's."""
+    for x, y, score in picks:
+        # Scipion's coordinates are integers and truncate.
+        item = Coordinate(x=int(round(x)), y=int(round(y)))
+        item.setMicrograph(micrograph)
+        setattr(item, SCORE, Float(score))
+        coordinates.append(item)

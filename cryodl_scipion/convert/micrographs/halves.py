@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Averages of even and odd frames, as motion correction gives them: two further sets with the micrographs' names."""
+
+from pwem.objects import SetOfMicrographs
+from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
+
+from ..arriving import opened
+
+
+def halvesOf(micrographs):
+    """(even, odd) SetOfMicrographs that the protocol of a pointer's micrographs made beside them; (None, None) if it
+    did not.
+
+    micrographs: pointer to a set.
+    """
+    source = micrographs.getObjValue() if micrographs.hasExtended() else None
+    halves = tuple(getattr(source, name, None) for name in (OUT_MICS_EVEN, OUT_MICS_ODD))
+    return halves if all(isinstance(half, SetOfMicrographs) for half in halves) else (None, None)
+
+
+def checkHalves(micrographs, even, odd):
+    """What is wrong with averages of even and odd frames for micrographs: sentences. even, odd: sets, or None."""
+    if even is None and odd is None:
+        return []
+    if even is None or odd is None:
+        return ["Even averages and Odd averages belong together: choose both, or leave both empty."]
+    ours = {m.getMicName() for m in micrographs}
+    for word, half in (("even", even), ("odd", odd)):
+        if abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001:
+            return [
+                "The averages of %s frames have %g Å/px and the micrographs %g Å/px. Choose those of the same "
+                "motion correction." % (word, half.getSamplingRate(), micrographs.getSamplingRate())
+            ]
+        missing = sorted(ours - {m.getMicName() for m in half})
+        if missing and half.isStreamClosed():
+            return [
+                "%d micrographs have no average of %s frames: %s. Micrographs are matched by name; choose a "
+                "subset, or leave the averages out." % (len(missing), word, ", ".join(missing[:5]))
+            ]
+    return []
+
+
+class ArrivingHalves:
+    """even, odd: SetOfMicrographs that may still be growing, or None both."""
+
+    def __init__(self, even, odd):
+        self._sets, self._files, self.closed = (even, odd), ({}, {}), True
+
+    def update(self):
+        """Read what there is now."""
+        if self._sets[0] is None:
+            return
+        growing = [opened(SetOfMicrographs, half) for half in self._sets]
+        # Closed first: what arrives between the two looks is then seen by the next one.
+        self.closed = all(half.isStreamClosed() for half in growing)
+        self._files = tuple({m.getMicName(): m.getFileName() for m in half} for half in growing)
+        for half in growing:
+            half.close()
+
+    def has(self, name):
+        """Whether a micrograph can be worked on. name: its micName."""
+        return self._sets[0] is None or all(name in files for files in self._files)
+
+    def files(self, names):
+        """Even files and odd files of micNames, two tuples; empty ones without halves."""
+        return ((), ()) if self._sets[0] is None else tuple(tuple(files[n] for n in names) for files in self._files)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `cryodl simulate-micrographs` made, as Scipion's sets."""
+
+import glob
+import os
+
+from pwem.objects import Coordinate, CTFModel, Micrograph, Particle, Transform
+from pyworkflow.object import Float
+
+from ..alignment import matrixOf
+from ..star import readColumns
+
+_PLACE = ("rlnCoordinateX", "rlnCoordinateY")
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
+_CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+_FILES = ("rlnImageName", "rlnMicrographName")
+
+
+def simulatedFiles(folder):
+    """[(name, path)] of the micrographs in the engine's folder of them, in alphabetical order."""
+    paths = sorted(glob.glob(os.path.join(glob.escape(folder), "*.mrc")))
+    return [(os.path.splitext(os.path.basename(path))[0], path) for path in paths]
+
+
+def appendMicrographs(micrographs, folder):
+    """Append all to a SetOfMicrographs, which has pixel size and acquisition. Returns {name: Micrograph with its
+    id}."""
+    made = {}
+    for name, path in simulatedFiles(folder):
+        micrograph = Micrograph()
+        micrograph.setFileName(path)
+        micrograph.setMicName(os.path.basename(path))
+        micrograph.setSamplingRate(micrographs.getSamplingRate())
+        micrograph.setAcquisition(micrographs.getAcquisition())
+        micrographs.append(micrograph)
+        made[name] = micrograph.clone()
+    return made
+
+
+def appendCoordinates(coordinates, micrographs, folder):
+    """Append the known particles, with their angles as rlnAngleRot, rlnAngleTilt and rlnAnglePsi (degrees).
+
+    micrographs: of appendMicrographs. folder: of the STAR files.
+    """
+    for name, micrograph in micrographs.items():
+        for row in readColumns(os.path.join(folder, name + ".star"), _PLACE + _ANGLES, (float,) * 5):
+            item = _coordinate(row[:2], micrograph)
+            for angle, value in zip(_ANGLES, row[2:]):
+                setattr(item, "_" + angle, Float(value))
+            coordinates.append(item)
+
+
+def appendCTFs(ctfs, micrographs, folder):
+    """Append the known CTFs, of the texts of CTFFIND."""
+    for name, micrograph in micrographs.items():
+        ctf = _readCTF(os.path.join(folder, name + ".txt"))
+        ctf.setMicrograph(micrograph)
+        ctfs.append(ctf)
+
+
+def appendParticles(particles, micrographs, path):
+    """Append the particles of the engine's particles.star with alignment, CTF and coordinate.
+
+    Raises KeyError for a particle of an unknown micrograph.
+    """
+    pixelSize, folder = particles.getSamplingRate(), os.path.dirname(path)
+    columns = _FILES + _PLACE + _ANGLES + _ORIGIN + _CTF
+    for row in readColumns(path, columns, (str,) * 2 + (float,) * 10, "particles"):
+        index, stack = row[0].split("@")
+        micrograph = micrographs[os.path.splitext(os.path.basename(row[1]))[0]]
+        item = Particle()
+        item.setLocation(int(index), os.path.join(folder, stack))
+        item.setSamplingRate(pixelSize)
+        item.setAcquisition(particles.getAcquisition())
+        item.setMicId(micrograph.getObjId())
+        item.setCoordinate(_coordinate(row[2:4], micrograph))
+        item.setTransform(Transform(matrixOf(row[4:7], [shift / pixelSize for shift in row[7:9]])))
+        item.setCTF(_ctf(*row[9:]))
+        particles.append(item)
+
+
+def _coordinate(place, micrograph):
+    # Scipion's coordinates are integers and truncate.
+    item = Coordinate(x=int(round(place[0])), y=int(round(place[1])))
+    item.setMicrograph(micrograph)
+    return item
+
+
+def _readCTF(path):
+    with open(path, encoding="utf-8") as file:
+        values = next(line.split() for line in file if line.strip() and not line.startswith("#"))
+    return _ctf(*[float(value) for value in values[1:4]])
+
+
+def _ctf(defocusU, defocusV, angle):
+    ctf = CTFModel()
+    ctf.setStandardDefocus(defocusU, defocusV, angle)
+    return ctf

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a set of denoised particles says that it is one, and where the raw images are."""
+
+from pyworkflow.object import Boolean, String
+
+# Attribute of a set: the name of the model that made its images.
+DENOISER = "_cryodlDenoiser"
+# Attribute of an item: its raw image as 000001@file. Later protocols keep items' attributes.
+RAW_IMAGE = "_cryodlRawImage"
+# Attribute of a set: whether its raw images are phase-flipped.
+_RAW_FLIPPED = "_cryodlRawFlipped"
+
+
+def denoiserOf(particles):
+    """Name of the model that made the images of a set; '' for raw ones.
+
+    Sets that other protocols made of denoised ones may have lost the set's attribute; their items still tell.
+    """
+    name = particles.getAttributeValue(DENOISER, None)
+    if name:
+        return name
+    first = particles.getFirstItem() if particles.getSize() else None
+    return "unknown" if first is not None and rawImageOf(first) else ""
+
+
+def rawImageOf(item):
+    """'000001@file' of the raw image of a denoised item; '' for a raw one."""
+    return item.getAttributeValue(RAW_IMAGE, None) or ""
+
+
+def markSet(particles, model):
+    """Write on a set that its images are denoised. model: name."""
+    setattr(particles, DENOISER, String(model))
+    setattr(particles, _RAW_FLIPPED, Boolean(particles.isPhaseFlipped()))
+    # RELION and others must not correct the CTF of these images again.
+    particles.setIsPhaseFlipped(True)
+    particles.setIsAmplitudeCorrected(True)
+    particles.setObjComment(
+        "Denoised by the model %s: not raw data. For looking, sorting and first orientations; "
+        "never for the final map." % model
+    )
+
+
+def unmarkSet(particles):
+    """Take from a set of raw images, copied from a denoised one, what says that they are denoised."""
+    particles.setIsPhaseFlipped(bool(particles.getAttributeValue(_RAW_FLIPPED, False)))
+    for name in (DENOISER, _RAW_FLIPPED):
+        if particles.hasAttribute(name):
+            delattr(particles, name)
+    particles.setIsAmplitudeCorrected(False)
+    particles.setObjComment("")

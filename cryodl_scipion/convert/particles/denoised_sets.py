@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
+
+import numpy as np
+from pyworkflow.object import Float, String
+
+from ..star import columnsOf
+from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
+from .particles import locationOf, nameOf, pairedRows
+
+# Attribute of items: how much the denoiser found, about 1 where it is sure and 0 where it found nothing.
+_STRENGTH = "_cryodlDenoisedStrength"
+
+
+def appendDenoised(denoised, particles, path, model):
+    """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set.
+
+    denoised: new set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name.
+    Raises ValueError unless every particle is there.
+    """
+    strengths = (_STRENGTH[1:],) if _STRENGTH[1:] in columnsOf(path, "particles") else ()
+    for item, row in pairedRows(particles, path, ("rlnImageName",) + strengths, (str,) + (float,) * len(strengths)):
+        copy = item.clone()
+        setattr(copy, RAW_IMAGE, String(nameOf(item)))
+        if strengths:
+            setattr(copy, _STRENGTH, Float(row[1]))
+        copy.setLocation(*locationOf(row[0], path))
+        denoised.append(copy)
+    if denoised.getSize() != particles.getSize():
+        raise ValueError(
+            "%s has %d of the %d particles. Run the protocol anew." % (path, denoised.getSize(), particles.getSize())
+        )
+    markSet(denoised, model)
+
+
+def appendRaw(output, particles, raw=None):
+    """Append copies of denoised items with their raw images.
+
+    output: new set with the denoised set's information. raw: the set that was denoised, by whose ids the images are
+    found, and to whose pixels shifts are rescaled; None: the places that the items know.
+    """
+    places = None if raw is None else {item.getObjId(): item.getLocation() for item in raw}
+    ratio = 1.0 if raw is None else particles.getSamplingRate() / raw.getSamplingRate()
+    if raw is not None:
+        output.setSamplingRate(raw.getSamplingRate())
+    for item in particles.iterItems():
+        copy = item.clone()
+        copy.setLocation(*(locationOf(rawImageOf(item)) if places is None else places[item.getObjId()]))
+        copy.setSamplingRate(output.getSamplingRate())
+        if copy.hasAttribute(RAW_IMAGE):
+            delattr(copy, RAW_IMAGE)
+        if copy.hasTransform() and abs(ratio - 1) > 1e-6:
+            _scaleShifts(copy.getTransform(), ratio)
+        output.append(copy)
+    unmarkSet(output)
+
+
+def idsOf(particles):
+    """Ids of a set's items."""
+    return {item.getObjId() for item in particles.iterItems()}
+
+
+def _scaleShifts(transform, ratio):
+    matrix = np.array(transform.getMatrix(), float)
+    matrix[:3, 3] *= ratio
+    transform.setMatrix(matrix)

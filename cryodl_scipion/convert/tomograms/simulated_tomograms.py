@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `cryodl simulate-tomograms` made, as Scipion's sets."""
+
+from tomo.objects import TomoAcquisition, Tomogram
+
+from .tomograms import maskOf
+
+
+def appendTomograms(tomograms, files):
+    """Append all to a SetOfTomograms, which has pixel size and acquisition. files: {name: path}; the name is the tsId.
+
+    Returns {name: Tomogram with its id}.
+    """
+    made = {}
+    for name, path in sorted(files.items()):
+        tomogram = Tomogram()
+        tomogram.setFileName(path)
+        tomogram.setSamplingRate(tomograms.getSamplingRate())
+        tomogram.setTsId(name)
+        acquisition = TomoAcquisition()
+        acquisition.copy(tomograms.getAcquisition())
+        tomogram.setAcquisition(acquisition)
+        tomogram.setOrigin()  # the middle, as tomo has it
+        tomograms.append(tomogram)
+        made[name] = tomogram.clone()
+    return made
+
+
+def appendLabels(masks, tomograms, files):
+    """Append the label volumes to a SetOfTomoMasks. tomograms: of appendTomograms."""
+    for name, path in sorted(files.items()):
+        masks.append(maskOf(tomograms[name], path))

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine made of subtomograms, as Scipion's sets: simulated ones, classes with averages, the unknown."""
+
+from pyworkflow.object import Float, Integer, String
+from tomo.objects import AverageSubTomogram, SubTomogram, TomoAcquisition
+
+from ..star import columnsOf, iterColumns
+from .subtomograms import ANGLES, CLASS, CLASS_NAMES, HALF, ORIGIN, TILTS, readRows, transformOf, volumeOf
+
+# Attributes of classified items: how sure it is that the item is of a known class, and the probability of each.
+CONFIDENCE, PROBABILITY = "_cryodlConfidence", "_cryodlProbability%d"
+_TOMOGRAM = "rlnTomoName"
+
+
+def appendSimulated(subtomograms, path, names):
+    """Append the simulated subtomograms with their true class, transform, half set and tilt range.
+
+    subtomograms: new set with pixel size and acquisition. path: the engine's STAR file. names: of classes 1, 2, ...
+    """
+    there = columnsOf(path, "particles")
+    columns = [name for name in ("rlnImageName", _TOMOGRAM, CLASS, HALF) + ANGLES + ORIGIN + TILTS if name in there]
+    for values in iterColumns(path, columns, (str,) * len(columns), "particles"):
+        row, item = dict(zip(columns, values)), SubTomogram()
+        index, file = volumeOf(row["rlnImageName"], path)
+        item.setLocation(index, file)
+        item.setSamplingRate(subtomograms.getSamplingRate())
+        item.setVolName(row.get(_TOMOGRAM, "simulated"))
+        item.setClassId(int(row[CLASS]))
+        item.setTransform(transformOf(row, subtomograms.getSamplingRate()))
+        item.setAcquisition(_acquisition(subtomograms, row))
+        if HALF in row:
+            setattr(item, "_" + HALF, Integer(int(row[HALF])))
+        subtomograms.append(item)
+    subtomograms.setAlignment3D()
+    setattr(subtomograms, CLASS_NAMES, String(", ".join(names)))
+
+
+def _acquisition(subtomograms, row):
+    acquisition = TomoAcquisition()
+    acquisition.copy(subtomograms.getAcquisition())
+    for name, setter in zip(TILTS, (acquisition.setAngleMin, acquisition.setAngleMax)):
+        if name in row:
+            setter(float(row[name]))
+    return acquisition
+
+
+def fillClasses(classes, path, names, averages):
+    """Fill a SetOfClassesSubTomograms, whose images are set, by the engine's STAR file; class 0 is left out.
+
+    names: {class number: name}. averages: {class number: file}; a class without one has no representative.
+    Returns the number of items in classes.
+    """
+    rows, columns = readRows(path)
+    pixelSize, made = classes.getImages().getSamplingRate(), []
+
+    def describeItem(item, _):
+        row = rows.get(item.getObjId())
+        item._appendItem = row is not None and int(float(row[CLASS])) > 0
+        if item._appendItem:
+            describe(item, row, columns, pixelSize)
+            made.append(item.getObjId())
+
+    def describeClass(item):
+        item.setAlignment3D()
+        item.setObjLabel(names.get(item.getObjId(), "class %d" % item.getObjId()))
+        if item.getObjId() in averages:
+            representative = item.getRepresentative()
+            representative.setFileName(averages[item.getObjId()])
+            representative.setSamplingRate(pixelSize)
+
+    classes.classifyItems(updateItemCallback=describeItem, updateClassCallback=describeClass)
+    return len(made)
+
+
+def appendUnknown(output, subtomograms, path):
+    """Append copies of the items of class 0; returns how many."""
+    rows, columns = readRows(path)
+    for item in [item.clone() for item in subtomograms.iterItems()]:
+        row = rows.get(item.getObjId())
+        if row is not None and int(float(row[CLASS])) == 0:
+            output.append(describe(item, row, columns, subtomograms.getSamplingRate()))
+    return output.getSize()
+
+
+def describe(item, row, columns, pixelSize):
+    """Write class, transform, confidence and probabilities of a row on an item. Returns it."""
+    item.setClassId(int(float(row[CLASS])))
+    if ANGLES[0] in row:
+        item.setTransform(transformOf(row, pixelSize))
+    for name in columns:
+        if name == CONFIDENCE[1:] or name.startswith((PROBABILITY % 0)[1:-1]):
+            setattr(item, "_" + name, Float(float(row[name])))
+    return item
+
+
+def appendAverages(output, names, averages):
+    """Append the averages of classes; ids are the classes' numbers. output: set of averages with pixel size."""
+    for number in sorted(averages):
+        item = AverageSubTomogram()
+        item.setObjId(number)
+        item.setFileName(averages[number])
+        item.setSamplingRate(output.getSamplingRate())
+        item.setObjLabel(names.get(number, "class %d" % number))
+        output.append(item)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SetOfSubTomograms, and classes of them, as RELION's STAR (3.1) for the engine, and back.
+
+A transform of Scipion turns places of the subtomogram into places of the reference; so it is written as RELION's rot,
+tilt, psi and origins as alignment.py says, the way that the plugin of RELION's tomography does.
+"""
+
+import os
+
+import numpy as np
+from pwem.objects import Transform
+from tomo.objects import SetOfClassesSubTomograms
+
+from ..alignment import matrixOf
+from ..relion_star import opticsOf, poseOf, writeStar
+from ..star import columnsOf, iterColumns
+from ..structures import structureFileOf as fileOf
+from .tomograms import byId
+
+ID = "rlnImageId"
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
+CLASS, HALF, WEIGHTS = "rlnClassNumber", "rlnRandomSubset", "rlnCtfImage"
+TILTS = ("cryodlTiltMin", "cryodlTiltMax")
+# Attribute of a set whose class ids are true: the names of classes 1, 2, ... one after another by commas.
+CLASS_NAMES = "_cryodlClassNames"
+# What the engine calls the class of number 0.
+UNKNOWN = "unknown"
+# How other plugins call the half set and the volume of weights of an item.
+_HALVES, _WEIGHTS = ("_rlnRandomSubset", "_rdnSubset"), ("_ctfFile",)
+
+
+def writeSubtomograms(path, subtomograms, tilts, classes=False):
+    """Write a SetOfSubTomograms, or SetOfClassesSubTomograms, as STAR 3.1, whole or not at all.
+
+    tilts: (least, largest) degrees where neither the items nor their tomograms know their range. classes: whether
+    rlnClassNumber is written. rlnImageId holds the item's id. Raises ValueError unless every item was written.
+    """
+    images = imagesOf(subtomograms)
+    first = next(_items(subtomograms))[0]
+    writers = [(names, _unpacked(values)) for names, values in _writersOf(images, first, _tiltsOf(images, tilts))]
+    if isAligned(subtomograms):
+        size = images.getSamplingRate()
+        writers.append((ANGLES + ORIGIN, _unpacked(lambda item: poseOf(item.getTransform().getMatrix(), size, 3))))
+    if classes:
+        writers.append(((CLASS,), lambda pair: (pair[1],)))
+    count, expected = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms)), _sizeOf(subtomograms)
+    if count != expected:
+        raise ValueError(
+            "Only %d of %d subtomograms could be read from %s." % (count, expected, subtomograms.getFileName())
+        )
+
+
+def imagesOf(subtomograms):
+    """The SetOfSubTomograms of a set, or of a set of classes."""
+    return subtomograms.getImages() if isinstance(subtomograms, SetOfClassesSubTomograms) else subtomograms
+
+
+def isAligned(subtomograms):
+    """Whether any item has another transform than none at all."""
+    return any(
+        item.hasTransform() and not np.allclose(item.getTransform().getMatrix(), np.eye(4))
+        for item, _ in _items(subtomograms)
+    )
+
+
+def classNumbers(subtomograms):
+    """{class number: number of items} of a set of classes, or by the class ids of a set; 0 holds those without any."""
+    counts = {}
+    for _, number in _items(subtomograms):
+        counts[number] = counts.get(number, 0) + 1
+    return counts
+
+
+def classNames(subtomograms, numbers):
+    """Names of classes by their numbers: those of a simulation, else the labels of classes; [] if they cannot tell the
+    classes apart.
+
+    numbers: that there are, rising.
+    """
+    if isinstance(subtomograms, SetOfClassesSubTomograms):
+        known = {item.getObjId(): (item.getObjLabel() or "").strip() for item in subtomograms.iterItems()}
+    else:
+        text = subtomograms.getAttributeValue(CLASS_NAMES, None) or ""
+        known = dict(enumerate([name.strip() for name in text.split(",")], 1))
+    names = [known.get(number, "") for number in numbers]
+    return names if all(names) and len(set(names)) == len(names) and UNKNOWN not in names else []
+
+
+def _items(subtomograms):
+    """(item, class number) one after another; the item is the set's own object and changes with the next."""
+    if not isinstance(subtomograms, SetOfClassesSubTomograms):
+        for item in subtomograms.iterItems():
+            yield item, item.getClassId() or 0
+        return
+    for number in [item.getObjId() for item in subtomograms.iterItems()]:
+        for item in subtomograms[number].iterItems():
+            yield item, number
+
+
+def _sizeOf(subtomograms):
+    if not isinstance(subtomograms, SetOfClassesSubTomograms):
+        return subtomograms.getSize()
+    return sum([item.getSize() for item in subtomograms.iterItems()])
+
+
+# ----- columns: (names, function of an item that gives their values)
+def _unpacked(values):
+    return lambda pair: values(pair[0])
+
+
+def _writersOf(images, first, tilts):
+    writers = [
+        (
+            ("rlnImageName", ID, "rlnOpticsGroup"),
+            lambda item: (_nameOf(item), item.getObjId(), item.getAttributeValue("_rlnOpticsGroup", 1)),
+        ),
+        (("rlnTomoName",), lambda item: (_tomogramOf(item),)),
+        (TILTS, tilts),
+    ]
+    for column, names in ((HALF, _HALVES), (WEIGHTS, _WEIGHTS)):
+        name = next((name for name in names if first.getAttributeValue(name, None)), None)
+        if name:
+            writers.append(((column,), lambda item, name=name: (item.getAttributeValue(name),)))
+    return writers
+
+
+def _nameOf(item):
+    path = fileOf(item)
+    return "%06d@%s" % (item.getIndex(), path) if (item.getIndex() or 0) > 1 else path
+
+
+def _tomogramOf(item):
+    """Name of an item's tomogram; 'None', RELION's word, if it is not known."""
+    coordinate = item.getCoordinate3D()
+    name = coordinate.getTomoId() if coordinate is not None else None
+    return name or item.getAttributeValue("_volName", None) or "None"
+
+
+def _tiltsOf(images, otherwise):
+    """A function of an item: (least, largest) tilt of it, of its tomogram, of the set, or `otherwise`."""
+    coordinates = images.getCoordinates3D() if images.hasCoordinates3D() else None
+    tomograms = coordinates.getPrecedents() if coordinates is not None else None
+    ranges = {} if tomograms is None else {key: tiltRange(item) for key, item in byId(tomograms).items()}
+    ofSet = tiltRange(images)
+    return lambda item: tiltRange(item) or ranges.get(_tomogramOf(item)) or ofSet or otherwise
+
+
+def tiltRange(item):
+    """(least, largest) degrees that the acquisition of an item or set tells, or None."""
+    acquisition = item.getAcquisition()
+    angles = [acquisition.getAttributeValue(name, None) for name in ("_angleMin", "_angleMax")] if acquisition else []
+    return tuple(angles) if len(angles) == 2 and None not in angles and angles[0] < angles[1] else None
+
+
+# ----- from the engine
+def readRows(path):
+    """({item's id: {column: text}}, columns) of the engine's STAR file."""
+    columns = columnsOf(path, "particles")
+    rows = iterColumns(path, columns, (str,) * len(columns), "particles")
+    return {int(row[columns.index(ID)]): dict(zip(columns, row)) for row in rows}, columns
+
+
+def transformOf(row, pixelSize):
+    """Scipion's Transform of a row with ANGLES and ORIGIN; origins that it lacks are 0."""
+    origin = [float(row.get(name, 0)) / pixelSize for name in ORIGIN]
+    return Transform(matrixOf([float(row[name]) for name in ANGLES], origin))
+
+
+def volumeOf(name, star):
+    """(index, path) of a volume that a STAR file names: beside the STAR file, or in the current folder."""
+    number, _, path = name.rpartition("@")
+    beside = os.path.join(os.path.dirname(star), path)
+    return int(number or 0), beside if os.path.exists(beside) else path

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SetOfTomograms and SetOfTomoMasks: their names and files for the engine, and sets of what it made of them.
+
+Items of a set are read into clones first: while a set is iterated, any other access to it ends the iteration silently.
+"""
+
+import os
+
+import mrcfile
+from pyworkflow.object import Float, String
+from tomo.objects import TomoMask
+
+from ..arriving import ArrivingItems
+from ..micrograph_names import namesForEngine
+from ..structures import structureFileOf as fileOf
+
+# Attributes of a set of score volumes: the feature, its threshold, and whose drawings and which models made it.
+FEATURE, THRESHOLD, MODELS = "_cryodlFeature", "_cryodlThreshold", "_cryodlModels"
+# Attribute of a set of label volumes: the names of labels 1, 2, ... in this order, one after another by commas.
+FEATURES = "_cryodlFeatures"
+# Files that the engine reads as MRC, whatever their name says.
+MRC_ENDINGS = (".mrc", ".rec", ".st", ".map", ".ccp4", ".ali", ".mrcs")
+
+
+class ArrivingTomograms(ArrivingItems):
+    """Tomograms of a set that may still be growing, by their tsId."""
+
+    def _nameOf(self, tomogram):
+        return idOf(tomogram)
+
+
+def idOf(tomogram):
+    """What tells a tomogram, or the mask of one, from others: its tsId; of old sets the name of its file."""
+    return tomogram.getTsId() or os.path.splitext(os.path.basename(fileOf(tomogram)))[0]
+
+
+def clonesOf(volumes):
+    """[item] of a set, as objects of their own."""
+    return [item.clone() for item in volumes.iterItems()]
+
+
+def byId(volumes):
+    """{tsId: item} of a set of tomograms or masks."""
+    return {idOf(item): item for item in clonesOf(volumes)}
+
+
+def engineNames(volumes):
+    """{tsId: name for the engine} of a set, or of a list of items."""
+    items = volumes if isinstance(volumes, list) else clonesOf(volumes)
+    names = namesForEngine(((item.getObjId(), idOf(item)) for item in items), "tomogram")
+    return {idOf(item): names[item.getObjId()] for item in items}
+
+
+def pairedVolumes(tomograms, masks):
+    """([Tomogram], [TomoMask]) of the masks' tomograms, in the order of the masks."""
+    known, items = byId(tomograms), clonesOf(masks)
+    return [known[idOf(mask)] for mask in items], items
+
+
+def filesOf(items):
+    return tuple(fileOf(item) for item in items)
+
+
+def tomogramFileOf(item):
+    """File of a tomogram, or of the tomogram of a mask; None if the mask does not say, or if that is gone."""
+    if not isinstance(item, TomoMask):
+        return fileOf(item)
+    path = (item.getVolName() or "").split(":")[0]
+    return path if os.path.exists(path) else None
+
+
+def tomogramsBehind(masks):
+    """[file] of the tomograms of a list of masks, of the same size; None unless all are there."""
+    files = [tomogramFileOf(mask) for mask in masks]
+    if not all(path and path.lower().endswith(MRC_ENDINGS) for path in files):
+        return None
+    return files if [sizeOfFile(path) for path in files] == [sizeOf(mask) for mask in masks] else None
+
+
+def sizeOf(volume):
+    """(x, y, z) px of an item's file by its header, whatever the name of the file is."""
+    return sizeOfFile(fileOf(volume))
+
+
+def sizeOfFile(path):
+    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        return tuple(int(mrc.header[name]) for name in ("nx", "ny", "nz"))
+
+
+def maskOf(tomogram, path):
+    """A TomoMask in the place of a tomogram: same tsId, pixel size, origin and acquisition; path: its volume."""
+    mask = TomoMask()
+    mask.copyInfo(tomogram)
+    mask.setFileName(path)
+    mask.setSamplingRate(tomogram.getSamplingRate())
+    mask.setTsId(idOf(tomogram))
+    # a mask of a mask is one of the same tomogram
+    mask.setVolName(tomogram.getVolName() if isinstance(tomogram, TomoMask) else tomogram.getFileName())
+    return mask
+
+
+def markScores(masks, feature, threshold, models):
+    """Note on a set of score volumes what they are. models: text."""
+    setattr(masks, FEATURE, String(feature))
+    setattr(masks, THRESHOLD, Float(threshold))
+    setattr(masks, MODELS, String(models))
+
+
+def markLabels(masks, features):
+    """Note on a set of label volumes the names of labels 1, 2, ..."""
+    for name in (FEATURE, THRESHOLD, MODELS):
+        if masks.hasAttribute(name):  # copyInfo of scores hands on what they say of themselves
+            delattr(masks, name)
+    setattr(masks, FEATURES, String(", ".join(features)))
+
+
+def featureOf(masks):
+    """Name of the feature of a set of score volumes, '' of other sets."""
+    return masks.getAttributeValue(FEATURE, None) or ""
+
+
+def featuresOf(masks):
+    """Names of labels 1, 2, ... of a set of label volumes, [] if they are not known."""
+    names = masks.getAttributeValue(FEATURES, None) or ""
+    return [name.strip() for name in names.split(",") if name.strip()]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that denoises micrographs."""
+
+import dataclasses
+import typing
+
+from ..fields import (
+    DENOISING_METHODS,
+    Paths,
+    device_field,
+    micrographs_field,
+    names_field,
+    pixel_size_field,
+    seed_field,
+    threads_field,
+)
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiseMicrographsConfig:
+    """Denoise micrographs for looking and picking, by a network that learns from the micrographs themselves."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    output: str = param(
+        "Folder for <micrograph>.mrc, and model/ if one was trained.", label="Output folder", path="folder"
+    )
+    model: typing.Optional[str] = param(
+        "Micrograph denoiser that was trained before.",
+        default=None,
+        label="Model",
+        path="model",
+        none_means="one is trained on these micrographs",
+    )
+    method: str = param(
+        "even-odd: learns to predict the average of odd frames from that of even ones (noise2noise). added-noise: the "
+        "same from two halves that are made of one micrograph, by adding noise of its own spectrum to it and taking it "
+        "off; needs nothing but the micrographs. auto: even-odd where averages of even and odd frames are given.",
+        default="auto",
+        label="Method",
+        choices=DENOISING_METHODS,
+    )
+    even: Paths = param(
+        "Averages of the even frames, in the order of the micrographs.", default=(), label="Even averages", path="file"
+    )
+    odd: Paths = param(
+        "Averages of the odd frames, in the order of the micrographs.", default=(), label="Odd averages", path="file"
+    )
+    training_micrographs: int = param(
+        "Micrographs to learn from, spread over all.",
+        default=10,
+        label="Training micrographs",
+        minimum=1,
+        maximum=10000,
+    )
+    steps: typing.Optional[int] = param(
+        "Training steps.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=10000000,
+        none_means="the method's own number",
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is kept; the rest is filtered away before.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=1,
+        maximum=200,
+        none_means="8 Å, or that of the pixels",
+    )
+    names: Paths = names_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        if bool(self.even) != bool(self.odd):
+            return ["Even and odd averages (--even, --odd) belong together: give both or none."]
+        if self.method == "even-odd" and not self.even and not self.model:
+            return [
+                "Method (--method) even-odd learns from averages of even and odd frames (--even, --odd): give "
+                "them, or choose added-noise."
+            ]
+        return []

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that pick."""
+
+import dataclasses
+import typing
+
+from ..fields import (
+    CONTRASTS,
+    THRESHOLD_RULES,
+    Paths,
+    device_field,
+    micrographs_field,
+    names_field,
+    pixel_size_field,
+    threads_field,
+)
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class PickConfig:
+    """Pick particles in micrographs with a trained model."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    model: str = param(
+        "Model folder, or the name of a shipped model (`cryodl doctor` lists them).", label="Model", path="model"
+    )
+    output: str = param(
+        "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are "
+        "not picked again.",
+        label="Output folder",
+        path="folder",
+    )
+    particle_diameter: typing.Optional[float] = param(
+        "Diameter of a circle that just holds the particle.",
+        default=None,
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+        none_means="the model's",
+    )
+    threshold: typing.Optional[float] = param(
+        "Picks with a lower score are left out. 0 keeps every candidate.",
+        default=None,
+        label="Score threshold",
+        minimum=0,
+        maximum=1,
+        none_means="what the threshold rule says",
+    )
+    threshold_rule: str = param(
+        "Where no threshold is given. model: the model's, chosen on its validation micrographs. f1: for each "
+        "micrograph the one with the largest expected F1. count: for each micrograph as many picks as particles are "
+        "expected, the sum of the scores.",
+        default="model",
+        label="Threshold rule",
+        choices=THRESHOLD_RULES,
+        expert=True,
+    )
+    contrast: str = param(
+        "Whether protein is darker or brighter than its surroundings. auto: the model's; a general model compares both "
+        "on some micrographs, and says what it found.",
+        default="auto",
+        label="Contrast",
+        choices=CONTRASTS,
+        expert=True,
+    )
+    minimum_distance: typing.Optional[float] = param(
+        "Of two picks nearer than this only the better stays.",
+        default=None,
+        label="Minimum distance",
+        unit="Å",
+        minimum=0,
+        maximum=5000,
+        none_means="what the training labels allow, about half a diameter",
+        expert=True,
+    )
+    border: float = param(
+        "Picks whose centre is nearer than this to the micrograph's edge are left out.",
+        default=0.0,
+        label="Border",
+        unit="Å",
+        minimum=0,
+        maximum=10000,
+        expert=True,
+    )
+    overwrite: bool = param(
+        "Pick finished micrographs again, and allow other parameters than those of the files that "
+        "are in the output folder already.",
+        default=False,
+        label="Pick again",
+        expert=True,
+    )
+    memory: float = param(
+        "Memory that the network may use for one tile.",
+        default=0.4,
+        label="Memory for tiles",
+        unit="GB",
+        minimum=0.05,
+        maximum=1000,
+        expert=True,
+    )
+    names: Paths = names_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoPickConfig:
+    """Pick without labels: a general model picks, its confident picks retrain it on these micrographs, until it is no
+    better."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = param(
+        "Diameter of a circle that just holds the particle.",
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+    )
+    output: str = param(
+        "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model "
+        "(model). A stopped run continues here.",
+        label="Output folder",
+        path="folder",
+    )
+    model: str = param(
+        "Model to begin with: a folder or a shipped model.", default="general", label="First model", path="model"
+    )
+    rounds: int = param(
+        "Most rounds of training on the micrographs' own picks; it stops earlier when a round is no better.",
+        default=3,
+        label="Rounds",
+        minimum=0,
+        maximum=20,
+    )
+    training_micrographs: int = param(
+        "Micrographs that the rounds learn from, spread over the set; all are picked at the end.",
+        default=12,
+        label="Training micrographs",
+        minimum=2,
+        maximum=1000,
+    )
+    confident: float = param(
+        "Picks with at least this score teach as particles, places with less than 1 minus it as "
+        "background; the rest is left out as uncertain.",
+        default=0.8,
+        label="Confident score",
+        minimum=0.5,
+        maximum=0.99,
+        expert=True,
+    )
+    steps: typing.Optional[int] = param(
+        "Training steps of a round.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=1000000,
+        none_means="200",
+        expert=True,
+    )
+    threshold: typing.Optional[float] = param(
+        "Picks with a lower score are left out. 0 keeps every candidate.",
+        default=None,
+        label="Score threshold",
+        minimum=0,
+        maximum=1,
+        none_means="the last model's",
+    )
+    contrast: str = param(
+        "Whether protein is darker or brighter than its surroundings. auto: a general model compares "
+        "both on some micrographs, another model has its own.",
+        default="auto",
+        label="Contrast",
+        choices=CONTRASTS,
+        expert=True,
+    )
+    border: float = param(
+        "Picks whose centre is nearer than this to the micrograph's edge are left out.",
+        default=0.0,
+        label="Border",
+        unit="Å",
+        minimum=0,
+        maximum=10000,
+        expert=True,
+    )
+    seed: int = param(
+        "Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1, expert=True
+    )
+    names: Paths = names_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class ProposeBoxesConfig:
+    """Propose background and contamination boxes for micrographs on which particles are labelled."""
+
+    micrographs: Paths = micrographs_field()
+    coordinates: str = param("Folder (or file) with the particles' coordinates.", label="Coordinates", path="folder")
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = param(
+        "Diameter of a circle that just holds the particle.",
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+    )
+    output: str = param(
+        "Folder for background/*.star and contamination/*.star. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    count: int = param(
+        "Most boxes of each kind per micrograph.", default=15, label="Boxes per micrograph", minimum=1, maximum=10000
+    )
+    names: Paths = names_field()
+    threads: int = threads_field()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that simulates micrographs."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, device_field, threads_field
+from ..optics import _defocus_problems, optics_field
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulateMicrographsConfig:
+    """Simulate micrographs of a structure or map, with exact coordinates, orientations and CTF."""
+
+    structure: str = param(
+        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz).", label="Structure", path="file"
+    )
+    pixel_size: float = param(
+        "Pixel size of the micrographs to make.", label="Pixel size", unit="Å/px", minimum=0.05, maximum=100
+    )
+    count: int = param("Number of micrographs.", label="Number of micrographs", minimum=1, maximum=100000)
+    output: str = param(
+        "Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    size: int = param(
+        "Side of the square micrographs.", default=1024, label="Size", unit="px", minimum=128, maximum=16384
+    )
+    particles: int = param(
+        "Particles per micrograph (fewer if they do not fit).",
+        default=60,
+        label="Particles per micrograph",
+        minimum=0,
+        maximum=100000,
+    )
+    closest: float = param(
+        "Smallest distance of two particles' centres; below 1 they overlap.",
+        default=1.15,
+        label="Smallest distance",
+        unit="diameters",
+        minimum=0.2,
+        maximum=100,
+    )
+    orientations: typing.Optional[str] = param(
+        "STAR file with rlnAngleRot, rlnAngleTilt and rlnAnglePsi to draw the particles' orientations from.",
+        default=None,
+        label="Orientations",
+        path="file",
+        none_means="uniform over all orientations",
+    )
+    snr: float = param(
+        "Signal-to-noise ratio: variance of the clean particles, inside their diameter, over the "
+        "variance of the noise. It belongs to a dose of 40 e/Å².",
+        default=0.05,
+        label="SNR",
+        minimum=1e-6,
+        maximum=1000,
+    )
+    snr_max: typing.Optional[float] = param(
+        "Largest SNR; each micrograph takes one between, logarithmically.",
+        default=None,
+        label="Largest SNR",
+        minimum=1e-6,
+        maximum=1000,
+        none_means="SNR for all",
+    )
+    dose: float = param(
+        "Exposure. The SNR is proportional to it.", default=40.0, label="Dose", unit="e/Å²", minimum=0.1, maximum=1000
+    )
+    noise_from: Paths = param(
+        "Real micrographs whose noise spectrum is taken (glob, files or list file), at the pixel "
+        "size of the micrographs to make. Without them: white detector noise and smooth solvent "
+        "noise.",
+        default=(),
+        label="Noise from micrographs",
+        path="file",
+    )
+    ice: float = param(
+        "Pieces of ice and other contamination per micrograph, on average.",
+        default=0.0,
+        label="Ice contamination",
+        minimum=0,
+        maximum=1000,
+    )
+    aggregates: float = param(
+        "Clumps of particles per micrograph, on average; their particles are not in the coordinates.",
+        default=0.0,
+        label="Aggregates",
+        minimum=0,
+        maximum=1000,
+    )
+    carbon: float = param(
+        "Part of the micrographs with a carbon edge.", default=0.0, label="Carbon edges", minimum=0, maximum=1
+    )
+    gradient: float = param(
+        "Range of a smooth gradient of ice over the micrograph, in standard deviations of the noise.",
+        default=0.0,
+        label="Ice gradient",
+        minimum=0,
+        maximum=100,
+    )
+    contrast: str = param(
+        "Whether protein is darker or brighter than its surroundings.",
+        default="dark",
+        label="Contrast",
+        choices=("dark", "bright"),
+    )
+    box_size: typing.Optional[int] = param(
+        "Also cut the particles out, with boxes of this size: particles.star "
+        "(RELION 3.1, with angles and CTF) and particles/*.mrcs.",
+        default=None,
+        label="Box size",
+        unit="px",
+        minimum=8,
+        maximum=4096,
+        none_means="particles are not cut out",
+    )
+    defocus_min: float = optics_field("defocus_min")
+    defocus_max: float = optics_field("defocus_max")
+    astigmatism: float = optics_field("astigmatism")
+    voltage: float = optics_field("voltage")
+    spherical_aberration: float = optics_field("spherical_aberration")
+    amplitude_contrast: float = optics_field("amplitude_contrast")
+    seed: int = param("Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1)
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        problems = _defocus_problems(self)
+        if not problems and self.snr_max is not None and self.snr_max < self.snr:
+            problems = [f"Largest SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
+        return problems

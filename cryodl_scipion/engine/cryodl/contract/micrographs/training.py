@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that train pickers."""
+
+import dataclasses
+import typing
+
+from ..fields import (
+    CONTRASTS,
+    LABEL_KINDS,
+    PU_CRITERIA,
+    Paths,
+    device_field,
+    micrographs_field,
+    names_field,
+    pixel_size_field,
+    threads_field,
+)
+from ..networks import PICKER_NETWORKS
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainPickerConfig:
+    """Train a particle picker on labelled micrographs."""
+
+    micrographs: Paths = micrographs_field()
+    coordinates: str = param(
+        "Folder (or file) with the particles' coordinates: RELION .star, EMAN .box or Topaz .txt, in pixels of the "
+        "micrographs, matched by micrograph name without folder and extension.",
+        label="Coordinates",
+        path="folder",
+    )
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = param(
+        "Diameter of a circle that just holds the particle. Micrographs are rescaled by it, so that every particle has "
+        "the same size for the network.",
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+    )
+    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    background: typing.Optional[str] = param(
+        "Folder (or file) with boxes on background, ice or dirt. When given, only labelled places teach the network: "
+        "give it when the particles are not all picked. Without it, everything that is not picked is background.",
+        default=None,
+        label="Background boxes",
+        path="folder",
+        none_means="unpicked areas are background",
+    )
+    network: str = param(
+        "Network and training method. unet: small U-net of this project, fast on CPUs, and the most accurate here with "
+        "complete labels. The others are published methods, kept as their papers have them. deeppicker: patch "
+        "classifier that never learns what lies between touching particles. deepem: patch classifier with "
+        "sigmoids and squared error, a loss with hardly any slope where it is wrong and sure of it. cryolo: boxes of a "
+        "grid of cells in one pass; large, some minutes of training without a GPU. topaz: learns from few particles "
+        "among unlabelled ones (set Labels to sparse). eman2: two networks, against background and against "
+        "contamination; both must agree; its large kernels are slow on CPUs.",
+        default="unet",
+        label="Network",
+        choices=PICKER_NETWORKS,
+    )
+    labels: str = param(
+        "What the labels mean. complete: all particles of these micrographs are labelled, the rest is background. "
+        "boxes: only the labelled places teach; background and contamination are proposed where none is given. sparse: "
+        "some particles are labelled, unlabelled places may hold more (positive-unlabelled learning). auto: boxes "
+        "where background or contamination is given, sparse for topaz, else complete.",
+        default="auto",
+        label="Labels",
+        choices=LABEL_KINDS,
+    )
+    contamination: typing.Optional[str] = param(
+        "Folder (or file) with boxes on contamination: ice crystals, aggregates, carbon edges. 10 to 15 are of use.",
+        default=None,
+        label="Contamination boxes",
+        path="folder",
+        none_means="proposed where it is needed",
+    )
+    uncertain: typing.Optional[str] = param(
+        "Folder with places that are left out of training and validation: coordinates (circles of one particle "
+        "diameter), or masks <micrograph>.mrc of the micrographs' size, not 0 where uncertain.",
+        default=None,
+        label="Uncertain places",
+        path="folder",
+        none_means="nothing is left out",
+        expert=True,
+    )
+    expected_particles: typing.Optional[float] = param(
+        "Particles that a micrograph holds on average, labelled or not; for sparse labels.",
+        default=None,
+        label="Expected particles per micrograph",
+        minimum=0.1,
+        maximum=1e6,
+        none_means="estimated from the labels and from what looks like them",
+    )
+    pu_criterion: str = param(
+        "For sparse labels. ge-binomial: the number of particles found follows the expected one (Topaz's choice). "
+        "nnpu: non-negative positive-unlabelled risk.",
+        default="ge-binomial",
+        label="Criterion for sparse labels",
+        choices=PU_CRITERIA,
+        expert=True,
+    )
+    contrast: str = param(
+        "Whether protein is darker or brighter than its surroundings in the micrographs. auto: what the labelled "
+        "particles show; the log and the model's card say it.",
+        default="auto",
+        label="Contrast",
+        choices=CONTRASTS,
+        expert=True,
+    )
+    start_from: typing.Optional[str] = param(
+        "Model folder or name of a shipped model to continue from, instead of random weights. It must be of the same "
+        "network.",
+        default=None,
+        label="Start from model",
+        path="model",
+        none_means="start from random weights",
+        expert=True,
+    )
+    steps: typing.Optional[int] = param(
+        "Most training steps; training stops earlier when the validation figure no longer improves.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=1000000,
+        none_means="the method's own number; for unet 400, 800 from 1,000 particles on, 250 where only boxes teach",
+    )
+    patience: int = param(
+        "Validations without improvement after which training stops.",
+        default=10,
+        label="Patience (validations)",
+        minimum=1,
+        maximum=1000,
+        expert=True,
+    )
+    validation_fraction: float = param(
+        "Part of the labelled micrographs kept for validation (at least one; with a single micrograph a part of it). "
+        "The best weights and the default threshold are chosen on it.",
+        default=0.2,
+        label="Validation fraction",
+        minimum=0.05,
+        maximum=0.5,
+        expert=True,
+    )
+    batch_size: int = param(
+        "Crops per training step.", default=8, label="Batch size", minimum=1, maximum=1024, expert=True
+    )
+    learning_rate: typing.Optional[float] = param(
+        "Peak learning rate.",
+        default=None,
+        label="Learning rate",
+        minimum=1e-7,
+        maximum=1,
+        none_means="the method's own",
+        expert=True,
+    )
+    seed: int = param(
+        "Seed of every random choice; the same seed on the same machine gives the same model.",
+        default=0,
+        label="Random seed",
+        minimum=0,
+        maximum=2**31 - 1,
+        expert=True,
+    )
+    names: Paths = names_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainGeneralPickerConfig:
+    """Train a general picker on simulated micrographs of many shapes, and on labelled real sets."""
+
+    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    structures: Paths = param(
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) to simulate from (glob, files or list file).",
+        default=(),
+        label="Structures",
+        path="file",
+    )
+    procedural: int = param(
+        "Made-up assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures.",
+        default=120,
+        label="Made-up assemblies",
+        minimum=0,
+        maximum=100000,
+    )
+    sets: typing.Optional[str] = param(
+        "Table of labelled real sets: a .csv file with the columns name, micrographs (glob), coordinates (folder), "
+        "pixel_size (Å/px), particle_diameter (Å); paths are relative to the table.",
+        default=None,
+        label="Real sets",
+        path="file",
+        none_means="simulated micrographs only",
+    )
+    leave_out: Paths = param(
+        "Names of sets, and of structures' files (without extensions), not to learn from; for "
+        "testing on molecules that the model never saw.",
+        default=(),
+        label="Leave out",
+    )
+    simulated: int = param(
+        "Simulated micrographs, 512 x 512 px at the network's scale.",
+        default=360,
+        label="Simulated micrographs",
+        minimum=2,
+        maximum=1000000,
+    )
+    real_share: float = param(
+        "Part of the training crops that is real, if there are real sets.",
+        default=0.2,
+        label="Share of real crops",
+        minimum=0,
+        maximum=1,
+    )
+    steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
+    batch_size: int = param(
+        "Crops per training step.", default=8, label="Batch size", minimum=1, maximum=1024, expert=True
+    )
+    learning_rate: float = param(
+        "Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1, expert=True
+    )
+    seed: int = param(
+        "Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1, expert=True
+    )
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        if not self.structures and not self.procedural:
+            return [
+                "There is nothing to simulate from: give Structures (--structures) or made-up assemblies "
+                "(--procedural)."
+            ]
+        return []

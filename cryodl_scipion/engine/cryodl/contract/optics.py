@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The microscope of all simulations."""
+
+from .params import param
+
+# The microscope of all simulations.
+_OPTICS = dict(
+    defocus_min=dict(
+        help="Smallest mean defocus; positive is underfocus.",
+        default=8000.0,
+        label="Least defocus",
+        unit="Å",
+        minimum=0,
+        maximum=100000,
+    ),
+    defocus_max=dict(
+        help="Largest mean defocus.", default=25000.0, label="Largest defocus", unit="Å", minimum=0, maximum=100000
+    ),
+    astigmatism=dict(
+        help="Largest difference of the two defoci.",
+        default=300.0,
+        label="Astigmatism",
+        unit="Å",
+        minimum=0,
+        maximum=20000,
+    ),
+    voltage=dict(help="Acceleration voltage.", default=300.0, label="Voltage", unit="kV", minimum=20, maximum=1000),
+    spherical_aberration=dict(help="Spherical aberration.", default=2.7, label="Cs", unit="mm", minimum=0, maximum=10),
+    amplitude_contrast=dict(
+        help="Part of the contrast that is amplitude contrast.",
+        default=0.1,
+        label="Amplitude contrast",
+        minimum=0,
+        maximum=1,
+    ),
+)
+
+
+def optics_field(name):
+    return param(**_OPTICS[name])
+
+
+def _defocus_problems(config):
+    """Sentences about a range of defoci that is none."""
+    if config.defocus_max >= config.defocus_min:
+        return []
+    return [
+        f"Largest defocus (--defocus-max) is {config.defocus_max:g} Å, below the least defocus "
+        f"(--defocus-min) of {config.defocus_min:g} Å."
+    ]

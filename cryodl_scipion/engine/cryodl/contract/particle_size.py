@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a particle's size may be in its micrograph: the same limits for forms and engine."""
+
+# Below this a particle is a spot without shape; nearly always the pixel size is wrong.
+SMALLEST_PX = 8
+
+
+def particle_size_problem(diameter, pixel_size, side):
+    """A sentence about a particle that cannot be picked at this size, or ''.
+
+    diameter: Å. pixel_size: Å/px. side: shorter side of the micrograph in px.
+    """
+    pixels = diameter / pixel_size
+    if pixels > side / 2:
+        return (
+            f"The particle diameter of {diameter:g} Å is more than half of the micrograph's shorter side "
+            f"({side} px x {pixel_size:g} Å/px = {side * pixel_size:g} Å). Check pixel size and diameter."
+        )
+    if pixels < SMALLEST_PX:
+        return (
+            f"The particle diameter of {diameter:g} Å is only {pixels:.1f} px at {pixel_size:g} Å/px; at least "
+            f"{SMALLEST_PX} px are needed. Check pixel size and diameter."
+        )
+    return ""

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that denoise particles and micrographs."""
+
+import dataclasses
+import typing
+
+from ..fields import (
+    RECONSTRUCTION_LOSSES,
+    Paths,
+    contrast_field,
+    device_field,
+    particles_field,
+    seed_field,
+    structure_field,
+    symmetry_field,
+    threads_field,
+)
+from ..networks import DENOISER_NETWORKS
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainDenoiserConfig:
+    """Train a network that turns noisy particle images into projections of a known structure."""
+
+    particles: Paths = particles_field(
+        "Particles to learn from, with angles and shifts (3-D refined, or simulated). "
+        "Several files: several molecules learnt together.",
+        many=True,
+    )
+    structure: Paths = param(
+        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections "
+        "are the targets: one for all particle files, or one for each in the same order. A map of "
+        "the other hand cannot be noticed here.",
+        label="Structure",
+        path="file",
+    )
+    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    network: str = param(
+        "posterior: no training; keeps the structure, and answers with the mean of its projections, weighed by how "
+        "probable each is given the image. The most exact by far where the structure is right, and blind for all that "
+        "is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the published "
+        "conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and made to please "
+        "the eye: it invents more.",
+        default="posterior",
+        label="Network",
+        choices=DENOISER_NETWORKS,
+    )
+    loss: str = param(
+        "Distance of output and target. l1: absolute difference. exponential: large differences count "
+        "exponentially more.",
+        default="l1",
+        label="Loss",
+        choices=RECONSTRUCTION_LOSSES,
+        expert=True,
+    )
+    adversarial: typing.Optional[float] = param(
+        "Weight of the discriminator's verdict, where the loss itself weighs 100. 0: no discriminator.",
+        default=None,
+        label="Adversarial weight",
+        minimum=0,
+        maximum=1000,
+        none_means="1 for cgan, 0 for the others",
+        expert=True,
+    )
+    simulated: float = param(
+        "Part of the training pairs that is made anew from the structure, with the CTFs of these particles and noise "
+        "of the spectrum that is measured on them. The rest are the particles themselves.",
+        default=0.5,
+        label="Simulated part",
+        minimum=0,
+        maximum=1,
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail of the targets; finer detail is not in a single image.",
+        default=None,
+        label="Resolution of targets",
+        unit="Å",
+        minimum=1,
+        maximum=100,
+        none_means="that of the pixels (twice the pixel size)",
+        expert=True,
+    )
+    split_by: str = param(
+        "What keeps validation particles apart from training ones. auto: micrographs if they are "
+        "known, else half sets, else at random.",
+        default="auto",
+        label="Validation by",
+        choices=("auto", "micrograph", "half", "random"),
+        expert=True,
+    )
+    validation_fraction: float = param(
+        "Part of the particles kept for validation (half sets: half 2).",
+        default=0.1,
+        label="Validation fraction",
+        minimum=0.01,
+        maximum=0.5,
+        expert=True,
+    )
+    contrast: str = contrast_field()
+    start_from: typing.Optional[str] = param(
+        "Denoiser model to continue from. It must be of the same network.",
+        default=None,
+        label="Start from model",
+        path="model",
+        none_means="start from random weights",
+        expert=True,
+    )
+    steps: typing.Optional[int] = param(
+        "Most training steps; training stops earlier when the validation figure no longer improves.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=10000000,
+        none_means="the network's own number",
+    )
+    patience: int = param(
+        "Validations without improvement after which training stops.",
+        default=6,
+        label="Patience (validations)",
+        minimum=1,
+        maximum=1000,
+        expert=True,
+    )
+    batch_size: typing.Optional[int] = param(
+        "Particles per training step.",
+        default=None,
+        label="Batch size",
+        minimum=1,
+        maximum=4096,
+        none_means="the network's own: 1 for cgan, 16 for the others",
+        expert=True,
+    )
+    learning_rate: typing.Optional[float] = param(
+        "Peak learning rate.",
+        default=None,
+        label="Learning rate",
+        minimum=1e-7,
+        maximum=1,
+        none_means="the network's own",
+        expert=True,
+    )
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        if len(self.structure) in (1, len(self.particles)):
+            return []
+        return [
+            f"There are {len(self.particles)} particle files (--particles) and {len(self.structure)} structures "
+            "(--structure). Give one structure for all, or one for each in the same order."
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiseConfig:
+    """Denoise particle images with a trained network."""
+
+    particles: str = particles_field("Raw particles to denoise; no angles are needed.")
+    model: str = param("Folder of a denoiser.", label="Model", path="model")
+    output: str = param(
+        "STAR file to write; the denoised images lie beside it, in a stack of the same name (.mrcs).",
+        label="Output",
+        path="file",
+    )
+    contrast: str = contrast_field()
+    batch_size: int = param(
+        "Particles that go through the network at a time.",
+        default=16,
+        label="Batch size",
+        minimum=1,
+        maximum=4096,
+        expert=True,
+    )
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateDenoiserConfig:
+    """Measure what a denoiser gains and what it invents, against the truth and against controls."""
+
+    particles: str = particles_field("Raw particles with angles, shifts and CTF that the denoiser did not learn from.")
+    model: str = param("Folder of a denoiser.", label="Model", path="model")
+    structure: str = structure_field()
+    output: str = param(
+        "Folder for evaluation.json and pictures. It must not exist.", label="Output folder", path="folder"
+    )
+    unseen: typing.Optional[str] = particles_field(
+        "Particles of a molecule that the denoiser never saw, for the control.",
+        optional="one is made up: random blobs of the same size, CTF and noise",
+    )
+    unseen_structure: typing.Optional[str] = param(
+        "Structure of the unseen particles, to tell what is true in their denoised images.",
+        default=None,
+        label="Unseen structure",
+        path="file",
+        none_means="only the similarity to the training targets is measured",
+    )
+    count: int = param(
+        "Most particles that are used, and images of pure noise that are made.",
+        default=500,
+        label="Particles",
+        minimum=2,
+        maximum=1000000,
+    )
+    symmetry: str = symmetry_field()
+    contrast: str = contrast_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()

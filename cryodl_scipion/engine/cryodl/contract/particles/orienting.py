@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that orient and reconstruct particles, and tell compositions apart."""
+
+import dataclasses
+import typing
+
+from ..fields import (
+    Paths,
+    contrast_field,
+    device_field,
+    particles_field,
+    seed_field,
+    structure_field,
+    symmetry_field,
+    threads_field,
+)
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class AssignOrientationsConfig:
+    """Give every particle Euler angles and shifts by comparing it with projections of a structure."""
+
+    particles: str = particles_field("Particles to orient; the CTF is needed, angles are not.")
+    structure: str = structure_field()
+    output: str = param(
+        "STAR file to write: the raw particles with angles, shifts, score and margin.", label="Output", path="file"
+    )
+    model: typing.Optional[str] = param(
+        "Denoiser whose output is compared with the projections.",
+        default=None,
+        label="Denoiser",
+        path="model",
+        none_means="the raw images are compared, with their CTF and noise taken into account",
+    )
+    angular_step: float = param(
+        "Distance of neighbouring directions of the first search. The best few are refined.",
+        default=7.5,
+        label="Angular step",
+        unit="°",
+        minimum=1,
+        maximum=30,
+    )
+    refine: bool = param(
+        "Search the neighbourhood of the best orientations with finer steps.",
+        default=True,
+        label="Refine locally",
+        expert=True,
+    )
+    max_shift: typing.Optional[float] = param(
+        "Largest distance of a particle from its box's centre.",
+        default=None,
+        label="Largest shift",
+        unit="Å",
+        minimum=0,
+        maximum=1000,
+        none_means="a tenth of the box",
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is compared.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=2,
+        maximum=200,
+        none_means="what the angular step can tell apart",
+    )
+    symmetry: str = symmetry_field()
+    contrast: str = contrast_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructConfig:
+    """Back-project oriented particles into a map and its two half-maps."""
+
+    particles: str = particles_field(
+        "Particles with angles and shifts. rlnRandomSubset gives the halves, if it is there."
+    )
+    output: str = param(
+        "Map to write (.mrc). The half-maps lie beside it: NAME_half1.mrc, NAME_half2.mrc.", label="Map", path="file"
+    )
+    symmetry: str = symmetry_field()
+    correct_ctf: bool = param(
+        "Weigh by the CTF. Denoised particles have none: for them it is not used.",
+        default=True,
+        label="Correct the CTF",
+        expert=True,
+    )
+    mask_diameter: typing.Optional[float] = param(
+        "Diameter of the sphere that the FSC is measured in.",
+        default=None,
+        label="Mask diameter",
+        unit="Å",
+        minimum=1,
+        maximum=10000,
+        none_means="0.9 of the box",
+    )
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessIntegrityConfig:
+    """For each particle, the probability that it is the whole complex or only a part of it."""
+
+    particles: str = particles_field("Particles with CTF. Angles are used if they are there.")
+    structures: Paths = param(
+        "The compositions to tell apart: maps or atomic models in one common coordinate frame, "
+        "with and without the partner.",
+        label="Compositions",
+        path="file",
+    )
+    output: str = param(
+        "Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    names: Paths = param("Names of the compositions, in the same order.", default=(), label="Names")
+    model: typing.Optional[str] = param(
+        "Denoiser trained on all of these compositions, to be used beside the raw images.",
+        default=None,
+        label="Denoiser",
+        path="model",
+        none_means="the raw images alone",
+    )
+    orientations: str = param(
+        "given: the particles' own angles, refined a little. search: all are searched. auto: "
+        "given where the particles have them.",
+        default="auto",
+        label="Orientations",
+        choices=("auto", "given", "search"),
+    )
+    angular_step: float = param(
+        "Distance of neighbouring directions of a search.",
+        default=7.5,
+        label="Angular step",
+        unit="°",
+        minimum=1,
+        maximum=30,
+        expert=True,
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is compared.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=2,
+        maximum=200,
+        none_means="twice the pixel size",
+        expert=True,
+    )
+    contrast: str = contrast_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        if len(self.structures) < 2:
+            return [f"Compositions (--structures) names {len(self.structures)} file; give two or more to tell apart."]
+        if self.names and len(self.names) != len(self.structures):
+            return [
+                f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions (--structures)."
+            ]
+        return []

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that classify subtomograms."""
+
+import dataclasses
+import typing
+
+from ..fields import CONTRASTS, device_field, seed_field, threads_field, tilt_problems
+from ..networks import CLASSIFIER_NETWORKS
+from ..params import param
+
+
+def _subtomograms_field(help):
+    return param(
+        help + " RELION's STAR (3.0 or 3.1) with a volume for each subtomogram (rlnImageName), and its 3-D "
+        "CTF or weights (rlnCtfImage) if there are such.",
+        label="Subtomograms",
+        path="file",
+    )
+
+
+def _tilt_field(which, default):
+    return param(
+        f"{which} tilt of the series, about the y axis: what lies beyond was not measured. Used where the "
+        "STAR file names no volume of weights (rlnCtfImage) and no range (cryodlTiltMin, cryodlTiltMax).",
+        default=default,
+        label=f"{which} tilt",
+        unit="°",
+        minimum=-90,
+        maximum=90,
+    )
+
+
+def _contrast_field():
+    return param(
+        "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured; "
+        "the log and the result say it.",
+        default="auto",
+        label="Contrast",
+        choices=CONTRASTS,
+        expert=True,
+    )
+
+
+def _diameter_field():
+    return param(
+        "Diameter of a sphere that just holds every particle.",
+        default=None,
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=10000,
+        none_means="0.8 of the box",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainClassifierConfig:
+    """Train a classifier of subtomograms on labelled ones (rlnClassNumber)."""
+
+    subtomograms: str = _subtomograms_field(
+        "Subtomograms to learn from, with their class in rlnClassNumber (from 1 "
+        "on). Angles are used if they are there, and not needed."
+    )
+    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    network: str = param(
+        "likelihood: this project's; learns an average of each class with the missing wedge made up for, and "
+        "compares a subtomogram with all of them, in all orientations, where it was measured. The others are published "
+        "3-D networks, with the layers of their paper. dsrf3d: deep, small kernels (DSRF3D-v2). rb3d: residual blocks. "
+        "cb3d: wide, with fewer layers.",
+        default="likelihood",
+        label="Network",
+        choices=CLASSIFIER_NETWORKS,
+    )
+    class_names: typing.Tuple[str, ...] = param(
+        "Names of the classes 1, 2, ... in this order.", default=(), label="Names of the classes"
+    )
+    particle_diameter: typing.Optional[float] = _diameter_field()
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is used. The published networks see fewer voxels, then, and are as much quicker.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=4,
+        maximum=500,
+        none_means="likelihood: three pixels, or a twelfth of the box if that is more; the others: all detail",
+    )
+    tilt_min: float = _tilt_field("Least", -60.0)
+    tilt_max: float = _tilt_field("Largest", 60.0)
+    contrast: str = _contrast_field()
+    steps: typing.Optional[int] = param(
+        "Most training steps.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=10000000,
+        none_means="the network's own number",
+    )
+    patience: int = param(
+        "Validations without improvement after which training stops, but not before step 600: the "
+        "published networks need long to begin.",
+        default=6,
+        label="Patience (validations)",
+        minimum=1,
+        maximum=1000,
+        expert=True,
+    )
+    validation_fraction: float = param(
+        "Part of the subtomograms kept for validation; of several tomograms whole ones, "
+        "if every class stays in both parts.",
+        default=0.2,
+        label="Validation fraction",
+        minimum=0.05,
+        maximum=0.5,
+        expert=True,
+    )
+    batch_size: typing.Optional[int] = param(
+        "Subtomograms per training step.",
+        default=None,
+        label="Batch size",
+        minimum=1,
+        maximum=4096,
+        none_means="the network's own",
+        expert=True,
+    )
+    learning_rate: typing.Optional[float] = param(
+        "Peak learning rate.",
+        default=None,
+        label="Learning rate",
+        minimum=1e-7,
+        maximum=1,
+        none_means="the network's own",
+        expert=True,
+    )
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        return tilt_problems(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifySubtomogramsConfig:
+    """Tell which class each subtomogram belongs to, or that it is unknown (class 0)."""
+
+    subtomograms: str = _subtomograms_field("Subtomograms to classify.")
+    model: str = param("Folder of a classifier.", label="Model", path="model")
+    output: str = param(
+        "STAR file to write: all columns of the input, with rlnClassNumber, the probability of every "
+        "class, and angles and shifts where the network finds them. Averages of the classes lie "
+        "beside it: NAME_class001.mrc ...",
+        label="Output",
+        path="file",
+    )
+    unknown: float = param(
+        "Part of the subtomograms of known classes that may be called unknown: those least sure. 0: "
+        "none is called unknown.",
+        default=0.05,
+        label="Unknown",
+        minimum=0,
+        maximum=0.9,
+    )
+    truth: bool = param(
+        "rlnClassNumber of the input is the truth: accuracy and confusion matrix are computed.",
+        default=False,
+        label="Compare with the input's classes",
+    )
+    tilt_min: float = _tilt_field("Least", -60.0)
+    tilt_max: float = _tilt_field("Largest", 60.0)
+    contrast: str = _contrast_field()
+    averages: bool = param("Average each class, with the missing wedge made up for.", default=True, label="Averages")
+    batch_size: int = param(
+        "Subtomograms at a time.", default=32, label="Batch size", minimum=1, maximum=4096, expert=True
+    )
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        return tilt_problems(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusterSubtomogramsConfig:
+    """Group subtomograms by what they show, without labels, comparing only what both of a pair have measured."""
+
+    subtomograms: str = _subtomograms_field("Subtomograms to group.")
+    output: str = param(
+        "STAR file to write, with rlnClassNumber; beside it averages NAME_class001.mrc ..., the "
+        "embedding NAME_embedding.csv and pictures.",
+        label="Output",
+        path="file",
+    )
+    classes: int = param("Number of groups.", default=3, label="Classes", minimum=1, maximum=100)
+    embedding: str = param(
+        "How subtomograms are placed. similarity: by the correlations of all pairs. pca: principal "
+        "components of the differences from the mean. autoencoder: a small 3-D network that is "
+        "asked only for what was measured.",
+        default="pca",
+        label="Embedding",
+        choices=("pca", "similarity", "autoencoder"),
+    )
+    align: str = param(
+        "auto: angles of the STAR file, or alignment to a common average if it has none. given: those "
+        "of the file. search: always aligned anew. none: taken as they are.",
+        default="auto",
+        label="Alignment",
+        choices=("auto", "given", "search", "none"),
+    )
+    components: int = param("Dimensions of the embedding.", default=8, label="Components", minimum=1, maximum=200)
+    compensate: bool = param(
+        "Compare only Fourier coefficients that both have measured. Off: for comparison.",
+        default=True,
+        label="Compensate the missing wedge",
+        expert=True,
+    )
+    particle_diameter: typing.Optional[float] = _diameter_field()
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is compared.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=4,
+        maximum=500,
+        none_means="four pixels",
+    )
+    tilt_min: float = _tilt_field("Least", -60.0)
+    tilt_max: float = _tilt_field("Largest", 60.0)
+    contrast: str = _contrast_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        return tilt_problems(self)

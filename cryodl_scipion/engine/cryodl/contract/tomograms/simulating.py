@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that simulate tomograms and subtomograms."""
+
+import dataclasses
+
+from ..fields import Paths, device_field, seed_field, threads_field, tilt_problems
+from ..optics import optics_field
+from ..params import param
+
+_TILTS = dict(
+    tilt_min=dict(
+        help="Least tilt, about the y axis.", default=-60.0, label="Least tilt", unit="°", minimum=-90, maximum=90
+    ),
+    tilt_max=dict(help="Largest tilt.", default=60.0, label="Largest tilt", unit="°", minimum=-90, maximum=90),
+    tilt_step=dict(help="Step between tilts.", default=3.0, label="Tilt step", unit="°", minimum=0.1, maximum=30),
+    defocus=dict(
+        help="Mean defocus; positive is underfocus. 0: no CTF.",
+        default=40000.0,
+        label="Defocus",
+        unit="Å",
+        minimum=0,
+        maximum=200000,
+    ),
+    defocus_spread=dict(
+        help="Largest deviation from the mean defocus, from one tomogram or subtomogram to the next.",
+        default=5000.0,
+        label="Spread of the defocus",
+        unit="Å",
+        minimum=0,
+        maximum=100000,
+    ),
+)
+
+
+def _tilt_series_field(name):
+    return param(**_TILTS[name])
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulateTomogramsConfig:
+    """Simulate tomograms of cells: structures, membranes, filaments, fiducials; exact labels, places and angles."""
+
+    output: str = param(
+        "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star and "
+        "tilt_series/*.mrc. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    structures: Paths = param(
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) of particles (glob, files or list "
+        "file). Each is a feature of its own.",
+        default=(),
+        label="Structures",
+        path="file",
+    )
+    copies: Paths = param(
+        "Copies of each structure: one number for all, or one for each in the same order.",
+        default=("30",),
+        label="Copies",
+    )
+    pixel_size: float = param(
+        "Pixel size of the tomograms.", default=13.0, label="Pixel size", unit="Å/px", minimum=0.5, maximum=200
+    )
+    size: int = param("Width and height.", default=256, label="Size", unit="px", minimum=32, maximum=4096)
+    thickness: int = param("Depth, along the beam.", default=96, label="Thickness", unit="px", minimum=16, maximum=2048)
+    count: int = param("Number of tomograms.", default=1, label="Number of tomograms", minimum=1, maximum=10000)
+    vesicles: int = param(
+        "Closed membranes per tomogram, spheres and ellipsoids of several sizes.",
+        default=3,
+        label="Vesicles",
+        minimum=0,
+        maximum=10000,
+    )
+    membranes: int = param(
+        "Open, curved membranes that cross the tomogram.", default=1, label="Membranes", minimum=0, maximum=1000
+    )
+    microtubules: int = param(
+        "Microtubules per tomogram: hollow, 250 Å wide.", default=2, label="Microtubules", minimum=0, maximum=1000
+    )
+    filaments: int = param(
+        "Thin filaments per tomogram, 70 Å wide, as actin.", default=4, label="Thin filaments", minimum=0, maximum=10000
+    )
+    fiducials: int = param("Gold beads of 100 Å.", default=0, label="Fiducials", minimum=0, maximum=10000)
+    snr: float = param(
+        "Signal-to-noise ratio of the tilt images: variance of the clean image over that of the noise.",
+        default=0.2,
+        label="SNR",
+        minimum=1e-6,
+        maximum=1000000,
+    )
+    tilt_min: float = _tilt_series_field("tilt_min")
+    tilt_max: float = _tilt_series_field("tilt_max")
+    tilt_step: float = _tilt_series_field("tilt_step")
+    dose: float = param(
+        "Exposure of the whole series; fine detail fades with it.",
+        default=100.0,
+        label="Dose",
+        unit="e/Å²",
+        minimum=0,
+        maximum=10000,
+    )
+    defocus: float = _tilt_series_field("defocus")
+    defocus_spread: float = _tilt_series_field("defocus_spread")
+    voltage: float = optics_field("voltage")
+    spherical_aberration: float = optics_field("spherical_aberration")
+    amplitude_contrast: float = optics_field("amplitude_contrast")
+    contrast: str = param(
+        "Whether protein is darker or brighter than its surroundings.",
+        default="dark",
+        label="Contrast",
+        choices=("dark", "bright"),
+    )
+    tilt_series: bool = param("Also keep the tilt images.", default=False, label="Keep the tilt images")
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        problems = tilt_problems(self)
+        if not all(c.strip().isdigit() for c in self.copies):
+            problems.append(f"Copies (--copies) is {', '.join(self.copies)}; whole numbers are needed.")
+        elif self.structures and len(self.copies) not in (1, len(self.structures)):
+            problems.append(
+                f"There are {len(self.structures)} structures (--structures) and {len(self.copies)} "
+                "numbers of copies (--copies). Give one number for all, or one for each."
+            )
+        return problems
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulateSubtomogramsConfig:
+    """Simulate subtomograms of several structures, with missing wedge, CTF, noise, and exact classes and angles."""
+
+    structures: Paths = param(
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz), at least one (glob, files or list "
+        "file). Each is a class: 1, 2, ... in this order.",
+        label="Structures",
+        path="file",
+    )
+    output: str = param(
+        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes lie "
+        "beside it in NAME/.",
+        label="Output",
+        path="file",
+    )
+    pixel_size: float = param("Pixel size.", default=10.0, label="Pixel size", unit="Å/px", minimum=0.5, maximum=200)
+    box: int = param("Side of the cubes; even.", default=40, label="Box size", unit="px", minimum=16, maximum=512)
+    count: int = param(
+        "Subtomograms of each structure.", default=100, label="Subtomograms per structure", minimum=1, maximum=1000000
+    )
+    snr: float = param(
+        "Signal-to-noise ratio: variance of the clean subtomogram, inside the particle's sphere and "
+        "with its missing wedge, over the variance of the noise.",
+        default=0.1,
+        label="SNR",
+        minimum=1e-6,
+        maximum=1000000,
+    )
+    max_shift: float = param(
+        "Largest distance of a particle from its box's centre, along each axis.",
+        default=20.0,
+        label="Largest shift",
+        unit="Å",
+        minimum=0,
+        maximum=1000,
+    )
+    tilt_min: float = _tilt_series_field("tilt_min")
+    tilt_max: float = _tilt_series_field("tilt_max")
+    tilt_step: float = _tilt_series_field("tilt_step")
+    defocus: float = _tilt_series_field("defocus")
+    defocus_spread: float = _tilt_series_field("defocus_spread")
+    voltage: float = optics_field("voltage")
+    spherical_aberration: float = optics_field("spherical_aberration")
+    amplitude_contrast: float = optics_field("amplitude_contrast")
+    contrast: str = param(
+        "Whether protein is brighter or darker than its surroundings.",
+        default="bright",
+        label="Contrast",
+        choices=("dark", "bright"),
+    )
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self):
+        problems = tilt_problems(self)
+        if self.box % 2:
+            problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
+        return problems

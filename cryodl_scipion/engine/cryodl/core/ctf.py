@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contrast transfer function, by torch-ctf, in the field's units and RELION's angle convention."""
+
+import torch
+from torch_ctf import calculate_ctf_2d
+
+
+def ctf_rfft(
+    shape, pixel_size, defocus_u, defocus_v, defocus_angle, voltage_kv, cs_mm, amplitude_contrast, phase_shift=0.0
+):
+    """CTF on the grid of torch.fft.rfft2 of an image, positive at low frequencies (protein bright).
+
+    shape: (h, w) px. pixel_size: Å/px. defocus_u, defocus_v: Å, positive is underfocus; scalars or (n,).
+    defocus_angle, phase_shift: degrees; the angle of the direction of defocus_u from the x axis (columns) towards the
+    y axis (rows), as in RELION. voltage_kv: kV. cs_mm: mm. amplitude_contrast: 0 to 1.
+    Returns (..., h, w // 2 + 1) float32. The value is sin(pi l k^2 (dz - Cs l^2 k^2 / 2) + asin(Q) + phase), the
+    negative of the usual -sin: a micrograph with dark protein is minus this times the projection.
+    """
+    u, v, angle = (torch.as_tensor(x, dtype=torch.float32) for x in (defocus_u, defocus_v, defocus_angle))
+    # torch-ctf takes micrometres and half the difference of the defoci, of which it draws the root: it must not be
+    # negative. Its angle is RELION's (measured: its docstring says otherwise).
+    angle = torch.where(u < v, angle + 90.0, angle)
+    return calculate_ctf_2d(
+        defocus=(u + v) / 2e4,
+        astigmatism=(u - v).abs() / 2e4,
+        astigmatism_angle=angle,
+        voltage=voltage_kv,
+        spherical_aberration=cs_mm,
+        amplitude_contrast=amplitude_contrast,
+        phase_shift=phase_shift,
+        pixel_size=pixel_size,
+        image_shape=tuple(shape),
+        rfft=True,
+        fftshift=False,
+    )
+
+
+def ctf_of_optics(optics, box, pixel_size, device=None):
+    """(n, box, box // 2 + 1) CTF of images with an Optics each, see ctf_rfft. optics: n core.optics.Optics."""
+    columns = torch.tensor(
+        [
+            [o.defocus_u, o.defocus_v, o.defocus_angle, o.voltage_kv, o.cs_mm, o.amplitude_contrast, o.phase_shift]
+            for o in optics
+        ],
+        dtype=torch.float32,
+        device=device,
+    ).reshape(-1, 7)
+    return ctf_rfft((box, box), pixel_size, *columns.T)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which device computes: the one that was asked for, or an error. Never silently another."""
+
+import os
+import platform
+
+import torch
+
+
+def choose_device(device):
+    """The torch.device of a request's text: 'auto', 'cpu', or a GPU's number ('0', 'cuda:0').
+
+    Raises ValueError if the GPU is not there or several are named.
+    """
+    wanted = device.strip().lower()
+    if wanted == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        local = int(os.environ.get("LOCAL_RANK", "0"))  # of several processes each takes its own
+        return torch.device(f"cuda:{local}" if count else "cpu")
+    numbers = wanted.replace("cuda:", "").replace(",", " ").split()
+    if len(numbers) != 1 or not numbers[0].isdigit():
+        raise ValueError(
+            f"Device (--device) is {device!r}; it must be 'auto', 'cpu' or the number of one GPU. For "
+            "several GPUs start one process each (Scipion does that: one thread more than GPUs)."
+        )
+    if int(numbers[0]) >= count:
+        raise ValueError(
+            f"GPU {numbers[0]} was asked for (--device {device}), but {_what_is_there(count)} Choose "
+            "--device cpu, or repair the driver (`cryodl doctor` shows what torch sees)."
+        )
+    return torch.device(f"cuda:{numbers[0]}")
+
+
+def _what_is_there(count):
+    if count:
+        return f"torch sees {count} GPU(s), numbered from 0."
+    if torch.version.cuda is None:
+        return "this environment has the CPU build of torch."
+    return "torch sees no GPU."
+
+
+def set_threads(threads):
+    """Use this many CPU threads (0: all the process may use). Returns the number."""
+    number = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(number)
+    return number
+
+
+def device_name(device):
+    """In words, for logs and results."""
+    if device.type == "cuda":
+        return f"GPU {device.index}: {torch.cuda.get_device_name(device)}"
+    return f"CPU ({torch.get_num_threads()} threads, {platform.processor() or platform.machine()})"
+
+
+def fast_dtype(device):
+    """bfloat16 where the hardware multiplies it fast, else float32.
+
+    On CPUs without AVX512-BF16 bfloat16 is emulated and slower than float32.
+    """
+    if device.type == "cuda":
+        # not torch.cuda.is_bf16_supported(): it says yes to emulation, and asks about the current GPU
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
+    return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
+
+
+def cpu_has_bfloat16():
+    """True if the CPU multiplies bfloat16 natively."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check and check())

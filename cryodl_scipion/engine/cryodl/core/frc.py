@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fourier ring and shell correlation, and the resolution at which a curve falls below a threshold."""
+
+import torch
+
+from .fourier import plane_weights
+
+FAINTEST = 1e-30  # single precision ends at 1e-38
+THRESHOLDS = (0.5, 0.143)  # against a known truth; between independent halves (Rosenthal and Henderson 2003)
+
+
+def frc(first, second):
+    """Fourier ring correlation of pairs of images (Saxton and Baumeister 1982).
+
+    first, second: (..., box, box) tensors, masked by the caller where that is wanted. Returns (..., box // 2 + 1)
+    float32: the correlation of ring k, of frequencies within half a step of k / box cycles per px; ring 0, the mean,
+    is 1. A ring without any power in one of the images is 0. Raises ValueError if the shapes differ or images are
+    not square.
+    """
+    return _correlation(first, second, 2)
+
+
+def fsc(first, second):
+    """Fourier shell correlation of pairs of (..., d, d, d) maps (Harauz and van Heel 1986); as frc. Returns (..., d //
+    2 + 1)."""
+    return _correlation(first, second, 3)
+
+
+def mean_frc(curve):
+    """Mean of rings 1 to Nyquist of (..., box // 2 + 1) curves: (...) tensor."""
+    return torch.as_tensor(curve)[..., 1:].mean(-1)
+
+
+def resolution_at(curve, threshold, pixel_size, box):
+    """The period in Å at which a curve first falls below a threshold, between rings by straight lines.
+
+    curve: (box // 2 + 1,), ring 0 first. pixel_size: Å/px. box: px.
+    Returns None if ring 1 is already below (nothing is resolved), and Nyquist's period if no ring is below.
+    """
+    values = [float(v) for v in curve]
+    for ring in range(1, len(values)):
+        if not values[ring] >= threshold:  # NaN resolves nothing
+            if ring == 1:
+                return None
+            part = (values[ring - 1] - threshold) / (values[ring - 1] - values[ring])
+            return box * pixel_size / (ring - 1 + part)
+    return box * pixel_size / (len(values) - 1)
+
+
+def ring_frequencies(box, pixel_size):
+    """(box // 2 + 1,) list: frequency of each ring, 1/Å."""
+    return [ring / (box * pixel_size) for ring in range(box // 2 + 1)]
+
+
+def rings(shape, device=None):
+    """(..., n // 2 + 1) int64 ring or shell of every coefficient of rfftn of a square or a cube of side n = shape[-1].
+
+    Coefficients of the corners have rings above n // 2.
+    """
+    squares = torch.zeros((1,) * len(shape), device=device)
+    for axis, side in enumerate(shape):
+        last = axis == len(shape) - 1
+        index = (torch.fft.rfftfreq if last else torch.fft.fftfreq)(side, 1 / side, device=device)
+        squares = squares + index.square().reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return squares.sqrt().round().long()
+
+
+def _correlation(first, second, axes):
+    shape = tuple(first.shape[-axes:])
+    if first.shape != second.shape or len(shape) != axes or len(set(shape)) > 1:
+        raise ValueError(
+            f"Images of shape {tuple(first.shape)} and {tuple(second.shape)} cannot be correlated; they "
+            f"must have the same shape, with {axes} equal sides."
+        )
+    side, dims = shape[0], tuple(range(-axes, 0))
+    one, two = (torch.fft.rfftn(_scaled(x.float(), dims), dim=dims) for x in (first, second))
+    weight = plane_weights(side).to(one.device)
+    index = rings(shape, one.device).flatten()
+    inside = index <= side // 2
+
+    def sums(values):
+        flat = (values * weight).flatten(-axes)[..., inside].double()
+        total = flat.new_zeros(flat.shape[:-1] + (side // 2 + 1,))
+        return total.index_add(-1, index[inside], flat)
+
+    cross, powers = sums((one * two.conj()).real), (sums(one.abs().square()), sums(two.abs().square()))
+    curve = cross / (powers[0] * powers[1]).sqrt().clamp(min=1e-300)
+    curve[..., 0] = 1.0
+    return curve.float()
+
+
+def _scaled(images, dims):
+    """Images with a largest value of 1: squares of very faint ones would be zero in single precision, their products
+    not. What is fainter than FAINTEST holds nothing."""
+    largest = images.abs().amax(dims, keepdim=True)
+    return torch.where(largest > FAINTEST, images / largest.clamp(min=FAINTEST), torch.zeros_like(images))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directions spread evenly over the sphere, or over the part of it that a symmetry leaves."""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from .symmetry import operations
+
+HEALPIX_STEP = 58.63  # degrees: square root of the area of one of the 12 base pixels
+# a direction that lies beyond the border by so much, in steps, is kept: the grid itself is not symmetric, and there
+# must be no gap
+BORDER = 0.5
+# Of equivalent directions the one nearest to this is kept: beside the pole, so that for C, D and O those are kept that
+# RELION keeps. Its local searches do not find others again.
+INSIDE = np.array([0.0, 1e-3, 1.0])
+
+
+def directions(step_deg, symmetry="C1"):
+    """(n, 2) rot and tilt in degrees, about step_deg apart: HEALPix's pixel centres (Górski et al. 2005, ring scheme).
+
+    Of directions that are equivalent by symmetry one is kept; near the borders both may be.
+    """
+    points = healpix(sides(step_deg))
+    walls = INSIDE - operations(symmetry)[1:] @ INSIDE  # the planes half-way between INSIDE and its equivalents
+    walls = walls / np.linalg.norm(walls, axis=1, keepdims=True)
+    x, y, z = points[(points @ walls.T >= -np.sin(np.radians(BORDER * step_deg))).all(axis=1)].T
+    return np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
+
+
+def into_unit(matrices, symmetry):
+    """(n, 3, 3) orientations, from image to density: of each and its equivalents that whose direction is nearest to
+    INSIDE."""
+    equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
+    best = (equivalents[..., 2] @ INSIDE).argmax(axis=1)
+    return equivalents[np.arange(len(best)), best]
+
+
+def sides(step_deg):
+    """HEALPix's Nside whose pixels are about step_deg apart."""
+    return max(1, round(HEALPIX_STEP / step_deg))
+
+
+def in_plane_angles(step_deg):
+    """(n,) psi in degrees, evenly spaced by at most about step_deg."""
+    count = int(np.ceil(360 / step_deg - 0.5))
+    return np.arange(count) * (360 / count) - 180
+
+
+def healpix(nside):
+    """(12 nside², 3) unit vectors xyz of the pixels' centres, ring by ring from the north."""
+    rings = np.arange(1, 4 * nside)
+    cap = np.minimum(rings, 4 * nside - rings)
+    polar = cap < nside
+    count = np.where(polar, 4 * cap, 4 * nside)
+    height = np.where(
+        polar, np.sign(2 * nside - rings) * (1 - cap**2 / (3 * nside**2)), (2 * nside - rings) * 2 / (3 * nside)
+    )
+    offset = np.where(polar | ((rings - nside) % 2 == 0), 0.5, 0.0)
+    z = np.repeat(height, count)
+    place = np.concatenate([np.arange(n) + o for n, o in zip(count, offset)])
+    angle = 2 * np.pi * place / np.repeat(count, count)
+    across = np.sqrt(1 - z**2)
+    return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
+
+
+def disc_of_shifts(radius, step):
+    """(n, 2) yx: the points of a square grid through (0, 0) within a radius, in the unit of both."""
+    axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
+    yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    return yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6]
+
+
+def ball_of_turns(radius_deg, step_deg):
+    """(n, 3, 3) small rotations of at most radius_deg about all axes, step_deg apart."""
+    axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
+    turns = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    turns = turns[(turns**2).sum(axis=1) <= radius_deg**2 + 1e-6]
+    return Rotation.from_rotvec(turns, degrees=True).as_matrix()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks against reference coordinates, one to one, and the figures that follow.
+
+The rule is that of Topaz (Bepler et al. 2019; match_coordinates): per micrograph the assignment of all picks to all
+reference points that minimises sum(min(d^2 - m^2, 0)); a pair counts where d < m. Average precision is the sum of
+precision x growth of recall over distinct scores, without interpolation.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+
+@dataclasses.dataclass(frozen=True)
+class PickScores:
+    """Figures of a set of picks. f1 and the like hold at `threshold`, best_* at the threshold with the largest f1."""
+
+    threshold: float
+    picks: int
+    reference: int
+    true_positives: int
+    precision: float
+    recall: float
+    f1: float
+    average_precision: float
+    best_threshold: float
+    best_f1: float
+    best_precision: float
+    best_recall: float
+
+
+def match_picks(picks_yx, reference_yx, distance):
+    """(n,) bool: which picks are matched with a reference point nearer than `distance` (same unit as the positions)."""
+    hit = np.zeros(len(picks_yx), bool)
+    if not len(picks_yx) or not len(reference_yx):
+        return hit
+    near = cKDTree(picks_yx).sparse_distance_matrix(cKDTree(reference_yx), distance, output_type="coo_matrix")
+    close = near.data < distance
+    rows, columns, gain = near.row[close], near.col[close], near.data[close] ** 2 - distance**2
+    # pairs beyond `distance` gain nothing, so each connected group of close pairs is an assignment of its own
+    size = len(picks_yx) + len(reference_yx)
+    graph = csr_matrix((np.ones(len(rows)), (rows, columns + len(picks_yx))), shape=(size, size))
+    group = connected_components(graph, directed=False)[1][rows]
+    order = np.argsort(group, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        if not len(part):
+            continue
+        r, r_index = np.unique(rows[part], return_inverse=True)
+        c, c_index = np.unique(columns[part], return_inverse=True)
+        cost = np.zeros((len(r), len(c)))
+        cost[r_index, c_index] = gain[part]
+        a, b = linear_sum_assignment(cost)
+        hit[r[a[cost[a, b] < 0]]] = True
+    return hit
+
+
+def precision_recall(hit, scores, n_reference):
+    """Thresholds (descending), precision and recall at each distinct score.
+
+    hit, scores: (n,). n_reference: number of reference points, matched or not.
+    """
+    order = np.argsort(-scores, kind="stable")
+    sorted_scores, true_positives = scores[order], np.cumsum(hit[order])
+    last = np.r_[sorted_scores[1:] != sorted_scores[:-1], True] if len(order) else np.zeros(0, bool)
+    true_positives = true_positives[last]
+    return sorted_scores[last], true_positives / (np.arange(1, len(order) + 1)[last]), true_positives / n_reference
+
+
+def average_precision(precision, recall):
+    """Sum of precision times growth of recall."""
+    return float(np.sum(precision * np.diff(np.r_[0.0, recall])))
+
+
+def f1_score(precision, recall):
+    """2PR / (P + R), and 0 where both are 0."""
+    total = precision + recall
+    return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0.0)
+
+
+def score_matched(hit, scores, n_reference, threshold=0.0):
+    """PickScores of picks whose matches are known.
+
+    hit, scores: (n,), of all micrographs together. n_reference: number of reference points.
+    """
+    hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
+    kept = scores >= threshold
+    true_positives = int(hit[kept].sum())
+    precision = true_positives / max(int(kept.sum()), 1)
+    recall = true_positives / max(n_reference, 1)
+    best = dict(best_threshold=0.0, best_f1=0.0, best_precision=0.0, best_recall=0.0)
+    area = 0.0
+    if len(hit) and n_reference:
+        thresholds, precisions, recalls = precision_recall(hit, scores, n_reference)
+        f1 = f1_score(precisions, recalls)
+        i = int(np.argmax(f1))
+        area = average_precision(precisions, recalls)
+        best = dict(
+            best_threshold=float(thresholds[i]),
+            best_f1=float(f1[i]),
+            best_precision=float(precisions[i]),
+            best_recall=float(recalls[i]),
+        )
+    return PickScores(
+        threshold=float(threshold),
+        picks=int(kept.sum()),
+        reference=int(n_reference),
+        true_positives=true_positives,
+        precision=precision,
+        recall=recall,
+        f1=float(f1_score(precision, recall)),
+        average_precision=area,
+        **best,
+    )

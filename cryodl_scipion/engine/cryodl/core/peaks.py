@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Local maxima of score maps, with sub-pixel positions."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.spatial import cKDTree
+
+
+def find_peaks(score_map, distance, threshold, valid=None):
+    """Local maxima of a score map, best first.
+
+    score_map: (h, w) float tensor. distance: of two peaks nearer than this (score-map px) the better stays.
+    threshold: peaks with a lower score are dropped. valid: (h, w) bool tensor; peaks elsewhere are dropped.
+    Returns yx (n, 2) float64, sub-pixel, and scores (n,) float64.
+    Raises ValueError if distance < 1.
+    """
+    if distance < 1:
+        raise ValueError(f"Peak distance is {distance:g} px of the score map; it must be at least 1.")
+    pooled = F.max_pool2d(score_map[None, None], 3, stride=1, padding=1)[0, 0]
+    peak = (score_map == pooled) & (score_map >= threshold)
+    if valid is not None:
+        peak &= valid
+    yx = peak.nonzero()
+    scores = score_map[peak]
+    order = torch.argsort(scores, descending=True, stable=True)
+    yx, scores = yx[order], scores[order].double().numpy()
+    positions = _refine(score_map, yx)
+    keep = separate(positions, distance)
+    return positions[keep], scores[keep]
+
+
+def _refine(score_map, yx):
+    """Positions moved to the top of a parabola through each peak and its neighbours, by half a pixel at most."""
+    # reflected, so that a peak on the edge has equal neighbours across it and is not moved out of the map
+    padded = F.pad(score_map[None, None].double(), (1, 1, 1, 1), mode="reflect")[0, 0]
+    y, x = yx[:, 0] + 1, yx[:, 1] + 1
+    centre = padded[y, x]
+    shifts = []
+    for before, after in ((padded[y - 1, x], padded[y + 1, x]), (padded[y, x - 1], padded[y, x + 1])):
+        curvature = before + after - 2 * centre
+        shifts.append(
+            torch.where(
+                curvature < 0, 0.5 * (before - after) / curvature.clamp(max=-1e-12), torch.zeros_like(centre)
+            ).clamp(-0.5, 0.5)
+        )
+    return (yx.double() + torch.stack(shifts, 1)).numpy()
+
+
+def separate(positions, distance):
+    """Indices of positions (best first) that have no better kept one nearer than distance."""
+    neighbours = cKDTree(positions).query_ball_point(positions, distance * (1 - 1e-9)) if len(positions) else []
+    alive = np.ones(len(positions), bool)
+    for i, near in enumerate(neighbours):
+        if alive[i]:
+            later = np.asarray(near)
+            alive[later[later > i]] = False
+    return np.flatnonzero(alive)

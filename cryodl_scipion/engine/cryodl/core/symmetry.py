@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Point groups of rotations, with their axes where RELION has them (checked against `relion_refine
+--print_symmetry_ops`)."""
+
+import re
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+_GOLDEN = (1 + 5**0.5) / 2
+# order and axis (xyz) of rotations that generate each group; I is RELION's I2
+_GENERATORS = {
+    "T": ((3, (0, 0, 1)), (2, (0, (2 / 3) ** 0.5, (1 / 3) ** 0.5))),
+    "O": ((3, (1, 1, 1)), (4, (0, 0, 1))),
+    "I": ((2, (0, 0, 1)), (5, (1, 0, _GOLDEN)), (3, (0, 1, _GOLDEN**2))),
+    "I1": ((2, (1, 0, 0)), (5, (_GOLDEN, 0, -1)), (3, (_GOLDEN**2, 1, 0))),
+    "I2": ((2, (0, 0, 1)), (5, (1, 0, _GOLDEN)), (3, (0, 1, _GOLDEN**2))),
+    "I3": ((2, (-1, 0, _GOLDEN)), (5, (0, 0, 1))),
+    "I4": ((2, (1, 0, _GOLDEN)), (5, (0, 0, 1))),
+}
+LARGEST_FOLD = 100
+SIMILAR = 0.9  # correlation of a map with itself turned, from which it is taken to have a symmetry
+CHECK_SIDE = 48  # px of the maps that are compared
+
+
+def operations(symmetry):
+    """(m, 3, 3) rotation matrices on xyz of a point group, the identity first.
+
+    symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words. The n-fold axis of C and D is z; a 2-fold of D
+    is x. Raises ValueError for others.
+    """
+    name = str(symmetry).strip().upper()
+    cyclic = re.fullmatch(r"([CD])(\d+)", name)
+    if cyclic and 1 <= int(cyclic[2]) <= LARGEST_FOLD:
+        generators = ((int(cyclic[2]), (0, 0, 1)),) + (((2, (1, 0, 0)),) if cyclic[1] == "D" else ())
+    elif name in _GENERATORS:
+        generators = _GENERATORS[name]
+    else:
+        raise ValueError(
+            f"Symmetry (--symmetry) is {symmetry!r}; it must be C1 to C{LARGEST_FOLD}, D1 to "
+            f"D{LARGEST_FOLD}, T, O, I, or I1 to I4, in RELION's axes. Helical symmetry and mirrors are "
+            "not known here."
+        )
+    return _closed([_rotation(order, axis) for order, axis in generators])
+
+
+def _rotation(order, axis):
+    return Rotation.from_rotvec(2 * np.pi / order * np.array(axis, float) / np.linalg.norm(axis)).as_matrix()
+
+
+def _closed(generators):
+    """All products of some rotations."""
+    group = [np.eye(3)]
+    for element in group:  # it grows while it is read, until no product is new
+        for generator in generators:
+            product = generator @ element
+            if not any(np.abs(product - known).max() < 1e-6 for known in group):
+                group.append(product)
+    return np.array(group)
+
+
+def angular_distance(angles, others, symmetry="C1"):
+    """(n,) degrees of the smallest rotation between orientations, over all equivalent ones.
+
+    angles, others: (n, 3) rot, tilt, psi in degrees.
+    """
+    first, second = (
+        Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True) for a in (angles, others)
+    )
+    return np.degrees(
+        np.min(
+            [(first.inv() * Rotation.from_matrix(turn) * second).magnitude() for turn in operations(symmetry)], axis=0
+        )
+    )
+
+
+def symmetry_correlation(density, symmetry):
+    """Smallest correlation of a density with itself turned by an operation of the group.
+
+    density: (d, d, d) tensor, zyx, the axes through voxel d // 2. It is compared on at most CHECK_SIDE px.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    side = density.shape[-1]
+    bins = max(1, round(side / CHECK_SIDE))
+    # voxel d // 2 must stay where grid_sample has its middle: an odd cube around it
+    cube = density.cpu().float()
+    half = min(side // 2, side - 1 - side // 2)
+    cube = cube[tuple(slice(side // 2 - half, side // 2 + half + 1) for _ in range(3))][None, None]
+    odd = bins + 1 - bins % 2
+    cube = F.avg_pool3d(cube, odd, stride=1, padding=odd // 2, count_include_pad=True)
+    points = max(2, (2 * half + 1) // bins)
+    axis = torch.linspace(-1, 1, points)
+    inside = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 < 1
+    turned = [_turned(cube, turn, points)[inside] for turn in operations(symmetry)]
+    return min(float(torch.corrcoef(torch.stack([turned[0], other]))[0, 1]) for other in turned)
+
+
+def _turned(cube, turn, points):
+    """(points,) * 3 samples of a (1, 1, d, d, d) cube, turned about its middle by a (3, 3) rotation of xyz."""
+    import torch
+    import torch.nn.functional as F
+
+    matrix = torch.cat([torch.from_numpy(turn).float(), torch.zeros(3, 1)], 1)[None]
+    grid = F.affine_grid(matrix, (1, 1, points, points, points), align_corners=True)
+    return F.grid_sample(cube, grid, align_corners=True)[0, 0]
+
+
+def check_symmetry(density, symmetry, path):
+    """Raises ValueError if a density (d, d, d) does not have a symmetry about RELION's axes. path: for the message."""
+    found = symmetry_correlation(density, symmetry)
+    if found < SIMILAR:
+        raise ValueError(
+            f"{path} does not have the symmetry {symmetry} about RELION's axes: turned by it, the map "
+            f"correlates with itself by {found:.2f} only. Align it (relion_align_symmetry --sym "
+            f"{symmetry}), or give --symmetry C1."
+        )

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A network over an image of any size, in overlapping tiles when it is large, so that memory is bounded."""
+
+import torch
+import torch.nn.functional as F
+
+
+def tile_spans(size, tile, overlap, granularity=1):
+    """How one axis is cut: list of (start, stop, keep_start, keep_stop).
+
+    size: length of the axis. tile: largest length of a tile. overlap: context on each inner side, not kept. All of them
+    multiples of granularity, and so are the spans.
+    The kept spans lie side by side and cover the axis once. Raises ValueError if tile <= 2 * overlap.
+    """
+    if size <= tile:
+        return [(0, size, 0, size)]
+    if tile <= 2 * overlap:
+        raise ValueError(f"Tiles of {tile} px are too small for a context of {overlap} px on each side.")
+    count = -(-(size - 2 * overlap) // (tile - 2 * overlap))
+    step = -(-(size - 2 * overlap) // count)  # all tiles alike: a last one shifted back would be computed mostly twice
+    step = min(tile - 2 * overlap, -(-step // granularity) * granularity)
+    spans, kept = [], 0
+    while kept < size:
+        start = max(0, kept - overlap)
+        stop = start + step + 2 * overlap
+        keep_stop = size if stop >= size else stop - overlap
+        spans.append((start, min(stop, size), kept, keep_stop))
+        kept = keep_stop
+    return spans
+
+
+def apply_tiled(function, image, stride, multiple, tile, overlap):
+    """Run a fully convolutional function over an image.
+
+    function: (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
+    image: (h, w) tensor, n is 1, or (n, h, w). tile, overlap: px, multiples of `multiple`; a tile's outer `overlap` px
+    are only context. With an overlap of at least the receptive radius the result does not depend on the tiling.
+    Returns (c, ceil(h/stride), ceil(w/stride)) float32 on the CPU.
+    """
+    h, w = image.shape[-2:]
+    padded = F.pad(image.reshape(1, -1, h, w), (0, -w % multiple, 0, -h % multiple))
+    rows, columns = (tile_spans(n, tile, overlap, multiple) for n in padded.shape[-2:])
+    result = None
+    for y0, y1, ky0, ky1 in rows:
+        for x0, x1, kx0, kx1 in columns:
+            out = function(padded[:, :, y0:y1, x0:x1])[0].float().cpu()
+            if result is None:
+                result = torch.empty((out.shape[0],) + tuple(n // stride for n in padded.shape[-2:]))
+            result[:, ky0 // stride : ky1 // stride, kx0 // stride : kx1 // stride] = out[
+                :, (ky0 - y0) // stride : (ky1 - y0) // stride, (kx0 - x0) // stride : (kx1 - x0) // stride
+            ]
+    return result[:, : -(-h // stride), : -(-w // stride)]

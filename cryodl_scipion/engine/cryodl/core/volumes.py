@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes cropped and resized."""
+
+import torch
+import torch.nn.functional as F
+
+
+def resized(volumes, side):
+    """(n, side, side, side): volumes (n, d, d, d) over the same field with other voxels, by cropping or padding their
+    transforms. Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased."""
+    old = volumes.shape[-1]
+    if side == old:
+        return volumes
+    axes = (1, 2, 3)
+    transform = torch.fft.fftshift(torch.fft.fftn(volumes.roll((-(old // 2),) * 3, axes), dim=axes), dim=axes)
+    half = (min(old, side) - 1) // 2  # the highest frequency of an even side, which has no partner, is left out
+    result = transform.new_zeros(len(volumes), side, side, side)
+    new, kept = (slice(n // 2 - half, n // 2 + half + 1) for n in (side, old))
+    result[:, new, new, new] = transform[:, kept, kept, kept]
+    small = torch.fft.ifftn(torch.fft.ifftshift(result, dim=axes), dim=axes).real * (side / old) ** 3
+    return small.roll((side // 2,) * 3, axes).float()
+
+
+def cube_crop(volumes, box):
+    """(n, box, box, box): volumes (n, d, d, d) cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2."""
+    before = box // 2 - volumes.shape[-1] // 2
+    after = box - volumes.shape[-1] - before
+    return F.pad(volumes, (before, after) * 3)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""doctor: what is installed, which devices and models there are, and what to do about what is missing."""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import cryodl
+
+from .contract import CARD, check_model
+
+# Distribution and module of what the engine cannot do without.
+NEEDED = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "mrcfile": "mrcfile",
+    "safetensors": "safetensors",
+    "gemmi": "gemmi",
+    "tifffile": "tifffile",
+    "accelerate": "accelerate",
+}
+REMEDY = (
+    "Run `scipion installb cryodl`, or install the packages of cryodl_scipion/install/requirements.lock into the "
+    "Python that CRYODL_PYTHON names."
+)
+MODELS = Path(cryodl.__file__).parent / "models"
+FIGURES = {"f1": "F1", "q_score": "Q-score", "q_score_before": "Q-score without it"}  # of a card that are shown
+
+
+def run(config):
+    """Print the report, as JSON if config.json.
+
+    Raises SystemExit(1) if there are problems that keep the engine from working.
+    """
+    report = examine(config.device)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if config.json else as_text(report))
+    if report["problems"]:
+        raise SystemExit(1)
+
+
+def examine(device="auto"):
+    """All that the report says: versions, devices, threads, models, notes, problems. Works without torch.
+
+    device: as --device; a GPU that is asked for and absent is a problem.
+    """
+    versions, problems = _versions()
+    gpus, notes = [], []
+    if "torch" in versions:
+        gpus, gpu_problems, notes = _gpus(device)
+        problems += gpu_problems
+    models, model_problems = find_models(MODELS)
+    return {
+        "versions": versions,
+        "environment": sys.prefix,
+        "devices": gpus + [_cpu()],
+        "threads": len(os.sched_getaffinity(0)),
+        "models": models,
+        "notes": notes,
+        "problems": problems + model_problems,
+    }
+
+
+def _versions():
+    """Versions of everything needed, and sentences about what does not import."""
+    versions, problems = {"cryodl": cryodl.__version__, "python": platform.python_version()}, []
+    for distribution, module in NEEDED.items():
+        try:
+            importlib.import_module(module)
+            versions[distribution] = importlib.metadata.version(distribution)
+        except (ImportError, OSError) as error:
+            # OSError: a library of a broken or half-installed torch.
+            problems.append(f"{distribution} does not import in {sys.executable}: {error}. {REMEDY}")
+    return versions, problems
+
+
+def _gpus(asked):
+    """GPUs that torch can use: list of dicts, problems, notes. asked: as --device."""
+    import torch
+
+    gpus, problems, notes = [], [], []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        gpus.append(
+            {
+                "device": str(index),
+                "name": properties.name,
+                "memory_gb": round(properties.total_memory / 1e9, 1),
+                "bf16": torch.cuda.get_device_capability(index) >= (8, 0),
+            }
+        )
+        try:
+            torch.ones(1, device=f"cuda:{index}").add(1).item()
+        except RuntimeError as error:
+            problems.append(
+                f"GPU {index} ({properties.name}) is seen but does not compute: "
+                f"{str(error).splitlines()[0]} Use another GPU, or --device cpu."
+            )
+    wanted = asked.replace(",", " ").split()
+    absent = [name for name in wanted if name not in ("auto", "cpu") and name not in {g["device"] for g in gpus}]
+    if absent:
+        problems.append(
+            f"GPU {', '.join(absent)} (--device {asked}) is asked for and absent; torch sees "
+            f"{len(gpus)} GPU(s). Choose one of: {', '.join([g['device'] for g in gpus] + ['cpu'])}."
+        )
+    if not gpus and shutil.which("nvidia-smi"):
+        build = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a CPU build"
+        notes.append(
+            f"The NVIDIA driver is installed, but torch {torch.__version__} sees no GPU; it {build}. Check "
+            "`nvidia-smi`, or install torch for your driver (CRYODL_PIP_ARGS, see docs/install.md)."
+        )
+    return gpus, problems, notes
+
+
+def _cpu():
+    """Name of the CPU, and whether it computes in bf16, which makes picking several times faster."""
+    name, flags = platform.machine(), set()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            if key.strip() == "flags":
+                flags = set(value.split())
+    return {"device": "cpu", "name": name, "bf16": bool(flags & {"avx512_bf16", "amx_bf16"})}
+
+
+def find_models(folder):
+    """Shipped models in `folder`: list of dicts from their cards, and sentences about damaged ones."""
+    models, problems = [], []
+    for model in sorted(path.parent for path in Path(folder).glob(f"*/{CARD}")):
+        try:
+            card = check_model(model)
+            models.append(
+                {
+                    "name": model.name,
+                    "folder": str(model),
+                    "kind": card["kind"],
+                    "network": card["network"],
+                    "particle_diameter": card.get("particle_diameter"),
+                    "validation": card.get("validation", {}),
+                }
+            )
+        except (OSError, ValueError) as error:
+            problems.append(f"The shipped model {model.name} cannot be used: {error} Or install the plugin again.")
+    return models, problems
+
+
+def as_text(report):
+    """The report for people."""
+    lines = [
+        "cryodl " + report["versions"]["cryodl"],
+        "",
+        "Versions    " + ", ".join(f"{k} {v}" for k, v in report["versions"].items() if k != "cryodl"),
+        "Environment " + report["environment"],
+        f"CPU threads {report['threads']}",
+        "Devices",
+    ]
+    for device in report["devices"]:
+        memory = f", {device['memory_gb']} GB" if "memory_gb" in device else ""
+        lines.append(f"  {device['device']:>4}  {device['name']}{memory}, {'' if device['bf16'] else 'no '}bf16")
+    lines.append("Models")
+    for model in report["models"]:
+        diameter, figures = model["particle_diameter"], model["validation"]
+        lines.append(
+            f"  {model['name']}: {model['kind']}, {model['network']}"
+            + (f", trained at {diameter:g} Å" if diameter else "")
+            + "".join(
+                f", validation {name} {figures[key]:.2f}"
+                for key, name in FIGURES.items()
+                if isinstance(figures.get(key), float)
+            )
+        )
+    if not report["models"]:
+        lines.append("  none is shipped with this version; train one with `cryodl train-picker`")
+    lines += ["", *("Note: " + note for note in report["notes"])]
+    lines += ["PROBLEM: " + problem for problem in report["problems"]] or ["No problems found."]
+    return "\n".join(lines)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures that the engine leaves beside its results."""
+
+import csv
+
+import numpy as np
+
+from ..core.calibration import expected_calibration_error, reliability
+from .files import whole_file
+
+
+def plot_learning_curve(metrics, path):
+    """Losses and validation figures of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
+    pyplot = _pyplot()
+    with open(metrics, newline="") as file:
+        rows = list(csv.DictReader(file))
+    steps = [int(r["step"]) for r in rows]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for column in [c for c in rows[0] if c.startswith("train_") or c == "validation_loss"]:
+        left.plot(steps, [float(r[column]) for r in rows], marker=".", label=column.replace("_", " "))
+    others = [c for c in rows[0] if c.startswith("validation_") and c != "validation_loss"]
+    for column in others:
+        right.plot(
+            steps, [float(r[column]) for r in rows], marker=".", label=column[len("validation_") :].replace("_", " ")
+        )
+    for axes, title in ((left, "loss"), (right, "validation")):
+        axes.set(xlabel="training step", title=title)
+        axes.legend()
+    right.set_ylim(0, 1.02)
+    save_figure(figure, path)
+
+
+def plot_precision_recall(curves, path):
+    """Precision against recall of several sets as a PNG.
+
+    curves: {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a
+    dot.
+    """
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")
+    for level in (0.2, 0.4, 0.6, 0.8):
+        recall = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
+        axes.plot(recall, [level * r / (2 * r - level) for r in recall], color="0.85", linewidth=0.8, zorder=0)
+        axes.annotate(
+            f"F1 {level}", (1.0, recall[0]), color="0.6", fontsize=7, ha="right", va="center", backgroundcolor="white"
+        )
+    for name, (precision, recall, point) in curves.items():
+        (line,) = axes.plot(recall, precision, linewidth=1.5, label=name)
+        axes.plot(*point, marker="o", color=line.get_color())
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02), title="Picks against the reference")
+    axes.legend(loc="lower left", fontsize=8)
+    save_figure(figure, path)
+
+
+def plot_agreement(names, matrix, path):
+    """F1 of each pair of sets as a PNG of coloured squares. names: of the sets. matrix: rows of numbers in [0, 1]."""
+    pyplot = _pyplot()
+    side = 2.4 + 0.7 * len(names)
+    figure, axes = pyplot.subplots(figsize=(side + 0.8, side), layout="constrained")
+    image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
+    for row, values in enumerate(matrix):
+        for column, value in enumerate(values):
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.6 else "white")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_title("Agreement of the sets")
+    figure.colorbar(image, label="F1", shrink=0.8)
+    save_figure(figure, path)
+
+
+def plot_reliability(hit, scores, path, bins=10):
+    """The reliability curve of scores as a PNG: share of particles over score, and how many places have each score.
+
+    hit: (n,) bool. scores: (n,) in [0, 1]. Raises ValueError as core.calibration.reliability.
+    """
+    curve, error = reliability(hit, scores, bins), expected_calibration_error(hit, scores, bins)
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(4.2, 4), layout="constrained")
+    some = curve.count > 0
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
+    axes.plot(curve.confidence[some], curve.frequency[some], marker="o", label=f"calibration error {error:.3f}")
+    share = curve.count / max(curve.count.sum(), 1)
+    axes.bar((np.arange(bins) + 0.5) / bins, share, width=0.9 / bins, color="0.85", zorder=0, label="share of places")
+    axes.set(xlabel="score", ylabel="share that are particles", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper left")
+    save_figure(figure, path)
+
+
+def plot_rounds(entries, path):
+    """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made.
+
+    entries: list of the dicts of rounds.csv.
+    """
+    pyplot = _pyplot()
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    numbers = [e["round"] for e in entries]
+    values = lambda column: [np.nan if e[column] is None else e[column] for e in entries]
+    (first,) = left.plot(numbers, values("figure"), marker="o")
+    left.set(xlabel="round", ylabel="separation (d')")
+    other = left.twinx()
+    (second,) = other.plot(numbers, values("agreement"), marker="o", color="C1", linestyle="--")
+    other.set(ylim=(0, 1.02), ylabel="agreement (F1)")
+    for column in ("picks", "expected_particles", "confident"):
+        right.plot(numbers, values(column), marker="o", label=column.replace("_", " "))
+    right.set(xlabel="round", ylabel="on the training micrographs")
+    right.set_ylim(bottom=0)
+    right.legend()
+    for axes in (left, right):
+        axes.set_xticks(numbers)
+    figure.legend([first, second], ["separation", "agreement with the round before"], loc="outside lower left", ncols=2)
+    save_figure(figure, path)
+
+
+def new_figure(rows, columns, size):
+    """A figure and its (rows, columns) array of axes. size: inches."""
+    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+
+
+def _pyplot():
+    """matplotlib's pyplot, drawing to files only."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def save_figure(figure, path):
+    """Write a figure as a PNG, whole or not at all, and forget it."""
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+    _pyplot().close(figure)

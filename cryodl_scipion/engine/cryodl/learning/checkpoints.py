@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a killed training continues from: one file, renewed at each validation."""
+
+import dataclasses
+import json
+
+import torch
+
+from ..io.files import whole_file
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """How far a training is: steps, seconds, the best weights and figures, and why it stops, if it does."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_step: int = 0
+    best: dict = dataclasses.field(default_factory=dict)
+    since_best: int = 0
+    highest: float = 0.0
+    stop_reason: str = ""
+    best_weights: dict = dataclasses.field(default_factory=dict)
+
+
+def save_checkpoint(folder, networks, average, task, state):
+    """Write everything needed to continue, as tensors and JSON: nothing has to be unpickled.
+
+    folder: Path. networks: ModuleDict. average: AveragedModel of them. task: training.Task. state: TrainingState.
+    """
+    from safetensors.torch import save
+
+    tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
+    tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
+    tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
+    for name, optimizer in task.optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
+    numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
+    with whole_file(folder / CHECKPOINT) as temporary:  # one file, so that tensors and numbers are of the same step
+        temporary.write_bytes(
+            save(
+                {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+                metadata={"state": json.dumps(numbers), "memory": json.dumps(task.memory())},
+            )
+        )
+
+
+def load_checkpoint(folder, networks, average, task):
+    """Put a checkpoint into networks, their running mean, and the task. Returns its TrainingState."""
+    from safetensors import safe_open
+
+    with safe_open(folder / CHECKPOINT, "pt") as file:
+        state = TrainingState(**json.loads(file.metadata()["state"]))
+        task.remember(json.loads(file.metadata()["memory"]))
+        tensors = {k: file.get_tensor(k) for k in file.keys()}
+    part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
+    networks.load_state_dict(part("network."))
+    average.load_state_dict(part("average."))
+    state.best_weights = part("best.")
+    for name, optimizer in task.optimizers.items():
+        weights, values = [p for group in optimizer.param_groups for p in group["params"]], {}
+        for key, tensor in part(f"optimizer.{name}.").items():
+            index, _, field = key.partition(".")
+            weight = weights[int(index)]
+            if tensor.shape == weight.shape:  # in the memory layout of its weight, as fused optimizers need it
+                tensor = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
+            values.setdefault(int(index), {})[field] = tensor
+        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    return state

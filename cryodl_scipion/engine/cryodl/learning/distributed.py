@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trainings by several processes: one for each GPU, started by torchrun; torch and accelerate do the work."""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+
+def launched():
+    """Whether this process is one of several that torchrun has started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def several_devices(device):
+    """Numbers of the GPUs that a request's text names, if they are several: '0,1' gives ['0', '1']. Else []."""
+    numbers = device.replace("cuda:", "").replace(",", " ").split()
+    return numbers if len(numbers) > 1 and all(number.isdigit() for number in numbers) else []
+
+
+def run_on(devices, command, config):
+    """Run a command again as one process for each device, and wait for it. Returns its Result.
+
+    devices: numbers of GPUs. Raises RuntimeError if the processes fail; what went wrong they have printed.
+    """
+    from dataclasses import replace
+
+    from ..contract import Request, Result
+
+    with tempfile.TemporaryDirectory() as folder:
+        request, result = os.path.join(folder, "request.json"), os.path.join(folder, "result.json")
+        Request(command, replace(config, device="auto")).write(request)
+        environment = dict(os.environ, CUDA_VISIBLE_DEVICES=",".join(devices))
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                str(len(devices)),
+                "-m",
+                "cryodl",
+                command,
+                "--request",
+                request,
+                "--result",
+                result,
+            ],
+            env=environment,
+            check=False,
+        )
+        if done.returncode:
+            _raise_failure(os.path.join(folder, "failure.json"), command, devices)
+        return Result.read(result)
+
+
+def _raise_failure(path, command, devices):
+    from ..contract import Failure
+
+    if os.path.exists(path) and Failure.read(path).kind == "input":
+        raise ValueError(Failure.read(path).message)
+    raise RuntimeError(f"{command} on the GPUs {', '.join(devices)} failed; its messages are above.")

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks made ready for inference, and how running out of memory is told."""
+
+from copy import deepcopy
+
+import torch
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+_CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d)
+_NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
+
+
+def for_inference(network, device, dtype):
+    """A copy of a network that only predicts: batch norm folded into the convolutions, weights in dtype on device."""
+    copy = deepcopy(network).eval().to("cpu")
+    for block in copy.modules():
+        if isinstance(block, torch.nn.Sequential):
+            for i, (first, second) in enumerate(zip(block, list(block)[1:])):
+                if isinstance(first, _CONVOLUTIONS) and isinstance(second, _NORMS):
+                    block[i], block[i + 1] = fuse_conv_bn_eval(first, second), torch.nn.Identity()
+    volumes = any(isinstance(layer, torch.nn.Conv3d) for layer in copy.modules())
+    return copy.to(device, dtype, memory_format=torch.channels_last_3d if volumes else torch.channels_last)
+
+
+def is_out_of_memory(error):
+    """True for the several errors that torch raises when GPU or host memory does not suffice."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a command runs a training in its working folder, and finishes the model's folder."""
+
+import dataclasses
+import os
+
+from ..io import unfinished
+
+MOST_VALIDATIONS = 16
+MOST_HOURS = 12  # that one process waits for another
+
+
+def check_output(output):
+    """Raises FileExistsError if the model folder is there."""
+    unfinished.check_output(output, "Model folder")
+
+
+def working_folder(config):
+    """<output>.partial, new or of the same training. Raises ValueError if it is of another one, or not ours."""
+    from .training import CHECKPOINT
+
+    return unfinished.working_folder(config, precious=CHECKPOINT)
+
+
+def accelerator_for(device):
+    """accelerate's Accelerator on a torch.device, in bfloat16 where the hardware multiplies it fast."""
+    import datetime
+
+    import torch
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    from ..core.devices import fast_dtype
+
+    os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
+    # the others wait while the first process prepares the data, which may take longer than torch's ten minutes
+    patience = InitProcessGroupKwargs(timeout=datetime.timedelta(hours=MOST_HOURS))
+    return Accelerator(
+        cpu=device.type == "cpu",
+        kwargs_handlers=[patience],
+        mixed_precision="bf16" if fast_dtype(device) == torch.bfloat16 else "no",
+    )
+
+
+def fit_task(task, config, folder, device):
+    """Train a Task that has a method (learning_rate, decay, ema) and usual_steps, in a working folder. Returns
+    FitReport.
+
+    config: has steps, learning_rate, seed and perhaps patience. Raises ValueError if memory does not suffice.
+    """
+    from ..core.devices import device_name
+    from .inference import is_out_of_memory
+    from .training import fit
+
+    try:
+        return fit(task, _schedule(task, config), folder, accelerator_for(device))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"The memory of {device_name(device)} is too small for batches of {task.batch_size} "
+            f"{task.example_name}. Choose a smaller --batch-size, or --device cpu."
+        ) from error
+
+
+def _schedule(task, config):
+    from .training import Schedule
+
+    steps = config.steps or task.usual_steps
+    schedule = Schedule(
+        steps,
+        max(10, -(-steps // MOST_VALIDATIONS)),
+        getattr(config, "patience", steps),
+        config.learning_rate or task.method.learning_rate,
+        config.seed,
+        ema=task.method.ema,
+        decay=task.method.decay,
+    )
+    if task.validates_poorly:
+        # so few cannot tell a better network from a worse one: all steps are done and the last weights kept
+        schedule = dataclasses.replace(schedule, every=max(10, steps // 5), patience=steps, tolerance=1.0)
+    return schedule
+
+
+def finish(folder, output):
+    """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
+    from ..io.plots import plot_learning_curve
+    from .training import CHECKPOINT, METRICS
+
+    plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
+    unfinished.finish_folder(folder, output, CHECKPOINT)

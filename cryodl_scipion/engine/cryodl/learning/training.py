@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one training loop of the project. A method brings a Task; devices and mixed precision come from accelerate."""
+
+import csv
+import dataclasses
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..io.files import whole_file
+from .checkpoints import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
+
+METRICS = "metrics.csv"
+
+
+class NonFiniteLoss(ValueError):
+    """The loss became NaN or infinite; the message says where and what to try."""
+
+
+class Task:
+    """What a method gives to `fit`: networks, a step and a validation figure.
+
+    networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
+    example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
+    choose by. fewest_steps: steps before which patience does not end the training.
+    progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train
+    it: then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its
+    networks by `network(name)`.
+    """
+
+    progress = 0.0
+    by_processes = False
+    wrapped = None
+    example_name = "examples"
+    validates_poorly = False
+    fewest_steps = 0
+
+    def network(self, name):
+        """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""
+        return (self.wrapped or self.networks)[name]
+
+    def batch(self, rng):
+        """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
+        raise NotImplementedError
+
+    def train_step(self, batch, accelerator):
+        """Update the networks once. Returns {name: loss as a float tensor}; 'loss' must be among them."""
+        raise NotImplementedError
+
+    def validate(self):
+        """{column: float}; 'figure' is the one to maximise."""
+        raise NotImplementedError
+
+    def show(self, step, folder):
+        """Called after each validation, with the weights that were validated: a picture of them may go into the Path
+        folder."""
+
+    def memory(self):
+        """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the
+        same."""
+        return None
+
+    def remember(self, values):
+        """Take up what memory() gave."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
+    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine, or by the factor `decay` after each
+    validation.
+    seed: of every random choice.
+    ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
+    while their figure is within this of the highest: small validation parts are noisy, and longer training with a
+    falling rate is better than they can tell.
+    """
+
+    steps: int
+    every: int
+    patience: int
+    learning_rate: float
+    seed: int
+    ema: float = 0.97
+    tolerance: float = 0.01
+    decay: float = None
+
+    def rate(self, step):
+        """Learning rate of step 0, 1, ..."""
+        warm = max(1, self.steps // 20)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        if self.decay:
+            return self.learning_rate * self.decay ** (step // self.every)
+        turn = math.pi * (step - warm) / max(1, self.steps - warm)
+        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(turn)))
+
+
+@dataclasses.dataclass(frozen=True)
+class FitReport:
+    """How a training ended. best: the validation columns of the best weights, which the networks now hold."""
+
+    steps: int
+    best_step: int
+    best: dict
+    stop_reason: str
+    seconds: float
+
+
+def fit(task, schedule, folder, accelerator, log=print):
+    """Train a task; its networks hold the best weights afterwards.
+
+    folder: Path for metrics.csv and the checkpoint; a training that was killed continues from there.
+    Raises NonFiniteLoss. Deterministic for a seed on one machine: batch n is drawn from (seed, n). Several processes
+    share each batch, so that they learn what one learns from all of it; the first of them writes.
+    """
+    folder = Path(folder)
+    networks = task.networks.to(accelerator.device)
+    if accelerator.num_processes > 1:
+        task.wrapped = {name: accelerator.prepare_model(network) for name, network in networks.items()}
+    average = torch.optim.swa_utils.AveragedModel(
+        networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema), use_buffers=True
+    )
+    state = TrainingState()
+    if (folder / CHECKPOINT).exists():
+        state = load_checkpoint(folder, networks, average, task)
+        log(f"Continuing the training at step {state.step} of {schedule.steps}.")
+    start, losses = time.monotonic() - state.seconds, []
+    while state.step < schedule.steps and not state.stop_reason:
+        losses.append(_one_step(task, schedule, state.step, accelerator))
+        average.update_parameters(networks)
+        state.step += 1
+        if state.step % schedule.every == 0 or state.step == schedule.steps:
+            state.seconds = time.monotonic() - start
+            _validate(
+                task, networks, average, schedule, state, losses, folder, log if accelerator.is_main_process else None
+            )
+            losses = []
+            if accelerator.is_main_process:
+                save_checkpoint(folder, networks, average, task, state)
+    reason = state.stop_reason or f"all {schedule.steps} steps were done"
+    if accelerator.is_main_process:
+        log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
+    networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
+    return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
+
+
+def measured(task, folder, device, log=print):
+    """FitReport of a task without anything to learn by gradients: its figures, taken once and written as fit writes
+    them."""
+    start = time.monotonic()
+    task.networks.to(device).eval()
+    with torch.no_grad():
+        figures = task.validate()
+        task.show(0, folder)
+    seconds = time.monotonic() - start
+    row = dict(
+        step=0,
+        seconds=round(seconds, 2),
+        train_loss=figures["loss"],
+        **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
+        learning_rate=0.0,
+    )
+    _append(folder / METRICS, row)
+    log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+    return FitReport(0, 0, figures, "nothing is learnt by steps: all is measured on the particles", seconds)
+
+
+def _one_step(task, schedule, step, accelerator):
+    for optimizer in task.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
+    task.networks.train()
+    task.progress = step / schedule.steps
+    torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
+    batch = task.batch(np.random.default_rng((schedule.seed, step)))
+    if accelerator.num_processes > 1:
+        batch = _share(batch, accelerator, task)
+    losses = task.train_step(batch, accelerator)
+    values = {
+        k: float(accelerator.reduce(v, "mean") if accelerator.num_processes > 1 else v) for k, v in losses.items()
+    }
+    if not all(math.isfinite(v) for v in values.values()):
+        raise NonFiniteLoss(
+            f"The training loss became {values} at step {step + 1}, so the weights are of no use. Try "
+            "a lower --learning-rate, and look for images with extreme values among the training ones."
+        )
+    return values
+
+
+def _share(batch, accelerator, task):
+    """This process's part of a batch. Raises ValueError if it cannot be shared evenly."""
+    count = accelerator.num_processes
+    if not task.by_processes:
+        raise ValueError(
+            f"This training runs in one process, and {count} were started. Start it without torchrun, on one GPU."
+        )
+    if len(batch[0]) % count:
+        raise ValueError(
+            f"Batch size (--batch-size) is {len(batch[0])}, which {count} processes cannot share evenly. "
+            f"Choose a multiple of {count}."
+        )
+    return tuple(x[accelerator.process_index :: count] for x in batch)
+
+
+def _validate(task, networks, average, schedule, state, losses, folder, log):
+    """Figures of the averaged weights; keeps them if they are the best so far. log: None for processes that do not
+    write."""
+    current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
+    networks.load_state_dict(average.module.state_dict())
+    networks.eval()
+    with torch.no_grad():
+        figures = task.validate()
+        if log:
+            task.show(state.step, folder)
+    weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
+    networks.load_state_dict(current)
+    trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
+    if not state.highest or figures["figure"] > state.highest:
+        state.highest, state.since_best = figures["figure"], 0
+    else:
+        state.since_best += 1
+    if figures["figure"] >= state.highest - schedule.tolerance:
+        state.best, state.best_step, state.best_weights = figures, state.step, weights
+    if state.since_best >= schedule.patience and state.step >= task.fewest_steps:
+        state.stop_reason = (
+            f"no better validation figure for {state.since_best} validations "
+            f"({state.since_best * schedule.every} steps)"
+        )
+    row = dict(
+        step=state.step,
+        seconds=round(state.seconds, 2),
+        **trained,
+        **{f"validation_{k}": v for k, v in figures.items() if k != "figure"},
+        learning_rate=schedule.rate(state.step - 1),
+    )
+    if log:
+        _append(folder / METRICS, row)
+        log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+
+
+def _append(path, row):
+    """Add a row to the table; rows of the same or later steps are of a training that was killed, and go."""
+    rows = []
+    if path.exists():
+        with open(path, newline="") as file:
+            rows = [r for r in csv.DictReader(file) if int(r["step"]) < row["step"]]
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        writer.writeheader()
+        writer.writerows(rows + [row])

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particle images as the likelihood sees them: Fourier coefficients with their CTF and the noise's power.
+
+An image X shows the projection P of the structure with transfer T (its CTF) and noise of power N in each coefficient:
+log p(X | P) = - sum |X - T P|² / N. Up to what does not depend on P this is 2 Re sum conj(P) (T X / N) - sum |P|² T² /
+N: the images enter by `match` = 2 T X / N and `weight` = T² / N alone.
+"""
+
+import dataclasses
+
+import torch
+
+from .prepare import noise_spectrum, prepare, sample_rows
+
+CHUNK = 512  # images that are transformed at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """match: (n, d) complex64. weight: (n, d) float32. disc: the HalfDisc of both."""
+
+    match: torch.Tensor
+    weight: torch.Tensor
+    disc: object
+
+    def __len__(self):
+        return len(self.match)
+
+    def __getitem__(self, rows):
+        return Observed(self.match[rows], self.weight[rows], self.disc)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where observed images come from, and how they are to be read.
+
+    particles: ParticleSet. diameter_px: of the particle. contrast: 'bright' or 'dark'. ctf_state: as ParticleSet's, or
+    'denoised' (no CTF is left). noise: (box // 2 + 1,) power in the images' rings (white noise of variance 1: 1),
+    tensor. denoise: called with prepared images and their CTF (None without), gives denoised images; None: raw images
+    are compared.
+    """
+
+    particles: object
+    diameter_px: float
+    contrast: str
+    ctf_state: str
+    noise: torch.Tensor = None
+    denoise: object = None
+
+    def images(self, rows, device=None):
+        """(m, box, box) images, normalised, protein bright; denoised if asked for."""
+        images = prepare(self.particles.images(rows), self.diameter_px, self.contrast).to(device or "cpu")
+        if self.denoise is None:
+            return images
+        ctf = None if self.particles.optics is None else self.particles.ctf(rows)
+        return self.denoise(images, ctf).to(images.device)
+
+    def measured(self):
+        """The same source with the noise measured outside of the particles. Of denoised images, which have none: a
+        quarter of the images' own power, to begin with (assign.Search.learn measures what remains)."""
+        images = self.images(sample_rows(len(self.particles)))
+        if self.denoise is None and self.ctf_state != "denoised":
+            return dataclasses.replace(self, noise=noise_spectrum(images, self.diameter_px))
+        from ..core.fourier import radial_mean
+
+        power = radial_mean(torch.fft.rfft2(images).abs().square().mean(0), images.shape[-1]) / images.shape[-1] ** 2
+        power[0] = power[1]
+        return dataclasses.replace(self, noise=0.25 * power)
+
+    def observed(self, rows, disc):
+        """Observed of some rows (array of int), on the disc's device."""
+        parts = [self._observed(rows[start : start + CHUNK], disc) for start in range(0, len(rows), CHUNK)]
+        return Observed(torch.cat([p.match for p in parts]), torch.cat([p.weight for p in parts]), disc)
+
+    def _observed(self, rows, disc):
+        images = self.images(rows, disc.device)
+        noise = self.noise.to(disc.device)
+        noise = noise.clamp(min=1e-6 * float(noise.max())) * images.shape[-1] ** 2
+        values, inverse = disc.of_images(images), (1 / noise)[disc.ring]
+        if self.denoise is not None or self.ctf_state == "denoised" or self.particles.optics is None:
+            return Observed(2 * values * inverse, inverse.expand(len(values), -1).contiguous(), disc)
+        transfer = disc.on_grid(self._ctf(rows, disc.device))
+        if self.ctf_state == "multiplied":  # so was the noise: its power is N T, where T is the square of the CTF
+            inverse = inverse * self._ctf_power(disc)
+            return Observed(2 * values * inverse, transfer * inverse, disc)
+        return Observed(2 * values * transfer * inverse, transfer.square() * inverse, disc)
+
+    def _ctf(self, rows, device):
+        values = self.particles.ctf(rows, device=device)
+        return values.abs() if self.ctf_state == "flipped" else values
+
+    def _ctf_power(self, disc):
+        """(d,) mean square of the CTF over the images, ring by ring: what the measured noise of multiplied images
+        holds."""
+        from ..core.fourier import radial_mean
+
+        mean = self.particles.ctf(sample_rows(len(self.particles), 64), device=disc.device).mean(0)
+        return radial_mean(mean, self.particles.box)[disc.ring]

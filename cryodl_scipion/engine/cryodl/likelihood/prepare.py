@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done to particle images before a network sees them, and what is measured on them first: contrast and
+noise."""
+
+import numpy as np
+import torch
+
+from ..core.fourier import circle, fourier_resize, radial_mean, resampled_side
+from ..core.projections import centre_crop
+
+SAMPLE = 256  # particles that contrast and noise are measured on
+EDGE_PX = 4  # width of the soft edge of the noise's area
+WIDEST = 0.98  # of the box: a circle that leaves background in the corners
+
+
+def prepare(images, diameter_px, contrast="bright"):
+    """Images with bright protein, their background with mean 0 and standard deviation 1, as RELION's normalisation.
+
+    images: (n, box, box) float32. diameter_px: of the circle around pixel box // 2 that holds the particle; the
+    background is what lies outside. contrast: 'bright' or 'dark', of the protein in `images`. An image without any
+    variation becomes zero.
+    """
+    outside = ~circle(images.shape[-1], min(diameter_px, WIDEST * images.shape[-1]), images.device)
+    background = images[:, outside]
+    deviation = background.std(dim=1)
+    gain = torch.where(deviation > 1e-12, 1 / deviation.clamp(min=1e-12), torch.zeros_like(deviation))
+    prepared = (images - background.mean(dim=1)[:, None, None]) * gain[:, None, None]
+    return -prepared if contrast == "dark" else prepared
+
+
+def resample(images, pixel_size, new_pixel_size, box):
+    """Images with other pixels, cut or surrounded by zeros to `box` px around their middle, and their exact pixel size.
+
+    images: (n, h, h). pixel_size, new_pixel_size: Å/px; the exact one differs from what was asked for by less than half
+    a pixel over the image. Equal sizes change nothing.
+    """
+    side, exact = resampled_side(images.shape[-1], pixel_size, new_pixel_size)
+    return centre_crop(fourier_resize(images, side), box), exact
+
+
+def noise_spectrum(images, diameter_px):
+    """(box // 2 + 1,) power of the noise at the rings of fourier.shells, measured outside of the particles' circle.
+
+    images: (n, box, box). White noise of variance 1 has the power 1. Fine structure of the spectrum is smeared over the
+    few rings that the width of the background can tell apart; ring 0 has the value of ring 1.
+    """
+    box = images.shape[-1]
+    axis = torch.arange(box, device=images.device) - box // 2
+    distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt() - min(diameter_px, WIDEST * box) / 2
+    weight = 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
+    mean = (images * weight).sum((1, 2), keepdim=True) / weight.sum()
+    power = torch.fft.rfft2((images - mean) * weight).abs().square().mean(0) / weight.square().sum()
+    radial = radial_mean(power, box)
+    radial[0] = radial[1]
+    return radial
+
+
+def sample_rows(count, most=SAMPLE):
+    """At most `most` rows, evenly spread over `count`."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def check_not_empty(images, path):
+    """Raises ValueError if every one of some images has one value all over. path: of the particles, for the message."""
+    if not (images != images[:, :1, :1]).any():
+        raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Projections of a structure as lists of Fourier coefficients, up to a resolution."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..core.projections import rotation_matrices
+
+
+class HalfDisc:
+    """The Fourier coefficients of a (box, box) image between two frequencies, each of a pair of conjugates once.
+
+    box: px. radius: highest frequency, waves per box; below Nyquist. y, x: (d,) int64 whole frequencies. ring: (d,)
+    int64 nearest ring. rings: their number.
+    """
+
+    def __init__(self, box, radius, device=None):
+        radius = min(float(radius), box / 2 - 1)
+        steps = torch.arange(-int(radius) - 1, int(radius) + 2, device=device)
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        square = y**2 + x**2
+        # frequency 0, the mean, tells nothing of a normalised particle
+        kept = (square <= radius**2) & (square > 0) & ((x > 0) | ((x == 0) & (y > 0)))
+        self.box, self.radius = box, radius
+        self.y, self.x = y[kept], x[kept]
+        self.ring = square[kept].float().sqrt().round().long()
+        self.rings = int(self.ring.max()) + 1
+
+    @property
+    def device(self):
+        return self.y.device
+
+    def __len__(self):
+        return len(self.y)
+
+    def of_images(self, images):
+        """(n, d) complex64 coefficients of (n, box, box) images, pixel box // 2 taken as the origin."""
+        transform = torch.fft.rfft2(images)[:, self.y % self.box, self.x]
+        return transform * self.ramp(torch.full((1, 2), -float(self.box // 2), device=self.device))
+
+    def on_grid(self, values):
+        """(n, d) of values (n, box, box // 2 + 1) on the grid of rfft2."""
+        return values[:, self.y % self.box, self.x]
+
+    def ramp(self, shifts_yx):
+        """(n, d) complex64 factors that move images by (n, 2) px, a tensor."""
+        turns = (shifts_yx[:, :1] * self.y + shifts_yx[:, 1:] * self.x) * (-2 * torch.pi / self.box)
+        return torch.polar(torch.ones_like(turns), turns)
+
+    def ring_sum(self, values):
+        """(rings,) float64 sums over the coefficients of each ring and over all before. values: (..., d)."""
+        flat = values.reshape(-1, len(self)).double().sum(0)
+        return torch.zeros(self.rings, dtype=torch.float64, device=self.device).index_add(0, self.ring, flat)
+
+
+class Reference:
+    """Central slices of a structure on a half disc.
+
+    projector: core.projections.Projector of the structure. disc: HalfDisc. gain: (rings,) factors of the rings'
+    amplitudes (1 if None): how strongly the images show the structure. zoom: the projector's pixel size over that of
+    the images.
+    """
+
+    def __init__(self, projector, disc, gain=None, zoom=1.0):
+        self.disc, self.scale = disc, projector.padded * zoom / disc.box
+        self.radius = int(np.ceil(disc.radius * self.scale)) + 1
+        self.cube = _middle(projector.transform, self.radius).to(disc.device)
+        ones = torch.ones(disc.rings, device=disc.device)
+        self.gain = ones if gain is None else gain.to(disc.device, torch.float32)
+
+    def with_gain(self, gain):
+        """The same structure shown with other strengths (rings,); its transform is shared."""
+        other = object.__new__(Reference)
+        other.__dict__.update(self.__dict__, gain=gain.to(self.disc.device, torch.float32))
+        return other
+
+    def at_angles(self, angles):
+        """(n, d) complex64 projections at (n, 3) rot, tilt, psi in degrees."""
+        return self.at(torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.disc.device))
+
+    def at(self, matrices):
+        """(..., d) complex64 projections at rotation matrices (..., 3, 3), a tensor: from image to density, as
+        core.projections.rotation_matrices gives them."""
+        shape = matrices.shape[:-2]
+        plane = torch.stack([self.disc.x, self.disc.y]).float() * (self.scale / self.radius)
+        places = (matrices.reshape(-1, 3, 3)[:, :, :2] @ plane).transpose(1, 2)  # n, d, xyz
+        values = F.grid_sample(self.cube, places.reshape(1, 1, len(places), -1, 3), align_corners=True)[0, :, 0]
+        values = torch.complex(values[0], values[1]) * self.gain[self.disc.ring]
+        return values.reshape(*shape, -1)
+
+
+def _middle(transform, radius):
+    """(1, 2, s, s, s) real and imaginary part of the frequencies up to `radius` of a half transform (n, n, n // 2 + 1)
+    whose frequency 0 lies in the middle of axes 0 and 1; s = 2 radius + 1. Beyond the transform it is zero."""
+    size = transform.shape[0]
+    radius_there = min(radius, size // 2 - 1)
+    middle = slice(size // 2 - radius_there, size // 2 + radius_there + 1)
+    half = transform[middle, middle, : radius_there + 1]
+    whole = torch.cat([half[:, :, 1:].conj().flip(0, 1, 2), half], dim=2)
+    beyond = radius - radius_there
+    return F.pad(torch.stack([whole.real, whole.imag]), (beyond,) * 6)[None].contiguous()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Local search: the neighbourhood of an orientation, with finer steps and finer detail."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from ..core.healpix_grid import ball_of_turns, disc_of_shifts
+from .search import side_by_side
+
+SAMPLES = 4e6  # Fourier coefficients of reference slices that are made at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+    """Orientations being refined. matrices: (n, 3, 3) float32, from image to density. shifts_yx: (n, 2) px. evidence:
+    (n,) log of the likelihood ratio to 'no particle', averaged over the neighbourhood. peak: (n,) its largest value
+    there."""
+
+    matrices: torch.Tensor
+    shifts_yx: torch.Tensor
+    evidence: torch.Tensor
+    peak: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbourhood:
+    """turns: (t, 3, 3) small rotations; vectors: (t, 3) the same as rotation vectors in radians. shifts: (s, 2) px."""
+
+    turns: torch.Tensor
+    vectors: torch.Tensor
+    shifts: torch.Tensor
+
+    @classmethod
+    def of(cls, turn_deg, shift_px, device=None):
+        """Turns by up to two steps of turn_deg, shifts by up to two of shift_px."""
+        turns = ball_of_turns(2 * turn_deg, turn_deg)
+        vectors = Rotation.from_matrix(turns).as_rotvec()
+        tensors = (
+            torch.as_tensor(a, dtype=torch.float32, device=device)
+            for a in (turns, vectors, disc_of_shifts(2 * shift_px, shift_px))
+        )
+        return cls(*tensors)
+
+
+def refine(observed, reference, matrices, shifts_yx, near, sigma=None):
+    """Pose: the mean orientation and shift of the neighbourhood of each given one, weighted by likelihood.
+
+    observed: of n particles. matrices: (n, 3, 3), shifts_yx: (n, 2) px, to begin with. near: Neighbourhood. sigma: px,
+    of a Gaussian prior of the shifts, or None.
+    """
+    batch = max(1, int(SAMPLES / (len(observed.disc) * max(len(near.turns), len(near.shifts)))))
+    slices = [slice(start, start + batch) for start in range(0, len(observed), batch)]
+    parts = [_refine(observed[part], reference, matrices[part], shifts_yx[part], near, sigma) for part in slices]
+    return Pose(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Pose)))
+
+
+def _refine(observed, reference, matrices, shifts_yx, near, sigma):
+    turned = matrices[:, None] @ near.turns
+    slices = reference.at(turned)
+    shifts = shifts_yx[:, None] + near.shifts
+    ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
+    fit = side_by_side(observed.match[:, None] * ramp) @ side_by_side(slices).transpose(1, 2)  # n, shifts, turns
+    energy = (slices.abs().square() @ observed.weight[..., None])[..., 0]
+    value = fit - energy[:, None]
+    peak = value.amax((1, 2))
+    if sigma is not None:
+        value = value - (shifts.square().sum(-1) / (2 * sigma**2))[..., None]
+    total = torch.logsumexp(value, (1, 2))
+    weight = (value - total[:, None, None]).exp()
+    turn = rotations_of((weight.sum(1) @ near.vectors).cpu().numpy()).to(matrices.device)
+    shift = (weight.sum(2)[..., None] * shifts).sum(1)
+    return Pose(matrices @ turn, shift, total - float(np.log(value[0].numel())), peak)
+
+
+def rotations_of(vectors):
+    """(n, 3, 3) float32 tensor of rotation vectors in radians."""
+    return torch.from_numpy(Rotation.from_rotvec(vectors).as_matrix()).float()

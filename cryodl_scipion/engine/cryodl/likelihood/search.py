@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Exhaustive search: the likelihood of every orientation of a grid, shifts summed over."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ..core.healpix_grid import directions, disc_of_shifts, in_plane_angles
+
+CACHE = 400e6  # bytes of reference slices that are kept; beyond, they are made anew for each batch of particles
+ROWS, COLUMNS = 4096, 512  # of the matrix products: images times shifts, and orientations at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifts:
+    """yx: (s, 2) px tensor. log_prior: (s,) their logarithmic prior probabilities, which add up to 1."""
+
+    yx: torch.Tensor
+    log_prior: torch.Tensor
+
+    @classmethod
+    def within(cls, radius, step, sigma=None, device=None):
+        """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are equally probable. All in
+        px."""
+        yx = torch.as_tensor(disc_of_shifts(radius, step), dtype=torch.float32, device=device)
+        log = torch.zeros(len(yx), device=device) if sigma is None else -yx.square().sum(1) / (2 * sigma**2)
+        return cls(yx, torch.log_softmax(log, 0))
+
+
+class Grid:
+    """All orientations of a search: directions times in-plane angles, number i * len(psi) + j for direction i.
+
+    step_deg: distance of neighbours. symmetry: point group; of equivalent directions one is kept.
+    """
+
+    def __init__(self, step_deg, symmetry="C1"):
+        self.step, self.symmetry = step_deg, symmetry
+        self.directions, self.psi = directions(step_deg, symmetry), in_plane_angles(step_deg)
+
+    def __len__(self):
+        return len(self.directions) * len(self.psi)
+
+    def angles(self, numbers):
+        """(..., 3) rot, tilt, psi in degrees of orientations by number, an int array."""
+        direction, turn = np.divmod(np.asarray(numbers), len(self.psi))
+        return np.concatenate([self.directions[direction], self.psi[turn][..., None]], axis=-1)
+
+
+class Bank:
+    """Reference slices of a whole grid, block by block; kept if they are few enough."""
+
+    def __init__(self, reference, grid):
+        self.reference, self.grid = reference, grid
+        self.kept = [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
+
+    def blocks(self):
+        """Numbers of orientations (a slice), their slices (k, 2 d), real and imaginary parts side by side, and power
+        (k, d)."""
+        if self.kept:
+            yield from self.kept
+            return
+        for start in range(0, len(self.grid), COLUMNS):
+            part = slice(start, min(start + COLUMNS, len(self.grid)))
+            slices = self.reference.at_angles(self.grid.angles(np.arange(part.start, part.stop)))
+            block = part, side_by_side(slices), slices.abs().square()
+            if self.kept is not None:
+                self.kept.append(block)
+            yield block
+
+
+def side_by_side(values):
+    """(..., 2 d) real parts, then imaginary parts, of (..., d) complex ones: the product of two such is Re sum conj(a)
+    b."""
+    return torch.cat([values.real, values.imag], dim=-1)
+
+
+def log_likelihoods(observed, bank, shifts):
+    """(n, orientations) logarithmic likelihood ratio of each orientation of the bank's grid to 'there is no particle',
+    shifts summed over with their prior. Memory: 4 n times orientations bytes. See observed.py for the formula."""
+    result = torch.empty((len(observed), len(bank.grid)), device=observed.match.device)
+    ramp = observed.disc.ramp(-shifts.yx)
+    batch = max(1, ROWS // len(ramp))
+    for start in range(0, len(observed), batch):
+        part = observed[start : start + batch]
+        shifted = side_by_side(part.match[:, None] * ramp).reshape(-1, 2 * len(observed.disc))
+        for numbers, slices, power in bank.blocks():
+            fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1) + shifts.log_prior[:, None]
+            result[start : start + batch, numbers] = log_sum_exp(fit, 1) - part.weight @ power.T
+    return result
+
+
+def log_sum_exp(values, axis):
+    """torch.logsumexp without its checks for infinities, in place: `values` is used up."""
+    most = values.amax(axis, keepdim=True)
+    return values.sub_(most).exp_().sum(axis).log_() + most.squeeze(axis)
+
+
+def evidence(log_likelihood):
+    """(n,) logarithmic likelihood ratio of 'a particle in some orientation' to 'no particle'."""
+    return torch.logsumexp(log_likelihood, 1) - float(np.log(log_likelihood.shape[1]))

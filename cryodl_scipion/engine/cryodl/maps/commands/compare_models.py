@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl compare-models`: an atomic model that was built into a map, against a reference in the same frame.
+
+Result.outputs: residues, reference_residues, matched, coverage, sequence_match, rmsd_angstrom, false_residues,
+fragments, chains {reference chain: coverage}, table (csv file, or null).
+"""
+
+import csv
+import json
+
+from ...contract import Result, counted
+
+
+def run(config):
+    """Print the figures, and write the table of matched residues if one is wanted."""
+    import os
+
+    from ...io.files import whole_file
+    from ...io.unfinished import check_output
+    from ..measures.atoms import read_atoms
+    from ..measures.chains import compare
+
+    if config.output:
+        check_output(config.output, "Table")
+        os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
+    built, reference = read_atoms(config.structure), read_atoms(config.reference)
+    figures, pairs = compare(built, reference, config.distance)
+    warnings = [*built.notes, *reference.notes, *_nothing_matched(config, figures, built, reference)]
+    if config.output:
+        with whole_file(config.output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                [
+                    "chain",
+                    "number",
+                    "name",
+                    "reference_chain",
+                    "reference_number",
+                    "reference_name",
+                    "distance_angstrom",
+                ]
+            )
+            writer.writerows([*a, *b, f"{d:.3f}"] for a, b, d in pairs)
+    if config.json:
+        print(json.dumps(dict(figures, warnings=warnings), indent=2))
+    else:
+        _print(config, figures)
+    return Result(
+        "compare-models",
+        dict(figures, table=str(config.output) if config.output else None),
+        device="CPU",
+        warnings=tuple(warnings),
+    )
+
+
+def _nothing_matched(config, figures, built, reference):
+    if figures["matched"]:
+        return []
+    offset = ", ".join(f"{d:.1f}" for d in built.xyz.mean(axis=0) - reference.xyz.mean(axis=0))
+    return [
+        f"No residue of {config.structure} lies within {config.distance:g} Å of one of {config.reference}: their "
+        f"centres are ({offset}) Å (x, y, z) apart. The models are compared as they stand; superpose them first."
+    ]
+
+
+def _print(config, figures):
+    rmsd = figures["rmsd_angstrom"]
+    print(
+        f"{figures['matched']} of the reference's {figures['reference_residues']} residues are matched within "
+        f"{config.distance:g} Å ({figures['coverage']:.1%}), in {counted(figures['fragments'], 'fragment')}; RMSD "
+        f"{'-' if rmsd is None else f'{rmsd:.2f} Å'}, sequence {figures['sequence_match']:.1%} right; "
+        f"{figures['false_residues']} of the {figures['residues']} residues built match nothing."
+    )
+    for chain, coverage in figures["chains"].items():
+        print(f"  chain {chain}: {coverage:.1%}")

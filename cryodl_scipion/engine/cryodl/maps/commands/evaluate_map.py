@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
+
+Result.outputs: evaluation (json file, or null), fsc05_angstrom, fsc0143_angstrom, q_score, local_correlation, before
+(the same figures of the map before, or null), half_maps (figures or null), half_map_test (figures or null).
+Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for.
+"""
+
+import json
+
+from ...contract import Result, half_map_resolutions, half_map_verdict, split_verdict
+
+INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
+SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
+LEAST_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
+
+
+def run(config):
+    """Print the figures; with an output folder also write them, with tables and pictures."""
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...io.unfinished import check_output, finish_folder, working_folder
+
+    if config.output:
+        check_output(config.output)
+    device = choose_device(config.device if config.improver else "cpu")
+    set_threads(config.threads)
+    figures, details, warnings = evaluate(config, device)
+    if config.output:
+        from ..measures.report import write_report
+
+        folder = working_folder(config, continues=False)
+        write_report(folder, figures, details)
+        finish_folder(folder, config.output)
+    if config.json:
+        print(json.dumps(dict(figures, warnings=warnings), indent=2))
+    else:
+        print_figures(figures)
+    evaluation = f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None
+    outputs = dict(
+        evaluation=evaluation,
+        **{
+            name: figures.get(name)
+            for name in (
+                "fsc05_angstrom",
+                "fsc0143_angstrom",
+                "q_score",
+                "local_correlation",
+                "before",
+                "half_maps",
+                "half_map_test",
+            )
+        },
+    )
+    return Result("evaluate-map", outputs, device=device_name(device), warnings=tuple(warnings))
+
+
+def evaluate(config, device):
+    """Figures as JSON holds them, details for pictures, and sentences for the user.
+
+    config: EvaluateMapConfig. device: torch.device of the half-map test.
+    """
+    from ..measures.atoms import check_overlap, read_atoms
+    from ..measures.measure import measure_map, reference_for
+    from ..measures.volume import check_positive, check_same_grid, other_place, read_mask, read_volume
+
+    volume, atoms = read_volume(config.map, config.pixel_size), read_atoms(config.structure)
+    check_positive(volume)
+    warnings = [*atoms.notes, *check_overlap(volume, atoms)]
+    mask = None
+    if config.mask:
+        mask, said = read_mask(config.mask, volume, config.pixel_size)
+        warnings += said
+    reference = reference_for(volume, atoms, mask, config.mask_radius)
+    figures, details = measure_map(volume, reference)
+    figures = dict(
+        map=str(config.map),
+        structure=str(config.structure),
+        atoms=len(atoms),
+        mask=str(config.mask) if config.mask else f"{config.mask_radius:g} Å around the structure",
+        **figures,
+    )
+    details = dict(map=details, volume=volume, reference=reference)
+    if config.before:
+        before = read_volume(config.before, config.pixel_size)
+        check_same_grid(volume, before, "map before")
+        warnings += other_place(volume, before, "map before")
+        figures["before"], details["before"] = measure_map(before, reference)
+        details["before_volume"] = before
+    if figures["local_correlation"] < LEAST_AGREEMENT:
+        warnings.append(
+            f"{config.map} and {config.structure} hardly agree: their local correlation is "
+            f"{figures['local_correlation']:.2f} at the atoms. Check the model's place in the map, the "
+            "map's origin and its hand."
+        )
+    if config.half_maps:
+        found, sentences = _halves(config, volume, reference, details, device)
+        figures.update(found)
+        warnings += sentences
+    return figures, details, warnings
+
+
+def _halves(config, volume, reference, details, device):
+    """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
+    from ..measures.measure import dependent, half_map_test, measure_halves
+    from ..measures.volume import check_same_grid, other_place, read_volume
+
+    halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
+    found, sentences = {}, []
+    for half in halves:
+        check_same_grid(volume, half, "half-map")
+        sentences += other_place(volume, half, "half-map")
+        if check_contrast(half, volume) > SAME:
+            sentences.append(
+                f"The map {config.map} and the half-map {half.path} are the same: the figures of the map "
+                "are those of half of the data."
+            )
+    check_halves(halves)
+    if not volume.isotropic:
+        sentences.append(f"{config.map} has voxels that are no cubes: local resolution was not measured.")
+    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
+    sentences += dependent(halves, details["half_maps"]["fsc"])
+    if config.improver:
+        from ..improvers.run import load_improver
+
+        improver = load_improver(config.improver, device)
+        improved = [improver.improve(half) for half in halves]
+        test, details["half_map_test"] = half_map_test(halves, improved, reference.mask)
+        found["half_map_test"] = test
+        sentences += split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1]
+    return found, sentences
+
+
+def check_contrast(half, volume):
+    """The correlation of a half-map with the map of all data, on the same grid; above SAME they are one map. Raises
+    ValueError if it is upside down."""
+    import numpy as np
+
+    found = float(np.corrcoef(half.data.ravel(), volume.data.ravel())[0, 1])
+    if found < INVERTED:
+        raise ValueError(
+            f"The half-map {half.path} and the map {volume.path} are of opposite contrast: their "
+            f"correlation is {found:.2f}. Turn the sign of the one whose protein is negative "
+            "(relion_image_handler --multiply_constant -1)."
+        )
+    return found
+
+
+def check_halves(halves):
+    """Raises ValueError if both half-maps are the same map, so that nothing would be measured, or of opposite
+    contrast."""
+    if check_contrast(*halves) > SAME:
+        raise ValueError(
+            f"The half-maps {halves[0].path} and {halves[1].path} are the same map. Give the two maps of "
+            "independent halves of the data."
+        )
+
+
+def print_figures(figures):
+    """The figures as a table in words."""
+    angstrom = lambda value: "not reached" if value is None else f"{value:.2f} Å"
+    columns = [("map", figures)] + ([("before", figures["before"])] if figures.get("before") else [])
+    print(f"{'':44}" + "".join(f"{name:>14}" for name, _ in columns))
+    for label, name in (
+        ("map-model FSC 0.5, masked", "fsc05_angstrom"),
+        ("map-model FSC 0.143, masked", "fsc0143_angstrom"),
+        ("map-model FSC 0.5, whole box", "fsc05_unmasked_angstrom"),
+    ):
+        print(f"{label:44}" + "".join(f"{angstrom(values[name]):>14}" for _, values in columns))
+    for label, name in (
+        ("Q-score, mean of the atoms", "q_score"),
+        ("local correlation at the atoms", "local_correlation"),
+    ):
+        print(f"{label:44}" + "".join(f"{values[name]:14.3f}" for _, values in columns))
+    halves = figures.get("half_maps")
+    if halves:
+        local = halves.get("local_resolution_angstrom")
+        print(f"{'half-maps, FSC 0.143':44}{angstrom(halves['resolution_angstrom']):>14}")
+        if local:
+            print(
+                f"{'local resolution, median (10 % to 90 %)':44}{angstrom(local['median']):>14}  "
+                f"({local['p10']:.2f} to {local['p90']:.2f})"
+            )
+    test = half_map_resolutions(figures.get("half_map_test"))
+    for name, value in test.items():
+        print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(value):>14}")
+    if test:
+        for sentence in split_verdict(half_map_verdict(test)[1][1:])[0]:
+            print(sentence)

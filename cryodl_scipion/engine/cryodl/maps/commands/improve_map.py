@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out.
+
+Result.outputs: map, confidence (map, or null), half1 and half2 (improved half-maps where both were given, or null),
+pixel_size, model (its name), grid (Å/px that the network works at), half_map_test (Å, or null: FSC 0.143 of the
+half-maps, of both improved, and of one improved with the other as it is).
+"""
+
+from pathlib import Path
+
+from ...contract import Result, half_map_resolutions, half_map_verdict, split_verdict
+
+FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
+SMALLEST = 8  # voxels along an axis
+FAR = 0.1  # of the resolutions that a model was trained on
+
+
+def run(config):
+    """Improve and write. Raises ValueError for inputs that are no maps, or do not belong together, and for an output
+    that would take the place of an input."""
+    from ...core.devices import choose_device, device_name, set_threads
+
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    from ..improvers.run import load_improver
+
+    improver = load_improver(config.model, device)
+    volume, halves, warnings = _read(config)
+    mask, sentences = _mask(config, volume)
+    warnings += [*sentences, *_notes(improver.card, volume)]
+    output = config.output or f"{_stem(volume.path)}_improved.mrc"
+    _check_output(output, config)
+    print(
+        f"Improving {volume.path} ({' x '.join(str(n) for n in volume.data.shape[::-1])} px of "
+        f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {device_name(device)}."
+    )
+    improve = lambda v: improver.improve_with_confidence(v, config.overlap, config.batch_size, _said())
+    improved, confidence = improve(volume)
+    files = dict(map=output, confidence=None, half1=None, half2=None)
+    test = None
+    if halves:
+        parts = [improve(half)[0] for half in halves]
+        test, sentences = _half_map_test(volume.path, halves, parts, mask)
+        warnings += [*sentences, *_resolution_notes(improver.card, volume, test["raw"])]
+        for number, part in enumerate(parts, 1):
+            files[f"half{number}"] = _beside(output, f"half{number}")
+            _write(files[f"half{number}"], part, mask, volume)
+    if config.confidence and confidence is not None:
+        files["confidence"] = _beside(output, "confidence")
+        _write(files["confidence"], confidence, mask, volume)
+    _write(output, improved, mask, volume)
+    print("Improved map: " + ", ".join(str(path) for path in files.values() if path))
+    outputs = dict(
+        files, pixel_size=volume.pixel_size, model=improver.card["name"], grid=improver.card["grid"], half_map_test=test
+    )
+    return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
+
+
+def _read(config):
+    """The Volume to improve, the half-maps' ([] if there are none), and sentences about them."""
+    import dataclasses
+
+    from ..measures.volume import check_positive, check_same_grid, other_place, read_volume
+    from .evaluate_map import SAME, check_contrast, check_halves
+
+    halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
+    warnings = []
+    if halves:
+        check_same_grid(halves[0], halves[1], "half-map")
+        check_halves(halves)
+    if config.map:
+        volume = read_volume(config.map, config.pixel_size)
+        for half in halves:
+            check_same_grid(volume, half, "half-map")
+            warnings += other_place(volume, half, "half-map")
+            if check_contrast(half, volume) > SAME:
+                raise ValueError(
+                    f"The map {config.map} and the half-map {half.path} are the same. Give the map of all "
+                    "data as --map, or the half-maps alone."
+                )
+    else:
+        volume = dataclasses.replace(halves[0], data=0.5 * (halves[0].data + halves[1].data))
+        warnings.append("The mean of the two half-maps was improved as it is, without sharpening and masking.")
+    check_positive(volume)
+    if min(volume.data.shape) < SMALLEST:
+        raise ValueError(
+            f"{volume.path} has {' x '.join(str(n) for n in volume.data.shape[::-1])} voxels; at least "
+            f"{SMALLEST} along each axis are needed."
+        )
+    if not volume.isotropic:
+        x, y, z = volume.voxels_zyx[::-1]
+        warnings.append(
+            f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic ones and "
+            "given back on its own."
+        )
+    return volume, halves, warnings
+
+
+def _notes(card, volume):
+    """Sentences about a map that the model was not made for."""
+    if volume.pixel_size < FINER * card["grid"] and volume.pixel_size < card["resolutions"][0] / 4:
+        yield (
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, the model's grid is {card['grid']:g} Å: "
+            f"detail finer than {2 * card['grid']:g} Å is lost. Use a model of a finer grid for maps better than "
+            f"{card['resolutions'][0]:g} Å."
+        )
+    if volume.pixel_size > card["resolutions"][1] / 2:
+        yield (
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å: its resolution is no better than "
+            f"{2 * volume.pixel_size:.3g} Å, and the model was trained on {card['resolutions'][0]:g} to "
+            f"{card['resolutions'][1]:g} Å. What it draws there is not to be trusted."
+        )
+
+
+def _resolution_notes(card, volume, resolution):
+    """Sentences about a resolution (Å, or None) that the model was not trained for."""
+    low, high = card["resolutions"]
+    if resolution is not None and not (1 - FAR) * low <= resolution <= (1 + FAR) * high:
+        yield (
+            f"The half-maps of {volume.path} agree to {resolution:.3g} Å, and the model was trained on {low:g} to "
+            f"{high:g} Å. "
+            + (
+                "What it draws there is not to be trusted."
+                if resolution > high
+                else "It may blur detail that the map has: compare both."
+            )
+        )
+
+
+def _mask(config, volume):
+    """(z, y, x) factor of the result, or None; and sentences about it."""
+    from ..measures.atoms import check_overlap, read_atoms
+    from ..measures.density import soft_mask
+    from ..measures.volume import read_mask
+
+    mask, sentences = None, []
+    if config.mask:
+        mask, said = read_mask(config.mask, volume, config.pixel_size)
+        sentences += said
+    if config.mask_structure:
+        atoms = read_atoms(config.mask_structure)
+        sentences += [*atoms.notes, *check_overlap(volume, atoms)]
+        around = soft_mask(atoms.xyz, volume, config.mask_radius)
+        mask = around if mask is None else mask * around
+    return mask, sentences
+
+
+def _half_map_test(name, halves, improved, mask):
+    """FSC at 0.143 in Å of the halves before and after, which is printed too, and sentences for the user. name: of the
+    map.
+
+    All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
+    as a gain.
+    """
+    from ..measures.density import dense_mask
+    from ..measures.measure import dependent, half_map_test
+
+    if mask is None:
+        mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
+    figures, curves = half_map_test(halves, improved, mask)
+    test = half_map_resolutions(figures)
+    sentences, invented = split_verdict(half_map_verdict(test)[1])
+    print(*sentences, sep="\n")
+    return test, [f"{name}: {line}" for line in invented] + dependent(halves, curves["raw"])
+
+
+def _check_output(output, config):
+    """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before
+    the work and not after it."""
+    from ...io.unfinished import check_output
+
+    if Path(output).is_dir():
+        check_output(output, "A folder of the name")
+    written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
+    inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
+    for path in written:
+        if path.resolve() in inputs:
+            raise ValueError(
+                f"{path} is an input and would be replaced by what is made of it. Give another name (--output)."
+            )
+    check_output(output, "Map")  # it is written last: the files beside it may be of a run that was stopped
+    Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
+
+
+def _said():
+    """A function that prints every tenth part of the boxes."""
+    told = [0]
+
+    def progress(done, total):
+        if total >= 50 and done * 10 // total > told[0]:
+            told[0] = done * 10 // total
+            print(f"{done} of {total} boxes", flush=True)
+
+    return progress
+
+
+def _stem(path):
+    """A map file's name without .mrc, .map, .ccp4 and .gz."""
+    name = Path(path).name.removesuffix(".gz")
+    return name.rsplit(".", 1)[0] if name.endswith((".mrc", ".map", ".ccp4")) else name
+
+
+def _beside(output, word):
+    path = Path(output)
+    return str(path.with_name(f"{path.name.removesuffix('.mrc')}_{word}.mrc"))
+
+
+def _write(path, data, mask, volume):
+    from ..measures.volume import write_volume
+
+    write_volume(path, data if mask is None else data * mask, volume)

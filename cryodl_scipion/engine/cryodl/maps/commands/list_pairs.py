@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl list-pairs`: a list of EMDB and PDB ids in; addresses for a download, and the table of pairs, out.
+
+Result.outputs: addresses (text file, one per line), pairs (csv file for train-map-improver), listed (pairs), maps,
+models (files to download), outside (pairs of other resolutions).
+"""
+
+import csv
+from pathlib import Path
+
+from ...contract import Result, counted
+
+ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"
+
+
+def run(config):
+    """Write both files. Nothing is downloaded here. Raises ValueError if the list is wrong, or no pair is left."""
+    from ...io.files import whole_file
+    from ...io.unfinished import check_output
+    from ..improvers.listed import read_ids
+
+    check_output(config.output)
+    every, warnings = read_ids(config.ids)
+    entries = [e for e in every if config.resolution_min <= e.resolution <= config.resolution_max]
+    if not entries:
+        raise ValueError(
+            f"{config.ids} has {counted(len(every), 'pair')} of map and model, none of them of "
+            f"{config.resolution_min:g} to {config.resolution_max:g} Å. Change --resolution-min and "
+            "--resolution-max, or the list."
+        )
+    addresses = list(dict.fromkeys(address for entry in entries for address in entry.addresses))
+    folder = Path(config.output)
+    folder.mkdir(parents=True)
+    with whole_file(folder / ADDRESSES) as temporary:
+        temporary.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
+    with whole_file(folder / PAIRS) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["map", "structure", "resolution"])
+        writer.writerows([e.map_file, e.model_file, f"{e.resolution:g}"] for e in entries)
+    maps, models = (len({getattr(e, kind) for e in entries}) for kind in ("map_file", "model_file"))
+    print(
+        f"{len(entries)} of {counted(len(every), 'pair')} of {config.resolution_min:g} to "
+        f"{config.resolution_max:g} Å: {counted(maps, 'map')} and {counted(models, 'model')}. Download them with:\n  "
+        f"cd {folder} && wget -c -i {ADDRESSES}\nThen train with:\n  cryodl train-map-improver --pairs "
+        f"{folder / PAIRS} --output MODEL"
+    )
+    return Result(
+        "list-pairs",
+        dict(
+            addresses=str(folder / ADDRESSES),
+            pairs=str(folder / PAIRS),
+            listed=len(entries),
+            maps=maps,
+            models=models,
+            outside=len(every) - len(entries),
+        ),
+        device="CPU",
+        warnings=tuple(warnings),
+    )

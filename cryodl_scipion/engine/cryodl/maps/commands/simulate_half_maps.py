@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the truth and the model in their frame
+out.
+
+Result.outputs: half1, half2, full, truth (maps), structure (the model's file), pixel_size, box (px), resolution (Å, of
+the half-maps' FSC at 0.143 around the atoms), b_factor (Å² that the whole map was sharpened by; 0 for none).
+"""
+
+import os
+
+from ...contract import Result, resolution_in_words
+
+FAR = 0.1  # of the resolution asked for: a warning if the half-maps miss it by more
+
+
+def run(config):
+    """Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.pdb (or .cif)."""
+    from ...core.devices import set_threads
+
+    set_threads(config.threads)
+    import numpy as np
+
+    from ...io.unfinished import check_output
+    from ..measures.atoms import read_atoms
+    from ..measures.shells import shell_correlation
+    from ..measures.simulated import Faults, deposited, grid_around, simulate
+    from ..measures.volume import write_volume
+
+    _check_resolution(config)
+    files = {name: f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")}
+    check_output(files["truth"], "Simulated map")  # it is written last
+    atoms = read_atoms(config.structure)
+    grid = grid_around(atoms, config.pixel_size, config.box)
+    _check_memory(grid, config)
+    faults = Faults(
+        config.resolution,
+        config.b_factor,
+        config.flexibility,
+        config.anisotropy,
+        config.detergent,
+        config.side_chains,
+        config.solvent,
+        config.carboxylates,
+    )
+    print(
+        f"Simulating {' x '.join(str(n) for n in grid.data.shape)} px of {config.pixel_size:g} Å: {len(atoms)} "
+        f"atoms of {config.structure}."
+    )
+    maps = simulate(atoms, grid, faults, np.random.default_rng(config.seed))
+    full, b_factor = deposited(maps, config.resolution) if config.sharpen else (maps.full, 0.0)
+    curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
+    os.makedirs(os.path.dirname(os.path.abspath(files["full"])), exist_ok=True)
+    structure = _write_structure(config, maps.b_factors)
+    for name, data in (("half1", maps.half1), ("half2", maps.half2), ("full", full), ("truth", maps.grid.data)):
+        write_volume(files[name], data, grid)
+    resolution = curve.resolution(0.143)
+    print(
+        f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at {resolution_in_words(resolution)}."
+    )
+    outputs = dict(
+        files,
+        structure=structure,
+        pixel_size=config.pixel_size,
+        box=grid.data.shape[0],
+        resolution=resolution,
+        b_factor=b_factor,
+    )
+    return Result("simulate-half-maps", outputs, device="CPU", warnings=(*atoms.notes, *_missed(config, resolution)))
+
+
+def _missed(config, resolution):
+    if resolution is None or abs(resolution - config.resolution) > FAR * config.resolution:
+        yield (
+            f"The half-maps were to agree to {config.resolution:g} Å (--resolution); the FSC around the atoms falls "
+            f"to 0.143 at: {resolution_in_words(resolution)}. A molecule or box so small has few Fourier shells "
+            "there; choose a larger --box, or a finer resolution."
+        )
+
+
+def _check_resolution(config):
+    if config.resolution < 2 * config.pixel_size:
+        raise ValueError(
+            f"Resolution (--resolution) is {config.resolution:g} Å, finer than two pixels of "
+            f"{config.pixel_size:g} Å. Choose a smaller --pixel-size."
+        )
+
+
+def _check_memory(grid, config):
+    """Raises ValueError if the maps would not fit into the memory."""
+    from ...simulate.structures import available_memory
+
+    needed, available = 60 * grid.data.size, available_memory()
+    if needed > available:
+        raise ValueError(
+            f"{config.structure} is {grid.data.shape[0]} px wide at {config.pixel_size:g} Å/px: "
+            f"{needed / 1e9:.1f} GB of memory are needed, {available / 1e9:.1f} GB are free. Choose a "
+            "larger --pixel-size."
+        )
+
+
+def _write_structure(config, b_factors):
+    """The model as deposited, in the frame of the maps; the B factors are those that its atoms were blurred by."""
+    import gemmi
+
+    from ...io.files import whole_file
+    from ..measures.atoms import kept_atoms, read_structure
+
+    structure = read_structure(config.structure)
+    for atom, b_factor in zip(kept_atoms(structure), b_factors):
+        atom.b_iso = float(b_factor)
+    structure.assemblies.clear()  # what was simulated is what is here
+    structure.cell = gemmi.UnitCell()
+    large = sum(1 for _ in structure[0].all()) > 99999 or any(len(chain.name) > 1 for chain in structure[0])
+    path = f"{config.output}_model.{'cif' if large else 'pdb'}"
+    with whole_file(path) as temporary:
+        if large:
+            structure.make_mmcif_document().write_file(str(temporary))
+        else:
+            structure.write_pdb(str(temporary))
+    return path

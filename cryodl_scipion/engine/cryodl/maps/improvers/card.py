@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished training says of its map improver."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ... import __version__
+
+POOR_GAIN = 0.02  # of the correlation with the targets, below which hardly anything was learnt
+
+
+def model_card(config, pairs, task, report, device, seconds):
+    """The model card: all that improving and a reader need to know. task: ImproverTask after training. report:
+    FitReport."""
+    import torch
+
+    resolutions = pairs.resolutions()
+    training = dict(
+        maps=len(pairs.training),
+        validation_maps=len(pairs.validation),
+        molecules=sorted(pairs.names["training"]),
+        validation_molecules=sorted(pairs.names["validation"]),
+        simulated=config.simulated if config.structures else 0,
+        real_maps=sum(kind == "real" for kind, _ in pairs.sources),
+        steps=report.steps,
+        best_step=report.best_step,
+        stop_reason=report.stop_reason,
+        seconds=round(seconds, 1),
+        device=device,
+        seed=config.seed,
+        batch_size=task.batch_size,
+        ssim=config.ssim,
+        shells=config.shells,
+        atoms=config.atoms,
+        target_resolution=config.target_resolution,
+        local_resolution=config.local_resolution,
+        local_effects=config.local_effects,
+        started_from=config.start_from and Path(config.start_from).name,
+    )
+    return dict(
+        kind="map_improver",
+        name=Path(config.output).name,
+        network=config.network,
+        grid=config.grid,
+        attention=config.attention,
+        resolutions=[round(float(r), 2) for r in (resolutions.min(), resolutions.max())],
+        mean_resolution=round(float(np.mean(resolutions)), 2),
+        training=training,
+        validation={k: round(v, 5) for k, v in report.best.items() if k != "figure"},
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+
+
+def card_warnings(card):
+    """Sentences for the user about a finished training."""
+    figures = card["validation"]
+    if figures["correlation"] < figures["correlation_before"] + POOR_GAIN:
+        yield (
+            f"The correlation with the targets is {figures['correlation']:.3f} on the validation part, and "
+            f"{figures['correlation_before']:.3f} of the maps as they are: hardly anything was learnt. Train "
+            "longer, and look at the sample pictures."
+        )

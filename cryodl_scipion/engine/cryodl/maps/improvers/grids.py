@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps on the network's grid and back, and the scale that the network sees them at."""
+
+import numpy as np
+
+PERCENTILE = 99.999  # of a map's values is 1 for the network (He et al. 2023)
+FINE = 0.8  # of the grid: finer voxels hold noise that would fold into the grid's frequencies; no training saw such
+HEAVY, OF_DENSE, BLOCK = 1.5, 99.5, 4  # see map_scale
+REACH = 1.5  # values above this many times it are outliers, and cut off
+
+
+def to_grid(data, voxels_zyx, grid):
+    """A (z, y, x) array resampled by cubic interpolation to voxels of `grid` Å; voxel (0, 0, 0) stays where it is.
+
+    Of voxels much finer than the grid (FINE) all beyond its Nyquist frequency is filtered off before.
+    """
+    from scipy.ndimage import affine_transform
+
+    zoom = np.asarray(voxels_zyx) / grid
+    if np.allclose(zoom, 1, atol=1e-4):
+        return np.asarray(data, np.float32)
+    if (zoom < FINE).any():
+        from ..measures.shells import filtered
+
+        # a cosine ends at Nyquist's frequency, 0.5 per voxel of the grid
+        gain = lambda s: 0.5 + 0.5 * np.cos(np.pi * np.clip((s * grid - 0.45) / 0.05, 0, 1))
+        data = filtered(data, voxels_zyx, gain)
+    shape = tuple(int(np.floor((n - 1) * z + 1e-6)) + 1 for n, z in zip(data.shape, zoom))
+    return affine_transform(data, 1 / zoom, output_shape=shape, output=np.float32, order=3, mode="nearest")
+
+
+def from_grid(data, grid, shape, voxels_zyx, order=3):
+    """The way back: (z, y, x) array of `shape` and voxels_zyx."""
+    from scipy.ndimage import affine_transform
+
+    zoom = grid / np.asarray(voxels_zyx)
+    if np.allclose(zoom, 1, atol=1e-4) and tuple(shape) == data.shape:
+        return np.asarray(data, np.float32)
+    return affine_transform(data, 1 / zoom, output_shape=tuple(shape), output=np.float32, order=order, mode="nearest")
+
+
+def scale_of(data):
+    """The value of a map that is 1 for the network: PERCENTILE of it. Raises ValueError if that is not positive."""
+    scale = float(np.percentile(data, PERCENTILE))
+    if not scale > 0:
+        raise ValueError("no voxel is positive")
+    return scale
+
+
+def map_scale(data):
+    """The scale_of a map, unless metals set it: never more than HEAVY times the percentile OF_DENSE of where the
+    molecule is. A cluster of iron, or a heavy metal, would make all protein weak for the network.
+
+    The molecule is where means over BLOCK^3 voxels, blurred, are above Otsu's threshold.
+    """
+    from scipy.ndimage import gaussian_filter
+    from skimage.filters import threshold_otsu
+
+    scale, counts = scale_of(data), [n // BLOCK for n in data.shape]
+    if min(counts) < 2:
+        return scale
+    blocks = data[tuple(slice(n * BLOCK) for n in counts)].reshape([k for n in counts for k in (n, BLOCK)])
+    coarse = gaussian_filter(blocks.mean(axis=(1, 3, 5)), 1.0)
+    if coarse.max() <= coarse.min():
+        return scale
+    dense = float(np.percentile(blocks.transpose(0, 2, 4, 1, 3, 5)[coarse > threshold_otsu(coarse)], OF_DENSE))
+    return min(scale, HEAVY * dense) if dense > 0 else scale
+
+
+def scaled(data, scale, lowest):
+    """A map as the network sees it: divided by its scale, and cut off at `lowest` and REACH."""
+    return np.clip(np.asarray(data, np.float32) / scale, lowest, REACH)
+
+
+def target_width(resolution):
+    """Å, standard deviation of the Gaussians of a target at a resolution (Å): exp(-k r²), k = (pi / (1.2 + 0.6 R))²
+    (He et al. 2023)."""
+    k = (np.pi / (1.2 + 0.6 * np.asarray(resolution))) ** 2
+    return np.sqrt(1 / (2 * k))

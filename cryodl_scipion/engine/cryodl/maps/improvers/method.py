@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the two networks are, and how each is trained."""
+
+import torch
+
+from .blocks import SwinConvUNet
+
+FAST_BLOCKS = (3, 4, 4, 4)  # most of them where they cost little
+
+
+class ImproverMethod:
+    """name: word on the command line. citations: keys of the bibliography. outputs: channels of the network's answer:
+    the improved density, and, if there is a second, the logit that there is density at all. learning_rate, decay, ema,
+    batch_size: of the training. lowest: values of the scaled map below it are cut off."""
+
+    name, citations, outputs = "", (), 1
+    learning_rate, decay, ema, batch_size = 1e-3, None, 0.99, 4
+    lowest = 0.0
+
+    def build(self, attention=True):
+        """The network, untrained: (b, 1, 48, 48, 48) to (b, outputs, 48, 48, 48)."""
+        raise NotImplementedError
+
+    def optimizer(self, network):
+        return torch.optim.AdamW(
+            network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
+        )
+
+
+class Fast(ImproverMethod):
+    """Ours: cubes of 2 x 2 x 2 voxels become channels at the input, so that all is done on an eighth of the places; the
+    weak negative values that tell noise from density are kept; a second output says where density is."""
+
+    name = "fast"
+    citations = ("He2023EMReady", "Zhang2023SCUNet")
+    outputs = 2
+    learning_rate = 2e-3
+    lowest = -0.5
+
+    def build(self, attention=True):
+        return SwinConvUNet(32, FAST_BLOCKS, 3, 16, fold=2, outputs=2, attention=attention, residual=True)
+
+    def usual_steps(self):
+        return 6000
+
+
+class Published(ImproverMethod):
+    """EMReady's network (He, Li and Huang 2023, Nature Communications 14:3217)."""
+
+    name = "swinconv"
+    citations = ("He2023EMReady", "Zhang2023SCUNet")
+    learning_rate = 5e-4
+
+    def build(self, attention=True):
+        return SwinConvUNet(32, (2, 2, 2, 2), 3, 16, drop=0.2, attention=attention)
+
+    def usual_steps(self):
+        return 60000

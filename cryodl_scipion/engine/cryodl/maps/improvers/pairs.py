@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All training pairs of a run, kept in its working folder, and boxes drawn from them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...contract.result import write_json
+from ...io.files import expand_paths, whole_file
+from .boxes import cut, score_places, turned
+from .similarity import families
+from .simulated import real_pair, simulated_pair
+
+FOLDER = "pairs"
+LEAST_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
+COARSEST = 100.0  # Å; a resolution beyond it is a mistake
+CHECKED = 64  # boxes that validation looks at, at most
+
+
+class Pairs:
+    """Pairs in files, split into training and validation by molecule.
+
+    folder: the run's working folder; pairs that are there from a stopped run are not made again. config:
+    TrainMapImproverConfig. lowest: of the method. training, validation: lists of (memory map of map and target, atoms
+    as in Pair).
+    """
+
+    def __init__(self, folder, config, lowest, log=print):
+        self.folder = Path(folder) / FOLDER
+        self.folder.mkdir(exist_ok=True)
+        self.grid = config.grid
+        self.notes, self.warnings = [], []
+        rows = _table(config.pairs) if config.pairs else []
+        structures = expand_paths(config.structures) if config.structures else []
+        rows, structures = self._without_left_out(rows, structures, config.leave_out)
+        groups = families([row["structure"] for row in rows] + structures)
+        held = _held_out(groups, config.validation_fraction, config.seed)
+        self.sources = [
+            *[("real", row) for row in rows],
+            *[("simulated", s) for s in structures for _ in range(config.simulated)],
+        ]
+        self.training, self.validation, self.names = [], [], {"training": set(), "validation": set()}
+        for number, (kind, source) in enumerate(self.sources):
+            path = self.folder / f"{number:05d}.npy"
+            if not path.exists():
+                self._make(path, kind, source, config, lowest, number)
+            self.warnings += json.loads(path.with_suffix(".json").read_text())["warnings"]
+            molecule = source["structure"] if kind == "real" else source
+            part = "validation" if groups[molecule] in held else "training"
+            getattr(self, part).append((np.load(path, mmap_mode="r"), np.load(_atoms_file(path))))
+            self.names[part].add(Path(molecule).name)
+            if (number + 1) % 20 == 0:
+                log(f"{number + 1} of {len(self.sources)} pairs are ready.")
+        if not self.training or not self.validation:
+            raise ValueError(
+                f"There are {len(groups)} molecules in {len(set(groups.values()))} families of similar "
+                "ones; at least two families are needed, one to learn from and one to validate on. "
+                "Give more structures (--structures) or pairs (--pairs)."
+            )
+
+    def _without_left_out(self, rows, structures, leave_out):
+        """Rows and structures that are none of `leave_out`, nor similar to one of them."""
+        if not leave_out:
+            return rows, structures
+        every = list(dict.fromkeys([row["structure"] for row in rows] + structures))
+        stem = lambda path: Path(path).name.split(".")[0]
+        unknown = set(leave_out) - {stem(path) for path in every}
+        if unknown:
+            raise ValueError(
+                f"Leave out (--leave-out) names {', '.join(sorted(unknown))}, of which there is no "
+                f"structure. There are: {', '.join(sorted(stem(p) for p in every)[:20])} ..."
+            )
+        groups = families(every)
+        gone = {groups[path] for path in every if stem(path) in leave_out}
+        dropped = sorted(stem(p) for p in every if groups[p] in gone)
+        self.notes.append(f"Left out, with what is similar: {', '.join(dropped)}.")
+        keep = lambda path: groups[path] not in gone
+        return [row for row in rows if keep(row["structure"])], [s for s in structures if keep(s)]
+
+    def _make(self, path, kind, source, config, lowest, number):
+        rng = np.random.default_rng((config.seed, number))
+        pair, warnings = (
+            _real(source, config, lowest) if kind == "real" else (simulated_pair(source, config, lowest, rng), [])
+        )
+        write_json(
+            path.with_suffix(".json"),
+            dict(name=pair.name, resolution=pair.resolution, kind=kind, warnings=list(warnings)),
+        )
+        _save(_atoms_file(path), pair.atoms)
+        _save(path, np.stack([pair.map, pair.target]))  # last: what is there is taken for whole
+
+    def resolutions(self):
+        """(n,) Å of all pairs."""
+        return np.array([json.loads(p.read_text())["resolution"] for p in sorted(self.folder.glob("*.json"))])
+
+    def draw(self, rng, count):
+        """count training boxes, turned at random, as batch() gives them."""
+        numbers = [rng.integers(len(self.training)) for _ in range(count)]
+        return self.batch([turned(cut(*self.training[k], rng), rng) for k in numbers], rng)
+
+    def validation_boxes(self, count):
+        """The same boxes every time, in batches of count."""
+        rng = np.random.default_rng(12345)
+        number = min(CHECKED, 16 * len(self.validation))
+        boxes = [cut(*self.validation[k % len(self.validation)], rng, 0.0) for k in range(number)]
+        for start in range(0, number, count):
+            yield self.batch(boxes[start : start + count], rng)
+
+    def batch(self, boxes, rng):
+        """Tensors of Boxes: maps and targets (b, 1, BOX, BOX, BOX); places (b, n, p, 3) about their atoms and weights
+        (b, n, p) as score_places gives them."""
+        data = torch.from_numpy(np.stack([box.data for box in boxes])).float()
+        looked = [score_places(box.atoms, self.grid, rng) for box in boxes]
+        places, weights = (torch.from_numpy(np.stack([one[k] for one in looked])) for k in (0, 1))
+        return data[:, :1], data[:, 1:], places, weights
+
+
+def _atoms_file(path):
+    return path.with_name(path.stem + "_atoms.npy")
+
+
+def _save(path, array):
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+
+
+def _held_out(groups, fraction, seed):
+    """Numbers of the families for validation: as many molecules as the fraction asks for, at least one family."""
+    order = np.random.default_rng(seed).permutation(sorted(set(groups.values())))
+    count, wanted, held = 0, fraction * len(groups), set()
+    for number in order[:-1]:
+        size = sum(g == number for g in groups.values())
+        if count and count + size > 1.5 * wanted:
+            continue
+        held.add(number)
+        count += size
+        if count >= wanted:
+            break
+    return held
+
+
+def _table(path):
+    """Rows of the table of pairs: dicts with map, structure (paths from the table's folder) and resolution."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"The table {path} (--pairs) does not exist.")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = {"map", "structure", "resolution"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(
+                f"{path} has no column {', '.join(sorted(missing))}; the columns map, structure and "
+                "resolution (Å) are needed, named in the first line."
+            )
+        rows = list(reader)
+    for line, row in enumerate(rows, 2):
+        for name in ("map", "structure"):
+            if not (row[name] or "").strip():
+                raise ValueError(
+                    f"{path}, line {line}: no {name} is named. Give the {name}'s file, or take the line out."
+                )
+            row[name] = str(path.parent / row[name])
+            if not Path(row[name]).is_file():
+                raise FileNotFoundError(f"{path}, line {line}: the {name} {row[name]} does not exist.")
+        row["resolution"] = _resolution(row["resolution"], f"{path}, line {line}")
+    if not rows:
+        raise ValueError(f"{path} lists no pairs.")
+    return rows
+
+
+def _resolution(text, where):
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = 0.0
+    if not 0 < value < COARSEST:
+        raise ValueError(f"{where}: the resolution is {text!r}; a number between 0 and {COARSEST:g} Å is needed.")
+    return value
+
+
+def _real(row, config, lowest):
+    """Pair of a row, after a look whether map and model belong together, and sentences about them."""
+    from ..measures.atoms import check_overlap, read_atoms
+    from ..measures.measure import reference_for
+    from ..measures.volume import check_positive, read_volume
+
+    volume, atoms = read_volume(row["map"]), read_atoms(row["structure"])
+    check_positive(volume)
+    warnings = [*atoms.notes, *check_overlap(volume, atoms)]
+    reference = reference_for(volume, atoms)
+    inside = reference.mask > 0.5
+    agreement = float(np.corrcoef(volume.data[inside], reference.density[inside])[0, 1])
+    if not agreement > LEAST_AGREEMENT:
+        raise ValueError(
+            f"The map {row['map']} and the model {row['structure']} do not agree: around the atoms their "
+            f"correlation is {agreement:.2f}. Fit the model into the map, or take the pair out of "
+            "the table."
+        )
+    return real_pair(volume, atoms, row["resolution"], config, lowest), warnings

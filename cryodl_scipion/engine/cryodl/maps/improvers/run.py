@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Improving a map with a trained network: box by box, blended without seams, given back on the map's own grid."""
+
+import numpy as np
+import torch
+
+from ...core.devices import fast_dtype
+from ...io.model import find_model, read_model
+from . import improver_method
+from .boxes import BOX
+from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled, to_grid
+
+EMPTY = 1e-6  # a box whose values all are within this of nothing is not looked at
+BATCHES = {"cpu": 4, "cuda": 64}
+OVERLAP = 24
+
+
+def load_network(card, weights, source):
+    """The network of a card with its weights. Raises ValueError if they do not fit; source: for the message."""
+    network = improver_method(card["network"]).build(card.get("attention", True))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"The weights of {source} do not fit the network {card['network']} of this version of cryodl. "
+            "Train the model again, or use the version that its card.json names."
+        ) from None
+    return network
+
+
+def load_improver(name_or_folder, device):
+    """Improver of a model folder, or of a shipped model's name."""
+    folder = find_model(name_or_folder, "map_improver")
+    card, weights = read_model(folder, "map_improver")
+    return Improver(card, load_network(card, weights, folder), device)
+
+
+class Improver:
+    """A trained network, ready on a device. card: the model's card. network: of improver_method(...).build."""
+
+    def __init__(self, card, network, device):
+        self.card, self.device, self.dtype = card, device, fast_dtype(device)
+        self.method = improver_method(card["network"])
+        self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
+
+    def improve(self, volume, overlap=OVERLAP, batch_size=None, progress=None):
+        """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input."""
+        return self.improve_with_confidence(volume, overlap, batch_size, progress)[0]
+
+    def improve_with_confidence(self, volume, overlap=OVERLAP, batch_size=None, progress=None):
+        """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
+        data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
+        try:
+            scale_of(volume.data)  # spline ripples may be positive where no voxel is
+            scale = map_scale(data)
+        except ValueError:
+            raise ValueError(
+                f"{volume.path} holds no density: at least {100 - PERCENTILE:.3f} % of its voxels should "
+                "be positive. Check its contrast."
+            ) from None
+        data = scaled(data, scale, self.method.lowest)
+        output = apply_boxes(
+            self._run, data, overlap, batch_size or BATCHES[self.device.type], self.method.outputs, progress
+        )
+        back = lambda x, order: from_grid(x, self.card["grid"], volume.data.shape, volume.voxels_zyx, order)
+        improved = back(np.maximum(output[0], 0), 3) * scale
+        return improved, np.clip(back(output[1], 1), 0, 1) if self.method.outputs > 1 else None
+
+    @torch.inference_mode()
+    def _run(self, boxes):
+        """(b, BOX, BOX, BOX) arrays to (b, outputs, BOX, BOX, BOX); the second output as probabilities."""
+        data = torch.from_numpy(boxes)[:, None].to(self.device, memory_format=torch.channels_last_3d)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = self.network(data).float()
+        if output.shape[1] > 1:
+            output = torch.cat([output[:, :1], output[:, 1:].sigmoid()], dim=1)
+        return output.cpu().numpy()
+
+
+def apply_boxes(function, data, overlap, batch_size, outputs=1, progress=None):
+    """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (outputs, z, y, x) float32.
+
+    Neighbouring boxes overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by
+    zeros, so that its border is not at a box's. Empty boxes are not computed: their answer is 0. progress: called with
+    the number of boxes done and of all. Raises ValueError if the overlap is no less than a box.
+    """
+    if not 0 <= overlap < BOX:
+        raise ValueError(f"Overlap (--overlap) is {overlap} px; it must be less than the box of {BOX} px.")
+    margin, step = overlap // 2, BOX - overlap
+    counts = [max(1, -(-n // step)) for n in data.shape]
+    padded = np.pad(data, [(margin, c * step + BOX - step - n - margin) for n, c in zip(data.shape, counts)])
+    total = np.zeros((outputs, *padded.shape), np.float32)
+    weight = np.zeros(padded.shape, np.float32)
+    fade = _fade(overlap)
+    starts = [tuple(k * step for k in place) for place in np.ndindex(*counts)]
+    places = [tuple(slice(s, s + BOX) for s in start) for start in starts]
+    full = [place for place in places if np.abs(padded[place]).max() > EMPTY]
+    for place in places:
+        weight[place] += fade
+    for start in range(0, len(full), batch_size):
+        part = full[start : start + batch_size]
+        for place, answer in zip(part, function(np.stack([padded[place] for place in part]))):
+            total[(slice(None), *place)] += answer * fade
+        if progress:
+            progress(min(start + batch_size, len(full)), len(full))
+    inner = tuple(slice(margin, margin + n) for n in data.shape)
+    return total[(slice(None), *inner)] / weight[inner]
+
+
+def _fade(overlap):
+    """(BOX, BOX, BOX) weights: 1 in the middle, falling over the overlap on each side, never 0."""
+    place = np.minimum(np.arange(BOX), np.arange(BOX)[::-1]) + 0.5
+    axis = np.clip(place / max(overlap, 1), 0, 1) if overlap else np.ones(BOX)
+    return (axis[:, None, None] * axis[:, None] * axis).astype(np.float32)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training pairs from atomic models alone: a part of a simulated map, and what its atoms look like there."""
+
+import dataclasses
+
+import numpy as np
+
+from ..measures.atoms import read_atoms
+from ..measures.density import model_density, soft_mask
+from ..measures.simulated import Faults, deposited, simulate
+from ..measures.volume import Volume
+from .grids import map_scale, scaled, target_width, to_grid
+
+SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
+AROUND = 10.0  # Å beyond it from where atoms still reach in
+FEWEST = 300  # atoms in a part
+COARSEST = 1.9  # of the grid: pixel size of maps that it still makes sense to improve on the grid
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """map, target: (z, y, x) float16 arrays on the grid, scaled for the network. atoms: (n, 3) float32, their zyx
+    voxels. name: of the molecule. resolution: Å."""
+
+    map: np.ndarray
+    target: np.ndarray
+    atoms: np.ndarray
+    name: str
+    resolution: float
+
+
+def target_for(atoms, grid, resolution, b_factors=None):
+    """The target density of Atoms on a Volume's grid, its highest values 1: (z, y, x) float32.
+
+    b_factors: (n,) Å², if the target is to be as blurred as the map is at each atom (as in EMReady 2): they move the
+    resolution about that of the whole map. Source of the formula: He, Li and Huang 2023.
+    """
+    local = np.full(len(atoms), float(resolution))
+    if b_factors is not None:
+        local = np.clip(resolution * np.sqrt(b_factors / np.median(b_factors)), 0.6 * resolution, 2 * resolution)
+    width = np.maximum(target_width(local), 0.5 * float(grid.voxels_zyx.max()))
+    density = model_density(atoms, grid, width)
+    return density / map_scale(density)
+
+
+def simulated_pair(path, config, lowest, rng):
+    """A Pair of a random part of a molecule, at a random orientation, pixel size and resolution, with random faults.
+
+    config: TrainMapImproverConfig. lowest: of the method.
+    """
+    atoms = _turned(read_atoms(path), rng)
+    resolution = rng.uniform(config.resolution_min, config.resolution_max)
+    pixel_size = config.grid * rng.uniform(0.85, min(COARSEST, max(1.0, resolution / config.grid / 2.4)))
+    atoms, grid = _part(atoms, pixel_size, rng)
+    maps = simulate(atoms, grid, _faults(resolution, config.local_effects, rng), rng)
+    data = maps.full
+    if rng.random() < 0.8:  # as deposited; the others as they come out of a refinement
+        b_factor = _slope(maps, resolution) * rng.uniform(0.4, 1.3)
+        data, _ = deposited(maps, resolution, b_factor)
+    if rng.random() < 0.4:
+        data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9), rng.uniform(1, 8))
+    data = to_grid(data, grid.voxels_zyx, config.grid)
+    fine = dataclasses.replace(grid, data=data, voxels_zyx=np.full(3, config.grid))
+    target = target_for(
+        atoms, fine, config.target_resolution or resolution, maps.b_factors if config.local_resolution else None
+    )
+    return Pair(
+        scaled(data, map_scale(data), lowest).astype(np.float16),
+        np.clip(target, 0, None).astype(np.float16),
+        fine.places(atoms.xyz).astype(np.float32),
+        str(path),
+        resolution,
+    )
+
+
+def real_pair(volume, atoms, resolution, config, lowest):
+    """Pair of a whole map that the user has, on the grid. volume: Volume. atoms: Atoms in its frame."""
+    data = to_grid(volume.data, volume.voxels_zyx, config.grid)
+    fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.grid))
+    known = np.ptp(atoms.b) > 0 and np.median(atoms.b) > 0  # many models have none
+    b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
+    target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
+    return Pair(
+        scaled(data, map_scale(data), lowest).astype(np.float16),
+        target.astype(np.float16),
+        fine.places(atoms.xyz).astype(np.float32),
+        volume.path,
+        resolution,
+    )
+
+
+def _faults(resolution, local_effects, rng):
+    """Random faults of a map of this resolution: coarse maps are those of more blurred molecules."""
+    b_factor = rng.uniform(12, 30) * resolution
+    if not local_effects:
+        return Faults(resolution, b_factor, 0.0, 0.0, False, 0.0, 0.0, 1.0)
+    return Faults(
+        resolution,
+        b_factor,
+        b_factor * rng.uniform(0.2, 2.0),
+        rng.uniform(0, 0.6),
+        rng.random() < 0.15,
+        rng.uniform(5, 55),
+        rng.uniform(0.2, 0.8),
+        rng.uniform(0.1, 0.7),
+    )
+
+
+def _slope(maps, resolution):
+    from ..measures.shells import guinier_b_factor
+
+    return max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
+
+
+def _turned(atoms, rng):
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.random(random_state=int(rng.integers(2**31)))
+    return dataclasses.replace(atoms, xyz=turn.apply(atoms.xyz - atoms.xyz.mean(axis=0)))
+
+
+def _part(atoms, pixel_size, rng):
+    """The Atoms about a random one, and a Volume of zeros of SIDE Å about it."""
+    side = 2 * int(np.ceil(SIDE / 2 / pixel_size))
+    for _ in range(20):
+        centre = atoms.xyz[rng.integers(len(atoms))] + rng.uniform(-15, 15, 3)
+        near = (np.abs(atoms.xyz - centre) < SIDE / 2 + AROUND).all(axis=1)
+        if near.sum() >= min(FEWEST, len(atoms)):
+            break
+    grid = Volume(
+        atoms.path, np.zeros((side,) * 3, np.float32), np.full(3, pixel_size), (centre - pixel_size * (side // 2))[::-1]
+    )
+    return _chosen(atoms, near), grid
+
+
+def _chosen(atoms, rows):
+    """The Atoms of a mask, their residues numbered anew."""
+    kept, residue = np.unique(atoms.residue[rows], return_inverse=True)
+    names = tuple(name for name, row in zip(atoms.atom_names, rows) if row)
+    return dataclasses.replace(
+        atoms,
+        xyz=atoms.xyz[rows],
+        number=atoms.number[rows],
+        b=atoms.b[rows],
+        occupancy=atoms.occupancy[rows],
+        residue=residue,
+        residues=tuple(atoms.residues[k] for k in kept),
+        atom_names=names,
+        protein=atoms.protein[rows],
+    )

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of map improvers on boxes of maps and of what their models look like."""
+
+import numpy as np
+import torch
+
+from ...learning.training import Task
+from .boxes import PRESENT, WANTED
+from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
+
+PRESENCE = 0.2  # weight of the second output's loss
+SHOWN = 4
+
+
+class ImproverTask(Task):
+    """method: an ImproverMethod. network: of method.build. pairs: Pairs. ssim, shells, atoms: weights of these losses.
+    batch_size: boxes per step, None for the method's own."""
+
+    example_name = "boxes"
+    by_processes = True
+
+    def __init__(self, method, network, pairs, ssim, shells, atoms, batch_size=None):
+        self.method, self.pairs, self.ssim, self.shells, self.atoms = method, pairs, ssim, shells, atoms
+        self.wanted = torch.from_numpy(WANTED).float()
+        self.batch_size = batch_size or method.batch_size
+        self.networks = torch.nn.ModuleDict({"improver": network.to(memory_format=torch.channels_last_3d)})
+        self.optimizers = {"improver": method.optimizer(network)}
+
+    @property
+    def usual_steps(self):
+        return self.method.usual_steps()
+
+    def batch(self, rng):
+        return self.pairs.draw(rng, self.batch_size)
+
+    def train_step(self, batch, accelerator):
+        network, optimizer = self.network("improver"), self.optimizers["improver"]
+        data, target = (x.to(accelerator.device, memory_format=torch.channels_last_3d) for x in batch[:2])
+        with accelerator.autocast():
+            output = network(data)
+        loss = distance(output, target, self.ssim)
+        losses = {"loss": loss.detach()}
+        if self.shells:
+            shells = shell_loss(output, target)
+            losses["shells"] = shells.detach()
+            loss = loss + self.shells * shells
+        if self.atoms:
+            # over as many atoms as there may be, so that several processes have the mean of all
+            unlike = (1 - self._scores(output, batch)).sum() / batch[2].shape[:2].numel()
+            losses["atoms"] = unlike.detach()
+            loss = loss + self.atoms * unlike
+        if self.method.outputs > 1:
+            presence = presence_loss(output, target, PRESENT)
+            losses["presence"] = presence.detach()
+            loss = loss + PRESENCE * presence
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        return losses
+
+    def validate(self):
+        """Correlation of improved boxes with their targets and Q-scores (both are the figure), and of the maps as they
+        are."""
+        after, before, losses, sure, scores = [], [], [], [], []
+        for batch in self.pairs.validation_boxes(self.batch_size):
+            data, target = batch[:2]
+            output = self._output(data)
+            scores.append(torch.stack([self._scores(output, batch).cpu(), self._scores(data, batch).cpu()]))
+            losses += [float(distance(output, target.to(output.device), self.ssim))] * len(data)
+            after.append(correlation(output[:, :1].cpu(), target))
+            before.append(correlation(data, target))
+            if self.method.outputs > 1:
+                sure.append(torch.stack([output[:, 1].sigmoid().cpu().flatten(), (target > PRESENT).float().flatten()]))
+        q_score, q_before = torch.cat(scores, dim=1).mean(dim=1).nan_to_num().tolist()  # a few ions have no scores
+        agreement = float(torch.cat(after).mean())
+        figures = {
+            "figure": agreement + self.atoms * q_score,
+            "loss": float(np.mean(losses)),
+            "correlation": agreement,
+            "correlation_before": float(torch.cat(before).mean()),
+            "q_score": q_score,
+            "q_score_before": q_before,
+        }
+        if sure:
+            figures["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
+        return figures
+
+    def _scores(self, output, batch):
+        """(k,) Q-scores of the atoms of a batch."""
+        places, weights = (x.to(output.device) for x in batch[2:])
+        return atom_scores(output, places, weights, self.wanted.to(output.device))
+
+    def _output(self, data):
+        from ...core.devices import fast_dtype
+
+        device = next(self.networks.parameters()).device
+        dtype = fast_dtype(device)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            return self.networks["improver"](data.to(device, memory_format=torch.channels_last_3d)).float()
+
+    def show(self, step, folder):
+        """Middle slices of some validation boxes: map, improved, target."""
+        from ...io.plots import new_figure, save_figure
+
+        data, target = next(iter(self.pairs.validation_boxes(SHOWN)))[:2]
+        shown = [("map", data), ("improved", self._output(data)[:, :1].cpu()), ("target", target)]
+        figure, axes = new_figure(len(data), 3, (6, 2 * len(data)))
+        for row in range(len(data)):
+            for column, (name, boxes) in enumerate(shown):
+                axes[row][column].imshow(
+                    boxes[row, 0, boxes.shape[2] // 2], cmap="gray", vmin=0, vmax=0.6, origin="lower"
+                )
+                axes[row][column].set_axis_off()
+                if row == 0:
+                    axes[row][column].set_title(name, fontsize=10)
+        (folder / "samples").mkdir(exist_ok=True)
+        save_figure(figure, folder / "samples" / f"step_{step:07d}.png")
+
+
+def calibration_error(probability, present, bins=10):
+    """Expected calibration error: how far, in the mean, the part of voxels with density is from what was promised."""
+    index = (probability * bins).long().clamp(max=bins - 1)
+    count = torch.bincount(index, minlength=bins).float()
+    promised = torch.bincount(index, probability.double(), bins).float()
+    found = torch.bincount(index, present.double(), bins).float()
+    return float(((promised - found).abs() / count.sum()).sum())

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two atomic models of one map, compared residue by residue as they stand: nothing is superposed."""
+
+import numpy as np
+
+from .atoms import BACKBONE
+
+
+def compare(built, reference, distance=3.0):
+    """Figures of a built model against a reference, and the matched pairs.
+
+    built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
+    one within it, as many as there can be and of these the nearest, as phenix.chain_comparison counts
+    (Liebschner et al. 2019, Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
+    Returns (figures, pairs). figures: residues, reference_residues, matched, coverage (matched part of the reference),
+    sequence_match (part of the matched that has the reference's residue name), rmsd_angstrom of the matched, or null,
+    fragments (runs of matched residues that follow each other in both), false_residues (built and unmatched),
+    chains {reference chain: coverage}. pairs: list of (built residue, reference residue, distance in Å).
+    Raises ValueError if one of them has no such atoms.
+    """
+    mine, theirs = _trace(built), _trace(reference)
+    pairs = []
+    for protein in (True, False):
+        pairs += _matched(*[[r for r in trace if r[2] == protein] for trace in (mine, theirs)], distance)
+    pairs.sort(key=lambda pair: pair[1])
+    same = sum(built.residues[a][2] == reference.residues[b][2] for a, b, _ in pairs)
+    chains = {}
+    matched = {b for _, b, _ in pairs}
+    for index, _, _ in theirs:
+        chains.setdefault(reference.residues[index][0], []).append(index in matched)
+    figures = dict(
+        residues=len(mine),
+        reference_residues=len(theirs),
+        matched=len(pairs),
+        coverage=len(pairs) / len(theirs),
+        sequence_match=same / len(pairs) if pairs else 0.0,
+        rmsd_angstrom=float(np.sqrt(np.mean([d**2 for _, _, d in pairs]))) if pairs else None,
+        false_residues=len(mine) - len(pairs),
+        fragments=_fragments(pairs, built, reference),
+        chains={name: float(np.mean(hits)) for name, hits in chains.items()},
+    )
+    return figures, [(built.residues[a], reference.residues[b], d) for a, b, d in pairs]
+
+
+def _trace(atoms):
+    """[(residue, xyz, protein)] of one backbone atom of each residue."""
+    trace, seen = [], set()
+    for name, residue, xyz, protein in zip(atoms.atom_names, atoms.residue, atoms.xyz, atoms.protein):
+        if name == ("CA" if protein else "P") and residue not in seen:
+            seen.add(residue)
+            trace.append((int(residue), xyz, bool(protein)))
+    if not trace:
+        raise ValueError(
+            f"{atoms.path} has no {' or '.join(sorted(BACKBONE))} atoms: it is no model of protein or "
+            "nucleic acid that could be compared."
+        )
+    return trace
+
+
+def _matched(mine, theirs, distance):
+    """[(residue, residue, Å)]: one-to-one pairs within the distance, as many as there can be, the nearest of these."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    if not mine or not theirs:
+        return []
+    first, second = (cKDTree([r[1] for r in trace]) for trace in (mine, theirs))
+    near = first.sparse_distance_matrix(second, distance, output_type="coo_matrix")
+    if not near.nnz:
+        return []
+    n = len(mine)
+    links = csr_matrix((np.ones(near.nnz), (near.row, near.col + n)), (n + len(theirs),) * 2)
+    group = connected_components(links, directed=False)[1]
+    pairs, order = [], np.argsort(group[near.row], kind="stable")
+    # each a small assignment of its own
+    for part in np.split(order, np.nonzero(np.diff(group[near.row][order]))[0] + 1):
+        rows, row = np.unique(near.row[part], return_inverse=True)
+        columns, column = np.unique(near.col[part], return_inverse=True)
+        gain = np.zeros((len(rows), len(columns)))
+        most = distance * (min(gain.shape) + 1)  # one pair more outweighs the distances of all
+        gain[row, column] = most - near.data[part]
+        for a, b in zip(*linear_sum_assignment(gain, maximize=True)):
+            if gain[a, b] > 0:
+                pairs.append((mine[rows[a]][0], theirs[columns[b]][0], float(most - gain[a, b])))
+    return pairs
+
+
+def _fragments(pairs, built, reference):
+    """Number of runs of pairs that follow each other in both models, within their chains."""
+    count, last = 0, None
+    for a, b, _ in pairs:
+        follows = (
+            last is not None
+            and (a - last[0], b - last[1]) == (1, 1)
+            and built.residues[a][0] == built.residues[last[0]][0]
+            and reference.residues[b][0] == reference.residues[last[1]][0]
+        )
+        count += not follows
+        last = (a, b)
+    return count

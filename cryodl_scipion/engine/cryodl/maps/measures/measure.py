@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is measured of a map, its model and its half-maps."""
+
+import dataclasses
+
+import numpy as np
+
+from .density import model_density, soft_mask
+from .local import local_correlation, local_resolution
+from .qscore import chain_scores, q_scores, residue_scores
+from .shells import shell_correlation
+
+WIDTH = 0.6  # Å; atoms of the model map, wider where the grid is coarser. The FSC does not depend on it.
+COARSEST = 0.55  # of a voxel: narrower Gaussians would slip between grid points
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What maps on one grid are compared with. atoms: maps.atoms.Atoms. density: of the model. mask: (z, y, x), 0 to 1.
+    inside: (n,) bool, atoms inside of the grid."""
+
+    atoms: object
+    density: np.ndarray
+    mask: np.ndarray
+    inside: np.ndarray
+
+
+def reference_for(volume, atoms, mask=None, mask_radius=4.0):
+    """Reference on the grid of a Volume. mask: (z, y, x) array, or None for a soft one around the atoms (Å)."""
+    width = max(WIDTH, COARSEST * float(volume.voxels_zyx.max()))
+    density = model_density(atoms, volume, width)
+    if mask is None:
+        mask = soft_mask(atoms.xyz, volume, mask_radius)
+    places = volume.places(atoms.xyz)
+    inside = ((places >= 0) & (places <= np.array(volume.data.shape) - 1)).all(axis=1)
+    return Reference(atoms, density, mask, inside)
+
+
+def measure_map(volume, reference):
+    """Figures of one map against its model, and their details.
+
+    Returns (figures, details). figures: fsc05_angstrom, fsc0143_angstrom (of map and model in the mask), the same
+    _unmasked, q_score (mean of the atoms), q_score_chains, local_correlation (mean over the atoms). details: Curve fsc,
+    Curve fsc_unmasked, q (n,), q_residues, correlation (n,).
+    """
+    voxels, mask = volume.voxels_zyx, reference.mask
+    masked = shell_correlation(volume.data * mask, reference.density * mask, voxels)
+    unmasked = shell_correlation(volume.data, reference.density, voxels)
+    scores = q_scores(volume, reference.atoms)
+    near = local_correlation(volume.data, reference.density, voxels, volume.places(reference.atoms.xyz))
+    inside = reference.inside
+    figures = dict(
+        fsc05_angstrom=masked.resolution(0.5),
+        fsc0143_angstrom=masked.resolution(0.143),
+        fsc05_unmasked_angstrom=unmasked.resolution(0.5),
+        fsc0143_unmasked_angstrom=unmasked.resolution(0.143),
+        q_score=float(scores[inside].mean()),
+        q_score_chains=chain_scores(scores, reference.atoms, inside),
+        local_correlation=float(near[inside].mean()),
+    )
+    return figures, dict(
+        fsc=masked,
+        fsc_unmasked=unmasked,
+        q=scores,
+        q_residues=residue_scores(scores, reference.atoms),
+        correlation=near,
+    )
+
+
+def measure_halves(halves, mask, resolution=None):
+    """(figures, details) of two half-maps on one grid: the FSC in a mask, and local resolution.
+
+    halves: two Volumes. resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None.
+    figures: resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom
+    {median, p10, p90} where the mask is above 0.5. details: Curve fsc, local: (z, y, x) array in Å.
+    """
+    voxels = halves[0].voxels_zyx
+    curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
+    figures = dict(resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5))
+    resolution, local = resolution or figures["resolution_angstrom"], None
+    if resolution and halves[0].isotropic:
+        local = local_resolution(halves[0].data, halves[1].data, halves[0].pixel_size, mask, resolution)
+        inside = local[local > 0]
+        if inside.size:
+            low, middle, high = np.percentile(inside, [10, 50, 90])
+            figures["local_resolution_angstrom"] = dict(p10=float(low), median=float(middle), p90=float(high))
+    return figures, dict(fsc=curve, local=local)
+
+
+def dependent(halves, curve):
+    """Sentences, in a list, if the Curve of half-maps falls below 0.143 nowhere: then they may not be independent."""
+    if not (curve.value[1:] >= 0.143).all():
+        return []
+    return [
+        f"The FSC of the half-maps {halves[0].path} and {halves[1].path} nowhere falls below 0.143, up to "
+        f"{1 / curve.frequency[-1]:.2f} Å, the finest that their voxels hold. One of them may be the map of all "
+        "data, or they share a mask or a filter; else the voxels are too large for their resolution."
+    ]
+
+
+def half_map_test(halves, improved, mask):
+    """What an improver makes of independent data: {name: Å at FSC 0.143 and 0.5}, and {name: Curve}.
+
+    halves: two Volumes. improved: their improved data, each from its half alone. 'raw' is half 1 with half 2;
+    'improved' both improved, where shared inventions count as agreement; 'crossed' an improved half with the other raw
+    one, where they do not: invention lowers it.
+    """
+    voxels, raw = halves[0].voxels_zyx, [half.data for half in halves]
+    curves = dict(
+        raw=shell_correlation(raw[0] * mask, raw[1] * mask, voxels),
+        improved=shell_correlation(improved[0] * mask, improved[1] * mask, voxels),
+    )
+    crossed = [shell_correlation(improved[k] * mask, raw[1 - k] * mask, voxels) for k in (0, 1)]
+    curves["crossed"] = dataclasses.replace(crossed[0], value=(crossed[0].value + crossed[1].value) / 2)
+    return {
+        name: dict(fsc0143_angstrom=curve.resolution(0.143), fsc05_angstrom=curve.resolution(0.5))
+        for name, curve in curves.items()
+    }, curves

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Q-score: how well the density around each atom looks like that of an atom (Pintilie et al. 2020, Nature Methods
+17)."""
+
+import dataclasses
+
+import numpy as np
+
+SIGMA = 0.6  # Å, width of the Gaussian that a well-resolved atom has; the paper's
+RADII = np.arange(0, 2.01, 0.1)  # Å
+POINTS = 8  # on each sphere
+NEARER = 0.9  # a point belongs to an atom unless another one is nearer than this part of its radius
+TRIES = 50  # each with two points more, until POINTS of them belong to the atom
+
+
+@dataclasses.dataclass(frozen=True)
+class ScorePoints:
+    """Where a map is read for the Q-scores of some atoms. xyz: (m, 3) Å. owner: (m,) number of the atom that a point
+    belongs to, 0 to count - 1. wanted: (m,) value there of the Gaussian of a well-resolved atom."""
+
+    xyz: np.ndarray
+    owner: np.ndarray
+    wanted: np.ndarray
+    count: int
+
+
+def score_points(atoms, rows=None):
+    """ScorePoints of Atoms, for many maps of the same model. rows: (k,) numbers of the atoms to score, all if None;
+    the others are there still, as neighbours that points must not belong to."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(atoms.xyz)
+    centres = atoms.xyz if rows is None else atoms.xyz[rows]
+    places, owners, values = [], [], []
+    for radius in RADII:
+        xyz, owner = _points(centres, tree, radius)
+        places.append(xyz)
+        owners.append(owner)
+        values.append(np.full(len(owner), np.exp(-0.5 * (radius / SIGMA) ** 2)))
+    return ScorePoints(np.concatenate(places), np.concatenate(owners), np.concatenate(values), len(centres))
+
+
+def q_scores(volume, atoms, points=None):
+    """(n,) Q-score of each atom: the correlation of the map's values around it with a Gaussian; 1 is perfect.
+
+    At each radius up to 2 Å the map is read at POINTS places that are not nearer to another atom, by trilinear
+    interpolation; about the mean, so that scale and offset of the map do not matter. Atoms outside of the map, or in
+    constant density, score 0. Hydrogens and waters are not among the atoms, as read_atoms gives them.
+    points: score_points(atoms, ...) made before, of whose atoms the scores are; they take most of the time.
+    """
+    from scipy.ndimage import map_coordinates
+
+    points = points or score_points(atoms)
+    zyx = volume.places(points.xyz)
+    density = map_coordinates(volume.data, zyx.T, order=1, mode="nearest").astype(float)
+    inside = ((zyx >= -0.5) & (zyx <= np.array(volume.data.shape) - 0.5)).all(axis=1)
+    scores = _correlations(density, points.wanted, points.owner, points.count)
+    outside = np.bincount(points.owner, ~inside, points.count) > 0
+    return np.where(outside, 0.0, scores)
+
+
+def residue_scores(scores, atoms):
+    """(number of residues,) mean of the atoms' scores in each residue."""
+    return np.bincount(atoms.residue, scores) / np.bincount(atoms.residue)
+
+
+def chain_scores(scores, atoms, inside):
+    """{chain: mean of the scores of its atoms inside of the map}; chains outside are left out. inside: (n,) bool."""
+    chains = atoms.chains
+    return {str(chain): float(scores[inside & (chains == chain)].mean()) for chain in dict.fromkeys(chains[inside])}
+
+
+def _points(centres, tree, radius):
+    """Places (m, 3) at a distance from the atoms that belong to them, and the atoms' numbers (m,)."""
+    if radius == 0:
+        return np.repeat(centres, POINTS, axis=0), np.repeat(np.arange(len(centres)), POINTS)
+    waiting, found, owners = np.arange(len(centres)), [], []
+    for attempt in range(TRIES):
+        directions = sphere(POINTS + 2 * attempt)
+        points = centres[waiting, None] + radius * directions
+        nearest, _ = tree.query(points.reshape(-1, 3), distance_upper_bound=NEARER * radius)
+        belongs = np.isinf(nearest).reshape(len(waiting), -1)  # the atom itself lies farther than that
+        enough = belongs.sum(axis=1) >= POINTS
+        first = np.argsort(~belongs[enough], axis=1, kind="stable")[:, :POINTS]
+        found.append(np.take_along_axis(points[enough], first[..., None], axis=1).reshape(-1, 3))
+        owners.append(np.repeat(waiting[enough], POINTS))
+        waiting = waiting[~enough]
+        if not len(waiting):
+            break
+    if not found:
+        return np.empty((0, 3)), np.empty(0, int)
+    return np.concatenate(found), np.concatenate(owners)
+
+
+def sphere(count):
+    """(count, 3) directions, evenly spread: a spiral from pole to pole."""
+    k = np.arange(count) + 0.5
+    z = 1 - 2 * k / count
+    turn = np.pi * (1 + 5**0.5) * k
+    ring = np.sqrt(1 - z**2)
+    return np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)
+
+
+def _correlations(u, v, owner, count):
+    """(count,) correlation coefficients of u and v among the points of each owner."""
+    number = np.bincount(owner, minlength=count)
+    mean = lambda x: np.bincount(owner, x, count) / np.maximum(number, 1)
+    du, dv = u - mean(u)[owner], v - mean(v)[owner]
+    norm = np.sqrt(mean(du * du) * mean(dv * dv))
+    return np.where(norm > 0, mean(du * dv) / np.where(norm > 0, norm, 1), 0.0)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The folder of an evaluation: evaluation.json, tables, pictures, and a script that colours the model in ChimeraX."""
+
+import csv
+import os
+
+import numpy as np
+
+from ...contract.result import write_json
+from ...io.plots import new_figure, save_figure
+from .volume import write_volume
+
+TICKS = 0.08  # of the axis, least distance of two of them: labels must not touch
+EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
+
+
+def write_report(folder, figures, details):
+    """Write all files of an evaluation into the Path folder. figures, details: of commands.evaluate_map.evaluate."""
+    _write_residues(folder / RESIDUES, details)
+    _write_curves(folder / "fsc.csv", _curves(details))
+    plot_fsc(_curves(details), folder / "fsc.png")
+    plot_residues(details, folder / "q_score.png")
+    plot_slices(details, folder / "slices.png")
+    halves = details.get("half_maps")
+    if halves and halves["local"] is not None:
+        write_volume(folder / "local_resolution.mrc", halves["local"], details["volume"])
+        plot_local_resolution(halves["local"], folder / "local_resolution.png")
+    _write_chimerax(folder, figures, details)
+    write_json(folder / EVALUATION, figures)
+
+
+def _curves(details):
+    curves = {"map and model": details["map"]["fsc"], "map and model, whole box": details["map"]["fsc_unmasked"]}
+    if "before" in details:
+        curves["before and model"] = details["before"]["fsc"]
+        curves["before and model, whole box"] = details["before"]["fsc_unmasked"]
+    if "half_maps" in details:
+        curves["half-maps"] = details["half_maps"]["fsc"]
+    for name, curve in (details.get("half_map_test") or {}).items():
+        curves[f"half-map test: {name}"] = curve
+    return curves
+
+
+def _write_curves(path, curves):
+    first = next(iter(curves.values()))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["frequency_per_angstrom", *curves])
+        writer.writerows(zip(first.frequency, *[curve.value for curve in curves.values()]))
+
+
+def _write_residues(path, details):
+    """A row for each residue: chain, number, name, Q-score and local correlation, of the map and of the one before."""
+    atoms = details["reference"].atoms
+    mean = lambda values: np.bincount(atoms.residue, values) / np.bincount(atoms.residue)
+    columns = {"q_score": details["map"]["q_residues"], "local_correlation": mean(details["map"]["correlation"])}
+    if "before" in details:
+        columns.update(
+            q_score_before=details["before"]["q_residues"],
+            local_correlation_before=mean(details["before"]["correlation"]),
+        )
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["chain", "number", "name", *columns])
+        for residue, *values in zip(atoms.residues, *columns.values()):
+            writer.writerow([*residue, *[f"{v:.4f}" for v in values]])
+
+
+def plot_fsc(curves, path):
+    figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
+    for name, curve in curves.items():
+        axes.plot(curve.frequency[1:], curve.value[1:], label=name, linewidth=1.4)
+    for limit in (0.5, 0.143):
+        axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
+    highest = next(iter(curves.values())).frequency[-1]
+    periods = []
+    for period in (20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2):
+        if TICKS * highest < 1 / period - (1 / periods[-1] if periods else 0) and 1 / period <= highest:
+            periods.append(period)
+    top = axes.secondary_xaxis("top")
+    top.set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
+    axes.set(xlabel="frequency (1/Å)", ylabel="Fourier shell correlation", xlim=(0, highest), ylim=(-0.1, 1.02))
+    axes.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def plot_residues(details, path, most=4):
+    """Q-score along the longest chains."""
+    atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
+    chains = np.array([residue[0] for residue in atoms.residues])
+    names = sorted(dict.fromkeys(chains), key=lambda c: -(chains == c).sum())[:most]
+    figure, axes = new_figure(len(names), 1, (8, 2 * len(names) + 0.6))
+    for (row,), name in zip(axes, names):
+        rows = np.nonzero(chains == name)[0]
+        row.plot(scores[rows], linewidth=1, label="map")
+        if "before" in details:
+            row.plot(details["before"]["q_residues"][rows], linewidth=1, color="0.6", label="before", zorder=0)
+            row.legend(fontsize=7)
+        row.set(ylabel=f"chain {name}\nQ-score", ylim=(-0.3, 1), xlim=(0, len(rows)))
+        row.axhline(0, color="0.85", linewidth=0.8, zorder=0)
+    axes[-1][0].set_xlabel("residue, in the order of the model")
+    save_figure(figure, path)
+
+
+def plot_slices(details, path):
+    """Middle slices of the map, of the one before, and of the model's density, along z, y and x, with a scale bar."""
+    shown = [("map", details["volume"].data)]
+    if "before_volume" in details:
+        shown.insert(0, ("before", details["before_volume"].data))
+    shown.append(("model", details["reference"].density))
+    centre = np.rint(details["volume"].places(details["reference"].atoms.xyz).mean(axis=0)).astype(int)
+    centre = np.clip(centre, 0, np.array(details["volume"].data.shape) - 1)
+    figure, axes = new_figure(3, len(shown), (2.6 * len(shown), 7.8))
+    for column, (name, data) in enumerate(shown):
+        low, high = 0.0, float(np.percentile(data, 99.9)) or 1.0
+        for row in range(3):
+            axes[row][column].imshow(
+                np.take(data, centre[row], axis=row), cmap="gray", vmin=low, vmax=high, origin="lower"
+            )
+            axes[row][column].set_axis_off()
+        axes[0][column].set_title(name, fontsize=10)
+    for row in range(3):
+        _scale_bar(axes[row][0], float(details["volume"].voxels_zyx[2 if row < 2 else 1]))
+    save_figure(figure, path)
+
+
+def _scale_bar(axes, voxel):
+    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å along the picture's rows."""
+    width = voxel * abs(np.diff(axes.get_xlim())[0])
+    length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
+    (right, top), low = (axes.get_xlim()[1], axes.get_ylim()[1]), axes.get_ylim()[0]
+    place = low + 0.05 * (top - low)
+    axes.plot([0.97 * right - length / voxel, 0.97 * right], [place] * 2, color="white", linewidth=2)
+    axes.text(
+        0.97 * right - length / voxel / 2,
+        place + 0.02 * (top - low),
+        f"{length:g} Å",
+        color="white",
+        fontsize=8,
+        ha="center",
+        va="bottom",
+    )
+
+
+def plot_local_resolution(local, path):
+    figure, ((axes,),) = new_figure(1, 1, (5.5, 3.4))
+    inside = local[local > 0]
+    axes.hist(inside, bins=40, color="tab:blue")
+    axes.set(xlabel="local resolution (Å)", ylabel="voxels in the mask")
+    save_figure(figure, path)
+
+
+def _write_chimerax(folder, figures, details):
+    """A script that opens map and model, and colours the model's residues by Q-score (an attribute file beside it)."""
+    atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
+    with open(folder / "q_score.defattr", "w", encoding="utf-8") as file:
+        file.write("attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n")
+        for (chain, number, _), value in zip(atoms.residues, scores):
+            file.write(f"\t/{chain}:{number}\t{value:.4f}\n")
+    place = folder.resolve().with_name(folder.name.removesuffix(".partial"))  # where the folder will stand
+    relative = lambda path: os.path.relpath(path, place)
+    lines = [
+        f'open "{relative(figures["map"])}"',
+        f'open "{relative(figures["structure"])}"',
+        "volume #1 transparency 0.6",
+        'open "q_score.defattr"',
+        "color byattribute qscore #2 palette red:white:blue range 0,0.8 target abc",
+        "hide #2 cartoons",
+        "show #2 atoms",
+        "style #2 stick",
+    ]
+    if (folder / "local_resolution.mrc").exists():
+        lines += ['open "local_resolution.mrc"', "volume #3 hide", "color sample #1 map #3 palette rainbow"]
+    (folder / "show.cxc").write_text("\n".join(lines) + "\n", encoding="utf-8")

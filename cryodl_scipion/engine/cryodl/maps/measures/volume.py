@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps with their place in space: read and written with the header's grid, origin and order of axes."""
+
+import dataclasses
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ...io.files import whole_file
+
+MOST_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
+ISOTROPIC = 1e-3
+BLUR = 4.0  # Å; leaves the molecule and takes the noise
+WIDE = 16  # blurs along each axis of a map, below which chance leaves a tail
+TAIL, BLURRED_TAIL = 1.5, 2.5  # how much longer the tail of a map that is upside down is than its other end
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """A map. data: (z, y, x) float32 array, protein positive. voxels_zyx: (3,) Å. origin_zyx: (3,) Å, where the centre
+    of voxel (0, 0, 0) lies in the frame of atomic models. order: axes of the file in terms of data's, for writing.
+    header: of the file, or None."""
+
+    path: str
+    data: np.ndarray
+    voxels_zyx: np.ndarray
+    origin_zyx: np.ndarray
+    order: tuple = (0, 1, 2)
+    header: np.ndarray = None
+
+    @property
+    def pixel_size(self):
+        """Å; the mean of the three axes."""
+        return float(np.mean(self.voxels_zyx))
+
+    @property
+    def isotropic(self):
+        return float(np.ptp(self.voxels_zyx)) < ISOTROPIC * self.pixel_size
+
+    def places(self, xyz):
+        """(n, 3) positions in Å as (n, 3) fractional zyx voxels."""
+        return (np.asarray(xyz)[:, ::-1] - self.origin_zyx) / self.voxels_zyx
+
+    def same_grid(self, other):
+        """Whether voxel (k, j, i) of both is the same place."""
+        return (
+            self.data.shape == other.data.shape
+            and np.allclose(self.voxels_zyx, other.voxels_zyx, rtol=1e-3)
+            and np.allclose(self.origin_zyx, other.origin_zyx, atol=0.1 * self.pixel_size)
+        )
+
+
+def read_volume(path, pixel_size=None, what="map"):
+    """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages.
+
+    The origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Raises
+    FileNotFoundError, or ValueError that says what is wrong with the file and what to do.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"The {what} {path} does not exist.")
+    import mrcfile
+
+    try:
+        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, permissive=True) as mrc:
+            data, header = mrc.data, mrc.header.copy()
+    except (ValueError, OSError, EOFError, RuntimeError, zlib.error) as error:
+        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+    if data is None or data.ndim != 3 or np.iscomplexobj(data):
+        found = "no data" if data is None else f"an array of shape {data.shape} and type {data.dtype}"
+        raise ValueError(f"{path} holds {found}; a {what} has three axes of real numbers.")
+    order = _order(header, path)
+    data = np.ascontiguousarray(np.transpose(data, order), np.float32)
+    if not np.isfinite(data).all():
+        raise ValueError(f"{path} holds voxels that are not finite numbers (NaN or infinite). Make the {what} again.")
+    if not np.ptp(data) > 0 and not (what == "mask" and data.flat[0] > 0):  # a mask may let everything through
+        raise ValueError(f"{path} is empty: all its voxels are {data.flat[0]:g}.")
+    voxels = np.full(3, float(pixel_size)) if pixel_size else _voxels(header, path)
+    return Volume(str(path), data, voxels, _origin(header, order, voxels), order, header)
+
+
+def write_volume(path, data, like):
+    """Write (z, y, x) data on the grid of the Volume `like`: its axes, origin and starts; whole or not at all."""
+    import mrcfile
+
+    inverse = tuple(int(n) for n in np.argsort(like.order))
+    with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
+        mrc.set_data(np.ascontiguousarray(np.transpose(np.asarray(data, np.float32), inverse)))
+        mrc.set_volume()
+        header = like.header
+        if header is not None:
+            for name in ("nxstart", "nystart", "nzstart", "mapc", "mapr", "maps", "mx", "my", "mz"):
+                mrc.header[name] = header[name]
+            for name in ("cella", "cellb", "origin"):
+                for part in mrc.header[name].dtype.names:
+                    mrc.header[name][part] = header[name][part]
+            if not _says(header, like.voxels_zyx):  # it was wrong, and --pixel-size given
+                mrc.header.mz, mrc.header.my, mrc.header.mx = like.data.shape
+                mrc.header.cellb = (90.0, 90.0, 90.0)
+                mrc.voxel_size = like.pixel_size
+        else:
+            z, y, x = like.voxels_zyx
+            mrc.voxel_size = (x, y, z)
+            mrc.header.origin = tuple(np.asarray(like.origin_zyx)[::-1])
+
+
+def check_same_grid(volume, other, what):
+    """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'.
+
+    Where they begin is not compared: headers of masks and half-maps often say nothing of it (see other_place).
+    """
+    if volume.data.shape != other.data.shape:
+        raise ValueError(
+            f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} "
+            f"{_size(volume)}. They must lie on the same grid; resample one onto the other first."
+        )
+    if not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
+        raise ValueError(
+            f"The {what} {other.path} has voxels of {other.pixel_size:.4g} Å, the map {volume.path} of "
+            f"{volume.pixel_size:.4g} Å. They must lie on the same grid."
+        )
+
+
+def other_place(volume, other, what):
+    """Sentences, in a list, if two Volumes of one size begin at different places by their headers."""
+    if volume.same_grid(other):
+        return []
+    place = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
+    return [
+        f"The {what} {other.path} begins at ({place(other)}) Å (x, y, z) by its header, the map {volume.path} at "
+        f"({place(volume)}) Å. They were laid on each other voxel by voxel; if the headers are right, resample the "
+        f"{what} onto the map."
+    ]
+
+
+def read_mask(path, volume, pixel_size=None):
+    """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user.
+
+    pixel_size: Å to take instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid.
+    """
+    given = read_volume(path, pixel_size, "mask")
+    check_same_grid(volume, given, "mask")
+    sentences, low, high = other_place(volume, given, "mask"), given.data.min(), given.data.max()
+    if low < -0.01 or high > 1.01:
+        sentences.append(
+            f"The mask {path} has values from {low:.3g} to {high:.3g}; it was cut off at 0 and 1. Check "
+            "that it is a mask and no map."
+        )
+    return np.clip(given.data, 0, 1), sentences
+
+
+def check_positive(volume):
+    """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
+    from scipy.ndimage import gaussian_filter
+
+    blurs = ((0.0, TAIL), (BLUR, BLURRED_TAIL))  # noise hides the tail of a raw map
+    if (volume.voxels_zyx * volume.data.shape).min() < WIDE * BLUR:
+        blurs = blurs[:1]
+    for blur, tail in blurs:
+        data = gaussian_filter(volume.data, blur / volume.voxels_zyx) if blur else volume.data
+        if _upside_down(data, tail):
+            where = f", after a blur of {blur:g} Å" if blur else ""
+            raise ValueError(
+                f"Protein seems to be negative in {volume.path}{where} (the strongest voxels are "
+                f"{data.min():.3g}, the others reach {data.max():.3g}). Turn the sign first "
+                "(relion_image_handler --multiply_constant -1)."
+            )
+
+
+def _upside_down(data, tail):
+    values = data - np.median(data)
+    skew = float((values.astype(np.float64) ** 3).mean())
+    low, high = np.percentile(values, [0.05, 99.95])
+    return skew < 0 and -low > tail * high
+
+
+def _size(volume):
+    return " x ".join(str(n) for n in volume.data.shape[::-1])
+
+
+def _order(header, path):
+    """Axes of the file's array that are z, y, x."""
+    mapped = [int(header[name]) for name in ("maps", "mapr", "mapc")]
+    if mapped == [0, 0, 0]:
+        return (0, 1, 2)
+    if sorted(mapped) != [1, 2, 3]:
+        raise ValueError(f"{path} says that its axes are {mapped[::-1]} (MAPC, MAPR, MAPS); 1, 2 and 3 are needed.")
+    return tuple(mapped.index(axis) for axis in (3, 2, 1))
+
+
+def _voxels(header, path):
+    lengths = np.array([float(header["cella"][axis]) for axis in "zyx"])
+    counts = np.array([int(header[name]) for name in ("mz", "my", "mx")])
+    if (lengths <= 0).any() or (counts <= 0).any():
+        raise ValueError(f"The header of {path} has no pixel size. Give --pixel-size.")
+    angles = [float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")]
+    if any(angle not in (0.0, 90.0) for angle in angles):
+        raise ValueError(f"{path} has a cell with the angles {angles} degrees; only right angles are read.")
+    voxels = lengths / counts
+    if voxels.max() / voxels.min() > MOST_UNEQUAL:
+        raise ValueError(
+            f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. "
+            "Correct it, or give --pixel-size."
+        )
+    return voxels
+
+
+def _says(header, voxels):
+    """Whether a header gives these voxels (zyx, Å)."""
+    try:
+        return np.allclose(_voxels(header, ""), voxels, rtol=1e-3)
+    except ValueError:
+        return False
+
+
+def _origin(header, order, voxels):
+    origin = np.array([float(header["origin"][axis]) for axis in "zyx"])
+    if origin.any():
+        return origin
+    starts = np.array([int(header[name]) for name in ("nzstart", "nystart", "nxstart")])  # of sections, rows, columns
+    return starts[list(order)] * voxels

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a micrograph is worth: contaminated and carbon area, unevenness of its ice, background."""
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+from ...contract import particle_size_problem
+from ..normalize import rescale_micrograph
+from .carbon import find_carbon
+from .contamination import find_contamination
+
+WORKING_DIAMETER = 20.0  # px of a particle: enough to tell it from dirt, and a 4k micrograph takes a second
+_SMALLEST_SIDE = 128  # px of the working image, however large the particle is
+_EDGE = 0.4  # diameters on both sides of a carbon edge in which nothing counts as contamination
+_LEAST_ICE = 0.02  # part of the micrograph that must be clean ice to say anything about it
+
+
+@dataclasses.dataclass(frozen=True)
+class Assessment:
+    """Masks (h, w) bool at the working size, and figures.
+
+    image: (h, w) float array, the micrograph at this size. valid: what of it is really there. contaminated: crystals,
+    dirt, holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to
+    95th percentile of the background of the clean ice, over the noise of the file's pixels; None without clean ice.
+    background: median intensity of the file's pixels.
+    """
+
+    image: np.ndarray
+    valid: np.ndarray
+    contaminated: np.ndarray
+    carbon: np.ndarray
+    contaminated_percent: float
+    carbon_percent: float
+    ice_gradient: float
+    background: float
+
+
+def assess(image, pixel_size, diameter):
+    """Assessment of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å.
+
+    Raises ValueError if the particle does not fit the micrograph, or for an image that shows nothing.
+    """
+    problem = particle_size_problem(diameter, pixel_size, min(image.shape))
+    if problem:
+        raise ValueError(problem)
+    factor = min(1.0, max(WORKING_DIAMETER * pixel_size / diameter, _SMALLEST_SIDE / min(image.shape)))
+    diameter_px = diameter / pixel_size * factor
+    small, valid = rescale_micrograph(image, factor)
+    small, valid = small.double().numpy(), valid.numpy()
+    carbon = find_carbon(small, valid, diameter_px) & valid
+    edge = _edge(carbon, max(1, round(_EDGE * diameter_px)))
+    contaminated = find_contamination(small, valid & ~carbon & ~edge, diameter_px) | find_contamination(
+        small, valid & carbon & ~edge, diameter_px
+    )
+    area = (valid | contaminated).sum()  # a crystal that is black throughout is not valid, and contaminated
+    ice = valid & ~carbon & ~edge & ~ndimage.binary_dilation(contaminated, iterations=max(1, round(diameter_px / 4)))
+    sample = image[::7, ::7]
+    return Assessment(
+        small,
+        valid,
+        contaminated,
+        carbon,
+        float(100 * contaminated.sum() / area),
+        float(100 * carbon.sum() / area),
+        _ice_gradient(small, ice, sample, diameter_px),
+        float(np.median(sample[np.isfinite(sample)])),
+    )
+
+
+def _edge(mask, reach):
+    """(h, w) bool: within `reach` px of the edge of a mask."""
+    if not mask.any():
+        return mask
+    return ndimage.binary_dilation(mask, iterations=reach) & ~ndimage.binary_erosion(
+        mask, iterations=reach, border_value=1
+    )
+
+
+def _ice_gradient(small, ice, sample, diameter_px):
+    """Range of the smooth background of clean ice over the noise of the file's pixels, None without clean ice.
+
+    sample: every so-many-th row and column of the file.
+    """
+    if ice.mean() < _LEAST_ICE:
+        return None
+    sigma = 2 * diameter_px
+    background = ndimage.gaussian_filter(small * ice, sigma, mode="nearest", truncate=3) / np.maximum(
+        ndimage.gaussian_filter(ice.astype(float), sigma, mode="nearest", truncate=3), 1e-3
+    )
+    low, high = np.percentile(background[ice], (5, 95))
+    rows, columns = ((np.arange(n) + 0.5) * m // n for n, m in zip(sample.shape, small.shape))
+    place = np.ix_(rows.astype(int), columns.astype(int))
+    rest = (sample - background[place])[ice[place] & np.isfinite(sample)]
+    noise = 1.4826 * np.median(np.abs(rest - np.median(rest)))
+    return float((high - low) / noise) if noise > 0 else None

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a micrograph shows ice crystals, dirt, aggregates or holes: features that are much stronger than its particles.
+
+How strong particles are is read off the micrograph itself: from the heights of its dark spots of a particle's size,
+most of which are particles, or noise. What stands out of them, dark or bright, is contamination, and so is the area
+around it that is at least half as strong. A large crystal is flat inside: it is compared with a surface through the
+whole micrograph, not with its surroundings. In a micrograph where most spots are contamination they are taken for
+particles.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+# Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
+# to 100.
+_LEAST_STRENGTH = 7.0
+_SPOT = 3.0  # spots lower than this are noise
+_OBJECT = 0.6  # of a spot's height: touching particles are lower between them
+_ALIKE = 0.3  # most that the heights of particles vary, of their median: 0.15 to 0.25 on EMPIAR-10028 and 10017
+_BEYOND_SPOTS = 4.5  # robust standard deviations above the median spot
+_HALF = 0.5
+_RIM = 0.25
+_SMALLEST = 0.06  # area of a feature, squared particle diameters
+
+
+def find_contamination(image, good, diameter_px):
+    """(h, w) bool: contaminated places.
+
+    image: (h, w) float array, any scale. good: (h, w) bool, where to look; one kind of area (ice, or carbon).
+    diameter_px: of a particle in these pixels. Areas that a crystal encloses count as contaminated whether they are
+    good or not.
+    """
+    nothing = np.zeros(image.shape, bool)
+    if not good.any():
+        return nothing
+    inner = ndimage.distance_transform_edt(np.pad(good, 1, mode="edge"))[1:-1, 1:-1] > diameter_px / 3
+    if not inner.any():
+        return nothing
+    cells = _cells(image, good, diameter_px)
+    surface = _surface(cells)
+    level = surface + ndimage.median_filter(cells - surface, size=min(11, min(cells.shape)), mode="nearest")
+    level = _enlarged(level, image.shape)  # over about six diameters: particles and small dirt leave no trace in it
+    filled = np.where(good, image, level)  # what is not good must not leak into the smoothed image
+    smooth = ndimage.gaussian_filter(filled, diameter_px / 8)
+    local, wide = smooth - level, smooth - _enlarged(surface, image.shape)
+    # how far ice is from the surface is in the noise of `wide`: where the surface fits badly, less is said
+    local, wide = local / _noise(local[inner]), wide / _noise(wide[inner])
+    limit = strength_limit(local, inner, diameter_px)
+    found = nothing
+    for sign in (-1, 1):
+        strength = np.maximum(sign * local, sign * wide)
+        # the blurred rim of something very strong is still stronger than the limit
+        rim = _RIM * ndimage.maximum_filter(strength, max(3, int(diameter_px) | 1))
+        weak = good & (strength > np.maximum(_HALF * limit, rim))
+        found = found | _grown(inner & (sign * local > limit), weak)
+    found = _with_enclosed(ndimage.binary_fill_holes(found), good)
+    return _without_small(found, _SMALLEST * diameter_px**2)
+
+
+def _noise(values):
+    return 1.4826 * np.median(np.abs(values - np.median(values))) + 1e-12
+
+
+def strength_limit(strength, good, diameter_px):
+    """The strength that only contamination has. strength: (h, w), smoothed image over its noise, particles negative.
+
+    Particles are much alike; spots that are not are contamination for the greater part, and their weaker half is taken.
+    """
+    heights = _spot_heights(strength, good, diameter_px)
+    while len(heights) >= 5:
+        middle = np.median(heights)
+        spread = 1.4826 * np.median(np.abs(heights - middle))
+        if spread <= _ALIKE * middle:
+            return max(_LEAST_STRENGTH, float(middle + _BEYOND_SPOTS * spread))
+        heights = heights[: len(heights) // 2]
+    return _LEAST_STRENGTH
+
+
+def _surface(cells):
+    """Cells of a cubic surface through most of the image: what a smooth change of ice is, and a crystal is not."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in cells.shape), indexing="ij")
+    terms = np.stack([x**i * y**j for i in range(4) for j in range(4 - i)], -1).reshape(-1, 10)
+    values = cells.ravel()
+    rest = values - np.median(values)
+    for _ in range(10):  # Tukey's weights: a crystal in a quarter of the image does not draw the surface down
+        scale = 1.4826 * np.median(np.abs(rest)) + 1e-12
+        weights = np.clip(1 - (rest / (4.7 * scale)) ** 2, 0, None)
+        fit = np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0]
+        rest = values - terms @ fit
+    return (terms @ fit).reshape(cells.shape)
+
+
+def _cells(image, good, diameter_px):
+    """Medians of cells of half a diameter, those of the nearest good cell where there is nothing to measure."""
+    side = max(2, int(diameter_px / 2))
+    shape = tuple(-(-n // side) for n in image.shape)
+    padded = np.full(tuple(n * side for n in shape), np.nan)
+    padded[: image.shape[0], : image.shape[1]] = np.where(good, image, np.nan)
+    blocks = padded.reshape(shape[0], side, shape[1], side).transpose(0, 2, 1, 3).reshape(*shape, -1)
+    there = np.isfinite(blocks).sum(-1)
+    ordered = np.sort(blocks, -1)  # what is not there comes last
+    cells = np.take_along_axis(ordered, (there // 2)[..., None].clip(max=side * side - 1), -1)[..., 0]
+    empty = there < min(0.3 * side * side, there.max())
+    nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
+    return cells[tuple(nearest)]
+
+
+def _enlarged(cells, shape):
+    """A grid of cells as an image, linearly between."""
+    y, x = (np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1) for n, m in zip(shape, cells.shape))
+    return ndimage.map_coordinates(cells, np.meshgrid(y, x, indexing="ij"), order=1)
+
+
+def _grown(strong, weak):
+    """The connected parts of `weak` that hold something strong."""
+    label, count = ndimage.label(weak, np.ones((3, 3)))
+    keep = np.zeros(count + 1, bool)
+    keep[np.unique(label[strong])] = True
+    keep[0] = False
+    return keep[label]
+
+
+def _spot_heights(strength, good, diameter_px):
+    """Sorted heights of the dark spots, one for each object: inside a large crystal there are many, all alike."""
+    size = max(3, int(diameter_px / 2) | 1)
+    y, x = np.nonzero(good & (strength == ndimage.minimum_filter(strength, size)) & (strength < -_SPOT))
+    heights = -strength[y, x]
+    order = np.argsort(-heights)
+    y, x, heights = y[order], x[order], heights[order]
+    step = np.floor(np.log(heights / _SPOT) / np.log(1.3))
+    kept = []
+    for index in np.unique(step):
+        own = step == index
+        # spots of about one height are one object if it is nowhere much lower between them
+        level = _OBJECT * _SPOT * 1.3**index
+        label, _ = ndimage.label(strength < -level)
+        kept.append(heights[own][np.unique(label[y[own], x[own]], return_index=True)[1]])
+    return np.sort(np.concatenate(kept)) if kept else heights
+
+
+def _with_enclosed(found, good):
+    """The mask with those parts of the image that are not good and lie inside of it: crystals that are black
+    throughout."""
+    label, count = ndimage.label(~good)
+    found = found.copy()
+    for index, place in enumerate(ndimage.find_objects(label), 1):
+        place = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in place)
+        part = label[place] == index
+        ring = ndimage.binary_dilation(part, iterations=2) & ~part
+        if ring.any() and found[place][ring].mean() > 0.6:
+            found[place] |= part
+    return found
+
+
+def _without_small(mask, area):
+    label, count = ndimage.label(mask, np.ones((3, 3)))
+    keep = np.bincount(label.ravel(), minlength=count + 1) >= area
+    keep[0] = False
+    return keep[label]

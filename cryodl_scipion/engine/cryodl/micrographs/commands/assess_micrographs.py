@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl assess-micrographs`: figures of each micrograph, and which are good.
+
+<output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
+micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
+micrographs may arrive in several runs; other limits only cost a moment.
+Result.outputs, of the micrographs of this run: folder, table, figures {name: {particles, mean_score,
+contaminated_percent, carbon_percent, ice_gradient, background, verdict, reason}}, good [names], bad [names].
+Micrographs that cannot be read are in Result.skipped, and in the table with the verdict 'unreadable'.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract.result import write_json
+from ...io.coordinates import align_keys, read_coordinates
+from ...io.files import expand_paths, name_micrographs, whole_file
+from ...io.micrographs import pixel_size_warnings
+
+KIND = "micrograph assessment"
+FIGURES = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
+COLUMNS = ("name",) + FIGURES + ("verdict", "reason")
+
+
+def run(config):
+    """Measure what is not measured yet, then judge all."""
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    picks = align_keys(read_coordinates(config.coordinates), dict(named)) if config.coordinates else None
+    records = _read_records(folder)
+    _check_same_run(folder, records, config)
+    todo = [(n, p) for n, p in named if n not in records]
+    print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them measured before.")
+    skipped = _measure(todo, config, folder, records)
+    if named and len(skipped) == len(named):
+        raise AllSkipped(f"None of the {len(named)} micrographs could be assessed. The first: {in_words(skipped[0])}")
+    mine = [n for n, _ in named if n in records]
+    unpicked = _add_picks(mine, picks, folder, records)
+    verdicts = {name: judge(record, config) for name, record in records.items()}
+    _write_lists(folder, records, verdicts, skipped)
+    figures = {
+        n: dict({f: records[n][f] for f in FIGURES}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
+    }
+    good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
+    print(
+        f"{len(good)} good and {len(bad)} bad micrographs: {folder}/micrographs.csv says why"
+        + (f"; {len(skipped)} could not be read" if skipped else "")
+    )
+    warnings = list(pixel_size_warnings([p for _, p in todo], config.pixel_size))
+    warnings += said_skipped(skipped, "micrograph")
+    if unpicked:
+        warnings.append(
+            f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so that their "
+            f"particles are not known: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}."
+        )
+    outputs = dict(folder=str(folder), table=str(folder / "micrographs.csv"), figures=figures, good=good, bad=bad)
+    return Result(
+        "assess-micrographs",
+        outputs,
+        device="CPU" if todo else "none: nothing was measured",
+        skipped=tuple(skipped),
+        warnings=tuple(warnings),
+    )
+
+
+def _read_records(folder):
+    """{name: record} of the micrographs measured before; other JSON files are left alone."""
+    records = {}
+    for path in sorted(folder.glob("*.json")):
+        with open(path, encoding="utf-8") as file:
+            try:
+                record = json.load(file)
+            except ValueError:
+                record = None
+        if isinstance(record, dict) and record.get("kind") == KIND:
+            records[record["name"]] = record
+    return records
+
+
+def _check_same_run(folder, records, config):
+    """Raises ValueError if the folder holds figures measured with other parameters."""
+    for record in records.values():
+        other = [
+            f"{k.replace('_', ' ')} {record[k]:g} (now {getattr(config, k):g})"
+            for k in ("pixel_size", "particle_diameter")
+            if record[k] != getattr(config, k)
+        ]
+        if other:
+            raise ValueError(
+                f"{folder} holds figures measured with other parameters: {'; '.join(other)}. Choose another --output."
+            )
+
+
+def _measure(todo, config, folder, records):
+    """Write and add the record of each micrograph as it is done. Returns those that could not be read."""
+    if not todo:
+        return []
+    from tqdm import tqdm
+
+    from ...core.devices import set_threads
+    from ...io.micrographs import read_micrograph
+    from ..assess.assessment import assess
+
+    set_threads(config.threads)
+    skipped = []
+    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
+        try:
+            found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(name, str(path), str(error)))
+            tqdm.write(f"Skipped {in_words(skipped[-1])}")
+            continue
+        records[name] = dict(
+            kind=KIND,
+            name=name,
+            path=str(path),
+            pixel_size=config.pixel_size,
+            particle_diameter=config.particle_diameter,
+            particles=None,
+            mean_score=None,
+            **{f: getattr(found, f) for f in FIGURES[2:]},
+        )
+        write_json(folder / f"{name}.json", records[name])
+    return skipped
+
+
+def _add_picks(names, picks, folder, records):
+    """Number and mean score of the picks of each micrograph. Returns the names that have no list of picks."""
+    if picks is None:
+        return []
+    for name in (n for n in names if n in picks):
+        scores = picks[name][1]
+        new = dict(records[name], particles=len(scores), mean_score=float(scores.mean()) if scores.any() else None)
+        if new != records[name]:
+            records[name] = new
+            write_json(folder / f"{name}.json", new)
+    return [n for n in names if n not in picks]
+
+
+def judge(record, config):
+    """('good', '') or ('bad', why) of a record under the limits of a config."""
+    limits = (
+        ("particles", config.least_particles, -1, "{} particles, fewer than {:g}"),
+        ("mean_score", config.least_score, -1, "mean score {:.3g}, below {:g}"),
+        ("contaminated_percent", config.most_contaminated, 1, "{:.1f} % contaminated, more than {:g} %"),
+        ("carbon_percent", config.most_carbon, 1, "{:.1f} % carbon, more than {:g} %"),
+        ("ice_gradient", config.most_gradient, 1, "ice gradient {:.2f}, more than {:g}"),
+    )
+    reasons = []
+    for figure, limit, sign, sentence in limits:
+        value = record[figure]
+        if limit is None or (value is None and figure == "mean_score" and record["particles"] == 0 and limit == 0):
+            continue
+        if value is None:
+            reasons.append(f"{figure.replace('_', ' ')} could not be measured")
+        elif sign * value > sign * limit:
+            reasons.append(sentence.format(value, limit))
+    return ("bad" if reasons else "good"), "; ".join(reasons)
+
+
+def _write_lists(folder, records, verdicts, skipped):
+    """micrographs.csv, good.txt and bad.txt of all micrographs in the folder, and this run's unreadable ones."""
+    table = folder / "micrographs.csv"
+    with whole_file(table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for name in sorted(records):
+            values = [records[name][f] for f in FIGURES]
+            writer.writerow(
+                [name]
+                + ["" if v is None else f"{v:.4f}" if isinstance(v, float) else v for v in values]
+                + list(verdicts[name])
+            )
+        for item in skipped:
+            writer.writerow([item.item] + [""] * len(FIGURES) + ["unreadable", item.reason])
+    for verdict in ("good", "bad"):
+        with whole_file(folder / f"{verdict}.txt") as temporary:
+            temporary.write_text(
+                "".join(f"{records[n]['path']}\n" for n in sorted(records) if verdicts[n][0] == verdict),
+                encoding="utf-8",
+            )

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl auto-pick`: micrographs and a particle diameter in; picks, and a model that learnt these micrographs, out.
+
+Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
+and is judged on held-out micrographs by an observer that knows no network (observer.py). The best round picks
+everything.
+
+Result.outputs: those of pick (model is the best round's), rounds [the rows of rounds.csv], best_round, stop_reason.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+from ...contract import PickConfig, config_to_dict, read_card
+from ...contract.result import write_json
+from ...io.files import expand_paths, name_micrographs, spread
+from ...io.model import copy_model, find_model
+from ..pickers.pick_record import RECORD as PICK_RECORD
+from ..pickers.rounds import best_round, in_words, read_round, round_folder, why_stop, write_round
+from . import pick
+
+SETTINGS = "auto_pick.json"
+# What may differ when a run is continued; of the micrographs, only those that the rounds learn from are bound.
+FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "threshold", "device", "threads")
+
+
+def run(config):
+    """Rounds, then all micrographs. A killed run continues where it was."""
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    folder, first = Path(config.output), find_model(config.model, "picker")
+    chosen = spread(named, config.training_micrographs)
+    _check_same_run(folder, config, read_card(first, "picker"), chosen)
+    from ..pickers.round_loop import RoundLoop
+
+    entries, loop = [], RoundLoop(config, folder, first, chosen, pick.run)
+    while True:
+        number = len(entries)
+        entry = read_round(folder, number)
+        if entry is None:
+            what = f"learning from the picks of round {number - 1}" if number else "picking with the first model"
+            print(f"Round {number}: {what}.")
+            entry = loop.round(number)
+            write_round(folder, entries + [entry])
+        entries.append(entry)
+        print(in_words(entry))
+        stop = why_stop(entries, config.rounds, config.confident)
+        if stop:
+            break
+    if read_round(folder, len(entries)):  # more rounds were asked for before: the table holds those that count now
+        write_round(folder, entries)
+    best = best_round(entries)
+    print(f"The rounds ended: {stop[0]}. Round {best} picks all micrographs.")
+    notes = [f"The rounds of training ended early: {stop[0]}."] if stop[1] else []
+    notes = list(dict.fromkeys(w for entry in entries for w in entry["warnings"])) + notes
+    return _pick_all(config, folder, entries, best, stop[0], notes)
+
+
+def _check_same_run(folder, config, card, chosen):
+    """Raises ValueError if the folder holds rounds of other parameters or micrographs."""
+    mine = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
+    mine.update(model=card["weights_sha256"], training_micrographs=[name for name, _ in chosen])
+    record = folder / SETTINGS
+    strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
+    if strange and not record.exists():
+        raise ValueError(
+            f"{folder} (--output) holds {' and '.join(strange)} of something else than an auto-pick; "
+            "nothing of it is replaced. Choose another folder."
+        )
+    found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
+    if read_round(folder, 0):
+        phrases = dict(model="another first model", training_micrographs="other micrographs to learn from")
+        other = [
+            phrases.get(k) or f"{k.replace('_', ' ')} {found.get(k)} (now {v})"
+            for k, v in mine.items()
+            if found.get(k) != v
+        ]
+        if other:
+            raise ValueError(
+                f"{folder} holds rounds made with other parameters: {'; '.join(other)}. Choose another "
+                f"--output, or remove the folder. `cryodl pick --model {folder}/model` picks further "
+                "micrographs."
+            )
+    elif found != mine:
+        # that run failed before it found anything: it binds nobody
+        shutil.rmtree(folder / "rounds", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(record, mine)
+
+
+def _pick_all(config, folder, entries, best, reason, notes):
+    """Put the best round's model into place and pick all micrographs with it. Returns the Result."""
+    source, model = round_folder(folder, best) / "model", folder / "model"
+    checksum = read_card(source)["weights_sha256"]
+    if model.exists() and read_card(model)["weights_sha256"] != checksum:
+        shutil.rmtree(model)
+    if not model.exists():
+        copy_model(source, model)
+    record = folder / PICK_RECORD
+    other = record.exists() and json.loads(record.read_text(encoding="utf-8"))["weights_sha256"] != checksum
+    result = pick.run(
+        PickConfig(
+            config.micrographs,
+            config.pixel_size,
+            str(model),
+            str(folder),
+            names=config.names,
+            particle_diameter=config.particle_diameter,
+            threshold=config.threshold,
+            overwrite=other,
+            contrast=entries[best]["contrast"],
+            border=config.border,
+            device=config.device,
+            threads=config.threads,
+        )
+    )
+    outputs = dict(result.outputs, rounds=entries, best_round=best, stop_reason=reason)
+    return dataclasses.replace(
+        result,
+        command="auto-pick",
+        outputs=outputs,
+        warnings=tuple(notes + [w for w in result.warnings if w not in notes]),
+    )

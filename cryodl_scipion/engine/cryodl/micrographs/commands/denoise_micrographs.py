@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl denoise-micrographs`: micrographs in, one denoised <micrograph>.mrc each out, for looking and picking.
+
+The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished
+micrograph is not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive
+in several runs.
+Result.outputs: micrographs (folder), files {name: path}, counts {name: 1}, model (folder), method and
+resolution (Å) of the model, pixel_size (of the files: the input's). Bad micrographs are in Result.skipped.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from ...contract import CARD, AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract.result import write_json
+from ...io.files import expand_paths, name_micrographs
+from ...io.micrographs import pixel_size_warnings, write_micrograph
+from ...io.model import find_model, read_model
+from ...io.warn import warn
+
+KIND = "micrograph_denoiser"
+RECORD, MODEL = "denoise.json", "model"  # in the output folder
+LABEL = "cryodl: denoised, for looking and picking; not for extraction"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One micrograph to denoise. paths: its file, or those of the averages of even and odd frames."""
+
+    name: str
+    path: str
+    paths: tuple
+
+
+def run(config):
+    """Train a model if there is none, and denoise what is not denoised yet."""
+    sources = _sources(config)
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = list(pixel_size_warnings([s.path for s in sources], config.pixel_size))
+    for warning in notes:
+        warn(warning)
+    model = _model(config, sources, folder)
+    card = read_card(model, KIND)
+    _agree_with_folder(folder, config, card)
+    notes += _model_warnings(card, config.pixel_size)
+    target = lambda source: folder / f"{source.name}.mrc"
+    todo = [s for s in sources if not target(s).exists()]
+    print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them denoised before.")
+    device, skipped = _denoise(todo, config, model, target) if todo else ("none: nothing was denoised", [])
+    if len(skipped) == len(sources):
+        raise AllSkipped(f"None of the {len(sources)} micrographs could be denoised. The first: {in_words(skipped[0])}")
+    notes += said_skipped(skipped, "micrograph")
+    bad = {item.item for item in skipped}
+    files = {s.name: str(target(s)) for s in sources if s.name not in bad}
+    print(
+        f"{counted(len(files), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for looking and picking: "
+        "extract particles from the micrographs that these were made of."
+    )
+    outputs = dict(
+        micrographs=str(folder),
+        files=files,
+        counts=dict.fromkeys(files, 1),
+        model=str(model),
+        method=card["method"],
+        resolution=card["resolution"],
+        pixel_size=config.pixel_size,
+    )
+    return Result("denoise-micrographs", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
+
+
+def _sources(config):
+    """The Sources of a config. Raises ValueError if even and odd averages are not as many as the micrographs."""
+    paths = expand_paths(config.micrographs)
+    named = name_micrographs(paths, config.names)
+    if not config.even:
+        return [Source(name, str(path), (str(path),)) for name, path in named]
+    even, odd = expand_paths(config.even), expand_paths(config.odd)
+    if not len(even) == len(odd) == len(paths):
+        raise ValueError(
+            f"There are {len(paths)} micrographs (--micrographs), {len(even)} averages of even frames "
+            f"(--even) and {len(odd)} of odd ones (--odd). Give one of each for every micrograph, in the "
+            "same order."
+        )
+    return [Source(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
+
+
+def _model(config, sources, folder):
+    """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
+    now."""
+    if config.model:
+        return find_model(config.model, "denoiser")
+    if not (folder / MODEL / CARD).exists():
+        from ..denoise.run import train_model
+
+        train_model(config, [(s.name, s.paths) for s in sources], folder / MODEL)
+    return folder / MODEL
+
+
+def _agree_with_folder(folder, config, card):
+    """Write down what decides the output. Raises ValueError if the folder or the model is of another run."""
+    wanted, has = (max(r or 0, 2 * config.pixel_size) for r in (config.resolution, card["resolution"]))
+    if config.resolution and abs(wanted / has - 1) > 0.01:
+        raise ValueError(
+            f"The model was trained for a resolution of {card['resolution']:g} Å, and --resolution is "
+            f"{config.resolution:g} Å. Leave --resolution out, or train a model for it."
+        )
+    mine = dict(pixel_size=config.pixel_size, weights_sha256=card["weights_sha256"], even_odd=bool(config.even))
+    record = folder / RECORD
+    if not record.exists():
+        return write_json(record, mine)
+    found = json.loads(record.read_text(encoding="utf-8"))
+    words = dict(
+        pixel_size="pixel size", weights_sha256="model", even_odd="kind of input (even and odd averages, or not)"
+    )
+    other = ", ".join(words[key] for key in mine if found.get(key) != mine[key])
+    if other:
+        raise ValueError(f"{folder} holds micrographs denoised with another {other}. Choose another --output.")
+
+
+def _model_warnings(card, pixel_size):
+    """Sentences about a model that may not serve."""
+    found, filtered = (card["validation"][key] for key in ("correlation", "wiener_correlation"))
+    if found <= filtered:
+        yield (
+            f"The network is no better than a Wiener filter on what it did not learn from (correlation {found:.3f} "
+            f"against {filtered:.3f}): it has learned too little. Give it more micrographs or more steps."
+        )
+    if pixel_size > 1.02 * card["resolution"] / 2:
+        yield (
+            f"The model learned from micrographs of {card['resolution'] / 2:g} Å/px; these are coarser, "
+            f"{pixel_size:g} Å/px, and it sees their particles smaller. A model trained on these does better."
+        )
+
+
+def _denoise(todo, config, model, target):
+    """Write the denoised micrographs one after the other. Returns the device in words and those that were skipped."""
+    from tqdm import tqdm
+
+    from ...core.devices import choose_device, device_name, set_threads
+    from ..denoise.predict import MicrographDenoiser
+    from ..denoise.run import read_images
+
+    device, skipped = choose_device(config.device), []
+    set_threads(config.threads)
+    denoiser = MicrographDenoiser(*read_model(model, KIND), device)
+    print(f"Denoising on {device_name(device)} with {model}.")
+    for source in tqdm(todo, unit="micrograph", mininterval=1.0):
+        try:
+            image = denoiser.denoise(read_images(source.paths), config.pixel_size)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(source.name, source.path, str(error)))
+            tqdm.write(f"Skipped {in_words(skipped[-1])}")
+            continue
+        write_micrograph(target(source), image, config.pixel_size, LABEL)
+    return device_name(device), skipped

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl evaluate-picks`: precision, recall, F1 and average precision of picks, per micrograph and pooled."""
+
+import dataclasses
+import json
+import os
+import sys
+
+from ...core.matching import score_matched
+from ...io.coordinates import align_keys, read_coordinates
+from ...io.files import expand_paths, name_micrographs
+from ...io.micrographs import micrograph_shape
+from ..compare.agreement import match_micrographs, pooled, within_border
+from .pick import CANDIDATES
+
+COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
+
+
+def run(config):
+    """Print the figures; beside them, those of all candidates where `cryodl pick` left its candidates."""
+    figures = evaluate(config)
+    missing = figures.pop("missing")
+    if missing:
+        print(
+            f"Note: {len(missing)} micrographs of the reference have no picks, which counts all their particles as "
+            f"missed: {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. Restrict the comparison with "
+            "--micrographs.",
+            file=sys.stderr,
+        )
+    candidates = os.path.join(config.coordinates, CANDIDATES)
+    if os.path.isdir(candidates):
+        figures["all_candidates"] = evaluate(dataclasses.replace(config, coordinates=candidates))
+        del figures["all_candidates"]["micrographs"], figures["all_candidates"]["missing"]
+    if config.json:
+        print(json.dumps(figures, indent=2))
+        return
+    rows = list(figures["micrographs"].items()) + [("all together", figures)]
+    if "all_candidates" in figures:
+        rows.append(("(all candidates, whatever their score)", figures["all_candidates"]))
+    print_table(rows, "micrograph")
+
+
+def print_table(rows, what):
+    """rows: (name, figures) pairs; what: the word over the names."""
+    print("  ".join(f"{c:>17}" for c in COLUMNS) + f"  {what}")
+    for name, row in rows:
+        print(
+            "  ".join(f"{row[c]:17.4f}" if isinstance(row[c], float) else f"{row[c]:17d}" for c in COLUMNS)
+            + f"  {name}"
+        )
+
+
+def match_distance(config):
+    """Largest distance of a matched pair in px, of a config with tolerance, particle_diameter and pixel_size."""
+    return config.tolerance * config.particle_diameter / 2 / config.pixel_size
+
+
+def micrograph_shapes(config):
+    """{name: (h, w)} of the config's micrographs; None if it names none."""
+    if not config.micrographs:
+        return None
+    return {n: micrograph_shape(p) for n, p in name_micrographs(expand_paths(config.micrographs))}
+
+
+def read_reference(config, shapes):
+    """The reference under the micrographs' names, without its border and without other micrographs."""
+    reference = read_coordinates(config.reference)
+    return within_border(align_keys(reference, shapes) if shapes else reference, shapes, config.border)
+
+
+def check_common(source, picks, config, reference):
+    """Raises ValueError if picks and reference have no micrograph in common."""
+    if not set(reference) & set(picks):
+        raise ValueError(
+            f"{source} and {config.reference} have no micrograph in common: picks are of "
+            f"{sorted(picks)[:4]}, the reference is of {sorted(reference)[:4]}. Names are compared "
+            "without folder and extension."
+        )
+
+
+def evaluate(config):
+    """Figures of picks against a reference: pooled at the top, per micrograph under 'micrographs'.
+
+    config: EvaluatePicksConfig. Micrographs without a reference are left out, and counted in 'picks_elsewhere'.
+    'missing' names micrographs that have a reference and no picks. Raises ValueError if picks and reference have no
+    micrograph in common.
+    """
+    shapes = micrograph_shapes(config)
+    reference = read_reference(config, shapes)
+    picks = align_keys(read_coordinates(config.coordinates), reference)
+    check_common(config.coordinates, picks, config, reference)
+    distance = match_distance(config)
+    matches = match_micrographs(within_border(picks, shapes, config.border), reference, list(reference), distance)
+    total = score_matched(*pooled(matches), config.threshold)
+    missing = [n for n in reference if n not in picks]
+    return dict(
+        dataclasses.asdict(total),
+        tolerance=config.tolerance,
+        match_distance_px=distance,
+        micrographs_without_picks=len(missing),
+        missing=missing,
+        picks_elsewhere=sum(len(v[1]) for k, v in picks.items() if k not in reference),
+        micrographs={n: dataclasses.asdict(score_matched(*m, config.threshold)) for n, m in matches.items()},
+    )

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl train-general-picker`: simulated micrographs of many structures, and labelled real ones, in; a model that
+picks molecules that it never saw out.
+
+Result.outputs: model (folder), threshold, threshold_uncertainty, validation (figures on simulated micrographs of
+structures that were not learnt from, with the expected calibration error), structures, made_up, real_sets.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+
+from ... import __version__
+from ...contract import Result
+from ...core.calibration import calibrate, expected_calibration_error
+from ...io.files import expand_paths
+from ...io.model import write_model
+
+NETWORK = "unet"
+MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
+VALIDATION_SHARE = 0.16  # of the number of simulated micrographs, that many more are made for validation
+
+
+def run(config):
+    """Simulate, train and write the model. A killed training continues from <output>.partial."""
+    from ...io.plots import plot_reliability
+    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ..pickers import picker_method
+
+    check_output(config.output)
+    folder = working_folder(config)
+    import torch
+
+    from ...core.devices import choose_device, device_name, set_threads
+
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    method = picker_method(NETWORK)
+    material = _material(config, method)
+    print(
+        f"Training a general picker on {device_name(device)}: {material.simulated} simulated micrographs of "
+        f"{len(material.names)} structures and {config.procedural} made-up assemblies, real sets: "
+        f"{', '.join(s.name for s in material.real) or 'none'}."
+    )
+    start = time.monotonic()
+    torch.manual_seed(config.seed)
+    task = _task(config, method, material, device)
+    report = fit_task(task, config, folder, device)
+    card, hits = _card(config, material, task, report, device_name(device), time.monotonic() - start)
+    plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), folder / "reliability.png")
+    write_model(folder, card, task.networks["picker"].state_dict())
+    finish(folder, config.output)
+    figures = card["validation"]
+    print(
+        f"Model: {config.output} (on simulated micrographs of other structures: F1 {figures['f1']:.3f}, average "
+        f"precision {figures['average_precision']:.3f}, expected calibration error "
+        f"{figures['calibration_error']:.3f})"
+    )
+    outputs = dict(
+        model=str(config.output),
+        validation=figures,
+        structures=len(material.names),
+        made_up=config.procedural,
+        real_sets=[s.name for s in material.real],
+        **{key: card[key] for key in ("threshold", "threshold_uncertainty")},
+    )
+    return Result("train-general-picker", outputs, device=device_name(device))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Material:
+    """training: [simulated images, one list for each real set]. validation, test: simulated images of held-out
+    structures.
+    names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
+
+    training: list
+    validation: list
+    test: list
+    names: list
+    held_out: list
+    real: list
+
+    @property
+    def simulated(self):
+        return len(self.training[0])
+
+
+def _material(config, method):
+    from tqdm import tqdm
+
+    from ...simulate.pool import made_up, of_files
+    from ..pickers.general import load_set, read_sets, simulated_images, split_members
+
+    real = read_sets(config.sets, config.leave_out) if config.sets else []
+    known = _check_left_out(config)
+    files = of_files([p for n, p in known if n not in config.leave_out])
+    learnt, held = zip(
+        *(
+            split_members(members, config.seed) if len(members) > 1 else (members, members)
+            for members in (files, made_up(config.procedural, config.seed))
+            if members
+        )
+    )
+    count = max(8, int(VALIDATION_SHARE * config.simulated))
+    make = lambda groups, number, tag: list(
+        tqdm(
+            simulated_images(groups, number, method, config.seed, tag), total=number, unit="micrograph", mininterval=5.0
+        )
+    )
+    simulated = make(learnt, config.simulated, 1)
+    held_out = make(held, 2 * count, 2)
+    return _Material(
+        [simulated] + [load_set(s, method) for s in real],
+        held_out[::2],
+        held_out[1::2],
+        [m.name for m in learnt[0]] if files else [],
+        [m.name for m in held[0]] if files else [],
+        real,
+    )
+
+
+def _check_left_out(config):
+    """[(name, path)] of the structures. Raises ValueError for a name to leave out that nothing has."""
+    import csv
+
+    paths = expand_paths(config.structures) if config.structures else []
+    named = [(Path(p).name.split(".")[0], p) for p in paths]
+    sets = []
+    if config.sets:
+        with open(config.sets, newline="", encoding="utf-8") as file:
+            sets = [row.get("name") for row in csv.DictReader(file)]
+    strange = [n for n in config.leave_out if n not in sets and n not in dict(named)]
+    if strange:
+        raise ValueError(
+            f"Leave out (--leave-out) names {', '.join(strange)}, which is neither a real set "
+            f"({', '.join(sets)}) nor a structure's file name without extensions. Nothing would be left "
+            "out."
+        )
+    return named
+
+
+def _task(config, method, material, device):
+    from ..pickers.general import chances_of
+    from ..pickers.train import PickerTask
+
+    simulated, *real = material.training
+    task = PickerTask(
+        method,
+        method.build(),
+        simulated + [im for images in real for im in images],
+        material.validation,
+        config.batch_size,
+        device,
+    )
+    task.minimum_distance = MINIMUM_DISTANCE
+    task.chances = chances_of(simulated, real, config.real_share)
+    return task
+
+
+def _card(config, material, task, report, device, seconds):
+    """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
+    micrographs, its figures of the other."""
+    import torch
+
+    from ...core.matching import score_matched
+    from ..pickers.card import calibrate_model, merge
+
+    calibration, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in task.validation])
+    hits = merge([task.hits([item]) for item in material.test])
+    scores = calibrate(hits.raw, calibration)
+    figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
+    figures["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
+    count = lambda images: sum(len(im.positives) for im in images)
+    training = dict(
+        micrographs=[f"{s.name}/{item[0]}" for s in material.real for item in s.items],
+        validation_micrographs=[],
+        particles=count(task.training),
+        validation_particles=count(task.validation),
+        background_boxes=0,
+        contamination_boxes=0,
+        simulated_micrographs=material.simulated,
+        structures=material.names,
+        validation_structures=material.held_out,
+        made_up=config.procedural,
+        real_sets=[s.name for s in material.real],
+        left_out=list(config.leave_out),
+        steps=report.steps,
+        best_step=report.best_step,
+        stop_reason=report.stop_reason,
+        seconds=round(seconds, 1),
+        device=device,
+        seed=config.seed,
+    )
+    card = dict(
+        kind="picker",
+        name=Path(config.output).name,
+        network=NETWORK,
+        general=True,
+        contrast="dark",
+        labels="complete",
+        particle_diameter=200.0,
+        pixel_sizes=[],
+        threshold=threshold,
+        threshold_uncertainty=uncertainty,
+        calibration=list(calibration),
+        minimum_distance=MINIMUM_DISTANCE,
+        training=training,
+        validation={
+            k: figures[k]
+            for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference", "calibration_error")
+        },
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+    return card, hits

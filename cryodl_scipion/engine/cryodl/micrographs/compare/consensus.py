@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks of several sets that are the same particle, and one pick for all of them.
+
+A group holds at most one pick of each set, and any two of its picks are nearer than the distance m. Of all ways to
+group them the one is taken with the smallest sum, over all pairs of picks in one group, of d^2 - m^2: for two sets this
+is the rule that picks are scored with (matching.py). Picks that hang together in a chain are few on real micrographs;
+up to LARGEST_EXACT of them all ways are tried, beyond it groups grow by the closest pair first.
+"""
+
+import functools
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+LARGEST_EXACT = 10
+
+
+def group_picks(sets, distance):
+    """Groups of picks that are the same particle.
+
+    sets: list of (yx (n, 2), scores (n,)), one per set. distance: m, in the unit of the positions.
+    Returns a list of groups, each a list of (set, pick) index pairs; every pick is in one group. Neither the groups nor
+    their order depend on the order of picks in a set. The order of sets decides only between picks of two sets that are
+    equal in position and score.
+    """
+    rows = []
+    for which, (yx, scores) in enumerate(sets):
+        picks = zip(np.asarray(yx, float).tolist(), np.asarray(scores, float).tolist())
+        rows += [(*position, -score, which, index) for index, (position, score) in enumerate(picks)]
+    if not rows:
+        return []
+    rows.sort()
+    positions, which = np.array([row[:2] for row in rows]), [row[3] for row in rows]
+    gain = _gains(positions, which, distance)
+    count, component = connected_components(gain, directed=False)
+    order = np.argsort(component, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
+    groups = sorted(sorted(int(i) for i in group) for part in parts for group in _divide(part, gain, which))
+    return [sorted((rows[i][3], rows[i][4]) for i in group) for group in groups]
+
+
+def _gains(positions, which, distance):
+    """(n, n) sparse d^2 - m^2 of picks of different sets that are nearer than m; nothing elsewhere."""
+    tree = cKDTree(positions)
+    pairs = tree.query_pairs(distance, output_type="ndarray")
+    squared = ((positions[pairs[:, 0]] - positions[pairs[:, 1]]) ** 2).sum(1)
+    which = np.asarray(which)
+    use = (squared < distance**2) & (which[pairs[:, 0]] != which[pairs[:, 1]])
+    (a, b), value = pairs[use].T, squared[use] - distance**2
+    return csr_matrix((np.r_[value, value], (np.r_[a, b], np.r_[b, a])), shape=(len(positions),) * 2)
+
+
+def _divide(part, gain, which):
+    """Groups (lists of picks) of picks that hang together."""
+    if len(part) == 1:
+        return [list(part)]
+    gain = gain[part][:, part].toarray()
+    if (gain < 0).sum() == len(part) * (len(part) - 1):  # all of them fit together, as nearly always
+        return [list(part)]
+    groups = _best_groups(gain) if len(part) <= LARGEST_EXACT else _closest_first(gain)
+    return [[part[i] for i in group] for group in groups]
+
+
+def _best_groups(gain):
+    """The grouping with the smallest sum, all ways tried. gain: (n, n), below 0 where two picks may share a group."""
+    fits = [sum(1 << int(j) for j in np.flatnonzero(row < 0)) for row in gain]
+
+    @functools.cache
+    def best(left):
+        """Smallest sum and groups (bit masks) of the picks whose bits are set."""
+        if not left:
+            return 0.0, ()
+        first = (left & -left).bit_length() - 1
+        answers = []
+        for group, value in _groups_with(first, left & fits[first]):
+            rest, others = best(left & ~group)
+            answers.append((value + rest, (group,) + others))
+        return min(answers)
+
+    def _groups_with(first, candidates):
+        """All groups that hold `first` and some of the candidates, with their sums."""
+        open_groups = [(1 << first, 0.0, candidates)]
+        while open_groups:
+            group, value, allowed = open_groups.pop()
+            yield group, value
+            while allowed:
+                lowest = allowed & -allowed
+                allowed ^= lowest
+                new = lowest.bit_length() - 1
+                more = sum(gain[new, i] for i in range(len(gain)) if group >> i & 1)
+                open_groups.append((group | lowest, value + more, allowed & fits[new]))
+
+    return [[i for i in range(len(gain)) if group >> i & 1] for group in best((1 << len(gain)) - 1)[1]]
+
+
+def _closest_first(gain):
+    """Groups that grow by the closest pair first, as long as all their picks fit together."""
+    owner = {i: [i] for i in range(len(gain))}
+    a, b = np.nonzero(np.triu(gain < 0))
+    for _, i, j in sorted(zip(gain[a, b], a.tolist(), b.tolist())):
+        if owner[i] is not owner[j] and (gain[np.ix_(owner[i], owner[j])] < 0).all():
+            merged = owner[i] + owner[j]
+            owner.update((k, merged) for k in merged)
+    return [group for i, group in owner.items() if min(group) == i]
+
+
+def merge_group(group, sets):
+    """One pick for a group: its position, the mean weighted by score, and its score, the sum over the number of sets.
+
+    group: (set, pick) pairs. sets: as for group_picks, scores in [0, 1]. Returns yx (2,) and the score.
+    """
+    positions = np.array([sets[s][0][i] for s, i in group], float)
+    scores = np.array([sets[s][1][i] for s, i in group], float)
+    weights = scores if scores.sum() > 0 else np.ones(len(scores))
+    return weights @ positions / weights.sum(), float(scores.sum() / len(sets))
+
+
+def comparable_scores(picks):
+    """The scores of one set in [0, 1], so that they can be added to another's.
+
+    picks: {micrograph: (yx, scores)}. Scores within [0, 1] stay. If all are equal to 0 the set has none, and every pick
+    counts 1. Others (log odds, correlations) become the part of the set's picks that score no better.
+    Returns the picks, and "" or what was done, in words.
+    """
+    scores = np.concatenate([s for _, s in picks.values()]) if picks else np.zeros(0)
+    if len(scores) and not scores.any():
+        return {n: (yx, np.ones(len(s))) for n, (yx, s) in picks.items()}, "has no scores; each of its picks counts 1"
+    if not len(scores) or (scores.min() >= 0 and scores.max() <= 1):
+        return picks, ""
+    ordered = np.sort(scores)
+    ranked = {n: (yx, np.searchsorted(ordered, s, side="right") / len(ordered)) for n, (yx, s) in picks.items()}
+    return ranked, (
+        f"has scores from {ordered[0]:.4g} to {ordered[-1]:.4g}, which are no probabilities; the part "
+        "of its picks that score no better was used in their place"
+    )

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network that denoises micrographs: a small U-net (Ronneberger et al. 2015) that corrects a Wiener filter's
+output."""
+
+import torch.nn.functional as F
+from torch import nn
+
+from ...learning.networks.conv_block import ConvBlock
+from ..pickers.unet import PickerUNet
+
+
+class MicrographUNet(PickerUNet):
+    """(b, 2, h, w): a view of a micrograph, and the view after its Wiener filter -> (b, 1, h, w) signal, in the
+    filter's units.
+
+    h and w are multiples of `multiple`. It begins as the filter alone, so that training can only gain. stride is that
+    of its first layer; the answer has the input's size. receptive_radius: as the picker's.
+    """
+
+    def __init__(self):
+        super().__init__()
+        first = self.down[0].first[0]
+        self.down[0] = ConvBlock(2 * self.stride**2, first.out_channels)
+        self.head = nn.Conv2d(self.head.in_channels, self.stride**2, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x):
+        return x[:, 1:] + F.pixel_shuffle(super().forward(x), self.stride)

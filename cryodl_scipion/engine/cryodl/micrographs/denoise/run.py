@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training a micrograph denoiser on the user's micrographs: which ones, in what memory, and what its card says."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ... import __version__
+from ...contract import AllSkipped, Skipped, in_words
+from ...core.devices import choose_device, device_name, set_threads
+from ...io.files import spread_first
+from ...io.micrographs import read_micrograph
+from ...io.model import write_model
+from ...learning.run_training import accelerator_for, finish, working_folder
+from ...learning.training import Schedule, fit
+from .scaling import USUAL_RESOLUTION, working_images, working_pixel_size
+from .train import RATE, MicrographTask
+from .views import cut, make_views
+
+VALIDATION_PART = 0.15  # of the rows of each micrograph
+VALIDATIONS = 8
+USUAL_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/protocol_denoise_micrographs.md)
+MOST_PIXELS = 150_000_000  # working px in memory (0.6 GB); of more micrographs only a part of each is kept
+
+
+def settle_method(config):
+    """'even-odd' or 'added-noise'."""
+    return config.method if config.method != "auto" else "even-odd" if config.even else "added-noise"
+
+
+def train_model(config, sources, output):
+    """Train on some of the micrographs and write the model's folder; a killed training continues from <output>.partial.
+
+    config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
+    AllSkipped if not one micrograph can be read.
+    """
+    folder = working_folder(dataclasses.replace(config, output=str(output)))
+    method, start = settle_method(config), time.monotonic()
+    resolution = 2 * working_pixel_size(config.pixel_size, config.resolution or USUAL_RESOLUTION)
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    names, views = load_views(sources, config, resolution, method)
+    training, validation = split_rows(views)
+    torch.manual_seed(config.seed)
+    task = MicrographTask(training, validation, device)
+    steps = config.steps or USUAL_STEPS
+    print(
+        f"Training the denoiser ({method}) on {device_name(device)}: {len(names)} micrographs at "
+        f"{resolution / 2:.3g} Å/px, {steps} steps."
+    )
+    schedule = Schedule(steps, max(1, -(-steps // VALIDATIONS)), steps, RATE, config.seed, tolerance=0.002)
+    report = fit(task, schedule, folder, accelerator_for(device))
+    facts = dict(
+        micrographs=names,
+        steps=report.steps,
+        stop_reason=report.stop_reason,
+        device=device_name(device),
+        seconds=round(time.monotonic() - start, 1),
+        seed=config.seed,
+    )
+    write_model(
+        folder,
+        dict(
+            kind="micrograph_denoiser",
+            name=Path(config.output).name,
+            network="unet",
+            method=method,
+            resolution=resolution,
+            pixel_sizes=[config.pixel_size],
+            training=facts,
+            validation={k: report.best[k] for k in ("correlation", "wiener_correlation")},
+            versions=dict(cryodl=__version__, torch=torch.__version__),
+        ),
+        task.networks["denoiser"].state_dict(),
+    )
+    finish(folder, output)
+
+
+def load_views(sources, config, resolution, method):
+    """Names and Views of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
+    factor, names, views, bad = config.pixel_size / (resolution / 2), [], [], []
+    wanted = min(config.training_micrographs, len(sources))
+    for index in spread_first(range(len(sources)), wanted):
+        if len(names) == wanted:
+            break
+        name, paths = sources[index]
+        try:
+            images = read_images(paths)
+            images = images if method == "even-odd" else [sum(images) / np.float32(len(images))]
+            made = make_views(working_images(images, factor))
+        except (ValueError, FileNotFoundError) as error:
+            bad.append(Skipped(name, paths[0], str(error)))
+            print(f"Not learnt from: {in_words(bad[-1])}")
+            continue
+        names.append(name)
+        views.append(cut_down(made, MOST_PIXELS // wanted, np.random.default_rng((config.seed, index))))
+    if not names:
+        raise AllSkipped(
+            f"None of the {len(sources)} micrographs could be read to learn from. The first: {in_words(bad[0])}"
+        )
+    return names, views
+
+
+def read_images(paths):
+    """The images of a micrograph: one, or the averages of even and odd frames. Raises ValueError if their shapes
+    differ."""
+    images = [read_micrograph(path) for path in paths]
+    if len({image.shape for image in images}) > 1:
+        sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]} px" for image in images)
+        raise ValueError(f"{paths[0]} and {paths[1]} differ in size ({sizes}); they are no halves of one micrograph.")
+    return images
+
+
+def cut_down(views, pixels, rng):
+    """The Views, or those of a random square with no more than so many pixels in all."""
+    height, width = views.images.shape[1:]
+    side = int((pixels / (2 * len(views.images))) ** 0.5)
+    if side >= max(height, width):
+        return views
+    top, left = (int(rng.integers(max(1, n - side + 1))) for n in (height, width))
+    part = cut(views, slice(top, top + side), slice(left, left + side))
+    whole = {name: getattr(part, name).clone() for name in ("images", "wiener", "mask")}
+    return dataclasses.replace(part, **whole)  # the rest is let go
+
+
+def split_rows(views):
+    """Training and validation parts: the lowest rows of each micrograph are kept for validation."""
+    cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]
+    return (
+        [cut(v, slice(0, c), slice(None)) for v, c in zip(views, cuts)],
+        [cut(v, slice(c, None), slice(None)) for v, c in zip(views, cuts)],
+    )

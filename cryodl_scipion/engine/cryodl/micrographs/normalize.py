@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs made alike for networks: rescaled, protein bright, flat background, unit noise, bad areas marked.
+
+The measures are robust on purpose: real micrographs have hot pixels, gradients of ice, carbon, and margins that were
+filled by shifting frames. None of them may move the scale of the rest.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..core.geometry import resampled_shape
+
+# A border strip is a filled margin if it changes across its edge less than this part of what the image's inside does.
+_MARGIN_CONTRAST = 0.25
+# A margin made by shift correction is a few per cent of the side; wider strips are not taken for one.
+_WIDEST_MARGIN = 0.15
+# Normal noise passes 5 sigma once in 1.7 million pixels: beyond lie hot pixels and crystals of gold.
+_CLIP_SIGMA = 5.0
+# feature_strength of noise alone is about 0.1 at the networks' scale.
+_NOISE_STRENGTH = 0.12
+
+
+class Measured:
+    """What has an image and its valid pixels, and measures it once: crops of it are drawn a thousand times."""
+
+    @functools.cached_property
+    def _strengths(self):
+        return {}
+
+    def strength(self, diameter_px):
+        """feature_strength of the image for particles of this diameter (working px)."""
+        if diameter_px not in self._strengths:
+            self._strengths[diameter_px] = feature_strength(self.image, self.valid, diameter_px)
+        return self._strengths[diameter_px]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared(Measured):
+    """A micrograph ready for a network.
+
+    image: (h, w) float32 tensor at the working size; protein bright, background 0, noise 1; 0 where not valid.
+    valid: (h, w) bool tensor; False in padding, filled margins and not-a-number areas.
+    shape: (h, w) of the micrograph file, for positions (core.geometry.map_positions).
+    """
+
+    image: torch.Tensor
+    valid: torch.Tensor
+    shape: tuple
+
+
+def prepare_micrograph(image, factor, diameter_px, dark_protein=True):
+    """Rescale and normalise a micrograph.
+
+    image: (h, w) float32 array as read. factor: working size over file size.
+    diameter_px: particle diameter in working pixels; the background is smooth over several of it.
+    dark_protein: True for micrographs as the microscope gives them; the sign is turned.
+    Returns Prepared. Raises ValueError for an image without contrast (all zeros, say) or mostly not-a-number.
+    """
+    small, valid = rescale_micrograph(image, factor)
+    flat = _flatten(small, valid, diameter_px)
+    flat = -flat if dark_protein else flat
+    return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(image.shape))
+
+
+def rescale_micrograph(image, factor):
+    """A micrograph at the working size, its median 0 and its outliers clipped, and what of it is really there.
+
+    image, factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding,
+    filled margins and not-a-number areas. Raises as prepare_micrograph does.
+    """
+    image = np.require(image, np.float32, ["C", "W"])  # torch wants to be allowed to write, though nothing does
+    image = torch.from_numpy(image)
+    finite = _finite_pixels(image)
+    small, share = _rescale(image, finite, resampled_shape(image.shape, factor))
+    valid = _unfilled(small) & (share > 0.5)
+    if valid.float().mean() < 0.02:
+        raise ValueError(
+            "the image is constant (its detail is nowhere more than rounding): an empty or failed exposure."
+        )
+    return small, valid
+
+
+def feature_strength(image, valid, diameter_px):
+    """How strong the strongest particle-sized features of a prepared micrograph are, in units of its noise.
+
+    The 99th percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing
+    network cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger
+    particles.
+    image: (h, w) float, valid: (h, w) bool tensors of Prepared. Never less than that of noise.
+    """
+    weight = valid.float()
+    smooth = lambda sigma: _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
+    bands = smooth(0.2 * diameter_px) - smooth(0.55 * diameter_px)
+    step = _sampling_step(bands)
+    values = bands[::step, ::step][valid[::step, ::step]]
+    if not len(values):
+        return _NOISE_STRENGTH
+    return max(_NOISE_STRENGTH, float(torch.quantile(values, 0.99)))
+
+
+def _finite_pixels(image):
+    """None if every pixel is finite, else a bool mask. Raises ValueError if most are not."""
+    if bool(torch.isfinite(image.sum())):  # a sum is finite only if all are: the quick way for good files
+        return None
+    finite = torch.isfinite(image)
+    part = finite.float().mean().item()
+    if part < 0.5:
+        raise ValueError(f"{100 * (1 - part):.0f} % of the pixels are not numbers (NaN or infinite).")
+    return finite
+
+
+def _rescale(image, finite, shape):
+    """Clip outliers and resample by area with antialiasing. Returns image and share of finite pixels, both `shape`."""
+    sample = image[::7, ::7] if finite is None else image[finite][::49]
+    median = sample.median()
+    spread = 1.4826 * (sample - median).abs().median()
+    if not spread > 0:
+        spread = sample.std()
+    image = image - median
+    if finite is not None:
+        image = torch.where(finite, image, torch.zeros(()))
+    # wide limits: carbon and thick ice are not outliers; a hot pixel of 1000 sigma is
+    image = image.clamp_(-12 * spread, 12 * spread) if spread > 0 else image
+    small = _resize(image, shape)
+    share = torch.ones(shape) if finite is None else _resize(finite.float(), shape)
+    return small, share
+
+
+def _resize(image, shape):
+    return F.interpolate(image[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+
+
+def _unfilled(image):
+    """(h, w) bool: pixels with detail of their own; False in constant areas and in streaked or constant margins."""
+    along_y = (image[1:] - image[:-1]).abs()
+    along_x = (image[:, 1:] - image[:, :-1]).abs()
+    step = _sampling_step(image)
+    # means, not medians: in files with few grey levels most neighbours are equal, and a median is 0 or 1 level
+    typical = 0.5 * (along_y.mean() + along_x.mean())
+    # gold, hot pixels, crystals
+    along_y, along_x = (change.clamp(max=4 * float(typical)) for change in (along_y, along_x))
+    valid = torch.ones_like(image, dtype=torch.bool)
+    if not typical > 1e-6 * image.abs().max().clamp(min=1e-30):
+        return ~valid
+    for axis, change in ((0, along_y), (1, along_x)):
+        profile = (change[:, ::step] if axis == 0 else change[::step]).mean(dim=1 - axis) / typical
+        start, end = _margin(profile), _margin(profile.flip(0))
+        strip = valid if axis == 0 else valid.T
+        if start:
+            strip[:start] = False
+        if end:
+            strip[len(strip) - end :] = False
+    return valid & ~_constant_areas(along_y, along_x, typical)
+
+
+def _sampling_step(image):
+    """Take every so many-th row and column for a median: 200,000 values tell it to 0.2 %, and sorting all is slow."""
+    return max(1, int((image.numel() / 2e5) ** 0.5))
+
+
+def _margin(profile):
+    """Width in px of the filled strip that begins a profile of changes between neighbouring lines."""
+    limit = int(len(profile) * _WIDEST_MARGIN)
+    low = (profile[:limit] < _MARGIN_CONTRAST).nonzero()
+    if not len(low):
+        return 0
+    width = int(low[-1]) + 1
+    # most of the strip must be filled, or it is just one quiet line further in
+    return width + 1 if (profile[:width] < _MARGIN_CONTRAST).float().mean() > 0.6 else 0
+
+
+def _constant_areas(along_y, along_x, typical):
+    """(h, w) bool: places where nothing changes over 5 px (masked or zero-filled)."""
+    still = torch.maximum(F.pad(along_y, (0, 0, 0, 1)), F.pad(along_x, (0, 1))) < 1e-3 * typical
+    if not still.any():
+        return still
+    return ~(F.max_pool2d((~still).float()[None, None], 5, stride=1, padding=2)[0, 0] > 0)
+
+
+def _flatten(image, valid, diameter_px):
+    """Background 0 and noise 1, both estimated over several particle diameters and only from valid pixels."""
+    weight = valid.float()
+    sigma = 2.0 * diameter_px
+    flat = (image - smooth_background(image, valid, sigma)) * weight
+    step = _sampling_step(flat)
+    scale = _robust_sigma(flat[::step, ::step][valid[::step, ::step]])
+    limited = flat.clamp(-4 * scale, 4 * scale)
+    local = (_smooth(limited**2, sigma) / _smooth(weight, sigma).clamp(min=1e-3)).sqrt()
+    # half-way between one scale for all (dirt stays strong) and a local one (carbon and thick ice calm down)
+    return flat / (local.clamp(min=0.3 * scale) * scale).sqrt()
+
+
+def smooth_background(image, valid, sigma):
+    """(h, w) background of an image: a plane, and what is smooth over `sigma` px beside it, from the valid pixels."""
+    plane, weight = _plane(image, valid), valid.float()
+    return plane + _smooth((image - plane) * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
+
+
+def _plane(image, valid):
+    """(h, w) least-squares plane through the valid pixels: a steep ramp of ice or beam, of which a smooth background
+    alone leaves a rest along the edges."""
+    step = _sampling_step(image)
+    axes = [torch.linspace(-1, 1, n, dtype=torch.float64) for n in image.shape]
+    grid = torch.stack(torch.meshgrid(*(a[::step] for a in axes), indexing="ij"), -1)[valid[::step, ::step]]
+    terms = torch.cat([grid, torch.ones(len(grid), 1)], 1)
+    values = image[::step, ::step][valid[::step, ::step]].double()
+    y, x, offset = torch.linalg.solve(terms.T @ terms + 1e-9 * torch.eye(3), terms.T @ values).float()
+    return y * axes[0].float()[:, None] + x * axes[1].float()[None, :] + offset
+
+
+def _robust_sigma(values):
+    spread = 1.4826 * (values - values.median()).abs().median()
+    return spread if spread > 0 else values.std().clamp(min=1e-12)
+
+
+def _smooth(image, sigma):
+    """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that its cost does not
+    grow."""
+    step = max(1, int(sigma / 2))
+    shape = tuple(max(4, side // step) for side in image.shape)
+    coarse = F.interpolate(image[None, None], size=shape, mode="area")
+    kernel = torch.exp(-0.5 * (torch.arange(-6, 7) / 2.0) ** 2)
+    kernel = kernel / kernel.sum()
+    coarse = F.conv2d(F.pad(coarse, (6, 6, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
+    coarse = F.conv2d(F.pad(coarse, (0, 0, 6, 6), mode="replicate"), kernel.view(1, 1, -1, 1))
+    return F.interpolate(coarse, size=image.shape, mode="bicubic", align_corners=False)[0, 0]

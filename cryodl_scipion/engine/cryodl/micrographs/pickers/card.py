@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished training says of its model: card, calibration and default threshold, warnings."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from ... import __version__
+from ...contract import counted, in_words
+from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
+from ...core.matching import score_matched
+from .sparse_calibration import fit_sparse_calibration
+from .train import FEW_PARTICLES, Hits
+
+# Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014),
+# which is below one half.
+BOX_THRESHOLD = 0.42
+REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
+FEWEST_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
+
+
+def model_card(config, filled, split, task, report, device, seconds):
+    """The model card: all that picking and a reader need to know.
+
+    filled: FilledIn. split: training and validation entries of split_items. device: in words.
+    """
+    import torch
+
+    by_micrograph = [task.hits([item]) for item in task.validation]
+    hits = merge(by_micrograph)
+    calibration, threshold, uncertainty = calibrate_model(task, by_micrograph)
+    scores = calibrate(hits.raw, calibration)
+    figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
+    names = lambda part: [name for name, *_ in part]
+    count = lambda images, field: sum(len(getattr(im, field)) for im in images)
+    training = dict(
+        micrographs=names(split[0]),
+        validation_micrographs=names(split[1]),
+        particles=count(task.training, "positives"),
+        validation_particles=count(task.validation, "positives"),
+        background_boxes=count(filled.images, "negatives"),
+        contamination_boxes=count(filled.images, "contamination"),
+        steps=report.steps,
+        best_step=report.best_step,
+        stop_reason=report.stop_reason,
+        seconds=round(seconds, 1),
+        device=device,
+        seed=config.seed,
+    )
+    if task.labels == "sparse":
+        training["expected_particles"] = round(float(np.mean([im.expected for im in filled.images])), 1)
+    return dict(
+        kind="picker",
+        name=Path(config.output).name,
+        network=config.network,
+        contrast=filled.contrast,
+        labels=task.labels,
+        particle_diameter=config.particle_diameter,
+        pixel_sizes=[config.pixel_size],
+        threshold=threshold,
+        threshold_uncertainty=uncertainty,
+        calibration=list(calibration),
+        minimum_distance=task.minimum_distance,
+        training=training,
+        validation={
+            k: figures[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")
+        },
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+
+
+def merge(parts):
+    """One Hits of several."""
+    return Hits(
+        np.concatenate([p.hit for p in parts]), np.concatenate([p.raw for p in parts]), sum(p.reference for p in parts)
+    )
+
+
+def calibrate_model(task, by_micrograph):
+    """(slope, offset) of the scores, the default threshold, and the threshold's uncertainty (one standard deviation).
+
+    task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
+    from the validation part. With boxes only, the few held-out ones say little: all labelled boxes give the curve, as
+    if particles and background were equally frequent. The uncertainty is that of a bootstrap over validation
+    micrographs, or over candidates where there are few micrographs: how far curve and threshold move the cut between
+    picks and the rest, told on the scale of the model's scores.
+    """
+    if task.labels == "boxes":
+        by_micrograph = [task.box_hits(task.training + task.validation)]
+        fit = lambda hits: (fit_calibration(hits.hit, hits.raw, share=0.5), BOX_THRESHOLD)
+    elif task.labels == "sparse":
+        share = sum(im.expected for im in task.validation) / max(1, sum(len(im.positives) for im in task.validation))
+        fit = lambda hits: _fit_sparse(hits, share)
+    else:
+        fit = _fit_complete
+    calibration, threshold = fit(merge(by_micrograph))
+    return calibration, threshold, _uncertainty(by_micrograph, fit, calibration)
+
+
+def _fit_complete(hits):
+    calibration = fit_calibration(hits.hit, hits.raw)
+    return calibration, best_threshold(calibrate(hits.raw, calibration), hits.reference)
+
+
+def _fit_sparse(hits, share):
+    """share: particles that there are, labelled or not, for each labelled one."""
+    calibration = fit_sparse_calibration(hits.hit, hits.raw, share)
+    return calibration, best_threshold(calibrate(hits.raw, calibration), share * hits.reference)
+
+
+def _uncertainty(parts, fit, calibration):
+    """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores. 0 without candidates."""
+    rng, cuts = np.random.default_rng(0), []
+    if not sum(len(p.raw) for p in parts):
+        return 0.0
+    for _ in range(REPEATS):
+        (slope, offset), threshold = fit(_drawn(parts, rng))
+        raw = 1 / (1 + np.exp(-(logit(threshold) - offset) / slope))  # the cut, as the network scores
+        cuts.append(float(calibrate(raw, calibration)))
+    return round(float(np.std(cuts)), 4)
+
+
+def _drawn(parts, rng):
+    """Hits of as many micrographs, or candidates, drawn with replacement."""
+    if len(parts) >= FEWEST_GROUPS:
+        return merge([parts[i] for i in rng.integers(len(parts), size=len(parts))])
+    whole = merge(parts)
+    chosen = rng.integers(len(whole.raw), size=len(whole.raw))
+    missed = whole.reference - int(whole.hit.sum())  # labelled particles that are no candidate stay missed
+    return Hits(whole.hit[chosen], whole.raw[chosen], missed + int(whole.hit[chosen].sum()))
+
+
+def card_warnings(card, skipped):
+    """Sentences for the user about a finished training. skipped: Skipped labelled micrographs."""
+    if skipped:
+        yield (
+            f"{counted(len(skipped), 'labelled micrograph')} skipped: "
+            + "; ".join(map(in_words, skipped[:5]))
+            + (" ..." if len(skipped) > 5 else "")
+        )
+    figures, training = card["validation"], card["training"]
+    learnt = figures["f1"] if card["labels"] != "sparse" else figures["recall"]
+    if figures["reference"] < FEW_PARTICLES:
+        yield (
+            f"Only {figures['reference']} particles were held out for validation, so its figures and the default "
+            "threshold are uncertain. Look at the picks before you trust the threshold."
+        )
+    elif learnt < 0.3:
+        yield (
+            f"The {'recall' if card['labels'] == 'sparse' else 'F1'} on the validation part is only {learnt:.2f}: "
+            "these particles were not learnt. Check that coordinates, pixel size and particle diameter belong to "
+            f"these micrographs, and that protein is {card['contrast']}."
+        )
+    if card["labels"] == "sparse":
+        yield (
+            "Labels are sparse: F1 and precision of the validation part count unlabelled particles as mistakes and "
+            "are too low. Its recall is right."
+        )
+    if set(training["micrographs"]) & set(training["validation_micrographs"]):
+        yield "Only one micrograph has labelled particles; validation used a part of it."

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training crops of micrographs: chosen places, rotated, mirrored, a little scaled."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.augment import any_turn
+from ..normalize import Measured
+
+
+def _no_points():
+    return np.zeros((0, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledImage(Measured):
+    """A prepared micrograph with its labels, in working px.
+
+    image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx; negatives
+    are boxes on background.
+    labels: "complete" (what is not a particle is background), "boxes" (only labelled places are known) or "sparse"
+    (some particles are labelled, the rest is unknown and may hold more).
+    allowed: (h, w) bool tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph
+    that is kept for validation, uncertain places).
+    contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
+    sparsely labelled image is thought to hold, or None.
+    """
+
+    name: str
+    image: torch.Tensor
+    valid: torch.Tensor
+    positives: np.ndarray
+    negatives: np.ndarray
+    labels: str = "complete"
+    allowed: torch.Tensor = None
+    contamination: np.ndarray = dataclasses.field(default_factory=_no_points)
+    expected: float = None
+
+    @property
+    def usable(self):
+        return self.valid if self.allowed is None else self.valid & self.allowed
+
+    @property
+    def dense(self):
+        return self.labels == "complete"
+
+
+class View(typing.NamedTuple):
+    """A crop: image (side, side), usable (side, side) in [0, 1], and labelled points (n, 2), tensors in px of the
+    crop."""
+
+    image: torch.Tensor
+    usable: torch.Tensor
+    positives: torch.Tensor
+    negatives: torch.Tensor
+    contamination: torch.Tensor
+
+
+def sample_crop(item, side, rng):
+    """One random View of a labelled image.
+
+    side: px of the square crop. rng: numpy Generator.
+    """
+    centre = _choose_centre(item, rng)
+    return cut_view(item, centre, any_turn(rng), side)
+
+
+def cut_view(item, centre, matrix, side):
+    """The View around a place (yx) of a labelled image; matrix: 2x2, from crop yx to image yx."""
+    image, usable = cut_image(item, centre, matrix, side)
+    to_crop = np.linalg.inv(matrix)
+    middle = (side - 1) / 2
+    points = [
+        torch.from_numpy((p - centre) @ to_crop.T + middle).float()
+        for p in (item.positives, item.negatives, item.contamination)
+    ]
+    near = [p[((p > -side * 0.3) & (p < side * 1.3)).all(1)] if len(p) else p.reshape(0, 2) for p in points]
+    return View(image, usable, *near)
+
+
+def _choose_centre(item, rng):
+    """A place to look at: near a label mostly, anywhere sometimes (only labels when the rest tells nothing)."""
+    labels = [p for p in (item.positives, item.negatives, item.contamination) if len(p)]
+    if labels and (item.labels == "boxes" or rng.random() < 0.5):
+        group = labels[rng.integers(len(labels))]
+        return group[rng.integers(len(group))] + rng.uniform(-12, 12, 2)
+    return rng.uniform(0, 1, 2) * (np.array(item.image.shape) - 1)
+
+
+def cut_image(item, centre, matrix, side):
+    """Image and usable part under a crop; outside of the image both are 0."""
+    h, w = item.image.shape
+    step = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+    yy, xx = torch.meshgrid(step, step, indexing="ij")
+    (a, b), (c, d) = matrix.tolist()
+    y, x = a * yy + b * xx + float(centre[0]), c * yy + d * xx + float(centre[1])
+    grid = torch.stack([(x + 0.5) * 2 / w - 1, (y + 0.5) * 2 / h - 1], -1)[None]
+    image = F.grid_sample(item.image[None, None], grid, mode="bicubic", padding_mode="zeros", align_corners=False)
+    usable = F.grid_sample(
+        item.usable[None, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    return image[0, 0], usable[0, 0]

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DeepPicker (Wang et al. 2016): a patch classifier with four convolutions.
+
+From the paper and the authors' code: windows of 64 px; 8 kernels of 9x9, 16 of 5x5, 32 of 3x3, 64 of 2x2, unpadded,
+each with ReLU and 2x2 max-pooling (64 > 28 > 12 > 5 > 2); 256 connected units, dropout 0.5, two outputs and softmax;
+cross-entropy; gradient descent with momentum 0.9, rate 0.01 that falls by x0.95; equally many positive and negative
+windows; negatives at least 0.6 windows from every particle.
+
+Ours: the window is 1.6 particle diameters wide; 64 windows a step; windows are turned by any angle and mirrored; the
+rate falls once per validation; weights start by He et al. 2015; where the particles are so crowded that no place is far
+enough from all of them, the farthest of some is taken; sparse labels (see pu.py).
+"""
+
+from torch import nn
+
+from .patch import PatchPicker, start_weights
+
+WIDTHS, KERNELS, HIDDEN = (8, 16, 32, 64), (9, 5, 3, 2), 256
+
+
+class DeepPicker(PatchPicker):
+    """Patch classifier with four convolutions and softmax."""
+
+    name = "deeppicker"
+    citations = ("Wang2016",)
+    weak = (
+        "Negative windows keep 0.6 windows from every particle, so it never learns what lies between two particles "
+        "that touch, and picks there in crowded micrographs."
+    )
+    learning_rate = 0.01
+    decay = 0.95
+    bytes_per_pixel = 110
+
+    def build(self):
+        layers, before = [], 1
+        for width, kernel in zip(WIDTHS, KERNELS):
+            layers += [nn.Conv2d(before, width, kernel), nn.ReLU(), nn.MaxPool2d(2)]
+            before = width
+        layers += [
+            nn.Flatten(),
+            nn.Linear(WIDTHS[-1] * 2 * 2, HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(HIDDEN, 2),
+        ]
+        return start_weights(nn.Sequential(*layers), nn.init.kaiming_normal_, nonlinearity="relu")
+
+    def logit(self, output):
+        """The softmax of two outputs is the sigmoid of their difference, and so is its cross-entropy."""
+        return output[:, 1:2] - output[:, :1]

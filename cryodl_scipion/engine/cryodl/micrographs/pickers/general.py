@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a general picker learns from: simulated micrographs of many structures, and labelled real sets."""
+
+import csv
+import dataclasses
+import glob
+import os
+
+import numpy as np
+
+from ...core.geometry import inside
+from ...io.coordinates import align_keys, read_coordinates
+from ...io.files import name_micrographs
+from ...simulate.varied import random_scene
+from ..normalize import prepare_micrograph
+from .crops import LabelledImage
+from .labels import leave_out_unlabelled_edge, load_labelled
+
+COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
+HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
+STRAY = 12  # densities of which fragments are strewn about
+
+
+@dataclasses.dataclass(frozen=True)
+class RealSet:
+    """name; items: [(micrograph name, path, positives yx, background yx)]; pixel_size: Å/px; diameter: Å."""
+
+    name: str
+    items: list
+    pixel_size: float
+    diameter: float
+
+
+def read_sets(path, leave_out=()):
+    """RealSets of a table, without those named in leave_out.
+
+    Raises ValueError that names the table, the line and what is wrong with it.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    missing = [c for c in COLUMNS if not rows or c not in rows[0]]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)} (or no line at all); it must have the columns "
+            f"{', '.join(COLUMNS)}."
+        )
+    return [_read_set(path, line, row) for line, row in enumerate(rows, 2) if row["name"] not in leave_out]
+
+
+def _read_set(table, line, row):
+    folder = os.path.dirname(os.path.abspath(table))
+    try:
+        pixel_size, diameter = float(row["pixel_size"]), float(row["particle_diameter"])
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{table}, line {line}: pixel_size is {row['pixel_size']!r} and particle_diameter "
+            f"{row['particle_diameter']!r}; both must be numbers."
+        ) from None
+    named = name_micrographs(sorted(glob.glob(os.path.join(folder, row["micrographs"]))))
+    coordinates = align_keys(read_coordinates(os.path.join(folder, row["coordinates"])), {name for name, _ in named})
+    items = [(name, path, coordinates[name][0], np.zeros((0, 2))) for name, path in named if name in coordinates]
+    if not items:
+        raise ValueError(
+            f"{table}, line {line}: no micrograph of {row['micrographs']} has coordinates in {row['coordinates']}."
+        )
+    return RealSet(row["name"], items, pixel_size, diameter)
+
+
+def load_set(real, method):
+    """LabelledImages of a RealSet, at the network's scale."""
+    images = [load_labelled(item, method, real.pixel_size, real.diameter, "complete") for item in real.items]
+    return leave_out_unlabelled_edge(images, method.working_diameter)
+
+
+def split_members(members, seed):
+    """Structures to learn from, and others to validate on (at least one each)."""
+    order = np.random.default_rng((seed, 3)).permutation(len(members))
+    held = max(1, int(round(HELD_OUT * len(members))))
+    return [members[i] for i in order[held:]], [members[i] for i in order[:held]]
+
+
+def simulated_images(groups, count, method, seed, tag):
+    """LabelledImages of `count` varied micrographs, one generated at a time.
+
+    groups: lists of PoolMembers (files' and made-up ones); micrographs take them in turn. tag: a number that keeps
+    training and validation micrographs apart. The same arguments give the same micrographs.
+    """
+    groups = [g for g in groups if g]
+    strays = [m.density for m in groups[-1][:STRAY]]
+    for index in range(count):
+        rng = np.random.default_rng((seed, tag, index))
+        members = groups[index % len(groups)]
+        member = members[rng.integers(len(members))]
+        extent = max(60.0, member.extent * rng.uniform(0.8, 1.25))
+        yield labelled_scene(member, extent, strays, method, rng)
+
+
+def labelled_scene(member, extent, strays, method, rng):
+    """One varied micrograph of a structure, prepared as a real one. extent: Å of its widest extent."""
+    from ...simulate.pool import EXTENT_PX
+
+    scene = random_scene(member.density, EXTENT_PX, extent, strays, method.working_diameter, rng)
+    prepared = prepare_micrograph(scene.image.numpy(), 1.0, method.working_diameter)
+    particles = scene.particles[inside(scene.particles, prepared.image.shape)]
+    return LabelledImage(
+        member.name, prepared.image, prepared.valid, particles, np.zeros((0, 2)), "complete", ~scene.uncertain
+    )
+
+
+def chances_of(simulated, real_sets, real_share):
+    """How often each image is drawn: real sets share `real_share` evenly, images of a set and simulated ones by the
+    square root of their particles, so that a crowded one does not drown the rest.
+
+    simulated: list of LabelledImages. real_sets: list of such lists. Returns (n,) in the order simulated, sets.
+    """
+    parts = [(simulated, 1 - real_share if real_sets else 1.0)] + [(s, real_share / len(real_sets)) for s in real_sets]
+    chances = []
+    for images, share in parts:
+        weight = np.array([1.0 + len(im.positives) ** 0.5 for im in images])
+        chances.append(share * weight / weight.sum())
+    return np.concatenate(chances)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What labelled places show of themselves: whether protein is dark or bright, and whether the labels are upside down.
+
+Both compare a difference of Gaussians of a particle's size at the labels with the same at other places.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+# Wide enough (in diameters) that a hollow shell counts as one dense thing, too.
+INNER, OUTER = 0.2, 0.5
+# Standard deviations between the means of labels and of other places. On three real sets labels have +0.5 to +3.2 and
+# the same labels upside down 0 to +0.1.
+CLEAR = 0.25
+SURE = 4.0  # standard errors by which a difference must be more than chance
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """How labelled places differ from others. difference: of the means, in standard deviations of all places (protein
+    bright: positive). error: its standard error."""
+
+    difference: float
+    error: float
+
+    @property
+    def clear(self):
+        return abs(self.difference) > max(CLEAR, SURE * self.error)
+
+
+def label_signal(images, diameter, upside_down=False):
+    """Signal of the labelled particles of LabelledImages prepared for dark protein.
+
+    diameter: working px. upside_down: of the labels mirrored in y instead.
+    """
+    at_labels, total, squares, count = [], 0.0, 0.0, 0
+    for item in images:
+        band = _band(item.image.numpy(), diameter)
+        ground = band[item.valid.numpy()]
+        total, squares, count = total + ground.sum(), squares + (ground**2).sum(), count + ground.size
+        yx = item.positives
+        if upside_down:
+            yx = np.stack([item.image.shape[0] - 1 - yx[:, 0], yx[:, 1]], 1)
+        at_labels.append(map_coordinates(band, yx.T, order=1, mode="nearest"))
+    values, mean = np.concatenate(at_labels), total / count
+    deviation = max(float(np.sqrt(max(squares / count - mean**2, 0))), 1e-12)
+    return Signal(float(values.mean() - mean) / deviation, 1 / len(values) ** 0.5)
+
+
+def judge_contrast(signal, wanted):
+    """'dark' or 'bright' protein, and sentences for the user.
+
+    signal: of label_signal. wanted: 'auto', or what the user says; that is obeyed, and contradicted where the labels
+    do.
+    """
+    seen = "dark" if signal.difference > 0 else "bright"
+    measured = f"the labelled places differ from the rest by {abs(signal.difference):.2f} standard deviations"
+    if wanted != "auto":
+        if signal.clear and seen != wanted:
+            return wanted, [
+                f"Protein is taken to be {wanted} as asked (--contrast), but the labelled particles look "
+                f"{seen}: {measured}. Check the contrast; auto takes what the labels show."
+            ]
+        return wanted, []
+    if not signal.clear:
+        return "dark", [
+            f"The labelled particles show no clear contrast ({measured}); protein is taken to be dark. If "
+            "it is bright, say so (--contrast bright); if the picks are poor, check that the labels belong "
+            "to these micrographs."
+        ]
+    if seen == "bright":
+        return "bright", [
+            f"Protein is bright in these micrographs ({measured}): their sign is turned for the network, "
+            "and will be when the model picks."
+        ]
+    return "dark", []
+
+
+def upside_down_warning(signal, flipped):
+    """A sentence if labels fit much better mirrored in y (flipped: their Signal then), else None."""
+    if flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference):
+        return (
+            f"The coordinates seem to be upside down: mirrored in y, the labelled places differ from the rest by "
+            f"{abs(flipped.difference):.2f} standard deviations, as they are only by {abs(signal.difference):.2f}. "
+            "The model will hardly be of use. Count y from the other edge (height - 1 - y), or mirror the "
+            "micrographs, and train again."
+        )
+    return None
+
+
+def _band(image, diameter):
+    """(h, w) difference of Gaussians: bright things of a particle's size are positive."""
+    image = np.asarray(image, float)
+    return gaussian_filter(image, INNER * diameter) - gaussian_filter(image, OUTER * diameter)

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labelled micrographs for training: coordinates matched with files, checked, prepared."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+
+from ...contract import FEWEST_PARTICLES, Skipped
+from ...core.geometry import inside, map_positions
+from ...io.coordinates import align_keys, read_coordinates
+from ...io.files import expand_paths, name_micrographs
+from ...io.micrographs import micrograph_shape, read_micrograph
+from ..normalize import prepare_micrograph
+from .crops import LabelledImage
+from .predict import check_particle_fits, working_factor
+from .uncertain import Uncertain, certain_area, check_mask, read_uncertain
+
+_NOWHERE = np.zeros((0, 2))
+
+
+class Labels(typing.NamedTuple):
+    """What is known of one micrograph: particles, boxes on background and contamination, (n, 2) yx px of the file."""
+
+    name: str
+    path: str
+    positives: np.ndarray
+    negatives: np.ndarray = _NOWHERE
+    contamination: np.ndarray = _NOWHERE
+    uncertain: Uncertain | None = None
+
+
+def label_kind(config):
+    """What the labels of a TrainPickerConfig mean: 'complete', 'boxes' or 'sparse'."""
+    if config.labels != "auto":
+        return config.labels
+    if config.background or config.contamination:
+        return "boxes"
+    return "sparse" if config.network == "topaz" else "complete"
+
+
+def match_labels(config, warn=print):
+    """Labels of the micrographs that have some.
+
+    config: TrainPickerConfig. warn: called with a sentence about coordinates of micrographs that were not given (people
+    train on a part of what they have picked). Raises ValueError naming what does not match: names in two folders, no
+    coordinates for any micrograph, coordinates outside of their micrograph, masks of another size, too few particles.
+    """
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    sources = (config.coordinates, config.background, config.contamination)
+    groups = [_read_boxes(source, named, warn) if source else {} for source in sources]
+    uncertain = {}
+    if config.uncertain:
+        uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
+    labelled = groups[0] if label_kind(config) != "boxes" else {**groups[0], **groups[1], **groups[2]}
+    boxed = [name for name in {**groups[1], **groups[2]} if name not in labelled]
+    if boxed:
+        warn(
+            f"{len(boxed)} micrographs have boxes on background or contamination, but no list of particles; with "
+            f"{label_kind(config)} labels (--labels) they are not used: {_some(sorted(boxed))}."
+        )
+    items = [
+        Labels(name, path, *(group.get(name, _NOWHERE) for group in groups), uncertain.get(name))
+        for name, path in named
+        if name in labelled
+    ]
+    for item in items:
+        _check_positions(item)
+    total = sum(len(item.positives) for item in items)
+    if total < FEWEST_PARTICLES:
+        raise ValueError(
+            f"{config.coordinates} has {total} particles for these micrographs; training needs at least "
+            f"{FEWEST_PARTICLES}, and 20 or more to be of use."
+        )
+    return items
+
+
+def match_particles(config, warn=print):
+    """Labels, with particles alone, of the micrographs that have a list of them. All else as match_labels."""
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    particles = _read_boxes(config.coordinates, named, warn)
+    items = [Labels(name, path, particles[name]) for name, path in named if name in particles]
+    for item in items:
+        _check_positions(item)
+    return items
+
+
+def _read_boxes(source, named, warn):
+    """{name: (n, 2) yx} of a folder or file of coordinates."""
+    return _of_micrographs({key: yx for key, (yx, _) in read_coordinates(source).items()}, named, source, warn)
+
+
+def _of_micrographs(values, named, source, warn):
+    """{name: value} of the micrographs at hand. Raises ValueError with both lists if there are none.
+
+    values: {key: (n, 2) positions or Uncertain}, of a folder or file `source`.
+    """
+    names = {name for name, _ in named}
+    values = align_keys(values, names)
+    strangers = sorted(k for k, value in values.items() if k not in names and len(value))
+    if not names & set(values):
+        raise ValueError(
+            f"No coordinates of {source} belong to these micrographs. Coordinates are for: "
+            f"{_some(sorted(values))}; micrographs are: {_some(sorted(names))}. Names are compared "
+            "without folder and extension."
+        )
+    if strangers:
+        warn(
+            f"{source} has coordinates of {len(strangers)} micrographs that are not among the {len(names)} given; "
+            f"they are not used: {_some(strangers)}."
+        )
+    return {k: value for k, value in values.items() if k in names}
+
+
+def _some(names, most=8):
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _check_positions(item):
+    try:
+        shape = micrograph_shape(item.path)
+    except (ValueError, FileNotFoundError):
+        return  # a bad file: load_labels leaves it out and says why
+    groups = [item.positives, item.negatives, item.contamination]
+    if item.uncertain:
+        groups.append(item.uncertain.circles)
+        if item.uncertain.mask:
+            check_mask(item.uncertain.mask, item.path, shape)
+    for yx in groups:
+        outside = yx[~inside(yx + 0.5, np.add(shape, 1))]
+        if len(outside):
+            y, x = outside[0]
+            raise ValueError(
+                f"{len(outside)} coordinates of {item.name} lie outside of {item.path} ({shape[1]} x "
+                f"{shape[0]} px), for example x {x:g}, y {y:g}. Were they picked on micrographs of "
+                "another binning?"
+            )
+
+
+def load_labels(items, method, config):
+    """Labelled images of the entries of match_labels that can be used.
+
+    Returns those entries, their LabelledImages in the same order, and Skipped for the others.
+    Raises ValueError, with the first reason, if too few particles are left.
+    """
+    usable, images, skipped = [], [], []
+    for item in items:
+        try:
+            images.append(load_labelled(item, method, config.pixel_size, config.particle_diameter, label_kind(config)))
+            usable.append(item)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(item.name, str(item.path), str(error)))
+    left = sum(len(image.positives) for image in images)
+    if left < FEWEST_PARTICLES:
+        raise ValueError(_too_few(items, skipped, left))
+    return usable, images, skipped
+
+
+def _too_few(items, skipped, left):
+    needed = f"which leaves {left} particles; training needs at least {FEWEST_PARTICLES}"
+    if not skipped:
+        return f"Nearly all labelled particles lie on uncertain places (--uncertain), {needed}."
+    return (
+        f"{len(skipped)} of the {len(items)} labelled micrographs cannot be used, {needed}. "
+        f"The first: {skipped[0].reason}"
+    )
+
+
+def load_labelled(item, method, pixel_size, diameter, kind):
+    """LabelledImage of Labels, for dark protein. kind: of label_kind.
+
+    Labels on uncertain places are left out, except where labels are complete: there a particle half inside is no
+    background. Raises ValueError that names the file.
+    """
+    item = Labels(*item)
+    image = read_micrograph(item.path)
+    try:
+        check_particle_fits(image.shape, pixel_size, diameter)
+        prepared = prepare_micrograph(image, working_factor(method, pixel_size, diameter), method.working_diameter)
+        shape = tuple(prepared.image.shape)
+        allowed = None
+        if item.uncertain:
+            allowed = certain_area(item.uncertain, prepared.shape, shape, method.working_diameter)
+    except ValueError as error:
+        raise ValueError(f"{item.path}: {error}") from None
+    groups = [map_positions(yx, prepared.shape, shape) for yx in (item.positives, item.negatives, item.contamination)]
+    if allowed is not None and kind != "complete":
+        groups = [yx[_on(allowed, yx)] for yx in groups]
+    return LabelledImage(item.name, prepared.image, prepared.valid, *groups[:2], kind, allowed, groups[2])
+
+
+def _on(area, yx):
+    """(n,) bool: positions on a (h, w) bool area."""
+    nearest = np.clip(np.rint(yx), 0, np.array(area.shape) - 1).astype(int)
+    return area.numpy()[nearest[:, 0], nearest[:, 1]]
+
+
+def leave_out_unlabelled_edge(images, diameter_px):
+    """The same images with the strip along the edges marked as unknown in which nobody ever labelled a particle.
+
+    People and programs do not label particles whose box would leave the micrograph; taught as background, that strip
+    would count particles as mistakes. images: densely labelled, LabelledImage. diameter_px: in working px.
+    """
+    labelled = [im for im in images if len(im.positives)]
+    if sum(len(im.positives) for im in labelled) < 30:
+        return images
+    nearest = min(float(np.minimum(im.positives, np.array(im.image.shape) - 1 - im.positives).min()) for im in labelled)
+    width = int(min(max(nearest, 0), 1.5 * diameter_px))
+    if not width:
+        return images
+    strips = []
+    for im in images:
+        allowed = torch.zeros(im.image.shape, dtype=torch.bool)
+        allowed[width:-width, width:-width] = True
+        strips.append(dataclasses.replace(im, allowed=allowed if im.allowed is None else allowed & im.allowed))
+    return strips

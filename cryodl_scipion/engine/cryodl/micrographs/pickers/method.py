@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every picker method gives to training and picking, and what most of them share."""
+
+import torch
+
+from ...core.augment import vary_contrast
+from ...core.peaks import find_peaks
+from .pu import CRITERIA
+
+
+class PickerMethod:
+    """A picker's network, labels and loss. A subclass gives at least name, citations, build, example, loss and scores.
+
+    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a published choice that
+    is known to be weak, or "". working_diameter: px that a particle's diameter has in the network's input.
+    learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine. ema: as
+    learning.training.Schedule's.
+    bytes_per_pixel: of memory per working px while the network picks in bfloat16 (measured, with a margin).
+    needs_contamination: True if it cannot do without contamination boxes; they are proposed where none is given.
+    spot_area: working px^2 that count as one particle, for the prior of sparse labels.
+    """
+
+    weak = ""
+    learning_rate = 0.003
+    decay = None
+    ema = 0.97
+    bytes_per_pixel = 160
+    needs_contamination = False
+    unlabelled_loss = None  # a criterion of pu.py where labels are sparse
+
+    def build(self):
+        """The network that learns: (b, 1, s, s) normalised crops -> whatever loss() takes."""
+        raise NotImplementedError
+
+    def dense(self, network):
+        """The network that picks, with the same weights: (b, 1, h, w) -> (b, c, h/stride, w/stride).
+
+        It has the attributes stride, multiple (h and w must be multiples of it) and receptive_radius (px).
+        """
+        return network
+
+    def optimizer(self, network):
+        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
+
+    def usual_steps(self, particles, labels):
+        """Training steps that this many labelled particles are worth. labels: as LabelledImage's."""
+        raise NotImplementedError
+
+    def crop_side(self, labels):
+        """Working px of a training crop."""
+        raise NotImplementedError
+
+    def batch_factor(self, labels):
+        """Crops per step, in units of the batch size."""
+        return 1
+
+    def example(self, item, rng):
+        """One random training view of a LabelledImage: image (s, s), target and weight tensors.
+
+        Nothing is learnt where the weight is 0.
+        """
+        raise NotImplementedError
+
+    def augment(self, image, rng):
+        """What else may differ between micrographs of a session, besides position and orientation."""
+        return vary_contrast(image, rng)
+
+    def gain(self, item):
+        """Factor by which a Prepared micrograph or LabelledImage is multiplied before its crops or tiles reach the
+        network."""
+        return 1.0
+
+    def loss(self, output, target, weight):
+        """A scalar. output: float32 of a batch; target, weight: examples' tensors, stacked."""
+        raise NotImplementedError
+
+    def scores(self, output):
+        """Raw scores (b, 1, h, w) in [0, 1] of what the dense network answers, (b, c, h, w)."""
+        raise NotImplementedError
+
+    def peaks(self, output, distance, threshold, cells):
+        """Candidates in the dense network's answer, best first: yx (n, 2) in cells, and raw scores (n,).
+
+        output: (c, h, w). distance: of two candidates nearer than this (cells) the better stays. cells: (h, w) bool;
+        there are no candidates elsewhere.
+        """
+        return find_peaks(self.scores(output[None])[0, 0], max(1.0, distance), threshold, cells)
+
+    def learn_unlabelled(self, criterion, items):
+        """Prepare for sparse labels. criterion: one of contract.PU_CRITERIA. items: LabelledImages to learn from."""
+        self.unlabelled_loss = CRITERIA[criterion](self.prior(items))
+
+    def prior(self, items):
+        """Part of the unlabelled area that is particle, between 1e-4 and 0.5."""
+        unknown = sum(
+            max(0.0, (len(im.positives) if im.expected is None else im.expected) - len(im.positives)) for im in items
+        )
+        area = sum(float(im.usable.sum()) for im in items)
+        return min(0.5, max(1e-4, unknown * self.spot_area / max(1.0, area)))

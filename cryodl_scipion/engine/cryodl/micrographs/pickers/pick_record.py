@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pick.json: what the candidates of a folder of picks depend on. Runs that share a folder agree by it."""
+
+import dataclasses
+import json
+import os
+
+from ...contract.result import write_json
+
+RECORD = "pick.json"
+CANDIDATES = "candidates"  # folder beside it
+
+
+@dataclasses.dataclass(frozen=True)
+class PickSettings:
+    """All that candidates depend on beside the micrographs. Lengths in Å.
+
+    contrast: 'dark', 'bright', or None as long as the micrographs have not been asked. assumed: True if it is only the
+    usual one because they did not show it clearly; then a run on further micrographs asks those. general: of the model;
+    its scores are calibrated on the micrographs. adapted: dict of pickers.adapt.Adapted, or None as long as that was
+    not possible.
+    """
+
+    weights_sha256: str
+    pixel_size: float
+    particle_diameter: float
+    minimum_distance: float
+    border: float
+    contrast: str | None
+    assumed: bool = False
+    general: bool = False
+    adapted: dict | None = None
+
+    @property
+    def contrast_open(self):
+        """True if the micrographs must be asked for the contrast."""
+        return self.contrast is None or self.assumed
+
+    @property
+    def open(self):
+        """True if the micrographs must be asked for anything."""
+        return self.contrast_open or (self.general and self.adapted is None)
+
+    def with_found(self, found):
+        """These settings with what another run found on its micrographs. found: dict of its record; older ones have no
+        contrast, and all was dark."""
+        return dataclasses.replace(
+            self,
+            contrast=found.get("contrast", "dark"),
+            assumed=found.get("assumed", False),
+            adapted=found.get("adapted"),
+        )
+
+
+def settle(config, card, model):
+    """PickSettings of a PickConfig and a model's card. model: its folder, for the message.
+
+    Raises ValueError if a general model is used without a particle diameter: it knows none of its own.
+    """
+    if config.particle_diameter is None and card.get("general"):
+        raise ValueError(
+            f"Particle diameter (--particle-diameter) is missing. The model {model} is a general one: "
+            "it has no particle of its own, and every micrograph is rescaled by the diameter. Give that "
+            "of a circle that just holds the particle, in Å."
+        )
+    diameter = config.particle_diameter or card["particle_diameter"]
+    distance = card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance
+    asked = config.contrast == "auto" and card.get("general", False)
+    contrast = None if asked else usual_contrast(card) if config.contrast == "auto" else config.contrast
+    return PickSettings(
+        card["weights_sha256"],
+        config.pixel_size,
+        diameter,
+        distance,
+        config.border,
+        contrast,
+        general=card.get("general", False),
+    )
+
+
+def usual_contrast(card):
+    """The contrast that a model learnt, 'dark' or 'bright'."""
+    return card.get("contrast", "dark")
+
+
+def agree_with_folder(folder, mine, overwrite):
+    """The same settings, with the contrast that the folder's first run found, if they leave it open.
+
+    folder: Path of the picks. A record of another run goes, if `overwrite` or if nothing was picked then: a run with a
+    wrong pixel size, say, leaves only the record, which binds nobody. Raises ValueError if the folder holds candidates
+    found with other settings.
+    """
+    record = folder / RECORD
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return mine
+    other = [] if overwrite else list(_differences(found, mine))
+    if other and any((folder / CANDIDATES).glob("*.star")):
+        raise ValueError(
+            f"{folder} holds picks made with other parameters: {'; '.join(other)}. Choose another "
+            "--output, or --overwrite to pick these micrographs again."
+        )
+    if other or overwrite:
+        record.unlink(missing_ok=True)
+    elif mine.open:
+        return mine.with_found(found)
+    return mine
+
+
+def _differences(found, mine):
+    """Phrases about what differs. found: dict of a record; older ones have no contrast, and all was dark."""
+    for key, value in dataclasses.asdict(mine).items():
+        if key == "weights_sha256" and found.get(key) != value:
+            yield "another model"
+        elif key == "contrast" and value and found.get(key, "dark") != value:
+            yield f"contrast {found.get(key, 'dark')} (now {value})"
+        elif key not in ("weights_sha256", "contrast", "assumed", "general", "adapted") and found.get(key) != value:
+            yield f"{key.replace('_', ' ')} {found.get(key)} (now {value})"
+
+
+def record_settings(folder, mine):
+    """Write the settings into the folder, unless another run was first; returns those that hold.
+
+    Runs that start together on one folder may find different contrasts on their own micrographs; the first clear one is
+    everybody's.
+    """
+    record = folder / RECORD
+    temporary = folder / f".{RECORD}.{os.getpid()}.mine"
+    write_json(temporary, dataclasses.asdict(mine))
+    try:
+        os.link(temporary, record)  # unlike a rename, this never replaces
+    except FileExistsError:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        if (found.get("assumed", False) and not mine.assumed) or (mine.adapted and not found.get("adapted")):
+            os.replace(temporary, record)
+            return mine
+        return mine.with_found(found)
+    except OSError:  # a file system without hard links
+        os.replace(temporary, record)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return mine

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking one micrograph with a trained network: image in, candidates with scores out."""
+
+import dataclasses
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...contract import particle_size_problem
+from ...core.calibration import calibrate
+from ...core.devices import fast_dtype
+from ...core.geometry import inside, map_positions
+from ...core.tiles import apply_tiled
+from ...learning.inference import for_inference, is_out_of_memory
+from ..normalize import prepare_micrograph
+
+# Candidates below this raw score are forgotten: far under any useful threshold, it only bounds the files.
+LOWEST_RAW_SCORE = 0.03
+FILLED_MARGIN = 0.3  # diameters that a pick keeps from filled areas: nearer, much of its particle is not there
+MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
+
+
+@dataclasses.dataclass
+class Picker:
+    """A network ready to pick.
+
+    method, network: from pickers and a model. device: torch.device. calibration: (slope, offset) of Calibration.
+    memory: GB for the network's tiles. notes: sentences about what had to be changed on the way. contrast: 'dark' or
+    'bright' protein in the micrographs.
+    """
+
+    method: object
+    network: torch.nn.Module
+    device: torch.device
+    calibration: tuple = (1.0, 0.0)
+    memory: float = 0.4
+    notes: list = dataclasses.field(default_factory=list)
+    contrast: str = "dark"
+
+    def __post_init__(self):
+        self.dtype = fast_dtype(self.device)
+        self.network = for_inference(self.method.dense(self.network), self.device, self.dtype)
+
+    def candidates(self, image, pixel_size, diameter, minimum_distance):
+        """All candidates of a micrograph, best first.
+
+        image: (h, w) float32 as read. pixel_size: Å/px. diameter, minimum_distance: Å.
+        Returns yx (n, 2) in px of the micrograph, and calibrated scores (n,).
+        Raises ValueError for an image that cannot be picked.
+        """
+        factor = working_factor(self.method, pixel_size, diameter)
+        check_particle_fits(image.shape, pixel_size, diameter)
+        prepared = prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")
+        yx, scores = self.candidates_prepared(prepared, minimum_distance / pixel_size * factor)
+        return map_positions(yx, prepared.image.shape, prepared.shape), scores
+
+    def candidates_prepared(self, prepared, distance):
+        """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
+        output, shape = self.output(prepared), prepared.image.shape
+        stride = self.network.stride
+        grid = tuple(n * stride for n in output.shape[1:])  # the padded area that the score map covers
+        # before peaks compete: what is no image may silence no particle
+        cells = _cells_of(prepared.valid, grid, stride)
+        cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
+        yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
+        yx = map_positions(yx, output.shape[1:], grid)
+        nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
+        keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
+        return yx[keep], calibrate(raw[keep], self.calibration)
+
+    def score_map(self, prepared):
+        """Raw scores (h/stride, w/stride) of a prepared micrograph."""
+        return self.method.scores(self.output(prepared)[None])[0, 0]
+
+    @torch.inference_mode()
+    def output(self, prepared):
+        """What the network answers to a prepared micrograph, (c, h/stride, w/stride)."""
+        stride, multiple = self.network.stride, self.network.multiple
+        overlap = -(-self.network.receptive_radius // multiple) * multiple
+        image = prepared.image * self.method.gain(prepared)
+        while True:
+            bytes_per_pixel = self.method.bytes_per_pixel * self.dtype.itemsize / 2  # it is given for bfloat16
+            tile = int((self.memory * 1e9 / bytes_per_pixel) ** 0.5) // multiple * multiple
+            tile = max(tile, 4 * overlap)
+            try:
+                return apply_tiled(self._run, image, stride, multiple, tile, overlap)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or tile == 4 * overlap:
+                    raise
+            self.memory /= 2
+            self.notes.append(
+                f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) is used."
+            )
+            print(self.notes[-1])
+
+    def _run(self, tile):
+        return self.network(tile.to(self.device, self.dtype, memory_format=torch.channels_last))
+
+
+def _cells_of(valid, grid, stride):
+    """(h/stride, w/stride) bool: cells of the score map at least half of which is valid. valid: (h, w) bool; grid: its
+    shape with padding."""
+    padded = F.pad(valid.float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))
+    return F.avg_pool2d(padded[None, None], stride)[0, 0] >= 0.5
+
+
+def _away_from_filled(valid, grid, stride, distance):
+    """(h/stride, w/stride) bool: cells at least `distance` px from pixels that are not valid; the outside does not
+    count."""
+    if bool(valid.all()):
+        return torch.ones(tuple(n // stride for n in grid), dtype=torch.bool)
+    padded = F.pad((~valid).float(), (0, grid[1] - valid.shape[1], 0, grid[0] - valid.shape[0]))
+    filled = F.avg_pool2d(padded[None, None], stride)
+    reach = int(round(distance / stride))
+    for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
+        filled = F.max_pool2d(filled, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
+    return filled[0, 0] < 0.5
+
+
+def working_factor(method, pixel_size, diameter):
+    """Working size over file size, so that the particle's diameter has the network's size in px."""
+    return method.working_diameter * pixel_size / diameter
+
+
+def check_particle_fits(shape, pixel_size, diameter):
+    """Raises ValueError if the particle is not clearly smaller than the micrograph, or hardly larger than a pixel."""
+    problem = particle_size_problem(diameter, pixel_size, min(shape))
+    if problem:
+        raise ValueError(problem)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop of automatic picking: train a round on the last one's picks, pick with it, judge it."""
+
+import time
+
+from ...contract import PickConfig, read_card
+from ...core.devices import choose_device, device_name, set_threads
+from ...io.coordinates import read_coordinates
+from ...io.micrographs import micrograph_shape
+from ...io.model import copy_model
+from . import picker_method
+from .pick_record import CANDIDATES
+from .rounds import LEAST_AGREEMENT, read_round, round_folder
+from .self_labels import Picked, labels_of, load_images
+from .self_training import agreement, judge_round, start_network, train_round
+from .train import MATCH_RADII
+
+EVERY = 4  # one in so many of the training micrographs is held out
+
+
+class RoundLoop:
+    """Makes one round after the other; what a round left on disk is not made again.
+
+    config: AutoPickConfig. folder: Path of the output. first: folder of the first model. chosen: [(name, path)]. pick:
+    function that does a PickConfig and returns its Result.
+    """
+
+    def __init__(self, config, folder, first, chosen, pick):
+        self.config, self.folder, self.first, self.chosen, self.pick = config, folder, first, chosen, pick
+        # px within which two picks are the same
+        self.reach = MATCH_RADII * config.particle_diameter / 2 / config.pixel_size
+
+    def round(self, number):
+        """Train, pick and judge a round. Returns its entry."""
+        start, model = time.monotonic(), round_folder(self.folder, number) / "model"
+        if not model.exists():
+            self._train(number, model) if number else copy_model(self.first, model)
+        result = self.pick(self._pick_config(number, "auto" if number else self.config.contrast))
+        picked = self._picked(number)
+        images, false = self._images(number, picked, result.outputs["contrast"])
+        numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
+        held = held_out(list(picked))
+        figure = judge_round(images, held, picked, numbers, self._method(number).working_diameter) if images else None
+        alike = [
+            agreement(picked, self._picked(n), numbers, held, self.reach) for n in ((number - 1, 0) if number else ())
+        ]
+        if alike and alike[1] < LEAST_AGREEMENT:
+            figure = None
+        count = lambda field, names: sum(len(getattr(images[n], field)) for n in names if n in images)
+        learning = [n for n in picked if n not in held]
+        card = read_card(model, "picker")
+        return dict(
+            round=number,
+            figure=figure,
+            picks=result.outputs["picks"],
+            threshold=result.outputs["threshold"],
+            expected_particles=result.outputs["expected_particles"]["number"],
+            micrographs=len(picked),
+            confident=count("positives", learning),
+            confident_held_out=count("positives", held),
+            background=count("negatives", picked),
+            contamination=count("contamination", picked),
+            false_positives=false,
+            agreement=alike[0] if alike else None,
+            agreement_first=alike[1] if alike else None,
+            average_precision=card["validation"]["average_precision"] if number else None,
+            contrast=result.outputs["contrast"],
+            seconds=int(time.monotonic() - start),
+            warnings=list(result.warnings),
+        )
+
+    def _train(self, number, model):
+        """Write the model of a round from the picks of the round before."""
+        before = round_folder(self.folder, number - 1) / "model"
+        device = choose_device(self.config.device)
+        set_threads(self.config.threads)
+        contrast = read_round(self.folder, number - 1)["contrast"]
+        picked, method = self._picked(number - 1), self._method(number - 1)
+        images, _ = self._images(number - 1, picked, contrast)
+        held = held_out(list(picked))
+        parts = [[image for name, image in images.items() if (name in held) == side] for side in (False, True)]
+        print(
+            f"Training on {device_name(device)}: {sum(len(im.positives) for im in parts[0])} confident picks in "
+            f"{len(parts[0])} micrographs; {len(parts[1])} are held out."
+        )
+        model.parent.mkdir(parents=True, exist_ok=True)
+        train_round(
+            method,
+            start_network(method, before),
+            read_card(before, "picker"),
+            parts,
+            [picked[im.name] for im in parts[1]],
+            self.config,
+            model,
+            device,
+            contrast,
+        )
+
+    def _method(self, number):
+        return picker_method(read_card(round_folder(self.folder, number) / "model", "picker")["network"])
+
+    def _pick_config(self, number, contrast):
+        """PickConfig of a round's picks on the training micrographs; retrained models know their contrast."""
+        c, where = self.config, round_folder(self.folder, number)
+        return PickConfig(
+            tuple(p for _, p in self.chosen),
+            c.pixel_size,
+            str(where / "model"),
+            str(where / "picks"),
+            particle_diameter=c.particle_diameter,
+            contrast=contrast,
+            names=tuple(n for n, _ in self.chosen),
+            device=c.device,
+            threads=c.threads,
+        )
+
+    def _picked(self, number):
+        """{name: Picked} of the training micrographs that a round could pick."""
+        folders = [round_folder(self.folder, n) / "picks" / CANDIDATES for n in (number, 0)]
+        usable = [(n, p) for n, p in self.chosen if all((folder / f"{n}.star").exists() for folder in folders)]
+        return {
+            name: Picked(name, path, micrograph_shape(path), *read_coordinates(folders[0] / f"{name}.star")[name])
+            for name, path in usable
+        }
+
+    def _images(self, number, picked, contrast):
+        """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round
+        before are among the background."""
+        sure = lambda p: p.yx[p.scores >= self.config.confident]
+        earlier = {n: sure(p) for n, p in self._picked(number - 1).items()} if number else {}
+        labels, false = zip(
+            *(labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach) for n, p in picked.items())
+        )
+        images = load_images(labels, self._method(number), self.config, contrast)
+        return {image.name: image for image in images}, sum(false)
+
+
+def held_out(names):
+    """The micrographs that are judged and not learnt from; at least one of two or more, none of one."""
+    return names[1::EVERY]

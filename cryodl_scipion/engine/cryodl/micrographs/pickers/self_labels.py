@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labels that a model's own picks give: sure particles, sure background, and what is left out as uncertain.
+
+After DeepPicker (Wang et al. 2016), whose second iteration learns from the first one's confident picks, and DeepEM (Zhu
+et al. 2017), whose false positives come back as negatives. Ours: what is neither sure is left out of loss and
+validation, and picks that stand out as ice and carbon do teach as contamination.
+"""
+
+import dataclasses
+import typing
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ...core.geometry import map_positions
+from ..assess.contamination import find_contamination
+from .labels import Labels, load_labelled
+from .propose import look_of, propose_boxes
+from .train import MATCH_RADII
+from .uncertain import Uncertain
+
+PROPOSED = 15  # contamination boxes per micrograph, for methods that cannot do without
+
+
+class Picked(typing.NamedTuple):
+    """Candidates of one micrograph, all of them: yx (n, 2) in px of the file of shape (h, w), calibrated scores
+    (n,)."""
+
+    name: str
+    path: str
+    shape: tuple
+    yx: np.ndarray
+    scores: np.ndarray
+
+
+def labels_of(picked, confident, earlier, reach):
+    """Labels of one micrograph from its candidates.
+
+    picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) places
+    that the round before was confident of; those that now are background are its false positives. reach: px of the file
+    within which two picks are the same.
+    Returns Labels whose negatives are the false positives first, then the other background candidates; and how many
+    false positives there are.
+    """
+    sure, not_sure = picked.scores >= confident, picked.scores > 1 - confident
+    kept = picked.yx[not_sure]
+    false = earlier[cKDTree(kept).query(earlier)[0] >= reach] if len(kept) and len(earlier) else earlier
+    background = picked.yx[~not_sure]
+    if len(false) and len(background):
+        background = background[cKDTree(false).query(background)[0] >= reach]
+    return Labels(
+        picked.name,
+        picked.path,
+        picked.yx[sure],
+        np.concatenate([false, background]),
+        uncertain=Uncertain(picked.yx[not_sure & ~sure]),
+    ), len(false)
+
+
+def load_images(labels, method, config, contrast):
+    """LabelledImages with complete labels, but uncertain places and contaminated picks left out of the particles.
+
+    labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad file.
+    """
+    images = [load_labelled(item, method, config.pixel_size, config.particle_diameter, "complete") for item in labels]
+    if contrast == "bright":
+        images = [dataclasses.replace(image, image=-image.image) for image in images]
+    if not any(len(image.positives) for image in images):
+        return images
+    images = [_without_contamination(image, method.working_diameter) for image in images]
+    if method.needs_contamination and not any(len(image.contamination) for image in images):
+        look = look_of(images, method.working_diameter)
+        images = [
+            dataclasses.replace(image, contamination=propose_boxes(image, look, PROPOSED, always=True).contamination)
+            for image in images
+        ]
+    return images
+
+
+def _without_contamination(image, diameter):
+    """The image with its particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working
+    px."""
+    if not len(image.positives):
+        return image
+    nearest = np.clip(np.rint(image.positives), 0, np.array(image.image.shape) - 1).astype(int)
+    area = find_contamination(-image.image.numpy(), image.valid.numpy(), diameter)  # there, particles are dark
+    dirty = area[nearest[:, 0], nearest[:, 1]]
+    return dataclasses.replace(image, positives=image.positives[~dirty], contamination=image.positives[dirty])
+
+
+def teacher_probabilities(images, found, teachers, diameter):
+    """What the round before thought of places that a new network found.
+
+    images: LabelledImages. found: for each, (n, 2) candidates in working px. teachers: Picked of the round before, in
+    the same order. diameter: working px.
+    Returns for each image (n,) the teacher's score at its candidate of the same particle, 0 where it had none.
+    """
+    probabilities = []
+    for image, yx, teacher in zip(images, found, teachers):
+        known = map_positions(teacher.yx, teacher.shape, image.image.shape)
+        value = np.zeros(len(yx))
+        if len(known) and len(yx):
+            distance, index = cKDTree(known).query(yx)
+            near = distance < MATCH_RADII * diameter / 2
+            value[near] = teacher.scores[index[near]]
+        probabilities.append(value)
+    return probabilities

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores that mean a probability, from candidates of which only some particles are known."""
+
+import numpy as np
+from scipy.optimize import brentq
+
+from ...core.calibration import logit
+
+SLOPES = np.geomspace(0.2, 8.0, 60)
+MOST_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle" of everything
+
+
+def fit_sparse_calibration(labelled, raw, share):
+    """(slope, offset) for core.calibration.calibrate, where the labelled particles are a random part of all.
+
+    labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. share: particles
+    that there are for each labelled one, at least 1.
+
+    Two things are known of the unknown particles: their number, and that they score as the labelled ones do. So the
+    curve is the one by which the candidates' probabilities add up to that number, and by which the mean log odds of the
+    raw scores, weighted by the probabilities, is that of the labelled ones. (1, 0) without a labelled candidate.
+    """
+    number = min(share * int(np.sum(labelled)), MOST_PARTICLES * len(raw))
+    if number < 1:
+        return 1.0, 0.0
+    odds = logit(raw)
+    wanted = float(odds[labelled].mean())
+    curves = [(slope, _offset(slope * odds, number)) for slope in SLOPES]
+    misses = [abs(_weighted_mean(odds, slope, offset) - wanted) for slope, offset in curves]
+    return tuple(float(value) for value in curves[int(np.argmin(misses))])
+
+
+def _probability(value):
+    return 1 / (1 + np.exp(-np.clip(value, -500, 500)))
+
+
+def _offset(values, number):
+    """The offset by which the probabilities of (n,) values add up to a number between 0 and n."""
+    reach = np.abs(values).max() + 50.0
+    return brentq(lambda offset: _probability(values + offset).sum() - number, -reach, reach)
+
+
+def _weighted_mean(odds, slope, offset):
+    weight = _probability(slope * odds + offset)
+    return float((weight * odds).sum() / weight.sum())

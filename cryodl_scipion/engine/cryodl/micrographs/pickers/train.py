@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of pickers: batches from labelled micrographs, validation by picking, threshold and calibration."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from ...core.matching import match_picks, score_matched
+from ...learning.training import Task
+from .predict import MINIMUM_DISTANCE, Picker
+
+FEW_PARTICLES = 20
+MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
+
+
+class PickerTask(Task):
+    """One picker network on labelled micrographs, validated by picking the held-out ones.
+
+    training, validation: lists of LabelledImage with one kind of labels. batch_size: crops per step, times the method's
+    factor. pu_criterion: for sparse labels, one of contract.PU_CRITERIA.
+    minimum_distance: between two picks, in particle diameters.
+    """
+
+    example_name = "crops"
+
+    def __init__(self, method, network, training, validation, batch_size, device, pu_criterion="ge-binomial"):
+        self.method, self.training, self.validation, self.device = method, training, validation, device
+        self.labels = training[0].labels
+        self.batch_size = batch_size * method.batch_factor(self.labels)
+        if self.labels == "sparse":
+            method.learn_unlabelled(pu_criterion, training)
+        self.minimum_distance = closest_neighbours(training + validation, method.working_diameter)
+        # from the first step on, as Picker needs it: sums round by layout, and a continued training must end the same
+        network = network.to(memory_format=torch.channels_last)
+        self.networks = torch.nn.ModuleDict({"picker": network})
+        self.optimizers = {"picker": method.optimizer(network)}
+        counts = np.array([1.0 + len(im.positives) + len(im.negatives) + len(im.contamination) for im in training])
+        self.chances = counts / counts.sum()
+
+    @property
+    def usual_steps(self):
+        """Training steps where the user asks for none."""
+        return self.method.usual_steps(sum(len(im.positives) for im in self.training), self.labels)
+
+    @property
+    def validates_poorly(self):
+        return sum(len(im.positives) for im in self.validation) < FEW_PARTICLES
+
+    def batch(self, rng):
+        examples = []
+        for index in rng.choice(len(self.training), self.batch_size, p=self.chances):
+            item = self.training[index]
+            image, target, weight = self.method.example(item, rng)
+            examples.append((self.method.augment(image, rng)[None] * self.method.gain(item), target, weight))
+        return [torch.stack(x) for x in zip(*examples)]
+
+    def train_step(self, batch, accelerator):
+        image, target, weight = (x.to(accelerator.device) for x in batch)
+        network, optimizer = self.networks["picker"], self.optimizers["picker"]
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            output = network(image.contiguous(memory_format=torch.channels_last))
+        loss = self.method.loss(output.float(), target, weight)
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def validate(self):
+        hits = self.validation_hits()
+        figures = score_matched(hits.hit, hits.raw, hits.reference)
+        return {
+            "figure": 0.5 * (figures.average_precision + figures.best_f1),
+            "loss": self._validation_loss(),
+            "f1": figures.best_f1,
+            "average_precision": figures.average_precision,
+        }
+
+    def _validation_loss(self):
+        """Loss on fixed crops of the validation part."""
+        rng, losses = np.random.default_rng(12345), []
+        for _ in range(16):
+            item = self.validation[rng.integers(len(self.validation))]
+            image, target, weight = self.method.example(item, rng)
+            output = self.networks["picker"](image[None, None].to(self.device) * self.method.gain(item)).float().cpu()
+            losses.append(float(self.method.loss(output, target[None], weight[None])))
+        return float(np.mean(losses))
+
+    def validation_hits(self):
+        """Hits of the validation micrographs."""
+        return self.hits(self.validation)
+
+    def hits(self, items):
+        """Candidates on labelled images, and which of them are particles."""
+        picker = Picker(self.method, self.networks["picker"], self.device)
+        diameter = self.method.working_diameter
+        hit, raw, reference = [], [], 0
+        for item in items:
+            yx, scores = picker.candidates_prepared(item, self.minimum_distance * diameter)
+            matched, judged = judge(yx, item, diameter)
+            hit.append(matched[judged])
+            raw.append(scores[judged])
+            reference += int(_usable_at(item.positives, item).sum())
+        return Hits(np.concatenate(hit), np.concatenate(raw), reference)
+
+    def box_hits(self, items):
+        """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
+        picker = Picker(self.method, self.networks["picker"], self.device)
+        stride, reach = picker.network.stride, MATCH_RADII * self.method.working_diameter / 2
+        hit, raw = [], []
+        for item in items:
+            scores = picker.score_map(item).numpy()
+            for boxes, particle in ((item.positives, True), (item.negatives, False), (item.contamination, False)):
+                for low, high in zip(
+                    ((boxes - reach) // stride).astype(int), ((boxes + reach) // stride).astype(int) + 1
+                ):
+                    hit.append(particle)
+                    raw.append(scores[max(low[0], 0) : high[0], max(low[1], 0) : high[1]].max())
+        return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
+
+
+@dataclasses.dataclass(frozen=True)
+class Hits:
+    """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles."""
+
+    hit: np.ndarray
+    raw: np.ndarray
+    reference: int
+
+
+def closest_neighbours(images, diameter):
+    """How near to each other particles of these labels lie, in diameters: the distance to ask of picks.
+
+    Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if
+    they leave particles out, whose nearest neighbour may be one without a label. diameter: working px.
+    """
+    nearest = [
+        cKDTree(im.positives).query(im.positives, 2)[0][:, 1]
+        for im in images
+        if im.labels == "complete" and len(im.positives) > 1
+    ]
+    nearest = np.concatenate(nearest) if nearest else np.zeros(0)
+    if len(nearest) < 100:
+        return MINIMUM_DISTANCE
+    return float(np.clip(0.95 * np.percentile(nearest, 2) / diameter, 0.35, 0.7))
+
+
+def judge(yx, item, diameter):
+    """Which candidates match a labelled particle, and which can be judged at all.
+
+    yx: (n, 2) working px. Where only boxes are labelled, those on a labelled box are judged; else all on usable ground.
+    With sparse labels that counts unlabelled particles as mistakes: it ranks networks, but is no precision.
+    Returns two (n,) bool arrays.
+    """
+    matched = match_picks(yx, item.positives, MATCH_RADII * diameter / 2)
+    if item.labels != "boxes":
+        return matched, _usable_at(yx, item)
+    on_negative = np.zeros(len(yx), bool)
+    negatives = np.concatenate([item.negatives, item.contamination])
+    if len(negatives) and len(yx):
+        distance = np.linalg.norm(yx[:, None] - negatives[None], axis=2).min(1)
+        on_negative = distance < diameter / 2
+    return matched, (matched | on_negative) & _usable_at(yx, item)
+
+
+def _usable_at(yx, item):
+    nearest = np.clip(np.rint(yx), 0, np.array(item.image.shape) - 1).astype(int)
+    return item.usable.numpy()[nearest[:, 0], nearest[:, 1]]

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of a simulated micrograph: image, mask, coordinates with angles and CTF, CTFFIND's text, particles cut out."""
+
+import numpy as np
+
+from ..io.micrographs import write_micrograph
+from ..io.particles import particle_rows, write_oriented_coordinates, write_stack
+
+SPOILERS = ("ice", "carbon", "aggregates")  # of a SimulateMicrographsConfig: what masks are written for
+
+
+def has_masks(config):
+    """Whether masks are written for a SimulateMicrographsConfig."""
+    return any(getattr(config, name) for name in SPOILERS)
+
+
+def write_simulated(folder, name, micrograph, config, diameter):
+    """Write all files of a SimulatedMicrograph into a folder that has the folders for them.
+
+    done/<name>.rows are its lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph
+    and of those cut out.
+    """
+    write_micrograph(
+        folder / "micrographs" / f"{name}.mrc", micrograph.image.numpy().astype(np.float32), config.pixel_size
+    )
+    if has_masks(config):
+        write_micrograph(
+            folder / "masks" / f"{name}.mrc", micrograph.spoiled.numpy().astype(np.int8), config.pixel_size
+        )
+    (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, micrograph.optics, config))
+    cut = _write_stack(folder, name, micrograph, config, diameter) if config.box_size else 0
+    write_oriented_coordinates(
+        folder / "coordinates" / f"{name}.star", micrograph.centres_yx, micrograph.angles, micrograph.optics
+    )
+    return dict(particles=len(micrograph.centres_yx), cut=cut)
+
+
+def _write_stack(folder, name, micrograph, config, diameter):
+    """Cut the particles out; particles/<name>.mrcs and its lines of particles.star. Returns their number."""
+    from ..simulate.particles import cut_particles
+
+    # as RELION by default: the background is what lies outside of three eighths of the box, or of the particle
+    radius = min(max(0.375 * config.box_size, 0.55 * diameter / config.pixel_size), config.box_size / 2 - 1)
+    images, places, whole = cut_particles(
+        micrograph.image, micrograph.centres_yx, config.box_size, radius, config.contrast == "dark"
+    )
+    if len(images):
+        write_stack(folder / "particles" / f"{name}.mrcs", images, config.pixel_size)
+    rows = particle_rows(
+        f"particles/{name}.mrcs",
+        f"micrographs/{name}.mrc",
+        places,
+        micrograph.centres_yx[whole],
+        micrograph.angles[whole],
+        micrograph.optics,
+        config.pixel_size,
+    )
+    (folder / "done" / f"{name}.rows").write_text(rows)
+    return len(images)
+
+
+def _ctffind_text(name, optics, config):
+    """CTFFIND 4's text output: what Scipion's import of CTF reads."""
+    return (
+        f"# Known CTF of a simulated micrograph, in the format of CTFFIND 4\n"
+        f"# Input file: {name}.mrc ; Number of micrographs: 1\n"
+        f"# Pixel size: {config.pixel_size:.4f} Angstroms ; acceleration voltage: {optics.voltage_kv:.1f} keV ; "
+        f"spherical aberration: {optics.cs_mm:.2f} mm ; amplitude contrast: {optics.amplitude_contrast:.2f}\n"
+        "# Box size: 512 pixels ; min. res.: 30.0 Angstroms ; max. res.: 5.0 Angstroms ; min. def.: 5000.0 um; "
+        "max. def. 50000.0 um\n"
+        f"# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; #4 - azimuth of astigmatism; "
+        "#5 - additional phase shift [radians]; #6 - cross correlation; #7 - spacing (in Angstroms) up to which "
+        "CTF rings were fit successfully\n"
+        f"1.000000 {optics.defocus_u:.6f} {optics.defocus_v:.6f} {optics.defocus_angle:.6f} 0.000000 1.000000 "
+        f"{2 * config.pixel_size:.6f}\n"
+    )

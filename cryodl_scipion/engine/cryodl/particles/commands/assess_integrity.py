@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out.
+
+Result.outputs: particles (STAR file with rlnClassNumber, from 1 in the order of the structures, and
+cryodlProbability1 ...), table (probabilities.csv), integrity (integrity.json), counts {name: particles of which it
+is the likeliest}, names, separation (part of the classes that should be right), pictures.
+"""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import Result
+from ...contract.result import write_json
+from ...io.files import whole_file
+from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
+
+CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
+SAMPLE = 96  # particles from which the common strength is learnt
+ROUNDS = 3  # of that
+PARTS = "evidence"  # folder of the chunks
+HARDLY = 0.7  # expected part of right classes below which the compositions can hardly be told apart
+OVERSTATED = 0.1  # of the classes: by so many more than of made-up particles are said to be right
+SEEN = 12.0  # mean log-likelihood, below which the orientation of a single particle is not to be had
+
+
+def run(config):
+    """Compare all particles with all compositions; a killed run continues in <output>.partial."""
+    check_output(config.output, "Output folder")
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...io.particle_sets import read_particles
+
+    need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
+    particles = read_particles(config.particles, need=need)
+    names = _names(config)
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    assessment = _prepare(config, particles, device)  # what it refuses leaves no folder behind
+    folder = working_folder(config, [config.particles, *config.structures])
+    for note in assessment["notes"]:
+        warn(note)
+    evidence = _all_evidence(assessment, folder)
+    outputs, warnings = _write(config, particles, names, assessment, evidence, folder)
+    warnings = tuple(assessment["notes"] + warnings)
+    return Result("assess-integrity", outputs, device=device_name(device), warnings=warnings)
+
+
+def _names(config):
+    """Names of the compositions. Raises ValueError if two are the same."""
+    names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give each its own with --names.")
+    return names
+
+
+def _prepare(config, particles, device):
+    """What all particles are compared with: {comparison, candidates, strength, notes, projectors, diameter}."""
+    from ...core.projections import Projector
+    from ...likelihood.reference import HalfDisc
+    from ...simulate.particle_images import voxel_notes
+    from ..integrity.candidates import Given, Searched
+    from ..integrity.compositions import load_compositions
+    from ..integrity.evidence import Comparison
+
+    finest = 2 * particles.pixel_size
+    resolution = max(config.resolution or finest, finest)
+    densities, diameter, notes = load_compositions(config.structures, particles.pixel_size, particles.box, finest)
+    notes = [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)] + notes
+    projectors = [Projector(density.to(device)) for density in densities]
+    mean = Projector((sum(densities) / len(densities)).to(device))
+    given = particles.angles is not None and config.orientations != "search"
+    more = {}
+    if config.model and given:
+        notes.append(
+            "The denoiser (--model) was not used: it only helps to search orientations, and these particles "
+            "have angles."
+        )
+    elif config.model:
+        more = dict(model=config.model)
+    print(
+        f"Comparing {len(particles)} particles with {len(densities)} compositions, "
+        + ("around their own angles." if given else "at all orientations.")
+    )
+    source = Given if given else Searched
+    candidates = source(particles, mean, diameter, config.contrast, config.angular_step, resolution, device, **more)
+    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution, device)
+    comparison = Comparison(projectors, disc, candidates.gain, config.angular_step, diameter / particles.pixel_size)
+    return dict(
+        comparison=comparison,
+        candidates=candidates,
+        strength=None,
+        notes=notes + candidates.notes,
+        projectors=projectors,
+        diameter=diameter,
+        given=given,
+    )
+
+
+def _evidence(assessment, rows):
+    """Evidence of some particles (array of int); its shifts are those of the images as they are in the file."""
+    import dataclasses
+
+    from ...likelihood.observed import Observed
+
+    candidates, comparison = assessment["candidates"], assessment["comparison"]
+    observed = candidates.source.observed(rows, comparison.disc)
+    offset = candidates.offset(rows)
+    observed = Observed(observed.match * comparison.disc.ramp(-offset), observed.weight, comparison.disc)
+    found = comparison.evidence(observed, candidates.matrices(rows), candidates.shifts, assessment["strength"])
+    return dataclasses.replace(found, shifts_yx=found.shifts_yx + offset)
+
+
+def _learn_strength(assessment, count):
+    """The strength common to all compositions, from a sample, by expectation-maximisation."""
+    from ..integrity.evidence import fitted_priors, fitted_strength
+
+    rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int))
+    assessment["strength"] = 1.0
+    for _ in range(ROUNDS):
+        found = _evidence(assessment, rows)
+        new = fitted_strength(found, fitted_priors(found.logs.cpu()).to(found.logs.device))
+        new = min(max(new, assessment["strength"] / 2), assessment["strength"] * 2)
+        done = abs(new / assessment["strength"] - 1) < 0.02
+        assessment["strength"] = new
+        if done:
+            return
+
+
+def _all_evidence(assessment, folder):
+    """{logs (n, c), matrices, shifts, as arrays} of all particles, chunk by chunk; chunks that are there are not
+    made anew."""
+    from tqdm import tqdm
+
+    from ..integrity.simulated import learnt_temperature
+
+    count = len(assessment["candidates"].source.particles)
+    (folder / PARTS).mkdir(exist_ok=True)
+    learnt = folder / PARTS / "learnt.json"
+    if not learnt.exists():
+        _learn_strength(assessment, count)
+        temperature, accuracy = learnt_temperature(
+            lambda candidates, rows: _evidence(dict(assessment, candidates=candidates), rows),
+            assessment["candidates"],
+            assessment["projectors"],
+            assessment["strength"],
+            SAMPLE,
+        )
+        write_json(learnt, dict(strength=assessment["strength"], temperature=temperature, simulated_accuracy=accuracy))
+    assessment.update(json.loads(learnt.read_text()))
+    parts = []
+    for start in tqdm(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
+        path = folder / PARTS / f"{start:09d}.npz"
+        if not path.exists():
+            found = _evidence(assessment, np.arange(start, min(start + CHUNK, count)))
+            with whole_file(path) as temporary, open(temporary, "wb") as file:
+                np.savez(file, logs=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu())
+        with np.load(path) as stored:
+            parts.append({key: stored[key] for key in stored.files})
+    return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+
+
+def _write(config, particles, names, assessment, evidence, folder):
+    """All outputs into the folder, then its final name. Returns Result.outputs and warnings."""
+    import torch
+
+    from ...io.particle_sets import write_particles_star
+    from ..denoisers.plots import plot_probabilities
+    from ..integrity.evidence import fitted_priors, probabilities
+    from ..integrity.pictures import draw_examples
+
+    logs = torch.from_numpy(evidence["logs"]) * assessment["temperature"]
+    priors = fitted_priors(logs)
+    probability = probabilities(logs, priors).numpy()
+    kind = probability.argmax(1)
+    counts = {name: int((kind == number).sum()) for number, name in enumerate(names)}
+    separation = float(probability.max(1).mean())
+    _write_table(folder / "probabilities.csv", particles, names, probability, kind)
+    changes = {"rlnClassNumber": (kind + 1).tolist()}
+    changes.update({f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in probability[:, i]] for i in range(len(names))})
+    plot_probabilities(names, probability, folder / "probabilities.png")
+    draw_examples(
+        assessment["candidates"], assessment["projectors"], evidence, names, probability, folder / "examples.png"
+    )
+    record = dict(
+        names=names,
+        count=len(particles),
+        counts=counts,
+        priors=priors.tolist(),
+        separation=separation,
+        mean_probability=dict(zip(names, probability.mean(0).tolist())),
+        **{key: assessment[key] for key in ("strength", "temperature", "simulated_accuracy")},
+        orientations="given" if assessment["given"] else "search",
+        structures=[str(s) for s in config.structures],
+        log_likelihood=float(evidence["logs"].max(1).mean()),
+    )
+    warnings = list(_warnings(record))
+    write_json(folder / "integrity.json", dict(record, warnings=assessment["notes"] + warnings))
+    # its image names are relative to where the folder will be, which has the same parent
+    write_particles_star(folder / "particles.star", particles, changes)
+    finish_folder(folder, config.output, PARTS)
+    print(
+        f"{', '.join(f'{name}: {number}' for name, number in counts.items())} of {len(particles)} particles; about "
+        f"{100 * separation:.0f} % of these classes should be right. {config.output}"
+    )
+    at = lambda name: os.path.join(config.output, name)
+    return dict(
+        particles=at("particles.star"),
+        table=at("probabilities.csv"),
+        integrity=at("integrity.json"),
+        counts=counts,
+        names=names,
+        separation=separation,
+        pictures=[at("probabilities.png"), at("examples.png")],
+    ), warnings
+
+
+def _write_table(path, particles, names, probability, kind):
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "composition", *names])
+        for name, number, row in zip(particles.names, kind, probability):
+            writer.writerow([name, names[number], *(f"{p:.6f}" for p in row)])
+
+
+def _warnings(record):
+    if record["orientations"] == "search" and record["log_likelihood"] < SEEN:
+        yield (
+            "Single images show too little of these compositions to find their orientation (mean log-likelihood "
+            f"{record['log_likelihood']:.1f}, {SEEN:g} are needed). Use the angles of a refinement, or finer "
+            "pixels."
+        )
+    made_up = record["simulated_accuracy"]
+    if made_up is not None and record["separation"] - made_up > OVERSTATED:
+        yield (
+            f"The probabilities say that {100 * record['separation']:.0f} % of the classes are right, but of "
+            f"particles that were made up to be like these only {100 * made_up:.0f} % came out right. Trust that "
+            "figure; with the angles of a refinement it is better."
+        )
+    if record["separation"] < HARDLY:
+        yield (
+            f"Only {100 * record['separation']:.0f} % of the classes are expected to be right: single images can "
+            "hardly tell these compositions apart. Trust the probabilities, not the classes."
+        )

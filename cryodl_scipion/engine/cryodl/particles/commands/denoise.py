@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
+
+Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw
+images), model, empty (number of particles in which the model found next to nothing).
+"""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+from ...contract import Result
+from ...io.unfinished import RECORD, check_output, working_folder
+from ...io.warn import warn
+
+CHUNK = 256  # particles read at a time, at most
+CHUNK_BYTES = 2**26  # ... and of images
+STRENGTH = "cryodlDenoisedStrength"  # column: standard deviation within the particle's circle; of projections it is 1
+EMPTY = 0.1  # strength below which an image counts as empty
+
+
+def run(config):
+    """Denoise into <output>.partial, then put the stack in its place, the STAR file last. A killed run starts anew."""
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...io.particle_sets import DENOISER, read_particles, write_particles_star
+    from ..denoisers import load_denoiser
+    from ..denoisers.phases import looks_flipped
+
+    stack = _check_output(config.output)
+    particles = read_particles(config.particles, need=("raw",))
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    denoiser = load_denoiser(config.model, device)
+    diameter_px = _diameter(particles, denoiser.card)
+    contrast, notes = _contrast(config, particles, diameter_px)
+    notes += _differences(particles, denoiser)
+    if looks_flipped(denoiser, particles, contrast, diameter_px):
+        particles = dataclasses.replace(particles, ctf_state="flipped")
+        notes.append(
+            f"{particles.path}: the images fit what the model makes of them only as phase-flipped ones; "
+            "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped)."
+        )
+    for note in notes:
+        warn(note)
+    print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
+    folder = working_folder(config, continues=False)
+    strength = _denoise(denoiser, particles, contrast, diameter_px, folder / "denoised.mrcs", config.batch_size)
+    os.replace(folder / "denoised.mrcs", stack)
+    name = denoiser.card["name"]
+    columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
+    write_particles_star(config.output, particles, columns, stack=stack)
+    shutil.rmtree(folder)
+    print(
+        f"Denoised particles: {config.output}. They show what the network believes; docs/denoising.md says what they "
+        "may be used for."
+    )
+    empty = sum(value < EMPTY for value in strength)
+    if empty:
+        notes.append(
+            f"{empty} of {len(particles)} images are empty or all but empty: {name} finds none of its "
+            f"particles in them (column {STRENGTH})."
+        )
+        warn(notes[-1])
+    outputs = dict(
+        particles=str(config.output),
+        stack=stack,
+        count=len(particles),
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+        contrast=contrast,
+        model=name,
+        empty=empty,
+    )
+    return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _check_output(output):
+    """Path of the stack beside the STAR file. Raises FileExistsError or ValueError."""
+    if not output.endswith(".star"):
+        raise ValueError(f"Output (--output) is {output}; it must end in .star.")
+    stack = output[: -len(".star")] + ".mrcs"
+    check_output(output, "Particles")
+    begun = (Path(output + ".partial") / RECORD).exists()  # then the stack is of a run stopped before its last step
+    if os.path.exists(stack) and not begun:
+        raise FileExistsError(
+            f"{stack}, where the denoised images would go, exists already; it is not replaced. "
+            "Choose another --output or remove it."
+        )
+    Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
+    return stack
+
+
+def _diameter(particles, card):
+    """Diameter in px of the circle that the background is measured outside of. Raises ValueError if it leaves none."""
+    wanted, room = card["particle_diameter"], particles.box * particles.pixel_size
+    if wanted > room:
+        raise ValueError(
+            f"The model {card['name']} is of particles {wanted:.0f} Å wide, but the images of "
+            f"{particles.path} are only {room:.0f} Å wide ({particles.box} px x "
+            f"{particles.pixel_size:g} Å). Extract them with a box of {1.5 * wanted:.0f} Å, or take "
+            "another model."
+        )
+    return wanted / particles.pixel_size
+
+
+def _contrast(config, particles, diameter_px):
+    """'dark' or 'bright', and warnings."""
+    from ...likelihood.signal import find_contrast
+
+    found, sure, sentence = find_contrast(particles, None, diameter_px)
+    if config.contrast == "auto":
+        if sure:
+            print(sentence)
+        return found, [] if sure else [sentence]
+    if sure and found != config.contrast:
+        return config.contrast, [f"Protein was said to be {config.contrast} (--contrast), but: {sentence}"]
+    return config.contrast, []
+
+
+def _differences(particles, denoiser):
+    """Warnings about particles that differ from those of the training."""
+    card, notes = denoiser.card, []
+    if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
+        notes.append(
+            f"The model was trained at {card['pixel_size']:g} Å/px, these images have "
+            f"{particles.pixel_size:g} Å/px: they are resampled, and the result is sampled as they were."
+        )
+    if denoiser.method.uses_ctf and particles.optics is None:
+        notes.append(f"{particles.path} has no CTF; the images are treated as if it had been corrected.")
+    learnt = {entry["ctf_state"] for entry in card["training_particles"]}
+    if "flipped" in learnt and particles.ctf_state == "none":
+        notes.append(
+            f"The particles that {card['name']} was trained on had their phases flipped, but those of "
+            f"{particles.path} have not, by the file. If they have, write 1 in its optics table's "
+            "rlnCtfDataArePhaseFlipped: otherwise the result is wrong."
+        )
+    return notes
+
+
+def _denoise(denoiser, particles, contrast, diameter_px, path, batch_size):
+    """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
+    strengths."""
+    from tqdm import tqdm
+
+    from ...core.fourier import circle
+    from ...io.particle_sets import StackWriter
+    from ...likelihood.prepare import prepare
+
+    inside, strengths = circle(particles.box, diameter_px), []
+    chunk = max(batch_size, min(CHUNK, CHUNK_BYTES // (4 * particles.box**2)))
+    with (
+        StackWriter(path, len(particles), particles.box, particles.pixel_size) as stack,
+        tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar,
+    ):
+        for start in range(0, len(particles), chunk):
+            rows = slice(start, min(start + chunk, len(particles)))
+            images = prepare(particles.images(rows), diameter_px, contrast)
+            ctf = None if particles.optics is None else particles.ctf(rows)
+            denoised = denoiser.denoise(images, ctf, particles.pixel_size, batch_size)
+            stack.add(denoised)
+            strengths += denoised[:, inside].std(dim=1).tolist()
+            bar.update(len(images))
+    return strengths

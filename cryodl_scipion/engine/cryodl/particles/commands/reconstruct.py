@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl reconstruct`: oriented particles in; a map and its two half-maps out.
+
+Result.outputs: map, half1, half2, resolution (Å where the halves' FSC falls below 0.143, or null), fsc (list, ring 0
+first), count, pixel_size, box.
+"""
+
+from pathlib import Path
+
+from ...contract import Result
+from ...io.unfinished import check_output
+
+
+def run(config):
+    """Back-project; the map is written last. A stopped run leaves nothing and starts anew."""
+    paths = _paths(config.output)
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...core.symmetry import operations
+    from ...io.maps import write_map
+    from ...io.particle_sets import read_particles
+    from ...likelihood.prepare import check_not_empty, sample_rows
+    from ...reconstruction.halves import looks_inverted, split_halves
+
+    operations(config.symmetry)  # an unknown one is an error before the work
+    particles = read_particles(config.particles, need=("angles",))
+    warnings = _warnings(particles, config)
+    halves = split_halves(particles, config.seed)
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    _check_memory(particles.box)
+    check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
+    print(f"Back-projecting {len(particles)} particles of {particles.box} px on {device_name(device)}.")
+    found = _reconstruct(particles, halves, config, device)
+    if looks_inverted(found.whole):
+        warnings.append(
+            f"The map is negative where the particle is: protein seems to be dark in {particles.path}. "
+            "Turn the sign of the images or of the map before it is used."
+        )
+    Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
+    for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
+        write_map(paths[name], density, particles.pixel_size)
+    resolution = None if found.resolution is None else round(found.resolution, 3)
+    print(f"Map: {config.output} ({'nothing resolved' if resolution is None else f'{resolution:.1f} Å'} at FSC 0.143)")
+    outputs = dict(
+        paths,
+        resolution=resolution,
+        fsc=[round(float(v), 5) for v in found.fsc],
+        count=len(particles),
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+    )
+    return Result("reconstruct", outputs, device=device_name(device), warnings=tuple(warnings))
+
+
+def _paths(output):
+    """{name: path} of the maps. Raises ValueError or FileExistsError."""
+    if not output.endswith(".mrc"):
+        raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
+    paths = dict(map=output, half1=f"{output[:-4]}_half1.mrc", half2=f"{output[:-4]}_half2.mrc")
+    for path in paths.values():
+        check_output(path, "Map")
+    return paths
+
+
+def _warnings(particles, config):
+    """Sentences about what the map is not. Raises ValueError for raw particles whose CTF cannot be corrected."""
+    if particles.denoiser:
+        return [
+            f"{particles.path} holds denoised images (by {particles.denoiser}): a map of denoised images shows "
+            "the structure that the denoiser was trained on. Its resolution proves nothing; use the raw particles "
+            "for results."
+        ]
+    if config.correct_ctf and particles.optics is None:
+        from ...io.particle_sets import read_particles
+
+        read_particles(config.particles, need=("ctf",))
+    return (
+        []
+        if config.correct_ctf
+        else ["The CTF was not corrected: contrast and detail of the map are those of the microscope."]
+    )
+
+
+def _check_memory(box):
+    from ...core.projections import padded_side
+    from ...simulate.structures import available_memory
+
+    needed, free = 36 * padded_side(box) ** 3, available_memory()
+    if needed > free:
+        raise ValueError(
+            f"A map of {box} px needs {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are "
+            "free. Extract the particles at a larger pixel size."
+        )
+
+
+def _reconstruct(particles, halves, config, device):
+    from tqdm import tqdm
+
+    from ...reconstruction.halves import reconstruct
+
+    with tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar:
+        return reconstruct(particles, halves, config, device, bar.update)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished training says of its denoiser, and what was learnt from."""
+
+import hashlib
+from pathlib import Path
+
+from ... import __version__
+
+FEW_PARTICLES = 20  # validation particles
+POOR_GAIN = 1.05  # mean FRC over the raw images' below which nothing was learnt
+TARGETS = 64  # kept beside the model, for the noise control
+
+
+def model_card(config, pairs, diameter, task, report, device, seconds):
+    """The model card: all that denoising and a reader need to know.
+
+    pairs: Pairs. diameter: Å. task: DenoiserTask after training. report: FitReport. device: in words.
+    """
+    import torch
+
+    structures = list(config.structure) * (len(config.particles) if len(config.structure) == 1 else 1)
+    sets = [
+        dict(
+            particles=str(one.path),
+            structure=str(structure),
+            number=len(one),
+            training=len(training),
+            validation=len(validation),
+            sha256=names_digest(one, training),
+            contrast=contrast,
+            snr=round(float(snr), 5),
+            ctf_state=fit.ctf_state,
+        )
+        for one, structure, training, validation, contrast, snr, fit in zip(
+            pairs.particles, structures, pairs.training, pairs.validation, pairs.contrasts, pairs.snrs, pairs.fits
+        )
+    ]
+    training = dict(
+        particles=sum(s["training"] for s in sets),
+        validation_particles=sum(s["validation"] for s in sets),
+        simulated=config.simulated,
+        steps=report.steps,
+        best_step=report.best_step,
+        stop_reason=report.stop_reason,
+        seconds=round(seconds, 1),
+        device=device,
+        seed=config.seed,
+        batch_size=task.batch_size,
+        loss=config.loss,
+        adversarial=task.adversarial,
+    )
+    return dict(
+        kind="denoiser",
+        name=Path(config.output).name,
+        network=config.network,
+        pixel_size=pairs.pixel_size,
+        box=pairs.box,
+        particle_diameter=round(diameter, 1),
+        structures=[Path(s).name for s in dict.fromkeys(structures)],
+        ctf="wiener" if task.method.uses_ctf else "none",
+        scales=[float(s) for s in pairs.scales],
+        training=training,
+        training_particles=sets,
+        validation={k: round(v, 5) for k, v in report.best.items() if k != "figure"},
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+
+
+def names_digest(particles, rows):
+    """sha256 of the training particles' names, a line each in the file's order: tells whether others are the same."""
+    return hashlib.sha256("\n".join(particles.names[row] for row in sorted(rows)).encode()).hexdigest()
+
+
+def card_warnings(card):
+    """Sentences for the user about a finished training."""
+    figures, training = card["validation"], card["training"]
+    if training["validation_particles"] < FEW_PARTICLES:
+        yield (
+            f"Only {training['validation_particles']} particles were held out for validation, so its figures are "
+            "uncertain."
+        )
+    elif figures["frc"] < POOR_GAIN * figures["frc_raw"]:
+        yield (
+            f"The mean FRC with the projections is {figures['frc']:.3f} on the validation part, and "
+            f"{figures['frc_raw']:.3f} of the raw images: nothing was learnt. Check that structure, angles and "
+            "pixel size belong to these particles, and see the sample pictures."
+        )

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a denoiser makes of images that hold nothing of its training molecule: pure noise, and another molecule.
+
+A network that has learnt what one molecule looks like can draw it anywhere. What it makes of noise must therefore
+look less like its training targets than what it makes of real particles, and be fainter; and what it makes of
+another molecule must look like that molecule.
+"""
+
+import numpy as np
+import torch
+
+from ...core.fourier import circle, filtered, fourier_resize, on_grid
+from ...simulate.particle_images import noise_images
+from .wiener import ring_power
+
+SIDE = 48  # px: images are compared with targets at this size, at most
+TURN = 15.0  # degrees between the turned copies of a target
+SHIFT = 0.1  # of the box: largest shift between image and target
+MOST_IMAGES, MOST_TARGETS = 48, 48
+ALLOWED_FRC = 0.02  # mean FRC of denoised noise with the truth beyond that of unrelated projections
+CLOSE = 0.8  # part of the way from chance to the real particles' similarity from which a control is too close
+FALL = 1e-4  # of the strongest ring: power below which a ring of the targets is not compared
+LOOKS = 0.02  # of similarity: what a molecule must gain to be said to look more like the targets than it does
+FAINT = 0.3  # of the real particles' contrast, below which denoised noise is next to nothing
+
+
+def pure_noise(count, box, noise_power, rng):
+    """(count, box, box) images of noise alone, with a radial power spectrum."""
+    return noise_images(count, box, rng, noise_power)
+
+
+def made_up_molecule(box, diameter_px, rng, smallest_px=1.5):
+    """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
+    balls.
+
+    It has the size and about the spectrum of a protein, and no resemblance to any. diameter_px: of the whole.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    radius = diameter_px / 2
+    balls = rng.normal(size=(5, 3))
+    balls *= 0.45 * radius * rng.random((5, 1)) ** (1 / 3) / np.linalg.norm(balls, axis=1, keepdims=True)
+    sizes = radius * rng.uniform(0.3, 0.5, 5)
+    place, places = balls[0], []
+    while len(places) < 40 * len(balls) * max(1, int(radius)):
+        step = place + rng.normal(scale=max(1.0, 0.06 * radius), size=3)
+        if (np.linalg.norm(step - balls, axis=1) < sizes).any():
+            place = step
+            places.append(step)
+        elif rng.random() < 0.05:
+            place = balls[rng.integers(len(balls))]
+    index = np.clip(np.rint(np.array(places)[:, ::-1] + box // 2).astype(int), 0, box - 1)
+    density = np.zeros((box,) * 3, np.float32)
+    np.add.at(density, tuple(index.T), 1.0)
+    return torch.from_numpy(gaussian_filter(density, smallest_px))
+
+
+def similarities(images, targets, diameter_px):
+    """(n,) largest correlation of each image with any of the targets, turned and shifted: how much it looks like them.
+
+    images: (n, box, box). targets: (m, box, box). diameter_px: of the circle that is compared. Both may be of any
+    scale. Rings are weighed by the fourth root of the targets' power, upside down: else the outline, which most
+    molecules share, is all that counts.
+    """
+    box = images.shape[-1]
+    side = min(box, SIDE)
+    diameter = diameter_px * side / box
+    small, known = (fourier_resize(x.float(), side) for x in (images, targets))
+    power = ring_power(known)
+    sharpen = torch.where(power > FALL * power.max(), power.clamp(min=1e-30) ** -0.25, torch.zeros(()))
+    small, known = (filtered(x, on_grid(sharpen, side)) for x in (small, known))
+    small, copies = _normalised(small, diameter), _normalised(_turned(known, TURN), diameter)
+    near = circle(side, 2 * SHIFT * side).roll((-(side // 2),) * 2, (0, 1))
+    ours, best = torch.fft.rfft2(small), torch.full((len(small),), -1.0)
+    for part in torch.fft.rfft2(copies).split(64):
+        match = torch.fft.irfft2(ours[:, None] * part.conj(), s=(side, side))[:, :, near]
+        best = torch.maximum(best, match.amax((1, 2)))
+    return best
+
+
+def _normalised(images, diameter_px):
+    """Images with mean 0 and norm 1 inside the circle, and 0 outside. An image without any variation becomes zero."""
+    inside = circle(images.shape[-1], diameter_px)
+    centred = (images - images[:, inside].mean(1)[:, None, None]) * inside
+    return centred / centred.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
+
+
+def _turned(images, step):
+    """(n * turns, s, s): each image turned about pixel s // 2 in steps over the whole circle."""
+    side = images.shape[-1]
+    axis = torch.arange(side) - side // 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    copies = []
+    for angle in np.radians(np.arange(0, 360, step)):
+        from_x, from_y = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
+        grid = torch.stack([from_x, from_y], -1).float() + side // 2
+        grid = (2 * grid + 1) / side - 1
+        copies.append(
+            torch.nn.functional.grid_sample(images[:, None], grid.expand(len(images), -1, -1, -1), align_corners=False)[
+                :, 0
+            ]
+        )
+    return torch.cat(copies)
+
+
+def closeness(control, real, chance):
+    """How far a control's mean similarity is on the way from chance (0) to that of the real particles (1)."""
+    return float((control - chance) / max(real - chance, 1e-6)) if real > chance else float("inf")
+
+
+def judge(figures):
+    """('ok' or 'warning', sentences) of the controls.
+
+    figures: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,
+    real_similarity, mean_frc ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its
+    projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth.
+    """
+    bad, good = [], []
+    along = figures["noise"] - figures["unrelated"] > ALLOWED_FRC
+    (bad if along else good).append(
+        f"Denoised pure noise has a mean FRC of {figures['noise']:.3f} with the projections it was paired with, and "
+        f"unrelated projections one of {figures['unrelated']:.3f}: "
+        + ("the network brings the structure along." if along else "nothing of the truth comes from the network alone.")
+    )
+    close = closeness(figures["noise_similarity"], figures["real_similarity"], figures["chance_similarity"])
+    drawn = close > CLOSE and figures["noise_contrast"] > FAINT
+    (bad if drawn else good).append(
+        f"Denoised pure noise looks like the training targets by {figures['noise_similarity']:.2f} (real particles "
+        f"{figures['real_similarity']:.2f}, filtered noise {figures['chance_similarity']:.2f}), at "
+        f"{100 * figures['noise_contrast']:.0f} % of the real particles' contrast"
+        + (
+            ": it draws its molecule where there is none, so that a particle's look is no proof of a particle."
+            if drawn
+            else "."
+        )
+    )
+    bad_unseen, good_unseen = _judge_unseen(figures)
+    mean = figures["mean_frc"]
+    if mean["denoised"] <= mean["wiener"]:
+        bad.append(
+            f"On these particles the network (mean FRC {mean['denoised']:.3f}) is no better than a Wiener "
+            f"filter ({mean['wiener']:.3f})."
+        )
+    bad, good = bad + bad_unseen, good + good_unseen
+    return ("warning" if bad else "ok"), bad + good
+
+
+def _judge_unseen(figures):
+    """Sentences that warn, and others, about a molecule that the network never saw."""
+    unseen, real = figures["unseen"], figures["real_similarity"]
+    bad, good = [], []
+    text = (
+        f"Denoised images of {unseen['what']} look like the training targets by {unseen['similarity']:.2f}, "
+        f"{'its own projections' if unseen['mean_frc'] else 'its filtered images'} by "
+        f"{unseen['own_similarity']:.2f} (real particles "
+        f"{real:.2f})"
+    )
+    close = closeness(unseen["similarity"], real, unseen["own_similarity"])
+    if unseen["similarity"] > unseen["own_similarity"] + LOOKS and close > CLOSE:
+        bad.append(text + ": the network makes its own molecule of another one.")
+    else:
+        good.append(text + ".")
+    mean = unseen["mean_frc"]
+    if mean is not None:
+        good.append(
+            f"Their mean FRC with their own truth is {mean['denoised']:.3f}, by a Wiener filter "
+            f"{mean['wiener']:.3f}"
+            + (
+                ": of molecules that it was not trained on the network shows less than a filter does. Use it for its own "
+                "alone."
+                if mean["denoised"] < 0.95 * mean["wiener"]
+                else "."
+            )
+        )
+    return bad, good

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Raw, Wiener-filtered and denoised particle images against the projections that they should show."""
+
+import dataclasses
+import hashlib
+import os
+
+import numpy as np
+import torch
+
+from ...core.fourier import circle
+from ...core.frc import THRESHOLDS, frc, mean_frc, resolution_at
+from ...core.projections import random_angles
+from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
+from ...likelihood.signal import find_contrast, fit_structure
+from .wiener import ring_power, wiener_filter
+
+CHUNK = 64
+VIEWS = 128  # random projections of which the structure's spectrum is measured
+KINDS = ("raw", "wiener", "denoised")
+OVERLAP = 0.01  # part of the test particles that may be in the training's files without a warning
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Particles that a denoiser is measured on, and what is known of them.
+
+    particles: ParticleSet. projector: of their structure, None if it is unknown. denoiser: see run.Denoiser.
+    contrast: 'bright' or 'dark'. diameter_px: of the circle that the background lies outside of. amplitude: images =
+    amplitude x CTF x projections + noise. signal: (r,) power of amplitude x projections; noise: (r,) of the noise,
+    both as wiener.ring_power.
+    """
+
+    particles: object
+    projector: object
+    denoiser: object
+    contrast: str
+    diameter_px: float
+    amplitude: float
+    signal: torch.Tensor
+    noise: torch.Tensor
+
+    def prepared(self, rows):
+        """(m, box, box) images with bright protein, background of mean 0 and standard deviation 1, and their CTF."""
+        return prepare(self.particles.images(rows), self.diameter_px, self.contrast), self.particles.ctf(rows)
+
+    def truth(self, rows):
+        """(m, box, box) projections."""
+        place = self.particles.angles[rows], self.particles.shifts_yx[rows]
+        return self.projector.project(*place, self.particles.box).cpu()
+
+    def denoised(self, images, ctf):
+        return self.denoiser.denoise(images, ctf, self.particles.pixel_size)
+
+    def filtered(self, images, ctf):
+        return wiener_filter(images, ctf, self.signal, self.noise)
+
+    def chunks(self):
+        for start in range(0, len(self.particles), CHUNK):
+            yield np.arange(start, min(start + CHUNK, len(self.particles)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """FRCs with the truth, (n, box // 2 + 1) each, and contrast: (n,) standard deviation of the denoised images in the
+    circle."""
+
+    raw: torch.Tensor
+    wiener: torch.Tensor
+    denoised: torch.Tensor
+    contrast: torch.Tensor
+
+    def means(self):
+        """{kind: mean FRC over rings 1 to Nyquist and all particles}."""
+        return {kind: float(mean_frc(getattr(self, kind)).mean()) for kind in KINDS}
+
+    def mean_curves(self):
+        return {kind: [round(float(v), 5) for v in getattr(self, kind).mean(0)] for kind in KINDS}
+
+    def resolutions(self, pixel_size, box):
+        """{kind: {threshold: Å or None}} of the mean curves."""
+        return {
+            kind: {f"{t:g}": resolution_at(getattr(self, kind).mean(0), t, pixel_size, box) for t in THRESHOLDS}
+            for kind in KINDS
+        }
+
+
+def bench_of(particles, projector, denoiser, contrast, diameter_px, like=None):
+    """Bench of particles, and sentences for the user.
+
+    contrast: 'auto', 'bright' or 'dark'. like: Bench from which signal and amplitude are taken where the structure
+    is unknown.
+    """
+    notes = []
+    if contrast == "auto":
+        contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
+        notes = [] if sure else [f"{particles.path}: {sentence}"]
+    images = prepare(particles.images(sample_rows(len(particles))), diameter_px, contrast)
+    noise = noise_spectrum(images, diameter_px)
+    if projector is None:
+        return Bench(particles, None, denoiser, contrast, diameter_px, like.amplitude, like.signal, noise), notes
+    fit = fit_structure(particles, projector, diameter_px)
+    amplitude = abs(fit.amplitude)
+    if abs(fit.amplitude) < 5 * fit.error:
+        notes.append(
+            f"{particles.path}: the images hardly show the structure's projections at their angles "
+            f"({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, "
+            "of the right hand and frame?"
+        )
+    if fit.ctf_state != particles.ctf_state:
+        notes.append(
+            f"{particles.path}: the phases seem to be flipped, though the file does not say it; they are taken to be."
+        )
+        particles = dataclasses.replace(particles, ctf_state=fit.ctf_state)
+    views = projector.project(random_angles(VIEWS, np.random.default_rng(0)), None, particles.box).cpu()
+    signal = amplitude**2 * ring_power(views)
+    return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, signal, noise), notes
+
+
+def measure(bench, progress=None):
+    """Curves of all particles of a bench with a projector. progress: called with the number of particles done."""
+    found, inside = [], circle(bench.particles.box, bench.diameter_px)
+    for rows in bench.chunks():
+        images, ctf = bench.prepared(rows)
+        denoised, truth = bench.denoised(images, ctf), bench.truth(rows)
+        found.append(
+            Curves(
+                frc(images, truth),
+                frc(bench.filtered(images, ctf), truth),
+                frc(denoised, truth),
+                denoised[:, inside].std(1),
+            )
+        )
+        if progress:
+            progress(int(rows[-1]) + 1)
+    return Curves(*(torch.cat([getattr(c, f.name) for c in found]) for f in dataclasses.fields(Curves)))
+
+
+def means_of(images, filtered, denoised, truth):
+    """{kind: mean FRC of some images with their truth}."""
+    return {kind: float(mean_frc(frc(x, truth)).mean()) for kind, x in zip(KINDS, (images, filtered, denoised))}
+
+
+def made_up_images(bench, projector, rng, count):
+    """Images, their CTF and truth, of a molecule that does not exist: as strong, with the CTFs and noise of a bench's
+    particles.
+
+    projector: Projector of the molecule. Returns prepared images (count, box, box), their CTF, and the
+    truth.
+    """
+    from ...simulate.particle_images import noise_images
+
+    rows = rng.integers(len(bench.particles), size=count)
+    box = bench.particles.box
+    truth = projector.project(random_angles(count, rng), None, box).cpu()
+    ctf = bench.particles.ctf(rows)
+    inside = circle(box, bench.diameter_px)
+    seen = lambda views: torch.fft.irfft2(torch.fft.rfft2(views) * ctf, s=(box, box))
+    strength = lambda views: seen(views)[:, inside].var(1).mean().sqrt()
+    truth = truth * bench.amplitude * strength(bench.truth(rows)) / strength(truth).clamp(min=1e-12)
+    images = seen(truth) + noise_images(count, box, rng, bench.noise)
+    return prepare(images, bench.diameter_px), ctf, truth
+
+
+def learnt_from(card, particles):
+    """A sentence if test particles were training particles of a denoiser, else None. card: its model card."""
+    from ...io.particle_sets import read_particles
+
+    mine = {(os.path.realpath(file), int(number)) for file, number in zip(particles.files, particles.numbers)}
+    digest = hashlib.sha256("\n".join(particles.names).encode()).hexdigest()
+    for entry in card.get("training_particles", []):
+        if entry["sha256"] == digest:
+            return (
+                f"The denoiser was trained on exactly these particles ({entry['particles']}): its figures here are "
+                "no test."
+            )
+        if not os.path.exists(entry["particles"]):
+            continue
+        try:
+            known = read_particles(entry["particles"])
+        except (ValueError, OSError):
+            continue  # it has changed since, or its stacks are gone: nothing can be said of it
+        common = len(mine & {(os.path.realpath(file), int(number)) for file, number in zip(known.files, known.numbers)})
+        if common > OVERLAP * len(mine):
+            return (
+                f"{common} of these {len(mine)} particles are in {entry['particles']}, which the denoiser was "
+                f"trained on ({entry['training']} of its {entry['number']}): its figures here are better than "
+                "on new particles."
+            )
+    return None

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Distances of an output from its target, and what the discriminator's verdict adds."""
+
+import torch
+import torch.nn.functional as F
+
+STEEPEST = 3.0  # difference from which the exponential loss goes on as a straight line: its slope there is 20
+DISTANCE_WEIGHT = 100.0  # of the distance, beside which the adversarial weight stands (Isola et al. 2017)
+
+
+def l1(output, target):
+    """Mean absolute difference."""
+    return (output - target).abs().mean()
+
+
+def exponential(output, target):
+    """Mean of exp|d| - 1 over the differences d: small ones count as in l1, large ones exponentially more.
+
+    From STEEPEST on it goes on as a straight line: one wild pixel would otherwise outweigh a batch. The method's
+    authors name an 'exponential loss function' and give no formula; this one is ours.
+    """
+    difference = (output - target).abs()
+    near = difference.clamp(max=STEEPEST)
+    return (torch.expm1(near) + (difference - near) * torch.exp(near)).mean()
+
+
+LOSSES = {"l1": l1, "exponential": exponential}
+
+
+def verdict(logits, genuine):
+    """Cross-entropy of a discriminator's logits with what it should have said. genuine: bool."""
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(genuine)))
+
+
+def generator_loss(distance, fooled, adversarial):
+    """Published: 100 x L1 + verdict; here divided by 100, so that learning rates do not depend on whether there is a
+    discriminator. fooled: verdict(logits of the output, True)."""
+    return distance + adversarial / DISTANCE_WEIGHT * fooled

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every denoiser gives to training and denoising."""
+
+import torch
+
+from .discriminator import PatchDiscriminator
+
+
+class DenoiserMethod:
+    """A denoiser's network, and how it is trained. A subclass gives at least name, citations and build.
+
+    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a known weakness, or "".
+    learning_rate: peak. decay: as training.Schedule's. ema: decay of the running mean of the weights. batch_size:
+    particles per step. adversarial: weight of the discriminator's verdict, where the distance to the target weighs 100;
+    0: no discriminator. discriminator_rate: its learning rate over the network's.
+    learns: whether there is anything to learn by gradients; if not, what the network measures on the pairs is all.
+    uses_ctf: whether the network is given the CTF. blanks: part of the training images that is noise alone, with an
+    empty target: a network that never saw any makes a particle of everything. boost: factor by which the signal of
+    training images is stronger, at most, at the beginning; boosted: part of the training until it is what it is. A
+    network that first sees how the particle lies finds it in the noise sooner.
+    """
+
+    weak = ""
+    learning_rate = 1e-3
+    decay = None
+    ema = 0.99
+    batch_size = 16
+    adversarial = 0.0
+    discriminator_rate = 0.375
+    learns = True
+    uses_ctf = True
+    blanks = 0.0
+    boost = 1.0
+    boosted = 0.0
+
+    def learn(self, network, pairs, statistics):
+        """What the network takes from Pairs and their scales.Statistics before training."""
+        network.learn_scale(statistics)
+
+    def build(self, box, molecules=1):
+        """The network for (b, 1, box, box) images of so many structures, untrained. It has these methods:
+
+        prepare(noisy, ctf): what forward is given, from prepared images (b, 1, box, box) and their CTFs (b, 1, box,
+        box // 2 + 1). forward(prepared): the network's own picture. working(target): a target as forward should give
+        it. finished(output): the opposite of working, (b, 1, box, box) denoised images on the targets' scale.
+        learn_scale(statistics): see scales.Statistics; called once before training.
+        """
+        raise NotImplementedError
+
+    def usual_steps(self, particles):
+        """Training steps where the user asks for none. particles: training ones."""
+        raise NotImplementedError
+
+    def optimizer(self, network):
+        return torch.optim.AdamW(
+            network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
+        )
+
+    def build_discriminator(self, box):
+        return PatchDiscriminator(box)
+
+    def discriminator_optimizer(self, discriminator):
+        """As published: Adam with beta1 0.5."""
+        groups = [dict(params=list(discriminator.parameters()), factor=self.discriminator_rate)]
+        return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999))
+
+
+def load_network(method, box, weights, source, molecules=1):
+    """A method's network with the weights of a model.
+
+    weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another
+    network.
+    """
+    network = method.build(box, molecules)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"The weights of {source} do not fit the network {method.name} for a box of {box} px in this "
+            "version of cryodl. Train the model again, or use the version that its card.json "
+            "names."
+        ) from None
+    return network

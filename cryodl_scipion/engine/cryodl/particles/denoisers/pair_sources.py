@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where pairs come from: a molecule's particles with projections at their angles, and pairs made from its structure."""
+
+import numpy as np
+import torch
+
+from ...core.ctf import ctf_of_optics
+from ...core.fourier import circle, filtered
+from ...core.projections import phase_ramp, random_angles
+from ...io.particle_sets import treated_ctf
+from ...likelihood.prepare import prepare, resample
+from ...simulate.particle_images import noise_images
+from .turns import TURNS, turned, turned_optics
+
+CACHE_BYTES = 2**30  # of targets, half precision: projecting is slower than all the rest of a pair
+POOL_BYTES = 2**28
+LARGEST_POOL = 4096
+FIRST_POOL = 256  # projections before the first pair; some seconds
+FRESH = 0.25  # new projections for each pair drawn: the pool goes on changing
+STRENGTHS = 0.2  # spread of the logarithm of a particle's contrast: ice, defocus, damage
+VIEW = 8  # of the seed of a view of the pool
+SHIFT = 0.03  # of the box: largest extra shift of training pairs
+
+
+class RealPairs:
+    """Particles and the projections at their angles and shifts.
+
+    particles: ParticleSet. projector: at the box and pixel size of `pairs` (a Pairs, for its box, pixel_size,
+    diameter_px and low_pass). scale: of the projections. sign: -1 turns dark protein bright. ctf_state: as
+    ParticleSet's.
+    """
+
+    def __init__(self, particles, projector, pairs, scale, sign, ctf_state):
+        self.particles, self.projector, self.pairs = particles, projector, pairs
+        self.scale, self.sign, self.ctf_state = scale, sign, ctf_state
+        self._targets, self._most = {}, max(1, CACHE_BYTES // (2 * pairs.box**2))
+
+    def images(self, rows):
+        """(m, box, box) prepared images, protein bright, and the exact pixel size that they got."""
+        raw, exact = resample(
+            self.particles.images(rows), self.particles.pixel_size, self.pairs.pixel_size, self.pairs.box
+        )
+        return prepare(raw, self.pairs.diameter_px, "bright" if self.sign > 0 else "dark"), exact
+
+    def fetch(self, rows, rng):
+        """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random turns and shifts, or None for
+        none."""
+        noisy, exact = self.images(rows)
+        target = self.targets(rows, exact)
+        turns = np.zeros(len(rows), int)
+        if rng is not None:
+            turns = rng.integers(TURNS, size=len(rows))
+            reach = int(SHIFT * self.pairs.box)
+            moves = rng.integers(-reach, reach + 1, (len(rows), 2)).tolist()
+            noisy, target = (
+                torch.stack([turned(image, turn).roll(move, (0, 1)) for image, turn, move in zip(images, turns, moves)])
+                for images in (noisy, target)
+            )
+        return noisy, self._ctf(rows, turns, exact), target
+
+    def _ctf(self, rows, turns, exact):
+        box = self.pairs.box
+        if self.particles.optics is None:
+            return torch.ones((len(rows), box, box // 2 + 1))
+        optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        return treated_ctf(ctf_of_optics(optics, box, exact), self.ctf_state)
+
+    def targets(self, rows, exact):
+        """(m, box, box) scaled projections; kept for the next time while there is room."""
+        rows = np.asarray(rows).tolist()
+        missing = np.array(sorted(set(rows) - set(self._targets)), int)
+        new = {}
+        if len(missing):
+            shifts = self.particles.shifts_yx[missing] * (self.particles.pixel_size / exact)
+            views = filtered(self.projector.project(self.particles.angles[missing], shifts), self.pairs.low_pass)
+            new = dict(zip(missing.tolist(), (self.scale * views).cpu().half()))
+        found = torch.stack([new[row] if row in new else self._targets[row] for row in rows]).float()
+        self._targets.update(list(new.items())[: max(0, self._most - len(self._targets))])
+        return found
+
+
+class SimulatedPairs:
+    """Pairs made from a structure: its projections with the particles' CTFs, shifts, strength and noise.
+
+    Projections come from a pool that is renewed while it is used, each turned, mirrored and shifted anew. amplitude: of
+    the signal of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs.
+    """
+
+    def __init__(self, particles, projector, pairs, scale, amplitude, spectrum, ctf_state):
+        self.particles, self.projector, self.pairs = particles, projector, pairs
+        self.scale, self.amplitude, self.spectrum, self.ctf_state = scale, amplitude, spectrum, ctf_state
+        self._largest = max(16, min(LARGEST_POOL, POOL_BYTES // (4 * pairs.box**2)))
+        self._views, self._made, self._owed = None, 0, 0.0
+
+    def draw(self, rng, count):
+        """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
+        box = self.pairs.box
+        views = self._chosen(rng, count)
+        views = torch.stack([turned(view, turn) for view, turn in zip(views, rng.integers(TURNS, size=count))])
+        ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
+        transform = torch.fft.rfft2(views) * ramp
+        ctf = self._ctf(rng, count)
+        strength = self.amplitude * torch.from_numpy(np.exp(rng.normal(0, STRENGTHS, count))).float()
+        seen = torch.fft.irfft2(transform * ctf, s=(box, box)) * strength[:, None, None]
+        noisy = prepare(seen + noise_images(count, box, rng, self.spectrum), self.pairs.diameter_px)
+        return noisy, ctf, torch.fft.irfft2(transform, s=(box, box))
+
+    def snr(self):
+        """Variance of the signal inside of the particle's circle over that of the noise, mean over random pairs."""
+        rng = np.random.default_rng(self.pairs.seed)
+        box, count = self.pairs.box, 64
+        views = torch.fft.rfft2(self._chosen(rng, count)) * self._ctf(rng, count)
+        seen = self.amplitude * torch.fft.irfft2(views, s=(box, box))
+        return float(seen[:, circle(box, self.pairs.diameter_px)].var(dim=1).mean())
+
+    def _ctf(self, rng, count):
+        box = self.pairs.box
+        if self.particles.optics is None:
+            return torch.ones((count, box, box // 2 + 1))
+        rows, turns = rng.integers(len(self.particles), size=count), rng.integers(TURNS, size=count)
+        optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
+        return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
+
+    def _shifts(self, rng, count):
+        """(count, 2) px: those of random particles, and some more."""
+        own = self.particles.shifts_yx[rng.integers(len(self.particles), size=count)]
+        reach = SHIFT * self.pairs.box
+        return own * (self.particles.pixel_size / self.pairs.pixel_size) + rng.uniform(-reach, reach, (count, 2))
+
+    def memory(self):
+        """What decides on the pool, for JSON: its views are numbered, and each follows from its number."""
+        return [self._made, self._owed]
+
+    def remember(self, values):
+        """Take up what memory() gave: the pool is made again."""
+        made, self._owed = values
+        if made:
+            self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
+            self._made = max(0, made - self._largest)
+            self._renew(made - self._made)
+
+    def _chosen(self, rng, count):
+        """(count, box, box) views of the pool, which is filled at first and renewed little by little."""
+        if self._views is None:
+            self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
+            self._renew(min(FIRST_POOL, self._largest))
+        self._owed += FRESH * count
+        fresh, self._owed = int(self._owed), self._owed % 1
+        if fresh:
+            self._renew(min(fresh, self._largest))
+        return self._views[torch.from_numpy(rng.integers(min(self._made, self._largest), size=count))]
+
+    def _renew(self, count):
+        """Project `count` new views and put them where there is room, else in the place of the oldest."""
+        numbers = range(self._made, self._made + count)
+        angles = np.concatenate(
+            [random_angles(1, np.random.default_rng((self.pairs.seed, VIEW, number))) for number in numbers]
+        )
+        views = self.scale * filtered(self.projector.project(angles), self.pairs.low_pass)
+        self._views[torch.tensor(numbers) % self._largest] = views.cpu()
+        self._made += count

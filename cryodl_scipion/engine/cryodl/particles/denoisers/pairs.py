@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pairs to learn from: particle images, their CTF, and what should have been seen: projections of a known structure."""
+
+import numpy as np
+import torch
+
+from ...core.fourier import circle, filtered, low_pass
+from ...core.projections import random_angles
+from ...likelihood.prepare import noise_spectrum, sample_rows
+from ...likelihood.signal import fit_structure
+from .pair_sources import RealPairs, SimulatedPairs
+from .splits import split_particles
+
+VIEWS = 128  # random projections that a structure's strength is measured on
+
+
+class Pairs:
+    """Training and validation pairs of one or several molecules, real and simulated.
+
+    particles: list of ParticleSet with angles. projectors: as many Projectors, of the structures at `box` and
+    `pixel_size` (see simulate.particle_images.load_projector). box: px of the pairs. pixel_size: Å/px of the pairs;
+    particles with others are resampled. diameter: Å of the circle that holds every molecule. simulated: part of the
+    training pairs that is made anew. contrast: 'auto', 'bright' or 'dark'. resolution: Å, the finest detail of targets,
+    None for that of the pixels. split_by, fraction, seed: see splits.split_particles.
+
+    Known afterwards, a list with an entry for each molecule: training and validation (rows), scales (what projections
+    are multiplied with, so that their standard deviation inside the circle is 1 in the mean), fits (signal.Fit; its
+    amplitude belongs to the scaled projections), contrasts, snrs (variance of the signal inside the circle over that of
+    the noise), spectra (noise). notes: sentences for the user; warnings: those that need attention.
+    """
+
+    def __init__(
+        self,
+        particles,
+        projectors,
+        box,
+        pixel_size,
+        diameter,
+        simulated=0.5,
+        contrast="auto",
+        resolution=None,
+        split_by="auto",
+        fraction=0.1,
+        seed=0,
+    ):
+        self.particles, self.projectors, self.box, self.pixel_size = particles, projectors, box, pixel_size
+        self.diameter_px, self.simulated, self.seed = diameter / pixel_size, simulated, seed
+        self.low_pass = None if resolution is None else low_pass(box, pixel_size, resolution)
+        self.training, self.validation, self.scales, self.fits, self.contrasts = [], [], [], [], []
+        self.snrs, self.spectra, self.notes, self.warnings, self._real, self._made = [], [], [], [], [], []
+        for one, projector in zip(particles, projectors, strict=True):
+            self._add(one, projector, contrast, split_by, fraction)
+
+    def draw(self, rng, count, train=True):
+        """Random pairs: noisy (b, 1, h, w), ctf (b, 1, h, w // 2 + 1), target (b, 1, h, w), on the CPU.
+
+        rng: numpy Generator. train: False for validation particles, as they are. noisy: protein bright, background of
+        mean 0 and standard deviation 1. ctf: what the images were changed by (see ParticleSet.ctf), 1 where it is
+        unknown. target: scaled projections. Training pairs are turned, mirrored and shifted at random.
+        """
+        made = rng.random(count) < self.simulated if train else np.zeros(count, bool)
+        molecule = rng.integers(len(self.particles), size=count)
+        parts = []
+        for index in range(len(self.particles)):
+            wanted = int((made & (molecule == index)).sum()), int((~made & (molecule == index)).sum())
+            if wanted[0]:
+                parts.append(self._made[index].draw(rng, wanted[0]))
+            if wanted[1]:
+                rows = rng.choice(self.training[index] if train else self.validation[index], wanted[1])
+                parts.append(self._real[index].fetch(rows, rng if train else None))
+        return _joined(parts)
+
+    def validation_batches(self, batch, most=1024):
+        """The validation pairs as they are, at most `most` evenly spread ones, molecule by molecule; same at each
+        call."""
+        for index, rows in enumerate(self.validation):
+            rows = rows[sample_rows(len(rows), max(1, most // len(self.validation)))]
+            for start in range(0, len(rows), batch):
+                yield _joined([self._real[index].fetch(rows[start : start + batch], None)])
+
+    def examples(self, index, most=256):
+        """Training pairs of one molecule as they are, at most `most` evenly spread ones: noisy (n, h, w), ctf (n, h,
+        w // 2 + 1), target (n, h, w)."""
+        rows = self.training[index]
+        return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
+
+    def memory(self):
+        """What later draws depend on besides their rng, as JSON can hold it."""
+        return [source.memory() for source in self._made]
+
+    def remember(self, values):
+        """Take up what memory() gave: a continued training sees the same pairs."""
+        for source, value in zip(self._made, values, strict=True):
+            source.remember(value)
+
+    def targets(self, count, rng):
+        """(count, box, box) random targets, of the molecules in turn."""
+        images = []
+        for index, projector in enumerate(self.projectors):
+            number = len(range(index, count, len(self.projectors)))
+            views = filtered(projector.project(random_angles(number, rng)), self.low_pass)
+            images.append(self.scales[index] * views.cpu())
+        return torch.cat(images)
+
+    def _add(self, particles, projector, contrast, split_by, fraction):
+        """Measure one molecule's particles, and make the sources of its pairs."""
+        if particles.angles is None:
+            raise ValueError(f"{particles.path} has particles without angles; their projections cannot be made.")
+        if projector.side != self.box:
+            raise ValueError(
+                f"The structure of {particles.path} has a box of {projector.side} px; {self.box} px are needed."
+            )
+        training, validation, how = split_particles(particles, split_by, fraction, self.seed)
+        scale = self._strength(projector)
+        fit = fit_structure(particles.subset(training), projector, self.diameter_px, self.pixel_size)
+        sign = self._contrast(particles, fit, contrast)
+        real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)
+        noisy = real.images(training[sample_rows(len(training))])[0]
+        amplitude = max(abs(fit.amplitude) / scale, 1e-3)
+        spectrum = noise_spectrum(noisy, self.diameter_px)
+        made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
+        snr = made.snr()
+        self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."] + self._resampling(particles)
+        for values, value in (
+            (self.training, training),
+            (self.validation, validation),
+            (self.scales, scale),
+            (self.fits, fit),
+            (self.snrs, snr),
+            (self.spectra, spectrum),
+            (self._real, real),
+            (self._made, made),
+            (self.contrasts, "bright" if sign > 0 else "dark"),
+        ):
+            values.append(value)
+
+    def _strength(self, projector):
+        views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
+        inside = circle(self.box, self.diameter_px, views.device)
+        return 1 / float(views[:, inside].std(dim=1).mean().clamp(min=1e-30))
+
+    def _contrast(self, particles, fit, contrast):
+        """1 for bright protein, -1 for dark; says what was found."""
+        if not fit.sure:
+            self.warnings.append(
+                f"{particles.path}: the images do not show the structure's projections at their "
+                f"angles ({abs(fit.amplitude) / max(fit.error, 1e-30):.1f} standard errors). Is it "
+                "the right structure, of the right hand, pixel size and symmetry axes?"
+            )
+        if particles.optics is None:
+            self.warnings.append(
+                f"{particles.path} has no CTF; the images are learnt from as if it had been corrected."
+            )
+        if fit.ctf_state != particles.ctf_state:
+            self.warnings.append(
+                f"{particles.path}: the images fit the structure only as phase-flipped ones; they are "
+                "taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped)."
+            )
+        found = "bright" if fit.amplitude > 0 or not fit.sure else "dark"
+        if contrast == "auto":
+            self.notes.append(
+                f"{particles.path}: protein is {found} in the images"
+                + ("; they are inverted." if found == "dark" else "." if fit.sure else ", it is assumed.")
+            )
+        elif fit.sure and contrast != found:
+            self.warnings.append(
+                f"{particles.path}: protein was said to be {contrast} (--contrast), but is {found} by "
+                "the structure's projections."
+            )
+        return 1 if (found if contrast == "auto" else contrast) == "bright" else -1
+
+    def _resampling(self, particles):
+        if particles.box == self.box and abs(particles.pixel_size / self.pixel_size - 1) < 1e-3:
+            return []
+        return [
+            f"{particles.path}: images of {particles.box} px x {particles.pixel_size:.4g} Å were resampled to "
+            f"{self.box} px x {self.pixel_size:.4g} Å."
+        ]
+
+
+def _joined(parts):
+    noisy, ctf, target = (torch.cat(tensors)[:, None] for tensors in zip(*parts))
+    return noisy, ctf, target

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of what a denoiser gains and invents, and of which composition particles have."""
+
+import numpy as np
+
+from ...io.plots import new_figure, save_figure
+
+COLOURS = {"raw": "0.5", "wiener": "tab:blue", "denoised": "tab:orange"}
+LABELS = {"raw": "raw", "wiener": "Wiener filter", "denoised": "denoised"}
+
+
+def plot_curves(frequency, curves, path, title, limits=(0.5, 0.143), note=""):
+    """Ring or shell correlations as a PNG.
+
+    frequency: (r,) 1/Å. curves: {'raw' | 'wiener' | 'denoised': (r,) curve}. limits: thresholds drawn as lines.
+    """
+    figure, ((axes,),) = new_figure(1, 1, (6, 4))
+    for name, curve in curves.items():
+        axes.plot(frequency[1:], curve[1:], color=COLOURS.get(name), label=LABELS.get(name, name))
+    for limit in limits:
+        axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
+        axes.annotate(f"{limit:g}", (frequency[-1], limit), color="0.6", fontsize=8, ha="right", va="bottom")
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(
+        xlabel="frequency (1/Å)",
+        ylabel="correlation with the truth",
+        title=title,
+        xlim=(0, frequency[-1]),
+        ylim=(min(-0.1, min(np.min(c[1:]) for c in curves.values()) - 0.02), 1.02),
+    )
+    _period_axis(axes, frequency[-1])
+    axes.legend(loc="upper right", title=note or None, fontsize=9)
+    save_figure(figure, path)
+
+
+def _period_axis(axes, highest):
+    """The same axis in Å, above."""
+    periods = [p for p in (100, 50, 30, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2) if 0.08 * highest < 1 / p <= highest]
+    top = axes.secondary_xaxis("top")
+    top.set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
+
+
+def plot_control(bars, similarities, path):
+    """The controls beside the real result as a PNG.
+
+    bars: {what: mean FRC with the truth}. similarities: {what: (n,) largest correlations of images with the training
+    targets}.
+    """
+    figure, ((left, right),) = new_figure(1, 2, (9.5, 0.7 + 0.42 * max(len(bars), 6)))
+    places = np.arange(len(bars))
+    left.barh(places, list(bars.values()), color=[_colour(name) for name in bars])
+    for place, value in zip(places, bars.values()):
+        left.annotate(f" {value:.3f}", (max(value, 0), place), va="center", fontsize=8)
+    left.set_yticks(places, list(bars), fontsize=8)
+    left.invert_yaxis()
+    left.set(xlabel="mean FRC with the truth", xlim=(min(0, *bars.values()) - 0.01, max(0.02, *bars.values()) * 1.25))
+    edges = np.linspace(min(map(np.min, similarities.values())), max(map(np.max, similarities.values())) + 1e-6, 25)
+    for name, values in similarities.items():
+        right.hist(
+            values,
+            edges,
+            weights=np.full(len(values), 1 / len(values)),
+            histtype="step",
+            linewidth=1.6,
+            color=_colour(name, True),
+            label=f"{name} ({np.mean(values):.2f})",
+        )
+    right.set(xlabel="largest correlation with a training target", ylabel="share of the images")
+    right.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def _colour(name, line=False):
+    """The same for the same kind of image; lines also differ by what the images hold."""
+    if line and not name.startswith("particles"):
+        return "tab:green" if name.startswith("other") else "black" if "denoised" in name else COLOURS["wiener"]
+    return next((COLOURS[kind] for kind in COLOURS if LABELS[kind] in name), "0.8")
+
+
+def draw_rows(rows, titles, path, labels=None):
+    """Images in rows as a PNG, each between its own 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of the
+    columns."""
+    figure, axes = new_figure(len(rows), len(titles), (1.5 * len(titles) + 0.4, 1.5 * len(rows) + 0.5))
+    for place, images in enumerate(rows):
+        for column, image in enumerate(images):
+            _show(axes[place][column], image)
+            if place == 0:
+                axes[place][column].set_title(titles[column], fontsize=9)
+        if labels:
+            axes[place][0].set_ylabel(labels[place], fontsize=8)
+    save_figure(figure, path)
+
+
+def draw_gallery(images, scores, path, columns=10, what="FRC"):
+    """Images with their scores, in the order given, as a PNG. images: (n, h, w)."""
+    count = -(-len(images) // columns)
+    figure, axes = new_figure(count, columns, (1.1 * columns, 1.25 * count))
+    for place, axis in enumerate(axes.flat):
+        if place < len(images):
+            _show(axis, images[place])
+            axis.set_title(f"{what + ' ' if place == 0 else ''}{scores[place]:.2f}", fontsize=7, pad=2)
+        else:
+            axis.axis("off")
+    save_figure(figure, path)
+
+
+def plot_probabilities(names, probability, path):
+    """How sure the compositions of the particles are, as a PNG. probability: (n, c)."""
+    figure, ((left, right),) = new_figure(1, 2, (9, 3.4))
+    edges = np.linspace(0, 1, 21)
+    for name, values in zip(names, probability.T):
+        left.hist(values, edges, histtype="step", linewidth=1.6, label=name)
+    left.set(xlabel="probability", ylabel="particles", xlim=(0, 1))
+    left.legend(fontsize=8)
+    most = np.sort(probability.max(1))[::-1]
+    right.plot(np.arange(1, len(most) + 1) / len(most), np.cumsum(most) / np.arange(1, len(most) + 1))
+    right.set(
+        xlabel="part of the particles that is kept, surest first",
+        ylabel="expected part of right ones",
+        xlim=(0, 1),
+        ylim=(1 / len(names), 1.01),
+    )
+    save_figure(figure, path)
+
+
+def _show(axes, image):
+    image = np.asarray(image, float)
+    low, high = np.percentile(image, (0.5, 99.5))
+    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-12))
+    axes.set_xticks([])
+    axes.set_yticks([])

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The denoiser that knows the structure: the mean of its projections, weighed by how probable each is given the image.
+
+For known structure, CTF and noise the image with the least expected squared error is the posterior mean: every
+projection of the structure, in every orientation and shift, times its probability given the noisy image (Scheres 2012,
+section 2, for the likelihood). As a network it is one layer of attention: the image is the query, the projections are
+keys and values, the likelihood is the score. Nothing is learnt by gradients; strength, noise and spread of shifts are
+measured on the pairs.
+
+What is not in the structure cannot come out: another conformation looks like this one. Where the image tells nothing
+the output is
+faint: 'no particle' is one of the answers that are weighed.
+
+Per image: all orientations of a HEALPix grid with detail that its steps can tell apart (likelihood.search), the
+neighbourhoods of the best few with finer detail, then the mean over the most probable of those.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...core.fourier import circle, radial_mean
+from ...core.projections import Projector, rotation_matrices
+from ...likelihood.modes import find_modes
+from ...likelihood.observed import Observed
+from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.refine import Neighbourhood
+from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods, side_by_side
+from ..orientations.amplitude import smooth_strength
+from .method import DenoiserMethod
+
+STEP = 7.5  # degrees between directions of the search
+MODES = 4  # neighbourhoods of each molecule that are looked at closely
+AVERAGED = 32  # most probable orientations of all neighbourhoods that the mean is taken of
+# Å, at best: finer detail of one image tells nothing, or is lost
+SEARCH_DETAIL, FINE_DETAIL, OUTPUT_DETAIL = 14.0, 8.0, 5.0
+ARC = 0.85  # of the arc between neighbouring directions at the particle's edge: detail that the search compares
+CHUNK = 32  # images at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class _Near:
+    """Neighbourhoods of the best orientations of n images: m of them, each with t turns and s shifts. matrices:
+    (n, m, t, 3, 3). shifts: (n, m, s, 2) px. log: (n, m, t, s) logarithms of the likelihood times the prior, up to a
+    constant of each image."""
+
+    matrices: torch.Tensor
+    shifts: torch.Tensor
+    log: torch.Tensor
+
+
+class PosteriorMean(nn.Module):
+    """Posterior mean over projections of one or several structures.
+
+    box: px. molecules: number of structures. Buffers: densities (k, box, box, box), protein positive, on the targets'
+    scale; gain (k, r) strength of the rings in the images; noise (r,) their noise power (white of variance 1: 1);
+    geometry: pixel size (Å/px), diameter (Å), standard deviation of the shifts (px).
+    """
+
+    def __init__(self, box, molecules=1):
+        super().__init__()
+        self.box = box
+        self.register_buffer("densities", torch.zeros(molecules, box, box, box))
+        self.register_buffer("gain", torch.ones(molecules, box // 2 + 1))
+        self.register_buffer("noise", torch.ones(box // 2 + 1))
+        self.register_buffer("geometry", torch.tensor([1.0, box / 2, 1.0]))
+        self.prepared = None  # banks and references, made when they are needed first
+
+    def learn(self, pairs, statistics):
+        """Take structures, strengths and noise from Pairs and their scales.Statistics."""
+        shifts = np.concatenate([one.shifts_yx * one.pixel_size / pairs.pixel_size for one in pairs.particles])
+        sigma = max(0.5, float(np.sqrt((shifts**2).mean())))
+        self.geometry.copy_(torch.tensor([pairs.pixel_size, pairs.diameter_px * pairs.pixel_size, sigma]))
+        self.noise.copy_(statistics.noise)
+        for index, (projector, scale) in enumerate(zip(pairs.projectors, pairs.scales)):
+            self.densities[index] = scale * projector.density()
+            self.gain[index] = _strength(pairs, index)
+        self.prepared = None
+
+    def prepare(self, noisy, ctf):
+        return noisy, ctf
+
+    def working(self, target):
+        return target
+
+    def finished(self, output):
+        return output
+
+    @torch.no_grad()
+    def forward(self, given):
+        """given: (b, 1, box, box) images, noise of variance 1, and (b, 1, box, box // 2 + 1) CTFs. Returns (b, 1, box,
+        box)."""
+        noisy, ctf = (x[:, 0].float() for x in given)
+        with torch.autocast(noisy.device.type, enabled=False):  # differences of large logarithms
+            parts = [
+                self._mean(noisy[row : row + CHUNK], ctf[row : row + CHUNK]) for row in range(0, len(noisy), CHUNK)
+            ]
+        return torch.cat(parts)[:, None]
+
+    def _mean(self, noisy, ctf):
+        tools = self._tools(noisy.device)
+        coarse, fine = (tools.observed(noisy, ctf, disc) for disc in (tools.search_disc, tools.fine_disc))
+        values = [log_likelihoods(coarse, bank, tools.shifts) for bank in tools.banks]
+        near = [tools.neighbourhood(fine, index, value) for index, value in enumerate(values)]
+        total = torch.logsumexp(torch.stack([evidence(value) for value in values]), 0) - np.log(len(values))
+        log = torch.cat([n.log for n in near], 1)
+        weight = torch.softmax(log.flatten(1), 1).reshape(log.shape)
+        images = sum(
+            tools.mean_image(index, n, w)
+            for index, (n, w) in enumerate(zip(near, weight.split([n.log.shape[1] for n in near], 1)))
+        )
+        # a particle, or nothing: equally probable before the image is seen
+        return images * torch.sigmoid(total)[:, None, None]
+
+    def _tools(self, device):
+        if self.prepared is None or self.prepared.device != device:
+            self.prepared = _Tools(self, device)
+        return self.prepared
+
+
+class _Tools:
+    """What is computed once from a PosteriorMean's buffers."""
+
+    def __init__(self, network, device):
+        pixel_size, diameter, sigma = (float(v) for v in network.geometry)
+        width, finest = network.box * pixel_size, 2 * pixel_size
+        search = max(SEARCH_DETAIL, finest, ARC * diameter * np.radians(STEP))
+        self.device, self.box, self.noise = device, network.box, network.noise.to(device)
+        self.circle = circle(network.box, min(diameter / pixel_size, network.box - 1), device)
+        self.search_disc, self.fine_disc, self.output_disc = (
+            HalfDisc(network.box, width / max(detail, finest), device)
+            for detail in (search, FINE_DETAIL, OUTPUT_DETAIL)
+        )
+        projectors = [Projector(density.to(device)) for density in network.densities]
+        reference = lambda disc, p, gain: Reference(p, disc, gain.to(device)[: disc.rings])
+        grid = Grid(STEP)
+        self.banks = [Bank(reference(self.search_disc, p, g), grid) for p, g in zip(projectors, network.gain)]
+        self.fine = [reference(self.fine_disc, p, g) for p, g in zip(projectors, network.gain)]
+        self.output = [Reference(p, self.output_disc) for p in projectors]
+        step = search / 4 / pixel_size
+        self.shifts = Shifts.within(max(3 * sigma, 1.5 * step), step, max(sigma, step / 2), device)
+        self.near, self.sigma = Neighbourhood.of(STEP / 2, step / 2, device), max(sigma, step / 2)
+
+    def observed(self, noisy, ctf, disc):
+        """Observed (see likelihood.observed) of images and their CTF."""
+        inverse = (1 / (self.noise.clamp(min=1e-6) * self.box**2))[disc.ring]
+        transfer = disc.on_grid(ctf)
+        return Observed(2 * disc.of_images(noisy) * transfer * inverse, transfer.square() * inverse, disc)
+
+    def neighbourhood(self, observed, index, values):
+        """_Near of one molecule. values: (n, orientations) of the search."""
+        grid = self.banks[index].grid
+        numbers = find_modes(values, grid, MODES, 2 * STEP).numbers
+        parts = [self._around(observed, index, grid.angles(column.cpu().numpy())) for column in numbers.T]
+        return _Near(*(torch.stack([getattr(p, f.name) for p in parts], 1) for f in dataclasses.fields(_Near)))
+
+    def _around(self, observed, index, angles):
+        """_Near of one orientation of each image, without the axis m. angles: (n, 3)."""
+        centre = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.device)
+        place = self._best_shift(observed, index, centre)
+        matrices = centre[:, None] @ self.near.turns
+        slices = self.fine[index].at(matrices)
+        shifts = place[:, None] + self.near.shifts
+        ramp = observed.disc.ramp(-shifts.reshape(-1, 2)).reshape(*shifts.shape[:2], -1)
+        fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)  # n, turns, shifts
+        energy = slices.abs().square() @ observed.weight[..., None]
+        prior = -shifts.square().sum(-1) / (2 * self.sigma**2)
+        return _Near(matrices, shifts, fit - energy + prior[:, None])
+
+    def _best_shift(self, observed, index, matrices):
+        """(n, 2) px: the most probable shift of each image in one orientation."""
+        slices = self.fine[index].at(matrices)
+        fit = (
+            side_by_side(observed.match * slices.conj()) @ _turns(observed.disc, self.shifts.yx).T
+            + self.shifts.log_prior
+        )
+        return self.shifts.yx[fit.argmax(1)]
+
+    def mean_image(self, index, near, weight):
+        """(n, box, box) mean projections of one molecule, times its probability. weight: (n, m, t, s) probabilities."""
+        count, modes, turns, shifts = weight.shape
+        share, rows = weight.sum(3).flatten(1).topk(min(AVERAGED, modes * turns), 1)
+        image, mode = torch.arange(count, device=self.device)[:, None], rows // turns
+        slices = self.output[index].at(near.matrices.flatten(1, 2)[image, rows])
+        # every turn has the shifts of its own mode: as zeros among those of all modes, one product does them all
+        apart = weight.new_zeros(*rows.shape, modes, shifts)
+        apart[image, torch.arange(rows.shape[1], device=self.device), mode] = weight.flatten(1, 2)[image, rows]
+        ramp = self.output_disc.ramp(near.shifts.reshape(-1, 2)).reshape(count, modes * shifts, -1)
+        moved = apart.flatten(2).to(ramp.dtype) @ ramp
+        # what is left out of the mean lies elsewhere, not nowhere
+        whole = weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30)
+        return self._image((slices * moved).sum(1) * whole[:, None])
+
+    def _image(self, coefficients):
+        """(n, box, box) images of coefficients on the output's half disc, origin at pixel box // 2."""
+        disc = self.output_disc
+        coefficients = coefficients * disc.ramp(torch.full((1, 2), float(self.box // 2), device=self.device))
+        plane = coefficients.new_zeros(len(coefficients), self.box, self.box // 2 + 1)
+        plane[:, disc.y % self.box, disc.x] = coefficients
+        edge = disc.x == 0  # here both of a pair of conjugates are wanted
+        plane[:, (-disc.y[edge]) % self.box, 0] = coefficients[:, edge].conj()
+        images = torch.fft.irfft2(plane, s=(self.box, self.box))
+        # the half disc holds no mean value: around the particle there is nothing
+        return images - images[:, ~self.circle].mean(1)[:, None, None]
+
+
+def _strength(pairs, index):
+    """(r,) how strongly the images of one molecule show the targets, ring by ring: constant times a Gaussian."""
+    noisy, ctf, target = pairs.examples(index)
+    image, seen = torch.fft.rfft2(noisy), torch.fft.rfft2(target) * ctf
+    rings = torch.arange(pairs.box // 2 + 1, dtype=torch.float64)  # coefficients of a ring, but for a factor
+    match, power = (
+        radial_mean(x.mean(0), pairs.box).double() * rings for x in ((image * seen.conj()).real, seen.abs().square())
+    )
+    width = pairs.box * pairs.pixel_size
+    strength, fall = smooth_strength(match.numpy(), power.numpy(), width)
+    return (max(strength, 1e-3) * torch.exp(-fall / 4 * (rings / width) ** 2)).float()
+
+
+def _turns(disc, shifts_yx):
+    """(s, 2 d) real numbers whose product with the parts of complex coefficients side by side is the real part of their
+    sum, moved back by (s, 2) px."""
+    ramp = disc.ramp(-shifts_yx)
+    return torch.cat([ramp.real, -ramp.imag], 1)
+
+
+class Posterior(DenoiserMethod):
+    """Mean of the structure's projections, weighed by their probability."""
+
+    name = "posterior"
+    citations = ("Scheres2012",)
+    weak = (
+        "Everything that it shows is the structure that it was given: another conformation, a partner that is not "
+        "in it or damage look like it, or are left out. Train it on several structures to tell them apart."
+    )
+    learns = False
+
+    def learn(self, network, pairs, statistics):
+        network.learn(pairs, statistics)
+
+    def build(self, box, molecules=1):
+        return PosteriorMean(box, molecules)
+
+    def usual_steps(self, particles):
+        return 1
+
+    def optimizer(self, network):
+        return None

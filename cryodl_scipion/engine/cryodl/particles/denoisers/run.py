@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Denoising particle images with a trained network."""
+
+import torch
+
+from ...core.devices import fast_dtype
+from ...core.fourier import fourier_resize, resampled_side
+from ...core.projections import centre_crop
+from ...likelihood.prepare import prepare, resample
+from . import denoiser_method
+from .method import load_network
+
+
+class Denoiser:
+    """A trained network, ready to denoise on a device.
+
+    card: the model's card. weights: {name: tensor}. device: torch.device. Raises ValueError if weights and card do not
+    fit.
+    """
+
+    def __init__(self, card, weights, device):
+        self.card, self.device, self.dtype = card, device, fast_dtype(device)
+        self.method = denoiser_method(card["network"])
+        network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"]))
+        self.network = network.to(device).eval()
+
+    @torch.inference_mode()
+    def denoise(self, images, ctf, pixel_size, batch_size=16):
+        """Denoised images, protein bright: (n, box, box) float32 tensor on the CPU.
+
+        images: (n, box, box) prepared by preprocess.prepare, of any box and pixel size (Å/px): they are resampled to
+        the model's, and what comes out back to theirs. ctf: (n, box, box // 2 + 1) on the grid of rfft2 of `images`, as
+        ParticleSet.ctf gives it, or None for images without one. Their scale is that of the model's targets: a standard
+        deviation of 1 within the particle's circle, in the mean.
+        """
+        batches = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
+        parts = [self._denoise(images[part], None if ctf is None else ctf[part], pixel_size) for part in batches]
+        return torch.cat(parts) if parts else images.new_zeros(images.shape)
+
+    def _denoise(self, images, ctf, pixel_size):
+        box, model_box, model_size = images.shape[-1], self.card["box"], self.card["pixel_size"]
+        side, _ = resampled_side(box, pixel_size, model_size)
+        images = images.to(self.device)
+        if side != box or side != model_box:
+            images, _ = resample(images, pixel_size, model_size, model_box)
+            images = prepare(images, self.card["particle_diameter"] / model_size)  # noise of standard deviation 1 again
+        ctf = (
+            torch.ones((len(images), model_box, model_box // 2 + 1))
+            if ctf is None
+            else ctf_on_grid(ctf, side, model_box)
+        ).to(self.device)
+        condition = self.network.prepare(images[:, None], ctf[:, None])
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = self.network(condition)
+        denoised = self.network.finished(output.float())[:, 0]
+        return fourier_resize(centre_crop(denoised, side), box).cpu()
+
+
+def ctf_on_grid(ctf, side, box):
+    """A CTF for images that were resampled to `side` px and then cut or padded to `box` px.
+
+    ctf: (n, old, old // 2 + 1) on the grid of rfft2. Returns (n, box, box // 2 + 1). It is done on the point spread
+    function, as on the images: frequencies that the new pixels cannot hold go, and what is spread farther than the new
+    box is left out.
+    """
+    old = 2 * (ctf.shape[-1] - 1) if ctf.shape[-2] % 2 == 0 else 2 * ctf.shape[-1] - 1
+    if old == side == box:
+        return ctf
+    spread = torch.fft.irfft2(ctf, s=(old, old)).roll((old // 2,) * 2, (-2, -1))
+    # resizing keeps values; a transform's are kept if the sum over the pixels is
+    spread = centre_crop(fourier_resize(spread, side) * (old / side) ** 2, box)
+    return torch.fft.rfft2(spread.roll((-(box // 2),) * 2, (-2, -1))).real

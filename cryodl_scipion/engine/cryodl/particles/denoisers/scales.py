@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How images are weighed by frequency before and after a network: what is measured on the pairs, and the filters."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...core.fourier import filtered, on_grid, radial_mean
+
+MEASURED = 256  # pairs
+FALL = 1e-6  # of the strongest ring: power below which a ring holds no target
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What is known of noisy = amplitude x CTF x target + noise. signal, noise: (box // 2 + 1,) power of the targets
+    and of the noise at the rings of fourier.shells; white noise of variance 1 has the power 1. largest: absolute value
+    of the targets."""
+
+    amplitude: float
+    signal: torch.Tensor
+    noise: torch.Tensor
+    largest: float
+
+
+def measure(pairs, seed):
+    """Statistics of training pairs. pairs: a Pairs, or anything with draw(rng, count) and box."""
+    rng = np.random.default_rng((seed, 4321))
+    sums, box, largest = [], pairs.box, 0.0
+    for _ in range(MEASURED // 32):
+        noisy, ctf, target = (x[:, 0] for x in pairs.draw(rng, 32))
+        seen, image, truth = torch.fft.rfft2(target) * ctf, torch.fft.rfft2(noisy), torch.fft.rfft2(target)
+        power = lambda x: radial_mean((x.abs().square() / box**2).mean(0), box).double()
+        sums.append(
+            torch.stack(
+                [
+                    radial_mean(((image * seen.conj()).real / box**2).mean(0), box).double(),
+                    power(seen),
+                    power(image),
+                    power(truth),
+                ]
+            )
+        )
+        largest = max(largest, float(target.abs().max()))
+    match, seen, image, truth = torch.stack(sums).mean(0)
+    weight = torch.arange(len(match), dtype=torch.float64)  # coefficients of a ring
+    amplitude = float((match * weight).sum() / (seen * weight).sum().clamp(min=1e-30))
+    amplitude = max(amplitude, 1e-3)
+    noise = (image - 2 * amplitude * match + amplitude**2 * seen).clamp(min=1e-6)
+    noise[0] = noise[1]
+    return Statistics(amplitude, truth.float(), noise.float(), largest)
+
+
+class FrequencyScale(torch.nn.Module):
+    """A Wiener filter in front of a network, and a sharpening of the pictures that it works with.
+
+    The fine detail of a projection is a thousand times weaker than its outline. A network that learns on the projection
+    itself spends its effort on the outline; on the sharpened one all rings count.
+    box: px. sharpening: exponent; 0: none, 1: all rings equally strong. Buffers are learnt by `learn` and kept with the
+    weights.
+    """
+
+    def __init__(self, box, sharpening):
+        super().__init__()
+        self.box, self.sharpening = box, sharpening
+        rings = box // 2 + 1
+        for name in ("signal", "noise", "sharpen"):
+            self.register_buffer(name, torch.ones(rings))
+        self.register_buffer("amplitude", torch.ones(()))
+
+    def learn(self, statistics):
+        """Take the filters from Statistics."""
+        signal = statistics.signal
+        self.signal.copy_(signal)
+        self.noise.copy_(statistics.noise)
+        self.amplitude.fill_(statistics.amplitude)
+        present = signal > FALL * signal.max()
+        sharpen = torch.where(present, signal.clamp(min=1e-30) ** (-self.sharpening / 2), torch.zeros(()))
+        rings = torch.arange(len(signal), dtype=signal.dtype)  # coefficients of a ring, but for a factor
+        # so that sharpened targets have the variance of targets
+        self.sharpen.copy_(sharpen * ((signal * rings).sum() / (signal * sharpen**2 * rings).sum()).sqrt())
+
+    def restored(self, noisy, ctf):
+        """(b, 1, h, w) sharpened Wiener estimates of the targets."""
+        signal, noise, sharpen = (on_grid(x, self.box) for x in (self.signal, self.noise, self.sharpen))
+        seen = ctf * self.amplitude
+        return filtered(noisy, sharpen * seen * signal / (seen.square() * signal + noise))
+
+    def working(self, target):
+        return filtered(target, on_grid(self.sharpen, self.box))
+
+    def finished(self, output):
+        sharpen = on_grid(self.sharpen, self.box)
+        return filtered(output, torch.where(sharpen > 0, 1 / sharpen.clamp(min=1e-12), torch.zeros_like(sharpen)))

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training and validation particles, never of one micrograph or half set where these are known."""
+
+import numpy as np
+
+
+def split_particles(particles, by, fraction, seed):
+    """Rows (integer arrays) of training and of validation particles, and a sentence that says how they were kept apart.
+
+    by: 'auto', 'micrograph', 'half' (half 2 validates) or 'random'; auto takes the first of these that the particles
+    allow. fraction: part that validates. Raises ValueError for fewer than two particles, or a way of splitting that
+    they do not allow.
+    """
+    if len(particles) < 2:
+        raise ValueError(
+            f"{particles.path} holds {len(particles)} particle; at least two are needed, one to learn "
+            "from and one to validate with, and thousands to learn well."
+        )
+    names = set(particles.micrographs) - {""}
+    halves = set() if particles.halves is None else set(particles.halves.tolist()) & {1, 2}
+    possible = {
+        "micrograph": len(names) > 1 and "" not in particles.micrographs,
+        "half": len(halves) == 2,
+        "random": True,
+    }
+    if by == "auto":
+        by = next(way for way, can in possible.items() if can)
+    if not possible[by]:
+        raise ValueError(
+            {
+                "micrograph": f"{particles.path} does not name two micrographs or more (rlnMicrographName)",
+                "half": f"{particles.path} has no two half sets (rlnRandomSubset)",
+            }[by]
+            + f", so that its particles cannot be kept apart by {by} (--split-by). Choose auto."
+        )
+    rng = np.random.default_rng((seed, 77))
+    ways = {"micrograph": _by_micrograph, "half": lambda *_: particles.halves == 2, "random": _at_random}
+    held = ways[by](particles, fraction, rng)
+    training, validation = np.nonzero(~held)[0], np.nonzero(held)[0]
+    how = {"micrograph": "by micrograph", "half": "by half set", "random": "at random"}[by]
+    return (
+        training,
+        validation,
+        (
+            f"{particles.path}: {len(training)} particles to learn from and {len(validation)} to "
+            f"validate with, kept apart {how}."
+        ),
+    )
+
+
+def _by_micrograph(particles, fraction, rng):
+    """(n,) bool: whole micrographs until the fraction is reached, at least one and never all."""
+    names, number, counts = np.unique(particles.micrographs, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(names))
+    enough = int(np.searchsorted(np.cumsum(counts[order]), fraction * len(particles))) + 1
+    return np.isin(number, order[: min(enough, len(names) - 1)])
+
+
+def _at_random(particles, fraction, rng):
+    count = min(max(1, round(fraction * len(particles))), len(particles) - 1)
+    held = np.zeros(len(particles), bool)
+    held[rng.permutation(len(particles))[:count]] = True
+    return held

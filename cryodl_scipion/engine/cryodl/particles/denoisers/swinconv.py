@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""This project's denoiser: a small 2-D Swin-Conv-UNet that sees the whole particle at once."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .blocks import ConvBlock, Perceptron, SwinConvBlock
+from .method import DenoiserMethod
+from .scales import FrequencyScale
+
+SHARPENING = 0.8
+WIDTHS = (256, 128, 64, 32)  # channels from the coarsest grid to the finest; finer ones have the last
+ATTENTION = 2  # coarsest grids with Swin-Conv blocks, two each; finer ones have one convolution block
+GLANCE = 512  # values that the whole image is seen as at once
+GLANCE_SIDE = 64  # px, at most, that it is brought to for that
+LARGEST_GRID = 64  # side of the finest grid; larger boxes are folded more
+
+
+def plan(box):
+    """How the network sees a box: its fold (px that become channels, along an axis), its levels (halvings of the grid),
+    and the side that the box is padded to."""
+    fold = 4
+    while box > fold * LARGEST_GRID:
+        fold *= 2
+    levels = max(1, int(math.log2(box / fold / 4)))  # until 4 to 8 places are left along an axis
+    unit = fold * 2**levels
+    return fold, levels, unit * math.ceil(box / unit)
+
+
+class Glance(nn.Module):
+    """The whole image at once: each of GLANCE values weighs all pixels before anything is cut off, as a template does.
+    What a pixel shows is far below the noise; what they show together is not. (b, 1, side, side) -> (b, channels, grid,
+    grid).
+    """
+
+    def __init__(self, side, channels, grid):
+        super().__init__()
+        self.pool, self.channels, self.grid = -(-side // GLANCE_SIDE), channels, grid
+        seen = side // self.pool
+        self.layers = nn.Sequential(
+            nn.Linear(seen**2, GLANCE),
+            Perceptron(GLANCE),
+            Perceptron(GLANCE),
+            nn.LayerNorm(GLANCE),
+            nn.Linear(GLANCE, channels * grid**2),
+        )
+
+    def forward(self, x):
+        seen = F.avg_pool2d(x, self.pool) if self.pool > 1 else x
+        return self.layers(seen.flatten(1)).reshape(-1, self.channels, self.grid, self.grid)
+
+
+class SwinConvUNet(nn.Module):
+    """A U-net whose coarse levels compare all parts of the particle with each other.
+
+    Which way the particle lies is decided at the two coarsest grids, of 4 to 14 places along each axis, by a glance at
+    the whole image and by blocks whose attention spans most or all of it; what it looks like from there is drawn at the
+    finer ones by plain convolutions, which cost half of what Swin-Conv blocks do there. Input and output are folded:
+    pixels of a square become channels.
+    """
+
+    def __init__(self, box):
+        super().__init__()
+        self.box = box
+        self.fold, levels, self.side = plan(box)
+        widths = [WIDTHS[min(level, len(WIDTHS) - 1)] for level in range(levels, -1, -1)]
+        make = lambda level: _blocks(widths[level], levels - level < ATTENTION)
+        self.glance = Glance(self.side, widths[-1], self.side // self.fold // 2**levels)
+        self.first = nn.Conv2d(self.fold**2, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(make(level) for level in range(levels))
+        self.coarser = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:]))
+        self.body = make(levels)
+        self.finer = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:]))
+        self.up = nn.ModuleList(make(level) for level in range(levels))
+        self.last = nn.Conv2d(widths[0], self.fold**2, 3, padding=1)
+        self.scale = FrequencyScale(box, SHARPENING)
+
+    def prepare(self, noisy, ctf):
+        return self.scale.restored(noisy, ctf)
+
+    def working(self, target):
+        return self.scale.working(target)
+
+    def finished(self, output):
+        return self.scale.finished(output)
+
+    def learn_scale(self, statistics):
+        self.scale.learn(statistics)
+
+    def forward(self, x):
+        before = (self.side - self.box) // 2
+        after = self.side - self.box - before
+        x = F.pad(x, (before, after, before, after))
+        glance = self.glance(x)
+        x = first = self.first(F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last))
+        skips = []
+        for blocks, coarser in zip(self.down, self.coarser):
+            skips.append(blocks(x))
+            x = coarser(skips[-1])
+        x = self.body(x + glance)
+        for blocks, finer, skip in reversed(list(zip(self.up, self.finer, skips))):
+            x = blocks(finer(x) + skip)
+        x = F.pixel_shuffle(self.last(x + first), self.fold)
+        return x[..., before : before + self.box, before : before + self.box]
+
+
+def _blocks(width, attends):
+    if attends:
+        return nn.Sequential(SwinConvBlock(width, False), SwinConvBlock(width, True))
+    return nn.Sequential(ConvBlock(width))
+
+
+class SwinConv(DenoiserMethod):
+    """Swin-Conv-UNet, given the image after a Wiener filter, taught on sharpened projections."""
+
+    name = "swinconv"
+    citations = ("Zhang2023SCUNet", "He2023EMReady")
+    blanks = 1 / 16
+    boost = 5.0
+    boosted = 0.6
+    ema = 0.995
+
+    def build(self, box, molecules=1):
+        return SwinConvUNet(box).to(memory_format=torch.channels_last)
+
+    def usual_steps(self, particles):
+        return 6000 if particles >= 500 else 3000

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of denoisers on pairs of particle images and projections, validated by Fourier ring correlation."""
+
+import numpy as np
+import torch
+
+from ...core.fourier import filtered
+from ...core.frc import frc, mean_frc
+from ...learning.training import Task
+from ...likelihood.prepare import prepare
+from ...simulate.particle_images import noise_images
+from .losses import LOSSES, generator_loss, verdict
+
+MOST_VALIDATION = 1024  # particles; the mean FRC of so many is known to about 0.003
+SHOWN = 6  # sample triplets
+
+
+class DenoiserTask(Task):
+    """One denoiser, perhaps with a discriminator, on pairs.
+
+    method: a DenoiserMethod. network: of method.build, its scale learnt. pairs: a Pairs. amplitude: see
+    scales.Statistics. loss: name in LOSSES. adversarial: weight of the discriminator's verdict, None for the method's
+    own. batch_size: particles per step.
+    """
+
+    example_name = "particles"
+
+    def __init__(self, method, network, pairs, amplitude, loss="l1", adversarial=None, batch_size=None):
+        self.method, self.pairs, self.distance = method, pairs, LOSSES[loss]
+        self.adversarial = method.adversarial if adversarial is None else adversarial
+        self.batch_size = batch_size or method.batch_size
+        self.amplitude = amplitude
+        self.networks = torch.nn.ModuleDict({"denoiser": network})
+        self.optimizers = {"denoiser": method.optimizer(network)}
+        if self.adversarial:
+            self.networks["discriminator"] = method.build_discriminator(pairs.box)
+            self.optimizers["discriminator"] = method.discriminator_optimizer(self.networks["discriminator"])
+
+    @property
+    def usual_steps(self):
+        """Training steps where the user asks for none."""
+        return self.method.usual_steps(sum(len(rows) for rows in self.pairs.training))
+
+    def batch(self, rng):
+        """Pairs, the early ones with a stronger signal, and some of them blank: noise alone, nothing to be found."""
+        noisy, ctf, target = self.pairs.draw(rng, self.batch_size)
+        if self.progress < self.method.boosted:
+            noisy = noisy + self._boost(rng, len(noisy)) * filtered(target, ctf)
+        blank = rng.random(len(noisy)) < self.method.blanks
+        if blank.any():
+            spectrum = self.pairs.spectra[rng.integers(len(self.pairs.spectra))]
+            noise = prepare(noise_images(int(blank.sum()), self.pairs.box, rng, spectrum), self.pairs.diameter_px)
+            noisy, target = noisy.clone(), target.clone()
+            noisy[torch.from_numpy(blank)], target[torch.from_numpy(blank)] = noise[:, None], 0.0
+        return noisy, ctf, target
+
+    def _boost(self, rng, count):
+        """(count, 1, 1, 1) amplitudes of signal to add. The largest falls linearly as the training goes on."""
+        most = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
+        factors = most ** rng.random(count) - 1
+        return self.amplitude * torch.from_numpy(factors).float()[:, None, None, None]
+
+    def train_step(self, batch, accelerator):
+        network = self.networks["denoiser"]
+        noisy, ctf, target = (x.to(accelerator.device) for x in batch)
+        condition, target = network.prepare(noisy, ctf), network.working(target)
+        with accelerator.autocast():
+            output = network(condition)
+        losses = self._judge(condition, output, target, accelerator) if self.adversarial else {}
+        distance = self.distance(output.float(), target)
+        self._update("denoiser", generator_loss(distance, losses.pop("fooled", 0.0), self.adversarial), accelerator)
+        return {"loss": distance.detach(), **losses}
+
+    def _judge(self, condition, output, target, accelerator):
+        """Teach the discriminator, then ask it. 'fooled' has a gradient for the network."""
+        discriminator = self.networks["discriminator"]
+        with accelerator.autocast():
+            genuine, made = discriminator(condition, target), discriminator(condition, output.detach())
+        loss = 0.5 * (verdict(genuine, True) + verdict(made, False))
+        self._update("discriminator", loss, accelerator)
+        discriminator.requires_grad_(False)  # the network's gradient goes through it, not into it
+        with accelerator.autocast():
+            fooled = verdict(discriminator(condition, output), True)
+        discriminator.requires_grad_(True)
+        return {"fooled": fooled, "verdict": fooled.detach(), "discriminator": loss.detach()}
+
+    def _update(self, name, loss, accelerator):
+        self.optimizers[name].zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.networks[name].parameters(), 1.0)
+        self.optimizers[name].step()
+
+    def validate(self):
+        network, curves, raw, losses = self.networks["denoiser"], [], [], []
+        for noisy, ctf, target in self.pairs.validation_batches(self.batch_size, MOST_VALIDATION):
+            noisy, ctf, target = (x.to(self.device) for x in (noisy, ctf, target))
+            output = self._output(network.prepare(noisy, ctf))
+            losses += [float(self.distance(output, network.working(target)).detach())] * len(noisy)
+            curves.append(mean_frc(frc(network.finished(output), target)).flatten())
+            raw.append(mean_frc(frc(noisy, target)).flatten())
+        figure = float(torch.cat(curves).mean())
+        return {
+            "figure": figure,
+            "loss": float(np.mean(losses)),
+            "frc": figure,
+            "frc_raw": float(torch.cat(raw).mean()),
+        }
+
+    def _output(self, condition):
+        from ...core.devices import fast_dtype
+
+        dtype = fast_dtype(self.device)
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            return self.networks["denoiser"](condition).float()
+
+    def show(self, step, folder):
+        """Sample triplets of validation particles, as a picture."""
+        from .pictures import draw_triplets
+
+        noisy, ctf, target = next(iter(self.pairs.validation_batches(SHOWN, SHOWN * len(self.pairs.particles))))
+        network = self.networks["denoiser"]
+        output = network.finished(self._output(network.prepare(noisy.to(self.device), ctf.to(self.device))))
+        (folder / "samples").mkdir(exist_ok=True)
+        draw_triplets(noisy[:, 0], output.cpu()[:, 0], target[:, 0], folder / "samples" / f"step_{step:07d}.png")
+
+    @property
+    def device(self):
+        return next(iter(self.networks["denoiser"].state_dict().values())).device
+
+    def memory(self):
+        return self.pairs.memory()
+
+    def remember(self, values):
+        self.pairs.remember(values)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the orientations come from around which compositions are compared: the particles' own angles, or a search.
+
+Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the
+truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin
+with) and matrices(rows) ((m, k, 3, 3), image to density).
+"""
+
+import copy
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...core.healpix_grid import disc_of_shifts
+from ...core.projections import rotation_matrices
+from ...likelihood.modes import find_modes
+from ...likelihood.observed import Source
+from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.search import Bank, log_likelihoods
+from ..orientations.amplitude import first_fit, smooth_strength
+from ..orientations.assign import MODES, Search, Settings
+from ..orientations.readings import choose_reading, readings, with_denoiser
+
+WIDEST_SHIFT = 0.1  # of the box
+SAMPLE = 96  # particles from which strength is learnt where angles are given
+
+
+class Searched:
+    """Candidates from a search for the mean of all compositions, from raw images, and from denoised ones if there is a
+    denoiser.
+
+    particles: ParticleSet. projector: of the mean density. diameter: Å. contrast: 'auto', 'bright' or 'dark'.
+    resolution: Å. model: folder of a denoiser, or None. notes: sentences for the user.
+    """
+
+    def __init__(self, particles, projector, diameter, contrast, step, resolution, device, model=None):
+        pixel_size = particles.pixel_size
+        settings = Settings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter, refine=False)
+        sources = readings(particles, diameter, contrast)
+        self.search = Search(sources[0], projector, pixel_size, settings, device)
+        said, self.notes = choose_reading(self.search, sources, particles.path)
+        print(said)
+        self.source = self.search.source
+        self.search.learn()
+        self.shifts = self.search.shifts(self.search.fit.sigma).yx
+        self.apart, self._width = step, particles.box * pixel_size
+        self._banks = [(self.search, self._bank(self.search))]
+        if model is not None:
+            denoised, notes = with_denoiser(self.source, model, device)
+            other = Search(denoised, projector, pixel_size, settings, device)
+            other.learn()
+            self._banks.append((other, self._bank(other)))
+            self.notes = self.notes + notes
+
+    def gain(self, rings):
+        return self.search.fit.gain(rings, self._width)
+
+    def like(self, particles):
+        """The same candidates' search on other particles, read in the same way."""
+        other = copy.copy(self)
+        other.source = dataclasses.replace(self.source, particles=particles)
+        other._banks = []
+        for search, bank in self._banks:
+            search = copy.copy(search)
+            search.source = dataclasses.replace(search.source, particles=particles)
+            other._banks.append((search, bank))
+        return other
+
+    @property
+    def spread(self):
+        """px: standard deviation of the shifts."""
+        return self.search.fit.sigma
+
+    def offset(self, rows):
+        return torch.zeros((len(rows), 2), device=self.search.disc.device)
+
+    def matrices(self, rows):
+        found = []
+        for search, bank in self._banks:
+            values = log_likelihoods(search.source.observed(rows, search.disc), bank, search.shifts(search.fit.sigma))
+            numbers = find_modes(values, search.grid, MODES, 2 * self.apart).numbers.cpu().numpy()
+            found.append(rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3))
+        return torch.as_tensor(np.concatenate(found, 1), dtype=torch.float32, device=self.search.disc.device)
+
+    def _bank(self, search):
+        return Bank(search.plain.with_gain(search.fit.gain(search.disc.rings, self._width)), search.grid)
+
+
+class Given:
+    """The particles' own angles and shifts; see Searched. projector: of the mean density."""
+
+    def __init__(self, particles, projector, diameter, contrast, step, resolution, device):
+        from ...likelihood.signal import find_contrast, fit_structure
+
+        diameter_px = diameter / particles.pixel_size
+        self.notes = []
+        if contrast == "auto":
+            contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
+            self.notes = [] if sure else [sentence]
+        state = fit_structure(particles, projector, diameter_px).ctf_state
+        self.source = Source(particles, diameter_px, contrast, state).measured()
+        if state != particles.ctf_state:
+            self.notes.append(
+                f"{particles.path}: the images fit the compositions better if their phases were flipped; "
+                "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped)."
+            )
+        # compositions are compared in the frame of the first, which need not be that of the refinement's reference
+        radius = WIDEST_SHIFT * particles.box
+        self.shifts = torch.as_tensor(disc_of_shifts(radius, 1.0), dtype=torch.float32, device=device)
+        self.apart, self.particles, self.device = step, particles, device
+        self._width = particles.box * particles.pixel_size
+        self._strength, self._fall = self._fitted(projector, self._width / resolution)
+
+    def gain(self, rings):
+        return self._strength * torch.exp(-self._fall / 4 * (torch.arange(rings) / self._width) ** 2).float()
+
+    def like(self, particles):
+        """The same on other particles."""
+        other = copy.copy(self)
+        other.source, other.particles = dataclasses.replace(self.source, particles=particles), particles
+        return other
+
+    spread = 0.0  # px: shifts are given, too
+
+    def offset(self, rows):
+        return torch.as_tensor(self.particles.shifts_yx[rows], dtype=torch.float32, device=self.device)
+
+    def matrices(self, rows):
+        matrices = rotation_matrices(self.particles.angles[rows])
+        return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
+
+    def _fitted(self, projector, radius):
+        """Strength and fall (Å²) with which projections at the given angles explain a sample best."""
+        disc = HalfDisc(self.particles.box, radius, self.device)
+        rows = np.unique(np.linspace(0, len(self.particles) - 1, min(SAMPLE, len(self.particles))).round().astype(int))
+        observed = self.source.observed(rows, disc)
+        reference = Reference(projector, disc)
+        views = reference.at(self.matrices(rows)[:, 0]) * disc.ramp(self.offset(rows))
+        match = disc.ring_sum((views.conj() * observed.match).real / 2).cpu().numpy()
+        power = disc.ring_sum(views.abs().square() * observed.weight).cpu().numpy()
+        strength, fall = smooth_strength(match, power, self._width)
+        if strength > 0:
+            return strength, fall
+        self.notes.append(
+            f"{self.particles.path}: the images do not show the compositions at their angles. Choose "
+            "orientations: search, or check that structures and angles are of one frame and hand."
+        )
+        return first_fit(observed, reference).strength, 0.0

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The compositions of a complex as densities in one frame, and the check that they are in one."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...simulate.micrographs import particle_diameter
+from ...simulate.particle_images import fit_cube
+from ...simulate.structures import is_model, load_density, mass_and_centre
+
+LEAST_OVERLAP = 0.6  # of the smaller one's body, below which two compositions are not in one frame
+CLEARLY_BETTER = 0.15  # overlap that a shift must gain to be the reason
+COARSE = 48  # px: side of the cubes that are shifted over each other
+FEWEST_COMMON = 30  # residues of models by which their frames are compared
+SAME_SCALE = 0.05  # relative difference of two densities' strengths that is said
+LARGEST_DISTANCE = 5.0  # Å, root mean square, of common residues beyond what remains when they are superposed
+
+
+def load_compositions(paths, pixel_size, box, resolution=None):
+    """Densities of several structures in one frame.
+
+    paths: maps, whose boxes' middles coincide, or atomic models, whose coordinates are in one frame: the centre of
+    mass of the heaviest goes to the middle. pixel_size: Å/px, box: px, of the images. resolution: Å, of the blur
+    given to atoms. Returns a list of (box,) * 3 tensors, the diameter in Å of the largest, and sentences for the
+    user. Raises ValueError if maps and models are mixed, a structure does not fit into the box, two are the same, or
+    they are not in one frame.
+    """
+    models = [is_model(path) for path in paths]
+    if any(models) != all(models):
+        raise ValueError(
+            f"{paths[models.index(True)]} is an atomic model and {paths[models.index(False)]} is a map: "
+            "whether they are in one frame cannot be known. Give all compositions (--structures) as "
+            "models, or all as maps."
+        )
+    for path in paths:
+        if not Path(path).exists():
+            raise FileNotFoundError(f"Structure {path} does not exist.")
+    centre = None
+    if all(models):
+        for pair in itertools.combinations(paths, 2):
+            check_common_residues(*pair)
+        centre = max(map(mass_and_centre, paths), key=lambda found: found[0])[1]
+    densities, diameters = [], []
+    for path in paths:
+        density = load_density(path, pixel_size, resolution, centre)
+        diameters.append(particle_diameter(density, pixel_size))
+        densities.append(density)
+    side = max(density.shape[-1] for density in densities)
+    check_one_frame([fit_cube(density, side) for density in densities], paths, pixel_size)
+    largest = int(np.argmax(diameters))
+    if diameters[largest] > (box - 2) * pixel_size:
+        raise ValueError(
+            f"{paths[largest]} is {diameters[largest]:.0f} Å wide, but the images are {box} px x "
+            f"{pixel_size:g} Å/px = {box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter "
+            "is usual."
+        )
+    densities, notes = one_scale([fit_cube(density, box) for density in densities], paths)
+    return densities, diameters[largest], notes
+
+
+def one_scale(densities, names):
+    """The densities with the strength of the first where they share their body (an image does not show in what unit a
+    map is), and sentences about those that were changed."""
+    scaled, notes, first = [densities[0]], [], densities[0]
+    for density, name in zip(densities[1:], names[1:]):
+        common = (_body(first) * _body(density)) > 0
+        ratio = float((first[common] / density[common]).median()) if common.any() else 1.0
+        scaled.append(density * ratio)
+        if abs(ratio - 1) > SAME_SCALE:
+            notes.append(
+                f"{name} was multiplied by {ratio:.3g}, to be as strong as {names[0]} where both have density."
+            )
+    return scaled, notes
+
+
+def check_common_residues(first, second):
+    """Raises ValueError if residues of one chain, number and name of two atomic models lie apart, but could be
+    superposed."""
+    import gemmi
+
+    one, two = _residues(first), _residues(second)
+    common = sorted(set(one) & set(two))
+    if len(common) < FEWEST_COMMON:
+        return
+    here = np.array([one[key] for key in common]), np.array([two[key] for key in common])
+    distance = float(np.sqrt(((here[0] - here[1]) ** 2).sum(1).mean()))
+    best = gemmi.superpose_positions(*([gemmi.Position(*xyz) for xyz in side] for side in here))
+    if distance > best.rmsd + LARGEST_DISTANCE:
+        turn = np.degrees(np.arccos(np.clip((np.trace(np.array(best.transform.mat.tolist())) - 1) / 2, -1, 1)))
+        shift = " ".join(f"{v:+.0f}" for v in here[0].mean(0) - here[1].mean(0))
+        raise ValueError(
+            f"{first} and {second} are not in one frame: their {len(common)} common residues lie "
+            f"{distance:.0f} Å apart, but {best.rmsd:.1f} Å when {second} is moved by {shift} Å along x y "
+            f"z and turned by {turn:.0f}°. Superpose it onto "
+            f"{first} first (in ChimeraX: matchmaker, then save the model relative to the other), and "
+            "give that file."
+        )
+
+
+def _residues(path):
+    """{(chain, number, name): xyz} of the middle atoms of a model's residues: C alpha, or P of nucleotides."""
+    import gemmi
+
+    try:
+        model = gemmi.read_structure(str(path))[0]
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
+    return {
+        (chain.name, str(residue.seqid), residue.name): atom.pos.tolist()
+        for chain in model
+        for residue in chain
+        for atom in residue
+        if atom.name in ("CA", "P") and atom.element.name in ("C", "P")
+    }
+
+
+def check_one_frame(densities, names, pixel_size):
+    """Raises ValueError if two of several (d, d, d) densities hardly overlap, or are the same, naming the offset if
+    there is one."""
+    for (one, first), (two, second) in itertools.combinations(zip(densities, names), 2):
+        here, best, offset = overlaps(one, two)
+        if here < LEAST_OVERLAP and best > here + CLEARLY_BETTER:
+            shift = " ".join(f"{v * pixel_size:+.0f}" for v in offset[::-1])
+            raise ValueError(
+                f"{first} and {second} are not in one frame: only {100 * here:.0f} % of the smaller one "
+                f"lie within the other. Moved by {shift} Å along x y z, {second} would overlap by "
+                f"{100 * best:.0f} % (it may be turned as well). "
+                "Superpose their common chains first, and give both as models, or as maps of one box."
+            )
+        if here < LEAST_OVERLAP:
+            raise ValueError(
+                f"{first} and {second} are not in one frame: only {100 * here:.0f} % of the smaller one "
+                f"lie within the other, and a shift alone makes it no more than {100 * best:.0f} %. Are "
+                "they turned, of different scale, or of "
+                "different molecules? Superpose their common chains first."
+            )
+        if float((one - two).abs().sum()) < 1e-3 * float(one.abs().sum()):
+            raise ValueError(f"{first} and {second} are the same density; there is nothing to tell apart.")
+
+
+def overlaps(one, two):
+    """How much of the smaller of two (d, d, d) densities lies within the other's volume, as they are and at best, and
+    the shift (3,) zyx in voxels of the second for it. Both are taken as bodies: 1 where there is density, else 0."""
+    factor = max(1, one.shape[-1] // COARSE)
+    bodies = [_body(torch.nn.functional.avg_pool3d(d[None, None].float(), factor)[0, 0]) for d in (one, two)]
+    smaller = min(float(b.sum()) for b in bodies)
+    side = 2 * bodies[0].shape[-1]
+    first, second = (torch.fft.rfftn(b, s=(side,) * 3) for b in bodies)
+    common = torch.fft.irfftn(first * second.conj(), s=(side,) * 3) / smaller
+    place = np.array(np.unravel_index(int(common.argmax()), common.shape))
+    return float(common[0, 0, 0]), float(common.max()), (place - side * (place > side // 2)) * factor
+
+
+def _body(density):
+    """1 where 95 % of the positive density lies."""
+    values = density.clamp(min=0).flatten().sort(descending=True).values
+    last = int(torch.searchsorted(values.cumsum(0), 0.95 * values.sum()))
+    return (density >= values[min(last, len(values) - 1)].clamp(min=1e-12)).float()

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which composition of a complex a particle shows: likelihoods of its raw image, marginal over orientation and shift.
+
+For each composition the image is compared with CTF x projection in noise of the measured spectrum, over the same
+orientations and shifts around the best candidates, so that what is wrong with the grid is wrong for all alike. How
+strongly images show the structures is one number for all compositions: with one for each, a composition that lacks a
+part could not be told from a weaker image of the whole. Priors and this strength come from the set by
+expectation-maximisation (Sigworth 1998; Scheres 2012 for particles).
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...core.healpix_grid import ball_of_turns, disc_of_shifts
+from ...likelihood.observed import Observed
+from ...likelihood.reference import HalfDisc, Reference
+
+KEPT = 6  # orientations whose neighbourhoods are searched finer
+FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between the last step's neighbouring orientations
+MOST_LEVELS = 5
+FINEST_SHIFT = 0.25  # px
+ELEMENTS = 4e6  # coefficients of projections that are held at a time
+TEMPERATURES = [round(0.05 * 1.15**step, 4) for step in range(22)]  # 0.05 to about 1
+ROUNDS = 100  # of expectation-maximisation of the priors: it takes some ten
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """One refinement step. turns: (r, 3, 3) tensor of small rotations. shifts: (t, 2) px, tensor. disc: HalfDisc;
+    places: its coefficients among those of the finest disc. references: of the compositions, on this disc."""
+
+    turns: torch.Tensor
+    shifts: torch.Tensor
+    disc: HalfDisc
+    places: torch.Tensor
+    references: list
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What the images of m particles say. logs: (m, c) log-likelihood of each composition over that of noise alone.
+    match, power: (m, c) posterior means of the agreement of image and projection and of the projection's power,
+    which give the strength: match / (2 power). matrices: (m, 3, 3), shifts_yx: (m, 2) px of the best orientation."""
+
+    logs: torch.Tensor
+    match: torch.Tensor
+    power: torch.Tensor
+    matrices: torch.Tensor
+    shifts_yx: torch.Tensor
+
+    @classmethod
+    def joined(cls, parts):
+        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(cls)))
+
+
+class Comparison:
+    """Compositions that images are compared with.
+
+    projectors: one of each composition, in one frame. disc: HalfDisc of the images, up to the finest detail that is
+    compared. gain: called with a number of rings, the factors (rings,) of the rings' amplitudes. step: degrees
+    between the candidates' orientations. diameter_px: of the whole.
+    """
+
+    def __init__(self, projectors, disc, gain, step, diameter_px):
+        self.disc, self.kinds = disc, len(projectors)
+        self.levels = [
+            Level(*parts, [Reference(p, parts[2], gain(parts[2].rings)) for p in projectors])
+            for parts in _levels(disc, step, diameter_px)
+        ]
+
+    def evidence(self, observed, matrices, shifts_yx, strength):
+        """Evidence of the images of some particles.
+
+        observed: Observed (m). matrices: (m, k, 3, 3) candidates, image to density. shifts_yx: (t, 2) px, those of all
+        candidates to begin with, or (m, k, 2), one for each. strength: what all projections are multiplied with.
+        """
+        step = self._batch(matrices.shape[1])
+        parts = []
+        for start in range(0, len(observed), step):
+            part = slice(start, start + step)
+            parts.append(
+                self._evidence(
+                    observed[part], matrices[part], shifts_yx if shifts_yx.dim() == 2 else shifts_yx[part], strength
+                )
+            )
+        return Evidence.joined(parts)
+
+    def _evidence(self, observed, matrices, shifts, strength):
+        first = self.levels[0]
+        if shifts.dim() == 2:
+            none = torch.zeros(*matrices.shape[:2], 2, device=self.disc.device)
+            match, power = self._compare(_seen(observed, first), first, matrices[:, :, None], none, shifts)
+            best = (strength * match - strength**2 * power[..., None]).amax(3)[:, :, 0].argmax(-1)
+            shifts = shifts[best]
+        for level in self.levels:
+            finer = matrices[:, :, None] @ level.turns
+            match, power = self._compare(_seen(observed, level), level, finer, shifts, level.shifts)
+            logs = strength * match - strength**2 * power[..., None]  # m, k, r, c, t
+            matrices, shifts = self._best(logs, finer, shifts, level)
+        return self._summary(logs, match, power, matrices, shifts)
+
+    def _compare(self, observed, level, matrices, centres, shifts):
+        """Agreements (m, k, r, c, t) and powers (m, k, r, c) of unit strength, of matrices (m, k, r, 3, 3) moved by
+        centres (m, k, 2) plus shifts (t, 2)."""
+        m, k, r = matrices.shape[:3]
+        views = torch.stack([reference.at(matrices) for reference in level.references], dim=3)  # m, k, r, c, d
+        back = level.disc.ramp(-centres.reshape(-1, 2)).reshape(m, k, 1, -1) * level.disc.ramp(-shifts)
+        moved = torch.view_as_real(observed.match[:, None, None] * back).flatten(-2)  # m, k, t, 2d
+        flat = torch.view_as_real(views).flatten(-2).reshape(m, k, -1, moved.shape[-1])
+        match = (flat @ moved.transpose(-1, -2)).reshape(m, k, r, self.kinds, len(shifts))
+        return match, (views.abs().square() * observed.weight[:, None, None, None]).sum(-1)
+
+    def _best(self, logs, matrices, shifts, level):
+        """The KEPT best orientations (m, k', 3, 3), whatever the composition, and the best shift of each."""
+        m, k, r = logs.shape[:3]
+        score = torch.logsumexp(logs, dim=(3, 4)).reshape(m, -1)
+        place = score.topk(min(KEPT, k * r), dim=1).indices
+        shift = torch.logsumexp(logs, dim=3).argmax(-1).reshape(m, -1)
+        moved = shifts[:, :, None] + level.shifts[shift.reshape(m, k, r)]
+        rows = torch.arange(m, device=place.device)[:, None]
+        return matrices.reshape(m, -1, 3, 3)[rows, place], moved.reshape(m, -1, 2)[rows, place]
+
+    @staticmethod
+    def _summary(logs, match, power, matrices, shifts):
+        whole = torch.logsumexp(logs, dim=(1, 2, 4))  # m, c
+        weight = torch.exp(logs - whole[:, None, None, :, None])
+        return Evidence(
+            whole.double(),
+            (weight * match).sum((1, 2, 4)),
+            (weight * power[..., None]).sum((1, 2, 4)),
+            matrices[:, 0],
+            shifts[:, 0],
+        )
+
+    def _batch(self, candidates):
+        turns = max(len(level.turns) for level in self.levels)
+        each = max(candidates, KEPT) * turns * self.kinds * len(self.disc)
+        return max(1, int(ELEMENTS / each))
+
+
+def _seen(observed, level):
+    return Observed(observed.match[:, level.places], observed.weight[:, level.places], level.disc)
+
+
+def _levels(disc, step, diameter_px):
+    """What each Level has but for its references: steps halved down to what the resolution can tell apart at the
+    particle's rim. Coarse steps compare coarse detail only."""
+    finest = np.degrees(FINEST_PART * (disc.box / disc.radius) / (diameter_px / 2))
+    count = int(np.clip(np.ceil(np.log2(step / finest)), 1, MOST_LEVELS))
+    for number in range(1, count + 1):
+        here = step / 2**number
+        # the frequency at which neighbours of this step differ at the rim by the same part of a period as those of the
+        # last
+        radius = FINEST_PART * disc.box / (np.radians(here) * diameter_px / 2)
+        level_disc = disc if number == count else HalfDisc(disc.box, min(disc.radius, max(radius, 4)), disc.device)
+        places = (disc.y**2 + disc.x**2 <= level_disc.radius**2).nonzero()[:, 0]
+        shift = max(1 / 2**number, FINEST_SHIFT)
+        tensors = (
+            torch.as_tensor(a, dtype=torch.float32, device=disc.device)
+            for a in (ball_of_turns(1.5 * here, here), disc_of_shifts(2 * shift, shift))
+        )
+        yield (*tensors, level_disc, places)
+
+
+def fitted_strength(evidence, priors):
+    """The strength that explains the images best, given their Evidence (one step of expectation-maximisation)."""
+    weight = probabilities(evidence.logs, priors)
+    return float((weight * evidence.match).sum() / (2 * (weight * evidence.power).sum()).clamp(min=1e-30))
+
+
+def probabilities(logs, priors):
+    """(n, c) posterior probabilities of log-likelihoods (n, c) and priors (c,)."""
+    return torch.softmax(logs + torch.as_tensor(priors, dtype=logs.dtype).clamp(min=1e-12).log(), dim=1)
+
+
+def fitted_temperature(logs, kinds):
+    """Number to multiply log-likelihoods with, so that probabilities are what they say, from particles of known
+    composition.
+
+    Only the neighbourhoods of a few orientations are compared: where the right one is not among them, likelihoods
+    are too sure. logs: (n, c), kinds: (n,) int64. It maximises the likelihood of the kinds (Guo et al. 2017).
+    """
+    rows = torch.arange(len(kinds))
+    chance = [float(torch.log_softmax(factor * logs, 1)[rows, kinds].mean()) for factor in TEMPERATURES]
+    return TEMPERATURES[int(np.argmax(chance))]
+
+
+def fitted_priors(logs):
+    """(c,) parts of the set that the compositions have, by expectation-maximisation on log-likelihoods (n, c).
+
+    One particle of each composition is added, so that none is ruled out by a small set.
+    """
+    count, kinds = logs.shape
+    priors = torch.full((kinds,), 1 / kinds, dtype=logs.dtype)
+    for _ in range(ROUNDS):
+        new = (probabilities(logs, priors).sum(0) + 1) / (count + kinds)
+        if (new - priors).abs().max() < 1e-6:
+            return new
+        priors = new
+    return priors

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles of each composition beside its projections, for the eye."""
+
+import numpy as np
+import torch
+
+from ...core.fourier import on_grid
+from ...core.projections import phase_ramp
+from ..denoisers.plots import draw_rows
+
+EACH = 4  # particles of each composition
+SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye sees nothing in finer noise
+
+
+def draw_examples(candidates, projectors, evidence, names, probability, path):
+    """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its
+    orientation.
+
+    candidates: see integrity_candidates. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and
+    shifts (n, 2) px. probability: (n, c).
+    """
+    from scipy.spatial.transform import Rotation
+
+    rows, labels = [], []
+    for number, name in enumerate(names):
+        mine = np.nonzero(probability.argmax(1) == number)[0]
+        chosen = mine[np.argsort(probability[mine, number])[::-1][:EACH]]
+        if not len(chosen):
+            continue
+        images = _filtered(candidates.source, chosen, evidence["shifts"][chosen])
+        angles = Rotation.from_matrix(evidence["matrices"][chosen]).as_euler("ZYZ", degrees=True)
+        views = [projector.project(angles).cpu().numpy() for projector in projectors]
+        for place, particle in enumerate(chosen):
+            rows.append([images[place], *(v[place] for v in views)])
+            labels.append(f"{name}\n{probability[particle, number]:.3f}")
+    draw_rows(rows, ["particle"] + [str(name) for name in names], path, labels)
+
+
+def _filtered(source, rows, shifts):
+    """(m, box, box) images with their CTF's phases mended, their particles in the middle, and detail faded by
+    frequency."""
+    images = source.images(rows).cpu()
+    box = images.shape[-1]
+    transform = torch.fft.rfft2(images)
+    if source.particles.optics is not None:
+        transform = transform * source.particles.ctf(rows)
+    fade = torch.exp(-((torch.arange(box // 2 + 1) / (box * source.particles.pixel_size / SHOWN)) ** 2))
+    transform = transform * on_grid(fade, box) * phase_ramp((box, box), -shifts, "cpu")
+    return torch.fft.irfft2(transform, s=(box, box)).numpy()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How strongly images show a structure, learnt from the images themselves: contrast, treatment, strength by frequency,
+spread of shifts.
+
+Of wrong strength, likelihoods are over- or underconfident and fine detail counts too much or too little. Expectation
+maximisation: orientations of a sample of particles by the search, then what fits them best, and again.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...core.projections import random_angles
+from ...likelihood.search import Bank, evidence, log_likelihoods, side_by_side
+
+TOP = 64  # orientations of each particle that take part
+ROUNDS = 3
+# difference of logarithmic evidence of the whole sample from which one convention is surely the better
+SURE = 10.0
+# Å², B-factors tried
+FALLS = np.concatenate([np.arange(-300, 0, 50), np.arange(0, 1000, 50), np.arange(1000, 4001, 250)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """strength, fall: the images show the projections times strength x exp(-fall q² / 4), q in 1/Å. sigma: px, standard
+    deviation of the shifts in x and in y. residual: (rings,) mean power of what the fit leaves over that of the assumed
+    noise."""
+
+    strength: float
+    fall: float
+    sigma: float
+    residual: torch.Tensor
+
+    def gain(self, rings, width):
+        """(rings,) factors of the rings' amplitudes. width: of the images, Å."""
+        return self.strength * torch.exp(-self.fall / 4 * (torch.arange(rings) / width) ** 2).float()
+
+
+def first_fit(observed, reference):
+    """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the
+    contrast.
+
+    reference: Reference without gain.
+    """
+    views = reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
+    weight = observed.weight
+    excess = float((observed.match.abs().square() / 4 - weight).double().sum())
+    per_square = float((weight.square() * views).double().sum())
+    error = float(weight.double().square().sum().sqrt())  # of `excess`, of noise alone
+    return Fit(np.sqrt(max(excess, error) / max(per_square, 1e-30)), 0.0, 1.0, torch.ones(reference.disc.rings))
+
+
+def improved(fit, observed, reference, grid, shifts, width):
+    """The Fit that suits the posterior probabilities under a former one best (one round of expectation
+    maximisation)."""
+    device = observed.match.device
+    strong = reference.with_gain(fit.gain(reference.disc.rings, width).to(device))
+    values = log_likelihoods(observed, Bank(strong, grid), shifts)
+    numbers = values.topk(min(TOP, values.shape[1]), 1).indices.cpu().numpy()
+    sums = [
+        _sums(observed[row : row + 16], reference, strong, grid.angles(numbers[row : row + 16]), shifts)
+        for row in range(0, len(observed), 16)
+    ]
+    match, power, spread, energy = (sum(parts) for parts in zip(*sums))
+    count = len(observed)
+    strength, fall = smooth_strength(match.cpu().numpy(), power.cpu().numpy(), width)
+    if not strength > 0:  # nothing of the structure is seen: keep what the power said
+        strength, fall = fit.strength, fit.fall
+    new = Fit(strength, fall, float((spread / (2 * count)).sqrt()), fit.residual)
+    gain = new.gain(len(match), width).double().to(device)
+    number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
+    residual = (energy - 2 * gain * match + gain.square() * power) / number
+    return dataclasses.replace(new, residual=residual.clamp(min=1e-3).float().cpu())
+
+
+def _sums(observed, reference, strong, angles, shifts):
+    """Sums over particles, by ring: products of images and expected projections, their power; squared shifts; the
+    images' power over the noise's. angles: (n, k, 3) likely orientations."""
+    turned = torch.stack([strong.at_angles(a) for a in angles])
+    ramp = observed.disc.ramp(-shifts.yx)
+    shifted = observed.match[:, None] * ramp  # n, s, d
+    fit = side_by_side(turned) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
+    value = fit - (turned.abs().square() @ observed.weight[..., None])
+    weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
+    plain = turned / strong.gain[observed.disc.ring]
+    centred = weight.to(shifted.dtype) @ shifted  # n, k, d
+    match = observed.disc.ring_sum((plain.conj() * centred).real) / 2
+    power = observed.disc.ring_sum((weight.sum(2, keepdim=True) * plain.abs().square()).sum(1) * observed.weight)
+    spread = (weight.sum((0, 1)) * shifts.yx.square().sum(1)).sum().double()
+    energy = observed.disc.ring_sum(observed.match.abs().square() / (4 * observed.weight.clamp(min=1e-12)))
+    return match, power, spread, energy
+
+
+def smooth_strength(match, power, width):
+    """Strength and fall (see Fit) whose square distance from the images is the smallest.
+
+    match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
+    width: of the images, Å.
+    """
+    square = (np.arange(len(match)) / width) ** 2
+    shape = np.exp(-np.asarray(FALLS)[:, None] / 4 * square)
+    along, across = shape @ match, shape**2 @ power
+    strength = along / np.maximum(across, 1e-30)
+    best = int(np.argmax(np.where(along > 0, along * strength, -1)))
+    return float(strength[best]), float(FALLS[best])
+
+
+def evidences(sources, rows, disc, reference, grid, shifts, width):
+    """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows."""
+    found = []
+    for source in sources:
+        observed = source.observed(rows, disc)
+        fit = first_fit(observed, reference)
+        strong = reference.with_gain(fit.gain(disc.rings, width))
+        found.append(float(evidence(log_likelihoods(observed, Bank(strong, grid), shifts)).double().sum()))
+    return found

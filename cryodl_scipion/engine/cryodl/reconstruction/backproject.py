@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Back-projection: the transforms of images inserted as slices into the transform of a map, and a map got from it."""
+
+import itertools
+
+import numpy as np
+import torch
+
+from ..core.projections import centre_crop, padded_side, phase_ramp, rotation_matrices
+from ..core.symmetry import operations
+
+CHUNK_BYTES = 5e7  # of the slices of images that are inserted at a time
+FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if they had it, so that no noise is blown up
+
+
+class Slices:
+    """The transform of a map, being filled. box: px of images and map.
+
+    Memory: 12 bytes x padded² x (padded / 2 + 2), padded being twice the box, or 1.5 times a large one (0.35 GB for 256
+    px).
+    """
+
+    def __init__(self, box, device=None):
+        self.box, self.padded = box, padded_side(box)
+        # one more column before frequency 0 along x: slices that touch it from the other side add there to what is
+        # dropped
+        self.shape = (self.padded, self.padded, self.padded // 2 + 2)
+        self.real, self.imag, self.weight = (torch.zeros(int(np.prod(self.shape)), device=device) for _ in range(3))
+        grid = torch.meshgrid(
+            torch.fft.fftfreq(self.padded, 1 / self.padded, device=device),
+            torch.arange(self.padded // 2 + 1, device=device, dtype=torch.float32),
+            indexing="ij",
+        )
+        self.kept = (grid[0] ** 2 + grid[1] ** 2) < (self.padded // 2 - 1) ** 2
+        # of the pairs of conjugates in column 0, one each; but frequency 0 is its own
+        self.kept &= (grid[1] > 0) | (grid[0] >= 0)
+        self.plane = torch.stack([grid[1][self.kept], grid[0][self.kept]])  # x, y
+        # slices lie the denser the nearer to frequency 0: without this, each place would take after its inner
+        # neighbours
+        self.sparsity = self.plane.norm(dim=0).clamp(min=0.5)
+
+    def chunk(self):
+        """Images that should be added at a time."""
+        return max(1, int(CHUNK_BYTES / (32 * self.plane.shape[1])))
+
+    def add(self, images, angles, shifts_yx, match, weight):
+        """Insert (m, box, box) images at angles (m, 3) and shifts (m, 2) px.
+
+        match, weight: (m, padded, padded // 2 + 1) on the grid of rfft2, or None for 1: factors of the slices, and what
+        is to be divided by at the end: the CTF and its square.
+        """
+        device = self.real.device
+        centred = torch.fft.ifftshift(centre_crop(images.to(device), self.padded), dim=(-2, -1))
+        transform = torch.fft.rfft2(centred) * phase_ramp(centred.shape[-2:], -np.asarray(shifts_yx, float), device)
+        values = (transform if match is None else transform * match.to(device))[:, self.kept]
+        weights = torch.ones_like(values.real) if weight is None else weight.to(device)[:, self.kept]
+        matrices = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
+        places = matrices[:, :, :2] @ self.plane  # m, xyz, d
+        for place, value, one in zip(places, values * self.sparsity, weights * self.sparsity):
+            self._insert(place, value, one)
+
+    def _insert(self, place, value, weight):
+        """Spread one slice over the neighbours of its places (3, d), xyz."""
+        below = place[0] < 0
+        place = torch.where(below, -place, place)
+        value = torch.where(below, value.conj(), value)
+        self._spread(place, value, weight)
+        near = place[0] < 1  # their conjugates touch column 0, too
+        self._spread(-place[:, near], value[near].conj(), weight[near])
+
+    def _spread(self, place, value, weight):
+        low = place.floor()
+        part = place - low
+        low = low.long()
+        for corner in itertools.product((0, 1), repeat=3):
+            share = torch.ones_like(weight)
+            for axis, step in enumerate(corner):
+                share = share * (part[axis] if step else 1 - part[axis])
+            x, y, z = (low[axis] + step for axis, step in enumerate(corner))
+            index = ((z % self.padded) * self.padded + y % self.padded) * self.shape[2] + x + 1
+            self.real.scatter_add_(0, index, share * value.real)
+            self.imag.scatter_add_(0, index, share * value.imag)
+            self.weight.scatter_add_(0, index, share * weight)
+
+    def finished(self, symmetry):
+        """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
+        symmetry."""
+        value = torch.complex(self.real.reshape(self.shape)[:, :, 1:], self.imag.reshape(self.shape)[:, :, 1:])
+        weight = self.weight.reshape(self.shape)[:, :, 1:]
+        group = operations(symmetry)
+        return (value, weight) if len(group) == 1 else symmetrised(value, weight, group)
+
+
+def symmetrised(value, weight, group):
+    """Sums over a group (s, 3, 3) of half transforms, frequency 0 first, and of their weights, between places by
+    straight lines."""
+    from torch.nn.functional import grid_sample
+
+    size = value.shape[0]
+    half, device = size // 2, value.device
+    # frequency 0 to the middle, so that neighbours are neighbours
+    source = torch.stack([torch.fft.fftshift(v, dim=(0, 1)) for v in (value.real, value.imag, weight)])[None]
+    axis = torch.fft.fftfreq(size, 1 / size, device=device)
+    y, x = torch.meshgrid(axis, torch.arange(half + 1, device=device, dtype=torch.float32), indexing="ij")
+    total, weights = torch.zeros_like(value), torch.zeros_like(weight)
+    for z, turn in itertools.product(range(size), torch.as_tensor(group, dtype=torch.float32, device=device)):
+        place = torch.einsum("ij,jyx->iyx", turn, torch.stack([x, y, axis[z].expand_as(x)]))
+        below = place[0] < 0
+        place = torch.where(below, -place, place)
+        grid = torch.stack(
+            [place[0] / half * 2 - 1, (place[1] + half) / (size - 1) * 2 - 1, (place[2] + half) / (size - 1) * 2 - 1],
+            -1,
+        )
+        found = grid_sample(source, grid[None, None], align_corners=True)[0, :, 0]
+        total[z] += torch.complex(found[0], torch.where(below, -found[1], found[1]))
+        weights[z] += found[2]
+    return total, weights
+
+
+def solve(value, weight, box, wiener=None):
+    """(box,) * 3 map of summed slices and weights (padded, padded, padded // 2 + 1).
+
+    wiener: (box // 2 + 1,) constants added to the weights, in parts of the shell's mean weight; None: FLOOR for all.
+    The damping that the insertion between places means is made up for.
+    """
+    padded, device = value.shape[0], value.device
+    shell = _shells(padded, device)
+    inside = shell <= padded // 2
+    mean = _shell_means(weight, shell, inside)
+    part = torch.full_like(mean, FLOOR) if wiener is None else _stretched(wiener.to(device), len(mean))
+    constant = (mean * part.clamp(min=FLOOR))[shell.clamp(max=len(mean) - 1)]
+    transform = torch.where(inside, value / (weight + constant).clamp(min=1e-20), torch.zeros((), device=device))
+    volume = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3))
+    start = padded // 2 - box // 2
+    volume = volume[start : start + box, start : start + box, start : start + box]
+    undamp = 1 / torch.sinc((torch.arange(box, device=device) - box // 2) / padded) ** 2
+    return volume * undamp * undamp[:, None] * undamp[:, None, None]
+
+
+def _shells(padded, device):
+    """(padded, padded, padded // 2 + 1) nearest whole frequency of each place."""
+    full, half = (f(padded, 1 / padded, device=device) for f in (torch.fft.fftfreq, torch.fft.rfftfreq))
+    return (full[:, None, None] ** 2 + full[:, None] ** 2 + half**2).sqrt().round().long()
+
+
+def _shell_means(values, shell, inside):
+    count = shell.shape[0] // 2 + 1
+    total = torch.zeros(count, device=values.device, dtype=torch.float64)
+    total = total.index_add(0, shell[inside], values[inside].double())
+    return (total / torch.bincount(shell[inside], minlength=count)).float()
+
+
+def _stretched(curve, count):
+    """A curve over frequencies from 0 to Nyquist with another number of points."""
+    return torch.nn.functional.interpolate(curve[None, None].float(), count, mode="linear", align_corners=True)[0, 0]

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A map and two half-maps of oriented particles, and their Fourier shell correlation."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ..core.frc import fsc, resolution_at
+from .backproject import Slices, solve
+
+EDGE = 0.05  # of the box: width of the mask's soft edge
+LEAST = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """whole, half1, half2: (d, d, d) float32 tensors. fsc: (d // 2 + 1,) of the halves in the mask. resolution: Å at
+    0.143, or None."""
+
+    whole: torch.Tensor
+    half1: torch.Tensor
+    half2: torch.Tensor
+    fsc: torch.Tensor
+    resolution: float
+
+
+def split_halves(particles, seed):
+    """(n,) 1 or 2: rlnRandomSubset of the particles, at random without it. Raises ValueError if one half is empty."""
+    halves = particles.halves
+    if halves is None:
+        halves = np.random.default_rng(seed).permutation(len(particles)) % 2 + 1
+    counts = [int((halves == half).sum()) for half in (1, 2)]
+    if min(counts) == 0 or sum(counts) < len(halves):
+        raise ValueError(
+            f"{particles.path} has {counts[0]} particles of half 1 and {counts[1]} of half 2 "
+            f"(rlnRandomSubset), of {len(halves)}; both halves need some, and every particle must belong "
+            "to one. At least two particles are needed; without the column they are split at random."
+        )
+    return np.asarray(halves)
+
+
+def reconstruct(particles, halves, config, device, progress=None):
+    """Reconstruction of a ParticleSet with angles. config: ReconstructConfig. halves: (n,) 1 or 2. progress: called
+    with the number of particles of each chunk done."""
+    sums = []
+    for half in (1, 2):
+        slices = Slices(particles.box, device)
+        rows = np.nonzero(halves == half)[0]
+        for start in range(0, len(rows), slices.chunk()):
+            part = rows[start : start + slices.chunk()]
+            slices.add(
+                particles.images(part),
+                particles.angles[part],
+                particles.shifts_yx[part],
+                *factors(particles, part, slices.padded, config.correct_ctf),
+            )
+            if progress:
+                progress(len(part))
+        sums.append(slices.finished(config.symmetry))
+        del slices
+    box = particles.box
+    maps = [solve(value, weight, box) for value, weight in sums]
+    diameter_px = 0.9 * box if config.mask_diameter is None else config.mask_diameter / particles.pixel_size
+    mask = soft_sphere(box, diameter_px, device)
+    curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
+    resolution = resolution_at(curve, 0.143, particles.pixel_size, box)
+    whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
+    return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution)
+
+
+def factors(particles, rows, side, correct_ctf):
+    """Factors and weights of slices, (m, side, side // 2 + 1), or None, None where there is no CTF to correct.
+
+    The transfer T of an image (see ParticleSet.ctf) is divided out at the end by least squares: T of the slice, T² of
+    the weight. Images multiplied by their CTF, T being its square, have noise of power T, too: theirs are 1 and T.
+    """
+    if not correct_ctf or particles.optics is None or particles.denoiser:
+        return None, None
+    transfer = particles.ctf(rows, box=side)
+    if particles.ctf_state == "multiplied":
+        return None, transfer
+    return transfer, transfer.square()
+
+
+def wiener_constants(curve):
+    """(d // 2 + 1,) one over the signal-to-noise ratio of the whole map, from the FSC of its halves: FSC of the whole
+    is 2 F / (1 + F) (Rosenthal and Henderson 2003). Beyond the first shell without any correlation nothing is
+    trusted."""
+    curve = curve.clamp(LEAST, 1 - 1e-4)
+    gone = torch.cumsum((curve <= LEAST).long(), 0) > 0
+    whole = torch.where(gone, torch.full_like(curve, LEAST), 2 * curve / (1 + curve))
+    return (1 - whole) / whole
+
+
+def soft_sphere(box, diameter_px, device=None):
+    """(box,) * 3: 1 within the diameter, falling to 0 by a cosine over EDGE of the box."""
+    axis = torch.arange(box, device=device) - box // 2
+    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
+    beyond = (radius - diameter_px / 2) / (EDGE * box)
+    return 0.5 + 0.5 * torch.cos(torch.pi * beyond.clamp(0, 1))
+
+
+def looks_inverted(density):
+    """True if protein is negative in a map: within half the box's radius its values are skewed to the negative side."""
+    smooth = torch.nn.functional.avg_pool3d(density[None, None], 3, 1)[0, 0]
+    inside = smooth[soft_sphere(len(smooth), len(smooth) / 2) > 0.5].double()
+    inside = (inside - smooth.double().mean()) / smooth.double().std().clamp(min=1e-30)
+    return bool(inside.mean() < -0.3 and (inside**3).mean() < -0.5)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of an annotations folder: annotations.json, drawings.mrc and tiles.mrc.
+
+The stacks are written first, the JSON last, each by rename. A crash in between leaves the earlier JSON with newer
+stacks, which is why a place in a stack that the JSON on the disk still names is never given to another tile.
+"""
+
+import json
+import os
+import warnings
+
+import numpy as np
+
+from ...contract.result import write_json
+from ...io.files import whole_file
+
+TABLE, DRAWINGS, IMAGES = "annotations.json", "drawings.mrc", "tiles.mrc"
+VERSION = 1
+
+
+def read_table(folder):
+    """The JSON of a folder. Raises FileNotFoundError or ValueError with what to do."""
+    path = os.path.join(folder, TABLE)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"The folder of annotations {folder} does not exist.")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{folder} is no folder of annotations: it has no {TABLE}.")
+    try:
+        with open(path, encoding="utf-8") as file:
+            table = json.load(file)
+        version = table["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None
+    if version != VERSION:
+        raise ValueError(
+            f"{path} is of version {version} of the annotations; this program reads version {VERSION}. Update cryodl."
+        )
+    return table
+
+
+def write_table(folder, table):
+    write_json(os.path.join(folder, TABLE), dict(version=VERSION, **table))
+
+
+def read_stack(folder, name, needed):
+    """(n, h, w) memory map of a stack, None if there is none.
+
+    needed: [(place, side)] of images that must be there; a place of None stands for none. Raises ValueError if one is
+    not, or if the file cannot be read.
+    """
+    import mrcfile
+
+    path, needed = os.path.join(folder, name), [(place, side) for place, side in needed if place is not None]
+    if not needed and not os.path.exists(path):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with mrcfile.mmap(path, mode="r") as mrc:
+                data = mrc.data
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{path} is missing, or not a readable MRC stack ({error}). Copy the whole folder again."
+        ) from None
+    data = data if data.ndim == 3 else data[None]
+    if any(place >= data.shape[0] or side > min(data.shape[1:]) for place, side in needed):
+        raise ValueError(
+            f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the "
+            "whole folder again."
+        )
+    return data
+
+
+def write_stack(folder, name, images, count, side, dtype, fill):
+    """Write a stack of `count` square images, whole or not at all.
+
+    images: {place: (h, h) array}, h <= side. Places without an image, and what lies beside smaller ones, hold `fill`.
+    """
+    import mrcfile
+
+    mode = {np.dtype(np.int16): 1, np.dtype(np.float32): 2}[np.dtype(dtype)]
+    with whole_file(os.path.join(folder, name)) as temporary:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mrc = mrcfile.new_mmap(str(temporary), (count, side, side), mode, fill=fill, overwrite=True)
+        with mrc:
+            mrc.set_image_stack()
+            for place, image in images.items():
+                mrc.data[place, : image.shape[0], : image.shape[1]] = image
+            mrc.update_header_stats()

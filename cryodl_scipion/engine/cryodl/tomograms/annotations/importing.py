@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Annotations made of label volumes, and of stacks of tiles with drawings."""
+
+import numpy as np
+
+from ...io.files import micrograph_key
+from ...io.stacks import read_images, stack_shape
+from ...io.tomograms import working_pixel_size
+from .label_volumes import LEAST_PART, choose, choose_negative, find_places, open_pairs
+from .tiles import FEATURE, UNCERTAIN, WITHOUT
+
+CHUNK = 256  # tiles of a stack that are read at a time
+
+
+def import_labels(store, config):
+    """Add tiles of label volumes to an AnnotationStore. config: ImportAnnotationsConfig. Returns warnings.
+
+    Raises ValueError if volumes do not fit, or if the label is nowhere in them.
+    """
+    names, tomograms, volumes, warnings = open_pairs(config)
+    _check_sizes(tomograms, config.tile)
+    rng = np.random.default_rng(config.seed)
+    share = [-(-n // len(volumes)) for n in (config.positive_tiles, config.negative_tiles)]
+    with_feature, without, seen = [], [], set()
+    for number, volume in enumerate(volumes):
+        found = find_places(volume, number, config.label, config.tile, share, rng)
+        with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
+    if not with_feature:
+        raise ValueError(_nothing_found(config, seen))
+    sizes = []
+    for name, tomogram in zip(names, tomograms):
+        size, note = working_pixel_size(tomogram, config.pixel_size)
+        sizes.append(size)
+        warnings += [note] if note else []
+        store.place(name, tomogram.path, tomogram.shape)
+    taken = {(t.tomogram, t.centre_zyx, t.size) for t in store.tiles(config.feature, config.annotator)}
+    for kind, places, wanted in (
+        ("with", choose(with_feature, config.positive_tiles, rng), config.positive_tiles),
+        ("without", choose_negative(without, config.negative_tiles, rng), config.negative_tiles),
+    ):
+        if len(places) < wanted:
+            warnings.append(
+                f"{wanted} tiles {kind} the feature were asked for; the label volumes have only {len(places)}."
+            )
+        for place in places:
+            centre = (place.z, *(corner + config.tile // 2 for corner in place.corner_yx))
+            if (names[place.volume], centre, config.tile) not in taken:  # of an earlier import of the same labels
+                drawing = volumes[place.volume].drawing(place, config.tile, config.label)
+                store.add(
+                    names[place.volume],
+                    sizes[place.volume],
+                    centre,
+                    config.tile,
+                    config.feature,
+                    config.annotator,
+                    drawing if drawing.any() else None,
+                )
+    return warnings
+
+
+def _check_sizes(tomograms, tile):
+    for tomogram in tomograms:
+        if min(tomogram.shape[1:]) < tile:
+            raise ValueError(
+                f"{tomogram.path} is {tomogram.shape[2]} x {tomogram.shape[1]} px wide, less than Tile "
+                f"(--tile), {tile} px. Choose a smaller tile."
+            )
+
+
+def _nothing_found(config, seen):
+    values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
+    if config.label in seen:
+        return (
+            f"The value {config.label} (--label) takes less than {LEAST_PART:.1%} of every tile of {config.tile} "
+            "px in the label volumes, or lies where most is not annotated. Choose a smaller --tile."
+        )
+    return (
+        f"No voxel of the label volumes has the value {config.label} (--label); the values found are {values}. "
+        "Give the one of the feature."
+    )
+
+
+def import_stack(store, config):
+    """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings.
+
+    Raises ValueError if the stacks do not fit each other, or were imported before.
+    """
+    for path in filter(None, (config.tiles, config.drawings)):
+        if path.lower().endswith((".hdf", ".h5")):
+            raise ValueError(
+                f"{path} is an HDF file, which is not read here. Write it as MRC stacks (.mrcs) with the "
+                "program that made it, for instance e2proc2d.py: the tiles into one, the drawings into "
+                "another."
+            )
+    count, size, _ = stack_shape(config.tiles)
+    if config.drawings and stack_shape(config.drawings) != (count, size, size):
+        found = stack_shape(config.drawings)
+        raise ValueError(
+            f"The drawings {config.drawings} are {found[0]} of {found[2]} x {found[1]} px, the tiles "
+            f"{config.tiles} {count} of {size} x {size} px; there must be one drawing for each tile, of "
+            "its size."
+        )
+    name = micrograph_key(config.tiles)
+    if any(t.image is not None for t in store.tiles(config.feature, config.annotator, name)):
+        raise ValueError(
+            f"{store.folder} holds tiles of {name} for {config.feature} by {config.annotator} already. "
+            "Give another --annotator, or another folder."
+        )
+    for start in range(0, count, CHUNK):
+        numbers = range(start, min(start + CHUNK, count))
+        images = read_images([config.tiles] * len(numbers), numbers)
+        drawings = read_images([config.drawings] * len(numbers), numbers) if config.drawings else [None] * len(numbers)
+        for image, drawing in zip(images, drawings):
+            values = (
+                None
+                if drawing is None
+                else np.select([drawing == UNCERTAIN, drawing != 0], [UNCERTAIN, FEATURE], WITHOUT)
+            )
+            store.add(
+                name,
+                config.pixel_size,
+                (0, size // 2, size // 2),
+                size,
+                config.feature,
+                config.annotator,
+                values,
+                image,
+            )
+    return []

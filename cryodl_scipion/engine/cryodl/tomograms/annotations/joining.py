@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Annotations of several folders in one."""
+
+
+def add_annotations(store, other):
+    """Add to a store what another one holds, but for tiles that are there already. Returns the number of new tiles.
+
+    store, other: AnnotationStore. Nothing is on the disk before store.save().
+    """
+    there = {_key(store, t) for t in store.entries}
+    new = [t for t in other.entries if _key(other, t) not in there]
+    for name, path in {t.tomogram: t.path for t in new if t.path is not None}.items():
+        store.place(name, path, other.shape(name))
+    for tile in new:
+        store.add(
+            tile.tomogram,
+            tile.pixel_size,
+            tile.centre_zyx,
+            tile.size,
+            tile.feature,
+            tile.annotator,
+            None if tile.drawing is None else other.drawing(tile),
+            None if tile.image is None else other.image(tile)[0],
+        )
+    return len(new)
+
+
+def _key(store, tile):
+    """What tells a tile from others. Those with an image of their own have no place: the image does."""
+    image = None if tile.image is None else store.image(tile).tobytes()
+    return tile.tomogram, tile.centre_zyx, tile.size, tile.feature, tile.annotator, image

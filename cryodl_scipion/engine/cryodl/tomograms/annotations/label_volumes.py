@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Label volumes beside their tomograms: places with a feature and without it, found slice by slice."""
+
+import dataclasses
+
+import numpy as np
+
+from ...contract import UNANNOTATED
+from ...io.files import expand_paths, name_micrographs, name_tomograms
+from ...io.pairing import pair_by_name
+from ...io.tomograms import Tomogram
+from .tiles import FEATURE, UNCERTAIN, WITHOUT
+
+FEWEST_SLICES = 16  # looked at in each volume, so that tiles come from all over it
+LEAST_PART = 0.002  # of a tile that a feature takes, or it is neither with nor without: 8 of 64 x 64 px
+MOST_UNANNOTATED = 0.5  # part of a tile
+PLENTY = 3  # times as many places as are wanted are looked for, to choose from
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A tile's place. volume: its number. corner_yx: px. hard: there is another feature, too."""
+
+    volume: int
+    z: int
+    corner_yx: tuple
+    hard: bool = False
+
+
+class LabelVolume:
+    """Labels of a tomogram. path: of the labels. tomogram: Tomogram. otherwise: sentence for the user whose file holds
+    other numbers than whole ones. Raises ValueError if their shapes differ."""
+
+    def __init__(self, path, tomogram, otherwise="Check that it is no tomogram, and no volume of scores."):
+        self.path, self._volume, self._otherwise = str(path), Tomogram(path), otherwise
+        self.shape = self._volume.shape
+        if self.shape != tomogram.shape:
+            sizes = [" x ".join(str(n) for n in reversed(shape)) for shape in (self.shape, tomogram.shape)]
+            raise ValueError(
+                f"The label volume {path} has {sizes[0]} voxels (x, y, z), its tomogram {tomogram.path} "
+                f"{sizes[1]}. Check that they belong together, or resample the labels."
+            )
+
+    def labels(self, *ranges):
+        """Whole numbers at the places given as in Tomogram.labels."""
+        return self._volume.labels(*ranges, otherwise=self._otherwise)
+
+    def drawing(self, place, size, label):
+        """(size, size) int16 drawing of the tile at a Place."""
+        (y, x), z = place.corner_yx, place.z
+        labels = self.labels((z, z + 1), (y, y + size), (x, x + size))[0]
+        return np.select([labels == label, labels == UNANNOTATED], [FEATURE, UNCERTAIN], WITHOUT).astype(np.int16)
+
+
+def open_pairs(config):
+    """Names, Tomograms and LabelVolumes of a config with tomograms, labels and names, in one order; and warnings.
+
+    Without names they are paired by those of their files, in the order of the tomograms' names. Raises ValueError or
+    FileNotFoundError for files that do not fit.
+    """
+    paths, labels = expand_paths(config.tomograms), expand_paths(config.labels)
+    if len(paths) != len(labels):
+        raise ValueError(
+            f"{len(paths)} tomograms (--tomograms) and {len(labels)} label volumes (--labels) were given; "
+            "give one label volume for each."
+        )
+    warnings = []
+    if not config.names:
+        paths = sorted(paths)
+    names = [name for name, _ in name_tomograms(paths, config.names)]
+    if not config.names:
+        places, warning = pair_by_name(
+            names,
+            [name for name, _ in name_micrographs(labels, what="label volume")],
+            ("tomograms", "--tomograms"),
+            ("label volumes", "--labels"),
+        )
+        labels, warnings = [labels[place] for place in places], [warning] if warning else []
+    tomograms = [Tomogram(path) for path in paths]
+    volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
+    return names, tomograms, volumes, warnings
+
+
+def find_places(volume, number, label, size, wanted, rng):
+    """Places with the feature and without it, two lists; and the values that were seen before the feature was, a set.
+
+    volume: LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times
+    as many, which is seldom before a few slices and never before FEWEST_SLICES. rng: numpy Generator.
+    """
+    found, seen = ([], []), set()
+    for count, z in enumerate(rng.permutation(volume.shape[0])):
+        enough = [count >= FEWEST_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
+        if all(enough):
+            break
+        labels = volume.labels((z, z + 1))[0]
+        if not found[0]:
+            seen.update(_values(labels))
+        if enough[1] and not (labels == label).any():
+            continue  # the quick way through hundreds of slices without a rare feature
+        for places, new in zip(found, _places_in(labels, number, int(z), label, size, rng)):
+            places.extend(new)
+    return (*found, seen)
+
+
+def _values(labels):
+    """The values in an array; bytes are counted, which is quicker than sorting them."""
+    return (np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)).tolist()
+
+
+def _places_in(labels, number, z, label, size, rng):
+    """Places with and without the feature in a (h, w) slice, on a grid of tiles that begins anywhere and covers all."""
+    corners = [_corners(n, size, rng) for n in labels.shape]
+    feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
+    annotated, others = unannotated <= MOST_UNANNOTATED, 1 - feature - unannotated - nothing
+    places = []
+    for chosen in (annotated & (feature >= LEAST_PART), annotated & (feature == 0)):
+        places.append(
+            [
+                Place(
+                    number, z, (int(corners[0][row]), int(corners[1][column])), bool(others[row, column] >= LEAST_PART)
+                )
+                for row, column in np.argwhere(chosen)
+            ]
+        )
+    return places
+
+
+def _corners(count, size, rng):
+    """First places of tiles along an axis; only the first and the last may overlap their neighbours."""
+    return np.unique(np.clip(np.arange(rng.integers(0, size) - size, count, size), 0, count - size))
+
+
+def _parts(mask, corners, size):
+    """(rows, columns) part of each tile that a (h, w) mask takes, by sums from the corner on."""
+    sums = np.zeros(tuple(n + 1 for n in mask.shape), np.int32)
+    np.cumsum(np.cumsum(mask, 0, dtype=np.int32), 1, out=sums[1:, 1:])
+    top, left = corners[0][:, None], corners[1][None]
+    found = sums[top + size, left + size] - sums[top, left + size] - sums[top + size, left] + sums[top, left]
+    return found / size**2
+
+
+def choose(places, number, rng):
+    """At most `number` of the places, of all volumes alike and of as many slices as possible, in random order."""
+    taken, slices, order = {}, {}, []
+    for index in rng.permutation(len(places)):
+        volume, z = places[index].volume, places[index].z
+        in_slice, of_volume = taken.setdefault((volume, z), []), slices.setdefault(volume, {})
+        order.append((len(in_slice), of_volume.setdefault(z, len(of_volume)), len(order), index))
+        in_slice.append(index)
+    return [places[index] for *_, index in sorted(order)[:number]]
+
+
+def choose_negative(places, number, rng):
+    """As choose; half of the places, if there are so many, hold another feature: these are the hard ones."""
+    hard, easy = ([p for p in places if p.hard is wanted] for wanted in (True, False))
+    first = choose(hard, max(number // 2, number - len(easy)), rng)
+    return first + choose(easy, number - len(first), rng)

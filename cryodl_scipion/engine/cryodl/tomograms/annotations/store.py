@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder of annotations: tiles of several features, annotators and tomograms with what was drawn on them."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from .files import DRAWINGS, IMAGES, TABLE, read_stack, read_table, write_stack, write_table
+from .places import Places
+from .tiles import (
+    FEATURE,
+    NEGATIVE,
+    POSITIVE,
+    UNCERTAIN,
+    Tile,
+    check_drawing,
+    check_image,
+    check_name,
+    cut,
+    outside,
+    overlapping,
+)
+
+_SAVED = ("number", "tomogram", "pixel_size", "centre_zyx", "size", "feature", "annotator", "kind", "drawing", "image")
+
+
+def read_annotations(folder, tomograms=None):
+    """AnnotationStore of a folder. Tomograms are not opened before their images are asked for.
+
+    tomograms: {name: path} of where tomograms lie now, for those that were moved; or None.
+    Raises FileNotFoundError, or ValueError that names the file and what is wrong with it.
+    """
+    store = AnnotationStore(folder)
+    store._read(read_table(str(folder)), tomograms or {})
+    return store
+
+
+def open_annotations(folder, tomograms=None):
+    """As read_annotations; a folder that does not exist, or is empty, is a store without tiles."""
+    if os.path.isdir(folder) and (os.path.exists(os.path.join(folder, TABLE)) or os.listdir(folder)):
+        return read_annotations(folder, tomograms)
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise ValueError(f"{folder}, where annotations should be kept, is a file. Choose another name.")
+    return AnnotationStore(folder)
+
+
+class AnnotationStore:
+    """Tiles and their drawings. entries: list of Tile, in the order of their making. Nothing is on the disk before
+    save()."""
+
+    def __init__(self, folder):
+        self.folder, self.entries = str(folder), []
+        self._drawings, self._images, self._stored_images = {}, {}, None  # by their places in the stacks
+        self._places = Places(self.folder)
+        self._free, self._used, self._last, self._revision, self._changed = set(), 0, 0, 0, set()
+
+    # ----- looking
+    def tiles(self, feature=None, annotator=None, tomogram=None, kind=None):
+        """The entries with these values; None stands for all."""
+        wanted = dict(feature=feature, annotator=annotator, tomogram=tomogram, kind=kind)
+        wanted = [(name, value) for name, value in wanted.items() if value is not None]
+        return [t for t in self.entries if all(getattr(t, name) == value for name, value in wanted)]
+
+    @property
+    def features(self):
+        return list(dict.fromkeys(t.feature for t in self.entries))
+
+    @property
+    def annotators(self):
+        return list(dict.fromkeys(t.annotator for t in self.entries))
+
+    def counts(self, annotator=None):
+        """{feature: {"positive": n, "negative": n}}"""
+        return {
+            f: {kind: len(self.tiles(f, annotator, kind=kind)) for kind in (POSITIVE, NEGATIVE)} for f in self.features
+        }
+
+    def drawing(self, tile):
+        """(size, size) int16 as it was drawn: 0 without, 1 the feature, 255 uncertain."""
+        if tile.drawing is None:
+            return np.zeros((tile.size, tile.size), np.int16)
+        return self._drawings[tile.drawing].copy()
+
+    def labels(self, tile):
+        """As drawing, but uncertain where overlapping tiles disagree and beyond the tomogram's border: what networks
+        should learn from."""
+        unsure = overlapping(self, tile) | outside(tile, self.shape(tile.tomogram))
+        return np.where(unsure, np.int16(UNCERTAIN), self.drawing(tile))
+
+    def image(self, tile, context=0, margin=0):
+        """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 of the tomogram, reflected at its borders; or
+        the tile's own image.
+
+        context: slices before and after. margin: px around. Raises FileNotFoundError if the tomogram is not there,
+        ValueError if it has changed its shape, or if more than its own image is asked of a tile without tomogram.
+        """
+        if tile.image is None:
+            return cut(self.tomogram(tile.tomogram), tile.centre_zyx, tile.size, context, margin)
+        if context or margin:
+            raise ValueError(
+                f"A tile of {tile.tomogram} in {self.folder} is a single image without its tomogram: "
+                "neither other slices nor the surroundings are known. Choose a network that looks at "
+                "single slices (unet2d, eman2)."
+            )
+        image = self._images[tile.image] if tile.image in self._images else self._stored_images[tile.image]
+        return np.array(image[None, : tile.size, : tile.size], np.float32)
+
+    def tomogram(self, name):
+        """The io.tomograms.Tomogram of this name. Raises FileNotFoundError or ValueError with what to do."""
+        return self._places.open(name)
+
+    def shape(self, name):
+        """(z, y, x) of a tomogram when it was annotated, None if that is not known."""
+        return self._places.shape(name)
+
+    # ----- changing
+    def place(self, name, path, shape=None):
+        """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
+        self._places.set(name, path, shape)
+        self.entries = [
+            dataclasses.replace(t, path=self._places.path(name)) if t.tomogram == name and t.image is None else t
+            for t in self.entries
+        ]
+
+    def add(self, tomogram, pixel_size, centre_zyx, size, feature, annotator, drawing=None, image=None):
+        """The new Tile. With a drawing that holds a 1 it is positive, else negative.
+
+        tomogram: name given to place() before, or any name for a tile with an image. image: (size, size) of its own.
+        Raises ValueError for names, drawings or images that cannot be taken.
+        """
+        check_name(feature)
+        check_name(annotator, "annotator")
+        if image is None and tomogram not in self._places:
+            raise ValueError(f"The place of the tomogram {tomogram} is not known.")
+        if image is not None:
+            place = len(self._images) + (0 if self._stored_images is None else len(self._stored_images))
+            self._images[place] = check_image(image, size)
+        self._last += 1
+        tile = Tile(
+            self._last,
+            tomogram,
+            None if image is not None else self._places.path(tomogram),
+            float(pixel_size),
+            tuple(int(c) for c in centre_zyx),
+            int(size),
+            feature,
+            annotator,
+            NEGATIVE,
+            image=None if image is None else place,
+        )
+        self.entries.append(tile)
+        return tile if drawing is None else self.redraw(tile, drawing)
+
+    def redraw(self, tile, drawing):
+        """The Tile with another drawing."""
+        drawing = check_drawing(drawing, tile.size)
+        place = tile.drawing
+        if place is None:
+            place = self._free.pop() if self._free else self._used
+            self._used = max(self._used, place + 1)
+        self._drawings[place] = drawing
+        self._changed.add(DRAWINGS)
+        new = dataclasses.replace(tile, drawing=place, kind=POSITIVE if (drawing == FEATURE).any() else NEGATIVE)
+        self.entries[self._index(tile)] = new
+        return new
+
+    def remove(self, tile):
+        """Take a tile out. Its image of its own stays in the file."""
+        del self.entries[self._index(tile)]  # what is drawn stays till the table on the disk no longer names it
+
+    def save(self):
+        """Write all to the folder. Raises ValueError if another program has written there since it was read."""
+        os.makedirs(self.folder, exist_ok=True)
+        found = read_table(self.folder)["revision"] if os.path.exists(os.path.join(self.folder, TABLE)) else 0
+        if found != self._revision:
+            raise ValueError(
+                f"The annotations {self.folder} were changed by another program since they were opened "
+                "here. Close it and open them again; what was drawn since the last saving is not kept."
+            )
+        if DRAWINGS in self._changed:
+            side = max(len(drawing) for drawing in self._drawings.values())
+            write_stack(self.folder, DRAWINGS, self._drawings, self._used, side, np.int16, UNCERTAIN)
+        if self._images:
+            self._save_images()
+        tiles = [{name: getattr(t, name) for name in _SAVED} for t in self.entries]
+        places = self._places.table({t.tomogram for t in self.entries})
+        write_table(self.folder, dict(revision=self._revision + 1, tomograms=places, tiles=tiles))
+        self._revision += 1
+        self._changed.clear()
+        self._drawings = {t.drawing: self._drawings[t.drawing] for t in self.entries if t.drawing is not None}
+        self._free = set(range(self._used)) - set(self._drawings)
+
+    # ----- parts
+    def _save_images(self):
+        stored = {} if self._stored_images is None else dict(enumerate(self._stored_images))
+        images = {**stored, **self._images}
+        side = max(image.shape[-1] for image in images.values())
+        write_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)
+        self._stored_images, self._images = read_stack(self.folder, IMAGES, ()), {}
+
+    def _index(self, tile):
+        return next(i for i in reversed(range(len(self.entries))) if self.entries[i].number == tile.number)
+
+    def _read(self, table, moved):
+        try:
+            self._revision, self._places = int(table["revision"]), Places(self.folder, table["tomograms"])
+            for name, path in moved.items():
+                if name in self._places:
+                    self.place(name, path)
+            self.entries = [self._entry(values) for values in table["tiles"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{os.path.join(self.folder, TABLE)} is damaged ({type(error).__name__}: {error}). Copy it again."
+            ) from None
+        drawings = read_stack(self.folder, DRAWINGS, [(t.drawing, t.size) for t in self.entries])
+        self._stored_images = read_stack(self.folder, IMAGES, [(t.image, t.size) for t in self.entries])
+        self._drawings = {
+            t.drawing: np.array(drawings[t.drawing, : t.size, : t.size], np.int16)
+            for t in self.entries
+            if t.drawing is not None
+        }
+        self._used = 0 if drawings is None else len(drawings)
+        self._free = set(range(self._used)) - set(self._drawings)
+        self._last = max([t.number for t in self.entries], default=0)
+
+    def _entry(self, values):
+        values = dict(values, centre_zyx=tuple(values["centre_zyx"]))
+        return Tile(path=None if values["image"] is not None else self._places.path(values["tomogram"]), **values)

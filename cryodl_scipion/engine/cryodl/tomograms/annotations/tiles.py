@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One tile: where it lies, what it is of, and what its neighbours say about the same voxels."""
+
+import dataclasses
+import re
+
+import numpy as np
+
+WITHOUT, FEATURE, UNCERTAIN = 0, 1, 255  # values of a drawing
+POSITIVE, NEGATIVE = "positive", "negative"
+# They become parts of file names, <tomogram>__<feature>.mrc.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+-]|_(?!_))*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A square of one slice of a tomogram, for one feature, as one annotator sees it.
+
+    number: unique in its folder. tomogram: name. path: of the tomogram, None for a tile with an image of its own.
+    pixel_size: Å/px. centre_zyx: px of the tomogram; the tile covers [centre - size // 2, centre - size // 2 + size).
+    kind: "positive" (with the feature) or "negative". drawing: its place in the stack of drawings, None for negative
+    tiles without one. image: its place in the stack of images, or None.
+    """
+
+    number: int
+    tomogram: str
+    path: str | None
+    pixel_size: float
+    centre_zyx: tuple[int, int, int]
+    size: int
+    feature: str
+    annotator: str
+    kind: str
+    drawing: int | None = None
+    image: int | None = None
+
+    @property
+    def corner_yx(self):
+        """First row and column of the tile, px of the tomogram; may be negative."""
+        return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
+
+
+def check_name(name, what="feature"):
+    """Raises ValueError if a feature or annotator has a name that files cannot carry."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"The {what} is called {name!r}; letters, digits, '.', '-', '+' and single '_' are allowed, "
+            "because files are named by it. Write for instance 'actin-filament'."
+        )
+
+
+def check_drawing(drawing, size):
+    """(size, size) int16 copy. Raises ValueError for another shape or for values other than 0, 1 and 255."""
+    drawing = np.array(drawing)
+    if drawing.shape != (size, size):
+        raise ValueError(f"A drawing has the shape {drawing.shape}, but its tile is {size} x {size} px.")
+    wrong = np.setdiff1d(drawing, (WITHOUT, FEATURE, UNCERTAIN))
+    if len(wrong):
+        raise ValueError(
+            f"A drawing holds the value {wrong[0]}; allowed are 0 (without the feature), 1 (the feature) "
+            "and 255 (uncertain)."
+        )
+    return drawing.astype(np.int16)
+
+
+def check_image(image, size):
+    """(size, size) float32 copy. Raises ValueError for another shape or values that are no numbers."""
+    image = np.array(image, np.float32)
+    if image.shape != (size, size):
+        raise ValueError(f"The image of a tile has the shape {image.shape}; it must be {size} x {size} px.")
+    if not np.isfinite(image).all():
+        raise ValueError("The image of a tile holds values that are not finite numbers (NaN or infinite).")
+    return image
+
+
+def overlapping(store, tile):
+    """(size, size) bool: where another tile of the same feature and annotator says something else about the voxel.
+
+    The rule for overlapping tiles: a voxel about which two of them disagree (also: one is uncertain) is uncertain.
+    """
+    differs = np.zeros((tile.size, tile.size), bool)
+    if tile.path is None:
+        return differs  # nobody knows where it lies
+    mine = store.drawing(tile)
+    for other in store.tiles(tile.feature, tile.annotator, tile.tomogram):
+        if other.number == tile.number or other.path is None or other.centre_zyx[0] != tile.centre_zyx[0]:
+            continue
+        here, there = _common(tile, other), _common(other, tile)
+        if here is not None:
+            differs[here] |= mine[here] != store.drawing(other)[there]
+    return differs
+
+
+def outside(tile, shape):
+    """(size, size) bool: what of a tile lies beyond its tomogram. shape: (z, y, x), or None if not known."""
+    beyond = np.zeros((tile.size, tile.size), bool)
+    if tile.path is None or shape is None:
+        return beyond
+    rows, columns = (corner + np.arange(tile.size) for corner in tile.corner_yx)
+    beyond[(rows < 0) | (rows >= shape[1])] = True
+    beyond[:, (columns < 0) | (columns >= shape[2])] = True
+    return beyond
+
+
+def _common(tile, other):
+    """Rows and columns of the tile that the other one covers, None if there are none."""
+    places = []
+    for mine, theirs in zip(tile.corner_yx, other.corner_yx):
+        start, stop = max(theirs - mine, 0), min(theirs + other.size - mine, tile.size)
+        if start >= stop:
+            return None
+        places.append(slice(start, stop))
+    return tuple(places)
+
+
+def cut(tomogram, centre_zyx, size, context=0, margin=0):
+    """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 around a centre; reflected beyond the border.
+
+    tomogram: io.tomograms.Tomogram, of which only this part is read.
+    """
+    z, y, x = centre_zyx
+    half = size // 2 + margin
+    ranges = (
+        range(z - context, z + context + 1),
+        range(y - half, y - half + size + 2 * margin),
+        range(x - half, x - half + size + 2 * margin),
+    )
+    places = [_reflected(np.array(r), n) for r, n in zip(ranges, tomogram.shape)]
+    part = tomogram.part(*[(int(p.min()), int(p.max()) + 1) for p in places])
+    return part[np.ix_(*[p - p.min() for p in places])]
+
+
+def _reflected(places, count):
+    """Places beyond the border of an axis with `count` values, thrown back at its first and last value."""
+    period = max(2 * (count - 1), 1)
+    places = np.abs(places) % period
+    return np.minimum(places, period - places) if count > 1 else np.zeros_like(places)

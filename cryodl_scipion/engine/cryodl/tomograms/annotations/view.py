@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two pictures of the annotation window: the slice with its tiles, and the tile that is drawn on, enlarged.
+
+The first row is at the bottom (contract/frames.py)."""
+
+import numpy as np
+from matplotlib.patches import Circle, Rectangle
+
+from .sheets import EMPTY, WITH, WITHOUT_IT
+from .tiles import FEATURE, UNCERTAIN
+
+# Distinguishable by the colour-blind (Okabe and Ito).
+COLOURS = {WITH: "#e69f00", WITHOUT_IT: "#56b4e9", EMPTY: "white"}
+_FEATURE_RGBA, _UNCERTAIN_RGBA = (0.90, 0.62, 0.0, 0.45), (0.80, 0.30, 0.80, 0.45)
+SURROUNDINGS = 0.35  # of a tile that is shown beside it, part of its side
+CHOSEN_WIDTH, WIDTH = 2.4, 1.2  # of a tile's frame, points
+
+
+def tinted(drawing):
+    """(h, w, 4) colours of a drawing, transparent where nothing is drawn."""
+    colours = np.zeros(drawing.shape + (4,), np.float32)
+    colours[drawing == FEATURE], colours[drawing == UNCERTAIN] = _FEATURE_RGBA, _UNCERTAIN_RGBA
+    return colours
+
+
+class SliceView:
+    """The whole slice, or a part of it. axes: matplotlib's."""
+
+    def __init__(self, axes):
+        self.axes, self._image, self._drawn, self.hidden = axes, None, [], False
+        axes.set_axis_off()
+
+    def show_image(self, image, limits, whole):
+        """image: (h, w). limits: values of black and white. whole: forget the part that was looked at."""
+        if self._image is None or whole:
+            self.axes.clear()
+            self.axes.set_axis_off()
+            self._drawn = []
+            self._image = self.axes.imshow(image, cmap="gray", interpolation="nearest", origin="lower")
+            self.axes.autoscale(False)  # pictures of tiles must not change what is looked at
+        self._image.set_data(image)
+        self._image.set_clim(*limits)
+
+    def show_tiles(self, session):
+        """Frames and drawings of the tiles in the slice; thin frames of other features' tiles."""
+        for artist in self._drawn:
+            artist.remove()
+        self._drawn = [self._frame(tile, "0.7", 0.7, ":") for tile in session.others_here()]
+        for sheet in session.sheets_here():
+            chosen = sheet is session.active
+            style = "--" if sheet.state == EMPTY else "-"
+            self._drawn.append(self._frame(sheet, COLOURS[sheet.state], CHOSEN_WIDTH if chosen else WIDTH, style))
+            if sheet.drawing.any() and not self.hidden:
+                self._drawn.append(
+                    self.axes.imshow(
+                        tinted(sheet.drawing), extent=extent_of(sheet), origin="lower", interpolation="nearest"
+                    )
+                )
+
+    def zoom(self, factor, x, y):
+        """Enlarge around a place, out to the whole slice at most."""
+        if self._image is None:
+            return
+        height, width = self._image.get_size()
+        for get, put, place, count in (
+            (self.axes.get_xlim, self.axes.set_xlim, x, width),
+            (self.axes.get_ylim, self.axes.set_ylim, y, height),
+        ):
+            low, high = get()
+            span = min((high - low) / factor, count)
+            start = np.clip(place - (place - low) * span / (high - low), -0.5, count - 0.5 - span)
+            put((start, start + span))
+
+    def move(self, x, y):
+        """Look at another part, x and y px further, not beyond the slice."""
+        if self._image is None:
+            return
+        height, width = self._image.get_size()
+        for get, put, step, count in (
+            (self.axes.get_xlim, self.axes.set_xlim, x, width),
+            (self.axes.get_ylim, self.axes.set_ylim, y, height),
+        ):
+            low, high = get()
+            step = float(np.clip(step, -0.5 - low, count - 0.5 - high))
+            put((low + step, high + step))
+
+    def _frame(self, tile, colour, width, style):
+        row, column = tile.corner_yx
+        return self.axes.add_patch(
+            Rectangle(
+                (column - 0.5, row - 0.5),
+                tile.size,
+                tile.size,
+                fill=False,
+                edgecolor=colour,
+                linewidth=width,
+                linestyle=style,
+            )
+        )
+
+
+class TileView:
+    """The chosen tile with what is around it. While a stroke goes on, only this picture is drawn anew (blitting)."""
+
+    def __init__(self, axes):
+        self.axes, self._background = axes, None
+        axes.set_xticks([])
+        axes.set_yticks([])
+        self._image = axes.imshow(np.zeros((2, 2)), cmap="gray", interpolation="nearest", origin="lower")
+        self._tint = axes.imshow(
+            np.zeros((2, 2, 4)), interpolation="nearest", origin="lower", animated=True, visible=False
+        )
+        self._brush = axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor="white", animated=True, visible=False))
+        self._frame = axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, linewidth=CHOSEN_WIDTH, visible=False))
+        self._words = axes.text(
+            0.5,
+            0.03,
+            "Click on the slice to place a tile",
+            transform=axes.transAxes,
+            ha="center",
+            color="white",
+            fontsize=11,
+            visible=False,
+            bbox=dict(facecolor="0.25", edgecolor="none"),
+        )
+        axes.set_facecolor("0.5")
+        axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
+
+    def show_image(self, image, limits):
+        height, width = image.shape
+        self._image.set_data(image)
+        self._image.set_extent((-0.5, width - 0.5, -0.5, height - 0.5))
+        self._image.set_clim(*limits)
+
+    def show_tile(self, sheet, centre_yx, size, hidden):
+        """sheet: the chosen one, or None: then the place where one was is shown without it. hidden: no drawing."""
+        half = size * (0.5 + SURROUNDINGS)
+        self.axes.set_xlim(centre_yx[1] - half, centre_yx[1] + half)
+        self.axes.set_ylim(centre_yx[0] - half, centre_yx[0] + half)
+        for artist in (self._frame, self._tint):
+            artist.set_visible(sheet is not None)
+        self._words.set_visible(sheet is None)
+        if sheet is not None:
+            row, column = sheet.corner_yx
+            self._frame.set_bounds(column - 0.5, row - 0.5, sheet.size, sheet.size)
+            self._frame.set_edgecolor(COLOURS[sheet.state])
+            self._tint.set_extent(extent_of(sheet))
+            self._tint.set_data(tinted(sheet.drawing))
+            self._tint.set_visible(not hidden)
+
+    def show_brush(self, x, y, diameter, colour):
+        """The brush under the pointer; x None: nowhere."""
+        self._brush.set_visible(x is not None)
+        if x is not None:
+            self._brush.set_center((x, y))
+            self._brush.set_radius(diameter / 2)
+            self._brush.set_edgecolor(colour)
+
+    def draw_strokes(self, sheet):
+        """Draw again what changes while the pointer moves, and nothing else."""
+        if sheet is not None:
+            self._tint.set_data(tinted(sheet.drawing))
+        if self._background is None:
+            return
+        canvas = self.axes.figure.canvas
+        canvas.restore_region(self._background)
+        self._draw_moving()
+        canvas.blit(self.axes.bbox)
+
+    def _after_draw(self, event):
+        self._background = self.axes.figure.canvas.copy_from_bbox(self.axes.bbox)
+        self._draw_moving()
+
+    def _draw_moving(self):
+        self.axes.draw_artist(self._tint)
+        self.axes.draw_artist(self._brush)
+
+
+def extent_of(tile):
+    """Left, right, bottom, top of a tile's pixels, for imshow."""
+    row, column = tile.corner_yx
+    return column - 0.5, column + tile.size - 0.5, row - 0.5, row + tile.size - 0.5

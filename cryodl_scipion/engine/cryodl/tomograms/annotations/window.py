@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The annotation window: what mouse, keys, buttons and slider do to a Session, and when what is drawn again."""
+
+from matplotlib.widgets import Button, Slider, TextBox
+
+from .panels import TileList, Words
+from .view import SliceView, TileView
+
+SIZE = 14.4, 8.8  # inches
+_ZOOM = 1.25  # of one click of the wheel
+_ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
+PAGE = 10  # slices
+BUTTONS = (
+    ("w", "Mark without (w)"),
+    ("u", "Uncertain (u)"),
+    ("+", "Larger brush (+)"),
+    ("-", "Smaller brush (-)"),
+    ("f", "Fill outlines (f)"),
+    ("n", "Copy to next (n)"),
+    ("z", "Undo (z)"),
+    ("delete", "Delete tile"),
+    ("a", "Average slices (a)"),
+    ("h", "Hide drawings (h)"),
+)
+
+
+class AnnotationWindow:
+    """figure: matplotlib's, of any canvas. session: Session."""
+
+    def __init__(self, figure, session):
+        self.figure, self.session, self._shown, self._pan = figure, session, None, None
+        self._place = session.shape[1] // 2, session.shape[2] // 2, session.size
+        self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
+        self.tile_view = TileView(figure.add_axes((0.562, 0.44, 0.30, 0.485)))
+        self.tiles = TileList(figure.add_axes((0.562, 0.095, 0.425, 0.275)))
+        self.words = Words(figure)
+        self.slider = self._add_slider(figure.add_axes((0.06, 0.1, 0.43, 0.025)))
+        self.box = TextBox(figure.add_axes((0.64, 0.385, 0.222, 0.035)), "Feature  ", session.feature)
+        self.box.on_submit(self.name_feature)
+        self.box.active = False  # else it draws the whole window at each click
+        self.keys = self._actions()
+        self._add_buttons()
+        for event, action in (
+            ("button_press_event", self.press),
+            ("motion_notify_event", self.motion),
+            ("button_release_event", self.release),
+            ("scroll_event", self.scroll),
+            ("key_press_event", self.key),
+        ):
+            figure.canvas.mpl_connect(event, action)
+        self.refresh()
+
+    # ----- parts
+    def _add_slider(self, axes):
+        slider = Slider(axes, "Slice", 1, 2, valinit=1, valstep=1, valfmt="%d")
+        slider.vline.set_visible(False)  # the mark of a default value, which there is none of
+        slider.on_changed(lambda value: self.do(lambda: self.session.choose_slice(int(value) - 1)))
+        return slider
+
+    def _actions(self):
+        """{key: function}"""
+        s = self.session
+        slices = {"up": 1, "right": 1, "down": -1, "left": -1, "pageup": PAGE, "pagedown": -PAGE}
+        keys = {key: lambda step=step: s.choose_slice(s.z + step) for key, step in slices.items()}
+        keys.update(
+            {
+                "+": lambda: s.change_brush(1),
+                "=": lambda: s.change_brush(1),
+                "-": lambda: s.change_brush(-1),
+                "u": self.toggle_uncertain,
+                "w": self.toggle_marking,
+                "f": s.fill,
+                "n": lambda: s.copy(1),
+                "N": lambda: s.copy(-1),
+                "z": s.undo,
+                "ctrl+z": s.undo,
+                "delete": s.delete,
+                "h": self.toggle_hidden,
+                "backspace": s.delete,
+                "a": s.change_averaging,
+                "c": lambda: s.change_contrast(1),
+                "C": lambda: s.change_contrast(-1),
+                "t": lambda: s.step_tile(1),
+                "T": lambda: s.step_tile(-1),
+                "[": lambda: s.choose_tomogram(s.number - 1),
+                "]": lambda: s.choose_tomogram(s.number + 1),
+                "0": lambda: self.slice_view.zoom(1e-9, 0, 0),
+            }
+        )
+        return keys
+
+    def _add_buttons(self):
+        self.buttons = {}
+        for row, (key, label) in enumerate(BUTTONS):
+            axes = self.figure.add_axes((0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
+            self.buttons[key] = Button(axes, label, color=_OFF, hovercolor="0.85")
+            self.buttons[key].label.set_fontsize(9)
+            self.buttons[key].on_clicked(lambda event, key=key: self.do(self.keys[key]))
+
+    # ----- what happens
+    def do(self, action):
+        """Do something that may change everything that is shown."""
+        if not self.session.drawing:  # a stroke is ended first
+            action()
+            self.refresh()
+
+    def toggle_uncertain(self):
+        self.session.uncertain, self.session.marking = not self.session.uncertain, False
+
+    def toggle_marking(self):
+        self.session.marking, self.session.uncertain = not self.session.marking, False
+
+    def toggle_hidden(self):
+        self.slice_view.hidden = not self.slice_view.hidden
+
+    def name_feature(self, text):
+        """Go on with the feature that was typed."""
+        if text.strip() == self.session.feature:
+            return
+        try:
+            self.session.choose_feature(text.strip())
+        except ValueError as error:
+            self.session.message = str(error)
+        self.refresh()
+
+    def press(self, event):
+        s = self.session
+        if event.inaxes is self.slice_view.axes and event.button == 1:
+            self.do(lambda: s.click(event.ydata, event.xdata))
+        elif event.inaxes is self.slice_view.axes and event.button == 2:
+            self._pan = event.xdata, event.ydata
+        elif event.inaxes is self.tiles.axes:
+            self.do(lambda: self.tiles.click(event.ydata))
+        elif event.inaxes is self.tile_view.axes and event.button in (1, 3) and not s.drawing:
+            if s.begin(event.ydata, event.xdata, erase=event.button == 3):
+                self.tile_view.draw_strokes(s.active)
+            else:
+                self.refresh()
+
+    def motion(self, event):
+        s, inside = self.session, event.inaxes is self.tile_view.axes
+        self.box.active = event.inaxes is self.box.ax or self.box.capturekeystrokes
+        if inside and s.drawing:
+            s.move(event.ydata, event.xdata)
+        if self._pan is not None and event.inaxes is self.slice_view.axes:
+            self.slice_view.move(self._pan[0] - event.xdata, self._pan[1] - event.ydata)
+            self.figure.canvas.draw_idle()
+        colour = "#cc4dcc" if s.uncertain else "white"
+        self.tile_view.show_brush(event.xdata if inside else None, event.ydata, s.brush, colour)
+        self.tile_view.draw_strokes(s.active)
+
+    def release(self, event):
+        self._pan = None
+        if self.session.drawing:
+            self.session.end()
+            self.refresh()
+
+    def scroll(self, event):
+        zooms = "control" in (event.key or "") or "ctrl" in getattr(event, "modifiers", ())
+        if zooms and event.inaxes is self.slice_view.axes:
+            self.do(lambda: self.slice_view.zoom(_ZOOM**event.step, event.xdata, event.ydata))
+        elif event.inaxes is self.tiles.axes:
+            self.do(lambda: self.tiles.scroll(-3 if event.step > 0 else 3))
+        elif event.inaxes in (self.slice_view.axes, self.tile_view.axes):
+            self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
+
+    def key(self, event):
+        if not self.box.capturekeystrokes and event.key in self.keys:
+            self.do(self.keys[event.key])
+
+    # ----- drawing
+    def refresh(self):
+        """Bring all that is shown into line with the session."""
+        s = self.session
+        self._show_slice()
+        if s.active is not None:
+            self._place = (*s.active.centre_zyx[1:], s.active.size)
+        self.slice_view.show_tiles(s)
+        self.tile_view.show_tile(s.active, self._place[:2], self._place[2], self.slice_view.hidden)
+        self.words.show(s)
+        self.tiles.show(s)
+        self._show_controls()
+        self.figure.canvas.draw_idle()
+
+    def _show_slice(self):
+        s = self.session
+        shown = s.number, s.z, s.averaged, s.contrast
+        if shown == self._shown:
+            return
+        try:
+            image, limits = s.image(), s.limits()
+        except (ValueError, OSError) as error:  # the other slices, and what was drawn, are as good as before
+            s.message = str(error)
+            return
+        self.slice_view.show_image(image, limits, whole=self._shown is None or self._shown[0] != s.number)
+        self.tile_view.show_image(image, limits)
+        self._shown = shown
+
+    def _show_controls(self):
+        s = self.session
+        self.slider.valmax = s.shape[0]
+        self.slider.ax.set_xlim(1, max(s.shape[0], 2))
+        for widget, value in ((self.slider, s.z + 1), (self.box, s.feature)):
+            if (widget.val if widget is self.slider else widget.text) != value:
+                widget.eventson = False
+                widget.set_val(value)
+                widget.eventson = True
+        for key, on in (("w", s.marking), ("u", s.uncertain), ("h", self.slice_view.hidden), ("a", s.averaged > 1)):
+            self.buttons[key].color = _ON if on else _OFF
+            self.buttons[key].ax.set_facecolor(_ON if on else _OFF)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished training says of its classifier."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ... import __version__
+from ...core.calibration import expected_calibration_error
+from .unknown import fit_temperature, kept_confidences
+
+FEW = 10  # validation subtomograms of a class
+
+
+def first_card(config, examples):
+    """The part of the card that is known before training, and that predictors need."""
+    return dict(
+        kind="classifier",
+        name=Path(config.output).name,
+        network=config.network,
+        classes=list(examples.names),
+        class_numbers=list(examples.numbers),
+        pixel_size=examples.pixel_size,
+        box=examples.box,
+        particle_diameter=round(examples.diameter, 1),
+    )
+
+
+def validated(prediction, labels):
+    """Temperature and validation figures of a Prediction of validation subtomograms. labels: (n,) int.
+
+    confusion: rows are the true classes, columns those that were found; numbers of subtomograms.
+    """
+    classes = prediction.logits.shape[1]
+    temperature = fit_temperature(prediction.logits, labels)
+    probabilities = torch.softmax(prediction.logits.double() / temperature, 1).numpy()
+    found = probabilities.argmax(1)
+    confusion = np.zeros((classes, classes), int)
+    np.add.at(confusion, (labels, found), 1)
+    accuracy = float((found == labels).mean())
+    return temperature, dict(
+        accuracy=round(accuracy, 4),
+        standard_error=round((accuracy * (1 - accuracy) / len(labels)) ** 0.5, 4),
+        number=len(labels),
+        confusion=confusion.tolist(),
+        calibration_error=round(expected_calibration_error(found == labels, probabilities.max(1)), 4),
+        unknown_confidence=kept_confidences(prediction.confidence),
+    )
+
+
+def whole_card(card, config, examples, temperature, validation, report, seconds, device):
+    """The model card: card of first_card, figures of validated, report: FitReport of a training by steps, or None."""
+    one = examples.subtomograms
+    names = "\n".join(one.names[row] for row in sorted(examples.training))
+    training = dict(
+        subtomograms=str(one.path),
+        number=len(examples.training),
+        per_class=np.bincount(examples.labels[examples.training]).tolist(),
+        split=examples.split,
+        sha256=hashlib.sha256(names.encode()).hexdigest(),
+        pixel_size=one.pixel_size,
+        box=one.box,
+        contrast=examples.contrast,
+        tilts=[float(one.tilts[:, 0].min()), float(one.tilts[:, 1].max())],
+        weight_files=one.weight_files is not None,
+        seed=config.seed,
+        seconds=round(seconds, 1),
+        device=device,
+        stop_reason=stop_reason(report),
+    )
+    if report is not None:
+        training.update(steps=report.steps, best_step=report.best_step)
+    return dict(
+        card,
+        temperature=temperature,
+        training=training,
+        validation=validation,
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+
+
+def stop_reason(report):
+    """Why the training ended. report: FitReport, or None of a method that learns in one go."""
+    return report.stop_reason if report else "nothing is learnt by steps: all examples were used at once"
+
+
+def card_warnings(card):
+    """Sentences for the user about a finished training."""
+    figures, classes = card["validation"], card["classes"]
+    per_class = [sum(row) for row in figures["confusion"]]
+    if min(per_class) < FEW:
+        yield (
+            f"Only {min(per_class)} subtomograms of {classes[per_class.index(min(per_class))]} were held out for "
+            "validation: figures and the limit of the unknown class are uncertain."
+        )
+    chance = max(per_class) / figures["number"]
+    if figures["accuracy"] <= chance + 2 * figures["standard_error"]:
+        yield (
+            f"The accuracy on the validation part is {figures['accuracy']:.2f}; calling all of them "
+            f"{classes[per_class.index(max(per_class))]} would give {chance:.2f}: next to nothing was learnt. Check "
+            "the classes, the contrast and the tilt range, or give more subtomograms."
+        )

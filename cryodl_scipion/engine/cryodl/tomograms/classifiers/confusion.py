@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classes that were found against the true ones."""
+
+import numpy as np
+
+OTHERS = "others"  # true class of subtomograms that are of none of the model's classes
+
+
+def check_truth(subtomograms, card):
+    """Raises ValueError if no subtomogram is of a class of the model. Arguments as those of against_truth."""
+    numbers = card["class_numbers"]
+    if not np.isin(subtomograms.classes, numbers).any():
+        raise ValueError(
+            f"None of the classes of {subtomograms.path} (rlnClassNumber: "
+            f"{', '.join(map(str, np.unique(subtomograms.classes)))}) is one of the model's: "
+            f"{', '.join(map(str, numbers))}. Leave out --truth."
+        )
+
+
+def against_truth(subtomograms, card, classes):
+    """Confusion matrix (r, k + 1), names of its rows, and accuracy.
+
+    subtomograms: SubtomogramSet with the true classes. card: of the model. classes: (n,) class numbers that were found,
+    0 for unknown, the last column. Rows are the model's classes and, if there are such, all others. The accuracy is
+    that of the subtomograms of the model's classes; unknown ones among them count as wrong. Raises ValueError as
+    check_truth does.
+    """
+    check_truth(subtomograms, card)
+    numbers = np.array(card["class_numbers"])
+    place = {number: row for row, number in enumerate(numbers.tolist())}
+    true = np.array([place.get(int(number), len(numbers)) for number in subtomograms.classes])
+    found = np.array([place.get(int(number), len(numbers)) for number in classes])
+    known = true < len(numbers)
+    matrix = np.zeros((len(numbers) + (not known.all()), len(numbers) + 1), int)
+    np.add.at(matrix, (true, found), 1)
+    rows = [*card["classes"], *([OTHERS] if not known.all() else [])]
+    return matrix, rows, float((found == true)[known].mean())

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labelled subtomograms: their classes, and which are learnt from."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+
+from ...io.subtomograms import SubtomogramSet
+
+FEWEST = 2  # subtomograms of a class: one to learn from, one to validate with
+_TRIES = 64  # ways of dividing the tomograms
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Subtomograms to learn from.
+
+    subtomograms: SubtomogramSet, only those with a class. labels: (n,) int, 0 ... k - 1, places in numbers and names.
+    numbers: (k,) class numbers of the file, rising. names: (k,) of the classes. training, validation: rows, int arrays.
+    split: sentence that says how they were kept apart. contrast: 'bright' or 'dark', of protein in the volumes.
+    diameter: Å, of the sphere that holds every particle. pixel_size (Å/px), box (px): what the method works at.
+    """
+
+    subtomograms: SubtomogramSet
+    labels: np.ndarray
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    training: np.ndarray
+    validation: np.ndarray
+    split: str
+    contrast: str
+    diameter: float
+    pixel_size: float
+    box: int
+
+
+def labelled(subtomograms, class_names=()):
+    """The subtomograms that have a class (not 0), their labels (n,), the class numbers and their names, and sentences
+    for the user.
+
+    class_names: as many as there are classes, in the order of their numbers, or none. Raises ValueError for fewer than
+    two classes, a class with fewer than two members, negative numbers, a subtomogram listed twice, or names that do
+    not fit.
+    """
+    classes, path, notes = subtomograms.classes, subtomograms.path, []
+    if (classes < 0).any():
+        raise ValueError(
+            f"{path} has a class (rlnClassNumber) of {classes.min()}; classes are numbered from 1, and 0 is no class."
+        )
+    if (classes == 0).any():
+        notes.append(
+            f"{int((classes == 0).sum())} of {len(classes)} subtomograms of {path} have no class "
+            "(rlnClassNumber is 0); nothing is learnt from them."
+        )
+        subtomograms = subtomograms.subset(classes != 0)
+        classes = subtomograms.classes
+    _refuse_copies(subtomograms)
+    numbers, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    if len(numbers) < 2:
+        found = f"only the class {numbers[0]}" if len(numbers) else "no class"
+        raise ValueError(
+            f"{path} has {found} (rlnClassNumber); at least two are needed to tell them apart. Add "
+            "subtomograms of something else, for example of false picks."
+        )
+    if counts.min() < FEWEST:
+        raise ValueError(
+            f"{path} has {counts.min()} subtomogram of class {numbers[counts.argmin()]} (rlnClassNumber); "
+            f"each class needs {FEWEST} at the very least, one to learn from and one to validate with, "
+            "and tens to learn well. Add some, or take the class out."
+        )
+    return subtomograms, labels.reshape(-1), tuple(int(n) for n in numbers), _names(numbers, class_names, path), notes
+
+
+def _refuse_copies(subtomograms):
+    """Raises ValueError for a subtomogram that is listed twice: one copy would validate what the other taught."""
+    places = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
+    copies = {place: number for place, number in Counter(places).items() if number > 1}
+    if copies:
+        place, number = next(iter(copies.items()))
+        raise ValueError(
+            f"{subtomograms.path} lists {len(copies)} subtomograms (rlnImageName) more than once, such as "
+            f"{subtomograms.names[places.index(place)]}, {number} times. Their copies would be learnt "
+            "from and validated with; leave one row of each."
+        )
+
+
+def _names(numbers, given, path):
+    if not given:
+        return tuple(f"class {number}" for number in numbers)
+    if len(given) != len(numbers):
+        raise ValueError(
+            f"There are {len(given)} names of classes (--class-names): {', '.join(given)}; {path} has "
+            f"{len(numbers)} classes: {', '.join(map(str, numbers))}. Give one name for each."
+        )
+    if len(set(given)) < len(given) or not all(name.strip() for name in given) or "unknown" in given:
+        raise ValueError(
+            f"The names of classes (--class-names) are {', '.join(given)}; each must be another, none "
+            "empty, and none 'unknown', which is the name of class 0."
+        )
+    return tuple(given)
+
+
+def split(subtomograms, labels, fraction, seed):
+    """Rows to learn from, rows to validate with, and a sentence that says how they were kept apart.
+
+    Whole tomograms validate if every class can stay in both parts; else a part of each class, drawn at random.
+    labels: (n,) int. fraction: part that validates.
+    """
+    rng = np.random.default_rng((seed, 77))
+    held = _whole_tomograms(subtomograms.tomograms, labels, fraction, rng)
+    how = "by tomogram"
+    if held is None:
+        held, how = _part_of_each_class(labels, fraction, rng), "at random within each class"
+        if len(set(subtomograms.tomograms)) > 1:
+            how += ", since some class would be missing from whole tomograms"
+    return (
+        np.nonzero(~held)[0],
+        np.nonzero(held)[0],
+        (
+            f"{subtomograms.path}: {int((~held).sum())} subtomograms to learn from and {int(held.sum())} to validate with, "
+            f"kept apart {how}."
+        ),
+    )
+
+
+def _whole_tomograms(tomograms, labels, fraction, rng):
+    """(n,) bool: subtomograms of whole tomograms, with every class in both parts, or None if that was not found."""
+    names, number = np.unique(tomograms, return_inverse=True)
+    if len(names) < 2 or "" in tomograms:
+        return None
+    sizes, classes = np.bincount(number), labels.max() + 1
+    for _ in range(_TRIES):
+        order = rng.permutation(len(names))
+        enough = int(np.searchsorted(np.cumsum(sizes[order]), fraction * len(labels))) + 1
+        held = np.isin(number, order[:enough])
+        both = all(len(np.unique(labels[part])) == classes for part in (held, ~held))
+        if both and held.sum() <= 2 * fraction * len(labels):
+            return held
+    return None
+
+
+def _part_of_each_class(labels, fraction, rng):
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.nonzero(labels == label)[0])
+        held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
+    return held

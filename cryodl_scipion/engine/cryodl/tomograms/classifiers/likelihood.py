@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The classifier that compares with averages: one of each class, learnt from subtomograms in unknown orientations.
+
+A subtomogram belongs to the class whose average makes it most probable, all orientations and shifts taken together,
+looking at nothing but what was measured of it (observed.py has the formula). The averages are learnt by
+expectation-maximisation (em.py), so that the wedge of one subtomogram is filled by the others. Nothing is
+learnt by gradients: tens of subtomograms of a class are enough.
+
+Sure that a subtomogram is of any class at all is who finds it explained as well as others of that class were, and as
+little left over as there.
+"""
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from ..subtomograms.em import Grids, find_poses, learn_average, refined
+from ..subtomograms.maximise import Estimate
+from ..subtomograms.observed import Frame, frame_of, observe
+from ..subtomograms.rotated import Rotated
+from .method import ClassifierMethod, Prediction
+
+MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
+MODES = 3  # orientations of each class that are looked at closely
+KEPT = 1.5e9  # bytes of turned averages that are kept; beyond, they are made anew for each batch
+CHUNK = 64  # subtomograms in memory at a time
+STARTS = 3  # random beginnings of each average
+ROUNDS = 2  # of the close look with all subtomograms, after three with those to learn from
+
+
+class Likelihood(ClassifierMethod):
+    """Averages of the classes, compared in all orientations where something was measured."""
+
+    name = "likelihood"
+    citations = ("Scheres2012",)
+    weak = (
+        "A class is one average: of a class of several different shapes only what they have in common is learnt. "
+        "Give each shape a class of its own."
+    )
+    learns_by_steps = False
+
+    def grid(self, subtomograms, diameter, resolution):
+        frame = frame_of(subtomograms, diameter, resolution)
+        return frame.pixel_size, frame.box
+
+    def learn(self, examples, config, device):
+        frame, grids = _grids(examples, config.resolution, device)
+        estimates = []
+        for label, name in enumerate(examples.names):
+            observed, rows = _of_class(examples, examples.training, label, frame, device)
+            one = examples.subtomograms
+            known = one.angles is not None and np.ptp(one.angles[rows], axis=0).any()
+            shifts = one.shifts_zyx[rows] * one.pixel_size / frame.pixel_size
+            estimates.append(
+                learn_average(
+                    observed,
+                    grids,
+                    config.seed + label,
+                    STARTS - known,
+                    angles=one.angles[rows] if known else None,
+                    shifts=shifts,
+                )
+            )
+            _say(name, rows, estimates[-1], frame)
+        weights = dict(_weights(estimates), radius=torch.tensor([frame.radius]), usual=torch.zeros(len(estimates), 4))
+        weights["usual"] = _usual(Averages(frame, weights, grids, device), examples, device)
+        return {name: value.cpu().contiguous() for name, value in weights.items()}
+
+    def completed(self, weights, examples, config, device):
+        """The averages, refined with all examples. What is usual was learnt from averages that had not seen the
+        validation part, and stays."""
+        frame, grids = _grids(examples, config.resolution, device)
+        noise, estimates = weights["noise"].to(device), []
+        for label, name in enumerate(examples.names):
+            observed, rows = _of_class(examples, np.arange(len(examples.labels)), label, frame, device)
+            before = Estimate(weights["volumes"][label].to(device), noise, None, None)
+            estimates.append(refined(observed, before, grids, ROUNDS))
+            _say(name, rows, estimates[-1], frame)
+        return dict(weights, **{name: value.cpu().contiguous() for name, value in _weights(estimates).items()})
+
+    def predictor(self, card, weights, device):
+        names = ("volumes", "noise", "fsc", "radius", "usual")
+        box, count = card["box"], len(card["classes"])
+        if set(weights) != set(names) or tuple(weights["volumes"].shape) != (count, box, box, box):
+            raise ValueError(
+                f"The weights of {card['name']} do not fit the network {self.name} with {count} "
+                f"classes and a box of {box} px in this version of cryodl. Train the model again, or use "
+                "the version that its card.json names."
+            )
+        frame = Frame(box, card["pixel_size"], card["particle_diameter"], float(weights["radius"]))
+        return Averages(frame, weights, Grids(frame, MAX_SHIFT * box, device), device)
+
+
+def _grids(examples, resolution, device):
+    """Frame and Grids of Examples."""
+    wanted = frame_of(examples.subtomograms, examples.diameter, resolution)
+    frame = Frame(examples.box, examples.pixel_size, examples.diameter, wanted.radius)
+    return frame, Grids(frame, MAX_SHIFT * frame.box, device)
+
+
+def _of_class(examples, rows, label, frame, device):
+    """Observed subtomograms of a class, and their rows."""
+    rows = rows[examples.labels[rows] == label]
+    return observe(examples.subtomograms, rows, frame, examples.contrast, device), rows
+
+
+def _weights(estimates):
+    """Volumes, FSC and common noise of the classes' Estimates."""
+    volumes, fsc, noise = (torch.stack([getattr(e, name) for e in estimates]) for name in ("volume", "fsc", "noise"))
+    return dict(volumes=volumes, fsc=fsc, noise=noise.mean(0))
+
+
+def _say(name, rows, estimate, frame):
+    evidence, detail = float(estimate.evidence.mean()), frame.width / max(1, int((estimate.fsc > 0.5).sum()))
+    print(f"{name}: average of {len(rows)} subtomograms, evidence {evidence:.1f} each, detail to {detail:.0f} Å.")
+
+
+class Averages:
+    """Classifies with learnt averages. frame: Frame. weights: as Likelihood.learn gives them. grids: Grids."""
+
+    def __init__(self, frame, weights, grids, device):
+        self.frame, self.grids, self.device = frame, grids, device
+        self.noise = weights["noise"].to(device)
+        self.volumes, self.usual = weights["volumes"].to(device), weights["usual"].double()
+        bank_bytes = 8 * len(grids.search.grid) * len(grids.search.ball)
+        self.banks = [None] * len(self.volumes)
+        self.keeps = bank_bytes * len(self.volumes) <= KEPT
+
+    def predict(self, subtomograms, rows, contrast="bright", batch_size=None):
+        """Prediction of rows of a SubtomogramSet, see ClassifierMethod.predictor."""
+        rows = np.asarray(rows).reshape(-1)
+        parts = [
+            self._compare(observe(subtomograms, rows[start : start + CHUNK], self.frame, contrast, self.device))
+            for start in range(0, len(rows), CHUNK)
+        ]
+        evidence, power, matrices, shifts = (torch.cat(found) for found in zip(*parts))
+        angles = Rotation.from_matrix(matrices.double().numpy()).as_euler("ZYZ", degrees=True)
+        moved = shifts.double().numpy() * self.frame.pixel_size / subtomograms.pixel_size
+        return Prediction(evidence.float(), self._confidence(evidence, power), angles, moved)
+
+    @torch.no_grad()
+    def _compare(self, observed):
+        """Evidence (n, k) of the classes, power (n,) of the subtomograms over the noise, matrices (n, 3, 3) and shifts
+        (n, 3) with the best class; float32 on the CPU."""
+        found = [self._poses(observed, label) for label in range(len(self.volumes))]
+        evidence = torch.stack([poses.evidence for poses in found], 1)
+        best = evidence.argmax(1)
+        rows = torch.arange(len(best), device=best.device)
+        matrices, shifts = (torch.stack(parts, 1)[rows, best] for parts in zip(*(poses.best() for poses in found)))
+        power = (observed.weights * observed.values.abs().square() / self.noise[observed.ball.shell]).sum(1)
+        return evidence.cpu(), power.cpu(), matrices.cpu(), shifts.cpu()
+
+    def _poses(self, observed, label):
+        volume = self.volumes[label]
+        bank, rotated = self.banks[label] or (self.grids.search.bank(volume), Rotated(volume, observed.ball))
+        if self.keeps:
+            self.banks[label] = bank, rotated
+        estimate = Estimate(volume, self.noise, None, None)
+        return find_poses(observed, estimate, self.grids, MODES, bank, rotated)
+
+    def _confidence(self, evidence, power):
+        """(n,) how usual evidence and remainder are for the best class: the lesser of two numbers of standard
+        deviations."""
+        best, label = evidence.double().max(1)
+        mean, deviation, left, spread = self.usual[label].unbind(1)
+        explained = (best - mean) / deviation.clamp(min=1e-6)
+        remainder = (power.double() - best - left) / spread.clamp(min=1e-6)
+        return torch.minimum(explained, -remainder).float()
+
+    def of_classes(self, subtomograms, rows, labels, contrast):
+        """(n,) evidence of the true classes, and (n,) remainder. labels: (n,) int."""
+        parts = [
+            self._compare(observe(subtomograms, rows[start : start + CHUNK], self.frame, contrast, self.device))[:2]
+            for start in range(0, len(rows), CHUNK)
+        ]
+        evidence, power = (torch.cat(found).double() for found in zip(*parts))
+        mine = evidence[torch.arange(len(labels)), torch.as_tensor(labels)]
+        return mine, power - mine
+
+
+def _usual(averages, examples, device):
+    """(k, 4) mean and standard deviation of the evidence, and of the remainder, of each class's validation
+    subtomograms; of few, deviations are those of all."""
+    rows, labels = examples.validation, examples.labels[examples.validation]
+    mine, left = averages.of_classes(examples.subtomograms, rows, labels, examples.contrast)
+    usual = []
+    for label in range(len(examples.numbers)):
+        of_class = [values[torch.as_tensor(labels == label)] for values in (mine, left)]
+        means = [values.mean() for values in of_class]
+        many = len(of_class[0]) >= 5
+        spreads = [(one if many else every).std(correction=0) for one, every in zip(of_class, (mine, left))]
+        usual.append(torch.stack([means[0], spreads[0], means[1], spreads[1]]))
+    return torch.stack(usual).float()

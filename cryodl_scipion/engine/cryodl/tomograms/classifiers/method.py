@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every classifier of subtomograms gives to training and classification.
+
+There are two kinds. Networks learn by steps: they give build, usual_steps and optimizer, and the rest is here. The
+others learn in one go from the examples: they give learn and predictor. What comes after is the same for all:
+calibration of the probabilities, the unknown class, the card (run.py, unknown.py, card.py).
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of n subtomograms.
+
+    logits: (n, k) tensor on the CPU: logarithm of each class's probability, up to a constant of each row and a factor
+    common to all (calibration finds it). confidence: (n,) tensor on the CPU, the higher the surer that the subtomogram
+    is of one of the classes at all; of any scale: only its order is used. angles: (n, 3) rot, tilt, psi in degrees, and
+    shifts_zyx: (n, 3) px of the subtomograms as they are in the files, arrays in terms of SubtomogramSet, or None if
+    the method finds none.
+    """
+
+    logits: torch.Tensor
+    confidence: torch.Tensor
+    angles: np.ndarray | None = None
+    shifts_zyx: np.ndarray | None = None
+
+
+class ClassifierMethod:
+    """A way of classifying. A subclass gives at least name and citations.
+
+    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a known weakness, or "".
+    learns_by_steps: whether a network is trained by learning.training.fit; if not, `learn` does it all.
+    box: px of the network's input. fewest_steps: that patience does not end. learning_rate: peak. decay: as
+    training.Schedule's. ema: decay of the running mean of the weights. batch_size: subtomograms per step. These are of
+    networks only.
+    """
+
+    weak = ""
+    learns_by_steps = True
+    box = 40
+    fewest_steps = 0
+    learning_rate = 1e-3
+    decay = None
+    ema = 0.97
+    batch_size = 32
+
+    def grid(self, subtomograms, diameter, resolution):
+        """Pixel size (Å/px) and box (px) that the method works at; both stand in the card.
+
+        subtomograms: SubtomogramSet. diameter: Å, of the sphere that holds every particle. resolution: Å, or None.
+        """
+        raise NotImplementedError
+
+    def build(self, classes, box):
+        """The untrained network, an nn.Sequential: (b, 1, box, box, box) prepared volumes to (b, classes) logits. What
+        its last layer is given are its features (known.py)."""
+        raise NotImplementedError
+
+    def usual_steps(self, training):
+        """Training steps where the user asks for none. training: number of subtomograms to learn from."""
+        raise NotImplementedError
+
+    def optimizer(self, network):
+        raise NotImplementedError
+
+    def learn(self, examples, config, device):
+        """Weights, {name: tensor}, of a method that does not learn by steps.
+
+        examples: examples.Examples: the set, the rows to learn from and those to validate with, labels, contrast,
+        diameter, pixel size and box. config: TrainClassifierConfig. device: torch.device.
+        """
+        raise NotImplementedError
+
+    def completed(self, weights, examples, config, device):
+        """The weights of the model, once its probabilities and limits were fitted with the weights that were learnt.
+
+        A method may now learn from the validation part as well. Networks do not: their weights stay as they are.
+        """
+        return weights
+
+    def predictor(self, card, weights, device):
+        """An object that classifies, with predict(subtomograms, rows, contrast, batch_size): a Prediction of some rows
+        of a SubtomogramSet.
+
+        card: of the model; at least network, classes (names), class_numbers, pixel_size, box, particle_diameter.
+        weights: {name: tensor} as learnt. contrast: 'bright' or 'dark', of protein in the set's volumes. The set may
+        have another box and pixel size than the card: the predictor resamples. Raises ValueError for weights that do
+        not fit.
+        """
+        raise NotImplementedError

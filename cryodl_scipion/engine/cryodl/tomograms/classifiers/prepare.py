@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done to subtomograms before a network sees them, and what is measured on them first: contrast."""
+
+import numpy as np
+import torch
+
+from ...core.fourier import resampled_side
+from ...core.volumes import cube_crop, resized
+
+SAMPLE = 256  # subtomograms that the contrast is measured on
+SURE = 5.0  # standard errors
+LEAST_WAVES = 3  # of the finest detail, over a particle
+ROUNDED = 1e-5  # relative spread of matches below which they are of copies of one volume
+# Turns by 180° about z, y and x: a tilt series about y stays one. About y its range of tilts stays, about the others it
+# is mirrored. No mirror images: they would be of the other hand. Axes to flip, of (..., z, y, x).
+TURNS = ((), (-2, -1), (-3, -1), (-3, -2))
+
+
+def prepared(volumes, pixel_size, new_pixel_size, box, contrast="bright"):
+    """(n, 1, box, box, box) of mean 0 and standard deviation 1 with bright protein, as networks see them.
+
+    volumes: (n, d, d, d) as in the file. pixel_size, new_pixel_size: Å/px. They are cut, or surrounded by zeros, around
+    voxel d // 2. A volume without any variation becomes zero.
+    """
+    side, _ = resampled_side(volumes.shape[-1], pixel_size, new_pixel_size)
+    volumes = resized(volumes, side)
+    if side > box:
+        volumes = cube_crop(volumes, box)
+    mean, deviation = volumes.mean((1, 2, 3), keepdim=True), volumes.std((1, 2, 3), keepdim=True)
+    gain = torch.where(deviation > 1e-12, 1 / deviation.clamp(min=1e-12), torch.zeros_like(deviation))
+    return cube_crop((volumes - mean) * (-gain if contrast == "dark" else gain), box)[:, None]
+
+
+def turned(volumes, turn):
+    """Volumes (..., z, y, x) after a turn, the number of one of TURNS, about voxel d // 2."""
+    axes = TURNS[turn]
+    if not axes:
+        return volumes
+    return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes)
+
+
+def resolution_notes(subtomograms, diameter, resolution):
+    """Sentences, in a list, about a resolution (Å, or None) finer than the voxels of a SubtomogramSet can hold. Raises
+    ValueError for one that leaves nothing of particles of a diameter (Å)."""
+    if resolution is None:
+        return []
+    if resolution > diameter / LEAST_WAVES:
+        raise ValueError(
+            f"Resolution (--resolution) is {resolution:g} Å, but the particles are {diameter:g} Å wide: "
+            f"too little of them would be left. Give {diameter / LEAST_WAVES:.0f} Å or less."
+        )
+    finest = 2 * subtomograms.pixel_size
+    return (
+        [
+            f"Resolution (--resolution) is {resolution:g} Å, but {subtomograms.path} has voxels of "
+            f"{subtomograms.pixel_size:g} Å, which hold nothing finer than {finest:g} Å; all that there is was taken."
+        ]
+        if resolution < finest
+        else []
+    )
+
+
+def find_contrast(subtomograms, diameter, asked):
+    """'bright' or 'dark', of protein in a SubtomogramSet, a sentence for the log or "", and a warning or "".
+
+    diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is
+    compared with the volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes.
+    """
+    rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
+    matches = torch.cat(
+        [_matches(subtomograms, rows[start : start + 16], diameter) for start in range(0, len(rows), 16)]
+    )
+    value, spread = float(matches.mean()), float(matches.std()) if len(rows) > 1 else 0.0
+    error = spread / len(rows) ** 0.5 if spread > ROUNDED * abs(value) else float("inf")  # one volume tells nothing
+    sure, found = abs(value) > SURE * error, "bright" if value > 0 else "dark"
+    said = f"Protein is {found} in the subtomograms (compared with a ball, {abs(value) / error:.0f} standard errors)."
+    if asked == "auto" and not sure:
+        return (
+            "bright",
+            "",
+            (
+                "The contrast could not be told by comparing the subtomograms with a ball; protein is "
+                "taken to be bright. Say --contrast dark if it is not."
+            ),
+        )
+    if asked == "auto":
+        return found, said, ""
+    return asked, "", f"Protein was said to be {asked} (--contrast), but: {said}" if sure and found != asked else ""
+
+
+def _matches(subtomograms, rows, diameter):
+    """(n,) correlations of subtomograms with a ball that lacks the same coefficients."""
+    box = subtomograms.box
+    volumes = subtomograms.volumes(rows)
+    if not (volumes != volumes[:, :1, :1, :1]).any():
+        raise ValueError(
+            f"{subtomograms.path}: the subtomograms are empty (all voxels the same), such as "
+            f"{subtomograms.files[rows[0]]}. Extract them again."
+        )
+    axis = torch.arange(box) - box // 2
+    distance = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
+    ball = (0.25 * diameter / subtomograms.pixel_size + 0.5 - distance).clamp(0, 1)
+    seen = torch.fft.irfftn(torch.fft.rfftn(ball) * subtomograms.weights(rows), s=(box,) * 3, dim=(1, 2, 3))
+    seen = seen - seen.mean((1, 2, 3), keepdim=True)
+    deviation = volumes.std((1, 2, 3)).clamp(min=1e-12)
+    return (volumes * seen).mean((1, 2, 3)) / deviation

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the three published 3-D networks share: input, initial weights, training settings.
+
+Che et al. 2018, "Improved deep learning-based macromolecules structure classification from electron cryo-tomograms"
+(arXiv 1707.04885); layers as in the code that the authors name for it (Keras): subtomograms of 40 voxels, cross
+entropy, and Keras' own batches of 32, Glorot's initial weights and biases of zero. The number of epochs is the user's
+there; patience ends the training here.
+
+The optimiser is not the published one (stochastic gradient descent, Nesterov momentum 0.9, rate 0.005): with a few
+hundred subtomograms of a class it takes dsrf3d to a constant answer, from which its gradients do not lead away
+(docs/tomogram_benchmarks.md). Adam leaves it after some hundred steps, until which patience must wait.
+"""
+
+import torch
+from torch import nn
+
+from .method import ClassifierMethod
+
+EPOCHS, FEWEST_STEPS = 60, 600
+GRANULARITY = 8  # px of a box that all three can pool
+MARGIN = 1.5  # width that the network sees over the particle's diameter, at least
+
+
+class PublishedClassifier(ClassifierMethod):
+    """Base of the three; a subclass gives name and build. smallest: px of the network's input."""
+
+    citations = ("Che2018",)
+    learning_rate = 3e-4
+    batch_size = 32
+    fewest_steps = FEWEST_STEPS
+    smallest = 16
+
+    def grid(self, subtomograms, diameter, resolution):
+        """The network sees `box` voxels. Larger subtomograms keep their width, if the particle needs it, and get larger
+        voxels; smaller ones keep their voxels and are surrounded by zeros. Where a resolution is asked for, fewer
+        voxels may hold all of it."""
+        width = min(
+            subtomograms.box * subtomograms.pixel_size, max(MARGIN * diameter, self.box * subtomograms.pixel_size)
+        )
+        finest = max(subtomograms.pixel_size, resolution / 2 if resolution else 0)
+        pixel_size = max(finest, width / self.box)
+        enough = -(-round(width / pixel_size, 3) // GRANULARITY) * GRANULARITY
+        return pixel_size, int(min(self.box, max(self.smallest, enough))) if resolution else self.box
+
+    def usual_steps(self, training):
+        return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
+
+    def optimizer(self, network):
+        return torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
+
+    def predictor(self, card, weights, device):
+        from .run_network import NetworkPredictor
+
+        return NetworkPredictor(self, card, weights, device)
+
+
+def started(network):
+    """The network with Keras' initial weights: Glorot's uniform ones, biases of zero."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv3d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return network
+
+
+def convolution(inputs, outputs, side=3):
+    """A convolution that keeps the size of volumes, and a ReLU."""
+    return [nn.Conv3d(inputs, outputs, side, padding=side // 2), nn.ReLU(inplace=True)]
+
+
+def head(features, hidden, dropout, classes):
+    """Two hidden layers with dropout, and the classes' logits. features: values that come in."""
+    return [
+        nn.Flatten(),
+        nn.Linear(features, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, classes),
+    ]

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""RB3D (3-D residual blocks; Che et al. 2018): one pooling, four blocks, two hidden layers.
+
+As in the authors' code a block's two ways are put side by side, not added, and its short way has a convolution of its
+own. The first hidden layer sees 32 x 20^3 values: it holds 262 of the 263 million weights.
+"""
+
+import torch
+from torch import nn
+
+from .published import PublishedClassifier, convolution, head, started
+
+
+class Block(nn.Module):
+    """A 3x3x3 convolution beside a bottleneck of 1x1x1, 3x3x3 and 1x1x1, 16 channels each: 32 come out."""
+
+    def __init__(self):
+        super().__init__()
+        self.short = nn.Sequential(*convolution(32, 16))
+        self.bottleneck = nn.Sequential(
+            *convolution(32, 16, 1), *convolution(16, 32), nn.Conv3d(32, 16, 1), nn.Dropout(0.7)
+        )
+
+    def forward(self, volumes):
+        return torch.relu(torch.cat([self.short(volumes), self.bottleneck(volumes)], 1))
+
+
+class RB3D(PublishedClassifier):
+    name = "rb3d"
+    weak = "its 263 million weights take 1 GB on the disk and 8 GB of memory in training."
+
+    def build(self, classes, box):
+        return started(
+            nn.Sequential(
+                *convolution(1, 32),
+                nn.MaxPool3d(2),
+                *[Block() for _ in range(4)],
+                *head(32 * (box // 2) ** 3, 1024, 0.5, classes),
+            )
+        )

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classifying subtomograms with a trained model."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...io.files import whole_file
+from . import classifier_method
+from .unknown import threshold
+
+OTHER_TILTS = 5  # degrees by which the ends of a tilt series may differ from those of the training
+
+
+@dataclasses.dataclass(frozen=True)
+class Classified:
+    """What is said of n subtomograms. probabilities: (n, k), calibrated. confidence: (n,), the higher the surer that it
+    is of a known class. angles (n, 3) degrees, shifts_zyx (n, 3) px, or None if the method finds none."""
+
+    probabilities: np.ndarray
+    confidence: np.ndarray
+    angles: np.ndarray | None
+    shifts_zyx: np.ndarray | None
+
+
+def write_part(path, part):
+    """Keep a Classified in a file of numpy's, whole or not at all."""
+    found = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **{name: value for name, value in found.items() if value is not None})
+
+
+def read_part(path):
+    """The Classified of such a file."""
+    with np.load(path) as file:
+        return Classified(**{f.name: file.get(f.name) for f in dataclasses.fields(Classified)})
+
+
+def joined(parts):
+    """One Classified of several, in their order."""
+    values = {f.name: [getattr(part, f.name) for part in parts] for f in dataclasses.fields(Classified)}
+    return Classified(**{name: None if found[0] is None else np.concatenate(found) for name, found in values.items()})
+
+
+class Classifier:
+    """A trained model, ready on a device.
+
+    card: the model's card. weights: {name: tensor}. device: torch.device. Raises ValueError if they do not fit.
+    """
+
+    def __init__(self, card, weights, device):
+        self.card = card
+        self.method = classifier_method(card["network"])
+        self.predictor = self.method.predictor(card, weights, device)
+
+    def classify(self, subtomograms, indices, contrast="bright", batch_size=32):
+        """Classified rows of a SubtomogramSet, of any box and pixel size. contrast: of protein in its volumes."""
+        rows = np.arange(len(subtomograms))[indices].reshape(-1)
+        found = self.predictor.predict(subtomograms, rows, contrast, batch_size)
+        probabilities = torch.softmax(found.logits.double() / self.card["temperature"], 1)
+        return Classified(probabilities.numpy(), found.confidence.double().numpy(), found.angles, found.shifts_zyx)
+
+    def least_confidence(self, fraction):
+        """The confidence at or below which a subtomogram is unknown: at most this fraction of the known ones is."""
+        return threshold(self.card["validation"]["unknown_confidence"], fraction)
+
+    def differences(self, subtomograms):
+        """Warnings about a SubtomogramSet that differs from what was learnt from. Raises ValueError for volumes that do
+        not hold the model's particle."""
+        card, notes, learnt = self.card, [], self.card["training"]
+        width = subtomograms.box * subtomograms.pixel_size
+        if width < 0.98 * card["particle_diameter"]:
+            raise ValueError(
+                f"The model {card['name']} is of particles {card['particle_diameter']:.0f} Å wide, but "
+                f"the subtomograms of {subtomograms.path} are only {width:.0f} Å wide. Extract them with "
+                f"a box of {1.25 * card['particle_diameter'] / subtomograms.pixel_size:.0f} px or more."
+            )
+        if abs(subtomograms.pixel_size / learnt["pixel_size"] - 1) > 0.01:
+            notes.append(
+                f"The model {card['name']} was trained on subtomograms of {learnt['pixel_size']:g} Å/px, "
+                f"these have {subtomograms.pixel_size:g} Å/px: they are resampled."
+            )
+        if width < 0.98 * card["box"] * card["pixel_size"] <= learnt["box"] * learnt["pixel_size"]:
+            notes.append(
+                f"These subtomograms are {width:.0f} Å wide, but the model looks at "
+                f"{card['box'] * card['pixel_size']:.0f} Å: zeros are put around them."
+            )
+        if subtomograms.weight_files is None and np.abs(subtomograms.tilts - learnt["tilts"]).max() > OTHER_TILTS:
+            low, high = learnt["tilts"]
+            notes.append(
+                f"The model was trained on tilts from {low:g} to {high:g}°; those of some of these "
+                f"subtomograms differ by more than {OTHER_TILTS}°."
+            )
+        return notes

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classification with a trained network."""
+
+import torch
+
+from .known import nearness
+from .method import Prediction
+from .prepare import prepared
+from .train import network_output
+
+
+class NetworkPredictor:
+    """A network with its weights, on a device. See method.ClassifierMethod.predictor."""
+
+    def __init__(self, method, card, weights, device):
+        self.card = card
+        network = method.build(len(card["classes"]), card["box"])
+        self.known = {name: value for name, value in weights.items() if name.startswith("known.")}
+        try:
+            network.load_state_dict({name: value for name, value in weights.items() if name not in self.known})
+        except RuntimeError:
+            raise ValueError(
+                f"The weights of the model {card['name']} do not fit the network {method.name} for "
+                f"{len(card['classes'])} classes in this version of cryodl. Train the model again, or use "
+                "the version that its card.json names."
+            ) from None
+        self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
+
+    def predict(self, subtomograms, rows, contrast, batch_size=32):
+        """Prediction of some rows. The confidence is that of known.nearness."""
+        card, found = self.card, [(torch.zeros(0, len(self.card["classes"])), torch.zeros(0))]
+        for start in range(0, len(rows), batch_size):
+            volumes = subtomograms.volumes(rows[start : start + batch_size])
+            logits, features = network_output(
+                self.network, prepared(volumes, subtomograms.pixel_size, card["pixel_size"], card["box"], contrast)
+            )
+            found.append((logits, nearness(features, self.known)))
+        logits, confidence = (torch.cat(parts) for parts in zip(*found))
+        return Prediction(logits, confidence)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of networks on labelled subtomograms, validated by the probability of the true class."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.devices import fast_dtype
+from ...learning.training import Task
+from .known import learn_known
+from .prepare import TURNS, prepared, turned
+
+MOST_KNOWN = 2000  # subtomograms whose features are kept in mind: enough for their mean and main directions
+FEW = 20  # validation subtomograms below which they do not choose the weights
+
+
+class ClassifierTask(Task):
+    """A network that learns classes.
+
+    method: a ClassifierMethod that learns by steps. examples: Examples. batch_size: subtomograms per step, None for the
+    method's own.
+    """
+
+    example_name = "subtomograms"
+
+    def __init__(self, method, examples, batch_size=None):
+        self.method, self.examples, self.batch_size = method, examples, batch_size or method.batch_size
+        network = method.build(len(examples.names), examples.box).to(memory_format=torch.channels_last_3d)
+        self.networks = torch.nn.ModuleDict({"classifier": network})
+        self.optimizers = {"classifier": method.optimizer(network)}
+        self.validates_poorly = len(examples.validation) < FEW
+        self.fewest_steps = method.fewest_steps
+        self.labels = torch.from_numpy(examples.labels)
+
+    @property
+    def usual_steps(self):
+        """Training steps where the user asks for none."""
+        return self.method.usual_steps(len(self.examples.training))
+
+    def batch(self, rng):
+        """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, turned in ways that keep the wedge."""
+        rows = rng.choice(self.examples.training, self.batch_size)
+        volumes = self._volumes(rows)
+        turns = rng.integers(len(TURNS), size=len(rows))
+        return torch.stack([turned(volume, turn) for volume, turn in zip(volumes, turns)]), self.labels[rows]
+
+    def _volumes(self, rows):
+        examples = self.examples
+        return prepared(
+            examples.subtomograms.volumes(rows),
+            examples.subtomograms.pixel_size,
+            examples.pixel_size,
+            examples.box,
+            examples.contrast,
+        )
+
+    def weights(self):
+        """{name: tensor} of the trained network, and what it makes of the subtomograms that it learnt from, up to
+        MOST_KNOWN of them (known.py)."""
+        network, features = self.networks["classifier"].eval(), []
+        rows = self.examples.training
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_KNOWN)).astype(int))]
+        for start in range(0, len(rows), self.batch_size):
+            features.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[1])
+        return {**network.state_dict(), **learn_known(torch.cat(features), self.labels[rows])}
+
+    def train_step(self, batch, accelerator):
+        network, optimizer = self.networks["classifier"], self.optimizers["classifier"]
+        volumes, labels = (x.to(accelerator.device) for x in batch)
+        with accelerator.autocast():
+            logits = network(volumes.contiguous(memory_format=torch.channels_last_3d))
+        loss = F.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def validate(self):
+        """Cross entropy, accuracy, and the mean probability of the true class, which is smoother than the accuracy and
+        chooses the weights."""
+        rows, logits = self.examples.validation, []
+        network = self.networks["classifier"]
+        for start in range(0, len(rows), self.batch_size):
+            logits.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[0])
+        logits, labels = torch.cat(logits), self.labels[rows]
+        probability = torch.softmax(logits, 1)[torch.arange(len(rows)), labels]
+        return {
+            "figure": float(probability.mean()),
+            "loss": float(F.cross_entropy(logits, labels)),
+            "accuracy": float((logits.argmax(1) == labels).float().mean()),
+            "probability": float(probability.mean()),
+        }
+
+
+def network_output(network, volumes):
+    """(n, k) logits, and (n, d) features that its last layer makes them of, float32 on the CPU, of prepared volumes (n,
+    1, box, box, box). It computes in the device's fastest type."""
+    device = next(network.parameters()).device
+    dtype = fast_dtype(device)
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        features = network[:-1](volumes.to(device).contiguous(memory_format=torch.channels_last_3d))
+        return network[-1](features).float().cpu(), features.float().cpu()

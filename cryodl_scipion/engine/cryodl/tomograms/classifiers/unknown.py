@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Probabilities that mean what they say, and subtomograms that are of no known class."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
+
+MOST = 2000  # confidences of validation subtomograms that a card keeps
+
+
+def fit_temperature(logits, labels):
+    """The number by which logits are divided so that their softmax gives the labels the highest likelihood (Guo et al.
+    2017, On Calibration of Modern Neural Networks, section 4.2).
+
+    logits: (n, k) tensor. labels: (n,) int array. Between 0.01 and 1000.
+    """
+    logits, labels = logits.double(), torch.as_tensor(labels)
+    loss = lambda log: float(F.cross_entropy(logits / np.exp(log), labels))
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.01), np.log(1000)), method="bounded").x))
+
+
+def kept_confidences(confidence):
+    """Sorted list of the validation subtomograms' confidences, evenly thinned out to what a card keeps."""
+    values = np.sort(np.asarray(confidence, float))
+    if len(values) > MOST:
+        values = np.quantile(values, np.linspace(0, 1, MOST), method="nearest")
+    return [float(v) for v in values]
+
+
+def threshold(confidences, fraction):
+    """The confidence at or below which a subtomogram is unknown, so that at most a fraction of the known ones is.
+
+    confidences: of n subtomograms of known classes, sorted. It is that of rank fraction x (n + 1) (conformal
+    prediction: Vovk et al. 2005, chapter 2: a new one is as likely to take any rank among them). -inf if n is too small
+    for the fraction, or the fraction 0.
+    """
+    rank = int(np.floor(fraction * (len(confidences) + 1) + 1e-9))
+    return confidences[min(rank, len(confidences)) - 1] if rank else float("-inf")

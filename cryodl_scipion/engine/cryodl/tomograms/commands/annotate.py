@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl annotate`: a window to draw features on tiles of tomograms; it ends when the window is closed.
+
+Result.outputs: annotations (folder), counts {feature: {"positive": n, "negative": n}}.
+"""
+
+from ...contract import Result, counted
+
+
+def run(config):
+    """Every stroke is saved when it ends: whatever happens to the window, what was drawn is in the folder."""
+    from ...io.files import expand_paths, name_micrographs
+    from ..annotations.display import show_window
+    from ..annotations.session import Session
+    from ..annotations.store import open_annotations
+
+    pairs = name_micrographs(expand_paths(config.tomograms), config.names)
+    tomograms, warnings = _open(pairs, config.pixel_size)
+    store = open_annotations(config.annotations, dict(pairs))
+    session = Session(store, tomograms, config.feature, config.annotator, config.tile)
+    for name in {t.tomogram for t in store.entries} & set(dict(pairs)):
+        store.tomogram(name)  # another tomogram under the name of an annotated one is refused before anything is drawn
+    show_window(session, f"cryodl annotate: {config.annotations}")
+    session.save()
+    if session.failed:
+        raise OSError(session.message)
+    for feature, (positive, negative) in session.counts().items():
+        print(f"{feature} by {config.annotator}: {counted(positive, 'tile')} with it, {negative} without.")
+        if positive and not negative:
+            warnings.append(
+                f"There is no tile without {feature} by {config.annotator}. Networks need some to learn "
+                "from: mark about a hundred (key w, one click each)."
+            )
+    if not store.entries:
+        warnings.append("Nothing was annotated.")
+    print(f"Annotations: {config.annotations}")
+    return Result(
+        "annotate", dict(annotations=str(config.annotations), counts=store.counts()), warnings=tuple(warnings)
+    )
+
+
+def _open(pairs, given):
+    """[(name, Tomogram, pixel size)], and warnings."""
+    from ...io.tomograms import Tomogram, working_pixel_size
+
+    tomograms, warnings = [], []
+    for name, path in pairs:
+        tomogram = Tomogram(path)
+        size, note = working_pixel_size(tomogram, given)
+        tomograms.append((name, tomogram, size))
+        warnings += [note] if note else []
+    return tomograms, warnings

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl classify-subtomograms`: subtomograms and a classifier in; a STAR file with classes and probabilities, and an
+average of each class out.
+
+Result.outputs: subtomograms (STAR file), counts {class name: n, and "unknown": n}, averages {class name: MRC file},
+accuracy (or null: not asked for), confusion (or null, else rows, columns: names, and matrix; and its table and
+picture: files), contrast, model.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import Result, counted
+from ...io.unfinished import star_stem, working_folder
+from ...io.warn import warn
+
+CHUNK = 256  # subtomograms after which a stopped run continues
+CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
+
+
+def run(config):
+    """Classify into <output>.partial, then put all in its place, the STAR file last. A stopped run continues."""
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...io.model import find_model
+    from ...io.subtomograms import read_subtomograms
+    from ..classifiers import load_classifier
+    from ..classifiers.confusion import check_truth
+    from ..classifiers.prepare import find_contrast
+
+    stem = star_stem(config.output, "Subtomograms", "_class[0-9][0-9][0-9].mrc", "_confusion.*")
+    found = read_subtomograms(
+        config.subtomograms, ("classes",) if config.truth else (), config.tilt_min, config.tilt_max
+    )
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    classifier = load_classifier(config.model, device)
+    if config.truth:
+        check_truth(found, classifier.card)
+    notes = classifier.differences(found)
+    contrast, said, warning = find_contrast(found, classifier.card["particle_diameter"], config.contrast)
+    notes += [warning] if warning else []
+    least = classifier.least_confidence(config.unknown)
+    notes += _unknown_note(config, classifier.card, least)
+    if said:
+        print(said)
+    for note in notes:
+        warn(note)
+    print(f"Classifying {counted(len(found), 'subtomogram')} on {device_name(device)} with {classifier.card['name']}.")
+    folder = working_folder(config, (config.subtomograms, Path(find_model(config.model, "classifier")) / "card.json"))
+    answer = _classify(classifier, found, contrast, folder, config.batch_size)
+    classes = _classes(classifier.card, answer, least)
+    outputs = _write(config, found, classifier.card, answer, classes, contrast, folder, stem, device, notes)
+    counts = ", ".join(f"{name}: {count}" for name, count in outputs["counts"].items())
+    print(f"Classes: {counts}." + (f" Accuracy: {outputs['accuracy']:.3f}." if outputs["accuracy"] is not None else ""))
+    print(f"Classified subtomograms: {config.output}")
+    outputs.update(contrast=contrast, model=classifier.card["name"])
+    return Result("classify-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _unknown_note(config, card, least):
+    number = len(card["validation"]["unknown_confidence"])
+    if config.unknown and not np.isfinite(least):
+        return [
+            f"{card['name']} was validated with {number} subtomograms: too few to tell which {config.unknown:.0%} "
+            f"are least sure. None is called unknown; give --unknown "
+            f"{np.ceil(100 / (number + 1)) / 100:.2f} or more."
+        ]
+    return []
+
+
+def _classify(classifier, found, contrast, folder, batch_size):
+    """classifiers.run.Classified of all, chunk by chunk; finished chunks of a stopped run are taken as they are."""
+    from tqdm import tqdm
+
+    from ..classifiers.run import joined, read_part, write_part
+
+    parts = []
+    with tqdm(total=len(found), unit="subtomogram", mininterval=1.0) as bar:
+        for start in range(0, len(found), CHUNK):
+            rows, path = np.arange(start, min(start + CHUNK, len(found))), folder / f"part_{start:08d}.npz"
+            if not path.exists():
+                write_part(path, classifier.classify(found, rows, contrast, batch_size))
+            parts.append(read_part(path))
+            bar.update(len(rows))
+    return joined(parts)
+
+
+def _classes(card, answer, least):
+    """(n,) class numbers, 0 for unknown."""
+    best = np.array(card["class_numbers"])[answer.probabilities.argmax(1)]
+    return np.where(answer.confidence <= least, 0, best)
+
+
+def _write(config, found, card, answer, classes, contrast, folder, stem, device, notes):
+    """Write everything, the STAR file last. Returns the outputs."""
+    from ...io.subtomograms import write_subtomograms_star
+
+    averages, confusion = {}, _confusion(config, found, card, classes, folder, stem)
+    if config.averages:
+        averages = _averages(found, card, answer, classes, contrast, folder, stem, device, notes)
+    for made in sorted(folder.glob("final_*")):
+        os.replace(made, f"{stem}_{made.name[len('final_') :]}")
+    write_subtomograms_star(config.output, found, _columns(found, card, answer, classes))
+    shutil.rmtree(folder)
+    counts = {name: int((classes == number).sum()) for name, number in zip(card["classes"], card["class_numbers"])}
+    accuracy = confusion.pop("accuracy") if confusion else None
+    return dict(
+        subtomograms=str(config.output),
+        counts=dict(counts, unknown=int((classes == 0).sum())),
+        averages=averages,
+        accuracy=accuracy,
+        confusion=confusion,
+    )
+
+
+def _columns(found, card, answer, classes):
+    """New columns of the STAR file."""
+    columns = {"rlnClassNumber": classes.tolist(), CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
+    columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
+    for place, number in enumerate(card["class_numbers"]):
+        columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, place]]
+    if answer.angles is not None:
+        columns.update(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), answer.angles.T.tolist()))
+        origins = 0.0 - answer.shifts_zyx * found.pixel_size  # not -0
+        columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
+    return columns
+
+
+def _averages(found, card, answer, classes, contrast, folder, stem, device, notes):
+    """{class name: file} of averages, protein bright, where angles are known. They lie in the folder at first."""
+    from ...io.maps import write_map
+    from ..subtomograms.averages import average
+
+    angles, shifts = answer.angles, answer.shifts_zyx
+    if angles is None:
+        angles, shifts = found.angles, found.shifts_zyx
+        if angles is None:
+            notes.append(
+                f"No averages: neither {found.path} nor the network {card['network']} has angles. Align the "
+                "subtomograms, or use the network likelihood."
+            )
+            warn(notes[-1])
+            return {}
+    averages = {}
+    for name, number in zip(card["classes"], card["class_numbers"]):
+        rows = np.nonzero(classes == number)[0]
+        if len(rows):
+            print(f"Averaging {counted(len(rows), 'subtomogram')} of {name}.")
+            volume = average(found, rows, angles[rows], shifts[rows], None, contrast, device)
+            write_map(folder / f"final_class{number:03d}.mrc", volume, found.pixel_size)
+            averages[name] = f"{stem}_class{number:03d}.mrc"
+    return averages
+
+
+def _confusion(config, found, card, classes, folder, stem):
+    """What was found against the input's classes, or None if that is not asked for; files lie in the folder first."""
+    if not config.truth:
+        return None
+    from ..classifiers.confusion import against_truth
+    from ..classifiers.pictures import plot_confusion, write_confusion
+
+    matrix, rows, accuracy = against_truth(found, card, classes)
+    columns = [*card["classes"], "unknown"]
+    write_confusion(matrix, rows, columns, folder / "final_confusion.csv")
+    plot_confusion(matrix, rows, columns, folder / "final_confusion.png", f"{card['name']}: accuracy {accuracy:.3f}")
+    return dict(
+        rows=rows,
+        columns=columns,
+        matrix=matrix.tolist(),
+        table=f"{stem}_confusion.csv",
+        picture=f"{stem}_confusion.png",
+        accuracy=accuracy,
+    )

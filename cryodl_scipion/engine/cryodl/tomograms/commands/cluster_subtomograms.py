@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl cluster-subtomograms`: subtomograms in; groups of those that show the same, and an average of each, out.
+
+Result.outputs: subtomograms (STAR file), counts {"1": n, ...}, averages {"1": MRC file, ...}, resolutions {"1": Å where
+the FSC of the class's halves falls below 0.5}, embedding (CSV: name, class, components), pictures (list of PNG files),
+aligned ('given', 'search' or 'none': how they were), contrast ('bright' or 'dark' protein of the subtomograms).
+"""
+
+import csv
+import os
+import shutil
+
+import numpy as np
+
+from ...contract import Result
+from ...io.unfinished import star_stem, working_folder
+from ...io.warn import warn
+
+PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
+DIAMETER = 0.8  # of the box, where none is given
+MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
+
+
+def run(config):
+    """Work in <output>.partial, then put all in its place, the STAR file last."""
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...io.subtomograms import read_subtomograms
+    from ..classifiers.prepare import find_contrast, resolution_notes
+    from ..subtomograms.aligned import aligned
+    from ..subtomograms.cluster import groups
+    from ..subtomograms.observed import frame_of
+
+    stem = star_stem(config.output, "Subtomograms", "_class[0-9][0-9][0-9].mrc", "_embedding.*", "_averages.png")
+    found = read_subtomograms(config.subtomograms, (), config.tilt_min, config.tilt_max)
+    diameter = _diameter(config, found)
+    _check_number(config, found)
+    notes = resolution_notes(found, diameter, config.resolution) + _component_notes(config, found)
+    how = _alignment(config, found)
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    contrast, said, warning = find_contrast(found, diameter, config.contrast)
+    if said:
+        print(said)
+    notes += [warning] if warning else []
+    for note in notes:
+        warn(note)
+    folder = working_folder(config, (config.subtomograms,))
+    frame = frame_of(found, diameter, config.resolution or PIXELS * found.pixel_size)
+    print(
+        f"Comparing {len(found)} subtomograms with detail to {frame.width / frame.radius:.0f} Å on "
+        f"{device_name(device)}; alignment: {how}."
+    )
+    angles, shifts = _poses(config, found, frame, how, contrast, device)
+    places = _places(config, aligned(found, slice(None), frame, angles, shifts, contrast, device), folder, device)
+    classes = groups(places, config.classes, config.seed)
+    outputs = _write(config, found, (places, classes, angles, shifts), contrast, folder, stem, device)
+    print(
+        "Classes: "
+        + ", ".join(f"{number}: {count}" for number, count in outputs["counts"].items())
+        + f". Grouped subtomograms: {config.output}"
+    )
+    outputs.update(aligned=how, contrast=contrast)
+    return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
+
+
+def _diameter(config, found):
+    width = found.box * found.pixel_size
+    diameter = config.particle_diameter or DIAMETER * width
+    if diameter > width:
+        raise ValueError(
+            f"Particle diameter (--particle-diameter) is {diameter:g} Å, but the subtomograms of "
+            f"{found.path} are only {width:g} Å wide ({found.box} px x "
+            f"{found.pixel_size:g} Å). Extract larger ones, or give a smaller diameter."
+        )
+    return diameter
+
+
+def _check_number(config, found):
+    if len(found) < 2:
+        raise ValueError(f"{found.path} has only 1 subtomogram; at least two are needed to compare them. Give more.")
+    if len(found) < config.classes:
+        raise ValueError(
+            f"{found.path} has {len(found)} subtomograms for {config.classes} classes (--classes); there "
+            "must be at least as many. Choose fewer classes."
+        )
+
+
+def _component_notes(config, found):
+    most = len(found) - 1
+    return (
+        [f"{len(found)} subtomograms have no more than {most} components; --components {config.components} is more."]
+        if config.components > most
+        else []
+    )
+
+
+def _alignment(config, found):
+    """'given', 'search' or 'none'. Raises ValueError if angles are asked for and there are none."""
+    if config.align == "given" and found.angles is None:
+        raise ValueError(
+            f"{found.path} has no angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi), but they are to be "
+            "taken from there (--align given). Choose --align search, or align the subtomograms first."
+        )
+    if config.align != "auto":
+        return config.align
+    return "search" if found.angles is None else "given"
+
+
+def _poses(config, found, frame, how, contrast, device):
+    """(n, 3) angles in degrees and (n, 3) shifts in px of the files."""
+    from scipy.spatial.transform import Rotation
+
+    from ..subtomograms.em import Grids, learn_average
+    from ..subtomograms.observed import observe
+
+    if how == "none":
+        return np.zeros((len(found), 3)), np.zeros((len(found), 3))
+    if how == "given":
+        return found.angles, found.shifts_zyx
+    print("Aligning all subtomograms to a common average.")
+    observed = observe(found, slice(None), frame, contrast, device)
+    estimate = learn_average(observed, Grids(frame, MAX_SHIFT * frame.box, device), config.seed)
+    matrices, shifts = (one.double().cpu().numpy() for one in estimate.poses.best())
+    angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
+    return angles, shifts * frame.pixel_size / found.pixel_size
+
+
+def _places(config, observed, folder, device):
+    """(n, c) places of aligned, Observed subtomograms."""
+    if config.embedding == "similarity":
+        from ..subtomograms.similarity import embedded, similarities
+
+        return embedded(similarities(observed, config.compensate), config.components).cpu().numpy()
+    if config.embedding == "pca":
+        from ..subtomograms.components import principal_components
+
+        return principal_components(observed, config.components, config.seed, config.compensate).cpu().numpy()
+    from ...learning.run_training import accelerator_for
+    from ..subtomograms.autoencoder import learned_places
+
+    return learned_places(
+        observed, config.components, folder, accelerator_for(device), config.seed, config.compensate
+    ).numpy()
+
+
+def _write(config, found, answer, contrast, folder, stem, device):
+    """Write everything, the STAR file last. Returns the outputs."""
+    from ...io.subtomograms import write_subtomograms_star
+    from ..subtomograms.pictures import plot_embedding
+
+    places, classes, angles, shifts = answer
+    averages, resolutions = _averages(config, found, classes, angles, shifts, contrast, folder, stem, device)
+    plot_embedding(places, classes, folder / "final_embedding.png")
+    _write_embedding(folder / "final_embedding.csv", found, places, classes)
+    for made in sorted(folder.glob("final_*")):
+        os.replace(made, f"{stem}_{made.name[len('final_') :]}")
+    columns = {"rlnClassNumber": classes.tolist()}
+    columns.update(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T.tolist()))
+    origins = -shifts * found.pixel_size
+    columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
+    write_subtomograms_star(config.output, found, columns)
+    shutil.rmtree(folder)
+    counts = {str(number): int((classes == number).sum()) for number in range(1, config.classes + 1)}
+    return dict(
+        subtomograms=str(config.output),
+        counts=counts,
+        averages=averages,
+        resolutions=resolutions,
+        embedding=f"{stem}_embedding.csv",
+        pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
+    )
+
+
+def _averages(config, found, classes, angles, shifts, contrast, folder, stem, device):
+    """{class: file} and {class: Å} of the averages, protein bright, which lie in the folder till all is ready."""
+    from ...io.maps import write_map
+    from ..subtomograms.averages import half_averages, resolution_of
+    from ..subtomograms.pictures import plot_averages
+
+    averages, resolutions, volumes, titles = {}, {}, [], []
+    for number in range(1, config.classes + 1):
+        rows = np.nonzero(classes == number)[0]
+        whole, *halves = half_averages(found, rows, angles[rows], shifts[rows], None, contrast, device)
+        write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
+        averages[str(number)] = f"{stem}_class{number:03d}.mrc"
+        resolutions[str(number)] = round(resolution_of(*halves, found.pixel_size, _diameter(config, found)), 1)
+        volumes.append(whole)
+        titles.append(f"class {number}: {len(rows)}\n{resolutions[str(number)]:.0f} Å")
+    plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")
+    return averages, resolutions
+
+
+def _write_embedding(path, found, places, classes):
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(places.shape[1]))])
+        for name, number, place in zip(found.names, classes, places):
+            writer.writerow([name, number, *(f"{value:.6g}" for value in place)])

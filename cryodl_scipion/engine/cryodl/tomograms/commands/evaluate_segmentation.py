@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl evaluate-segmentation`: how well segmentations fit labels, for each feature and tomogram.
+
+<output>/evaluation.json: features {name: figures of all tomograms together}, tomograms {name: {segmentation, labels,
+pixel_size, shape, features {name: figures}}}, threshold, notes. Figures: label, dice, iou, precision, recall,
+voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, pieces_true, pieces_detected,
+pieces_found, pieces_right, piece_recall, piece_precision; of score volumes also average_precision, best_threshold,
+best_dice, calibration_error. docs/segmenting.md explains them. Beside it figures.png, curve.png of score volumes, and
+<tomogram>.png.
+Result.outputs: evaluation (path), folder, features {name: figures}, pictures {name: path}.
+"""
+
+import os
+
+from ...contract import Result
+from ...contract.result import write_json
+from ...io.files import expand_paths, name_micrographs, name_tomograms
+from ...io.pairing import pair_by_name
+from ...io.unfinished import check_output, finish_folder, working_folder
+
+MOST_PICTURES = 8  # tomograms that are drawn
+SHOWN = ("dice", "precision", "recall", "boundary_error", "boundary_error_95", "piece_recall", "piece_precision")
+OF_SCORES = ("average_precision", "best_dice", "best_threshold", "calibration_error")
+
+
+def run(config):
+    """Measure into <output>.partial, then rename."""
+    check_output(config.output)
+    from ..evaluation.pairs import Pair
+
+    paired, notes = _paired(config)
+    values, more = _values(config, paired)
+    notes += more
+    pairs = [
+        Pair(name, found, labels, config.label, config.threshold, config.pixel_size, values)
+        for name, found, labels in paired
+    ]
+    notes += dict.fromkeys(pair.note for pair in pairs if pair.note)
+    tomograms, more = _tomograms(config, pairs)
+    notes += more
+    measured = _measure_all(pairs)
+    labels = sorted({label for by_label, _, _ in measured for label in by_label})
+    _check_labels(config, measured, labels, pairs)
+    names, more = _names(config, labels, values is not None)
+    notes += more
+    record = _record(config, pairs, measured, names, notes)
+    folder = working_folder(config, continues=False)
+    write_json(folder / "evaluation.json", record)
+    pictures = _draw(folder, pairs, measured, names, record, tomograms)
+    finish_folder(folder, config.output)
+    _print(record)
+    place = lambda name: os.path.join(config.output, name)
+    outputs = dict(
+        evaluation=place("evaluation.json"),
+        folder=str(config.output),
+        features=record["features"],
+        pictures={name: place(f"{name}.png") for name in pictures},
+    )
+    return Result("evaluate-segmentation", outputs, warnings=tuple(notes))
+
+
+def _paired(config):
+    """(name, segmentation, labels) of each tomogram, paired by their names; and sentences for the user."""
+    found = name_tomograms(expand_paths(config.segmentations))
+    labels = name_micrographs(expand_paths(config.labels), what="label volume")
+    if len(found) != len(labels):
+        raise ValueError(
+            f"There are {len(found)} segmentations (--segmentations) and {len(labels)} label volumes "
+            "(--labels). Give one label volume for each."
+        )
+    theirs, names = [name for name, _ in labels], [name for name, _ in found]
+    tomograms = [name if name in theirs else name.rsplit("__", 1)[0] for name in names]  # <tomogram>__<feature>
+    places, warning = pair_by_name(
+        tomograms if len(set(tomograms)) == len(names) else names,
+        theirs,
+        ("segmentations", "--segmentations"),
+        ("label volumes", "--labels"),
+    )
+    return (
+        [(name, path, labels[place][1]) for (name, path), place in zip(found, places)],
+        [warning] if warning else [],
+    )
+
+
+def _tomograms(config, pairs):
+    """{name of a pair: Tomogram} to draw, {} if there are none; and sentences for the user."""
+    if not config.tomograms:
+        return {}, []
+    from ...io.tomograms import Tomogram
+
+    named = name_tomograms(expand_paths(config.tomograms))
+    if len(named) != len(pairs):
+        raise ValueError(
+            f"There are {len(pairs)} segmentations (--segmentations) and {len(named)} tomograms "
+            "(--tomograms). Give one tomogram for each, or none."
+        )
+    places, warning = pair_by_name(
+        [pair.name for pair in pairs],
+        [name for name, _ in named],
+        ("segmentations", "--segmentations"),
+        ("tomograms", "--tomograms"),
+    )
+    found = {pair.name: Tomogram(named[place][1]) for pair, place in zip(pairs, places)}
+    for pair in pairs:
+        if found[pair.name].shape != pair.shape:
+            sizes = [" x ".join(str(n) for n in reversed(shape)) for shape in (found[pair.name].shape, pair.shape)]
+            raise ValueError(
+                f"The tomogram {found[pair.name].path} has {sizes[0]} voxels (x, y, z), the segmentation "
+                f"{pair.segmentation} {sizes[1]}. Give the tomogram that was segmented, or none."
+            )
+    return found, [warning] if warning else []
+
+
+def _measure_all(pairs):
+    """What tomograms.evaluation.measure gives, for each pair."""
+    from tqdm import tqdm
+
+    from ..evaluation.measure import measure
+
+    return [measure(pair) for pair in tqdm(pairs, unit="tomogram", mininterval=1.0)]
+
+
+def _check_labels(config, measured, labels, pairs):
+    """Raises ValueError if there is nothing to compare."""
+    if not labels:
+        raise ValueError(
+            f"Neither {pairs[0].segmentation} nor its labels hold any feature: all values are 0 or 255 (not annotated)."
+        )
+    if config.label is not None and not any(m[config.label].overlap.truth for m, _, _ in measured):
+        raise ValueError(
+            f"No label volume holds the value {config.label} (--label) where it is annotated. Check "
+            "the value, and that the labels belong to these tomograms."
+        )
+
+
+def _values(config, paired):
+    """{value in the segmentations: that of the same name in the labels}, or None where equal values are compared; and
+    sentences. Raises ValueError if --label is given for label volumes."""
+    from ..evaluation.pairs import refuse_labels, renamed, same_names
+
+    if config.label is not None:
+        return None, [sentence for _, path, _ in paired for sentence in refuse_labels(path)]
+    mine, theirs = _both_names(config)
+    values = same_names(mine, theirs)
+    if values is None:
+        return None, []
+    print(
+        "Features are compared by their names (features.json): "
+        + ", ".join(f"{name} {k} with {values[k]}" for k, name in mine.items() if values[k])
+        + " of the labels."
+    )
+    notes = [
+        f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json), "
+        "and neither name is on the other side: they are compared as one feature. If they are two, give one "
+        "another value."
+        for k in mine
+        if renamed(k, mine, theirs)
+    ]
+    lost = [name for k, name in mine.items() if not values[k]]
+    missed = [name for k, name in theirs.items() if k not in values.values()]
+    if lost:
+        notes.append(
+            f"The labels have no {', '.join(lost)} (features.json); what the segmentations have of it is not compared."
+        )
+    if missed:
+        notes.append(
+            f"The segmentations have no {', '.join(missed)} (features.json); in the labels it counts as not found."
+        )
+    return values, notes
+
+
+def _both_names(config):
+    """{value: name} of the segmentations and of the labels."""
+    from ..evaluation.pairs import feature_names
+
+    return [feature_names(expand_paths(files)[0]) for files in (config.segmentations, config.labels)]
+
+
+def _names(config, labels, by_name):
+    """{label: name}, no name twice, from features.json beside the volumes where there is one; and sentences. by_name:
+    whether the segmentations' values were made those of the labels."""
+    mine, theirs = _both_names(config)
+    if config.label is not None:
+        of_file = name_tomograms(expand_paths(config.segmentations))[0][0].rpartition("__")[2]  # <tomogram>__<feature>
+        named = "__" in os.path.basename(expand_paths(config.segmentations)[0])
+        name = theirs.get(config.label) or (of_file if named else str(config.label))
+        notes = (
+            [
+                f"The scores are of {of_file} by their file's name, the value {config.label} (--label) is {name} in "
+                "the features.json of the labels."
+            ]
+            if named and name != of_file.partition("@")[0]
+            else []
+        )
+        return {config.label: name}, notes
+    mine = theirs if by_name else mine
+    different = [k for k in labels if mine.get(k, theirs.get(k)) != theirs.get(k, mine.get(k))]
+    notes = [
+        f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json); "
+        "equal values are compared, whatever their names."
+        for k in different
+    ]
+    names = {k: mine.get(k) or theirs.get(k) or str(k) for k in labels}
+    often = [name for name in names.values() if list(names.values()).count(name) > 1]
+    return {k: f"{name} ({k})" if name in often else name for k, name in names.items()}, notes
+
+
+def _record(config, pairs, measured, names, notes):
+    """The dict of evaluation.json."""
+    from ..evaluation.measure import Measured
+
+    totals = {label: sum((m[label] for m, _, _ in measured if label in m), Measured()) for label in names}
+    coarse = sum(pair.pixel_size for pair in pairs) / len(pairs)
+    features = {names[k]: dict(label=k, **total.figures(coarse)) for k, total in totals.items()}
+    tomograms = {}
+    for pair, (by_label, _, curve) in zip(pairs, measured):
+        figures = {
+            names[k]: dict(label=k, **one.figures(pair.pixel_size), **(curve.figures() if curve else {}))
+            for k, one in by_label.items()
+        }
+        tomograms[pair.name] = dict(
+            segmentation=pair.segmentation, pixel_size=pair.pixel_size, shape=list(pair.shape), features=figures
+        )
+    if config.label is not None:
+        features[names[config.label]].update(_all_scores(measured).figures())
+    return dict(
+        features=features, tomograms=tomograms, threshold=config.threshold if config.label else None, notes=notes
+    )
+
+
+def _all_scores(measured):
+    """The ScoreCurve of all tomograms together."""
+    from ..evaluation.overlap import ScoreCurve
+
+    total = ScoreCurve()
+    for _, _, curve in measured:
+        total += curve
+    return total
+
+
+def _draw(folder, pairs, measured, names, record, tomograms):
+    """Write the pictures. tomograms: {name: Tomogram}. Returns their names."""
+    from ..evaluation.pictures import draw_curve, draw_figures, draw_slices
+
+    drawn = ["figures"]
+    draw_figures(record["features"], folder / "figures.png")
+    if pairs[0].label is not None and next(iter(record["features"].values()))["average_precision"] is not None:
+        draw_curve(_all_scores(measured), *names.values(), folder / "curve.png")
+        drawn.append("curve")
+    for pair, (_, slices, _) in list(zip(pairs, measured))[:MOST_PICTURES]:
+        if slices:
+            draw_slices(pair, slices, names, folder / f"{pair.name}.png", tomograms.get(pair.name))
+            drawn.append(pair.name)
+    return drawn
+
+
+def _print(record):
+    """A table of the features."""
+    columns = [*SHOWN, *(OF_SCORES if record["threshold"] is not None else ())]
+    print("  ".join(f"{c:>17}" for c in columns) + "  feature")
+    for name, row in record["features"].items():
+        print("  ".join(f"{'-':>17}" if row[c] is None else f"{row[c]:17.4f}" for c in columns) + f"  {name}")

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl import-annotations`: label volumes, or stacks of tiles and drawings, in; a folder of annotations out.
+
+Result.outputs: annotations (folder), counts {feature: {"positive": n, "negative": n}}.
+"""
+
+from ...contract import Result, counted
+
+
+def run(config):
+    """The folder is written at the end, all or nothing; what was in it before stays."""
+    from ..annotations.importing import import_labels, import_stack
+    from ..annotations.store import open_annotations
+    from ..annotations.tiles import check_name
+
+    check_name(config.feature)
+    check_name(config.annotator, "annotator")
+    store = open_annotations(config.annotations)
+    before = len(store.entries)
+    warnings = (import_labels if config.labels else import_stack)(store, config)
+    counts = store.counts()[config.feature]
+    if not store.tiles(config.feature, config.annotator, kind="negative"):
+        warnings.append(
+            f"There is no tile without {config.feature} by {config.annotator}. Networks need some to learn "
+            "from: import them too, or mark them with cryodl annotate."
+        )
+    store.save()
+    print(
+        f"Tiles added to {config.annotations}: {len(store.entries) - before}. It holds "
+        f"{counted(counts['positive'], 'tile')} with {config.feature} and {counts['negative']} without."
+    )
+    return Result(
+        "import-annotations", dict(annotations=str(config.annotations), counts=store.counts()), warnings=tuple(warnings)
+    )

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl simulate-subtomograms`: structures in; subtomograms with missing wedge, CTF and noise, and their truth out.
+
+Result.outputs: subtomograms (STAR file), count, box, pixel_size, classes (names in the order of their numbers).
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import Result, counted
+from ...io.files import expand_paths, rename_folder
+from ...io.unfinished import RECORD, check_output, working_folder
+
+VOLUMES = "volumes"  # folder in the working folder
+HALVES_OF = 4  # after the purposes of simulate.subtomograms
+
+
+def run(config):
+    """Simulate into <output>.partial, a few at a time, then put the volumes in their place, the STAR file last."""
+    if not config.output.endswith(".star"):
+        raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
+    check_output(config.output, "Subtomograms")
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...simulate.structures import structure_names
+    from ...simulate.subtomograms import SubtomogramSimulator, load_structure
+    from ...simulate.tilt_series import tilt_angles
+
+    device, tilts = choose_device(config.device), tilt_angles(config)
+    set_threads(config.threads)
+    paths = expand_paths(config.structures)
+    names = structure_names(paths)
+    structures = [load_structure(path, config) for path in paths]
+    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
+    folder = _working_folder(config, paths)
+    simulators = [
+        SubtomogramSimulator(structure, config, tilts, number, device) for number, structure in enumerate(structures, 1)
+    ]
+    _make_volumes(config, folder, simulators)
+    _finish(config, folder, names, [s.truth(range(config.count)) for s in simulators], tilts)
+    total = config.count * len(names)
+    print(f"{counted(total, 'subtomogram')} of {counted(len(names), 'structure')}: {config.output}")
+    return Result(
+        "simulate-subtomograms",
+        dict(subtomograms=config.output, count=total, box=config.box, pixel_size=config.pixel_size, classes=names),
+        device=device_name(device),
+    )
+
+
+def _working_folder(config, paths):
+    """<output>.partial with its folder of volumes; a folder that is not of this unfinished run is an error."""
+    begun, beside = (Path(config.output + ".partial") / RECORD).exists(), _volumes_of(config)
+    if beside.exists() and not begun:
+        raise FileExistsError(f"{beside} exists already; it is not replaced. Choose another --output or remove it.")
+    folder = working_folder(config, paths)
+    if beside.exists() and not (folder / VOLUMES).exists():  # stopped between the renaming and the STAR file
+        rename_folder(beside, folder / VOLUMES)
+    (folder / VOLUMES).mkdir(exist_ok=True)
+    return folder
+
+
+def _volumes_of(config):
+    return Path(config.output[: -len(".star")])
+
+
+def _file_name(number, index):
+    return f"{number:03d}_{index + 1:06d}.mrc"
+
+
+def _make_volumes(config, folder, simulators):
+    """The volumes that are not there yet."""
+    from tqdm import tqdm
+
+    from ...io.maps import write_map
+
+    with tqdm(total=config.count * len(simulators), unit="volume", mininterval=1.0) as progress:
+        for number, simulator in enumerate(simulators, 1):
+            for start in range(0, config.count, simulator.at_a_time):
+                indices = range(start, min(start + simulator.at_a_time, config.count))
+                files = [folder / VOLUMES / _file_name(number, index) for index in indices]
+                if not all(file.exists() for file in files):
+                    for file, volume in zip(files, simulator.volumes(indices).cpu()):
+                        write_map(file, volume, config.pixel_size)
+                progress.update(len(files))
+
+
+def _finish(config, folder, names, truths, tilts):
+    """Folder and STAR file in their places, and the working folder removed."""
+    from ...io.star import write_tables
+
+    rename_folder(folder / VOLUMES, _volumes_of(config))
+    write_tables(config.output, _tables(config, names, truths, tilts))
+    shutil.rmtree(folder)
+
+
+def _tables(config, names, truths, tilts):
+    """Optics and particle table of the STAR file."""
+    from ...io.particles import ANGLES
+    from ...simulate.subtomograms import PER_TOMOGRAM
+
+    total, index = len(names) * config.count, np.tile(np.arange(config.count), len(names))
+    number = np.repeat(np.arange(1, len(names) + 1), config.count)
+    angles, shifts = (np.concatenate([getattr(t, field) for t in truths]) for field in ("angles", "shifts_zyx"))
+    # a made-up place in a tomogram: beside each other along x, one row per structure
+    places = (np.stack([index % PER_TOMOGRAM, number - 1, np.zeros(total, int)]) + 0.5) * config.box
+    halves = np.random.default_rng((config.seed, 0, HALVES_OF, 0)).integers(1, 3, total)
+    tomograms = [f"simulated_{i // PER_TOMOGRAM + 1:04d}" for i in index]
+    particles = {
+        "rlnImageName": [os.path.join(_volumes_of(config).name, _file_name(n, i)) for n, i in zip(number, index)],
+        "rlnMicrographName": tomograms,
+        "rlnTomoName": tomograms,
+        **{f"rlnCoordinate{axis}": place for axis, place in zip("XYZ", places)},
+        **dict(zip(ANGLES, angles.T)),
+        # RELION's origin is the shift that brings the particle to the box's centre
+        **{f"rlnOrigin{axis}Angst": -shifts[:, place] * config.pixel_size for axis, place in zip("XYZ", (2, 1, 0))},
+        "rlnClassNumber": number,
+        "rlnRandomSubset": halves,
+        **_defoci(truths),
+        "cryodlTiltMin": np.full(total, float(tilts[0])),
+        "cryodlTiltMax": np.full(total, float(tilts[-1])),
+        "cryodlStructure": [names[n - 1] for n in number],
+        "rlnOpticsGroup": np.ones(total, int),
+    }
+    return {"optics": _optics_table(config), "particles": particles}
+
+
+def _defoci(truths):
+    if truths[0].optics is None:
+        return {}
+    optics = [o for truth in truths for o in truth.optics]
+    return {
+        "rlnDefocusU": [o.defocus_u for o in optics],
+        "rlnDefocusV": [o.defocus_v for o in optics],
+        "rlnDefocusAngle": [o.defocus_angle for o in optics],
+    }
+
+
+def _optics_table(config):
+    from ...io.particles import OPTICS
+
+    group = (
+        "opticsGroup1",
+        1,
+        config.voltage,
+        config.spherical_aberration,
+        config.amplitude_contrast,
+        config.pixel_size,
+        config.pixel_size,
+        config.box,
+        3,
+    )
+    return {name: [value] for name, value in zip(OPTICS, group)}

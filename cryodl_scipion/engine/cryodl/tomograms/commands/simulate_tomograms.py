@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out.
+
+Result.outputs: tomograms, labels, coordinates ({name: file} each), features (names in the order of their labels 1, 2,
+...), pixel_size, counts ({feature: number in all tomograms}), tilt_min, tilt_max, tilt_series ({name: file}, or None).
+"""
+
+import json
+import os
+
+import numpy as np
+
+from ...contract import Result, counted
+from ...contract.result import write_json
+from ...io.files import expand_paths
+from ...io.unfinished import check_output, finish_folder, working_folder
+
+FOLDERS = ("tomograms", "labels", "coordinates")
+MOST_FEATURES = 127  # of int8 labels
+
+
+def run(config):
+    """Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
+    check_output(config.output)
+    from tqdm import tqdm
+
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...simulate.tilt_series import tilt_angles
+
+    device, tilts = choose_device(config.device), tilt_angles(config)
+    set_threads(config.threads)
+    _check_memory(config, len(tilts))
+    paths = expand_paths(config.structures)
+    particles, copies = _particles(config, paths)
+    folder = working_folder(config, paths)
+    for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series):
+        (folder / name).mkdir(exist_ok=True)
+    counts = {}
+    for index in tqdm(range(config.count), unit="tomogram", mininterval=1.0):
+        name = f"tomo_{index + 1:03d}"
+        done = folder / "done" / f"{name}.json"
+        if not done.exists():
+            write_json(done, _simulate(config, index, name, particles, copies, tilts, device, folder))
+        counts[name] = json.loads(done.read_text(encoding="utf-8"))
+    outputs = _finish(config, folder, particles, counts, tilts)
+    print(
+        f"{counted(config.count, 'tomogram')} with "
+        f"{', '.join(f'{n} {k}' for k, n in outputs['counts'].items()) or 'nothing'}: {config.output}"
+    )
+    return Result("simulate-tomograms", outputs, device=device_name(device), warnings=tuple(_warnings(counts)))
+
+
+def _check_memory(config, tilts):
+    from ...simulate.cells import BYTES_PER_VOXEL
+    from ...simulate.structures import available_memory
+
+    needed = config.size**2 * (config.thickness * BYTES_PER_VOXEL + 16 * tilts)
+    if needed > available_memory():
+        raise ValueError(
+            f"A tomogram of {config.size} x {config.size} x {config.thickness} px with {tilts} "
+            f"tilts needs {needed / 1e9:.1f} GB of memory to be simulated; {available_memory() / 1e9:.1f} "
+            "GB are free. Choose a smaller --size or --thickness, or a larger --tilt-step."
+        )
+
+
+def _particles(config, paths):
+    """Particles of the structures' files, and the copies wanted of each."""
+    from ...simulate.structures import structure_names
+    from ...simulate.tomograms import OTHERS, load_particle
+
+    names, copies = structure_names(paths), [int(c) for c in config.copies]
+    if len(copies) not in (1, len(paths)) and paths:
+        raise ValueError(
+            f"There are {len(paths)} structures (--structures) and {len(copies)} numbers of copies "
+            "(--copies). Give one number for all, or one for each."
+        )
+    taken = sorted(set(names) & set(OTHERS))
+    if taken:
+        raise ValueError(
+            f"A structure (--structures) is called {taken[0]}, which is another feature's name. Rename its file."
+        )
+    if len(names) + len(OTHERS) > MOST_FEATURES:
+        raise ValueError(
+            f"There are {len(names)} structures (--structures); at most {MOST_FEATURES - len(OTHERS)} can be labelled."
+        )
+    particles = [load_particle(path, name, config) for path, name in zip(paths, names)]
+    return particles, copies * len(paths) if len(copies) == 1 else copies
+
+
+def _simulate(config, index, name, particles, copies, tilts, device, folder):
+    """Make and write one tomogram; {feature: (placed, wanted)}."""
+    from ...simulate.tomograms import fill_cell, photograph, reconstruct
+
+    rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
+    cell, placed, counts = fill_cell(config, particles, copies, rng)
+    images = photograph(cell.density, config, tilts, rng, device)
+    tomogram = reconstruct(images, config, tilts).cpu().numpy()
+    _write(folder / "tomograms" / f"{name}.mrc", tomogram, config.pixel_size, np.float32)
+    _write(folder / "labels" / f"{name}.mrc", cell.labels, config.pixel_size, np.int8)
+    if config.tilt_series:
+        _write(folder / "tilt_series" / f"{name}.mrc", images.cpu().numpy(), config.pixel_size, np.float32)
+        _write_tilts(folder / "tilt_series" / f"{name}.rawtlt", tilts)
+    _write_coordinates(folder / "coordinates" / f"{name}.star", name, placed)
+    return counts
+
+
+def _write(path, volume, pixel_size, dtype):
+    from ...io.tomograms import VolumeWriter
+
+    with VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
+        file.write(0, volume)
+
+
+def _write_tilts(path, tilts):
+    from ...io.files import whole_file
+
+    with whole_file(path) as temporary:
+        temporary.write_text("".join(f"{tilt:.2f}\n" for tilt in tilts))
+
+
+def _write_coordinates(path, name, placed):
+    from ...io.particles import ANGLES
+    from ...io.star import write_tables
+
+    write_tables(
+        path,
+        {
+            "particles": {
+                "rlnTomoName": [name] * len(placed.names),
+                **{f"rlnCoordinate{axis}": placed.centres_zyx[:, place] for axis, place in zip("XYZ", (2, 1, 0))},
+                **dict(zip(ANGLES, placed.angles.T)),
+                "cryodlStructure": placed.names,
+            }
+        },
+    )
+
+
+def _finish(config, folder, particles, counts, tilts):
+    """features.json, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
+    from ...simulate.tomograms import features_of
+
+    features = features_of(config, particles)
+    tomograms = {
+        name: dict(
+            file=f"tomograms/{name}.mrc",
+            labels=f"labels/{name}.mrc",
+            pixel_size=config.pixel_size,
+            counts={feature: n for feature, (n, _) in found.items()},
+        )
+        for name, found in counts.items()
+    }
+    write_json(
+        folder / "features.json",
+        dict(features=[dict(label=label, name=name) for label, name in enumerate(features, 1)], tomograms=tomograms),
+    )
+    finish_folder(folder, config.output, "done")
+    files = lambda kind, end=".mrc": {name: os.path.join(config.output, kind, name + end) for name in counts}
+    return dict(
+        tomograms=files("tomograms"),
+        labels=files("labels"),
+        coordinates=files("coordinates", ".star"),
+        features=features,
+        pixel_size=config.pixel_size,
+        tilt_min=tilts[0],
+        tilt_max=tilts[-1],
+        tilt_series=files("tilt_series") if config.tilt_series else None,
+        counts={f: sum(found[f][0] for found in counts.values()) for f in features},
+    )
+
+
+def _warnings(counts):
+    for name, found in counts.items():
+        for feature, (placed, wanted) in found.items():
+            if placed < wanted:
+                yield (
+                    f"{placed} of the {wanted} things wanted of {feature} found room in {name}. Choose fewer "
+                    "copies, or a larger --size or --thickness."
+                )

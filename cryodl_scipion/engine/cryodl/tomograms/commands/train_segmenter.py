@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl train-segmenter`: tomograms and what is drawn on them in, a model folder out.
+
+Result.outputs: model (folder), feature, annotator, validation (figures), stop_reason, pixel_size (Å/px that it works
+at).
+"""
+
+import time
+
+from ...contract import Result, counted
+from ...io.warn import warn
+
+
+def run(config):
+    """Train and write the model. A killed training continues from <output>.partial."""
+    from ...learning.run_training import check_output, finish, fit_task, working_folder
+    from ..segmenters import segmenter_method
+    from ..segmenters.sources import gather
+
+    check_output(config.output)
+    method = segmenter_method(config.network)
+    gathered = gather(config, method)
+    folder = working_folder(config)
+    import torch
+
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...io.model import write_model
+    from ..segmenters.card import card_warnings, model_card
+
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    start = time.monotonic()
+    torch.manual_seed(config.seed)
+    task, split = _task(config, method, gathered)
+    _say_start(config, method, gathered, split, device_name(device))
+    report = fit_task(task, config, folder, device)
+    card = model_card(config, gathered, split, task, report, device_name(device), time.monotonic() - start)
+    _draw(folder, task, card)
+    write_model(folder, card, task.networks["segmenter"].state_dict())
+    finish(folder, config.output)
+    figures = card["validation"]
+    told = (
+        "no voxel of the validation tiles has the feature"
+        if figures["dice"] is None
+        else f"Dice {figures['dice']:.3f}, area under the curve {figures['auc']:.3f} on the validation tiles"
+    )
+    print(f"Model: {config.output} ({told})")
+    outputs = dict(
+        model=str(config.output),
+        feature=gathered.feature,
+        annotator=gathered.annotator,
+        validation=figures,
+        stop_reason=report.stop_reason,
+        pixel_size=gathered.pixel_size,
+    )
+    return Result(
+        "train-segmenter",
+        outputs,
+        device=device_name(device),
+        warnings=tuple([*gathered.warnings, *card_warnings(card)]),
+    )
+
+
+def _task(config, method, gathered):
+    """SegmenterTask with a new network or that of --start-from, and the split: training, validation, how."""
+    import numpy as np
+
+    from ..segmenters.splits import split_examples
+    from ..segmenters.train import SegmenterTask
+
+    split = split_examples(gathered.examples, config.validation_fraction, np.random.default_rng(config.seed))
+    network = _started(config, method, gathered) if config.start_from else method.build()
+    return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
+
+
+def _started(config, method, gathered):
+    """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
+    from ...io.model import find_model, read_model
+    from ..segmenters.grid import SAME
+    from ..segmenters.method import load_network
+
+    card, weights = read_model(find_model(config.start_from, "segmenter"), "segmenter")
+    if card["network"] != config.network:
+        raise ValueError(
+            f"Start from model (--start-from) {config.start_from} has the network {card['network']}, but "
+            f"this training has {config.network}. Choose --network {card['network']}."
+        )
+    if abs(card["pixel_size"] / gathered.pixel_size - 1) > SAME:
+        raise ValueError(
+            f"Start from model (--start-from) {config.start_from} works at {card['pixel_size']:g} Å/px, "
+            f"but this training at {gathered.pixel_size:g} Å/px. Give --working-pixel-size "
+            f"{card['pixel_size']:g}."
+        )
+    return load_network(method, weights, config.start_from)
+
+
+def _say_start(config, method, gathered, split, device):
+    for sentence in gathered.notes:
+        print(sentence)
+    for sentence in gathered.warnings:
+        warn(sentence)
+    training, validation, parted = split
+    count = lambda part, positive: sum(e.positive is positive for e in part)
+    by = "" if gathered.annotator == "unknown" else f" by {gathered.annotator}"
+    print(
+        f"Training the {config.network} segmenter of {gathered.feature}{by} on {device}: "
+        f"{counted(count(training, True), 'tile')} with and {count(training, False)} without it at "
+        f"{gathered.pixel_size:.4g} Å/px; for validation {count(validation, True)} and {count(validation, False)} "
+        f"({parted})."
+    )
+    if method.weak:
+        print(f"Known weakness of {config.network}: {method.weak}")
+
+
+def _draw(folder, task, card):
+    """Pictures of tiles that were learnt, and of those that were not."""
+    from ..segmenters.calibrate import Calibration
+    from ..segmenters.pictures import draw_tiles
+
+    slope, offset = card["calibration"]
+    score = lambda raw: Calibration(slope, offset, 0.5).score(raw / card["raw_scale"])
+    (folder / "samples").mkdir(exist_ok=True)
+    for name, examples in (("training", task.training), ("validation", task.validation)):
+        draw_tiles(task, examples, score, folder / "samples" / f"{name}.png")

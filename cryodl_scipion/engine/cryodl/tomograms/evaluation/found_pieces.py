@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which connected pieces of the labels were found, and which pieces of the segmentation are right."""
+
+import dataclasses
+
+import numpy as np
+
+from ..features.pieces import BYTES, PieceFinder
+from .overlap import ratio
+from .pairs import known
+
+HALF = 0.5  # part of a piece that must be covered
+SLAB_BYTES = 6e8
+
+
+@dataclasses.dataclass
+class PieceCounts:
+    """true: pieces of the labels; detected: those at least half of which was found. found: pieces of the segmentation;
+    right: those at least half of which is true."""
+
+    true: int = 0
+    detected: int = 0
+    found: int = 0
+    right: int = 0
+
+    def __add__(self, other):
+        return PieceCounts(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
+
+    def figures(self):
+        return dict(
+            pieces_true=self.true,
+            pieces_detected=self.detected,
+            pieces_found=self.found,
+            pieces_right=self.right,
+            piece_recall=ratio(self.detected, self.true),
+            piece_precision=ratio(self.right, self.found),
+        )
+
+
+def count_pieces(pair, labels):
+    """{label: PieceCounts} of a Pair; and {label: slice with most of it in the labels, or in the segmentation if there
+    is nothing in the labels}. Voxels that nobody knows are in no piece."""
+    slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))
+    starts = range(0, pair.shape[0], slices)
+    finders, most = (PieceFinder(labels), PieceFinder(labels)), dict.fromkeys(labels, (-1, 0))
+    for z in starts:
+        found, truth = _slab(pair, z, slices)
+        for label in labels:
+            amounts = (truth == label).sum(axis=(1, 2)) + 1e-9 * (found == label).sum(axis=(1, 2))
+            most[label] = max(most[label], (float(amounts.max()), z + int(amounts.argmax())))
+        finders[0].add(z, found)
+        finders[1].add(z, truth)
+    pieces = [finder.pieces() for finder in finders]
+    covered = [np.zeros(len(p)) for p in pieces]
+    for z in starts:
+        slabs = _slab(pair, z, slices)
+        for own, other, sums, which in zip(slabs, slabs[::-1], covered, pieces):
+            for label, place, numbers in which.numbered(z, own, labels):
+                sums += np.bincount(numbers[other[place] == label], minlength=len(sums) + 1)[1:]
+    good = [c >= HALF * p.voxels for c, p in zip(covered, pieces)]
+
+    def counts(side, label):
+        own = pieces[side].labels == label
+        return int(own.sum()), int((own & good[side]).sum())
+
+    return (
+        {label: PieceCounts(*counts(1, label), *counts(0, label)) for label in labels},
+        {label: z for label, (_, z) in most.items()},
+    )
+
+
+def _slab(pair, z, slices):
+    """(found, truth) labels of slices from z on, 0 where nobody knows."""
+    found, truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
+    sure = known(truth)
+    return found * sure, truth * sure

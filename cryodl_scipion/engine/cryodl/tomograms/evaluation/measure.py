@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All figures of a segmentation beside its labels."""
+
+import dataclasses
+
+import numpy as np
+
+from ...contract import UNANNOTATED
+from .found_pieces import PieceCounts, count_pieces
+from .outlines import FARTHEST, Distances
+from .overlap import Overlap, ScoreCurve
+from .pairs import blocks, known
+
+SIDE = 160  # px of a block, beside what is around it
+MOST_LABELS = 32
+
+
+@dataclasses.dataclass
+class Measured:
+    """What was counted of one feature; sums of several tomograms are those of their voxels and pieces together."""
+
+    overlap: Overlap = dataclasses.field(default_factory=Overlap)
+    distances: Distances = dataclasses.field(default_factory=Distances)
+    pieces: PieceCounts = dataclasses.field(default_factory=PieceCounts)
+
+    def __add__(self, other):
+        return Measured(self.overlap + other.overlap, self.distances + other.distances, self.pieces + other.pieces)
+
+    def figures(self, pixel_size):
+        """Dict of numbers, None where something is missing. pixel_size: Å/px."""
+        return dict(self.overlap.figures(), **self.distances.figures(pixel_size), **self.pieces.figures())
+
+
+def measure(pair):
+    """{label: Measured} of a pairs.Pair, {label: slice to look at}, and a ScoreCurve, None for label volumes."""
+    found = {} if pair.label is None else {pair.label: Measured()}
+    curve = None if pair.label is None else ScoreCurve()
+    for core in blocks(pair.shape, SIDE):
+        _measure_block(pair, core, found, curve)
+        if len(found) > MOST_LABELS:
+            raise ValueError(
+                f"{pair.segmentation} and its labels hold more than {MOST_LABELS} different values; these "
+                "are no label volumes. For score volumes, give the value of the feature in the labels "
+                "(--label)."
+            )
+    pieces, slices = count_pieces(pair, sorted(found))
+    for label, counts in pieces.items():
+        found[label].pieces = counts
+    return dict(sorted(found.items())), slices, curve
+
+
+def _measure_block(pair, core, measured, curve):
+    """Add a block to {label: Measured} and to the ScoreCurve, if there is one. core: three (start, stop)."""
+    around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
+    inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
+    found, truth, scores = pair.read(*around)
+    sure = known(truth)
+    here = sure[inner]
+    if curve is not None:
+        curve.add(scores[inner][here], (truth[inner] == pair.label)[here])
+    present = set(np.unique(found[inner]).tolist()) | set(np.unique(truth[inner]).tolist())
+    if pair.label is not None:
+        present &= {pair.label}
+    for label in sorted(present - {0, UNANNOTATED}):
+        one = measured.setdefault(label, Measured())
+        masks = found == label, truth == label
+        one.overlap.add(masks[0][inner] & here, masks[1][inner])
+        one.distances.add(*masks, sure, inner)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of segmentations beside their labels."""
+
+import numpy as np
+
+from ...io.plots import new_figure, save_figure
+from .pairs import known
+
+RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)
+OPACITY = 0.55  # of the colours over a tomogram
+LEGEND = (
+    (RIGHT, "both"),
+    (WRONG, "only in the segmentation"),
+    (MISSED, "only in the labels"),
+    (NOBODY_KNOWS, "not annotated"),
+)
+MOST_FEATURES, MOST_PIXELS = 6, 768
+BARS = ("dice", "precision", "recall", "piece_recall", "piece_precision")
+
+
+def draw_slices(pair, slices, names, path, tomogram=None):
+    """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other.
+
+    pair: pairs.Pair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in grey
+    behind them. Beside score volumes their scores are drawn, too.
+    """
+    labels = list(slices)[:MOST_FEATURES]
+    columns = 1 if pair.label is None else 2
+    across = len(labels) if columns == 1 else 1
+    height = 3.6 * pair.shape[1] / max(pair.shape[1:]) + 1.2
+    figure, axes = new_figure(1, columns * across, (3.9 * columns * across, height))
+    for k, label in enumerate(labels):
+        z, axis = slices[label], axes[0, k]
+        found, truth, scores = (None if part is None else _thinned(part[0]) for part in pair.read((z, z + 1)))
+        grey = None if tomogram is None else _grey(_thinned(tomogram.part((z, z + 1))[0]))
+        picture = _overlay(found == label, truth == label, known(truth), scores, grey)
+        axis.imshow(picture, interpolation="nearest", origin="lower")
+        axis.set_title(f"{names[label]}, slice {z}", fontsize=9)
+        if scores is not None:
+            image = axes[0, 1].imshow(scores, vmin=0, vmax=1, cmap="gray", interpolation="nearest", origin="lower")
+            axes[0, 1].set_title("scores", fontsize=9)
+            figure.colorbar(image, ax=axes[0, 1], shrink=0.8)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    handles = [axes[0, 0].plot([], [], "s", color=colour, label=words)[0] for colour, words in LEGEND]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    save_figure(figure, path)
+
+
+def _thinned(image):
+    """Every k-th pixel of a large image."""
+    step = -(-max(image.shape) // MOST_PIXELS)
+    return image[::step, ::step]
+
+
+def _grey(image):
+    """(y, x, 3) in [0, 1], the darkest and the brightest hundredth cut off."""
+    low, high = np.percentile(image, (1, 99))
+    return np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
+
+
+def _overlay(found, truth, sure, scores, grey=None):
+    """(y, x, 3) colours. found, truth, sure: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen through them;
+    without it the ground is white, darker where the scores are high."""
+    opacity = 1 if grey is None else OPACITY
+    if grey is not None:
+        picture = grey.copy()
+    else:
+        picture = np.ones((*truth.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
+    for colour, where in (
+        (NOBODY_KNOWS, ~sure),
+        (RIGHT, found & truth),
+        (WRONG, found & ~truth & sure),
+        (MISSED, truth & ~found),
+    ):
+        picture[where] = (1 - opacity) * picture[where] + opacity * np.array(colour)
+    return picture
+
+
+def draw_figures(features, path):
+    """A PNG of bars. features: {name: figures}."""
+    figure, axes = new_figure(1, 2, (max(8.0, 4.0 + 2.0 * len(features)), 3.9))
+    left, right = axes[0]
+    places, width = np.arange(len(features)), 0.8 / len(BARS)
+    for k, key in enumerate(BARS):
+        left.bar(
+            places + (k - (len(BARS) - 1) / 2) * width,
+            [f[key] or 0 for f in features.values()],
+            width,
+            label=key.replace("_", " "),
+        )
+    left.set(ylim=(0, 1.02), title="Voxels and pieces")
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside lower left", fontsize=8, ncols=len(BARS), frameon=False
+    )
+    for offset, key, words in ((-0.2, "boundary_error", "mean"), (0.2, "boundary_error_95", "95th percentile")):
+        right.bar(places + offset, [f[key] or 0 for f in features.values()], 0.4, label=words)
+    right.set(ylabel="Å", title="Distance of the outlines")
+    right.margins(y=0.25)  # room for the legend
+    right.legend(fontsize=8, frameon=False)
+    for axis in (left, right):
+        axis.set_xticks(places, list(features), rotation=20 if len(features) > 2 else 0)
+    save_figure(figure, path)
+
+
+def draw_curve(curve, name, path):
+    """A PNG of precision against recall, and of the share of true voxels against the score. curve:
+    overlap.ScoreCurve."""
+    figure, axes = new_figure(1, 2, (8.4, 3.8))
+    precision, recall = curve.precision_recall()
+    figures = curve.figures()
+    axes[0, 0].plot(recall, precision)
+    axes[0, 0].set(
+        xlabel="recall",
+        ylabel="precision",
+        xlim=(0, 1.02),
+        ylim=(0, 1.02),
+        title=f"{name}: average precision {figures['average_precision']:.3f}",
+    )
+    mean, share, count = curve.reliability()
+    some = count > 0
+    axes[0, 1].plot([0, 1], [0, 1], color="0.6", linestyle="--")
+    axes[0, 1].plot(mean[some], share[some], marker="o")
+    axes[0, 1].set(
+        xlabel="score",
+        ylabel="share of voxels with the feature",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        title=f"calibration error {figures['calibration_error']:.3f}",
+    )
+    save_figure(figure, path)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scripts that show a tomogram with its labels and surfaces in ChimeraX."""
+
+import math
+import os
+
+import numpy as np
+
+from ...io.files import whole_file
+
+# Paul Tol's bright colours: to be told apart by the colour-blind
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+
+
+def origin_of(path):
+    """xyz in Å where ChimeraX puts the first voxel of an MRC file: the header's origin, or else its start (NXSTART).
+
+    Zeros where the header makes no sense.
+    """
+    import warnings
+
+    import mrcfile
+
+    with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
+        header, voxel = mrc.header, mrc.voxel_size
+        origin = [float(header.origin[axis]) for axis in "xyz"]
+        if not any(origin) or not all(map(math.isfinite, origin)):
+            # of columns, rows and sections: the axes of the file
+            start = np.zeros(3)
+            for axis, count in zip(
+                (header.mapc, header.mapr, header.maps), (header.nxstart, header.nystart, header.nzstart)
+            ):
+                if 1 <= int(axis) <= 3:
+                    start[int(axis) - 1] = int(count)
+            far = 10 * max(int(header.nx), int(header.ny), int(header.nz))
+            origin = list(start * [float(voxel[axis]) for axis in "xyz"]) if np.abs(start).max() <= far else [0.0] * 3
+    return tuple(origin)
+
+
+def write_script(path, volume, tomogram, surfaces, pixel_size, origin_xyz, middle):
+    """Write a .cxc script. Paths in it are relative to its folder, from which ChimeraX runs it.
+
+    volume: the label volume. tomogram: its path, or None. surfaces: [(name, path)] of STL files, None without a file.
+    middle: the slice that is shown first. origin_xyz: Å.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    beside = lambda p: '"' + os.path.relpath(p, folder) + '"'
+    place = f"voxelSize {pixel_size:.6g} origin " + ",".join(f"{value:.6g}" for value in origin_xyz)
+    lines, number = ["# cryodl: open it in a ChimeraX with nothing open"], 0
+    if tomogram:
+        number += 1
+        lines += [
+            f"open {beside(tomogram)}",
+            f"volume #{number} {place} style image region all step 1 planes z,{middle}",
+        ]
+    number += 1
+    lines += [f"open {beside(volume)} name labels", f"volume #{number} {place}", f"hide #{number} models"]
+    for place, (name, surface) in enumerate(surfaces):
+        if surface:
+            number += 1
+            colour = COLOURS[place % len(COLOURS)]
+            lines += [f'open {beside(surface)} name "{name}"', f"color #{number} {colour}"]
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines + ["lighting soft", "view"]) + "\n", encoding="utf-8")

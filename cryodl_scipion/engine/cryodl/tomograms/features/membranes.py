@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Points on the middle surface of membranes, with their normals."""
+
+import numpy as np
+
+from .points import Points, together
+
+NEAR = 512  # voxels that the surface around a point is fitted to; of denser masks only a part of the voxels is taken
+ROUGHLY = 80  # ... for places that are only tried
+FEWEST = 12  # voxels that a fit needs: it has 6 numbers
+MOST_VOXELS = 6_000_000  # of one volume, kept in memory
+CANDIDATES = 12  # places tried per point: fewer leave holes
+LINKS = 8  # neighbours that normals are compared with
+
+
+def on_membranes(voxels, piece_of, thickness, spacing, seed):
+    """(zyx, normals, index of the piece) of points on the middle surfaces of pieces, no two of one piece nearer than
+    the spacing (by some per cent), and few places farther from all of them than it.
+
+    voxels: (n, 3) zyx of masks, or of an even part of their voxels. piece_of: (n,) whole numbers. thickness: of the
+    membranes, voxels. spacing: voxels.
+    """
+    rng, found = np.random.default_rng(seed), []
+    order = np.argsort(piece_of, kind="stable")
+    starts = np.flatnonzero(np.diff(piece_of[order], prepend=-1))
+    for members in np.split(order, starts[1:]) if len(order) else []:
+        places, normals = _piece(voxels[members].astype(np.float64), thickness, spacing, rng)
+        found.append((places, normals, np.full(len(places), piece_of[members[0]])))
+    empty = (np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, int))
+    return tuple(np.concatenate(column) for column in zip(empty, *found))
+
+
+def _piece(voxels, thickness, spacing, rng):
+    from scipy.spatial import cKDTree
+
+    radius = max(1.5 * thickness, 2.5)
+    tree = cKDTree(voxels)
+    # the part of the voxels that is enough to begin with
+    rough = min(1.0, ROUGHLY / (np.pi * radius**2 * max(thickness, 1)))
+    few = cKDTree(voxels[rng.random(len(voxels)) < rough]) if rough * len(voxels) > 10 * ROUGHLY else tree
+    wanted = CANDIDATES * len(voxels) / max(thickness, 1) / spacing**2
+    count = int(np.clip(wanted, min(len(voxels), 64), len(voxels)))
+    places, _ = fitted(few, voxels[rng.choice(len(voxels), count, replace=False)], radius, 2 * ROUGHLY)
+    # again, more exactly and from where they came to lie
+    places, normals = fitted(tree, places[_apart(places, spacing, rng)], radius)
+    return places, oriented(places, normals)
+
+
+def fitted(tree, places, radius, near=NEAR):
+    """Places (n, 3) moved along the normal onto the middle of the voxels around them, and unit normals (n, 3).
+
+    A paraboloid is fitted to the voxels nearer than the radius in the frame of their principal axes, with weights that
+    fall with the distance, so that curvature biases neither place nor normal. Places with too few voxels stay as they
+    are, with the normal of the principal axes. tree: cKDTree of the voxels.
+    """
+    moved, normals = places.copy(), np.zeros_like(places)
+    for start in range(0, len(places), 1024):
+        part = slice(start, start + 1024)
+        moved[part], normals[part] = _fit(tree, places[part], radius, min(near, tree.n))
+    return moved, normals
+
+
+def _fit(tree, places, radius, near):
+    distance, index = tree.query(places, near, distance_upper_bound=radius)
+    distance, index = distance.reshape(len(places), near), index.reshape(len(places), near)
+    there = np.isfinite(distance)
+    weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
+    offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - places[:, None], 0)
+    total = np.maximum(weight.sum(axis=1), 1e-9)
+    mean = (weight[..., None] * offset).sum(axis=1) / total[:, None]
+    centred = np.where(there[..., None], offset - mean[:, None], 0)
+    frame = np.linalg.eigh(_products(weight, centred, centred))[1]  # the first column: the normal
+    height, a, b = np.moveaxis(offset @ frame, 2, 0)
+    terms = np.stack([np.ones_like(a), a, b, a * a, a * b, b * b], axis=2)
+    matrix = _products(weight, terms, terms) + 1e-6 * np.eye(6)
+    solution = np.linalg.solve(matrix, _products(weight, terms, height[..., None]))[..., 0]
+    enough = there.sum(axis=1) >= FEWEST
+    solution = np.where(enough[:, None], solution, 0)
+    up = frame[:, :, 0] - solution[:, 1, None] * frame[:, :, 1] - solution[:, 2, None] * frame[:, :, 2]
+    return places + solution[:, 0, None] * frame[:, :, 0], up / np.linalg.norm(up, axis=1, keepdims=True)
+
+
+def _products(weight, left, right):
+    """(n, i, j) weighted sums over k of left (n, k, i) times right (n, k, j)."""
+    return (weight[..., None] * left).transpose(0, 2, 1) @ right
+
+
+def _apart(places, spacing, rng):
+    """Indices of places in random order, without those nearer than the spacing to one before."""
+    from scipy.spatial import cKDTree
+
+    tree, free, keep = cKDTree(places), np.ones(len(places), bool), []
+    for index in rng.permutation(len(places)):
+        if free[index]:
+            keep.append(index)
+            free[tree.query_ball_point(places[index], spacing)] = False
+    return np.array(keep, int)
+
+
+def oriented(places, normals):
+    """The normals of one piece turned to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the outer
+    one of a closed or bent membrane."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
+    from scipy.spatial import cKDTree
+
+    if len(places) < 2:
+        return normals
+    links = min(LINKS, len(places) - 1)
+    distance, other = cKDTree(places).query(places, links + 1)
+    here = np.repeat(np.arange(len(places)), links)
+    other, distance = other[:, 1:].reshape(-1), distance[:, 1:].reshape(-1)
+    turn = 1 - np.abs((normals[here] * normals[other]).sum(axis=1))
+    cost = turn + 1e-3 * distance / max(distance.max(), 1e-9) + 1e-6  # above 0: a link
+    graph = minimum_spanning_tree(coo_array((cost, (here, other)), shape=(len(places),) * 2).tocsr())
+    parts, part = connected_components(graph, directed=False)
+    turned = normals.copy()
+    for number in range(parts):
+        members = np.flatnonzero(part == number)
+        order, before = breadth_first_order(graph, members[0], directed=False)
+        for index in order[1:]:
+            if turned[index] @ turned[before[index]] < 0:
+                turned[index] = -turned[index]
+        outwards = ((places[members] - places[members].mean(axis=0)) * turned[members]).sum()
+        if outwards < 0:
+            turned[members] = -turned[members]
+    return turned
+
+
+def membrane_points(segmentation, pieces, numbers, voxels, piece_of, thickness, spacing, seed):
+    """Points on the membranes of some pieces. voxels, piece_of: as of on_membranes, piece_of from 0."""
+    wanted = np.isin(piece_of, numbers)
+    zyx, normals, piece = on_membranes(voxels[wanted], piece_of[wanted], thickness, spacing, seed)
+    volumes = pieces.voxels[piece] * (segmentation.pixel_size / 10) ** 3
+    return together([Points(zyx, piece + 1, volumes, pieces.scores[piece], normals)], directions=True)

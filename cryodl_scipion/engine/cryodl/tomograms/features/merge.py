@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Competitive merging (Chen et al., Nature Methods 2017): each voxel goes to the feature that is most sure of it."""
+
+import numpy as np
+
+from .blocks import blocks, widened
+from .scores import log_odds
+
+BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, places above the threshold
+TRUNCATE = 4.0  # standard deviations that the Gaussian reaches
+
+
+def merged_slabs(sources, thresholds, sigma, competitive, memory):
+    """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source.
+
+    A feature can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above
+    those of its threshold has it, so that networks with other thresholds compare; on a tie the earlier one. If not
+    competitive, the last one has it. The same whatever the memory.
+    sources: list of FeatureScores of one shape. thresholds: of each. sigma: voxels of the Gaussian that scores are
+    smoothed by. memory: GB.
+    """
+    shape, halo = sources[0].shape, int(TRUNCATE * sigma + 0.5)
+    for z_part, y_parts in blocks(shape, BYTES, memory, halo):
+        labels = np.zeros((z_part[1] - z_part[0], *shape[1:]), np.int8)
+        for y_part in y_parts:
+            labels[:, slice(*y_part)] = _merge_block(sources, thresholds, sigma, competitive, (z_part, y_part), halo)
+        yield z_part[0], labels
+
+
+def _merge_block(sources, thresholds, sigma, competitive, part, halo):
+    """(z, y, x) int8 labels of the part ((z, z), (y, y)), whole in x."""
+    shape = sources[0].shape
+    ranges, core = zip(*(widened(p, halo, length) for p, length in zip(part, shape)))
+    size = [stop - start for start, stop in part] + [shape[2]]
+    labels, best = np.zeros(size, np.int8), np.full(size, -1, np.float32)
+    for label, (source, threshold) in enumerate(zip(sources, thresholds), 1):
+        scores = source.read(*ranges)
+        if sigma:
+            from scipy.ndimage import gaussian_filter
+
+            scores = gaussian_filter(scores, sigma, mode="nearest", truncate=TRUNCATE)[core]
+        places = np.flatnonzero(scores >= threshold)
+        if competitive:
+            surplus = log_odds(scores.reshape(-1)[places]) - log_odds(np.float32(threshold))
+            wins = surplus > best.reshape(-1)[places]
+            places = places[wins]
+            best.reshape(-1)[places] = surplus[wins]
+        labels.reshape(-1)[places] = label
+    return labels

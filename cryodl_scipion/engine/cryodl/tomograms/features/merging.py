@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One tomogram: its scores merged, small pieces taken away, what is left measured, and surfaces of it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...io.files import whole_file
+from ...io.tomograms import Tomogram, VolumeWriter
+from . import pieces
+from .areas import AreaCounter
+from .blocks import slabs
+from .chimerax import origin_of, write_script
+from .merge import merged_slabs
+from .scores import FeatureScores, agree
+from .surfaces import write_surface
+
+NM3 = 1e-3  # of one cubic Å
+
+
+def merge_tomogram(scored, features, folder, config):
+    """Write folder/<tomogram>.mrc. Returns its entry for features.json.
+
+    scored: scores.Scored. features: list of scores.Feature. config: MergeFeaturesConfig. Raises ValueError if the score
+    volumes do not fit together.
+    """
+    sources = [FeatureScores(scored.files[f.name]) for f in features]
+    agree(sources)
+    shape, pixel_size = sources[0].shape, _pixel_size(scored, sources)
+    target, scratch = Path(folder) / f"{scored.name}.mrc", Path(folder) / f".{scored.name}.merging"
+    try:
+        with whole_file(scratch) as temporary, open(temporary, "wb") as file:
+            for _, labels in merged_slabs(
+                sources,
+                [f.threshold for f in features],
+                config.smoothing / pixel_size,
+                config.competitive,
+                config.memory,
+            ):
+                file.write(np.ascontiguousarray(labels, np.int8))  # tofile does not say that the disk is full
+        found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config)
+    finally:
+        scratch.unlink(missing_ok=True)
+    size = pixel_size / 10
+    entries = {
+        f.name: dict(
+            voxels=int(voxels),
+            volume_nm3=round(float(voxels) * size**3, 3),
+            pieces=int(count),
+            area_nm2=round(float(area) * size**2, 3),
+            share_percent=round(100 * float(voxels) / np.prod(shape, dtype=float), 5),
+        )
+        for f, voxels, count, area in zip(features, *found)
+    }
+    return dict(file=target.name, pixel_size=pixel_size, shape=list(shape), found=entries)
+
+
+def _pixel_size(scored, sources):
+    """Å/px of the score volumes. Raises ValueError if nobody knows it."""
+    known = [s.pixel_size for s in sources if s.pixel_size is not None] or [scored.pixel_size]
+    if not known[0]:
+        raise ValueError(
+            f"The header of {sources[0].path} has no pixel size; sizes could not be told. Segment the "
+            "tomogram again with --pixel-size."
+        )
+    return float(known[0])
+
+
+def _write_labels(target, scratch, shape, pixel_size, labels, config):
+    """Write the final volume of the merged labels in the scratch file. Returns voxels, pieces and areas of each
+    label."""
+    area_px = shape[1] * shape[2]
+
+    def read(start, stop):
+        part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
+        return part.reshape(stop - start, *shape[1:])
+
+    ranges, finder = slabs(shape, pieces.BYTES, config.memory), pieces.PieceFinder(labels)
+    for start, stop in ranges:
+        finder.add(start, read(start, stop))
+    found = finder.pieces()
+    kept = found.voxels * pixel_size**3 * NM3 >= config.smallest
+    table, areas = np.concatenate([[False], kept]), AreaCounter(len(labels))
+    with VolumeWriter(target, shape, pixel_size, np.int8, "cryodl: merged features") as volume:
+        for start, stop in ranges:
+            slab = read(start, stop)
+            if not kept.all():
+                final = np.zeros_like(slab)
+                for label, place, numbers in found.numbered(start, slab, labels):
+                    final[place][table[numbers]] = label
+                slab = final
+            volume.write(start, slab)
+            areas.add(slab)
+    count = lambda weights: np.bincount(found.labels[kept], weights, len(labels) + 1)[1:]
+    return count(found.voxels[kept]), count(None), areas.areas()
+
+
+def picture_paths(folder, name, features):
+    """({feature: STL file}, ChimeraX script) of a tomogram, whether they exist or not."""
+    surfaces = Path(folder) / "surfaces"
+    return {f.name: surfaces / f"{name}__{f.name}.stl" for f in features}, Path(folder) / f"{name}.cxc"
+
+
+def write_pictures(scored, features, folder, entry, memory):
+    """Write the surfaces of a merged tomogram and the script that shows them, unless they are newer than its volume."""
+    files, script = picture_paths(folder, scored.name, features)
+    volume = Path(folder) / entry["file"]
+    if script.exists() and script.stat().st_mtime_ns >= volume.stat().st_mtime_ns:
+        return
+    tomogram = scored.tomogram if scored.tomogram and Path(scored.tomogram).is_file() else None
+    origin = origin_of(tomogram) if tomogram else (0.0, 0.0, 0.0)
+    source = Tomogram(volume)
+    next(iter(files.values())).parent.mkdir(exist_ok=True)
+    made = []
+    for feature in features:
+        path = files[feature.name]
+        path.unlink(missing_ok=True)  # of an earlier merging
+        mask_of = lambda part, label=feature.label: source.raw(part) == label
+        count = write_surface(path, mask_of, source.shape, entry["pixel_size"], origin, memory)
+        made.append((feature.name, path if count else None))
+    write_script(script, volume, tomogram, made, entry["pixel_size"], origin, source.shape[0] // 2)

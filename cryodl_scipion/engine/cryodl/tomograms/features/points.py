@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Places in tomograms with directions, and the STAR files that hold them."""
+
+import dataclasses
+
+import numpy as np
+
+from ...io.star import write_tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """n places in a volume.
+
+    zyx: (n, 3) voxels. pieces: (n,) number of the connected piece that each lies in, from 1. volumes: (n,) nm³ of the
+    piece or the parted particle. scores: (n,). directions: (n, 3) unit vectors zyx, or None. lines: (n,) number of the
+    filament, from 1, or None.
+    """
+
+    zyx: np.ndarray
+    pieces: np.ndarray
+    volumes: np.ndarray
+    scores: np.ndarray
+    directions: np.ndarray | None = None
+    lines: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.zyx)
+
+    def subset(self, keep):
+        """Those that a boolean array or indices choose."""
+        return dataclasses.replace(
+            self,
+            **{f.name: value[keep] for f in dataclasses.fields(self) if (value := getattr(self, f.name)) is not None},
+        )
+
+
+def together(parts, directions=False, lines=False):
+    """Points of a list of Points; empty ones, with these columns, of an empty list."""
+    empty = Points(
+        np.zeros((0, 3)),
+        np.zeros(0, int),
+        np.zeros(0),
+        np.zeros(0),
+        np.zeros((0, 3)) if directions else None,
+        np.zeros(0, int) if lines else None,
+    )
+    columns = [f.name for f in dataclasses.fields(Points) if getattr(empty, f.name) is not None]
+    return Points(**{name: np.concatenate([getattr(p, name) for p in (empty, *parts)]) for name in columns})
+
+
+def inside(points, shape, border):
+    """The Points not nearer than `border` voxels to the first and last voxels of a volume."""
+    far = (points.zyx >= border) & (points.zyx <= np.array(shape) - 1 - border)
+    return points.subset(far.all(axis=1))
+
+
+def angles_along(directions, rng):
+    """(n, 3) rot, tilt, psi in degrees that lay a reference's z axis along directions in the tomogram.
+
+    In RELION's convention the tomogram's place of the reference's z axis is the third column of A(rot, tilt, psi),
+    (-sin tilt cos psi, sin tilt sin psi, cos tilt) in x, y, z. Rot turns the reference about this axis: it is unknown
+    and drawn at random, so that the missing wedges of an average point everywhere. directions: (n, 3) zyx, of any
+    length.
+    """
+    z, y, x = (np.asarray(directions, float) / np.linalg.norm(directions, axis=1, keepdims=True)).T
+    rot = rng.uniform(-180, 180, len(z))
+    return np.stack([rot, np.degrees(np.arccos(np.clip(z, -1, 1))), np.degrees(np.arctan2(y, -x))], axis=1)
+
+
+def columns_of(name, points, seed):
+    """{column: values} of a tomogram's Points for a STAR file. Without directions all angles are 0."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    angles = np.zeros((len(points), 3)) if points.directions is None else angles_along(points.directions, rng)
+    z, y, x = points.zyx.T
+    columns = dict(
+        rlnTomoName=[name] * len(points),
+        rlnCoordinateX=x,
+        rlnCoordinateY=y,
+        rlnCoordinateZ=z,
+        rlnAngleRot=angles[:, 0],
+        rlnAngleTilt=angles[:, 1],
+        rlnAnglePsi=angles[:, 2],
+    )
+    if points.directions is not None:  # what RELION searches around
+        columns.update(rlnAngleTiltPrior=angles[:, 1], rlnAnglePsiPrior=angles[:, 2])
+    if points.lines is not None:
+        columns.update(rlnHelicalTubeID=points.lines)
+    columns.update(cryodlScore=points.scores, cryodlPiece=points.pieces, cryodlVolume=points.volumes)
+    return {key: list(values) for key, values in columns.items()}
+
+
+def write_points(path, tables):
+    """Write a STAR file of the columns of some tomograms, one after the other."""
+    write_tables(path, {"particles": {key: [value for table in tables for value in table[key]] for key in tables[0]}})

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Score volumes of a folder: whose they are, their thresholds, and their values as probabilities."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ...io.tomograms import Tomogram
+
+INDEX = "segment.json"  # what `segment` writes beside its volumes
+LEAST = 2.0**-12  # probabilities nearer to 0 and 1 are taken to be this near: float16 holds no more
+USUAL_THRESHOLD = 0.5
+SAME = 0.01  # relative difference of pixel sizes that are taken to be equal
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """A feature of a folder. label: its value in label volumes. threshold: of its scores, above 0 and below 1."""
+
+    label: int
+    name: str
+    threshold: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A tomogram's score volumes. files: {feature: paths of its volumes, of one annotator each, or of one only}.
+    tomogram: path of the tomogram itself, or None. pixel_size: that segment.json says, or None."""
+
+    name: str
+    files: dict[str, tuple[str, ...]]
+    tomogram: str | None = None
+    pixel_size: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreFolder:
+    """features: in the order of their labels. tomograms: list of Scored. notes: sentences for the user."""
+
+    features: tuple[Feature, ...]
+    tomograms: tuple[Scored, ...]
+    notes: tuple[str, ...]
+
+
+def read_folder(folder, thresholds=()):
+    """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc.
+
+    thresholds: as the user gave them, see parse_thresholds. Raises FileNotFoundError or ValueError.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} (--scores) is no folder. Give the one that `cryodl segment` wrote.")
+    index, notes = _read_index(folder), []
+    if index is None:
+        tomograms = _from_names(folder)
+        names = sorted({feature for t in tomograms for feature in t.files})
+        usual = {}
+        notes.append(f"{folder} has no {INDEX}; the features are taken in alphabetical order: {', '.join(names)}.")
+    else:
+        tomograms = _from_index(folder, index)
+        names = list(dict.fromkeys(_plain(f["name"]) for f in index["features"]))
+        usual = _usual_thresholds(index["features"])
+        notes += _unlisted(folder, tomograms)
+    if not tomograms:
+        raise FileNotFoundError(f"{folder} (--scores) holds no score volume named <tomogram>__<feature>.mrc.")
+    if len(names) > 127:
+        raise ValueError(f"{folder} has {len(names)} features; label volumes hold 127 at most.")
+    given = parse_thresholds(thresholds, names)
+    chosen = [given.get(name, usual.get(name, USUAL_THRESHOLD)) for name in names]
+    features = tuple(Feature(label, name, t) for label, (name, t) in enumerate(zip(names, chosen), 1))
+    return ScoreFolder(features, tuple(tomograms), tuple(notes))
+
+
+def parse_thresholds(texts, names):
+    """{feature: threshold} of texts: one number for all, or name=number. Raises ValueError naming what is wrong."""
+    found = {}
+    for text in texts:
+        name, equals, number = str(text).rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = None
+        if value is None or not 0 < value < 1:
+            raise ValueError(
+                f"Thresholds (--threshold) has {text!r}; give a number above 0 and below 1, or name=number."
+            )
+        if equals and name not in names:
+            raise ValueError(
+                f"Thresholds (--threshold) names the feature {name!r}, which is not in the folder; it has "
+                f"{', '.join(names)}."
+            )
+        if not equals and len(texts) > 1:
+            raise ValueError(
+                f"Thresholds (--threshold) has {text!r} beside others; give one number for all, or "
+                "name=number for each."
+            )
+        found.update({name: value} if equals else dict.fromkeys(names, value))
+    return found
+
+
+def as_probabilities(values, path):
+    """(...) float32 in [0, 1] of the raw values of a score volume: floats as they are, whole numbers per cent.
+
+    Raises ValueError if they cannot be scores.
+    """
+    scores = values.astype(np.float32)
+    if values.dtype.kind != "f":
+        scores /= 100
+    if scores.size and not (scores.min() >= -1e-3 and scores.max() <= 1.001):  # also for NaN
+        kind = "0 to 1" if values.dtype.kind == "f" else "0 to 100"
+        raise ValueError(
+            f"{path} holds values from {values.min():g} to {values.max():g}; scores are {kind}. "
+            "If it is a label volume or a tomogram, it does not belong here."
+        )
+    return scores
+
+
+def log_odds(probabilities):
+    """log(p / (1 - p)), finite."""
+    p = np.clip(probabilities, LEAST, 1 - LEAST)
+    return np.log(p / (1 - p))
+
+
+class FeatureScores:
+    """The scores of one feature in one tomogram: the mean of the log odds of all its volumes.
+
+    paths: of the volumes. shape: (z, y, x). pixel_size: Å/px of the headers, or None. Raises ValueError if they do not
+    fit together.
+    """
+
+    def __init__(self, paths):
+        self._volumes = [Tomogram(path) for path in paths]
+        agree(self._volumes)
+        self.shape, self.path = self._volumes[0].shape, self._volumes[0].path
+        self.pixel_size = self._volumes[0].pixel_size
+
+    def read(self, *ranges):
+        """(z, y, x) float32 probabilities of the places [start, stop) for the first axes."""
+        parts = (as_probabilities(volume.raw(*ranges), volume.path) for volume in self._volumes)
+        if len(self._volumes) == 1:
+            return next(parts)
+        mean = sum(log_odds(part) for part in parts) / len(self._volumes)
+        return 1 / (1 + np.exp(-mean))
+
+
+def agree(volumes):
+    """Raises ValueError if volumes of one tomogram differ in shape or pixel size; both are named."""
+    first = volumes[0]
+    for other in volumes[1:]:
+        if other.shape != first.shape:
+            sizes = [" x ".join(str(n) for n in v.shape[::-1]) for v in (first, other)]
+            raise ValueError(
+                f"{first.path} has {sizes[0]} voxels and {other.path} {sizes[1]}; scores of one tomogram "
+                "must have its shape. Segment it again with all models."
+            )
+        sizes = (first.pixel_size, other.pixel_size)
+        if None not in sizes and abs(sizes[0] / sizes[1] - 1) > SAME:
+            raise ValueError(
+                f"{first.path} has {sizes[0]:g} Å/px and {other.path} {sizes[1]:g} Å/px; scores of one "
+                "tomogram must have its pixel size. Segment it again with all models."
+            )
+
+
+def is_listed(path):
+    """Whether the segment.json beside a volume lists it, as a score volume."""
+    index = _read_index(Path(path).parent)
+    return bool(index) and any(Path(path).name in entry["files"].values() for entry in index["tomograms"].values())
+
+
+def _plain(name):
+    """The feature of a name that may end with its annotator: 'membrane@anna' gives 'membrane'."""
+    return name.partition("@")[0]
+
+
+def _read_index(folder):
+    path = folder / INDEX
+    if not path.exists():
+        return None
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        for entry in index["features"]:
+            entry["name"]
+        index["tomograms"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not readable ({error!r}). Remove it to take the volumes by their names, or segment again."
+        ) from None
+    return index
+
+
+def _usual_thresholds(entries):
+    """{feature: threshold} of segment.json; of several annotators the mean in log odds, as their scores are."""
+    collected = {}
+    for entry in entries:
+        collected.setdefault(_plain(entry["name"]), []).append(float(entry.get("threshold", USUAL_THRESHOLD)))
+    return {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in collected.items()}
+
+
+def _from_names(folder):
+    found = {}
+    for path in sorted(folder.glob("*__*.mrc")):
+        if not path.name.startswith("."):
+            tomogram, _, feature = path.stem.rpartition("__")
+            found.setdefault(tomogram, {})[feature] = str(path)
+    return [Scored(name, _by_feature(files)) for name, files in sorted(found.items())]
+
+
+def _from_index(folder, index):
+    return [
+        Scored(
+            name,
+            _by_feature({feature: str(folder / file) for feature, file in entry["files"].items()}),
+            entry.get("path"),
+            entry.get("pixel_size"),
+        )
+        for name, entry in index["tomograms"].items()
+    ]
+
+
+def _by_feature(files):
+    """{feature: paths}: a combined volume if there is one, else those of all annotators."""
+    grouped = {}
+    for name in sorted(files):
+        grouped.setdefault(_plain(name), []).append(files[name])
+    return {name: (files[name],) if name in files else tuple(paths) for name, paths in grouped.items()}
+
+
+def _unlisted(folder, tomograms):
+    """A sentence about score volumes that segment.json does not know, if there are any."""
+    known = {t.name for t in tomograms}
+    other = sorted(path.name for path in folder.glob("[!.]*__*.mrc") if path.stem.rpartition("__")[0] not in known)
+    if other:
+        yield (
+            f"{folder} holds score volumes that {INDEX} does not list; they are left out: {', '.join(other[:5])}"
+            + (" ..." if len(other) > 5 else "")
+            + ". They may be unfinished."
+        )

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One feature of a label volume or score volume, as a mask that is read by parts."""
+
+import numpy as np
+
+from ...io.tomograms import Tomogram, working_pixel_size
+from .scores import as_probabilities, is_listed
+
+MOST_VOXELS = 2**26  # of a part that is read at once; larger ones are read on bins
+
+
+class Segmentation:
+    """The mask of one feature.
+
+    path: of the volume. label: its value in a label volume, or None for scores, of which the mask is what reaches the
+    threshold. pixel_size: Å/px, None for the header's. Raises ValueError if a volume without label cannot hold scores,
+    or has no pixel size, or if one with a label holds scores. note: a sentence for the user, or "".
+    """
+
+    def __init__(self, path, label, threshold, pixel_size=None):
+        self._volume = Tomogram(path)
+        self.path, self.shape = self._volume.path, self._volume.shape
+        self.label, self._threshold = label, threshold
+        self.pixel_size, self.note = working_pixel_size(self._volume, pixel_size)
+        if label is None and self._volume.dtype not in (np.int8, np.float16, np.float32):
+            raise ValueError(
+                f"{path} holds {self._volume.dtype} numbers, which scores are not. Give the feature's "
+                "value (--label) if it is a label volume."
+            )
+        if label is not None and (self._volume.dtype == np.float16 or is_listed(path)):
+            raise ValueError(
+                f"{path} holds scores, but a value of label volumes (--label {label}) was given. "
+                "These are scores; leave out --label."
+            )
+
+    def read(self, *ranges):
+        """Mask (z, y, x) bool of the places [start, stop) for the first axes, and the scores there, None for labels."""
+        if self.label is not None:
+            labels = self._volume.labels(*ranges, otherwise="If they are scores, leave out --label.")
+            return labels == self.label, None
+        scores = as_probabilities(self._volume.raw(*ranges), self.path)
+        return scores >= self._threshold, scores
+
+    def crop(self, box):
+        """Mask of a box, on bins if it is large, and the voxels of a bin. A bin is in the mask if any of its voxels is.
+
+        box: (3, 2) first voxel and end along z, y, x.
+        """
+        sizes = np.diff(box, axis=1)[:, 0]
+        step = int(np.ceil((np.prod(sizes, dtype=float) / MOST_VOXELS) ** (1 / 3)))
+        if step <= 1:
+            return self.read(*map(tuple, box))[0], 1
+        slices = max(1, int(MOST_VOXELS / (sizes[1] * sizes[2] * step)))
+        parts = []
+        for start in range(int(box[0][0]), int(box[0][1]), slices * step):
+            part = (start, min(start + slices * step, int(box[0][1])))
+            parts.append(_any_bins(self.read(part, *map(tuple, box[1:]))[0], step))
+        return np.concatenate(parts), step
+
+
+def _any_bins(mask, step):
+    for axis in range(3):
+        mask = np.logical_or.reduceat(mask, np.arange(0, mask.shape[axis], step), axis)
+    return mask
+
+
+def isolated(mask, place):
+    """The connected piece of a mask that holds a voxel. place: zyx of it."""
+    from scipy.ndimage import label
+
+    from .pieces import TOUCH
+
+    parts = label(mask, TOUCH)[0]
+    return parts == parts[tuple(place)]

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines of voxels through the middles of filaments."""
+
+import numpy as np
+
+STRAIGHT = -0.7  # cosine of the angle at a branch point below which two branches are one filament that goes on
+REACH = 6.0  # radii along a branch that its direction is measured on
+SPUR = 1.5  # radii: branches with a free end that are not longer stick out of the filament, and are no filaments
+
+
+def centre_lines(mask, lumen):
+    """List of (n, 3) zyx voxels along the middle line of each filament of a mask, and of its radii (n,).
+
+    Filaments that cross go on straight; at a true branch the straightest two are one filament, and the third ends
+    there. lumen: voxels; holes in a cross section that are smaller are filled, so that a tube has one middle line.
+    """
+    from scipy.ndimage import distance_transform_edt
+    from skimage.morphology import skeletonize
+
+    mask = np.pad(_without_lumen(mask, lumen), 1)
+    depth = distance_transform_edt(mask)
+    places = np.argwhere(skeletonize(mask))
+    if not len(places):
+        return []
+    radii = depth[tuple(places.T)]
+    lines = _joined(_pruned(_branches(places), places, radii), places, radii)
+    return [(places[line] - 1.0, radii[line]) for line in lines]
+
+
+def _without_lumen(mask, lumen):
+    """The mask with the small holes of all its slices along z, y and x filled."""
+    from scipy.ndimage import label
+
+    filled = mask.copy()
+    for axis in range(3):
+        for index in range(mask.shape[axis]):
+            here = (slice(None),) * axis + (index,)
+            section = mask[here]
+            if not section.any():
+                continue
+            holes, count = label(~np.pad(section, 1))
+            sizes = np.bincount(holes.reshape(-1))
+            small = sizes <= lumen
+            small[[0, holes[0, 0]]] = False
+            filled[here] |= small[holes][1:-1, 1:-1]
+    return filled
+
+
+def _branches(places):
+    """List of branches between ends and branch points of a skeleton: lists of indices of places.
+
+    The last index of a branch that ends at a branch point is that of the point's middle voxel; such an index stands at
+    the end of several branches.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    pairs = cKDTree(places).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
+    neighbours = [[] for _ in places]
+    for a, b in pairs:
+        neighbours[a].append(b)
+        neighbours[b].append(a)
+    many = np.array([len(n) > 2 for n in neighbours])
+    inner = pairs[many[pairs].all(axis=1)]
+    graph = coo_array((np.ones(len(inner)), inner.T), shape=(len(places),) * 2)
+    _, cluster = connected_components(graph, directed=False)
+    middle = _middles(places, np.flatnonzero(many), cluster)
+    branches, seen = [], set()
+    starts = [(int(i), int(n)) for i in np.flatnonzero(many) for n in neighbours[i] if not many[n]]
+    starts += [(int(i), None) for i in range(len(places)) if not many[i] and len(neighbours[i]) <= 1]
+    for start, first in starts:
+        if (first if first is not None else start) not in seen:
+            branches.append(_walk(start, first, neighbours, many, middle, seen))
+    for i in range(len(places)):  # what is left are rings
+        if not many[i] and i not in seen:
+            branches.append(_walk(i, None, neighbours, many, middle, seen) + [i])
+    return branches
+
+
+def _middles(places, points, cluster):
+    """{index of a voxel of a branch point: index of the voxel in the middle of that point}."""
+    middle = {}
+    for number in np.unique(cluster[points]):
+        members = points[cluster[points] == number]
+        nearest = np.argmin(((places[members] - places[members].mean(axis=0)) ** 2).sum(axis=1))
+        middle.update(dict.fromkeys(members.tolist(), int(members[nearest])))
+    return middle
+
+
+def _walk(start, first, neighbours, many, middle, seen):
+    """Indices along a branch, from a voxel of a branch point (first: the next one) or from an end."""
+    path = [middle[start], first] if first is not None else [start]
+    while True:
+        here = path[-1]
+        seen.add(here)
+        ways = [n for n in neighbours[here] if n not in seen and not many[n]]
+        if ways:
+            path.append(ways[0])
+            continue
+        last = [n for n in neighbours[here] if many[n] and not (len(path) == 2 and middle[n] == path[0])]
+        return path + [middle[last[0]]] if last else path
+
+
+def _length(path, places):
+    return np.linalg.norm(np.diff(places[path], axis=0), axis=1).sum()
+
+
+def _pruned(branches, places, radii):
+    """Branches without spurs; what a removed spur had parted is one branch again."""
+    while True:
+        uses = _uses(branches)
+        spurs = [k for k, path in enumerate(branches) if len(branches) > 1 and _is_spur(path, uses, places, radii)]
+        if not spurs:
+            return branches
+        shortest = min(spurs, key=lambda k: _length(branches[k], places))
+        branches = _mended([path for k, path in enumerate(branches) if k != shortest])
+
+
+def _uses(branches):
+    """{index: [(branch, True if it is its first place)]} of the places where branches end."""
+    uses = {}
+    for k, path in enumerate(branches):
+        for end, first in ((path[0], True), (path[-1], False)):
+            uses.setdefault(end, []).append((k, first))
+    return uses
+
+
+def _is_spur(path, uses, places, radii):
+    meeting = [len(uses[end]) > 1 for end in (path[0], path[-1])]
+    if sum(meeting) != 1:
+        return False
+    point = path[0] if meeting[0] else path[-1]
+    return _length(path, places) <= SPUR * radii[point] + 1
+
+
+def _mended(branches):
+    """Branches, those that only two of meet at a place joined."""
+    for end, users in _uses(branches).items():
+        if len(users) == 2 and users[0][0] != users[1][0]:
+            return _mended(_join(branches, *users))
+    return branches
+
+
+def _join(branches, one, other):
+    """Branches with two of them joined. one, other: (branch, True if its first place is where they meet)."""
+    a, b = branches[one[0]], branches[other[0]]
+    a, b = a[::-1] if one[1] else a, b if other[1] else b[::-1]
+    return [path for k, path in enumerate(branches) if k not in (one[0], other[0])] + [a + b[1:]]
+
+
+def _joined(branches, places, radii):
+    """Branches, those that go on straight through a branch point joined, the straightest first."""
+    while True:
+        best, users_of_best = STRAIGHT, None
+        for end, users in _uses(branches).items():
+            for i, one in enumerate(users):
+                for other in users[:i]:
+                    if one[0] != other[0]:
+                        cosine = _heading(branches, one, places, radii) @ _heading(branches, other, places, radii)
+                        if cosine < best:
+                            best, users_of_best = cosine, (one, other)
+        if users_of_best is None:
+            return branches
+        branches = _join(branches, *users_of_best)
+
+
+def _heading(branches, use, places, radii):
+    """Unit vector from a branch point along a branch."""
+    path = branches[use[0]] if use[1] else branches[use[0]][::-1]
+    reach = max(3, int(REACH * radii[path[0]]))
+    start = min(len(path) - 1, int(np.ceil(radii[path[0]])))  # the first voxels are drawn aside by the others
+    way = places[path[min(len(path) - 1, reach)]] - places[path[min(start, len(path) - 2)]]
+    return way / max(np.linalg.norm(way), 1e-9)

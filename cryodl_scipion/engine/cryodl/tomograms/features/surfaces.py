@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Triangle surfaces of labels (binary STL), made slab by slab."""
+
+import os
+
+import numpy as np
+
+from ...io.files import whole_file
+
+FINEST = 2**27  # voxels (512 cubed) from which on surfaces are made on bins of several voxels
+SIGMA = 1.0  # bins that masks are smoothed by: the steps of voxels would show, and make the area 8 % too large
+HALO = int(4 * SIGMA + 0.5)
+BYTES = 40  # per bin of a slab
+_LEVELS = 1024
+_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u2")])
+assert _FACET.itemsize == 50  # as the format wants it
+
+
+def binning(shape):
+    """Voxels along each axis that become one, for surfaces."""
+    return max(1, int(np.ceil((np.prod(shape, dtype=float) / FINEST) ** (1 / 3))))
+
+
+def write_surface(path, mask_of, shape, pixel_size, origin_xyz, memory):
+    """Write the surface of a mask as a binary STL in Å; returns the number of triangles, 0 without a file if there is
+    no voxel.
+
+    The mask is smoothed by one voxel; the level is that at which the surface holds as much volume as the mask has, so
+    that thin membranes stay. It is open where the volume ends. Triangles turn their faces outwards.
+    mask_of: function of (start, stop) in z that gives (n, y, x) bool. origin_xyz: Å, where the first voxel's middle
+    lies. memory: GB.
+    """
+    field = _Field(mask_of, shape, binning(shape), memory)
+    level = field.level()
+    if level is None:
+        return 0
+    count, step = 0, field.step
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        file.write(b"cryodl: surface of a segmented feature, in angstrom".ljust(80) + bytes(4))
+        for z, values in field.slabs(one_more=True):
+            corners = _triangles(values, level)
+            if corners is not None:
+                corners[..., 2] += z  # in bins, xyz
+                places = corners * step + (step - 1) / 2
+                _facets(places * pixel_size + np.asarray(origin_xyz)).tofile(file)
+                count += len(corners)
+        file.seek(80)
+        file.write(np.uint32(count).tobytes())
+    if not count:
+        os.remove(path)
+    return count
+
+
+class _Field:
+    """A mask binned and smoothed, slab by slab. step: voxels of a bin."""
+
+    def __init__(self, mask_of, shape, step, memory):
+        self._mask_of, self._shape, self.step = mask_of, shape, step
+        self._bins = tuple(-(-n // step) for n in shape)
+        from .blocks import slabs
+
+        read = step**3 * 2  # the mask, and its sums along one axis
+        usual = slabs(self._bins, BYTES + read, memory)[0][1] - 2 * HALO - 1
+        self._slices = max(4, usual)
+
+    def slabs(self, one_more):
+        """Yields (z, (n, y, x) float32) in bins; one_more: with the first slice of the next slab."""
+        for start in range(0, self._bins[0], self._slices):
+            stop = min(start + self._slices + one_more, self._bins[0])
+            low, high = max(0, start - HALO), min(self._bins[0], stop + HALO)
+            mask = self._mask_of((low * self.step, min(high * self.step, self._shape[0])))
+            if mask.any():
+                yield start, _smooth(_binned(mask, self.step))[start - low : stop - low]
+
+    def level(self):
+        """The value above which as much lies as the mask has; None without any voxel."""
+        counts, total = np.zeros(_LEVELS, np.int64), 0.0
+        for _, values in self.slabs(one_more=False):
+            counts += np.histogram(values, _LEVELS, (0, 1))[0]
+            total += values.sum(dtype=float)
+        above = np.cumsum(counts[::-1])[::-1]
+        if not total:
+            return None
+        return float(np.clip(np.flatnonzero(above >= total)[-1] + 0.5, 8, 0.6 * _LEVELS)) / _LEVELS
+
+
+def _binned(mask, step):
+    if step == 1:
+        return mask.astype(np.float32)
+    sums = mask
+    for axis in range(3):
+        sums = np.add.reduceat(sums, np.arange(0, mask.shape[axis], step), axis, np.uint16)
+    sizes = [np.diff(np.append(np.arange(0, n, step), n)) for n in mask.shape]
+    return sums / (sizes[0][:, None, None] * sizes[1][:, None] * sizes[2]).astype(np.float32)
+
+
+def _smooth(values):
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(values.astype(np.float32), SIGMA, mode="nearest", truncate=4)
+
+
+def _triangles(values, level):
+    """(n, 3, 3) corners xyz of the triangles, in bins; None if the level is nowhere."""
+    from skimage.measure import marching_cubes
+
+    place = []
+    for axis in range(3):
+        there = np.flatnonzero((values >= level).any(axis=tuple(a for a in range(3) if a != axis)))
+        if not len(there):
+            return None
+        place.append(slice(max(0, int(there[0]) - 1), int(there[-1]) + 2))
+    part = values[tuple(place)]
+    if min(part.shape) < 2 or part.min() >= level:
+        return None
+    vertices, faces, _, _ = marching_cubes(part, level, allow_degenerate=False)
+    vertices = vertices + [s.start for s in place]
+    return vertices[:, ::-1][faces].astype(np.float64)
+
+
+def _facets(corners):
+    """Records of an STL file. corners: (n, 3, 3) Å."""
+    facets = np.zeros(len(corners), _FACET)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    facets["normal"], facets["corners"] = normals / np.where(lengths > 0, lengths, 1), corners
+    return facets

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished training says of its segmenter: card and warnings."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ... import __version__
+from .calibrate import fit, validation_figures
+from .train import FEW_POSITIVE, middle_slice, window
+
+THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
+POOR_DICE = 0.3
+
+
+def model_card(config, gathered, split, task, report, device, seconds):
+    """The model card: all that segmenting and a reader need to know.
+
+    gathered: sources.Gathered. split: training and validation examples, and how they were parted. device: in words.
+    """
+    import torch
+
+    training, validation, parted = split
+    scale = raw_scale(task)
+    outputs = [output.numpy() / scale for output in task.answers(task.validation)]
+    targets, known = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))
+    join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, known)])
+    calibration = fit(join([t >= 0.5 for t in targets]), join(outputs))
+    figures = validation_figures(calibration, outputs, targets, known, gathered.pixel_size)
+    count = lambda part, positive: sum(e.positive is positive for e in part)
+    names = lambda part: sorted({e.tomogram for e in part})
+    return dict(
+        kind="segmenter",
+        name=Path(config.output).name,
+        network=config.network,
+        feature=gathered.feature,
+        annotator=gathered.annotator,
+        pixel_size=gathered.pixel_size,
+        trained_pixel_size=gathered.trained_pixel_size,
+        threshold=THRESHOLD,
+        context=task.method.context,
+        calibration=[calibration.slope, calibration.score_offset],
+        raw_scale=scale,
+        boundary_probability=calibration.boundary,
+        tiles=dict(
+            positive=count(training, True),
+            negative=count(training, False),
+            validation=len(task.validation),
+            validation_positive=count(task.validation, True),
+        ),
+        validation={name: None if value is None else round(value, 4) for name, value in figures.items()},
+        training_tomograms=names(training),
+        validation_tomograms=names(validation),
+        parted=parted,
+        training=dict(
+            steps=report.steps,
+            best_step=report.best_step,
+            stop_reason=report.stop_reason,
+            seconds=round(seconds, 1),
+            device=device,
+            seed=config.seed,
+        ),
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+
+
+def raw_scale(task):
+    """What the method divides raw scores by, from the tiles with the feature that it learnt."""
+    shown = [e for e in task.training if e.positive][:48]
+    answers = [answer[None] for answer in task.answers(shown)]
+    _, targets, known = zip(*[window(e, task.method) for e in shown])
+    middle = task.method.slices_out // 2
+    return task.method.raw_scale(answers, [t[middle][None] for t in targets], [k[middle][None] for k in known])
+
+
+def card_warnings(card):
+    """Sentences for the user about a finished training."""
+    tiles, figures = card["tiles"], card["validation"]
+    if figures["dice"] is None:
+        yield (
+            "No voxel of the validation tiles has the feature, so nothing tells how well it was learnt, and the "
+            "calibration is a guess. Annotate more tiles with the feature, and train again."
+        )
+    elif tiles["validation_positive"] < FEW_POSITIVE:
+        yield (
+            f"Only {tiles['validation_positive']} tiles with the feature were kept for validation, so its figures "
+            "and the calibration are uncertain. Look at the scores before you trust the threshold; more tiles help."
+        )
+    if figures["dice"] is not None and figures["dice"] < POOR_DICE:
+        yield (
+            f"The Dice coefficient on the validation tiles is only {figures['dice']:.2f}: the feature was not "
+            "learnt. Check that the drawings belong to these tomograms, and look at samples/validation.png."
+        )
+    if "only" in card["parted"]:
+        yield f"Validation used {card['parted']}; its figures are too high."

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Models of several features and annotators: which volumes they make together, and how well they agree."""
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+LEAST = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: float16 knows no finer steps below 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """A volume of scores to make. name: in file names and tables. models: numbers of the models that it is made of.
+    annotators, thresholds: theirs."""
+
+    name: str
+    models: tuple
+    annotators: tuple
+    thresholds: tuple
+
+    @property
+    def threshold(self):
+        """Score of the volume from which a voxel belongs to the feature."""
+        return combined_threshold(self.thresholds)
+
+
+def features_of(cards, folders, annotators):
+    """The Features that models make, in the order of the models.
+
+    cards: of the models. folders: of the models, for messages. annotators: 'combined' or 'each', as SegmentConfig says.
+    Raises ValueError if a model is given twice, if a name cannot stand in a file's name, or if two volumes would have
+    the same name.
+    """
+    _check(cards, folders)
+    combined = _combined(cards)
+    if annotators == "combined":
+        return combined
+    alone = {f.name for f in combined if len(f.models) == 1}
+    features = tuple(
+        Feature(
+            c["feature"] if c["feature"] in alone else f"{c['feature']}@{c['annotator']}",
+            (n,),
+            (c["annotator"],),
+            (c["threshold"],),
+        )
+        for n, c in enumerate(cards)
+    )
+    for n, feature in enumerate(features):
+        twin = next((m for m in range(n) if features[m].name == feature.name), None)
+        if twin is not None:
+            raise ValueError(
+                f"The models {folders[twin]} and {folders[n]} are both of {cards[n]['feature']} by "
+                f"{cards[n]['annotator']}; their volumes would have the same name. Combine them "
+                "(--annotators combined), or take one."
+            )
+    return features
+
+
+def compared_features(cards):
+    """The Features of several models, whose models are compared."""
+    return tuple(feature for feature in _combined(cards) if len(feature.models) > 1)
+
+
+def _combined(cards):
+    groups = {}
+    for number, card in enumerate(cards):
+        groups.setdefault(card["feature"], []).append(number)
+    return tuple(
+        Feature(
+            name,
+            tuple(numbers),
+            tuple(cards[n]["annotator"] for n in numbers),
+            tuple(cards[n]["threshold"] for n in numbers),
+        )
+        for name, numbers in groups.items()
+    )
+
+
+def _check(cards, folders):
+    for n, card in enumerate(cards):
+        twin = next((m for m in range(n) if cards[m]["weights_sha256"] == card["weights_sha256"]), None)
+        if twin is not None:
+            raise ValueError(f"The models {folders[twin]} and {folders[n]} (--model) are the same.")
+        for word in (card["feature"], card["annotator"]):
+            if not word or any(bad in word for bad in ("/", "\\", "__", "@")):
+                raise ValueError(
+                    f"The model {folders[n]} names {word!r}; names of features and annotators stand in "
+                    "file names and may not be empty or hold '/', '\\', '__' or '@'. Correct its "
+                    "card.json."
+                )
+
+
+def combined_scores(scores):
+    """(y, x) scores of several models as one: the mean of their log odds. scores: (models, y, x) float32."""
+    if len(scores) == 1:
+        return scores[0]
+    return torch.logit(scores, LEAST).mean(dim=0).sigmoid_()
+
+
+def combined_threshold(thresholds):
+    """The score of combined_scores where each model has its threshold."""
+    odds = [math.log(t / (1 - t)) for t in (min(max(t, LEAST), 1 - LEAST) for t in thresholds)]
+    return thresholds[0] if len(thresholds) == 1 else 1 / (1 + math.exp(-sum(odds) / len(odds)))
+
+
+@dataclasses.dataclass
+class Agreement:
+    """How well the models of a feature agree, summed up slice by slice.
+
+    voxels: how many there were. both: (k, k) voxels that each pair puts above its thresholds; the diagonal holds those
+    of each model. totals: (k,) sums of scores. products: (k, k) sums of products of scores.
+    """
+
+    voxels: int
+    both: np.ndarray
+    totals: np.ndarray
+    products: np.ndarray
+
+    @classmethod
+    def none(cls, models):
+        """Of a number of models, before anything was seen."""
+        return cls(0, np.zeros((models, models)), np.zeros(models), np.zeros((models, models)))
+
+    def add(self, scores, thresholds):
+        """scores: (k, y, x) float32 tensor. thresholds: k numbers."""
+        flat = scores.reshape(len(scores), -1)
+        above = (flat >= torch.tensor(thresholds)[:, None]).float()  # counts are exact up to 16 million px
+        self.voxels += flat.shape[1]
+        self.both = self.both + (above @ above.T).double().numpy()
+        self.totals = self.totals + flat.sum(dim=1, dtype=torch.float64).numpy()
+        self.products = self.products + (flat @ flat.T).double().numpy()
+
+    def __add__(self, other):
+        return Agreement(
+            self.voxels + other.voxels,
+            self.both + other.both,
+            self.totals + other.totals,
+            self.products + other.products,
+        )
+
+    def figures(self, annotators):
+        """For results: annotators, dice and correlation (k x k lists; None where there is nothing to compare)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = np.diag(self.both)
+            dice = 2 * self.both / (own[:, None] + own[None])
+            covariance = self.products / self.voxels - np.outer(self.totals, self.totals) / self.voxels**2
+            width = np.sqrt(np.diag(covariance))
+            correlation = covariance / np.outer(width, width)
+        return dict(annotators=list(annotators), dice=_listed(dice), correlation=_listed(correlation))
+
+    def to_dict(self):
+        """Plain numbers for a JSON file."""
+        return dict(
+            voxels=self.voxels, both=self.both.tolist(), totals=self.totals.tolist(), products=self.products.tolist()
+        )
+
+    @classmethod
+    def from_dict(cls, data):
+        return cls(data["voxels"], *(np.array(data[key]) for key in ("both", "totals", "products")))
+
+
+def _listed(matrix):
+    return [[round(float(v), 6) if np.isfinite(v) else None for v in row] for row in matrix]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The published segmenter (Chen et al. 2017): a shallow network with large kernels on single slices, as EMAN2's
+program trains it.
+
+From the authors' program: three convolutions of 40, 40 and 1 kernels of 15x15; max-pooling by 2 after the first, so
+that the answer has half the size; ReLU after the pooling, none after the last layer while it learns; slices divided
+by 3; weights drawn from +-sqrt(6 / (inputs + outputs / pooling)); target: the drawing shrunk by 2; loss: the
+logarithm of the mean squared error, scores above 1 counted as 1, plus 1e-6 times the sum of all weights' sizes; plain
+gradient descent with a rate of 0.01, times 0.9 after each of 20 epochs, 20 tiles at a time; ten turned copies of each
+tile with the feature; negative answers are set to 0, and all are divided by their mean over the labelled pixels.
+
+Ours: turned copies are made anew for every batch; a logistic curve turns its scores into probabilities, as for all
+networks here (card.json keeps the published scaling as raw_scale), so that they compare.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from .losses import log_squared_error
+from .method import SegmenterMethod
+
+KERNELS, SIDE, POOL = (40, 40, 1), 15, 2
+EPOCHS, EPOCH_DECAY, COPIES = 20, 0.9, 10
+WEIGHT_DECAY = 1e-6
+VALIDATIONS = 16  # run_training.MOST_VALIDATIONS; the rate falls at each of them as much as in all epochs together
+
+
+class ShallowNetwork(nn.Module):
+    """(b, 1, h, w) -> (b, 1, h / 2, w / 2) scores of any range. h and w are even."""
+
+    def __init__(self):
+        super().__init__()
+        half, inputs = SIDE // 2, (1,) + KERNELS[:-1]
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, SIDE, padding=half) for a, b in zip(inputs, KERNELS))
+        for layer, pool in zip(self.layers, (POOL, 1, 1)):
+            bound = math.sqrt(6 / (SIDE**2 * (layer.in_channels + layer.out_channels / pool**2)))
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x):
+        first, second, last = self.layers
+        x = nn.functional.max_pool2d(first(x / 3), POOL).relu()
+        return last(second(x).relu())
+
+
+class EMAN2(SegmenterMethod):
+    """The published network: kernels 40, 40, 1 of 15x15, pooling by 2 after the first."""
+
+    name = "eman2"
+    citations = ("Chen2017", "Tang2007")
+    weak = "Kernels of 15x15 are costly on CPUs, single slices are noisy, and three layers see no farther than 35 px."
+    stride = granularity = POOL
+    overlap = 36
+    learning_rate = 0.01
+    decay = EPOCH_DECAY ** (EPOCHS / VALIDATIONS)
+    bytes_per_voxel = 230
+    ema = 0.0  # the last weights, no mean
+    batch_size = 20
+    crop = 64  # the authors' tiles
+
+    def build(self):
+        return ShallowNetwork()
+
+    def optimizer(self, network):
+        return torch.optim.SGD(network.parameters(), lr=self.learning_rate)
+
+    def usual_steps(self, tiles):
+        """20 epochs; tiles with the feature come in ten copies, so that they are about as many as those without."""
+        return EPOCHS * max(10, -(-2 * tiles // self.batch_size))
+
+    def loss(self, output, target, weight):
+        return log_squared_error(output, target, weight)
+
+    def penalty(self, network):
+        return WEIGHT_DECAY * sum(layer.weight.abs().sum() for layer in network.layers)
+
+    def raw_scale(self, outputs, targets, weights):
+        """Mean score over the labelled pixels: what the authors' program divides by."""
+        inside = [
+            output.clamp(min=0.0)[(target > 0.67) & (weight > 0)]
+            for output, target, weight in zip(outputs, targets, weights)
+        ]
+        inside = torch.cat([part.flatten() for part in inside])
+        return max(float(inside.mean()), 1e-3) if len(inside) else 1.0

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tomogram as a network sees it: at the working pixel size, its grey values measured over all of it."""
+
+import itertools
+
+import numpy as np
+
+SAME = 0.02  # pixel sizes nearer to each other than this are the same
+BRICKS, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
+MOSTLY = 0.5  # part of a brick that may be of one value: filled corners tell nothing
+
+
+def working_factor(pixel_size, working):
+    """Voxels of the working grid for each of the tomogram's, along an axis; 1.0 if the two are nearly the same."""
+    factor = pixel_size / working
+    return 1.0 if abs(factor - 1) < SAME else factor
+
+
+def working_grid(sizes, wanted, notes):
+    """Pixel size that a network works at, and the factor of each tomogram.
+
+    sizes: Å/px of the tomograms. wanted: Å/px or None for the coarsest. notes: list that a sentence is added to where
+    pixel sizes differ.
+    """
+    working = wanted or max(sizes)
+    if wanted is None and min(sizes) < (1 - SAME) * working:
+        notes.append(f"Pixel sizes go from {min(sizes):g} to {working:g} Å/px; all are resampled to {working:g}.")
+    return working, [working_factor(size, working) for size in sizes]
+
+
+def grey_statistics(tomogram, factor=1.0):
+    """(middle, width) of a tomogram's grey values at the working pixel size: median, and half of what 68 % span.
+
+    tomogram: io.tomograms.Tomogram, of which up to 125 bricks spread over it are read. factor: of working_factor.
+    Raises ValueError if it is the same everywhere.
+    """
+    import torch
+
+    from .resample import resample_whole, resampled_length
+
+    side, bricks = min(LONGEST, max(1, round(SIDE / factor))), []
+    for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
+        brick = tomogram.part(*ranges)
+        if np.mean(brick == np.median(brick)) <= MOSTLY:
+            brick = resample_whole(torch.from_numpy(brick), resampled_length(brick.shape, factor)).numpy()
+            bricks.append(brick.ravel())
+    if not bricks:
+        raise ValueError(
+            f"{tomogram.path} has the same value nearly everywhere: there is nothing to see in it. Check "
+            "that it is the reconstruction, and not a mask or an empty volume."
+        )
+    return values_statistics(np.concatenate(bricks))
+
+
+def values_statistics(values):
+    """(middle, width) of an array. Raises ValueError if most of it is of one value."""
+    low, middle, high = np.percentile(values, (16, 50, 84))
+    if not high > low:
+        raise ValueError("The images have the same value nearly everywhere: there is nothing to see in them.")
+    return float(middle), float(high - low) / 2
+
+
+def _spans(size, side):
+    """Up to BRICKS (start, stop) of a length, spread over an axis and apart where there is room."""
+    count, side = min(BRICKS, max(1, size // side)), min(side, size)
+    if count == 1:
+        return [((size - side) // 2, (size - side) // 2 + side)]
+    return [(round(k), round(k) + side) for k in np.linspace(0, size - side, count)]

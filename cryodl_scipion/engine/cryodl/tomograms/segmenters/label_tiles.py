@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tiles of label volumes to learn from: those that somebody annotated, or some of a volume that is annotated
+throughout.
+"""
+
+import numpy as np
+from scipy.ndimage import find_objects
+from scipy.ndimage import label as label_components
+
+from ...contract import UNANNOTATED
+from ..annotations.label_volumes import LEAST_PART, MOST_UNANNOTATED, PLENTY, Place
+
+CELLS = 8  # for each tile side: how finely annotated areas are told apart
+LARGER = 1.5  # sides up to which an annotated area is one tile
+
+
+def find_tiles(volume, number, label, size, wanted, rng):
+    """Places with the feature and without it, two lists of annotations.label_volumes.Place; and the values seen, a
+    set without UNANNOTATED.
+
+    Every slice is looked at, in random order, until there are several times as many tiles of both kinds as wanted:
+    tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Place. size:
+    of a tile, px. wanted: tiles of each kind. rng: numpy Generator.
+    """
+    found, seen = ([], []), set()
+    for z in rng.permutation(volume.shape[0]):
+        if min(len(places) for places in found) >= PLENTY * wanted:
+            break
+        labels = volume.labels((z, z + 1))[0]
+        known = labels != UNANNOTATED
+        seen.update(np.unique(labels[known]).tolist())
+        for corner, small in _corners(known, size, rng):
+            feature, known, other = _parts(labels, corner, size, label)
+            if feature > 0 and (small or feature >= LEAST_PART):
+                found[0].append(Place(number, int(z), corner))
+            elif feature == 0 and known > 0 and (small or known >= MOST_UNANNOTATED):
+                found[1].append(Place(number, int(z), corner, bool(other >= LEAST_PART)))
+    return (*found, seen)
+
+
+def _corners(known, size, rng):
+    """Corners (y, x) of tiles that cover what is annotated in a slice, and whether each is an area of its own.
+
+    known: (h, w) bool. A corner may lie up to half a tile beyond the border.
+    """
+    if known.all():
+        return [(corner, False) for corner in _grid((slice(0, known.shape[0]), slice(0, known.shape[1])), size, rng)]
+    corners = []
+    for area in _areas(known, max(1, size // CELLS)):
+        height, width = (part.stop - part.start for part in area)
+        if max(height, width) <= LARGER * size:
+            middle = [(part.start + part.stop) // 2 for part in area]
+            corners.append(((middle[0] - size // 2, middle[1] - size // 2), True))
+        else:
+            corners += [(corner, False) for corner in _grid(area, size)]
+    return corners
+
+
+def _areas(known, cell):
+    """Rows and columns, two slices each, of the connected annotated areas. What is nearer than a cell is connected."""
+    if not known.any():
+        return []
+    padded = np.pad(known, [(0, -n % cell) for n in known.shape])
+    coarse = padded.reshape(padded.shape[0] // cell, cell, padded.shape[1] // cell, cell).any(axis=(1, 3))
+    numbered, _ = label_components(coarse, np.ones((3, 3)))
+    areas = []
+    for place in find_objects(numbered):
+        window = tuple(slice(part.start * cell, part.stop * cell) for part in place)
+        rows, columns = (np.flatnonzero(known[window].any(axis=axis)) for axis in (1, 0))
+        areas.append(
+            tuple(
+                slice(int(part.start + found[0]), int(part.start + found[-1]) + 1)
+                for part, found in zip(window, (rows, columns))
+            )
+        )
+    return areas
+
+
+def _grid(area, size, rng=None):
+    """Corners of tiles side by side, the first one anywhere, with an rng; without one, of tiles that cover the area."""
+    starts = []
+    for part in area:
+        room = max(0, part.stop - part.start - size)
+        if rng is None:
+            places = np.linspace(part.start, part.start + room, 1 + -(-room // size))
+        else:
+            places = np.arange(part.start + int(rng.integers(0, min(size, room + 1))), part.start + room + 1, size)
+        starts.append([int(place) for place in places])
+    return [(y, x) for y in starts[0] for x in starts[1]]
+
+
+def _parts(labels, corner, size, label):
+    """Parts of a tile that are the feature, annotated, and another feature."""
+    tile = labels[tuple(slice(max(c, 0), max(c, 0) + size + min(c, 0)) for c in corner)]
+    feature, unannotated, nothing = ((tile == value).mean() for value in (label, UNANNOTATED, 0))
+    return feature, 1 - unannotated, 1 - feature - unannotated - nothing

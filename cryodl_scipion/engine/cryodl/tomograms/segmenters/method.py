@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every segmenter gives to training and segmenting, and what most of them share."""
+
+import torch
+
+from .losses import masked_bce_and_dice
+
+
+class SegmenterMethod:
+    """A segmenter's network, and how it is trained. A subclass gives at least name, citations, build and usual_steps.
+
+    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a known weakness, or
+    "". slices_in, slices_out: the network looks at so many neighbouring slices and answers for those in their middle.
+    stride: working px of the input for each of the output, in y and x. granularity: y and x of what the network is
+    given must be multiples of it. overlap: px, a multiple of granularity; an answer does not depend on what lies
+    farther away in y or x, so that tiles that overlap by it on each side leave no seam. learning_rate: peak. decay:
+    as training.Schedule's. ema: decay of the running mean of the weights. batch_size: tiles per step. crop: working
+    px of a training view's sides, a multiple of granularity: a tile and some of its surroundings. bytes_per_voxel: of
+    memory for each voxel of a network's input while it segments in bfloat16 (measured, with a margin). memory_format:
+    of the weights.
+    """
+
+    weak = ""
+    slices_in = slices_out = 1
+    stride = 1
+    granularity = 8
+    overlap = 48
+    learning_rate = 0.003
+    decay = None
+    ema = 0.97
+    batch_size = 16
+    crop = 80
+    bytes_per_voxel = 100
+    memory_format = torch.channels_last
+
+    @property
+    def context(self):
+        """Slices before and after those that are answered."""
+        return (self.slices_in - self.slices_out) // 2
+
+    def build(self):
+        """The network: (b, slices_in, h, w) normalised slices -> (b, slices_out, h / stride, w / stride) raw scores,
+        of any range; higher where the feature is more likely.
+        """
+        raise NotImplementedError
+
+    def optimizer(self, network):
+        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
+
+    def usual_steps(self, tiles):
+        """Training steps where the user asks for none. tiles: number of training tiles."""
+        raise NotImplementedError
+
+    def loss(self, output, target, weight):
+        """A scalar. output: (b, n, h, w) float32 raw scores; target: the same shape, in [0, 1]; weight: 0 where
+        nothing is known.
+        """
+        return masked_bce_and_dice(output, target, weight)
+
+    def penalty(self, network):
+        """What is added to the loss for the weights themselves."""
+        return 0.0
+
+    def raw_scale(self, outputs, targets, weights):
+        """Number that raw scores are divided by before calibration, from the tiles that were learnt: lists of (n, h,
+        w).
+        """
+        return 1.0
+
+
+def load_network(method, weights, source):
+    """A method's network with the weights {name: tensor} of a model.
+
+    source: the model's folder or name, for the message. Raises ValueError if they are of another network.
+    """
+    network = method.build()
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"The weights of {source} do not fit the network {method.name} in this version of cryodl. "
+            "Train the model again, or use the version that its card.json names."
+        ) from None
+    return network

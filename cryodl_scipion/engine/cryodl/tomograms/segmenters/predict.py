@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores of a tomogram by some segmenters, slice by slice on the tomogram's own grid.
+
+No seam shows: a tile sees `overlap` px beyond what is kept of it, slabs see the slices that the network needs, groups
+of slices and tiles lie where they would lie in the whole volume, and parts are resampled exactly as the whole would be.
+The result is the same however the volume is cut (a test compares).
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...learning.inference import is_out_of_memory
+from .grid import grey_statistics
+from .resample import needed_range, resample
+from .slabs import choose_plan, grids_of
+
+
+class TomogramScores:
+    """Scores of one tomogram.
+
+    tomogram: io.tomograms.Tomogram. pixel_size: Å/px to take for it. segmenters: list of segmenter.Segmenter. memory:
+    GB. notes: sentences about what had to be changed on the way. Raises ValueError for a tomogram in which nothing can
+    be found, or that is read to be damaged.
+    """
+
+    def __init__(self, tomogram, pixel_size, segmenters, memory):
+        self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, []
+        self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
+        self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
+        self._waiting = [None] * len(self.grids)  # of each grid: first slice, (members, slices, y, x) float16
+        self._plan()
+
+    def _plan(self):
+        self.plan = choose_plan(self.grids, self.memory)
+        if self.plan.memory > self.memory:
+            self.notes.append(
+                f"{self.tomogram.path}: its slices and the networks need {self.plan.memory:.2g} GB; "
+                f"that is used, though --memory is {self.memory:g} GB."
+            )
+
+    def slabs(self, first=0):
+        """For each slab from slice `first` on: (start, stop, slices), where slices yields (number, (models, y, x)
+        float32 scores) of every slice. Each slab is computed when its turn comes."""
+        for start, stop in self.plan.slabs(self.tomogram.shape[0], first):
+            for number in range(len(self.grids)):
+                self._compute(number, *self.grids[number].needed(start, stop))
+            yield start, stop, ((z, self._slice(z)) for z in range(start, stop))
+
+    def _compute(self, number, start, stop):
+        """Have the scores of the working slices [start, stop) of a grid waiting, and forget those before."""
+        grid = self.grids[number]
+        start, stop = grid.grouped(start, stop)
+        if self._waiting[number] is not None:
+            first, waiting = self._waiting[number]
+            waiting, known = waiting[:, start - first :].clone(), first + waiting.shape[1]
+            self._waiting[number] = None  # first: the old one need not stay while the new one is made
+        else:
+            waiting, known = None, start
+        if known < stop:
+            new = self._answer(number, known, stop)
+            waiting = new if waiting is None or not waiting.shape[1] else torch.cat([waiting, new], dim=1)
+        self._waiting[number] = (start, waiting)
+
+    def _answer(self, number, start, stop):
+        """(members, stop - start, y, x) float16 scores of whole working slices. Out of memory, smaller tiles are
+        taken."""
+        while True:
+            try:
+                return self._tiled(number, start, stop)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or self.memory < 0.1:
+                    raise
+            self.memory /= 2
+            self.plan = type(self.plan)(self.plan.thickness, choose_plan(self.grids, self.memory).tiles, self.memory)
+            self.notes.append(f"Memory was too small; half of it ({self.memory:.2g} GB) is used.")
+
+    def _tiled(self, number, start, stop):
+        grid = self.grids[number]
+        _, height, width = grid.working
+        result = torch.empty((len(grid.members), stop - start, height, width), dtype=torch.float16)
+        rows, columns = grid.spans(self.plan.tiles[number])
+        for y0, y1, keep_y0, keep_y1 in rows:
+            for x0, x1, keep_x0, keep_x1 in columns:
+                slab = self._slab(number, (start, stop), (y0, min(y1, height)), (x0, min(x1, width)))
+                for k, member in enumerate(grid.members):
+                    segmenter = self.segmenters[member]
+                    more = grid.context - segmenter.context
+                    scores = segmenter.scores(slab[more : len(slab) - more])
+                    result[k, :, keep_y0:keep_y1, keep_x0:keep_x1] = scores[
+                        :, keep_y0 - y0 : keep_y1 - y0, keep_x0 - x0 : keep_x1 - x0
+                    ]
+        return result
+
+    def _slab(self, number, zs, ys, xs):
+        """Normalised (z + 2 * context, y, x) float32 tensor of a part of the working grid; beyond the first and the
+        last slice the tomogram is mirrored. zs, ys, xs: (start, stop)."""
+        grid = self.grids[number]
+        places = mirrored(zs[0] - grid.context, zs[1] + grid.context, grid.working[0])
+        ranges = [(int(places.min()), int(places.max()) + 1), ys, xs]
+        if grid.shape == grid.working:
+            slab = torch.from_numpy(self.tomogram.part(*ranges))
+        else:
+            read = [needed_range(*r, n, m) for r, n, m in zip(ranges, grid.shape, grid.working)]
+            part = torch.from_numpy(self.tomogram.part(*read))
+            slab = resample(part, [r[0] for r in read], grid.shape, grid.working, ranges)
+        slab = self.segmenters[grid.members[0]].normalise(slab, self.statistics[number])
+        return slab if len(places) == len(slab) else slab[torch.from_numpy(places - ranges[0][0])]
+
+    def _slice(self, z):
+        """(models, y, x) float32 scores of a slice of the tomogram, in the order of the models."""
+        scores = [None] * len(self.segmenters)
+        for grid, (first, waiting) in zip(self.grids, self._waiting):
+            if grid.shape == grid.working:
+                found = waiting[:, z - first].float()
+            else:
+                start, stop = needed_range(z, z + 1, grid.working[0], grid.shape[0])
+                found = _back_on_grid(waiting[:, start - first : stop - first], start, z, grid)
+            for k, member in enumerate(grid.members):
+                scores[member] = found[k]
+        return torch.stack(scores)
+
+
+def mirrored(start, stop, size):
+    """(stop - start,) slices to take for [start, stop), where those before the first and after the last are
+    mirrored."""
+    period = max(1, 2 * size - 2)
+    places = np.arange(start, stop) % period
+    return np.where(places < size, places, period - places)
+
+
+def _back_on_grid(waiting, start, z, grid):
+    """(members, y, x) scores of the tomogram's slice z, of the working slices (members, slices, y, x) from `start` on
+    that it lies between."""
+    members, _, height, width = waiting.shape
+    flat = waiting.float().transpose(0, 1).reshape(waiting.shape[1], members * height, width)
+    rows = (0, members * height)
+    found = resample(
+        flat,
+        (start, 0, 0),
+        (grid.working[0], rows[1], width),
+        (grid.shape[0], rows[1], width),
+        [(z, z + 1), rows, (0, width)],
+    )
+    # interpolate follows the same rule as resample, and is much quicker for whole planes
+    return F.interpolate(
+        found.reshape(1, members, height, width),
+        size=grid.shape[1:],
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )[0].clamp_(0, 1)

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The folder of score volumes: segment.json says what is in it; <tomogram>.partial is what a stopped run left."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+from ...contract.result import write_json
+from ...io.volume_writer import OpenVolume, new_volume
+from .combine import Agreement
+
+RECORD, PROGRESS = "segment.json", "progress.json"
+LABEL = "cryodl: scores of {}, {} (a voxel belongs to it from {:g})"
+_WORDS = dict(models="models", scores="kind of scores (--scores)", annotators="treatment of several annotators")
+
+
+class ScoreFolder:
+    """folder: of the volumes; made when there is something to write. features: combine.Features to write. compared:
+    those whose models are compared. settings: dict of what decides the scores: models (list of checksums), scores,
+    annotators. described: what segment.json says of the features. Raises ValueError if the folder is of other
+    settings."""
+
+    def __init__(self, folder, features, compared, settings, described):
+        self.folder, self.features, self.compared, self.settings = Path(folder), features, compared, settings
+        self._empty = dict(features=described, settings=settings, tomograms={})
+        other = [words for key, words in _WORDS.items() if self.read()["settings"].get(key) != settings[key]]
+        if other:
+            raise ValueError(
+                f"{self.folder} holds scores made with other {' and other '.join(other)} ({RECORD} there "
+                "says which). Choose another --output, or remove the folder."
+            )
+
+    def read(self):
+        """What segment.json says, or would say if there is none yet. Raises ValueError if it is not ours."""
+        path = self.folder / RECORD
+        if not path.exists():
+            return json.loads(json.dumps(self._empty))
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return dict(record, settings=dict(record["settings"]), tomograms=dict(record["tomograms"]))
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path} is damaged, or of another program. Choose another --output.") from None
+
+    def file_of(self, name, feature):
+        """Path of a tomogram's volume of a Feature."""
+        return self.folder / f"{name}__{feature.name}.mrc"
+
+    def finished(self, name, path, shape, pixel_size):
+        """The entry of a finished tomogram, None if it is not finished, or if its file was made anew since.
+
+        Raises ValueError if the volumes in the folder are of another tomogram or pixel size, or of nobody knows what.
+        """
+        entry = self.read()["tomograms"].get(name)
+        there = [f for f in self.features if self.file_of(name, f).exists()]
+        if entry is None:
+            if there and not (self._partial(name) / PROGRESS).exists():
+                raise ValueError(
+                    f"{self.file_of(name, there[0])} exists, but {RECORD} does not name it; it is not "
+                    "replaced. Remove it, or choose another --output."
+                )
+            return None
+        if tuple(entry["shape"]) != tuple(shape) or abs(entry["pixel_size"] / pixel_size - 1) > 1e-3:
+            was, now = ("{2} x {1} x {0}".format(*s) for s in (entry["shape"], shape))
+            raise ValueError(
+                f"{self.folder} holds scores of another tomogram called {name}: {was} voxels at "
+                f"{entry['pixel_size']:g} Å/px; this one has {now} at {pixel_size:g} Å/px. Choose another "
+                "--output, or --names."
+            )
+        if any(entry.get(key, value) != value for key, value in _stamps(path).items()):
+            if entry["path"] != os.path.abspath(path):
+                raise ValueError(
+                    f"{self.folder} holds scores of another tomogram called {name}: {entry['path']}; this "
+                    f"one is {path}. Choose another --output, or --names."
+                )
+            print(f"{path} has changed since it was segmented; it is segmented again.")
+            return None
+        return entry if len(there) == len(self.features) else None
+
+    def add(self, name, entry):
+        """Note a finished tomogram. Several processes may fill one folder."""
+        with self._alone():
+            record = self.read()
+            record["tomograms"][name] = entry
+            write_json(self.folder / RECORD, record)
+
+    def unfinished(self, name, path, shape, pixel_size):
+        """An Unfinished for a tomogram."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        key = dict(self.settings, shape=list(shape), pixel_size=pixel_size, **_stamps(path))
+        return Unfinished(self, name, key)
+
+    def _partial(self, name):
+        return self.folder / f"{name}.partial"
+
+    @contextlib.contextmanager
+    def _alone(self):
+        """No other process changes segment.json in the meantime."""
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+class Unfinished:
+    """The volumes of a tomogram on their way: in <tomogram>.partial until all slices are there.
+
+    key: dict of what makes it another piece of work. slices: how many are done. agreements: {feature: Agreement} of the
+    compared features.
+    """
+
+    def __init__(self, scores, name, key):
+        self._scores, self._name, self._key = scores, name, json.loads(json.dumps(key))
+        self.folder, self.features, self.compared = scores._partial(name), scores.features, scores.compared
+        self.slices, known = 0, {}
+        found = self._read()
+        if found:
+            self.slices, known = found["slices"], found["known"]
+        else:
+            self._begin()
+        agreements = found["agreements"] if found else {}
+        self.agreements = {
+            f.name: Agreement.from_dict(agreements[f.name]) if f.name in agreements else Agreement.none(len(f.models))
+            for f in scores.compared
+        }
+        self.volumes = {
+            f.name: OpenVolume(self._path(f), key["shape"], key["scores"], known.get(f.name))
+            for f in self.features
+            if self._path(f).exists()
+        }
+
+    def _path(self, feature):
+        return self.folder / self._scores.file_of(self._name, feature).name
+
+    def _read(self):
+        """The progress of a stopped run of the same work; None if there is none."""
+        try:
+            found = json.loads((self.folder / PROGRESS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        finished = found["slices"] == self._key["shape"][0]  # then some may have their final names already
+        whole = all(
+            self._path(f).exists() or finished and self._scores.file_of(self._name, f).exists() for f in self.features
+        )
+        return found if whole and found["key"] == self._key else None
+
+    def _begin(self):
+        """Empty volumes, in place of what another piece of work left."""
+        if self.folder.exists() and any(self.folder.iterdir()):
+            if not (self.folder / PROGRESS).exists():
+                raise ValueError(
+                    f"{self.folder}, where unfinished volumes would be kept, holds something else. Remove "
+                    "it, or choose another --output."
+                )
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(exist_ok=True)
+        # first, so that a stopped run knows the folder for its own
+        write_json(self.folder / PROGRESS, dict(key=self._key, slices=0, known={}, agreements={}))
+        for feature in self.features:
+            what = feature.name, " and ".join(feature.annotators), feature.threshold
+            new_volume(
+                self._path(feature),
+                self._key["shape"],
+                self._key["pixel_size"],
+                self._key["scores"],
+                LABEL.format(*what)[:80],
+            )
+
+    def write(self, z, feature, values):
+        """Write a slice of a Feature: (1, y, x) array of the type of the volumes."""
+        try:
+            self.volumes[feature.name].write(z, values)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"Cannot write {self._path(feature)}: {error.strerror or error}. The same "
+                "command continues when there is room",
+            ) from error
+
+    def done(self, slices):
+        """Remember that so many slices are written."""
+        for volume in self.volumes.values():
+            volume.flush()
+        self.slices = slices
+        write_json(
+            self.folder / PROGRESS,
+            dict(
+                key=self._key,
+                slices=slices,
+                known={name: volume.known for name, volume in self.volumes.items()},
+                agreements={name: agreement.to_dict() for name, agreement in self.agreements.items()},
+            ),
+        )
+
+    def finish(self, path):
+        """Give the volumes their names and note the tomogram (its file is path). Returns its entry in segment.json."""
+        for feature in self.features:
+            target = self._scores.file_of(self._name, feature)
+            if feature.name in self.volumes:
+                self.volumes[feature.name].close(complete=True)
+                os.replace(self._path(feature), target)
+        entry = dict(
+            path=os.path.abspath(path),
+            pixel_size=self._key["pixel_size"],
+            shape=self._key["shape"],
+            bytes=self._key["bytes"],
+            changed=self._key["changed"],
+            files={f.name: self._scores.file_of(self._name, f).name for f in self.features},
+            agreements={name: agreement.to_dict() for name, agreement in self.agreements.items()},
+        )
+        self._scores.add(self._name, entry)
+        shutil.rmtree(self.folder)
+        return entry
+
+    def close(self, remove):
+        """Leave the work as it is, or remove it."""
+        for volume in self.volumes.values():
+            volume.close(complete=False)
+        if remove:
+            shutil.rmtree(self.folder)
+
+
+def _stamps(path):
+    """What tells a file from another one, and from itself after it was made anew."""
+    return dict(bytes=os.path.getsize(path), changed=os.stat(path).st_mtime_ns)

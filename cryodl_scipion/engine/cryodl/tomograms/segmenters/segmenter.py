@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A trained segmenter, ready to give scores to slabs of tomograms."""
+
+import torch
+import torch.nn.functional as F
+
+from ...core.devices import fast_dtype
+from ...learning.inference import for_inference
+from . import segmenter_method
+from .method import load_network
+
+LIMIT = 8.0  # widths of the grey values: gold is tens of them dark, and would be all that a network sees
+
+
+class Segmenter:
+    """A network ready to segment on a device.
+
+    card: the model's card. weights: {name: tensor}. device: torch.device. method: its SegmenterMethod. context:
+    slices that scores() needs before and after those that it answers for. slices_out: it is quickest for slabs of 2 *
+    context + a multiple of this. granularity: tiles whose y and x are multiples of it (px) need no padding. overlap:
+    px; tiles that overlap by it on each inner side leave no seam. bytes_per_voxel: of memory for each voxel of a slab
+    that scores() is given, beside the slab and its answer. Raises ValueError if weights and card do not fit.
+    """
+
+    def __init__(self, card, weights, device):
+        self.card, self.device, self.dtype = card, device, fast_dtype(device)
+        self.method = segmenter_method(card["network"])
+        self.network = for_inference(load_network(self.method, weights, card["name"]), device, self.dtype)
+        self.context, self.slices_out = self.method.context, self.method.slices_out
+        self.granularity, self.overlap = self.method.granularity, self.method.overlap
+        self.bytes_per_voxel = self.method.bytes_per_voxel * self.dtype.itemsize // 2
+        self.slope, self.offset = card["calibration"]
+
+    @staticmethod
+    def normalise(slab, statistics):
+        """Grey values as the network knows them: middle 0, width 1.
+
+        slab: tensor at the model's pixel size. statistics: (middle, width) of the whole tomogram at that pixel size, as
+        grid.grey_statistics gives it, so that all slabs agree.
+        """
+        middle, width = statistics
+        return ((slab - middle) / width).clamp_(-LIMIT, LIMIT)
+
+    @torch.inference_mode()
+    def scores(self, slab):
+        """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context.
+
+        slab: (z, y, x) float32 tensor at the model's pixel size, normalised; slices and places beyond the tomogram's
+        border are for the caller to reflect. 0.5 is the boundary of the feature. Raises ValueError for a slab without a
+        slice that has its context.
+        """
+        answered = len(slab) - 2 * self.context
+        if answered < 1:
+            raise ValueError(f"A slab of {len(slab)} slices has none with a context of {self.context} on each side.")
+        h, w = slab.shape[1:]
+        padded = F.pad(
+            slab[None].to(self.device, self.dtype),
+            (0, -w % self.granularity, 0, -h % self.granularity),
+            mode="replicate",
+        )[0]
+        padded = torch.cat([padded, padded[-1:].expand(-answered % self.slices_out, -1, -1)])
+        result = torch.empty((answered, h, w))
+        for start in range(0, answered, self.slices_out):
+            window = padded[start : start + self.method.slices_in]
+            stop = min(start + self.slices_out, answered)
+            result[start:stop] = self._window(window)[: stop - start, :h, :w].float().cpu()
+        return result
+
+    def _window(self, window):
+        """Probabilities (slices_out, y, x) of as many slices as the network takes."""
+        raw = self.network(window[None].contiguous(memory_format=torch.channels_last)).float()
+        if self.method.stride > 1:
+            raw = F.interpolate(raw, scale_factor=float(self.method.stride), mode="bilinear")
+        return (raw[0] * (self.slope / self.card["raw_scale"]) + self.offset).sigmoid()

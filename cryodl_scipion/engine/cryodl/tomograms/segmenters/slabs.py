@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a tomogram is cut into slabs and tiles, so that memory is bounded whatever its size.
+
+Segmenters with the same working pixel size share a Grid: what is read and resampled for one serves all of them.
+"""
+
+import dataclasses
+import math
+
+from ...core.tiles import tile_spans
+from .grid import working_factor
+from .resample import needed_range, resampled_length
+
+THICKNESSES = (64, 48, 32, 24, 16, 12, 8, 4)  # slices of a slab, the best first
+SLICE_COPIES = 20  # bytes for each voxel of a slice of the tomogram while it is combined and written
+BUFFER = 2  # bytes of a score that waits for its slab; twice that where some wait for the next one
+PART_COPIES = 4  # float32 copies of what a tile is made of, while it is resampled
+LARGEST_TILE = 1024  # px: larger ones are slower, because they leave the processor's cache
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The working grid of some segmenters over a tomogram.
+
+    shape, working: (z, y, x) of the tomogram, and of the same space at the working pixel size. factor: working voxels
+    for each of the tomogram's, along an axis. members: numbers of the segmenters. context: slices that they need before
+    and after. slices: groups of so many slices are answered at once. granularity, overlap: px of tiles in y and x.
+    bytes_per_pixel: memory of the network for each place of a tile.
+    """
+
+    shape: tuple
+    working: tuple
+    factor: float
+    members: tuple
+    context: int
+    slices: int
+    granularity: int
+    overlap: int
+    bytes_per_pixel: float
+
+    @property
+    def padded(self):
+        """(y, x) of the working grid, up to the granularity."""
+        return tuple(-(-n // self.granularity) * self.granularity for n in self.working[1:])
+
+    def needed(self, start, stop):
+        """(start, stop) of working slices that scores of the tomogram's slices [start, stop) are made of."""
+        return needed_range(start, stop, self.working[0], self.shape[0])
+
+    def grouped(self, start, stop):
+        """(start, stop) of working slices widened to whole groups of slices, which are counted from slice 0."""
+        return start // self.slices * self.slices, min(-(-stop // self.slices) * self.slices, self.working[0])
+
+    def spans(self, tile):
+        """What tile_spans gives for y, and for x."""
+        return [tile_spans(n, tile, self.overlap, self.granularity) for n in self.padded]
+
+
+def grids_of(shape, pixel_size, segmenters):
+    """The Grids of segmenters (segmenter.Segmenter) over a tomogram of a shape (z, y, x) and pixel size in Å/px."""
+    members = {}
+    for number, segmenter in enumerate(segmenters):
+        factor = working_factor(pixel_size, segmenter.card["pixel_size"])
+        members.setdefault(factor, []).append(number)
+    return tuple(_grid(shape, factor, numbers, [segmenters[n] for n in numbers]) for factor, numbers in members.items())
+
+
+def _grid(shape, factor, numbers, segmenters):
+    granularity = math.lcm(*(s.granularity for s in segmenters))
+    overlap = max(s.overlap for s in segmenters)
+    working = tuple(shape) if factor == 1.0 else resampled_length(shape, factor)
+    return Grid(
+        tuple(shape),
+        working,
+        factor,
+        tuple(numbers),
+        max(s.context for s in segmenters),
+        math.lcm(*(s.slices_out for s in segmenters)),
+        granularity,
+        -(-overlap // granularity) * granularity,
+        max(s.bytes_per_voxel * s.method.slices_in for s in segmenters),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """thickness: slices of a slab of the tomogram. tiles: for each Grid the largest side of a tile, working px, with
+    its overlap. memory: GB that this takes, by estimate."""
+
+    thickness: int
+    tiles: tuple
+    memory: float
+
+    def slabs(self, slices, first=0):
+        """(start, stop) of all slabs of a tomogram of so many slices, from the first that is not done. A thickness that
+        is a multiple of all groups cuts none of them."""
+        return [(a, min(a + self.thickness, slices)) for a in range(first, slices, self.thickness)]
+
+
+def choose_plan(grids, memory):
+    """The Plan that reads and computes least twice within `memory` GB; the smallest possible if nothing fits."""
+    plans = [plan for plan in (_plan(grids, memory * 1e9, thickness) for thickness in THICKNESSES) if plan]
+    if not plans:
+        smallest = tuple(_smallest_tile(grid) for grid in grids)
+        return Plan(THICKNESSES[-1], smallest, _bytes(grids, THICKNESSES[-1], smallest) / 1e9)
+    return min(plans, key=lambda plan: _surplus(grids, plan))
+
+
+def _plan(grids, memory, thickness):
+    """The Plan of a thickness, with the largest tiles; None if it does not fit into `memory` bytes."""
+    rest = memory - _fixed_bytes(grids, thickness)
+    tiles = []
+    for grid in grids:
+        side = math.sqrt(max(0.0, rest) / _bytes_per_tile_pixel(grid, thickness))
+        side = int(min(side, LARGEST_TILE + 2 * grid.overlap)) // grid.granularity * grid.granularity
+        if side < min(_smallest_tile(grid), max(grid.padded)):
+            return None
+        tiles.append(side)
+    return Plan(thickness, tuple(tiles), _bytes(grids, thickness, tiles) / 1e9)
+
+
+def _smallest_tile(grid):
+    return 4 * max(grid.overlap, grid.granularity)
+
+
+def _bytes(grids, thickness, tiles):
+    """Estimate of the memory at the worst moment. Grids are computed one after the other."""
+    area = lambda grid, tile: min(tile, grid.padded[0]) * min(tile, grid.padded[1])
+    return _fixed_bytes(grids, thickness) + max(
+        area(grid, tile) * _bytes_per_tile_pixel(grid, thickness) for grid, tile in zip(grids, tiles)
+    )
+
+
+def _fixed_bytes(grids, thickness):
+    """Bytes of scores that wait, and of a slice on its way into the files."""
+    waiting = sum(
+        _working_slices(grid, thickness)
+        * grid.working[1]
+        * grid.working[2]
+        * len(grid.members)
+        * BUFFER
+        * (1 if grid.factor == 1 else 2)
+        for grid in grids
+    )
+    return waiting + SLICE_COPIES * grids[0].shape[1] * grids[0].shape[2] * (1 + len(grids) / 2)
+
+
+def _bytes_per_tile_pixel(grid, thickness):
+    slices = _working_slices(grid, thickness) + 2 * grid.context
+    read = 4 * slices / grid.factor**3 if grid.factor != 1 else 0
+    return grid.bytes_per_pixel + 4 * slices * PART_COPIES + read
+
+
+def _working_slices(grid, thickness):
+    """Most working slices that are computed at once for a slab."""
+    if grid.factor == 1:
+        return -(-thickness // grid.slices) * grid.slices
+    return math.ceil(thickness * grid.factor + 2 * max(1, grid.factor) + 1) + 2 * grid.slices
+
+
+def _surplus(grids, plan):
+    """How much is computed (overlaps in y and x) and read (context in z) more than once, as a part of the whole."""
+    total = 0.0
+    for grid, tile in zip(grids, plan.tiles):
+        rows, columns = ([stop - start for start, stop, _, _ in spans] for spans in grid.spans(tile))
+        computed = sum(rows) * sum(columns) / (grid.padded[0] * grid.padded[1]) - 1
+        total += len(grid.members) * computed + 0.2 * grid.context / (plan.thickness * grid.factor)
+    return total

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where examples come from: label volumes beside their tomograms, or a folder of annotations."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...io.tomograms import working_pixel_size
+from ..annotations.label_volumes import choose, choose_negative, open_pairs
+from ..annotations.tiles import check_name
+from .annotated_examples import examples_of_annotations
+from .examples import TILE, Depth, Gathered, cut_example
+from .grid import grey_statistics, working_grid
+from .label_tiles import find_tiles
+
+FEW = 20  # tiles without the feature, below which a network hardly learns what it does not look like
+MOST = 200  # tiles of each kind that are learnt from
+
+
+def gather(config, method):
+    """Gathered of a TrainSegmenterConfig. Raises ValueError for inputs that do not fit, or from which nothing can be
+    learnt."""
+    gathered = _from_labels(config, method) if config.labels else examples_of_annotations(config, method)
+    _check_kinds(gathered, config)
+    return gathered
+
+
+def _check_kinds(gathered, config):
+    source = config.annotations or "the label volumes"
+    if not any(e.positive for e in gathered.examples):
+        raise ValueError(
+            f"There is no tile with the feature {gathered.feature} in {source}. Draw it on at least one "
+            "tile; ten are better."
+        )
+    if not any(bool((e.known & (e.target < 0.5)).any()) for e in gathered.examples):
+        raise ValueError(
+            f"All that is annotated in {source} is {gathered.feature}; the network cannot learn what is "
+            "not. Mark tiles without the feature; a hundred are good."
+        )
+    negative = sum(not e.positive for e in gathered.examples)
+    if 0 < negative < FEW:
+        gathered.warnings.append(
+            f"There {'is' if negative == 1 else 'are'} only {negative} "
+            f"tile{'' if negative == 1 else 's'} without {gathered.feature}. Networks learn from "
+            f"them what it does not look like; {FEW} are the least, a hundred are good."
+        )
+    if not negative:
+        gathered.warnings.append(
+            f"There is no tile without {gathered.feature}: what looks unlike the surroundings in "
+            "the drawn tiles is unknown to the network, and it may find the feature there. Mark "
+            "tiles without it."
+        )
+
+
+def _from_labels(config, method):
+    feature, annotator = _checked_names(config)
+    names, tomograms, volumes, warnings = open_pairs(config)
+    sizes, notes = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
+    notes = [note for note in notes if note]
+    working, factors = working_grid(sizes, config.working_pixel_size, notes)
+    rng, found, seen = np.random.default_rng(config.seed), ([], []), set()
+    for number, (volume, factor) in enumerate(zip(volumes, factors)):
+        size, wanted = int(round(TILE / factor)), -(-MOST // len(volumes))
+        *places, values = find_tiles(volume, number, config.label, size, wanted, rng)
+        seen |= values
+        for kind, new in zip(found, places):
+            kind.extend(new)
+    if not found[0]:
+        raise ValueError(_nothing_found(config, volumes, seen))
+    statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
+    examples, depth = [], Depth.of(method)
+    for place in choose(found[0], MOST, rng) + choose_negative(found[1], MOST, rng):
+        n, size = place.volume, int(round(TILE / factors[place.volume]))
+        centre = (place.z, place.corner_yx[0] + size // 2, place.corner_yx[1] + size // 2)
+        read = lambda z, y, x, n=n: volumes[n].labels(z, y, x)
+        examples.append(
+            cut_example(tomograms[n], read, config.label, names[n], centre, size, statistics[n], factors[n], depth)
+        )
+    return Gathered(examples, feature, annotator, working, max(sizes), notes, warnings)
+
+
+def _nothing_found(config, volumes, seen):
+    values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
+    return (
+        f"The value {config.label} (--label) is not in the label volumes ({volumes[0].path}"
+        f"{' ...' if len(volumes) > 1 else ''}); the values there are {values}. Give that of the feature."
+    )
+
+
+def _checked_names(config):
+    """Names of the feature, otherwise that of the model, and of the annotator. Raises ValueError for those that could
+    not stand in the names of score volumes."""
+    feature, annotator = config.feature or Path(config.output).name, config.annotator or "unknown"
+    try:
+        check_name(feature)
+    except ValueError as error:
+        raise ValueError(f"{error} Give the name with --feature.") from None
+    check_name(annotator, "annotator")
+    return feature, annotator

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of segmenters: batches of turned tiles, validation on tiles that were kept apart."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.augment import any_turn, vary_contrast
+from ...core.devices import fast_dtype
+from ...learning.training import Task
+from .calibrate import Counted
+
+JITTER = 10  # working px that crops are moved by, so that tiles do not always lie in the middle
+FEW_POSITIVE = 4  # validation tiles with the feature, below which they cannot tell good weights from bad ones
+MOST_VALIDATED = (48, 96)  # tiles with and without the feature
+
+
+class SegmenterTask(Task):
+    """A segmenter's network on Examples. method: SegmenterMethod. training, validation: lists of Example. batch_size:
+    tiles per step, or None. In each batch half of the tiles have the feature.
+    """
+
+    example_name = "tiles"
+
+    def __init__(self, method, network, training, validation, batch_size=None):
+        self.method, self.training = method, training
+        self.batch_size = batch_size or method.batch_size
+        self.kinds = [k for k in ([e for e in training if e.positive], [e for e in training if not e.positive]) if k]
+        self.validation = [
+            e
+            for kind, most in zip((True, False), MOST_VALIDATED)
+            for e in [v for v in validation if v.positive is kind][:most]
+        ]
+        # from the first step on, as a continued training must end the same, and sums round by layout
+        self.networks = torch.nn.ModuleDict({"segmenter": network.to(memory_format=method.memory_format)})
+        self.optimizers = {"segmenter": method.optimizer(network)}
+
+    @property
+    def usual_steps(self):
+        return self.method.usual_steps(len(self.training))
+
+    @property
+    def validates_poorly(self):
+        return sum(e.positive for e in self.validation) < FEW_POSITIVE
+
+    def batch(self, rng):
+        chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]
+        views = [augmented(kind[rng.integers(len(kind))], self.method, rng) for kind in chosen]
+        return [torch.stack(part) for part in zip(*views)]
+
+    def train_step(self, batch, accelerator):
+        image, target, known = (x.to(accelerator.device) for x in batch)
+        network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            output = network(image.contiguous(memory_format=torch.channels_last))
+        loss = self.method.loss(output.float(), shrunk(target, self.method.stride), shrunk(known, self.method.stride))
+        accelerator.backward(loss + self.method.penalty(network))
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def validate(self):
+        outputs = self.answers(self.validation)
+        targets, known = zip(*[middle_slice(e) for e in self.validation])
+        loss = self.method.loss(*(torch.stack(part)[:, None].float() for part in (outputs, targets, known)))
+        raw, hit = (
+            np.concatenate([part[k].numpy() for part, k in zip(parts, known)])
+            for parts in (outputs, [t >= 0.5 for t in targets])
+        )
+        counted = Counted.of(hit, raw)
+        return {
+            "figure": 0.5 * (counted.average_precision + counted.best_dice),
+            "loss": float(loss),
+            "dice": counted.best_dice,
+            "average_precision": counted.average_precision,
+        }
+
+    @torch.no_grad()
+    def answers(self, examples):
+        """Raw scores (s, s) of the annotated slice of each example, at the size of its image."""
+        network, dtype = self.networks["segmenter"], fast_dtype(self.device)
+        network.eval()
+        result = []
+        for start in range(0, len(examples), self.batch_size):
+            images = torch.stack([window(e, self.method)[0] for e in examples[start : start + self.batch_size]])
+            padding = -images.shape[-1] % self.method.granularity
+            images = F.pad(images, (0, padding, 0, padding), mode="replicate")
+            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                output = network(images.to(self.device)).float()
+            if self.method.stride > 1:
+                output = F.interpolate(output, scale_factor=float(self.method.stride), mode="bilinear")
+            side = images.shape[-1] - padding
+            result += list(output[:, self.method.slices_out // 2, :side, :side].cpu())
+        return result
+
+    @property
+    def device(self):
+        return next(self.networks.parameters()).device
+
+
+def middle_slice(example):
+    """Target (s, s) float and known (s, s) bool of the annotated slice."""
+    middle = len(example.target) // 2
+    return example.target[middle].float(), example.known[middle]
+
+
+def window(example, method, position=None):
+    """Image (slices_in, s, s), target and known (slices_out, s, s), float, in which the annotated slice has a position
+    among those that are answered: the middle one if None."""
+    position = method.slices_out // 2 if position is None else position
+    first = method.slices_out - 1 - position
+    answered = slice(first, first + method.slices_out)
+    return (
+        example.image[first : first + method.slices_in].float(),
+        example.target[answered].float(),
+        example.known[answered].float(),
+    )
+
+
+def augmented(example, method, rng):
+    """A random view of an example: image (slices_in, c, c), target and known (slices_out, c, c).
+
+    Another position of the annotated slice, turned and mirrored in the plane and along z, a little moved, with another
+    contrast and some noise.
+    """
+    image, target, known = window(example, method, int(rng.integers(method.slices_out)))
+    if rng.random() < 0.5:
+        image, target, known = (part.flip(0) for part in (image, target, known))
+    grid = _grid(image.shape[-1], method.crop, any_turn(rng), rng.integers(-JITTER, JITTER + 1, 2))
+    look = lambda part, mode, padding: F.grid_sample(part[None], grid, mode, padding, align_corners=False)[0]
+    known = look(known, "nearest", "zeros")
+    target = look(target, "bilinear", "zeros").clamp(0, 1)
+    return vary_contrast(look(image, "bicubic", "reflection"), rng), target, known
+
+
+def _grid(side, crop, matrix, shift):
+    """(1, crop, crop, 2) places of a crop in an image of `side` px, for grid_sample. matrix: from crop yx to image
+    yx.
+    """
+    step = torch.arange(crop, dtype=torch.float32) - (crop - 1) / 2
+    yy, xx = torch.meshgrid(step, step, indexing="ij")
+    (a, b), (c, d) = matrix.tolist()
+    # counted from the image's middle; whole turns fall on pixels if both sides are even
+    y, x = a * yy + b * xx + float(shift[0]), c * yy + d * xx + float(shift[1])
+    return torch.stack([x, y], -1)[None] * (2 / side)
+
+
+def shrunk(part, stride):
+    """(b, n, h / stride, w / stride) mean of what each output of the network stands for."""
+    return part if stride == 1 else F.avg_pool2d(part, stride)

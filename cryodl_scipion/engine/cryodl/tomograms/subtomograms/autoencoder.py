@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An embedding by a small 3-D autoencoder that is asked only for what was measured."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...learning.training import Schedule, Task, fit
+
+STEPS, EVERY, BATCH, RATE = 300, 50, 32, 2e-3
+VALIDATION = 0.1  # part of the subtomograms
+WIDTHS = (12, 24, 48)
+
+
+class Autoencoder(nn.Module):
+    """(n, 1, b, b, b) volumes to (n, components) places, and back. box: b, a multiple of 8."""
+
+    def __init__(self, box, components):
+        super().__init__()
+        self.side, layers, before = box // 8, [], 1
+        for width in WIDTHS:
+            layers += [nn.Conv3d(before, width, 3, stride=2, padding=1), nn.SiLU()]
+            before = width
+        inner = before * self.side**3
+        self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inner, components))
+        self.begin = nn.Sequential(nn.Linear(components, inner), nn.SiLU())
+        layers = []
+        for width in (*WIDTHS[-2::-1], 1):
+            layers += [nn.SiLU()] * bool(layers) + [nn.ConvTranspose3d(before, width, 4, stride=2, padding=1)]
+            before = width
+        self.decoder = nn.Sequential(*layers)
+
+    def decode(self, places):
+        return self.decoder(self.begin(places).reshape(-1, WIDTHS[-1], self.side, self.side, self.side))
+
+
+class EmbeddingTask(Task):
+    """Learns to give back the measured coefficients of aligned, Observed subtomograms, as differences from their mean.
+
+    compensate: False asks for what was not measured, too, as if it were zero.
+    """
+
+    example_name = "subtomograms"
+
+    def __init__(self, observed, components, seed=0, compensate=True):
+        self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
+        weights = observed.weights if compensate else torch.ones_like(observed.weights)
+        mean = (observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0)
+        values = (observed.values - mean) * weights
+        scale = values.abs().square().mean().sqrt().clamp(min=1e-12)
+        self.values, self.weights = (values / scale).cpu(), weights.cpu()
+        order = np.random.default_rng((seed, 5)).permutation(len(values))
+        held = max(1, round(VALIDATION * len(values)))
+        self.validation, self.training = order[:held], order[held:]
+        self.validates_poorly = held < 20
+        torch.manual_seed(seed)
+        self.networks = nn.ModuleDict({"autoencoder": Autoencoder(self.box, components)})
+        self.optimizers = {"autoencoder": torch.optim.AdamW(self.networks.parameters(), lr=RATE, weight_decay=1e-2)}
+
+    def batch(self, rng):
+        return (torch.from_numpy(rng.choice(self.training, BATCH)),)
+
+    def volumes(self, coefficients):
+        """(n, 1, box, box, box) of (n, d)."""
+        grid = coefficients.new_zeros(len(coefficients), self.box, self.box, self.box // 2 + 1)
+        ball, middle = self.ball, self.box // 2
+        turns = (ball.z + ball.y + ball.x) * (-2 * torch.pi * middle / self.box)
+        values = coefficients * torch.polar(torch.ones_like(turns), turns)
+        grid[:, ball.z % self.box, ball.y % self.box, ball.x] = values
+        edge = ball.x == 0
+        grid[:, (-ball.z[edge]) % self.box, (-ball.y[edge]) % self.box, 0] = values[:, edge].conj()
+        return torch.fft.irfftn(grid, s=(self.box,) * 3, dim=(1, 2, 3), norm="ortho")[:, None]
+
+    def coefficients(self, volumes):
+        """(n, d) of (n, 1, box, box, box)."""
+        ball, middle = self.ball, self.box // 2
+        turns = (ball.z + ball.y + ball.x) * (2 * torch.pi * middle / self.box)
+        found = torch.fft.rfftn(volumes[:, 0].float(), dim=(1, 2, 3), norm="ortho")
+        return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(turns), turns)
+
+    def loss(self, rows):
+        network = self.networks["autoencoder"]
+        device = next(network.parameters()).device
+        values, weights = self.values[rows], self.weights[rows].to(device)
+        found = self.coefficients(network.decode(network.encoder(self.volumes(values).to(device))))
+        return ((found - values.to(device)).abs().square() * weights).sum() / weights.sum()
+
+    def train_step(self, batch, accelerator):
+        loss, optimizer = self.loss(batch[0]), self.optimizers["autoencoder"]
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def validate(self):
+        loss = float(self.loss(torch.from_numpy(self.validation)))
+        return {"figure": 1 - loss, "loss": loss}
+
+    @torch.no_grad()
+    def places(self):
+        """(n, components) of all subtomograms."""
+        network = self.networks["autoencoder"].eval()
+        device = next(network.parameters()).device
+        return torch.cat([network.encoder(self.volumes(part).to(device)).cpu() for part in self.values.split(BATCH)])
+
+
+def learned_places(observed, components, folder, accelerator, seed=0, compensate=True):
+    """(n, components) places of aligned, Observed subtomograms. folder: for the training's record; a stopped one
+    continues."""
+    task = EmbeddingTask(observed, components, seed, compensate)
+    # all subtomograms are to be placed, none is new: later weights are not much worse for those held out
+    fit(task, Schedule(STEPS, EVERY, STEPS // EVERY, RATE, seed), folder, accelerator)
+    return task.places()

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Principal components of subtomograms of which parts were not measured (probabilistic PCA: Tipping & Bishop 1999)."""
+
+import torch
+
+from ...core.ball import side_by_side
+
+ROUNDS, SETTLED = 60, 1e-4
+
+
+def principal_components(observed, components, seed=0, compensate=True):
+    """(n, components) places of aligned, Observed subtomograms along the main differences from their mean.
+
+    A subtomogram is the mean, plus components times its place, plus noise, wherever it was measured; components and
+    places are found in turn. compensate: False takes what is missing for zero. Deterministic for a seed.
+    """
+    values = side_by_side(observed.values)
+    weights = side_by_side(torch.complex(observed.weights, observed.weights))
+    if not compensate:
+        weights = torch.ones_like(weights)
+    count = max(1, min(components, len(values) - 1))
+    mean = (weights * values).sum(0) / weights.sum(0).clamp(min=1.0)
+    values = weights * (values - mean)
+    generator = torch.Generator().manual_seed(seed)
+    noise = values.square().sum() / weights.sum()
+    axes = torch.randn(count, values.shape[1], generator=generator).to(values.device) * (noise / 100).sqrt()
+    for _ in range(ROUNDS):
+        places, spread = _places(values, weights, axes, noise)
+        axes, before = _axes(values, weights, places, spread), axes
+        noise = _noise(values, weights, places, axes, spread)
+        if (axes - before).norm() < SETTLED * axes.norm():
+            break
+    return _principal(_places(values, weights, axes, noise)[0], axes)
+
+
+def _places(values, weights, axes, noise):
+    """(n, c) most probable places, and their (n, c, c) covariances."""
+    count = len(axes)
+    products = (axes[:, None] * axes[None]).flatten(0, 1)
+    precision = (weights @ products.T).reshape(-1, count, count) / noise + torch.eye(count, device=axes.device)
+    spread = torch.linalg.inv(precision)
+    return (spread @ ((values @ axes.T) / noise)[:, :, None])[:, :, 0], spread
+
+
+def _axes(values, weights, places, spread):
+    """(c, d) components that fit best."""
+    count = places.shape[1]
+    second = places[:, :, None] * places[:, None] + spread
+    normal = (weights.T @ second.flatten(1)).reshape(-1, count, count)
+    normal = normal + 1e-3 * torch.eye(count, device=places.device)
+    return torch.linalg.solve(normal, (values.T @ places)[:, :, None])[:, :, 0].T
+
+
+def _noise(values, weights, places, axes, spread):
+    left = (weights * (values - places @ axes)).square().sum()
+    uncertain = (weights @ (axes[:, None] * axes[None]).flatten(0, 1).T * spread.flatten(1)).sum()
+    return (left + uncertain) / weights.sum()
+
+
+def _principal(places, axes):
+    """Places turned to the main axes of what the components make of them, in order of their size."""
+    u, s, v = torch.linalg.svd(axes.T, full_matrices=False)
+    turned = places @ (s[:, None] * v).T
+    turned = turned - turned.mean(0)
+    _, _, main = torch.linalg.svd(turned, full_matrices=False)
+    return turned @ main.T

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An average of subtomograms whose orientations are not known, by expectation-maximisation (Scheres 2012, in 3-D).
+
+Every pose is weighed by its probability; the mean takes only what was measured; detail grows with the certainty of the
+poses. Half of the subtomograms is summed apart: what both halves agree on is kept (a Wiener filter by their FSC).
+
+Beginnings see a few subtomograms at a time, others in each round. What each of these few suggests differs, so that the
+average does not settle on the first shape that explains some of the subtomograms.
+"""
+
+import functools
+
+import numpy as np
+import torch
+
+from ...core.projections import random_angles
+from .maximise import LEAST, from_poses, halves_of, maximised
+from .observed import sphere
+from .rotated import Rotated, Sums
+from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
+
+WAVES = 7.5  # per 1.25 diameters: detail of the search that a close look follows
+FIRST_WAVES = 10.0  # and of beginnings: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)
+FIRST, STEP = 20.0, 15.0  # degrees between orientations of beginnings, and of the search
+CLOSE = 2  # rounds of the close look before the most probable beginning is chosen
+FIRST_SHIFTS = 2.0  # steps of the beginnings' shifts in their finest detail
+BATCHES = 8 * (15,) + 3 * (20,) + (30, 60)  # subtomograms of the rounds of a beginning
+
+
+class Grids:
+    """The searches of a Frame, and the close look after them. max_shift: px."""
+
+    def __init__(self, frame, max_shift, device=None):
+        self.frame, self.ball = frame, frame.ball(device)
+        first, radius = (
+            min(waves * frame.width / (1.25 * frame.diameter), self.ball.radius) for waves in (FIRST_WAVES, WAVES)
+        )
+        self.first = PoseGrid(frame, first, max_shift, FIRST, device, FIRST_SHIFTS)
+        self.search = PoseGrid(frame, radius, max_shift, STEP, device)
+        self.near = Near(self.search.step / 2, self.search.shift_step / 2, device)
+        self.mask = sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 4), device)
+
+
+def learn_average(observed, grids, seed=0, starts=3, rounds=3, angles=None, shifts=None):
+    """Estimate of the structure that all of the Observed subtomograms show.
+
+    grids: Grids. starts: random beginnings; the most probable one after a close look is gone on with. rounds: of the
+    close look. angles: (n, 3) degrees, shifts: (n, 3) px: one more beginning. Deterministic for a seed.
+    """
+    rng = np.random.default_rng(seed)
+    tries = [_begun(observed, grids, rng) for _ in range(starts)]
+    tries += [] if angles is None else [_given(observed, grids, angles, shifts)]
+    close = min(rounds, CLOSE)
+    best = max((refined(observed, one, grids, close) for one in tries), key=_figure)
+    return refined(observed, best, grids, rounds - close)
+
+
+def refined(observed, estimate, grids, rounds):
+    """The Estimate after so many rounds of the close look."""
+    return functools.reduce(lambda before, _: fine_round(observed, before, grids), range(rounds), estimate)
+
+
+def _figure(estimate):
+    return float(estimate.evidence.mean())
+
+
+def _begun(observed, grids, rng):
+    """Estimate from random orientations, after soft rounds over others of the subtomograms each time."""
+    low = observed.within(grids.first.radius)
+    turns = matrices_of(random_angles(len(low), rng), low.values.device)[:, None]
+    estimate = maximised(halves_of(low, low.weights, turns), grids.mask, observed.power(), torch.zeros(len(observed)))
+    for size in BATCHES:
+        few = torch.as_tensor(np.sort(rng.permutation(len(low))[:size]), device=low.values.device)
+        estimate = soft_round(low[few], estimate, grids.first, grids.mask)
+    return estimate
+
+
+def _given(observed, grids, angles, shifts):
+    """Estimate from poses that are known."""
+    device = observed.values.device
+    matrices = matrices_of(angles, device)[:, None]
+    moves = torch.as_tensor(np.zeros((len(observed), 3)) if shifts is None else shifts, dtype=torch.float32).to(device)
+    poses = Poses(
+        matrices, moves[:, None], torch.ones(len(observed), 1, device=device), torch.zeros(len(observed), device=device)
+    )
+    return from_poses(observed, poses, observed.power(), grids.mask)
+
+
+def soft_round(observed, estimate, grid, mask):
+    """One round over a PoseGrid, all poses with their probabilities. Returns the next Estimate."""
+    low, noise = observed.within(grid.radius), estimate.noise
+    bank, ball = grid.bank(estimate.volume), grid.ball
+    values = [torch.zeros_like(bank) for _ in (0, 1)]
+    weights = [torch.zeros_like(power_of(bank)) for _ in (0, 1)]
+    evidence = []
+    inverse = (1 / noise)[ball.shell]
+    for rows, moved, log in likelihoods(low, noise, bank, grid):
+        total = torch.logsumexp(log.flatten(1), 1)
+        share = log.sub_(total[:, None, None]).exp_()
+        share[share < LEAST / 10] = 0
+        evidence.append(total - float(np.log(log[0].numel())))
+        for half in (0, 1):
+            part = slice((half - rows.start) % 2, None, 2)
+            values[half] += share[part].flatten(0, 1).T @ moved[part].flatten(0, 1)
+            weights[half] += share[part].sum(1).T @ (low.weights[rows][part] * inverse)
+    sums = []
+    for value, weight in zip(values, weights):
+        used = weight.amax(1) > LEAST * float(inverse.max())
+        half = Sums(ball)
+        half.add_nearest(_complex(value[used]), weight[used], grid.matrices[used])
+        sums.append(half)
+    new = _noise(low, noise, bank, sum(values), sum(weights))
+    return maximised(sums, mask, _continued(new, noise), torch.cat(evidence))
+
+
+def _complex(values):
+    half = values.shape[1] // 2
+    return torch.complex(values[:, :half], values[:, half:])
+
+
+def _noise(observed, noise, bank, values, weights):
+    """(shells,) power of what the structure does not explain."""
+    ball, old = observed.ball, noise[observed.ball.shell]
+    both = values * bank
+    half = both.shape[1] // 2
+    fit = ball.shell_sum((both[:, :half] + both[:, half:]) * old)
+    energy = ball.shell_sum(weights * power_of(bank) * old)
+    power = ball.shell_sum(observed.weights * observed.values.abs().square())
+    return ((power - 2 * fit + energy) / ball.shell_sum(observed.weights).clamp(min=1e-6)).float()
+
+
+def _continued(found, before):
+    """The noise that was found in the first shells, and that of before beyond."""
+    noise = before.clone()
+    noise[: len(found)] = torch.maximum(found, 0.05 * before[: len(found)])
+    noise[0] = noise[1]
+    return noise
+
+
+def fine_round(observed, estimate, grids, modes=4):
+    """One round of a search and a close look. Returns the next Estimate."""
+    poses = find_poses(observed, estimate, grids, modes)
+    rotated = Rotated(estimate.volume, observed.ball)
+    noise = residual(observed, poses, rotated, estimate.noise)
+    return from_poses(observed, poses, noise, grids.mask)
+
+
+def find_poses(observed, estimate, grids, modes=4, bank=None, rotated=None):
+    """Poses of subtomograms with an Estimate. bank, rotated: of its volume, if they are there already."""
+    bank = grids.search.bank(estimate.volume) if bank is None else bank
+    rotated = rotated or Rotated(estimate.volume, observed.ball)
+    matrices, shifts = search(observed, estimate.noise, bank, grids.search, modes)
+    return closely(observed, estimate.noise, rotated, matrices, shifts, grids.near)
+
+
+def residual(observed, poses, rotated, before):
+    """(shells,) power of what a structure in the most probable poses does not explain."""
+    matrices, shifts = poses.best()
+    ball = observed.ball
+    left = observed.values - rotated.at(matrices) * ball.ramp(shifts) * (observed.weights > 0)
+    power = ball.shell_sum(observed.weights * left.abs().square()) / ball.shell_sum(observed.weights).clamp(min=1e-6)
+    return _continued(power.float(), before)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How probable subtomograms are with a structure in every orientation and shift: a grid, then its best
+places closely."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...core.ball import HalfBall, side_by_side
+from ...core.healpix_grid import ball_of_turns
+from ...core.projections import rotation_matrices
+from ...likelihood.modes import find_modes
+from ...likelihood.search import Grid
+from .rotated import Rotated
+
+ARC = 1.0  # of the arc between neighbouring orientations at the particle's edge: detail that is compared
+SHIFTS = 2.7  # steps of a search's shifts in the finest detail
+BLOCK = 1.2e7  # likelihoods in memory at a time
+SAMPLES = 4e6  # coefficients that are looked up at a time
+
+
+def ball_of_shifts(radius, step):
+    """(n, 3) zyx: the points of a cubic grid through 0 within a radius; nearly even, so that no corner is lost."""
+    count = int(radius / step + 1e-6)
+    axis = np.arange(-count, count + 1) * step
+    zyx = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    return torch.as_tensor(zyx[(zyx**2).sum(1) <= radius**2 + 1e-6], dtype=torch.float32)
+
+
+class PoseGrid:
+    """All orientations and shifts of a search with detail up to a radius.
+
+    ball: HalfBall of the detail. step: degrees. shifts: (s, 3) px zyx. matrices: (r, 3, 3). finer: steps of the shifts
+    in the finest detail.
+    """
+
+    def __init__(self, frame, radius, max_shift, step, device=None, finer=SHIFTS):
+        self.radius, self.ball, self.step = radius, HalfBall(frame.box, radius, device), step
+        self.grid = Grid(step)
+        self.matrices = matrices_of(self.grid.angles(np.arange(len(self.grid))), device)
+        self.shift_step = frame.width / radius / finer / frame.pixel_size
+        self.shifts = ball_of_shifts(max(max_shift, self.shift_step), self.shift_step).to(self.ball.x.device)
+        self.ramp = self.ball.ramp(-self.shifts)
+
+    def bank(self, volume):
+        """(r, 2 d) coefficients of a structure in all orientations, real and imaginary parts side by side."""
+        rotated = Rotated(volume, self.ball)
+        step = max(1, int(SAMPLES / len(self.ball)))
+        return torch.cat([side_by_side(rotated.at(part)) for part in self.matrices.split(step)])
+
+
+def matrices_of(angles, device=None):
+    """(n, 3, 3) float32 tensor, from subtomogram to structure, of (n, 3) rot, tilt, psi in degrees."""
+    return torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
+
+
+def power_of(bank):
+    """(r, d) of a bank (r, 2 d)."""
+    half = bank.shape[1] // 2
+    return bank[:, :half].square() + bank[:, half:].square()
+
+
+def likelihoods(observed, noise, bank, grid):
+    """Blocks of rows (a slice), moved (m, s, 2 d) and log (m, s, r): logarithmic likelihood ratios of all poses to
+    'there is nothing'; moved: the coefficients, moved back by each shift and divided by the noise.
+
+    observed: up to the grid's radius. noise: (shells,) power. bank: of PoseGrid.bank.
+    """
+    inverse = (1 / noise)[grid.ball.shell]
+    power, count = power_of(bank), len(grid.shifts)
+    step = max(1, int(BLOCK / (count * len(bank))))
+    for start in range(0, len(observed), step):
+        rows = slice(start, min(start + step, len(observed)))
+        weights = observed.weights[rows] * inverse
+        moved = side_by_side((observed.values[rows] * weights)[:, None] * grid.ramp)
+        log = (2 * moved.flatten(0, 1)) @ bank.T
+        log = log.reshape(len(weights), count, -1).sub_((weights @ power.T)[:, None])
+        yield rows, moved, log
+
+
+@dataclasses.dataclass(frozen=True)
+class Poses:
+    """The p most probable poses of n subtomograms. matrices: (n, p, 3, 3). shifts: (n, p, 3) px. weights: (n, p)
+    probabilities, adding up to 1. evidence: (n,) logarithmic likelihood ratio of the structure in any pose to
+    nothing."""
+
+    matrices: torch.Tensor
+    shifts: torch.Tensor
+    weights: torch.Tensor
+    evidence: torch.Tensor
+
+    def best(self):
+        """(n, 3, 3) and (n, 3): the most probable pose of each."""
+        rows, first = torch.arange(len(self.weights), device=self.weights.device), self.weights.argmax(1)
+        return self.matrices[rows, first], self.shifts[rows, first]
+
+
+def search(observed, noise, bank, grid, modes=4):
+    """Places of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts.
+
+    observed: at least up to the grid's radius.
+    """
+    found = []
+    for rows, _, log in likelihoods(observed.within(grid.radius), noise, bank, grid):
+        numbers = find_modes(torch.logsumexp(log, 1), grid.grid, modes, 1.5 * grid.step).numbers
+        shift = log.gather(2, numbers[:, None].expand(-1, log.shape[1], -1)).argmax(1)
+        found.append((grid.matrices[numbers], grid.shifts[shift]))
+    return tuple(torch.cat(parts) for parts in zip(*found))
+
+
+class Near:
+    """The neighbourhood of a pose: turns (t, 3, 3) and shifts (s, 3) px."""
+
+    def __init__(self, step, shift_step, device=None):
+        self.turns = torch.as_tensor(ball_of_turns(1.8 * step, step), dtype=torch.float32, device=device)
+        self.shifts = ball_of_shifts(1.5 * shift_step, shift_step).to(self.turns.device)
+
+
+def closely(observed, noise, rotated, matrices, shifts, near, keep=8):
+    """Poses around the given ones. rotated: Rotated on the observed ball. matrices: (n, m, 3, 3), shifts: (n, m, 3) px
+    of the middles. near: Near. keep: most poses kept of each."""
+    each = matrices.shape[1] * len(near.turns) * len(observed.ball)
+    step = max(1, int(SAMPLES / each))
+    parts = [
+        _closely(
+            observed[start : start + step],
+            noise,
+            rotated,
+            matrices[start : start + step],
+            shifts[start : start + step],
+            near,
+            keep,
+        )
+        for start in range(0, len(observed), step)
+    ]
+    return Poses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Poses)))
+
+
+def _closely(observed, noise, rotated, matrices, shifts, near, keep):
+    count, modes, turns = len(observed), matrices.shape[1], len(near.turns)
+    turned = (matrices[:, :, None] @ near.turns).reshape(count, modes * turns, 3, 3)
+    looks = rotated.at(turned.flatten(0, 1)).reshape(count * modes, turns, -1)
+    moves = (shifts[:, :, None] + near.shifts).flatten(0, 1)  # n m, s, 3
+    weights = observed.weights / noise[observed.ball.shell]
+    match = (observed.values * weights)[:, None].expand(-1, modes, -1).flatten(0, 1)
+    ramp = observed.ball.ramp(-moves.flatten(0, 1)).reshape(*moves.shape[:2], -1)
+    fit = 2 * side_by_side(looks) @ side_by_side(match[:, None] * ramp).transpose(1, 2)  # n m, t, s
+    energy = looks.abs().square().reshape(count, modes * turns, -1) @ weights[:, :, None]
+    log = (fit.reshape(count, modes * turns, -1) - energy).reshape(count, -1)
+    total = torch.logsumexp(log, 1)
+    best, places = log.topk(min(keep, log.shape[1]), 1)
+    rows = torch.arange(count, device=log.device)[:, None]
+    turn, move = places // len(near.shifts), places % len(near.shifts)
+    return Poses(
+        turned[rows, turn],
+        moves.reshape(count, modes, -1, 3)[rows, turn // turns, move],
+        torch.softmax(best, 1),
+        total - float(np.log(turns * len(near.shifts))),
+    )

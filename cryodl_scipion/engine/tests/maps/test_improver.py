@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The map improver: networks against hand-derived counts, boxes without seams, pairs and targets."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from map_data import empty_grid, helix
+from scipy.ndimage import gaussian_filter
+
+from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
+from cryodl.io.model import write_model
+from cryodl.maps.commands import train_map_improver
+from cryodl.maps.improvers import improver_method
+from cryodl.maps.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
+from cryodl.maps.improvers.boxes import BOX, WANTED, Box, score_places, turned
+from cryodl.maps.improvers.grids import REACH, from_grid, map_scale, scale_of, scaled, target_width, to_grid
+from cryodl.maps.improvers.losses import atom_scores, distance, shell_loss, ssim_loss
+from cryodl.maps.improvers.pairs import _held_out
+from cryodl.maps.improvers.run import Improver, apply_boxes
+from cryodl.maps.improvers.similarity import families
+from cryodl.maps.improvers.simulated import simulated_pair, target_for
+from cryodl.maps.measures.atoms import read_atoms
+from cryodl.maps.measures.density import model_density
+from cryodl.maps.measures.shells import amplitudes, shell_correlation
+
+
+def test_the_published_network_has_the_parameters_counted_by_hand():
+    """Dim 32, two blocks at seven stages, window 3, heads of 16. A block of 2h channels: two 1x1x1 convolutions 8h² +
+    4h, two 3x3x3 ones of h channels 54h², filter response norm 3h, two layer norms 4h, attention 4h² + 4h and 5³ biases
+    for each of h / 16 heads, perceptron 8h² + 5h: 74h² + 20h + 125 h / 16."""
+    block = lambda h: 74 * h * h + 20 * h + 125 * h // 16
+    stages = 2 * (2 * block(16) + 2 * block(32) + 2 * block(64) + block(128))
+    scales = 2 * 8 * (32 * 64 + 64 * 128 + 128 * 256)  # 2x2x2 strided and transposed, without bias
+    expected = stages + scales + 2 * 27 * 32
+    assert sum(p.numel() for p in improver_method("swinconv").build().parameters()) == expected == 4725564
+
+
+@pytest.mark.parametrize("name", IMPROVER_NETWORKS)
+def test_networks_keep_the_box_and_learn(name):
+    torch.manual_seed(0)
+    method = improver_method(name)
+    assert method.name == name
+    network = method.build().eval()
+    data = torch.rand(1, 1, BOX, BOX, BOX)
+    output = network(data)
+    assert output.shape == (1, method.outputs, BOX, BOX, BOX)
+    output.square().mean().backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+
+
+def test_an_unknown_network_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="fast, swinconv"):
+        improver_method("none")
+
+
+def test_the_fast_network_changes_nothing_before_training():
+    data = torch.rand(1, 1, BOX, BOX, BOX)
+    with torch.no_grad():
+        torch.testing.assert_close(improver_method("fast").build().eval()(data)[:, :1], data)
+
+
+def test_filter_response_norm_makes_the_mean_square_one():
+    norm = FilterResponseNorm(4)
+    with torch.no_grad():
+        norm.threshold.fill_(-1e9)
+    x = 5 * torch.randn(2, 4, 6, 6, 6)
+    torch.testing.assert_close(norm(x).square().mean((2, 3, 4)), torch.ones(2, 4), rtol=1e-3, atol=1e-3)
+
+
+def test_attention_stays_within_its_window_and_shifted_windows_do_not_join_opposite_borders():
+    torch.manual_seed(0)
+    for shifted, mate, stranger in ((False, 2, 3), (True, 3, 8)):
+        attention = WindowAttention(16, 3, 16, shifted)
+        x = torch.randn(1, 9, 9, 9, 16)
+        changed = x.clone()
+        changed[0, 1 + shifted, 0, 0] += 1  # unshifted windows are 0-2, 3-5, 6-8; shifted ones 1-3, 4-6, 7-8 and 0
+        with torch.no_grad():
+            change = (attention(changed) - attention(x)).abs().sum(-1)[0, :, 0, 0]
+        assert change[mate] > 1e-5 and change[stranger] < 1e-6 and (not shifted or change[0] < 1e-6)
+
+
+def test_drop_path_is_for_training_only():
+    torch.manual_seed(0)
+    block = SwinConvBlock(32, 3, 16, False, drop=0.5).eval()
+    x = torch.randn(1, 32, 6, 6, 6)
+    whole = block(x)
+    torch.testing.assert_close(block(x), whole)
+    block.train()
+    assert any(not torch.allclose(block(x), whole) for _ in range(8))
+
+
+def test_ssim_loss_by_hand():
+    x = torch.tensor([[[[[1.0, 3.0]]]]])
+    assert float(ssim_loss(x, x)) == pytest.approx(0, abs=1e-6)
+    assert float(ssim_loss(x, -x)) == pytest.approx(2, abs=1e-3)  # covariance -1, variances 1
+    assert float(ssim_loss(x, 3 * x)) == pytest.approx(1 - 6 / 10, abs=1e-3)
+    assert float(distance(x, x + 1, 0.0)) == pytest.approx(0.5)
+
+
+def test_the_loss_of_shells_is_the_fsc_whatever_filter_was_applied():
+    """Against the FSC that maps are measured by, on boxes that fade out as the loss lets them."""
+    rng = np.random.default_rng(0)
+    boxes = np.float32(gaussian_filter(rng.normal(size=(2, BOX, BOX, BOX)), (0, 1, 1, 1)))
+    noisy = boxes + 0.1 * rng.standard_normal(boxes.shape, np.float32)
+    loss = lambda x, y: float(shell_loss(torch.from_numpy(x)[:, None], torch.from_numpy(y)[:, None]))
+    assert loss(boxes, boxes) == pytest.approx(0, abs=1e-4) and loss(boxes, -boxes) == pytest.approx(2, abs=1e-4)
+    fade = np.sqrt(np.hanning(BOX))
+    fade = fade[:, None, None] * fade[:, None] * fade
+    faded = lambda x: (x - x.mean()) * fade
+    expected = 1 - np.mean(
+        [shell_correlation(faded(x), faded(y), np.ones(3)).value[1 : BOX // 2] for x, y in zip(noisy, boxes)]
+    )
+    assert 0.1 < expected < 0.9 and loss(noisy, boxes) == pytest.approx(expected, abs=0.01)
+    assert loss(gaussian_filter(noisy, (0, 0.7, 0.7, 0.7)), boxes) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("overlap", [0, 12, 24, 44])
+def test_a_constant_map_stays_constant(overlap):
+    data = np.ones((61, 50, 97), np.float32)
+    np.testing.assert_allclose(apply_boxes(lambda boxes: boxes[:, None], data, overlap, 3)[0], 1, atol=1e-5)
+    with pytest.raises(ValueError, match="48"):
+        apply_boxes(None, data, 48, 3)
+
+
+def test_boxes_leave_no_seam():
+    """A network is wrong near the faces of its box, where it sees no neighbours; so is this blur, which takes what is
+    beyond for empty. Tiled it must be the blur of the whole."""
+    data = np.random.default_rng(0).random((70, 50, 97)).astype(np.float32)
+    blur = lambda boxes: gaussian_filter(boxes, (0, 3, 3, 3), mode="constant")[:, None]
+    whole = blur(data[None])[0, 0]
+    wrong = lambda overlap: np.abs(apply_boxes(blur, data, overlap, 4)[0] - whole).max() / whole.max()
+    assert wrong(24) < 0.1 < 0.3 < wrong(0)
+
+
+class Identity(torch.nn.Module):
+    """In the place of a trained network of two outputs: the map itself, and no certainty."""
+
+    def forward(self, data):
+        return torch.cat([data, torch.zeros_like(data)], dim=1)
+
+
+@pytest.mark.parametrize("voxels", [(1.0, 1.0, 1.0), (1.3, 1.3, 1.3), (1.2, 1.0, 1.4)])
+def test_a_map_that_the_network_does_not_change_keeps_its_grid_and_its_values(tmp_path, voxels):
+    atoms = read_atoms(helix(tmp_path / "a.pdb", 20))
+    heavy = dataclasses.replace(atoms, number=np.where(np.arange(len(atoms)) == 50, 30, atoms.number))
+    grid = empty_grid((41, 38, 45), voxels)
+    volume = dataclasses.replace(grid, data=model_density(heavy, grid, 2.5))
+    improver = Improver(dict(network="fast", grid=1.0), Identity(), torch.device("cpu"))
+    improved, confidence = improver.improve_with_confidence(volume)
+    assert improved.shape == confidence.shape == volume.data.shape
+    top = REACH * map_scale(volume.data)  # outliers are cut off
+    np.testing.assert_allclose(improved, np.minimum(volume.data, top), atol=0.04 * volume.data.max())
+    shown = volume.data > 0.2 * volume.data.max()  # elsewhere boxes are empty
+    np.testing.assert_allclose(confidence[shown], 0.5, atol=0.01)
+
+
+def test_a_shifted_map_gives_the_shifted_result():
+    rng = np.random.default_rng(0)
+    data = np.zeros((60, 60, 60), np.float32)
+    data[20:35, 22:36, 18:30] = rng.random((15, 14, 12))
+    square = lambda boxes: boxes[:, None] ** 2
+    moved = np.roll(data, (5, -3, 7), (0, 1, 2))
+    np.testing.assert_allclose(
+        apply_boxes(square, moved, 24, 4)[0],
+        np.roll(apply_boxes(square, data, 24, 4)[0], (5, -3, 7), (0, 1, 2)),
+        atol=1e-6,
+    )
+
+
+def test_empty_boxes_are_not_computed():
+    seen = []
+    data = np.zeros((96, 96, 96), np.float32)
+    data[5, 5, 5] = 1
+    apply_boxes(lambda boxes: seen.append(len(boxes)) or boxes[:, None], data, 0, 4)
+    assert sum(seen) == 1
+
+
+def test_the_way_to_the_grid_and_back_keeps_places():
+    zyx = np.meshgrid(*[np.arange(n, dtype=float) for n in (30, 34, 38)], indexing="ij")
+    voxels = np.array([1.4, 1.4, 1.4])
+    blob = np.exp(-sum((x * v - c) ** 2 for x, v, c in zip(zyx, voxels, (18, 25, 30))) / 50).astype(np.float32)
+    fine = to_grid(blob, voxels, 1.0)
+    assert np.unravel_index(fine.argmax(), fine.shape) == (18, 25, 30)
+    np.testing.assert_allclose(from_grid(fine, 1.0, blob.shape, voxels), blob, atol=5e-3)
+
+
+def test_noise_of_fine_voxels_does_not_fold_into_the_grid():
+    """White noise at 0.5 Å has one power at all frequencies; on the grid of 1 Å those it keeps must have the same."""
+    noise, cube = np.random.default_rng(0).normal(size=(80, 80, 80)), np.full((20, 20, 20), 3.0)
+    fine, coarse = amplitudes(noise, np.full(3, 0.5)), amplitudes(to_grid(noise, np.full(3, 0.5), 1.0), np.ones(3))
+    kept = (coarse.frequency > 0.1) & (coarse.frequency < 0.4)
+    ratio = coarse.value[kept] * 8 / np.interp(coarse.frequency[kept], fine.frequency, fine.value)
+    np.testing.assert_allclose(ratio, 1, atol=0.1)
+    np.testing.assert_allclose(to_grid(cube, np.full(3, 0.5), 1.0), 3, atol=1e-5)
+
+
+def test_the_scale_is_the_published_percentile_and_nothing_is_named():
+    data = np.arange(200000, dtype=np.float32).reshape(50, 40, 100) / 200000
+    assert scale_of(data) == pytest.approx(0.99999, abs=1e-5)
+    assert scaled(data - 0.5, 0.5, 0.0).min() == 0
+    with pytest.raises(ValueError):
+        scale_of(-data - 1)
+
+
+def test_a_heavy_metal_does_not_make_the_protein_weak(tmp_path):
+    atoms = read_atoms(helix(tmp_path / "a.pdb", 200))
+    grid = empty_grid((340, 40, 40))
+    protein = model_density(atoms, grid, 1.2)
+    assert map_scale(protein) == scale_of(protein)
+    metal = dataclasses.replace(atoms, number=np.where(np.arange(len(atoms)) == 500, 80, atoms.number))
+    data = model_density(metal, grid, 1.2)
+    assert scale_of(data) > 2.5 * scale_of(protein)
+    assert map_scale(data) < 2 * scale_of(protein)
+
+
+def test_the_target_is_the_published_sum_of_gaussians(tmp_path):
+    """theta Z exp(-k r²), k = (pi / (1.2 + 0.6 R))², summed here atom by atom."""
+    atoms, resolution = read_atoms(helix(tmp_path / "a.pdb", 3)), 4.0
+    grid = empty_grid((24, 24, 24), 1.0, (-8.0, -12.0, -12.0))
+    k = (np.pi / (1.2 + 0.6 * resolution)) ** 2
+    centres = [np.arange(24) + o for o in grid.origin_zyx]
+    z, y, x = np.meshgrid(*centres, indexing="ij")
+    rho = sum(
+        (k / np.pi) ** 1.5 * n * np.exp(-k * ((x - p[0]) ** 2 + (y - p[1]) ** 2 + (z - p[2]) ** 2))
+        for n, p in zip(atoms.number, atoms.xyz)
+    )
+    target = target_for(atoms, grid, resolution)
+    np.testing.assert_allclose(target, rho / np.percentile(rho, 99.999), atol=2e-3)
+    assert target_width(4.0) == pytest.approx(1 / np.sqrt(2 * k))
+
+
+def test_the_24_turns_of_a_box_keep_its_hand_and_its_atoms_in_place():
+    data, rng = np.zeros((2, BOX, BOX, BOX), np.float32), np.random.default_rng(1)
+    atoms = np.array([[3, 5, 7], [10, 5, 7], [3, 20, 7], [3, 5, 40]])
+    data[:, atoms[:, 0], atoms[:, 1], atoms[:, 2]] = [1, 2, 3, 4]
+    mirrored, seen = data[:, ::-1].tobytes(), set()
+    for _ in range(300):
+        box = turned(Box(data, atoms.astype(float)), rng)
+        z, y, x = box.atoms.astype(int).T
+        assert box.data[0, z, y, x].tolist() == [1, 2, 3, 4]
+        seen.add(box.data.tobytes())
+    assert len(seen) == 24 and mirrored not in seen
+
+
+def test_scores_of_atoms_while_training_are_those_of_the_measure(tmp_path):
+    """On a map of blurred atoms with noise, the mean Q-score of maps.measures.qscore."""
+    from cryodl.maps.measures.density import model_density
+    from cryodl.maps.measures.qscore import q_scores
+
+    atoms = read_atoms(helix(tmp_path / "a.pdb", 18))
+    grid = empty_grid((BOX,) * 3, 1.0, (-10.0, -24.0, -24.0))
+    places, weights = score_places(grid.places(atoms.xyz), 1.0, np.random.default_rng(0))
+    for width, noise in ((0.6, 0.0), (1.2, 0.0), (0.8, 0.05)):
+        data = model_density(atoms, grid, width)
+        data += noise * data.max() * np.random.default_rng(1).standard_normal(data.shape).astype(np.float32)
+        found = atom_scores(
+            torch.from_numpy(data)[None, None],
+            torch.from_numpy(places)[None],
+            torch.from_numpy(weights)[None],
+            torch.from_numpy(WANTED).float(),
+        )
+        expected = q_scores(dataclasses.replace(grid, data=data), atoms)
+        assert float(found.mean()) == pytest.approx(expected.mean(), abs=0.05)
+
+
+def test_a_place_nearer_to_another_atom_does_not_count():
+    pair = np.array([[24.0, 24, 24], [24, 24, 25.5]])
+    places, weights = score_places(pair, 1.0, np.random.default_rng(0))
+    far = np.linalg.norm(places[:2, :, None] - pair, axis=3)
+    own = np.where(np.arange(2)[:, None] == 0, far[..., 0], far[..., 1])
+    other = np.where(np.arange(2)[:, None] == 0, far[..., 1], far[..., 0])
+    assert not (weights[:2] * (other < 0.89 * own)).any() and (weights[:2].sum(axis=1) > 24).all()
+    assert not weights[2:].any()
+
+
+def test_similar_molecules_are_one_family_and_are_held_out_together(tmp_path):
+    sequences = {
+        "a": "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ",
+        "b": "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVA",
+        "c": "GSHMASMTGGQQMGRDPNSSSVDKLAAALEHHH",
+    }
+    paths = [sequence_file(tmp_path / f"{name}.pdb", text) for name, text in sequences.items()]
+    groups = families(paths)
+    assert groups[paths[0]] == groups[paths[1]] != groups[paths[2]]
+    held = _held_out(groups, 0.3, 0)
+    assert len(held) == 1
+
+
+def sequence_file(path, text):
+    """A PDB file with one C-alpha for each letter."""
+    three = dict(
+        zip(
+            "ARNDCQEGHILKMFPSTWYV",
+            "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split(),
+        )
+    )
+    lines = [
+        f"ATOM  {k + 1:5d}  CA  {three[letter]} A{k + 1:4d}    {3.8 * k:8.3f}{0:8.3f}{0:8.3f}  1.00 20.00           C"
+        for k, letter in enumerate(text)
+    ]
+    path.write_text("\n".join(lines + ["END"]) + "\n")
+    return str(path)
+
+
+def test_a_simulated_pair_shows_the_molecule_in_map_and_target(tmp_path):
+    path = helix(tmp_path / "a.pdb", 80)
+    config = TrainMapImproverConfig(output="x", structures=(str(path),), local_effects=False)
+    pair = simulated_pair(
+        str(path), dataclasses.replace(config, resolution_min=3.0, resolution_max=3.2), -0.5, np.random.default_rng(0)
+    )
+    inside = pair.target > 0.1
+    assert pair.map.shape == pair.target.shape and 0 < inside.mean() < 0.2
+    agreement = lambda target: np.corrcoef(pair.map.ravel(), target.ravel())[0, 1]
+    assert agreement(pair.target) > 0.25  # nearly all of the box is noise
+    moved = [agreement(np.roll(pair.target, k, axis)) for axis in range(3) for k in (-1, 1)]
+    assert agreement(pair.target) > max(moved)
+    places = np.rint(pair.atoms).astype(int)
+    places = places[((places >= 0) & (places < pair.target.shape)).all(axis=1)]
+    assert len(places) > 50 and pair.target[tuple(places.T)].min() > 0.1
+
+
+def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):
+    path = helix(tmp_path / "a.pdb", 80)
+    config = TrainMapImproverConfig(output="x", structures=(str(path),), resolution_min=6.0, resolution_max=6.0)
+    dense = lambda resolution: (
+        simulated_pair(
+            str(path), dataclasses.replace(config, target_resolution=resolution), -0.5, np.random.default_rng(0)
+        ).target
+        > 0.1
+    ).sum()
+    assert dense(3.0) < 0.8 * dense(0.0) and dense(6.0) == dense(0.0)
+
+
+def test_targets_at_local_resolution_are_more_blurred_where_atoms_are_flexible(tmp_path):
+    atoms, grid = read_atoms(helix(tmp_path / "a.pdb", 30)), empty_grid((72, 40, 40))
+    flexible = np.where(atoms.residue < 15, 40.0, 160.0)
+    plain, local = target_for(atoms, grid, 4.0), target_for(atoms, grid, 4.0, flexible)
+    places = tuple(np.rint(grid.places(atoms.xyz)).astype(int).T)
+    gain = local[places] / plain[places]
+    assert gain[atoms.residue < 14].min() > 1.2 * gain[atoms.residue > 16].max()
+
+
+def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
+    from cryodl.maps.improvers.pairs import Pairs
+    from cryodl.maps.measures.density import model_density
+    from cryodl.maps.measures.volume import write_volume
+
+    for name, sequence in (("a", "ALA"), ("b", "TRP")):
+        atoms = read_atoms(helix(tmp_path / f"{name}.pdb", 30, name=sequence))
+        grid = empty_grid((58, 40, 40), 1.0, (-15.0, -20.0, -20.0))  # the helix's end, at 45 Å, sticks out
+        write_volume(tmp_path / f"{name}.mrc", model_density(atoms, grid, 1.2), grid)
+    table = tmp_path / "pairs.csv"
+    table.write_text("map,structure,resolution\na.mrc,a.pdb,4\nb.mrc,b.pdb,4.5\n")
+    pairs = Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    assert len(pairs.training) == len(pairs.validation) == 1 and pairs.resolutions().tolist() == [4.0, 4.5]
+    assert len(pairs.warnings) == 2 and all("lie outside" in sentence for sentence in pairs.warnings)
+    table.write_text("map,structure\na.mrc,a.pdb\n")
+    with pytest.raises(ValueError, match="no column resolution"):
+        Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    for line, words in (
+        ("a.mrc,a.pdb,nan", "line 2: the resolution is 'nan'"),
+        ("a.mrc,a.pdb,-4", "'-4'; a number"),
+        ("a.mrc,a.pdb", "the resolution is None"),
+        (",a.pdb,4", "line 2: no map is named"),
+    ):
+        table.write_text(f"map,structure,resolution\n{line}\n")
+        with pytest.raises(ValueError, match=words):
+            Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+    table.write_text("map,structure,resolution\nnone.mrc,a.pdb,4\n")
+    with pytest.raises(FileNotFoundError, match="line 2: the map .*none.mrc"):
+        Pairs(tmp_path, TrainMapImproverConfig(output="x", pairs=str(table)), -0.5)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(network="swinconv"), "--network is swinconv"),
+        (dict(grid=0.5), "has the grid 1.0, but --grid is 0.5"),
+        (dict(attention=False), "has the attention True"),
+    ],
+)
+def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
+    card = dict(
+        kind="map_improver",
+        name="start",
+        network="fast",
+        grid=1.0,
+        attention=True,
+        resolutions=[3.0, 6.0],
+        training={},
+        validation={},
+    )
+    folder = tmp_path / "start"
+    folder.mkdir()
+    write_model(folder, card, improver_method("fast").build().state_dict())
+    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), start_from=str(folder))
+    task = train_map_improver._task(config, improver_method("fast"), None)
+    assert not task.networks["improver"].tail.weight.any()  # the start model's, which is untrained
+    config = dataclasses.replace(config, **change)
+    with pytest.raises(ValueError, match=words):
+        train_map_improver._task(config, improver_method(config.network), None)
+
+
+def test_no_pairs_and_nothing_simulated_is_nothing_to_learn_from():
+    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), simulated=0)
+    assert ["--simulated" in problem for problem in config.check_together()] == [True]

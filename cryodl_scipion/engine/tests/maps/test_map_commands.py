@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands on maps, as a user calls them, with good and bad inputs; the network is replaced by a doubling."""
+
+import dataclasses
+from pathlib import Path
+
+import gemmi
+import mrcfile
+import numpy as np
+import pytest
+from map_data import empty_grid, helix
+
+from cryodl.contract import CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, SimulateHalfMapsConfig
+from cryodl.maps.commands import compare_models, evaluate_map, improve_map, simulate_half_maps
+from cryodl.maps.improvers import run
+from cryodl.maps.measures.atoms import read_atoms
+from cryodl.maps.measures.density import dense_mask, model_density
+from cryodl.maps.measures.volume import read_volume, write_volume
+
+
+class Doubling:
+    """In the place of a trained network: twice the map, and confidence where there is density."""
+
+    card = dict(name="twice", grid=1.0, resolutions=[3.0, 6.0])
+
+    def improve_with_confidence(self, volume, overlap=0, batch_size=None, progress=None):
+        return 2 * volume.data, (volume.data > 0.1).astype(np.float32)
+
+    def improve(self, volume):
+        return 2 * volume.data
+
+
+@pytest.fixture(autouse=True)
+def doubling(monkeypatch):
+    monkeypatch.setattr(run, "load_improver", lambda model, device: Doubling())
+
+
+@pytest.fixture
+def files(tmp_path):
+    """{name: path} of a helix, its map and two noisy half-maps."""
+    atoms = read_atoms(helix(tmp_path / "helix.pdb"))
+    grid, rng = empty_grid(), np.random.default_rng(0)
+    density = model_density(atoms, grid, 1.0)
+    found = dict(structure=tmp_path / "helix.pdb")
+    for name, noise in (("map", 0.02), ("half1", 0.1), ("half2", 0.1), ("mask", None)):
+        noisy = density + (noise or 0) * density.max() * rng.normal(size=density.shape)
+        data = np.ones_like(density) if noise is None else noisy
+        found[name] = tmp_path / f"{name}.mrc"
+        write_volume(found[name], data, grid)
+    return {name: str(path) for name, path in found.items()}
+
+
+def improve(files, tmp_path, **values):
+    return improve_map.run(
+        ImproveMapConfig(
+            **dict(dict(map=files["map"], output=str(tmp_path / "new" / "out.mrc"), device="cpu"), **values)
+        )
+    )
+
+
+def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files, tmp_path):
+    outputs = improve(files, tmp_path, half_maps=(files["half1"], files["half2"])).outputs
+    before, after = read_volume(files["map"]), read_volume(outputs["map"])
+    assert before.same_grid(after)
+    np.testing.assert_allclose(after.data, 2 * before.data, rtol=1e-6)
+    assert all(read_volume(outputs[name]).same_grid(before) for name in ("confidence", "half1", "half2"))
+    assert set(outputs["half_map_test"]) == {"raw", "improved", "crossed"}
+
+
+@pytest.mark.parametrize("output, halves", [("map.mrc", False), ("half1.mrc", True), ("half.mrc", True)])
+def test_no_input_is_replaced_by_an_output(files, tmp_path, output, halves):
+    """half.mrc would have its improved halves in half_half1.mrc, which are no inputs."""
+    given = dict(half_maps=(files["half1"], files["half2"])) if halves else {}
+    before = {name: open(path, "rb").read() for name, path in files.items()}
+    if output == "half.mrc":
+        improve(files, tmp_path, output=str(tmp_path / output), **given)
+    else:
+        with pytest.raises(ValueError, match=f"{output} is an input and would be replaced"):
+            improve(files, tmp_path, output=str(tmp_path / output), **given)
+    assert {name: open(path, "rb").read() for name, path in files.items()} == before
+
+
+def test_improved_halves_beside_the_map_do_not_replace_the_half_maps(files, tmp_path):
+    renamed = [str(tmp_path / f"run_half{n}.mrc") for n in (1, 2)]
+    for path, name in zip(renamed, ("half1", "half2")):
+        write_volume(path, read_volume(files[name]).data, read_volume(files[name]))
+    with pytest.raises(ValueError, match="run_half1.mrc is an input"):
+        improve(files, tmp_path, half_maps=tuple(renamed), output=str(tmp_path / "run.mrc"))
+
+
+def test_emptied_solvent_is_no_gain_in_the_half_map_test(files, tmp_path, monkeypatch):
+    """What any mask does must not count for the network: here it is all that is done."""
+    atoms, volume = read_atoms(files["structure"]), read_volume(files["map"])
+    around = dense_mask(model_density(atoms, volume, 1.0), volume.voxels_zyx)
+    masking = lambda self, v, *options: (v.data * around, None)
+    monkeypatch.setattr(Doubling, "improve_with_confidence", masking)
+    test = improve(files, tmp_path, half_maps=(files["half1"], files["half2"])).outputs["half_map_test"]
+    assert test["crossed"] == pytest.approx(test["raw"], rel=0.03)
+
+
+def test_a_mask_without_a_model_holds_the_molecule_and_not_the_solvent(files):
+    atoms, volume = read_atoms(files["structure"]), read_volume(files["half1"])
+    mask = dense_mask(volume.data, volume.voxels_zyx)
+    places = np.rint(volume.places(atoms.xyz)).astype(int)
+    inside = ((places >= 0) & (places < volume.data.shape)).all(axis=1)
+    assert mask[tuple(places[inside].T)].mean() > 0.95 and 0.05 < mask.mean() < 0.5
+
+
+def test_a_half_map_is_not_taken_for_the_whole_map(files, tmp_path):
+    halves = (files["half1"], files["half2"])
+    with pytest.raises(ValueError, match="the half-map .*half2.mrc are the same"):
+        improve(files, tmp_path, map=files["half2"], half_maps=halves)
+    result = evaluate_map.run(EvaluateMapConfig(map=files["half1"], structure=files["structure"], half_maps=halves))
+    assert any("those of half of the data" in warning for warning in result.warnings)
+    with pytest.raises(ValueError, match="are the same map"):
+        improve(files, tmp_path, map=None, half_maps=(files["half1"], files["half1"]))
+
+
+def test_halves_that_agree_up_to_the_last_shell_are_a_warning(files, tmp_path):
+    """The map of all data in the place of a half-map shares the other half's noise."""
+    whole = read_volume(files["half1"])
+    write_volume(tmp_path / "all.mrc", 0.5 * (whole.data + read_volume(files["half2"]).data), whole)
+    for first, said in ((files["half1"], False), (str(tmp_path / "all.mrc"), True)):
+        halves = (first, files["half2"])
+        results = [
+            improve(files, tmp_path, half_maps=halves, output=str(tmp_path / f"{said}.mrc")),
+            evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves)),
+        ]
+        assert [any("nowhere falls below 0.143" in w for w in result.warnings) for result in results] == [said] * 2
+
+
+def test_a_map_that_is_there_is_not_replaced(files, tmp_path):
+    path = improve(files, tmp_path).outputs["map"]
+    before = Path(path).read_bytes()
+    with pytest.raises(FileExistsError, match="out.mrc .*exists already"):
+        improve(files, tmp_path, mask=files["mask"])
+    assert Path(path).read_bytes() == before
+    prefix = str(tmp_path / "simulated")
+    config = SimulateHalfMapsConfig(structure=files["structure"], resolution=4.0, output=prefix)
+    simulate_half_maps.run(config)
+    with pytest.raises(FileExistsError, match="simulated_truth.mrc .*exists already"):
+        simulate_half_maps.run(config)
+
+
+def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_path):
+    mask = read_volume(files["mask"], what="mask")
+    moved = dataclasses.replace(mask, origin_zyx=mask.origin_zyx + 10, header=None)
+    write_volume(tmp_path / "moved.mrc", moved.data, moved)
+    sentence = "moved.mrc begins at (-6.00, -8.00, -10.00) Å"
+    for name, said in ((files["mask"], False), (str(tmp_path / "moved.mrc"), True)):
+        result = improve(files, tmp_path, mask=name, output=str(tmp_path / f"{said}.mrc"))
+        assert any(sentence in w for w in result.warnings) == said
+
+
+def test_a_mask_that_lets_everything_through_is_a_mask_and_an_empty_one_is_none(files, tmp_path):
+    improved = read_volume(improve(files, tmp_path, mask=files["mask"]).outputs["map"])
+    np.testing.assert_allclose(improved.data, 2 * read_volume(files["map"]).data, rtol=1e-6)
+    grid = read_volume(files["map"])
+    write_volume(tmp_path / "empty.mrc", 0 * grid.data, grid)
+    with pytest.raises(ValueError, match="empty.mrc is empty"):
+        improve(files, tmp_path, mask=str(tmp_path / "empty.mrc"))
+    smaller = dataclasses.replace(grid, data=grid.data[:20], header=None)
+    write_volume(tmp_path / "other.mrc", np.ones_like(smaller.data), smaller)
+    with pytest.raises(ValueError, match="other.mrc has 48 x 40 x 20 voxels, the map .* 48 x 40 x 40"):
+        improve(files, tmp_path, mask=str(tmp_path / "other.mrc"))
+
+
+def test_a_model_beside_its_density_is_a_warning(files, tmp_path):
+    """The density is beside the helix, but for a trace of it at the atoms."""
+    volume = read_volume(files["map"])
+    apart = dataclasses.replace(volume, data=np.roll(volume.data, 9, axis=1))
+    write_volume(tmp_path / "apart.mrc", apart.data + 0.05 * volume.data, volume)
+    right = evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"]))
+    wrong = evaluate_map.run(EvaluateMapConfig(map=str(tmp_path / "apart.mrc"), structure=files["structure"]))
+    hardly = [any("hardly agree" in warning for warning in result.warnings) for result in (right, wrong)]
+    assert hardly == [False, True]
+
+
+def test_the_half_map_test_runs_on_the_device_that_is_asked_for(files, monkeypatch):
+    devices = []
+    monkeypatch.setattr(run, "load_improver", lambda model, device: devices.append(device.type) or Doubling())
+    values = dict(map=files["map"], structure=files["structure"], half_maps=(files["half1"], files["half2"]))
+    result = evaluate_map.run(EvaluateMapConfig(**values, improver="twice", device="cpu"))
+    assert devices == ["cpu"] and result.device.startswith("CPU") and result.outputs["half_map_test"]
+    with pytest.raises(ValueError, match="GPU 99 was asked for"):
+        evaluate_map.run(EvaluateMapConfig(**values, improver="twice", device="99"))
+    assert evaluate_map.run(EvaluateMapConfig(**values, device="99")).device.startswith("CPU")  # no network, no GPU
+
+
+def test_warnings_stand_in_the_result_and_are_not_said_twice(files, capsys):
+    far = gemmi.read_structure(files["structure"])
+    far[0]["A"][11]["CA"][0].pos = gemmi.Position(500, 0, 0)
+    far.write_pdb(files["structure"])
+    result = evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"]))
+    assert "of the 60 atoms" in result.warnings[0]
+    assert "Warning" not in capsys.readouterr().out  # the command line says it
+
+
+def test_a_model_with_many_chains_is_compared_chain_by_chain(tmp_path):
+    """36 chains, more than letters: mmCIF with names of two letters."""
+    names = [chr(65 + k) if k < 26 else "A" + chr(39 + k) for k in range(36)]
+    built = gemmi.Structure()
+    built.add_model(gemmi.Model("1"))
+    for k, name in enumerate(names):
+        one = gemmi.read_structure(str(helix(tmp_path / "one.pdb", 4, shift=(30.0 * (k % 6), 30.0 * (k // 6), 0))))
+        one[0]["A"].name = name
+        built[0].add_chain(one[0][0])
+    built.setup_entities()
+    built.make_mmcif_document().write_file(str(tmp_path / "many.cif"))
+    outputs = compare_models.run(
+        CompareModelsConfig(structure=str(tmp_path / "many.cif"), reference=str(tmp_path / "many.cif"))
+    ).outputs
+    assert outputs["chains"] == {name: 1.0 for name in names} and outputs["rmsd_angstrom"] == 0
+
+
+def test_atoms_without_elements_are_counted_and_models_of_water_are_none(files, tmp_path):
+    lines = open(files["structure"]).read().splitlines()
+    unknown = [
+        line[:12] + " XX " + line[16:76] + " X" if line.startswith("ATOM") and k < 5 else line
+        for k, line in enumerate(lines)
+    ]
+    (tmp_path / "unknown.pdb").write_text("\n".join(unknown) + "\n")
+    result = evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=str(tmp_path / "unknown.pdb")))
+    assert any("atoms without a known element, which are left out:" in warning for warning in result.warnings)
+    (tmp_path / "water.pdb").write_text(
+        "HETATM    1  O   HOH A   1      10.000  10.000  10.000  1.00 20.00           O\n"
+    )
+    with pytest.raises(ValueError, match="water.pdb holds no atoms"):
+        compare_models.run(CompareModelsConfig(structure=str(tmp_path / "water.pdb"), reference=files["structure"]))
+
+
+def test_simulated_maps_and_their_model_are_in_one_frame(files, tmp_path):
+    outputs = simulate_half_maps.run(
+        SimulateHalfMapsConfig(
+            structure=files["structure"], resolution=5.0, output=str(tmp_path / "sim" / "helix"), pixel_size=1.5, box=32
+        )
+    ).outputs
+    result = evaluate_map.run(EvaluateMapConfig(map=outputs["truth"], structure=outputs["structure"]))
+    assert result.outputs["local_correlation"] > 0.9
+    with mrcfile.open(outputs["full"]) as mrc:
+        assert mrc.data.shape == (32, 32, 32) and mrc.voxel_size.x == pytest.approx(1.5)
+
+
+def test_half_maps_of_opposite_contrast_are_refused(files, tmp_path):
+    inverted = {}
+    for name in ("half1", "half2"):
+        volume = read_volume(files[name])
+        inverted[name] = str(tmp_path / f"inverted_{name}.mrc")
+        write_volume(inverted[name], -volume.data, volume)
+    for halves in ((inverted["half1"], files["half2"]), (inverted["half1"], inverted["half2"])):
+        with pytest.raises(ValueError, match="inverted_half1.mrc and the .* opposite contrast"):
+            improve(files, tmp_path, half_maps=halves)
+        with pytest.raises(ValueError, match="opposite contrast"):
+            evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves))
+
+
+def test_a_map_in_the_place_of_a_mask_is_cut_off_with_a_warning_in_both_commands(files, tmp_path):
+    results = [
+        improve(files, tmp_path, mask=files["map"]),
+        evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], mask=files["map"])),
+    ]
+    assert all(any("mask and no map" in warning for warning in result.warnings) for result in results)
+
+
+def test_a_resolution_that_the_model_does_not_know_and_what_it_invents_are_warnings(files, tmp_path, monkeypatch):
+    halves = (files["half1"], files["half2"])
+    assert not any("was trained on" in w for w in improve(files, tmp_path, half_maps=halves).warnings)
+    monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[8.0, 12.0]))
+    blank = lambda self, volume, *options: (np.random.default_rng(0).normal(size=volume.data.shape), None)
+    monkeypatch.setattr(Doubling, "improve_with_confidence", blank)
+    warnings = improve(files, tmp_path, half_maps=halves, output=str(tmp_path / "b.mrc")).warnings
+    assert any("was trained on 8 to 12 Å. It may blur" in warning for warning in warnings)
+    assert any("shows something that is not in the data" in warning for warning in warnings)
+
+
+def test_an_output_that_is_a_folder_is_refused_and_a_table_is_not_replaced(files, tmp_path):
+    with pytest.raises(FileExistsError, match="exists already"):
+        improve(files, tmp_path, output=str(tmp_path))
+    config = CompareModelsConfig(
+        structure=files["structure"], reference=files["structure"], output=str(tmp_path / "new" / "table.csv")
+    )
+    compare_models.run(config)
+    with pytest.raises(FileExistsError, match="table.csv .*exists already"):
+        compare_models.run(config)
+
+
+def test_a_simulation_that_misses_its_resolution_says_so(files, tmp_path):
+    simulated = lambda name, **values: (
+        simulate_half_maps.run(
+            SimulateHalfMapsConfig(structure=files["structure"], output=str(tmp_path / name), **values)
+        ).warnings
+    )
+    assert not simulated("good", resolution=4.0)
+    assert any("were to agree to 20 Å" in w for w in simulated("coarse", resolution=20.0, pixel_size=5.0))

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures of maps against models: each against a fact from outside."""
+
+import dataclasses
+import gzip
+
+import numpy as np
+import pytest
+from map_data import empty_grid, helix
+from synthetic import DATA
+
+from cryodl.core.frc import fsc
+from cryodl.maps.measures.atoms import check_overlap, kept_atoms, read_atoms, read_structure
+from cryodl.maps.measures.chains import _matched, compare
+from cryodl.maps.measures.density import model_density, soft_mask
+from cryodl.maps.measures.local import local_correlation, local_resolution
+from cryodl.maps.measures.measure import half_map_test, measure_halves, measure_map, reference_for
+from cryodl.maps.measures.qscore import SIGMA, q_scores, score_points
+from cryodl.maps.measures.shells import filtered, guinier_b_factor, sharpened, shell_correlation
+from cryodl.maps.measures.volume import read_volume
+
+
+@pytest.fixture
+def atoms(tmp_path):
+    return read_atoms(helix(tmp_path / "helix.pdb"))
+
+
+def with_b(atoms, b_factor, voxels=0.5):
+    """The noiseless map of atoms that are Gaussians of the Q-score's width, blurred by a B factor (Å²)."""
+    grid = empty_grid((72, 72, 96)[::-1], voxels, (-6.0, -18.0, -18.0))
+    width = np.sqrt(SIGMA**2 + b_factor / (8 * np.pi**2))
+    return dataclasses.replace(grid, data=model_density(atoms, grid, width))
+
+
+def test_a_single_gaussian_scores_one_and_less_the_more_it_is_blurred(tmp_path):
+    """Known beforehand: the correlation of exp(-r²/2s²) with exp(-r²/2S²) over the 21 radii."""
+    atoms = read_atoms(helix(tmp_path / "one.pdb", 1))
+    single = dataclasses.replace(
+        atoms,
+        xyz=atoms.xyz[:1],
+        residue=atoms.residue[:1],
+        protein=atoms.protein[:1],
+        number=np.ones(1),
+        occupancy=np.ones(1),
+        b=np.ones(1),
+        atom_names=("N",),
+    )
+    grid = empty_grid((64, 64, 64), 0.15, atoms.xyz[0][::-1] - 32 * 0.15)
+    radii = np.arange(0, 2.01, 0.1)
+    for width in (0.6, 0.9, 1.2):
+        volume = dataclasses.replace(grid, data=model_density(single, grid, width))
+        expected = np.corrcoef(np.exp(-(radii**2) / (2 * width**2)), np.exp(-(radii**2) / (2 * 0.6**2)))[0, 1]
+        assert q_scores(volume, single)[0] == pytest.approx(expected, abs=0.005)
+
+
+def test_q_score_falls_steadily_with_the_b_factor(atoms):
+    means = [q_scores(with_b(atoms, b), atoms).mean() for b in (0, 25, 50, 100, 200)]
+    assert means[0] > 0.9 and all(a > b + 0.02 for a, b in zip(means, means[1:]))
+
+
+REAL = DATA / "structures/maps/EMD-30342_7CEC_chainA"
+
+
+@pytest.mark.skipif(not REAL.with_suffix(".mrc.gz").is_file(), reason="the real maps are not beside this checkout")
+def test_q_score_of_a_real_chain_is_that_of_mapqs_authors(tmp_path):
+    """0.45: mean of chain A of 7CEC in EMD-30342, published with MapQ (Pintilie et al. 2020)."""
+    atoms = read_atoms(REAL.with_suffix(".model.cif.gz"))
+    with gzip.open(REAL.with_suffix(".mrc.gz")) as packed:
+        (tmp_path / "map.mrc").write_bytes(packed.read())
+    assert q_scores(read_volume(tmp_path / "map.mrc"), atoms).mean() == pytest.approx(0.45, abs=0.02)
+
+
+def test_points_made_once_give_the_same_scores_of_some_atoms(atoms):
+    volume, rows = with_b(atoms, 50), np.array([7, 2, 30])
+    np.testing.assert_array_equal(q_scores(volume, atoms, score_points(atoms, rows)), q_scores(volume, atoms)[rows])
+
+
+def test_q_score_knows_no_scale_and_offset_of_the_map(atoms):
+    volume = with_b(atoms, 50)
+    other = dataclasses.replace(volume, data=7 * volume.data - 3)
+    np.testing.assert_allclose(q_scores(other, atoms), q_scores(volume, atoms), atol=1e-3)
+
+
+def test_atoms_outside_of_the_map_score_nothing(atoms):
+    volume = with_b(atoms, 50)
+    cut = dataclasses.replace(volume, data=volume.data[:40])
+    scores, inside = q_scores(cut, atoms), volume.places(atoms.xyz)[:, 0] < 34
+    assert (scores[volume.places(atoms.xyz)[:, 0] > 40] == 0).all() and scores[inside].mean() > 0.5
+
+
+def test_density_integrates_to_the_electrons(atoms):
+    grid = empty_grid((60, 60, 70), 1.0, (-20.0, -30.0, -35.0))
+    assert model_density(atoms, grid, 1.0).sum() == pytest.approx(atoms.number.sum(), rel=1e-3)
+
+
+def test_shell_correlation_of_a_cube_is_frcs():
+    rng = np.random.default_rng(0)
+    import torch
+
+    first, second = rng.normal(size=(2, 16, 16, 16)).astype(np.float32)
+    second = second + first
+    curve = shell_correlation(first, second, np.full(3, 2.0))
+    np.testing.assert_allclose(curve.value, fsc(torch.from_numpy(first), torch.from_numpy(second)), atol=1e-5)
+    np.testing.assert_allclose(curve.frequency[-1], 1 / 4.0)
+
+
+def test_shell_correlation_does_not_depend_on_the_boxes_shape():
+    """A map that is cut out as a longer box, of zeros beyond, has the same curve at the same frequencies."""
+    rng = np.random.default_rng(1)
+    signal = filtered(rng.normal(size=(24, 24, 24)), np.ones(3), lambda s: np.exp(-30 * s**2))
+    noisy = [signal + 0.2 * rng.normal(size=signal.shape) for _ in range(2)]
+    short = shell_correlation(*noisy, np.ones(3))
+    long = shell_correlation(*[np.pad(x, ((0, 0), (0, 0), (0, 24))) for x in noisy], np.ones(3))
+    np.testing.assert_allclose(np.interp(short.frequency[2:], long.frequency, long.value), short.value[2:], atol=0.1)
+
+
+def test_the_guinier_slope_is_the_b_factor_and_sharpening_undoes_it():
+    rng = np.random.default_rng(2)
+    voxels, white = np.full(3, 1.0), rng.normal(size=(48, 48, 48))
+    blurred = filtered(white, voxels, lambda s: np.exp(-80 * s**2 / 4))
+    assert guinier_b_factor(blurred, voxels, 3.0) == pytest.approx(80, abs=4)
+    assert guinier_b_factor(sharpened(blurred, voxels, 80, 3.0), voxels, 3.3) == pytest.approx(0, abs=4)
+
+
+def test_local_correlation_is_one_where_maps_agree_and_less_where_they_do_not():
+    rng = np.random.default_rng(3)
+    first = rng.normal(size=(30, 30, 60)).astype(np.float32)
+    second = first.copy()
+    second[:, :, 30:] = rng.normal(size=(30, 30, 30))
+    same, other = local_correlation(first, second, np.ones(3), np.array([[15, 15, 12], [15, 15, 48]]), 5)
+    assert same == pytest.approx(1, abs=1e-6) and abs(other) < 0.15
+
+
+def test_local_resolution_finds_the_coarser_half():
+    """Noise of the halves is white; the signal is filtered to 4 Å on one side and to 10 Å on the other."""
+    rng = np.random.default_rng(4)
+    white, voxels = rng.normal(size=(40, 40, 80)), np.ones(3)
+    low_pass = lambda limit: filtered(white, voxels, lambda s: (s < 1 / limit).astype(float))
+    signal = np.concatenate([low_pass(4)[..., :40], low_pass(10)[..., 40:]], axis=2)
+    halves = [signal + 0.1 * rng.normal(size=signal.shape) for _ in range(2)]
+    local = local_resolution(*halves, 1.0, np.ones(signal.shape), 4.0)
+    fine, coarse = np.median(local[..., 12:28]), np.median(local[..., 52:68])  # windows blur the sharp limits
+    assert fine < 4.5 and coarse > fine + 2
+
+
+def test_a_given_resolution_sets_the_windows_of_local_resolution():
+    rng = np.random.default_rng(6)
+    low_pass = lambda data: filtered(data, np.ones(3), lambda s: (s < 1 / 8).astype(float))
+    shared = 3 * low_pass(rng.normal(size=(48, 48, 48)))
+    halves = [
+        dataclasses.replace(empty_grid((48, 48, 48)), data=shared + 0.01 * rng.normal(size=shared.shape))
+        for _ in range(2)
+    ]
+    own, given = (measure_halves(halves, np.ones(shared.shape), resolution)[0] for resolution in (None, 4.0))
+    assert own["resolution_angstrom"] == given["resolution_angstrom"]
+    assert own["local_resolution_angstrom"] != given["local_resolution_angstrom"]
+
+
+def test_a_soft_mask_is_one_near_atoms_and_zero_far_away(atoms):
+    grid = empty_grid((40, 44, 48), 1.0, (-10.0, -22.0, -24.0))
+    mask = soft_mask(atoms.xyz, grid, 3.0)
+    inside = np.rint(grid.places(atoms.xyz)).astype(int)
+    assert (mask[tuple(inside.T)] == 1).all() and mask[0, 0, 0] == 0 and 0 < (mask > 0).mean() < 0.5
+
+
+def test_a_map_of_the_model_resolves_all_and_noise_nothing(atoms):
+    volume = with_b(atoms, 10)
+    figures, _ = measure_map(volume, reference_for(volume, atoms))
+    assert figures["fsc05_angstrom"] == pytest.approx(1.0, abs=0.05) and figures["q_score_chains"] == {
+        "A": pytest.approx(figures["q_score"])
+    }
+    noise = dataclasses.replace(volume, data=np.random.default_rng(0).normal(size=volume.data.shape).astype(np.float32))
+    figures, details = measure_map(noise, reference_for(noise, atoms))
+    assert abs(details["fsc_unmasked"].value[4:].mean()) < 0.05 and abs(figures["q_score"]) < 0.15
+    assert figures["fsc05_unmasked_angstrom"] is None or figures["fsc05_unmasked_angstrom"] > 15
+
+
+def test_atoms_outside_of_the_map_do_not_count_in_the_means_of_their_chains(atoms):
+    volume = with_b(atoms, 10)
+    whole = measure_map(volume, reference_for(volume, atoms))[0]
+    away = dataclasses.replace(
+        atoms,
+        xyz=np.concatenate([atoms.xyz, atoms.xyz + [0, 0, 500]]),
+        residue=np.concatenate([atoms.residue, atoms.residue]),
+        **{name: np.concatenate([getattr(atoms, name)] * 2) for name in ("number", "b", "occupancy", "protein")},
+        atom_names=atoms.atom_names * 2,
+    )
+    figures = measure_map(volume, reference_for(volume, away))[0]
+    assert figures["q_score_chains"]["A"] == pytest.approx(whole["q_score_chains"]["A"])
+
+
+def test_shared_inventions_raise_the_improved_halves_and_not_the_crossed_ones():
+    rng = np.random.default_rng(5)
+    grid = empty_grid((32, 32, 32))
+    halves = [dataclasses.replace(grid, data=rng.normal(size=(32, 32, 32)).astype(np.float32)) for _ in range(2)]
+    invention = 5 * rng.normal(size=(32, 32, 32))
+    _, curves = half_map_test(halves, [half.data + invention for half in halves], np.float32(1))
+    assert curves["improved"].value[2:].mean() > 0.9 and abs(curves["crossed"].value[2:].mean()) < 0.1
+
+
+def test_models_beside_their_map_are_noticed_with_the_offset(atoms):
+    volume = with_b(atoms, 20)
+    away = dataclasses.replace(atoms, xyz=atoms.xyz + [60.0, 0, 0])
+    with pytest.raises(ValueError, match=r"do not overlap.*\(\s*\d+\.\d, "):
+        check_overlap(volume, away)
+    assert check_overlap(volume, atoms) == []
+
+
+def test_a_model_is_its_own_reference_and_a_shifted_one_has_the_shift_as_rmsd(tmp_path, atoms):
+    figures, pairs = compare(atoms, atoms)
+    assert (figures["coverage"], figures["rmsd_angstrom"], figures["fragments"]) == (1.0, 0.0, 1) and len(pairs) == 12
+    moved = read_atoms(helix(tmp_path / "b.pdb", shift=(0.6, 0.8, 0.0)))
+    assert compare(moved, atoms)[0]["rmsd_angstrom"] == pytest.approx(1.0, abs=2e-3)
+
+
+def test_missing_false_and_renamed_residues_are_counted(tmp_path, atoms):
+    part = read_atoms(helix(tmp_path / "part.pdb", 9, chain="B", name="GLY"))
+    figures, _ = compare(part, atoms)
+    assert (figures["matched"], figures["sequence_match"], figures["coverage"]) == (9, 0.0, 0.75)
+    figures, _ = compare(atoms, part)
+    assert figures["false_residues"] == 3 and figures["chains"] == {"B": 1.0}
+    far = dataclasses.replace(part, xyz=part.xyz + 100)
+    assert compare(far, atoms)[0]["rmsd_angstrom"] is None
+
+
+def test_as_many_residues_match_as_can_even_in_long_chains():
+    """Built residue k lies 0.5 Å before reference k + 1 and 2.5 Å behind k: nearest pairs leave one at each end out."""
+    line = lambda count, first: [(k, np.array([3.0 * k + first, 0, 0]), True) for k in range(count)]
+    pairs = _matched(line(30, 2.5), line(30, 0.0), 3.0)
+    assert len(pairs) == 30 and all(a == b and d == pytest.approx(2.5) for a, b, d in pairs)
+
+
+def test_of_an_atom_in_two_places_the_first_is_taken(tmp_path):
+    place = "ATOM  {:5d}  {:3s}{}GLY A   1    {:8.3f}  10.000  10.000  {:4.2f} 20.00           {}"
+    path = tmp_path / "two.pdb"
+    path.write_text(
+        "\n".join(
+            place.format(k, *row)
+            for k, row in enumerate(
+                (
+                    ("N", " ", 9.0, 1.0, "N"),
+                    ("CA", "A", 10.0, 0.6, "C"),
+                    ("CA", "B", 10.5, 0.4, "C"),
+                    ("C", " ", 11.0, 1.0, "C"),
+                )
+            )
+        )
+    )
+    assert read_atoms(path).xyz[:, 0].tolist() == [9.0, 10.0, 11.0]
+    assert [atom.altloc for atom in kept_atoms(read_structure(path))] == ["\0", "A", "\0"]

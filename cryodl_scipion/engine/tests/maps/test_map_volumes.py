@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps keep their place in space: axes, origin, grid."""
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryodl.maps.measures.volume import check_positive, check_same_grid, read_volume, write_volume
+
+
+def write_mrc(path, data, voxel=2.0, origin=(0, 0, 0), start=(0, 0, 0), axes=(1, 2, 3)):
+    with mrcfile.new(path, overwrite=True) as mrc:
+        mrc.set_data(np.asarray(data, np.float32))
+        mrc.set_volume()
+        mrc.voxel_size = voxel
+        mrc.header.origin = origin
+        mrc.header.nxstart, mrc.header.nystart, mrc.header.nzstart = start
+        mrc.header.mapc, mrc.header.mapr, mrc.header.maps = axes
+    return str(path)
+
+
+@pytest.fixture
+def data():
+    values = np.zeros((3, 4, 5), np.float32)
+    values[2, 1, 4] = 1.0
+    return values
+
+
+def test_an_atom_at_a_voxel_is_found_there(tmp_path, data):
+    volume = read_volume(write_mrc(tmp_path / "a.mrc", data, 2.0, origin=(10, 20, 30)))
+    np.testing.assert_allclose(volume.places([[10 + 4 * 2, 20 + 1 * 2, 30 + 2 * 2]]), [[2, 1, 4]])
+
+
+def test_the_start_of_the_grid_is_the_origin_where_there_is_no_other(tmp_path, data):
+    volume = read_volume(write_mrc(tmp_path / "a.mrc", data, 2.0, start=(5, 10, 15)))
+    np.testing.assert_allclose(volume.origin_zyx, [30, 20, 10])
+
+
+def test_permuted_axes_are_put_in_order_and_written_back_as_they_were(tmp_path, data):
+    """Columns along z, rows along x, sections along y (MAPC 3, MAPR 1, MAPS 2)."""
+    path = write_mrc(tmp_path / "a.mrc", data.transpose(1, 2, 0), 2.0, start=(7, 8, 9), axes=(3, 1, 2))
+    with mrcfile.open(path, mode="r+") as mrc:  # the cell belongs to x, y, z, whatever the order in the file is
+        mrc.header.mx, mrc.header.my, mrc.header.mz = 5, 4, 3
+        mrc.header.cella = (10, 8, 6)
+    volume = read_volume(path)
+    assert volume.data.shape == (3, 4, 5) and volume.data[2, 1, 4] == 1
+    np.testing.assert_allclose(volume.origin_zyx, np.array([7, 9, 8]) * 2.0)  # z by columns, y by sections, x by rows
+    write_volume(tmp_path / "b.mrc", volume.data * 2, volume)
+    with mrcfile.open(tmp_path / "b.mrc") as mrc, mrcfile.open(path) as old:
+        np.testing.assert_array_equal(mrc.data, 2 * old.data)
+        for name in ("mapc", "mapr", "maps", "nxstart", "nystart", "nzstart", "mx", "my", "mz", "cella", "origin"):
+            assert mrc.header[name] == old.header[name]
+
+
+def test_voxels_of_three_lengths_are_kept(tmp_path, data):
+    volume = read_volume(write_mrc(tmp_path / "a.mrc", data, (1.0, 1.2, 1.5)))
+    np.testing.assert_allclose(volume.voxels_zyx, [1.5, 1.2, 1.0], rtol=1e-6)
+    assert not volume.isotropic
+
+
+@pytest.mark.parametrize(
+    "change, words", [(dict(voxel=0.0), ["pixel size", "--pixel-size"]), (dict(axes=(1, 1, 3)), ["axes", "MAPC"])]
+)
+def test_headers_that_say_nothing_are_named(tmp_path, data, change, words):
+    path = write_mrc(tmp_path / "a.mrc", data, **change)
+    with pytest.raises(ValueError) as error:
+        read_volume(path)
+    assert all(word in str(error.value) for word in ["a.mrc", *words])
+
+
+def test_a_given_pixel_size_replaces_the_headers(tmp_path, data):
+    volume = read_volume(write_mrc(tmp_path / "a.mrc", data, 0.0), 1.5)
+    assert volume.pixel_size == 1.5
+    write_volume(tmp_path / "b.mrc", data, volume)
+    assert read_volume(str(tmp_path / "b.mrc")).pixel_size == pytest.approx(1.5)
+
+
+def test_a_header_without_counts_of_voxels_gets_them_with_the_given_pixel_size(tmp_path, data):
+    path = write_mrc(tmp_path / "a.mrc", data, 0.0)
+    with mrcfile.open(path, "r+", permissive=True) as mrc:
+        mrc.header.mx = mrc.header.my = mrc.header.mz = 0
+    write_volume(tmp_path / "b.mrc", data, read_volume(path, 1.5))
+    assert read_volume(str(tmp_path / "b.mrc")).pixel_size == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    "change", [dict(cella=(4.0, 4.0, 15.0)), dict(mx=0), dict(cella=(4.0, 0.0, 3.0)), dict(cellb=(90.0, 90.0, 120.0))]
+)
+def test_a_wrong_header_is_set_right_by_the_given_pixel_size(tmp_path, data, change):
+    path = write_mrc(tmp_path / "a.mrc", data)
+    with mrcfile.open(path, "r+", permissive=True) as mrc:
+        for name, value in change.items():
+            mrc.header[name] = value
+    with pytest.raises(ValueError, match="a.mrc"):
+        read_volume(path)
+    write_volume(tmp_path / "b.mrc", data, read_volume(path, 1.5))
+    np.testing.assert_allclose(read_volume(str(tmp_path / "b.mrc")).voxels_zyx, 1.5, rtol=1e-6)
+
+
+def test_empty_and_broken_maps_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="empty"):
+        read_volume(write_mrc(tmp_path / "a.mrc", np.ones((3, 3, 3))))
+    with pytest.raises(ValueError, match="finite"):
+        read_volume(write_mrc(tmp_path / "b.mrc", np.full((3, 3, 3), np.nan)))
+    (tmp_path / "c.mrc").write_bytes(b"no map")
+    with pytest.raises(ValueError, match="c.mrc"):
+        read_volume(str(tmp_path / "c.mrc"))
+
+
+def test_maps_with_negative_protein_are_refused(tmp_path, data):
+    noise = np.random.default_rng(0).normal(0, 0.01, (20, 20, 20)).astype(np.float32)
+    noise[8:12, 8:12, 8:12] += 1
+    check_positive(read_volume(write_mrc(tmp_path / "a.mrc", noise)))
+    with pytest.raises(ValueError, match="negative"):
+        check_positive(read_volume(write_mrc(tmp_path / "b.mrc", -noise)))
+    hidden = np.random.default_rng(1).normal(0, 1, (48, 48, 48)).astype(np.float32)
+    hidden[16:32, 16:32, 16:32] += 1
+    check_positive(read_volume(write_mrc(tmp_path / "c.mrc", hidden, 1.5)))
+    with pytest.raises(ValueError, match="negative"):
+        check_positive(read_volume(write_mrc(tmp_path / "d.mrc", -hidden, 1.5)))
+
+
+def test_noise_is_not_taken_for_negative_protein(tmp_path):
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(0, 1, (32 + seed, 32, 32)).astype(np.float32)
+        check_positive(read_volume(write_mrc(tmp_path / f"{seed}.mrc", noise)))
+
+
+def test_grids_that_differ_are_named(tmp_path, data):
+    volume, other = (
+        read_volume(write_mrc(tmp_path / name, values))
+        for name, values in (("a.mrc", data), ("b.mrc", data[:, :, :4] + np.eye(4, dtype=np.float32)))
+    )
+    with pytest.raises(ValueError, match="5 x 4 x 3"):
+        check_same_grid(volume, other, "mask")

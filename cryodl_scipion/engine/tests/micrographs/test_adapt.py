@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A general model's scores become probabilities on the micrographs at hand, without labels."""
+
+import json
+
+import numpy as np
+import pytest
+from picking import outputs, pick
+from synthetic import blob_project, write_untrained_model
+
+from cryodl.core.calibration import calibrate, expected_calibration_error
+from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.pickers.adapt import FEWEST, adapt, two_heaps
+
+UNSURE = (1.0, -0.5)  # a calibration that believes in half of the particles only
+
+
+def heaps(particles, rest, apart=3.0, seed=0):
+    """Which are particles, and raw scores whose log odds are two normal distributions."""
+    rng = np.random.default_rng(seed)
+    hit = np.arange(particles + rest) < particles
+    odds = np.where(hit, 0.5, 0.5 - apart) + 0.7 * rng.standard_normal(len(hit))
+    return hit, 1 / (1 + np.exp(-odds))
+
+
+@pytest.mark.parametrize("particles, rest", [(300, 300), (300, 40), (40, 300)])
+def test_two_heaps_of_scores_become_probabilities(particles, rest):
+    hit, raw = heaps(particles, rest)
+    found = adapt(raw, UNSURE)
+    before, after = (expected_calibration_error(hit, calibrate(raw, c)) for c in (UNSURE, found.calibration))
+    assert after < 0.05 and after < 0.5 * before
+    picked = calibrate(raw, found.calibration) >= found.threshold
+    assert (picked == hit).mean() > 0.95
+    assert found.candidates == len(raw) and 0 <= found.uncertainty < 0.3
+
+
+def test_better_scores_stay_better():
+    _, raw = heaps(100, 100)
+    scores = calibrate(raw, adapt(raw, UNSURE).calibration)
+    assert (np.argsort(scores) == np.argsort(raw)).all()
+
+
+def test_probabilities_never_fall_as_scores_rise():
+    """Even where the rest's distribution is the wider one, which beats the particles' at both ends."""
+    rng = np.random.default_rng(1)
+    odds = np.sort(np.concatenate([rng.normal(1, 0.2, 200), rng.normal(-2, 1.5, 200)]))
+    upper = two_heaps(odds, 1 / (1 + np.exp(-odds)))
+    assert (np.diff(upper) >= -1e-9).all() and upper[-1] > 0.9
+
+
+def test_too_few_candidates_leave_the_models_own_calibration():
+    assert adapt(np.full(FEWEST - 1, 0.5), UNSURE) is None
+    assert adapt(np.zeros(0), UNSURE) is None
+
+
+def test_equal_scores_make_no_nonsense():
+    found = adapt(np.full(100, 0.3), UNSURE)
+    assert np.isfinite(found.calibration).all() and found.calibration[0] > 0
+
+
+@pytest.fixture
+def general(tmp_path, monkeypatch):
+    """Micrographs of which a general model has 80 candidates each, in two heaps."""
+    from cryodl.micrographs.pickers.predict import Picker
+
+    blob_project(tmp_path, count=3)
+    write_untrained_model(tmp_path / "model", general=True)
+    _, raw = heaps(40, 40)
+    places = np.stack(np.meshgrid(np.arange(60.0, 160.0, 10), np.arange(60.0, 140.0, 10)), -1).reshape(-1, 2)
+    monkeypatch.setattr(
+        Picker,
+        "candidates",
+        lambda self, *a: (places, calibrate(raw if self.contrast == "dark" else raw / 10, self.calibration)),
+    )
+    return tmp_path
+
+
+def run(folder, *more, **named):
+    return pick(folder, "--particle-diameter", "120", *more, **named)
+
+
+def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
+    first = [str(general / "mics/mic0.mrc")]
+    assert run(general, micrographs=first) == 0
+    assert abs(outputs(general)["picks"] - 40) <= 2
+    record = json.loads((general / "out/pick.json").read_text())
+    assert outputs(general)["threshold"] == record["adapted"]["threshold"]
+    monkeypatch.setattr("cryodl.micrographs.pickers.adapt.adapt", lambda *a: pytest.fail("it was asked for again"))
+    assert run(general) == 0  # the other micrographs: same calibration, whatever they show
+    assert json.loads((general / "out/pick.json").read_text()) == record
+    scores = [s for _, s in read_coordinates(general / "out/candidates").values()]
+    assert all((s == scores[0]).all() for s in scores)
+
+
+def test_a_model_trained_on_labels_keeps_its_calibration(general):
+    (general / "model").rename(general / "other")
+    write_untrained_model(general / "model")
+    assert run(general, output="own-picks") == 0
+    assert json.loads((general / "own-picks/pick.json").read_text())["adapted"] is None

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carbon, contamination and uneven ice on simulated micrographs of which all three are known."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from synthetic import blob_micrograph
+
+from cryodl.micrographs.assess.assessment import assess
+from cryodl.micrographs.assess.carbon import find_carbon
+from cryodl.micrographs.assess.contamination import strength_limit
+from cryodl.simulate.artefacts import add_carbon, add_gradient, add_ice
+
+DIAMETER_PX = 40  # with a pixel size of 5 Å a particle of 200 Å
+
+
+def field(seed=0, contrast=1.0, shape=(640, 560)):
+    """A clean micrograph of blobs in noise."""
+    image, _ = blob_micrograph(shape, seed=seed, spacing=70, diameter_px=DIAMETER_PX, contrast=contrast)
+    return torch.from_numpy(image)
+
+
+def measured(image):
+    return assess(np.asarray(image, np.float32), 5.0, 200.0)
+
+
+def at_working_size(mask, assessment):
+    mask = F.interpolate(
+        torch.as_tensor(np.asarray(mask)).float()[None, None], size=assessment.image.shape, mode="area"
+    )
+    return mask[0, 0].numpy() > 0.5
+
+
+def overlap(found, truth):
+    return (found & truth).sum() / max(1, (found | truth).sum())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_carbon_is_found_where_it_is(seed):
+    image, mask = add_carbon(field(seed, contrast=(0.0, 0.5, 1.5)[seed % 3]), DIAMETER_PX, np.random.default_rng(seed))
+    found = measured(image)
+    truth = at_working_size(mask, found)
+    assert overlap(found.carbon, truth) > 0.85
+    assert found.carbon_percent == pytest.approx(100 * truth.mean(), abs=4)
+    assert found.contaminated_percent < 0.5
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("gradient", [0.0, 4.0])
+def test_a_clean_micrograph_is_clean_however_its_ice_slopes(contrast, gradient):
+    found = measured(add_gradient(field(3, contrast), gradient, np.random.default_rng(7)))
+    assert found.carbon_percent == 0 and found.contaminated_percent < 0.1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ice_is_found_where_it_is(seed):
+    image, mask = add_ice(field(seed, contrast=(0.0, 0.4)[seed % 2]), 5, DIAMETER_PX, np.random.default_rng(seed + 20))
+    found = measured(image)
+    truth = at_working_size(mask, found)
+    assert found.carbon_percent == 0 and overlap(found.contaminated, truth) > 0.5
+    assert 0.7 * 100 * truth.mean() < found.contaminated_percent < 1.8 * 100 * truth.mean() + 0.2
+
+
+def disc(shape, centre, radius):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+
+
+@pytest.mark.parametrize("depth", [4.0, 1000.0])
+def test_a_crystal_of_several_diameters_counts_to_its_middle_and_is_no_carbon(depth):
+    image = field(1).numpy()
+    crystal = disc(image.shape, (30, 420), 120)
+    found = measured(image - depth * crystal)
+    assert found.carbon_percent == 0
+    assert found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.15)
+
+
+def test_a_bright_hole_counts_too():
+    image = field(2).numpy()
+    hole = disc(image.shape, (400, 200), 50)
+    assert measured(image + 5 * hole).contaminated_percent == pytest.approx(100 * hole.mean(), rel=0.4)
+
+
+def test_ice_on_and_beside_carbon_is_told_from_it():
+    image, mask = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(1), share=0.3)
+    clean, spoiled = measured(image), measured(np.where(disc(image.shape, _far_from(mask), 35), image - 12, image))
+    added = spoiled.contaminated_percent - clean.contaminated_percent
+    assert added == pytest.approx(100 * np.pi * 35**2 / image.numel(), rel=0.7)
+    assert spoiled.carbon_percent == pytest.approx(clean.carbon_percent, abs=2)
+
+
+def _far_from(mask):
+    """The place of a mask's other side that is farthest from it and from the border."""
+    from scipy import ndimage
+
+    distance = ndimage.distance_transform_edt(np.pad(~mask.numpy(), 1))[1:-1, 1:-1]
+    return np.unravel_index(distance.argmax(), distance.shape)
+
+
+def test_streaked_and_constant_margins_do_not_count():
+    image = field(4).numpy()
+    image[:, :40] = image[:, [40]]
+    image[-30:] = 0
+    found = measured(image)
+    assert found.carbon_percent == 0 and found.contaminated_percent < 0.1 and not found.valid.all()
+
+
+def test_margins_with_contrast_are_left_out_of_the_area():
+    image, mask = add_carbon(field(4), DIAMETER_PX, np.random.default_rng(3), share=0.4)
+    image[:, :40] = image[:, [40]] * 3
+    found = measured(image)
+    truth = at_working_size(mask, found)
+    assert not found.valid[:, :15].any()
+    assert found.carbon_percent == pytest.approx(100 * truth[found.valid].mean(), abs=4)
+
+
+@pytest.mark.parametrize("strength", [1.0, 3.0])
+def test_the_ice_gradient_is_in_units_of_the_noise(strength):
+    flat = field(5, contrast=0.2)
+    sloped = add_gradient(flat, strength, np.random.default_rng(2))
+    low, high = np.percentile((sloped - flat).numpy(), (5, 95))
+    assert measured(flat).ice_gradient < 0.15
+    assert measured(sloped).ice_gradient == pytest.approx(high - low, rel=0.1)
+
+
+def test_carbon_and_ice_do_not_count_as_gradient():
+    image, _ = add_carbon(field(5), DIAMETER_PX, np.random.default_rng(4), share=0.3)
+    image, _ = add_ice(image, 3, DIAMETER_PX, np.random.default_rng(4))
+    assert measured(image).ice_gradient < 0.4
+
+
+def test_scale_and_offset_of_the_file_change_nothing_but_the_background():
+    image = add_ice(field(6), 4, DIAMETER_PX, np.random.default_rng(5))[0].numpy()
+    kept = image.copy()
+    first, second = measured(image), measured(700 * image + 20000)
+    assert (image == kept).all()
+    assert second.contaminated_percent == pytest.approx(first.contaminated_percent, rel=0.02)
+    assert second.ice_gradient == pytest.approx(first.ice_gradient, rel=0.02)
+    assert second.background == pytest.approx(700 * first.background + 20000, rel=1e-3)
+
+
+def test_not_a_number_pixels_are_left_out():
+    image = field(7).numpy()
+    image[100:160, 50:300] = np.nan
+    found = measured(image)
+    assert np.isfinite(found.background) and found.contaminated_percent < 0.2 and not found.valid.all()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_turning_the_micrograph_turns_the_carbon(turn):
+    image, _ = add_carbon(field(0), DIAMETER_PX, np.random.default_rng(2), share=0.25)
+    straight, turned = measured(image), measured(torch.rot90(image, turn))
+    assert overlap(np.rot90(straight.carbon, turn), turned.carbon) > 0.9
+
+
+@pytest.mark.parametrize(
+    "image, diameter, words",
+    [
+        (np.zeros((300, 300)), 200.0, "constant"),
+        (np.full((300, 300), np.nan), 200.0, "not numbers"),
+        (np.random.default_rng(0).normal(size=(60, 300)), 200.0, "more than half"),
+        (np.random.default_rng(0).normal(size=(300, 300)), 20.0, "only 4.0 px"),
+    ],
+)
+def test_images_that_say_nothing_are_refused(image, diameter, words):
+    with pytest.raises(ValueError, match=words):
+        assess(image.astype(np.float32), 5.0, diameter)
+
+
+def test_the_smallest_micrograph_that_a_particle_fits_is_measured():
+    noise = np.random.default_rng(0).normal(size=(64, 90)).astype(np.float32)
+    found = assess(noise, 5.0, 155.0)
+    assert found.carbon_percent == 0 and found.contaminated_percent == 0
+
+
+def test_one_kind_of_noise_everywhere_is_no_carbon_at_any_size():
+    for shape in ((24, 24), (40, 300), (700, 90)):
+        noise = np.random.default_rng(1).normal(size=shape)
+        assert not find_carbon(noise, np.ones(shape, bool), 20).any()
+
+
+def test_the_limit_follows_particles_but_not_crystals():
+    flat = np.random.default_rng(0).normal(size=(300, 300)) * 0.5
+    centres = [(y, x) for y in range(20, 300, 40) for x in range(20, 300, 40)]
+    alike, unlike = flat.copy(), flat.copy()
+    for index, (y, x) in enumerate(centres):
+        alike[y, x] = -10 - 0.02 * index
+        unlike[y, x] = -4 * 1.1**index
+    good = np.ones(flat.shape, bool)
+    assert 11 < strength_limit(alike, good, 20) < 16
+    assert strength_limit(unlike, good, 20) < 10 and strength_limit(flat, good, 20) == 7
+
+
+@pytest.mark.parametrize("radius", [120, 180])
+def test_a_crystal_in_the_middle_of_the_micrograph_does_not_pass_for_its_background(radius):
+    image = field(6, contrast=0.0).numpy()
+    crystal = disc(image.shape, (310, 270), radius)
+    found = measured(image - 6 * crystal)
+    assert found.carbon_percent == 0 and found.contaminated_percent == pytest.approx(100 * crystal.mean(), rel=0.15)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dark or bright protein: found where it can be, said, and the same for all runs of a folder."""
+
+import json
+
+import numpy as np
+import pytest
+from picking import outputs, pick
+from synthetic import blob_project, write_mrc, write_untrained_model
+
+from cryodl.contract import Result
+from cryodl.core.matching import match_picks
+from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.pickers.contrast import compare_contrasts, decide, scores_of_some
+from cryodl.micrographs.pickers.thresholds import expect
+
+
+def many(count, score=0.8):
+    return expect(np.full(count, score), 1.0)
+
+
+@pytest.mark.parametrize(
+    "dark, bright, contrast, clear",
+    [
+        (100, 10, "dark", True),
+        (10, 100, "bright", True),
+        (100, 90, "dark", False),
+        (90, 100, "dark", False),
+        (0, 4, "dark", False),
+        (0, 0, "dark", False),
+    ],
+)
+def test_only_a_clear_difference_decides(dark, bright, contrast, clear):
+    found = decide(many(dark), many(bright), 3)
+    assert (found.contrast, found.clear) == (contrast, clear)
+    assert f"with bright protein {0.8 * bright:.0f} and {0.64 * bright:.0f} (3 micrographs" in found.sentence()
+    assert ("not clear" in found.sentence()) != clear
+    assert decide(many(90), many(100), 3, usual="bright").contrast == "bright"
+
+
+def test_many_middling_scores_are_no_particles():
+    """As the general model sees noise of the wrong sign on EMPIAR-10028: nearly as many are expected, none is sure."""
+    assert decide(many(600, 0.3), many(200, 0.95), 2).contrast == "bright"
+
+
+def test_at_most_five_readable_micrographs_are_asked(tmp_path):
+    blob_project(tmp_path, count=8, shape=(64, 64))
+    (tmp_path / "mics/mic0.mrc").write_bytes(b"broken")
+    asked = []
+
+    def candidates(image, contrast):
+        asked.append(contrast)
+        return np.zeros((9, 2)), np.full(9, 0.9 if contrast == "bright" else 0.1)
+
+    found = compare_contrasts(scores_of_some(candidates, sorted((tmp_path / "mics").iterdir()), ("dark", "bright")))
+    assert found.contrast == "bright" and found.micrographs == 5 and len(asked) == 10
+
+
+@pytest.fixture
+def bright(tmp_path):
+    """Three micrographs of bright blobs; a general model that finds a blob in the middle, surer where it is bright."""
+    blob_project(tmp_path, count=3)
+    write_untrained_model(tmp_path / "model", general=True)
+    return tmp_path
+
+
+def found_by(monkeypatch, dark, bright):
+    """Every micrograph gets ten candidates, whose score depends on the contrast that the picker is told."""
+    from cryodl.micrographs.pickers.predict import Picker
+
+    places = np.stack([np.full(10, 100.0), np.arange(100.0, 200.0, 10)], 1)
+    scores = dict(dark=np.full(10, dark), bright=np.full(10, bright))
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, scores[self.contrast]))
+
+
+def general(folder, *more, **named):
+    return pick(folder, "--particle-diameter", "120", *more, **named)
+
+
+def test_a_general_model_needs_a_diameter(bright, capsys):
+    assert pick(bright) == 2
+    error = capsys.readouterr().err
+    assert "Particle diameter (--particle-diameter) is missing" in error and "general" in error
+
+
+def test_a_general_model_finds_bright_protein_and_says_so(bright, monkeypatch, capsys):
+    found_by(monkeypatch, 0.1, 0.9)
+    assert general(bright) == 0
+    assert outputs(bright)["contrast"] == json.loads((bright / "out/pick.json").read_text())["contrast"] == "bright"
+    assert any("Protein is bright" in w for w in Result.read(bright / "result.json").warnings)
+    assert "Protein is bright: with dark protein 3 particles are expected, 0 of them surely" in capsys.readouterr().out
+    assert outputs(bright)["picks"] == 30
+
+
+def test_later_batches_take_the_first_ones_contrast_and_may_not_have_another(bright, monkeypatch, capsys):
+    found_by(monkeypatch, 0.1, 0.9)
+    general(bright, micrographs=[str(bright / "mics/mic0.mrc")])
+    found_by(monkeypatch, 0.9, 0.1)  # the later micrographs alone would say dark
+    assert general(bright) == 0 and outputs(bright)["contrast"] == "bright"
+    assert general(bright, "--contrast", "dark") == 2 and "contrast bright (now dark)" in capsys.readouterr().err
+    assert general(bright, "--contrast", "dark", "--overwrite") == 0 and outputs(bright)["contrast"] == "dark"
+
+
+def test_micrographs_that_show_nothing_bind_no_later_ones(bright, monkeypatch):
+    found_by(monkeypatch, 0.1, 0.1)
+    general(bright, micrographs=[str(bright / "mics/mic0.mrc")])
+    assert outputs(bright)["contrast"] == "dark"
+    assert any("Contrast is not clear" in w for w in Result.read(bright / "result.json").warnings)
+    found_by(monkeypatch, 0.1, 0.9)
+    assert general(bright) == 0 and outputs(bright)["contrast"] == "bright"
+    assert any("--contrast bright --overwrite" in w for w in Result.read(bright / "result.json").warnings)
+    general(bright)  # nothing new: what was found stays
+    assert outputs(bright)["contrast"] == "bright"
+
+
+def test_of_two_runs_that_start_together_the_first_clear_one_holds(bright, monkeypatch):
+    found_by(monkeypatch, 0.1, 0.9)
+    from cryodl.micrographs.pickers import pick_record
+
+    mine = []
+    real = pick_record.record_settings
+
+    def other_first(folder, settings):
+        import dataclasses
+
+        real(folder, dataclasses.replace(settings, contrast="dark"))
+        mine.append(settings.contrast)
+        return real(folder, settings)
+
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.record_settings", other_first)
+    assert general(bright) == 0
+    assert mine == ["bright"] and outputs(bright)["contrast"] == "dark"
+    assert sorted(p.name for p in (bright / "out").iterdir() if p.name.startswith(".")) == []
+
+
+def test_a_models_own_contrast_is_not_asked_for(tmp_path, monkeypatch):
+    blob_project(tmp_path, count=1)
+    write_untrained_model(tmp_path / "model", contrast="bright")
+    found_by(monkeypatch, 0.9, 0.6)
+    assert pick(tmp_path) == 0 and outputs(tmp_path)["contrast"] == "bright"
+    ((_, scores),) = read_coordinates(tmp_path / "out").values()
+    assert (scores == 0.6).all()
+
+
+def test_the_sign_of_the_micrograph_is_turned(project):
+    """Bright micrographs picked as bright give what their negatives give as dark."""
+    from cryodl.io.micrographs import read_micrograph
+
+    (project / "negative").mkdir()
+    for path in (project / "mics").iterdir():
+        write_mrc(project / "negative" / path.name, -read_micrograph(path))
+    negative = dict(micrographs=[str(project / "negative/*")])
+    pick(project, "--threshold", "0.5")
+    assert pick(project, "--threshold", "0.5", "--contrast", "bright", output="turned", **negative) == 0
+    assert outputs(project)["contrast"] == "bright"
+    pick(project, "--threshold", "0.5", output="not turned", **negative)
+    found = {folder: read_coordinates(project / folder) for folder in ("out", "turned", "not turned")}
+    for name, (yx, _) in found["out"].items():
+        same = {f: match_picks(yx, found[f][name][0], 0.5).mean() for f in ("turned", "not turned")}
+        assert same["turned"] > 0.95 and same["not turned"] < 0.2  # the median of the noise differs by a rank

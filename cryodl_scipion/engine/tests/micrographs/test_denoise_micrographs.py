@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl denoise-micrographs`: what it writes, what it skips, what it does not do twice, and that it denoises."""
+
+import json
+
+import mrcfile
+import numpy as np
+import pytest
+from synthetic import blob_micrograph, correlation, write_mrc, write_untrained_model
+
+from cryodl.cli import main
+from cryodl.contract import Failure, Result, check_model
+
+SHAPE = (256, 320)
+
+
+def write_micrographs(folder, count, contrast=0.8, shape=SHAPE, spacing=45):
+    """<folder>/mics/mic<n>.mrc and its even and odd halves beside; {name: clean image}."""
+    for part in ("mics", "even", "odd"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    clean = {}
+    for index in range(count):
+        empty, full = (blob_micrograph(shape, 20 * index, spacing, contrast=c)[0] for c in (0, contrast))
+        clean[f"mic{index}"] = signal = full - empty
+        noises = [np.random.default_rng((index, k)).standard_normal(shape) for k in (0, 1)]
+        halves = [100 + 5 * (signal + 2**0.5 * noise) for noise in noises]
+        for part, image in zip(("even", "odd", "mics"), halves + [sum(halves) / 2]):
+            write_mrc(folder / part / f"mic{index}.mrc", image.astype(np.float32))
+    return clean
+
+
+def denoise(folder, *more, micrographs=None, steps=2, pixel_size=4):
+    """Exit code of the command. more: further arguments."""
+    return main(
+        [
+            "denoise-micrographs",
+            "--micrographs",
+            *(micrographs or [str(folder / "mics/*.mrc")]),
+            "--pixel-size",
+            str(pixel_size),
+            "--output",
+            str(folder / "out"),
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--steps",
+            str(steps),
+            "--result",
+            str(folder / "result.json"),
+            *map(str, more),
+        ]
+    )
+
+
+def halves(folder):
+    return ["--even", folder / "even/*.mrc", "--odd", folder / "odd/*.mrc"]
+
+
+def test_the_output_fits_the_input_and_is_not_made_twice(tmp_path):
+    write_micrographs(tmp_path, 2)
+    assert denoise(tmp_path) == 0
+    result = Result.read(tmp_path / "result.json")
+    assert result.outputs["counts"] == {"mic0": 1, "mic1": 1} and result.outputs["method"] == "added-noise"
+    assert result.outputs["pixel_size"] == 4 and result.outputs["resolution"] == 8 and not result.skipped
+    for name, path in result.outputs["files"].items():
+        with mrcfile.open(path) as mrc, mrcfile.open(tmp_path / "mics" / f"{name}.mrc") as raw:
+            assert mrc.data.shape == raw.data.shape and mrc.data.dtype == np.float32
+            assert float(mrc.voxel_size.x) == 4 and abs(mrc.data.mean() - raw.data.mean()) < 1
+            assert "not for extraction" in " ".join(mrc.get_labels())
+    card = check_model(result.outputs["model"], "micrograph_denoiser")
+    assert card["training"]["micrographs"] == ["mic0", "mic1"] and card["training"]["steps"] == 2
+
+    (tmp_path / "out/mic1.mrc").unlink()
+    before = (tmp_path / "out/mic0.mrc").stat().st_mtime_ns, card["weights_sha256"]
+    assert denoise(tmp_path) == 0
+    after = (tmp_path / "out/mic0.mrc").stat().st_mtime_ns, check_model(tmp_path / "out/model")["weights_sha256"]
+    assert before == after and (tmp_path / "out/mic1.mrc").exists()
+    assert len(Result.read(tmp_path / "result.json").outputs["files"]) == 2
+
+
+def test_bad_micrographs_are_left_out_and_counted(tmp_path, capsys):
+    write_micrographs(tmp_path, 2)
+    write_mrc(tmp_path / "mics/empty.mrc", np.zeros(SHAPE, np.float32))
+    (tmp_path / "mics/short.mrc").write_bytes((tmp_path / "mics/mic0.mrc").read_bytes()[:5000])
+    assert denoise(tmp_path) == 0
+    result = Result.read(tmp_path / "result.json")
+    assert sorted(s.item for s in result.skipped) == ["empty", "short"]
+    assert set(result.outputs["files"]) == {"mic0", "mic1"}
+    assert "2 micrographs were skipped" in " ".join(result.warnings)
+    assert check_model(result.outputs["model"])["training"]["micrographs"] == ["mic0", "mic1"]
+
+    assert denoise(tmp_path, "--model", tmp_path / "out/model", micrographs=[str(tmp_path / "mics/empty.mrc")]) == 2
+    failure = Failure.read(tmp_path / "failure.json")
+    assert failure.kind == "all skipped" and "constant" in failure.message
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--even", "mics/mic0.mrc"], "belong together"),
+        (["--method", "even-odd"], "learns from averages of even and odd frames"),
+        (["--even", "mics/mic0.mrc", "--odd", "mics/mic1.mrc"], "2 micrographs (--micrographs), 1 averages of even"),
+        (["--resolution", "40"], "64 x 51 px at this resolution"),
+        (["--model", "picker"], "a micrograph_denoiser is needed"),
+    ],
+)
+def test_what_does_not_fit_is_said(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    write_micrographs(tmp_path, 2)
+    write_untrained_model(tmp_path / "picker")
+    assert denoise(tmp_path, *arguments) == 2 and words in Failure.read(tmp_path / "failure.json").message
+    assert not list((tmp_path / "out").glob("*.mrc"))
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    write_micrographs(tmp_path, 2)
+    assert denoise(tmp_path) == 0
+    for arguments, pixel_size, words in (
+        (halves(tmp_path), 4, "another kind of input"),
+        ([], 3, "another pixel size"),
+        (["--resolution", "12"], 4, "resolution of 8 Å, and --resolution is 12"),
+    ):
+        assert denoise(tmp_path, *arguments, pixel_size=pixel_size) == 2
+        assert words in Failure.read(tmp_path / "failure.json").message
+
+
+def test_halves_of_another_size_are_no_halves(tmp_path):
+    write_micrographs(tmp_path, 2)
+    write_mrc(tmp_path / "odd/mic1.mrc", np.random.default_rng(0).standard_normal((200, 320)).astype(np.float32))
+    assert denoise(tmp_path, *halves(tmp_path)) == 0
+    (skipped,) = Result.read(tmp_path / "result.json").skipped
+    assert skipped.item == "mic1" and "320 x 256 px and 320 x 200 px" in skipped.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["even-odd", "added-noise"])
+def test_what_comes_out_is_nearer_to_the_truth_than_any_linear_filter(tmp_path, method):
+    """The best filter is told the truth's spectrum; the network learnt from noise alone."""
+    clean = write_micrographs(tmp_path, 4, contrast=0.7, shape=(400, 420), spacing=85)  # with quiet places between
+    assert denoise(tmp_path, *(halves(tmp_path) if method == "even-odd" else []), steps=60) == 0
+    card = json.loads((tmp_path / "out/model/card.json").read_text())
+    assert card["method"] == method and card["validation"]["correlation"] > card["validation"]["wiener_correlation"]
+    for name, truth in clean.items():
+        raw, denoised = (mrcfile.read(tmp_path / part / f"{name}.mrc") for part in ("mics", "out"))
+        assert correlation(denoised, truth) > max(oracle(raw, truth), 1.5 * correlation(raw, truth))
+        assert denoised[truth < 0.5 * truth.min()].mean() < denoised.mean()  # protein stays dark
+
+
+def oracle(raw, truth):
+    """Correlation with the truth of the best radial filter of the raw image, which only the truth tells."""
+    spectra = [np.fft.rfft2(image - image.mean()) for image in (raw, truth)]
+    ring = np.rint(64 * np.hypot(np.fft.fftfreq(raw.shape[0])[:, None], np.fft.rfftfreq(raw.shape[1]))).astype(int)
+    sums = [
+        np.bincount(ring.ravel(), values.ravel())
+        for values in ((spectra[0] * spectra[1].conj()).real, abs(spectra[0]) ** 2)
+    ]
+    return correlation(np.fft.irfft2(spectra[0] * (sums[0] / sums[1])[ring], s=raw.shape), truth)

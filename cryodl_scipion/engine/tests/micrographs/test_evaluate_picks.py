@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""evaluate-picks: figures of lists whose matches are counted by hand."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from synthetic import PEER, write_mrc, write_star
+
+from cryodl.cli import main
+from cryodl.contract import EvaluatePicksConfig
+from cryodl.io.coordinates import write_coordinates
+from cryodl.micrographs.commands.evaluate_picks import evaluate
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Micrograph a: 3 of 4 picks right; b: a reference of 2 without picks; picks of c have no reference."""
+    for part in ("picks", "truth", "mics"):
+        (tmp_path / part).mkdir()
+    write_coordinates(
+        tmp_path / "picks/a_autopick.star", [[10, 10], [50, 52], [90, 90], [120, 20]], [0.9, 0.8, 0.7, 0.6]
+    )
+    write_coordinates(tmp_path / "picks/c.star", [[1, 1]], [0.5])
+    write_star(tmp_path / "truth/a.star", [[10, 10], [50, 50], [90, 91]])
+    write_star(tmp_path / "truth/b.star", [[5, 5], [60, 60]])
+    for name in "ab":
+        write_mrc(tmp_path / f"mics/{name}.mrc", np.zeros((130, 140), np.float32))
+    return tmp_path
+
+
+def config(folder, **values):
+    return EvaluatePicksConfig(
+        **dict(
+            dict(
+                coordinates=str(folder / "picks"),
+                reference=str(folder / "truth"),
+                pixel_size=2.0,
+                particle_diameter=40.0,
+            ),
+            **values,
+        )
+    )
+
+
+def test_pooled_and_per_micrograph(lists):
+    figures = evaluate(config(lists))
+    assert figures["match_distance_px"] == 5.0
+    assert (figures["picks"], figures["reference"], figures["true_positives"]) == (4, 5, 3)
+    assert figures["precision"] == 0.75 and figures["recall"] == 0.6
+    assert figures["average_precision"] == pytest.approx(0.6) and figures["best_threshold"] == 0.7
+    assert figures["micrographs"]["a"]["recall"] == 1.0 and figures["micrographs"]["b"]["recall"] == 0.0
+    assert figures["picks_elsewhere"] == 1 and figures["micrographs_without_picks"] == 1
+
+
+def test_the_tolerance_is_in_radii(lists):
+    assert evaluate(config(lists, tolerance=0.15))["true_positives"] == 2  # 1.5 px: the pick 2 px away is out
+
+
+def test_the_threshold_leaves_low_picks_out_of_f1_only(lists):
+    figures = evaluate(config(lists, threshold=0.75))
+    assert figures["picks"] == 2 and figures["precision"] == 1.0 and figures["average_precision"] == pytest.approx(0.6)
+
+
+def test_a_border_takes_picks_and_reference_away(lists):
+    figures = evaluate(config(lists, border=15.0, micrographs=(str(lists / "mics/*.mrc"),)))
+    assert (figures["picks"], figures["reference"], figures["true_positives"]) == (2, 3, 2)
+
+
+def test_mirrored_picks_score_nothing(lists):
+    write_coordinates(lists / "picks/a_autopick.star", [[129 - 10, 10], [129 - 50, 50]], [1, 1])
+    assert evaluate(config(lists))["true_positives"] == 0
+
+
+def test_json_on_the_command_line(lists, capsys):
+    arguments = [
+        "evaluate-picks",
+        "--coordinates",
+        str(lists / "picks"),
+        "--reference",
+        str(lists / "truth"),
+        "--pixel-size",
+        "2",
+        "--particle-diameter",
+        "40",
+    ]
+    assert main(arguments + ["--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    for key in ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "micrographs"):
+        assert key in printed
+    assert main(arguments) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 4 and table[1].endswith("  a") and "all together" in table[-1]
+
+
+def test_lists_without_a_common_micrograph_name_both_sides(lists):
+    (lists / "picks/a_autopick.star").unlink()
+    with pytest.raises(ValueError) as error:
+        evaluate(config(lists))
+    assert "'c'" in str(error.value) and "'a', 'b'" in str(error.value)
+
+
+def test_a_border_without_micrographs_is_refused(lists, capsys):
+    assert (
+        main(
+            [
+                "evaluate-picks",
+                "--coordinates",
+                "x",
+                "--reference",
+                "y",
+                "--pixel-size",
+                "2",
+                "--particle-diameter",
+                "40",
+                "--border",
+                "5",
+            ]
+        )
+        == 2
+    )
+    assert "--micrographs" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not PEER.is_file(), reason="the reference program score_picks.py is not beside this checkout")
+@pytest.mark.parametrize("border", [0.0, 15.0])
+def test_equals_the_reference_program_on_files(tmp_path, capsys, border):
+    rng = np.random.default_rng(0)
+    for part in ("picks", "truth", "mics"):
+        (tmp_path / part).mkdir()
+    for name in "abc":
+        truth = rng.uniform(0, 1, (25, 2)) * (259, 299)
+        found = np.clip(
+            np.vstack([truth[:18] + rng.normal(0, 3, (18, 2)), rng.uniform(0, 1, (15, 2)) * (259, 299)]), 0, 259
+        )
+        write_star(tmp_path / f"truth/{name}.star", truth)
+        write_coordinates(tmp_path / f"picks/{name}_autopick.star", found, np.round(rng.random(33), 2))
+        write_mrc(tmp_path / f"mics/{name}.mrc", np.zeros((260, 300), np.float32))
+    ours = evaluate(config(tmp_path, border=border, threshold=0.3, micrographs=(str(tmp_path / "mics/*.mrc"),)))
+    more = ["--border", str(border), "--size", "300", "260"] if border else []
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(PEER),
+            "--truth",
+            str(tmp_path / "truth"),
+            "--picks",
+            str(tmp_path / "picks"),
+            "--radius",
+            "10",
+            "--tol",
+            "0.5",
+            "--threshold",
+            "0.3",
+            "--json",
+            str(tmp_path / "peer.json"),
+            *more,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads((tmp_path / "peer.json").read_text())
+    assert ours["reference"] == theirs["truth"] and ours["average_precision"] == pytest.approx(theirs["auprc"])
+    assert ours["true_positives"] == theirs["default"]["tp"] > 10
+    for key in ("precision", "recall", "f1"):
+        assert ours[key] == pytest.approx(theirs["default"][key])
+    assert ours["best_f1"] == pytest.approx(theirs["best"]["f1"])
+    assert ours["best_threshold"] == pytest.approx(theirs["best"]["threshold"])
+
+
+def test_all_candidates_are_scored_too_where_pick_left_them(lists):
+    candidates = lists / "picks/candidates"
+    candidates.mkdir()
+    write_coordinates(
+        candidates / "a.star", [[10, 10], [50, 52], [90, 90], [120, 20], [30, 30]], [0.9, 0.8, 0.7, 0.6, 0.1]
+    )
+    text = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "cryodl",
+            "evaluate-picks",
+            "--coordinates",
+            lists / "picks",
+            "--reference",
+            lists / "truth",
+            "--pixel-size",
+            "2",
+            "--particle-diameter",
+            "40",
+            "--json",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    figures = json.loads(text)
+    assert figures["picks"] == 4 and figures["all_candidates"]["picks"] == 5
+    assert figures["all_candidates"]["best_f1"] == pytest.approx(figures["best_f1"])

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proposed boxes: background without particles, contamination that stands out, the same ones every time."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import cKDTree
+from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, gaussian_blobs, write_mrc, write_star
+
+from cryodl.cli import main
+from cryodl.contract import Result
+from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs.pickers.propose import likeness_map, look_of, outstanding, propose_boxes
+
+PX = 24.0  # of the particles' diameter
+SHAPE = (300, 380)
+ICE = np.array([[60.0, 320.0], [250.0, 60.0]])
+
+
+def scene(labelled=1.0, ice=ICE, edge=False, seed=0):
+    """Bright particles in unit noise, large bright ice, maybe a wall; `labelled` is the part of particles with
+    labels."""
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(np.arange(30.0, 280, 45), np.arange(30.0, 360, 45), indexing="ij"), -1).reshape(-1, 2)
+    truth = grid + rng.uniform(-8, 8, grid.shape)
+    truth = truth[cKDTree(ICE).query(truth)[0] > 45]
+    image = rng.standard_normal(SHAPE) + 2.5 * gaussian_blobs(SHAPE, truth, PX / 5)
+    if len(ice):
+        image += 7 * gaussian_blobs(SHAPE, ice, PX * 0.5)
+    if edge:
+        image[:, :40] += 5
+        truth = truth[truth[:, 1] > 60]
+    image = np.clip(image, -5, 5).astype(np.float32)
+    known = truth[rng.random(len(truth)) < labelled]
+    return SimpleNamespace(
+        image=torch.from_numpy(image), valid=torch.ones(SHAPE, dtype=torch.bool), positives=known
+    ), truth
+
+
+def nearest(points, others):
+    return cKDTree(others).query(points)[0]
+
+
+def test_background_boxes_hold_neither_labelled_nor_unlabelled_particles():
+    item, truth = scene(labelled=0.5)
+    found = propose_boxes(item, look_of([item], PX), 15).background
+    assert len(found) == 15 and len(item.positives) < 0.7 * len(truth)
+    assert (nearest(found, item.positives) >= 0.9 * PX - 1).all()
+    assert (nearest(found, truth) > 0.4 * PX).mean() > 0.9 and (nearest(found, ICE) > PX).all()
+    assert (found >= PX / 2).all() and (found <= np.array(SHAPE) - 1 - PX / 2).all()
+
+
+def test_ice_is_proposed_as_contamination_and_nothing_else():
+    item, truth = scene()
+    found = propose_boxes(item, look_of([item], PX), 15).contamination
+    assert len(found) and (nearest(found, ICE) < 1.5 * PX).all() and (nearest(ICE, found) < PX).all()
+
+
+def test_an_edge_of_carbon_is_contamination_all_along():
+    item, _ = scene(ice=ICE[:0], edge=True)
+    found = propose_boxes(item, look_of([item], PX), 40).contamination
+    assert len(found) > 5 and (found[:, 1] < 70).all() and np.ptp(found[:, 0]) > 0.6 * SHAPE[0]
+
+
+def test_a_clean_micrograph_has_no_contamination_unless_it_is_needed():
+    item, truth = scene(ice=ICE[:0])
+    look = look_of([item], PX)
+    assert len(propose_boxes(item, look, 15).contamination) == 0
+    needed = propose_boxes(item, look, 15, always=True).contamination
+    assert 5 < len(needed) <= 15 and (nearest(needed, truth) >= 0.9 * PX - 1).all()
+
+
+def test_the_same_input_gives_the_same_boxes_and_stays_as_it_was():
+    item, _ = scene()
+    before = item.image.clone(), item.positives.copy()
+    a, b = (propose_boxes(item, look_of([item], PX), 10) for _ in range(2))
+    assert np.array_equal(a.background, b.background) and np.array_equal(a.contamination, b.contamination)
+    assert torch.equal(item.image, before[0]) and np.array_equal(item.positives, before[1])
+
+
+def test_places_that_are_no_image_are_never_proposed():
+    item, _ = scene()
+    item.valid[:, 200:] = False
+    found = propose_boxes(item, look_of([item], PX), 30, always=True)
+    assert len(found.background) and (np.vstack([found.background, found.contamination])[:, 1] < 200).all()
+
+
+def test_no_room_for_background_gives_none():
+    item, _ = scene()
+    item.positives = np.stack(np.meshgrid(np.arange(0, 300, 12.0), np.arange(0, 380, 12.0), indexing="ij"), -1).reshape(
+        -1, 2
+    )
+    assert propose_boxes(item, look_of([item], PX), 15).background.shape == (0, 2)
+
+
+def test_the_look_of_particles_is_round_and_correlates_with_itself():
+    item, truth = scene(ice=ICE[:0])
+    look = look_of([item], PX)
+    template = look.template
+    assert template.shape[0] % 2 == 1 and abs(template.sum()) < 1e-6 and np.linalg.norm(template) == pytest.approx(1)
+    assert np.allclose(template, template.T, atol=1e-9)
+    assert np.unravel_index(template.argmax(), template.shape) == (18, 18)
+    padded = np.zeros((101, 101))
+    padded[32:69, 32:69] = template
+    likeness = likeness_map(padded, template)
+    assert likeness[50, 50] == pytest.approx(1, abs=1e-3) and likeness.max() <= 1.001
+
+
+def test_labels_at_the_border_alone_give_a_disc_as_template():
+    item, _ = scene()
+    item.positives = np.array([[3.0, 3.0], [2.0, 370.0]])
+    template = look_of([item], PX).template
+    assert template[18, 18] > 0 > template[18, 1]
+
+
+def test_nothing_labelled_is_said():
+    item, _ = scene()
+    item.positives = np.zeros((0, 2))
+    with pytest.raises(ValueError, match="no particle is labelled"):
+        look_of([item], PX)
+
+
+def test_labelled_particles_are_not_outstanding():
+    item, truth = scene()
+    values = outstanding(item.image.numpy(), look_of([item], PX))
+    at = np.rint(truth).astype(int)
+    assert (values[at[:, 0], at[:, 1]] < 1).all() and values[60, 320] > 2
+
+
+def propose(folder, *more):
+    return main(
+        [
+            "propose-boxes",
+            "--micrographs",
+            str(folder / "mics/*.mrc"),
+            "--coordinates",
+            str(folder / "coordinates"),
+            "--pixel-size",
+            str(PIXEL_SIZE),
+            "--particle-diameter",
+            str(DIAMETER),
+            "--output",
+            str(folder / "boxes"),
+            "--threads",
+            "1",
+            "--result",
+            str(folder / "result.json"),
+            *more,
+        ]
+    )
+
+
+def test_the_command_writes_boxes_in_pixels_of_the_micrographs(tmp_path):
+    truth = dict(blob_project(tmp_path))
+    assert propose(tmp_path, "--count", "6") == 0
+    outputs = Result.read(tmp_path / "result.json").outputs
+    assert not (tmp_path / "boxes.partial").exists()
+    for name, centres in truth.items():
+        yx = read_coordinates(outputs["background"])[name][0]
+        assert len(yx) == outputs["background_boxes"][name] == 6
+        assert (nearest(yx, centres) > 0.8 * DIAMETER / PIXEL_SIZE).all() and (yx < (256, 320)).all()
+        assert len(read_coordinates(outputs["contamination"])[name][0]) == outputs["contamination_boxes"][name] <= 6
+
+
+def test_bright_protein_gets_the_same_boxes(tmp_path):
+    for folder, sign in (("dark", 1), ("bright", -1)):
+        (tmp_path / folder / "mics").mkdir(parents=True)
+        (tmp_path / folder / "coordinates").mkdir()
+        image, centres = blob_micrograph()
+        write_mrc(tmp_path / folder / "mics/a.mrc", sign * image)
+        write_star(tmp_path / folder / "coordinates/a.star", centres)
+        assert propose(tmp_path / folder) == 0
+    dark, bright = (read_coordinates(tmp_path / f / "boxes/background")["a"][0] for f in ("dark", "bright"))
+    assert len(dark) and np.allclose(dark, bright, atol=1.0)
+
+
+def test_a_bad_micrograph_is_skipped_and_all_bad_is_an_error(tmp_path, capsys):
+    blob_project(tmp_path)
+    write_mrc(tmp_path / "mics/mic0.mrc", np.zeros((256, 320), np.float32))
+    assert propose(tmp_path) == 0
+    result = Result.read(tmp_path / "result.json")
+    assert [s.item for s in result.skipped] == ["mic0"] and any("mic0.mrc" in w for w in result.warnings)
+    assert sorted(p.name for p in (tmp_path / "boxes/background").iterdir()) == ["mic1.star"]
+    assert propose(tmp_path) == 2 and "exists already" in capsys.readouterr().err
+    write_mrc(tmp_path / "mics/mic1.mrc", np.zeros((256, 320), np.float32))
+    assert propose(tmp_path, "--output", str(tmp_path / "other")) == 2
+    assert "None of the 2 micrographs" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def test_a_stopped_run_leaves_nothing_of_other_micrographs(tmp_path):
+    blob_project(tmp_path)
+    (tmp_path / "boxes.partial/background").mkdir(parents=True)
+    (tmp_path / "boxes.partial/unfinished.json").write_text('{"command": "propose-boxes", "parameters": {}}')
+    write_star(tmp_path / "boxes.partial/background/old.star", [[1, 1]])
+    assert propose(tmp_path) == 0
+    assert sorted(p.name for p in (tmp_path / "boxes/background").iterdir()) == ["mic0.star", "mic1.star"]
+    assert json.loads((tmp_path / "result.json").read_text())["outputs"]["folder"] == str(tmp_path / "boxes")

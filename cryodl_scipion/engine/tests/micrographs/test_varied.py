@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Made-up assemblies and the varied micrographs that a general picker learns from."""
+
+import numpy as np
+import pytest
+import torch
+
+from cryodl.micrographs.normalize import prepare_micrograph
+from cryodl.micrographs.pickers import picker_method
+from cryodl.micrographs.pickers.general import chances_of, simulated_images, split_members
+from cryodl.simulate.assemblies import _SHAPES, KINDS, density_of_points
+from cryodl.simulate.micrographs import particle_diameter
+from cryodl.simulate.pool import EXTENT_PX, made_up
+from cryodl.simulate.varied import _paint, random_scene, turned
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_the_extent_that_is_asked_for(kind):
+    rng = np.random.default_rng(7)
+    density = density_of_points(*_SHAPES[kind](rng), 40, rng)
+    assert float(density.min()) >= 0 and float(density.max()) == pytest.approx(1.0)
+    assert particle_diameter(density, 1.0) == pytest.approx(40, rel=0.2)
+
+
+def test_shells_are_hollow_more_often_than_not():
+    hollow = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        density = density_of_points(*_SHAPES["shell"](rng), 40, rng)
+        middle = density.shape[0] // 2
+        core = density[middle - 3 : middle + 3, middle - 3 : middle + 3, middle - 3 : middle + 3].mean()
+        hollow += bool(core < 0.5 * density[density > 0.05].mean())
+    assert hollow >= 6
+
+
+def test_made_up_assemblies_are_diverse_and_repeatable():
+    first, second = made_up(24, 3), made_up(24, 3)
+    assert all(torch.equal(a.density, b.density) and a.extent == b.extent for a, b in zip(first, second))
+    assert len({m.name.split("-")[0] for m in first}) >= 6
+    extents = [m.extent for m in first]
+    assert 60 <= min(extents) < 120 and 300 < max(extents) <= 500
+
+
+def _scene(seed, **options):
+    member = made_up(5, 0)[seed % 5]
+    return random_scene(member.density, EXTENT_PX, 200.0, [], 32.0, np.random.default_rng(seed), **options)
+
+
+def test_a_scene_is_repeatable_and_finite():
+    first, second = _scene(4), _scene(4)
+    assert torch.equal(first.image, second.image) and np.array_equal(first.particles, second.particles)
+    assert bool(torch.isfinite(first.image).all()) and len(first.particles)
+
+
+def test_particles_are_dark_at_their_coordinates_and_not_at_mirrored_ones():
+    """Mean over many scenes: the coordinates belong to the images."""
+    here, mirrored = [], []
+    for seed in range(20):
+        scene = _scene(seed)
+        image = prepare_micrograph(scene.image.numpy(), 1.0, 32.0).image
+        smooth = torch.nn.functional.avg_pool2d(image[None, None], 9, 1, 4)[0, 0]
+        yx = np.clip(np.rint(scene.particles).astype(int), 0, 511)
+        here.append(float(smooth[yx[:, 0], yx[:, 1]].mean()))
+        mirrored.append(float(smooth[511 - yx[:, 0], yx[:, 1]].mean()))
+    assert np.mean(here) > 0.3 and abs(np.mean(mirrored)) < 0.5 * np.mean(here)
+
+
+def test_the_pixel_size_follows_from_extent_and_stated_diameter():
+    sizes = [_scene(seed).pixel_size for seed in range(8)]
+    # 200 Å wide particles whose stated diameter, 0.8 to 1.35 times that, is 32 px
+    assert all(200 * 0.8 / 32 <= s <= 200 * 1.35 / 32 for s in sizes)
+
+
+def test_images_for_training_never_mix_training_and_validation():
+    method, members = picker_method("unet"), made_up(10, 0)
+    learnt, held = split_members(members, 0)
+    assert len(held) == 1 and not {m.name for m in learnt} & {m.name for m in held}
+    images = list(simulated_images([learnt], 3, method, 0, 1))
+    again = list(simulated_images([learnt], 3, method, 0, 1))
+    other = list(simulated_images([learnt], 3, method, 0, 2))
+    assert all(torch.equal(a.image, b.image) for a, b in zip(images, again))
+    assert not any(torch.equal(a.image, b.image) for a, b in zip(images, other))
+    assert all(im.dense and im.image.shape == im.valid.shape == im.allowed.shape for im in images)
+
+
+def test_chances_share_between_simulated_and_real():
+    method, members = picker_method("unet"), made_up(3, 0)
+    images = list(simulated_images([members], 5, method, 0, 1))
+    chances = chances_of(images[:3], [images[3:4], images[4:]], 0.4)
+    assert chances.sum() == pytest.approx(1) and chances[:3].sum() == pytest.approx(0.6)
+    assert chances[3] == pytest.approx(0.2) and chances[4] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_turned_views_keep_their_middle(turn):
+    view = torch.zeros(9, 9)
+    view[4, 4] = 1
+    view[2, 3] = 0.5
+    assert turned(view, turn)[4, 4] == 1 and float(turned(view, turn).sum()) == 1.5
+
+
+def test_particles_are_painted_at_their_centres():
+    """A projection's particle is at pixel b // 2; whatever its turn, it must land on the rounded centre."""
+    views = torch.zeros(3, 12, 12)
+    views[:, 6, 6] = 1
+    centres = np.array([[20.0, 31.2], [50.4, 8.0], [63.0, 60.0], [2.0, 40.0]] * 4)
+    image = _paint(views, centres, (70, 64), np.random.default_rng(0))
+    found = {tuple(map(int, yx)) for yx in image.nonzero()}
+    assert found == {(20, 31), (50, 8), (63, 60), (2, 40)}

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl assess-integrity` on small particles of which the composition is known."""
+
+import csv
+import json
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from particle_data import BOX, PIXEL, simulate_particles
+from synthetic import lopsided_density, write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import Failure, Result
+from cryodl.io.particle_sets import read_particles, write_particles_star
+
+EACH = 8
+
+
+def part_of(density):
+    """The density without its blob at (z, y, x) = (-2, -5, 6)."""
+    zz, yy, xx = np.mgrid[:BOX, :BOX, :BOX] - BOX // 2
+    return np.where((zz + 2) ** 2 + (yy + 5) ** 2 + (xx - 6) ** 2 < 3.5**2, 0, density).astype(np.float32)
+
+
+@pytest.fixture
+def mixed(tmp_path, monkeypatch):
+    """whole.mrc, part.mrc, and both.star: EACH particles of each, first those of the whole."""
+    monkeypatch.chdir(tmp_path)
+    write_mrc("whole.mrc", lopsided_density(BOX), PIXEL)
+    write_mrc("part.mrc", part_of(lopsided_density(BOX)), PIXEL)
+    for seed, name in enumerate(("whole", "part")):
+        simulate_particles(f"{name}.star", structure=f"{name}.mrc", count=EACH, snr=1.0, seed=seed)
+    sets = [read_particles(f"{name}.star") for name in ("whole", "part")]
+    with mrcfile.new("both.mrcs", overwrite=True) as mrc:
+        mrc.set_data(np.concatenate([s.images(slice(None)).numpy() for s in sets]))
+        mrc.set_image_stack()
+        mrc.voxel_size = PIXEL
+    text = Path("whole.star").read_text().rstrip("\n").split("\n")
+    rows = [line for line in Path("part.star").read_text().split("\n") if "@" in line]
+    rows = [line.replace(line.split("@")[0].strip(), f"{i + EACH + 1:06d}", 1) for i, line in enumerate(rows)]
+    text = "\n".join(text + rows) + "\n"
+    Path("both.star").write_text(text.replace("whole.mrcs", "both.mrcs").replace("part.mrcs", "both.mrcs"))
+    return tmp_path
+
+
+def assess(code=0, **options):
+    options = dict(
+        dict(
+            particles="both.star",
+            structures=("whole.mrc", "part.mrc"),
+            output="out",
+            device="cpu",
+            threads=1,
+            angular_step=15,
+            contrast="bright",
+            result="result.json",
+        ),
+        **options,
+    )
+    words = ["assess-integrity"]
+    for name, value in options.items():
+        words += ["--" + name.replace("_", "-"), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+    assert main(words) == code
+    return Result.read("result.json") if code == 0 else Failure.read("failure.json").message
+
+
+def right(particles):
+    return int((particles.classes == np.repeat([1, 2], EACH)).sum())
+
+
+def test_particles_with_angles_are_told_apart(mixed):
+    before = Path("both.star").read_bytes(), Path("both.mrcs").read_bytes()
+    result = assess(names=("whole", "lacking"))
+    out = read_particles("out/particles.star")
+    assert right(out) >= 2 * EACH - 1
+    assert result.outputs["names"] == ["whole", "lacking"] and sum(result.outputs["counts"].values()) == 2 * EACH
+    table = list(csv.reader(open("out/probabilities.csv")))
+    assert table[0] == ["name", "composition", "whole", "lacking"] and len(table) == 2 * EACH + 1
+    columns = np.array([out.columns[f"cryodlProbability{k}"] for k in (1, 2)], float)
+    assert np.allclose(columns.sum(0), 1, atol=1e-5)
+    assert np.allclose(columns.T, np.array(table[1:])[:, 2:].astype(float))
+    assert (columns.argmax(0) + 1 == out.classes).all()
+    record = json.loads(Path("out/integrity.json").read_text())
+    assert record["orientations"] == "given" and record["strength"] == pytest.approx(1, abs=0.2)
+    # particles that are made up are told apart as well
+    assert record["simulated_accuracy"] > 0.9 and 0.5 < record["temperature"] <= 1.1
+    assert {p.name for p in Path("out").iterdir()} == {
+        "particles.star",
+        "probabilities.csv",
+        "integrity.json",
+        "probabilities.png",
+        "examples.png",
+    }
+    assert (Path("both.star").read_bytes(), Path("both.mrcs").read_bytes()) == before
+    assert out.images(slice(None)).equal(read_particles("both.star").images(slice(None)))
+
+
+def test_particles_without_angles_are_searched(mixed):
+    particles = read_particles("both.star")
+    kept = {k: v for k, v in particles.columns.items() if not k.startswith(("rlnAngle", "rlnOrigin"))}
+    import dataclasses
+
+    write_particles_star("blind.star", dataclasses.replace(particles, columns=kept))
+    assess(particles="blind.star")
+    assert json.loads(Path("out/integrity.json").read_text())["orientations"] == "search"
+    assert right(read_particles("out/particles.star")) >= 2 * EACH - 4
+    assert "rlnAngleRot, rlnAngleTilt" in assess(2, particles="blind.star", output="out2", orientations="given")
+
+
+def test_three_compositions_are_told_apart(mixed):
+    zz = np.mgrid[:BOX, :BOX, :BOX][0] - BOX // 2
+    write_mrc("bottom.mrc", np.where(zz > 3, 0, lopsided_density(BOX)).astype(np.float32), PIXEL)
+    assess(structures=("whole.mrc", "part.mrc", "bottom.mrc"))
+    out = read_particles("out/particles.star")
+    assert right(out) >= 2 * EACH - 2 and "cryodlProbability3" in out.columns
+
+
+def test_a_stopped_run_continues_and_ends_the_same(mixed, monkeypatch):
+    import cryodl.particles.commands.assess_integrity as command
+
+    assess(output="whole_run")
+    monkeypatch.setattr(command, "CHUNK", 6)
+    found, real = [], command._evidence
+
+    def stop_at_the_third(assessment, rows):
+        if rows[0] == 12:
+            raise KeyboardInterrupt
+        return real(assessment, rows)
+
+    monkeypatch.setattr(command, "_evidence", stop_at_the_third)
+    assess(130)
+    assert not Path("out").exists() and len(list(Path("out.partial/evidence").glob("*.npz"))) == 2
+    monkeypatch.setattr(command, "_evidence", lambda assessment, rows: found.append(rows[0]) or real(assessment, rows))
+    del found[:]
+    assess()
+    assert found == [12]
+    one, two = (read_particles(f"{name}/particles.star").columns["cryodlProbability1"] for name in ("out", "whole_run"))
+    assert np.allclose(np.array(one, float), np.array(two, float), atol=1e-4)
+
+
+def test_what_cannot_be_told_apart_is_refused(mixed):
+    assert "two or more" in assess(2, structures=("whole.mrc",))
+    assert "same density" in assess(2, structures=("whole.mrc", "whole.mrc"), names=("a", "b"))
+    assert "the same name (whole, whole)" in assess(2, structures=("whole.mrc", "whole.mrc"))
+    write_mrc("shifted.mrc", np.roll(part_of(lopsided_density(BOX)), 11, 2), PIXEL)
+    assert "not in one frame" in assess(2, structures=("whole.mrc", "shifted.mrc"))
+    assert not Path("out").exists()
+
+
+def test_images_that_are_not_finite_are_named(mixed):
+    with mrcfile.open("both.mrcs", "r+") as mrc:
+        mrc.data[3, 4, 5] = np.nan
+    assert "Image 4 of" in assess(2) and not Path("out").exists()
+
+
+def test_one_particle_is_enough(mixed):
+    particles = read_particles("both.star")
+    write_particles_star("one.star", particles.subset([0]))
+    assert assess(particles="one.star").outputs["counts"] in ({"whole": 1, "part": 0}, {"whole": 0, "part": 1})
+
+
+def test_probabilities_that_promise_too_much_are_said():
+    """Measured: nucleosome and Chd1 at SNR 0.02 without orientations; 84 % said, 65 % of made-up ones, 53 % true."""
+    from cryodl.particles.commands.assess_integrity import _warnings
+
+    record = dict(orientations="search", log_likelihood=100.0, separation=0.84, simulated_accuracy=0.65)
+    assert [w for w in _warnings(record) if "only 65 % came out right" in w]
+    for accuracy in (0.80, None):
+        assert not list(_warnings(dict(record, simulated_accuracy=accuracy)))

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of the search for orientations: likelihood, answers, refinement, strength."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from synthetic import lopsided_density
+
+from cryodl.core.projections import Projector, random_angles, rotation_matrices
+from cryodl.core.symmetry import angular_distance
+from cryodl.likelihood.modes import find_modes
+from cryodl.likelihood.observed import Observed
+from cryodl.likelihood.reference import HalfDisc, Reference
+from cryodl.likelihood.refine import Neighbourhood, refine
+from cryodl.likelihood.search import Bank, Grid, Shifts, log_likelihoods
+from cryodl.particles.orientations.amplitude import first_fit, improved
+
+BOX = 32
+
+
+@pytest.fixture(scope="module")
+def projector():
+    return Projector(torch.from_numpy(lopsided_density(BOX)))
+
+
+def simulated(projector, angles, shifts, noise, radius=9.0, strength=1.0):
+    """Observed of noisy projections with a CTF that falls and turns its sign, the images' coefficients and the CTF."""
+    disc = HalfDisc(BOX, radius)
+    transfer = torch.cos(disc.ring / 3.0).expand(len(angles), -1).contiguous()
+    clean = disc.of_images(projector.project(angles, shifts, BOX)) * strength
+    generator = torch.Generator().manual_seed(0)
+    images = clean * transfer + noise * torch.randn(clean.shape, dtype=torch.complex64, generator=generator)
+    power = max(noise, 1e-3) ** 2
+    return Observed(2 * images * transfer / power, transfer.square() / power, disc), images, transfer
+
+
+def test_the_likelihood_is_that_of_the_difference_between_image_and_reference(projector):
+    angles = random_angles(3, np.random.default_rng(1))
+    observed, images, transfer = simulated(projector, angles, np.zeros((3, 2)), 20.0)
+    grid = Grid(60)
+    reference = Reference(projector, observed.disc)
+    values = log_likelihoods(observed, Bank(reference, grid), Shifts.within(0, 1))
+    slices = reference.at_angles(grid.angles(np.arange(len(grid))))
+    misfit = (images[:, None] - transfer[:, None] * slices).abs().square().sum(-1) / 20.0**2
+    nothing = images.abs().square().sum(-1) / 20.0**2
+    assert torch.allclose(values, nothing[:, None] - misfit, rtol=1e-3, atol=1e-2)
+
+
+def test_shifts_are_summed_over_with_their_prior(projector):
+    angles, shifts = random_angles(2, np.random.default_rng(2)), np.array([[2.0, 0], [0, -2]])
+    observed, _, _ = simulated(projector, angles, shifts, 20.0)
+    bank = Bank(Reference(projector, observed.disc), Grid(60))
+    yx, prior = torch.tensor([[2.0, 0], [0, -2.0]]), torch.tensor([0.25, 0.75])
+    one = [log_likelihoods(observed, bank, Shifts(place[None], torch.zeros(1))) for place in yx]
+    both = log_likelihoods(observed, bank, Shifts(yx, torch.log(prior)))
+    expected = torch.logsumexp(torch.stack([one[0] + np.log(0.25), one[1] + np.log(0.75)]), 0)
+    assert torch.allclose(both, expected, rtol=1e-4, atol=1e-2)
+
+
+def test_references_made_anew_give_what_kept_ones_give(projector, monkeypatch):
+    from cryodl.likelihood import search
+
+    observed, _, _ = simulated(projector, random_angles(2, np.random.default_rng(3)), np.zeros((2, 2)), 20.0)
+    reference, grid = Reference(projector, observed.disc), Grid(40)
+    kept = log_likelihoods(observed, Bank(reference, grid), Shifts.within(1, 1))
+    monkeypatch.setattr(search, "CACHE", 0)
+    assert torch.allclose(kept, log_likelihoods(observed, Bank(reference, grid), Shifts.within(1, 1)), atol=1e-3)
+
+
+def number_near(grid, angles):
+    """Number of the grid's orientation nearest to some angles."""
+    everything = grid.angles(np.arange(len(grid)))
+    return int(angular_distance(everything, np.tile(angles, (len(grid), 1))).argmin())
+
+
+def test_a_neighbourhood_with_more_probability_beats_a_single_higher_point():
+    grid = Grid(10)
+    lone, crowded = number_near(grid, [0, 90, 0]), number_near(grid, [90, 90, 90])
+    distance = angular_distance(grid.angles(np.arange(len(grid))), np.tile(grid.angles(crowded), (len(grid), 1)))
+    values = torch.full((1, len(grid)), -50.0)
+    values[0, torch.from_numpy(distance < 12)] = 0.0
+    values[0, lone] = 0.5
+    modes = find_modes(values, grid, 2, 20)
+    assert distance[int(modes.numbers[0, 0])] < 12
+    assert int(modes.numbers[0, 1]) == lone and modes.mass[0, 0] > modes.mass[0, 1]
+
+
+def test_answers_are_farther_apart_than_asked_also_by_symmetry():
+    grid = Grid(15, "C2")
+    values = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (3, len(grid)))).float()
+    numbers = find_modes(values, grid, 4, 30).numbers.numpy()
+    for row in numbers:
+        angles = grid.angles(row)
+        for i in range(4):
+            for j in range(i):
+                assert angular_distance(angles[[i]], angles[[j]], "C2")[0] > 29.9
+
+
+def test_refinement_brings_an_orientation_nearer_to_the_truth(projector):
+    angles, shifts = random_angles(6, np.random.default_rng(4)), np.full((6, 2), 0.8)
+    observed, _, _ = simulated(projector, angles, shifts, 5.0)
+    truth = Rotation.from_matrix(rotation_matrices(angles))
+    start = truth * Rotation.from_rotvec(np.tile([3.0, -4.0, 5.0], (6, 1)), degrees=True)
+    matrices = torch.from_numpy(start.as_matrix()).float()
+    place = torch.zeros((6, 2))
+    for turn, shift in ((4, 0.5), (2, 0.25), (1, 0.12)):
+        near = Neighbourhood.of(turn, shift)
+        pose = refine(observed, Reference(projector, observed.disc), matrices, place, near)
+        matrices, place = pose.matrices, pose.shifts_yx
+    left = np.degrees((truth.inv() * Rotation.from_matrix(matrices.double().numpy())).magnitude())
+    assert np.median(left) < 1.5 and left.max() < np.degrees((truth.inv() * start).magnitude()).min()
+    assert np.abs(place.numpy() - shifts).max() < 0.2
+
+
+def test_strength_and_spread_of_shifts_are_learnt(projector):
+    rng = np.random.default_rng(5)
+    angles, shifts = random_angles(40, rng), rng.normal(0, 1.0, (40, 2))
+    observed, _, _ = simulated(projector, angles, shifts, 20.0, radius=6.0, strength=0.4)
+    reference, fit = Reference(projector, observed.disc), None
+    for _ in range(2):
+        fit = first_fit(observed, reference) if fit is None else fit
+        fit = improved(fit, observed, reference, Grid(20), Shifts.within(3, 1), BOX * 4.0)
+    gain = fit.gain(observed.disc.rings, BOX * 4.0)
+    assert gain[1:4].numpy() == pytest.approx([0.4] * 3, rel=0.15)
+    assert fit.sigma == pytest.approx(1.0, rel=0.3)

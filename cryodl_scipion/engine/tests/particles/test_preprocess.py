@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Background, contrast, noise spectrum, and the treatment of the CTF, measured where they are known."""
+
+import dataclasses
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from particle_data import BOX, PIXEL, simulate_particles
+
+from cryodl.core.fourier import circle, on_grid
+from cryodl.core.projections import Projector
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.likelihood.prepare import noise_spectrum, prepare, resample, sample_rows
+from cryodl.likelihood.signal import find_contrast, fit_structure
+from cryodl.simulate.particle_images import noise_images
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """p.star: 120 bright particles of an SNR of 0.2, with strong defoci."""
+    folder = tmp_path_factory.mktemp("preprocess")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        simulate_particles(count=120, snr=0.2, defocus_min=15000)
+    return folder
+
+
+@pytest.fixture
+def particles(folder):
+    return read_particles(folder / "p.star")
+
+
+@pytest.fixture
+def projector(folder):
+    return Projector(torch.from_numpy(mrcfile.read(folder / "p_map.mrc")))
+
+
+def changed(particles, folder, name, change):
+    """The particles with images that change(images, ctf) makes of theirs, without a word of it in the file."""
+    images = change(particles.images(slice(None)), particles.ctf(slice(None)))
+    with StackWriter(folder / f"{name}.mrcs", len(images), BOX, PIXEL) as stack:
+        stack.add(images)
+    write_particles_star(folder / f"{name}.star", particles, stack=folder / f"{name}.mrcs")
+    return read_particles(folder / f"{name}.star")
+
+
+def flip_phases(images, ctf):
+    return torch.fft.irfft2(torch.fft.rfft2(images) * ctf.sign(), s=images.shape[-2:])
+
+
+def test_the_background_gets_mean_0_and_deviation_1_and_dark_protein_becomes_bright():
+    images = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0)) * 4 + 7
+    images[:, 7:10, 7:10] += 100
+    before = images.clone()
+    ready = prepare(images, 10)
+    outside = ~circle(16, 10)
+    assert torch.allclose(ready[:, outside].mean(1), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(ready[:, outside].std(1), torch.ones(3), atol=1e-5)
+    assert torch.equal(prepare(images, 10, "dark"), -ready) and torch.equal(images, before)
+
+
+def test_a_blank_image_becomes_zero_and_a_circle_as_wide_as_the_box_leaves_the_corners():
+    assert prepare(torch.full((1, 16, 16), 5.0), 10).abs().max() == 0
+    assert prepare(torch.randn(2, 16, 16), 100).isfinite().all()
+
+
+def test_resampled_images_keep_the_centre_and_are_cut_or_padded():
+    image = torch.zeros(1, 32, 32)
+    image[0, 16, 16] = 1
+    same, exact = resample(image, 2.0, 2.0, 32)
+    assert torch.equal(same, image) and exact == 2.0
+    for pixel, box in ((4.0, 24), (1.0, 32), (3.0, 20)):
+        made, exact = resample(image, 2.0, pixel, box)
+        assert made.shape == (1, box, box) and abs(exact / pixel - 1) < 0.03
+        assert np.unravel_index(int(made[0].argmax()), (box, box)) == (box // 2, box // 2)
+
+
+def test_the_noise_spectrum_is_that_of_the_noise_around_the_particles():
+    truth = 0.3 + 2 * torch.exp(-torch.arange(33.0) / 6)
+    noise = noise_images(300, 64, np.random.default_rng(0), truth)
+    noise[:, 20:44, 20:44] += 50
+    found = noise_spectrum(noise, 36)
+    mean = float(truth[(on_grid(torch.arange(33.0), 64)).long()].mean())
+    assert torch.allclose(found[4:] * mean, truth[4:], rtol=0.15)
+    white = noise_spectrum(torch.randn(300, 64, 64, generator=torch.Generator().manual_seed(1)), 36)
+    assert torch.allclose(white, torch.ones(33), atol=0.12)
+
+
+@pytest.mark.parametrize("sign, word", [(1, "bright"), (-1, "dark")])
+def test_contrast_is_found_with_and_without_the_structure(particles, projector, folder, sign, word):
+    particles = changed(particles, folder, word, lambda images, ctf: sign * images)
+    for given in (None, projector):
+        contrast, sure, sentence = find_contrast(particles, given, 28)
+        assert contrast == word and sure and word in sentence
+
+
+def test_contrast_that_cannot_be_told_is_not_claimed(particles, projector, folder):
+    noise = changed(
+        particles,
+        folder,
+        "noise",
+        lambda images, ctf: torch.from_numpy(np.random.default_rng(0).standard_normal(images.shape, dtype=np.float32)),
+    )
+    for given in (None, projector):
+        contrast, sure, sentence = find_contrast(noise, given, 28)
+        assert contrast == "bright" and not sure and "--contrast dark" in sentence
+    assert not find_contrast(particles.subset([0]), None, 28)[1]
+
+
+def test_the_strength_of_the_signal_is_measured(particles, projector):
+    fit = fit_structure(particles, projector, 28)
+    # the map has the scale of the images, whose noise has a deviation of 1; the prepared background holds a little
+    # signal, too
+    assert fit.amplitude == pytest.approx(1, abs=0.1) and fit.ctf_state == "none" and fit.error < 0.05
+
+
+def test_flipped_phases_are_noticed_though_the_file_does_not_say_it(particles, projector, folder):
+    flipped = changed(particles, folder, "flipped", flip_phases)
+    assert flipped.ctf_state == "none"
+    fit = fit_structure(flipped, projector, 28)
+    assert fit.ctf_state == "flipped" and fit.amplitude == pytest.approx(1, abs=0.1)
+    dark = changed(particles, folder, "flipped_dark", lambda images, ctf: -flip_phases(images, ctf))
+    assert fit_structure(dark, projector, 28).amplitude < -0.9
+    said = dataclasses.replace(flipped, ctf_state="flipped")
+    assert fit_structure(said, projector, 28).amplitude == pytest.approx(fit.amplitude)
+
+
+def test_one_particle_alone_settles_nothing(particles, projector):
+    contrast, sure, _ = find_contrast(particles.subset([0]), projector, 28)
+    assert contrast == "bright" and not sure and not fit_structure(particles.subset([0]), projector, 28).sure
+
+
+def test_empty_images_are_refused_with_and_without_the_structure(particles, projector, folder):
+    flat = changed(particles, folder, "flat", lambda images, ctf: torch.full_like(images, 3.0))
+    for given in (None, projector):
+        with pytest.raises(ValueError, match="flat.star: the images are empty"):
+            find_contrast(flat, given, 28)
+
+
+def test_rows_are_spread_evenly():
+    assert sample_rows(1).tolist() == [0] and sample_rows(3).tolist() == [0, 1, 2]
+    assert sample_rows(100, 3).tolist() == [0, 50, 99]

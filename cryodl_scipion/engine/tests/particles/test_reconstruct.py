@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl reconstruct`: oriented particles in; a map, its half-maps and their FSC out."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from denoiser_data import run_command, write_untrained_denoiser
+from particle_data import BOX, PIXEL, simulate_particles
+from synthetic import correlation, lopsided_density, write_mrc
+
+from cryodl.core.frc import fsc
+from cryodl.core.projections import Projector, random_angles
+from cryodl.core.symmetry import symmetry_correlation
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.reconstruction.backproject import Slices, solve
+from cryodl.reconstruction.halves import soft_sphere, wiener_constants
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The current folder, with 150 particles p.star of map.mrc."""
+    monkeypatch.chdir(tmp_path)
+    simulate_particles(count=150, snr=2.0)
+    return tmp_path
+
+
+def reconstruct(code=0, flags=(), **options):
+    return run_command("reconstruct", code, flags, **dict(dict(particles="p.star", output="m.mrc"), **options))
+
+
+def read(path):
+    with mrcfile.open(path) as mrc:
+        assert float(mrc.voxel_size.x) == pytest.approx(PIXEL)
+        return torch.from_numpy(np.array(mrc.data))
+
+
+def masked_correlation(first, second):
+    inside = soft_sphere(len(first), 0.8 * len(first)) > 0.5
+    return correlation(first[inside], second[inside])
+
+
+def test_clean_projections_give_the_density_with_its_values():
+    density = torch.from_numpy(lopsided_density(24))
+    angles, shifts = random_angles(300, np.random.default_rng(0)), np.random.default_rng(1).uniform(-2, 2, (300, 2))
+    slices = Slices(24)
+    slices.add(Projector(density).project(angles, shifts), angles, shifts, None, None)
+    found = solve(*slices.finished("C1"), 24)
+    assert masked_correlation(found, density) > 0.995
+    inside = soft_sphere(24, 20) > 0.5
+    assert float((found[inside] @ density[inside]) / (density[inside] @ density[inside])) == pytest.approx(1, abs=0.02)
+
+
+def test_the_map_and_its_halves_are_the_simulated_structure(project):
+    result = reconstruct()
+    truth = torch.from_numpy(lopsided_density(BOX))
+    assert masked_correlation(read("m.mrc"), truth) > 0.95
+    assert masked_correlation(read("m_half1.mrc"), truth) > 0.8
+    assert result.outputs["count"] == 150 and result.outputs["box"] == BOX and result.outputs["pixel_size"] == PIXEL
+    assert len(result.outputs["fsc"]) == BOX // 2 + 1 and result.warnings == ()
+
+
+def test_the_fsc_is_that_of_the_half_maps_in_the_mask(project):
+    result = reconstruct(mask_diameter=80)
+    mask = soft_sphere(BOX, 80 / PIXEL)
+    assert np.allclose(fsc(read("m_half1.mrc") * mask, read("m_half2.mrc") * mask), result.outputs["fsc"], atol=1e-3)
+    assert 2 * PIXEL <= result.outputs["resolution"] < 30
+
+
+def test_the_halves_are_the_files_own(project):
+    reconstruct()
+    particles = read_particles("p.star")
+    swapped = [3 - h for h in particles.halves]
+    write_particles_star("swapped.star", particles, {"rlnRandomSubset": swapped})
+    reconstruct(particles="swapped.star", output="s.mrc")
+    assert torch.allclose(read("m_half1.mrc"), read("s_half2.mrc"), atol=1e-4)
+
+
+def test_without_halves_they_are_drawn_and_the_seed_decides(project):
+    particles = read_particles("p.star")
+    del particles.columns["rlnRandomSubset"]
+    write_particles_star("n.star", particles)
+    for output, seed in (("a.mrc", 1), ("b.mrc", 1), ("c.mrc", 2)):
+        reconstruct(particles="n.star", output=output, seed=seed)
+    assert torch.equal(read("a_half1.mrc"), read("b_half1.mrc"))
+    assert not torch.allclose(read("a_half1.mrc"), read("c_half1.mrc"))
+
+
+def test_a_symmetry_is_imposed(project):
+    density = lopsided_density(33)
+    density = density + density[:, ::-1, ::-1]
+    write_mrc("twofold.mrc", density, PIXEL)
+    simulate_particles(output="t.star", structure="twofold.mrc", box=36, count=60, snr=0.5)
+    reconstruct(particles="t.star", symmetry="C2")
+    padded = torch.nn.functional.pad(torch.from_numpy(density), (2, 1) * 3)
+    assert symmetry_correlation(read("m.mrc"), "C2") > 0.99
+    assert masked_correlation(read("m.mrc"), padded) > 0.8
+
+
+def test_multiplied_images_give_the_same_map(project):
+    reconstruct()
+    particles = read_particles("p.star")
+    images = torch.fft.irfft2(torch.fft.rfft2(particles.images(slice(None))) * particles.ctf(slice(None)), s=(BOX, BOX))
+    with StackWriter("x.mrcs", len(particles), BOX, PIXEL) as stack:
+        stack.add(images)
+    particles.optics_columns["rlnCtfDataAreCtfPremultiplied"] = ["1"]
+    write_particles_star("x.star", particles, {"rlnImageName": [f"{n:06d}@x.mrcs" for n in range(1, 151)]})
+    reconstruct(particles="x.star", output="x.mrc")
+    assert masked_correlation(read("m.mrc"), read("x.mrc")) > 0.98
+
+
+def test_without_ctf_correction_there_is_a_warning(project):
+    assert any("CTF was not corrected" in w for w in reconstruct(flags=["--no-correct-ctf"]).warnings)
+
+
+def test_dark_protein_is_said(project):
+    simulate_particles(output="d.star", count=150, snr=2.0, contrast="dark")
+    assert any("protein seems to be dark" in w for w in reconstruct(particles="d.star").warnings)
+
+
+def test_a_map_of_denoised_images_comes_with_a_warning(project):
+    write_untrained_denoiser(project / "model")
+    run_command("denoise", particles="p.star", model="model", output="d.star")
+    warnings = reconstruct(particles="d.star").warnings
+    assert any("shows the structure that the denoiser was trained on" in w for w in warnings)
+
+
+def test_particles_without_angles_or_ctf_are_refused(project):
+    for lost, said in (("rlnAngleTilt", "without angles"), ("rlnDefocusU", "without a CTF")):
+        Path("n.star").write_text(Path("p.star").read_text().replace(lost, "rlnLost"))
+        assert said in reconstruct(code=2, particles="n.star")
+    assert not list(project.glob("m*.mrc"))[1:]  # map.mrc, the structure, alone
+
+
+def test_one_particle_is_refused(project):
+    write_particles_star("one.star", read_particles("p.star").subset([0]))
+    assert "both halves" in reconstruct(code=2, particles="one.star")
+
+
+def test_empty_images_are_refused(project):
+    particles = read_particles("p.star")
+    with StackWriter("flat.mrcs", len(particles), particles.box, particles.pixel_size) as stack:
+        stack.add(np.zeros((len(particles), particles.box, particles.box)))
+    write_particles_star("flat.star", particles, stack="flat.mrcs")
+    assert "flat.star: the images are empty" in reconstruct(code=2, particles="flat.star")
+
+
+def test_an_existing_half_map_is_not_replaced(project):
+    Path("m_half2.mrc").write_text("mine")
+    assert "m_half2.mrc" in reconstruct(code=2)
+    assert Path("m_half2.mrc").read_text() == "mine"
+
+
+def test_wiener_constants_fall_with_the_correlation_and_end_where_it_ends():
+    constants = wiener_constants(torch.tensor([1.0, 0.9, 0.5, 0.0, 0.8]))
+    assert constants[1] == pytest.approx((1 - 1.8 / 1.9) / (1.8 / 1.9), rel=1e-3)
+    assert constants[2] == pytest.approx(0.5, rel=1e-3)
+    assert constants[3] > 900 and constants[4] > 900
+
+
+@pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="RELION is not installed")
+def test_the_map_is_that_of_relion_reconstruct(project):
+    simulate_particles(output="r.star", count=600, snr=20.0)
+    reconstruct(particles="r.star")
+    command = ["relion_reconstruct", "--i", "r.star", "--o", "relion.mrc", "--ctf"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert masked_correlation(read("m.mrc"), read("relion.mrc")) > 0.98

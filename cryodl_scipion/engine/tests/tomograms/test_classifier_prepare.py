@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Subtomograms before networks see them: resampled around their middle, turned with their wedge, contrast measured."""
+
+import numpy as np
+import pytest
+import torch
+from subtomogram_data import density, simulated_set, subtomograms, write_set
+
+from cryodl.core.volumes import cube_crop, resized
+from cryodl.core.wedges import wedge
+from cryodl.io.subtomograms import read_subtomograms
+from cryodl.tomograms.classifiers.prepare import TURNS, find_contrast, prepared, turned
+
+
+@pytest.mark.parametrize("old, new", [(24, 16), (16, 24), (24, 15), (15, 24), (21, 16)])
+def test_resizing_keeps_values_and_the_middle(old, new):
+    volumes = torch.from_numpy(density("corner", old, width=0.12))[None]
+    expected = torch.from_numpy(density("corner", new, width=0.12))[None]
+    scale = float((expected * resized(volumes, new)).sum() / (expected**2).sum())
+    assert float((resized(volumes, new) - scale * expected).abs().max()) < 0.06 * float(expected.max())
+    assert torch.allclose(resized(torch.full((1, old, old, old), 3.0), new), torch.tensor(3.0), atol=1e-5)
+
+
+@pytest.mark.parametrize("old, new", [(8, 5), (5, 8), (7, 4), (6, 6)])
+def test_cropping_keeps_the_middle_voxel(old, new):
+    volume = torch.zeros(1, old, old, old)
+    volume[0, old // 2, old // 2, old // 2 - 1] = 1.0
+    place = torch.nonzero(cube_crop(volume, new)[0]).tolist()
+    assert place == [[new // 2, new // 2, new // 2 - 1]]
+
+
+def test_prepared_volumes_have_bright_protein_mean_zero_and_deviation_one():
+    volumes = 50 - 7 * torch.from_numpy(density("ball", 16))[None].repeat(2, 1, 1, 1)
+    volumes[1] = 4.0  # empty
+    found = prepared(volumes, 10.0, 10.0, 16, "dark")
+    assert found.shape == (2, 1, 16, 16, 16) and not found[1].any()
+    assert float(found[0].mean()) == pytest.approx(0, abs=1e-5) and float(found[0].std()) == pytest.approx(1, rel=1e-4)
+    assert float(found[0, 0, 8, 8, 8]) > 2
+    assert not prepared(volumes, 10.0, 10.0, 20)[0, 0, 0].any()  # zeros around
+
+
+def test_turns_keep_the_missing_wedge_and_the_hand():
+    measured = wedge(16, -60, 60).bool()
+    torch.manual_seed(0)
+    volume = torch.fft.irfftn(torch.fft.rfftn(torch.randn(16, 16, 16)) * measured, s=(16, 16, 16))
+    for turn, axes in enumerate(TURNS):
+        power = torch.fft.rfftn(turned(volume, turn)).abs()
+        assert float(power[~measured].max()) < 1e-3 * float(power[measured].mean())
+        assert len(axes) in (0, 2)  # two flips are a turn, one would be a mirror
+
+
+@pytest.mark.parametrize("box", [8, 9])
+def test_turns_leave_the_middle_where_it_is(box):
+    middle = box // 2
+    volume = torch.zeros(1, box, box, box)
+    volume[0, middle, middle, middle], volume[0, middle + 1, middle + 2, middle + 3] = 1, 2
+    ends = [tuple(int(n) - middle for n in (turned(volume, turn)[0] == 2).nonzero()[0]) for turn in range(len(TURNS))]
+    assert ends == [(1, 2, 3), (1, -2, -3), (-1, 2, -3), (-1, -2, 3)]
+    assert all(turned(volume, turn)[0, middle, middle, middle] == 1 for turn in range(len(TURNS)))
+
+
+@pytest.mark.parametrize("sign, expected", [(1, "bright"), (-1, "dark")])
+def test_the_contrast_is_measured(tmp_path, sign, expected):
+    volumes, classes, _, _ = subtomograms(["bar", "ball"], 6, snr=0.5)
+    found = read_subtomograms(write_set(tmp_path, sign * volumes + 3, classes))
+    contrast, said, warning = find_contrast(found, 100.0, "auto")
+    assert contrast == expected and f"Protein is {expected}" in said and not warning
+    other = {"bright": "dark", "dark": "bright"}[expected]
+    contrast, _, warning = find_contrast(found, 100.0, other)
+    assert contrast == other and f"Protein was said to be {other}" in warning
+
+
+def test_noise_has_no_contrast_and_empty_volumes_are_refused(tmp_path):
+    found = read_subtomograms(simulated_set(tmp_path, [None], 12, name="noise"))
+    contrast, said, warning = find_contrast(found, 100.0, "auto")
+    assert contrast == "bright" and not said and "could not be told" in warning
+    empty = read_subtomograms(write_set(tmp_path, np.full((3, 8, 8, 8), 2.0), [1, 1, 2], name="empty"))
+    with pytest.raises(ValueError, match="empty .all voxels the same., such as .*00001.mrc"):
+        find_contrast(empty, 50.0, "auto")
+
+
+def test_copies_of_one_subtomogram_tell_no_contrast(tmp_path):
+    volumes, classes, _, _ = subtomograms(["ball"], 1)
+    found = read_subtomograms(write_set(tmp_path, volumes.repeat(20, 1, 1, 1), classes.repeat(20)))
+    contrast, said, warning = find_contrast(found, 100.0, "auto")
+    assert contrast == "bright" and not said and "could not be told" in warning
+    assert find_contrast(found, 100.0, "dark") == ("dark", "", "")

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl import-annotations`: label volumes and stacks of tiles become annotations."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import mrcfile
+import numpy as np
+import pytest
+from annotated import PIXEL, write_volume
+from synthetic import write_mrc
+
+from cryodl.cli import main
+from cryodl.tomograms.annotations.label_volumes import open_pairs
+from cryodl.tomograms.annotations.store import read_annotations
+
+SHAPE = (30, 64, 96)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def volumes(name="a", dtype=np.int8, unannotated=255):
+    """A tomogram of noise; labels: 1 a plane in x, 2 a block elsewhere, the last rows not annotated."""
+    rng = np.random.default_rng(1)
+    labels = np.zeros(SHAPE, np.int16)
+    labels[3:27, :, 20:23] = 1
+    labels[:, 10:40, 70:90] = 2
+    labels[:, 48:] = unannotated
+    write_volume(f"{name}.mrc", rng.standard_normal(SHAPE).astype(np.float32))
+    write_volume(f"{name}_labels.mrc", labels.astype(dtype))
+
+
+def run(*more, expected=0):
+    code = main(["import-annotations", "--annotations", "out", "--feature", "membrane", *more])
+    assert code == expected
+    return None if code else read_annotations("out")
+
+
+def of_labels(*more, label="1", **options):
+    return run("--tomograms", "*a.mrc", "--labels", "*_labels.mrc", "--label", label, "--tile", "16", *more, **options)
+
+
+@pytest.mark.parametrize("dtype, unannotated", [(np.int8, -1), (np.int16, 255), (np.float32, 255), (np.uint16, 255)])
+def test_tiles_of_label_volumes_hold_what_the_volume_says(dtype, unannotated):
+    volumes(dtype=dtype, unannotated=unannotated)
+    store = of_labels("--positive-tiles", "8", "--negative-tiles", "12")
+    assert store.counts() == {"membrane": {"positive": 8, "negative": 12}}
+    labels = mrcfile.read("a_labels.mrc").astype(int)
+    for tile in store.entries:
+        (y, x), z = tile.corner_yx, tile.centre_zyx[0]
+        there = labels[z, y : y + 16, x : x + 16]
+        drawing = store.drawing(tile)
+        assert ((there == 1) == (drawing == 1)).all() and ((there == unannotated) == (drawing == 255)).all()
+        assert (drawing == 1).any() == (tile.kind == "positive")
+        assert (store.image(tile)[0] == mrcfile.read("a.mrc")[z, y : y + 16, x : x + 16]).all()
+        assert tile.pixel_size == PIXEL and tile.tomogram == "a"
+
+
+def test_tiles_come_from_all_over_the_volume_and_include_other_features():
+    volumes()
+    store = of_labels("--positive-tiles", "12", "--negative-tiles", "20")
+    slices = [t.centre_zyx[0] for t in store.tiles(kind="positive")]
+    assert len(set(slices)) == 12 and max(slices) - min(slices) > 12
+    labels = mrcfile.read("a_labels.mrc")
+    corners = [(t.centre_zyx[0], *t.corner_yx) for t in store.tiles(kind="negative")]
+    assert sum((labels[z, y : y + 16, x : x + 16] == 2).any() for z, y, x in corners) >= 10
+
+
+def test_a_rare_feature_is_found_in_the_one_slice_that_has_it():
+    volumes()
+    with mrcfile.open("a_labels.mrc", "r+") as mrc:
+        mrc.data[17, 20:30, 4:10] = 5
+    store = of_labels("--positive-tiles", "3", "--negative-tiles", "3", label="5")
+    assert {t.centre_zyx[0] for t in store.tiles(kind="positive")} == {17}
+
+
+def test_tiles_are_shared_among_several_volumes():
+    for name in ("a", "ba"):
+        volumes(name)
+    store = of_labels("--positive-tiles", "10", "--negative-tiles", "10")
+    assert [len(store.tiles(tomogram=name, kind="positive")) for name in ("a", "ba")] == [5, 5]
+
+
+def test_the_same_import_again_adds_no_tile_twice_and_another_feature_is_added(capsys):
+    volumes()
+    few = ("--positive-tiles", "4", "--negative-tiles", "4")
+    first = of_labels(*few)
+    assert of_labels(*few).entries == first.entries
+    code = main(
+        [
+            "import-annotations",
+            "--annotations",
+            "out",
+            "--feature",
+            "block",
+            "--tomograms",
+            "a.mrc",
+            "--labels",
+            "a_labels.mrc",
+            "--label",
+            "2",
+            "--tile",
+            "16",
+            *few,
+        ]
+    )
+    assert code == 0 and read_annotations("out").counts()["block"] == {"positive": 4, "negative": 4}
+    assert read_annotations("out").counts()["membrane"] == {"positive": 4, "negative": 4}
+
+
+def test_fewer_tiles_than_asked_for_are_said(capsys):
+    volumes()
+    store = of_labels("--positive-tiles", "100000")
+    found = len(store.tiles(kind="positive"))
+    assert (
+        f"100000 tiles with the feature were asked for; the label volumes have only {found}" in capsys.readouterr().err
+    )
+
+
+def stack(name, values, size=16):
+    write_mrc(name, np.stack([np.full((size, size), v, np.float32) for v in values]))
+
+
+def test_a_stack_with_drawings_keeps_images_and_strokes():
+    stack("tiles.mrcs", [1, 2, 3])
+    drawings = np.zeros((3, 16, 16), np.float32)
+    drawings[0, 2, 5], drawings[0, 3, 5], drawings[2, 0, 0] = 7, 255, 255
+    write_mrc("drawn.mrcs", drawings)
+    store = run("--tiles", "tiles.mrcs", "--drawings", "drawn.mrcs", "--pixel-size", "6")
+    assert [t.kind for t in store.entries] == ["positive", "negative", "negative"]
+    assert store.drawing(store.entries[0])[2:4, 5].tolist() == [1, 255] and store.labels(store.entries[2])[0, 0] == 255
+    assert [float(store.image(t).mean()) for t in store.entries] == [1, 2, 3]
+    assert store.entries[0].pixel_size == 6 and store.entries[0].path is None
+
+
+def test_a_stack_without_drawings_is_without_the_feature(capsys):
+    stack("with.mrcs", [1])
+    stack("drawn.mrcs", [1])
+    stack("without.mrcs", [0, 5])
+    run("--tiles", "with.mrcs", "--drawings", "drawn.mrcs", "--pixel-size", "6")
+    assert "no tile without membrane" in capsys.readouterr().err
+    store = run("--tiles", "without.mrcs", "--pixel-size", "6")
+    assert store.counts() == {"membrane": {"positive": 1, "negative": 2}}
+    assert [float(store.image(t).mean()) for t in store.entries] == [1, 0, 5]
+
+
+def test_label_volumes_belong_to_the_tomogram_that_they_are_called_like(capsys):
+    for name in ("a", "a_b"):  # sorted, a.mrc is before a_b.mrc, but a_b_labels.mrc before a_labels.mrc
+        volumes(name)
+    config = SimpleNamespace(tomograms=("*_b.mrc", "a.mrc"), labels=("*_labels.mrc",), names=())
+    names, tomograms, labels, warnings = open_pairs(config)
+    assert names == ["a", "a_b"] and not warnings
+    assert [Path(t.path).name for t in tomograms] == ["a.mrc", "a_b.mrc"]
+    assert [Path(v.path).name for v in labels] == ["a_labels.mrc", "a_b_labels.mrc"]
+    Path("a_labels.mrc").rename("c_labels.mrc")
+    with pytest.raises(ValueError, match="Only some names .* Left over: a of the tomograms, c_labels of the label vol"):
+        open_pairs(config)
+    Path("a_b_labels.mrc").rename("d_labels.mrc")
+    *_, labels, warnings = open_pairs(config)
+    assert [Path(v.path).name for v in labels] == ["c_labels.mrc", "d_labels.mrc"]
+    assert "sorted order: a with c_labels" in warnings[0]
+    assert not open_pairs(SimpleNamespace(tomograms=("a.mrc",), labels=("c_labels.mrc",), names=()))[-1]  # only one
+    *_, labels, warnings = open_pairs(
+        SimpleNamespace(tomograms=("a.mrc", "a_b.mrc"), names=("d", "c"), labels=("d_labels.mrc", "c_labels.mrc"))
+    )
+    assert [Path(v.path).name for v in labels] == ["d_labels.mrc", "c_labels.mrc"] and not warnings  # as the names are
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--label", "9", "--labels", "a_labels.mrc"), "No voxel .* has the value 9.*found are 0, 1, 2, 255"),
+        (("--label", "1", "--labels", "small.mrc"), "small.mrc has 20 x 10 x 5 voxels .*a.mrc 96 x 64 x 30"),
+        (("--label", "1", "--labels", "a_labels.mrc", "small.mrc"), "1 tomograms .* and 2 label volumes"),
+        (("--label", "1", "--labels", "a_labels.mrc", "--tile", "128"), "96 x 64 px wide, less than Tile"),
+        (("--label", "1", "--labels", "a.mrc"), "a.mrc holds values such as .*; label volumes hold whole numbers"),
+        (("--label", "1", "--labels", "absent.mrc"), "No file matches 'absent.mrc'"),
+    ],
+)
+def test_label_volumes_that_do_not_fit_are_refused_with_the_reason(capsys, arguments, words):
+    volumes()
+    write_volume("small.mrc", np.zeros((5, 10, 20), np.int8))
+    run("--tomograms", "a.mrc", "--tile", "16", *arguments, expected=2)
+    import re
+
+    assert re.search(words, capsys.readouterr().err.replace("\n", " "))
+    with pytest.raises(FileNotFoundError):
+        read_annotations("out")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--tiles", "tiles.hdf"), "HDF file.*e2proc2d"),
+        (("--tiles", "tiles.mrcs", "--drawings", "few.mrcs"), "are 2 of 16 x 16 px, the tiles tiles.mrcs 3"),
+        (("--tiles", "tiles.mrcs", "--feature", "mem/brane"), "'mem/brane'"),
+    ],
+)
+def test_stacks_that_do_not_fit_are_refused_with_the_reason(capsys, arguments, words):
+    stack("tiles.mrcs", [1, 2, 3])
+    stack("few.mrcs", [1, 2])
+    run("--pixel-size", "6", *arguments, expected=2)
+    import re
+
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_the_same_stack_is_not_imported_twice(capsys):
+    stack("tiles.mrcs", [1])
+    run("--tiles", "tiles.mrcs", "--pixel-size", "6")
+    run("--tiles", "tiles.mrcs", "--pixel-size", "6", expected=2)
+    assert "already" in capsys.readouterr().err and len(read_annotations("out").entries) == 1

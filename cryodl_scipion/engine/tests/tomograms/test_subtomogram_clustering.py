@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Aligned subtomograms compared with the missing wedge made up for, and grouped."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+from subtomogram_data import simulated_set
+
+from cryodl.contract import ClusterSubtomogramsConfig
+from cryodl.io.subtomograms import read_subtomograms
+from cryodl.tomograms.commands import cluster_subtomograms
+from cryodl.tomograms.subtomograms.aligned import aligned
+from cryodl.tomograms.subtomograms.autoencoder import EmbeddingTask
+from cryodl.tomograms.subtomograms.cluster import groups
+from cryodl.tomograms.subtomograms.components import principal_components
+from cryodl.tomograms.subtomograms.observed import frame_of
+from cryodl.tomograms.subtomograms.similarity import embedded, similarities
+
+
+def turned_back(path):
+    """Set and Observed subtomograms in the structure's frame."""
+    one = read_subtomograms(path)
+    frame = frame_of(one, 150.0, 40.0)
+    return one, aligned(one, slice(None), frame, one.angles, one.shifts_zyx)
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """Two structures with tilts of +-30 degrees: what is missing differs more than what is there."""
+    path = simulated_set(tmp_path_factory.mktemp("narrow"), ["bar", "ring", "corner"], 14, snr=2.0, tilts=(-30.0, 30.0))
+    return (path, *turned_back(path))
+
+
+def test_copies_with_other_wedges_are_alike_only_where_both_were_measured(tmp_path):
+    _, observed = turned_back(simulated_set(tmp_path, ["corner"], 6, snr=1e4, tilts=(-30.0, 30.0)))
+    apart = ~torch.eye(6, dtype=torch.bool)
+    compensated, naive = (similarities(observed, compensate)[apart] for compensate in (True, False))
+    assert compensated.min() > 0.8 and compensated.mean() > naive.mean() + 0.2
+
+
+def test_similarity_is_that_of_the_definition(narrow):
+    observed = narrow[2]
+    seen = observed.weights[0] * observed.weights[5]
+    a, b = (observed.values[row] for row in (0, 5))
+    expected = (seen * (a * b.conj()).real).sum() / ((seen * a.abs() ** 2).sum() * (seen * b.abs() ** 2).sum()).sqrt()
+    found = similarities(observed)
+    assert float(found[0, 5]) == pytest.approx(float(expected), abs=1e-4)
+    assert torch.allclose(found.diagonal(), torch.ones(len(found)), atol=1e-4)
+
+
+@pytest.mark.parametrize("embedding", ["similarity", "pca"])
+def test_compensated_groups_are_nearer_to_the_truth(narrow, embedding):
+    _, one, observed = narrow
+    score = {}
+    for compensate in (True, False):
+        places = (
+            embedded(similarities(observed, compensate), 3)
+            if embedding == "similarity"
+            else principal_components(observed, 3, 0, compensate)
+        )
+        score[compensate] = adjusted_rand_score(one.classes, groups(places.numpy(), 3))
+    assert score[True] > 0.95 > score[False] + 0.1
+
+
+def test_components_are_found_though_half_of_the_values_is_missing():
+    from cryodl.core.ball import HalfBall
+    from cryodl.tomograms.subtomograms.observed import Observed
+
+    generator = torch.Generator().manual_seed(0)
+    ball = HalfBall(16, 4)
+    axis, places = torch.randn(len(ball), generator=generator), torch.randn(40, generator=generator)
+    values = torch.complex(places[:, None] * axis, torch.zeros(40, len(ball)))
+    weights = (torch.rand(values.shape, generator=generator) > 0.5).float()
+    found = principal_components(Observed(values * weights, weights, ball), 2)
+    assert abs(float(torch.corrcoef(torch.stack([found[:, 0], places]))[0, 1])) > 0.99
+
+
+def test_groups_are_numbered_by_size():
+    places = np.concatenate([np.full((3, 2), 5.0), np.full((9, 2), -5.0)])
+    assert groups(places + np.random.default_rng(0).normal(0, 0.1, places.shape), 2).tolist() == [2] * 3 + [1] * 9
+
+
+def test_the_autoencoder_is_not_asked_for_what_was_not_measured(narrow):
+    observed = narrow[2]
+    task, rows = EmbeddingTask(observed, 3), torch.arange(4)
+    network = task.networks["autoencoder"]
+    with torch.no_grad():
+        found = task.coefficients(network.decode(network.encoder(task.volumes(task.values[rows]))))
+        measured = (found - task.values[rows]).abs().square()[task.weights[rows] > 0]
+        assert float(task.loss(rows)) == pytest.approx(float(measured.mean()), rel=1e-4)
+    assert (task.weights[rows] == 0).any()
+    there_and_back = task.coefficients(task.volumes(task.values[rows]))
+    assert torch.allclose(there_and_back, task.values[rows], atol=1e-4)
+
+
+def test_the_command_leaves_classes_averages_and_embedding(narrow, tmp_path):
+    path, one, _ = narrow
+    output = tmp_path / "out.star"
+    result = cluster_subtomograms.run(
+        ClusterSubtomogramsConfig(
+            subtomograms=path, output=str(output), classes=3, components=3, particle_diameter=150.0, threads=1
+        )
+    )
+    found = read_subtomograms(output)
+    assert adjusted_rand_score(one.classes, found.classes) > 0.95
+    assert result.outputs["counts"] == {"1": 14, "2": 14, "3": 14} and result.outputs["aligned"] == "given"
+    with open(result.outputs["embedding"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["class"]) for row in rows] == found.classes.tolist() and "component3" in rows[0]
+    for made in [*result.outputs["averages"].values(), *result.outputs["pictures"]]:
+        assert (tmp_path / made).stat().st_size > 1000
+    assert not (tmp_path / "out.star.partial").exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(classes=99), "42 subtomograms for 99 classes"),
+        (dict(output="out.mrc"), "must end in .star"),
+        (dict(particle_diameter=9000.0), "only 160 Å wide"),
+    ],
+)
+def test_what_cannot_be_grouped_is_refused_in_words(narrow, tmp_path, change, message):
+    settings = dict(dict(subtomograms=narrow[0], output=str(tmp_path / "out.star")), **change)
+    with pytest.raises(ValueError, match=message):
+        cluster_subtomograms.run(ClusterSubtomogramsConfig(**settings))
+
+
+def test_a_single_subtomogram_is_refused_and_two_are_enough(tmp_path):
+    config = lambda count: ClusterSubtomogramsConfig(
+        subtomograms=simulated_set(tmp_path, ["bar"], count, name=f"of{count}"),
+        classes=1,
+        align="given",
+        output=str(tmp_path / f"o{count}.star"),
+    )
+    with pytest.raises(ValueError, match="of1.star has only 1 subtomogram; at least two"):
+        cluster_subtomograms.run(config(1))
+    result = cluster_subtomograms.run(config(2))
+    assert result.outputs["counts"] == {"1": 2} and any("no more than 1 component" in w for w in result.warnings)
+
+
+@pytest.mark.parametrize("name", ["out_class002.mrc", "out_embedding.csv", "out_averages.png"])
+def test_nothing_beside_the_output_is_replaced(narrow, tmp_path, name):
+    (tmp_path / name).write_text("years of work")
+    with pytest.raises(FileExistsError, match=name):
+        cluster_subtomograms.run(ClusterSubtomogramsConfig(subtomograms=narrow[0], output=str(tmp_path / "out.star")))
+    assert (tmp_path / name).read_text() == "years of work"
+
+
+def test_given_angles_that_are_not_there_are_refused(tmp_path):
+    from subtomogram_data import subtomograms, write_set
+
+    volumes, classes, _, _ = subtomograms(["bar"], 3)
+    path = write_set(tmp_path, volumes, classes)
+    with pytest.raises(ValueError, match="no angles .*--align search"):
+        cluster_subtomograms.run(
+            ClusterSubtomogramsConfig(subtomograms=path, output=str(tmp_path / "o.star"), classes=1, align="given")
+        )

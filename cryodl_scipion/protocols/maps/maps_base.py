@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the protocols on maps share: pointers, frames, copies for the engine, and the improver."""
+
+import json
+import os
+
+from pwem.objects import EMSet
+from pyworkflow.protocol import params
+
+from ...convert.maps.maps import FRAMES, frameOf, isMrc, mapForEngine, unequalVoxels
+from ...convert.structures import structureFileOf, structureProblem
+from ...engine.cryodl.contract.result import write_json
+from ..model_field import cardOf
+from ..one_run import OneRunBase
+
+_FRAME_FILE = "frame.json"
+
+
+class MapsBase(OneRunBase):
+    """Base of the protocols on maps. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
+
+    _MODEL_KIND = "map_improver"
+
+    # ----- form
+    def _addMapParam(self, form, name, help, pointerClass="Volume", **arguments):
+        form.addParam(
+            name,
+            params.PointerParam,
+            pointerClass=pointerClass,
+            help=help,
+            **dict(dict(label="Map", important=True), **arguments),
+        )
+
+    def _addModelParam(self, form, name, help, **arguments):
+        form.addParam(
+            name,
+            params.PointerParam,
+            pointerClass="AtomStruct",
+            help=help,
+            **dict(dict(label="Atomic model", important=True), **arguments),
+        )
+
+    def _addFrameParam(self, form, condition="True"):
+        form.addParam(
+            "frame",
+            params.EnumParam,
+            choices=list(FRAMES),
+            default=0,
+            condition=condition,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Map and model fit by",
+            help="Where the map lies in the frame of the atomic model. Scipion keeps an origin for each map, "
+            "and the map's file has one in its header; in an imported map they often differ. *%s*: if "
+            "they differ, the one by which the map is denser at the atoms. The summary tells which." % FRAMES[0],
+        )
+
+    # ----- files for the engine
+    def _place(self, volume, structure, name=_FRAME_FILE):
+        """(x, y, z) Å where a map begins in the frame of a model; written down for the summary."""
+        frame = frameOf(volume, structureFileOf(structure), self.frame.get())
+        os.makedirs(self._inputFolder(), exist_ok=True)
+        write_json(os.path.join(self._inputFolder(), name), frame._asdict())
+        return frame.xyz
+
+    def _frameLines(self, name=_FRAME_FILE):
+        path = os.path.join(self._inputFolder(), name)
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as file:
+            frame = json.load(file)
+        return [
+            "Map and model fit by: %s (the map begins at %s Å)"
+            % (frame["word"], ", ".join("%.2f" % value for value in frame["xyz"]))
+        ]
+
+    def _mapFor(self, volume, origin=None, pixelSize=False):
+        return mapForEngine(volume, self._inputFolder(), origin, pixelSize)
+
+    # ----- checks
+    def _checkMap(self, volume, what="map"):
+        """A sentence about a map that cannot be used, in a list."""
+        path = structureFileOf(volume)
+        if not os.path.isfile(path):
+            return ["The file of the %s, %s, is not there. Import it again." % (what, path or "(no name)")]
+        if not volume.getSamplingRate() or volume.getSamplingRate() <= 0:
+            return ["The %s %s has no pixel size (sampling rate). Import it again with it." % (what, path)]
+        return []
+
+    def _checkSameGrid(self, volume, other, what):
+        """A sentence about a mask, half-map or other map that is not on the grid of a map, in a list."""
+        ours, theirs = volume.getDim(), other.getDim()
+        if tuple(ours) != tuple(theirs):
+            return [
+                "The %s has %s voxels, the map %s. They must lie on the same grid; resample one onto the other "
+                "first." % (what, " x ".join(map(str, theirs)), " x ".join(map(str, ours)))
+            ]
+        if abs(other.getSamplingRate() / volume.getSamplingRate() - 1) > 0.01:
+            return [
+                "The %s has %.4g Å/px, the map %.4g Å/px. They must lie on the same grid."
+                % (what, other.getSamplingRate(), volume.getSamplingRate())
+            ]
+        return []
+
+    def _voxelWarnings(self, volumes):
+        """Sentences about maps whose header has voxels that are no cubes: Scipion knows one pixel size only."""
+        found = [
+            (v, unequalVoxels(structureFileOf(v))) for v in volumes if isMrc(v) and os.path.exists(structureFileOf(v))
+        ]
+        return [
+            "The voxels of %s are %s Å by its header; they are taken for cubes of %.4g Å, Scipion's pixel size. If "
+            "the header is right, resample the map first."
+            % (structureFileOf(v), " x ".join("%.4g" % n for n in sizes), v.getSamplingRate())
+            for v, sizes in found
+            if sizes
+        ]
+
+    def _modelCard(self):
+        """The improver's card; None without one, or if it is gone, which must not hide what was made with it."""
+        return cardOf(self)
+
+
+def itemsOf(objects):
+    """Clones of the items of sets, and objects that are no sets, in their order."""
+    items = []
+    for found in objects:
+        items += [item.clone() for item in found] if isinstance(found, EMSet) else [found]
+    return items
+
+
+def structureProblems(structures):
+    return [problem for problem in map(structureProblem, structures) if problem]
+
+
+def ownOrigin(volume):
+    """Scipion's origin for what is made of a map: the map's own, None if it has none."""
+    return volume.getOrigin() if volume.hasOrigin() else None

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare an atomic model that was built into a map with a reference."""
+
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from .map_words import comparedInWords, comparedLines
+from .maps_base import MapsBase
+
+
+class CryodlProtCompareModels(MapsBase):
+    """Compare an atomic model that was built into a map with a reference.
+
+    In: the model to judge, and a reference in the same frame; nothing is superposed. Out: how many residues of the
+    reference are matched by C-alpha (or P) atoms, how many of these have the right name, their RMSD, fragments, and how
+    many built residues match nothing, in the summary and as a table of the matched residues. Build into a map before
+    and after improvement, and compare both with the deposited model.
+    """
+
+    _label = "compare built models"
+    _CONFIG = contract.CompareModelsConfig
+    NOT_ON_FORM = {
+        "structure": "the input model",
+        "reference": "the reference model",
+        "output": "the run's folder",
+        "json": "the results are files",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addModelParam(form, "inputStructure", "Model that was built, by whatever program.", label="Built model")
+        self._addModelParam(form, "inputReference", "Reference, such as the deposited model.", label="Reference")
+        addConfigParams(form, self._CONFIG, ["distance"])
+        form.addParallelSection(threads=0, mpi=0)
+
+    def usesGpu(self):
+        return False
+
+    # ----- steps
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.compareStep, self._settings(), needsGPU=False)
+
+    def compareStep(self, settings):
+        self._runOnce(self._config(**self._engineValues()), self.getTable())
+
+    def getTable(self):
+        """CSV file of the matched residues."""
+        return self._getExtraPath("matched_residues.csv")
+
+    def getCompared(self):
+        """Result.outputs, None before they are there."""
+        result = self._result()
+        return None if result is None else result.outputs
+
+    def _engineValues(self):
+        return dict(
+            structure=structureFileOf(self.inputStructure.get()),
+            output=self.getTable(),
+            json=False,
+            reference=structureFileOf(self.inputReference.get()),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        return self._checkStructure(self.inputStructure.get()) + self._checkStructure(self.inputReference.get())
+
+    def _tell(self, results):
+        made = self.getCompared()
+        return ["Not compared yet."] if made is None else comparedLines(made)
+
+    def _methods(self):
+        made = self.getCompared()
+        return [] if made is None else [comparedInWords(made, self.distance.get(), self._engineResults())]
+
+    def _citations(self):
+        return ["cryodl", "Liebschner2019"]

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Improve the local contrast of maps."""
+
+import os
+
+from pwem.objects import AtomStruct, EMSet, SetOfVolumes, Volume
+from pyworkflow.object import String
+from pyworkflow.protocol import params
+
+from ...convert.maps.maps import halfForEngine, halfMapsOf
+from ...convert.structures import stemOf, structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
+from ..protocol_base import RESULT_FILE
+from .map_words import WHAT_FOR, citationsOf, improvedLines, improvingInWords
+from .maps_base import MapsBase, itemsOf, ownOrigin
+
+WHOLE, HALVES = range(2)
+# Name of the model, on an improved map.
+IMPROVER = "_cryodlImprover"
+
+
+class CryodlProtImproveMap(MapsBase):
+    """Improve the local contrast of a map, or of a set of maps, with a trained network.
+
+    In: a map (with its half-maps, if it has them), a set of maps, or two half-maps, as they come from refinement; a map
+    improver; perhaps a mask or an atomic model to mask by. Out: the improved map on the grid and with the origin of the
+    input, and a map of confidence: how far it can be trusted. With half-maps each is improved alone as well, and the
+    half-map test tells what is gained and what the network invents. For looking and building; not for FSC-based
+    resolution, and not for deposition alone.
+    """
+
+    _label = "improve map"
+    _CONFIG = contract.ImproveMapConfig
+    NOT_ON_FORM = {
+        "map": "the input map",
+        "half_maps": "the map's half-maps, or the input half-maps",
+        "output": "the run's folder",
+        "model": "the model that the form names",
+        "pixel_size": "the map's sampling rate",
+        "mask": "the input mask",
+        "mask_structure": "the input mask",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    @property
+    def _possibleOutputs(self):
+        if isinstance(self.inputVolume.get(), EMSet) and self.inputFrom.get() == WHOLE:
+            return {"outputVolumes": SetOfVolumes, "outputConfidences": SetOfVolumes}
+        return {"outputVolume": Volume, "outputConfidence": Volume}
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputFrom",
+            params.EnumParam,
+            default=WHOLE,
+            label="Improve",
+            choices=["a map, or a set of maps", "the mean of two half-maps"],
+            help="A map of all data, as it comes from refinement or post-processing; or two half-maps, whose "
+            "mean is improved as it is.",
+        )
+        self._addMapParam(
+            form,
+            "inputVolume",
+            "Map with positive protein, or a set of maps; each is improved by itself.\n\n" + WHAT_FOR,
+            "Volume,SetOfVolumes",
+            condition="inputFrom == %d" % WHOLE,
+        )
+        form.addParam(
+            "useHalves",
+            params.BooleanParam,
+            default=True,
+            condition="inputFrom == %d" % WHOLE,
+            label="Half-map test",
+            help="Improve the half-maps that the map has, each alone, and compare "
+            "them: three times the work. Maps without half-maps are improved without.",
+        )
+        for number in (1, 2):
+            self._addMapParam(
+                form,
+                "inputHalf%d" % number,
+                "Unmasked and unsharpened half-map.",
+                label="Half-map %d" % number,
+                condition="inputFrom == %d" % HALVES,
+            )
+        addModelParams(form, SHIPPED, self._MODEL_KIND)
+        self._addMapParam(
+            form,
+            "inputMask",
+            "Mask on the grid of the map (1 inside), or an atomic model: what is "
+            "farther from its atoms than Mask radius is set to zero.\n\nEmpty: no mask.",
+            "VolumeMask,Volume,AtomStruct",
+            label="Mask",
+            allowsNull=True,
+            important=False,
+        )
+        addConfigParams(form, self._CONFIG, ["mask_radius"], mask_radius=dict(condition="inputMask is not None"))
+        self._addFrameParam(form, "inputMask is not None")
+        addConfigParams(form, self._CONFIG, ["confidence", "overlap", "batch_size"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = self._settings()
+        for volume in self._volumes():
+            self._insertFunctionStep(self.improveStep, volume.getObjId(), settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def improveStep(self, volumeId, settings):
+        volume = next(v for v in self._volumes() if v.getObjId() == volumeId)
+        mask, origin = self.inputMask.get(), None
+        if isinstance(mask, AtomStruct):
+            origin = self._place(volume, mask, self._frameFile(volume))
+        values = dict(
+            self._engineValues(volume),
+            half_maps=self._halves(volume, origin),
+            map=self._mapFor(volume, origin) if self._whole() else None,
+        )
+        if isinstance(mask, Volume):
+            values.update(mask=self._mapFor(mask))
+        self._runOnce(self._config(**values), values["output"], folder=self._folder(volume))
+
+    def createOutputStep(self, settings):
+        results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
+        made = {"outputVolume": [], "outputConfidence": []}
+        for volume in self._volumes():
+            outputs = results[self._nameOf(volume)].outputs
+            made["outputVolume"].append(self._made(volume, outputs["map"], outputs))
+            if outputs["confidence"]:
+                made["outputConfidence"].append(self._made(volume, outputs["confidence"], outputs, confidence=True))
+        for name, volumes in made.items():
+            if volumes:
+                self._defineOutputs(**({name + "s": self._setOf(volumes, name)} if isSet else {name: volumes[0]}))
+        for pointer in [self.inputVolume] if self._whole() else [self.inputHalf1, self.inputHalf2]:
+            for _, output in self.iterOutputAttributes():
+                self._defineSourceRelation(pointer, output)
+
+    def _made(self, volume, path, outputs, confidence=False):
+        """Scipion's Volume of a file that was made of a map, where the map is."""
+        made = Volume(location=path)
+        made.setSamplingRate(volume.getSamplingRate())
+        made.setObjLabel("%s (%s)" % (self._nameOf(volume), "confidence" if confidence else "improved"))
+        if ownOrigin(volume) is not None:
+            made.setOrigin(ownOrigin(volume).clone())
+        if confidence:
+            made.setObjComment("Confidence from 0 to 1: how sure the network is that there is density.")
+            return made
+        # the half-maps as they are: an FSC of improved ones tells nothing
+        made.setHalfMaps(list(self._rawHalves(volume)))
+        made.setObjComment("Improved by the model %s; not for FSC-based resolution." % outputs["model"])
+        setattr(made, IMPROVER, String(outputs["model"]))
+        return made
+
+    def _setOf(self, volumes, name):
+        volumesSet = SetOfVolumes.create(self._getPath(), prefix=name)
+        volumesSet.setSamplingRate(volumes[0].getSamplingRate())
+        for volume in volumes:
+            volumesSet.append(volume)
+        return volumesSet
+
+    # ----- inputs
+    def _whole(self):
+        return self.inputFrom.get() == WHOLE
+
+    def _volumes(self):
+        """Maps to improve; of two half-maps the first stands for both."""
+        found = self.inputVolume.get() if self._whole() else self.inputHalf1.get()
+        return [] if found is None else itemsOf([found])
+
+    def _rawHalves(self, volume):
+        if not self._whole():
+            return [structureFileOf(self.inputHalf1.get()), structureFileOf(self.inputHalf2.get())]
+        return halfMapsOf(volume)
+
+    def _halves(self, volume, origin=None):
+        """Files of half-maps for the engine."""
+        if not self._whole():
+            return tuple(self._mapFor(half.get(), origin) for half in (self.inputHalf1, self.inputHalf2))
+        if not self.useHalves.get():
+            return ()
+        return tuple(halfForEngine(path, volume, self._inputFolder(), origin) for path in halfMapsOf(volume))
+
+    def _nameOf(self, volume):
+        return "%s_%s" % (stemOf(structureFileOf(volume)), volume.getObjId())
+
+    def _frameFile(self, volume):
+        return "frame_%s.json" % volume.getObjId()
+
+    def _folder(self, volume):
+        return self._getExtraPath(self._nameOf(volume))
+
+    def _resultsByName(self):
+        """{name of the map: the contract's Result} of those that are improved."""
+        paths = {self._nameOf(v): os.path.join(self._folder(v), RESULT_FILE) for v in self._volumes()}
+        return {name: contract.Result.read(path) for name, path in paths.items() if os.path.exists(path)}
+
+    def _engineValues(self, volume=None):
+        volume, mask = volume or (self._volumes() or [None])[0], self.inputMask.get()
+        if volume is None:
+            return dict(
+                map=None,
+                half_maps=(),
+                output="",
+                model=modelFolder(self),
+                pixel_size=None,
+                mask=None,
+                mask_structure=None,
+                threads=self.numberOfThreads.get(),
+            )
+        kind = "mask_structure" if isinstance(mask, AtomStruct) else "mask"
+        return dict(
+            dict(mask=None, mask_structure=None),
+            **dict(
+                {kind: None if mask is None else structureFileOf(mask)},
+                map=structureFileOf(volume) if self._whole() else None,
+                half_maps=tuple(self._rawHalves(volume)) if self.useHalves.get() or not self._whole() else (),
+                output=os.path.join(self._folder(volume), stemOf(structureFileOf(volume)) + "_improved.mrc"),
+                model=modelFolder(self),
+                pixel_size=volume.getSamplingRate(),
+                threads=self.numberOfThreads.get(),
+            ),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        volumes, mask = self._volumes(), self.inputMask.get()
+        if not volumes:
+            return ["The set of maps is empty. Choose another."]
+        errors = [e for volume in volumes for e in self._checkMap(volume)] + checkModelField(self)
+        if errors:
+            return errors
+        if not self._whole():
+            errors = self._checkMap(self.inputHalf2.get(), "half-map") or self._checkSameGrid(
+                volumes[0], self.inputHalf2.get(), "second half-map"
+            )
+        if isinstance(mask, AtomStruct):
+            errors += self._checkStructure(mask)
+        elif mask is not None:
+            errors += self._checkMap(mask, "mask") or [
+                e for volume in volumes for e in self._checkSameGrid(volume, mask, "mask")
+            ]
+        return errors
+
+    def _warnings(self):
+        warnings = self._voxelWarnings(self._volumes())
+        if self._whole() and self.useHalves.get() and not any(halfMapsOf(v) for v in self._volumes()):
+            warnings.append(
+                "The map has no half-maps, so there will be no half-map test: nothing will tell what the "
+                "improved map gains and what the network invents."
+            )
+        return warnings
+
+    def _tell(self, results):
+        results = self._resultsByName()
+        if not results:
+            return ["No improved map yet."]
+        lines = improvedLines(results, len(results))
+        return lines + list(
+            dict.fromkeys(line for v in self._volumes() for line in self._frameLines(self._frameFile(v)))
+        )
+
+    def _methods(self):
+        results = self._resultsByName()
+        return [improvingInWords(len(results), cardOf(self), results.values())] if results else []
+
+    def _citations(self):
+        return citationsOf((cardOf(self) or {}).get("network"))

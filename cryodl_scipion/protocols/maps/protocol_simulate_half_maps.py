@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate half-maps of an atomic model, of which the truth is known."""
+
+from pwem.objects import AtomStruct, Volume
+
+from ...convert.maps.maps import headerOrigin, originTransform
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from .map_words import simulatedInWords, simulatedLines
+from .maps_base import MapsBase
+
+
+class CryodlProtSimulateHalfMaps(MapsBase):
+    """Simulate two half-maps of an atomic model with the faults of reconstructed ones, and the truth.
+
+    In: an atomic model. Out: the whole map with its two half-maps (blurred, noisy, with flexible parts and unevenly
+    spread orientations), the truth without noise and blur, and the model in their frame with the B factors that its
+    atoms were blurred by. For tests of map improvement and of measures, where the truth must be known.
+    """
+
+    _label = "simulate half-maps"
+    _CONFIG = contract.SimulateHalfMapsConfig
+    NOT_ON_FORM = {"structure": "the input model", "output": "the run's folder", "threads": "Scipion's own field"}
+    _possibleOutputs = {"outputVolume": Volume, "outputTruth": Volume, "outputStructure": AtomStruct}
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addModelParam(form, "inputStructure", "Atomic model, as deposited: no assembly is built.")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            [
+                "resolution",
+                "pixel_size",
+                "box",
+                "b_factor",
+                "flexibility",
+                "anisotropy",
+                "detergent",
+                "side_chains",
+                "solvent",
+                "carboxylates",
+                "sharpen",
+                "seed",
+            ],
+        )
+        form.addParallelSection(threads=2, mpi=0)
+
+    def usesGpu(self):
+        return False
+
+    # ----- steps
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.simulateStep, self._settings(), needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
+
+    def simulateStep(self, settings):
+        files = ["%s_%s.mrc" % (self._prefix(), name) for name in ("half1", "half2", "full", "truth")]
+        self._runOnce(self._config(**self._engineValues()), *files)
+
+    def createOutputStep(self, settings):
+        made = self._result().outputs
+        full, truth, structure = self._volume(made, "full"), self._volume(made, "truth"), AtomStruct(made["structure"])
+        full.setHalfMaps([made["half1"], made["half2"]])
+        truth.setObjComment("Density of the model without noise and blur.")
+        self._defineOutputs(outputVolume=full, outputTruth=truth, outputStructure=structure)
+        for output in (full, truth, structure):
+            self._defineSourceRelation(self.inputStructure, output)
+
+    def _volume(self, made, name):
+        volume = Volume(location=made[name])
+        volume.setSamplingRate(made["pixel_size"])
+        volume.setOrigin(originTransform(headerOrigin(made[name], made["pixel_size"])))
+        return volume
+
+    def _prefix(self):
+        return self._getExtraPath("simulated")
+
+    def _engineValues(self):
+        return dict(
+            structure=structureFileOf(self.inputStructure.get()),
+            output=self._prefix(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        return self._checkStructure(self.inputStructure.get())
+
+    def _tell(self, results):
+        result = self._result()
+        if result is None or getattr(self, "outputVolume", None) is None:
+            return ["No maps yet."]
+        return simulatedLines(result.outputs, self._structureName(self.inputStructure.get()))
+
+    def _methods(self):
+        result = self._result()
+        if result is None or getattr(self, "outputVolume", None) is None:
+            return []
+        return [simulatedInWords(result.outputs, self._structureName(self.inputStructure.get()), self._engineResults())]

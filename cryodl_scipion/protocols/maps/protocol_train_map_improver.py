@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a map improver."""
+
+import csv
+import os
+
+from pyworkflow.protocol import params
+
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...engine.cryodl.io.files import expand_paths
+from ...form import addConfigParams
+from ..model_field import NONE, addModelParams, cardOf, checkModelField, modelFolder
+from ..training import TrainsModel
+from .map_words import citationsOf, improverInWords, improverLines
+from .maps_base import MapsBase, itemsOf, structureProblems
+
+PROJECT, TABLE, NOTHING = range(3)
+_EXPERT = params.LEVEL_ADVANCED
+
+
+class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
+    """Train a network that turns reconstructed maps into what their atomic models look like.
+
+    In: maps with their atomic models (of this project, or a table), and atomic models to simulate maps from; one of the
+    two is enough. Out: a model for *cryodl - improve map*. Molecules like each other stay together, and some are kept
+    for validation. Continue from a model to adapt it to your own maps. Several GPUs work together. A stopped run
+    continues where it was.
+    """
+
+    _label = "train map improver"
+    _KIND = "improver"
+    _SEVERAL_GPUS = True
+    _CONFIG = contract.TrainMapImproverConfig
+    NOT_ON_FORM = {
+        "structures": "the input models and the files beside them",
+        "output": "the run's folder",
+        "start_from": "the model that the form names",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "pairsFrom",
+            params.EnumParam,
+            default=PROJECT,
+            label="Maps with their models",
+            choices=["of this project", "a table (.csv)", "none: simulated maps only"],
+            help="Pairs of a map and its atomic model to learn from.",
+        )
+        ours = "pairsFrom == %d" % PROJECT
+        form.addParam(
+            "inputVolumes",
+            params.MultiPointerParam,
+            pointerClass="Volume,SetOfVolumes",
+            allowsNull=True,
+            condition=ours,
+            important=True,
+            label="Maps",
+            help="Maps as they come from refinement, or sets of them.",
+        )
+        form.addParam(
+            "inputModels",
+            params.MultiPointerParam,
+            pointerClass="AtomStruct,SetOfAtomStructs",
+            allowsNull=True,
+            condition=ours,
+            important=True,
+            label="Atomic models",
+            help="Their atomic models, fitted, in the same order.",
+        )
+        form.addParam(
+            "resolutions",
+            params.StringParam,
+            default="",
+            condition=ours,
+            label="Resolutions (Å)",
+            help="Of the maps, in the same order, separated by commas; one alone counts for all.",
+        )
+        self._addFrameParam(form, ours)
+        addConfigParams(form, self._CONFIG, ["pairs"], pairs=dict(condition="pairsFrom == %d" % TABLE))
+        form.addParam(
+            "simulateFrom",
+            params.MultiPointerParam,
+            pointerClass="AtomStruct,SetOfAtomStructs",
+            allowsNull=True,
+            label="Simulate maps from",
+            help="Atomic models (or sets) to simulate maps from, with the faults "
+            "of real ones.\n\nEmpty: the files below, or none.",
+        )
+        form.addParam(
+            "structureFiles",
+            params.PathParam,
+            default="",
+            label="Files to simulate from",
+            help="Atomic models (.pdb, .cif, also .gz): a file, or a pattern such as folder/*.cif.gz, which "
+            "saves importing hundreds.\n\nEmpty: none.",
+        )
+        addConfigParams(form, self._CONFIG, ["leave_out", "simulated", "resolution_min", "resolution_max"])
+        form.addSection("Training")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            [
+                "network",
+                "steps",
+                "grid",
+                "target_resolution",
+                "local_resolution",
+                "local_effects",
+                "ssim",
+                "shells",
+                "atoms",
+                "attention",
+                "patience",
+                "validation_fraction",
+                "batch_size",
+                "learning_rate",
+                "seed",
+            ],
+        )
+        addModelParams(
+            form, NONE, self._MODEL_KIND, none="none: random weights", label="Start from", expertLevel=_EXPERT
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = dict(
+            self._settings(), pairs_of_the_project=[structureFileOf(o) for pair in self._pairs() for o in pair]
+        )
+        self._insertFunctionStep(self.trainStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def trainStep(self, settings):
+        if self.pairsFrom.get() == PROJECT and self._pairs():
+            self._writePairs()
+        self._train(self._config(**self._engineValues()), self._getExtraPath())
+
+    def createOutputStep(self, settings):
+        pointers = [*self.inputVolumes, *self.inputModels] if self.pairsFrom.get() == PROJECT else []
+        self._defineModel(
+            pointers + list(self.simulateFrom) + ([self.inputModel] if self.modelFrom.get() != NONE else [])
+        )
+
+    def _writePairs(self):
+        """The table of pairs; maps are copied where their header is wrong, as the engine reads nothing else."""
+        table = self._pairsTable()
+        os.makedirs(os.path.dirname(table), exist_ok=True)
+        relative = lambda path: os.path.relpath(path, os.path.dirname(table))
+        rows = []
+        for number, ((volume, structure), resolution) in enumerate(zip(self._pairs(), self._resolutions())):
+            origin = self._place(volume, structure, "frame_%d.json" % number)
+            rows.append(
+                [
+                    relative(self._mapFor(volume, origin, pixelSize=True)),
+                    relative(structureFileOf(structure)),
+                    resolution,
+                ]
+            )
+        with open(table + ".tmp", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["map", "structure", "resolution"]] + rows)
+        os.replace(table + ".tmp", table)
+
+    # ----- inputs
+    def _pairsTable(self):
+        return os.path.join(self._inputFolder(), "pairs.csv")
+
+    def _pairs(self):
+        """[(Volume, AtomStruct)] of the project."""
+        if self.pairsFrom.get() != PROJECT:
+            return []
+        return list(zip(itemsOf(self._pointed("inputVolumes")), itemsOf(self._pointed("inputModels"))))
+
+    def _resolutions(self):
+        """[Å] of the pairs. Raises ValueError for words that are no numbers."""
+        values = [float(word) for word in (self.resolutions.get() or "").split(",") if word.strip()]
+        return values * len(self._pairs()) if len(values) == 1 else values
+
+    def _structures(self):
+        pattern = (self.structureFiles.get() or "").strip()
+        return tuple(structureFileOf(s) for s in itemsOf(self._pointed("simulateFrom"))) + (
+            (pattern,) if pattern else ()
+        )
+
+    def _engineValues(self):
+        pairs = {PROJECT: self._pairsTable() if self._pairs() else None, TABLE: self.pairs.get() or None, NOTHING: None}
+        return dict(
+            pairs=pairs[self.pairsFrom.get()],
+            structures=self._structures(),
+            output=self.getModelFolder(),
+            start_from=modelFolder(self) or None,
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        errors = structureProblems(itemsOf(self._pointed("simulateFrom")))
+        if self.pairsFrom.get() == PROJECT:
+            errors += self._checkPairs()
+        if self.pairsFrom.get() == TABLE and not os.path.isfile(self.pairs.get() or ""):
+            errors.append(
+                "The table of maps and models, %s, is not there. Give a .csv file with the columns map, "
+                "structure and resolution." % (self.pairs.get() or "(no name)")
+            )
+        try:
+            expand_paths(self._structures())
+        except (ValueError, OSError) as error:
+            errors.append(str(error))
+        return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
+
+    def _checkPairs(self):
+        volumes, models = (itemsOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
+        if len(volumes) != len(models):
+            return [
+                "There are %d maps and %d atomic models. Give the model of each map, in the same order."
+                % (len(volumes), len(models))
+            ]
+        try:
+            resolutions = self._resolutions()
+        except ValueError:
+            return [
+                "Resolutions (Å) is %r; give numbers separated by commas, one for all maps or one for each."
+                % self.resolutions.get()
+            ]
+        if volumes and (len(resolutions) != len(volumes) or min(resolutions) <= 0):
+            return [
+                "There are %d maps and %d resolutions. Give one for all, or one for each, in Å."
+                % (len(volumes), len(resolutions))
+            ]
+        return [error for volume in volumes for error in self._checkMap(volume)] + structureProblems(models)
+
+    def _checkStart(self):
+        errors, network = checkModelField(self), self.getEnumText("network")
+        card = cardOf(self)
+        if not errors and card["network"] != network:
+            errors = [
+                "The model to start from has the network %s, but the form asks for %s. Choose the same."
+                % (card["network"], network)
+            ]
+        return errors
+
+    def _warnings(self):
+        warnings = self._voxelWarnings([volume for volume, _ in self._pairs()])
+        if self.getEnumText("network") == "swinconv" and not self.usesGpu():
+            warnings.append(
+                "The network swinconv is large; without a GPU its training takes weeks. The network fast "
+                "is trained in hours."
+            )
+        return warnings
+
+    def _tell(self, results):
+        card = self._card()
+        return ["No model yet."] if card is None else improverLines(card)
+
+    def _methods(self):
+        card = self._card()
+        return [] if card is None else [improverInWords(card)]
+
+    def _citations(self):
+        return citationsOf(self.getEnumText("network"))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the protocols share that take several sets of coordinates."""
+
+import pyworkflow.utils as pwutils
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ...convert.micrographs.pick_sets import commonMicrographs, setLabels, writeSet
+from ...convert.micrographs.picks import DIAMETER
+from ..checks import checkDiameter
+from ..protocol_base import RESULT_FILE, CryodlProtBase
+from .pick_set_checks import checkPickSets, leftOutLines
+
+_SAME_DIAMETER = 0.01
+
+
+class PickSetsBase(CryodlProtBase, EMProtocol):
+    """Base of the comparison and of the consensus. A child gives _frameSet() if the first set is not the frame."""
+
+    _devStatus = BETA
+
+    def _addSetsParam(self, form, help, **arguments):
+        form.addParam(
+            "inputSets",
+            params.MultiPointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Sets of coordinates",
+            help=help + "\n\nMicrographs are matched by name; sets may have them in "
+            "another order and at another pixel size. Micrographs that not all sets have are left out.",
+            **arguments,
+        )
+
+    def usesGpu(self):
+        return False  # positions only; no network runs
+
+    # ----- inputs
+    def _labelledSets(self):
+        """[(label, SetOfCoordinates)] in the order of the form."""
+        pointers = [p for p in self.inputSets if p.get() is not None]
+        return list(zip(setLabels(pointers), [p.get() for p in pointers]))
+
+    def _allSets(self):
+        """The same, with what else has to fit; the first gives the frame."""
+        return self._labelledSets()
+
+    def _frame(self):
+        """SetOfMicrographs in whose pixels the sets are compared."""
+        return self._allSets()[0][1].getMicrographs()
+
+    def _names(self):
+        """micNames that all sets have."""
+        return commonMicrographs([coordinates for _, coordinates in self._allSets()])
+
+    def _diameter(self):
+        """Å: the form's, else what all sets that say it agree on; None if nobody says."""
+        if self.particleDiameter.get():
+            return self.particleDiameter.get()
+        known = [getattr(c, DIAMETER).get() for _, c in self._allSets() if c.hasAttribute(DIAMETER)]
+        return known[0] if known and max(known) - min(known) <= _SAME_DIAMETER * max(known) else None
+
+    # ----- files
+    def _setFolder(self, number):
+        return self._getExtraPath("sets", "%02d" % number)
+
+    def _pickFolders(self):
+        """The engine's list of sets: label=folder."""
+        return tuple(
+            "%s=%s" % (label, self._setFolder(number)) for number, (label, _) in enumerate(self._labelledSets(), 1)
+        )
+
+    def _writeSets(self):
+        names, frame = self._names(), self._frame()
+        for number, (_, coordinates) in enumerate(self._labelledSets(), 1):
+            writeSet(self._setFolder(number), coordinates, frame, names)
+
+    def _outputFolder(self):
+        return self._getExtraPath(self._OUTPUT)
+
+    def _forget(self):
+        """Remove what an earlier start made."""
+        pwutils.cleanPath(self._outputFolder(), self._getExtraPath(RESULT_FILE))
+
+    # ----- validation
+    def _missingPointers(self):
+        # A list of pointers is never None; _checkInputs counts it.
+        return [name for name in CryodlProtBase._missingPointers(self) if name != "inputSets"]
+
+    def _checkInputs(self):
+        count = len(self._labelledSets())
+        if count < self._leastSets():
+            return [
+                "Sets of coordinates has %d; at least %d are needed. Choose more with the "
+                "magnifying glass." % (count, self._leastSets())
+            ]
+        errors = checkPickSets(self._allSets())
+        if errors:
+            return errors
+        if self._diameter() is None:
+            return ["Particle diameter is empty, and the sets do not say it or do not agree. Give it, in Å."]
+        return checkDiameter(self._diameter(), self._frame())
+
+    def _leastSets(self):
+        return 2
+
+    def _warnings(self):
+        return [] if self._missingPointers() or self._checkInputs() else leftOutLines(self._allSets())
+
+    def _citations(self):
+        return ["cryodl"]

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure micrographs as they come, and split them into good and bad ones."""
+
+import os
+
+from pwem.objects import SetOfMicrographs
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+
+from ...convert.arriving import ArrivingMicrographs, checkPicks
+from ...convert.micrographs.assessments import LIMITS, setFigures, splitLines
+from ...convert.micrographs.picks import DIAMETER
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..batches import ArrivingBatches
+from ..checks import checkDiameter, checkMicrographs
+from ..growing_outputs import appendItems
+from ..protocol_base import CryodlProtBase
+
+GOOD, BAD = "goodMicrographs", "badMicrographs"
+
+
+class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
+    """Assess micrographs: measure each and split them into good and bad.
+
+    In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
+    still growing as well. Out: two sets of micrographs, good and bad by the limits of the form, with the figures as
+    attributes: particles, mean score, contaminated and carbon area in %, and the unevenness of the ice.
+    A stopped run continues where it was.
+    """
+
+    _label = "assess micrographs"
+    _devStatus = BETA
+    _possibleOutputs = {GOOD: SetOfMicrographs, BAD: SetOfMicrographs}
+    _CONFIG = contract.AssessMicrographsConfig
+    _OUTPUTS, _WORK = (GOOD, BAD), "assess"
+    _MADE = "assessed"
+    NOT_ON_FORM = {
+        "micrographs": "the input set",
+        "pixel_size": "the micrographs' sampling rate",
+        "coordinates": "written from the input set",
+        "output": "the run's folder",
+        "names": "made from the micrographs' names",
+        "threads": "Scipion's own field",
+    }
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Micrographs",
+            help="Micrographs to assess. They may still be arriving.",
+        )
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            allowsNull=True,
+            label="Coordinates",
+            help="Picks on these micrographs, best with scores; micrographs are matched by name. While the "
+            "picking goes on, a micrograph waits for its picks.\n\nEmpty: particles and scores are not "
+            "measured.",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["particle_diameter"],
+            particle_diameter=dict(
+                help=contract.describe(self._CONFIG, "particle_diameter").help
+                + "\n\nEmpty: the one with which the coordinates were picked by cryodl."
+            ),
+        )
+        form.addSection("Limits")
+        addConfigParams(form, self._CONFIG, LIMITS)
+        self._addBatchParams(form, "While they arrive, it starts with those that are there.")
+
+    def usesGpu(self):
+        return False  # no network runs
+
+    def stepsGeneratorStep(self):
+        self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), self.inputCoordinates.get())
+        self._insertBatches(self.assessStep, self.outputStep)
+
+    def assessStep(self, names):
+        """Run the engine on a batch. It writes files only."""
+        with self._lock:
+            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            self._arriving.writePicks(self._picksFolder(), micrographs)
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                output=os.path.join(self._batchFolder(micrographs), "figures"),
+                micrographs=tuple(m.getFileName() for m in micrographs),
+                names=tuple(engineNames[m.getObjId()] for m in micrographs),
+            )
+        )
+        try:
+            self._runEngine(config, self._batchFolder(micrographs))
+        except contract.AllSkipped as error:
+            self._noteAllSkipped(config, self._batchFolder(micrographs), error, figures={}, good=[], bad=[])
+
+    def outputStep(self, names):
+        """Append a batch to the sets; micrographs that they have already are left alone."""
+        with self._lock:
+            micrographs, done = self._arriving.items(names), self._doneNames()
+            result = self._batchResult(micrographs)
+            verdicts = {name: output for output, key in ((GOOD, "good"), (BAD, "bad")) for name in result.outputs[key]}
+            engineNames = self._arriving.engineNames()
+            for output in (GOOD, BAD):
+                chosen = [
+                    m
+                    for m in micrographs
+                    if m.getMicName() not in done and verdicts.get(engineNames[m.getObjId()]) == output
+                ]
+                for micrograph in chosen:
+                    setFigures(micrograph, result.outputs["figures"][engineNames[micrograph.getObjId()]])
+                if chosen:
+                    appendItems(self, output, self.inputMicrographs, chosen)
+
+    def _picksFolder(self):
+        return self._getExtraPath("coordinates")
+
+    def _settings(self):
+        """What decides the verdicts: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ("names", "output", "threads", "coordinates", "micrographs"):
+            config.pop(name)
+        coordinates = self.inputCoordinates.get()
+        return dict(
+            config,
+            set_of_micrographs=self.inputMicrographs.get().getFileName(),
+            set_of_coordinates=None if coordinates is None else coordinates.getFileName(),
+        )
+
+    def _diameter(self):
+        coordinates = self.inputCoordinates.get()
+        if self.particleDiameter.get() or coordinates is None or not coordinates.hasAttribute(DIAMETER):
+            return self.particleDiameter.get()
+        return getattr(coordinates, DIAMETER).get()
+
+    def _engineValues(self):
+        micrographs = self.inputMicrographs.get()
+        return dict(
+            micrographs=(micrographs.getFileName(),),
+            names=(),
+            pixel_size=micrographs.getSamplingRate(),
+            particle_diameter=self._diameter(),
+            output=self._getExtraPath("batches"),
+            coordinates=None if self.inputCoordinates.get() is None else self._picksFolder(),
+            threads=self.binThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        micrographs = self.inputMicrographs.get()
+        errors = checkMicrographs(micrographs) or self._checkCoordinates()
+        errors += self._checkBatches()
+        if errors:
+            return errors
+        if self._diameter() is None:
+            return ["Particle diameter is empty, and no coordinates say it. Give it, in Å."]
+        return checkDiameter(self._diameter(), micrographs) + self._checkContinuation()
+
+    def _checkCoordinates(self):
+        coordinates = self.inputCoordinates.get()
+        if coordinates is None:
+            unlimited = self.leastParticles.get() is None and self.leastScore.get() is None
+            return (
+                []
+                if unlimited
+                else [
+                    "Least particles or Least mean score is set, but there are no Coordinates to "
+                    "measure it. Choose them, or leave both limits empty."
+                ]
+            )
+        problem = checkPicks(self.inputMicrographs.get(), coordinates)
+        return [problem] if problem else []
+
+    def _tell(self, results):
+        return splitLines(*self._counts(), self._config(**self._engineValues()))
+
+    def _counts(self):
+        """Good and bad micrographs by now."""
+        return [0 if getattr(self, name, None) is None else getattr(self, name).getSize() for name in (GOOD, BAD)]
+
+    def _methods(self):
+        if not any(self._counts()):
+            return []
+        first, *limits = self._tell([])
+        return [
+            "Micrographs were split into %s by these limits: %s."
+            % (first.replace("*", ""), "; ".join(map(str.strip, limits)) or "none")
+        ]
+
+    def _citations(self):
+        return ["cryodl"]

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pick without labels: a general model picks, and its confident picks teach it these micrographs."""
+
+import enum
+import os
+
+from pwem.objects import SetOfCoordinates
+from pwem.protocols import ProtParticlePicking
+from pyworkflow import BETA
+
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs.picks import describeOutput, pickLines
+from ...convert.micrographs.rounds import bestRound, readRounds, roundInWords
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from ...objects import CryodlModel
+from ..checks import checkDiameter, checkMicrographs
+from ..methods import autoPickingInWords, citationsOf
+from ..model_field import (
+    SHIPPED,
+    addBoxParam,
+    addModelParams,
+    boxSizeOf,
+    cardOf,
+    checkModelField,
+    checkSizeFields,
+    modelFolder,
+)
+from ..protocol_base import RESULT_FILE, CryodlProtBase
+
+PICKS_FOLDER = "picks"
+
+
+class AutoPickOutputs(enum.Enum):
+    outputCoordinates = SetOfCoordinates
+    outputModel = CryodlModel
+
+
+class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
+    """Pick particles without any label, and train a model for them on the way.
+
+    In: micrographs and the particles' diameter. A general model picks some of the micrographs; its confident picks,
+    and the places that are surely none, train it on this data set; this is repeated until a round is no better.
+    Then all micrographs are picked. Out: coordinates with a score from 0 to 1 each, and the model, which can pick
+    more micrographs of the same kind with `cryodl - pick particles`. Every round is kept and shown.
+    A stopped run continues where it was.
+    """
+
+    _label = "auto-pick particles"
+    _devStatus = BETA
+    _possibleOutputs = AutoPickOutputs
+    _CONFIG = contract.AutoPickConfig
+    NOT_ON_FORM = {
+        "micrographs": "the input set",
+        "pixel_size": "the micrographs' sampling rate",
+        "model": "the model fields",
+        "output": "the run's folder",
+        "names": "made from the micrographs' names",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        ProtParticlePicking._defineParams(self, form)
+        addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
+        addModelParams(form, default=SHIPPED)
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["rounds", "training_micrographs", "threshold", "contrast", "confident", "steps", "border"],
+        )
+        addBoxParam(form)
+        addConfigParams(form, self._CONFIG, ["seed"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.pickStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get(), needsGPU=False)
+
+    def pickStep(self, settings):
+        micrographs = [m.clone() for m in self.getInputMicrographs()]
+        names = micrographNames(micrographs)
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                micrographs=tuple(m.getFileName() for m in micrographs),
+                names=tuple(names[m.getObjId()] for m in micrographs),
+            )
+        )
+        # more rounds and another threshold cost only what is new
+        self._forgetOther(config, self._getExtraPath(), self.getPicksFolder(), free=("rounds", "threshold"))
+        self._runEngine(config, self._getExtraPath())
+
+    def createOutputStep(self, settings, boxSize):
+        outputs = contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
+        coordinates = self._createSetOfCoordinates(self.getInputMicrographsPointer())
+        coordinates.setBoxSize(boxSizeOf(self))
+        describeOutput(coordinates, os.path.join(self.getPicksFolder(), "candidates"), self.particleDiameter.get())
+        micrographs = [m.clone() for m in self.getInputMicrographs()]
+        names = micrographNames(micrographs)
+        for micrograph in micrographs:
+            path = outputs["coordinates"].get(names[micrograph.getObjId()])
+            if path:  # the others were skipped, and are named in the summary
+                convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
+        model = CryodlModel.fromFolder(outputs["model"])
+        self._defineOutputs(outputCoordinates=coordinates, outputModel=model)
+        for output in (coordinates, model):
+            self._defineSourceRelation(self.getInputMicrographsPointer(), output)
+
+    # ----- what the steps share
+    def getPicksFolder(self):
+        """Folder of picks, candidates/, rounds/, rounds.csv and model/."""
+        return self._getExtraPath(PICKS_FOLDER)
+
+    def _engineValues(self):
+        micrographs = self.getInputMicrographs()
+        return dict(
+            micrographs=(micrographs.getFileName(),),
+            names=(),
+            pixel_size=micrographs.getSamplingRate(),
+            model=modelFolder(self),
+            output=self.getPicksFolder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        micrographs = self.getInputMicrographs()
+        if micrographs.isStreamOpen():
+            return [
+                "The micrographs are still arriving. Wait until all are there; or auto-pick those of a "
+                "finished set, and pick the others as they come with its model by *cryodl - pick particles*."
+            ]
+        errors = checkMicrographs(micrographs) + checkModelField(self)
+        return errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
+
+    def _checkSizes(self, micrographs):
+        if self.particleDiameter.get() is None:
+            return []  # the contract has the sentence
+        if micrographs.getSize() < 2 and self.rounds.get():
+            return [
+                "There is only one micrograph; the rounds need at least two, one of them to judge by. Set the "
+                "rounds to 0, or take more micrographs."
+            ]
+        return checkSizeFields(self)
+
+    def _warnings(self):
+        card = cardOf(self)
+        if card is None or card.get("general"):
+            return []
+        return [
+            "The model %s was trained on particles of %g Å and is not a general one. If yours are unlike "
+            "those, the rounds will learn from wrong picks: look at the first round."
+            % (card["name"], card["particle_diameter"])
+        ]
+
+    def _tell(self, results):
+        coordinates = getattr(self, "outputCoordinates", None)
+        if coordinates is None:
+            return ["No coordinates yet."] + self._roundLines()
+        stopped = results[-1].outputs.get("stop_reason") if results else None
+        return pickLines(coordinates, results) + self._roundLines(stopped)
+
+    def _roundLines(self, stopped=None):
+        """What each finished round did; stopped: why there was no further one."""
+        rounds = readRounds(self.getPicksFolder())
+        if not rounds:
+            return []
+        lines = [
+            "%s of training; the best was round %d%s."
+            % (counted(len(rounds) - 1, "round"), bestRound(rounds), "; stopped: %s" % stopped if stopped else "")
+        ]
+        return lines + ["  round %d: %s" % (r["round"], roundInWords(r)) for r in rounds]
+
+    def _methods(self):
+        coordinates = getattr(self, "outputCoordinates", None)
+        if coordinates is None:
+            return []
+        return [autoPickingInWords(coordinates, self._engineResults(), cardOf(self), readRounds(self.getPicksFolder()))]
+
+    def _citations(self):
+        # DeepPicker's second iteration and DeepEM's recursion are what the rounds are made of.
+        return list(
+            dict.fromkeys(
+                citationsOf((cardOf(self) or {}).get("network")) + citationsOf("deeppicker") + citationsOf("deepem")
+            )
+        )

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare sets of coordinates with a reference and with each other."""
+
+import json
+import os
+
+import pyworkflow.utils as pwutils
+from pyworkflow.protocol import params
+
+from ...convert.micrograph_names import imageEnding, micrographNames
+from ...convert.micrographs.pick_sets import scaledPicks, writeSet
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from .pick_sets_base import PickSetsBase
+
+COMPARISON = "comparison.json"
+_REFERENCE = "the reference"
+
+
+class CryodlProtCompare(PickSetsBase):
+    """Compare picks of several programs or settings.
+
+    In: two or more sets of coordinates of the same micrographs, and, if there is one, a reference such as manual picks.
+    Out: no new set, but figures: against the reference precision, recall, F1, average precision and curves; among each
+    other an agreement matrix, which needs no reference. `Analyze results` shows them, and the picks side by side on the
+    micrographs.
+    """
+
+    _label = "compare coordinates"
+    _OUTPUT = "comparison"
+    _CONFIG = contract.ComparePicksConfig
+    NOT_ON_FORM = {
+        "picks": "written from the input sets",
+        "pixel_size": "the micrographs' sampling rate",
+        "reference": "written from the reference set",
+        "micrographs": "those that all sets have",
+        "output": "the run's folder",
+        "json": "result.json has all of it",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addSetsParam(form, "Coordinates to compare.", minNumObjects=1)
+        form.addParam(
+            "referenceCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            allowsNull=True,
+            label="Reference coordinates",
+            help="Particles that are taken for the truth, for instance picked by hand. Only micrographs "
+            "on which it has particles count, and those should be picked completely.\n\nEmpty: the sets "
+            "are only compared with each other.",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["particle_diameter", "tolerance", "border"],
+            particle_diameter=dict(
+                help=contract.describe(self._CONFIG, "particle_diameter").help
+                + "\n\nEmpty: the one with which the sets were picked by cryodl."
+            ),
+        )
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
+        self._insertFunctionStep(self.compareStep, settings, sizes, needsGPU=False)
+
+    def compareStep(self, settings, sizes):
+        self._forget()
+        self._writeSets()
+        if self.border.get():
+            self._linkMicrographs()
+        if self.referenceCoordinates.get() is not None:
+            writeSet(
+                self._referenceFolder(),
+                self.referenceCoordinates.get(),
+                self._frame(),
+                self._comparedNames(),
+                onlyPicked=True,
+            )
+        self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
+
+    def _allSets(self):
+        reference = self.referenceCoordinates.get()
+        return ([] if reference is None else [(_REFERENCE, reference)]) + self._labelledSets()
+
+    def _comparedNames(self):
+        """micNames that count: those that all sets have, and with a reference those that it has particles on."""
+        names, reference = self._names(), self.referenceCoordinates.get()
+        if reference is None:
+            return names
+        picks = scaledPicks(reference, names, reference.getMicrographs().getSamplingRate())
+        return [name for name in names if picks[name]]
+
+    def _writeSets(self):
+        names, frame = self._comparedNames(), self._frame()
+        for number, (_, coordinates) in enumerate(self._labelledSets(), 1):
+            writeSet(self._setFolder(number), coordinates, frame, names)
+
+    def _linkMicrographs(self):
+        """Micrographs under the names of their picks, for the engine, which asks only for their sizes."""
+        pwutils.cleanPath(self._micrographFolder())
+        pwutils.makePath(self._micrographFolder())
+        names, chosen = micrographNames([m.clone() for m in self._frame()]), set(self._comparedNames())
+        for micrograph in self._frame():
+            if micrograph.getMicName() in chosen:
+                path = os.path.abspath(micrograph.getFileName())
+                os.symlink(
+                    path, os.path.join(self._micrographFolder(), names[micrograph.getObjId()] + imageEnding(path))
+                )
+
+    def _micrographFolder(self):
+        return self._getExtraPath("micrographs")
+
+    def _referenceFolder(self):
+        return self._getExtraPath("reference")
+
+    def comparisonFile(self):
+        """JSON of the engine: sets, counts, figures, agreement."""
+        return os.path.join(self._outputFolder(), COMPARISON)
+
+    def curvesFile(self):
+        """Picture of the curves; only with a reference."""
+        return os.path.join(self._outputFolder(), "curves.png")
+
+    def comparison(self):
+        """What the engine found, as a dict; None before it is there."""
+        if not os.path.exists(self.comparisonFile()):
+            return None
+        with open(self.comparisonFile(), encoding="utf-8") as file:
+            return json.load(file)
+
+    def _engineValues(self):
+        return dict(
+            picks=self._pickFolders(),
+            pixel_size=self._frame().getSamplingRate(),
+            reference=None if self.referenceCoordinates.get() is None else self._referenceFolder(),
+            particle_diameter=self._diameter(),
+            output=self._outputFolder(),
+            json=False,
+            micrographs=(os.path.join(self._micrographFolder(), "*"),) if self.border.get() else (),
+        )
+
+    # ----- validation and information
+    def _leastSets(self):
+        return 2 if self.referenceCoordinates.get() is None else 1
+
+    def _checkInputs(self):
+        errors = PickSetsBase._checkInputs(self)
+        if not errors and not self._comparedNames():
+            return [
+                "The reference has no particle on any of the micrographs that all sets have. Choose another reference."
+            ]
+        return errors
+
+    def _tell(self, results):
+        comparison = self.comparison()
+        if comparison is None:
+            return ["No comparison yet."]
+        lines = [
+            "%s compared on %s"
+            % (counted(len(comparison["sets"]), "set"), counted(comparison["micrographs"], "micrograph"))
+        ]
+        for name in comparison["sets"]:
+            figures = comparison["figures"].get(name)
+            lines.append(
+                "*%s*: %d picks%s"
+                % (
+                    name,
+                    comparison["counts"][name],
+                    ""
+                    if not figures
+                    else ", precision %(precision).3f, recall %(recall).3f, F1 %(f1).3f, average "
+                    "precision %(average_precision).3f" % figures,
+                )
+            )
+        if len(comparison["sets"]) > 1:
+            lines.append(agreementLine(comparison))
+        return lines
+
+    def _methods(self):
+        comparison = self.comparison()
+        if comparison is None:
+            return []
+        return [
+            "%s of coordinates were compared%s on %s; picks were matched one to one within %.2f particle radii."
+            % (
+                counted(len(comparison["sets"]), "set"),
+                " with reference picks" if comparison["figures"] else " with each other",
+                counted(comparison["micrographs"], "micrograph"),
+                comparison["tolerance"],
+            )
+        ]
+
+
+def agreementLine(comparison):
+    """The pair that agrees most and the one that agrees least."""
+    names, matrix = comparison["sets"], comparison["agreement"]
+    pairs = sorted((matrix[i][j], names[i], names[j]) for i in range(len(names)) for j in range(i))
+    text = "Agreement (F1): %s and %s %.3f" % (pairs[-1][2], pairs[-1][1], pairs[-1][0])
+    return (
+        text
+        if len(pairs) == 1
+        else text + " at best; %s and %s %.3f at worst" % (pairs[0][2], pairs[0][1], pairs[0][0])
+    )

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Combine sets of coordinates: keep what several of them found."""
+
+import collections
+import enum
+
+from pwem.objects import Coordinate, SetOfCoordinates
+from pyworkflow.object import Float, Integer, String
+from pyworkflow.protocol import params
+
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs.coordinates import SCORE, readPicks
+from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
+from ...convert.micrographs.picks import boxSizeFor, describeOutput
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from .pick_sets_base import PickSetsBase
+
+_AT_LEAST, _SCORE = range(2)
+_COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", NUMBER_OF_SETS)
+
+
+class ConsensusOutputs(enum.Enum):
+    outputCoordinates = SetOfCoordinates
+
+
+class CryodlProtConsensus(PickSetsBase):
+    """Combine picks of several programs or settings.
+
+    In: two or more sets of coordinates of the same micrographs. Out: the particles that at least so many of the sets
+    found, or those whose mean score is high enough. A particle's position is the mean of its picks, weighted by their
+    scores; its score is their sum over the number of sets. Each coordinate says how many sets found it.
+    The micrographs and the box are those of the first set.
+    """
+
+    _label = "consensus coordinates"
+    _possibleOutputs = ConsensusOutputs
+    _OUTPUT = "consensus"
+    _CONFIG = contract.ConsensusPicksConfig
+    NOT_ON_FORM = {
+        "picks": "written from the input sets",
+        "pixel_size": "the micrographs' sampling rate",
+        "output": "the run's folder",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addSetsParam(form, "Coordinates to combine, of other programs or of other settings.")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["rule", "at_least", "least_score", "particle_diameter", "tolerance"],
+            at_least=dict(condition="rule == %d" % _AT_LEAST),
+            least_score=dict(condition="rule == %d" % _SCORE),
+            particle_diameter=dict(
+                help=contract.describe(self._CONFIG, "particle_diameter").help
+                + "\n\nEmpty: the one with which the sets were picked by cryodl."
+            ),
+        )
+        form.addParam(
+            "boxSize",
+            params.IntParam,
+            default=None,
+            allowsNull=True,
+            label="Box size (px)",
+            help="Box of the coordinates, in pixels of the first set's micrographs.\n\nEmpty: the first set's.",
+        )
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
+        self._insertFunctionStep(self.combineStep, settings, sizes, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get() or 0, needsGPU=False)
+
+    def combineStep(self, settings, sizes):
+        self._forget()
+        self._writeSets()
+        self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
+
+    def createOutputStep(self, settings, boxSize):
+        (result,) = self._engineResults()
+        micrographs = {m.getMicName(): m.clone() for m in self._frame()}
+        names = micrographNames(list(micrographs.values()))
+        first = self._labelledSets()[0][1]
+        output = self._createSetOfCoordinates(first.getMicrographs(asPointer=True))
+        output.setBoxSize(self._boxSize())
+        describeOutput(output, None, self._diameter())
+        setattr(output, PICKERS, String("; ".join(label for label, _ in self._labelledSets())))
+        for name in self._names():
+            path = result.outputs["coordinates"].get(names[micrographs[name].getObjId()])
+            for row in readPicks(path, _COLUMNS) if path else []:
+                output.append(combined(row, micrographs[name]))
+        self._defineOutputs(**{ConsensusOutputs.outputCoordinates.name: output})
+        for pointer in self.inputSets:
+            self._defineSourceRelation(pointer, output)
+
+    def _boxSize(self):
+        first = self._labelledSets()[0][1]
+        return (
+            self.boxSize.get()
+            or first.getBoxSize()
+            or boxSizeFor(self._diameter(), first.getMicrographs().getSamplingRate())
+        )
+
+    def candidatesFolder(self):
+        """Folder with all that any set found, one STAR file per micrograph."""
+        return self._getExtraPath(self._OUTPUT, "candidates")
+
+    def _engineValues(self):
+        return dict(
+            picks=self._pickFolders(),
+            pixel_size=self._frame().getSamplingRate(),
+            particle_diameter=self._diameter(),
+            output=self._outputFolder(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        errors = PickSetsBase._checkInputs(self)
+        if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
+            errors = [
+                "Box size (px) is %d; it must be at least 2. Leave it empty for the first set's." % self.boxSize.get()
+            ]
+        return errors
+
+    def _warnings(self):
+        lines = PickSetsBase._warnings(self)
+        if self._missingPointers() or self._checkInputs() or self.boxSize.get():
+            return lines
+        boxes = {
+            label: (c.getBoxSize() or 0) * c.getMicrographs().getSamplingRate() for label, c in self._labelledSets()
+        }
+        if max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate():
+            lines.append(
+                "The sets have boxes of other sizes (%s); the output gets %d px. Set Box size (px) for "
+                "another." % (", ".join("%s: %.0f Å" % item for item in boxes.items()), self._boxSize())
+            )
+        return lines
+
+    def _tell(self, results):
+        output = getattr(self, "outputCoordinates", None)
+        if output is None or not results:
+            return ["No coordinates yet."]
+        groups = results[-1].outputs["groups"]
+        lines = [
+            "*%s* on %s, found by %s"
+            % (counted(output.getSize(), "particle"), counted(len(self._names()), "micrograph"), self._ruleInWords())
+        ]
+        byNumber = collections.Counter()
+        for key, count in groups.items():
+            byNumber[key.count(" + ") + 1] += count
+        lines += ["Found by %s: %d" % (counted(number, "set"), byNumber[number]) for number in sorted(byNumber)]
+        return lines
+
+    def _ruleInWords(self):
+        sets = counted(len(self._labelledSets()), "set")
+        if self.rule.get() == _AT_LEAST:
+            return "at least %d of %s" % (self.atLeast.get(), sets)
+        return "%s with a mean score of at least %g" % (sets, self.leastScore.get())
+
+    def _methods(self):
+        output = getattr(self, "outputCoordinates", None)
+        if output is None:
+            return []
+        return [
+            "%s were kept that were found by %s; picks within %.2f particle radii are the same particle."
+            % (counted(output.getSize(), "particle"), self._ruleInWords(), self.tolerance.get())
+        ]
+
+
+def combined(row, micrograph):
+    """A Coordinate of (x, y, score, number of sets)."""
+    x, y, score, number = row
+    item = Coordinate(x=int(round(x)), y=int(round(y)))  # Scipion's are whole and truncate
+    item.setMicrograph(micrograph)
+    setattr(item, SCORE, Float(score))
+    setattr(item, PICKERS, Integer(int(number)))
+    return item

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Denoise micrographs as they come, for looking and picking."""
+
+import os
+
+import pyworkflow.utils as pwutils
+from pwem.objects import SetOfMicrographs
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.object import String
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+
+from ...convert.arriving import ArrivingMicrographs
+from ...convert.micrographs.halves import ArrivingHalves, checkHalves, halvesOf
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from ...objects import CryodlModel
+from ..batches import ArrivingBatches
+from ..checks import checkMicrographs, checkModelFolder
+from ..growing_outputs import appendItems
+from ..methods import denoisedMicrographsInWords
+from ..protocol_base import CryodlProtBase
+
+DENOISED, MODEL = "outputMicrographs", "outputModel"
+KIND = "micrograph_denoiser"
+# Attribute of a denoised micrograph: the model that made it.
+DENOISER = "_cryodlDenoiser"
+ONLY_FOR = "For looking and picking, never for extraction of particles that are refined."
+
+
+class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
+    """Denoise micrographs by a network that learns from the micrographs themselves. For looking and picking only.
+
+    In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
+    them; a model of an earlier run, or none. Out: micrographs of the same names, size and pixel size, so that
+    coordinates picked on them fit the originals; and the model, if it was trained here. Extract particles from the
+    original micrographs. A stopped run continues where it was.
+    """
+
+    _label = "denoise micrographs"
+    _devStatus = BETA
+    _possibleOutputs = {DENOISED: SetOfMicrographs, MODEL: CryodlModel}
+    _CONFIG = contract.DenoiseMicrographsConfig
+    _OUTPUTS, _WORK = (DENOISED,), "denoise"
+    _MADE = "denoised"
+    NOT_ON_FORM = {
+        "micrographs": "the input set",
+        "pixel_size": "the micrographs' sampling rate",
+        "output": "the run's folder",
+        "model": "the model field",
+        "even": "the input set",
+        "odd": "the input set",
+        "names": "made from the micrographs' names",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Micrographs",
+            help="Micrographs to denoise. They may still be arriving.",
+        )
+        for name, word in (("evenMicrographs", "even"), ("oddMicrographs", "odd")):
+            form.addParam(
+                name,
+                params.PointerParam,
+                pointerClass="SetOfMicrographs",
+                allowsNull=True,
+                label="%s averages" % word.capitalize(),
+                help="Averages of the %s frames alone, as motion correction makes them on demand; matched by "
+                "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as "
+                "outputs beside them; else none." % word,
+            )
+        form.addParam(
+            "inputModel",
+            params.PointerParam,
+            pointerClass="CryodlModel",
+            allowsNull=True,
+            label="Model",
+            help="Micrograph denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on the "
+            "first micrographs that arrive.",
+        )
+        fields = ["method", "training_micrographs", "steps", "resolution", "seed"]
+        addConfigParams(form, self._CONFIG, fields, **{name: dict(condition="inputModel is None") for name in fields})
+        self._addGpuParams(form)
+        self._addBatchParams(form, "The first batch is that of training.")
+
+    # ----- steps
+    def stepsGeneratorStep(self):
+        """Insert steps for micrographs as they come, until the inputs are closed. The first batch trains the model."""
+        pwutils.makePath(self._getExtraPath())
+        self._rememberSettings()
+        self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
+        self._halves = ArrivingHalves(*self._halfSets())
+        known, last, first = self._doneNames(), [], []
+        while True:
+            with self._lock:
+                self._halves.update()
+                self._arriving.update()
+                ready = [name for name in self._arriving.ready(known) if self._halves.has(name)]
+                closed = self._arriving.closed and self._halves.closed
+            batches = self._batches(ready, closed, bool(first))
+            for names in batches:
+                step = self._insertFunctionStep(self.denoiseStep, names, prerequisites=first)
+                last.append(self._insertFunctionStep(self.outputStep, names, prerequisites=[step], needsGPU=False))
+                first = first or ([] if self._modelFolder() else [step])
+                known.update(names)
+            if closed:
+                break
+            if not batches:
+                self._streamingSleepOnWait()
+        self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
+
+    def _batches(self, names, closed, training):
+        """[[micName]] to work on now. training: whether the batch that trains is under way."""
+        size, start = max(1, self.batchSize.get()), 0
+        if not (training or self._modelFolder()):
+            start = max(size, self.trainingMicrographs.get())
+            if len(names) < start and not closed:
+                return []
+        groups = [names[:start]] + [names[i : i + size] for i in range(start, len(names), size)]
+        return [group for group in groups if group]
+
+    def denoiseStep(self, names):
+        """Run the engine on a batch. It writes files only."""
+        with self._lock:
+            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            even, odd = self._halves.files(names)
+        folder = self._batchFolder(micrographs)
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                micrographs=tuple(m.getFileName() for m in micrographs),
+                even=even,
+                odd=odd,
+                names=tuple(engineNames[m.getObjId()] for m in micrographs),
+            )
+        )
+        try:
+            self._runEngine(config, folder)
+        except contract.AllSkipped as error:
+            if not self._modelFolder():
+                raise ValueError("No model could be trained. %s" % error)
+            self._noteAllSkipped(config, folder, error, files={}, counts={})
+
+    def outputStep(self, names):
+        """Append a batch to the output; micrographs that it has already are left alone."""
+        with self._lock:
+            micrographs, done = self._arriving.items(names), self._doneNames()
+            result = self._batchResult(micrographs)
+            files, engineNames = result.outputs["files"], self._arriving.engineNames()
+            chosen = [m for m in micrographs if m.getMicName() not in done and engineNames[m.getObjId()] in files]
+            for micrograph in chosen:
+                micrograph.setFileName(files[engineNames[micrograph.getObjId()]])
+                setattr(micrograph, DENOISER, String(contract.read_card(self._modelFolder())["name"]))
+            if chosen:
+                appendItems(self, DENOISED, self.inputMicrographs, chosen)
+            if self.inputModel.get() is None and not self.hasAttribute(MODEL):
+                self._defineOutputs(**{MODEL: CryodlModel.fromFolder(self._ownModelFolder())})
+                self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))
+
+    # ----- files
+    def _denoisedFolder(self):
+        return self._getExtraPath("denoised")
+
+    def _ownModelFolder(self):
+        """Where the engine puts the model that it trains."""
+        return os.path.join(self._denoisedFolder(), "model")
+
+    def getModelFolder(self):
+        """Folder of the model; while it trains only <folder>.partial is there."""
+        return self._modelFolder() or self._ownModelFolder()
+
+    def _modelFolder(self):
+        """Folder of the model that there is by now: the given one, or the one trained here. '' if there is none yet."""
+        if self.inputModel.get() is not None:
+            return self.inputModel.get().getFolder()
+        return self._ownModelFolder() if os.path.exists(os.path.join(self._ownModelFolder(), contract.CARD)) else ""
+
+    # ----- settings
+    def _halfSets(self):
+        """(even, odd) sets, or (None, None)."""
+        given = self.evenMicrographs.get(), self.oddMicrographs.get()
+        wanted = self.getEnumText("method") != "added-noise" or self.inputModel.get() is not None
+        if any(half is not None for half in given):
+            return given
+        return halvesOf(self.inputMicrographs) if wanted else (None, None)
+
+    def _settings(self):
+        """What decides the output: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ("names", "output", "threads", "device", "micrographs", "even", "odd"):
+            config.pop(name)
+        sets = (self.inputMicrographs.get(),) + self._halfSets()
+        return dict(
+            config,
+            **{
+                name: None if value is None else value.getFileName()
+                for name, value in zip(("set_of_micrographs", "even_averages", "odd_averages"), sets)
+            },
+        )
+
+    def _engineValues(self):
+        micrographs, (even, odd) = self.inputMicrographs.get(), self._halfSets()
+        model = self.inputModel.get()
+        return dict(
+            micrographs=(micrographs.getFileName(),),
+            names=(),
+            pixel_size=micrographs.getSamplingRate(),
+            even=() if even is None else (even.getFileName(),),
+            odd=() if odd is None else (odd.getFileName(),),
+            model=None if model is None else model.getFolder(),
+            output=self._denoisedFolder(),
+            threads=self.binThreads.get(),
+            **({} if model is None else dict(resolution=None, method="auto")),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        micrographs = self.inputMicrographs.get()
+        errors = checkMicrographs(micrographs) or checkHalves(micrographs, *self._halfSets())
+        if self.inputModel.get() is not None:
+            errors += checkModelFolder(self.inputModel.get().getFolder(), KIND)
+        errors += self._checkBatches()
+        return errors or self._checkContinuation()
+
+    def _card(self):
+        """The model's card, None before it is there."""
+        return contract.read_card(self._modelFolder()) if self._modelFolder() else None
+
+    def _tell(self, results):
+        denoised, card = getattr(self, DENOISED, None), self._card()
+        if denoised is None or card is None:
+            return ["No denoised micrographs yet."]
+        return [
+            "*%s denoised* by the model %s (%s, to %.3g Å)."
+            % (counted(denoised.getSize(), "micrograph"), card["name"], card["method"], card["resolution"]),
+            ONLY_FOR,
+        ]
+
+    def _methods(self):
+        denoised = getattr(self, DENOISED, None)
+        return [] if denoised is None else [denoisedMicrographsInWords(denoised, self._engineResults(), self._card())]
+
+    def _citations(self):
+        method = (self._card() or {}).get("method", "even-odd")
+        return ["cryodl", "Lehtinen2018", "Bepler2020"] + (["Pang2021"] if method == "added-noise" else [])

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pick particles with a trained model, as micrographs come."""
+
+import json
+import os
+
+import pyworkflow.utils as pwutils
+from pwem.protocols import ProtParticlePickingAuto
+from pyworkflow import BETA
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+
+from ...convert.arriving import asInItsFile
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs.picks import describeOutput, modelLine, pickLines
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
+from ..methods import citationsOf, pickingInWords
+from ..model_field import (
+    addBoxParam,
+    addModelParams,
+    boxSizeOf,
+    cardOf,
+    checkModelField,
+    checkSizeFields,
+    diameterOf,
+    modelFolder,
+)
+from ..protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
+from ..remembered_settings import RememberedSettings
+
+PICKS_FOLDER = "picks"
+DIAMETER_HELP = (
+    contract.describe(contract.PickConfig, "particle_diameter").help
+    + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model has none: give "
+    "it then."
+)
+# Starting the engine costs a second or two; a batch spreads it over its micrographs.
+BATCH = 16
+
+
+class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto):
+    """Pick particles with a trained neural network.
+
+    In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
+    the plugin. Out: coordinates with a score from 0 to 1 each; `cryodl - filter picks by score` chooses another
+    threshold later without picking again. Micrographs that cannot be read are left out and named in the summary.
+    A stopped run continues where it was.
+    """
+
+    _label = "pick particles"
+    _devStatus = BETA
+    _CONFIG = contract.PickConfig
+    _MADE = "picked"
+    NOT_ON_FORM = {
+        "micrographs": "the input set",
+        "pixel_size": "the micrographs' sampling rate",
+        "model": "the model fields",
+        "output": "the run's folder",
+        "overwrite": "restart does it",
+        "names": "made from the micrographs' names",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _defineParams(self, form):
+        ProtParticlePickingAuto._defineParams(self, form)
+        addModelParams(form)
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["particle_diameter", "threshold", "threshold_rule", "contrast"],
+            particle_diameter=dict(help=DIAMETER_HELP),
+            threshold_rule=dict(condition="threshold is None"),
+        )
+        addBoxParam(form)
+        addConfigParams(form, self._CONFIG, ["minimum_distance", "border", "memory"])
+        self._addGpuParams(form)
+        self._defineStreamingParams(form)
+        form.getParam("streamingBatchSize").setDefault(BATCH)
+        form.addParallelSection(threads=2, mpi=0, binThreads=2)
+
+    # ----- steps, called by pwem's streaming loop
+    def _insertInitialSteps(self):
+        pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
+        self._rememberSettings()
+        return []
+
+    def _getPickArgs(self):
+        return [json.dumps(self._settings(), sort_keys=True)]
+
+    def _pickMicrograph(self, micrograph, *settings):
+        self._pickMicrographList([micrograph], *settings)
+
+    def _pickMicrographList(self, micrographs, *settings):
+        """Pick a batch. It runs in a thread: it writes files only, no sets."""
+        if not micrographs:
+            return  # all of the batch was done before the run was continued
+        names = self._names()
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                micrographs=tuple(m.getFileName() for m in micrographs),
+                names=tuple(names[m.getObjId()] for m in micrographs),
+            )
+        )
+        try:
+            self._runEngine(config, self._batchFolder(micrographs))
+        except contract.AllSkipped as error:
+            # To the engine a batch of bad micrographs is a failure; to the run it is a few that are left out.
+            self._noteAllBad(config, str(error), self._batchFolder(micrographs))
+
+    def _noteAllBad(self, config, reason, folder):
+        skipped = tuple(contract.Skipped(n, p, reason) for n, p in zip(config.names, config.micrographs))
+        contract.Result(contract.command_of(config), dict(coordinates={}, counts={}), skipped=skipped).write(
+            os.path.join(folder, RESULT_FILE)
+        )
+
+    def _batchFolder(self, micrographs):
+        ids = sorted(m.getObjId() for m in micrographs)
+        return self._getExtraPath("batches", "%06d_%06d_%d" % (ids[0], ids[-1], len(ids)))
+
+    def getCoordsDir(self):
+        return self._getExtraPath(PICKS_FOLDER)
+
+    def readCoordsFromMics(self, folder, micrographs, coordinates):
+        present = self._micrographsIn(coordinates)
+        coordinates.setBoxSize(boxSizeOf(self))
+        describeOutput(coordinates, os.path.join(folder, "candidates"), diameterOf(self))
+        names = self._names()
+        files = self._pickFiles()
+        for micrograph in micrographs:
+            path = files.get(names[micrograph.getObjId()])
+            if path and micrograph.getObjId() not in present:
+                convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
+
+    def _micrographsIn(self, coordinates):
+        """Ids of the micrographs whose picks the output has, also those of a run that died before noting them down."""
+        if not self.hasAttribute("outputCoordinates"):
+            return set()
+        if not asInItsFile(coordinates) or not coordinates.getSize():
+            return set()
+        return set(coordinates.getUniqueValues("_micId"))
+
+    def createOutputStep(self):
+        """The sets were written while picking; here only the case that nothing could be picked is an error."""
+        skipped = skippedItems(self._engineResults())
+        if self.micDict and len(skipped) >= len(self.micDict):
+            raise ValueError(
+                "None of the %d micrographs could be picked. The first, %s: %s"
+                % (len(skipped), skipped[0].path, skipped[0].reason)
+            )
+
+    # ----- what the steps share
+    def _names(self):
+        return micrographNames(list(self.micDict.values()))
+
+    def _pickFiles(self):
+        """{micrograph name: STAR file} of all batches, from the engine's results."""
+        known = self.__dict__.setdefault("_knownResults", {})
+        for path in self._engineResultFiles():
+            stamp = os.stat(path).st_mtime_ns
+            if known.get(path, (None,))[0] != stamp:
+                known[path] = stamp, contract.Result.read(path).outputs["coordinates"]
+        return {name: file for _, files in known.values() for name, file in files.items()}
+
+    def _engineValues(self):
+        micrographs = self.getInputMicrographs()
+        return dict(
+            micrographs=(micrographs.getFileName(),),
+            names=(),
+            pixel_size=micrographs.getSamplingRate(),
+            model=modelFolder(self),
+            output=self.getCoordsDir(),
+            threads=self.binThreads.get(),
+        )
+
+    def _settings(self):
+        """What decides the picks: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        source = config.pop("micrographs")[0]
+        for name in ("names", "output", "memory", "threads", "device", "overwrite"):
+            config.pop(name)
+        # Finished micrographs are remembered by their ids, which another set gives to other micrographs.
+        return dict(
+            config, set_of_micrographs=source, weights_sha256=contract.read_card(modelFolder(self))["weights_sha256"]
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        micrographs = self.getInputMicrographs()
+        errors = checkMicrographs(micrographs) + checkModelField(self)
+        if errors:
+            return errors
+        return checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) + self._checkContinuation()
+
+    def _warnings(self):
+        micrographs, folder = self.getInputMicrographs(), modelFolder(self)
+        if micrographs is None or checkModelFolder(folder):
+            return []
+        return modelWarnings(contract.read_card(folder), micrographs.getSamplingRate(), diameterOf(self))
+
+    def _tell(self, results):
+        coordinates = getattr(self, "outputCoordinates", None)
+        if coordinates is None:
+            return ["No coordinates yet."]
+        lines = pickLines(coordinates, results)
+        return lines[:1] + modelLine(cardOf(self)) + lines[1:]
+
+    def _methods(self):
+        coordinates = getattr(self, "outputCoordinates", None)
+        return [] if coordinates is None else [pickingInWords(coordinates, self._engineResults(), cardOf(self))]
+
+    def _citations(self):
+        return citationsOf((cardOf(self) or {}).get("network"))

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate micrographs of which everything is known."""
+
+import enum
+
+from pwem.objects import Acquisition, SetOfCoordinates, SetOfCTF, SetOfMicrographs, SetOfParticles
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.object import Pointer
+from pyworkflow.protocol import params
+
+from ...convert.alignment import writeOrientations
+from ...convert.micrographs.picks import boxSizeFor, setDiameter
+from ...convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
+from ...engine.cryodl import contract
+from ..methods import simulationInWords
+from ..protocol_base import CryodlProtBase
+from ..simulating import NOT_ON_FORM, SimulatesMicrographs, checkOrientations
+
+
+class SimulateOutputs(enum.Enum):
+    outputMicrographs = SetOfMicrographs
+    outputCoordinates = SetOfCoordinates
+    outputCTF = SetOfCTF
+    outputParticles = SetOfParticles
+
+
+class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
+    """Simulate micrographs of a structure, with known particles.
+
+    In: an atomic model or a map; micrographs of your own for the spectrum of the noise, if there are any.
+    Out: micrographs, the exact coordinates of their particles, their CTFs and, with a box size, the particles with
+    their orientations (projection alignment) and CTF. Carbon edges, ice, aggregates and gradients of ice may be added.
+    For tests of pickers, of 2-D classes and of reconstructions, where the truth must be known.
+    A stopped run continues where it was.
+    """
+
+    _label = "simulate micrographs"
+    _devStatus = BETA
+    _possibleOutputs = SimulateOutputs
+    _CONFIG = contract.SimulateMicrographsConfig
+    NOT_ON_FORM = dict(NOT_ON_FORM, orientations="written from the input particles")
+    OTHER_DEFAULTS = {"count": 10}  # the command line wants a number
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addSourceParams(form)
+        form.addParam(
+            "inputParticles",
+            params.PointerParam,
+            pointerClass="SetOfParticles",
+            allowsNull=True,
+            pointerCondition="hasAlignmentProj",
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Orientations",
+            help="Particles with projection alignment, whose orientations the simulated ones are drawn "
+            "from; for instance to have the preferred orientations of a real set.\n\nEmpty: uniform "
+            "over all orientations.",
+        )
+        self._addSimulationParams(
+            form, ["count", "size", "particles", "box_size"], count=dict(default=self.OTHER_DEFAULTS["count"])
+        )
+        form.addSection("Microscope")
+        self._addSimulationParams(
+            form,
+            [
+                "snr",
+                "snr_max",
+                "dose",
+                "contrast",
+                "defocus_min",
+                "defocus_max",
+                "astigmatism",
+                "voltage",
+                "spherical_aberration",
+                "amplitude_contrast",
+            ],
+        )
+        form.addSection("Field")
+        self._addSimulationParams(form, ["closest", "ice", "aggregates", "carbon", "gradient", "seed"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.simulateStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def simulateStep(self, settings):
+        particles = self.inputParticles.get()
+        if particles is not None:
+            writeOrientations(self._orientationsFile(), particles)
+        self._simulate(orientations=None if particles is None else self._orientationsFile())
+
+    def createOutputStep(self, settings):
+        config, made = self._config(**self._engineValues()), self._simulated()
+        micrographs = self._createSetOfMicrographs()
+        micrographs.setSamplingRate(config.pixel_size)
+        micrographs.setAcquisition(_acquisition(config))
+        byName = appendMicrographs(micrographs, made["micrographs"])
+        self._defineOutputs(outputMicrographs=micrographs)
+        pointer = Pointer(self, extended="outputMicrographs")
+        coordinates = self._createSetOfCoordinates(pointer)
+        coordinates.setBoxSize(config.box_size or boxSizeFor(made["particle_diameter"], config.pixel_size))
+        setDiameter(coordinates, made["particle_diameter"])
+        appendCoordinates(coordinates, byName, made["coordinates"])
+        ctfs = self._createSetOfCTF()
+        ctfs.setMicrographs(pointer)
+        appendCTFs(ctfs, byName, made["ctf"])
+        outputs = dict(outputCoordinates=coordinates, outputCTF=ctfs)
+        if made.get("particle_stack"):
+            outputs["outputParticles"] = self._particles(config, byName, made["particle_stack"])
+        self._defineOutputs(**outputs)
+        for output in [micrographs] + list(outputs.values()):
+            self._defineSourceRelation(self.inputStructure, output)
+
+    def _particles(self, config, byName, stack):
+        particles = self._createSetOfParticles()
+        particles.setSamplingRate(config.pixel_size)
+        particles.setAcquisition(_acquisition(config))
+        particles.setHasCTF(True)
+        particles.setAlignmentProj()
+        appendParticles(particles, byName, stack)
+        return particles
+
+    # ----- what the steps share
+    def _orientationsFile(self):
+        return self._getExtraPath("orientations.star")
+
+    def _engineValues(self):
+        particles = self.inputParticles.get()
+        return dict(self._simulationValues(), orientations=None if particles is None else self._orientationsFile())
+
+    # ----- validation and information
+    def _checkInputs(self):
+        return self._checkSources() + checkOrientations(self.inputParticles.get())
+
+    def _tell(self, results):
+        made, micrographs = self._simulated(), getattr(self, "outputMicrographs", None)
+        if micrographs is None:
+            return ["No micrographs yet."]
+        lines = [
+            "*%d micrographs* with %d particles of %.0f Å, at %g Å/px"
+            % (micrographs.getSize(), made["particles"], made["particle_diameter"], micrographs.getSamplingRate())
+        ]
+        particles = getattr(self, "outputParticles", None)
+        if particles is not None:
+            lines.append("%d of the particles were cut out." % particles.getSize())
+        return lines + [self._sourceLine()]
+
+    def _methods(self):
+        if getattr(self, "outputMicrographs", None) is None:
+            return []
+        return [
+            simulationInWords(
+                self._config(**self._engineValues()), self._simulated(), self._sourceName(), self._engineResults()
+            )
+        ]
+
+    def _citations(self):
+        return ["cryodl"]
+
+
+def _acquisition(config):
+    return Acquisition(
+        voltage=config.voltage,
+        sphericalAberration=config.spherical_aberration,
+        amplitudeContrast=config.amplitude_contrast,
+        magnification=50000,
+        doseInitial=0.0,
+        dosePerFrame=config.dose,
+    )

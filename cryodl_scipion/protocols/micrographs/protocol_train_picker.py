@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a particle picker."""
+
+import pyworkflow.utils as pwutils
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs import coordinates as convert
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..checks import checkDiameter, checkLabels, checkModelFolder
+from ..methods import trainingInWords, trainingLines
+from ..protocol_base import CryodlProtBase
+from ..training import TrainsModel
+
+# With fewer the network learns the noise of the few; the engine itself needs only a handful.
+FEW_PARTICLES = 20
+# Labels beside the particles: contract fields, and with "Coordinates" behind them the form's pointers.
+OTHER_LABELS = ("background", "contamination", "uncertain")
+# Labels are sparse: chosen, or for Topaz by itself.
+SPARSE = "labels == %d or (labels == %d and network == %d)" % (
+    contract.LABEL_KINDS.index("sparse"),
+    contract.LABEL_KINDS.index("auto"),
+    contract.PICKER_NETWORKS.index("topaz"),
+)
+
+
+class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
+    """Train a neural network to pick particles.
+
+    In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on two
+    or more micrographs are enough. Boxes on background or contamination may be given as well, and places to leave out.
+    Six networks learn from the same labels: a U-Net of this project, DeepPicker, DeepEM, crYOLO, Topaz and EMAN2.
+    Out: a model for `cryodl - pick particles`. Its card says what it was trained on and how well it does on
+    micrographs that were kept back for validation. A stopped run continues where it was.
+    """
+
+    _label = "train picker"
+    _devStatus = BETA
+    _CONFIG = contract.TrainPickerConfig
+    NOT_ON_FORM = {
+        "micrographs": "those of the coordinates",
+        "coordinates": "written from the input set",
+        "background": "written from the input set",
+        "contamination": "written from the input set",
+        "uncertain": "written from the input set",
+        "pixel_size": "the micrographs' sampling rate",
+        "output": "the run's folder",
+        "names": "made from the micrographs' names",
+        "start_from": "the model that the pointer gives",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Particle coordinates",
+            help="Particles to learn from, on the micrographs that belong to them. Micrographs without any "
+            "coordinate are not used. *Labels* says whether all their particles are picked.",
+        )
+        for word in OTHER_LABELS:
+            form.addParam(
+                word + "Coordinates",
+                params.PointerParam,
+                pointerClass="SetOfCoordinates",
+                allowsNull=True,
+                expertLevel=params.LEVEL_ADVANCED if word == "uncertain" else params.LEVEL_NORMAL,
+                label=word.capitalize() + " coordinates",
+                help=_helpOfBoxes(contract.describe(self._CONFIG, word)),
+            )
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Other micrographs",
+            help="Micrographs to learn from instead of those that belong to the coordinates, for instance "
+            "denoised ones. Same names, same pixel size.\n\nEmpty: those of the coordinates.",
+        )
+        addConfigParams(form, self._CONFIG, ["particle_diameter", "contrast"], particle_diameter=dict(important=True))
+        form.addSection("Training")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["network", "labels", "expected_particles", "pu_criterion", "steps"],
+            expected_particles=dict(condition=SPARSE),
+            pu_criterion=dict(condition=SPARSE),
+        )
+        form.addParam(
+            "startModel",
+            params.PointerParam,
+            pointerClass="CryodlModel",
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Start from model",
+            help="A trained model to continue from, of the same network.\n\nEmpty: random weights.",
+        )
+        addConfigParams(form, self._CONFIG, ["patience", "validation_fraction", "batch_size", "learning_rate", "seed"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        sizes = [coordinates.getSize() for _, coordinates in self._labelSets()]
+        self._insertFunctionStep(self.writeLabelsStep, sizes, needsGPU=False)
+        self._insertFunctionStep(self.trainStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def writeLabelsStep(self, sizes):
+        names = self._names()
+        for word, coordinates in self._labelSets():
+            folder = self._getExtraPath(word)
+            pwutils.cleanPath(folder)
+            pwutils.makePath(folder)
+            for micId, positions in convert.positionsByMicrograph(coordinates).items():
+                convert.writePositions(folder, names[micId], positions)
+
+    def trainStep(self, settings):
+        names, micrographs = self._names(), self._labelledMicrographs()
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                micrographs=tuple(m.getFileName() for m in micrographs),
+                names=tuple(names[m.getObjId()] for m in micrographs),
+            )
+        )
+        self._train(config, self._getExtraPath())
+
+    def createOutputStep(self, settings):
+        self._defineModel([self.inputCoordinates] + list(self._otherPointers().values()))
+
+    # ----- what the steps share
+    def _otherPointers(self):
+        """{word: pointer} of the labels that are given beside the particles."""
+        pointers = {word: getattr(self, word + "Coordinates") for word in OTHER_LABELS}
+        return {word: pointer for word, pointer in pointers.items() if pointer.get() is not None}
+
+    def _labelSets(self):
+        """[(name of the folder, set)] of the coordinates to write."""
+        return [("coordinates", self.inputCoordinates.get())] + [(w, p.get()) for w, p in self._otherPointers().items()]
+
+    def _names(self):
+        return micrographNames([m.clone() for m in self.inputCoordinates.get().getMicrographs()])
+
+    def _labelledMicrographs(self):
+        """Micrograph objects (clones) with particles, background or contamination, in the set's order."""
+        labelled = set()
+        for word, coordinates in self._labelSets():
+            if word != "uncertain":  # a place that is left out teaches nothing
+                labelled.update(convert.positionsByMicrograph(coordinates))
+        micrographs = [m.clone() for m in self.inputCoordinates.get().getMicrographs() if m.getObjId() in labelled]
+        other = self.inputMicrographs.get()
+        if other is None:
+            return micrographs
+        byName = {m.getMicName(): m.clone() for m in other}
+        return [_replaced(m, byName) for m in micrographs]
+
+    def _engineValues(self):
+        start, given = self.startModel.get(), self._otherPointers()
+        micrographs = self.inputMicrographs.get() or self.inputCoordinates.get().getMicrographs()
+        folders = {word: self._getExtraPath(word) if word in given else None for word in OTHER_LABELS}
+        return dict(
+            folders,
+            micrographs=(micrographs.getFileName(),),
+            coordinates=self._getExtraPath("coordinates"),
+            output=self.getModelFolder(),
+            pixel_size=micrographs.getSamplingRate(),
+            names=(),
+            start_from=None if start is None else start.getFolder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        coordinates = self.inputCoordinates.get()
+        others = {word: pointer.get() for word, pointer in self._otherPointers().items()}
+        errors = checkLabels(coordinates, others, self.inputMicrographs.get())
+        errors = errors or checkDiameter(self.particleDiameter.get(), coordinates.getMicrographs())
+        return errors + self._checkExpected() + self._checkStartModel()
+
+    def _checkExpected(self):
+        """Labelled particles are part of the expected ones."""
+        expected, coordinates = self.expectedParticles.get(), self.inputCoordinates.get()
+        if expected is None or not self.evalParamCondition("expectedParticles"):
+            return []
+        labelled = coordinates.getSize() / max(1, len(convert.positionsByMicrograph(coordinates)))
+        if expected >= labelled:
+            return []
+        return [
+            "Expected particles per micrograph is %g, but %.1f are labelled on average. Give the number of all "
+            "particles, labelled or not." % (expected, labelled)
+        ]
+
+    def _checkStartModel(self):
+        start = self.startModel.get()
+        if start is None:
+            return []
+        network = self.getEnumText("network")
+        errors = checkModelFolder(start.getFolder())
+        if not errors and start.getNetwork() != network:
+            errors.append(
+                "The model to start from has the network %s, but the form asks for %s. Choose the same."
+                % (start.getNetwork(), network)
+            )
+        return errors
+
+    def _warnings(self):
+        warnings, coordinates = [], self.inputCoordinates.get()
+        if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
+            warnings.append(
+                "There are only %d particles to learn from; from about %d on a picker becomes useful."
+                % (coordinates.getSize(), FEW_PARTICLES)
+            )
+        if self.getEnumText("network") == "cryolo" and not self.usesGpu():
+            warnings.append(
+                "The network cryolo has 15 million weights; without a GPU its training takes minutes to "
+                "hours, by the steps. unet is trained in minutes."
+            )
+        return warnings
+
+    def _tell(self, results):
+        card = self._card()
+        return ["No model yet."] if card is None else trainingLines(card)
+
+    def _methods(self):
+        card = self._card()
+        return [] if card is None else [trainingInWords(card)]
+
+
+def _helpOfBoxes(info):
+    return "%s\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: %s." % (
+        info.help,
+        info.none_means,
+    )
+
+
+def _replaced(micrograph, byName):
+    """The micrograph of the same name in the other set, with the id by which the coordinates know it."""
+    replacement = byName[micrograph.getMicName()].clone()
+    replacement.setObjId(micrograph.getObjId())
+    return replacement

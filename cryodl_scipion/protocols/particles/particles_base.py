@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the protocols on particles share: pointers, and files for the engine."""
+
+import os
+import re
+
+import pyworkflow.utils as pwutils
+from pyworkflow.protocol import params
+
+from ...convert.particles.particles import writeParticles
+from ...engine.cryodl import contract
+from ..checks import checkModelFolder
+from ..one_run import OneRunBase
+
+# Point groups that the engine knows (symmetry.py).
+_SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
+# What every form of the denoiser says.
+WHAT_FOR = (
+    "A denoised particle is the network's guess, and the network knows one structure: it may be used for "
+    "looking, for sorting and for first orientations. It must not be used for a final map, for resolution, nor "
+    "as evidence of a detail: what the data lack, the guess takes from the structure. Every output stays "
+    "linked to the raw images."
+)
+
+
+class ParticlesBase(OneRunBase):
+    """Base of the protocols on particles. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
+
+    # ----- form
+    def _addParticlesParam(self, form, help, name="inputParticles", **arguments):
+        form.addParam(
+            name,
+            params.PointerParam,
+            pointerClass="SetOfParticles",
+            **dict(dict(important=True, label="Particles", help=help), **arguments),
+        )
+
+    def _addStructureParam(self, form, help, name="inputStructure", **arguments):
+        form.addParam(
+            name,
+            params.PointerParam,
+            pointerClass="Volume,AtomStruct",
+            **dict(
+                dict(
+                    important=True,
+                    label="Structure",
+                    help=help + " Map (protein positive) or atomic model, of the right "
+                    "hand: a mirrored one cannot be noticed here. The pixel size of a map is that of Scipion's object.",
+                ),
+                **arguments,
+            ),
+        )
+
+    def _addDenoiserParam(self, form, help, **arguments):
+        form.addParam(
+            "inputModel",
+            params.PointerParam,
+            pointerClass="CryodlModel",
+            **dict(dict(label="Denoiser", help=help), **arguments),
+        )
+
+    # ----- files for the engine
+    def _particlesFile(self, particles):
+        """STAR file of an input set, named by it, so that another input is another file."""
+        return os.path.join(self._inputFolder(), "particles_%s_%d.star" % (particles.getObjId(), particles.getSize()))
+
+    def _writeInputs(self, *sets):
+        pwutils.makePath(self._inputFolder())
+        for particles in sets:
+            writeParticles(self._particlesFile(particles), particles)
+
+    # ----- checks
+    def _checkSymmetry(self):
+        if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
+            return []
+        return [
+            "Symmetry is %r; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in RELION's axes. Helical "
+            "symmetry is not known here." % (self.symmetry.get() or "")
+        ]
+
+    def _checkDenoiser(self):
+        model = self.inputModel.get()
+        return [] if model is None else checkModelFolder(model.getFolder(), "denoiser")
+
+    def _modelCard(self):
+        """The denoiser's card; None without one, or if it is gone, which must not hide what was made with it."""
+        model = self.inputModel.get()
+        try:
+            return None if model is None else contract.read_card(model.getFolder())
+        except ValueError:
+            return None
+
+    def _pixelWarnings(self, particles):
+        """A sentence if the denoiser learned at another pixel size than the particles have."""
+        card = self._modelCard()
+        if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
+            return []
+        theirs, own = card["pixel_size"], particles.getSamplingRate()
+        if abs(theirs / own - 1) <= 0.01:
+            return []
+        finer = " Their detail finer than %.3g Å is not denoised." % (2 * theirs) if own < theirs else ""
+        return [
+            "The particles have %.4g Å/px, the model learned at %.4g Å/px: the images are resampled for it and "
+            "back.%s" % (own, theirs, finer)
+        ]
+
+    def _denoiserFolder(self):
+        model = self.inputModel.get()
+        return None if model is None else model.getFolder()

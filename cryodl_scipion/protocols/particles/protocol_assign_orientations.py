@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Give particles their first Euler angles."""
+
+import enum
+
+from pwem.objects import SetOfParticles
+
+from ...convert.particles.oriented import appendOriented
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..methods import citationsOf
+from .denoiser_words import orientingInWords
+from .particle_checks import checkParticles, scaleWarnings
+from .particles_base import ParticlesBase
+
+
+class OrientOutputs(enum.Enum):
+    outputParticles = SetOfParticles
+
+
+class CryodlProtAssignOrientations(ParticlesBase):
+    """Give every particle Euler angles and shifts by comparing it with projections of a structure.
+
+    In: raw particles with CTF, a structure, and a denoiser if one is to help. Out: the same raw particles with
+    projection alignment, from which 3-D refinements start; each with the score of its orientation and the margin to
+    the runner-up. The angles are a start: refine them, and never take the structure's detail for the data's.
+    """
+
+    _label = "assign initial orientations"
+    _possibleOutputs = OrientOutputs
+    _CONFIG = contract.AssignOrientationsConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "structure": "the input structure",
+        "model": "the model that the pointer gives",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(form, "Raw particles with CTF; angles that they have are not used.")
+        self._addStructureParam(form, "What the particles are compared with.")
+        self._addDenoiserParam(
+            form,
+            "Denoiser whose output is compared with the projections; the particles of the "
+            "output are the raw ones all the same.\n\nEmpty: the raw images are compared, with "
+            "their CTF and noise taken into account.",
+            allowsNull=True,
+        )
+        addConfigParams(
+            form, self._CONFIG, ["symmetry", "angular_step", "max_shift", "resolution", "refine", "contrast"]
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.orientStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def orientStep(self, settings):
+        self._writeInputs(self.inputParticles.get())
+        structure = self._structureFor(self.inputStructure.get())
+        self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile())
+
+    def createOutputStep(self, settings):
+        particles = self.inputParticles.get()
+        output = self._createSetOfParticles()
+        output.copyInfo(particles)
+        output.setAlignmentProj()
+        appendOriented(output, particles, self._result().outputs["particles"])
+        self._defineOutputs(outputParticles=output)
+        for pointer in (self.inputParticles, self.inputStructure, self.inputModel):
+            if pointer.get() is not None:
+                self._defineSourceRelation(pointer, output)
+
+    def _starFile(self):
+        return self._getExtraPath("oriented.star")
+
+    def _engineValues(self):
+        return dict(
+            particles=self._particlesFile(self.inputParticles.get()),
+            structure=structureFileOf(self.inputStructure.get()),
+            model=self._denoiserFolder(),
+            output=self._starFile(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        return (
+            checkParticles(self.inputParticles.get(), ("raw", "ctf"))
+            + self._checkDenoiser()
+            + self._checkSymmetry()
+            + self._checkStructure(self.inputStructure.get())
+        )
+
+    def _warnings(self):
+        particles, structure = self.inputParticles.get(), self.inputStructure.get()
+        if particles is None or structure is None:
+            return []
+        return scaleWarnings(particles, structure) + self._pixelWarnings(particles)
+
+    def _tell(self, results):
+        output, result = getattr(self, "outputParticles", None), self._result()
+        if output is None or result is None:
+            return ["No orientations yet."]
+        made = result.outputs
+        lines = [
+            "*%d particles* with angles, of %d directions (%.3g° apart, symmetry %s)"
+            % (output.getSize(), made["directions"], self.angularStep.get(), made["symmetry"])
+        ]
+        if made.get("mean_score") is not None:
+            lines.append("Mean score %.3g; scores and margins are attributes of the particles." % made["mean_score"])
+        if made.get("mean_probability") is not None:
+            lines.append("Mean probability of the orientations: %.2f." % made["mean_probability"])
+        return lines + ["The images are the raw ones. The angles are a start for a refinement."]
+
+    def _methods(self):
+        output, result = getattr(self, "outputParticles", None), self._result()
+        if output is None or result is None:
+            return []
+        return [
+            orientingInWords(
+                output.getSize(),
+                self._structureName(self.inputStructure.get()),
+                self._modelCard(),
+                result,
+                self.angularStep.get(),
+            )
+        ]
+
+    def _citations(self):
+        network = (self._modelCard() or {}).get("network")
+        return list(dict.fromkeys(citationsOf(network) + ["Gorski2005", "Scheres2012"]))

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Back-project oriented particles into a map."""
+
+import enum
+
+from pwem.objects import FSC, Volume
+
+from ...convert.particles.denoised import denoiserOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from .denoiser_words import backProjectingInWords
+from .particle_checks import checkParticles
+from .particles_base import ParticlesBase
+
+
+class BackProjectOutputs(enum.Enum):
+    outputVolume = Volume
+    outputFSC = FSC
+
+
+class CryodlProtBackProject(ParticlesBase):
+    """Back-project oriented particles into a map and its two half-maps.
+
+    In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, and their Fourier
+    shell correlation. Half sets are those of the particles (rlnRandomSubset), if they have them. A map of denoised
+    particles shows the structure that the denoiser learned, whatever the data; it is named so.
+    """
+
+    _label = "back-project"
+    _possibleOutputs = BackProjectOutputs
+    _CONFIG = contract.ReconstructConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(
+            form,
+            "Particles with angles and shifts. Denoised ones are taken, for tests of a "
+            "denoiser: their map shows what the network learned.",
+        )
+        addConfigParams(form, self._CONFIG, ["symmetry", "mask_diameter", "correct_ctf", "seed"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.reconstructStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def reconstructStep(self, settings):
+        self._writeInputs(self.inputParticles.get())
+        halves = [self._getExtraPath("map_half%d.mrc" % half) for half in (1, 2)]
+        self._runOnce(self._config(**self._engineValues()), self._mapFile(), *halves)
+
+    def createOutputStep(self, settings):
+        made, denoiser = self._result().outputs, denoiserOf(self.inputParticles.get())
+        volume = Volume(location=made["map"])
+        volume.setSamplingRate(made["pixel_size"])
+        volume.setHalfMaps([made["half1"], made["half2"]])
+        if denoiser:
+            volume.setObjComment("Of denoised particles (model %s): it shows what the model learned." % denoiser)
+        fsc = FSC()
+        frequencies = [ring / (made["box"] * made["pixel_size"]) for ring in range(len(made["fsc"]))]
+        fsc.setData(frequencies, list(made["fsc"]))
+        fsc.setObjLabel("half-maps")
+        self._defineOutputs(outputVolume=volume, outputFSC=fsc)
+        for output in (volume, fsc):
+            self._defineSourceRelation(self.inputParticles, output)
+
+    def _mapFile(self):
+        return self._getExtraPath("map.mrc")
+
+    def _engineValues(self):
+        particles = self.inputParticles.get()
+        values = dict(
+            particles=self._particlesFile(particles), output=self._mapFile(), threads=self.numberOfThreads.get()
+        )
+        # denoised images have no CTF any more
+        return dict(values, correct_ctf=False) if denoiserOf(particles) else values
+
+    # ----- validation and information
+    def _checkInputs(self):
+        particles = self.inputParticles.get()
+        raw = () if denoiserOf(particles) else ("raw",)
+        needsCTF = ("ctf",) if self.correctCtf.get() and raw else ()
+        return checkParticles(particles, raw + ("angles",) + needsCTF, fewest=2) + self._checkSymmetry()
+
+    def _warnings(self):
+        particles = self.inputParticles.get()
+        if particles is None or not denoiserOf(particles):
+            return []
+        return [
+            "The particles are denoised (model %s): their map shows the structure that the model learned, even of "
+            "pure noise. Its FSC says nothing about resolution. For a map take the raw particles."
+            % denoiserOf(particles)
+        ]
+
+    def _tell(self, results):
+        result = self._result()
+        if result is None or getattr(self, "outputVolume", None) is None:
+            return ["No map yet."]
+        made = result.outputs
+        lines = [
+            "*Map* of %d particles, %d px, %.4g Å/px, with half-maps"
+            % (made["count"], made["box"], made["pixel_size"]),
+            "FSC of the half-maps 0.143: %s" % contract.resolution_in_words(made["resolution"]),
+        ]
+        if denoiserOf(self.inputParticles.get()):
+            lines.append(
+                "Of denoised particles: it shows what the model learned, and the FSC says nothing of resolution."
+            )
+        return lines
+
+    def _methods(self):
+        result = self._result()
+        if result is None or getattr(self, "outputVolume", None) is None:
+            return []
+        return [backProjectingInWords(result, self.symmetry.get(), denoiserOf(self.inputParticles.get()))]
+
+    def _citations(self):
+        return ["cryodl", "Scheres2012"]

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Denoise particles, and go back from denoised particles to the raw ones."""
+
+import enum
+
+from pwem.objects import SetOfParticles
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ...convert.particles.denoised import denoiserOf, rawImageOf
+from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
+from ...convert.particles.particles import locationOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..methods import citationsOf
+from .denoiser_words import denoisingInWords
+from .particle_checks import checkParticles, checkStacks
+from .particles_base import WHAT_FOR, ParticlesBase
+
+
+class DenoiseOutputs(enum.Enum):
+    outputParticles = SetOfParticles
+
+
+class CryodlProtDenoise(ParticlesBase):
+    """Denoise particle images with a trained network.
+
+    In: raw particles and a denoiser of their molecule. Out: the same particles, with denoised images: same ids,
+    acquisition, CTF, alignment and coordinates, and the place of each raw image, so that any later step can go back
+    (*cryodl - back to raw particles*). The set is marked as denoised, and is refused where raw data are needed.
+    """
+
+    _label = "denoise particles"
+    _possibleOutputs = DenoiseOutputs
+    _CONFIG = contract.DenoiseConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "model": "the model that the pointer gives",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(
+            form,
+            "Raw particles, with CTF unless the model does without. No angles are needed; "
+            "those that are there are kept.\n\n" + WHAT_FOR,
+        )
+        self._addDenoiserParam(
+            form,
+            "A model of *cryodl - train denoiser*, or imported. It should know the molecule "
+            "of these particles: of others it makes the ones it knows.",
+            important=True,
+        )
+        addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.denoiseStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def denoiseStep(self, settings):
+        self._writeInputs(self.inputParticles.get())
+        self._runOnce(self._config(**self._engineValues()), self._starFile(), self._getExtraPath("denoised.mrcs"))
+
+    def createOutputStep(self, settings):
+        particles = self.inputParticles.get()
+        denoised = self._createSetOfParticles()
+        denoised.copyInfo(particles)
+        appendDenoised(denoised, particles, self._result().outputs["particles"], self.inputModel.get().getModelName())
+        self._defineOutputs(outputParticles=denoised)
+        self._defineTransformRelation(self.inputParticles, denoised)
+        self._defineSourceRelation(self.inputModel, denoised)
+
+    def _starFile(self):
+        return self._getExtraPath("denoised.star")
+
+    def _engineValues(self):
+        return dict(
+            particles=self._particlesFile(self.inputParticles.get()),
+            model=self._denoiserFolder(),
+            output=self._starFile(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        usesCTF = (self._modelCard() or {}).get("ctf") != "none"
+        need = ("raw", "ctf") if usesCTF else ("raw",)
+        errors = checkParticles(self.inputParticles.get(), need) + self._checkDenoiser()
+        return errors or self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
+
+    def _checkRoom(self, particles, diameter):
+        room = particles.getXDim() * particles.getSamplingRate()
+        if diameter <= room:
+            return []
+        return [
+            "The model is of particles %.0f Å wide, but these images are only %.0f Å wide (%d px of %.4g Å). "
+            "Extract them with a box of %.0f Å, or take another model."
+            % (diameter, room, particles.getXDim(), particles.getSamplingRate(), 1.5 * diameter)
+        ]
+
+    def _warnings(self):
+        return self._pixelWarnings(self.inputParticles.get())
+
+    def _tell(self, results):
+        output = getattr(self, "outputParticles", None)
+        if output is None:
+            return ["No denoised particles yet."]
+        return [
+            "*%d denoised particles* by the model %s: not raw data." % (output.getSize(), denoiserOf(output)),
+            "For looking, sorting and first orientations; never for the final map.",
+            "The way back: *cryodl - back to raw particles*.",
+        ]
+
+    def _methods(self):
+        output, result = getattr(self, "outputParticles", None), self._result()
+        return (
+            [] if output is None or result is None else [denoisingInWords(output.getSize(), self._modelCard(), result)]
+        )
+
+    def _citations(self):
+        return citationsOf((self._modelCard() or {}).get("network"))
+
+
+class CryodlProtRawParticles(EMProtocol):
+    """Go back from denoised particles to their raw images.
+
+    In: denoised particles, or what any later step made of them (a subset, a class, a refinement). Out: the same
+    particles with the alignment and all else that the later step gave, but with the raw images.
+    """
+
+    _label = "back to raw particles"
+    _devStatus = BETA
+    _possibleOutputs = DenoiseOutputs
+
+    @classmethod
+    def validateInstallation(cls):
+        return []  # the engine is not needed
+
+    @classmethod
+    def getClassPackageName(cls):
+        return "cryodl"
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputParticles",
+            params.PointerParam,
+            pointerClass="SetOfParticles",
+            important=True,
+            label="Denoised particles",
+            help="Particles of *cryodl - denoise particles*, or of any later step.",
+        )
+        form.addParam(
+            "rawParticles",
+            params.PointerParam,
+            pointerClass="SetOfParticles",
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Raw particles",
+            help="The particles that were denoised, for sets whose items have lost the place of their raw "
+            "images or whose images were rescaled: items are then found by their ids, and shifts are "
+            "rescaled.\n\nEmpty: the places that the items know.",
+        )
+
+    def _insertAllSteps(self):
+        raw = self.rawParticles.get()
+        self._insertFunctionStep(
+            self.createOutputStep,
+            self.inputParticles.get().getSize(),
+            raw.getSize() if raw is not None else 0,
+            needsGPU=False,
+        )
+
+    def createOutputStep(self, size, rawSize):
+        particles, raw = self.inputParticles.get(), self.rawParticles.get()
+        output = self._createSetOfParticles()
+        output.copyInfo(particles)
+        appendRaw(output, particles, raw)
+        self._defineOutputs(outputParticles=output)
+        for pointer in (self.inputParticles, self.rawParticles):
+            if pointer.get() is not None:
+                self._defineSourceRelation(pointer, output)
+
+    def _validate(self):
+        particles, raw = self.inputParticles.get(), self.rawParticles.get()
+        if particles is None:
+            return []  # pyworkflow names it
+        if particles.getSize() == 0:
+            return ["The set of denoised particles is empty. Choose another."]
+        return self._checkOwnPlaces(particles) if raw is None else self._checkRaw(particles, raw)
+
+    def _checkOwnPlaces(self, particles):
+        if not rawImageOf(particles.getFirstItem()):
+            return [
+                "The particles do not know the place of raw images: they are no denoised particles, or a later "
+                "step has lost it. In the second case give the raw particles as well (expert level)."
+            ]
+        item = particles.getFirstItem().clone()
+        item.setLocation(*locationOf(rawImageOf(item)))
+        errors = [] if item.getDim() else ["The raw image %s is not there. Bring it back." % rawImageOf(item)]
+        if not errors and item.getDim()[0] != particles.getXDim():
+            errors.append(
+                "The particles have boxes of %d px and their raw images of %d px, so they were rescaled or "
+                "cut. Give the raw particles as well (expert level)." % (particles.getXDim(), item.getDim()[0])
+            )
+        return errors
+
+    def _checkRaw(self, particles, raw):
+        if denoiserOf(raw):
+            return ["The raw particles are denoised ones, too. Choose those that were denoised first."]
+        errors = [] if raw.getSize() else ["The set of raw particles is empty. Choose another."]
+        missing = len(idsOf(particles) - idsOf(raw)) if not errors else 0
+        if missing:
+            errors.append(
+                "%d of the %d particles have no raw particle of their id. Choose the set that was denoised."
+                % (missing, particles.getSize())
+            )
+        return errors or checkStacks(raw, "raw particles")
+
+    def _summary(self):
+        output = getattr(self, "outputParticles", None)
+        return (
+            ["No particles yet."]
+            if output is None
+            else ["*%d raw particles*, with all that later steps gave to their denoised images." % output.getSize()]
+        )
+
+    def _methods(self):
+        output = getattr(self, "outputParticles", None)
+        return (
+            []
+            if output is None
+            else ["The raw images of %d denoised particles were used from there on." % output.getSize()]
+        )
+
+    def _citations(self):
+        return ["cryodl"]

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a denoiser gains, and what it invents."""
+
+import enum
+
+from pwem.objects import FSC, SetOfFSCs
+
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..evaluation_folder import HasEvaluation
+from ..methods import citationsOf
+from .denoiser_words import evaluationInWords, evaluationLines
+from .particle_checks import checkParticles, scaleWarnings
+from .particles_base import WHAT_FOR, ParticlesBase
+
+
+class EvaluateOutputs(enum.Enum):
+    outputFSCs = SetOfFSCs
+
+
+class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
+    """Measure what a denoiser gains and what it invents, against the truth and against controls.
+
+    In: raw particles with angles and CTF that the denoiser did not learn from, its model, and their structure.
+    Out: Fourier ring correlations of raw, Wiener-filtered and denoised images with the truth, Fourier shell
+    correlations of maps from raw and denoised images, and the control: what the network makes of pure noise and of
+    another molecule. The summary warns when the control comes near the real result.
+    """
+
+    _label = "evaluate denoiser"
+    _possibleOutputs = EvaluateOutputs
+    _CONFIG = contract.EvaluateDenoiserConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "model": "the model that the pointer gives",
+        "structure": "the input structure",
+        "output": "the run's folder",
+        "unseen": "written from the input set",
+        "unseen_structure": "the input structure",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(
+            form, "Raw particles with angles, shifts and CTF that the denoiser did not learn from.\n\n" + WHAT_FOR
+        )
+        self._addDenoiserParam(form, "The model to evaluate.", important=True)
+        self._addStructureParam(form, "The truth, in the frame of the particles' angles.")
+        addConfigParams(form, self._CONFIG, ["count", "symmetry", "contrast", "seed"])
+        form.addSection("Control")
+        self._addParticlesParam(
+            form,
+            "Particles with CTF of a molecule that the denoiser never saw. What it makes of "
+            "them should not look like what it learned from.\n\nEmpty: one is made up: random "
+            "blobs of the same size, CTF and noise.",
+            name="unseenParticles",
+            allowsNull=True,
+            important=False,
+            label="Unseen particles",
+        )
+        self._addStructureParam(
+            form,
+            "Structure of the unseen particles, which then need angles.\n\nEmpty: only the "
+            "similarity to the training targets is measured.",
+            name="structureOfUnseen",
+            allowsNull=True,
+            important=False,
+            label="Unseen structure",
+            condition="unseenParticles is not None",
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.evaluateStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def evaluateStep(self, settings):
+        self._writeInputs(*[s for s in (self.inputParticles.get(), self.unseenParticles.get()) if s is not None])
+        structures = dict(structure=self._structureFor(self.inputStructure.get()))
+        if self._unseenStructure() is not None:
+            structures["unseen_structure"] = self._structureFor(self._unseenStructure())
+        self._runOnce(self._config(**dict(self._engineValues(), **structures)), self.getEvaluationFolder())
+
+    def createOutputStep(self, settings):
+        evaluation = self.getEvaluation()
+        fscs = SetOfFSCs.create(self._getPath())
+        for kind in ("raw", "denoised"):
+            fsc = FSC()
+            fsc.setData(evaluation["fsc"]["frequency"], evaluation["fsc"][kind])
+            fsc.setObjLabel("%s particles against the truth" % kind)
+            fscs.append(fsc)
+        self._defineOutputs(outputFSCs=fscs)
+        for pointer in (self.inputParticles, self.inputModel, self.inputStructure, self.unseenParticles):
+            if pointer.get() is not None:
+                self._defineSourceRelation(pointer, fscs)
+
+    def _unseenStructure(self):
+        return self.structureOfUnseen.get() if self.unseenParticles.get() is not None else None
+
+    def _engineValues(self):
+        unseen, structure = self.unseenParticles.get(), self._unseenStructure()
+        return dict(
+            particles=self._particlesFile(self.inputParticles.get()),
+            model=self._denoiserFolder(),
+            structure=structureFileOf(self.inputStructure.get()),
+            output=self.getEvaluationFolder(),
+            unseen=None if unseen is None else self._particlesFile(unseen),
+            unseen_structure=None if structure is None else structureFileOf(structure),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        errors = checkParticles(self.inputParticles.get(), ("raw", "angles", "ctf"), fewest=2)
+        errors += self._checkDenoiser() + self._checkStructure(self.inputStructure.get()) + self._checkSymmetry()
+        unseen, structure = self.unseenParticles.get(), self._unseenStructure()
+        if unseen is not None:
+            need = ("raw", "ctf") + (() if structure is None else ("angles",))
+            errors += checkParticles(unseen, need, "unseen particles", 2)
+            if not errors and structure is None and unseen.getXDim() != self.inputParticles.get().getXDim():
+                errors.append(
+                    "The unseen particles have a box of %d px, the others one of %d px. Give the structure "
+                    "of the unseen ones, or particles of the same box."
+                    % (unseen.getXDim(), self.inputParticles.get().getXDim())
+                )
+        return errors + ([] if structure is None else self._checkStructure(structure))
+
+    def _warnings(self):
+        particles, structure = self.inputParticles.get(), self.inputStructure.get()
+        if particles is None or structure is None:
+            return []
+        return scaleWarnings(particles, structure) + self._pixelWarnings(particles)
+
+    def _tell(self, results):
+        evaluation = self.getEvaluation()
+        return ["No evaluation yet."] if evaluation is None else evaluationLines(evaluation)
+
+    def _methods(self):
+        evaluation = self.getEvaluation()
+        return [] if evaluation is None else [evaluationInWords(evaluation, self._modelCard(), self._engineResults())]
+
+    def _citations(self):
+        return citationsOf((self._modelCard() or {}).get("network"))

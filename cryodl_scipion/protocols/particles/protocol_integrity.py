@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which particles are whole, and which lack a part."""
+
+import os
+import re
+
+from pwem.objects import SetOfClasses3D, SetOfParticles
+from pyworkflow.protocol import params
+
+from ...convert.particles.compositions import appendAssessed, appendLikely, classify
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..methods import citationsOf
+from .denoiser_words import integrityInWords, integrityLines
+from .particle_checks import checkParticles, scaleWarnings
+from .particles_base import ParticlesBase
+
+
+class CryodlProtIntegrity(ParticlesBase):
+    """Tell for each particle of a complex whether it is whole or lacks a part.
+
+    In: raw particles with CTF, and the compositions to tell apart, with and without the partner, in one common frame.
+    Out: all particles with the probability of each composition, the classes of the likeliest one, and a subset for
+    each composition of the particles that have it with at least the chosen probability. The images are the raw ones.
+    """
+
+    _label = "assess co-complex integrity"
+    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses3D}
+    _CONFIG = contract.AssessIntegrityConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "structures": "the input structures",
+        "names": "from the form's list of names",
+        "model": "the model that the pointer gives",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(form, "Raw particles with CTF. Angles of a refinement help, if there are any.")
+        form.addParam(
+            "inputStructures",
+            params.MultiPointerParam,
+            pointerClass="Volume,AtomStruct",
+            minNumObjects=2,
+            important=True,
+            label="Compositions",
+            help="Maps (protein positive) or atomic models to tell "
+            "apart, in one common coordinate frame, which is that of the particles' angles if they are used: "
+            "for instance with and without the partner. They must be of the right hand.",
+        )
+        form.addParam(
+            "compositionNames",
+            params.StringParam,
+            default="",
+            label="Names of the compositions",
+            help="Names for classes and outputs, in the same order, with commas: *whole, without "
+            "partner*.\n\nEmpty: the names of the files.",
+        )
+        form.addParam(
+            "leastProbability",
+            params.FloatParam,
+            default=0.8,
+            label="Least probability",
+            help="The subset of a composition holds the particles that have it with at least this "
+            "probability; those that are less sure are in none.\n\nFrom 0 to 1.",
+        )
+        self._addDenoiserParam(
+            form,
+            "Denoiser trained on all of these compositions, to be used beside the raw "
+            "images.\n\nEmpty: the raw images alone.",
+            allowsNull=True,
+        )
+        addConfigParams(form, self._CONFIG, ["orientations", "angular_step", "resolution", "contrast"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.assessStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, self.leastProbability.get(), needsGPU=False)
+
+    def assessStep(self, settings):
+        self._writeInputs(self.inputParticles.get())
+        structures = tuple(self._structureFor(structure) for structure in self._structures())
+        self._runOnce(self._config(**dict(self._engineValues(), structures=structures)), self.getIntegrityFolder())
+
+    def createOutputStep(self, settings, leastProbability):
+        particles, path = self.inputParticles.get(), self._result().outputs["particles"]
+        output = self._newSet("all")
+        appendAssessed(output, particles, path, len(self.getNames()))
+        outputs = dict(outputParticles=output)
+        classes = self._createSetOfClasses3D(self.inputParticles)
+        classify(classes, path, self.getNames(), self._volumes())
+        outputs["outputClasses"] = classes
+        for number, name in enumerate(self.getNames(), 1):
+            subset = self._newSet("composition_%d" % number)
+            if appendLikely(subset, particles, path, number, leastProbability):
+                subset.setObjLabel(name)
+                outputs["outputParticles_%s" % outputWord(name, number)] = subset
+        self._defineOutputs(**outputs)
+        for made in outputs.values():
+            for pointer in [self.inputParticles, self.inputModel] + list(self.inputStructures):
+                if pointer.get() is not None:
+                    self._defineSourceRelation(pointer, made)
+
+    def _newSet(self, suffix):
+        made = self._createSetOfParticles("_" + suffix)
+        made.copyInfo(self.inputParticles.get())
+        return made
+
+    # ----- what the steps share
+    def _structures(self):
+        return [pointer.get() for pointer in self.inputStructures if pointer.get() is not None]
+
+    def _volumes(self):
+        """The compositions as representatives of their classes, if all are maps."""
+        volumes = self._structures()
+        return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
+
+    def getIntegrityFolder(self):
+        return self._getExtraPath("integrity")
+
+    def getNames(self):
+        """Names of the compositions: the form's, else those of their files."""
+        given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]
+        names = [
+            re.sub(r"\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b", "", self._structureName(s))
+            for s in self._structures()
+        ]
+        if given or len(set(names)) == len(names):
+            return given or names
+        return ["%s %d" % (name, number) for number, name in enumerate(names, 1)]
+
+    def _engineValues(self):
+        return dict(
+            particles=self._particlesFile(self.inputParticles.get()),
+            model=self._denoiserFolder(),
+            structures=tuple(structureFileOf(s) for s in self._structures()),
+            names=tuple(self.getNames()),
+            output=self.getIntegrityFolder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        structures, names = self._structures(), self.getNames()
+        if len(structures) < 2:
+            return [
+                "Compositions has %d; two or more are needed to tell apart. Choose more with the magnifying glass."
+                % len(structures)
+            ]
+        errors = []
+        if len(names) != len(structures):
+            errors.append(
+                "There are %d names for %d compositions. Give as many, with commas between, or none."
+                % (len(names), len(structures))
+            )
+        elif len({outputWord(name, 0).lower() for name in names}) < len(names):
+            errors.append("Two compositions have the same name (%s). Give each its own." % ", ".join(names))
+        if not 0 <= (self.leastProbability.get() if self.leastProbability.get() is not None else -1) <= 1:
+            errors.append("Least probability is %s; it must be between 0 and 1." % self.leastProbability.get())
+        need = ("raw", "ctf") + (("angles",) if self.getEnumText("orientations") == "given" else ())
+        errors += checkParticles(self.inputParticles.get(), need)
+        for structure in structures:
+            errors += self._checkStructure(structure)
+        return errors + self._checkDenoiser()
+
+    def _warnings(self):
+        particles = self.inputParticles.get()
+        if particles is None:
+            return []
+        lines = [
+            line
+            for s, name in zip(self._structures(), self.getNames())
+            for line in scaleWarnings(particles, s, "composition %s" % name)
+        ]
+        return lines + self._pixelWarnings(particles)
+
+    def _tell(self, results):
+        result = self._result()
+        if result is None or getattr(self, "outputParticles", None) is None:
+            return ["No probabilities yet."]
+        subsets = {
+            name: getattr(self, "outputParticles_%s" % outputWord(name, number), None)
+            for number, name in enumerate(result.outputs["names"], 1)
+        }
+        sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
+        return integrityLines(result, sizes, self.leastProbability.get())
+
+    def _methods(self):
+        result = self._result()
+        if result is None or getattr(self, "outputParticles", None) is None:
+            return []
+        return [integrityInWords(self.outputParticles.getSize(), result, self._modelCard())]
+
+    def _citations(self):
+        return list(dict.fromkeys(citationsOf((self._modelCard() or {}).get("network")) + ["Scheres2012"]))
+
+
+def outputWord(name, number):
+    """A composition's name as it can stand in the name of an output; its number if nothing of it can."""
+    return re.sub(r"\W+", "_", os.path.basename(name), flags=re.ASCII).strip("_") or "composition%d" % number

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate particles of which everything is known."""
+
+import enum
+
+from pwem.objects import Acquisition, SetOfParticles, Volume
+from pyworkflow.protocol import params
+
+from ...convert.alignment import writeOrientations
+from ...convert.particles.simulated_particles import appendSimulated
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..methods import particleSimulationInWords
+from ..simulating import checkOrientations
+from .particles_base import ParticlesBase
+
+
+class SimulateParticlesOutputs(enum.Enum):
+    outputParticles = SetOfParticles
+    outputClean = SetOfParticles
+    outputVolume = Volume
+
+
+class CryodlProtSimulateParticles(ParticlesBase):
+    """Simulate particle images of a structure, of which everything is known.
+
+    In: an atomic model or a map. Out: particles with noise, with their true alignment (projection alignment), CTF and
+    half sets; the same without noise and CTF, with the same ids; and the map they were made of, in their box and pixel
+    size. For tests of denoisers, of orientations and of reconstructions, where the truth must be known.
+    """
+
+    _label = "simulate particles"
+    _possibleOutputs = SimulateParticlesOutputs
+    _CONFIG = contract.SimulateParticlesConfig
+    NOT_ON_FORM = {
+        "structure": "the input structure",
+        "output": "the run's folder",
+        "orientations": "written from the input particles",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+    OTHER_DEFAULTS = {"count": 1000, "box": 128, "snr": 0.05}  # the command line wants numbers
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addStructureParam(
+            form, "What the particles are made of. Of a model with assemblies the first one is built."
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["pixel_size", "box", "count", "snr", "max_shift", "per_micrograph", "contrast"],
+            pixel_size=dict(help="Pixel size of the images to make.\n\nEmpty: that of the map."),
+            **{name: dict(default=value) for name, value in self.OTHER_DEFAULTS.items()},
+        )
+        self._addParticlesParam(
+            form,
+            "Particles with projection alignment, whose orientations the simulated ones are "
+            "drawn from; for instance to have the preferred orientations of a real set.\n\nEmpty: "
+            "uniform over all orientations.",
+            allowsNull=True,
+            important=False,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Orientations",
+            pointerCondition="hasAlignmentProj",
+        )
+        form.addSection("Microscope")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            [
+                "defocus_min",
+                "defocus_max",
+                "astigmatism",
+                "voltage",
+                "spherical_aberration",
+                "amplitude_contrast",
+                "seed",
+            ],
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.simulateStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def simulateStep(self, settings):
+        structure = self._structureFor(self.inputStructure.get())
+        if self.inputParticles.get() is not None:
+            writeOrientations(self._orientationsFile(), self.inputParticles.get())
+        beside = [self._getExtraPath("particles" + end) for end in (".mrcs", "_clean.mrcs", "_map.mrc")]
+        self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile(), *beside)
+
+    def createOutputStep(self, settings):
+        config, made = self._config(**self._engineValues()), self._result().outputs
+        acquisition = Acquisition(
+            voltage=config.voltage,
+            sphericalAberration=config.spherical_aberration,
+            amplitudeContrast=config.amplitude_contrast,
+            magnification=50000,
+        )
+        sets = [self._createSetOfParticles(), self._createSetOfParticles("_clean")]
+        for particles, hasCTF in zip(sets, (True, False)):
+            particles.setSamplingRate(config.pixel_size)
+            particles.setAcquisition(acquisition)
+            particles.setHasCTF(hasCTF)
+            particles.setAlignmentProj()
+        appendSimulated(sets[0], made["particles"], made["clean"], sets[1])
+        sets[1].setObjComment("Projections without CTF and noise.")
+        volume = Volume(location=made["map"])
+        volume.setSamplingRate(config.pixel_size)
+        outputs = dict(outputParticles=sets[0], outputClean=sets[1], outputVolume=volume)
+        self._defineOutputs(**outputs)
+        for output in outputs.values():
+            self._defineSourceRelation(self.inputStructure, output)
+
+    def _starFile(self):
+        return self._getExtraPath("particles.star")
+
+    def _orientationsFile(self):
+        return self._getExtraPath("input", "orientations.star")
+
+    def _engineValues(self):
+        structure, particles = self.inputStructure.get(), self.inputParticles.get()
+        values = dict(
+            structure=structureFileOf(structure),
+            output=self._starFile(),
+            threads=self.numberOfThreads.get(),
+            orientations=None if particles is None else self._orientationsFile(),
+        )
+        if self.pixelSize.get() is None and isinstance(structure, Volume):
+            values["pixel_size"] = structure.getSamplingRate()
+        return values
+
+    # ----- validation and information
+    def _checkInputs(self):
+        return self._checkStructure(self.inputStructure.get()) + checkOrientations(self.inputParticles.get())
+
+    def _tell(self, results):
+        output = getattr(self, "outputParticles", None)
+        if output is None:
+            return ["No particles yet."]
+        return [
+            "*%d particles* of %d px, at %g Å/px, SNR %g"
+            % (output.getSize(), output.getXDim(), output.getSamplingRate(), self.snr.get()),
+            "Structure: %s" % self._structureName(self.inputStructure.get()),
+            "Angles, shifts, CTF and clean images are the true ones.",
+        ]
+
+    def _methods(self):
+        if getattr(self, "outputParticles", None) is None:
+            return []
+        return [
+            particleSimulationInWords(
+                self._config(**self._engineValues()),
+                self._structureName(self.inputStructure.get()),
+                self._engineResults(),
+            )
+        ]

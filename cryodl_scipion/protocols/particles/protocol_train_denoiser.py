@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a particle denoiser."""
+
+from pyworkflow.protocol import params
+
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..training import TrainsModel
+from .denoiser_words import denoiserInWords, denoiserLines
+from .particle_checks import checkParticles, scaleWarnings
+from .particles_base import WHAT_FOR, ParticlesBase
+
+# Below this a network learns the particles by heart; the engine itself needs fewer.
+FEW_PARTICLES = 200
+_FEWEST = 10
+# Networks that are trained by gradients, unlike the posterior.
+_LEARNS = "network != %d" % contract.DENOISER_NETWORKS.index("posterior")
+_TRAINING = ["patience", "batch_size", "learning_rate"]
+
+
+class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
+    """Make a denoiser for particles of a known structure.
+
+    In: raw particles with CTF and angles (3-D refined, or simulated), and the structure whose projections they are to
+    become; several sets with one structure each are learnt together. Out: a model for *cryodl - denoise particles*.
+    Its card says what it was trained on; particles of some micrographs, or of one half set, are kept back for
+    validation. A stopped run continues where it was.
+    """
+
+    _label = "train denoiser"
+    _KIND = "denoiser"
+    _CONFIG = contract.TrainDenoiserConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input sets",
+        "structure": "the input structures",
+        "output": "the run's folder",
+        "start_from": "the model that the pointer gives",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputSets",
+            params.MultiPointerParam,
+            pointerClass="SetOfParticles",
+            minNumObjects=1,
+            important=True,
+            label="Particles",
+            help="Raw particles with CTF and angles of a 3-D refinement "
+            "(projection alignment). Several sets: several molecules, or several data sets, learnt "
+            "together.\n\n" + WHAT_FOR,
+        )
+        form.addParam(
+            "inputStructures",
+            params.MultiPointerParam,
+            pointerClass="Volume,AtomStruct",
+            minNumObjects=1,
+            important=True,
+            label="Structures",
+            help="Maps (protein positive) or atomic models in the frame "
+            "of the particles' angles: one for all sets, or one for each in the same order. The pixel size "
+            "of a map is that of Scipion's object. They must be of the right hand: a mirrored one cannot be "
+            "noticed here.",
+        )
+        addConfigParams(form, self._CONFIG, ["simulated", "resolution", "contrast"])
+        form.addSection("Training")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["network", "loss", "adversarial", "steps"],
+            **{name: dict(condition=_LEARNS) for name in ("loss", "adversarial", "steps")},
+        )
+        self._addDenoiserParam(
+            form,
+            "A denoiser to continue from, of the same network.\n\nEmpty: random weights.",
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Start from model",
+            condition=_LEARNS,
+        )
+        addConfigParams(form, self._CONFIG, ["split_by", "validation_fraction"])
+        addConfigParams(form, self._CONFIG, _TRAINING, **{name: dict(condition=_LEARNS) for name in _TRAINING})
+        addConfigParams(form, self._CONFIG, ["seed"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        self._insertFunctionStep(self.writeInputsStep, settings, needsGPU=False)
+        self._insertFunctionStep(self.trainStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def writeInputsStep(self, settings):
+        self._writeInputs(*self._sets())
+
+    def trainStep(self, settings):
+        structures = tuple(self._structureFor(structure) for structure in self._structures())
+        self._train(self._config(**dict(self._engineValues(), structure=structures)), self._getExtraPath())
+
+    def createOutputStep(self, settings):
+        self._defineModel(list(self.inputSets) + list(self.inputStructures) + [self.inputModel])
+
+    def _sets(self):
+        return [pointer.get() for pointer in self.inputSets if pointer.get() is not None]
+
+    def _structures(self):
+        return [pointer.get() for pointer in self.inputStructures if pointer.get() is not None]
+
+    def _engineValues(self):
+        return dict(
+            particles=tuple(self._particlesFile(particles) for particles in self._sets()),
+            structure=tuple(structureFileOf(structure) for structure in self._structures()),
+            output=self.getModelFolder(),
+            start_from=self._startFolder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    def _startFolder(self):
+        return self._denoiserFolder() if self.evalParamCondition("inputModel") else None
+
+    # ----- validation and information
+    def _checkInputs(self):
+        sets, structures = self._sets(), self._structures()
+        if not sets or not structures:
+            return [
+                "%s is empty. Choose one or several with the magnifying glass." % word
+                for word, found in (("Particles", sets), ("Structures", structures))
+                if not found
+            ]
+        if len(structures) not in (1, len(sets)):
+            return [
+                "There are %d sets of particles and %d structures. Give one structure for all, or one for each in "
+                "the same order." % (len(sets), len(structures))
+            ]
+        errors = []
+        for number, particles in enumerate(sets, 1):
+            what = "particles" if len(sets) == 1 else "particles of set %d" % number
+            errors += checkParticles(particles, ("raw", "angles", "ctf"), what, _FEWEST)
+        errors += self._checkHalves(sets)
+        for structure in structures:
+            errors += self._checkStructure(structure)
+        return errors + (self._checkDenoiser() + self._checkStart() if self._startFolder() else [])
+
+    def _checkHalves(self, sets):
+        if self.getEnumText("splitBy") != "half":
+            return []
+        return [
+            "Validation by half sets was chosen, but %s no half sets (rlnRandomSubset). Choose auto."
+            % ("the particles have" if len(sets) == 1 else "set %d has" % number)
+            for number, particles in enumerate(sets, 1)
+            if particles.getSize() and not particles.getFirstItem().hasAttribute("_rlnRandomSubset")
+        ]
+
+    def _checkStart(self):
+        start, network = self.inputModel.get(), self.getEnumText("network")
+        if start.getNetwork() == network:
+            return []
+        return [
+            "The model to start from has the network %s, but the form asks for %s. Choose the same."
+            % (start.getNetwork(), network)
+        ]
+
+    def _warnings(self):
+        sets, structures, warnings = self._sets(), self._structures(), []
+        count = sum(particles.getSize() for particles in sets)
+        if 0 < count < FEW_PARTICLES:
+            warnings.append(
+                "There are only %d particles to learn from; from about %d on a denoiser becomes useful. "
+                "Make the simulated part larger." % (count, FEW_PARTICLES)
+            )
+        if self.getEnumText("network") == "cgan" and not self.usesGpu():
+            warnings.append(
+                "The network cgan is large; without a GPU its training takes hours. swinconv is trained "
+                "in minutes, and the posterior needs no training."
+            )
+        if structures and len(structures) in (1, len(sets)):
+            for particles, structure in zip(sets, structures * (len(sets) if len(structures) == 1 else 1)):
+                warnings += scaleWarnings(particles, structure)
+        return list(dict.fromkeys(warnings))
+
+    def _tell(self, results):
+        card = self._card()
+        return ["No model yet."] if card is None else denoiserLines(card)
+
+    def _methods(self):
+        card = self._card()
+        return [] if card is None else [denoiserInWords(card)]

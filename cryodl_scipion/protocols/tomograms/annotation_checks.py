@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of annotations before a run. Each gives sentences for the form; none changes anything."""
+
+import os
+
+from ...engine.cryodl.tomograms.annotations.store import read_annotations
+from ...engine.cryodl.tomograms.annotations.tiles import check_name
+
+
+def checkNames(feature, annotator):
+    """What is wrong with the names on a form."""
+    for name, what in ((feature, "feature"), (annotator, "annotator")):
+        if not name:
+            return ["%s is empty. Give a short name." % what.capitalize()]
+        try:
+            check_name(name, what)
+        except ValueError as error:
+            return [str(error)]
+    return []
+
+
+def checkStacks(tiles, drawings):
+    """What is wrong with the paths of stacks of tiles and drawings, '' or None where nothing was given."""
+    if not tiles:
+        return ["Tiles is empty. Give the stack of tiles (.mrcs)."]
+    return [
+        "%s is not there. Check the path." % path for path in (tiles, drawings) if path and not os.path.isfile(path)
+    ]
+
+
+def checkAnnotations(folder, moved=None):
+    """What is wrong with a folder of annotations. moved: names of tomograms at hand; None: they are not looked for."""
+    if not folder:
+        return ["Folder of annotations is empty. Give the folder that holds annotations.json."]
+    try:
+        store = read_annotations(folder)
+    except (ValueError, OSError) as error:
+        return [str(error)]
+    lost = {
+        t.tomogram: t.path
+        for t in store.entries
+        if moved is not None and t.path and t.tomogram not in moved and not os.path.isfile(t.path)
+    }
+    return [
+        "The annotated tomogram %s is not at %s, and none of the Tomograms has this name (tsId). Choose a set that "
+        "holds it." % item
+        for item in sorted(lost.items())[:1]
+    ]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tell which class each subtomogram belongs to."""
+
+from pyworkflow.protocol import params
+from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms
+
+from ...convert.tomograms.subtomogram_sets import appendUnknown
+from ...convert.tomograms.subtomograms import UNKNOWN, classNumbers
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..checks import checkModelFolder
+from .subtomogram_words import citationsOf, classifiedLines, classifyingInWords
+from .subtomograms_base import AVERAGES, CLASSES, UNKNOWN_SET, SubtomogramsBase
+from .tomogram_checks import checkSubtomograms
+
+KIND = "classifier"
+
+
+class CryodlProtClassifySubtomograms(SubtomogramsBase):
+    """Classify subtomograms with a trained model.
+
+    In: subtomograms and a model of *cryodl - train subtomogram classifier*. Out: classes, with averages that make up
+    for the missing wedge; each subtomogram has the probability of every class, and angles and shifts where the network
+    finds them. Those of which it is least sure are left out, in a set of their own.
+    """
+
+    _label = "classify subtomograms"
+    _possibleOutputs = {
+        CLASSES: SetOfClassesSubTomograms,
+        AVERAGES: SetOfAverageSubTomograms,
+        UNKNOWN_SET: SetOfSubTomograms,
+    }
+    _CONFIG = contract.ClassifySubtomogramsConfig
+    NOT_ON_FORM = {
+        "subtomograms": "written from the input set",
+        "model": "the model field",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addSubtomogramsParam(
+            form, "Subtomograms to classify. Other boxes and pixel sizes than the model's are resampled."
+        )
+        form.addParam(
+            "inputModel",
+            params.PointerParam,
+            pointerClass="CryodlModel",
+            important=True,
+            label="Model",
+            help="A classifier of this project, trained or imported.",
+        )
+        addConfigParams(form, self._CONFIG, ["unknown", "averages", "truth"])
+        self._addTiltParams(form)
+        addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.classifyStep, self._settings())
+        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
+
+    def classifyStep(self, settings):
+        self._writeInput(classes=self.truth.get())
+        self._runOnce(self._config(**self._engineValues()), *self._filesMade())
+
+    def createOutputStep(self, settings):
+        made, card = self._result().outputs, contract.read_card(self.inputModel.get().getFolder(), KIND)
+        numbers = card.get("class_numbers") or range(1, len(card["classes"]) + 1)
+        names = dict(zip(numbers, map(str, card["classes"])))
+        averages = {
+            number: made["averages"][name] for number, name in names.items() if name in (made["averages"] or {})
+        }
+        for output in self._defineClasses(made["subtomograms"], names, averages).values():
+            self._defineSourceRelation(self.inputModel, output)
+        if made["counts"].get(UNKNOWN):
+            unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
+            unknown.copyInfo(self.inputSubtomograms.get())
+            unknown.setObjComment("Of these the model is least sure.")
+            appendUnknown(unknown, self.inputSubtomograms.get(), made["subtomograms"])
+            self._defineOutputs(**{UNKNOWN_SET: unknown})
+            self._defineSourceRelation(self.inputSubtomograms, unknown)
+
+    # ----- what the steps share
+    def _outputFile(self):
+        return self._getExtraPath("classified.star")
+
+    def _engineValues(self):
+        return dict(
+            subtomograms=self._starFile(self.inputSubtomograms.get()),
+            output=self._outputFile(),
+            model=self.inputModel.get().getFolder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        subtomograms = self.inputSubtomograms.get()
+        errors = checkSubtomograms(subtomograms) + checkModelFolder(self.inputModel.get().getFolder(), KIND)
+        if not errors and self.truth.get() and set(classNumbers(subtomograms)) == {0}:
+            errors.append(
+                'The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.'
+            )
+        return errors
+
+    def _warnings(self):
+        subtomograms, card = self.inputSubtomograms.get(), self._card()
+        if subtomograms is None or card is None or not subtomograms.getSamplingRate():
+            return []
+        own, theirs = subtomograms.getSamplingRate(), card["pixel_size"]
+        return (
+            [
+                "The subtomograms have %.4g Å/px, the model learned at %.4g Å/px: they are resampled for it."
+                % (own, theirs)
+            ]
+            if abs(theirs / own - 1) > 0.01
+            else []
+        )
+
+    def _card(self):
+        """The model's card; None without one, or if it is gone, which must not hide what was made with it."""
+        model = self.inputModel.get()
+        try:
+            return None if model is None else contract.read_card(model.getFolder(), KIND)
+        except ValueError:
+            return None
+
+    def _tell(self, results):
+        if getattr(self, CLASSES, None) is None:
+            return ["No classes yet."]
+        return classifiedLines(self._result().outputs)
+
+    def _methods(self):
+        if getattr(self, CLASSES, None) is None:
+            return []
+        return [classifyingInWords(self._result().outputs, self._card(), self._result())]
+
+    def _citations(self):
+        return citationsOf((self._card() or {}).get("network"))

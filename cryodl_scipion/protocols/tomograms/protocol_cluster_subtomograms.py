@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Group subtomograms by what they show, without labels."""
+
+from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
+
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from .subtomogram_words import CONSTRAINED, clusteredLines, clusteringInWords
+from .subtomograms_base import AVERAGES, CLASSES, SubtomogramsBase
+from .tomogram_checks import checkSubtomograms
+
+
+class CryodlProtClusterSubtomograms(SubtomogramsBase):
+    """Group subtomograms by what they show, without labels.
+
+    In: subtomograms, best with the angles of an alignment. Of a pair only those Fourier coefficients are compared that
+    both have measured. Out: classes with averages that make up for the missing wedge, and the place of each subtomogram
+    in the embedding.
+    """
+
+    _label = "cluster subtomograms"
+    _possibleOutputs = {CLASSES: SetOfClassesSubTomograms, AVERAGES: SetOfAverageSubTomograms}
+    _CONFIG = contract.ClusterSubtomogramsConfig
+    NOT_ON_FORM = {
+        "subtomograms": "written from the input set",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addSubtomogramsParam(form, "Subtomograms to group.")
+        addConfigParams(
+            form, self._CONFIG, ["classes", "embedding", "align", "components", "particle_diameter", "resolution"]
+        )
+        self._addTiltParams(form)
+        addConfigParams(form, self._CONFIG, ["compensate", "contrast", "seed"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.clusterStep, self._settings())
+        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
+
+    def clusterStep(self, settings):
+        self._writeInput()
+        self._runOnce(self._config(**self._engineValues()), *self._filesMade())
+
+    def createOutputStep(self, settings):
+        made = self._result().outputs
+        self._defineClasses(
+            made["subtomograms"],
+            {int(number): "group %s" % number for number in made["counts"]},
+            {int(number): path for number, path in (made["averages"] or {}).items()},
+        )
+
+    # ----- what the steps share
+    def _outputFile(self):
+        return self._getExtraPath("clustered.star")
+
+    def _engineValues(self):
+        return dict(
+            subtomograms=self._starFile(self.inputSubtomograms.get()),
+            output=self._outputFile(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        subtomograms = self.inputSubtomograms.get()
+        errors = checkSubtomograms(subtomograms)
+        if not errors and subtomograms.getSize() < 2 * (self.classes.get() or 1):
+            errors.append(
+                "There are %d subtomograms for %d classes; at least twice as many as classes are needed."
+                % (subtomograms.getSize(), self.classes.get())
+            )
+        return errors
+
+    def _tell(self, results):
+        return ["No classes yet."] if getattr(self, CLASSES, None) is None else clusteredLines(self._result().outputs)
+
+    def _methods(self):
+        if getattr(self, CLASSES, None) is None:
+            return []
+        return [
+            clusteringInWords(
+                self._result().outputs, self.getEnumText("embedding"), self.compensate.get(), self._result()
+            )
+        ]
+
+    def _citations(self):
+        return ["cryodl"] + list(CONSTRAINED if self.compensate.get() else ())

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare segmentations with labels."""
+
+import os
+
+from ...convert.tomograms.tomograms import byId, featureOf, featuresOf, tomogramsBehind
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..checks import listed
+from ..evaluation_folder import HasEvaluation
+from .tomogram_checks import checkPaired, checkTomograms
+from .tomogram_words import judgedInWords, judgedLines
+from .tomograms_base import TomogramsBase
+
+
+class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
+    """Compare segmentations with labels that are taken for the truth.
+
+    In: TomoMasks to judge (labels, or scores of one feature), and TomoMasks of the same tomograms with the truth: drawn
+    by hand, of a simulation, or of another method. Out: for each feature Dice coefficient, precision, recall, and how
+    far the boundary is off, in the summary and as files.
+    """
+
+    _label = "evaluate segmentation"
+    _CONFIG = contract.EvaluateSegmentationConfig
+    NOT_ON_FORM = {
+        "segmentations": "the input masks",
+        "labels": "the true masks",
+        "output": "the run's folder",
+        "tomograms": "the tomograms that the masks belong to",
+        "pixel_size": "the masks' sampling rate",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addMasksParam(
+            form,
+            "inputMasks",
+            "TomoMasks to judge: labels (*cryodl - merge features*), or scores of "
+            "one feature (*cryodl - segment tomograms*).",
+        )
+        self._addMasksParam(
+            form,
+            "inputTruth",
+            "TomoMasks of the same tomograms, of the same size; 255 is not judged. "
+            "Matched by the names (tsId) of the tomograms.",
+            label="True labels",
+        )
+        addConfigParams(form, self._CONFIG, ["label", "threshold"], threshold=dict(condition="label is not None"))
+        form.addParallelSection(threads=0, mpi=0)
+
+    def usesGpu(self):
+        return False  # no network runs
+
+    # ----- steps
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.evaluateStep, self._settings(), needsGPU=False)
+
+    def evaluateStep(self, settings):
+        for folder, items in zip(("segmentations", "labels"), self._pairs()):
+            self._linkVolumes(folder, items)
+        behind = tomogramsBehind(self._pairs()[0])
+        if behind:
+            self._linkVolumes("tomograms", self._pairs()[0], behind)
+        self._runOnce(self._config(**self._engineValues()), self.getEvaluationFolder())
+
+    def _pairs(self):
+        """([mask], [true mask]) of the tomograms that both sets have, in the order of the engine's names."""
+        common = set(byId(self.inputMasks.get())) & set(byId(self.inputTruth.get()))
+        truth = [mask for key, mask in byId(self.inputTruth.get()).items() if key in common]
+        masks = [mask for key, mask in byId(self.inputMasks.get()).items() if key in common]
+        return self._inOrder(masks), self._inOrder(truth)
+
+    def _engineValues(self):
+        masks, truth = self._pairs()
+        return dict(
+            segmentations=self._linkPaths("segmentations", masks),
+            labels=self._linkPaths("labels", truth),
+            tomograms=self._linkPaths("tomograms", masks) if masks and tomogramsBehind(masks) else (),
+            output=self.getEvaluationFolder(),
+            pixel_size=self.inputMasks.get().getSamplingRate(),
+            **({} if featureOf(self.inputMasks.get()) else dict(label=None)),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        masks, truth = self.inputMasks.get(), self.inputTruth.get()
+        errors = checkTomograms(masks, "segmentations") or checkTomograms(truth, "true labels")
+        if not errors and not set(byId(masks)) & set(byId(truth)):
+            errors = [
+                "The segmentations and the true labels have no tomogram in common: %s, and %s. They are matched "
+                "by their names (tsId)." % (listed(sorted(byId(masks))), listed(sorted(byId(truth))))
+            ]
+        if errors:
+            return errors
+        if featureOf(masks) and self.label.get() is None:
+            known = ", ".join("%d %s" % pair for pair in enumerate(featuresOf(truth), 1))
+            return [
+                "The segmentations are scores of %s: Label must say which value of the true labels that is%s."
+                % (featureOf(masks), " (%s)" % known if known else "")
+            ]
+        return self._checkCommon(masks, truth)
+
+    def _checkCommon(self, masks, truth):
+        """A sentence about the first pair of unlike size."""
+        if set(byId(masks)) <= set(byId(truth)):
+            return checkPaired(truth, masks, "segmentations", "true labels")
+        return checkPaired(masks, truth, "true labels", "segmentations") if set(byId(truth)) < set(byId(masks)) else []
+
+    def _warnings(self):
+        masks, truth = self.inputMasks.get(), self.inputTruth.get()
+        if masks is None or truth is None:
+            return []
+        alone = sorted(set(byId(masks)) ^ set(byId(truth)))
+        return (
+            ["Only tomograms that both sets have are compared; these are left out: %s." % listed(alone)]
+            if alone
+            else []
+        )
+
+    def _tell(self, results):
+        result = self._result()
+        if result is None:
+            return ["Not evaluated yet."]
+        return judgedLines(result.outputs["features"]) + ["Table: %s" % os.path.relpath(result.outputs["evaluation"])]
+
+    def _methods(self):
+        result = self._result()
+        return [] if result is None else [judgedInWords(result.outputs["features"], self._engineResults())]

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Let features compete for every voxel."""
+
+import enum
+import json
+import os
+
+import pyworkflow.utils as pwutils
+from pyworkflow.protocol import params
+from tomo.objects import SetOfTomoMasks
+
+from ...convert.tomograms.tomograms import (
+    MODELS,
+    THRESHOLD,
+    byId,
+    engineNames,
+    featureOf,
+    fileOf,
+    markLabels,
+    maskOf,
+    sizeOf,
+)
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..checks import listed
+from .tomogram_checks import checkPaired, checkTomograms
+from .tomogram_words import METHOD, mergedLines, mergingInWords
+from .tomograms_base import TomogramsBase
+
+
+class MergeOutputs(enum.Enum):
+    outputLabels = SetOfTomoMasks
+
+
+class CryodlProtMergeFeatures(TomogramsBase):
+    """Let features compete for every voxel.
+
+    The feature whose score is farthest above its threshold (in log odds) takes the voxel.
+
+    In: the sets of scores of *cryodl - segment tomograms*, one for each feature. Out: TomoMasks with labels 1, 2, ...
+    in the order of the sets, and a table of what was found: volume, number of connected pieces, surface.
+    """
+
+    _label = "merge features"
+    _possibleOutputs = MergeOutputs
+    _CONFIG = contract.MergeFeaturesConfig
+    NOT_ON_FORM = {"scores": "links to the input sets", "output": "the run's folder"}
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputScores",
+            params.MultiPointerParam,
+            pointerClass="SetOfTomoMasks",
+            minNumObjects=1,
+            important=True,
+            label="Scores",
+            help="Outputs of *cryodl - segment tomograms*, one for each "
+            "feature, of the same tomograms. Their order is the order of the labels 1, 2, ...",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["threshold", "smallest", "smoothing", "surfaces", "competitive", "memory"],
+            threshold=dict(
+                help=contract.describe(self._CONFIG, "threshold").help + "\n\nEmpty: the "
+                "threshold of each model.\n\nSeparated by commas: membrane=0.4, ribosome=0.6"
+            ),
+        )
+        form.addParallelSection(threads=0, mpi=0)
+
+    def usesGpu(self):
+        return False  # no network runs
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = dict(self._settings(), sets=[masks.getFileName() for masks in self._pointed("inputScores")])
+        self._insertFunctionStep(self.mergeStep, settings, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def mergeStep(self, settings):
+        self._writeScores()
+        self._runOnce(self._config(**self._engineValues()), self._mergedFolder(), goesOn=True)
+
+    def _writeScores(self):
+        """Links to the score volumes and segment.json, as `cryodl segment` leaves them."""
+        folder, sets = self._scoresFolder(), self._pointed("inputScores")
+        pwutils.cleanPath(folder)
+        pwutils.makePath(folder)
+        names, tomograms = engineNames(sets[0]), {}
+        for masks in sets:
+            for key, mask in byId(masks).items():
+                file = "%s__%s.mrc" % (names[key], featureOf(masks))
+                os.symlink(
+                    os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder)),
+                    os.path.join(folder, file),
+                )
+                entry = tomograms.setdefault(
+                    names[key],
+                    dict(
+                        path=mask.getVolName(),
+                        files={},
+                        pixel_size=(masks.getSamplingRate()),
+                        shape=list(sizeOf(mask)[::-1]),
+                    ),
+                )
+                entry["files"][featureOf(masks)] = file
+        features = [
+            dict(
+                name=featureOf(masks),
+                threshold=getattr(masks, THRESHOLD).get(),
+                annotators=[],
+                model=masks.getAttributeValue(MODELS, ""),
+            )
+            for masks in sets
+        ]
+        with open(os.path.join(folder, "segment.json"), "w", encoding="utf-8") as file:
+            json.dump(dict(features=features, tomograms=tomograms), file, indent=2)
+
+    def createOutputStep(self, settings):
+        made, first = self._result().outputs, self._pointed("inputScores")[0]
+        labels = SetOfTomoMasks.create(self._getPath(), template="tomomasks%s.sqlite")
+        labels.copyInfo(first)
+        names = engineNames(first)
+        for key, mask in byId(first).items():
+            if names[key] in made["files"]:
+                labels.append(maskOf(mask, made["files"][names[key]]))
+        markLabels(labels, made["features"])
+        self._defineOutputs(outputLabels=labels)
+        for pointer in self.inputScores:
+            self._defineSourceRelation(pointer, labels)
+
+    # ----- what the steps share
+    def _scoresFolder(self):
+        return self._getExtraPath("scores")
+
+    def _mergedFolder(self):
+        return self._getExtraPath("merged")
+
+    def _engineValues(self):
+        return dict(scores=self._scoresFolder(), output=self._mergedFolder())
+
+    def getFound(self):
+        """{tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}} of features.json; {} before it is there."""
+        path = os.path.join(self._mergedFolder(), "features.json")
+        if not os.path.exists(path):
+            return {}
+        with open(path, encoding="utf-8") as file:
+            return {name: entry["found"] for name, entry in json.load(file)["tomograms"].items()}
+
+    # ----- validation and information
+    def _checkInputs(self):
+        sets = self._pointed("inputScores")
+        if not sets:
+            return ["Scores is empty. Choose the outputs of cryodl - segment tomograms, one for each feature."]
+        if not all(featureOf(masks) for masks in sets):
+            return ["Some of the sets hold no scores. Choose the outputs of cryodl - segment tomograms."]
+        features = [featureOf(masks) for masks in sets]
+        if len(set(features)) < len(features):
+            return [
+                "Several sets hold scores of the same feature: %s. Choose one of each."
+                % listed(sorted({name for name in features if features.count(name) > 1}))
+            ]
+        errors = []
+        for masks in sets:
+            errors += checkTomograms(masks, "scores of %s" % featureOf(masks))
+        for masks in sets[1:] if not errors else []:
+            errors += self._checkSame(sets[0], masks)
+        return errors
+
+    def _checkSame(self, first, other):
+        missing = sorted(set(byId(first)) ^ set(byId(other)))
+        if missing:
+            return [
+                "The scores of %s and %s are not of the same tomograms; these are in one of them only: %s. "
+                "Continue the segmentation to its end." % (featureOf(first), featureOf(other), listed(missing))
+            ]
+        return checkPaired(first, other, "scores of %s" % featureOf(other), "scores of %s" % featureOf(first))
+
+    def _tell(self, results):
+        if getattr(self, "outputLabels", None) is None:
+            return ["No labels yet."]
+        made = self._result().outputs
+        return (
+            ["Labels: %s" % ", ".join("%d %s" % pair for pair in enumerate(made["features"], 1))]
+            + mergedLines(self.getFound())
+            + ["Table: %s" % made["table"]]
+        )
+
+    def _methods(self):
+        labels = getattr(self, "outputLabels", None)
+        if labels is None:
+            return []
+        return [
+            mergingInWords(
+                labels.getSize(), self._result().outputs["features"], self.competitive.get(), self._engineResults()
+            )
+        ]
+
+    def _citations(self):
+        return ["cryodl", METHOD]

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn a segmentation into 3-D coordinates."""
+
+import enum
+
+from pyworkflow.protocol import params
+from tomo.objects import SetOfCoordinates3D
+
+from ...convert.tomograms.coordinates3d import appendPlaces, readPlaces
+from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, engineNames, featureOf, featuresOf, filesOf, idOf
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from ..checks import listed
+from .tomogram_checks import checkLabelField, checkTomograms
+from .tomogram_words import METHOD, pickedInWords
+from .tomograms_base import TomogramsBase
+
+_PARTICLES, _ALONG = "shape == 1", "shape in (2, 3)"
+
+
+class PickFeaturesOutputs(enum.Enum):
+    outputCoordinates = SetOfCoordinates3D
+
+
+class CryodlProtPickFeatures(TomogramsBase):
+    """Pick in a segmentation: pieces, particles, or points along filaments and on membranes.
+
+    In: TomoMasks with labels, or a set of scores of one feature. Out: 3-D coordinates; a group is a connected piece. On
+    filaments and membranes each has a first orientation: the z axis lies along the filament, or along the normal of the
+    membrane. Extract subtomograms with the protocols of other packages.
+    """
+
+    _label = "pick in segmentation"
+    _possibleOutputs = PickFeaturesOutputs
+    _CONFIG = contract.PickFeaturesConfig
+    NOT_ON_FORM = {
+        "segmentations": "the input masks",
+        "output": "the run's folder",
+        "names": "made from the masks' names",
+        "pixel_size": "the masks' sampling rate",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addMasksParam(
+            form,
+            "inputMasks",
+            "Label volumes (*cryodl - merge features*, or TomoMasks of other "
+            "packages), or scores of one feature (*cryodl - segment tomograms*).",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["label", "threshold", "shape", "diameter", "spacing", "smallest", "largest", "border", "seed"],
+            threshold=dict(condition="label is None"),
+            diameter=dict(condition=_PARTICLES),
+            spacing=dict(condition=_ALONG),
+        )
+        form.addParam(
+            "boxSize",
+            params.IntParam,
+            default=32,
+            label="Box size (px)",
+            help="Box of the coordinates, in pixels of the tomograms; extraction takes it as a suggestion.",
+        )
+        form.addParam(
+            "inputTomograms",
+            params.PointerParam,
+            pointerClass="SetOfTomograms",
+            allowsNull=True,
+            label="Tomograms",
+            help="Tomograms that the coordinates are to belong to, matched by their names "
+            "(tsId). They may be binned otherwise than the segmentations; the coordinates are "
+            "scaled.\n\nEmpty: the segmentations themselves.",
+        )
+        form.addParallelSection(threads=0, mpi=0)
+
+    def usesGpu(self):
+        return False  # no network runs
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = self._settings()
+        self._insertFunctionStep(self.pickStep, settings, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get(), needsGPU=False)
+
+    def pickStep(self, settings):
+        self._runOnce(self._config(**self._engineValues()), self._picksFolder(), goesOn=True)
+
+    def createOutputStep(self, settings, boxSize):
+        made, precedents = self._result().outputs, self._precedents()
+        coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
+        coordinates.setPrecedents(precedents)
+        coordinates.setSamplingRate(precedents.get().getSamplingRate())
+        coordinates.setBoxSize(boxSize)
+        scale = self.inputMasks.get().getSamplingRate() / precedents.get().getSamplingRate()
+        tomograms, names = byId(precedents.get()), engineNames(self.inputMasks.get())
+        for key in sorted(names):
+            if names[key] in made["files"]:
+                appendPlaces(coordinates, tomograms[key], readPlaces(made["files"][names[key]]), scale=scale)
+        self._defineOutputs(outputCoordinates=coordinates)
+        for pointer in (self.inputMasks, self.inputTomograms):
+            if pointer.get() is not None:
+                self._defineSourceRelation(pointer, coordinates)
+
+    # ----- what the steps share
+    def _precedents(self):
+        """The pointer to the set that the coordinates belong to."""
+        return self.inputMasks if self.inputTomograms.get() is None else self.inputTomograms
+
+    def _picksFolder(self):
+        return self._getExtraPath("picks")
+
+    def _engineValues(self):
+        masks = self.inputMasks.get()
+        items, names = clonesOf(masks), engineNames(masks)
+        return dict(
+            segmentations=filesOf(items),
+            names=tuple(names[idOf(item)] for item in items),
+            output=self._picksFolder(),
+            pixel_size=masks.getSamplingRate(),
+            # scores have no labels; what the form may still hold of another input is not for them
+            **(dict(label=None) if featureOf(masks) else {}),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        masks, tomograms = self.inputMasks.get(), self.inputTomograms.get()
+        errors = checkTomograms(masks, "segmentations") or checkLabelField(masks, self.label.get())
+        if (self.boxSize.get() or 0) < 2:
+            errors.append("Box size (px) is %s; it must be at least 2." % self.boxSize.get())
+        if tomograms is not None and not errors:
+            errors = checkTomograms(tomograms) or self._checkTomogramsHave(masks, tomograms)
+        return errors
+
+    def _checkTomogramsHave(self, masks, tomograms):
+        missing = sorted(set(byId(masks)) - set(byId(tomograms)))
+        return (
+            [
+                "Some segmentations have no partner among the tomograms: %s. They are matched by their names (tsId)."
+                % listed(missing)
+            ]
+            if missing
+            else []
+        )
+
+    def _warnings(self):
+        masks = self.inputMasks.get()
+        if masks is None or not featureOf(masks) or abs(getattr(masks, THRESHOLD).get() - self.threshold.get()) < 0.005:
+            return []
+        return [
+            "The threshold is %.2f; the model of %s found %.2f best."
+            % (self.threshold.get(), featureOf(masks), getattr(masks, THRESHOLD).get())
+        ]
+
+    def _what(self):
+        """The feature in words."""
+        masks = self.inputMasks.get()
+        known = dict(enumerate(featuresOf(masks), 1))
+        return featureOf(masks) or known.get(self.label.get()) or "label %s" % self.label.get()
+
+    def _tell(self, results):
+        coordinates = getattr(self, "outputCoordinates", None)
+        if coordinates is None:
+            return ["No coordinates yet."]
+        counts = self._result().outputs["counts"]
+        lines = [
+            "*%s* of %s (%s)" % (counted(coordinates.getSize(), "coordinate"), self._what(), self.getEnumText("shape"))
+        ]
+        return lines + ["  %s: %d" % pair for pair in sorted(counts.items())]
+
+    def _methods(self):
+        coordinates = getattr(self, "outputCoordinates", None)
+        if coordinates is None:
+            return []
+        return [
+            pickedInWords(
+                coordinates.getSize(),
+                self.getEnumText("shape"),
+                self.spacing.get(),
+                self._what(),
+                self._engineResults(),
+            )
+        ]
+
+    def _citations(self):
+        return ["cryodl", METHOD]

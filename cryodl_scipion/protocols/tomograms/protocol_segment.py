@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find features in tomograms as they come."""
+
+import re
+
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+from tomo.objects import SetOfTomoMasks
+
+from ...convert.tomograms.tomograms import ArrivingTomograms, fileOf, idOf, markScores, maskOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..batches import ArrivingBatches
+from ..checks import checkModelFolder, listed
+from ..growing_outputs import appendItems, namesIn
+from ..protocol_base import CryodlProtBase
+from .tomogram_checks import checkTomograms
+from .tomogram_words import METHOD, segmentedLines, segmentingInWords
+
+SCORES = "scores_%s"
+KIND = "segmenter"
+
+
+class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
+    """Find features in tomograms with trained networks, one for each feature.
+
+    In: tomograms (also while they are still arriving) and one or several models of *cryodl - train feature
+    segmentation*. Out: for each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of
+    the tomograms. Let them compete with *cryodl - merge features*. A stopped run continues where it was.
+    """
+
+    _label = "segment tomograms"
+    _devStatus = BETA
+    _CONFIG = contract.SegmentConfig
+    _ITEM, _NAME, _WORK, _MADE = "tomogram", "_tsId", "segment", "segmented"
+    NOT_ON_FORM = {
+        "tomograms": "the input set",
+        "model": "the input models",
+        "output": "the run's folder",
+        "pixel_size": "the tomograms' sampling rate",
+        "names": "made from the tomograms' names",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+    # Every program reads int8; the command line's float16 is finer, but a young kind of MRC file.
+    OTHER_DEFAULTS = {"scores": "int8"}
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputTomograms",
+            params.PointerParam,
+            pointerClass="SetOfTomograms",
+            important=True,
+            label="Tomograms",
+            help="Tomograms to search. They may still be arriving.",
+        )
+        form.addParam(
+            "inputModels",
+            params.MultiPointerParam,
+            pointerClass="CryodlModel",
+            minNumObjects=1,
+            important=True,
+            label="Models",
+            help="Segmenters, one for each feature; all are applied in one "
+            "reading of a tomogram. Their order will be the order of the labels when features are merged. "
+            "Several models of one feature (of several annotators) are combined.",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["annotators", "scores", "memory"],
+            scores=dict(default=contract.describe(self._CONFIG, "scores").choices.index(self.OTHER_DEFAULTS["scores"])),
+        )
+        self._addGpuParams(form)
+        self._addBatchParams(form, "One is best for large tomograms.", size=1)
+
+    @property
+    def _possibleOutputs(self):
+        """One set of masks for each feature, as far as the models are known."""
+        return {SCORES % plain(key): SetOfTomoMasks for key in self._keys()}
+
+    # ----- steps
+    def stepsGeneratorStep(self):
+        self._arriving = ArrivingTomograms(self.inputTomograms.get())
+        self._insertBatches(self.segmentStep, self.outputStep)
+
+    def segmentStep(self, names):
+        """Run the engine on a batch. It writes files only."""
+        with self._lock:
+            tomograms, engineNames = self._arriving.items(names), self._arriving.engineNames()
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                tomograms=tuple(fileOf(t) for t in tomograms),
+                names=tuple(engineNames[t.getObjId()] for t in tomograms),
+            )
+        )
+        try:
+            self._runEngine(config, self._batchFolder(tomograms))
+        except contract.AllSkipped as error:
+            self._noteAllSkipped(config, self._batchFolder(tomograms), error, files={}, features=[], thresholds={})
+
+    def outputStep(self, names):
+        """Append a batch to the sets; tomograms that a set has already are left alone."""
+        with self._lock:
+            tomograms, engineNames = self._arriving.items(names), self._arriving.engineNames()
+            result = self._batchResult(tomograms)
+            for key in result.outputs["features"]:
+                output = SCORES % plain(key)
+                done = namesIn(self, [output], self._NAME)
+                files = {
+                    idOf(t): result.outputs["files"].get(engineNames[t.getObjId()], {}).get(key) for t in tomograms
+                }
+                masks = [maskOf(t, files[idOf(t)]) for t in tomograms if files[idOf(t)] and idOf(t) not in done]
+                if masks:
+                    appendItems(
+                        self,
+                        output,
+                        self.inputTomograms,
+                        masks,
+                        SetOfTomoMasks,
+                        self._marking(key, result.outputs["thresholds"].get(key, 0.5)),
+                    )
+
+    def _marking(self, key, threshold):
+        """A function that notes on a set what it holds. key: feature, or feature@annotator."""
+        cards = [card for card in self._cards() if key in (card["feature"], _keyOf(card))]
+        models = ", ".join(
+            card["name"] + (" (%s)" % card["annotator"] if card["annotator"] not in (None, "", "unknown") else "")
+            for card in cards
+        )
+        return lambda masks: markScores(masks, key, threshold, models)
+
+    def _doneNames(self):
+        """tsIds that every set has; a run may have died between two of them."""
+        keys = {key for result in self._engineResults() for key in result.outputs["features"]}
+        found = [namesIn(self, [SCORES % plain(key)], self._NAME) for key in keys]
+        return set.intersection(*found) if found else set()
+
+    # ----- settings
+    def _models(self):
+        return [pointer.get() for pointer in self.inputModels if pointer.get() is not None]
+
+    def _cards(self):
+        """Cards of the models that are still there."""
+        cards = []
+        for model in self._models():
+            try:
+                cards.append(contract.read_card(model.getFolder(), KIND))
+            except ValueError:
+                continue  # the model is gone; what was made with it stays
+        return cards
+
+    def _keys(self):
+        """Names of the score volumes to come: of features, or of features and annotators."""
+        cards, each = self._cards(), self.getEnumText("annotators") == "each"
+        features = [card["feature"] for card in cards]
+        return list(
+            dict.fromkeys(
+                _keyOf(card) if each and features.count(card["feature"]) > 1 else card["feature"] for card in cards
+            )
+        )
+
+    def _settings(self):
+        """What decides the scores: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ("names", "output", "threads", "device", "tomograms", "memory"):
+            config.pop(name)
+        return dict(config, set_of_tomograms=self.inputTomograms.get().getFileName())
+
+    def _engineValues(self):
+        tomograms = self.inputTomograms.get()
+        return dict(
+            tomograms=(tomograms.getFileName(),),
+            names=(),
+            pixel_size=tomograms.getSamplingRate(),
+            model=tuple(model.getFolder() for model in self._models()),
+            output=self._getExtraPath("scores"),
+            threads=self.binThreads.get(),
+        )
+
+    # ----- validation and information
+    def _missingPointers(self):
+        return [name for name in super()._missingPointers() if name != "inputModels"]  # counted below
+
+    def _checkInputs(self):
+        if not self._models():
+            return ["Models is empty. Choose one or several with the magnifying glass."]
+        errors = checkTomograms(self.inputTomograms.get())
+        for model in self._models():
+            errors += checkModelFolder(model.getFolder(), KIND)
+        return errors + self._checkNames() + self._checkBatches() or self._checkContinuation()
+
+    def _checkNames(self):
+        """Features whose scores would go to one output, where the second would take the first one's place."""
+        outputs = {}
+        for key in self._keys():
+            outputs.setdefault(SCORES % plain(key), []).append("'%s'" % key)
+        return [
+            "The scores of the features %s would all go to the output %s. Segment with their models in several "
+            "runs." % (listed(keys), output)
+            for output, keys in outputs.items()
+            if len(keys) > 1
+        ]
+
+    def _warnings(self):
+        tomograms = self.inputTomograms.get()
+        if tomograms is None or not tomograms.getSamplingRate():
+            return []
+        return [
+            "The tomograms have %.4g Å/px, the model %s learned at %.4g Å/px: they are resampled for it, and its "
+            "scores back." % (tomograms.getSamplingRate(), card["name"], card["pixel_size"])
+            for card in self._cards()
+            if abs(card["pixel_size"] / tomograms.getSamplingRate() - 1) > 0.05
+        ]
+
+    def _scoreSets(self):
+        """{feature: SetOfTomoMasks} of the outputs that there are."""
+        return {
+            masks._cryodlFeature.get(): masks
+            for name, masks in self.iterOutputAttributes(SetOfTomoMasks)
+            if name.startswith(SCORES % "")
+        }
+
+    def _tell(self, results):
+        return segmentedLines(self._scoreSets()) or ["No score volumes yet."]
+
+    def _methods(self):
+        sets = self._scoreSets()
+        if not sets:
+            return []
+        return [segmentingInWords(max(s.getSize() for s in sets.values()), self._cards(), self._engineResults())]
+
+    def _citations(self):
+        return ["cryodl", METHOD]
+
+
+def _keyOf(card):
+    return "%s@%s" % (card["feature"], card["annotator"])
+
+
+def plain(key):
+    """A feature's name as it can stand in the name of an output."""
+    return re.sub(r"\W+", "_", key)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate subtomograms of which everything is known."""
+
+import enum
+import os
+
+from pyworkflow.protocol import params
+from tomo.objects import SetOfSubTomograms, TomoAcquisition
+
+from ...convert.structures import structureFileOf
+from ...convert.tomograms.subtomogram_sets import appendSimulated
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from ..one_run import OneRunBase
+from .subtomogram_words import simulationInWords
+
+
+class SimulateSubtomogramsOutputs(enum.Enum):
+    outputSubtomograms = SetOfSubTomograms
+
+
+class CryodlProtSimulateSubtomograms(OneRunBase):
+    """Simulate subtomograms of several structures, of which everything is known.
+
+    In: maps or atomic models; each is a class, 1, 2, ... in this order. Out: subtomograms with missing wedge, CTF and
+    noise, with their true class, transform and half set. For training of classifiers, and for tests of classification
+    and averaging, where the truth must be known.
+    """
+
+    _label = "simulate subtomograms"
+    _possibleOutputs = SimulateSubtomogramsOutputs
+    _CONFIG = contract.SimulateSubtomogramsConfig
+    NOT_ON_FORM = {
+        "structures": "the input structures",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputStructures",
+            params.MultiPointerParam,
+            pointerClass="Volume,AtomStruct",
+            minNumObjects=1,
+            important=True,
+            label="Structures",
+            help="Maps (protein positive) or atomic models, of the right "
+            "hand. Each is a class, in this order. The pixel size of a map is that of Scipion's object.",
+        )
+        addConfigParams(form, self._CONFIG, ["pixel_size", "box", "count", "snr", "max_shift"])
+        form.addSection("Microscope")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            [
+                "tilt_min",
+                "tilt_max",
+                "tilt_step",
+                "defocus",
+                "defocus_spread",
+                "voltage",
+                "spherical_aberration",
+                "amplitude_contrast",
+                "contrast",
+                "seed",
+            ],
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.simulateStep, self._settings())
+        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
+
+    def simulateStep(self, settings):
+        files = tuple(self._structureFor(structure, named=True) for structure in self._pointed("inputStructures"))
+        self._runOnce(
+            self._config(**dict(self._engineValues(), structures=files)),
+            self._starFile(),
+            os.path.splitext(self._starFile())[0],
+        )
+
+    def createOutputStep(self, settings):
+        config, made = self._config(**self._engineValues()), self._result().outputs
+        subtomograms = SetOfSubTomograms.create(self._getPath(), template="subtomograms%s.sqlite")
+        subtomograms.setSamplingRate(made["pixel_size"])
+        subtomograms.setAcquisition(
+            TomoAcquisition(
+                angleMin=config.tilt_min,
+                angleMax=config.tilt_max,
+                step=config.tilt_step,
+                voltage=config.voltage,
+                sphericalAberration=config.spherical_aberration,
+                amplitudeContrast=config.amplitude_contrast,
+                magnification=50000,
+            )
+        )
+        appendSimulated(subtomograms, made["subtomograms"], made["classes"])
+        self._defineOutputs(outputSubtomograms=subtomograms)
+        for pointer in self.inputStructures:
+            self._defineSourceRelation(pointer, subtomograms)
+
+    def _starFile(self):
+        return self._getExtraPath("subtomograms.star")
+
+    def _engineValues(self):
+        return dict(
+            structures=tuple(structureFileOf(s) for s in self._pointed("inputStructures")),
+            output=self._starFile(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        structures = self._pointed("inputStructures")
+        if not structures:
+            return ["Structures is empty. Choose one or several with the magnifying glass."]
+        return [problem for structure in structures for problem in self._checkStructure(structure)]
+
+    def _tell(self, results):
+        output = getattr(self, "outputSubtomograms", None)
+        if output is None:
+            return ["No subtomograms yet."]
+        made = self._result().outputs
+        return [
+            "*%s* of %d px, at %g Å/px, SNR %g"
+            % (counted(output.getSize(), "subtomogram"), made["box"], made["pixel_size"], self.snr.get()),
+            "Classes: %s" % ", ".join("%d %s" % pair for pair in enumerate(made["classes"], 1)),
+            "Classes, transforms and half sets are the true ones.",
+        ]
+
+    def _methods(self):
+        if getattr(self, "outputSubtomograms", None) is None:
+            return []
+        return [simulationInWords(self._config(**self._engineValues()), self._result())]

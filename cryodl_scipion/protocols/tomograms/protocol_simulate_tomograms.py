@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate tomograms of which everything is known."""
+
+import enum
+
+from pyworkflow.object import Pointer
+from pyworkflow.protocol import params
+from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks, TomoAcquisition
+
+from ...convert.structures import structureFileOf
+from ...convert.tomograms.coordinates3d import appendPlaces, readPlaces
+from ...convert.tomograms.simulated_tomograms import appendLabels, appendTomograms
+from ...convert.tomograms.tomograms import markLabels
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..one_run import OneRunBase
+from .tomogram_words import simulationInWords, simulationLines
+
+
+class SimulateTomogramsOutputs(enum.Enum):
+    outputTomograms = SetOfTomograms
+    outputLabels = SetOfTomoMasks
+    outputCoordinates = SetOfCoordinates3D
+
+
+class CryodlProtSimulateTomograms(OneRunBase):
+    """Simulate tomograms of cells, of which everything is known.
+
+    In: maps or atomic models of particles, or none. Out: tomograms with particles, membranes, filaments and fiducials;
+    TomoMasks whose labels say which voxel is what; 3-D coordinates of the particles with their true angles, one group
+    for each structure. For tests of segmentation, picking and averaging, where the truth must be known.
+    """
+
+    _label = "simulate tomograms"
+    _possibleOutputs = SimulateTomogramsOutputs
+    _CONFIG = contract.SimulateTomogramsConfig
+    NOT_ON_FORM = {
+        "structures": "the input structures",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputStructures",
+            params.MultiPointerParam,
+            pointerClass="Volume,AtomStruct",
+            minNumObjects=0,
+            allowsNull=True,
+            label="Structures",
+            help="Maps (protein positive) or atomic models of the "
+            "particles, of the right hand; each is a feature of its own, with its own label. The pixel size "
+            "of a map is that of Scipion's object.\n\nEmpty: no particles, only the rest of the cell.",
+        )
+        addConfigParams(form, self._CONFIG, ["copies", "pixel_size", "size", "thickness", "count"])
+        form.addParam(
+            "boxSize",
+            params.IntParam,
+            default=32,
+            label="Box size (px)",
+            help="Box of the coordinates, in pixels of the tomograms; extraction takes it as a suggestion.",
+        )
+        form.addSection("Cell")
+        addConfigParams(form, self._CONFIG, ["vesicles", "membranes", "microtubules", "filaments", "fiducials"])
+        form.addSection("Microscope")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            [
+                "snr",
+                "tilt_min",
+                "tilt_max",
+                "tilt_step",
+                "dose",
+                "defocus",
+                "defocus_spread",
+                "voltage",
+                "spherical_aberration",
+                "amplitude_contrast",
+                "contrast",
+                "tilt_series",
+                "seed",
+            ],
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        self._insertFunctionStep(self.simulateStep, self._settings())
+        self._insertFunctionStep(self.createOutputStep, self._settings(), self.boxSize.get(), needsGPU=False)
+
+    def simulateStep(self, settings):
+        files = tuple(self._structureFor(structure, named=True) for structure in self._pointed("inputStructures"))
+        self._runOnce(self._config(**dict(self._engineValues(), structures=files)), self._simulatedFolder())
+
+    def createOutputStep(self, settings, boxSize):
+        config, made = self._config(**self._engineValues()), self._result().outputs
+        tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
+        tomograms.setSamplingRate(made["pixel_size"])
+        tomograms.setAcquisition(_acquisition(config, made))
+        byName = appendTomograms(tomograms, made["tomograms"])
+        self._defineOutputs(outputTomograms=tomograms)
+        labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
+        labels.copyInfo(tomograms)
+        appendLabels(labels, byName, made["labels"])
+        markLabels(labels, made["features"])
+        outputs = dict(outputLabels=labels)
+        if config.structures:
+            outputs["outputCoordinates"] = self._coordinates(tomograms, byName, made)
+        self._defineOutputs(**outputs)
+        for pointer in self.inputStructures:
+            for output in [tomograms] + list(outputs.values()):
+                self._defineSourceRelation(pointer, output)
+
+    def _coordinates(self, tomograms, byName, made):
+        coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
+        coordinates.setPrecedents(Pointer(self, extended="outputTomograms"))
+        coordinates.setSamplingRate(made["pixel_size"])
+        coordinates.setBoxSize(self.boxSize.get())
+        groups = {name: label for label, name in enumerate(made["features"], 1)}
+        for name, path in sorted(made["coordinates"].items()):
+            appendPlaces(coordinates, byName[name], readPlaces(path), groups)
+        return coordinates
+
+    # ----- what the steps share
+    def _simulatedFolder(self):
+        return self._getExtraPath("simulated")
+
+    def _engineValues(self):
+        return dict(
+            structures=tuple(structureFileOf(s) for s in self._pointed("inputStructures")),
+            output=self._simulatedFolder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        errors = [
+            problem for structure in self._pointed("inputStructures") for problem in self._checkStructure(structure)
+        ]
+        if (self.boxSize.get() or 0) < 2:
+            errors.append("Box size (px) is %s; it must be at least 2." % self.boxSize.get())
+        return errors
+
+    def _tell(self, results):
+        if getattr(self, "outputTomograms", None) is None:
+            return ["No tomograms yet."]
+        return simulationLines(self._config(**self._engineValues()), self._result().outputs)
+
+    def _methods(self):
+        if getattr(self, "outputTomograms", None) is None:
+            return []
+        return [simulationInWords(self._config(**self._engineValues()), self._result().outputs, self._engineResults())]
+
+
+def _acquisition(config, made):
+    return TomoAcquisition(
+        angleMin=made["tilt_min"],
+        angleMax=made["tilt_max"],
+        step=config.tilt_step,
+        accumDose=config.dose,
+        tiltAxisAngle=0.0,
+        voltage=config.voltage,
+        sphericalAberration=config.spherical_aberration,
+        amplitudeContrast=config.amplitude_contrast,
+        magnification=50000,
+    )

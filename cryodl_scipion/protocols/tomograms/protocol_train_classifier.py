@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a classifier of subtomograms."""
+
+from ...convert.tomograms.subtomograms import classNames, classNumbers
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from ..training import TrainsModel
+from .subtomogram_words import citationsOf, classifierInWords, classifierLines
+from .subtomograms_base import SubtomogramsBase
+from .tomogram_checks import checkSubtomograms
+
+# Networks that are trained by gradients, unlike the likelihood.
+_LEARNS = "network != %d" % contract.CLASSIFIER_NETWORKS.index("likelihood")
+_TRAINING = ["steps", "patience", "batch_size", "learning_rate"]
+
+
+class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
+    """Train a classifier of subtomograms on labelled ones.
+
+    In: classes of subtomograms (of another classification, or chosen by hand), or subtomograms that know their class,
+    such as simulated ones. Out: a model for *cryodl - classify subtomograms*. Its card says what it was trained on and
+    how well it does on subtomograms kept back. A stopped run continues where it was.
+    """
+
+    _label = "train subtomogram classifier"
+    _KIND = "classifier"
+    _CONFIG = contract.TrainClassifierConfig
+    NOT_ON_FORM = {
+        "subtomograms": "written from the input set",
+        "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addSubtomogramsParam(
+            form,
+            "Classes of subtomograms, or subtomograms with class numbers, such as the "
+            "output of *cryodl - simulate subtomograms*.",
+            "SetOfSubTomograms,SetOfClassesSubTomograms",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["class_names", "particle_diameter", "resolution"],
+            class_names=dict(
+                help="Names of the classes, in the order of their numbers, separated by commas.\n\nEmpty: those that the "
+                "input gives, else class 1, class 2, ..."
+            ),
+        )
+        self._addTiltParams(form)
+        form.addSection("Training")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["network"] + _TRAINING + ["validation_fraction", "contrast", "seed"],
+            **{name: dict(condition=_LEARNS) for name in _TRAINING},
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
+        self._insertFunctionStep(self.writeInputStep, self._settings(), needsGPU=False)
+        self._insertFunctionStep(self.trainStep, self._settings())
+        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
+
+    def writeInputStep(self, settings):
+        self._writeInput(classes=True)
+
+    def trainStep(self, settings):
+        self._train(self._config(**self._engineValues()), self._getExtraPath())
+
+    def createOutputStep(self, settings):
+        self._defineModel([self.inputSubtomograms])
+
+    def _engineValues(self):
+        subtomograms = self.inputSubtomograms.get()
+        values = dict(
+            subtomograms=self._starFile(subtomograms), output=self.getModelFolder(), threads=self.numberOfThreads.get()
+        )
+        return (
+            values
+            if (self.classNames.get() or "").strip()
+            else dict(values, class_names=tuple(classNames(subtomograms, self._numbers())))
+        )
+
+    def _numbers(self):
+        """Numbers of the classes that there are, rising."""
+        return sorted(number for number in classNumbers(self.inputSubtomograms.get()) if number > 0)
+
+    # ----- validation and information
+    def _checkInputs(self):
+        errors = checkSubtomograms(self.inputSubtomograms.get(), classes=True)
+        if errors:
+            return errors
+        given, numbers = self._config(**self._engineValues()).class_names, self._numbers()
+        if not given or len(given) == len(numbers):
+            return []
+        return [
+            "Names of the classes is %s, %s; the classes are %s. Give one name for each, separated by commas."
+            % (", ".join(given), counted(len(given), "name"), ", ".join(map(str, numbers)))
+        ]
+
+    def _tell(self, results):
+        card = self._card()
+        return ["No model yet."] if card is None else classifierLines(card)
+
+    def _methods(self):
+        card = self._card()
+        return [] if card is None else [classifierInWords(card)]
+
+    def _citations(self):
+        return citationsOf(self.getEnumText("network"))

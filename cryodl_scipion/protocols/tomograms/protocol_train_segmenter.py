@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a network that finds one feature in tomograms."""
+
+from pyworkflow.protocol import params
+
+from ...convert.tomograms.tomograms import featuresOf, pairedVolumes
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..checks import checkModelFolder
+from ..training import TrainsModel
+from .annotation_checks import checkAnnotations
+from .tomogram_checks import checkLabelField, checkPaired, checkTomograms
+from .tomogram_words import citationsOf, segmenterInWords, segmenterLines
+from .tomograms_base import TomogramsBase
+
+DRAWN, LABELLED = 0, 1
+_DRAWN, _LABELLED = ("labelsFrom == %d" % kind for kind in (DRAWN, LABELLED))
+
+
+class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
+    """Train a network that finds one feature in tomograms, as one annotator draws it.
+
+    In: annotations (tiles on which the feature was drawn, and tiles without it), or tomograms with TomoMasks in which
+    the feature has a value. Out: a model for *cryodl - segment tomograms*; train one for each feature, and for each
+    annotator. Its card says what it learned from and how well it does on tiles kept back. A stopped run continues where
+    it was.
+    """
+
+    _label = "train feature segmentation"
+    _KIND = "segmenter"
+    _CONFIG = contract.TrainSegmenterConfig
+    NOT_ON_FORM = {
+        "tomograms": "the input tomograms",
+        "labels": "the input masks",
+        "annotations": "the annotations field",
+        "output": "the run's folder",
+        "pixel_size": "the tomograms' sampling rate",
+        "start_from": "the model that the pointer gives",
+        "names": "made from the tomograms' names",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "labelsFrom",
+            params.EnumParam,
+            default=DRAWN,
+            label="Learn from",
+            choices=["annotated tiles", "label volumes (TomoMasks)"],
+            help="Annotated tiles: drawn with *cryodl - annotate tomograms*, or imported. Label volumes: "
+            "masks of whole tomograms, in which 0 is nothing, 255 not annotated, and the feature has a "
+            "value of its own.",
+        )
+        form.addParam(
+            "inputAnnotations",
+            params.PointerParam,
+            pointerClass="CryodlAnnotations",
+            condition=_DRAWN,
+            important=True,
+            label="Annotations",
+            help="Tiles with and without the feature.",
+        )
+        form.addParam(
+            "inputTomograms",
+            params.PointerParam,
+            pointerClass="SetOfTomograms",
+            condition=_LABELLED,
+            important=True,
+            label="Tomograms",
+            help="The tomograms of the label volumes.",
+        )
+        form.addParam(
+            "inputMasks",
+            params.PointerParam,
+            pointerClass="SetOfTomoMasks",
+            condition=_LABELLED,
+            important=True,
+            label="Label volumes",
+            help="TomoMasks of these tomograms, of the same size; "
+            "matched by their names (tsId). Tomograms without one are not used.",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["label", "feature", "annotator"],
+            label=dict(condition=_LABELLED),
+            feature=dict(
+                help=contract.describe(self._CONFIG, "feature").help
+                + "\n\nEmpty: that of the annotations, or the name of the label in the masks."
+            ),
+        )
+        form.addSection("Training")
+        addConfigParams(
+            form,
+            self._CONFIG,
+            [
+                "network",
+                "working_pixel_size",
+                "steps",
+                "patience",
+                "validation_fraction",
+                "batch_size",
+                "learning_rate",
+            ],
+        )
+        form.addParam(
+            "inputModel",
+            params.PointerParam,
+            pointerClass="CryodlModel",
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Start from model",
+            help="A segmenter to continue from, of the same network.\n\nEmpty: random weights.",
+        )
+        addConfigParams(form, self._CONFIG, ["seed"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
+        self._insertFunctionStep(self.trainStep, self._settings())
+        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
+
+    def trainStep(self, settings):
+        if self.labelsFrom.get() == LABELLED:
+            for folder, items in zip(("tomograms", "labels"), self._pairs()):
+                self._linkVolumes(folder, items)
+        self._train(self._config(**self._engineValues()), self._getExtraPath())
+
+    def createOutputStep(self, settings):
+        self._defineModel([self.inputAnnotations, self.inputTomograms, self.inputMasks, self.inputModel])
+
+    def _pairs(self):
+        """([Tomogram], [TomoMask]) in the order of the names that the engine calls them."""
+        return tuple(map(self._inOrder, pairedVolumes(self.inputTomograms.get(), self.inputMasks.get())))
+
+    def _engineValues(self):
+        values = dict(
+            output=self.getModelFolder(),
+            threads=self.numberOfThreads.get(),
+            start_from=self._startFolder(),
+            names=(),
+            pixel_size=None,
+            annotations=None,
+            tomograms=(),
+            labels=(),
+        )
+        if self.labelsFrom.get() == DRAWN:
+            annotations = self.inputAnnotations.get()
+            return dict(values, annotations=annotations.getFolder() if annotations is not None else None, label=None)
+        tomograms, masks = self._pairs()
+        return dict(
+            values,
+            tomograms=self._linkPaths("tomograms", tomograms),
+            labels=self._linkPaths("labels", masks),
+            pixel_size=self.inputTomograms.get().getSamplingRate(),
+            feature=self._featureName(),
+        )
+
+    def _featureName(self):
+        """The form's, else the name that the masks give the label; None if they give none."""
+        known = dict(enumerate(featuresOf(self.inputMasks.get()), 1))
+        return self.feature.get() or known.get(self.label.get())
+
+    def _startFolder(self):
+        model = self.inputModel.get()
+        return None if model is None else model.getFolder()
+
+    # ----- validation and information
+    def _checkInputs(self):
+        errors = self._checkLabelled() if self.labelsFrom.get() == LABELLED else self._checkDrawn()
+        return errors or self._checkStart()
+
+    def _checkDrawn(self):
+        annotations = self.inputAnnotations.get()
+        counts, annotators = annotations.getCounts(), annotations.getAnnotators()
+        feature = self.feature.get() or (list(counts)[0] if len(counts) == 1 else None)
+        errors = checkAnnotations(annotations.getFolder())
+        for what, given, there in (("Feature", feature, list(counts)), ("Annotator", self.annotator.get(), annotators)):
+            if not errors and (given not in there if given else len(there) != 1):
+                errors = [
+                    "%s is %s; the annotations have tiles of: %s. One model learns one."
+                    % (what, given or "empty", ", ".join(there) or "none")
+                ]
+        if not errors and not counts[feature]["positive"]:
+            errors = ["There is no tile with the feature %s. Draw it on at least one; ten are better." % feature]
+        return errors
+
+    def _checkLabelled(self):
+        tomograms, masks = self.inputTomograms.get(), self.inputMasks.get()
+        return (
+            checkTomograms(tomograms)
+            or checkTomograms(masks, "label volumes")
+            or checkPaired(tomograms, masks)
+            or checkLabelField(masks, self.label.get())
+        )
+
+    def _checkStart(self):
+        model, network = self.inputModel.get(), self.getEnumText("network")
+        if model is None:
+            return []
+        errors = checkModelFolder(model.getFolder(), "segmenter")
+        if not errors and model.getNetwork() != network:
+            errors = [
+                "The model to start from has the network %s, but the form asks for %s. Choose the same."
+                % (model.getNetwork(), network)
+            ]
+        return errors
+
+    def _warnings(self):
+        annotations = self.inputAnnotations.get() if self.labelsFrom.get() == DRAWN else None
+        alone = (
+            []
+            if annotations is None
+            else [
+                f
+                for f, n in annotations.getCounts().items()
+                if not n["negative"] and self.feature.get() in (f, None, "")
+            ]
+        )
+        return [
+            "There is no tile without %s: the network may find it in all that it has not seen. Mark tiles without "
+            "it; a hundred are good." % feature
+            for feature in alone
+        ]
+
+    def _tell(self, results):
+        card = self._card()
+        return ["No model yet."] if card is None else segmenterLines(card)
+
+    def _methods(self):
+        card = self._card()
+        return [] if card is None else [segmenterInWords(card)]
+
+    def _citations(self):
+        return citationsOf(self.getEnumText("network"))

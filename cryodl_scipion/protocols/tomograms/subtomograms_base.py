@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the protocols on subtomograms share: pointers, the STAR file for the engine, classes and averages as outputs."""
+
+import glob
+import os
+
+import pyworkflow.utils as pwutils
+from pyworkflow.protocol import params
+from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
+
+from ...convert.tomograms.subtomogram_sets import appendAverages, fillClasses
+from ...convert.tomograms.subtomograms import imagesOf, writeSubtomograms
+from ...form import addConfigParams
+from ..one_run import OneRunBase
+
+CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnknown"
+
+
+class SubtomogramsBase(OneRunBase):
+    """Base of the protocols on subtomograms; a child gives _checkInputs and _engineValues as of CryodlProtBase."""
+
+    # ----- form
+    def _addSubtomogramsParam(self, form, help, pointerClass="SetOfSubTomograms"):
+        form.addParam(
+            "inputSubtomograms",
+            params.PointerParam,
+            pointerClass=pointerClass,
+            important=True,
+            label="Subtomograms",
+            help=help,
+        )
+
+    def _addTiltParams(self, form):
+        """The range of tilts, asked for because not all packages keep it with the subtomograms."""
+        for name, word in (("tilt_min", "Least"), ("tilt_max", "Largest")):
+            addConfigParams(
+                form,
+                self._CONFIG,
+                [name],
+                **{
+                    name: dict(
+                        help="%s tilt of the series, about the y axis: what lies beyond was not measured. Used where neither "
+                        "the subtomograms nor their tomograms know their range of tilts." % word
+                    )
+                },
+            )
+
+    # ----- files for the engine
+    def _starFile(self, subtomograms):
+        """STAR file of an input set, named by it, so that another input is another file."""
+        return os.path.join(
+            self._inputFolder(), "subtomograms_%s_%d.star" % (subtomograms.getObjId(), imagesOf(subtomograms).getSize())
+        )
+
+    def _writeInput(self, classes=False):
+        pwutils.makePath(self._inputFolder())
+        subtomograms = self.inputSubtomograms.get()
+        writeSubtomograms(self._starFile(subtomograms), subtomograms, (self.tiltMin.get(), self.tiltMax.get()), classes)
+
+    def _filesMade(self):
+        """The engine's STAR file, and what lies beside it: an earlier start may have left averages there, which the
+        engine does not replace."""
+        stem = os.path.splitext(self._outputFile())[0]
+        return [self._outputFile()] + sorted(glob.glob(glob.escape(stem) + "_*"))
+
+    # ----- outputs
+    def _defineClasses(self, path, names, averages):
+        """Define the classes and their averages. names, averages: {class number: name, file}. Returns the outputs."""
+        images = self.inputSubtomograms.get()
+        classes = SetOfClassesSubTomograms.create(self._getPath(), template="classes%s.sqlite")
+        classes.setImages(self.inputSubtomograms)
+        if images.hasCoordinates3D():
+            classes.setCoordinates3D(images.getCoordinates3D(asPointer=True))
+        fillClasses(classes, path, names, averages)
+        outputs = {CLASSES: classes}
+        if averages:
+            outputs[AVERAGES] = SetOfAverageSubTomograms.create(self._getPath(), template="averages%s.sqlite")
+            outputs[AVERAGES].setSamplingRate(images.getSamplingRate())
+            appendAverages(outputs[AVERAGES], names, averages)
+        self._defineOutputs(**outputs)
+        for output in outputs.values():
+            self._defineSourceRelation(self.inputSubtomograms, output)
+        return outputs

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Protocols on maps with a fake engine."""
+
+import csv
+import os
+from unittest import mock
+
+import mrcfile
+import numpy as np
+from pyworkflow.protocol.executor import StepExecutor
+
+from ...convert.maps.maps import headerOrigin, scipionOrigin
+from ...engine.cryodl import contract
+from ...protocols import (
+    CryodlProtCompareModels,
+    CryodlProtEvaluateMap,
+    CryodlProtExportModel,
+    CryodlProtImportModel,
+    CryodlProtImproveMap,
+    CryodlProtSimulateHalfMaps,
+    CryodlProtTrainMapImprover,
+)
+from ...protocols.model_field import FROM_PROJECT
+from ..fake_model import improverCard, writeModel
+from ..map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
+from ..particle_sets import addTo
+
+OURS = dict(modelFrom=FROM_PROJECT, useGpu=False)
+
+
+class TestCryodlImproveMap(MapsTest):
+    def improve(self, source, output="outputVolume", pointers=(), **values):
+        return self.runProtocol(
+            CryodlProtImproveMap,
+            dict(dict(inputVolume=(source, output), inputModel=(self.model, "outputModel")), **dict(pointers)),
+            **dict(OURS, **values),
+        )
+
+    def test_a_map_is_improved_with_its_half_maps_and_keeps_its_place(self):
+        run = self.finished(self.improve(self.volume))
+        volume = run.outputVolume
+        self.assertEqual((volume.getSamplingRate(), volume.getDim()), (PIXEL_SIZE, SHAPE[::-1]))
+        np.testing.assert_array_equal(mrcfile.read(volume.getFileName()), 2 * mrcfile.read(self.data + "/map.mrc"))
+        self.assertEqual(volume.getHalfMaps().split(","), [self.data + "/half1.mrc", self.data + "/half2.mrc"])
+        self.assertIn("not for FSC", volume.getObjComment())
+        self.assertEqual(volume._cryodlImprover.get(), "better")
+        self.assertEqual(run.outputConfidence.getDim(), SHAPE[::-1])
+        summary = " ".join(run.summary())
+        self.assertIn("the gain is in the data", summary)
+        self.assertIn("both improved 3.8 Å", summary)
+        self.assertIn("fast".replace("fast", "Swin-Conv-UNet"), " ".join(run.methods()))
+        self.assertIn("He2023EMReady", run._citations())
+
+    def test_scipions_origin_goes_to_the_outputs(self):
+        run = self.finished(self.improve(self.bare))
+        for volume in (run.outputVolume, run.outputConfidence):
+            self.assertEqual(scipionOrigin(volume), (-10.0, -20.0, -30.0))
+        self.assertFalse(run.outputVolume.hasHalfMaps())
+        self.assertIn("Without half-maps", " ".join(run.summary()))
+        self.assertIn("no half-map test", " ".join(run._warnings()))
+
+    def test_inventions_are_a_warning_in_the_summary(self):
+        with mock.patch.dict(os.environ, FAKE_ENGINE_TEST="invented"):
+            run = self.finished(self.improve(self.volume))
+        self.assertEqual(" ".join(run.summary()).count("Warning: The improved half-maps agree"), 1)
+        self.assertIn("invented", " ".join(run.summary()))
+
+    def test_each_map_of_a_set_is_improved(self):
+        source = self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc")
+        run = self.finished(self.improve(source, "outputVolumes"))
+        volumes = [v.clone() for v in run.outputVolumes]
+        self.assertEqual((len(volumes), run.outputConfidences.getSize()), (2, 2))
+        self.assertEqual([bool(v.getHalfMaps()) for v in volumes], [True, False])
+        self.assertEqual(len({v.getFileName() for v in volumes}), 2)
+        self.assertEqual(volumes[0].getSamplingRate(), PIXEL_SIZE)
+
+    def test_two_half_maps_are_enough(self):
+        halves = [self.outputs(outputVolume=makeVolume(self.data + "/half%d.mrc" % n)) for n in (1, 2)]
+        run = self.finished(
+            self.runProtocol(
+                CryodlProtImproveMap,
+                dict(
+                    inputHalf1=(halves[0], "outputVolume"),
+                    inputHalf2=(halves[1], "outputVolume"),
+                    inputModel=(self.model, "outputModel"),
+                ),
+                inputFrom=1,
+                confidence=False,
+                **OURS,
+            )
+        )
+        request = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
+        self.assertIsNone(request.map)
+        self.assertEqual(len(request.half_maps), 2)
+        self.assertIsNone(getattr(run, "outputConfidence", None))
+        self.assertTrue(run.outputVolume.hasHalfMaps())
+
+    def test_a_model_masks_in_the_frame_of_the_map(self):
+        run = self.finished(self.improve(self.bare, pointers=dict(inputMask=(self.structure, "outputPdb"))))
+        request = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
+        self.assertEqual(request.mask_structure, self.structure.outputPdb.getFileName())
+        self.assertEqual(
+            headerOrigin(request.map, PIXEL_SIZE), (0, 0, 0)
+        )  # by the header the map is dense at the atoms
+        self.assertIn("denser at the atoms", " ".join(run.summary()))
+        self.assertEqual(scipionOrigin(run.outputVolume), (-10.0, -20.0, -30.0))
+
+    def test_a_stopped_set_continues_with_the_map_that_is_missing(self):
+        source = self.setOf(self.data + "/map.mrc", self.data + "/bare.mrc")
+        run = self.finished(self.improve(source, "outputVolumes"))
+        first, second = sorted(run._engineResultFiles())
+        os.remove(second)
+        before = os.path.getmtime(first)
+        self.assertEqual(len(run._resultsByName()), 1)
+        run.setStepsExecutor(StepExecutor(run.getHostConfig()))
+        for volume in run._volumes():
+            run.improveStep(volume.getObjId(), run._settings())
+        self.assertTrue(os.path.exists(second))
+        self.assertEqual(os.path.getmtime(first), before)
+
+    def test_wrong_inputs_are_named(self):
+        errors = lambda **values: " ".join(
+            self.makeProtocol(
+                CryodlProtImproveMap,
+                **dict(
+                    dict(
+                        pointers=dict(inputVolume=(self.volume, "outputVolume"), inputModel=(self.model, "outputModel"))
+                    ),
+                    **values,
+                ),
+            ).validate()
+        )
+        mask = self.outputs(outputVolume=makeVolume(writeMap(self.data + "/mask.mrc"), pixelSize=3.0))
+        inputs = dict(inputVolume=(self.volume, "outputVolume"), inputModel=(self.model, "outputModel"))
+        self.assertIn(
+            "The mask has 3 Å/px, the map 2 Å/px",
+            errors(pointers=dict(inputs, inputMask=(mask, "outputVolume")), **OURS),
+        )
+        self.assertIn("Shipped model is 'nobody'", errors(modelFrom=1, shippedModel="nobody", useGpu=False))
+        wrong = self.outputs(outputModel=self.classOf("picker"))
+        self.assertIn(
+            "a map_improver is needed", errors(pointers=dict(inputs, inputModel=(wrong, "outputModel")), **OURS)
+        )
+
+    def classOf(self, kind):
+        from ...objects import CryodlModel
+
+        return CryodlModel.fromFolder(writeModel(os.path.join(self.data, kind), {}))
+
+
+class TestCryodlMapProtocols(MapsTest):
+    def evaluated(self, pointers=(), **values):
+        return self.runProtocol(
+            CryodlProtEvaluateMap,
+            dict(
+                dict(inputVolume=(self.volume, "outputVolume"), inputStructure=(self.structure, "outputPdb")),
+                **dict(pointers),
+            ),
+            **values,
+        )
+
+    def test_a_map_is_measured_with_its_half_maps(self):
+        run = self.finished(self.evaluated())
+        names = [fsc.getObjLabel() for fsc in run.outputFSCs]
+        self.assertEqual(names, ["map and model", "map and model, whole box", "half-maps"])
+        self.assertEqual(run.outputLocalResolution.getSamplingRate(), PIXEL_SIZE)
+        summary = " ".join(run.summary())
+        for words in (
+            "FSC 0.5: 4.2 Å",
+            "Q-score, mean of the atoms: 0.520",
+            "A 0.56",
+            "Local resolution, median (10 % to 90 %): 4.60 Å",
+            "fit by",
+        ):
+            self.assertIn(words, summary)
+        self.assertIn("the mean Q-score is 0.520", run.methods()[0])
+        self.assertLessEqual({"Pintilie2020", "Cardone2013", "Rosenthal2003"}, set(run._citations()))
+
+    def test_the_map_before_lies_in_the_same_frame(self):
+        run = self.finished(
+            self.evaluated(
+                dict(
+                    inputVolume=(self.bare, "outputVolume"),
+                    inputBefore=(self.volume, "outputVolume"),
+                    inputModel=(self.model, "outputModel"),
+                ),
+                testImprover=True,
+                **OURS,
+            )
+        )
+        request = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
+        self.assertEqual(headerOrigin(request.map, PIXEL_SIZE), headerOrigin(request.before, PIXEL_SIZE))
+        self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
+        summary = " ".join(run.summary())
+        self.assertIn("before 5.5 Å", summary)
+        self.assertIn("the gain is in the data", summary)
+
+    def test_the_half_map_test_needs_half_maps(self):
+        run = self.makeProtocol(
+            CryodlProtEvaluateMap,
+            dict(
+                inputVolume=(self.bare, "outputVolume"),
+                inputStructure=(self.structure, "outputPdb"),
+                inputModel=(self.model, "outputModel"),
+            ),
+            testImprover=True,
+            **OURS,
+        )
+        self.assertIn("needs half-maps", " ".join(run.validate()))
+
+    def test_only_the_half_map_test_takes_a_gpu(self):
+        gpus = lambda **values: self.makeProtocol(CryodlProtEvaluateMap, gpuList="1", **values).getGpuList()
+        self.assertEqual(gpus(useGpu=True, testImprover=True), [1])
+        self.assertEqual(gpus(useGpu=True, testImprover=False), [])
+        self.assertEqual(gpus(useGpu=False, testImprover=True), [])
+
+    def test_models_are_compared(self):
+        run = self.finished(
+            self.runProtocol(
+                CryodlProtCompareModels,
+                dict(inputStructure=(self.structure, "outputPdb"), inputReference=(self.structure, "outputPdb")),
+            )
+        )
+        self.assertTrue(os.path.exists(run.getTable()))
+        self.assertIn("*8 of 10 residues matched* (80.0 %)", run.summary()[0])
+        self.assertIn("RMSD of 0.92 Å", run.methods()[0])
+
+    def test_simulated_maps_model_and_scipion_agree_on_the_place(self):
+        run = self.finished(
+            self.runProtocol(
+                CryodlProtSimulateHalfMaps,
+                dict(inputStructure=(self.structure, "outputPdb")),
+                resolution=4.0,
+                pixelSize=1.5,
+            )
+        )
+        for volume in (run.outputVolume, run.outputTruth):
+            self.assertEqual(scipionOrigin(volume), headerOrigin(volume.getFileName(), 1.5))
+            self.assertEqual(volume.getSamplingRate(), 1.5)
+        self.assertEqual(len(run.outputVolume.getHalfMaps().split(",")), 2)
+        self.assertTrue(os.path.exists(run.outputStructure.getFileName()))
+        self.assertIn("4 Å", " ".join(run.summary()))
+
+    def test_a_missing_resolution_is_named(self):
+        run = self.makeProtocol(CryodlProtSimulateHalfMaps, dict(inputStructure=(self.structure, "outputPdb")))
+        self.assertIn("Resolution is missing", " ".join(run.validate()))
+
+    def test_an_improver_goes_in_and_out_of_a_project(self):
+        source = writeModel(self.data + "/source", improverCard(name="mine"))
+        imported = self.finished(self.runProtocol(CryodlProtImportModel, modelFolder=source))
+        self.assertEqual((imported.outputModel.getKind(), imported.outputModel.getNetwork()), ("map_improver", "fast"))
+        target = self.data + "/exported"
+        self.finished(
+            self.runProtocol(CryodlProtExportModel, dict(inputModel=(imported, "outputModel")), targetFolder=target)
+        )
+        self.assertEqual(contract.check_model(target, "map_improver")["name"], "mine")
+
+
+class TestCryodlTrainMapImprover(MapsTest):
+    def train(self, volumes, models, simulate=(), run=True, **values):
+        protocol = self.makeProtocol(CryodlProtTrainMapImprover, **dict(dict(useGpu=False), **values))
+        for field, sources, output in (
+            ("inputVolumes", volumes, "outputVolume"),
+            ("inputModels", models, "outputPdb"),
+            ("simulateFrom", simulate, "outputPdb"),
+        ):
+            addTo(getattr(protocol, field), sources, output)
+        if run:
+            self.proj.launchProtocol(protocol, wait=True)
+        return protocol
+
+    def test_pairs_of_the_project_go_into_a_table_with_the_right_frames(self):
+        run = self.finished(
+            self.train([self.volume, self.bare], [self.structure, self.structure], resolutions="4, 3.5")
+        )
+        with open(run._pairsTable()) as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([float(row["resolution"]) for row in rows], [4.0, 3.5])
+        for row in rows:
+            path = os.path.join(os.path.dirname(run._pairsTable()), row["map"])
+            self.assertEqual(headerOrigin(path, PIXEL_SIZE), (0, 0, 0))
+        self.assertEqual(run.outputModel.getKind(), "map_improver")
+        self.assertIn("correlation with the targets 0.800", " ".join(run.summary()))
+        self.assertIn("Swin-Conv-UNet", run.methods()[0])
+
+    def test_structures_alone_are_enough(self):
+        pattern = self.data + "/mod*.pdb"
+        run = self.finished(self.train([], [], [self.structure], pairsFrom=2, structureFiles=pattern, network=1))
+        request = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
+        self.assertIsNone(request.pairs)
+        self.assertEqual(request.structures, (self.structure.outputPdb.getFileName(), pattern))
+        self.assertEqual(run._card()["network"], "swinconv")
+
+    def test_what_does_not_belong_together_is_named(self):
+        errors = lambda *inputs, **values: " ".join(self.train(*inputs, run=False, **values).validate())
+        pair = [self.volume], [self.structure]
+        self.assertIn("2 maps and 1 atomic models", errors([self.volume, self.bare], [self.structure], resolutions="4"))
+        self.assertIn("1 maps and 0 resolutions", errors(*pair))
+        self.assertIn("separated by commas", errors(*pair, resolutions="about 4"))
+        self.assertIn("nothing to learn from", errors([], []).replace("There is n", "n"))
+        self.assertIn("nowhere.csv, is not there", errors([], [], pairsFrom=1, pairs="nowhere.csv"))
+        self.assertIn("No file matches", errors([], [], structureFiles=self.data + "/none*.pdb"))
+        start = self.train(*pair, run=False, resolutions="4", modelFrom=FROM_PROJECT, network=1)
+        start.inputModel.set(self.model)
+        start.inputModel.setExtended("outputModel")
+        self.assertIn("has the network fast", " ".join(start.validate()))
+
+    def test_several_gpus_may_train_together_but_improve_takes_one(self):
+        train = self.train([self.volume], [self.structure], run=False, resolutions="4", useGpu=True, gpuList="0,1")
+        self.assertEqual(train._checkGpus(), [])
+        improve = self.makeProtocol(CryodlProtImproveMap, useGpu=True, gpuList="0,1")
+        self.assertIn("takes one", improve._checkGpus()[0])
+
+
+def test_the_verdict_of_the_half_map_test():
+    verdict = lambda *values: contract.half_map_verdict(dict(zip(("raw", "improved", "crossed"), values)))
+    good, lines = verdict(5.0, 4.0, 4.4)
+    assert good and "the gain is in the data" in lines[1]
+    good, lines = verdict(5.0, 4.0, 4.99)
+    assert not good and "invented" in lines[1]
+    good, lines = verdict(5.0, 4.0, 5.5)
+    assert not good and "changes more than it mends" in lines[1]
+    good, lines = verdict(5.0, 4.0, None)
+    assert not good and "does not agree" in lines[1]
+    good, lines = verdict(5.0, 5.0, 5.0)
+    assert good and "Nothing was gained" in lines[1]
+    good, lines = verdict(None, 3.0, None)
+    assert not good and "not in the data" in lines[1]
+    good, lines = verdict(None, None, None)
+    assert good and "belong together" in lines[1]
+    said, warned = contract.split_verdict(verdict(5.0, 4.0, 4.99)[1])
+    assert len(said) == 1 and warned[0].startswith("The improved half-maps agree")

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the viewers and wizards of maps show, with a fake engine and without windows."""
+
+import os
+from unittest import mock
+
+import numpy as np
+from matplotlib.figure import Figure
+from pwem import Domain
+from pyworkflow.viewer import DESKTOP_TKINTER
+
+from ... import wizards
+from ...protocols import (
+    CryodlProtCompareModels,
+    CryodlProtEvaluateMap,
+    CryodlProtImproveMap,
+    CryodlProtSimulateHalfMaps,
+    CryodlProtTrainMapImprover,
+)
+from ...protocols.model_field import FROM_PROJECT
+from ...viewers import chimera
+from ...viewers.maps import map_measures
+from ...viewers.maps.linked_maps_plots import LinkedSlices
+from ...viewers.maps.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvaluateMapViewer
+from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer, chimeraScript
+from ...viewers.model_window import cardLines
+from ...viewers.viewer_model import CryodlTrainViewer
+from ..map_sets import ATOMS, SHAPE, MapsTest, writeMap
+from ..viewer_panels import PanelsTest
+
+PANELS = {
+    CryodlProtImproveMap: CryodlImproveMapViewer,
+    CryodlProtEvaluateMap: CryodlEvaluateMapViewer,
+    CryodlProtCompareModels: CryodlCompareModelsViewer,
+    CryodlProtSimulateHalfMaps: CryodlSimulateHalfMapsViewer,
+}
+
+
+class TestCryodlMapViewers(PanelsTest, MapsTest):
+    _PANELS = PANELS
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        model, structure = (
+            dict(inputModel=(cls.model, "outputModel")),
+            dict(inputStructure=(cls.structure, "outputPdb")),
+        )
+        run = lambda protocolClass, pointers, **values: cls.runProtocol(protocolClass, pointers, **values)
+        cls.improved = run(
+            CryodlProtImproveMap,
+            dict(model, inputVolume=(cls.volume, "outputVolume")),
+            modelFrom=FROM_PROJECT,
+            useGpu=False,
+        )
+        cls.evaluated = run(
+            CryodlProtEvaluateMap,
+            dict(
+                structure,
+                **dict(model, inputVolume=(cls.improved, "outputVolume"), inputBefore=(cls.volume, "outputVolume")),
+            ),
+            modelFrom=FROM_PROJECT,
+            testImprover=True,
+            useGpu=False,
+        )
+        cls.compared = run(CryodlProtCompareModels, dict(structure, inputReference=(cls.structure, "outputPdb")))
+        cls.simulated = run(CryodlProtSimulateHalfMaps, structure, resolution=4.0)
+
+    # ----- slices
+    def test_maps_before_and_after_are_moved_together(self):
+        slices = LinkedSlices(Figure(), {"before": self.data + "/map.mrc", "after": self.data + "/half2.mrc"})
+        x, y, z = ATOMS[0]
+        slices.move((z, y, x))
+        for (name, axis), image in slices._images.items():
+            up, right = ((y, x), (z, x), (z, y))[axis]
+            self.assertEqual(image.get_array()[up, right], 1, (name, axis))  # the atom, on every slice of both
+        self.assertEqual(slices._images["before", 0].get_array().shape, SHAPE[1:])
+
+    def test_a_click_moves_the_other_two_slices(self):
+        slices = LinkedSlices(Figure(), {"map": self.data + "/map.mrc"})
+        axes = [slices._images["map", axis].axes for axis in range(3)]
+        slices.move((1, 2, 3))
+        self.assertEqual([slices.placeOf(a, 7.2, 5.9) for a in axes], [(1, 6, 7), (6, 2, 7), (6, 7, 3)])
+        self.assertIsNone(slices.placeOf(object(), 1, 1))
+        slices.move((99, -3, 5))
+        self.assertEqual(slices.place, (SHAPE[0] - 1, 0, 5))
+
+    def test_maps_of_unlike_size_are_refused_with_their_sizes(self):
+        other = writeMap(self.data + "/turned.mrc", order=(2, 1, 0))
+        with self.assertRaisesRegex(ValueError, "turned.mrc has 20 x 24 x 28 voxels, the first map 28 x 24 x 20"):
+            LinkedSlices(Figure(), {"map": self.data + "/map.mrc", "turned": other})
+
+    def test_confidence_stands_below_with_its_own_scale(self):
+        group = self.panel(self.improved, "showSlices")._arguments[1]
+        (paths,) = group.values()
+        self.assertEqual(list(paths), ["before", "improved", "confidence"])
+        self.assertTrue(all(os.path.exists(path) for path in paths.values()))
+        self.assertEqual(self.panel(self.improved, "showSlices")._arguments[4], {"confidence": (0, 1)})
+        before = self.panel(self.evaluated, "showSlices")._arguments[1]["map"]
+        self.assertEqual(list(before), ["before", "map"])
+
+    # ----- figures
+    def test_the_half_map_test_is_told_in_words_and_figures(self):
+        _, _, _, sentences, good, (titles, rows) = self.panel(self.improved, "showTest")._arguments
+        self.assertTrue(good)
+        self.assertIn("the gain is in the data", sentences[0])
+        self.assertEqual(rows[0][1:], ("4.50 Å", "3.80 Å", "4.10 Å"))
+        self.assertEqual(len(titles), len(rows[0]))
+
+    def test_figures_of_both_maps_stand_side_by_side(self):
+        good, sentences = map_measures.verdictOf(self.evaluated.getEvaluation())
+        self.assertTrue(good and "in the data" in sentences[1])
+        titles, rows = map_measures.tableOf(self.evaluated.getEvaluation())
+        self.assertEqual(titles, ("Measure", "Map", "Map before"))
+        self.assertIn(("Map-model FSC 0.5", "4.2 Å", "5.5 Å"), rows)
+        self.assertEqual(
+            rows[-2:],
+            [
+                ("Half-maps, FSC 0.143", "4.5 Å", ""),
+                ("Local resolution, median (10 % to 90 %)", "4.60 Å (4.00 to 6.00)", ""),
+            ],
+        )
+
+    def test_curves_have_the_frequencies_of_the_file(self):
+        (axes,) = self.axes(self.evaluated, "showFsc")
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        self.assertEqual(labels, ["map and model", "map and model, whole box", "before and model", "half-maps"])
+        self.assertAlmostEqual(axes.lines[0].get_xdata()[-1], 8 / 48)
+
+    def test_residues_are_drawn_chain_by_chain_with_their_names(self):
+        chains = map_measures.readResidues(self.evaluated.getEvaluationFolder())
+        self.assertEqual(
+            {name: chain["names"] for name, chain in chains.items()}, {"A": ["1 ALA", "2 GLY"], "B": ["7A TRP"]}
+        )
+        axes = Figure().add_subplot()
+        map_measures.drawResidues(axes, chains["A"], "Q-score")
+        np.testing.assert_allclose([line.get_ydata() for line in axes.lines[:2]], [[0.51, 0.42], [0.61, 0.52]])
+        self.assertIn("mean 0.565", axes.get_legend().get_texts()[1].get_text())
+        map_measures.drawResidues(Figure().add_subplot(), chains["B"], "Local correlation")  # one residue
+
+    def test_local_resolution_is_counted_inside_the_mask_only(self):
+        (axes,) = self.axes(self.evaluated, "showLocal")
+        self.assertEqual(sum(p.get_height() for p in axes.patches), 3 * SHAPE[1] * SHAPE[2])
+        self.assertIn("median: 5.00 Å", [text.get_text() for text in axes.get_legend().get_texts()])
+
+    def test_matched_residues_are_listed(self):
+        _, _, _, lines, good, (titles, rows) = self.panel(self.compared, "showResidues")._arguments
+        self.assertIsNone(good)
+        self.assertIn("8 of 10 residues matched", lines[0])
+        self.assertEqual((titles[0], titles[-1], rows[0][-1]), ("Chain", "Distance (Å)", "0.500"))
+
+    def test_the_script_is_given_to_chimerax(self):
+        with mock.patch.object(chimera.Chimera, "getProgram", return_value="/absent/ChimeraX"):
+            self.assertIn("show.cxc", self.panel(self.evaluated, "showInChimera").getMessage())
+        with mock.patch.object(chimera.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
+            for protocol in (self.improved, self.simulated, self.evaluated):
+                self.assertTrue(self.panel(protocol, "showInChimera")._cmd)
+
+    def test_chimerax_colours_every_improved_map_by_its_confidence(self):
+        made = [
+            dict(map="a.mrc", confidence="b.mrc"),
+            dict(map="c.mrc", confidence=None),
+            dict(map="d.mrc", confidence="e.mrc"),
+        ]
+        lines = chimeraScript(made).splitlines()
+        self.assertEqual(lines[0], 'open "%s"' % os.path.abspath("a.mrc"))
+        self.assertEqual(
+            [line for line in lines if not line.startswith("open")],
+            [
+                "volume #2 hide",
+                "color sample #1 map #2 palette red:white:blue range 0,1",
+                "volume #3 hide",
+                "volume #5 hide",
+                "color sample #4 map #5 palette red:white:blue range 0,1",
+                "volume #4 hide",
+            ],
+        )
+
+    # ----- which viewer a click opens, and runs without results
+    def test_the_viewers_are_found_and_wait_for_results(self):
+        found = lambda target: Domain.findViewers(target, DESKTOP_TKINTER)
+        for protocolClass, viewerClass in PANELS.items():
+            new = self.newProtocol(protocolClass)
+            self.assertEqual(found(new), [viewerClass])
+            for name in self.viewer(new)._getVisualizeDict():
+                self.assertIn("yet", self.panel(new, name).getMessage())
+        self.assertEqual(found(self.newProtocol(CryodlProtTrainMapImprover)), [CryodlTrainViewer])
+
+    def test_the_card_of_an_improver_is_told(self):
+        text = "\n".join(cardLines(self.model.outputModel.getFolder()))
+        for words in ("3 to 6 Å", "1 Å/px", "1ABC.pdb", "3ABC.pdb"):
+            self.assertIn(words, text)
+
+    # ----- wizards
+    def test_shipped_improvers_are_listed_by_what_they_are_for_and_pickers_are_not(self):
+        folder = self.model.outputModel.getFolder()
+        with mock.patch.object(wizards, "shippedModels", return_value={"one": folder}) as models:
+            self.assertEqual(wizards.shippedModelLines("map_improver"), [("one", "fast, for maps of 3 to 6 Å")])
+            self.assertEqual(models.call_args[0][1], "map_improver")

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking without labels, from the form to coordinates and model, with a fake engine."""
+
+import os
+
+from matplotlib.figure import Figure
+from pwem import Domain
+from pyworkflow.viewer import DESKTOP_TKINTER
+
+from ... import wizards
+from ...convert.micrographs.picks import boxSizeFor
+from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds
+from ...engine.cryodl import contract
+from ...protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
+from ...viewers.micrographs.picks_data import PicksData
+from ...viewers.micrographs.rounds_window import roundLines
+from ...viewers.micrographs.viewer_picks import CryodlAutoPickViewer
+from ...viewers.plots import drawRounds
+from .. import synthetic
+from ..base import CryodlTest, picksOf
+from ..fake_model import writeModel
+
+ABOVE_04 = [(40, 50), (121, 60), (200, 70), (280, 200)]
+
+
+class TestCryodlAutoPick(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        cls.imported = cls.importMicrographs(os.path.dirname(synthetic.writeMicrographs(cls.data + "/mics", 4)[0]))
+        cls.model = cls.runProtocol(
+            CryodlProtImportModel, modelFolder=writeModel(cls.data + "/model", dict(name="everything", general=True))
+        )
+        cls.inputs = dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputModel=(cls.model, "outputModel"))
+        cls.finished = cls.pick()
+
+    @classmethod
+    def pick(cls, pointers=None, **values):
+        values = dict(dict(useGpu=False, particleDiameter=90, modelFrom=0, trainingMicrographs=2), **values)
+        return cls.runProtocol(CryodlProtAutoPick, dict(cls.inputs, **(pointers or {})), **values)
+
+    def errors(self, pointers=None, **values):
+        return " ".join(
+            self.makeProtocol(
+                CryodlProtAutoPick,
+                dict(self.inputs, **(pointers or {})),
+                **dict(dict(useGpu=False, particleDiameter=90, modelFrom=0), **values),
+            ).validate()
+        )
+
+    def test_coordinates_and_a_model_come_out(self):
+        self.assertTrue(self.finished.isFinished(), self.finished.getErrorMessage())
+        coordinates, model = self.finished.outputCoordinates, self.finished.outputModel
+        self.assertEqual(picksOf(coordinates), {"mic_%03d.mrc" % i: sorted(ABOVE_04) for i in range(1, 5)})
+        self.assertEqual(coordinates.getBoxSize(), boxSizeFor(90, synthetic.PIXEL_SIZE))
+        self.assertEqual(
+            sorted({round(c._cryodlScore.get(), 1) for c in coordinates.iterItems()}), [0.5, 0.7, 0.8, 0.9]
+        )
+        self.assertEqual((model.getModelName(), model.getParticleDiameter()), ("retrained", 90))
+        self.assertTrue(model.getFolder().startswith(self.finished._getExtraPath()))
+        config = contract.Request.read(self.finished._getExtraPath("request.json")).config
+        self.assertEqual(
+            (config.model, config.names[0], config.training_micrographs),
+            (self.model.outputModel.getFolder(), "mic_001", 2),
+        )
+
+    def test_its_model_picks_more_micrographs(self):
+        picked = self.runProtocol(
+            CryodlProtPick,
+            dict(inputMicrographs=(self.imported, "outputMicrographs"), inputModel=(self.finished, "outputModel")),
+            useGpu=False,
+        )
+        self.assertEqual(picked.outputCoordinates.getSize(), 16)
+
+    def test_summary_and_methods_tell_of_the_rounds(self):
+        text = "\n".join(self.finished.summary())
+        for words in (
+            "*16 particles* on 4 micrographs",
+            "3 rounds of training; the best was round 3",
+            "CPU (fake)",
+            "stopped: all 3 rounds were done",
+            "round 1: 6 picks, 3 confident, separation 0.70",
+            "Protein is dark",
+        ):
+            self.assertIn(words, text)
+        self.assertRegex(
+            self.finished._methods()[0],
+            r"^16 particles were picked on 4 micrographs with cryodl \S+, at a "
+            r"score threshold of 0.400, without labels: by the model everything \(a U-Net\), trained in 3 "
+            r"rounds on its own confident picks.$",
+        )
+        self.assertIn("Wang2016", self.finished._citations())
+
+    def test_rounds_are_read_and_drawn_while_the_table_grows(self):
+        folder = self.finished.getPicksFolder()
+        rounds = readRounds(folder)
+        self.assertEqual([(r["round"], r["figure"]) for r in rounds], [(0, 0.6), (1, 0.7), (2, 0.8), (3, 0.9)])
+        self.assertEqual(
+            bestRound([dict(round=0, figure=0.5), dict(round=1, figure=0.5), dict(round=2, figure=None)]), 0
+        )
+        growing = os.path.join(self.data, "growing")
+        os.makedirs(growing)
+        self.assertEqual(readRounds(growing), [])
+        with open(os.path.join(growing, "rounds.csv"), "w") as file:
+            file.write("round,figure,picks,threshold\n0,0.6,,0.5\n1,0.")
+        self.assertEqual(readRounds(growing), [dict(round=0, figure=0.6, picks=None, threshold=0.5)])
+        figure = Figure()
+        axes = figure.subplots()
+        drawRounds(axes, rounds)
+        self.assertEqual(axes.lines[0].get_ydata().tolist(), [0.6, 0.7, 0.8, 0.9])
+        self.assertEqual(
+            roundLines(rounds)[3:],
+            ["Round 3 (best): 10 picks, 5 confident, separation 0.90.", "The best round picks all micrographs."],
+        )
+        self.assertIn("No round is finished", roundLines([])[0])
+        self.assertEqual([t.get_text() for t in axes.texts], ["4 picks", "6 picks", "8 picks", "10 picks"])
+
+    def test_each_round_has_its_picks_for_the_viewer(self):
+        mics = [m.clone() for m in self.imported.outputMicrographs]
+        seen = [
+            PicksData.ofFolder(mics, picksOfRound(self.finished.getPicksFolder(), n), 30).counts(0).tolist()
+            for n in (0, 1, 3)
+        ]
+        self.assertEqual(seen, [[2, 2], [3, 3], [5, 5]])
+        self.assertIs(Domain.findViewers(self.finished, DESKTOP_TKINTER)[0], CryodlAutoPickViewer)
+
+    def test_a_killed_run_goes_on_with_its_next_round(self):
+        os.environ["FAKE_ENGINE_DIE_AFTER"] = "2"
+        try:
+            protocol = self.pick()
+            self.assertTrue(protocol.isFailed())
+            self.assertEqual(len(readRounds(protocol.getPicksFolder())), 2)
+            self.assertIn("round 1: 6 picks", "\n".join(protocol.summary()))
+            self.proj.launchProtocol(protocol, wait=True)
+        finally:
+            del os.environ["FAKE_ENGINE_DIE_AFTER"]
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual([r["round"] for r in readRounds(protocol.getPicksFolder())], [0, 1, 2, 3])
+
+    def test_more_rounds_keep_those_that_are_there_other_settings_begin_anew(self):
+        protocol = self.pick(rounds=1)
+        mark = os.path.join(protocol.getPicksFolder(), "rounds", "1", "mark")
+        open(mark, "w").close()
+        for name, value, kept in (("rounds", 2, True), ("threshold", 0.6, True), ("seed", 5, False)):
+            getattr(protocol, name).set(value)
+            self.proj.launchProtocol(protocol, wait=True)
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertEqual(os.path.exists(mark), kept, name)
+            self.assertEqual([r["round"] for r in readRounds(protocol.getPicksFolder())], [0, 1, 2])
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.errors(), "")
+        self.assertIn("Particle diameter is missing", self.errors(particleDiameter=None))
+        self.assertIn("The particle diameter of 5 Å is only", self.errors(particleDiameter=5))
+        self.assertIn("Shipped model is 'none such'", self.errors(modelFrom=1, shippedModel="none such"))
+        self.assertIn("Rounds is 30; it must be between", self.errors(rounds=30))
+        self.assertIn("Box size (px) is 1", self.errors(boxSize=1))
+        self.assertIn("EMPTY", self.errors(dict(inputModel=(None, ""))))
+        one = self.importMicrographs(os.path.dirname(synthetic.writeMicrographs(self.data + "/one", 1)[0]))
+        alone = dict(inputMicrographs=(one, "outputMicrographs"))
+        self.assertIn("only one micrograph", self.errors(alone))
+        self.assertEqual(self.errors(alone, rounds=0), "")
+
+    def test_micrographs_that_still_arrive_are_refused(self):
+        protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, useGpu=False, particleDiameter=90, modelFrom=0)
+        micrographs = protocol.inputMicrographs.get()
+        try:
+            micrographs.setStreamState(micrographs.STREAM_OPEN)
+            self.assertIn("still arriving", " ".join(protocol.validate()))
+        finally:
+            micrographs.setStreamState(micrographs.STREAM_CLOSED)
+
+    def test_a_model_for_other_particles_is_a_warning(self):
+        protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, useGpu=False, particleDiameter=90, modelFrom=0)
+        self.assertEqual(protocol.warnings(), [])
+        special = self.runProtocol(CryodlProtImportModel, modelFolder=writeModel(self.data + "/special", {}))
+        protocol = self.makeProtocol(
+            CryodlProtAutoPick, dict(self.inputs, inputModel=(special, "outputModel")), modelFrom=0
+        )
+        self.assertIn("is not a general one", " ".join(protocol.warnings()))
+
+    def test_wizards_know_the_form(self):
+        protocol = self.makeProtocol(CryodlProtAutoPick, self.inputs, modelFrom=0)
+        measured = wizards.micrographsToMeasure(protocol)
+        self.assertEqual((len(measured.names), wizards.firstDiameter(protocol, 500)), (4, 150))
+        with self.assertRaisesRegex(ValueError, "no picks yet"):
+            wizards.picksToFilter(protocol)
+        self.assertEqual(wizards.picksToFilter(self.finished).getSize(), 16)
+
+    def test_information_of_a_run_that_has_not_run(self):
+        protocol = self.newProtocol(CryodlProtAutoPick, modelFrom=0)
+        self.assertEqual(protocol.summary(), ["No coordinates yet."])
+        self.assertEqual((protocol._methods(), protocol.warnings()), ([], []))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the viewers of comparisons, consensus and assessments show, with a fake engine and without windows."""
+
+import os
+
+import numpy as np
+from matplotlib.figure import Figure
+from pwem import Domain
+from pyworkflow.object import Pointer
+from pyworkflow.viewer import DESKTOP_TKINTER
+
+from ...protocols import CryodlProtAssess, CryodlProtCompare, CryodlProtConsensus
+from ...viewers.micrographs import group_plots
+from ...viewers.micrographs.assessment_window import AssessedMicrographs
+from ...viewers.micrographs.comparison_window import tableRows
+from ...viewers.micrographs.group_data import ComparedPicks, FoundTogether
+from ...viewers.micrographs.viewer_assess import CryodlAssessViewer
+from ...viewers.micrographs.viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
+from .. import synthetic
+from ..base import CryodlTest
+
+A, B = [(40, 50), (120, 60), (200, 70)], [(42, 51), (280, 200)]
+
+
+class TestCryodlGroupViewers(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        synthetic.writeMicrographs(cls.data + "/mics", 3)
+        cls.imported = cls.importMicrographs(cls.data + "/mics")
+        sets = [cls.makeCoordinates(cls.imported, {2: positions, 3: positions}) for positions in (A, B)]
+        reference = cls.makeCoordinates(cls.imported, {2: A, 3: A})
+        cls.compared = cls.run_(CryodlProtCompare, sets, dict(referenceCoordinates=(reference, "outputCoordinates")))
+        cls.together = cls.run_(CryodlProtConsensus, sets)
+        cls.assessed = cls.runProtocol(
+            CryodlProtAssess,
+            dict(inputMicrographs=(cls.imported, "outputMicrographs"), inputCoordinates=(sets[0], "outputCoordinates")),
+            particleDiameter=60,
+            mostCarbon=25,
+        )
+
+    @classmethod
+    def run_(cls, protocolClass, sets, pointers=None):
+        protocol = cls.makeProtocol(protocolClass, pointers, particleDiameter=60)
+        protocol.inputSets.set([Pointer(source, extended="outputCoordinates") for source in sets])
+        cls.proj.launchProtocol(protocol, wait=True)
+        if not protocol.isFinished():
+            raise AssertionError(protocol.getErrorMessage() + "\n".join(protocol.getLogsLastLines(30, logFile=1)))
+        return protocol
+
+    def panels(self, viewerClass, protocol):
+        viewer = viewerClass(project=self.proj, protocol=protocol)
+        viewer.setProtocol(protocol)
+        return viewer._getVisualizeDict()
+
+    def test_each_set_of_a_comparison_is_a_group(self):
+        data = ComparedPicks(self.compared)
+        self.assertEqual(len(data.labels), 3)
+        self.assertEqual(data.names, ["mic_002.mrc", "mic_003.mrc"])  # the reference has nothing on the first
+        self.assertEqual([data.counts(v).tolist() for v in (0, 1, 2, 3)], [[8, 8], [3, 3], [3, 3], [2, 2]])
+        self.assertEqual(data.picks(0, 3).tolist(), [[42, 51, 3], [280, 200, 3]])
+        self.assertEqual((data.diameter, data.firstToShow(), data.words(0)), (20, 0, "of all sets"))
+
+    def test_a_particle_has_the_colour_of_how_many_sets_found_it(self):
+        data = FoundTogether(self.together)
+        self.assertEqual(data.labels, ["1 set", "2 sets"])
+        self.assertEqual(data.value, 2)
+        self.assertEqual([data.counts(v).tolist() for v in (1, 2)], [[0, 3, 3], [0, 2, 2]])
+        self.assertEqual(data.firstToShow(), 1)
+        figure = Figure()
+        axes = figure.add_subplot()
+        for value in (1, 2):  # the second call replaces the circles of the first
+            group_plots.drawGroups(axes, data.picks(1, value), data.labels, data.diameter)
+        (circles,) = axes.collections
+        self.assertEqual(len(circles.get_paths()), 2)
+        self.assertEqual([t.get_text() for t in axes.get_legend().get_texts()], data.labels)
+        group_plots.drawGroups(axes, np.zeros((0, 3)), data.labels, data.diameter)
+        self.assertEqual(len(axes.collections[0].get_paths()), 0)
+
+    def test_the_table_has_the_best_first_and_no_figures_without_a_reference(self):
+        comparison = self.compared.comparison()
+        rows = tableRows(comparison)
+        self.assertEqual([len(row) for row in rows], [6, 6])
+        self.assertGreater(rows[0][4], rows[1][4])
+        self.assertEqual([len(row) for row in tableRows(dict(comparison, figures={}))], [2, 2])
+
+    def test_agreement_and_curves_are_drawn(self):
+        figure = Figure(figsize=(11, 5))
+        group_plots.drawComparison(figure, self.compared.comparison(), self.compared.curvesFile())
+        left, right = figure.axes
+        self.assertEqual([t.get_text() for t in left.texts[:1]], ["1.00"])
+        self.assertEqual(len(right.images), 1)
+        group_plots.drawComparison(figure, self.compared.comparison(), None)
+        self.assertEqual(len(figure.axes), 1)
+        self.assertEqual(group_plots.shortened("a" * 30), "a" * 19 + "...")
+
+    def test_assessed_micrographs_come_in_their_order_with_figures_and_verdict(self):
+        data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs)
+        self.assertEqual(data.names, ["mic_%03d.mrc" % i for i in (1, 2, 3)])
+        self.assertEqual([good for _, good in data.figures], [True, True, False])
+        self.assertEqual(data.firstToShow(), 2)
+        self.assertRegex(data.inWords(2), r"^particles 3, contaminated area \(%\) 7.5, carbon area")
+        self.assertEqual(data.verdict(2), "bad (carbon 30 %)")
+        self.assertEqual(data.verdict(0), "good")
+        self.assertEqual(AssessedMicrographs(None, None).names, [])
+
+    def test_histograms_hold_all_micrographs_and_show_the_limits(self):
+        (plotter,) = self.panels(CryodlAssessViewer, self.assessed)["showFigures"]("showFigures")
+        panels = {axes.get_xlabel(): axes for axes in plotter.getFigure().axes if axes.get_xlabel()}
+        carbon = [a for a in plotter.getFigure().axes if a.get_xlabel() == "Carbon area (%)"][0]
+        self.assertEqual(sum(p.get_height() for p in carbon.patches), 3)
+        self.assertIn("limit 25", [t.get_text() for t in carbon.get_legend().get_texts()])
+        self.assertNotIn("Mean score", panels)  # nobody measured it
+        path = os.path.join(self.data, "figures.png")
+        plotter.savefig(path)
+        self.assertGreater(os.path.getsize(path), 10000)
+
+    def test_runs_without_results_have_a_message(self):
+        for viewerClass, protocolClass in (
+            (CryodlCompareViewer, CryodlProtCompare),
+            (CryodlAssessViewer, CryodlProtAssess),
+            (CryodlConsensusViewer, CryodlProtConsensus),
+        ):
+            for panel, show in self.panels(viewerClass, self.newProtocol(protocolClass)).items():
+                self.assertIn("yet", show(panel)[0].getMessage())
+
+    def test_the_viewers_are_found(self):
+        for viewerClass, protocol in (
+            (CryodlCompareViewer, self.compared),
+            (CryodlAssessViewer, self.assessed),
+            (CryodlConsensusViewer, self.together),
+        ):
+            self.assertEqual(Domain.findViewers(protocol, DESKTOP_TKINTER), [viewerClass])

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking, from the form to the set of coordinates, with a fake engine."""
+
+import os
+from unittest import mock
+
+from pyworkflow.protocol import MODE_RESTART
+
+from ...convert.micrographs.picks import boxSizeFor, pickLines, thresholdsInWords
+from ...engine.cryodl import contract
+from ...protocols import CryodlProtImportModel, CryodlProtPick
+from ...protocols.model_field import firstModel
+from .. import synthetic
+from ..base import picksOf
+from ..fake_model import writeModel
+from ..picking import ABOVE_04, EVERYTHING, PickTest
+
+
+class TestCryodlPick(PickTest):
+    def test_picks_arrive_rounded_with_scores_and_box(self):
+        protocol = self.pick()
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        coordinates = protocol.outputCoordinates
+        self.assertEqual(picksOf(coordinates), {"mic_%03d.mrc" % i: sorted(ABOVE_04) for i in range(1, 5)})
+        self.assertEqual(coordinates.getBoxSize(), boxSizeFor(120, synthetic.PIXEL_SIZE))
+        scores = sorted({round(c._cryodlScore.get(), 3) for c in coordinates.iterItems()})
+        self.assertEqual(scores, [0.5, 0.7, 0.8, 0.9])
+        self.assertFalse(coordinates.isStreamOpen())
+        self.assertEqual(coordinates.getMicrographs().getObjId(), self.imported.outputMicrographs.getObjId())
+
+    def test_summary_names_device_threshold_and_numbers(self):
+        protocol = self.pick(threshold=0.75)
+        text = "\n".join(protocol.summary())
+        self.assertIn("Model: fake (network unet, validation F1 0.900)", text)
+        self.assertRegex(
+            protocol._methods()[0],
+            r"^8 particles were picked on 4 micrographs with cryodl \S+, by the model "
+            r"fake \(a U-Net\), at a score threshold of 0.750.$",
+        )
+        for words in ("*8 particles* on 4 micrographs", "2.0 per micrograph", "0.750", "CPU (fake)", "120 Å"):
+            self.assertIn(words, text)
+
+    def test_picks_and_box_follow_the_form(self):
+        protocol = self.pick(threshold=0.0, boxSize=50, particleDiameter=100)
+        self.assertEqual(picksOf(protocol.outputCoordinates)["mic_001.mrc"], EVERYTHING)
+        self.assertEqual(protocol.outputCoordinates.getBoxSize(), 50)
+
+    def test_no_picks_is_a_set_of_none_and_says_what_to_do(self):
+        protocol = self.pick(threshold=1.0)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(protocol.outputCoordinates.getSize(), 0)
+        self.assertIn("Lower it", "\n".join(protocol.summary()))
+
+    def test_an_absent_gpu_stops_the_run_with_the_engines_sentence(self):
+        protocol = self.runProtocol(CryodlProtPick, self.inputs, useGpu=True, gpuList="3")
+        self.assertTrue(protocol.isFailed())
+        self.assertIn("GPU 3 was asked for, but there is none", protocol.getErrorMessage())
+        self.assertIn('In the form: set "GPU IDs" to No.', protocol.getErrorMessage())
+
+    def test_batches_after_one_without_picks_arrive(self):
+        folder = os.path.join(self.data, "first_empty")
+        synthetic.writeMicrographs(folder, 3)
+        with open(os.path.join(folder, "mic_001.mrc.truth.json"), "w") as file:
+            file.write("[]")
+        imported = self.importMicrographs(folder)
+        with mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP="4"):  # so long that the first is noted before the second
+            inputs = dict(self.inputs, inputMicrographs=(imported, "outputMicrographs"))
+            protocol = self.runProtocol(CryodlProtPick, inputs, useGpu=False, streamingBatchSize=1)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(sorted(picksOf(protocol.outputCoordinates)), ["mic_002.mrc", "mic_003.mrc"])
+
+    def test_one_bad_micrograph_is_left_out_and_named(self):
+        folder = os.path.join(self.data, "with_bad")
+        synthetic.writeMicrographs(folder, 3)
+        imported = self.importMicrographs(folder)
+        synthetic.writeDamaged(os.path.join(folder, "mic_002.mrc"))
+        # Batches of one: the bad micrograph is all that its batch has.
+        for batch in (1, 16):
+            inputs = dict(self.inputs, inputMicrographs=(imported, "outputMicrographs"))
+            protocol = self.runProtocol(CryodlProtPick, inputs, useGpu=False, streamingBatchSize=batch)
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertEqual(sorted(picksOf(protocol.outputCoordinates)), ["mic_001.mrc", "mic_003.mrc"])
+            text = "\n".join(protocol.summary())
+            self.assertIn("*1 skipped:*", text)
+            self.assertIn("mic_002: the file is shorter", text)
+
+    def test_only_bad_micrographs_are_a_failure(self):
+        folder = os.path.join(self.data, "all_bad")
+        paths = synthetic.writeMicrographs(folder, 2)
+        imported = self.importMicrographs(folder)
+        for path in paths:
+            synthetic.writeDamaged(path)
+        protocol = self.runProtocol(
+            CryodlProtPick, dict(self.inputs, inputMicrographs=(imported, "outputMicrographs")), useGpu=False
+        )
+        self.assertTrue(protocol.isFailed())
+        self.assertIn("None of the 2 micrographs could be picked", protocol.getErrorMessage())
+
+    def test_a_killed_run_continues_without_loss_or_repetition(self):
+        os.environ["FAKE_ENGINE_DIE_AFTER"] = "2"
+        try:
+            protocol = self.pick(streamingBatchSize=3)
+            self.assertTrue(protocol.isFailed())
+            self.assertIn("signal 9", protocol.getErrorMessage())
+            self.proj.launchProtocol(protocol, wait=True)
+        finally:
+            del os.environ["FAKE_ENGINE_DIE_AFTER"]
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(
+            picksOf(protocol.outputCoordinates), {"mic_%03d.mrc" % i: sorted(ABOVE_04) for i in range(1, 5)}
+        )
+        with open(protocol._getExtraPath("picks", "picked.log")) as log:
+            self.assertEqual(sorted(log.read().split()), ["mic_001", "mic_002", "mic_003", "mic_004"])
+
+    def test_a_run_that_died_before_it_noted_its_output_adds_nothing_twice(self):
+        protocol = self.pick()
+        os.remove(protocol._getExtraPath("DONE", "all.TXT"))
+        size = protocol.outputCoordinates.getSize()
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(protocol.outputCoordinates.getSize(), size)
+        self.assertEqual(len(list(protocol.outputCoordinates.iterItems())), size)
+
+    def test_a_continued_run_must_keep_its_parameters(self):
+        protocol = self.pick()
+        protocol.threshold.set(0.2)
+        self.assertIn("another threshold", " ".join(protocol.validate()))
+        protocol.threshold.set(None)
+        self.assertEqual(protocol.validate(), [])
+        other = self.importMicrographs(self.micFolder)
+        protocol.inputMicrographs.set(other)
+        protocol.inputMicrographs.setExtended("outputMicrographs")
+        self.assertIn("another set of micrographs", " ".join(protocol.validate()))
+        protocol.runMode.set(MODE_RESTART)
+        self.assertEqual(protocol.validate(), [])
+
+    def test_mistakes_are_named_before_the_run(self):
+        def errors(pointers=None, **values):
+            return " ".join(
+                self.makeProtocol(
+                    CryodlProtPick, dict(self.inputs, **(pointers or {})), useGpu=False, **values
+                ).validate()
+            )
+
+        self.assertEqual(errors(), "")
+        self.assertIn("The particle diameter of 5 Å is only 1.7 px at 3 Å/px", errors(particleDiameter=5))
+        self.assertIn("Score threshold is 2; it must be between 0 and 1", errors(threshold=2))
+        self.assertIn(
+            "1000 Å is more than half of the micrograph's shorter side (256 px", errors(particleDiameter=1000)
+        )
+        self.assertIn("more than half", errors(particleDiameter=400))
+        self.assertIn("20 Å is only 6.7 px", errors(particleDiameter=20))
+        self.assertIn("Box size (px) is 1", errors(boxSize=1))
+        self.assertIn(
+            "Shipped model is 'riboso', which there is not. Shipped models: general, ribosome",
+            errors(modelFrom=1, shippedModel="riboso"),
+        )
+        self.assertIn("EMPTY", errors(dict(inputModel=(None, ""))))
+        self.assertIn("EMPTY", errors(dict(inputMicrographs=(None, ""))))
+
+    def test_micrographs_unlike_those_of_the_training_are_only_a_warning(self):
+        protocol = self.makeProtocol(CryodlProtPick, self.inputs, useGpu=False)
+        self.assertEqual(protocol.warnings(), [])
+        protocol.particleDiameter.set(300)
+        self.assertEqual(protocol.validate(), [])
+        self.assertIn("far from the model's 120 Å", " ".join(protocol.warnings()))
+
+    def test_a_general_model_needs_the_diameter(self):
+        general = self.runProtocol(
+            CryodlProtImportModel,
+            modelFolder=writeModel(
+                self.data + "/everything", dict(name="everything", general=True, particle_diameter=20)
+            ),
+        )
+        inputs = dict(self.inputs, inputModel=(general, "outputModel"))
+        protocol = self.makeProtocol(CryodlProtPick, inputs, useGpu=False)
+        self.assertIn(
+            "Particle diameter is missing. The model everything is for particles of every size",
+            " ".join(protocol.validate()),
+        )
+        self.assertEqual(protocol.warnings(), [])
+        picked = self.runProtocol(CryodlProtPick, inputs, useGpu=False, particleDiameter=90)
+        self.assertTrue(picked.isFinished(), picked.getErrorMessage())
+        self.assertEqual(picked.outputCoordinates.getBoxSize(), boxSizeFor(90, synthetic.PIXEL_SIZE))
+        self.assertEqual(picked.warnings(), [])
+
+    def test_rule_and_contrast_reach_the_engine(self):
+        protocol = self.pick(thresholdRule=2, contrast=2)
+        paths = protocol._engineResultFiles()
+        config = contract.Request.read(os.path.join(os.path.dirname(paths[0]), "request.json")).config
+        self.assertEqual((config.threshold, config.threshold_rule, config.contrast), (None, "count", "bright"))
+        protocol.threshold.set(0.5)
+        self.assertFalse(protocol.evalParamCondition("thresholdRule"))
+
+    def test_thresholds_and_expectations_in_words(self):
+        result = lambda **outputs: contract.Result("pick", outputs)
+        self.assertEqual(thresholdsInWords([result(threshold=0.4), result(threshold=0.5)]), "0.400 and 0.500")
+        both = [
+            result(
+                threshold=0.4,
+                thresholds={"a": 0.3, "b": 0.5},
+                counts={"a": 3, "b": 4},
+                expected_particles=dict(number=40.0, deviation=3.0),
+            ),
+            result(
+                threshold=0.6,
+                thresholds={"c": 0.6},
+                counts={"c": 1},
+                contrast="bright",
+                expected_particles=dict(number=20.0, deviation=4.0),
+            ),
+        ]
+        self.assertEqual(thresholdsInWords(both), "0.300 to 0.600, for each micrograph its own")
+        text = "\n".join(pickLines(self.pick().outputCoordinates, both))
+        self.assertIn("about 60 particles (standard deviation 5)", text)
+        self.assertIn("Protein is bright in these micrographs", text)
+
+    def test_the_general_model_is_the_first_choice_where_there_is_one(self):
+        self.assertEqual([firstModel(names) for names in (["a", "general", "z"], ["b", "c"], [])], ["general", "b", ""])
+
+    def test_a_damaged_model_is_refused_before_the_run(self):
+        model = self.runProtocol(CryodlProtImportModel, modelFolder=os.path.join(self.data, "model"))
+        with open(os.path.join(model.outputModel.getFolder(), "weights.safetensors"), "ab") as file:
+            file.write(b"!")
+        protocol = self.makeProtocol(CryodlProtPick, dict(self.inputs, inputModel=(model, "outputModel")), useGpu=False)
+        self.assertIn("damaged: its checksum", " ".join(protocol.validate()))
+
+    def test_information_of_a_run_that_has_not_run(self):
+        protocol = self.newProtocol(CryodlProtPick)
+        self.assertEqual(protocol.summary(), ["No coordinates yet."])
+        self.assertEqual(protocol._methods(), [])
+        self.assertIn("cryodl", protocol._citations())
+        self.assertEqual(protocol.warnings(), [])

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated micrographs as Scipion's sets, with a fake engine."""
+
+import os
+import unittest
+
+import mrcfile
+import numpy as np
+from pwem.objects import SetOfParticles, Transform, Volume
+from pwem.protocols import EMProtocol
+
+from ...convert.alignment import anglesOf, matrixOf
+from ...convert.micrographs.simulated import simulatedFiles
+from ...convert.structures import structureForEngine
+from ...protocols import CryodlProtSimulate
+from .. import fake_simulator, synthetic
+from ..simulating import SMALL, SimulateTest, writeMap
+
+
+class TestCryodlAlignment(unittest.TestCase):
+    def test_a_quarter_turn_by_hand(self):
+        # rot 0, tilt 0, psi 90: the matrix that RELION's plugin writes for it turns x into -y ...
+        self.assertTrue(np.allclose(matrixOf((0, 0, 90))[:2, :2], [[0, -1], [1, 0]]), matrixOf((0, 0, 90)))
+        # ... and an origin alone is a shift by it
+        self.assertTrue(np.allclose(matrixOf((0, 0, 0), (3, -2))[:3, 3], [3, -2, 0]))
+
+    def test_angles_go_there_and_back(self):
+        for angles in ((10, 20, 30), (-170, 95, 3), (0, 0, 0)):
+            self.assertTrue(np.allclose(anglesOf(matrixOf(angles, (1, 2))), angles))
+
+
+class TestCryodlSimulate(SimulateTest):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.imported = cls.importMicrographs(os.path.dirname(synthetic.writeMicrographs(cls.data + "/mics", 4)[0]))
+        cls.simulated = cls.simulate(boxSize=48)
+
+    def errors(self, pointers=None, **values):
+        protocol = self.makeProtocol(CryodlProtSimulate, dict(self.inputs, **(pointers or {})), **dict(SMALL, **values))
+        return " ".join(protocol.validate())
+
+    # ----- sets
+    def test_micrographs_with_pixel_size_and_microscope(self):
+        self.assertTrue(self.simulated.isFinished(), self.simulated.getErrorMessage())
+        micrographs = self.simulated.outputMicrographs
+        self.assertEqual((micrographs.getSize(), micrographs.getSamplingRate()), (3, 2.0))
+        self.assertEqual(micrographs.getDim()[:2], (256, 256))
+        acquisition = micrographs.getAcquisition()
+        self.assertEqual(
+            (
+                acquisition.getVoltage(),
+                acquisition.getSphericalAberration(),
+                acquisition.getAmplitudeContrast(),
+                acquisition.getDosePerFrame(),
+            ),
+            (300, 2.7, 0.1, 40),
+        )
+        self.assertEqual([m.getMicName() for m in micrographs], ["simulated_%04d.mrc" % i for i in (1, 2, 3)])
+
+    def test_coordinates_with_their_angles(self):
+        coordinates = self.simulated.outputCoordinates
+        self.assertEqual((coordinates.getSize(), coordinates.getBoxSize()), (6, 48))
+        item = coordinates.getFirstItem()
+        # the fake simulator's first particle of the second micrograph: 60.25, 71.5; angles 10, 20, -50
+        self.assertEqual((item.getMicName(), item.getPosition()), ("simulated_0002.mrc", (60, 72)))
+        self.assertEqual([item.getAttributeValue("_rlnAngle" + a) for a in ("Rot", "Tilt", "Psi")], [10, 20, -50])
+        self.assertEqual(coordinates._cryodlDiameter.get(), fake_simulator.DIAMETER)
+
+    def test_ctfs_also_of_a_micrograph_without_particles(self):
+        ctfs = [c.clone() for c in self.simulated.outputCTF]
+        self.assertEqual(
+            [(c.getDefocusU(), c.getDefocusV(), c.getDefocusAngle()) for c in ctfs],
+            [(8050 + 100 * i, 7950 + 100 * i, 15 + i) for i in range(3)],
+        )
+        self.assertEqual([c.getMicrograph().getMicName() for c in ctfs], ["simulated_%04d.mrc" % i for i in (1, 2, 3)])
+        self.assertEqual(self.simulated.outputCTF.getMicrographs().getSize(), 3)
+
+    def test_particles_have_alignment_ctf_and_place(self):
+        particles = self.simulated.outputParticles
+        self.assertTrue(particles.hasAlignmentProj() and particles.hasCTF())
+        self.assertEqual((particles.getSize(), particles.getXDim(), particles.getSamplingRate()), (6, 48, 2.0))
+        item = particles.getFirstItem()
+        self.assertEqual(
+            (item.getMicId(), item.getCoordinate().getPosition(), item.getCTF().getDefocusU()), (2, (60, 72), 8150)
+        )
+        self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), (10, 20, -50)))
+        # the particle is at 60.25, 71.5 and its box at 60, 72: the shift that centres it is (-0.25, 0.5)
+        self.assertTrue(np.allclose(np.linalg.inv(item.getTransform().getMatrix())[:2, 3], (0.25, -0.5)))
+
+    def test_relion_reads_what_the_engine_meant(self):
+        try:
+            from relion.convert import writeSetOfParticles
+        except ImportError:
+            self.skipTest("The plugin relion is not installed.")
+        from ...convert.star import readColumns
+
+        path = os.path.join(self.data, "exported.star")
+        writeSetOfParticles(self.simulated.outputParticles, path, outputDir=self.data)
+        columns = (
+            "rlnAngleRot",
+            "rlnAngleTilt",
+            "rlnAnglePsi",
+            "rlnOriginXAngst",
+            "rlnOriginYAngst",
+            "rlnDefocusU",
+            "rlnDefocusV",
+            "rlnDefocusAngle",
+            "rlnCoordinateX",
+            "rlnCoordinateY",
+        )
+        theirs, ours = (
+            readColumns(p, columns, (float,) * len(columns), "particles")
+            for p in (path, os.path.join(self.simulated.getSimulatedFolder(), "particles.star"))
+        )
+        self.assertTrue(np.allclose(theirs, ours, atol=1e-3), (theirs, ours))
+
+    def test_without_a_box_there_are_no_particles(self):
+        protocol = self.simulate()
+        self.assertFalse(hasattr(protocol, "outputParticles"))
+        # 1.5 diameters of 60 Å at 2 Å/px
+        self.assertEqual(protocol.outputCoordinates.getBoxSize(), 44)
+
+    # ----- inputs
+    def test_the_maps_pixel_size_is_scipions_and_its_file_is_not_touched(self):
+        with mrcfile.open(self.request(self.simulated).structure) as mrc:
+            self.assertAlmostEqual(float(mrc.voxel_size.x), 2.0)
+        with mrcfile.open(self.data + "/map.mrc") as mrc:
+            self.assertAlmostEqual(float(mrc.voxel_size.x), 9.0)
+        self.assertEqual(self.request(self.simulate(pixelSize=None)).pixel_size, 2.0)
+
+    def test_own_micrographs_and_ctfs_decide_what_the_simulated_ones_are_like(self):
+        protocol = self.simulate(
+            dict(inputMicrographs=(self.imported, "outputMicrographs"), inputCTF=(self.simulated, "outputCTF")),
+            voltage=200,
+            defocusMax=50000,
+        )
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        config = self.request(protocol)
+        self.assertEqual((config.pixel_size, config.voltage, len(config.noise_from)), (synthetic.PIXEL_SIZE, 300, 4))
+        self.assertEqual((config.defocus_min, config.defocus_max, config.astigmatism), (8010, 8190, 100))
+        self.assertIn("with the noise of the own micrographs", "\n".join(protocol.summary()))
+
+    def test_orientations_of_particles_reach_the_engine(self):
+        protocol = self.simulate(dict(inputParticles=(self.simulated, "outputParticles")))
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        with open(self.request(protocol).orientations) as file:
+            rows = [line.split() for line in file if line[0] in "-0123456789"]
+        self.assertEqual((len(rows), [float(v) for v in rows[0]]), (6, [10, 20, -50]))
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.errors(), "")
+        self.assertIn("EMPTY", self.errors(dict(inputStructure=(None, ""))))
+        self.assertIn("Number of micrographs is missing", self.errors(count=None))
+        self.assertIn("below the least defocus", self.errors(defocusMin=9000, defocusMax=8000))
+        self.assertIn("Largest SNR is 0.01, below", self.errors(snrMax=0.01))
+        self.assertIn("Size is 10 px", self.errors(size=10))
+        bare = self.bareParticles()
+        self.assertIn("without projection alignment", self.errors(dict(inputParticles=(bare, "outputParticles"))))
+        strange = Volume(location=self.data + "/map.xyz")
+        strange.setSamplingRate(2.0)
+        from ...convert.structures import structureProblem
+
+        self.assertIn("is not there", structureProblem(strange))
+        os.rename(writeMap(self.data + "/other.mrc", 2.0), self.data + "/map.xyz")
+        self.assertIn("must end in one of .mrc, .map", structureProblem(strange))
+
+    def bareParticles(self):
+        protocol = self.newProtocol(EMProtocol)
+        self.proj.saveProtocol(protocol)
+        protocol.makePathsAndClean()
+        particles = SetOfParticles.create(protocol._getPath())
+        particles.setSamplingRate(2.0)
+        for source in self.simulated.outputParticles:
+            item = source.clone()
+            item.setTransform(Transform())
+            particles.append(item)
+        particles.write()
+        protocol._defineOutputs(outputParticles=particles)
+        protocol.setFinished()
+        self.proj._storeProtocol(protocol)
+        return protocol
+
+    def test_a_copy_of_a_map_is_made_once_and_read_from_many_kinds_of_names(self):
+        volume = Volume(location=self.data + "/map.mrc:mrc")
+        volume.setSamplingRate(3.5)
+        volume.setObjId(77)
+        copy = structureForEngine(volume, self.data)
+        stamp = os.stat(copy).st_mtime_ns
+        self.assertEqual((structureForEngine(volume, self.data), os.stat(copy).st_mtime_ns), (copy, stamp))
+
+    # ----- runs
+    def test_a_killed_run_continues_and_a_changed_one_begins_anew(self):
+        os.environ["FAKE_ENGINE_DIE_AFTER"] = "0"
+        try:
+            protocol = self.simulate()
+            self.assertTrue(protocol.isFailed())
+            self.proj.launchProtocol(protocol, wait=True)
+        finally:
+            del os.environ["FAKE_ENGINE_DIE_AFTER"]
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        protocol.count.set(2)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(
+            (protocol.outputMicrographs.getSize(), len(simulatedFiles(self.request(protocol).output + "/micrographs"))),
+            (2, 2),
+        )
+
+    def test_summary_and_methods(self):
+        text = "\n".join(self.simulated.summary())
+        for words in (
+            "*3 micrographs* with 6 particles of 60 Å, at 2 Å/px",
+            "6 of the particles were cut out",
+            "map.mrc",
+            "CPU (fake)",
+        ):
+            self.assertIn(words, text)
+        self.assertRegex(
+            self.simulated._methods()[0],
+            r"^3 micrographs with 6 particles of \S*map.mrc were simulated with "
+            r"cryodl \S+ at 2 Å/px and 300 kV, with defoci from 8000 to 25000 Å, 40 e/Å² and a "
+            r"signal-to-noise "
+            r"ratio of 0.05.$",
+        )
+        protocol = self.newProtocol(CryodlProtSimulate)
+        self.assertEqual((protocol.summary(), protocol._methods()), (["No micrographs yet."], []))

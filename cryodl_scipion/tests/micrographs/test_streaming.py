@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking while micrographs arrive, and stopped by the user, with a fake engine."""
+
+import os
+import shutil
+import time
+
+from pwem.protocols import ProtImportMicrographs
+
+from ...protocols import CryodlProtImportModel, CryodlProtPick
+from .. import synthetic
+from ..base import CryodlTest, picksOf
+from ..fake_model import writeModel
+
+PICKS_EACH = 4  # of the synthetic particles, those that score above the fake model's threshold
+
+
+class TestCryodlPickStreaming(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        cls.model = cls.runProtocol(CryodlProtImportModel, modelFolder=writeModel(cls.data + "/model", {}))
+
+    def test_micrographs_that_arrive_while_it_runs_are_picked_once(self):
+        folder, waiting = os.path.join(self.data, "stream"), os.path.join(self.data, "waiting")
+        paths = synthetic.writeMicrographs(folder, 6)
+        os.makedirs(waiting)
+        for path in paths[2:]:
+            for end in ("", ".truth.json"):
+                shutil.move(path + end, waiting)
+        imported = self.startImport(folder)
+        protocol = self.makePick(imported, streamingBatchSize=2)
+        self.assertEqual(protocol.validate(), [])
+        self.proj.launchProtocol(protocol, wait=False)
+        for path in paths[2:]:
+            for end in (".truth.json", ""):
+                shutil.move(os.path.join(waiting, os.path.basename(path)) + end, path + end)
+                os.utime(path + end)
+        self.wait(protocol)
+        self.check(protocol, 6)
+
+    def test_a_run_that_the_user_stops_continues_where_it_was(self):
+        synthetic.writeMicrographs(self.data + "/many", 8)
+        protocol = self.makePick(self.importMicrographs(self.data + "/many"), streamingBatchSize=2)
+        os.environ["FAKE_ENGINE_SLEEP"] = "1"
+        try:
+            self.proj.launchProtocol(protocol, wait=False)
+            self.wait(protocol, until=lambda: len(self.log(protocol)) >= 3)
+            self.proj.stopProtocol(protocol)
+        finally:
+            del os.environ["FAKE_ENGINE_SLEEP"]
+        self.wait(protocol)
+        before = self.log(protocol)
+        self.assertTrue(3 <= len(before) < 8, before)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertEqual(self.log(protocol)[: len(before)], before)
+        self.check(protocol, 8)
+
+    # ----- what the tests share
+    def makePick(self, imported, **values):
+        return self.makeProtocol(
+            CryodlProtPick,
+            dict(inputMicrographs=(imported, "outputMicrographs"), inputModel=(self.model, "outputModel")),
+            useGpu=False,
+            **values,
+        )
+
+    def check(self, protocol, count):
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        picks = picksOf(protocol.outputCoordinates)
+        self.assertEqual(
+            {name: len(positions) for name, positions in picks.items()},
+            {"mic_%03d.mrc" % i: PICKS_EACH for i in range(1, count + 1)},
+        )
+        self.assertFalse(protocol.outputCoordinates.isStreamOpen())
+        self.assertEqual(sorted(self.log(protocol)), ["mic_%03d" % i for i in range(1, count + 1)])
+
+    def log(self, protocol):
+        """Names of the micrographs in the order in which the engine picked them."""
+        path = protocol._getExtraPath("picks", "picked.log")
+        if not os.path.exists(path):
+            return []
+        with open(path) as file:
+            return file.read().split()
+
+    def startImport(self, folder):
+        imported = self.newProtocol(
+            ProtImportMicrographs,
+            filesPath=folder,
+            filesPattern="*.mrc",
+            dataStreaming=True,
+            timeout="15",
+            fileTimeout="2",
+            samplingRate=synthetic.PIXEL_SIZE,
+            voltage=300,
+            sphericalAberration=2.7,
+            amplitudeContrast=0.1,
+            magnification=50000,
+        )
+        self.proj.launchProtocol(imported, wait=False)
+        self._waitOutput(imported, "outputMicrographs", sleepTime=1, timeOut=60)
+        return imported
+
+    def wait(self, protocol, until=None, seconds=120):
+        """Until a condition holds, or the run has ended."""
+        for _ in range(2 * seconds):
+            time.sleep(0.5)
+            self.proj._updateProtocol(protocol)
+            if until() if until else not protocol.isActive():
+                return
+        self.fail("The run did not come so far in %d s." % seconds)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another threshold for picks that are there, without picking again."""
+
+import shutil
+
+from ...protocols import CryodlProtThresholdPicks
+from ..base import picksOf
+from ..picking import EVERYTHING, PickTest
+
+
+class TestCryodlThresholdPicks(PickTest):
+    def test_threshold_goes_down_and_up_without_picking(self):
+        picked = self.pick()
+        for threshold, wanted in ((0.0, EVERYTHING), (0.75, [(40, 50), (121, 60)])):
+            protocol = self.runProtocol(
+                CryodlProtThresholdPicks, dict(inputCoordinates=(picked, "outputCoordinates")), threshold=threshold
+            )
+            self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+            self.assertEqual(picksOf(protocol.outputCoordinates)["mic_002.mrc"], wanted)
+            self.assertEqual(protocol.outputCoordinates.getBoxSize(), picked.outputCoordinates.getBoxSize())
+            self.assertEqual(protocol.outputCoordinates._cryodlDiameter.get(), 120)
+        # and once more from its own output, which still knows the candidates
+        again = self.runProtocol(
+            CryodlProtThresholdPicks, dict(inputCoordinates=(protocol, "outputCoordinates")), threshold=0.2
+        )
+        self.assertEqual(len(picksOf(again.outputCoordinates)["mic_002.mrc"]), 5)
+
+    def test_without_candidates_the_threshold_only_goes_up_and_the_form_says_so(self):
+        picked = self.pick()
+        shutil.rmtree(picked._getExtraPath("picks", "candidates"))
+        protocol = self.makeProtocol(
+            CryodlProtThresholdPicks, dict(inputCoordinates=(picked, "outputCoordinates")), threshold=0.6
+        )
+        self.assertEqual(protocol.validate(), [])
+        self.assertIn("no weaker ones", " ".join(protocol.warnings()))
+        self.launchProtocol(protocol)
+        self.assertEqual(len(picksOf(protocol.outputCoordinates)["mic_001.mrc"]), 3)
+
+    def test_unscored_coordinates_and_wrong_thresholds_are_refused(self):
+        manual = self.makeCoordinates(self.imported, {1: [(10, 20)]})
+        protocol = self.makeProtocol(CryodlProtThresholdPicks, dict(inputCoordinates=(manual, "outputCoordinates")))
+        self.assertIn("no scores", " ".join(protocol.validate()))
+        protocol.threshold.set(1.5)
+        self.assertIn("from 0 to 1", " ".join(protocol.validate()))

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the viewers and wizards of denoising show, with a fake engine and without windows."""
+
+import os
+from unittest import mock
+
+import numpy as np
+import pyworkflow as pw
+from pwem import Domain
+from pyworkflow.viewer import DESKTOP_TKINTER
+
+from ... import default_viewers, wizards
+from ...convert.particles.denoised import rawImageOf
+from ...protocols import (
+    CryodlProtAssignOrientations,
+    CryodlProtBackProject,
+    CryodlProtDenoise,
+    CryodlProtEvaluateDenoiser,
+    CryodlProtIntegrity,
+    CryodlProtRawParticles,
+    CryodlProtSimulateParticles,
+    CryodlProtTrainDenoiser,
+)
+from ...viewers import chimera, particles_to_measure
+from ...viewers.gallery_data import RAW, TRUTH, Gallery
+from ...viewers.maps import viewer_map
+from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
+from ...viewers.particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
+from ...viewers.particles.viewer_evaluate import CryodlEvaluateViewer
+from ...viewers.particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
+from ...viewers.viewer_model import CryodlTrainViewer
+from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
+from ..viewer_panels import PanelsTest
+
+# What looks at the runs that have a list of panels.
+PANELS = {
+    CryodlProtAssignOrientations: CryodlOrientationsViewer,
+    CryodlProtBackProject: CryodlBackProjectViewer,
+    CryodlProtEvaluateDenoiser: CryodlEvaluateViewer,
+    CryodlProtIntegrity: CryodlIntegrityViewer,
+}
+
+
+class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
+    _PANELS = PANELS
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        raw, structure = (cls.raw, "outputParticles"), dict(inputStructure=(cls.volume, "outputVolume"))
+        model = dict(inputModel=(cls.model, "outputModel"))
+        run = lambda *inputs, **values: cls.finished(cls.runProtocol(*inputs, useGpu=False, **values))
+        cls.guessed = run(CryodlProtDenoise, dict(inputParticles=raw, **model))
+        cls.oriented = run(CryodlProtAssignOrientations, dict(structure, inputParticles=raw))
+        cls.map = run(CryodlProtBackProject, dict(inputParticles=(cls.oriented, "outputParticles")))
+        cls.fakeMap = run(CryodlProtBackProject, dict(inputParticles=(cls.denoised, "outputParticles")))
+        cls.evaluated = run(CryodlProtEvaluateDenoiser, dict(structure, inputParticles=raw, **model))
+        cls.simulated = run(CryodlProtSimulateParticles, structure, box=BOX, count=COUNT, pixelSize=PIXEL_SIZE)
+        cls.integrity = cls.makeProtocol(
+            CryodlProtIntegrity, dict(inputParticles=raw), useGpu=False, compositionNames="whole, part"
+        )
+        addTo(cls.integrity.inputStructures, [cls.volume, cls.other], "outputVolume")
+        cls.proj.launchProtocol(cls.integrity, wait=True)
+        cls.finished(cls.integrity)
+
+    # ----- galleries
+    def test_denoised_images_stand_beside_the_raw_ones_that_they_were_made_of(self):
+        gallery = Gallery.ofSet(self.guessed.outputParticles)
+        raw = [item.clone() for item in self.raw.outputParticles]
+        self.assertEqual(gallery.names[RAW], ["%06d@%s" % item.getLocation() for item in raw])
+        self.assertEqual(gallery.ids.tolist(), [item.getObjId() for item in raw])
+        self.assertEqual(gallery.names[RAW], [rawImageOf(item) for item in self.guessed.outputParticles])
+        seen, guess = gallery.images(5)
+        self.assertEqual((seen.shape, guess.min(), guess.max()), ((BOX, BOX), 5, 5))  # the fake writes the row's number
+        self.assertEqual(list(gallery.figures), ["Strength of the denoised image"])
+
+    def test_oriented_particles_are_sorted_by_score(self):
+        gallery = Gallery.ofSet(self.oriented.outputParticles)
+        self.assertEqual(list(gallery.names), [RAW])
+        self.assertIn("Margin to the runner-up", gallery.figures)
+        self.assertEqual(gallery.order("Score").tolist(), list(range(COUNT))[::-1])
+
+    def test_particles_of_a_composition_can_be_seen_alone(self):
+        gallery = Gallery.ofSet(self.integrity.outputParticles, groupNames=["whole", "part"])
+        self.assertEqual(list(gallery.figures), ["Probability of whole", "Probability of part"])
+        self.assertEqual(
+            [gallery.order("Probability of part", group).tolist() for group in (1, 2)],
+            [list(range(0, COUNT, 2)), list(range(1, COUNT, 2))],
+        )
+
+    def test_simulated_particles_have_their_truth_beside(self):
+        gallery = Gallery.ofSet(self.simulated.outputParticles, truth=self.simulated.outputClean)
+        self.assertEqual(list(gallery.names), [RAW, TRUTH])
+        noisy, clean = gallery.images(3)
+        np.testing.assert_allclose(np.abs(noisy), clean)
+
+    # ----- panels
+    def test_directions_and_scores_are_drawn(self):
+        sphere = self.axes(self.oriented, "showDirections")[0]
+        self.assertIn("%d particles" % COUNT, sphere.get_title())
+        self.assertEqual(
+            [sum(p.get_height() for p in axes.patches) for axes in self.axes(self.oriented, "showScores")], [COUNT] * 3
+        )
+
+    def test_probabilities_are_drawn_with_the_numbers(self):
+        whole, part, numbers = self.axes(self.integrity, "showProbabilities")
+        self.assertEqual([p.get_height() for p in numbers.patches], [COUNT / 2, COUNT / 2])
+        self.assertEqual(whole.get_xlabel(), "Probability of whole")
+
+    def test_the_curve_of_a_map_tells_the_resolution_but_not_of_denoised_particles(self):
+        (axes,) = self.axes(self.map, "showFsc")
+        self.assertIn("9.5 Å", [t.get_text() for t in axes.get_legend().get_texts()])
+        (axes,) = self.axes(self.fakeMap, "showFsc")
+        self.assertNotIn("9.5 Å", [t.get_text() for t in axes.get_legend().get_texts()])
+        self.assertIn("what the model learned", axes.get_title())
+
+    def test_the_half_maps_are_seen_beside_the_map(self):
+        maps = viewer_map.mapsOf(self.map.outputVolume)
+        self.assertEqual(list(maps), ["map", "half-map 1", "half-map 2"])
+        self.assertTrue(all(os.path.exists(path) for path in maps.values()), maps)
+
+    def test_without_chimerax_it_is_said_what_is_missing(self):
+        with mock.patch.object(chimera.Chimera, "getProgram", return_value="/absent/ChimeraX"):
+            self.assertIn("scipion-em-chimera", self.panel(self.map, "showInChimera").getMessage())
+        with mock.patch.object(chimera.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
+            self.assertIn(self.map.outputVolume.getFileName(), self.panel(self.map, "showInChimera")._cmd)
+
+    def test_runs_without_results_have_a_message(self):
+        for protocolClass in PANELS:
+            new = self.newProtocol(protocolClass)
+            for name in self.viewer(new)._getVisualizeDict():
+                self.assertIn("yet", self.panel(new, name).getMessage())
+        viewer = CryodlParticlesViewer(project=self.proj, protocol=None)
+        self.assertIn("yet", viewer._visualize(self.newProtocol(CryodlProtDenoise))[0].getMessage())
+
+    # ----- which viewer a click opens
+    def test_the_viewers_are_found(self):
+        found = lambda target: Domain.findViewers(target, DESKTOP_TKINTER)
+        others = {
+            CryodlProtTrainDenoiser: CryodlTrainViewer,
+            CryodlProtDenoise: CryodlParticlesViewer,
+            CryodlProtRawParticles: CryodlParticlesViewer,
+            CryodlProtSimulateParticles: CryodlParticlesViewer,
+        }
+        for protocolClass, viewerClass in list(PANELS.items()) + list(others.items()):
+            self.assertEqual(found(self.newProtocol(protocolClass)), [viewerClass])
+        self.assertIn(CryodlGalleryViewer, found(self.denoised.outputParticles))
+        self.assertNotIn(CryodlGalleryViewer, found(self.raw.outputParticles))
+        self.assertIn(CryodlVolumeViewer, found(self.map.outputVolume))
+
+    def test_under_the_launcher_no_map_is_opened_by_the_java_viewer_that_is_absent(self):
+        before = dict(pw.Config.VIEWERS)
+        try:
+            pw.Config.VIEWERS.clear()
+            pw.Config.VIEWERS["Volume"] = ["pwem.viewers.DataViewer"]
+            Domain._preferred_viewers = None
+            default_viewers.preferWorkingViewers()
+            self.assertIs(Domain.findViewers(self.map.outputVolume, DESKTOP_TKINTER)[0], CryodlVolumeViewer)
+        finally:
+            pw.Config.VIEWERS.clear()
+            pw.Config.VIEWERS.update(before)
+            Domain._preferred_viewers = None
+
+    # ----- wizards
+    def test_wizards_say_what_has_to_be_chosen_first(self):
+        for protocolClass, wizard in (
+            (CryodlProtBackProject, wizards.CryodlMaskWizard),
+            (CryodlProtTrainDenoiser, wizards.CryodlResolutionWizard),
+            (CryodlProtIntegrity, wizards.CryodlResolutionWizard),
+            (CryodlProtAssignOrientations, wizards.CryodlResolutionWizard),
+        ):
+            form = mock.Mock(protocol=self.newProtocol(protocolClass))
+            wizard().show(form)
+            self.assertIn("first", form.showError.call_args[0][0])
+
+    def test_the_mask_is_measured_on_the_mean_and_on_particles(self):
+        measured = particles_to_measure.ParticlesToMeasure(self.raw.outputParticles)
+        self.assertEqual((measured.names[0], len(measured.names)), ("mean of %d particles" % COUNT, COUNT + 1))
+        self.assertEqual((measured.largest, measured.pixelSize), (BOX * PIXEL_SIZE, PIXEL_SIZE))
+        self.assertEqual(measured.preview(0).pixels.shape, (BOX, BOX))
+        self.assertFalse(np.allclose(measured.preview(0).pixels, measured.preview(1).pixels))
+
+    def test_the_resolution_is_chosen_on_the_maps_and_particles_of_a_form(self):
+        particles, structures = wizards.particlesAndStructures(self.integrity)
+        self.assertEqual((particles.getSize(), len(structures)), (COUNT, 2))
+        images = particles_to_measure.ImagesToFilter(particles, structures)
+        self.assertEqual((len(images.names), images.names[6][:9]), (6 + COUNT, "particle "))
+        self.assertEqual(images.finest, 4)  # twice the pixel of the finer map
+        self.assertEqual(images.filtered(3, 10).shape, (48, 48))

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated particles, orientations, maps, evaluations and compositions, with a fake engine."""
+
+import os
+
+import numpy as np
+
+from ...convert.alignment import anglesOf, originOf
+from ...convert.star import columnsOf, readColumns
+from ...protocols import (
+    CryodlProtAssignOrientations,
+    CryodlProtBackProject,
+    CryodlProtEvaluateDenoiser,
+    CryodlProtIntegrity,
+    CryodlProtSimulateParticles,
+)
+from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, makeParticles
+
+
+class TestCryodlSimulateParticles(ParticlesTest):
+    @classmethod
+    def prepare(cls):
+        cls.volume = cls.makeMap("map", PIXEL_SIZE)
+        cls.raw = makeParticles(cls, "raw")
+        cls.simulated = cls.killedOnce(cls.simulate)
+
+    @classmethod
+    def simulate(cls, pointers=None, **values):
+        return cls.runProtocol(
+            CryodlProtSimulateParticles,
+            dict(dict(inputStructure=(cls.volume, "outputVolume")), **(pointers or {})),
+            **dict(dict(useGpu=False, count=9, box=BOX, perMicrograph=4), **values),
+        )
+
+    def errors(self, pointers=None, **values):
+        pointers = dict(dict(inputStructure=(self.volume, "outputVolume")), **(pointers or {}))
+        return " ".join(self.makeProtocol(CryodlProtSimulateParticles, pointers, useGpu=False, **values).validate())
+
+    def test_particles_with_true_alignment_ctf_and_half_sets(self):
+        particles = self.simulated.outputParticles
+        self.assertTrue(particles.hasAlignmentProj() and particles.hasCTF())
+        self.assertEqual((particles.getSize(), particles.getXDim(), particles.getSamplingRate()), (9, BOX, PIXEL_SIZE))
+        item = particles[3].clone()
+        # row 2 of the fake: angles 12, 22, -28; origin 1.5, -1 Å
+        self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), (12, 22, -28)))
+        self.assertTrue(np.allclose(originOf(item.getTransform().getMatrix()), (1.5 / 4, -1 / 4)))
+        self.assertEqual((item.getCTF().getDefocus(), item._rlnRandomSubset.get()), ((8100, 8000, 15), 1))
+        self.assertEqual([p.getMicId() for p in particles], [1] * 4 + [2] * 4 + [3])
+        self.assertEqual(item.getCoordinate().getMicName(), "mic_0.mrc")
+
+    def test_clean_images_have_the_same_ids_and_alignment_but_no_ctf(self):
+        noisy, clean = self.simulated.outputParticles, self.simulated.outputClean
+        self.assertFalse(clean.hasCTF() or clean.getFirstItem().hasCTF())
+        for a, b in zip([p.clone() for p in noisy], [p.clone() for p in clean]):
+            self.assertEqual((a.getObjId(), a.getIndex()), (b.getObjId(), b.getIndex()))
+            self.assertTrue(b.getFileName().endswith("_clean.mrcs"))
+            self.assertTrue(np.allclose(a.getTransform().getMatrix(), b.getTransform().getMatrix()))
+        volume = self.simulated.outputVolume
+        self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
+        self.assertTrue(volume.getFileName().endswith("_map.mrc"))
+
+    def test_an_empty_pixel_size_is_that_of_the_map_and_orientations_reach_the_engine(self):
+        self.assertEqual(self.request(self.simulated).pixel_size, PIXEL_SIZE)
+        protocol = self.finished(self.simulate(dict(inputParticles=(self.raw, "outputParticles")), pixelSize=3.0))
+        config = self.request(protocol)
+        self.assertEqual((config.pixel_size, protocol.outputVolume.getSamplingRate()), (3.0, 3.0))
+        self.assertEqual(len(readColumns(config.orientations, ("rlnAngleRot",), (float,))), COUNT)
+
+    def test_summary_methods_and_citation(self):
+        self.assertIn("*9 particles* of 32 px, at 4 Å/px, SNR 0.05", "\n".join(self.simulated.summary()))
+        self.assertRegex(
+            self.simulated._methods()[0],
+            r"^9 particles of map\.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV",
+        )
+
+    def test_a_changed_run_begins_anew(self):
+        protocol = self.finished(self.simulate())
+        protocol.count.set(5)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertEqual(self.finished(protocol).outputParticles.getSize(), 5)
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.errors(), "")
+        self.assertIn("Box size is 33 px; it must be even", self.errors(box=33))
+        self.assertIn("SNR is missing", self.errors(snr=None))
+        self.assertIn("EMPTY", self.errors(dict(inputStructure=(None, ""))))
+        bare = makeParticles(self, "bare", aligned=False)
+        self.assertIn("without projection alignment", self.errors(dict(inputParticles=(bare, "outputParticles"))))
+
+
+class TestCryodlOrientations(ParticlesTest):
+    def orient(self, particles, run=True, model=None, **values):
+        pointers = dict(inputParticles=(particles, "outputParticles"), inputStructure=(self.volume, "outputVolume"))
+        if model is not None:
+            pointers["inputModel"] = (model, "outputModel")
+        make = self.runProtocol if run else self.makeProtocol
+        return make(CryodlProtAssignOrientations, pointers, useGpu=False, **values)
+
+    def test_raw_images_with_angles_scores_and_margins(self):
+        bare = makeParticles(self, "bare", aligned=False)
+        protocol = self.finished(self.orient(bare, model=self.model, symmetry="C2", angularStep=10.0))
+        output = protocol.outputParticles
+        self.assertTrue(output.hasAlignmentProj())
+        self.assertFalse(bare.outputParticles.hasAlignment())
+        for row, (item, source) in enumerate(
+            zip([p.clone() for p in output], [p.clone() for p in bare.outputParticles])
+        ):
+            self.assertEqual((item.getObjId(), item.getLocation()), (source.getObjId(), source.getLocation()))
+            self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), (10 + row, 20 + row, -30 + row)))
+            self.assertTrue(
+                np.allclose(originOf(item.getTransform().getMatrix()), (1.5 / PIXEL_SIZE, -0.5 * row / PIXEL_SIZE))
+            )
+            self.assertEqual(
+                (item._cryodlScore.get(), item._cryodlMargin.get(), item._rlnMaxValueProbDistribution.get()),
+                (2.0 + row, 0.5 + row, 0.9),
+            )
+        config = self.request(protocol)
+        self.assertEqual((config.model, config.symmetry), (self.model.outputModel.getFolder(), "C2"))
+        self.assertNotIn("rlnAngleRot", columnsOf(config.particles, "particles"))
+        text = "\n".join(protocol.summary())
+        for words in (
+            "*12 particles* with angles",
+            "768 directions (10° apart, symmetry C2)",
+            "Mean probability of the orientations: 0.62",
+            "The images are the raw ones",
+        ):
+            self.assertIn(words, text)
+        self.assertIn("of images denoised by a_denoiser", protocol._methods()[0])
+        self.assertEqual(
+            protocol._citations(), ["cryodl", "Zhang2023SCUNet", "He2023EMReady", "Gorski2005", "Scheres2012"]
+        )
+
+    def test_relion_reads_the_angles_that_the_engine_gave(self):
+        try:
+            from relion.convert import writeSetOfParticles
+        except ImportError:
+            self.skipTest("The plugin relion is not installed.")
+        protocol = self.killedOnce(lambda: self.orient(self.raw))
+        path = os.path.join(self.data, "oriented.star")
+        writeSetOfParticles(protocol.outputParticles, path)
+        columns = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst")
+        ours, theirs = (
+            readColumns(p, columns, (float,) * 5, "particles") for p in (protocol._getExtraPath("oriented.star"), path)
+        )
+        self.assertTrue(np.allclose(ours, theirs, atol=1e-4))
+
+    def test_mistakes_and_warnings(self):
+        self.assertEqual(self.orient(self.raw, False).validate(), [])
+        self.assertIn("not raw data", " ".join(self.orient(self.denoised, False).validate()))
+        noCTF = makeParticles(self, "noctf", ctf=False)
+        self.assertIn("have no CTF", " ".join(self.orient(noCTF, False).validate()))
+        self.assertIn("Angular step is 50 °", " ".join(self.orient(self.raw, False, angularStep=50.0).validate()))
+        self.assertEqual(self.orient(self.raw, False).warnings(), [])
+        os.remove(noCTF._getExtraPath("noctf.mrcs"))
+
+
+class TestCryodlBackProject(ParticlesTest):
+    def project(self, particles, run=True, **values):
+        make = self.runProtocol if run else self.makeProtocol
+        return make(CryodlProtBackProject, dict(inputParticles=(particles, "outputParticles")), useGpu=False, **values)
+
+    def test_a_map_with_half_maps_and_their_correlation(self):
+        protocol = self.killedOnce(lambda: self.project(self.raw, symmetry="D2"))
+        volume, fsc = protocol.outputVolume, protocol.outputFSC
+        self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
+        halves = volume.getHalfMaps().split(",")
+        self.assertEqual([os.path.basename(path) for path in halves], ["map_half1.mrc", "map_half2.mrc"])
+        self.assertTrue(all(os.path.exists(path) for path in halves))
+        frequencies, values = fsc.getData()
+        # the fake's curve falls from 1 to 0 at Nyquist, 1/8 1/Å
+        self.assertEqual(
+            (len(frequencies), float(frequencies[-1]), float(values[0]), float(values[-1])), (17, 0.125, 1, 0)
+        )
+        self.assertAlmostEqual(float(fsc.calculateResolution(0.5)), 16.0, places=2)
+        config = self.request(protocol)
+        self.assertEqual((config.symmetry, config.correct_ctf), ("D2", True))
+        self.assertIn("rlnRandomSubset", columnsOf(config.particles, "particles"))
+        text = "\n".join(protocol.summary())
+        for words in ("*Map* of 12 particles, 32 px, 4 Å/px", "0.143: 9.5 Å"):
+            self.assertIn(words, text)
+        self.assertIn("at 0.143 is 9.5 Å", protocol._methods()[0])
+
+    def test_a_map_of_denoised_particles_says_what_it_is(self):
+        self.assertIn("even of pure noise", " ".join(self.project(self.denoised, False).warnings()))
+        protocol = self.finished(self.project(self.denoised))
+        self.assertFalse(self.request(protocol).correct_ctf)
+        self.assertIn("shows what the model learned", protocol.outputVolume.getObjComment())
+        self.assertIn("the FSC says nothing of resolution", "\n".join(protocol.summary()))
+        self.assertIn("the map shows what the model learned", protocol._methods()[0])
+        self.assertIn("cryodlDenoiser", columnsOf(self.request(protocol).particles, "particles"))
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.project(self.raw, False).validate(), [])
+        self.assertIn(
+            "no alignment", " ".join(self.project(makeParticles(self, "bare", aligned=False), False).validate())
+        )
+        noCTF = makeParticles(self, "noctf", ctf=False)
+        self.assertIn("have no CTF", " ".join(self.project(noCTF, False).validate()))
+        self.assertEqual(self.project(noCTF, False, correctCtf=False).validate(), [])
+        self.assertIn("Symmetry is 'helix'", " ".join(self.project(self.raw, False, symmetry="helix").validate()))
+        self.assertIn("at least 2", " ".join(self.project(makeParticles(self, "one", count=1), False).validate()))
+
+
+class TestCryodlEvaluateDenoiser(ParticlesTest):
+    def evaluate(self, run=True, pointers=None, **values):
+        pointers = dict(
+            dict(
+                inputParticles=(self.raw, "outputParticles"),
+                inputModel=(self.model, "outputModel"),
+                inputStructure=(self.volume, "outputVolume"),
+            ),
+            **(pointers or {}),
+        )
+        make = self.runProtocol if run else self.makeProtocol
+        return make(CryodlProtEvaluateDenoiser, pointers, useGpu=False, **values)
+
+    def test_gain_and_control_are_in_the_summary(self):
+        protocol = self.killedOnce(self.evaluate)
+        text = "\n".join(protocol.summary())
+        for words in (
+            "*12 particles* of 32 px",
+            "Raw: mean FRC 0.110; FRC 0.5 at not reached, 0.143 at 40 Å",
+            "Wiener filter: mean FRC 0.230",
+            "Denoised: mean FRC 0.410; FRC 0.5 at 27 Å",
+            "*Control: passed*",
+            "Denoised pure noise looks like nothing.",
+        ):
+            self.assertIn(words, text)
+        self.assertIn(
+            "0.410, for raw images 0.110 and for Wiener-filtered ones 0.230; for denoised pure noise it was 0.020",
+            protocol._methods()[0],
+        )
+        labels = [fsc.getObjLabel() for fsc in protocol.outputFSCs]
+        self.assertEqual(labels, ["raw particles against the truth", "denoised particles against the truth"])
+        self.assertEqual(float(protocol.outputFSCs.getFirstItem().getData()[0][-1]), 0.125)  # Nyquist, 1/Å
+        self.assertEqual((protocol.getEvaluation()["count"], self.request(protocol).unseen), (12, None))
+
+    def test_a_control_that_comes_near_the_result_is_a_warning(self):
+        os.environ["FAKE_ENGINE_CONTROL"] = "warning"
+        try:
+            protocol = self.finished(
+                self.evaluate(
+                    pointers=dict(
+                        unseenParticles=(self.raw2, "outputParticles"), structureOfUnseen=(self.other, "outputVolume")
+                    )
+                )
+            )
+        finally:
+            del os.environ["FAKE_ENGINE_CONTROL"]
+        text = "\n".join(protocol.summary())
+        self.assertIn("*Control: WARNING, for the reason that comes first*", text)
+        self.assertIn("looks like the target", text)
+        config = self.request(protocol)
+        self.assertNotEqual(config.unseen, config.particles)
+        self.assertTrue(os.path.exists(config.unseen) and os.path.exists(config.unseen_structure))
+
+    def test_the_unseen_structure_is_shown_with_unseen_particles_alone(self):
+        self.assertFalse(self.evaluate(False).evalParamCondition("structureOfUnseen"))
+        unseen = dict(unseenParticles=(self.raw2, "outputParticles"))
+        self.assertTrue(self.evaluate(False, unseen).evalParamCondition("structureOfUnseen"))
+
+    def test_mistakes_are_named_before_the_run(self):
+        def errors(pointers=None, **values):
+            return " ".join(self.evaluate(False, pointers, **values).validate())
+
+        self.assertEqual(errors(), "")
+        bare = makeParticles(self, "bare", aligned=False)
+        self.assertIn("The particles have no alignment", errors(dict(inputParticles=(bare, "outputParticles"))))
+        self.assertIn("not raw data", errors(dict(inputParticles=(self.denoised, "outputParticles"))))
+        unseen = dict(unseenParticles=(bare, "outputParticles"))
+        self.assertEqual(errors(unseen), "")
+        self.assertIn(
+            "unseen particles have no alignment", errors(dict(unseen, structureOfUnseen=(self.other, "outputVolume")))
+        )
+        self.assertIn("Particles is 1; it must be between 2", errors(count=1))
+
+
+class TestCryodlIntegrity(ParticlesTest):
+    def integrity(self, run=True, structures=None, particles=None, **values):
+        protocol = self.makeProtocol(
+            CryodlProtIntegrity, dict(inputParticles=(particles or self.raw, "outputParticles")), useGpu=False, **values
+        )
+        addTo(protocol.inputStructures, structures or [self.volume, self.other], "outputVolume")
+        if run:
+            self.proj.launchProtocol(protocol, wait=True)
+        return protocol
+
+    def errors(self, **values):
+        return " ".join(self.integrity(False, **values).validate())
+
+    def test_probabilities_subsets_and_classes(self):
+        protocol = self.killedOnce(lambda: self.integrity(compositionNames="whole, no partner", leastProbability=0.8))
+        # the fake: even rows are whole with 0.95, odd ones lack the partner with 0.6
+        everything = [p.clone() for p in protocol.outputParticles]
+        self.assertEqual([p.getClassId() for p in everything], [1, 2] * (COUNT // 2))
+        self.assertTrue(np.allclose([p._cryodlProbability1.get() for p in everything], [0.95, 0.4] * (COUNT // 2)))
+        self.assertTrue(np.allclose([p._cryodlProbability2.get() for p in everything], [0.05, 0.6] * (COUNT // 2)))
+        self.assertEqual([p.getLocation() for p in everything], [p.getLocation() for p in self.raw.outputParticles])
+        self.assertEqual(
+            [p.getObjId() for p in protocol.outputParticles_whole], [p.getObjId() for p in everything[::2]]
+        )
+        self.assertFalse(hasattr(protocol, "outputParticles_no_partner"))  # none is sure
+        classes = protocol.outputClasses
+        self.assertEqual({c.getObjId(): c.getSize() for c in classes}, {1: 6, 2: 6})
+        self.assertEqual([c.getObjLabel() for c in classes], ["whole", "no partner"])
+        self.assertEqual(
+            [os.path.basename(c.getRepresentative().getFileName()) for c in classes], ["map.mrc", "other.mrc"]
+        )
+        text = "\n".join(protocol.summary())
+        for words in (
+            "whole: 6, of them 6 with a probability of 0.8",
+            "no partner: 6, of them 0",
+            "About 78 % of these",
+        ):
+            self.assertIn(words, text)
+        self.assertIn("whole, no partner were told apart", protocol._methods()[0])
+        config = self.request(protocol)
+        self.assertEqual((config.names, config.orientations), (("whole", "no partner"), "auto"))
+
+    def test_another_probability_makes_other_subsets_without_another_run_of_the_engine(self):
+        protocol = self.finished(self.integrity())
+        stamp = os.stat(protocol._getExtraPath("result.json")).st_mtime_ns
+        protocol.leastProbability.set(0.5)
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertEqual(self.finished(protocol).outputParticles_other.getSize(), 6)
+        self.assertEqual(os.stat(protocol._getExtraPath("result.json")).st_mtime_ns, stamp)
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.errors(), "")
+        self.assertIn("Compositions has 1", self.errors(structures=[self.volume]))
+        self.assertIn("There are 3 names for 2", self.errors(compositionNames="a, b, c"))
+        self.assertIn("have the same name", self.errors(compositionNames="a b, a-b"))
+        self.assertIn("Least probability is 1.5", self.errors(leastProbability=1.5))
+        bare = makeParticles(self, "bare", aligned=False)
+        self.assertEqual(self.errors(particles=bare), "")
+        self.assertIn("no alignment", self.errors(particles=bare, orientations=1))
+        self.assertIn("not raw data", self.errors(particles=self.denoised))
+        self.assertIn("composition other has 2 Å/px", " ".join(self.integrity(False).warnings()))

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets of particles as the engine's STAR files and back, beside what RELION's plugin writes; denoised and raw sets."""
+
+import os
+import shutil
+import tempfile
+
+import numpy as np
+from pwem.objects import CTFModel, SetOfParticles
+from pyworkflow.object import Float
+from pyworkflow.tests import BaseTest, setupTestOutput
+
+from ...convert.particles import denoised, denoised_sets
+from ...convert.particles import particles as convert
+from ...convert.particles.oriented import appendOriented
+from ...convert.star import columnsOf, iterColumns, readColumns
+from ...protocols.particles.particle_checks import checkParticles, checkStacks
+from ..particle_sets import BOX, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
+
+NUMBERS = (
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    "rlnAnglePsi",
+    "rlnOriginXAngst",
+    "rlnOriginYAngst",
+    "rlnDefocusU",
+    "rlnDefocusV",
+    "rlnDefocusAngle",
+    "rlnCoordinateX",
+    "rlnCoordinateY",
+    "rlnRandomSubset",
+)
+
+
+class ParticlesCase(BaseTest):
+    @classmethod
+    def setUpClass(cls):
+        setupTestOutput(cls)
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.before = os.getcwd()
+        os.chdir(self.folder)  # as a project's folder
+        os.makedirs("Runs/extra")
+        self.stack = writeStack("Runs/extra/raw.mrcs")
+        self.number = 0
+
+    def tearDown(self):
+        os.chdir(self.before)
+        shutil.rmtree(self.folder)
+
+    def new(self):
+        self.number += 1
+        return SetOfParticles(filename="set_%d.sqlite" % self.number)
+
+    def make(self, **values):
+        return fill(self.new(), self.stack, **values)
+
+
+class TestCryodlParticlesAsStar(ParticlesCase):
+    def test_all_columns_and_their_values(self):
+        convert.writeParticles("p.star", self.make())
+        rows = readColumns(
+            "p.star",
+            ("rlnImageName", "rlnImageId", "rlnMicrographName") + NUMBERS,
+            (str, int, str) + (float,) * 11,
+            "particles",
+        )
+        self.assertEqual(len(rows), COUNT)
+        self.assertEqual(rows[3][:3], ("000004@Runs/extra/raw.mrcs", 16, "mic_1.mrc"))
+        wanted = angles(3) + (ORIGIN[0] * PIXEL_SIZE, ORIGIN[1] * PIXEL_SIZE, 12003, 11003, 30, 103, 203, 2)
+        self.assertTrue(np.allclose(rows[3][3:], wanted, atol=1e-4), rows[3])
+        optics = readColumns(
+            "p.star",
+            (
+                "rlnImagePixelSize",
+                "rlnImageSize",
+                "rlnVoltage",
+                "rlnSphericalAberration",
+                "rlnAmplitudeContrast",
+                "rlnOpticsGroup",
+            ),
+            (float,) * 6,
+            "optics",
+        )
+        self.assertEqual(optics, [(PIXEL_SIZE, BOX, 300, 2.7, 0.1, 1)])
+
+    def test_the_file_says_what_relions_plugin_would_say(self):
+        try:
+            from relion.convert import writeSetOfParticles
+        except ImportError:
+            self.skipTest("The plugin relion is not installed.")
+        particles = self.make()
+        convert.writeParticles("ours.star", particles)
+        writeSetOfParticles(particles, "theirs.star")
+        ours, theirs = (
+            np.array(readColumns(path, NUMBERS, (float,) * 11, "particles")) for path in ("ours.star", "theirs.star")
+        )
+        self.assertTrue(np.allclose(ours, theirs, atol=1e-4), abs(ours - theirs).max(axis=0))
+        names = [
+            readColumns(path, ("rlnImageName", "rlnImageId"), (str, int), "particles")
+            for path in ("ours.star", "theirs.star")
+        ]
+        self.assertEqual(*names)
+
+    def test_what_a_set_lacks_is_not_written(self):
+        bare = self.make(ctf=False, aligned=False, halves=False)
+        convert.writeParticles("p.star", bare)
+        columns = columnsOf("p.star", "particles")
+        self.assertFalse(
+            {"rlnDefocusU", "rlnAngleRot", "rlnOriginXAngst", "rlnRandomSubset", "cryodlDenoiser"} & set(columns)
+        )
+        self.assertNotIn("rlnCtfDataArePhaseFlipped", columnsOf("p.star", "optics"))
+
+    def test_phase_plates_phase_flips_and_other_optics_groups_are_written(self):
+        particles = self.make()
+        particles.setIsPhaseFlipped(True)
+        particles.getAcquisition().opticsGroupInfo.set(
+            "\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName #2\n_rlnVoltage #3\n"
+            "_rlnSphericalAberration #4\n_rlnAmplitudeContrast #5\n_rlnImagePixelSize #6\n"
+            "1 one 300 2.7 0.1 9.9\n2 two 200 2.7 0.07 9.9\n\n"
+        )
+        shifted = self.new()
+        shifted.copyInfo(particles)
+        for item in particles:
+            copy = item.clone()
+            copy.setCTF(CTFModel(defocusU=1e4, defocusV=1e4, defocusAngle=0, phaseShift=90.0))
+            shifted.append(copy)
+        convert.writeParticles("p.star", shifted)
+        self.assertEqual(readColumns("p.star", ("rlnPhaseShift",), (float,), "particles")[0], (90.0,))
+        self.assertEqual(
+            readColumns(
+                "p.star",
+                ("rlnOpticsGroup", "rlnVoltage", "rlnImagePixelSize", "rlnCtfDataArePhaseFlipped"),
+                (float,) * 4,
+                "optics",
+            ),
+            [(1, 300, PIXEL_SIZE, 1), (2, 200, PIXEL_SIZE, 1)],
+        )
+
+    def test_an_empty_set_is_an_error_and_leaves_no_file(self):
+        with self.assertRaisesRegex(ValueError, "is empty"):
+            convert.writeParticles("p.star", self.new())
+        self.assertFalse(os.path.exists("p.star"))
+
+    def test_rows_find_their_items_by_id_also_when_some_are_left_out(self):
+        particles = self.make()
+        convert.writeParticles("p.star", particles)
+        with open("p.star") as file:
+            lines = [line for line in file if not line.startswith("000005@")]
+        with open("p.star", "w") as file:
+            file.writelines(lines)
+        pairs = [
+            (item.getIndex(), row) for item, row in convert.pairedRows(particles, "p.star", ("rlnDefocusU",), (float,))
+        ]
+        self.assertEqual([index for index, _ in pairs], [i for i in range(1, COUNT + 1) if i != 5])
+        self.assertTrue(all(row == (11999 + index,) for index, row in pairs))
+
+    def test_rows_of_another_set_are_refused(self):
+        convert.writeParticles("p.star", self.make())
+        with self.assertRaisesRegex(ValueError, "has particle 20, which the input set does not have"):
+            list(convert.pairedRows(self.make(count=5), "p.star", (), ()))
+
+    def test_quoted_names_are_one_word(self):
+        with open("p.star", "w") as file:
+            file.write('data_particles\n\nloop_\n_a #1\n_b #2\n"one two" 3\nfour 5\n')
+        self.assertEqual(
+            list(iterColumns("p.star", ("b", "a"), (int, str), "particles")), [(3, "one two"), (5, "four")]
+        )
+
+    def test_names_that_begin_as_words_of_the_format_do_are_quoted(self):
+        for name in ("data_1.mrc", "_x.mrc", "#2.mrc", "$3.mrc", ""):
+            with open("p.star", "w") as file:
+                file.write(
+                    "data_particles\n\nloop_\n_a #1\n_b #2\n%s 3\n4 %s\n" % (convert._text(name), convert._text(name))
+                )
+            self.assertEqual(
+                list(iterColumns("p.star", ("b", "a"), (str, str), "particles")),
+                [("3", name or "None"), (name or "None", "4")],
+            )
+
+
+class TestCryodlDenoisedSets(ParticlesCase):
+    def denoise(self, raw):
+        """What `cryodl denoise` would make of a set."""
+        writeStack("Runs/extra/denoised.mrcs")
+        convert.writeParticles("denoised.star", raw)
+        with open("denoised.star") as file:
+            text = file.read().replace("@Runs/extra/raw.mrcs", "@Runs/extra/denoised.mrcs")
+        with open("denoised.star", "w") as file:
+            file.write(text)
+        made = self.new()
+        made.copyInfo(raw)
+        denoised_sets.appendDenoised(made, raw, "denoised.star", "the_model")
+        made.write()
+        return made
+
+    def test_denoised_items_keep_everything_but_the_image(self):
+        raw = self.make()
+        made = self.denoise(raw)
+        self.assertEqual(made.getSize(), COUNT)
+        for old, new in zip([p.clone() for p in raw], [p.clone() for p in made]):
+            self.assertEqual(
+                (new.getObjId(), new.getIndex(), new.getFileName()),
+                (old.getObjId(), old.getIndex(), "Runs/extra/denoised.mrcs"),
+            )
+            self.assertTrue(np.allclose(new.getTransform().getMatrix(), old.getTransform().getMatrix()))
+            self.assertEqual(new.getCTF().getDefocus(), old.getCTF().getDefocus())
+            self.assertEqual(new.getCoordinate().getMicName(), old.getCoordinate().getMicName())
+            self.assertEqual(new._rlnRandomSubset.get(), old._rlnRandomSubset.get())
+            self.assertEqual(denoised.rawImageOf(new), "%06d@Runs/extra/raw.mrcs" % old.getIndex())
+        self.assertEqual(made.getAcquisition().getVoltage(), 300)
+
+    def test_a_denoised_set_says_so_and_so_does_what_is_made_of_it(self):
+        made = self.denoise(self.make())
+        self.assertEqual(denoised.denoiserOf(made), "the_model")
+        self.assertIn("not raw data", made.getObjComment())
+        self.assertEqual(denoised.denoiserOf(self.make()), "")
+        copied = self.new()
+        copied.copyInfo(made)
+        copied.copyItems(made)
+        self.assertEqual(denoised.denoiserOf(copied), "the_model")
+        bare = self.new()
+        bare.setSamplingRate(PIXEL_SIZE)
+        bare.copyItems(made)
+        self.assertEqual(denoised.denoiserOf(bare), "unknown")
+        reloaded = SetOfParticles(filename=made.getFileName())
+        reloaded.loadAllProperties()
+        self.assertTrue(denoised.denoiserOf(reloaded))
+
+    def test_a_denoised_set_is_refused_as_raw_data_but_not_elsewhere(self):
+        made = self.denoise(self.make())
+        self.assertIn("denoised images (model the_model), not raw data", " ".join(checkParticles(made, ("raw",))))
+        self.assertEqual(checkParticles(made, ("angles", "ctf")), [])
+
+    def test_the_engine_is_told_that_images_are_denoised(self):
+        convert.writeParticles("again.star", self.denoise(self.make()))
+        self.assertEqual(
+            readColumns("again.star", ("cryodlDenoiser", "rlnImageOriginalName"), (str, str), "particles")[1],
+            ("the_model", "000002@Runs/extra/raw.mrcs"),
+        )
+
+    def test_the_way_back_keeps_what_later_steps_gave(self):
+        raw = self.make()
+        raw.setIsPhaseFlipped(True)
+        later = self.new()
+        made = self.denoise(raw)
+        later.copyInfo(made)
+        for item in made:  # a later step: half of the particles, other angles, a score
+            if item.getIndex() % 2:
+                copy = item.clone()
+                copy._score = Float(item.getIndex() / 10)
+                matrix = copy.getTransform().getMatrix()
+                matrix[0, 3] = 7.0
+                copy.getTransform().setMatrix(matrix)
+                later.append(copy)
+        back = self.new()
+        back.copyInfo(later)
+        denoised_sets.appendRaw(back, later)
+        self.assertEqual(
+            (back.getSize(), denoised.denoiserOf(back), back.isPhaseFlipped(), back.isAmplitudeCorrected()),
+            (COUNT // 2, "", True, False),
+        )
+        self.assertEqual(back.getObjComment() or "", "")
+        for item in back:
+            self.assertEqual(item.getFileName(), "Runs/extra/raw.mrcs")
+            self.assertEqual(
+                (item.getObjId(), round(item._score.get() * 10)), (8 + 2 * item.getIndex(), item.getIndex())
+            )
+            self.assertEqual(item.getTransform().getMatrix()[0, 3], 7.0)
+            self.assertFalse(item.hasAttribute(denoised.RAW_IMAGE))
+
+    def test_raw_particles_are_found_by_id_and_shifts_rescaled(self):
+        raw = self.make()
+        binned = self.make(pixelSize=2 * PIXEL_SIZE)  # a later step that halved the images
+        back = self.new()
+        back.copyInfo(binned)
+        denoised_sets.appendRaw(back, binned, raw)
+        self.assertEqual(back.getSamplingRate(), PIXEL_SIZE)
+        was, now = binned.getFirstItem().clone(), back.getFirstItem().clone()
+        self.assertTrue(np.allclose(now.getTransform().getMatrix()[:3, 3], 2 * was.getTransform().getMatrix()[:3, 3]))
+        self.assertTrue(np.allclose(now.getTransform().getMatrix()[:3, :3], was.getTransform().getMatrix()[:3, :3]))
+        self.assertEqual(now.getSamplingRate(), PIXEL_SIZE)
+
+    def test_a_particle_that_the_engine_left_out_is_an_error(self):
+        raw = self.make()
+        self.denoise(raw)
+        with open("denoised.star") as file:
+            lines = [line for line in file if not line.startswith("000005@")]
+        with open("denoised.star", "w") as file:
+            file.writelines(lines)
+        with self.assertRaisesRegex(ValueError, "has 11 of the 12 particles"):
+            denoised_sets.appendDenoised(self.new(), raw, "denoised.star", "m")
+        with self.assertRaisesRegex(ValueError, "has 11 of the 12 particles"):
+            appendOriented(self.new(), raw, "denoised.star")
+
+
+class TestCryodlParticleChecks(ParticlesCase):
+    def errors(self, particles, *need, **values):
+        return " ".join(checkParticles(particles, need, **values))
+
+    def test_a_good_set_has_no_errors(self):
+        self.assertEqual(self.errors(self.make(), "raw", "angles", "ctf"), "")
+
+    def test_what_is_missing_is_named(self):
+        self.assertIn("is empty", self.errors(self.new()))
+        self.assertIn("are 1; at least 2", self.errors(self.make(count=1), fewest=2))
+        self.assertIn("no alignment; angles of a 3-D refinement", self.errors(self.make(aligned=False), "angles"))
+        flat = self.make()
+        flat.setAlignment2D()
+        self.assertIn("only a 2-D alignment", self.errors(flat, "angles"))
+        self.assertIn("have no CTF", self.errors(self.make(ctf=False), "ctf"))
+        dark = self.make()
+        dark.getAcquisition().setVoltage(None)
+        self.assertIn("no voltage", self.errors(dark, "ctf"))
+        self.assertIn("no pixel size", self.errors(self.make(pixelSize=None)))
+        corrected = self.make()
+        corrected.setIsAmplitudeCorrected(True)
+        self.assertIn("corrected in amplitude", self.errors(corrected, "raw"))
+
+    def test_bad_stacks_are_named_with_their_file(self):
+        def problem(change):
+            particles = fill(self.new(), writeStack("Runs/extra/bad.mrcs"))
+            change("Runs/extra/bad.mrcs")
+            found = " ".join(checkStacks(particles))
+            self.assertIn("Runs/extra/bad.mrcs", found)
+            return found
+
+        self.assertIn("is not there", problem(os.remove))
+        self.assertIn("too short: image 12 is needed, and it holds 7.", problem(lambda path: writeStack(path, 7)))
+        self.assertIn("ends before", problem(lambda path: os.truncate(path, os.path.getsize(path) - 5)))
+        self.assertIn("NaN", problem(lambda path: writeStack(path, bad=range(COUNT))))
+        self.assertIn("not a readable stack", problem(lambda path: os.truncate(path, 100)))
+
+    def test_boxes_of_several_sizes_are_named(self):
+        mixed = self.make()
+        item = mixed.getFirstItem().clone()
+        item.setObjId(None)
+        item.setLocation(1, writeStack("Runs/extra/other.mrcs", 2, box=48))
+        mixed.append(item)
+        self.assertIn("32 px in Runs/extra/raw.mrcs, 48 px in Runs/extra/other.mrcs", " ".join(checkStacks(mixed)))

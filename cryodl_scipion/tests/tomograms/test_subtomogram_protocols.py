@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Subtomograms through the protocols, from the form to the sets, with a fake engine."""
+
+import os
+
+import numpy as np
+from tomo.constants import TR_RELION
+
+from ...convert.alignment import anglesOf, originOf
+from ...convert.star import columnsOf, readColumns
+from ...convert.tomograms.subtomograms import classNames, isAligned, writeSubtomograms
+from ...protocols import (
+    CryodlProtClassifySubtomograms,
+    CryodlProtClusterSubtomograms,
+    CryodlProtSimulateSubtomograms,
+    CryodlProtTrainClassifier,
+)
+from .. import fake_truth
+from ..particle_sets import ParticlesTest, addTo
+from ..tomogram_sets import BOX, PIXEL_SIZE, makeClasses, makeClassifier, makeSubtomograms, makeTomograms, poseOf
+
+POSE = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
+
+
+def tableOf(path, *columns):
+    """(n, columns) numbers of a STAR file."""
+    return np.array(readColumns(path, columns, (float,) * len(columns), "particles"))
+
+
+class SubtomogramsTest(ParticlesTest):
+    @classmethod
+    def prepare(cls):
+        cls.labelled = makeSubtomograms(cls)
+
+    @classmethod
+    def make(cls, protocolClass, source=None, output="outputSubtomograms", pointers=None, **values):
+        return cls.makeProtocol(
+            protocolClass,
+            dict(pointers or {}, inputSubtomograms=(source or cls.labelled, output)),
+            useGpu=False,
+            **values,
+        )
+
+    @classmethod
+    def launch(cls, protocol):
+        cls.proj.launchProtocol(protocol, wait=True)
+        return protocol
+
+
+class TestCryodlSubtomogramFiles(SubtomogramsTest):
+    def write(self, subtomograms, **values):
+        path = os.path.join(self.data, "written.star")
+        writeSubtomograms(path, subtomograms, **dict(dict(tilts=(-60.0, 60.0)), **values))
+        return path
+
+    def test_ids_names_tilts_classes_and_transforms_are_written(self):
+        path = self.write(self.labelled.outputSubtomograms, classes=True)
+        self.assertEqual(
+            tableOf(path, "rlnImageId", "rlnClassNumber", "cryodlTiltMin", "cryodlTiltMax")[:2].tolist(),
+            [[10, 1, -48, 52], [12, 2, -48, 52]],
+        )
+        names = readColumns(path, ("rlnImageName", "rlnTomoName"), (str, str), "particles")
+        self.assertTrue(all(os.path.exists(name) for name, _ in names))
+        self.assertEqual([tomogram for _, tomogram in names], ["TS_00"] * 5 + ["TS_01"] * 5)
+        wanted = [angles + tuple(PIXEL_SIZE * shift for shift in shifts) for angles, shifts in map(poseOf, range(10))]
+        self.assertTrue(np.allclose(tableOf(path, *POSE), wanted, atol=1e-4))
+        self.assertIn("rlnImageDimensionality", columnsOf(path, "optics"))
+
+    def test_the_pose_written_is_that_of_tomos_own_convention_for_relion(self):
+        # as the plugin of RELION's tomography reads a transform: tomo's matrix for RELION, inverted
+        for item, written in zip(
+            self.labelled.outputSubtomograms, tableOf(self.write(self.labelled.outputSubtomograms), *POSE)
+        ):
+            relion = item.getTransform(convention=TR_RELION).getMatrix()
+            angles = anglesOf(relion)
+            self.assertTrue(np.allclose(angles, written[:3], atol=1e-4), (angles, written))
+            self.assertTrue(np.allclose(-relion[:3, 3] * PIXEL_SIZE, written[3:], atol=1e-4))
+
+    def test_unaligned_subtomograms_have_no_angles_and_take_the_given_tilts(self):
+        bare = makeSubtomograms(self, aligned=False, tilts=False, classes=0)
+        self.assertFalse(isAligned(bare.outputSubtomograms))
+        path = self.write(bare.outputSubtomograms, tilts=(-44.0, 40.0))
+        self.assertNotIn("rlnAngleRot", columnsOf(path, "particles"))
+        self.assertEqual(tableOf(path, "cryodlTiltMin", "cryodlTiltMax").tolist(), [[-44, 40]] * 10)
+
+    def test_all_items_of_all_classes_are_written_with_their_class(self):
+        classes = makeClasses(self, self.labelled).outputClasses
+        self.assertEqual(classNames(classes, [1, 2]), ["large", "small"])
+        self.assertEqual(classNames(classes, [2]), ["small"])
+        self.assertEqual(classNames(classes, [1, 3]), [])
+        table = tableOf(self.write(classes, classes=True), "rlnImageId", "rlnClassNumber")
+        self.assertEqual(sorted(map(tuple, table.astype(int))), [(10 + 2 * i, 1 + i % 2) for i in range(10)])
+
+    def test_the_tilts_of_the_tomograms_serve_where_the_subtomograms_know_none(self):
+        from pyworkflow.object import Pointer
+        from tomo.objects import SetOfCoordinates3D
+
+        tomograms, bare = makeTomograms(self, ("TS_00", "TS_01")), makeSubtomograms(self, tilts=False)
+        coordinates = SetOfCoordinates3D(filename=os.path.join(self.data, "c.sqlite"))
+        coordinates.setPrecedents(Pointer(tomograms, extended="outputTomograms"))
+        bare.outputSubtomograms.setCoordinates3D(coordinates)
+        path = self.write(bare.outputSubtomograms)
+        self.assertEqual(tableOf(path, "cryodlTiltMin", "cryodlTiltMax").tolist(), [[-50, 54]] * 10)
+
+
+class TestCryodlSimulateSubtomograms(SubtomogramsTest):
+    @classmethod
+    def prepare(cls):
+        cls.maps = [cls.makeMap("proteasome", 4.0), cls.makeMap("ribosome", 4.0)]
+        cls.simulated = cls.killedOnce(cls.simulate)
+
+    @classmethod
+    def simulate(cls, **values):
+        protocol = cls.makeProtocol(
+            CryodlProtSimulateSubtomograms, None, useGpu=False, **dict(dict(count=5, box=BOX, tiltMin=-44.0), **values)
+        )
+        addTo(protocol.inputStructures, cls.maps, "outputVolume")
+        return cls.launch(protocol)
+
+    def test_classes_transforms_halves_and_tilts_are_the_true_ones(self):
+        subtomograms = self.simulated.outputSubtomograms
+        self.assertEqual(
+            (subtomograms.getSize(), subtomograms.getDim(), subtomograms.getSamplingRate()), (10, (BOX,) * 3, 10.0)
+        )
+        self.assertTrue(subtomograms.hasAlignment3D())
+        for row, item in enumerate([item.clone() for item in subtomograms]):
+            self.assertTrue(os.path.exists(item.getFileName()))
+            self.assertEqual(
+                (item.getClassId(), item._rlnRandomSubset.get(), item.getVolName()),
+                (1 + row % 2, 1 + row % 2, "tomo_0"),
+            )
+            self.assertEqual(item.getAcquisition().getAngleMin(), -44)
+            matrix, pose = item.getTransform().getMatrix(), fake_truth.poseOf(row)
+            self.assertTrue(np.allclose(anglesOf(matrix), pose[:3]))
+            self.assertTrue(np.allclose(originOf(matrix, 3), np.array(pose[3:]) / 10.0))
+        self.assertEqual(classNames(subtomograms, [1, 2]), ["proteasome", "ribosome"])
+
+    def test_summary_methods_and_mistakes(self):
+        text = "\n".join(self.simulated.summary())
+        for words in ("*10 subtomograms* of 16 px, at 10 Å/px, SNR 0.1", "Classes: 1 proteasome, 2 ribosome"):
+            self.assertIn(words, text)
+        self.assertRegex(
+            self.simulated._methods()[0],
+            r"^10 subtomograms of proteasome, ribosome were simulated with "
+            r"cryodl \S+ at 10 Å/px, with tilts from -44 to 60°",
+        )
+        self.assertIn("Structures is empty", " ".join(self.makeProtocol(CryodlProtSimulateSubtomograms).validate()))
+
+    def test_what_was_simulated_trains_a_classifier_with_its_names(self):
+        trained = self.finished(self.launch(self.make(CryodlProtTrainClassifier, self.simulated)))
+        self.assertEqual(trained.outputModel.getClasses(), ["proteasome", "ribosome"])
+        path = self.request(trained).subtomograms
+        written = tableOf(path, *POSE + ("rlnRandomSubset",))
+        self.assertTrue(np.allclose(written[3], fake_truth.poseOf(3) + (2,), atol=1e-4))
+
+
+class TestCryodlTrainClassifier(SubtomogramsTest):
+    def test_a_model_of_classes_continues_after_a_kill(self):
+        classes = makeClasses(self, self.labelled)
+        protocol = self.killedOnce(lambda: self.launch(self.make(CryodlProtTrainClassifier, classes, "outputClasses")))
+        config, model = self.request(protocol), protocol.outputModel
+        self.assertEqual((config.class_names, config.tilt_min), (("large", "small"), -60.0))
+        self.assertEqual(
+            (model.getKind(), model.getClasses(), model.getParticleDiameter()), ("classifier", ["large", "small"], 120)
+        )
+        text = "\n".join(protocol.summary())
+        for words in ("*2 classes*: large, small", "network likelihood, box 16 px at 10 Å/px", "accuracy 0.900"):
+            self.assertIn(words, text)
+        self.assertIn("to classify subtomograms (large, small) by their likelihood", protocol._methods()[0])
+
+    def test_names_of_the_form_win_and_published_networks_are_cited(self):
+        protocol = self.finished(
+            self.launch(self.make(CryodlProtTrainClassifier, classNames="one, the other", network=1))
+        )
+        self.assertEqual(self.request(protocol).class_names, ("one", "the other"))
+        self.assertEqual(protocol._citations(), ["cryodl", "Che2018"])
+
+    def test_what_cannot_be_learned_from_is_named(self):
+        def errors(source, **values):
+            return " ".join(self.make(CryodlProtTrainClassifier, source, **values).validate())
+
+        self.assertEqual(errors(self.labelled), "")
+        self.assertIn("have no classes; at least two", errors(makeSubtomograms(self, classes=0)))
+        self.assertIn("only one class (1)", errors(makeSubtomograms(self, classes=1)))
+        self.assertIn(
+            "fewer than 4 subtomograms, too few to learn from and to validate: 1 (3), 2 (3)",
+            errors(makeSubtomograms(self, count=6)),
+        )
+        self.assertIn(
+            "Names of the classes is only, 1 name; the classes are 1, 2.", errors(self.labelled, classNames="only")
+        )
+        self.assertIn("not above the least tilt", errors(self.labelled, tiltMin=50.0, tiltMax=40.0))
+        gone = makeSubtomograms(self)
+        os.remove(gone.outputSubtomograms.getFirstItem().getFileName())
+        self.assertIn("is not there", errors(gone))
+
+
+class TestCryodlClassifySubtomograms(SubtomogramsTest):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.model = makeClassifier(cls, ["large", "small"])
+        cls.classified = cls.killedOnce(
+            lambda: cls.launch(
+                cls.make(
+                    CryodlProtClassifySubtomograms, pointers=dict(inputModel=(cls.model, "outputModel")), truth=True
+                )
+            )
+        )
+
+    def test_every_known_item_is_in_its_class_with_what_was_found(self):
+        classes, found = self.classified.outputClasses, {}
+        for number in [item.getObjId() for item in classes.iterItems()]:
+            group = classes[number]
+            representative = group.getRepresentative()
+            self.assertTrue(os.path.exists(representative.getFileName()))
+            self.assertEqual(
+                (group.getObjLabel(), representative.getDim()), (["large", "small"][number - 1], (BOX,) * 3)
+            )
+            for item in group.iterItems():
+                row = (item.getObjId() - 10) // 2
+                found[row] = number
+                self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), fake_truth.poseOf(row)[:3]))
+                self.assertEqual(
+                    (item._cryodlConfidence.get(), getattr(item, "_cryodlProbability%d" % number).get()), (0.9, 0.8)
+                )
+        self.assertEqual(found, {row: fake_truth.classOf(row, 2) for row in range(10) if fake_truth.classOf(row, 2)})
+
+    def test_the_unknown_have_a_set_of_their_own(self):
+        unknown = self.classified.outputUnknown
+        self.assertEqual(
+            [(item.getObjId(), item.getClassId(), item._cryodlConfidence.get()) for item in unknown],
+            [(18, 0, 0.1), (28, 0, 0.1)],
+        )
+        self.assertEqual(unknown.getSamplingRate(), PIXEL_SIZE)
+
+    def test_averages_summary_and_methods(self):
+        averages = self.classified.outputAverages
+        self.assertEqual([(item.getObjId(), item.getObjLabel()) for item in averages], [(1, "large"), (2, "small")])
+        text = "\n".join(self.classified.summary())
+        for words in (
+            "*10 subtomograms*",
+            "  large: 4\n  small: 4\n  unknown: 2",
+            "against the classes of the input: 0.750",
+        ):
+            self.assertIn(words, text)
+        self.assertIn("2 were left out as unknown.", self.classified._methods()[0])
+        self.assertTrue(self.request(self.classified).truth)
+        self.assertIn("rlnClassNumber", columnsOf(self.request(self.classified).subtomograms, "particles"))
+
+    def test_without_averages_and_truth(self):
+        protocol = self.finished(
+            self.launch(
+                self.make(
+                    CryodlProtClassifySubtomograms,
+                    pointers=dict(inputModel=(self.model, "outputModel")),
+                    averages=False,
+                )
+            )
+        )
+        self.assertFalse(protocol.hasAttribute("outputAverages"))
+        self.assertEqual(protocol.outputClasses.getSize(), 2)
+        self.assertNotIn("rlnClassNumber", columnsOf(self.request(protocol).subtomograms, "particles"))
+
+    def test_what_does_not_fit_is_named(self):
+        pointers = dict(inputModel=(self.model, "outputModel"))
+        bare = self.make(
+            CryodlProtClassifySubtomograms, makeSubtomograms(self, classes=0), pointers=pointers, truth=True
+        )
+        self.assertIn("no classes to compare with", " ".join(bare.validate()))
+        picker = self.makeModel("a_picker", {})
+        wrong = self.make(CryodlProtClassifySubtomograms, pointers=dict(inputModel=(picker, "outputModel")))
+        self.assertIn("kind 'picker'; a classifier is needed", " ".join(wrong.validate()))
+        coarse = makeClassifier(self, ["a", "b"], pixel_size=20.0)
+        warned = self.make(CryodlProtClassifySubtomograms, pointers=dict(inputModel=(coarse, "outputModel")))
+        self.assertIn("learned at 20 Å/px: they are resampled", " ".join(warned.warnings()))
+
+
+class TestCryodlClusterSubtomograms(SubtomogramsTest):
+    def test_all_items_are_grouped_with_averages(self):
+        protocol = self.killedOnce(lambda: self.launch(self.make(CryodlProtClusterSubtomograms, classes=2)))
+        groups = {
+            number: [item.getObjId() for item in protocol.outputClasses[number].iterItems()]
+            for number in [item.getObjId() for item in protocol.outputClasses.iterItems()]
+        }
+        self.assertEqual(groups, {1: [10, 14, 18, 22, 26], 2: [12, 16, 20, 24, 28]})
+        self.assertEqual(protocol.outputAverages.getSize(), 2)
+        self.assertIn(
+            "*10 subtomograms in 2 groups*\n  group 1: 5, its halves agree to 34.5 Å", "\n".join(protocol.summary())
+        )
+        self.assertRegex(
+            protocol._methods()[0],
+            r"^10 subtomograms were grouped into 2 classes with cryodl \S+ by principal "
+            r"components of the differences from their mean, comparing only Fourier coefficients",
+        )
+        self.assertEqual(protocol._citations(), ["cryodl", "Xu2012"])
+
+    def test_changed_settings_group_anew_over_the_averages_of_before(self):
+        protocol = self.finished(self.launch(self.make(CryodlProtClusterSubtomograms, classes=3)))
+        protocol.classes.set(2)
+        self.finished(self.launch(protocol))
+        self.assertEqual(protocol.outputAverages.getSize(), 2)
+
+    def test_too_many_classes_are_named(self):
+        self.assertIn(
+            "10 subtomograms for 6 classes", " ".join(self.make(CryodlProtClusterSubtomograms, classes=6).validate())
+        )

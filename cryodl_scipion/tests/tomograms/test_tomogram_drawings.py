@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the windows on tomograms read and draw, on volumes whose every voxel is known; no protocols, no windows."""
+
+import os
+import tempfile
+import unittest
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ...engine.cryodl.tomograms.features.chimerax import COLOURS
+from ...viewers.tomograms import (
+    class_plots,
+    segmentation_words,
+    slices_data,
+    slices_plots,
+    subtomogram_data,
+    surfaces_data,
+    surfaces_plots,
+    tomograms_to_measure,
+)
+from ...viewers.tomograms.slices_data import LABELS, SCORES, Layer, TomogramSlices
+from ..tomogram_sets import writeVolume
+
+SHAPE = (10, 24, 20)  # z, y, x: no two are equal, so that no axis can be taken for another
+PLACE = (3, 17, 5)  # z, y, x of the one voxel that is not like the others
+
+
+class Volumes(unittest.TestCase):
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+
+    def write(self, name, data):
+        return writeVolume(os.path.join(self._folder.name, name + ".mrc"), data)
+
+    def voxel(self, value, dtype=np.float32, shape=SHAPE, place=PLACE):
+        volume = np.zeros(shape, dtype)
+        volume[place] = value
+        return volume
+
+
+class TestCryodlSlices(Volumes):
+    def slices(self, labels=None, scores=None, **values):
+        noise = np.random.RandomState(1).normal(size=SHAPE).astype(np.float32)
+        layers = []
+        if labels is not None:
+            layers.append(Layer("labels", LABELS, dict(a=self.write("labels", labels)), ["membrane"], None))
+        if scores is not None:
+            layers.append(Layer("scores", SCORES, dict(a=self.write("scores", scores)), ["x"], 0.5))
+        return TomogramSlices(dict(a=self.write("tomogram", noise + 100 * self.voxel(1))), layers, **values)
+
+    def test_a_voxel_is_where_it_is_in_each_plane(self):
+        data, volume = self.slices(), self.voxel(1)
+        for axis, place in enumerate(((17, 5), (3, 5), (3, 17))):
+            image, step = slices_data.sliceOf(volume, axis, PLACE[axis], average=True)
+            self.assertEqual(([tuple(found) for found in np.argwhere(image)], step), ([place], 1))
+            preview = data.slice("a", axis, PLACE[axis])
+            self.assertEqual(preview.pixels[place], 1)
+            self.assertEqual((preview.height, preview.width), tuple(np.delete(SHAPE, axis)))
+
+    def test_labels_lie_over_their_voxels(self):
+        data = self.slices(labels=self.voxel(2, np.int8))
+        for axis, place in enumerate(((17, 5), (3, 5), (3, 17))):
+            found = data.overlay("a", data.layer("labels"), axis, PLACE[axis])
+            self.assertEqual([tuple(place) for place in np.argwhere(found)], [place])
+        self.assertFalse(data.overlay("a", data.layer("labels"), 0, 4).any())
+
+    def test_scores_of_whole_numbers_go_to_a_hundred(self):
+        for scores in (self.voxel(80, np.int8), self.voxel(0.8)):
+            data = self.slices(scores=scores)
+            self.assertAlmostEqual(data.overlay("a", data.layer("scores"), 0, 3).max(), 0.8, places=6)
+        faint = self.slices(scores=self.voxel(1, np.int8))
+        self.assertAlmostEqual(faint.overlay("a", faint.layer("scores"), 0, 3).max(), 0.01, places=6)
+
+    def test_a_mask_that_is_binned_by_two_shows_the_same_place(self):
+        data = self.slices(labels=self.voxel(1, np.int8, (5, 12, 10), (1, 8, 2)))
+        for index, seen in ((1, False), (2, True), (3, True), (4, False)):
+            self.assertEqual(data.overlay("a", data.layer("labels"), 0, index).any(), seen, index)
+
+    def test_the_greys_of_a_slice_are_those_of_the_tomogram(self):
+        ramp = np.broadcast_to(np.arange(10, dtype=np.float32)[:, None, None], SHAPE).copy()
+        data = TomogramSlices(dict(a=self.write("ramp", ramp)))
+        first, last = (data.slice("a", 0, z).pixels.mean() for z in (0, 9))
+        self.assertEqual((first, last), (0, 1))
+
+    def test_a_large_slice_is_made_small_without_reading_the_volume(self):
+        volume = np.broadcast_to(np.arange(2500, dtype=np.float32), (1 << 20, 2500, 2500))  # 25 TB, if it were read
+        image, step = slices_data.sliceOf(volume, 0, 1 << 19, average=True)
+        self.assertEqual((step, image.shape), (3, (834, 834)))
+        self.assertAlmostEqual(image[5, 10], 31)  # mean of 30, 31, 32
+
+    def test_circles_are_cut_by_the_slice_as_spheres_are(self):
+        data = self.slices(points=dict(a=np.array([[5.0, 17.0, 3.0], [1.0, 2.0, 9.0]])), diameter=10)
+        self.assertEqual(data.pointsNear("a", 0, 3).tolist(), [[5, 17, 5]])
+        x, y, radius = data.pointsNear("a", 0, 6)[0]
+        self.assertAlmostEqual(radius, 4)
+        self.assertEqual(data.pointsNear("a", 1, 17).tolist(), [[5, 3, 5]])  # across y: x to the right, z down
+        self.assertEqual(data.pointsNear("a", 2, 5)[0].tolist(), [17, 3, 5])
+
+    def test_a_mask_without_its_tomogram_is_shown_on_grey(self):
+        data = TomogramSlices(
+            dict(a=None), [Layer("labels", LABELS, dict(a=self.write("l", self.voxel(1, np.int8))), [], None)]
+        )
+        self.assertEqual(data.shape("a"), SHAPE)
+        self.assertEqual(set(np.unique(data.slice("a", 0, 3).pixels)), {0.5})
+        with self.assertRaisesRegex(ValueError, "b is known"):
+            TomogramSlices(dict(b=None)).shape("b")
+
+    def test_labels_have_their_colour_and_their_name(self):
+        axes = Figure().add_subplot()
+        labels = np.array([[0, 1], [2, 255]])
+        for _ in range(2):  # the second drawing replaces the first
+            slices_plots.clearOverlay(axes)
+            slices_plots.drawLabels(axes, labels, ["membrane"], (-0.5, 1.5, 1.5, -0.5), 0.25)
+        (image,) = axes.images
+        self.assertEqual(image.get_array()[..., 3].tolist(), [[0, 0.25], [0.25, 0.25]])
+        self.assertEqual(
+            [t.get_text() for t in axes.get_legend().get_texts()], ["1 membrane", "label 2", "not annotated"]
+        )
+
+    def test_only_scores_above_the_threshold_are_drawn(self):
+        axes = Figure().add_subplot()
+        slices_plots.drawScores(
+            axes, np.array([[0.2, 0.4], [0.6, np.nan]]), "membrane", (-0.5, 1.5, 1.5, -0.5), 0.5, 0.4
+        )
+        self.assertEqual(axes.images[0].get_array().mask.tolist(), [[True, False], [False, True]])
+
+    def test_colours_are_those_of_the_scripts_for_chimerax(self):
+        self.assertEqual(slices_plots.COLOURS, COLOURS)
+
+    def test_values_of_label_volumes_are_counted(self):
+        volume = np.zeros(SHAPE, np.int8)
+        volume[2, :3, 0], volume[5] = 7, 2
+        count = tomograms_to_measure.labelCounts
+        self.assertEqual(count([volume, volume]), ({2: 960, 7: 6}, True))
+        large, all_ = count([np.broadcast_to(np.int8(3), (100, 50, 50))], most=50000)
+        self.assertEqual((large, all_), ({3: 250000}, False))  # every fifth slice was read
+
+
+class TestCryodlSurfaces(Volumes):
+    def sphere(self, rings=100, radius=100.0):
+        """(n, 3, 3) triangles of a sphere."""
+        theta, phi = np.linspace(1e-3, np.pi - 1e-3, rings), np.linspace(0, 2 * np.pi, 2 * rings)
+        place = lambda t, p: radius * np.stack([np.sin(t) * np.cos(p), np.sin(t) * np.sin(p), np.cos(t)], -1)
+        t, p = np.meshgrid(theta, phi, indexing="ij")
+        a, b, c, d = (
+            place(t[rows, columns], p[rows, columns])
+            for rows in (np.s_[:-1], np.s_[1:])
+            for columns in (np.s_[:-1], np.s_[1:])
+        )
+        return np.concatenate([np.stack([a, c, b], 2).reshape(-1, 3, 3), np.stack([b, c, d], 2).reshape(-1, 3, 3)])
+
+    def stl(self, triangles, name="surface.stl"):
+        facets = np.zeros(len(triangles), surfaces_data.FACET)
+        facets["corners"] = triangles
+        path = os.path.join(self._folder.name, name)
+        with open(path, "wb") as file:
+            file.write(b"x" * 80 + np.uint32(len(facets)).tobytes())
+            facets.tofile(file)
+        return path
+
+    def test_a_simplified_sphere_keeps_its_shape(self):
+        path = self.stl(self.sphere())
+        self.assertEqual(len(surfaces_data.readSurface(path, 10**6)), 2 * 99 * 199)
+        found = surfaces_data.readSurface(path, 2000)
+        self.assertLess(len(found), 2700)
+        self.assertGreater(len(found), 600)
+        radii = np.linalg.norm(found.reshape(-1, 3), axis=1)
+        self.assertLess(abs(radii.mean() - 100), 3)
+        area = 0.5 * np.linalg.norm(np.cross(found[:, 1] - found[:, 0], found[:, 2] - found[:, 0]), axis=1).sum()
+        self.assertLess(abs(area / (4 * np.pi * 100**2) - 1), 0.1)
+
+    def test_files_that_are_no_surfaces_are_named(self):
+        path = self.stl(self.sphere(4))
+        os.truncate(path, os.path.getsize(path) - 7)
+        with self.assertRaisesRegex(ValueError, "surface.stl"):
+            surfaces_data.readSurface(path)
+        with self.assertRaisesRegex(FileNotFoundError, "absent.stl"):
+            surfaces_data.readSurface("absent.stl")
+        self.assertEqual(len(surfaces_data.readSurface(self.stl(np.zeros((0, 3, 3)), "empty.stl"))), 0)
+
+    def test_surfaces_are_drawn_in_the_colours_of_their_labels(self):
+        data = surfaces_data.Surfaces(dict(a={"ribosome": self.stl(self.sphere(8))}), {}, ["membrane", "ribosome"])
+        axes = Figure().add_subplot(projection="3d")
+        surfaces_plots.drawSurfaces(axes, data.triangles("a"), data.features, ["membrane", "ribosome"])
+        self.assertEqual(len(axes.collections), 1)
+        self.assertAlmostEqual(axes.get_xlim()[1], 10, places=0)  # nm
+        colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
+        self.assertEqual(
+            [patch.get_facecolor()[:3] for patch in colours],
+            [slices_plots.to_rgb(COLOURS[0]), slices_plots.to_rgb(COLOURS[1])],
+        )
+        surfaces_plots.drawSurfaces(axes, {}, data.features, [])
+        self.assertIn("No surface", axes.texts[0].get_text())
+
+
+class TestCryodlClassDrawings(Volumes):
+    def blob(self, x, y, z, side=24):
+        """A ball at x, y, z px from the middle voxel."""
+        grid = np.indices((side,) * 3) - side // 2
+        return np.exp(-((grid[2] - x) ** 2 + (grid[1] - y) ** 2 + (grid[0] - z) ** 2) / 4).astype(np.float32)
+
+    def peaks(self, images):
+        return [tuple(np.array(np.unravel_index(image.argmax(), image.shape)) - 12) for image in images]
+
+    def test_a_volume_is_turned_as_its_transform_turns_places(self):
+        turn = np.array([[0, -1, 0, 2], [1, 0, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1.0]])  # x, y, z -> 2 - y, x, z - 1
+        images = subtomogram_data.turnedSlices(self.blob(6, 0, 1), turn)  # lands at x, y, z = 2, 6, 0
+        self.assertEqual(self.peaks(images)[0], (6, 2))
+        images = subtomogram_data.turnedSlices(self.blob(0, 2, 6), turn)  # at 0, 0, 5
+        self.assertEqual(self.peaks(images)[1:], [(5, 0), (5, 0)])
+
+    def test_middle_slices_are_across_z_y_and_x(self):
+        self.assertEqual(self.peaks(subtomogram_data.middleSlices(self.blob(4, 0, 0)))[:2], [(0, 4), (0, 4)])
+        self.assertEqual(self.peaks(subtomogram_data.middleSlices(self.blob(0, 5, -3)))[2], (-3, 5))
+
+    def test_the_confusion_is_drawn_with_its_numbers(self):
+        axes = Figure().add_subplot()
+        class_plots.drawConfusion(axes, [[8, 2, 0], [1, 9, 3]], ["a", "b"], ["a", "b", "unknown"])
+        self.assertEqual([t.get_text() for t in axes.texts], ["8", "2", "0", "1", "9", "3"])
+        self.assertEqual(axes.images[0].get_array()[0].tolist(), [0.8, 0.2, 0])
+
+    def test_an_embedding_stands_beside_the_averages_of_its_classes(self):
+        path = os.path.join(self._folder.name, "embedding.csv")
+        with open(path, "w") as file:
+            file.write("name,class,component 1,component 2\na.mrc,1,0.5,1.5\nb.mrc,2,-1,2\nc.mrc,1,0.6,1.4\n")
+        places, numbers = subtomogram_data.readEmbedding(path)
+        self.assertEqual((places.tolist(), numbers.tolist()), ([[0.5, 1.5], [-1, 2], [0.6, 1.4]], [1, 2, 1]))
+        figure = Figure(figsize=(12, 6))
+        averages = [("group 1", 2, self.write("one", self.blob(0, 0, 0))), ("group 2", 1, None)]
+        class_plots.drawEmbeddingAndAverages(figure, places, numbers, averages, {1: "group 1", 2: "group 2"})
+        self.assertEqual(
+            [t.get_text() for t in figure.axes[0].get_legend().get_texts()], ["group 1 (2)", "group 2 (1)"]
+        )
+        self.assertEqual([len(axes.images) for axes in figure.axes[1:]], [1, 1, 1, 0, 0, 0])
+        with self.assertRaisesRegex(ValueError, "no column `class`"):
+            with open(path, "w") as file:
+                file.write("name\na\n")
+            subtomogram_data.readEmbedding(path)
+
+    def test_the_table_of_features_ends_with_sums(self):
+        found = {
+            name: dict(
+                membrane=dict(voxels=10, volume_nm3=2.5, pieces=1, area_nm2=None),
+                ribosome=dict(voxels=4, volume_nm3=1.0, pieces=2, area_nm2=3.0),
+            )
+            for name in "ab"
+        }
+        rows = segmentation_words.foundRows(found)
+        self.assertEqual(len(rows), 6)
+        self.assertEqual(
+            rows[-2:],
+            [("all tomograms", "membrane", "5", "2", "-", "20"), ("all tomograms", "ribosome", "2", "4", "6", "8")],
+        )
+        self.assertEqual(len(segmentation_words.foundRows(dict(a=found["a"]))), 2)
+        self.assertEqual(
+            segmentation_words.judgedRows(dict(x=dict(dice=0.5, recall=None)))[0],
+            ("x", "0.500", "-", "-", "-", "-", "-"),
+        )

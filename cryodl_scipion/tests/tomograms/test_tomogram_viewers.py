@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the viewers and wizards of tomograms and subtomograms show, with a fake engine and without windows."""
+
+import os
+from unittest import mock
+
+import numpy as np
+from pwem import Domain
+from pyworkflow.viewer import DESKTOP_TKINTER
+
+from ... import wizards, wizards_tomograms
+from ...protocols import (
+    CryodlProtAnnotate,
+    CryodlProtEvaluateSegmentation,
+    CryodlProtMergeFeatures,
+    CryodlProtPickFeatures,
+    CryodlProtSimulateTomograms,
+    CryodlProtTrainClassifier,
+    CryodlProtTrainSegmenter,
+)
+from ...viewers import chimera
+from ...viewers.gallery_data import Gallery
+from ...viewers.micrograph_window import MicrographWindow
+from ...viewers.particles_to_measure import ParticlesToMeasure
+from ...viewers.tomograms import viewer_tomograms
+from ...viewers.tomograms.slices_data import SCORES
+from ...viewers.tomograms.slices_window import SlicesWindow
+from ...viewers.tomograms.subtomogram_data import SubtomogramGallery
+from ...viewers.tomograms.tile_data import TileGallery
+from ...viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
+from ...viewers.viewer_model import CryodlTrainViewer
+from ..tomogram_panels import PANELS, ViewersTest
+from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations
+
+
+class TestCryodlTomogramViewers(ViewersTest):
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        good = lambda protocol: cls.finished(cls.launch(protocol))
+        cls.segmented = good(cls.segmentation())
+        cls.merged = good(cls.merging(cls.segmented))
+        cls.picked = good(
+            cls.picking(
+                cls.labels,
+                "outputMasks",
+                label=2,
+                boxSize=12,
+                pointers=dict(inputTomograms=(cls.tomograms, "outputTomograms")),
+            )
+        )
+        cls.judged = good(
+            cls.makeProtocol(
+                CryodlProtEvaluateSegmentation,
+                dict(inputMasks=(cls.merged, "outputLabels"), inputTruth=(cls.labels, "outputMasks")),
+            )
+        )
+        cls.simulated = good(cls.makeProtocol(CryodlProtSimulateTomograms, useGpu=False, count=1))
+
+    def test_scores_of_all_features_lie_over_the_tomograms(self):
+        data = self.slices(self.segmented, "showScores")
+        self.assertEqual((data.ids, data.pixelSize), (["TS_01", "TS_02"], PIXEL_SIZE))
+        self.assertEqual(
+            [(layer.name, layer.kind, layer.threshold) for layer in data.layers],
+            [("membrane", SCORES, 0.5), ("ribosome", SCORES, 0.45)],
+        )
+        self.assertEqual(data.shape("TS_01"), SHAPE)
+        scores = [data.overlay("TS_02", layer, 0, 4) for layer in data.layers]
+        np.testing.assert_allclose(scores[0].max(), 0.6, atol=0.02)  # the fake's scores are the tomogram's values
+        np.testing.assert_allclose(np.clip(scores[0] - 0.1, 0, 1), scores[1], atol=0.011)
+
+    def test_labels_stand_beside_the_scores_that_they_come_of(self):
+        data = self.slices(self.merged, "showLabels")
+        self.assertEqual([layer.name for layer in data.layers], ["membrane", "ribosome", "features"])
+        self.assertEqual(data.layers[-1].names, ["membrane", "ribosome"])
+        labels = data.overlay("TS_01", data.layer("features"), 0, 4)
+        scores = data.overlay("TS_01", data.layer("membrane"), 0, 4)
+        self.assertTrue((labels[scores >= 0.5] == 1).all())
+
+    def test_the_table_tells_what_was_found(self):
+        _, _, titles, rows, note = self.panel(self.merged, "showTable")._arguments
+        self.assertEqual(len(titles), len(rows[0]))
+        found = self.merged.getFound()["TS_01"]["membrane"]
+        self.assertEqual(
+            rows[0],
+            ("TS_01", "membrane", "%.3g" % found["volume_nm3"], "%d" % found["pieces"], "2.5", "%d" % found["voxels"]),
+        )
+        self.assertTrue(os.path.exists(note.split(": ", 1)[1]))
+
+    def test_a_run_without_surfaces_says_how_to_get_them(self):
+        self.assertIn("Set *Surfaces*", self.panel(self.merged, "showSurfaces").getMessage())
+
+    def test_without_chimerax_it_is_said_where_the_script_lies(self):
+        viewer = self.viewer(self.merged)
+        with mock.patch.object(chimera.Chimera, "getProgram", return_value="/absent/ChimeraX"):
+            (message,) = chimera.chimeraViews(viewer, "some/script.cxc", "script")
+        self.assertIn(os.path.abspath("some/script.cxc"), message.getMessage())
+        with mock.patch.object(chimera.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
+            self.assertIn("script.cxc", chimera.chimeraViews(viewer, "some/script.cxc")[0]._cmd)
+
+    def test_places_lie_in_their_tomograms(self):
+        data = self.slices(self.picked, "showPlaces")
+        self.assertEqual(
+            {name: len(places) for name, places in data.points.items()}, dict.fromkeys(data.ids, SHAPE[1] * SHAPE[2])
+        )  # all of slice 1 has the label 2
+        self.assertEqual((data.diameter, set(data.points["TS_01"][:, 2])), (12, {1.0}))
+        self.assertEqual(sorted(map(tuple, data.points["TS_01"]))[-1], (SHAPE[2] - 1, SHAPE[1] - 1, 1))
+        self.assertEqual(os.path.basename(data.files["TS_01"]), "TS_01.mrc")
+
+    def test_segmentation_and_truth_are_compared(self):
+        data = self.slices(self.judged, "showSlices")
+        self.assertEqual([layer.name for layer in data.layers], ["truth", "segmentation"])
+        self.assertTrue((data.overlay("TS_01", data.layer("truth"), 0, 1) == 2).all())
+        table = self.panel(self.judged, "showFigures")._arguments[5]
+        self.assertEqual([len(row) for row in table[1]], [len(table[0])] * 2)
+
+    def test_simulated_tomograms_have_their_truth_over_them(self):
+        data = self.slices(self.simulated, "showTomograms")
+        self.assertEqual([layer.names for layer in data.layers], [["membrane"]])
+        self.assertTrue((data.overlay("tomo_001", data.layers[0], 0, 2)[:2] == 1).all())
+
+    def test_annotated_tiles_stand_beside_their_drawings(self):
+        made = makeAnnotations(self, dict(membrane=(2, 3)))
+        gallery = TileGallery(made.outputAnnotations.getFolder())
+        self.assertEqual((len(gallery), gallery.groupNames), (5, ["membrane: with", "membrane: without"]))
+        self.assertEqual(gallery.order(None, 1).tolist(), [0, 1])
+        image, drawing = gallery.images(0)
+        self.assertEqual((image.shape, set(drawing.ravel())), ((16, 16), {1.0}))
+        np.testing.assert_array_equal(gallery.pictures(0)[0], image[::-1])  # drawn with the first row at the bottom
+        protocol = self.newProtocol(CryodlProtAnnotate)
+        protocol.outputAnnotations = made.outputAnnotations
+        self.assertIn("of stacks", self.panel(protocol, "showPlaces").getMessage())
+
+    def test_all_windows_on_volumes_have_the_first_row_at_the_bottom(self):
+        """As 3dmod shows them (engine/cryodl/contract/frames.py); micrographs and particles have it on top."""
+        upwards = lambda source: source.UPWARDS
+        self.assertTrue(SlicesWindow._upwards(None))
+        self.assertFalse(MicrographWindow._upwards(None))
+        self.assertTrue(all(map(upwards, (TileGallery, SubtomogramGallery, TomogramsToMeasure, SubtomogramsToMeasure))))
+        self.assertFalse(any(map(upwards, (Gallery, ParticlesToMeasure, wizards.MicrographsToMeasure))))
+
+    # ----- which viewer a click opens, and what it says before there is anything
+    def test_runs_without_results_have_a_message(self):
+        for protocolClass in PANELS:
+            new = self.newProtocol(protocolClass)
+            for name in self.viewer(new)._getVisualizeDict():
+                self.assertIn("yet", self.panel(new, name).getMessage())
+
+    def test_the_viewers_are_found(self):
+        found = lambda target: Domain.findViewers(target, DESKTOP_TKINTER)
+        for protocolClass, viewerClass in PANELS.items():
+            self.assertEqual(found(self.newProtocol(protocolClass)), [viewerClass])
+        for protocolClass in (CryodlProtTrainSegmenter, CryodlProtTrainClassifier):
+            self.assertEqual(found(self.newProtocol(protocolClass)), [CryodlTrainViewer])
+        masks, places = viewer_tomograms.CryodlMasksViewer, viewer_tomograms.CryodlCoordinates3DViewer
+        for output in (self.merged.outputLabels, self.segmented.scores_membrane):
+            self.assertIs(found(output)[0], masks)
+        self.assertIs(found(self.picked.outputCoordinates)[0], places)
+        self.assertNotIn(masks, found(self.tomograms.outputTomograms))
+        (view,) = masks(project=self.proj, protocol=self.merged)._visualize(self.merged.outputLabels)
+        self.assertEqual([layer.name for layer in view._arguments[1].layers], ["labels"])
+
+    # ----- wizards
+    def test_labels_are_listed_with_names_and_numbers(self):
+        lines = wizards_tomograms.labelLines(self.labels.outputMasks)
+        self.assertEqual(lines, [(1, "1 membrane: 960 voxels"), (2, "2 ribosome: 960 voxels")])
+
+    def test_forms_find_the_wizards(self):
+        for protocolClass, fields in (
+            (CryodlProtMergeFeatures, {"threshold"}),
+            (CryodlProtTrainSegmenter, {"label"}),
+            (CryodlProtPickFeatures, {"label", "threshold", "diameter", "boxSize"}),
+            (CryodlProtEvaluateSegmentation, {"label", "threshold"}),
+            (CryodlProtTrainClassifier, {"particleDiameter"}),
+        ):
+            self.assertEqual(set(Domain.findWizards(self.newProtocol(protocolClass), DESKTOP_TKINTER)), fields)
+
+    def test_scores_have_no_labels_to_choose(self):
+        protocol = self.picking(self.segmented, "scores_membrane")
+        with self.assertRaisesRegex(ValueError, "hold scores of membrane"):
+            wizards_tomograms.labelled(protocol)
+        self.assertEqual(wizards_tomograms.scoreSets(protocol), [protocol.inputMasks.get()])
+
+    def test_thresholds_of_all_features_go_into_one_field(self):
+        self.assertEqual(
+            wizards_tomograms.thresholdText(dict(membrane=0.4, ribosome=0.456)), "membrane=0.4, ribosome=0.46"
+        )
+        self.assertEqual(len(wizards_tomograms.scoreSets(self.merging(self.segmented))), 2)
+
+    def test_wizards_say_what_has_to_be_chosen_first(self):
+        for protocolClass, wizard in (
+            (CryodlProtPickFeatures, wizards.CryodlLabelWizard),
+            (CryodlProtEvaluateSegmentation, wizards.CryodlLabelWizard),
+            (CryodlProtPickFeatures, wizards.CryodlScoreThresholdWizard),
+            (CryodlProtMergeFeatures, wizards.CryodlScoreThresholdWizard),
+            (CryodlProtPickFeatures, wizards.CryodlBoxWizard),
+            (CryodlProtPickFeatures, wizards.CryodlSubtomogramDiameterWizard),
+            (CryodlProtTrainClassifier, wizards.CryodlSubtomogramDiameterWizard),
+        ):
+            form = self.form(self.newProtocol(protocolClass))
+            wizard().show(form)
+            self.assertIn("first", form.showError.call_args[0][0])
+
+    def test_the_box_is_measured_on_the_tomograms(self):
+        measured = wizards_tomograms.toMeasure(self.picked)
+        self.assertEqual((measured.names, measured.largest), (["TS_01", "TS_02"], int(20 * PIXEL_SIZE / 2)))
+        self.assertEqual(measured.preview(0).pixels.shape, SHAPE[1:])
+        self.assertEqual([wizards_tomograms.boxOf(diameter, 10.0) for diameter in (100, 101, 121, 5)], [10, 12, 14, 2])

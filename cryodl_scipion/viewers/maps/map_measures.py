@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an evaluation of a map has measured, from its files, and drawings of it. No windows here."""
+
+import csv
+import os
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict
+from ...protocols.maps.map_words import evaluationRows, halfMapRows
+from ...protocols.maps.protocol_evaluate_map import LOCAL, RESIDUES
+from ..map_plots import readMap
+
+TITLES = ("Measure", "Map")
+# Columns of residues.csv in words; the column of the map before ends with _before.
+MEASURES = {"Q-score": "q_score", "Local correlation": "local_correlation"}
+_BEFORE = "_before"
+_NOW, _THEN = "#4477aa", "#999999"
+
+
+def tableOf(evaluation):
+    """(titles, rows) of an evaluation.json, for a table."""
+    titles = TITLES + (("Map before",) if evaluation.get("before") else ())
+    rows = evaluationRows(evaluation) + halfMapRows(evaluation)  # half-maps have no map before
+    return titles, [row + ("",) * (len(titles) - len(row)) for row in rows]
+
+
+def verdictOf(evaluation):
+    """(good, sentences) of the half-map test; (None, a sentence) without one."""
+    if evaluation.get("half_map_test"):
+        return half_map_verdict(half_map_resolutions(evaluation["half_map_test"]))
+    return None, ["No half-map test was made: nothing tells whether a gain is in the data or invented."]
+
+
+def readResidues(folder):
+    """{chain: {'names': ['12 ALA', ...], column of residues.csv: (n,) array}}, chains in the model's order."""
+    chains = {}
+    with open(os.path.join(folder, RESIDUES), newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            chain = chains.setdefault(row.pop("chain"), {"names": []})
+            chain["names"].append("%s %s" % (row.pop("number"), row.pop("name")))
+            for column, value in row.items():
+                chain.setdefault(column, []).append(float(value))
+    return {
+        name: {column: values if column == "names" else np.array(values) for column, values in chain.items()}
+        for name, chain in chains.items()
+    }
+
+
+def drawResidues(axes, chain, measure):
+    """A measure along one chain, of the map and of the one before. chain: of readResidues; measure: of MEASURES."""
+    column, names = MEASURES[measure], chain["names"]
+    place = np.arange(len(names))
+    if column + _BEFORE in chain:
+        axes.plot(
+            place,
+            chain[column + _BEFORE],
+            color=_THEN,
+            linewidth=1,
+            label="before: mean %.3f" % chain[column + _BEFORE].mean(),
+        )
+    axes.plot(place, chain[column], color=_NOW, linewidth=1.2, label="map: mean %.3f" % chain[column].mean())
+    axes.axhline(0, color="0.8", linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(
+        lambda value, _: names[int(value)] if value == int(value) and 0 <= value < len(names) else ""
+    )
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_xlim(-0.5, max(len(names) - 0.5, 0.5))
+    axes.set_ylim(min(-0.05, chain[column].min() - 0.05), 1)
+    axes.set_xlabel("Residue")
+    axes.set_ylabel(measure)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+
+
+def localResolutions(folder):
+    """(n,) Å inside the mask, None if the evaluation had no half-maps."""
+    path = os.path.join(folder, LOCAL)
+    if not os.path.exists(path):
+        return None
+    data = readMap(path)
+    return np.array(data[data > 0], float)
+
+
+def drawLocalResolution(axes, values):
+    """Histogram with median and the limits of 10 and 90 %. values: of localResolutions."""
+    axes.hist(values, bins=40, color=_NOW)
+    for part, style in ((10, ":"), (50, "-"), (90, ":")):
+        value = np.percentile(values, part)
+        axes.axvline(
+            value,
+            color="#cc6677",
+            linestyle=style,
+            label="%s: %.2f Å" % ("median" if part == 50 else "%d %% of the voxels are better" % part, value),
+        )
+    axes.set_xlabel("Local resolution (Å), windowed FSC of the half-maps at 0.5")
+    axes.set_ylabel("Voxels in the mask")
+    axes.legend()

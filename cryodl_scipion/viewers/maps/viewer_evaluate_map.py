@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of the evaluation of a map, and of the comparison of two models."""
+
+import csv
+import os
+
+from pwem.viewers.plotter import EmPlotter
+
+from ...convert.structures import structureFileOf
+from ...protocols import CryodlProtCompareModels, CryodlProtEvaluateMap
+from ...protocols.maps.map_words import comparedLines
+from ..chimera import chimeraViews
+from ..evaluation_words import picturesIn
+from ..map_plots import drawFscAt
+from ..panels_viewer import Panel, PanelsViewer
+from ..pictures_window import PicturesWindow
+from ..window import WindowView
+from .linked_maps_window import LinkedMapsWindow
+from .map_measures import drawLocalResolution, localResolutions, readResidues, tableOf, verdictOf
+from .residues_window import ResiduesWindow
+
+_SCRIPT = "show.cxc"
+_MOST_ROWS = 2000
+
+
+class CryodlEvaluateMapViewer(PanelsViewer):
+    """What `Analyze results` opens for an evaluation of a map."""
+
+    _label = "map evaluation viewer"
+    _targets = [CryodlProtEvaluateMap]
+    _SECTION = "Evaluation"
+    _PANELS = (
+        Panel(
+            "showFigures",
+            "Figures and half-map test",
+            "FSC, Q-score and local correlation of the map and of "
+            "the one before, with the same mask; and what the half-map test says in words.",
+        ),
+        Panel("showSlices", "Before and after, slice by slice", "Both maps at the same place across all three axes."),
+        Panel("showFsc", "FSC curves", "Of map and model, of the half-maps, and of the half-map test."),
+        Panel("showResidues", "Q-score per residue", "Along each chain; also the local correlation."),
+        Panel("showLocal", "Local resolution", "Histogram of the windowed FSC of the half-maps."),
+        Panel(
+            "showInChimera",
+            "Map and model in ChimeraX",
+            "The model coloured by Q-score (red: 0, white: 0.4, blue: 0.8), the map by local resolution.",
+        ),
+    )
+    _WAIT = "There is no evaluation yet. Wait until the run has finished."
+
+    def _data(self):
+        return self.protocol.getEvaluation()
+
+    def _folder(self):
+        return self.protocol.getEvaluationFolder()
+
+    def _showFigures(self, evaluation):
+        good, sentences = verdictOf(evaluation)
+        return [
+            WindowView(
+                PicturesWindow,
+                self.getTkRoot(),
+                "Evaluation: %s" % self.protocol.getRunName(),
+                picturesIn(self._folder()),
+                sentences,
+                good,
+                tableOf(evaluation),
+            )
+        ]
+
+    def _showSlices(self, evaluation):
+        before, volume = self.protocol.inputBefore.get(), self.protocol.inputVolume.get()
+        group = dict({} if before is None else {"before": structureFileOf(before)}, map=structureFileOf(volume))
+        return [WindowView(LinkedMapsWindow, self.getTkRoot(), {"map": group}, "Map: %s" % self.protocol.getRunName())]
+
+    def _showFsc(self, evaluation):
+        frequencies, curves = self.protocol.getCurves()
+        plotter = EmPlotter(windowTitle="FSC: %s" % self.protocol.getRunName(), figsize=(8, 5))
+        drawFscAt(plotter.getFigure().add_subplot(), frequencies, curves)
+        return [plotter]
+
+    def _showResidues(self, evaluation):
+        return [
+            WindowView(
+                ResiduesWindow,
+                self.getTkRoot(),
+                readResidues(self._folder()),
+                "Residues: %s" % self.protocol.getRunName(),
+            )
+        ]
+
+    def _showLocal(self, evaluation):
+        values = localResolutions(self._folder())
+        if values is None or not values.size:
+            return [
+                self.infoMessage(
+                    "There is no local resolution: the map has no half-maps, or they do not agree.",
+                    "No local resolution",
+                )
+            ]
+        plotter = EmPlotter(windowTitle="Local resolution: %s" % self.protocol.getRunName(), figsize=(7, 4))
+        drawLocalResolution(plotter.getFigure().add_subplot(), values)
+        return [plotter]
+
+    def _showInChimera(self, evaluation):
+        return chimeraViews(self, os.path.join(self._folder(), _SCRIPT), "script")
+
+
+class CryodlCompareModelsViewer(PanelsViewer):
+    """What `Analyze results` opens for a comparison of two models."""
+
+    _label = "compared models viewer"
+    _targets = [CryodlProtCompareModels]
+    _SECTION = "Comparison"
+    _PANELS = (Panel("showResidues", "Matched residues", "Figures, and the list of the pairs of matched residues."),)
+    _WAIT = "There is no comparison yet. Wait until the run has finished."
+
+    def _data(self):
+        return self.protocol.getCompared()
+
+    def _showResidues(self, made):
+        with open(self.protocol.getTable(), newline="", encoding="utf-8") as file:
+            titles, *rows = list(csv.reader(file))
+        words = tuple(title.capitalize().replace("_angstrom", " (Å)").replace("_", " ") for title in titles)
+        lines = [line.replace("*", "") for line in comparedLines(made)]
+        if len(rows) > _MOST_ROWS:
+            lines.append("The first %d of %d pairs; all are in %s." % (_MOST_ROWS, len(rows), self.protocol.getTable()))
+        return [
+            WindowView(
+                PicturesWindow,
+                self.getTkRoot(),
+                "Compared: %s" % self.protocol.getRunName(),
+                {},
+                lines,
+                None,
+                (words, rows[:_MOST_ROWS]),
+            )
+        ]

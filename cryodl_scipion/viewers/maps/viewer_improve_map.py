@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of improved and of simulated maps."""
+
+import os
+
+from ...convert.structures import structureFileOf
+from ...engine.cryodl.contract import half_map_verdict
+from ...protocols import CryodlProtImproveMap, CryodlProtSimulateHalfMaps
+from ..chimera import chimeraViews
+from ..panels_viewer import Panel, PanelsViewer
+from ..pictures_window import PicturesWindow
+from ..window import WindowView
+from .linked_maps_window import LinkedMapsWindow
+
+_CONFIDENCE = "confidence"
+_LOOK = "What is bright in the improved map and dark in the confidence is not to be trusted: look at the map before."
+_SCRIPT = "show_improved.cxc"
+_MOST_OPENED = 5  # maps of a set
+_TITLES = ("Map", "As it is", "Both improved", "One improved")
+
+
+class CryodlImproveMapViewer(PanelsViewer):
+    """What `Analyze results` opens for improved maps."""
+
+    _label = "improved map viewer"
+    _targets = [CryodlProtImproveMap]
+    _SECTION = "Improved map"
+    _PANELS = (
+        Panel(
+            "showSlices",
+            "Before and after, slice by slice",
+            "The map as it was, the improved one, and the confidence, at the same place across all three "
+            "axes. Sliders and clicks move all. " + _LOOK,
+        ),
+        Panel(
+            "showTest",
+            "Half-map test",
+            "What is gained, and what is invented: FSC of the half-maps, of both "
+            "improved, and of one improved with the other as it is, where they fall to 0.143.",
+        ),
+        Panel(
+            "showInChimera",
+            "Improved map in ChimeraX",
+            "Coloured by confidence (red: 0, white: 0.5, blue: "
+            "1), if the model tells it; of a set the first %d. Opens ChimeraX, if Scipion has it." % _MOST_OPENED,
+        ),
+    )
+    _WAIT = "There is no improved map yet. Wait until the run has finished."
+
+    def _data(self):
+        """{name of the map: (volume before, Result.outputs)}"""
+        results = self.protocol._resultsByName()
+        return {
+            self.protocol._nameOf(v): (v, results[self.protocol._nameOf(v)].outputs)
+            for v in self.protocol._volumes()
+            if self.protocol._nameOf(v) in results
+        } or None
+
+    def _showSlices(self, made):
+        groups = {name: self.groupOf(volume, outputs) for name, (volume, outputs) in made.items()}
+        return [
+            WindowView(
+                LinkedMapsWindow,
+                self.getTkRoot(),
+                groups,
+                "Improved: %s" % self.protocol.getRunName(),
+                [_LOOK],
+                {_CONFIDENCE: (0, 1)},
+            )
+        ]
+
+    def groupOf(self, volume, outputs):
+        """{label: file} of a map before and after. The mean of two half-maps is no file: the first stands for it."""
+        before = {"before" if self.protocol._whole() else "half-map 1": structureFileOf(volume)}
+        return dict(
+            before, improved=outputs["map"], **({_CONFIDENCE: outputs["confidence"]} if outputs["confidence"] else {})
+        )
+
+    def _showTest(self, made):
+        tests = {name: outputs["half_map_test"] for name, (_, outputs) in made.items() if outputs["half_map_test"]}
+        if not tests:
+            return [
+                self.infoMessage(
+                    "There were no half-maps, so nothing tells what is gained and what is invented. "
+                    "Give a map with half-maps.",
+                    "No half-map test",
+                )
+            ]
+        verdicts = {name: half_map_verdict(test) for name, test in tests.items()}
+        sentences = [
+            "%s%s" % ("%s: " % name if len(tests) > 1 else "", line)
+            for name, (_, lines) in verdicts.items()
+            for line in lines[1:]
+        ]
+        rows = [
+            (name,)
+            + tuple("-" if test[key] is None else "%.2f Å" % test[key] for key in ("raw", "improved", "crossed"))
+            for name, test in tests.items()
+        ]
+        return [
+            WindowView(
+                PicturesWindow,
+                self.getTkRoot(),
+                "Half-map test",
+                {},
+                sentences,
+                all(good for good, _ in verdicts.values()),
+                (_TITLES, rows),
+            )
+        ]
+
+    def _showInChimera(self, made):
+        script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(chimeraScript([outputs for _, outputs in made.values()][:_MOST_OPENED]))
+        return chimeraViews(self, script, "script")
+
+
+def chimeraScript(made):
+    """ChimeraX commands that open improved maps, the first shown, coloured by their confidence. made: Result.outputs
+    of each."""
+    lines, number = [], 0
+    for place, outputs in enumerate(made):
+        number += 1
+        shown = number
+        lines.append('open "%s"' % os.path.abspath(outputs["map"]))
+        if outputs["confidence"]:
+            number += 1
+            lines += [
+                'open "%s"' % os.path.abspath(outputs["confidence"]),
+                "volume #%d hide" % number,
+                "color sample #%d map #%d palette red:white:blue range 0,1" % (shown, number),
+            ]
+        if place:
+            lines.append("volume #%d hide" % shown)
+    return "\n".join(lines) + "\n"
+
+
+class CryodlSimulateHalfMapsViewer(PanelsViewer):
+    """What `Analyze results` opens for simulated half-maps."""
+
+    _label = "simulated maps viewer"
+    _targets = [CryodlProtSimulateHalfMaps]
+    _SECTION = "Simulated maps"
+    _PANELS = (
+        Panel(
+            "showSlices",
+            "Maps and truth, slice by slice",
+            "The whole map, one half-map and the truth, at the same place across all three axes.",
+        ),
+        Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion has it."),
+    )
+    _WAIT = "There are no maps yet. Wait until the run has finished."
+
+    def _data(self):
+        result = self.protocol._result()
+        return (
+            result.outputs if result is not None and getattr(self.protocol, "outputVolume", None) is not None else None
+        )
+
+    def _showSlices(self, made):
+        group = {"whole map": made["full"], "half-map 1": made["half1"], "truth": made["truth"]}
+        return [
+            WindowView(
+                LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, "Simulated: %s" % self.protocol.getRunName()
+            )
+        ]
+
+    def _showInChimera(self, made):
+        return chimeraViews(self, made["full"], "map")

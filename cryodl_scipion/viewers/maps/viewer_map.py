@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of maps."""
+
+from pwem.objects import Volume
+from pwem.viewers.plotter import EmPlotter
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+
+from ...protocols import CryodlProtBackProject
+from ..chimera import chimeraViews
+from ..map_plots import drawFsc
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .map_window import MapWindow
+
+
+class CryodlVolumeViewer(Viewer):
+    """Slices of a map and of its half-maps."""
+
+    _name = "cryodl slices"
+    _targets = [Volume]
+    _environments = [DESKTOP_TKINTER]
+
+    def _visualize(self, obj, **kwargs):
+        return [slicesView(self.getTkRoot(), obj)]
+
+
+class CryodlBackProjectViewer(PanelsViewer):
+    """What `Analyze results` opens for a back-projection."""
+
+    _label = "back-projection viewer"
+    _targets = [CryodlProtBackProject]
+    _SECTION = "Map"
+    _PANELS = (
+        Panel("showSlices", "Slices of the map and the half-maps", "Slices across the three axes; a slider."),
+        Panel(
+            "showFsc",
+            "FSC of the half-maps",
+            "Fourier shell correlation of the half-maps, and the resolution at 0.143. Of denoised "
+            "particles it says nothing of resolution: both half-maps show what the model learned.",
+        ),
+        Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."),
+    )
+    _WAIT = "There is no map yet. Wait until the run has finished."
+
+    def _data(self):
+        return getattr(self.protocol, "outputVolume", None)
+
+    def _showSlices(self, volume):
+        return [slicesView(self.getTkRoot(), volume)]
+
+    def _showFsc(self, volume):
+        made, comment = self.protocol._result().outputs, volume.getObjComment()
+        plotter = EmPlotter(windowTitle="FSC: %s" % self.protocol.getRunName(), figsize=(8, 5))
+        axes = plotter.getFigure().add_subplot()
+        drawFsc(
+            axes, {"half-maps": made["fsc"]}, made["pixel_size"], made["box"], None if comment else made["resolution"]
+        )
+        axes.set_title(comment or "%d particles" % made["count"], fontsize=10)
+        return [plotter]
+
+    def _showInChimera(self, volume):
+        return chimeraViews(self, volume.getFileName(), "map")
+
+
+def slicesView(root, volume):
+    return WindowView(MapWindow, root, mapsOf(volume), str(volume), volume.getObjComment())
+
+
+def mapsOf(volume):
+    """{name: file} of a Volume and its half-maps."""
+    halves = [path for path in (volume.getHalfMaps() or "").split(",") if path]
+    return dict({"map": volume.getFileName()}, **{"half-map %d" % n: path for n, path in enumerate(halves, 1)})

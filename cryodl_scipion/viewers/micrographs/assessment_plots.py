@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drawings of assessed micrographs."""
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from ...convert.micrographs.assessments import FIGURES
+
+GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"
+_BINS = 24
+
+
+def drawFigures(figure, assessed, limits):
+    """A histogram of each measured figure, with its limit, and a scatter of two of them.
+
+    assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}.
+    """
+    figure.clear()
+    measured = [a for a in FIGURES if any(values[a] is not None for values, _ in assessed)]
+    columns = 3
+    rows = -(-(len(measured) + 1) // columns)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, attribute in zip(panels, measured):
+        drawOne(axes, attribute, assessed, limits.get(attribute))
+    if len(measured) > 1:
+        drawScatter(panels[len(measured)], measured, assessed, limits)
+    for axes in panels[len(measured) + (len(measured) > 1) :]:
+        axes.set_axis_off()
+    figure.tight_layout()
+
+
+def drawOne(axes, attribute, assessed, limit):
+    """Histogram of one figure, good and bad micrographs on top of each other."""
+    values = [
+        [v[attribute] for v, good in assessed if good == kind and v[attribute] is not None] for kind in (True, False)
+    ]
+    known = np.concatenate([np.array(v, float) for v in values])
+    low, high = known.min(), known.max()
+    axes.hist(
+        values,
+        bins=np.linspace(low, high if high > low else low + 1, _BINS + 1),
+        stacked=True,
+        color=[GOOD_COLOUR, BAD_COLOUR],
+        label=["good", "bad"],
+    )
+    drawLimit(axes.axvline, limit)
+    axes.set_xlabel(FIGURES[attribute].label)
+    axes.set_ylabel("Micrographs")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+
+
+def drawLimit(line, limit):
+    if limit is not None:
+        line(limit, color="black", linestyle="--", linewidth=1, label="limit %g" % limit)
+
+
+def drawScatter(axes, measured, assessed, limits):
+    """The first two of the most telling figures that were measured, one point for each micrograph."""
+    across, up = sorted(measured, key=_telling)[:2]
+    for kind, colour, label in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
+        points = [(v[across], v[up]) for v, good in assessed if good == kind and None not in (v[across], v[up])]
+        if points:
+            axes.plot(*zip(*points), ".", color=colour, label=label)
+    drawLimit(axes.axvline, limits.get(across))
+    drawLimit(axes.axhline, limits.get(up))
+    axes.set_xlabel(FIGURES[across].label)
+    axes.set_ylabel(FIGURES[up].label)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()
+
+
+def _telling(attribute):
+    order = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
+    return order.index(attribute) if attribute in order else len(order)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Assessed micrographs, each with its figures and verdict."""
+
+from ...convert.micrographs.assessments import FIGURES, REASON, figuresOf
+from ..micrograph_window import MicrographWindow
+from .assessment_plots import BAD_COLOUR, GOOD_COLOUR
+
+
+class AssessedMicrographs:
+    """good, bad: SetOfMicrographs or None; they may still be growing."""
+
+    def __init__(self, good, bad):
+        both = [
+            (m.clone(), isGood) for source, isGood in ((bad, False), (good, True)) if source is not None for m in source
+        ]
+        both.sort(key=lambda pair: pair[0].getObjId())
+        self.names = [m.getMicName() for m, _ in both]
+        self.paths = [m.getFileName() for m, _ in both]
+        self.figures = [(figuresOf(m), isGood) for m, isGood in both]
+        self.reasons = [getattr(m, REASON).get() or "" for m, _ in both]
+
+    def firstToShow(self):
+        """Index of the first bad micrograph, else 0."""
+        return next((i for i, (_, good) in enumerate(self.figures) if not good), 0)
+
+    def inWords(self, index):
+        """'particles 3, mean score 0.81, ...': what was measured."""
+        values, _ = self.figures[index]
+        return ", ".join(
+            "%s %.3g" % (figure.label[0].lower() + figure.label[1:], values[attribute])
+            for attribute, figure in FIGURES.items()
+            if values[attribute] is not None
+        )
+
+    def verdict(self, index):
+        if self.figures[index][1]:
+            return "good"
+        return "bad (%s)" % self.reasons[index] if self.reasons[index] else "bad"
+
+
+class AssessmentWindow(MicrographWindow):
+    """data: AssessedMicrographs."""
+
+    def __init__(self, parent, data, title):
+        self._data = data
+        MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
+
+    def _micrographLabels(self):
+        return [
+            "%-5s %s" % ("good" if good else "bad", name) for (_, good), name in zip(self._data.figures, self._names)
+        ]
+
+    def _drawOn(self, axes):
+        for old in [t for t in axes.texts if t.get_gid() == "verdict"]:
+            old.remove()
+        good = self._data.figures[self.index()][1]
+        text = axes.text(
+            0.01,
+            0.99,
+            self._data.verdict(self.index()),
+            transform=axes.transAxes,
+            va="top",
+            fontsize=13,
+            color="white",
+            bbox=dict(facecolor=GOOD_COLOUR if good else BAD_COLOUR, edgecolor="none"),
+        )
+        text.set_gid("verdict")
+
+    def _text(self):
+        return "There are no micrographs." if self.index() is None else self._data.inWords(self.index())

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A comparison of sets of coordinates: the table of figures, the agreement, the curves."""
+
+import tkinter as tk
+from tkinter import ttk
+
+from ..window import CanvasWindow, addTable
+from .group_plots import drawComparison
+
+_FIGURES = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("average_precision", "Average precision"))
+
+
+def tableRows(comparison):
+    """[(set, picks, figures as texts ...)], best F1 first; figures are left out without a reference."""
+    rows = []
+    for name in comparison["sets"]:
+        figures = comparison["figures"].get(name)
+        rows.append(
+            (name, comparison["counts"][name])
+            + (tuple("%.3f" % figures[key] for key, _ in _FIGURES) if figures else ())
+        )
+    return sorted(rows, key=lambda row: row[4], reverse=True) if comparison["figures"] else rows
+
+
+class ComparisonWindow(CanvasWindow):
+    """comparison: the engine's dict. curvesFile: picture, or None without a reference. parent: tk widget or None."""
+
+    def __init__(self, parent, comparison, curvesFile, title):
+        CanvasWindow.__init__(self, parent, title)
+        ttk.Label(self.root, text=self._headline(comparison)).pack(anchor=tk.W, padx=8, pady=(8, 2))
+        self._addTable(comparison)
+        for note in comparison["notes"]:
+            ttk.Label(self.root, text=note, wraplength=1000).pack(anchor=tk.W, padx=8)
+        self.addFigure((11 if curvesFile else 6, 4.8), padx=8, pady=8)
+        drawComparison(self._figure, comparison, curvesFile)
+
+    def _headline(self, comparison):
+        text = "%d micrographs; picks matched one to one within %.1f px (%g particle radii)" % (
+            comparison["micrographs"],
+            comparison["match_distance_px"],
+            comparison["tolerance"],
+        )
+        return text if comparison["figures"] else text + ". Without a reference there is only the agreement."
+
+    def _addTable(self, comparison):
+        rows = tableRows(comparison)
+        titles = ["Set", "Picks"] + ([title for _, title in _FIGURES] if comparison["figures"] else [])
+        addTable(self.root, titles, rows)

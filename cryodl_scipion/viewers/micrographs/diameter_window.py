@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A circle on a micrograph, to measure a particle."""
+
+from ..micrograph_window import MicrographWindow
+from ..plots import drawPicks, view
+
+SMALLEST = 20  # Å; smaller particles are not seen in micrographs
+_DIAMETERS_SEEN = 12  # particles from left to right, so that the circle's edge can be judged
+
+
+class DiameterWindow(MicrographWindow):
+    """The slider is the particle diameter in Å.
+
+    micrographs: MicrographsToMeasure or ParticlesToMeasure. value: Å to begin with. accept: takes Å.
+    """
+
+    def __init__(self, parent, micrographs, value, accept):
+        self._micrographs, self._centre, self._LIST = micrographs, None, micrographs.LIST
+        slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label=micrographs.LABEL)
+        MicrographWindow.__init__(
+            self, parent, "Particle diameter", micrographs.names, (), slider, value, micrographs.first, accept
+        )
+        self._canvas.mpl_connect("button_press_event", self._move)
+
+    def _move(self, event):
+        """A click puts the circle there; to measure a particle that nobody picked."""
+        if event.inaxes is self._axes and event.xdata is not None:
+            self._centre = (event.xdata, event.ydata)
+            self.refresh()
+
+    def showMicrograph(self):
+        self._centre = None
+        MicrographWindow.showMicrograph(self)
+
+    def _load(self, index):
+        return self._micrographs.preview(index)
+
+    def _upwards(self):
+        return self._micrographs.UPWARDS
+
+    def _look(self):
+        first = self._positions()[0]
+        view(self._axes, self._preview, first, _DIAMETERS_SEEN * self.value.get() / self._micrographs.pixelSize)
+
+    def _positions(self):
+        if self._centre is not None:
+            return [self._centre]
+        picked = self._micrographs.positions(self.index())
+        return picked or [(self._preview.width / 2, self._preview.height / 2)]
+
+    def _drawOn(self, axes):
+        drawPicks(axes, self._positions(), self.value.get() / self._micrographs.pixelSize)
+
+    def _text(self):
+        if self.index() is None:
+            return "There is nothing to measure on."
+        return "%.0f Å are %.1f px. The circle should just hold the particle. Click puts it there, the wheel zooms." % (
+            self.value.get(),
+            self.value.get() / self._micrographs.pixelSize,
+        )

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks of a set as arrays: what viewers and wizards count and draw. No windows here."""
+
+import math
+import os
+
+import numpy as np
+
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs.coordinates import SCORE, picksByMicrograph, readPicks
+from ...convert.micrographs.picks import DIAMETER, diameterInPixels, scoredPicks
+
+_UNKNOWN_DIAMETER = 27  # px, where there is not even a box
+
+
+class PicksData:
+    """Micrographs with their picks and, where there are, weaker candidates.
+
+    scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
+    threshold: score to begin with, None for the lowest of the picks.
+    names, paths: of the micrographs. hasScores: False for coordinates of other programs, which are then all shown.
+    """
+
+    def __init__(self, scored, diameter, threshold=None):
+        self.diameter = diameter
+        scores = [pick[2] for _, picks in scored for pick in picks]
+        self.hasScores = all(score is not None for score in scores)
+        self.names = [m.getMicName() or "micrograph %d" % m.getObjId() for m, _ in scored]
+        self.paths = [m.getFileName() for m, _ in scored]
+        rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
+        self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
+        self.threshold = (
+            0.0 if not scores or not self.hasScores else _roundedDown(min(scores) if threshold is None else threshold)
+        )
+
+    @classmethod
+    def ofSet(cls, coordinates):
+        """Of a SetOfCoordinates. The threshold is the lowest score in the set, which is what was used."""
+        scored = scoredPicks(coordinates)
+        inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
+        if not inSet:
+            # Nothing was strong enough for the set; the slider starts where the best candidate is.
+            inSet = [max((pick[2] for _, picks in scored for pick in picks), default=None)]
+        used = min(inSet) if None not in inSet else None
+        return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used)
+
+    @classmethod
+    def ofFolder(cls, micrographs, folder, diameter):
+        """Of a folder of STAR files, for those of the micrographs that have one. diameter: px."""
+        names = micrographNames(micrographs)
+        paths = [(m, os.path.join(folder, names[m.getObjId()] + ".star")) for m in micrographs]
+        return cls([(m, readPicks(path)) for m, path in paths if os.path.exists(path)], diameter)
+
+    def picks(self, index, threshold):
+        """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
+        picks = self._picks[index]
+        return picks[picks[:, 2] >= threshold]
+
+    def counts(self, threshold):
+        """(micrographs,) number of picks that reach the threshold."""
+        return np.array([int((picks[:, 2] >= threshold).sum()) for picks in self._picks], int)
+
+    def scores(self):
+        """(n,) scores of all picks and candidates."""
+        return np.concatenate([picks[:, 2] for picks in self._picks]) if self._picks else np.zeros(0)
+
+    def firstToShow(self):
+        """Index of the first micrograph that has picks, else 0."""
+        counts = self.counts(self.threshold)
+        return int(np.argmax(counts > 0)) if counts.size else 0
+
+
+def _roundedDown(score):
+    """Four decimals, which a slider can hold; not above the score, so that the pick itself is still shown."""
+    return math.floor(float(score) * 1e4 + 1e-6) / 1e4
+
+
+def isOurs(coordinates):
+    """True for sets that we made, and for empty ones, which other viewers cannot open."""
+    if coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER):
+        return True
+    return hasattr(coordinates.getFirstItem(), SCORE)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks on their micrographs, with a slider for the score."""
+
+from ...engine.cryodl.contract import counted
+from ..micrograph_window import MicrographWindow
+from ..plots import drawPicks
+
+
+class PicksWindow(MicrographWindow):
+    """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's."""
+
+    def __init__(self, parent, data, title="Picks", accept=None, value=None):
+        self._data = data
+        slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold")
+        MicrographWindow.__init__(
+            self,
+            parent,
+            title,
+            data.names,
+            data.paths,
+            slider,
+            data.threshold if value is None else value,
+            data.firstToShow(),
+            accept,
+        )
+
+    def refresh(self):
+        MicrographWindow.refresh(self)
+        self.updateLabels()
+
+    def _micrographLabels(self):
+        return ["%5d   %s" % (count, name) for count, name in zip(self._data.counts(self.value.get()), self._names)]
+
+    def _drawOn(self, axes):
+        drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
+
+    def _text(self):
+        counts = self._data.counts(self.value.get())
+        if self.index() is None:
+            return "There are no micrographs."
+        text = "%s on this micrograph, %d on all %d" % (
+            counted(counts[self.index()], "pick"),
+            counts.sum(),
+            len(counts),
+        )
+        return text if self._data.hasScores else text + " (these coordinates have no scores: all are shown)"

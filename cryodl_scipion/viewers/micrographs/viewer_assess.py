@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewer of assessed micrographs."""
+
+from pwem.viewers.plotter import EmPlotter
+
+from ...convert.micrographs.assessments import FIGURES
+from ...form import formName
+from ...protocols import CryodlProtAssess
+from ...protocols.micrographs.protocol_assess import BAD, GOOD
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .assessment_plots import drawFigures
+from .assessment_window import AssessedMicrographs, AssessmentWindow
+
+
+class CryodlAssessViewer(PanelsViewer):
+    """What `Analyze results` opens for an assessment, also while it goes on."""
+
+    _label = "assessment viewer"
+    _targets = [CryodlProtAssess]
+    _SECTION = "Assessment"
+    _PANELS = (
+        Panel("showFigures", "Figures and limits", "Histograms of what was measured, with the limits of this run."),
+        Panel("showMicrographs", "Micrographs and verdicts", "Each micrograph with its figures, and why it is bad."),
+    )
+    _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."
+
+    def _data(self):
+        outputs = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
+        return AssessedMicrographs(*outputs) if any(output is not None for output in outputs) else None
+
+    def _limits(self):
+        """{attribute: number or None}."""
+        return {
+            attribute: getattr(self.protocol, formName(figure.limit)).get()
+            for attribute, figure in FIGURES.items()
+            if figure.limit
+        }
+
+    def _showFigures(self, data):
+        plotter = EmPlotter(windowTitle="Assessed micrographs", figsize=(12, 7))
+        drawFigures(plotter.getFigure(), data.figures, self._limits())
+        return [plotter]
+
+    def _showMicrographs(self, data):
+        return [WindowView(AssessmentWindow, self.getTkRoot(), data, "Assessed micrographs")]

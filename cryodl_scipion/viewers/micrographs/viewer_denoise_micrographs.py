@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewer of denoised micrographs."""
+
+from ...protocols import CryodlProtDenoiseMicrographs
+from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
+from ..model_window import ModelWindow
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .denoised_window import DenoisedMicrographs, DenoisedWindow
+
+
+class CryodlDenoiseMicrographsViewer(PanelsViewer):
+    """What `Analyze results` opens for denoised micrographs, also while the run goes on."""
+
+    _label = "denoised micrographs viewer"
+    _targets = [CryodlProtDenoiseMicrographs]
+    _SECTION = "Denoised micrographs"
+    _PANELS = (
+        Panel(
+            "showMicrographs",
+            "Before and after",
+            "Each micrograph as it was and denoised, with the power spectra of both. The wheel zooms.",
+        ),
+        Panel(
+            "showModel",
+            "Model and its training",
+            "How training went, and what the model is. The figure is the correlation with views of the "
+            "micrographs that it did not see.",
+        ),
+    )
+    _WAIT = "No micrograph is denoised yet. Wait until the first batch is done."
+
+    def _showMicrographs(self, protocol):
+        denoised = getattr(protocol, DENOISED, None)
+        if denoised is None:
+            return [self.infoMessage(self._WAIT, "Nothing yet")]
+        data = DenoisedMicrographs(protocol.inputMicrographs.get(), denoised)
+        return [WindowView(DenoisedWindow, self.getTkRoot(), data, "Denoised micrographs")]
+
+    def _showModel(self, protocol):
+        title = "Training: %s" % protocol.getRunName()
+        return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of coordinates that we picked."""
+
+from pwem.objects import SetOfCoordinates
+from pwem.viewers.plotter import EmPlotter
+from pyworkflow.protocol import params
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+
+from ...convert.micrographs.rounds import picksOfRound, readRounds
+from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtThresholdPicks
+from ..panels_viewer import Panel, PanelsViewer
+from ..plots import drawHistogram, drawPerMicrograph
+from ..window import WindowView
+from .picks_data import PicksData, isOurs
+from .picks_window import PicksWindow
+from .rounds_window import RoundsWindow
+
+_NAME = "cryodl picks with scores"
+
+
+class CryodlPicksViewer(Viewer):
+    """Picks on micrographs with a score slider, for sets that cryodl made and for empty sets."""
+
+    _name = _NAME
+    _targets = [SetOfCoordinates]
+    _environments = [DESKTOP_TKINTER]
+
+    @classmethod
+    def can_handle_this_instance(cls, instance):
+        return isinstance(instance, SetOfCoordinates) and isOurs(instance)
+
+    def _visualize(self, obj, **kwargs):
+        return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(obj), _NAME)]
+
+
+class CryodlPickProtocolViewer(PanelsViewer):
+    """What `Analyze results` opens for a picking run."""
+
+    _label = "picks viewer"
+    _targets = [CryodlProtPick, CryodlProtThresholdPicks]
+    _SECTION = "Picks"
+    _PANELS = (
+        Panel("showPicks", "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),
+        Panel("showScores", "Histogram of the scores", "Scores of the picks and of the weaker candidates."),
+        Panel(
+            "showCounts",
+            "Picks of each micrograph",
+            "A micrograph with far fewer picks than the others is worth a look.",
+        ),
+    )
+    _WAIT = "There are no coordinates yet. Wait until the first batch is picked."
+
+    def _data(self):
+        coordinates = getattr(self.protocol, "outputCoordinates", None)
+        return None if coordinates is None else PicksData.ofSet(coordinates)
+
+    def _showPicks(self, data):
+        return [WindowView(PicksWindow, self.getTkRoot(), data, _NAME)]
+
+    def _showScores(self, data):
+        plotter = EmPlotter(windowTitle="Scores")
+        drawHistogram(
+            plotter.createSubPlot("Scores of %d candidates" % len(data.scores()), "Score", "Number"),
+            data.scores(),
+            data.threshold,
+        )
+        return [plotter]
+
+    def _showCounts(self, data):
+        plotter = EmPlotter(windowTitle="Picks of each micrograph")
+        counts = data.counts(data.threshold)
+        drawPerMicrograph(plotter.createSubPlot("%d picks" % counts.sum(), "Micrograph", "Picks"), counts)
+        return [plotter]
+
+
+class CryodlAutoPickViewer(CryodlPickProtocolViewer):
+    """What `Analyze results` opens for automatic picking: the rounds as well, also while it runs."""
+
+    _label = "auto-picking viewer"
+    _targets = [CryodlProtAutoPick]
+
+    def _defineParams(self, form):
+        CryodlPickProtocolViewer._defineParams(self, form)
+        form.addSection(label="Rounds")
+        form.addParam(
+            "showRounds",
+            params.LabelParam,
+            default=True,
+            label="Figures of the rounds",
+            help="How far picks and background of held-out micrographs are apart, in standard deviations, "
+            "judged by an observer that does not know the network. The best round picks all "
+            "micrographs.",
+        )
+        form.addParam(
+            "round",
+            params.IntParam,
+            default=0,
+            label="Round",
+            help="Round to show the picks of. 0 is the first model, before any training.",
+        )
+        form.addParam(
+            "showRoundPicks",
+            params.LabelParam,
+            default=True,
+            label="Picks of this round",
+            help="Micrographs that the rounds learn from, with the picks of the chosen round.",
+        )
+
+    def _getVisualizeDict(self):
+        return dict(
+            CryodlPickProtocolViewer._getVisualizeDict(self),
+            showRounds=self._showRounds,
+            showRoundPicks=self._showRoundPicks,
+        )
+
+    def _showRounds(self, paramName=None):
+        protocol = self.protocol
+        return [
+            WindowView(
+                RoundsWindow,
+                self.getTkRoot(),
+                protocol.getPicksFolder(),
+                "Rounds: %s" % protocol.getRunName(),
+                lambda: not protocol.isActive(),
+            )
+        ]
+
+    def _showRoundPicks(self, paramName=None):
+        protocol, number = self.protocol, self.round.get()
+        known = [int(r["round"]) for r in readRounds(protocol.getPicksFolder())]
+        if not known:
+            return [
+                self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
+            ]
+        if number not in known:
+            return [
+                self.errorMessage(
+                    "Round is %s; the rounds are %d to %d." % (number, min(known), max(known)), "No such round"
+                )
+            ]
+        micrographs = protocol.getInputMicrographs()
+        data = PicksData.ofFolder(
+            [m.clone() for m in micrographs],
+            picksOfRound(protocol.getPicksFolder(), number),
+            protocol.particleDiameter.get() / micrographs.getSamplingRate(),
+        )
+        return [WindowView(PicksWindow, self.getTkRoot(), data, "Picks of round %d" % number)]
+
+
+class CryodlSimulateViewer(Viewer):
+    """What `Analyze results` opens for a simulation: the micrographs with their known particles."""
+
+    _name = "cryodl simulated micrographs"
+    _targets = [CryodlProtSimulate]
+    _environments = [DESKTOP_TKINTER]
+
+    def _visualize(self, obj, **kwargs):
+        coordinates = getattr(obj, "outputCoordinates", None)
+        if coordinates is None:
+            return [
+                self.infoMessage("There are no micrographs yet. Wait until the simulation is finished.", "Nothing yet")
+            ]
+        return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(coordinates), self._name)]

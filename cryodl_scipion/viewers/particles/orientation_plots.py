@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drawings of directions, and of how sure they are."""
+
+import numpy as np
+
+_MOST_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
+_FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
+_PIECES = 8  # of a cell, each way
+_BLUE, _RED = "#4477aa", "#cc6677"
+
+
+def directionCounts(rot, tilt):
+    """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
+
+    rot, tilt: (n,) degrees, any turn; tilt is from the pole z.
+    """
+    # a tilt beyond 180 or below 0 is the direction on the other side
+    z = np.cos(np.deg2rad(tilt))
+    turned = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
+    longitude = np.mod(turned + 180, 360) - 180
+    bands = int(np.clip(np.sqrt(np.size(rot) / (2 * _FEW)), 3, _MOST_BANDS))
+    counts, _, _ = np.histogram2d(z, longitude, bins=(bands, 2 * bands), range=((-1, 1), (-180, 180)))
+    return counts
+
+
+def drawDirections(axes, rot, tilt):
+    """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
+
+    The pole z (tilt 0) is on top. Uniform directions give one colour all over.
+    """
+    counts = directionCounts(rot, tilt)
+    # cells are drawn in pieces, since the sides of a piece are straight and those of a cell are not
+    pieces = counts.repeat(_PIECES, 0).repeat(_PIECES, 1)
+    latitudes = np.arcsin(np.linspace(-1, 1, pieces.shape[0] + 1))
+    longitudes = np.linspace(-np.pi, np.pi, pieces.shape[1] + 1)
+    mesh = axes.pcolormesh(longitudes, latitudes, pieces, cmap="viridis", vmin=0, shading="flat")
+    axes.grid(alpha=0.25)
+    axes.set_xticklabels([])
+    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
+    axes.set_yticklabels(["%d°" % t for t in (150, 120, 90, 60, 30)])
+    axes.set_ylabel("Tilt")
+    bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.7)
+    bar.set_label("Particles")
+    axes.set_title(directionsInWords(counts))
+
+
+def directionsInWords(counts):
+    """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
+    mean = counts.mean()
+    return "%d particles; %.0f %% of the directions are empty, the fullest has %s" % (
+        counts.sum(),
+        100 * np.mean(counts == 0),
+        "none" if not mean else "%.1f times the mean" % (counts.max() / mean),
+    )
+
+
+def drawDistributions(figure, columns):
+    """A histogram for each of {label: (n,) numbers}, with its median."""
+    figure.clear()
+    panels = np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False))
+    for axes, (label, values) in zip(panels, columns.items()):
+        known = np.asarray(values, float)[np.isfinite(values)]
+        if len(known):
+            # values that are all but equal would have an axis that nobody can read
+            half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
+            middle = (known.min() + known.max()) / 2
+            axes.hist(known, bins=40, range=(middle - half, middle + half), color=_BLUE)
+            axes.axvline(np.median(known), color=_RED, linestyle="--", label="median %.3g" % np.median(known))
+            axes.legend()
+        axes.set_xlabel(label)
+        axes.set_ylabel("Particles")
+    figure.tight_layout()
+
+
+def drawProbabilities(figure, probabilities, names, counts):
+    """How sure each particle's composition is, and how many have which.
+
+    probabilities: (n, k). names: of the k compositions. counts: {name: particles of which it is the likeliest}.
+    """
+    figure.clear()
+    panels = figure.subplots(1, len(names) + 1)
+    for axes, name, values in zip(panels, names, np.transpose(probabilities)):
+        axes.hist(values, bins=np.linspace(0, 1, 26), color=_BLUE)
+        axes.set_xlabel("Probability of %s" % name)
+        axes.set_ylabel("Particles")
+    bars = panels[-1].bar(range(len(names)), [counts.get(name, 0) for name in names], color=_RED)
+    panels[-1].bar_label(bars)
+    panels[-1].set_xticks(range(len(names)))
+    panels[-1].set_xticklabels(names, rotation=20, ha="right")
+    panels[-1].set_ylabel("Particles, by the likeliest composition")
+    panels[-1].margins(y=0.15)
+    figure.tight_layout()

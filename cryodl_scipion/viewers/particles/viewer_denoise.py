@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of denoised and of simulated particles."""
+
+from pwem.objects import SetOfParticles
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+
+from ...convert.particles.denoised import denoiserOf
+from ...protocols import CryodlProtDenoise, CryodlProtRawParticles, CryodlProtSimulateParticles
+from ..gallery_data import Gallery
+from ..gallery_window import GalleryWindow
+from ..window import WindowView
+
+
+class CryodlGalleryViewer(Viewer):
+    """Denoised particles beside their raw images, for sets that our denoiser has made and what came of them."""
+
+    _name = "cryodl raw and denoised particles"
+    _targets = [SetOfParticles]
+    _environments = [DESKTOP_TKINTER]
+
+    @classmethod
+    def can_handle_this_instance(cls, instance):
+        return isinstance(instance, SetOfParticles) and bool(denoiserOf(instance))
+
+    def _visualize(self, obj, **kwargs):
+        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), "Denoised by %s" % denoiserOf(obj))]
+
+
+class CryodlParticlesViewer(Viewer):
+    """What `Analyze results` opens for runs that make particles: a gallery, with the truth of simulated ones beside."""
+
+    _name = "cryodl particles"
+    _targets = [CryodlProtDenoise, CryodlProtRawParticles, CryodlProtSimulateParticles]
+    _environments = [DESKTOP_TKINTER]
+
+    def _visualize(self, obj, **kwargs):
+        particles = getattr(obj, "outputParticles", None)
+        if particles is None:
+            return [self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")]
+        data = Gallery.ofSet(particles, truth=getattr(obj, "outputClean", None))
+        return [WindowView(GalleryWindow, self.getTkRoot(), data, obj.getRunName())]

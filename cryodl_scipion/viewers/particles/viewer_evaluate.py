@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewer of the evaluation of a denoiser."""
+
+from ...protocols import CryodlProtEvaluateDenoiser
+from ..evaluation_words import PICTURES, TITLES, picturesIn, tableRows, verdictOf
+from ..panels_viewer import Panel, PanelsViewer
+from ..pictures_window import PicturesWindow
+from ..window import WindowView
+
+
+class CryodlEvaluateViewer(PanelsViewer):
+    """What `Analyze results` opens for an evaluation of a denoiser."""
+
+    _label = "evaluation viewer"
+    _targets = [CryodlProtEvaluateDenoiser]
+    _SECTION = "Evaluation"
+    _PANELS = (
+        Panel(
+            "showVerdict",
+            "Verdict and control",
+            "The figures, and what the network makes of pure noise and of particles that it never saw: "
+            "what it shows there is invented.",
+        ),
+        Panel(
+            "showCurves",
+            "FRC and FSC curves",
+            "Correlation with the truth, ring by ring: raw, filtered by the best linear filter, and denoised "
+            "images; and of maps of raw and denoised particles.",
+        ),
+        Panel("showParticles", "Triplets and gallery", "Particles raw, denoised and as they truly are."),
+    )
+    _WAIT = "There is no evaluation yet. Wait until the run has finished."
+
+    def _data(self):
+        return self.protocol.getEvaluation()
+
+    def _showVerdict(self, evaluation):
+        return self._pictures(evaluation, "control")
+
+    def _showCurves(self, evaluation):
+        return self._pictures(evaluation, "frc")
+
+    def _showParticles(self, evaluation):
+        return self._pictures(evaluation, "triplets")
+
+    def _pictures(self, evaluation, first):
+        """One window for all; the panels differ in the picture that it begins with."""
+        good, sentences = verdictOf(evaluation)
+        pictures = picturesIn(self.protocol.getEvaluationFolder())
+        return [
+            WindowView(
+                PicturesWindow,
+                self.getTkRoot(),
+                "Evaluation: %s" % self.protocol.getRunName(),
+                pictures,
+                sentences,
+                good,
+                (TITLES, tableRows(evaluation)),
+                PICTURES[first],
+            )
+        ]

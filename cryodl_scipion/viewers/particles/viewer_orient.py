@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of oriented particles and of compositions."""
+
+from pwem.viewers.plotter import EmPlotter
+
+from ...protocols import CryodlProtAssignOrientations, CryodlProtIntegrity
+from ..gallery_data import Gallery
+from ..gallery_window import GalleryWindow
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .orientation_data import Orientations, probabilitiesOf
+from .orientation_plots import drawDirections, drawDistributions, drawProbabilities
+
+
+class CryodlOrientationsViewer(PanelsViewer):
+    """What `Analyze results` opens for an assignment of orientations."""
+
+    _label = "orientations viewer"
+    _targets = [CryodlProtAssignOrientations]
+    _SECTION = "Orientations"
+    _PANELS = (
+        Panel(
+            "showDirections",
+            "Distribution of the directions",
+            "Particles per direction, on a map of the sphere with equal areas: uniform directions have one "
+            "colour all over. Directions of a symmetric structure lie in one asymmetric unit only.",
+        ),
+        Panel(
+            "showScores",
+            "Scores and margins",
+            "How well the best orientation fits, and by how much it is better than the best one elsewhere. A "
+            "small margin means that the orientation may as well be the other.",
+        ),
+        Panel("showParticles", "Particles, sorted by score", "The raw particles, best first, or in other orders."),
+    )
+    _WAIT = "There are no orientations yet. Wait until the run has finished."
+
+    def _data(self):
+        result = self.protocol._result()
+        return None if result is None else Orientations(result.outputs["particles"])
+
+    def _showDirections(self, data):
+        plotter = EmPlotter(windowTitle="Directions: %s" % self.protocol.getRunName(), figsize=(9, 5))
+        drawDirections(plotter.getFigure().add_subplot(projection="mollweide"), data.rot, data.tilt)
+        return [plotter]
+
+    def _showScores(self, data):
+        plotter = EmPlotter(windowTitle="Scores: %s" % self.protocol.getRunName(), figsize=(12, 4.4))
+        drawDistributions(plotter.getFigure(), data.scores)
+        return [plotter]
+
+    def _showParticles(self, data):
+        gallery = Gallery.ofSet(self.protocol.outputParticles)
+        return [
+            WindowView(
+                GalleryWindow, self.getTkRoot(), gallery, self.protocol.getRunName(), next(iter(gallery.figures), None)
+            )
+        ]
+
+
+class CryodlIntegrityViewer(PanelsViewer):
+    """What `Analyze results` opens for the integrity of a co-complex."""
+
+    _label = "integrity viewer"
+    _targets = [CryodlProtIntegrity]
+    _SECTION = "Compositions"
+    _PANELS = (
+        Panel(
+            "showProbabilities",
+            "Probabilities and numbers",
+            "How sure the compositions are: many particles near 0 and 1 and few between are well told apart.",
+        ),
+        Panel(
+            "showParticles",
+            "Particles of each composition",
+            "The raw particles, sorted by the probability of a composition, all or those of one.",
+        ),
+    )
+    _WAIT = "There are no probabilities yet. Wait until the run has finished."
+
+    def _data(self):
+        return self.protocol._result()
+
+    def _showProbabilities(self, result):
+        made, plotter = result.outputs, EmPlotter(windowTitle="Compositions", figsize=(12, 4.4))
+        drawProbabilities(
+            plotter.getFigure(), probabilitiesOf(made["particles"], len(made["names"])), made["names"], made["counts"]
+        )
+        return [plotter]
+
+    def _showParticles(self, result):
+        gallery = Gallery.ofSet(self.protocol.outputParticles, groupNames=result.outputs["names"])
+        return [
+            WindowView(
+                GalleryWindow, self.getTkRoot(), gallery, self.protocol.getRunName(), next(iter(gallery.figures), None)
+            )
+        ]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was found in tomograms, and how well, as tables. No windows here."""
+
+FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Pieces", "Surface (nm²)", "Voxels")
+JUDGED_TITLES = ("Feature", "Dice", "Precision", "Recall", "Boundary error (Å)", "Pieces found", "Pieces right")
+_ALL = "all tomograms"
+
+
+def foundRows(found):
+    """Rows of FOUND_TITLES. found: {tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}}; sums come last."""
+    rows, sums = [], {}
+    for tomogram, features in sorted(found.items()):
+        for feature, figures in features.items():
+            rows.append(_row(tomogram, feature, figures))
+            total = sums.setdefault(feature, {})
+            for key, value in figures.items():
+                if isinstance(value, (int, float)):
+                    total[key] = total.get(key, 0) + value
+    return rows + ([_row(_ALL, feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
+
+
+def _row(tomogram, feature, figures):
+    return (
+        tomogram,
+        feature,
+        _size(figures["volume_nm3"]),
+        "%d" % figures["pieces"],
+        _size(figures.get("area_nm2")),
+        "%d" % figures["voxels"],
+    )
+
+
+def _size(value):
+    """A volume or area with three or more figures, never as a power of ten."""
+    return "-" if value is None else "%.0f" % value if value >= 100 else "%.3g" % value
+
+
+def judgedRows(features):
+    """Rows of JUDGED_TITLES. features: {name: {dice, precision, ...}}; what was not measured is '-'."""
+    return [
+        (name,)
+        + tuple(
+            _figure(figures.get(key), form)
+            for key, form in (
+                ("dice", "%.3f"),
+                ("precision", "%.3f"),
+                ("recall", "%.3f"),
+                ("boundary_error", "%.3g"),
+                ("piece_recall", "%.3f"),
+                ("piece_precision", "%.3f"),
+            )
+        )
+        for name, figures in features.items()
+    ]
+
+
+def _figure(value, form):
+    return "-" if value is None else form % value

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tomograms with what lies over them: labels, scores, coordinates. Slices are read when needed. No windows here."""
+
+import collections
+
+import numpy as np
+from tomo.constants import BOTTOM_LEFT_CORNER
+
+from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
+from ..map_plots import readMap
+from ..preview import LARGEST_SIDE, Preview, percentilesOf, stretchedTo
+
+LABELS, SCORES = "labels", "scores"
+PLANES = {"z": 0, "y": 1, "x": 2}  # name of the axis that a slice lies across: axis of the array
+_SAMPLED = 3  # slices whose greys decide the contrast of all
+NOT_ANNOTATED = 255
+_DEFAULT_THRESHOLD = 0.5
+
+# name: in the list; kind: LABELS or SCORES; files: {tsId: path}; names: of labels 1, 2, ...; threshold: of scores
+Layer = collections.namedtuple("Layer", "name kind files names threshold")
+
+
+def layerOf(masks, name=None):
+    """Layer of a SetOfTomoMasks. name: in the list, default what the set says of itself."""
+    feature, files = featureOf(masks), {idOf(item): item.getFileName().split(":")[0] for item in clonesOf(masks)}
+    if feature:
+        return Layer(name or feature, SCORES, files, [feature], masks.getAttributeValue(THRESHOLD, _DEFAULT_THRESHOLD))
+    return Layer(name or "labels", LABELS, files, featuresOf(masks), None)
+
+
+class TomogramSlices:
+    """What a window on tomograms shows.
+
+    files: {tsId: path of the tomogram, None if nobody knows it}. layers: [Layer]. points: {tsId: (n, 3) x, y, z px}.
+    pixelSize: Å/px. diameter: of the circles at points, px.
+    """
+
+    def __init__(self, files, layers=(), points=None, pixelSize=1.0, diameter=10):
+        self.files, self.layers, self.points = files, list(layers), points or {}
+        self.pixelSize, self.diameter = pixelSize, diameter
+        self.ids, self._contrasts = list(files), {}
+
+    @classmethod
+    def ofTomograms(cls, tomograms, masks=(), coordinates=None):
+        """Of a SetOfTomograms, with sets of masks (or Layers) of it and a SetOfCoordinates3D."""
+        layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
+        files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
+        points, diameter = ({}, 10) if coordinates is None else (pointsOf(coordinates), coordinates.getBoxSize() or 10)
+        return cls(files, layers, points, tomograms.getSamplingRate(), diameter)
+
+    ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
+
+    def layer(self, name):
+        """The Layer of this name, None if there is none."""
+        return next((layer for layer in self.layers if layer.name == name), None)
+
+    def shape(self, tsId):
+        """(z, y, x) of a tomogram; without one, of the first layer that has it."""
+        return self._volume(tsId).shape
+
+    def slice(self, tsId, axis, index):
+        """Preview of a slice of the tomogram, in greys that are those of the whole. axis: of the array [z, y, x]."""
+        volume = self._volume(tsId)
+        image, step = sliceOf(volume, axis, index, average=True)
+        if self.files[tsId] is None:
+            image = np.zeros(image.shape)
+        height, width = np.delete(volume.shape, axis)
+        return Preview(stretchedTo(image, self._contrast(tsId)), step, int(width), int(height))
+
+    def overlay(self, tsId, layer, axis, index):
+        """(h, w) labels, or scores from 0 to 1, at a slice; None where the layer has no volume of this tomogram."""
+        if layer is None or tsId not in layer.files:
+            return None
+        own, volume = self.shape(tsId), readMap(layer.files[tsId])
+        # masks of other packages may be binned otherwise than the tomogram; the two cover the same space
+        place = min(volume.shape[axis] - 1, int((index + 0.5) * volume.shape[axis] / own[axis]))
+        image, _ = sliceOf(volume, axis, place, average=False)
+        if layer.kind == LABELS:
+            return image.astype(int)
+        return image / 100 if np.issubdtype(volume.dtype, np.integer) else image  # int8 scores go from 0 to 100
+
+    def pointsNear(self, tsId, axis, index):
+        """(n, 3): place from left to right and from top to bottom (px), and radius of each point's circle here."""
+        points = np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
+        beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
+        near = np.abs(beyond) < radius
+        across, down = [n for n in (2, 1, 0) if n != axis]  # axes of the array that run right and down
+        return np.column_stack(
+            [points[near, 2 - across], points[near, 2 - down], np.sqrt(radius**2 - beyond[near] ** 2)]
+        )
+
+    def _volume(self, tsId):
+        path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
+        if path is None:
+            raise ValueError("Neither a tomogram nor a mask of %s is known." % tsId)
+        return readMap(path)
+
+    def _contrast(self, tsId):
+        """Black and white value of a tomogram, from some of its slices: one slice alone would flicker."""
+        if tsId not in self._contrasts:
+            volume = self._volume(tsId)
+            places = np.linspace(0, len(volume) - 1, _SAMPLED + 2).astype(int)[1:-1]
+            self._contrasts[tsId] = percentilesOf(np.array([sliceOf(volume, 0, p, average=True)[0] for p in places]))
+        return self._contrasts[tsId]
+
+
+def sliceOf(volume, axis, index, average, most=LARGEST_SIDE):
+    """((h, w) float32 of at most `most` px a side, px of the volume per px of it) of a slice.
+
+    volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart on the disk, every
+    n-th voxel is taken.
+    """
+    index = int(np.clip(index, 0, volume.shape[axis] - 1))
+    step = max(1, -(-max(np.delete(volume.shape, axis)) // most))
+    if axis == 2:
+        return np.array(volume[::step, ::step, index], np.float32), step
+    image = volume[index] if axis == 0 else volume[:, index]
+    if not average or step == 1:
+        return np.array(image[::step, ::step], np.float32), step
+    height, width = (-(-side // step) for side in image.shape)
+    padded = np.pad(image, ((0, height * step - image.shape[0]), (0, width * step - image.shape[1])), mode="edge")
+    return padded.reshape(height, step, width, step).mean(axis=(1, 3), dtype=np.float32), step
+
+
+def pointsOf(coordinates):
+    """{tsId: (n, 3) x, y, z px of the tomogram} of a SetOfCoordinates3D, counted from the first voxel's centre."""
+    tomograms, points = byId(coordinates.getPrecedents()), {}
+    for item in coordinates.iterItems():
+        if item.getTomoId() in tomograms:
+            item.setVolume(tomograms[item.getTomoId()])
+            points.setdefault(item.getTomoId(), []).append(item.getPosition(BOTTOM_LEFT_CORNER))
+    return {name: np.array(places, float) for name, places in points.items()}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Drawings of what lies over a slice of a tomogram: labels, scores, places."""
+
+import matplotlib
+import numpy as np
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Circle, Patch
+
+from ..plots import PICK_COLOUR
+from .slices_data import NOT_ANNOTATED
+
+# Paul Tol's bright colours, for the colour-blind; as in the engine's scripts for ChimeraX, so that both look alike.
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+_UNSURE = "#888888"
+_OVERLAY = "overlay"
+_HEAT = "inferno"
+_LEGEND = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
+
+
+def colourOf(label):
+    """label: 1, 2, ...; 255 is what nobody annotated."""
+    return _UNSURE if label == NOT_ANNOTATED else COLOURS[(label - 1) % len(COLOURS)]
+
+
+def nameOf(label, names):
+    """What a label is called. names: of labels 1, 2, ..."""
+    if label == NOT_ANNOTATED:
+        return "not annotated"
+    return "%d %s" % (label, names[label - 1]) if label <= len(names) else "label %d" % label
+
+
+def clearOverlay(axes):
+    """Take away what the functions below drew earlier, and the legend."""
+    for artist in [a for a in list(axes.images) + list(axes.collections) if a.get_gid() == _OVERLAY]:
+        artist.remove()
+    if axes.get_legend() is not None:
+        axes.get_legend().remove()
+
+
+def drawLabels(axes, labels, names, extent, opacity):
+    """A slice of labels, each in its colour, 0 clear; and a legend of those that are named or seen.
+
+    labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1.
+    """
+    seen = [label for label in np.unique(labels) if label > 0]
+    rgba = np.zeros(labels.shape + (4,))
+    for label in seen:
+        rgba[labels == label] = to_rgb(colourOf(label)) + (opacity,)
+    axes.imshow(rgba, extent=extent, interpolation="nearest").set_gid(_OVERLAY)
+    listed = sorted(set(range(1, len(names) + 1)) | set(seen))
+    if listed:
+        axes.legend(handles=[Patch(color=colourOf(label), label=nameOf(label, names)) for label in listed], **_LEGEND)
+
+
+def drawScores(axes, scores, name, extent, opacity, threshold):
+    """A slice of scores as a heat map of those that reach the threshold. scores: (h, w) 0 to 1."""
+    shown = np.ma.masked_less(np.nan_to_num(scores), max(threshold, 1e-6))
+    axes.imshow(shown, cmap=_HEAT, vmin=0, vmax=1, alpha=opacity, extent=extent, interpolation="nearest").set_gid(
+        _OVERLAY
+    )
+    axes.legend(
+        handles=[
+            Patch(color=matplotlib.colormaps[_HEAT](value), label="%s %.2f" % (name, value))
+            for value in np.unique(np.round([threshold, (1 + threshold) / 2, 1.0], 2))
+        ],
+        **_LEGEND,
+    )
+
+
+def drawPoints(axes, circles, colour=PICK_COLOUR):
+    """Places near a slice: circles: (n, 3) x, y, radius in px."""
+    collection = PatchCollection(
+        [Circle((x, y), radius) for x, y, radius in circles], facecolors="none", edgecolors=colour, linewidths=1.2
+    )
+    collection.set_gid(_OVERLAY)
+    axes.add_collection(collection, autolim=False)

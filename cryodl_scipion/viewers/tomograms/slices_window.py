@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tomograms slice by slice, with labels, scores or coordinates over them."""
+
+import tkinter as tk
+from tkinter import ttk
+
+from ...engine.cryodl.contract import counted
+from ..micrograph_window import MicrographWindow
+from .slices_data import PLANES, SCORES
+from .slices_plots import clearOverlay, drawLabels, drawPoints, drawScores
+
+_NOTHING = "nothing"
+_OPACITY = 0.5
+_AXES = {"z": "x to the right, y up", "y": "x to the right, z up", "x": "y to the right, z up"}
+
+
+class SlicesWindow(MicrographWindow):
+    """data: TomogramSlices. accept: for wizards, takes {name of a score layer: threshold}. first: name of the layer to
+    show first, default the last one."""
+
+    _LIST = "Tomograms"
+
+    def __init__(self, parent, data, title, accept=None, first=None):
+        self._data, self._plane, self._place, self._view = data, "z", None, None
+        self._shownId = self._problem = None
+        self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
+        names = [layer.name for layer in data.layers]
+        self._layer = first or (names[-1] if names else _NOTHING)
+        slider = dict(from_=0, to=1, resolution=0.01, label="Score threshold") if self._thresholds else None
+        MicrographWindow.__init__(self, parent, title, data.ids, (), slider, self._threshold(), 0, accept)
+
+    # ----- parts
+    def _addControls(self, slider):
+        """The choice of layer, plane, slice and opacity above the slider of the threshold."""
+        self._chosen = tk.StringVar(self.root, self._layer)
+        self._across, self._number = tk.StringVar(self.root, self._plane), tk.IntVar(self.root)
+        self._opacity = tk.DoubleVar(self.root, _OPACITY)
+        row = ttk.Frame(self.root)
+        row.pack(fill=tk.X, padx=6, pady=(4, 0))
+        ttk.Label(row, text="Slices across").pack(side=tk.LEFT)
+        for plane in PLANES:
+            ttk.Radiobutton(row, text=plane, value=plane, variable=self._across, command=self.turn).pack(side=tk.LEFT)
+        self._scale = tk.Scale(
+            row, variable=self._number, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: self.move()
+        )
+        self._scale.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=6)
+        if self._data.layers:
+            self._addLayers()
+        MicrographWindow._addControls(self, slider)
+
+    def _addLayers(self):
+        row = ttk.Frame(self.root)
+        row.pack(fill=tk.X, padx=6)
+        ttk.Label(row, text="Over it").pack(side=tk.LEFT)
+        names = [layer.name for layer in self._data.layers] + [_NOTHING]
+        box = ttk.Combobox(row, textvariable=self._chosen, values=names, state="readonly", width=24)
+        box.pack(side=tk.LEFT, padx=6)
+        box.bind("<<ComboboxSelected>>", lambda event: self.choose())
+        ttk.Label(row, text="Opacity").pack(side=tk.LEFT, padx=(12, 4))
+        ttk.Scale(row, variable=self._opacity, from_=0, to=1, command=lambda value: self.refresh()).pack(
+            side=tk.LEFT, fill=tk.X, expand=True
+        )
+
+    # ----- what happens
+    def turn(self):
+        """Show slices across the axis that was chosen, beginning in the middle."""
+        self._plane, self._place, self._view = self._across.get(), None, None
+        self.showMicrograph()
+
+    def move(self):
+        """Show the slice that was chosen; what part of it is seen stays."""
+        if self._number.get() != self._place and self._axes is not None:
+            self._place, self._view = self._number.get(), (self._axes.get_xlim(), self._axes.get_ylim())
+            self.showMicrograph()
+
+    def choose(self):
+        """Show another layer, with its own threshold."""
+        self._layer = self._chosen.get()
+        self.value.set(self._threshold())
+        self.refresh()
+
+    def use(self):
+        if self.settle():
+            self._accept(dict(self._thresholds))
+            self.root.destroy()
+
+    def refresh(self):
+        if self._layer in self._thresholds:
+            self._thresholds[self._layer] = self.value.get()
+        MicrographWindow.refresh(self)
+
+    # ----- the slice
+    def _threshold(self):
+        return self._thresholds.get(self._layer, next(iter(self._thresholds.values()), 0))
+
+    def _axis(self):
+        return PLANES[self._plane]
+
+    def _load(self, index):
+        tsId = self._names[index]
+        if tsId != self._shownId:
+            self._shownId, self._view = tsId, None
+        slices = self._data.shape(tsId)[self._axis()]
+        self._place = slices // 2 if self._place is None else min(self._place, slices - 1)
+        self._scale.config(to=slices - 1)
+        self._number.set(self._place)
+        return self._data.slice(tsId, self._axis(), self._place)
+
+    def _upwards(self):
+        return True
+
+    def _look(self):
+        if self._view is not None:
+            self._axes.set_xlim(*self._view[0])
+            self._axes.set_ylim(*self._view[1])
+
+    def _drawOn(self, axes):
+        clearOverlay(axes)
+        tsId, layer = self._names[self.index()], self._data.layer(self._layer)
+        extent = (-0.5, self._preview.width - 0.5, self._preview.height - 0.5, -0.5)
+        try:
+            image, self._problem = self._data.overlay(tsId, layer, self._axis(), self._place), None
+        except (ValueError, OSError) as error:
+            image, self._problem = None, str(error)
+        limits = axes.get_xlim(), axes.get_ylim()
+        if image is not None and layer.kind == SCORES:
+            drawScores(axes, image, layer.name, extent, self._opacity.get(), self.value.get())
+        elif image is not None:
+            drawLabels(axes, image, layer.names, extent, self._opacity.get())
+        drawPoints(axes, self._data.pointsNear(tsId, self._axis(), self._place))
+        axes.set_xlim(*limits[0])  # imshow shows all of it again
+        axes.set_ylim(*limits[1])
+
+    def _text(self):
+        if self.index() is None or self._preview is None:
+            return "There are no tomograms." if self.index() is None else ""
+        tsId = self._names[self.index()]
+        parts = [
+            "%s = %d of %d (px of %.4g Å), %s"
+            % (self._plane, self._place, self._data.shape(tsId)[self._axis()], self._data.pixelSize, _AXES[self._plane])
+        ]
+        if self._data.points:
+            near = len(self._data.pointsNear(tsId, self._axis(), self._place))
+            parts.append("%d of %s here" % (near, counted(len(self._data.points.get(tsId, ())), "place")))
+        layer = self._data.layer(self._layer)
+        if layer is not None and tsId not in layer.files:
+            parts.append("%s: none of this tomogram" % layer.name)
+        if self._data.files[tsId] is None:
+            parts.append("the tomogram itself is not there")
+        return "; ".join(parts + [self._problem] * bool(self._problem))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Classes of subtomograms: slices of the items and of their averages, confusion, embedding. No windows here."""
+
+import csv
+
+import numpy as np
+
+from ...convert.tomograms.subtomogram_sets import CONFIDENCE as CONFIDENCE_ATTRIBUTE
+from ...convert.tomograms.subtomograms import fileOf
+from ..gallery_data import Gallery
+from ..map_plots import readMap
+from ..particle_images import lowPass, shrunk
+
+_PLANES = {"z": 0, "y": 1, "x": 2}
+_THICKNESS = 0.12  # of the box: slices that are averaged, since one alone shows nothing but noise
+CONFIDENCE = "Confidence"
+
+
+class SubtomogramGallery(Gallery):
+    """Central slices of subtomograms. names: 'path' or '000002@path' of the volumes, thrice. transforms: [(4, 4)] or
+    None: of each subtomogram, to turn it like its class average."""
+
+    ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Filter to (Å, 0: not)", True
+    WORDS = {plane: "across %s" % plane for plane in _PLANES}
+
+    def __init__(self, names, ids, pixelSize, transforms=None, **values):
+        Gallery.__init__(self, {plane: names for plane in _PLANES}, ids, pixelSize, **values)
+        self._transforms = transforms
+
+    @classmethod
+    def ofClasses(cls, classes):
+        """Of a SetOfClassesSubTomograms. Raises ValueError if all classes are empty."""
+        groups = {item.getObjId(): item.getObjLabel() or "class %d" % item.getObjId() for item in classes.iterItems()}
+        kept, figures = [], {}
+        for group, number in enumerate(sorted(groups), 1):
+            for item in classes[number].iterItems():
+                kept.append((nameOf(item), item.getObjId(), group, _matrixOf(item), _figuresOf(item)))
+        if not kept:
+            raise ValueError("The classes are empty.")
+        names, ids, numbers, matrices, found = zip(*kept)
+        for label in found[0]:
+            figures[label] = np.array([each.get(label, np.nan) for each in found], float)
+        turned = any(not np.allclose(matrix, np.eye(4)) for matrix in matrices)
+        return cls(
+            list(names),
+            ids,
+            classes.getImages().getSamplingRate(),
+            matrices if turned else None,
+            figures=figures,
+            groups=np.array(numbers),
+            groupNames=[groups[number] for number in sorted(groups)],
+        )
+
+    def _places(self, position):
+        how = "turned like the average of its class" if self._transforms is not None else "as it is in the file"
+        return ["Volume: %s" % self.names["z"][position], "Middle slices, %s" % how]
+
+    def images(self, position, resolution=None, side=512):
+        """Three (h, w): means of the middle slices across z, y and x, turned like the class average if known."""
+        volume = readCube(self.names["z"][position])
+        if self._transforms is not None:
+            found = turnedSlices(volume, self._transforms[position])
+        else:
+            found = middleSlices(volume)
+        return [shrunk(lowPass(image, resolution, self.pixelSize), side) for image in found]
+
+
+def _matrixOf(item):
+    return np.array(item.getTransform().getMatrix(), float) if item.hasTransform() else np.eye(4)
+
+
+def _figuresOf(item):
+    value = item.getAttributeValue(CONFIDENCE_ATTRIBUTE, None)
+    return {} if value is None else {CONFIDENCE: value}
+
+
+def nameOf(item):
+    """'path', or '000002@path' of an item in a stack of volumes."""
+    return "%06d@%s" % (item.getIndex(), fileOf(item)) if (item.getIndex() or 0) > 1 else fileOf(item)
+
+
+def readCube(name):
+    """(d, d, d) of 'path' or '000002@stack', read as it is needed. Raises FileNotFoundError or ValueError."""
+    number, _, path = name.rpartition("@")
+    volume = readMap(path, stack=bool(number))
+    return volume[int(number) - 1] if number else volume
+
+
+def middleSlices(volume):
+    """Means of the middle slices across z, y and x; three (h, w)."""
+    half = _half(volume.shape[0])
+    return [np.asarray(volume[_middle(volume, axis, half)].mean(axis, dtype=np.float32)) for axis in range(3)]
+
+
+def _half(side):
+    return max(0, int(_THICKNESS * side / 2))
+
+
+def _middle(volume, axis, half):
+    place = volume.shape[axis] // 2
+    return tuple(slice(place - half, place + half + 1) if n == axis else slice(None) for n in range(3))
+
+
+def turnedSlices(volume, matrix):
+    """As middleSlices, of the volume as a transform of Scipion turns it: its places into those of the average.
+
+    volume: (d, d, d). matrix: (4, 4), of x, y, z from the middle voxel, px.
+    """
+    side = volume.shape[0]
+    grid, depth = np.arange(side) - side // 2, np.arange(-_half(side), _half(side) + 1)
+    back, found = np.linalg.inv(matrix), []
+    for axis in range(3):
+        zyx = np.meshgrid(*[depth if n == axis else grid for n in range(3)], indexing="ij")
+        places = np.tensordot(back[:3, :3], np.stack(zyx[::-1]), 1) + back[:3, 3][:, None, None, None] + side // 2
+        found.append(_valuesAt(volume, places[::-1]).mean(axis))
+    return found
+
+
+def _valuesAt(volume, places):
+    """Values at places (3, ...) z, y, x between voxels, by the eight around; the mean of the volume outside."""
+    volume = np.asarray(volume, np.float32)
+    low = np.floor(places).astype(int)
+    part, total, mean = places - low, 0.0, volume.mean()
+    for corner in np.ndindex(2, 2, 2):
+        step = np.array(corner).reshape((3,) + (1,) * (places.ndim - 1))
+        at, weight = low + step, np.prod(np.where(step == 1, part, 1 - part), axis=0)
+        inside = np.all([(a >= 0) & (a < n) for a, n in zip(at, volume.shape)], axis=0)
+        value = volume[tuple(np.clip(a, 0, n - 1) for a, n in zip(at, volume.shape))]
+        total = total + weight * np.where(inside, value, mean)
+    return total
+
+
+def averagesOf(classes, averages):
+    """[(name, number of items, file or None)] of classes, in the order of their numbers. averages: set, or None."""
+    files = {} if averages is None else {item.getObjId(): fileOf(item) for item in averages.iterItems()}
+    return [
+        (item.getObjLabel() or "class %d" % item.getObjId(), item.getSize(), files.get(item.getObjId()))
+        for item in classes.iterItems(orderBy="id")
+    ]
+
+
+def readEmbedding(path):
+    """((n, c) places, (n,) class numbers) of the engine's table. Raises ValueError or OSError that names the file."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "class" not in rows[0]:
+        raise ValueError("%s holds no embedding: there is no column `class`." % path)
+    components = [name for name in rows[0] if name not in ("name", "class")]
+    return (
+        np.array([[float(row[name]) for name in components] for row in rows]),
+        np.array([int(float(row["class"])) for row in rows]),
+    )

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Surfaces of features from STL files, simplified so that they can be turned quickly. No windows here."""
+
+import os
+
+import numpy as np
+
+FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u2")])  # of a binary STL file
+_HEADER = 84  # bytes before the facets; the last four are their number
+_AT_ONCE = 500000  # facets
+_COARSER = 1.4
+MOST_TRIANGLES = 9000  # of all surfaces of a picture; more of them turn slowly
+
+
+class Surfaces:
+    """Surfaces of features in tomograms. files: {tomogram: {feature: STL file}}. scripts: {tomogram: .cxc file}.
+    features: names in the order of the labels."""
+
+    def __init__(self, files, scripts, features):
+        self.files, self.scripts, self.features = files, scripts or {}, list(features)
+        self.names = sorted(files)
+        self._read = {}
+
+    def triangles(self, name):
+        """{feature: (n, 3, 3) corners, x, y, z in nm} of a tomogram, simplified."""
+        if name not in self._read:
+            most = MOST_TRIANGLES // max(1, len(self.files[name]))
+            self._read[name] = {feature: readSurface(path, most) / 10 for feature, path in self.files[name].items()}
+        return self._read[name]
+
+
+def readSurface(path, most=MOST_TRIANGLES):
+    """(n, 3, 3) corners of about `most` triangles at most, simplified by joining corners that lie near each other.
+
+    path: binary STL. Raises FileNotFoundError, or ValueError that names the file.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError("The surface %s is not there. Make it again by merging the features." % path)
+    count, rest = divmod(os.path.getsize(path) - _HEADER, FACET.itemsize)
+    if count < 0 or rest:
+        raise ValueError("The surface %s is no whole binary STL file. Merge the features again." % path)
+    if not count:
+        return np.zeros((0, 3, 3), np.float32)
+    corners = np.memmap(path, FACET, "r", _HEADER, (count,))["corners"]
+    if count <= most:
+        return np.array(corners)
+    low = np.min([part.min(axis=(0, 1)) for part in _parts(corners)], axis=0)
+    cell = _firstCell(corners, most)
+    while True:
+        found = _joined(corners, low, cell)
+        if len(found) <= 1.3 * most:
+            return found
+        cell *= _COARSER
+
+
+def _parts(corners):
+    return (corners[start : start + _AT_ONCE] for start in range(0, len(corners), _AT_ONCE))
+
+
+def _firstCell(corners, most):
+    """Side of the cells that about so many triangles are left with: a triangle for each cell's face."""
+    sides = np.array(corners[:: max(1, len(corners) // 10000)])
+    area = 0.5 * np.linalg.norm(np.cross(sides[:, 1] - sides[:, 0], sides[:, 2] - sides[:, 0]), axis=1).mean()
+    return max(1e-6, np.sqrt(2 * area * len(corners) / most))
+
+
+def _joined(corners, low, cell):
+    """Triangles whose corners were moved to the means of those in the same cell; repeated ones and those that became
+    lines are gone."""
+    triangles, keys, sums = [], [], []
+    size = int(np.max([part.max(axis=(0, 1)) - low for part in _parts(corners)]) / cell) + 1
+    for part in _parts(corners):
+        cells = np.floor((part - low) / cell).astype(np.int64)
+        named = (cells[..., 0] * size + cells[..., 1]) * size + cells[..., 2]
+        found, where = np.unique(named, return_inverse=True)
+        places = part.reshape(-1, 3)
+        keys.append(found)
+        sums.append(np.column_stack([np.bincount(where.ravel(), weights) for weights in (*places.T, None)]))
+        real = (named[:, 0] != named[:, 1]) & (named[:, 1] != named[:, 2]) & (named[:, 0] != named[:, 2])
+        triangles.append(_different(named[real]))
+    known, where = np.unique(np.concatenate(keys), return_inverse=True)
+    totals = np.column_stack([np.bincount(where.ravel(), column) for column in np.concatenate(sums).T])
+    means = totals[:, :3] / totals[:, 3:]
+    return means[np.searchsorted(known, _different(np.concatenate(triangles)))]
+
+
+def _different(triangles):
+    """Triangles, (n, 3) numbers of corners, without those that have the same three."""
+    _, first = np.unique(np.sort(triangles, axis=1), axis=0, return_index=True)
+    return triangles[first]

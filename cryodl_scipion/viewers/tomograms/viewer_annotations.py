@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of annotated tiles."""
+
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+
+from ...objects import CryodlAnnotations
+from ...protocols import CryodlProtAnnotate
+from ..gallery_window import GalleryWindow
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .slices_window import SlicesWindow
+from .tile_data import TileGallery, tilesInTomograms
+
+
+class CryodlAnnotationsViewer(Viewer):
+    """Annotated tiles."""
+
+    _name = "cryodl tiles"
+    _targets = [CryodlAnnotations]
+    _environments = [DESKTOP_TKINTER]
+
+    def _visualize(self, obj, **kwargs):
+        return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(obj.getFolder()), str(obj))]
+
+
+class CryodlAnnotateViewer(PanelsViewer):
+    """What `Analyze results` opens for annotations."""
+
+    _label = "annotations viewer"
+    _targets = [CryodlProtAnnotate]
+    _SECTION = "Annotations"
+    _PANELS = (
+        Panel("showTiles", "Tiles and drawings", "The annotated tiles beside what was drawn on them."),
+        Panel("showPlaces", "Tiles in their tomograms", "Where the tiles lie; circles are as wide as a tile."),
+    )
+    _WAIT = "There are no annotations yet. Wait until the window is closed, or the import has finished."
+
+    def _data(self):
+        return getattr(self.protocol, "outputAnnotations", None)
+
+    def _showTiles(self, annotations):
+        return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(annotations.getFolder()), str(annotations))]
+
+    def _showPlaces(self, annotations):
+        data = tilesInTomograms(annotations.getFolder())
+        if data is None:
+            return [
+                self.infoMessage(
+                    "The tiles are of stacks, or their tomograms are gone: there is nothing to show them in.",
+                    "No tomograms",
+                )
+            ]
+        return [WindowView(SlicesWindow, self.getTkRoot(), data, "Tiles of %s" % self.protocol.getRunName())]

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of classes of subtomograms."""
+
+from pwem.viewers.plotter import EmPlotter
+
+from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms
+from ...protocols.tomograms.subtomograms_base import AVERAGES, CLASSES
+from ..gallery_window import GalleryWindow
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .class_plots import drawAverages, drawConfusion, drawCounts, drawEmbeddingAndAverages
+from .subtomogram_data import SubtomogramGallery, averagesOf, readEmbedding
+
+_COUNTS = Panel("showCounts", "Numbers of the classes", "How many subtomograms each class has.")
+_AVERAGES = Panel("showAverages", "Averages of the classes", "Middle slices of each average.")
+_GALLERY = Panel(
+    "showGallery",
+    "Subtomograms of each class",
+    "Middle slices of the subtomograms, a few averaged, of "
+    "all classes or of one; turned like the average if angles were found.",
+)
+
+
+class _ClassesPanels(PanelsViewer):
+    """What the viewers of classes share."""
+
+    _SECTION = "Classes"
+    _WAIT = "There are no classes yet. Wait until the run has finished."
+
+    def _data(self):
+        return getattr(self.protocol, CLASSES, None)
+
+    def _averages(self, classes):
+        return averagesOf(classes, getattr(self.protocol, AVERAGES, None))
+
+    def _plotter(self, what, size):
+        return EmPlotter(windowTitle="%s: %s" % (what, self.protocol.getRunName()), figsize=size)
+
+    def _showCounts(self, classes):
+        plotter, counts = self._plotter("Classes", (8, 5)), self.protocol._result().outputs["counts"]
+        drawCounts(plotter.getFigure().add_subplot(), counts)
+        plotter.getFigure().tight_layout()
+        return [plotter]
+
+    def _showAverages(self, classes):
+        averages = self._averages(classes)
+        plotter = self._plotter("Averages", (6.4, min(10, 0.4 + 1.75 * len(averages))))
+        drawAverages(plotter.getFigure(), averages)
+        return [plotter]
+
+    def _showGallery(self, classes):
+        return [galleryView(self.getTkRoot(), classes, self.protocol.getRunName())]
+
+
+class CryodlClassifyViewer(_ClassesPanels):
+    """What `Analyze results` opens for a classification."""
+
+    _label = "classification viewer"
+    _targets = [CryodlProtClassifySubtomograms]
+    _PANELS = (
+        _COUNTS,
+        Panel(
+            "showConfusion",
+            "Confusion matrix",
+            "Found against true classes; only of runs with *Compare with the input's classes*.",
+        ),
+        _AVERAGES,
+        _GALLERY,
+    )
+
+    def _showConfusion(self, classes):
+        made = self.protocol._result().outputs
+        found = made.get("confusion")
+        if not found:
+            return [
+                self.infoMessage(
+                    "The input's classes were not asked for. Set \"Compare with the input's classes\" "
+                    "to Yes if they are the true ones, and execute again.",
+                    "No confusion matrix",
+                )
+            ]
+        plotter = self._plotter("Confusion", (7, 6))
+        axes = plotter.getFigure().add_subplot()
+        drawConfusion(axes, found["matrix"], found["rows"], found["columns"])
+        axes.set_title("Accuracy %.3f" % made["accuracy"])
+        plotter.getFigure().tight_layout()
+        return [plotter]
+
+
+class CryodlClusterViewer(_ClassesPanels):
+    """What `Analyze results` opens for a clustering."""
+
+    _label = "clustering viewer"
+    _targets = [CryodlProtClusterSubtomograms]
+    _PANELS = (
+        Panel(
+            "showEmbedding",
+            "Embedding and averages",
+            "Each subtomogram is a point; near ones are alike. Colours are the classes, whose averages stand beside.",
+        ),
+        _COUNTS,
+        _AVERAGES,
+        _GALLERY,
+    )
+
+    def _showEmbedding(self, classes):
+        places, numbers = readEmbedding(self.protocol._result().outputs["embedding"])
+        averages = self._averages(classes)
+        names = {number: name for number, (name, *_) in enumerate(averages, 1)}
+        plotter = self._plotter("Embedding", (13, 7))
+        drawEmbeddingAndAverages(plotter.getFigure(), places, numbers, averages, names)
+        return [plotter]
+
+
+def galleryView(root, classes, title):
+    data = SubtomogramGallery.ofClasses(classes)
+    return WindowView(GalleryWindow, root, data, title, next(iter(data.figures), None))

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of tomograms with what was found in them."""
+
+import os
+
+from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+from tomo.objects import SetOfCoordinates3D, SetOfTomoMasks
+
+from ...convert.tomograms.coordinates3d import STRUCTURE, VOLUME
+from ...convert.tomograms.tomograms import featureOf, featuresOf
+from ...protocols import (
+    CryodlProtEvaluateSegmentation,
+    CryodlProtMergeFeatures,
+    CryodlProtPickFeatures,
+    CryodlProtSegment,
+    CryodlProtSimulateTomograms,
+)
+from ..chimera import chimeraViews
+from ..panels_viewer import Panel, PanelsViewer
+from ..pictures_window import PicturesWindow
+from ..table_window import TableWindow
+from ..window import WindowView
+from .segmentation_words import FOUND_TITLES, JUDGED_TITLES, foundRows, judgedRows
+from .slices_data import TomogramSlices, layerOf
+from .slices_window import SlicesWindow
+from .surfaces_data import Surfaces
+from .surfaces_window import SurfacesWindow
+
+
+class CryodlMasksViewer(Viewer):
+    """Scores or labels that cryodl made, over their tomograms."""
+
+    _name = "cryodl slices"
+    _targets = [SetOfTomoMasks]
+    _environments = [DESKTOP_TKINTER]
+
+    @classmethod
+    def can_handle_this_instance(cls, instance):
+        return isinstance(instance, SetOfTomoMasks) and bool(featureOf(instance) or featuresOf(instance))
+
+    def _visualize(self, obj, **kwargs):
+        return [slicesView(self.getTkRoot(), TomogramSlices.ofMasks(obj, [obj]), str(obj))]
+
+
+class CryodlCoordinates3DViewer(Viewer):
+    """Coordinates that cryodl made, in their tomograms."""
+
+    _name = "cryodl places"
+    _targets = [SetOfCoordinates3D]
+    _environments = [DESKTOP_TKINTER]
+
+    @classmethod
+    def can_handle_this_instance(cls, instance):
+        if not isinstance(instance, SetOfCoordinates3D) or not instance.getSize():
+            return False
+        first = instance.getFirstItem()
+        return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE))
+
+    def _visualize(self, obj, **kwargs):
+        return [slicesView(self.getTkRoot(), placesOf(obj), str(obj))]
+
+
+class CryodlSegmentViewer(PanelsViewer):
+    """What `Analyze results` opens for scores, also while the run goes on."""
+
+    _label = "scores viewer"
+    _targets = [CryodlProtSegment]
+    _SECTION = "Scores"
+    _PANELS = (
+        Panel(
+            "showScores",
+            "Scores over the tomograms",
+            "Slices of each tomogram, and over them the scores of a feature that reach a threshold.",
+        ),
+    )
+    _WAIT = "There are no scores yet. Wait until the first tomogram is segmented."
+
+    def _data(self):
+        return self.protocol._scoreSets() or None
+
+    def _showScores(self, sets):
+        tomograms = self.protocol.inputTomograms.get()
+        return [
+            slicesView(
+                self.getTkRoot(),
+                TomogramSlices.ofTomograms(tomograms, sets.values()),
+                "Scores: %s" % self.protocol.getRunName(),
+            )
+        ]
+
+
+class CryodlMergeViewer(PanelsViewer):
+    """What `Analyze results` opens for merged features."""
+
+    _label = "features viewer"
+    _targets = [CryodlProtMergeFeatures]
+    _SECTION = "Features"
+    _PANELS = (
+        Panel("showLabels", "Labels over the tomograms", "Slices of each tomogram, and over them the features."),
+        Panel("showTable", "Volumes, pieces and areas", "What was found in each tomogram, as a table."),
+        Panel(
+            "showSurfaces",
+            "Surfaces in 3-D",
+            "Surfaces of the features, to be turned with the mouse; from "
+            "there into ChimeraX. Only of runs with *Surfaces*.",
+        ),
+    )
+    _WAIT = "There are no labels yet. Wait until the run has finished."
+
+    def _data(self):
+        return getattr(self.protocol, "outputLabels", None)
+
+    def _showLabels(self, labels):
+        scores = [masks for masks in self.protocol._pointed("inputScores")]
+        data = TomogramSlices.ofMasks(labels, scores + [layerOf(labels, "features")])
+        return [slicesView(self.getTkRoot(), data, "Features: %s" % self.protocol.getRunName())]
+
+    def _showTable(self, labels):
+        return [
+            WindowView(
+                TableWindow,
+                self.getTkRoot(),
+                "Features: %s" % self.protocol.getRunName(),
+                FOUND_TITLES,
+                foundRows(self.protocol.getFound()),
+                "All figures: %s" % os.path.abspath(self.protocol._result().outputs["table"]),
+            )
+        ]
+
+    def _showSurfaces(self, labels):
+        made = self.protocol._result().outputs
+        files = {name: each for name, each in (made["surfaces"] or {}).items() if each}
+        if not files:
+            return [
+                self.infoMessage(
+                    "This run made no surfaces. Set *Surfaces* to Yes in a copy of it, and run it.", "No surfaces"
+                )
+            ]
+        return [
+            WindowView(
+                SurfacesWindow,
+                self.getTkRoot(),
+                Surfaces(files, made["scripts"], made["features"]),
+                "Surfaces: %s" % self.protocol.getRunName(),
+                lambda path: chimeraViews(self, path, "script"),
+            )
+        ]
+
+
+class CryodlPickFeaturesViewer(PanelsViewer):
+    """What `Analyze results` opens for coordinates of a segmentation."""
+
+    _label = "places viewer"
+    _targets = [CryodlProtPickFeatures]
+    _SECTION = "Places"
+    _PANELS = (
+        Panel(
+            "showPlaces",
+            "Places in the tomograms",
+            "Circles as wide as the box, smaller where a slice misses the middle, over the segmentation.",
+        ),
+    )
+    _WAIT = "There are no coordinates yet. Wait until the run has finished."
+
+    def _data(self):
+        return getattr(self.protocol, "outputCoordinates", None)
+
+    def _showPlaces(self, coordinates):
+        return [
+            slicesView(
+                self.getTkRoot(),
+                placesOf(coordinates, [self.protocol.inputMasks.get()]),
+                "Places: %s" % self.protocol.getRunName(),
+            )
+        ]
+
+
+class CryodlSimulateTomogramsViewer(PanelsViewer):
+    """What `Analyze results` opens for simulated tomograms."""
+
+    _label = "simulated tomograms viewer"
+    _targets = [CryodlProtSimulateTomograms]
+    _SECTION = "Simulated tomograms"
+    _PANELS = (
+        Panel(
+            "showTomograms",
+            "Tomograms and the truth",
+            "Slices of each tomogram, its labels over it, and circles around the particles.",
+        ),
+    )
+    _WAIT = "There are no tomograms yet. Wait until the run has finished."
+
+    def _data(self):
+        return getattr(self.protocol, "outputTomograms", None)
+
+    def _showTomograms(self, tomograms):
+        labels = getattr(self.protocol, "outputLabels", None)
+        data = TomogramSlices.ofTomograms(
+            tomograms, [] if labels is None else [labels], getattr(self.protocol, "outputCoordinates", None)
+        )
+        return [slicesView(self.getTkRoot(), data, self.protocol.getRunName())]
+
+
+class CryodlEvaluateSegmentationViewer(PanelsViewer):
+    """What `Analyze results` opens for a comparison with true labels."""
+
+    _label = "segmentation evaluation viewer"
+    _targets = [CryodlProtEvaluateSegmentation]
+    _SECTION = "Evaluation"
+    _PANELS = (
+        Panel("showFigures", "Figures and pictures", "Dice, precision, recall, boundary error of each feature."),
+        Panel("showSlices", "Segmentation and truth", "Slices of each tomogram; over them one or the other."),
+    )
+    _WAIT = "There is no evaluation yet. Wait until the run has finished."
+
+    def _data(self):
+        return self.protocol._result()
+
+    def _showFigures(self, result):
+        made = result.outputs
+        pictures = {name: path for name, path in made["pictures"].items() if os.path.exists(path)}
+        return [
+            WindowView(
+                PicturesWindow,
+                self.getTkRoot(),
+                "Evaluation: %s" % self.protocol.getRunName(),
+                pictures,
+                (),
+                None,
+                (JUDGED_TITLES, judgedRows(made["features"])),
+            )
+        ]
+
+    def _showSlices(self, result):
+        found, truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
+        data = TomogramSlices.ofMasks(found, [layerOf(truth, "truth"), layerOf(found, "segmentation")])
+        return [slicesView(self.getTkRoot(), data, "Segmentation and truth")]
+
+
+def slicesView(root, data, title):
+    return WindowView(SlicesWindow, root, data, title)
+
+
+def placesOf(coordinates, masks=()):
+    """TomogramSlices of a SetOfCoordinates3D, which may belong to masks themselves."""
+    return TomogramSlices.ofTomograms(coordinates.getPrecedents(), masks, coordinates)
