@@ -8,7 +8,7 @@ from synthetic import blob_project, write_mrc, write_untrained_model
 
 from cryodl.cli import main
 from cryodl.contract import Result
-from cryodl.io.coordinates import read_coordinates
+from cryodl.io.coordinates import read_coordinates, write_coordinates
 
 SAME = ["--pixel-size", "4", "--particle-diameter", "120"]
 
@@ -26,9 +26,41 @@ def noisy_set(folder, truth, seed):
     folder.mkdir()
     for name, centres in truth:
         found = centres[rng.random(len(centres)) < 0.8]
+        found = found + rng.normal(0, 2, found.shape)
         false = rng.uniform(20, 220, (len(centres) // 4, 2))
-        written = read_coordinates(tmp_path / "consensus")
-    assert sum(len(yx) for yx, _ in written.values()) == compared["consensus"]["picks"]
+        scores = np.concatenate([rng.uniform(0.6, 1, len(found)), rng.uniform(0.1, 0.5, len(false))])
+        write_coordinates(folder / f"{name}.star", np.concatenate([found, false]), scores)
+
+
+def test_what_two_sets_agree_on_is_more_precise_than_each(tmp_path):
+    truth = blob_project(tmp_path)
+    names = ("one", "two")
+    for seed, name in enumerate(names):
+        noisy_set(tmp_path / name, truth, seed)
+    given = ["--picks", *(f"{name}={tmp_path / name}" for name in names), *SAME]
+    common = ["--micrographs", tmp_path / "mics/*.mrc"]
+    combined = run(tmp_path, "consensus-picks", *given, "--at-least", 2, "--output", tmp_path / "consensus")
+    written = read_folder(tmp_path / "consensus")
+    assert sum(len(yx) for yx in written) == combined.outputs["picks"]
+    compared = run(
+        tmp_path,
+        "compare-picks",
+        *given[:3],
+        f"consensus={tmp_path / 'consensus'}",
+        *SAME,
+        "--reference",
+        tmp_path / "coordinates",
+        *common,
+    )
+    figures = compared.outputs["figures"]
+    assert all(figures["consensus"]["precision"] > figures[name]["precision"] for name in names)
+    assert all(figures["consensus"]["recall"] <= figures[name]["recall"] for name in names)
+    assert compared.outputs["counts"]["consensus"] == combined.outputs["picks"]
+
+
+def read_folder(folder):
+    """Centres of each micrograph's STAR file of a folder."""
+    return [read_coordinates(path)[path.stem][0] for path in sorted(folder.glob("*.star"))]
 
 
 def test_good_micrographs_of_an_assessment_are_picked(tmp_path):
