@@ -53,13 +53,16 @@ def test_engine_never_imports_scipion():
         assert not importedBy(path) & {"pwem", "pyworkflow", "scipion", "cryodl_scipion"}, path
 
 
-@inCheckout
-def test_no_line_is_longer_than_120_letters():
-    folders = [PACKAGE, os.path.join(TOP, "benchmarks"), os.path.join(TOP, "scripts")]
-    for path in [path for folder in folders for path in sources(folder)] + [os.path.join(TOP, "setup.py")]:
+# The store of annotations is a format of both sides that needs numpy, which the contract must not.
+SHARED_WITH_THE_ENGINE = re.compile(r"cryodl(\.contract|$|\.tomograms\.annotations|\.io\.files)")
+
+
+def test_the_plugin_imports_nothing_of_the_engine_but_the_contract():
+    for path in [path for path in sources(PACKAGE) if not path.startswith((ENGINE, os.path.join(PACKAGE, "tests")))]:
         with open(path, encoding="utf-8") as file:
-            long = [number for number, line in enumerate(file, 1) if len(line.rstrip("\n")) > 120]
-        assert not long, "%s: %s" % (path, long)
+            nodes = [n for n in ast.walk(ast.parse(file.read())) if isinstance(n, ast.ImportFrom) and n.module]
+        used = [n.module.split("engine.")[1] for n in nodes if "engine.cryodl" in n.module]
+        assert all(SHARED_WITH_THE_ENGINE.match(module) for module in used), (path, used)
 
 
 def test_lock_holds_what_the_engine_imports():

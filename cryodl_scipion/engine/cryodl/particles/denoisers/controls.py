@@ -166,8 +166,8 @@ def _judge_unseen(figures):
             f"Their mean FRC with their own truth is {mean['denoised']:.3f}, by a Wiener filter "
             f"{mean['wiener']:.3f}"
             + (
-                ": of molecules that it was not trained on the network shows less than a filter does. Use it for its own "
-                "alone."
+                ": of molecules that it was not trained on the network shows less than a filter does. Use it for its "
+                "own alone."
                 if mean["denoised"] < 0.95 * mean["wiener"]
                 else "."
             )

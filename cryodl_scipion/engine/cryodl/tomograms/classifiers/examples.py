@@ -118,8 +118,8 @@ def split(subtomograms, labels, fraction, seed):
         np.nonzero(~held)[0],
         np.nonzero(held)[0],
         (
-            f"{subtomograms.path}: {int((~held).sum())} subtomograms to learn from and {int(held.sum())} to validate with, "
-            f"kept apart {how}."
+            f"{subtomograms.path}: {int((~held).sum())} subtomograms to learn from and {int(held.sum())} to validate "
+            f"with, kept apart {how}."
         ),
     )
 
