@@ -47,10 +47,12 @@ def improvedLines(results, volumes):
         % (counted(volumes, "map"), ", ".join(sorted({result.outputs["model"] for result in results.values()})))
     ]
     for name, result in results.items():
+        if result.outputs.get("left_alone"):
+            lines.append("*Left as it is*: %s" % result.outputs["left_alone"])
         if result.outputs["half_map_test"]:
             prefix = "%s: " % name if len(results) > 1 else ""
             lines += [prefix + line for line in _said(result.outputs["half_map_test"])]
-    if not any(result.outputs["half_map_test"] for result in results.values()):
+    if not any(result.outputs["half_map_test"] or result.outputs.get("left_alone") for result in results.values()):
         lines.append(
             "Without half-maps nothing tells what is gained and what invented; with them the half-map test does."
         )
@@ -72,7 +74,7 @@ def improvingInWords(count, card, results):
     if len(tests) == 1:
         text += (
             "; the FSC of the half-maps falls to 0.143 at %s, that of both improved at %s, and that of one "
-            "improved with the other as it is at %s"
+            "improved with the control of the other half at %s"
             % tuple(resolution_in_words(tests[0][n]) for n in ("raw", "improved", "crossed"))
         )
     return text + ". Resolution was measured on the maps as they were before."

@@ -62,7 +62,7 @@ class TestCryodlImproveMap(MapsTest):
     def test_inventions_are_a_warning_in_the_summary(self):
         with mock.patch.dict(os.environ, FAKE_ENGINE_TEST="invented"):
             run = self.finished(self.improve(self.volume))
-        self.assertEqual(" ".join(run.summary()).count("Warning: The improved half-maps agree"), 1)
+        self.assertEqual(" ".join(run.summary()).count("it was added, and this test"), 1)
         self.assertIn("invented", " ".join(run.summary()))
 
     def test_each_map_of_a_set_is_improved(self):
@@ -313,20 +313,26 @@ class TestCryodlTrainMapImprover(MapsTest):
 
 
 def test_the_verdict_of_the_half_map_test():
-    verdict = lambda *values: contract.half_map_verdict(dict(zip(("raw", "improved", "crossed"), values)))
-    good, lines = verdict(5.0, 4.0, 4.4)
-    assert good and "the gain is in the data" in lines[1]
-    good, lines = verdict(5.0, 4.0, 4.99)
-    assert not good and "invented" in lines[1]
-    good, lines = verdict(5.0, 4.0, 5.5)
+    names = ("raw", "control", "improved", "crossed", "gain", "unexplained")
+    verdict = lambda *values: contract.half_map_verdict(dict(zip(names, values)))
+    good, lines = verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.01)
+    assert good and "some of the gain is in the data" in lines[1] and lines[2].startswith("1 % of what")
+    good, lines = verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.2)
+    assert not good and "some of the gain is in the data" in lines[1] and "20 % of what" in lines[2]
+    good, lines = verdict(5.0, 4.8, 4.0, 5.5, -0.1, 0.01)
     assert not good and "changes more than it mends" in lines[1]
-    good, lines = verdict(5.0, 4.0, None)
-    assert not good and "does not agree" in lines[1]
-    good, lines = verdict(5.0, 5.0, 5.0)
-    assert good and "Nothing was gained" in lines[1]
-    good, lines = verdict(None, 3.0, None)
+    good, lines = verdict(5.0, 4.8, 4.0, None, -0.5, 0.01)
+    assert not good and "agrees less" in lines[1]
+    good, lines = verdict(5.0, 4.8, 4.8, 4.8, 0.0, 0.0)
+    assert good and "no gain is seen in the data" in lines[1]
+    good, lines = verdict(None, None, 3.0, None, 0.0, 1.0)
     assert not good and "not in the data" in lines[1]
-    good, lines = verdict(None, None, None)
+    good, lines = verdict(None, None, None, None, 0.0, 0.0)
     assert good and "belong together" in lines[1]
-    said, warned = contract.split_verdict(verdict(5.0, 4.0, 4.99)[1])
-    assert len(said) == 1 and warned[0].startswith("The improved half-maps agree")
+    said, warned = contract.split_verdict(verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.2)[1])
+    assert len(said) == 2 and warned[0].startswith("20 % of what")
+
+
+def test_a_half_map_test_of_version_0_1_0_is_read_and_promises_nothing():
+    good, lines = contract.half_map_verdict({"raw": 5.0, "improved": 4.0, "crossed": 4.4})
+    assert good and "older version" in lines[0] and "gain is in the data" not in " ".join(lines)

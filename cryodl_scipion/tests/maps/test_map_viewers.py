@@ -103,8 +103,8 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
     def test_the_half_map_test_is_told_in_words_and_figures(self):
         _, _, _, sentences, good, (titles, rows) = self.panel(self.improved, "showTest")._arguments
         self.assertTrue(good)
-        self.assertIn("the gain is in the data", sentences[0])
-        self.assertEqual(rows[0][1:], ("4.50 Å", "3.80 Å", "4.10 Å"))
+        self.assertIn("of the gain is in the data", sentences[0])
+        self.assertEqual(rows[0][1:], ("4.50 Å", "4.40 Å", "3.80 Å", "4.10 Å", "2 %"))
         self.assertEqual(len(titles), len(rows[0]))
 
     def test_figures_of_both_maps_stand_side_by_side(self):

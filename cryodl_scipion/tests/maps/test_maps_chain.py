@@ -136,7 +136,7 @@ class TestCryodlMapsChain(MapsTest):
         self.assertIn("denser at the atoms", " ".join(self.evaluated.summary()))
 
     def test_the_half_map_test_is_in_the_summary(self):
-        self.assertIn("one improved with the other as it is", " ".join(self.improved.summary()))
+        self.assertIn("improved with the control of the other half", " ".join(self.improved.summary()))
 
     def test_the_simulated_model_is_the_given_one(self):
         made = self.compared.getCompared()

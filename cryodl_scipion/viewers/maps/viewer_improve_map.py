@@ -16,7 +16,8 @@ _CONFIDENCE = "confidence"
 _LOOK = "What is bright in the improved map and dark in the confidence is not to be trusted: look at the map before."
 _SCRIPT = "show_improved.cxc"
 _MOST_OPENED = 5  # maps of a set
-_TITLES = ("Map", "As it is", "Both improved", "One improved")
+_TITLES = ("Map", "Raw", "Control", "Both improved", "Improved with control", "Not in the data")
+_KEYS = ("raw", "control", "improved", "crossed")
 
 
 class CryodlImproveMapViewer(PanelsViewer):
@@ -94,7 +95,8 @@ class CryodlImproveMapViewer(PanelsViewer):
         ]
         rows = [
             (name,)
-            + tuple("-" if test[key] is None else "%.2f Å" % test[key] for key in ("raw", "improved", "crossed"))
+            + tuple("-" if test.get(key) is None else "%.2f Å" % test[key] for key in _KEYS)
+            + ("%.0f %%" % (100 * test["unexplained"]) if "unexplained" in test else "-",)
             for name, test in tests.items()
         ]
         return [

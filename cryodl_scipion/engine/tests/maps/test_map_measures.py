@@ -9,12 +9,14 @@ import pytest
 from map_data import empty_grid, helix
 from synthetic import DATA
 
+from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.core.frc import fsc
 from cryodl.maps.measures.atoms import check_overlap, kept_atoms, read_atoms, read_structure
 from cryodl.maps.measures.chains import _matched, compare
 from cryodl.maps.measures.density import model_density, soft_mask
+from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.local import local_correlation, local_resolution
-from cryodl.maps.measures.measure import half_map_test, measure_halves, measure_map, reference_for
+from cryodl.maps.measures.measure import measure_halves, measure_map, reference_for
 from cryodl.maps.measures.qscore import SIGMA, q_scores, score_points
 from cryodl.maps.measures.shells import filtered, guinier_b_factor, sharpened, shell_correlation
 from cryodl.maps.measures.volume import read_volume
@@ -194,7 +196,7 @@ def test_shared_inventions_raise_the_improved_halves_and_not_the_crossed_ones():
     grid = empty_grid((32, 32, 32))
     halves = [dataclasses.replace(grid, data=rng.normal(size=(32, 32, 32)).astype(np.float32)) for _ in range(2)]
     invention = 5 * rng.normal(size=(32, 32, 32))
-    _, curves = half_map_test(halves, [half.data + invention for half in halves], np.float32(1))
+    _, curves, _ = half_map_test(halves, [half.data + invention for half in halves], np.float32(1))
     assert curves["improved"].value[2:].mean() > 0.9 and abs(curves["crossed"].value[2:].mean()) < 0.1
 
 
@@ -248,3 +250,48 @@ def test_of_an_atom_in_two_places_the_first_is_taken(tmp_path):
     )
     assert read_atoms(path).xyz[:, 0].tolist() == [9.0, 10.0, 11.0]
     assert [atom.altloc for atom in kept_atoms(read_structure(path))] == ["\0", "A", "\0"]
+
+
+@pytest.fixture(scope="module")
+def noisy_halves():
+    """Two half-maps of a molecule-like blob of Fourier coefficients with noise, and the signal in a mask."""
+    rng = np.random.default_rng(7)
+    grid = empty_grid((64, 64, 64), (1.5, 1.5, 1.5))
+    zyx = np.stack(np.meshgrid(*[np.arange(64) - 32] * 3, indexing="ij"))
+    inside = 1 / (1 + np.exp(np.sqrt((zyx**2).sum(0)) - 20))
+    signal = filtered(rng.normal(size=grid.data.shape), grid.voxels_zyx, lambda s: np.exp(-40 * s**2)) * inside
+    signal = (signal + 0.5 * signal.std() * inside).astype(np.float32)
+    noise = lambda: filtered(rng.normal(size=signal.shape), grid.voxels_zyx, lambda s: s < 0.3).astype(np.float32)
+    halves = [dataclasses.replace(grid, data=signal + 0.7 * signal.std() * noise()) for _ in range(2)]
+    return halves, signal, inside.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "treat",
+    [
+        lambda x, inside: x,
+        lambda x, inside: np.maximum(x, 0),
+        lambda x, inside: x * (inside > 0.9),
+        lambda x, inside: sharpened(x, np.full(3, 1.5), 80, 4.0),
+        lambda x, inside: np.maximum(x, 0) * inside**2,
+    ],
+    ids=["nothing", "clipping", "a mask", "sharpening", "clipping and a mask"],
+)
+def test_simple_treatments_of_half_maps_add_nothing_and_gain_nothing(noisy_halves, treat):
+    halves, _, inside = noisy_halves
+    resolutions, _, shared = half_map_test(halves, [treat(half.data, inside) for half in halves], inside)
+    good, lines = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.figures())))
+    assert good and not any("gain is in the data" in line for line in lines), (lines, shared.figures())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_texture_of_a_quarter_of_the_signals_amplitude_is_found(noisy_halves, seed):
+    halves, signal, inside = noisy_halves
+    texture = filtered(
+        np.random.default_rng(seed).normal(size=signal.shape), np.full(3, 1.5), lambda s: np.exp(-40 * s**2)
+    )
+    texture = (texture * inside).astype(np.float32)
+    texture *= 0.25 * np.sqrt((signal**2).sum() / (texture**2).sum())
+    resolutions, _, shared = half_map_test(halves, [half.data + texture for half in halves], inside)
+    good, lines = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.figures())))
+    assert not good and any("it was added" in line for line in lines), (lines, shared.figures())

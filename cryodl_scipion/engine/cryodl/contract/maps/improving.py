@@ -86,6 +86,15 @@ class ImproveMapConfig:
         "Folder of a map improver, or the name of a shipped one.", default="improver", label="Model", path="model"
     )
     pixel_size: typing.Optional[float] = _pixel_size_field()
+    resolution: typing.Optional[float] = param(
+        "Resolution of the map. Outside the range that the model was trained for, the map is left as it is.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=1,
+        maximum=100,
+        none_means="FSC 0.143 of the half-maps; without half-maps a rough estimate from the map",
+    )
     mask: typing.Optional[str] = _mask_field()
     mask_structure: typing.Optional[str] = param(
         "Atomic model; what is farther than Mask radius from its atoms is set to zero.",
@@ -110,8 +119,9 @@ class ImproveMapConfig:
         label="Confidence map",
     )
     overlap: int = param(
-        "Overlap of neighbouring boxes; more is slower and smoother.",
-        default=24,
+        "Overlap of neighbouring boxes of 48 px; more is slower, and the result depends less on where "
+        "the boxes lie. Odd numbers are better: the boxes then lie on all phases of the network's grid.",
+        default=27,
         label="Overlap",
         unit="px",
         minimum=0,

@@ -101,7 +101,8 @@ def evaluate(config, device):
 
 def _halves(config, volume, reference, details, device):
     """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
-    from ..measures.measure import dependent, half_map_test, measure_halves
+    from ..measures.half_map_test import half_map_test
+    from ..measures.measure import dependent, measure_halves
     from ..measures.volume import check_same_grid, other_place, read_volume
 
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
@@ -124,8 +125,8 @@ def _halves(config, volume, reference, details, device):
 
         improver = load_improver(config.improver, device)
         improved = [improver.improve(half) for half in halves]
-        test, details["half_map_test"] = half_map_test(halves, improved, reference.mask)
-        found["half_map_test"] = test
+        test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)
+        test = found["half_map_test"] = dict(test, **shared.figures())
         sentences += split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1]
     return found, sentences
 
@@ -181,8 +182,8 @@ def print_figures(figures):
                 f"({local['p10']:.2f} to {local['p90']:.2f})"
             )
     test = half_map_resolutions(figures.get("half_map_test"))
-    for name, value in test.items():
-        print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(value):>14}")
+    for name in [name for name in test if name not in ("gain", "unexplained")]:
+        print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(test[name]):>14}")
     if test:
         for sentence in split_verdict(half_map_verdict(test)[1][1:])[0]:
             print(sentence)

@@ -2,8 +2,9 @@
 """`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out.
 
 Result.outputs: map, confidence (map, or null), half1 and half2 (improved half-maps where both were given, or null),
-pixel_size, model (its name), grid (Å/px that the network works at), half_map_test (Å, or null: FSC 0.143 of the
-half-maps, of both improved, and of one improved with the other as it is).
+pixel_size, model (its name), grid (Å/px that the network works at), resolution (Å, or null if it could not be told),
+left_alone (null, or the sentence why the map was given back as it is), half_map_test (null, or raw, control, improved,
+crossed: Å at FSC 0.143, gain and unexplained; see contract.half_map_verdict).
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ from ...contract import Result, half_map_resolutions, half_map_verdict, split_ve
 FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
 SMALLEST = 8  # voxels along an axis
 FAR = 0.1  # of the resolutions that a model was trained on
+ROUGH = 0.3  # the same, at the coarse end, for a resolution that was only estimated from the map
 
 
 def run(config):
@@ -30,6 +32,10 @@ def run(config):
     warnings += [*sentences, *_notes(improver.card, volume)]
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
     _check_output(output, config)
+    resolution, source = _resolution(config, volume, halves, mask)
+    reason = _left_alone(improver.card, volume, resolution, source)
+    if reason:
+        return _unchanged(config, volume, output, improver.card, resolution, reason, warnings)
     print(
         f"Improving {volume.path} ({' x '.join(str(n) for n in volume.data.shape[::-1])} px of "
         f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {device_name(device)}."
@@ -41,7 +47,7 @@ def run(config):
     if halves:
         parts = [improve(half)[0] for half in halves]
         test, sentences = _half_map_test(volume.path, halves, parts, mask)
-        warnings += [*sentences, *_resolution_notes(improver.card, volume, test["raw"])]
+        warnings += sentences
         for number, part in enumerate(parts, 1):
             files[f"half{number}"] = _beside(output, f"half{number}")
             _write(files[f"half{number}"], part, mask, volume)
@@ -51,7 +57,13 @@ def run(config):
     _write(output, improved, mask, volume)
     print("Improved map: " + ", ".join(str(path) for path in files.values() if path))
     outputs = dict(
-        files, pixel_size=volume.pixel_size, model=improver.card["name"], grid=improver.card["grid"], half_map_test=test
+        files,
+        pixel_size=volume.pixel_size,
+        model=improver.card["name"],
+        grid=improver.card["grid"],
+        resolution=resolution,
+        left_alone=None,
+        half_map_test=test,
     )
     return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
@@ -104,27 +116,66 @@ def _notes(card, volume):
             f"detail finer than {2 * card['grid']:g} Å is lost. Use a model of a finer grid for maps better than "
             f"{card['resolutions'][0]:g} Å."
         )
-    if volume.pixel_size > card["resolutions"][1] / 2:
-        yield (
-            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å: its resolution is no better than "
-            f"{2 * volume.pixel_size:.3g} Å, and the model was trained on {card['resolutions'][0]:g} to "
-            f"{card['resolutions'][1]:g} Å. What it draws there is not to be trusted."
-        )
 
 
-def _resolution_notes(card, volume, resolution):
-    """Sentences about a resolution (Å, or None) that the model was not trained for."""
-    low, high = card["resolutions"]
-    if resolution is not None and not (1 - FAR) * low <= resolution <= (1 + FAR) * high:
-        yield (
-            f"The half-maps of {volume.path} agree to {resolution:.3g} Å, and the model was trained on {low:g} to "
-            f"{high:g} Å. "
-            + (
-                "What it draws there is not to be trusted."
-                if resolution > high
-                else "It may blur detail that the map has: compare both."
-            )
+def _resolution(config, volume, halves, mask):
+    """(resolution in Å or None, where it is from in words)."""
+    if config.resolution:
+        return config.resolution, "as stated (--resolution)"
+    if halves:
+        from ..measures.density import dense_mask
+        from ..measures.shells import shell_correlation
+
+        inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
+        curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
+        from ..measures.measure import dependent
+
+        return None if dependent(halves, curve) else curve.resolution(0.143), "by the FSC of the half-maps"
+    from ..measures.resolution import estimated_resolution
+
+    return estimated_resolution(volume.data, volume.voxels_zyx), "estimated from the map alone"
+
+
+def _left_alone(card, volume, resolution, source):
+    """Why a map must not be improved by a model, in a sentence; None if it may."""
+    fine, coarse = card["resolutions"]
+    trained = f"the model {card['name']} was trained on {fine:.3g} to {coarse:.3g} Å"
+    if 2 * volume.pixel_size > (1 + FAR) * coarse:
+        return (
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, so its resolution is no better than "
+            f"{2 * volume.pixel_size:.3g} Å, and {trained}: the map is left as it is."
         )
+    margin = ROUGH if source.startswith("estimated") else FAR
+    if resolution is None or (1 - FAR) * fine <= resolution <= (1 + margin) * coarse:
+        return None
+    way_out = (
+        "If you know the resolution, give it (--resolution)."
+        if source.startswith("estimated")
+        else "Use a model that was trained for it."
+    )
+    return (
+        f"The resolution of {volume.path} is {resolution:.3g} Å, {source}, and {trained}: the map is left as it is. "
+        + way_out
+    )
+
+
+def _unchanged(config, volume, output, card, resolution, reason, warnings):
+    """Result of a map that is left alone: the file holds the map as it was."""
+    print(reason)
+    _write(output, volume.data, None, volume)
+    outputs = dict(
+        map=output,
+        confidence=None,
+        half1=None,
+        half2=None,
+        pixel_size=volume.pixel_size,
+        model=card["name"],
+        grid=card["grid"],
+        resolution=resolution,
+        left_alone=reason,
+        half_map_test=None,
+    )
+    return Result("improve-map", outputs, device="none", warnings=(*warnings, reason))
 
 
 def _mask(config, volume):
@@ -146,19 +197,19 @@ def _mask(config, volume):
 
 
 def _half_map_test(name, halves, improved, mask):
-    """FSC at 0.143 in Å of the halves before and after, which is printed too, and sentences for the user. name: of the
-    map.
+    """The figures of the half-map test, which are printed too, and sentences for the user. name: of the map.
 
     All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
     as a gain.
     """
     from ..measures.density import dense_mask
-    from ..measures.measure import dependent, half_map_test
+    from ..measures.half_map_test import half_map_test
+    from ..measures.measure import dependent
 
     if mask is None:
         mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
-    figures, curves = half_map_test(halves, improved, mask)
-    test = half_map_resolutions(figures)
+    resolutions, curves, shared = half_map_test(halves, improved, mask)
+    test = half_map_resolutions(dict(resolutions, **shared.figures()))
     sentences, invented = split_verdict(half_map_verdict(test)[1])
     print(*sentences, sep="\n")
     return test, [f"{name}: {line}" for line in invented] + dependent(halves, curves["raw"])

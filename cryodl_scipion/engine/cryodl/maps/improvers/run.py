@@ -12,7 +12,7 @@ from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled, to_grid
 
 EMPTY = 1e-6  # a box whose values all are within this of nothing is not looked at
 BATCHES = {"cpu": 4, "cuda": 64}
-OVERLAP = 24
+OVERLAP = 27  # px; odd, so that the boxes lie on all phases of the network's strides
 
 
 def load_network(card, weights, source):
@@ -60,7 +60,13 @@ class Improver:
             ) from None
         data = scaled(data, scale, self.method.lowest)
         output = apply_boxes(
-            self._run, data, overlap, batch_size or BATCHES[self.device.type], self.method.outputs, progress
+            self._run,
+            data,
+            overlap,
+            batch_size or BATCHES[self.device.type],
+            self.method.outputs,
+            progress,
+            anchor_of(data),
         )
         back = lambda x, order: from_grid(x, self.card["grid"], volume.data.shape, volume.voxels_zyx, order)
         improved = back(np.maximum(output[0], 0), 3) * scale
@@ -77,18 +83,38 @@ class Improver:
         return output.cpu().numpy()
 
 
-def apply_boxes(function, data, overlap, batch_size, outputs=1, progress=None):
+def anchor_of(data: np.ndarray) -> tuple[int, int, int]:
+    """A voxel that moves with the map: the highest of the blurred map.
+
+    The boxes lie where this voxel says, so that a map moved by whole voxels gives the moved result.
+
+    Parameters
+    ----------
+    data : ndarray, (z, y, x)
+
+    Returns
+    -------
+    tuple of int, zyx
+    """
+    from scipy.ndimage import gaussian_filter
+
+    return tuple(int(i) for i in np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape))
+
+
+def apply_boxes(function, data, overlap, batch_size, outputs=1, progress=None, anchor=(0, 0, 0)):
     """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (outputs, z, y, x) float32.
 
     Neighbouring boxes overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by
     zeros, so that its border is not at a box's. Empty boxes are not computed: their answer is 0. progress: called with
-    the number of boxes done and of all. Raises ValueError if the overlap is no less than a box.
+    the number of boxes done and of all. anchor: zyx, a voxel that keeps its place in the pattern of the boxes. Raises
+    ValueError if the overlap is no less than a box.
     """
     if not 0 <= overlap < BOX:
         raise ValueError(f"Overlap (--overlap) is {overlap} px; it must be less than the box of {BOX} px.")
-    margin, step = overlap // 2, BOX - overlap
-    counts = [max(1, -(-n // step)) for n in data.shape]
-    padded = np.pad(data, [(margin, c * step + BOX - step - n - margin) for n, c in zip(data.shape, counts)])
+    step = BOX - overlap
+    before = [overlap // 2 + -a % step for a in anchor]
+    counts = [max(1, -(-(n + b - overlap // 2) // step)) for n, b in zip(data.shape, before)]
+    padded = np.pad(data, [(b, c * step + BOX - step - n - b) for n, c, b in zip(data.shape, counts, before)])
     total = np.zeros((outputs, *padded.shape), np.float32)
     weight = np.zeros(padded.shape, np.float32)
     fade = _fade(overlap)
@@ -103,7 +129,7 @@ def apply_boxes(function, data, overlap, batch_size, outputs=1, progress=None):
             total[(slice(None), *place)] += answer * fade
         if progress:
             progress(min(start + batch_size, len(full)), len(full))
-    inner = tuple(slice(margin, margin + n) for n in data.shape)
+    inner = tuple(slice(b, b + n) for b, n in zip(before, data.shape))
     return total[(slice(None), *inner)] / weight[inner]
 
 

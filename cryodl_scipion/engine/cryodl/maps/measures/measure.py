@@ -96,23 +96,3 @@ def dependent(halves, curve):
         f"{1 / curve.frequency[-1]:.2f} Å, the finest that their voxels hold. One of them may be the map of all "
         "data, or they share a mask or a filter; else the voxels are too large for their resolution."
     ]
-
-
-def half_map_test(halves, improved, mask):
-    """What an improver makes of independent data: {name: Å at FSC 0.143 and 0.5}, and {name: Curve}.
-
-    halves: two Volumes. improved: their improved data, each from its half alone. 'raw' is half 1 with half 2;
-    'improved' both improved, where shared inventions count as agreement; 'crossed' an improved half with the other raw
-    one, where they do not: invention lowers it.
-    """
-    voxels, raw = halves[0].voxels_zyx, [half.data for half in halves]
-    curves = dict(
-        raw=shell_correlation(raw[0] * mask, raw[1] * mask, voxels),
-        improved=shell_correlation(improved[0] * mask, improved[1] * mask, voxels),
-    )
-    crossed = [shell_correlation(improved[k] * mask, raw[1 - k] * mask, voxels) for k in (0, 1)]
-    curves["crossed"] = dataclasses.replace(crossed[0], value=(crossed[0].value + crossed[1].value) / 2)
-    return {
-        name: dict(fsc0143_angstrom=curve.resolution(0.143), fsc05_angstrom=curve.resolution(0.5))
-        for name, curve in curves.items()
-    }, curves

@@ -57,6 +57,25 @@ def shell_correlation(first, second, voxels_zyx):
     return Curve(np.arange(count) / length, value)
 
 
+def shell_sums(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
+    """Sum over each Fourier shell of the product of one map with the complex conjugate of another, real part.
+
+    Parameters
+    ----------
+    first, second : ndarray, (z, y, x)
+        Maps on one grid.
+    voxels_zyx : ndarray, (3,)
+        Å.
+
+    Returns
+    -------
+    ndarray, (shells,)
+    """
+    index, count, _ = shell_numbers(first.shape, voxels_zyx)
+    one, two = (scipy.fft.rfftn(np.asarray(x, np.float32)) for x in (first, second))
+    return np.bincount(index.ravel(), ((one * two.conj()).real * _twice(first.shape)).ravel(), count)[:count]
+
+
 def amplitudes(data, voxels_zyx):
     """Root mean square amplitude in each shell of a (z, y, x) array: Curve."""
     index, count, length = shell_numbers(data.shape, voxels_zyx)
