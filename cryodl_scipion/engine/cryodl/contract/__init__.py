@@ -29,7 +29,18 @@ from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
-from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
+from .networks import (
+    CLASSIFIER_NETWORKS,
+    DENOISER_NETWORKS,
+    IMPROVER_NETWORKS,
+    NETWORKS,
+    PICKER_NETWORKS,
+    SEGMENTER_NETWORKS,
+    Network,
+    network_citations,
+    network_names,
+    network_words,
+)
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particle_size import particle_size_problem
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
@@ -86,6 +97,8 @@ __all__ = [
     "LABEL_KINDS",
     "ListPairsConfig",
     "MergeFeaturesConfig",
+    "NETWORKS",
+    "Network",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
     "PickConfig",
@@ -122,6 +135,9 @@ __all__ = [
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",
+    "network_citations",
+    "network_names",
+    "network_words",
     "param",
     "particle_size_problem",
     "read_card",
