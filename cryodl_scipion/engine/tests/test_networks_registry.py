@@ -30,7 +30,8 @@ ASK = """
 from cryodl.contract import TrainPickerConfig, check, network_words
 from cryodl.micrographs.pickers import picker_method
 config = TrainPickerConfig(
-    micrographs=("a.mrc",), coordinates="picks", output="model", pixel_size=2.0, particle_diameter=100.0, network="added"
+    micrographs=("a.mrc",), coordinates="picks", output="model", pixel_size=2.0, particle_diameter=90.0,
+    network="added",
 )
 print(check(config), network_words("picker", "added"), len(list(picker_method("added").build().parameters())) > 4)
 """
