@@ -4,8 +4,9 @@
     python benchmarks/map_invention.py --output FOLDER [--structures FILES] [--trials 10]
 
 Half-maps are simulated by `cryodl simulate-half-maps`. Honest treatments: clipping at 0, a tight mask, global
-sharpening, low-pass filters, and sharpening with mask and clipping. Textures: Gaussian noise in the mask with the spectrum of the
-signal or white to the resolution, alone or followed by sharpening. Prints a table and writes FOLDER/map_invention.json.
+sharpening, low-pass filters, and sharpening with mask and clipping. Textures: Gaussian noise in the mask with the
+spectrum of the signal or white to the resolution, alone or followed by sharpening. Prints a table and writes
+FOLDER/map_invention.json.
 """
 
 import sys
