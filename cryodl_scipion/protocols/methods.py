@@ -3,26 +3,15 @@
 
 from ..convert.micrographs.picks import thresholdsInWords
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import counted
+from ..engine.cryodl.contract import counted, network_citations, network_words
 
-# Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
-NETWORKS = {
-    "unet": ("a U-Net", ("Ronneberger2015",)),
-    "deeppicker": ("the DeepPicker network", ("Wang2016",)),
-    "deepem": ("the DeepEM network", ("Zhu2017",)),
-    "cryolo": ("a crYOLO-type network", ("Wagner2019", "Redmon2017")),
-    "topaz": ("a Topaz-type network", ("Bepler2019", "Kiryo2017")),
-    "eman2": ("two networks as in EMAN2", ("Tang2007", "Chen2017", "Bell2018")),
-    "posterior": ("the mean of the structure's projections, weighed by their probability", ("Scheres2012",)),
-    "swinconv": ("a two-dimensional Swin-Conv-UNet", ("Zhang2023SCUNet", "He2023EMReady")),
-    "cgan": ("a conditional GAN", ("Isola2017",)),
-}
 _LABELS = {"complete": "complete labels", "boxes": "labelled places only", "sparse": "sparse labels"}
 
 
 def citationsOf(network):
-    """Keys of the bibliography for work with a network; network: its name, or None if no model is known yet."""
-    return ["cryodl"] + list(NETWORKS[network][1] if network in NETWORKS else ())
+    """Keys of the bibliography for work with a picker or denoiser, whose names differ; network: its name, or None if no
+    model is known yet."""
+    return ["cryodl"] + list(network_citations("picker", network) or network_citations("denoiser", network))
 
 
 def pickingInWords(coordinates, results, card):
@@ -150,7 +139,7 @@ def thresholdInWords(card):
 
 
 def networkInWords(card):
-    return NETWORKS[card["network"]][0] if card["network"] in NETWORKS else "the network %s" % card["network"]
+    return network_words(card["kind"], card["network"])
 
 
 def versionIn(results):

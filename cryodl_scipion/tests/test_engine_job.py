@@ -38,6 +38,9 @@ def runEngine(folder, script, gpus=(), useGpu=False):
     )
 
 
+OUTPUTS = {"annotations": "drawn", "counts": {"membrane": {"positive": 7, "negative": 2}}}
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project in a folder with spaces, a % and quotes, as the current folder."""
@@ -47,16 +50,16 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
-def writeResult(path, **outputs):
-    contract.Result("pick", outputs).write(path)
+def writeResult(path):
+    contract.Result("annotate", OUTPUTS).write(path)
 
 
 @pytest.mark.parametrize("gpus, useGpu, device", [((0, 1), True, "0 1"), ((2,), True, "2"), ((0,), False, "cpu")])
 def test_engine_runs_in_paths_with_spaces_percent_and_quotes(project, tmp_path, gpus, useGpu, device):
-    writeResult(str(tmp_path / "made.json"), picks=7)
+    writeResult(str(tmp_path / "made.json"))
     script = 'for word; do echo "$word"; done >words; cp ../made.json Runs/result.json\n'
     result = runEngine(tmp_path, script, gpus, useGpu)
-    assert result.outputs == {"picks": 7}
+    assert result.outputs == OUTPUTS
     assert (project / "words").read_text().splitlines() == [
         "-m",
         "cryodl",
@@ -89,7 +92,7 @@ def test_failure_is_told_in_the_engines_own_words(project, tmp_path, kind, error
 
 
 def test_old_results_are_not_taken_for_new_ones(project, tmp_path):
-    writeResult("Runs/result.json", picks=7)
+    writeResult("Runs/result.json")
     with pytest.raises(RuntimeError, match="left no result"):
         runEngine(tmp_path, "exit 0\n")
 

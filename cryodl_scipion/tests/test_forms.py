@@ -3,7 +3,6 @@
 
 import ast
 import dataclasses
-import glob
 import os
 import subprocess
 import sys
@@ -13,14 +12,10 @@ import unittest
 from pyworkflow.protocol import params
 from pyworkflow.tests import BaseTest, setupTestProject
 
-from .. import Plugin, protocols
+from .. import Plugin, bibtex, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, problems, readConfig
 from ..protocols import CryodlProtAnnotate, CryodlProtPick, CryodlProtTrainFromStructure
-from ..protocols.maps.map_words import IMPROVERS
-from ..protocols.methods import NETWORKS
-from ..protocols.tomograms.subtomogram_words import CLASSIFIERS
-from ..protocols.tomograms.tomogram_words import SEGMENTERS
 
 
 def ourProtocols():
@@ -195,21 +190,21 @@ class TestCryodlTwoSides(unittest.TestCase):
         self.assertEqual(answer.returncode, 0, answer.stderr)
         self.assertGreater(int(answer.stdout), 3)
 
-    def test_networks_are_cited_as_the_engine_says(self):
-        # The registry imports torch, which is not here: the sources are read.
-        for kinds, words, known in (
-            (
-                ("micrographs/pickers", "particles/denoisers"),
-                NETWORKS,
-                contract.PICKER_NETWORKS + contract.DENOISER_NETWORKS,
-            ),
-            (("tomograms/segmenters",), SEGMENTERS, contract.SEGMENTER_NETWORKS),
-            (("tomograms/classifiers",), CLASSIFIERS, contract.CLASSIFIER_NETWORKS),
-            (("maps/improvers",), IMPROVERS, contract.IMPROVER_NETWORKS),
-        ):
-            cited = citedIn(kinds)
-            self.assertEqual({name: keys for name, (_, keys) in words.items()}, cited)
-            self.assertEqual(set(cited), set(known))
+    def test_each_network_is_a_class_of_its_file_and_its_papers_are_in_the_bibliography(self):
+        # The classes import torch, which is not here: the sources are read.
+        for network in contract.NETWORKS:
+            path = os.path.join(Plugin.getEngineFolder(), "cryodl", *network.module.split(".")) + ".py"
+            with open(path, encoding="utf-8") as file:
+                classes = {node.name: node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)}
+            names = [
+                ast.literal_eval(line.value)
+                for line in classes[network.method].body
+                if isinstance(line, ast.Assign) and getattr(line.targets[0], "id", "") == "name"
+            ]
+            self.assertEqual(names, [network.name], network)
+            self.assertTrue(network.words and network.citations, network)
+            for key in network.citations:
+                self.assertIn("{%s," % key, bibtex.__doc__)
 
     def test_the_scipion_side_does_not_import_torch(self):
         code = 'import sys; import %s.protocols, %s.wizards, %s.viewers; sys.exit("torch" in sys.modules)' % (
@@ -219,33 +214,6 @@ class TestCryodlTwoSides(unittest.TestCase):
             [sys.executable, "-c", code], env=dict(os.environ, MPLBACKEND="Agg"), capture_output=True, text=True
         )
         self.assertEqual(answer.returncode, 0, answer.stderr)
-
-
-def citedIn(folders):
-    """{network: citations} of the classes in folders of the engine; a class without one has its first base's."""
-    classes = {}
-    for path in [
-        path
-        for folder in folders
-        for path in sorted(glob.glob(os.path.join(Plugin.getEngineFolder(), "cryodl", folder, "*.py")))
-    ]:
-        with open(path, encoding="utf-8") as file:
-            for node in [node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)]:
-                values = {
-                    target.id: ast.literal_eval(line.value)
-                    for line in node.body
-                    if isinstance(line, ast.Assign)
-                    for target in line.targets
-                    if getattr(target, "id", "") in ("name", "citations")
-                }
-                classes[node.name] = dict(values, bases=[base.id for base in node.bases if isinstance(base, ast.Name)])
-
-    def inherited(name):
-        found = classes.get(name, {})
-        return found.get("citations") or next(iter(inherited(base) for base in found.get("bases", ())), None)
-
-    named = {values["name"]: inherited(name) for name, values in classes.items() if values.get("name")}
-    return {name: citations for name, citations in named.items() if citations}
 
 
 def fieldsOf(configClass):

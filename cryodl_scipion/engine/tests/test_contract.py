@@ -135,7 +135,15 @@ def test_request_result_and_failure_survive_their_files(tmp_path):
     request = Request("pick", PickConfig(**dict(PICK, micrographs=("a b.mrc", "50%.mrc", "c\"d'é.mrc"), threshold=0.0)))
     request.write(tmp_path / "request.json")
     assert Request.read(tmp_path / "request.json") == request
-    result = Result("pick", {"picks": 3}, "CPU", 1.5, (Skipped("a", "a.mrc", "bad"),), ("beware",), {"torch": "2"})
+    result = Result(
+        "annotate",
+        {"annotations": "drawn", "counts": {}},
+        "CPU",
+        1.5,
+        (Skipped("a", "a.mrc", "bad"),),
+        ("beware",),
+        {"torch": "2"},
+    )
     result.write(tmp_path / "result.json")
     assert Result.read(tmp_path / "result.json") == result
     failure = Failure("pick", "input", "nothing there")
@@ -245,14 +253,14 @@ def test_a_bad_request_says_what_is_wrong(tmp_path, data, words):
 
 
 def test_a_result_of_another_version_is_refused(tmp_path):
-    (tmp_path / "result.json").write_text('{"contract_version": 2}')
-    with pytest.raises(ValueError, match="contract version 2; expected 1"):
+    (tmp_path / "result.json").write_text('{"contract_version": 3}')
+    with pytest.raises(ValueError, match="contract version 3; expected 2"):
         Result.read(tmp_path / "result.json")
 
 
 def test_a_result_that_json_cannot_hold_leaves_nothing(tmp_path):
     with pytest.raises(ValueError):
-        Result("pick", {"f1": float("nan")}).write(tmp_path / "result.json")
+        Result("evaluate-picks", {"f1": float("nan")}).write(tmp_path / "result.json")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,16 +6,13 @@ from ...engine.cryodl.contract import (
     counted,
     half_map_resolutions,
     half_map_verdict,
+    network_citations,
+    network_words,
     resolution_in_words,
     split_verdict,
 )
 from ..methods import versionIn
 
-# Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
-IMPROVERS = {
-    "fast": ("a small 3-D Swin-Conv-UNet", ("He2023EMReady", "Zhang2023SCUNet")),
-    "swinconv": ("the 3-D Swin-Conv-UNet of EMReady", ("He2023EMReady", "Zhang2023SCUNet")),
-}
 # Of the measures: FSC between half-maps at 0.143, Q-score, local resolution.
 MEASURES = ("Rosenthal2003", "Pintilie2020", "Cardone2013")
 WHAT_FOR = (
@@ -27,11 +24,11 @@ WHAT_FOR = (
 
 def citationsOf(network):
     """Keys of the bibliography for work with an improver; network: its name, or None if no model is known yet."""
-    return ["cryodl"] + list(IMPROVERS[network][1] if network in IMPROVERS else ())
+    return ["cryodl"] + list(network_citations("map_improver", network))
 
 
 def networkOf(card):
-    return IMPROVERS[card["network"]][0] if card["network"] in IMPROVERS else "the network %s" % card["network"]
+    return network_words("map_improver", card["network"])
 
 
 def _said(test):

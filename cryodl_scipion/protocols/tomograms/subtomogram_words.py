@@ -3,26 +3,16 @@
 
 from ...convert.tomograms.subtomograms import UNKNOWN
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import CLASSIFIER_NETWORKS, counted, network_citations, network_words
 from ..methods import versionIn
 
-# Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
-CLASSIFIERS = {
-    "likelihood": (
-        "by their likelihood under averages of the classes, in all orientations and where they were measured",
-        ("Scheres2012",),
-    ),
-    "dsrf3d": ("by the network DSRF3D-v2", ("Che2018",)),
-    "rb3d": ("by the network RB3D", ("Che2018",)),
-    "cb3d": ("by the network CB3D", ("Che2018",)),
-}
 # Correlation of what both subtomograms have measured.
 CONSTRAINED = ("Xu2012",)
 
 
 def citationsOf(network):
     """Keys of the bibliography for work with a classifier; network: its name, or None if no model is known yet."""
-    return ["cryodl"] + list(CLASSIFIERS[network][1] if network in CLASSIFIERS else ())
+    return ["cryodl"] + list(network_citations("classifier", network))
 
 
 def simulationInWords(config, result):
@@ -75,7 +65,7 @@ def classifierInWords(card):
 
 
 def _how(network):
-    return CLASSIFIERS[network][0] if network in CLASSIFIERS else "by the network %s" % network
+    return network_words("classifier", network) if network in CLASSIFIER_NETWORKS else "by the network %s" % network
 
 
 # ----- classifying and clustering

@@ -2,28 +2,20 @@
 """What was done with tomograms, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import counted, network_citations, network_words
 from ..methods import versionIn
 
-# Network: in words, and the bibliography's keys of its paper. A test holds the keys against those of the engine.
-SEGMENTERS = {
-    "unet": ("a small 2.5-D U-Net", ("Ronneberger2015",)),
-    "unet2d": ("a small U-Net", ("Ronneberger2015",)),
-    "unet3d": ("a small 3-D U-Net", ("Cicek2016",)),
-    "eman2": ("the network of EMAN2", ("Chen2017", "Tang2007")),
-}
 # One network for each feature, and the competition of features, are of this paper.
 METHOD = "Chen2017"
 
 
 def citationsOf(network):
     """Keys of the bibliography for work with a segmenter; network: its name, or None if no model is known yet."""
-    known = SEGMENTERS[network][1] if network in SEGMENTERS else ()
-    return ["cryodl", METHOD] + [key for key in known if key != METHOD]
+    return ["cryodl", METHOD] + [key for key in network_citations("segmenter", network) if key != METHOD]
 
 
 def _network(card):
-    return SEGMENTERS[card["network"]][0] if card["network"] in SEGMENTERS else "the network %s" % card["network"]
+    return network_words("segmenter", card["network"])
 
 
 # ----- training

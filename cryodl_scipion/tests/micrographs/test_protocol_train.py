@@ -6,7 +6,7 @@ import os
 
 from ...convert.star import readColumns
 from ...engine.cryodl import contract
-from ...protocols import CryodlProtTrainPicker, methods
+from ...protocols import CryodlProtTrainPicker
 from .. import synthetic
 from ..base import CryodlTest
 
@@ -121,7 +121,7 @@ class TestCryodlTrain(CryodlTest):
     def test_each_network_is_named_and_cited(self):
         for index, network in enumerate(contract.PICKER_NETWORKS):
             protocol = self.makeProtocol(CryodlProtTrainPicker, self.inputs, network=index)
-            self.assertEqual(protocol._citations(), ["cryodl"] + list(methods.NETWORKS[network][1]))
+            self.assertEqual(protocol._citations(), ["cryodl"] + list(contract.network_citations("picker", network)))
         protocol = self.train(
             network=contract.PICKER_NETWORKS.index("topaz"), labels=contract.LABEL_KINDS.index("sparse")
         )

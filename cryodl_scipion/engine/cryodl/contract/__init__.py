@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the Scipion side and the engine agree on. Standard library only, Python 3.8 syntax.
 
-Every command has one frozen dataclass (training, picking, comparing, simulating, denoising, orienting, segmenting,
-classifying, improving; commands.py lists them). Its fields carry type, unit, range, choices and help (params.py);
-forms, checks and the command line are made from them. request.py and result.py are the two files that the sides
-exchange; model_card.py is what both know of a model.
+Every command has two frozen dataclasses side by side, its config and its outputs (commands.py lists them). The fields
+of a config carry type, unit, range, choices and help (params.py); forms, checks and the command line are made from
+them. The fields of the outputs carry type, unit and help (outputs.py); result.json is checked by them when it is
+written and when it is read. request.py and result.py are the two files that the sides exchange; model_card.py is what
+both know of a model.
 """
 
 from .commands import COMMANDS, Command, DoctorConfig, command_of
@@ -29,7 +30,19 @@ from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
-from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
+from .networks import (
+    CLASSIFIER_NETWORKS,
+    DENOISER_NETWORKS,
+    IMPROVER_NETWORKS,
+    NETWORKS,
+    PICKER_NETWORKS,
+    SEGMENTER_NETWORKS,
+    Network,
+    network_citations,
+    network_names,
+    network_words,
+)
+from .outputs import Outputs, describe_outputs, output, output_problems, outputs_of
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particle_size import particle_size_problem
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
@@ -86,6 +99,9 @@ __all__ = [
     "LABEL_KINDS",
     "ListPairsConfig",
     "MergeFeaturesConfig",
+    "NETWORKS",
+    "Network",
+    "Outputs",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
     "PickConfig",
@@ -119,9 +135,16 @@ __all__ = [
     "counted",
     "describe",
     "describe_all",
+    "describe_outputs",
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",
+    "network_citations",
+    "network_names",
+    "network_words",
+    "output",
+    "output_problems",
+    "outputs_of",
     "param",
     "particle_size_problem",
     "read_card",

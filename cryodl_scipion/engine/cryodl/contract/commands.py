@@ -2,41 +2,95 @@
 """Every command of the engine: its name, its module and its parameters."""
 
 import dataclasses
+import typing
 
 from .fields import device_field
 from .maps.improving import (
     CompareModelsConfig,
+    CompareModelsOutputs,
     EvaluateMapConfig,
+    EvaluateMapOutputs,
     ImproveMapConfig,
+    ImproveMapOutputs,
     ListPairsConfig,
+    ListPairsOutputs,
     SimulateHalfMapsConfig,
+    SimulateHalfMapsOutputs,
     TrainMapImproverConfig,
+    TrainMapImproverOutputs,
 )
 from .micrographs.comparing import (
     AssessMicrographsConfig,
+    AssessMicrographsOutputs,
     ComparePicksConfig,
+    ComparePicksOutputs,
     ConsensusPicksConfig,
+    ConsensusPicksOutputs,
     EvaluatePicksConfig,
 )
-from .micrographs.denoising import DenoiseMicrographsConfig
-from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
-from .micrographs.simulating import SimulateMicrographsConfig
-from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
+from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
+from .micrographs.picking import (
+    AutoPickConfig,
+    AutoPickOutputs,
+    PickConfig,
+    PickOutputs,
+    ProposeBoxesConfig,
+    ProposeBoxesOutputs,
+)
+from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
+from .micrographs.training import (
+    TrainGeneralPickerConfig,
+    TrainGeneralPickerOutputs,
+    TrainPickerConfig,
+    TrainPickerOutputs,
+)
 from .params import param
-from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
-from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
-from .particles.simulating import SimulateParticlesConfig
-from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
+from .particles.denoising import (
+    DenoiseConfig,
+    DenoiseOutputs,
+    EvaluateDenoiserConfig,
+    EvaluateDenoiserOutputs,
+    TrainDenoiserConfig,
+    TrainDenoiserOutputs,
+)
+from .particles.orienting import (
+    AssessIntegrityConfig,
+    AssessIntegrityOutputs,
+    AssignOrientationsConfig,
+    AssignOrientationsOutputs,
+    ReconstructConfig,
+    ReconstructOutputs,
+)
+from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
+from .tomograms.classifying import (
+    ClassifySubtomogramsConfig,
+    ClassifySubtomogramsOutputs,
+    ClusterSubtomogramsConfig,
+    ClusterSubtomogramsOutputs,
+    TrainClassifierConfig,
+    TrainClassifierOutputs,
+)
 from .tomograms.segmenting import (
     AnnotateConfig,
+    AnnotationsOutputs,
     EvaluateSegmentationConfig,
+    EvaluateSegmentationOutputs,
     ImportAnnotationsConfig,
     MergeFeaturesConfig,
+    MergeFeaturesOutputs,
     PickFeaturesConfig,
+    PickFeaturesOutputs,
     SegmentConfig,
+    SegmentOutputs,
     TrainSegmenterConfig,
+    TrainSegmenterOutputs,
 )
-from .tomograms.simulating import SimulateSubtomogramsConfig, SimulateTomogramsConfig
+from .tomograms.simulating import (
+    SimulateSubtomogramsConfig,
+    SimulateSubtomogramsOutputs,
+    SimulateTomogramsConfig,
+    SimulateTomogramsOutputs,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +103,13 @@ class DoctorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command of the engine. `module` is the one in the engine whose run(config) does it."""
+    """A command of the engine. `module` is the one in the engine whose run(config) does it; `outputs` the Outputs of
+    its result, None for a command that has none."""
 
     name: str
     module: str
     config: type
+    outputs: typing.Optional[type] = None
 
     @property
     def summary(self):
@@ -63,42 +119,109 @@ class Command:
 COMMANDS = {
     c.name: c
     for c in (
-        Command("train-picker", "micrographs.commands.train_picker", TrainPickerConfig),
-        Command("pick", "micrographs.commands.pick", PickConfig),
-        Command("auto-pick", "micrographs.commands.auto_pick", AutoPickConfig),
-        Command("propose-boxes", "micrographs.commands.propose_boxes", ProposeBoxesConfig),
-        Command("compare-picks", "micrographs.commands.compare_picks", ComparePicksConfig),
-        Command("consensus-picks", "micrographs.commands.consensus_picks", ConsensusPicksConfig),
-        Command("assess-micrographs", "micrographs.commands.assess_micrographs", AssessMicrographsConfig),
+        Command("train-picker", "micrographs.commands.train_picker", TrainPickerConfig, TrainPickerOutputs),
+        Command("pick", "micrographs.commands.pick", PickConfig, PickOutputs),
+        Command("auto-pick", "micrographs.commands.auto_pick", AutoPickConfig, AutoPickOutputs),
+        Command("propose-boxes", "micrographs.commands.propose_boxes", ProposeBoxesConfig, ProposeBoxesOutputs),
+        Command("compare-picks", "micrographs.commands.compare_picks", ComparePicksConfig, ComparePicksOutputs),
+        Command("consensus-picks", "micrographs.commands.consensus_picks", ConsensusPicksConfig, ConsensusPicksOutputs),
+        Command(
+            "assess-micrographs",
+            "micrographs.commands.assess_micrographs",
+            AssessMicrographsConfig,
+            AssessMicrographsOutputs,
+        ),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
-        Command("simulate-micrographs", "micrographs.commands.simulate_micrographs", SimulateMicrographsConfig),
-        Command("train-general-picker", "micrographs.commands.train_general_picker", TrainGeneralPickerConfig),
-        Command("simulate-particles", "particles.commands.simulate_particles", SimulateParticlesConfig),
-        Command("train-denoiser", "particles.commands.train_denoiser", TrainDenoiserConfig),
-        Command("denoise", "particles.commands.denoise", DenoiseConfig),
-        Command("evaluate-denoiser", "particles.commands.evaluate_denoiser", EvaluateDenoiserConfig),
-        Command("assign-orientations", "particles.commands.assign_orientations", AssignOrientationsConfig),
-        Command("reconstruct", "particles.commands.reconstruct", ReconstructConfig),
-        Command("assess-integrity", "particles.commands.assess_integrity", AssessIntegrityConfig),
-        Command("denoise-micrographs", "micrographs.commands.denoise_micrographs", DenoiseMicrographsConfig),
-        Command("annotate", "tomograms.commands.annotate", AnnotateConfig),
-        Command("import-annotations", "tomograms.commands.import_annotations", ImportAnnotationsConfig),
-        Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig),
-        Command("segment", "tomograms.commands.segment", SegmentConfig),
-        Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig),
-        Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig),
-        Command("evaluate-segmentation", "tomograms.commands.evaluate_segmentation", EvaluateSegmentationConfig),
-        Command("simulate-tomograms", "tomograms.commands.simulate_tomograms", SimulateTomogramsConfig),
-        Command("simulate-subtomograms", "tomograms.commands.simulate_subtomograms", SimulateSubtomogramsConfig),
-        Command("train-classifier", "tomograms.commands.train_classifier", TrainClassifierConfig),
-        Command("classify-subtomograms", "tomograms.commands.classify_subtomograms", ClassifySubtomogramsConfig),
-        Command("cluster-subtomograms", "tomograms.commands.cluster_subtomograms", ClusterSubtomogramsConfig),
-        Command("improve-map", "maps.commands.improve_map", ImproveMapConfig),
-        Command("evaluate-map", "maps.commands.evaluate_map", EvaluateMapConfig),
-        Command("compare-models", "maps.commands.compare_models", CompareModelsConfig),
-        Command("simulate-half-maps", "maps.commands.simulate_half_maps", SimulateHalfMapsConfig),
-        Command("list-pairs", "maps.commands.list_pairs", ListPairsConfig),
-        Command("train-map-improver", "maps.commands.train_map_improver", TrainMapImproverConfig),
+        Command(
+            "simulate-micrographs",
+            "micrographs.commands.simulate_micrographs",
+            SimulateMicrographsConfig,
+            SimulateMicrographsOutputs,
+        ),
+        Command(
+            "train-general-picker",
+            "micrographs.commands.train_general_picker",
+            TrainGeneralPickerConfig,
+            TrainGeneralPickerOutputs,
+        ),
+        Command(
+            "simulate-particles",
+            "particles.commands.simulate_particles",
+            SimulateParticlesConfig,
+            SimulateParticlesOutputs,
+        ),
+        Command("train-denoiser", "particles.commands.train_denoiser", TrainDenoiserConfig, TrainDenoiserOutputs),
+        Command("denoise", "particles.commands.denoise", DenoiseConfig, DenoiseOutputs),
+        Command(
+            "evaluate-denoiser", "particles.commands.evaluate_denoiser", EvaluateDenoiserConfig, EvaluateDenoiserOutputs
+        ),
+        Command(
+            "assign-orientations",
+            "particles.commands.assign_orientations",
+            AssignOrientationsConfig,
+            AssignOrientationsOutputs,
+        ),
+        Command("reconstruct", "particles.commands.reconstruct", ReconstructConfig, ReconstructOutputs),
+        Command(
+            "assess-integrity", "particles.commands.assess_integrity", AssessIntegrityConfig, AssessIntegrityOutputs
+        ),
+        Command(
+            "denoise-micrographs",
+            "micrographs.commands.denoise_micrographs",
+            DenoiseMicrographsConfig,
+            DenoiseMicrographsOutputs,
+        ),
+        Command("annotate", "tomograms.commands.annotate", AnnotateConfig, AnnotationsOutputs),
+        Command(
+            "import-annotations", "tomograms.commands.import_annotations", ImportAnnotationsConfig, AnnotationsOutputs
+        ),
+        Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
+        Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
+        Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
+        Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
+        Command(
+            "evaluate-segmentation",
+            "tomograms.commands.evaluate_segmentation",
+            EvaluateSegmentationConfig,
+            EvaluateSegmentationOutputs,
+        ),
+        Command(
+            "simulate-tomograms",
+            "tomograms.commands.simulate_tomograms",
+            SimulateTomogramsConfig,
+            SimulateTomogramsOutputs,
+        ),
+        Command(
+            "simulate-subtomograms",
+            "tomograms.commands.simulate_subtomograms",
+            SimulateSubtomogramsConfig,
+            SimulateSubtomogramsOutputs,
+        ),
+        Command(
+            "train-classifier", "tomograms.commands.train_classifier", TrainClassifierConfig, TrainClassifierOutputs
+        ),
+        Command(
+            "classify-subtomograms",
+            "tomograms.commands.classify_subtomograms",
+            ClassifySubtomogramsConfig,
+            ClassifySubtomogramsOutputs,
+        ),
+        Command(
+            "cluster-subtomograms",
+            "tomograms.commands.cluster_subtomograms",
+            ClusterSubtomogramsConfig,
+            ClusterSubtomogramsOutputs,
+        ),
+        Command("improve-map", "maps.commands.improve_map", ImproveMapConfig, ImproveMapOutputs),
+        Command("evaluate-map", "maps.commands.evaluate_map", EvaluateMapConfig, EvaluateMapOutputs),
+        Command("compare-models", "maps.commands.compare_models", CompareModelsConfig, CompareModelsOutputs),
+        Command(
+            "simulate-half-maps", "maps.commands.simulate_half_maps", SimulateHalfMapsConfig, SimulateHalfMapsOutputs
+        ),
+        Command("list-pairs", "maps.commands.list_pairs", ListPairsConfig, ListPairsOutputs),
+        Command(
+            "train-map-improver", "maps.commands.train_map_improver", TrainMapImproverConfig, TrainMapImproverOutputs
+        ),
         Command("doctor", "doctor", DoctorConfig),
     )
 }

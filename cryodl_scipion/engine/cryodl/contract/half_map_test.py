@@ -5,8 +5,8 @@ from .words import resolution_in_words
 
 WARNING = "WARNING: "
 GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alone came down to -0.04
-# Fraction of the shared power. Filters, masks and clipping left up to 0.03 unexplained, an added texture of a quarter of
-# the signal's amplitude 0.058 or more (benchmarks/map_invention.py).
+# Fraction of the shared power. Filters, masks and clipping left up to 0.03 unexplained, an added texture of a quarter
+# of the signal's amplitude 0.058 or more (benchmarks/map_invention.py).
 ADDED = 0.045
 
 
@@ -22,10 +22,11 @@ def half_map_resolutions(figures):
 def half_map_verdict(test):
     """(no warning?, sentences) of a half-map test.
 
-    test: raw: of the half-maps; control: of the half-maps with the same filter, clipping and local scale as the improved
-    ones; improved: of both improved; crossed: of one improved with the control of the other half; all Å at FSC 0.143,
-    or None. gain: mean difference of the FSC `crossed` and `control`. unexplained: fraction of the power that both improved half-maps share and the data do not have. Tests of
-    version 0.1.0 have no control and no fraction: for them nothing is said of the gain.
+    test: raw: of the half-maps; control: of the half-maps with the same filter, clipping and local scale as the
+    improved ones; improved: of both improved; crossed: of one improved with the control of the other half; all Å at
+    FSC 0.143, or None. gain: mean difference of the FSC `crossed` and `control`. unexplained: fraction of the power
+    that both improved half-maps share and the data do not have. Tests of version 0.1.0 have no control and no
+    fraction: for them nothing is said of the gain.
     """
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]

@@ -1,11 +1,131 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks of each kind of model, the first is the default."""
+"""The registry of networks: a row each. Forms, command line, model cards, methods and citations follow from it.
 
-# Names of the pickers' registry (micrographs/pickers/__init__.py; a test keeps them equal). Append at the end.
-PICKER_NETWORKS = ("unet", "deeppicker", "deepem", "cryolo", "topaz", "eman2")
-# Names of the denoisers' registry (particles/denoisers/__init__.py). Append at the end.
-DENOISER_NETWORKS = ("posterior", "swinconv", "cgan")
-# Names of the segmenters' and classifiers' registries (segmenters/, classifiers/). Append at the end.
-SEGMENTER_NETWORKS = ("unet", "unet2d", "unet3d", "eman2")
-CLASSIFIER_NETWORKS = ("likelihood", "dsrf3d", "rb3d", "cb3d")
-IMPROVER_NETWORKS = ("fast", "swinconv")
+A new network is one file in its folder and one row here, at the end of its kind: saved workflows hold the positions.
+"""
+
+import typing
+
+
+class Network(typing.NamedTuple):
+    """A network, or a method in its place, that a model can be of.
+
+    kind: of the model. name: word on the command line and in card.json. module, method: file below `cryodl` and the
+    class in it. words: what it is, in the sentences of a paper's methods. citations: keys of the bibliography.
+    """
+
+    kind: str
+    name: str
+    module: str
+    method: str
+    words: str
+    citations: typing.Tuple[str, ...]
+
+
+# The first of each kind is the default.
+NETWORKS: typing.Tuple[Network, ...] = (
+    Network("picker", "unet", "micrographs.pickers.unet", "UNetPicker", "a U-Net", ("Ronneberger2015",)),
+    Network(
+        "picker", "deeppicker", "micrographs.pickers.deeppicker", "DeepPicker", "the DeepPicker network", ("Wang2016",)
+    ),
+    Network("picker", "deepem", "micrographs.pickers.deepem", "DeepEM", "the DeepEM network", ("Zhu2017",)),
+    Network(
+        "picker",
+        "cryolo",
+        "micrographs.pickers.cryolo",
+        "CrYOLO",
+        "a crYOLO-type network",
+        ("Wagner2019", "Redmon2017"),
+    ),
+    Network(
+        "picker", "topaz", "micrographs.pickers.topaz", "Topaz", "a Topaz-type network", ("Bepler2019", "Kiryo2017")
+    ),
+    Network(
+        "picker",
+        "eman2",
+        "micrographs.pickers.eman2",
+        "EMAN2",
+        "two networks as in EMAN2",
+        ("Tang2007", "Chen2017", "Bell2018"),
+    ),
+    Network(
+        "denoiser",
+        "posterior",
+        "particles.denoisers.posterior",
+        "Posterior",
+        "the mean of the structure's projections, weighed by their probability",
+        ("Scheres2012",),
+    ),
+    Network(
+        "denoiser",
+        "swinconv",
+        "particles.denoisers.swinconv",
+        "SwinConv",
+        "a two-dimensional Swin-Conv-UNet",
+        ("Zhang2023SCUNet", "He2023EMReady"),
+    ),
+    Network("denoiser", "cgan", "particles.denoisers.cgan", "ConditionalGAN", "a conditional GAN", ("Isola2017",)),
+    Network("segmenter", "unet", "tomograms.segmenters.unet", "UNet", "a small 2.5-D U-Net", ("Ronneberger2015",)),
+    Network("segmenter", "unet2d", "tomograms.segmenters.unet", "UNet2D", "a small U-Net", ("Ronneberger2015",)),
+    Network("segmenter", "unet3d", "tomograms.segmenters.unet3d", "UNet3D", "a small 3-D U-Net", ("Cicek2016",)),
+    Network(
+        "segmenter", "eman2", "tomograms.segmenters.eman2", "EMAN2", "the network of EMAN2", ("Chen2017", "Tang2007")
+    ),
+    Network(
+        "classifier",
+        "likelihood",
+        "tomograms.classifiers.likelihood",
+        "Likelihood",
+        "by their likelihood under averages of the classes, in all orientations and where they were measured",
+        ("Scheres2012",),
+    ),
+    Network("classifier", "dsrf3d", "tomograms.classifiers.dsrf3d", "DSRF3D", "by the network DSRF3D-v2", ("Che2018",)),
+    Network("classifier", "rb3d", "tomograms.classifiers.rb3d", "RB3D", "by the network RB3D", ("Che2018",)),
+    Network("classifier", "cb3d", "tomograms.classifiers.cb3d", "CB3D", "by the network CB3D", ("Che2018",)),
+    Network(
+        "map_improver",
+        "fast",
+        "maps.improvers.method",
+        "Fast",
+        "a small 3-D Swin-Conv-UNet",
+        ("He2023EMReady", "Zhang2023SCUNet"),
+    ),
+    Network(
+        "map_improver",
+        "swinconv",
+        "maps.improvers.method",
+        "Published",
+        "the 3-D Swin-Conv-UNet of EMReady",
+        ("He2023EMReady", "Zhang2023SCUNet"),
+    ),
+)
+
+
+def network_names(kind: str) -> typing.Tuple[str, ...]:
+    """Names of all networks of a kind of model, the default first."""
+    return tuple(network.name for network in NETWORKS if network.kind == kind)
+
+
+def network_row(kind: str, name: str) -> Network:
+    """The row of a network. Raises ValueError that lists the names of its kind."""
+    for network in NETWORKS:
+        if (network.kind, network.name) == (kind, name):
+            return network
+    raise ValueError(f"Network {name!r} is not known; choose one of: {', '.join(network_names(kind))}.")
+
+
+def network_words(kind: str, name: typing.Optional[str]) -> str:
+    """What a network is, in words; of one that this version does not know, its name."""
+    return network_row(kind, name).words if name in network_names(kind) else f"the network {name}"
+
+
+def network_citations(kind: str, name: typing.Optional[str]) -> typing.Tuple[str, ...]:
+    """Keys of the bibliography of a network; none of None and of one that this version does not know."""
+    return network_row(kind, name).citations if name in network_names(kind) else ()
+
+
+PICKER_NETWORKS = network_names("picker")
+DENOISER_NETWORKS = network_names("denoiser")
+SEGMENTER_NETWORKS = network_names("segmenter")
+CLASSIFIER_NETWORKS = network_names("classifier")
+IMPROVER_NETWORKS = network_names("map_improver")

@@ -6,9 +6,12 @@ import json
 import os
 import typing
 
+from .commands import COMMANDS
+from .outputs import Outputs, output_problems, outputs_of
 from .words import counted
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 1  # of requests
+RESULT_VERSION = 2  # 2: outputs are declared; results of version 1 can still be read
 
 
 def write_json(path, data):
@@ -51,34 +54,59 @@ def said_skipped(skipped, noun):
 class Result:
     """All that the caller may know of a finished command.
 
-    outputs: names to files, folders or figures, as each command's docstring lists them.
+    outputs: the Outputs that stand beside the command's config, or a dict of the same names.
     skipped: inputs left out. warnings: sentences for the user.
     device: what was really used, in words. seconds: wall time.
     """
 
     command: str
-    outputs: typing.Dict[str, typing.Any]
+    outputs: typing.Mapping[str, typing.Any]
     device: str = ""
     seconds: float = 0.0
     skipped: typing.Tuple[Skipped, ...] = ()
     warnings: typing.Tuple[str, ...] = ()
     versions: typing.Dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def write(self, path):
-        data = dataclasses.asdict(self)
-        write_json(path, dict(contract_version=CONTRACT_VERSION, **data))
+    def write(self, path: str) -> None:
+        """Write result.json, whole or not at all. Raises TypeError if the outputs are not those that the command
+        declares."""
+        declared, outputs = _declared(self.command), dict(self.outputs)
+        problems = output_problems(declared, outputs) if declared else []
+        if problems:
+            raise TypeError(f"The outputs of {self.command} are not its {declared.__name__}: {'; '.join(problems)}.")
+        data = dict(
+            {field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            outputs=outputs,
+            skipped=[dataclasses.asdict(skipped) for skipped in self.skipped],
+        )
+        write_json(path, dict(contract_version=RESULT_VERSION, **data))
 
     @classmethod
-    def read(cls, path):
-        """Raises FileNotFoundError if there is none, ValueError if it is of another contract version."""
+    def read(cls, path: str) -> "Result":
+        """The result of a file, with the Outputs of its command.
+
+        Raises FileNotFoundError if there is none, ValueError that names the file if it is of another contract version,
+        or if its outputs are not those that the command declares.
+        """
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         version = data.pop("contract_version", None)
-        if version != CONTRACT_VERSION:
-            raise ValueError(f"{path} has contract version {version}; expected {CONTRACT_VERSION}.")
+        if version not in (1, RESULT_VERSION):
+            raise ValueError(f"{path} has contract version {version}; expected {RESULT_VERSION}.")
         data["skipped"] = tuple(Skipped(**s) for s in data["skipped"])
         data["warnings"] = tuple(data["warnings"])
+        declared = _declared(data["command"])
+        if declared:
+            try:
+                data["outputs"] = outputs_of(declared, data["outputs"], old=version < RESULT_VERSION)
+            except ValueError as error:
+                raise ValueError(f"{path} is not a result of this version of {data['command']}. {error}") from None
         return cls(**data)
+
+
+def _declared(command: str) -> typing.Optional[typing.Type[Outputs]]:
+    """The Outputs class of a command, None if it has none or is not known here."""
+    return COMMANDS[command].outputs if command in COMMANDS else None
 
 
 class AllSkipped(ValueError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .files import micrograph_key, whole_file, without_pick_suffix
-from .star import star_document
+from .star_columns import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".txt")
 _SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
@@ -82,17 +82,6 @@ def write_coordinates(path, yx, scores, comment="", **numbers):
     ]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
-
-
-def read_star_column(path, column):
-    """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has."""
-    for block in star_document(path):
-        values = [v for v in block.find_loop(column)]
-        if values:
-            import gemmi
-
-            return [gemmi.cif.as_string(v) for v in values]
-    raise ValueError(f"{path} has no column {column}.")
 
 
 def _read_file(path):

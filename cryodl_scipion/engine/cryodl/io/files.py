@@ -64,7 +64,7 @@ def expand_paths(patterns):
 
 def _read_list(path):
     if path.lower().endswith(".star"):
-        from .coordinates import read_star_column
+        from .star_columns import read_star_column
 
         names = read_star_column(path, "_rlnMicrographName")
     else:

@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from .coordinates import read_star_column
 from .files import whole_file
+from .star_columns import read_star_column
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")

@@ -6,19 +6,10 @@ import re
 import numpy as np
 
 from .files import whole_file
+from .star_columns import star_document
 
 # how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read
 _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
-
-
-def star_document(path):
-    """gemmi's document of a STAR file. Raises OSError, or ValueError if it is no STAR file."""
-    import gemmi
-
-    try:
-        return gemmi.cif.read_file(str(path))
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"not a readable STAR file ({str(error).replace(str(path) + ':', 'line ')}).") from None
 
 
 def read_tables(path):

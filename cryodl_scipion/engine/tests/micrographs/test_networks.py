@@ -33,7 +33,7 @@ def build_dense(name, seed=0):
 @each_network
 def test_method_says_all_that_others_ask_for(name):
     method, network = build_dense(name)
-    assert method.name == name and method.citations and method.working_diameter > 8 and isinstance(method.weak, str)
+    assert method.name == name and method.working_diameter > 8 and isinstance(method.weak, str)
     assert network.multiple % network.stride == 0 and network.receptive_radius > 0 and method.bytes_per_pixel > 20
     for labels in ("complete", "boxes", "sparse"):
         assert method.crop_side(labels) % network.stride == 0 or method.crop_side(labels) == method.window

@@ -24,7 +24,7 @@ def build(name, seed=0):
 @each_network
 def test_method_says_all_that_others_ask_for(name):
     method, _ = build(name)
-    assert method.name == name and method.citations and isinstance(method.weak, str)
+    assert method.name == name and isinstance(method.weak, str)
     assert method.context * 2 + method.slices_out == method.slices_in
     assert method.overlap % method.granularity == 0 and method.crop % method.granularity == 0 and method.crop >= 64
     assert 100 <= method.usual_steps(110) <= 500 and method.usual_steps(480) >= method.usual_steps(110)

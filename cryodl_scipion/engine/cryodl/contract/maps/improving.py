@@ -6,6 +6,7 @@ import typing
 
 from ..fields import Paths, device_field, seed_field, threads_field
 from ..networks import IMPROVER_NETWORKS
+from ..outputs import Details, Outputs, output
 from ..params import param
 
 
@@ -144,6 +145,26 @@ class ImproveMapConfig:
         if not self.map and not self.half_maps:
             return ["There is nothing to improve: give a map (--map) or two half-maps (--half-maps)."]
         return _half_map_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImproveMapOutputs(Outputs):
+    """What `improve-map` wrote."""
+
+    map: str = output("The improved map, on the grid of the input.", path="file")
+    confidence: typing.Optional[str] = output(
+        "Map of the confidence that there is density; null if the network has none.", path="file"
+    )
+    half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
+    half2: typing.Optional[str] = output("Second improved half-map; null likewise.", path="file")
+    pixel_size: float = output("Of the maps.", unit="Å/px")
+    model: str = output("Name of the model.")
+    grid: float = output("Pixel size that the network works at.", unit="Å/px")
+    resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be told.", unit="Å")
+    left_alone: typing.Optional[str] = output("Why the map was given back as it is; null if it was improved.")
+    half_map_test: typing.Optional[Details] = output(
+        "Half-map test with its control (contract.half_map_verdict); null without half-maps."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,6 +346,17 @@ class TrainMapImproverConfig:
         return problems + _resolution_problems(self)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainMapImproverOutputs(Outputs):
+    """What `train-map-improver` made."""
+
+    model: str = output("Model folder.", path="folder")
+    validation: Details = output("Measures on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")
+    maps: int = output("Training maps.")
+    grid: float = output("Pixel size that the network works at.", unit="Å/px")
+
+
 @dataclasses.dataclass(frozen=True)
 class ListPairsConfig:
     """Turn a list of EMDB and PDB ids into addresses to download and a table of pairs to train a map improver on."""
@@ -350,6 +382,18 @@ class ListPairsConfig:
 
     def check_together(self):
         return _resolution_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ListPairsOutputs(Outputs):
+    """What `list-pairs` wrote."""
+
+    addresses: str = output("Addresses for a download, one per line.", path="file")
+    pairs: str = output("Table of pairs for train-map-improver.", path="file")
+    listed: int = output("Pairs.")
+    maps: int = output("Maps to download.")
+    models: int = output("Atomic models to download.")
+    outside: int = output("Pairs of other resolutions, which were left out.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -409,6 +453,24 @@ class EvaluateMapConfig:
         return _half_map_problems(self)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvaluateMapOutputs(Outputs):
+    """What `evaluate-map` found."""
+
+    evaluation: typing.Optional[str] = output("evaluation.json; null if nothing was to be written.", path="file")
+    fsc05_angstrom: typing.Optional[float] = output(
+        "Resolution of the map against its atomic model, at FSC 0.5.", unit="Å"
+    )
+    fsc0143_angstrom: typing.Optional[float] = output("The same at FSC 0.143.", unit="Å")
+    q_score: typing.Optional[float] = output("Mean Q-score of the atoms.")
+    local_correlation: typing.Optional[float] = output(
+        "Mean of the local correlation with the density of the atomic model."
+    )
+    before: typing.Optional[Details] = output("The same measures of the map before; null without one.")
+    half_maps: typing.Optional[Details] = output("Measures of the half-maps; null without them.")
+    half_map_test: typing.Optional[Details] = output("Half-map test of an improver; null if it was not asked for.")
+
+
 @dataclasses.dataclass(frozen=True)
 class CompareModelsConfig:
     """Compare an atomic model that was built into a map with a reference: matched residues, sequence, RMSD."""
@@ -431,6 +493,22 @@ class CompareModelsConfig:
         none_means="figures are printed only",
     )
     json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompareModelsOutputs(Outputs):
+    """What `compare-models` found."""
+
+    residues: int = output("Residues that were built.")
+    reference_residues: int = output("Residues of the reference.")
+    matched: int = output("Residues with a partner.")
+    coverage: typing.Optional[float] = output("Part of the reference that has a partner.")
+    sequence_match: typing.Optional[float] = output("Part of the partners of the same residue type.")
+    rmsd_angstrom: typing.Optional[float] = output("Root mean square distance of partners.", unit="Å")
+    false_residues: int = output("Residues that were built without a partner.")
+    fragments: int = output("Unbroken pieces of the built chains.")
+    chains: typing.Dict[str, typing.Optional[float]] = output("Coverage of each chain of the reference.")
+    table: typing.Optional[str] = output("Table of the partners.", path="file")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -522,3 +600,20 @@ class SimulateHalfMapsConfig:
     )
     seed: int = seed_field()
     threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulateHalfMapsOutputs(Outputs):
+    """What `simulate-half-maps` wrote."""
+
+    half1: str = output("First half-map.", path="file")
+    half2: str = output("Second half-map.", path="file")
+    full: str = output("Mean of both.", path="file")
+    truth: str = output("Map without noise.", path="file")
+    structure: str = output("Atomic model in the frame of the maps.", path="file")
+    pixel_size: float = output("Of the maps.", unit="Å/px")
+    box: int = output("Side of the maps.", unit="px")
+    resolution: typing.Optional[float] = output(
+        "Where the half-maps' FSC around the atoms falls below 0.143.", unit="Å"
+    )
+    b_factor: float = output("B-factor by which the full map was sharpened; 0 for none.", unit="Å²")

@@ -5,6 +5,7 @@ import dataclasses
 import typing
 
 from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
+from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 
 
@@ -136,6 +137,30 @@ class ComparePicksConfig:
         return []
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ComparePicksOutputs(Outputs):
+    """What `compare-picks` found."""
+
+    sets: typing.List[str] = output("Names of the sets of picks.")
+    counts: Counts = output("Picks of each set.")
+    figures: typing.Dict[str, typing.Any] = output(
+        "Precision, recall, F1 ... of the picks of each set; empty without a reference."
+    )
+    all_candidates: typing.Dict[str, typing.Any] = output("The same of all candidates, of sets that have them.")
+    agreement: typing.List[typing.List[float]] = output("F1 of each set against each other one.")
+    micrographs: int = output("Micrographs that were compared.")
+    reference: typing.Optional[str] = output("Reference coordinates, as they were given.")
+    tolerance: float = output("Part of the particle radius within which two picks are the same.")
+    match_distance_px: float = output("The same distance.", unit="px")
+    notes: typing.List[str] = output("Sentences for the user.")
+    folder: typing.Optional[str] = output("Folder of the files below; null if nothing was written.", path="folder")
+    comparison: typing.Optional[str] = output("comparison.json.", path="file")
+    agreement_plot: typing.Optional[str] = output("Picture of the agreement.", path="file")
+    curves_plot: typing.Optional[str] = output(
+        "Picture of the precision-recall curves; null without a reference.", path="file"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class ConsensusPicksConfig:
     """Combine several sets of picks: keep what several of them found."""
@@ -189,6 +214,18 @@ class ConsensusPicksConfig:
                 "(--picks)."
             ]
         return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConsensusPicksOutputs(Outputs):
+    """What `consensus-picks` wrote."""
+
+    folder: str = output("Folder of the coordinates.", path="folder")
+    coordinates: Texts = output("STAR file of each micrograph.", path="file")
+    counts: Counts = output("Particles of each micrograph.")
+    picks: int = output("Particles of all micrographs.")
+    sets: typing.List[str] = output("Names of the sets of picks.")
+    groups: Counts = output("Particles that just these sets found, kept or not; names as a + b.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,3 +300,14 @@ class AssessMicrographsConfig:
     )
     names: Paths = names_field()
     threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AssessMicrographsOutputs(Outputs):
+    """What `assess-micrographs` measured of the micrographs of this run."""
+
+    folder: str = output("Folder of the measurements.", path="folder")
+    table: str = output("micrographs.csv of all that the folder holds.", path="file")
+    figures: typing.Dict[str, Details] = output("Measures of each micrograph, its verdict and the reason.")
+    good: typing.List[str] = output("Names of the good micrographs.")
+    bad: typing.List[str] = output("Names of the others.")

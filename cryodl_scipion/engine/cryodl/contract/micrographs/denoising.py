@@ -14,6 +14,7 @@ from ..fields import (
     seed_field,
     threads_field,
 )
+from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 
 
@@ -85,3 +86,16 @@ class DenoiseMicrographsConfig:
                 "them, or choose added-noise."
             ]
         return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenoiseMicrographsOutputs(Outputs):
+    """What `denoise-micrographs` wrote."""
+
+    micrographs: str = output("Folder of the denoised micrographs.", path="folder")
+    files: Texts = output("Denoised file of each micrograph.", path="file")
+    counts: Counts = output("1 for each micrograph.")
+    model: str = output("Model folder.", path="folder")
+    method: str = output("How the model learnt: 'even-odd' or 'added-noise'.")
+    resolution: float = output("Finest detail that the model keeps.", unit="Å")
+    pixel_size: float = output("Pixel size of the files: that of the input.", unit="Å/px")

@@ -14,6 +14,7 @@ from ..fields import (
     pixel_size_field,
     threads_field,
 )
+from ..outputs import Counts, Numbers, Outputs, Texts, output
 from ..params import param
 
 
@@ -106,6 +107,29 @@ class PickConfig:
     threads: int = threads_field()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class PickOutputs(Outputs):
+    """What `pick` wrote."""
+
+    folder: str = output("Folder of the coordinates.", path="folder")
+    coordinates: Texts = output("STAR file of each micrograph: its picks.", path="file")
+    candidates: Texts = output("STAR file of each micrograph: all candidates, down to a low score.", path="file")
+    counts: Counts = output("Picks of each micrograph.")
+    picks: int = output("Picks of all micrographs.")
+    threshold: float = output("Score of the picks at least; the median, where each micrograph has its own.")
+    threshold_uncertainty: typing.Optional[float] = output(
+        "Standard deviation of the model's threshold; null for another one, or if the model does not know it."
+    )
+    thresholds: Numbers = output("Threshold of each micrograph.")
+    particle_diameter: float = output("Diameter at which the network looked for particles.", unit="Å")
+    contrast: str = output("'dark' or 'bright' protein.")
+    expected_particles: Numbers = output(
+        "Expected number of particles among all candidates (number) and its deviation."
+    )
+    expected: typing.Dict[str, typing.Optional[float]] = output("Expected precision, recall and f1 of the picks.")
+    model: str = output("Model folder.", path="folder")
+
+
 @dataclasses.dataclass(frozen=True)
 class AutoPickConfig:
     """Pick without labels: a general model picks, its confident picks retrain it on these micrographs, until it is no
@@ -194,6 +218,15 @@ class AutoPickConfig:
     threads: int = threads_field()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class AutoPickOutputs(PickOutputs):
+    """What `auto-pick` wrote: its picks, by the best round's model."""
+
+    rounds: typing.List[typing.Any] = output("The rounds, as rounds.csv holds them.")
+    best_round: int = output("Number of the round whose model picked.")
+    stop_reason: str = output("Why no further round was done.")
+
+
 @dataclasses.dataclass(frozen=True)
 class ProposeBoxesConfig:
     """Propose background and contamination boxes for micrographs on which particles are labelled."""
@@ -218,3 +251,14 @@ class ProposeBoxesConfig:
     )
     names: Paths = names_field()
     threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProposeBoxesOutputs(Outputs):
+    """What `propose-boxes` wrote."""
+
+    folder: str = output("Folder of both.", path="folder")
+    background: str = output("Folder of the background boxes, one STAR file for each micrograph.", path="folder")
+    contamination: str = output("Folder of the contamination boxes, likewise.", path="folder")
+    background_boxes: Counts = output("Background boxes of each micrograph.")
+    contamination_boxes: Counts = output("Contamination boxes of each micrograph.")

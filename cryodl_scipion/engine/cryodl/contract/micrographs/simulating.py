@@ -6,6 +6,7 @@ import typing
 
 from ..fields import Paths, device_field, threads_field
 from ..optics import _defocus_problems, optics_field
+from ..outputs import Outputs, output
 from ..params import param
 
 
@@ -132,3 +133,17 @@ class SimulateMicrographsConfig:
         if not problems and self.snr_max is not None and self.snr_max < self.snr:
             problems = [f"Largest SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
         return problems
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulateMicrographsOutputs(Outputs):
+    """What `simulate-micrographs` wrote."""
+
+    folder: str = output("Folder of all.", path="folder")
+    micrographs: str = output("Folder of the micrographs.", path="folder")
+    coordinates: str = output("Folder of the coordinates with angles and CTF.", path="folder")
+    ctf: str = output("Folder of the CTF, as CTFFIND writes it.", path="folder")
+    masks: typing.Optional[str] = output("Folder of masks of what ice, carbon and aggregates cover.", path="folder")
+    particles: int = output("Particles of all micrographs.")
+    particle_diameter: float = output("Diameter of the particle.", unit="Å")
+    particle_stack: typing.Optional[str] = output("RELION's particles.star of cut-out particles.", path="file")

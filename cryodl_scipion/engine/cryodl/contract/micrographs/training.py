@@ -16,6 +16,7 @@ from ..fields import (
     threads_field,
 )
 from ..networks import PICKER_NETWORKS
+from ..outputs import Details, Outputs, output
 from ..params import param
 
 
@@ -168,6 +169,19 @@ class TrainPickerConfig:
     threads: int = threads_field()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainPickerOutputs(Outputs):
+    """What `train-picker` made."""
+
+    model: str = output("Model folder.", path="folder")
+    threshold: float = output("Score at which F1 on the validation micrographs is best.")
+    threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
+    validation: Details = output("Measures on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")
+    contrast: str = output("'dark' or 'bright' protein.")
+    labels: str = output("What the labels were taken for: complete, boxes or sparse.")
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainGeneralPickerConfig:
     """Train a general picker on simulated micrographs of many shapes, and on labelled real sets."""
@@ -234,3 +248,18 @@ class TrainGeneralPickerConfig:
                 "(--procedural)."
             ]
         return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainGeneralPickerOutputs(Outputs):
+    """What `train-general-picker` made."""
+
+    model: str = output("Model folder.", path="folder")
+    threshold: float = output("Score at which F1 on the validation micrographs is best.")
+    threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
+    validation: Details = output(
+        "Measures on simulated micrographs of molecules that were not learnt from, and the expected calibration error."
+    )
+    structures: int = output("Atomic models learnt from.")
+    made_up: int = output("Procedural molecules learnt from.")
+    real_sets: typing.List[str] = output("Names of the sets of labelled micrographs.")

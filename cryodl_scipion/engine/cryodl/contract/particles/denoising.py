@@ -16,6 +16,7 @@ from ..fields import (
     threads_field,
 )
 from ..networks import DENOISER_NETWORKS
+from ..outputs import Details, Outputs, Texts, output
 from ..params import param
 
 
@@ -153,6 +154,17 @@ class TrainDenoiserConfig:
         ]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainDenoiserOutputs(Outputs):
+    """What `train-denoiser` made."""
+
+    model: str = output("Model folder.", path="folder")
+    validation: Details = output("Measures on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")
+    pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
+    box: int = output("Side of its images.", unit="px")
+
+
 @dataclasses.dataclass(frozen=True)
 class DenoiseConfig:
     """Denoise particle images with a trained network."""
@@ -175,6 +187,20 @@ class DenoiseConfig:
     )
     device: str = device_field()
     threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenoiseOutputs(Outputs):
+    """What `denoise` wrote."""
+
+    particles: str = output("STAR file of the denoised particles.", path="file")
+    stack: str = output("Stack of the denoised images.", path="file")
+    count: int = output("Particles.")
+    pixel_size: float = output("Of the images.", unit="Å/px")
+    box: int = output("Side of the images.", unit="px")
+    contrast: str = output("'dark' or 'bright' protein of the raw images.")
+    model: str = output("Name of the model.")
+    empty: int = output("Particles in which the model found next to nothing.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,3 +236,18 @@ class EvaluateDenoiserConfig:
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvaluateDenoiserOutputs(Outputs):
+    """What `evaluate-denoiser` found."""
+
+    evaluation: str = output("evaluation.json: curves, controls and sentences.", path="file")
+    folder: str = output("Folder of all files.", path="folder")
+    table: str = output("frc.csv, a line for each particle.", path="file")
+    mean_frc: typing.Dict[str, typing.Any] = output(
+        "Mean Fourier ring correlation with the truth: raw, wiener, denoised."
+    )
+    resolution: typing.Dict[str, typing.Any] = output("Resolution of each at the thresholds 0.5 and 0.143.", unit="Å")
+    verdict: str = output("'ok' or 'warning': of the controls.")
+    pictures: Texts = output("Pictures by name.", path="file")

@@ -14,6 +14,7 @@ from ..fields import (
     symmetry_field,
     threads_field,
 )
+from ..outputs import Counts, Outputs, output
 from ..params import param
 
 
@@ -71,6 +72,20 @@ class AssignOrientationsConfig:
     threads: int = threads_field()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class AssignOrientationsOutputs(Outputs):
+    """What `assign-orientations` found."""
+
+    particles: str = output("STAR file of the particles with angles and shifts.", path="file")
+    count: int = output("Particles.")
+    mean_score: float = output("Mean of the scores.")
+    mean_probability: float = output("Mean probability of the assigned direction.")
+    directions: int = output("Directions that were searched.")
+    symmetry: str = output("Point group.")
+    contrast: str = output("'dark' or 'bright' protein of the images.")
+    resolution: float = output("Finest detail of the search.", unit="Å")
+
+
 @dataclasses.dataclass(frozen=True)
 class ReconstructConfig:
     """Back-project oriented particles into a map and its two half-maps."""
@@ -100,6 +115,20 @@ class ReconstructConfig:
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReconstructOutputs(Outputs):
+    """What `reconstruct` wrote."""
+
+    map: str = output("The map.", path="file")
+    half1: str = output("First half-map.", path="file")
+    half2: str = output("Second half-map.", path="file")
+    resolution: typing.Optional[float] = output("Where the half-maps' FSC falls below 0.143.", unit="Å")
+    fsc: typing.List[float] = output("FSC of the half-maps, shell 0 first.")
+    count: int = output("Particles.")
+    pixel_size: float = output("Of the maps.", unit="Å/px")
+    box: int = output("Side of the maps.", unit="px")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,3 +193,18 @@ class AssessIntegrityConfig:
                 f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions (--structures)."
             ]
         return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AssessIntegrityOutputs(Outputs):
+    """What `assess-integrity` found."""
+
+    particles: str = output(
+        "STAR file with the class of each particle, in the order of the structures, and the probabilities.", path="file"
+    )
+    table: str = output("probabilities.csv.", path="file")
+    integrity: str = output("integrity.json.", path="file")
+    counts: Counts = output("Particles of which each composition is the likeliest.")
+    names: typing.List[str] = output("Names of the compositions.")
+    separation: typing.Optional[float] = output("Part of the classes that should be right.")
+    pictures: typing.List[str] = output("Pictures.", path="file")

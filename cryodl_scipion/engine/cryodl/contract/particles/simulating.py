@@ -6,6 +6,7 @@ import typing
 
 from ..fields import device_field, seed_field, structure_field, threads_field
 from ..optics import _defocus_problems, optics_field
+from ..outputs import Outputs, output
 from ..params import param
 
 
@@ -75,3 +76,17 @@ class SimulateParticlesConfig:
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
         return problems + _defocus_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulateParticlesOutputs(Outputs):
+    """What `simulate-particles` wrote."""
+
+    particles: str = output("STAR file with the true angles, shifts and CTF.", path="file")
+    stack: str = output("Stack of the images.", path="file")
+    clean: str = output("Stack of the projections without CTF and noise.", path="file")
+    map: str = output("Map of the structure.", path="file")
+    count: int = output("Particles.")
+    particle_diameter: float = output("Diameter of the particle.", unit="Å")
+    pixel_size: float = output("Of the images and the map.", unit="Å/px")
+    box: int = output("Side of the images.", unit="px")

@@ -6,6 +6,7 @@ import typing
 
 from ..fields import CONTRASTS, device_field, seed_field, threads_field, tilt_problems
 from ..networks import CLASSIFIER_NETWORKS
+from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 
 
@@ -139,6 +140,19 @@ class TrainClassifierConfig:
         return tilt_problems(self)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainClassifierOutputs(Outputs):
+    """What `train-classifier` made."""
+
+    model: str = output("Model folder.", path="folder")
+    classes: typing.List[str] = output("Names of the classes.")
+    validation: Details = output(
+        "Accuracy, standard_error, number, confusion (rows true, columns found) and calibration_error."
+    )
+    stop_reason: str = output("Why the training ended.")
+    contrast: str = output("'bright' or 'dark' protein of the subtomograms.")
+
+
 @dataclasses.dataclass(frozen=True)
 class ClassifySubtomogramsConfig:
     """Tell which class each subtomogram belongs to, or that it is unknown (class 0)."""
@@ -177,6 +191,19 @@ class ClassifySubtomogramsConfig:
 
     def check_together(self):
         return tilt_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassifySubtomogramsOutputs(Outputs):
+    """What `classify-subtomograms` wrote."""
+
+    subtomograms: str = output("STAR file with classes and probabilities.", path="file")
+    counts: Counts = output("Subtomograms of each class, and unknown.")
+    averages: Texts = output("Average of each class.", path="file")
+    accuracy: typing.Optional[float] = output("Part that has the class of the file; null if it was not asked for.")
+    confusion: typing.Optional[Details] = output("rows, columns, matrix, table, picture and accuracy; null likewise.")
+    contrast: str = output("'bright' or 'dark' protein of the subtomograms.")
+    model: str = output("Name of the model.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,3 +259,19 @@ class ClusterSubtomogramsConfig:
 
     def check_together(self):
         return tilt_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClusterSubtomogramsOutputs(Outputs):
+    """What `cluster-subtomograms` wrote."""
+
+    subtomograms: str = output("STAR file with the classes.", path="file")
+    counts: Counts = output("Subtomograms of each class.")
+    averages: Texts = output("Average of each class.", path="file")
+    resolutions: typing.Dict[str, typing.Optional[float]] = output(
+        "Where the FSC of the class's halves falls below 0.5.", unit="Å"
+    )
+    embedding: str = output("Table of name, class and components.", path="file")
+    pictures: typing.List[str] = output("Pictures.", path="file")
+    aligned: str = output("How they were aligned: 'given', 'search' or 'none'.")
+    contrast: str = output("'bright' or 'dark' protein of the subtomograms.")

@@ -17,6 +17,7 @@ from ..fields import (
     tomograms_field,
 )
 from ..networks import SEGMENTER_NETWORKS
+from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
 
 
@@ -35,6 +36,14 @@ class AnnotateConfig:
     tile: int = param("Side of the square tiles.", default=64, label="Tile", unit="px", minimum=16, maximum=512)
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     names: Paths = tomogram_names_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnotationsOutputs(Outputs):
+    """What `annotate` and `import-annotations` leave."""
+
+    annotations: str = output("Folder of the annotations.", path="folder")
+    counts: typing.Dict[str, Counts] = output("Tiles with a feature (positive) and without it (negative), by feature.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +242,18 @@ class TrainSegmenterConfig:
         return []
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainSegmenterOutputs(Outputs):
+    """What `train-segmenter` made."""
+
+    model: str = output("Model folder.", path="folder")
+    feature: str = output("What it finds.")
+    annotator: str = output("Whose drawings it learnt from.")
+    validation: Details = output("Measures on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")
+    pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
+
+
 @dataclasses.dataclass(frozen=True)
 class SegmentConfig:
     """Find features in tomograms: one volume of scores for each tomogram and feature."""
@@ -280,6 +301,20 @@ class SegmentConfig:
     names: Paths = tomogram_names_field()
     device: str = device_field()
     threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SegmentOutputs(Outputs):
+    """What `segment` wrote."""
+
+    scores: str = output("Folder of the score volumes.", path="folder")
+    files: typing.Dict[str, Texts] = output("Score volume of each tomogram and feature.", path="file")
+    features: typing.List[str] = output("Names of the features, in the order of the models.")
+    thresholds: Numbers = output("Score from which a voxel belongs to a feature.")
+    pixel_size: float = output("Of the first tomogram.", unit="Å/px")
+    pixel_sizes: Numbers = output("Of each tomogram.", unit="Å/px")
+    models: typing.Dict[str, typing.List[str]] = output("Model folders of each feature.", path="folder")
+    agreement: typing.Dict[str, typing.Any] = output("Agreement of the models, of features that have several.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -337,6 +372,19 @@ class MergeFeaturesConfig:
         maximum=1000,
         expert=True,
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MergeFeaturesOutputs(Outputs):
+    """What `merge-features` wrote."""
+
+    files: Texts = output("Label volume of each tomogram.", path="file")
+    features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
+    table: str = output("Table of the connected components.", path="file")
+    pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")
+    counts: typing.Dict[str, Counts] = output("Connected components of each tomogram and feature.")
+    surfaces: typing.Dict[str, Texts] = output("STL file of each tomogram and feature.", path="file")
+    scripts: Texts = output("ChimeraX script of each tomogram.", path="file")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -411,6 +459,16 @@ class PickFeaturesConfig:
     seed: int = seed_field()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class PickFeaturesOutputs(Outputs):
+    """What `pick-features` wrote."""
+
+    files: Texts = output("STAR file of each tomogram.", path="file")
+    particles: str = output("One STAR file of all tomograms of the folder.", path="file")
+    counts: Counts = output("Points of each tomogram.")
+    pixel_size: typing.Optional[float] = output("Of the tomograms; null if they differ.", unit="Å/px")
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluateSegmentationConfig:
     """Compare segmentations with labels: Dice, boundary error and pieces found, for each feature."""
@@ -434,3 +492,13 @@ class EvaluateSegmentationConfig:
         optional=True,
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each header")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvaluateSegmentationOutputs(Outputs):
+    """What `evaluate-segmentation` found."""
+
+    evaluation: str = output("evaluation.json.", path="file")
+    folder: str = output("Folder of all files.", path="folder")
+    features: typing.Dict[str, Details] = output("Measures of each feature, all tomograms together.")
+    pictures: Texts = output("Pictures by name.", path="file")

@@ -2,9 +2,11 @@
 """Parameters of the commands that simulate tomograms and subtomograms."""
 
 import dataclasses
+import typing
 
 from ..fields import Paths, device_field, seed_field, threads_field, tilt_problems
 from ..optics import optics_field
+from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 
 _TILTS = dict(
@@ -127,6 +129,23 @@ class SimulateTomogramsConfig:
         return problems
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulateTomogramsOutputs(Outputs):
+    """What `simulate-tomograms` wrote."""
+
+    tomograms: Texts = output("Tomograms by name.", path="file")
+    labels: Texts = output("Label volume of each tomogram.", path="file")
+    coordinates: Texts = output("STAR file of each tomogram.", path="file")
+    features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
+    pixel_size: float = output("Of the tomograms.", unit="Å/px")
+    counts: Counts = output("Copies of each feature in all tomograms.")
+    tilt_min: float = output("First tilt angle.", unit="degrees")
+    tilt_max: float = output("Last tilt angle.", unit="degrees")
+    tilt_series: typing.Optional[Texts] = output(
+        "Tilt series of each tomogram; null if they were not asked for.", path="file"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class SimulateSubtomogramsConfig:
     """Simulate subtomograms of several structures, with missing wedge, CTF, noise, and exact classes and angles."""
@@ -187,3 +206,14 @@ class SimulateSubtomogramsConfig:
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
         return problems
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulateSubtomogramsOutputs(Outputs):
+    """What `simulate-subtomograms` wrote."""
+
+    subtomograms: str = output("STAR file with the truth.", path="file")
+    count: int = output("Subtomograms.")
+    box: int = output("Side of the subtomograms.", unit="px")
+    pixel_size: float = output("Of the subtomograms.", unit="Å/px")
+    classes: typing.List[str] = output("Names in the order of the class numbers.")

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Networks that improve maps: REGISTRY has them by name. To add one: its class here, its name in contract/fields.py."""
+"""Networks that improve maps: one class each, and its row in contract/networks.py."""
 
-from ...contract.networks import IMPROVER_NETWORKS
-from .method import Fast, Published
-
-REGISTRY = {method.name: method for method in (Fast(), Published())}
+from ...learning.registry import method_of
 
 
 def improver_method(name):
-    """The method of this name. Raises ValueError that lists all."""
-    if name not in REGISTRY:
-        raise ValueError(f"There is no map improver called {name!r}; choose one of: {', '.join(IMPROVER_NETWORKS)}.")
-    return REGISTRY[name]
+    """The method object of a registered name. Raises ValueError that lists the names."""
+    return method_of("map_improver", name)

@@ -9,11 +9,11 @@ FAST_BLOCKS = (3, 4, 4, 4)  # most of them where they cost little
 
 
 class ImproverMethod:
-    """name: word on the command line. citations: keys of the bibliography. outputs: channels of the network's answer:
+    """name: word on the command line. outputs: channels of the network's answer:
     the improved density, and, if there is a second, the logit that there is density at all. learning_rate, decay, ema,
     batch_size: of the training. lowest: values of the scaled map below it are cut off."""
 
-    name, citations, outputs = "", (), 1
+    name, outputs = "", 1
     learning_rate, decay, ema, batch_size = 1e-3, None, 0.99, 4
     lowest = 0.0
 
@@ -32,7 +32,6 @@ class Fast(ImproverMethod):
     weak negative values that tell noise from density are kept; a second output says where density is."""
 
     name = "fast"
-    citations = ("He2023EMReady", "Zhang2023SCUNet")
     outputs = 2
     learning_rate = 2e-3
     lowest = -0.5
@@ -48,7 +47,6 @@ class Published(ImproverMethod):
     """EMReady's network (He, Li and Huang 2023, Nature Communications 14:3217)."""
 
     name = "swinconv"
-    citations = ("He2023EMReady", "Zhang2023SCUNet")
     learning_rate = 5e-4
 
     def build(self, attention=True):

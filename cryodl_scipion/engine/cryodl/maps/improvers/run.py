@@ -6,7 +6,7 @@ import torch
 
 from ...core.devices import fast_dtype
 from ...io.model import find_model, read_model
-from . import improver_method
+from ...learning.registry import method_of
 from .boxes import BOX
 from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled, to_grid
 
@@ -17,7 +17,7 @@ OVERLAP = 27  # px; odd, so that the boxes lie on all phases of the network's st
 
 def load_network(card, weights, source):
     """The network of a card with its weights. Raises ValueError if they do not fit; source: for the message."""
-    network = improver_method(card["network"]).build(card.get("attention", True))
+    network = method_of("map_improver", card["network"]).build(card.get("attention", True))
     try:
         network.load_state_dict(weights)
     except RuntimeError:
@@ -36,11 +36,11 @@ def load_improver(name_or_folder, device):
 
 
 class Improver:
-    """A trained network, ready on a device. card: the model's card. network: of improver_method(...).build."""
+    """A trained network, ready on a device. card: the model's card. network: of its method."""
 
     def __init__(self, card, network, device):
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
-        self.method = improver_method(card["network"])
+        self.method = method_of("map_improver", card["network"])
         self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
 
     def improve(self, volume, overlap=OVERLAP, batch_size=None, progress=None):

@@ -30,8 +30,8 @@ class Shared:
     Attributes
     ----------
     gain : float
-        Mean difference of two FSC, over the shells down to a little beyond where the controls agree: of an improved half
-        with the control of the other half, and of the two controls. Positive: detail of the data became clearer.
+        Mean difference of two FSC, over the shells down to a little beyond where the controls agree: of an improved
+        half with the control of the other half, and of the two controls. Positive: detail of the data became clearer.
     unexplained : float
         Fraction of the shared power, over the shells in which the controls agree, that is not in the data: 0 for
         filters, masks and clipping (up to 0.03 was seen), 1 / 17 for an added texture of a quarter of the amplitude.
@@ -156,8 +156,11 @@ def _gain(curves):
 
 
 def _unexplained(outputs, controls, agreement, voxels_zyx):
-    """Fraction of the outputs' shared power that the controls do not explain, and its Curve. The squared correlation of outputs and controls, freed of the noise of
-    single halves, is the part of the outputs' shared power that the data explain; the rest was added."""
+    """Fraction of the outputs' shared power that the controls do not explain, and its Curve.
+
+    The squared correlation of outputs and controls, freed of the noise of single halves, is the part of the outputs'
+    shared power that the data explain; the rest was added.
+    """
     power = lambda a, b: shell_sums(a, b, voxels_zyx)
     both, data = power(*outputs), power(*controls)
     through = (power(outputs[0], controls[1]) + power(outputs[1], controls[0])) / 2

@@ -1,23 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particle pickers: one published method per file, and its line in REGISTRY.
+"""Particle pickers: one published method per file, and its row in contract/networks.py."""
 
-The names are those of contract.PICKER_NETWORKS (a test keeps them equal).
-"""
+from ...learning.registry import method_of
 
 
 def picker_method(name):
     """The method object of a registered name. Raises ValueError that lists the names."""
-    from .cryolo import CrYOLO
-    from .deepem import DeepEM
-    from .deeppicker import DeepPicker
-    from .eman2 import EMAN2
-    from .topaz import Topaz
-    from .unet import UNetPicker
-
-    registry = {method.name: method for method in (UNetPicker, DeepPicker, DeepEM, CrYOLO, Topaz, EMAN2)}
-    if name not in registry:
-        raise ValueError(f"Network {name!r} is not known; choose one of: {', '.join(registry)}.")
-    return registry[name]()
+    return method_of("picker", name)
 
 
 def load_network(method, weights, source):

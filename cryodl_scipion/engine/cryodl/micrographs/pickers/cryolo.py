@@ -57,7 +57,6 @@ class CrYOLO(PickerMethod):
     """Boxes of a grid of cells, in one pass."""
 
     name = "cryolo"
-    citations = ("Wagner2019", "Redmon2017")
     weak = (
         "15 million weights: slow to train without a GPU, and from few labels. A cell of 16 px (0.4 diameters) "
         "holds one particle at most."

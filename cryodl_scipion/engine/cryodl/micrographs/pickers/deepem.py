@@ -24,7 +24,6 @@ class DeepEM(PatchPicker):
     """Patch classifier of sigmoids with squared error."""
 
     name = "deepem"
-    citations = ("Zhu2017",)
     weak = (
         "Sigmoids with squared error can learn slowly: both have hardly any slope where the network is wrong and "
         "sure of it, so that hard background is learnt last. Kept as published, for comparison."

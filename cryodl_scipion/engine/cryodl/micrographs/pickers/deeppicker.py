@@ -22,7 +22,6 @@ class DeepPicker(PatchPicker):
     """Patch classifier with four convolutions and softmax."""
 
     name = "deeppicker"
-    citations = ("Wang2016",)
     weak = (
         "Negative windows keep 0.6 windows from every particle, so it never learns what lies between two particles "
         "that touch, and picks there in crowded micrographs."

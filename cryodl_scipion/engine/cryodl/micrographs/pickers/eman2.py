@@ -61,7 +61,6 @@ class EMAN2(HeatmapPicker):
     """Two shallow networks with large kernels, against background and against contamination."""
 
     name = "eman2"
-    citations = ("Tang2007", "Chen2017", "Bell2018")
     weak = "Kernels of 15x15 are costly on CPUs, and three layers see no more than the particle itself."
     working_diameter = 32.0
     learning_rate = 0.0002

@@ -19,7 +19,7 @@ BOX_CROP_SIDE = 80  # where only boxes are labelled: most of a larger crop would
 
 
 class HeatmapPicker(PickerMethod):
-    """What every picker of this kind shares. A subclass gives name, citations, working_diameter and build().
+    """What every picker of this kind shares. A subclass gives name, working_diameter and build().
 
     build(): the network, (b, 1, h, w) -> (b, 1, h/stride, w/stride) logits; it is fully convolutional and picks as it
     is.

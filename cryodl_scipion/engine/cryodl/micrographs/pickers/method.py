@@ -9,9 +9,9 @@ from .pu import CRITERIA
 
 
 class PickerMethod:
-    """A picker's network, labels and loss. A subclass gives at least name, citations, build, example, loss and scores.
+    """A picker's network, labels and loss. A subclass gives at least name, build, example, loss and scores.
 
-    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a published choice that
+    name: word on the command line. weak: a sentence about a published choice that
     is known to be weak, or "". working_diameter: px that a particle's diameter has in the network's input.
     learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine. ema: as
     learning.training.Schedule's.

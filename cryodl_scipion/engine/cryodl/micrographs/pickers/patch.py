@@ -21,7 +21,7 @@ TRIES = 30  # places that are looked at for a background window before the farth
 
 
 class PatchPicker(PickerMethod):
-    """What patch classifiers share. A subclass gives name, citations, learning_rate and build().
+    """What patch classifiers share. A subclass gives name, learning_rate and build().
 
     window: working px of the classifier's input. stride: working px between windows in picking. positive_share: of the
     windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background

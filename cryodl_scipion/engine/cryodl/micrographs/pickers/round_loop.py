@@ -8,7 +8,7 @@ from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import micrograph_shape
 from ...io.model import copy_model
-from . import picker_method
+from ...learning.registry import method_of
 from .pick_record import CANDIDATES
 from .rounds import LEAST_AGREEMENT, read_round, round_folder
 from .self_labels import Picked, labels_of, load_images
@@ -97,7 +97,7 @@ class RoundLoop:
         )
 
     def _method(self, number):
-        return picker_method(read_card(round_folder(self.folder, number) / "model", "picker")["network"])
+        return method_of("picker", read_card(round_folder(self.folder, number) / "model", "picker")["network"])
 
     def _pick_config(self, number, contrast):
         """PickConfig of a round's picks on the training micrographs; retrained models know their contrast."""

@@ -23,7 +23,6 @@ class Topaz(PatchPicker):
     """Patch classifier that learns from particles and unlabelled places."""
 
     name = "topaz"
-    citations = ("Bepler2019", "Kiryo2017")
     window = 31
     working_diameter = 24.0
     far = jitter = 3.0

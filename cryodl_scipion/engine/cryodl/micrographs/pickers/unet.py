@@ -46,7 +46,6 @@ class UNetPicker(HeatmapPicker):
     """Small U-net with a heat map of particle centres."""
 
     name = "unet"
-    citations = ("Ronneberger2015",)
     working_diameter = 32.0
 
     def gain(self, item):

@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoisers of particle images: one network per file, and its line in the registry.
+"""Denoisers of particle images: one network per file, and its row in contract/networks.py."""
 
-The names are those of contract.DENOISER_NETWORKS (a test keeps them equal).
-"""
+from ...learning.registry import method_of
 
 
 def denoiser_method(name):
     """The method object of a registered name. Raises ValueError that lists the names."""
-    from .cgan import ConditionalGAN
-    from .posterior import Posterior
-    from .swinconv import SwinConv
-
-    registry = {method.name: method for method in (SwinConv, ConditionalGAN, Posterior)}
-    if name not in registry:
-        raise ValueError(f"Network {name!r} is not known; choose one of: {', '.join(registry)}.")
-    return registry[name]()
+    return method_of("denoiser", name)
 
 
 def load_denoiser(folder, device):

@@ -93,7 +93,6 @@ class ConditionalGAN(DenoiserMethod):
     up)."""
 
     name = "cgan"
-    citations = ("Isola2017",)
     weak = (
         "a GAN's pictures look real whether or not they are right, and the raw particle, which this network is "
         "given, hides what the CTF inverts."

@@ -7,9 +7,9 @@ from .discriminator import PatchDiscriminator
 
 
 class DenoiserMethod:
-    """A denoiser's network, and how it is trained. A subclass gives at least name, citations and build.
+    """A denoiser's network, and how it is trained. A subclass gives at least name and build.
 
-    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a known weakness, or "".
+    name: word on the command line. weak: a sentence about a known weakness, or "".
     learning_rate: peak. decay: as training.Schedule's. ema: decay of the running mean of the weights. batch_size:
     particles per step. adversarial: weight of the discriminator's verdict, where the distance to the target weighs 100;
     0: no discriminator. discriminator_rate: its learning rate over the network's.

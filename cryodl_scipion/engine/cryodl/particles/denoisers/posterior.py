@@ -230,7 +230,6 @@ class Posterior(DenoiserMethod):
     """Mean of the structure's projections, weighed by their probability."""
 
     name = "posterior"
-    citations = ("Scheres2012",)
     weak = (
         "Everything that it shows is the structure that it was given: another conformation, a partner that is not "
         "in it or damage look like it, or are left out. Train it on several structures to tell them apart."

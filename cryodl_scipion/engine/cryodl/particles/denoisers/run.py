@@ -6,8 +6,8 @@ import torch
 from ...core.devices import fast_dtype
 from ...core.fourier import fourier_resize, resampled_side
 from ...core.projections import centre_crop
+from ...learning.registry import method_of
 from ...likelihood.prepare import prepare, resample
-from . import denoiser_method
 from .method import load_network
 
 
@@ -20,7 +20,7 @@ class Denoiser:
 
     def __init__(self, card, weights, device):
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
-        self.method = denoiser_method(card["network"])
+        self.method = method_of("denoiser", card["network"])
         network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"]))
         self.network = network.to(device).eval()
 

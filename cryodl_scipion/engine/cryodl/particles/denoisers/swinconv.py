@@ -117,7 +117,6 @@ class SwinConv(DenoiserMethod):
     """Swin-Conv-UNet, given the image after a Wiener filter, taught on sharpened projections."""
 
     name = "swinconv"
-    citations = ("Zhang2023SCUNet", "He2023EMReady")
     blanks = 1 / 16
     boost = 5.0
     boosted = 0.6

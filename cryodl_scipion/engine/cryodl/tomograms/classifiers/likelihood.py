@@ -32,7 +32,6 @@ class Likelihood(ClassifierMethod):
     """Averages of the classes, compared in all orientations where something was measured."""
 
     name = "likelihood"
-    citations = ("Scheres2012",)
     weak = (
         "A class is one average: of a class of several different shapes only what they have in common is learnt. "
         "Give each shape a class of its own."

@@ -24,7 +24,6 @@ MARGIN = 1.5  # width that the network sees over the particle's diameter, at lea
 class PublishedClassifier(ClassifierMethod):
     """Base of the three; a subclass gives name and build. smallest: px of the network's input."""
 
-    citations = ("Che2018",)
     learning_rate = 3e-4
     batch_size = 32
     fewest_steps = FEWEST_STEPS

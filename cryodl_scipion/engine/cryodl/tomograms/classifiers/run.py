@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...io.files import whole_file
-from . import classifier_method
+from ...learning.registry import method_of
 from .unknown import threshold
 
 OTHER_TILTS = 5  # degrees by which the ends of a tilt series may differ from those of the training
@@ -51,7 +51,7 @@ class Classifier:
 
     def __init__(self, card, weights, device):
         self.card = card
-        self.method = classifier_method(card["network"])
+        self.method = method_of("classifier", card["network"])
         self.predictor = self.method.predictor(card, weights, device)
 
     def classify(self, subtomograms, indices, contrast="bright", batch_size=32):

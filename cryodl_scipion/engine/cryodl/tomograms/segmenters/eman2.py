@@ -49,7 +49,6 @@ class EMAN2(SegmenterMethod):
     """The published network: kernels 40, 40, 1 of 15x15, pooling by 2 after the first."""
 
     name = "eman2"
-    citations = ("Chen2017", "Tang2007")
     weak = "Kernels of 15x15 are costly on CPUs, single slices are noisy, and three layers see no farther than 35 px."
     stride = granularity = POOL
     overlap = 36

@@ -7,9 +7,9 @@ from .losses import masked_bce_and_dice
 
 
 class SegmenterMethod:
-    """A segmenter's network, and how it is trained. A subclass gives at least name, citations, build and usual_steps.
+    """A segmenter's network, and how it is trained. A subclass gives at least name, build and usual_steps.
 
-    name: word on the command line. citations: keys of the bibliography. weak: a sentence about a known weakness, or
+    name: word on the command line. weak: a sentence about a known weakness, or
     "". slices_in, slices_out: the network looks at so many neighbouring slices and answers for those in their middle.
     stride: working px of the input for each of the output, in y and x. granularity: y and x of what the network is
     given must be multiples of it. overlap: px, a multiple of granularity; an answer does not depend on what lies

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from ...core.devices import fast_dtype
 from ...learning.inference import for_inference
-from . import segmenter_method
+from ...learning.registry import method_of
 from .method import load_network
 
 LIMIT = 8.0  # widths of the grey values: gold is tens of them dark, and would be all that a network sees
@@ -24,7 +24,7 @@ class Segmenter:
 
     def __init__(self, card, weights, device):
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
-        self.method = segmenter_method(card["network"])
+        self.method = method_of("segmenter", card["network"])
         self.network = for_inference(load_network(self.method, weights, card["name"]), device, self.dtype)
         self.context, self.slices_out = self.method.context, self.method.slices_out
         self.granularity, self.overlap = self.method.granularity, self.method.overlap

@@ -45,7 +45,6 @@ class UNet(SegmenterMethod):
     """Small U-net that sees eight slices and answers for the four in their middle (2.5-D)."""
 
     name = "unet"
-    citations = ("Ronneberger2015",)
     slices_in, slices_out = 8, 4
     bytes_per_voxel = 30
     granularity = FOLD * 2 ** (len(WIDTHS) - 1)

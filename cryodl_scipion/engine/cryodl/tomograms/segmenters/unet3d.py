@@ -48,7 +48,6 @@ class UNet3D(SegmenterMethod):
     """Small U-net with 3-D convolutions on sixteen slices, of which it answers for the eight in the middle."""
 
     name = "unet3d"
-    citations = ("Cicek2016",)
     weak = "It is slow on CPUs."
     slices_in, slices_out = 16, 8
     bytes_per_voxel = 65

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a command gives back: one frozen dataclass beside its config, checked when result.json is written and read."""
+
+import collections.abc
+import dataclasses
+import math
+import typing
+
+REQUIRED = dataclasses.MISSING
+Numbers = typing.Dict[str, float]
+Counts = typing.Dict[str, int]
+Texts = typing.Dict[str, str]
+Details = typing.Dict[str, typing.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputInfo:
+    """An output as checks and pages need it. path: 'file' or 'folder' where the value names one."""
+
+    name: str
+    hint: typing.Any
+    help: str
+    unit: str
+    path: str
+    default: typing.Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQUIRED) -> typing.Any:
+    """A field of an Outputs class.
+
+    Parameters
+    ----------
+    help : str
+        What the value is; required.
+    unit : str
+        Of a number: 'Å', 'Å/px', 'px'.
+    path : str
+        'file' or 'folder' if the value, or each value of a dict, is the name of one.
+    default : object
+        Only for outputs that older results do not have.
+    """
+    return dataclasses.field(default=default, metadata=dict(help=help, unit=unit, path=path))
+
+
+class Outputs(collections.abc.Mapping):
+    """Base of the dataclasses. `outputs.counts` and `outputs["counts"]` are the same value; a subclass is decorated
+    with @dataclasses.dataclass(frozen=True, eq=False)."""
+
+    def __getitem__(self, name: str) -> typing.Any:
+        if name not in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> typing.Iterator[str]:
+        return iter(self.__dataclass_fields__)  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return len(self.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+def describe_outputs(outputs_class: type) -> typing.List[OutputInfo]:
+    """OutputInfo of every field, in the order of declaration."""
+    hints = typing.get_type_hints(outputs_class)
+    return [
+        OutputInfo(name=f.name, hint=hints[f.name], default=f.default, **f.metadata)
+        for f in dataclasses.fields(outputs_class)
+    ]
+
+
+def output_problems(outputs_class: type, values: typing.Mapping[str, typing.Any]) -> typing.List[str]:
+    """What is wrong with the outputs of a command, a phrase each: unknown, missing and of another type."""
+    infos = {info.name: info for info in describe_outputs(outputs_class)}
+    wrong = [f"{name} is unknown" for name in values if name not in infos]
+    wrong += [f"{name} is missing" for name, info in infos.items() if info.required and name not in values]
+    return wrong + [
+        f"{name} is {values[name]!r:.60}, expected {type_in_words(info.hint)}"
+        for name, info in infos.items()
+        if name in values and not fits(values[name], info.hint)
+    ]
+
+
+def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old: bool = False) -> typing.Any:
+    """The Outputs of a mapping.
+
+    Parameters
+    ----------
+    outputs_class : type
+        Dataclass of the command.
+    values : mapping
+        As JSON holds them.
+    old : bool
+        Whether they were written before outputs were declared: then missing values are None, and others are left.
+
+    Raises
+    ------
+    ValueError
+        That names every output that is unknown, missing or of another type.
+    """
+    infos = describe_outputs(outputs_class)
+    if old:
+        defaults = {info.name: None if info.required else info.default for info in infos}
+        return outputs_class(**{name: values.get(name, default) for name, default in defaults.items()})
+    problems = output_problems(outputs_class, values)
+    if problems:
+        raise ValueError(f"{outputs_class.__name__}: {'; '.join(problems)}.")
+    return outputs_class(**values)
+
+
+def fits(value: typing.Any, hint: typing.Any) -> bool:
+    """Whether a value, as JSON holds it, is of a type: Any, None, bool, int, float, str; Union, List, Dict of them."""
+    origin, arguments = _parts(hint)
+    if hint is typing.Any:
+        return True
+    if hint is type(None):
+        return value is None
+    if origin is typing.Union:
+        return any(fits(value, argument) for argument in arguments)
+    if origin is list:
+        return isinstance(value, (list, tuple)) and all(fits(item, arguments[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            isinstance(key, str) and fits(item, arguments[1]) for key, item in value.items()
+        )
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def type_in_words(hint: typing.Any) -> str:
+    """'a number', 'a list of texts', 'a text or null'."""
+    origin, arguments = _parts(hint)
+    if origin is typing.Union:
+        return " or ".join(type_in_words(argument) for argument in arguments)
+    if origin is list:
+        return f"a list ({type_in_words(arguments[0])} each)"
+    if origin is dict:
+        return f"names with values ({type_in_words(arguments[1])} each)"
+    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+    return words.get(hint, "anything")
+
+
+def _parts(hint: typing.Any) -> typing.Tuple[typing.Any, typing.Tuple[typing.Any, ...]]:
+    """What a type is made by, and of which types. `X | Y` of newer Pythons is a Union without __origin__."""
+    union = type(hint).__name__ == "UnionType"
+    return typing.Union if union else getattr(hint, "__origin__", None), getattr(hint, "__args__", None) or ()
