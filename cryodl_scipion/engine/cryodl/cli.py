@@ -10,6 +10,10 @@ import traceback
 
 from . import __version__
 from .contract import COMMANDS, AllSkipped, Failure, Request, check, describe_all
+from .io.memory import memory_sentence
+from .io.output_lock import output_lock
+from .io.parent import end_with_parent
+from .io.stopping import stopped_sentence
 from .io.warn import begin, unsaid
 
 # The examples are what most people need from --help.
@@ -98,6 +102,10 @@ def main(arguments=None):
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # names and units that the locale's letters do not have
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    end_with_parent()
     options = build_parser().parse_args(arguments)
     if not options.command:
         build_parser().print_help()
@@ -118,8 +126,11 @@ def main(arguments=None):
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
         return _fail(command, kind, _sentence(error), failure_path, 2)
     except KeyboardInterrupt:
-        return _fail(command, "input", "stopped by the user; the same command continues.", failure_path, 130)
+        return _fail(command, "input", stopped_sentence(command.name), failure_path, 130)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
+        full = memory_sentence(error, command)
+        if full:
+            return _fail(command, "input", full, failure_path, 2)
         _end_progress_bars()
         traceback.print_exc()
         return _fail(command, "internal", f"{type(error).__name__}: {error}", failure_path, 1)
@@ -246,7 +257,14 @@ def _checked(config):
 def _run(command, config, result_path):
     start = time.monotonic()
     begin()
-    result = importlib.import_module(f".{command.module}", __package__).run(config)
+    with output_lock(command, config):
+        try:
+            result = importlib.import_module(f".{command.module}", __package__).run(config)
+        except ValueError:
+            from .io.unfinished import remove_unused
+
+            remove_unused(getattr(config, "output", None))
+            raise
     if result is None:
         return
     for warning in unsaid(result.warnings):

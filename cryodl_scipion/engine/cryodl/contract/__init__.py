@@ -48,6 +48,7 @@ from .particle_size import particle_size_problem
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
+from .processes import PARENT_VARIABLE, process_name
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
@@ -102,6 +103,7 @@ __all__ = [
     "NETWORKS",
     "Network",
     "Outputs",
+    "PARENT_VARIABLE",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
     "PickConfig",
@@ -147,6 +149,7 @@ __all__ = [
     "outputs_of",
     "param",
     "particle_size_problem",
+    "process_name",
     "read_card",
     "resolution_in_words",
     "said_skipped",

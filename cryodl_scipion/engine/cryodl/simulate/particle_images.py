@@ -71,10 +71,10 @@ def _box_notes(structure, box, side):
 
 def _header(path):
     """Voxel size (Å) and shape (x, y, z) of a map."""
-    import mrcfile
+    from ..io.mrc import read_header
 
-    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
-        return float(mrc.voxel_size.x), (int(mrc.header.nx), int(mrc.header.ny), int(mrc.header.nz))
+    found = read_header(path)
+    return float(found.record.cella.x) / max(1, int(found.record.mx)), found.shape[::-1]
 
 
 def particle_images(clean, optics, pixel_size, rng, noise=None):

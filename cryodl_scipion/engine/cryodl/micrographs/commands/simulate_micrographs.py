@@ -38,7 +38,7 @@ def run(config):
         done = folder / "done" / f"{name}.json"
         if not done.exists():
             write_json(done, _simulate(config, index, name, projector, diameter, surroundings, folder))
-        numbers = json.loads(done.read_text())
+        numbers = json.loads(done.read_text(encoding="utf-8"))
         total, cut = total + numbers["particles"], cut + numbers["cut"]
     outputs = _finish(config, folder, diameter, total)
     print(

@@ -150,7 +150,7 @@ def _all_evidence(assessment, folder):
             SAMPLE,
         )
         write_json(learnt, dict(strength=assessment["strength"], temperature=temperature, simulated_accuracy=accuracy))
-    assessment.update(json.loads(learnt.read_text()))
+    assessment.update(json.loads(learnt.read_text(encoding="utf-8")))
     parts = []
     for start in tqdm(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
         path = folder / PARTS / f"{start:09d}.npz"

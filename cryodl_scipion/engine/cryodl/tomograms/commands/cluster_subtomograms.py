@@ -191,7 +191,7 @@ def _averages(config, found, classes, angles, shifts, contrast, folder, stem, de
 
 
 def _write_embedding(path, found, places, classes):
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(places.shape[1]))])
         for name, number, place in zip(found.names, classes, places):
