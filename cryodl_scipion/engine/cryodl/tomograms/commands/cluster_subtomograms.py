@@ -103,6 +103,12 @@ def _alignment(config, found):
         )
     if config.align != "auto":
         return config.align
+    if found.angles is not None and not np.any(found.angles):
+        print(
+            f"All angles of {found.path} are zero: they are no alignment, and one is searched for. If all "
+            "subtomograms do have one orientation, choose --align given."
+        )
+        return "search"
     return "search" if found.angles is None else "given"
 
 
