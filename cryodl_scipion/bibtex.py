@@ -42,6 +42,16 @@
     doi = {10.1038/s42003-019-0437-z},
     url = {https://doi.org/10.1038/s42003-019-0437-z}
 }
+@article{Rohou2015,
+    title = {CTFFIND4: Fast and accurate defocus estimation from electron micrographs},
+    author = {Rohou, Alexis and Grigorieff, Nikolaus},
+    journal = {Journal of Structural Biology},
+    volume = {192},
+    pages = {216--221},
+    year = {2015},
+    doi = {10.1016/j.jsb.2015.08.008},
+    url = {https://doi.org/10.1016/j.jsb.2015.08.008}
+}
 @article{Wang2016,
     title = {DeepPicker: A deep learning approach for fully automated particle picking in cryo-EM},
     author = {Wang, Feng and Gong, Huichao and Liu, Gaochao and Li, Meijing and Yan, Chuangye and Xia, Tian and

@@ -14,6 +14,7 @@ import time
 
 import fake_annotations
 import fake_compare
+import fake_ctf
 import fake_denoising
 import fake_maps
 import fake_micrographs
@@ -56,6 +57,7 @@ def main():
             "simulate-micrographs": simulate,
             **fake_annotations.WORK,
             **fake_compare.WORK,
+            **fake_ctf.WORK,
             **fake_denoising.WORK,
             **fake_maps.WORK,
             **fake_micrographs.WORK,

@@ -64,6 +64,8 @@ EPILOGS = {
     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
     "--at-least 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
+    "estimate-ctf": "example:\n  cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "
+    "--spherical-aberration 2.7 --output ctf.star",
     "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
     "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
     "Then: cryodl pick --micrographs assessment/good.txt ...",

@@ -25,6 +25,7 @@ from .micrographs.comparing import (
     ConsensusPicksConfig,
     EvaluatePicksConfig,
 )
+from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
 from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
@@ -86,6 +87,7 @@ __all__ = [
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
     "DoctorConfig",
+    "EstimateCtfConfig",
     "EvaluateDenoiserConfig",
     "EvaluateMapConfig",
     "EvaluatePicksConfig",

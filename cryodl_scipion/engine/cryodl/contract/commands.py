@@ -28,6 +28,7 @@ from .micrographs.comparing import (
     ConsensusPicksOutputs,
     EvaluatePicksConfig,
 )
+from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
 from .micrographs.picking import (
     AutoPickConfig,
@@ -131,6 +132,7 @@ COMMANDS = {
             AssessMicrographsConfig,
             AssessMicrographsOutputs,
         ),
+        Command("estimate-ctf", "micrographs.commands.estimate_ctf", EstimateCtfConfig, EstimateCtfOutputs),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
         Command(
             "simulate-micrographs",
