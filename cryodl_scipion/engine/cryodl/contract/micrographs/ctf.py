@@ -111,6 +111,6 @@ class EstimateCtfOutputs(Outputs):
     folder: str = output("Folder of the fits and spectra.", path="folder")
     spectra: Texts = output("Power spectrum beside the fit, by micrograph.", path="file")
     figures: Details = output(
-        "By micrograph: defocus_u, defocus_v, resolution (\u00c5), defocus_angle, phase_shift (degrees), correlation and "
-        "strength of the fit."
+        "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation "
+        "and strength of the fit."
     )
