@@ -7,7 +7,7 @@ import shlex
 
 import pwem
 import pyworkflow.utils as pwutils
-from pyworkflow import VarTypes
+from pyworkflow import SCIPION_JSON_TEMPLATES, VarTypes
 
 from . import engine_job, environment
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
@@ -29,6 +29,17 @@ class Plugin(pwem.Plugin):
     def getName(self):
         """The name before the protocols' labels, `cryodl - pick particles`; the package's own name is longer."""
         return "cryodl"
+
+    def getTemplates(self):
+        """The workflow templates; each says at once which of its programs are missing."""
+        from .workflow_templates import CryodlTemplate  # pyworkflow.template needs a set-up Config
+
+        return [
+            CryodlTemplate(self.getName(), path)
+            for path in sorted(
+                glob.glob(os.path.join(glob.escape(self.getPluginTemplateDir()), "*" + SCIPION_JSON_TEMPLATES))
+            )
+        ]
 
     @classmethod
     def _defineVariables(cls):

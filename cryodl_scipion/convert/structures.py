@@ -7,6 +7,8 @@ import shutil
 import mrcfile
 from pwem.objects import AtomStruct
 
+from .names import checksum
+
 _MODELS = (".pdb", ".ent", ".cif", ".mmcif")
 _MAPS = (".mrc", ".map", ".ccp4", ".rec")
 
@@ -48,9 +50,9 @@ def structureForEngine(structure, folder, named=False):
     path = structureFileOf(structure)
     if isinstance(structure, AtomStruct):
         return path
-    # named by the object, so that another input is another file, and a run that continues finds its own untouched
-    copy = os.path.join(folder, "structure_%s" % structure.getObjId())
-    copy = os.path.join(copy, stemOf(path)) + ".mrc" if named else copy + ".mrc"
+    # named by the file, so that another input is another file, and a run that continues finds its own untouched
+    key = checksum(path, structure.getSamplingRate())
+    copy = os.path.join(folder, *([key, stemOf(path) + ".mrc"] if named else ["%s_%s.mrc" % (stemOf(path), key)]))
     if os.path.exists(copy):
         return copy
     os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)

@@ -11,6 +11,7 @@ from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
 from .. import Plugin
 from ..engine.cryodl import contract
 from ..form import problems, readConfig
+from .inputs import PluginProtocol
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
@@ -18,7 +19,7 @@ RESULT_FILE = "result.json"
 MOST_LISTED = 10
 
 
-class CryodlProtBase:
+class CryodlProtBase(PluginProtocol):
     """Mixin for Scipion protocols; it stands before the Scipion class in the list of bases.
 
     A child gives _CONFIG, NOT_ON_FORM, and may give the hooks _checkInputs, _engineValues and _tell.
@@ -47,11 +48,6 @@ class CryodlProtBase:
             label="Choose GPU IDs",
             help="Numbers of GPUs, such as 0 or 0,1. Repeat a number to run several steps on one GPU.",
         )
-
-    @classmethod
-    def getClassPackageName(cls):
-        # Forms put it before the engine's threads: "cryodl compute".
-        return "cryodl"
 
     def getGpuList(self):
         # Without this, CPU runs are held to as many steps at a time as there are GPUs in the hidden list.

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bring models into a project, and take them out."""
 
-import enum
 import os
 
 from pwem.protocols import EMProtocol
@@ -11,13 +10,10 @@ from pyworkflow.protocol import params
 from ..convert.models import copyModel
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
+from .inputs import PluginProtocol
 
 
-class ImportModelOutputs(enum.Enum):
-    outputModel = CryodlModel
-
-
-class CryodlProtImportModel(EMProtocol):
+class CryodlProtImportModel(PluginProtocol, EMProtocol):
     """Import a trained model from a folder.
 
     In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`
@@ -27,7 +23,7 @@ class CryodlProtImportModel(EMProtocol):
 
     _label = "import model"
     _devStatus = BETA
-    _possibleOutputs = ImportModelOutputs
+    _possibleOutputs = {"outputModel": CryodlModel}
 
     @classmethod
     def validateInstallation(cls):
@@ -51,7 +47,7 @@ class CryodlProtImportModel(EMProtocol):
         target = self._getExtraPath("model")
         if not os.path.exists(target):  # it is there when the run was stopped just after the copy
             copyModel(folder, target)
-        self._defineOutputs(**{ImportModelOutputs.outputModel.name: CryodlModel.fromFolder(target)})
+        self._defineOutputs(outputModel=CryodlModel.fromFolder(target))
 
     def _validate(self):
         if not (self.modelFolder.get() or "").strip():
@@ -70,7 +66,7 @@ class CryodlProtImportModel(EMProtocol):
         return ["cryodl"]
 
 
-class CryodlProtExportModel(EMProtocol):
+class CryodlProtExportModel(PluginProtocol, EMProtocol):
     """Copy a model out of the project, for another project, another person, or the command line.
 
     In: a model and the folder to make. What is exported is a folder with the weights and the card that says what the

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What protocols share that train a model: the model's folder, the engine's run, the output."""
 
-import enum
 import os
 
 from ..engine.cryodl import contract
@@ -9,14 +8,10 @@ from ..objects import CryodlModel
 from .methods import citationsOf
 
 
-class TrainOutputs(enum.Enum):
-    outputModel = CryodlModel
-
-
 class TrainsModel:
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
 
-    _possibleOutputs = TrainOutputs
+    _possibleOutputs = {"outputModel": CryodlModel}
     _KIND = "picker"
 
     def getModelFolder(self):
@@ -34,7 +29,7 @@ class TrainsModel:
     def _defineModel(self, pointers):
         """Define the output. pointers: to what it was made from; empty ones are left out."""
         model = CryodlModel.fromFolder(self.getModelFolder())
-        self._defineOutputs(**{TrainOutputs.outputModel.name: model})
+        self._defineOutputs(outputModel=model)
         for pointer in pointers:
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, model)

@@ -10,13 +10,13 @@ atoms tells in which.
 import collections
 import os
 import shutil
-import zlib
 
 import mrcfile
 import numpy as np
 from pwem.emlib.image import ImageHandler
 from pwem.objects import Transform
 
+from ..names import checksum
 from ..structures import structureFileOf
 from .atoms import positionsOf
 
@@ -113,10 +113,9 @@ def mapForEngine(volume, folder, origin=None, pixelSize=False):
     if right and (origin is None or np.allclose(origin, headerOrigin(path, volume.getSamplingRate()), atol=1e-3)):
         return path
     # half-maps of two folders may have one name
-    copy = "map_%s_%s_%08x.mrc" % (
-        volume.getObjId(),
+    copy = "map_%s_%s.mrc" % (
         os.path.splitext(os.path.basename(path))[0],
-        zlib.crc32(path.encode()),
+        checksum(path, volume.getIndex(), volume.getSamplingRate()),
     )
     return _copyWithHeader(volume, os.path.join(folder, copy), scipionOrigin(volume) if origin is None else origin)
 

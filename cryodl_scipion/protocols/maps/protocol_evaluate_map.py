@@ -2,7 +2,6 @@
 """Measure a map against its atomic model, and its half-maps against each other."""
 
 import csv
-import enum
 import os
 
 from pwem.objects import FSC, SetOfFSCs, Volume
@@ -20,11 +19,6 @@ from .maps_base import MapsBase, ownOrigin
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"
 
 
-class EvaluateMapOutputs(enum.Enum):
-    outputFSCs = SetOfFSCs
-    outputLocalResolution = Volume
-
-
 class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
     """Measure a map against its atomic model, and its half-maps against each other.
 
@@ -35,7 +29,7 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
     """
 
     _label = "evaluate map"
-    _possibleOutputs = EvaluateMapOutputs
+    _possibleOutputs = {"outputFSCs": SetOfFSCs, "outputLocalResolution": Volume}
     _CONFIG = contract.EvaluateMapConfig
     NOT_ON_FORM = {
         "map": "the input map",

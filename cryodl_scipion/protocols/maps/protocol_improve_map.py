@@ -11,6 +11,7 @@ from ...convert.maps.maps import halfForEngine, halfMapsOf
 from ...convert.structures import stemOf, structureFileOf
 from ...engine.cryodl import contract
 from ...form import addConfigParams
+from ..inputs import classOf
 from ..model_field import SHIPPED, addModelParams, cardOf, checkModelField, modelFolder
 from ..protocol_base import RESULT_FILE
 from .map_words import WHAT_FOR, citationsOf, improvedLines, improvingInWords
@@ -47,7 +48,7 @@ class CryodlProtImproveMap(MapsBase):
 
     @property
     def _possibleOutputs(self):
-        if isinstance(self.inputVolume.get(), EMSet) and self.inputFrom.get() == WHOLE:
+        if self.inputFrom.get() == WHOLE and issubclass(classOf(self.inputVolume), EMSet):
             return {"outputVolumes": SetOfVolumes, "outputConfidences": SetOfVolumes}
         return {"outputVolume": Volume, "outputConfidence": Volume}
 
@@ -106,32 +107,32 @@ class CryodlProtImproveMap(MapsBase):
     # ----- steps
     def _insertAllSteps(self):
         settings = self._settings()
-        for volume in self._volumes():
-            self._insertFunctionStep(self.improveStep, volume.getObjId(), settings)
+        for name in self._namedVolumes():
+            self._insertFunctionStep(self.improveStep, name, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def improveStep(self, volumeId, settings):
-        volume = next(v for v in self._volumes() if v.getObjId() == volumeId)
+    def improveStep(self, name, settings):
+        volume = self._namedVolumes()[name]
         mask, origin = self.inputMask.get(), None
         if isinstance(mask, AtomStruct):
-            origin = self._place(volume, mask, self._frameFile(volume))
+            origin = self._place(volume, mask, self._frameFile(name))
         values = dict(
-            self._engineValues(volume),
+            self._engineValues(name),
             half_maps=self._halves(volume, origin),
             map=self._mapFor(volume, origin) if self._whole() else None,
         )
         if isinstance(mask, Volume):
             values.update(mask=self._mapFor(mask))
-        self._runOnce(self._config(**values), values["output"], folder=self._folder(volume))
+        self._runOnce(self._config(**values), values["output"], folder=self._folder(name))
 
     def createOutputStep(self, settings):
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
         made = {"outputVolume": [], "outputConfidence": []}
-        for volume in self._volumes():
-            outputs = results[self._nameOf(volume)].outputs
-            made["outputVolume"].append(self._made(volume, outputs["map"], outputs))
+        for name, volume in self._namedVolumes().items():
+            outputs = results[name].outputs
+            made["outputVolume"].append(self._made(name, volume, outputs["map"], outputs))
             if outputs["confidence"]:
-                made["outputConfidence"].append(self._made(volume, outputs["confidence"], outputs, confidence=True))
+                made["outputConfidence"].append(self._made(name, volume, outputs["confidence"], outputs, True))
         for name, volumes in made.items():
             if volumes:
                 self._defineOutputs(**({name + "s": self._setOf(volumes, name)} if isSet else {name: volumes[0]}))
@@ -139,11 +140,11 @@ class CryodlProtImproveMap(MapsBase):
             for _, output in self.iterOutputAttributes():
                 self._defineSourceRelation(pointer, output)
 
-    def _made(self, volume, path, outputs, confidence=False):
+    def _made(self, name, volume, path, outputs, confidence=False):
         """Scipion's Volume of a file that was made of a map, where the map is."""
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
-        made.setObjLabel("%s (%s)" % (self._nameOf(volume), "confidence" if confidence else "improved"))
+        made.setObjLabel("%s (%s)" % (name, "confidence" if confidence else "improved"))
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())
         if confidence:
@@ -184,23 +185,27 @@ class CryodlProtImproveMap(MapsBase):
             return ()
         return tuple(halfForEngine(path, volume, self._inputFolder(), origin) for path in halfMapsOf(volume))
 
-    def _nameOf(self, volume):
-        return "%s_%s" % (stemOf(structureFileOf(volume)), volume.getObjId())
+    def _namedVolumes(self):
+        """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
+        return {"%s_%d" % (stemOf(structureFileOf(v)), place): v for place, v in enumerate(self._volumes(), 1)}
 
-    def _frameFile(self, volume):
-        return "frame_%s.json" % volume.getObjId()
+    def _frameFile(self, name):
+        return "frame_%s.json" % name
 
-    def _folder(self, volume):
-        return self._getExtraPath(self._nameOf(volume))
+    def _folder(self, name):
+        return self._getExtraPath(name)
 
     def _resultsByName(self):
         """{name of the map: the contract's Result} of those that are improved."""
-        paths = {self._nameOf(v): os.path.join(self._folder(v), RESULT_FILE) for v in self._volumes()}
-        return {name: contract.Result.read(path) for name, path in paths.items() if os.path.exists(path)}
+        paths = {name: os.path.join(self._folder(name), RESULT_FILE) for name in self._namedVolumes()}
+        results = {name: contract.Result.read(path) for name, path in paths.items() if os.path.exists(path)}
+        if not results and len(paths) == 1:  # version 0.1.0 named the folder otherwise
+            results = dict(zip(paths, self._engineResults()))
+        return results
 
-    def _engineValues(self, volume=None):
-        volume, mask = volume or (self._volumes() or [None])[0], self.inputMask.get()
-        if volume is None:
+    def _engineValues(self, name=None):
+        volumes, mask = self._namedVolumes(), self.inputMask.get()
+        if not volumes:
             return dict(
                 map=None,
                 half_maps=(),
@@ -211,6 +216,8 @@ class CryodlProtImproveMap(MapsBase):
                 mask_structure=None,
                 threads=self.numberOfThreads.get(),
             )
+        name = name or next(iter(volumes))
+        volume = volumes[name]
         kind = "mask_structure" if isinstance(mask, AtomStruct) else "mask"
         return dict(
             dict(mask=None, mask_structure=None),
@@ -218,7 +225,7 @@ class CryodlProtImproveMap(MapsBase):
                 {kind: None if mask is None else structureFileOf(mask)},
                 map=structureFileOf(volume) if self._whole() else None,
                 half_maps=tuple(self._rawHalves(volume)) if self.useHalves.get() or not self._whole() else (),
-                output=os.path.join(self._folder(volume), stemOf(structureFileOf(volume)) + "_improved.mrc"),
+                output=os.path.join(self._folder(name), stemOf(structureFileOf(volume)) + "_improved.mrc"),
                 model=modelFolder(self),
                 pixel_size=volume.getSamplingRate(),
                 threads=self.numberOfThreads.get(),
@@ -260,7 +267,7 @@ class CryodlProtImproveMap(MapsBase):
             return ["No improved map yet."]
         lines = improvedLines(results, len(results))
         return lines + list(
-            dict.fromkeys(line for v in self._volumes() for line in self._frameLines(self._frameFile(v)))
+            dict.fromkeys(line for name in self._namedVolumes() for line in self._frameLines(self._frameFile(name)))
         )
 
     def _methods(self):

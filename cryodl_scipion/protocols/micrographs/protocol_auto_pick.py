@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pick without labels: a general model picks, and its confident picks teach it these micrographs."""
 
-import enum
 import os
 
 from pwem.objects import SetOfCoordinates
@@ -33,11 +32,6 @@ from ..protocol_base import RESULT_FILE, CryodlProtBase
 PICKS_FOLDER = "picks"
 
 
-class AutoPickOutputs(enum.Enum):
-    outputCoordinates = SetOfCoordinates
-    outputModel = CryodlModel
-
-
 class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     """Pick particles without any label, and train a model for them on the way.
 
@@ -50,7 +44,7 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
 
     _label = "auto-pick particles"
     _devStatus = BETA
-    _possibleOutputs = AutoPickOutputs
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates, "outputModel": CryodlModel}
     _CONFIG = contract.AutoPickConfig
     NOT_ON_FORM = {
         "micrographs": "the input set",

@@ -2,7 +2,6 @@
 """Combine sets of coordinates: keep what several of them found."""
 
 import collections
-import enum
 
 from pwem.objects import Coordinate, SetOfCoordinates
 from pyworkflow.object import Float, Integer, String
@@ -21,10 +20,6 @@ _AT_LEAST, _SCORE = range(2)
 _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", NUMBER_OF_SETS)
 
 
-class ConsensusOutputs(enum.Enum):
-    outputCoordinates = SetOfCoordinates
-
-
 class CryodlProtConsensus(PickSetsBase):
     """Combine picks of several programs or settings.
 
@@ -35,7 +30,7 @@ class CryodlProtConsensus(PickSetsBase):
     """
 
     _label = "consensus coordinates"
-    _possibleOutputs = ConsensusOutputs
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _OUTPUT = "consensus"
     _CONFIG = contract.ConsensusPicksConfig
     NOT_ON_FORM = {
@@ -92,7 +87,7 @@ class CryodlProtConsensus(PickSetsBase):
             path = result.outputs["coordinates"].get(names[micrographs[name].getObjId()])
             for row in readPicks(path, _COLUMNS) if path else []:
                 output.append(combined(row, micrographs[name]))
-        self._defineOutputs(**{ConsensusOutputs.outputCoordinates.name: output})
+        self._defineOutputs(outputCoordinates=output)
         for pointer in self.inputSets:
             self._defineSourceRelation(pointer, output)
 

@@ -5,6 +5,7 @@ import json
 import os
 
 import pyworkflow.utils as pwutils
+from pwem.objects import SetOfCoordinates
 from pwem.protocols import ProtParticlePickingAuto
 from pyworkflow import BETA
 from pyworkflow.protocol.constants import STEPS_PARALLEL
@@ -51,6 +52,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
 
     _label = "pick particles"
     _devStatus = BETA
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _CONFIG = contract.PickConfig
     _MADE = "picked"
     NOT_ON_FORM = {

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate micrographs of which everything is known."""
 
-import enum
-
 from pwem.objects import Acquisition, SetOfCoordinates, SetOfCTF, SetOfMicrographs, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
@@ -18,13 +16,6 @@ from ..protocol_base import CryodlProtBase
 from ..simulating import NOT_ON_FORM, SimulatesMicrographs, checkOrientations
 
 
-class SimulateOutputs(enum.Enum):
-    outputMicrographs = SetOfMicrographs
-    outputCoordinates = SetOfCoordinates
-    outputCTF = SetOfCTF
-    outputParticles = SetOfParticles
-
-
 class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
     """Simulate micrographs of a structure, with known particles.
 
@@ -37,7 +28,12 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
 
     _label = "simulate micrographs"
     _devStatus = BETA
-    _possibleOutputs = SimulateOutputs
+    _possibleOutputs = {
+        "outputMicrographs": SetOfMicrographs,
+        "outputCoordinates": SetOfCoordinates,
+        "outputCTF": SetOfCTF,
+        "outputParticles": SetOfParticles,
+    }
     _CONFIG = contract.SimulateMicrographsConfig
     NOT_ON_FORM = dict(NOT_ON_FORM, orientations="written from the input particles")
     OTHER_DEFAULTS = {"count": 10}  # the command line wants a number

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose another score threshold for picks, without running the network again."""
 
-import enum
-
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
@@ -11,13 +9,10 @@ from pyworkflow.protocol import params
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted
+from ..inputs import PluginProtocol
 
 
-class ThresholdPicksOutputs(enum.Enum):
-    outputCoordinates = SetOfCoordinates
-
-
-class CryodlProtThresholdPicks(EMProtocol):
+class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
     """Choose another score threshold for particles picked by cryodl.
 
     In: coordinates of `cryodl - pick particles`. Out: those with at least the new score. The threshold may be lower
@@ -27,7 +22,7 @@ class CryodlProtThresholdPicks(EMProtocol):
 
     _label = "filter picks by score"
     _devStatus = BETA
-    _possibleOutputs = ThresholdPicksOutputs
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
 
     @classmethod
     def validateInstallation(cls):
@@ -64,7 +59,7 @@ class CryodlProtThresholdPicks(EMProtocol):
                 setattr(output, name, getattr(source, name).clone())
         for micrograph, picks in scoredPicks(source):
             convert.appendPicks(output, micrograph, [pick for pick in picks if pick[2] >= threshold])
-        self._defineOutputs(**{ThresholdPicksOutputs.outputCoordinates.name: output})
+        self._defineOutputs(outputCoordinates=output)
         self._defineSourceRelation(self.inputCoordinates, output)
 
     def _validate(self):

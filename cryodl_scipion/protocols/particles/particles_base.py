@@ -7,6 +7,7 @@ import re
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
 
+from ...convert.names import inputName
 from ...convert.particles.particles import writeParticles
 from ...engine.cryodl import contract
 from ..checks import checkModelFolder
@@ -62,7 +63,7 @@ class ParticlesBase(OneRunBase):
     # ----- files for the engine
     def _particlesFile(self, particles):
         """STAR file of an input set, named by it, so that another input is another file."""
-        return os.path.join(self._inputFolder(), "particles_%s_%d.star" % (particles.getObjId(), particles.getSize()))
+        return os.path.join(self._inputFolder(), inputName("particles", particles) + ".star")
 
     def _writeInputs(self, *sets):
         pwutils.makePath(self._inputFolder())

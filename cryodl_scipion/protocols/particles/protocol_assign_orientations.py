@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Give particles their first Euler angles."""
 
-import enum
-
 from pwem.objects import SetOfParticles
 
 from ...convert.particles.oriented import appendOriented
@@ -15,10 +13,6 @@ from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import ParticlesBase
 
 
-class OrientOutputs(enum.Enum):
-    outputParticles = SetOfParticles
-
-
 class CryodlProtAssignOrientations(ParticlesBase):
     """Give every particle Euler angles and shifts by comparing it with projections of a structure.
 
@@ -28,7 +22,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
     """
 
     _label = "assign initial orientations"
-    _possibleOutputs = OrientOutputs
+    _possibleOutputs = {"outputParticles": SetOfParticles}
     _CONFIG = contract.AssignOrientationsConfig
     NOT_ON_FORM = {
         "particles": "written from the input set",

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Back-project oriented particles into a map."""
 
-import enum
-
 from pwem.objects import FSC, Volume
 
 from ...convert.particles.denoised import denoiserOf
@@ -11,11 +9,6 @@ from ...form import addConfigParams
 from .denoiser_words import backProjectingInWords
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
-
-
-class BackProjectOutputs(enum.Enum):
-    outputVolume = Volume
-    outputFSC = FSC
 
 
 class CryodlProtBackProject(ParticlesBase):
@@ -27,7 +20,7 @@ class CryodlProtBackProject(ParticlesBase):
     """
 
     _label = "back-project"
-    _possibleOutputs = BackProjectOutputs
+    _possibleOutputs = {"outputVolume": Volume, "outputFSC": FSC}
     _CONFIG = contract.ReconstructConfig
     NOT_ON_FORM = {
         "particles": "written from the input set",

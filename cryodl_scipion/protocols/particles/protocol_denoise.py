@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
-import enum
-
 from pwem.objects import SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
@@ -13,14 +11,11 @@ from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
 from ...form import addConfigParams
+from ..inputs import PluginProtocol
 from ..methods import citationsOf
 from .denoiser_words import denoisingInWords
 from .particle_checks import checkParticles, checkStacks
 from .particles_base import WHAT_FOR, ParticlesBase
-
-
-class DenoiseOutputs(enum.Enum):
-    outputParticles = SetOfParticles
 
 
 class CryodlProtDenoise(ParticlesBase):
@@ -32,7 +27,7 @@ class CryodlProtDenoise(ParticlesBase):
     """
 
     _label = "denoise particles"
-    _possibleOutputs = DenoiseOutputs
+    _possibleOutputs = {"outputParticles": SetOfParticles}
     _CONFIG = contract.DenoiseConfig
     NOT_ON_FORM = {
         "particles": "written from the input set",
@@ -129,7 +124,7 @@ class CryodlProtDenoise(ParticlesBase):
         return citationsOf((self._modelCard() or {}).get("network"))
 
 
-class CryodlProtRawParticles(EMProtocol):
+class CryodlProtRawParticles(PluginProtocol, EMProtocol):
     """Go back from denoised particles to their raw images.
 
     In: denoised particles, or what any later step made of them (a subset, a class, a refinement). Out: the same
@@ -138,15 +133,11 @@ class CryodlProtRawParticles(EMProtocol):
 
     _label = "back to raw particles"
     _devStatus = BETA
-    _possibleOutputs = DenoiseOutputs
+    _possibleOutputs = {"outputParticles": SetOfParticles}
 
     @classmethod
     def validateInstallation(cls):
         return []  # the engine is not needed
-
-    @classmethod
-    def getClassPackageName(cls):
-        return "cryodl"
 
     def _defineParams(self, form):
         form.addSection("Input")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a denoiser gains, and what it invents."""
 
-import enum
-
 from pwem.objects import FSC, SetOfFSCs
 
 from ...convert.structures import structureFileOf
@@ -15,10 +13,6 @@ from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import WHAT_FOR, ParticlesBase
 
 
-class EvaluateOutputs(enum.Enum):
-    outputFSCs = SetOfFSCs
-
-
 class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
     """Measure what a denoiser gains and what it invents, against the truth and against controls.
 
@@ -29,7 +23,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
     """
 
     _label = "evaluate denoiser"
-    _possibleOutputs = EvaluateOutputs
+    _possibleOutputs = {"outputFSCs": SetOfFSCs}
     _CONFIG = contract.EvaluateDenoiserConfig
     NOT_ON_FORM = {
         "particles": "written from the input set",

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate particles of which everything is known."""
 
-import enum
-
 from pwem.objects import Acquisition, SetOfParticles, Volume
 from pyworkflow.protocol import params
 
@@ -16,12 +14,6 @@ from ..simulating import checkOrientations
 from .particles_base import ParticlesBase
 
 
-class SimulateParticlesOutputs(enum.Enum):
-    outputParticles = SetOfParticles
-    outputClean = SetOfParticles
-    outputVolume = Volume
-
-
 class CryodlProtSimulateParticles(ParticlesBase):
     """Simulate particle images of a structure, of which everything is known.
 
@@ -31,7 +23,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
     """
 
     _label = "simulate particles"
-    _possibleOutputs = SimulateParticlesOutputs
+    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClean": SetOfParticles, "outputVolume": Volume}
     _CONFIG = contract.SimulateParticlesConfig
     NOT_ON_FORM = {
         "structure": "the input structure",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Let features compete for every voxel."""
 
-import enum
 import json
 import os
 
@@ -28,10 +27,6 @@ from .tomogram_words import METHOD, mergedLines, mergingInWords
 from .tomograms_base import TomogramsBase
 
 
-class MergeOutputs(enum.Enum):
-    outputLabels = SetOfTomoMasks
-
-
 class CryodlProtMergeFeatures(TomogramsBase):
     """Let features compete for every voxel.
 
@@ -42,7 +37,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
     """
 
     _label = "merge features"
-    _possibleOutputs = MergeOutputs
+    _possibleOutputs = {"outputLabels": SetOfTomoMasks}
     _CONFIG = contract.MergeFeaturesConfig
     NOT_ON_FORM = {"scores": "links to the input sets", "output": "the run's folder"}
 

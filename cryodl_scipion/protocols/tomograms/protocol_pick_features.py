@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turn a segmentation into 3-D coordinates."""
 
-import enum
-
 from pyworkflow.protocol import params
 from tomo.objects import SetOfCoordinates3D
 
@@ -19,10 +17,6 @@ from .tomograms_base import TomogramsBase
 _PARTICLES, _ALONG = "shape == 1", "shape in (2, 3)"
 
 
-class PickFeaturesOutputs(enum.Enum):
-    outputCoordinates = SetOfCoordinates3D
-
-
 class CryodlProtPickFeatures(TomogramsBase):
     """Pick in a segmentation: pieces, particles, or points along filaments and on membranes.
 
@@ -32,7 +26,7 @@ class CryodlProtPickFeatures(TomogramsBase):
     """
 
     _label = "pick in segmentation"
-    _possibleOutputs = PickFeaturesOutputs
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates3D}
     _CONFIG = contract.PickFeaturesConfig
     NOT_ON_FORM = {
         "segmentations": "the input masks",

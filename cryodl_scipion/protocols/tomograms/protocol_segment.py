@@ -80,8 +80,9 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
 
     @property
     def _possibleOutputs(self):
-        """One set of masks for each feature, as far as the models are known."""
-        return {SCORES % plain(key): SetOfTomoMasks for key in self._keys()}
+        """One set of masks for each feature, as far as the models are known, or the features that trainings name."""
+        coming = [run.feature.get() for run in self._trainings() if run.feature.get()]
+        return {SCORES % plain(key): SetOfTomoMasks for key in self._keys() + coming}
 
     # ----- steps
     def stepsGeneratorStep(self):
@@ -144,6 +145,11 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     # ----- settings
     def _models(self):
         return [pointer.get() for pointer in self.inputModels if pointer.get() is not None]
+
+    def _trainings(self):
+        """Runs of *train feature segmentation* that are chosen and have no model yet."""
+        runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
+        return [run for run in runs if run is not None and run.hasAttribute("feature")]
 
     def _cards(self):
         """Cards of the models that are still there."""

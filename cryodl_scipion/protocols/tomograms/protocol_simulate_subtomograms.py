@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate subtomograms of which everything is known."""
 
-import enum
 import os
 
 from pyworkflow.protocol import params
@@ -16,10 +15,6 @@ from ..one_run import OneRunBase
 from .subtomogram_words import simulationInWords
 
 
-class SimulateSubtomogramsOutputs(enum.Enum):
-    outputSubtomograms = SetOfSubTomograms
-
-
 class CryodlProtSimulateSubtomograms(OneRunBase):
     """Simulate subtomograms of several structures, of which everything is known.
 
@@ -29,7 +24,7 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
     """
 
     _label = "simulate subtomograms"
-    _possibleOutputs = SimulateSubtomogramsOutputs
+    _possibleOutputs = {"outputSubtomograms": SetOfSubTomograms}
     _CONFIG = contract.SimulateSubtomogramsConfig
     NOT_ON_FORM = {
         "structures": "the input structures",

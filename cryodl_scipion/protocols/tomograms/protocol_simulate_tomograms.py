@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate tomograms of which everything is known."""
 
-import enum
-
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import params
 from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks, TomoAcquisition
@@ -17,12 +15,6 @@ from ..one_run import OneRunBase
 from .tomogram_words import simulationInWords, simulationLines
 
 
-class SimulateTomogramsOutputs(enum.Enum):
-    outputTomograms = SetOfTomograms
-    outputLabels = SetOfTomoMasks
-    outputCoordinates = SetOfCoordinates3D
-
-
 class CryodlProtSimulateTomograms(OneRunBase):
     """Simulate tomograms of cells, of which everything is known.
 
@@ -32,7 +24,11 @@ class CryodlProtSimulateTomograms(OneRunBase):
     """
 
     _label = "simulate tomograms"
-    _possibleOutputs = SimulateTomogramsOutputs
+    _possibleOutputs = {
+        "outputTomograms": SetOfTomograms,
+        "outputLabels": SetOfTomoMasks,
+        "outputCoordinates": SetOfCoordinates3D,
+    }
     _CONFIG = contract.SimulateTomogramsConfig
     NOT_ON_FORM = {
         "structures": "the input structures",

@@ -8,6 +8,7 @@ import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 
+from ...convert.names import inputName
 from ...convert.tomograms.subtomogram_sets import appendAverages, fillClasses
 from ...convert.tomograms.subtomograms import imagesOf, writeSubtomograms
 from ...form import addConfigParams
@@ -48,9 +49,7 @@ class SubtomogramsBase(OneRunBase):
     # ----- files for the engine
     def _starFile(self, subtomograms):
         """STAR file of an input set, named by it, so that another input is another file."""
-        return os.path.join(
-            self._inputFolder(), "subtomograms_%s_%d.star" % (subtomograms.getObjId(), imagesOf(subtomograms).getSize())
-        )
+        return os.path.join(self._inputFolder(), inputName("subtomograms", imagesOf(subtomograms)) + ".star")
 
     def _writeInput(self, classes=False):
         pwutils.makePath(self._inputFolder())

@@ -113,10 +113,22 @@ class TestCryodlImproveMap(MapsTest):
         before = os.path.getmtime(first)
         self.assertEqual(len(run._resultsByName()), 1)
         run.setStepsExecutor(StepExecutor(run.getHostConfig()))
-        for volume in run._volumes():
-            run.improveStep(volume.getObjId(), run._settings())
+        for name in run._namedVolumes():
+            run.improveStep(name, run._settings())
         self.assertTrue(os.path.exists(second))
         self.assertEqual(os.path.getmtime(first), before)
+
+    def test_a_run_tells_the_same_after_its_input_got_a_new_object_id(self):
+        run = self.finished(self.improve(self.volume))
+        before, settings, volume = run.summary(), run._settings(), self.volume.outputVolume
+        try:
+            volume.setObjId(volume.getObjId() + 1000)  # as when a project window refreshes
+            self.assertEqual((run.summary(), run._settings()), (before, settings))
+        finally:
+            volume.setObjId(volume.getObjId() - 1000)
+        (name,) = run._namedVolumes()
+        os.rename(run._folder(name), run._getExtraPath("map_208"))  # the name of version 0.1.0
+        self.assertEqual(run.summary(), before)
 
     def test_wrong_inputs_are_named(self):
         errors = lambda **values: " ".join(

@@ -52,9 +52,9 @@ class CryodlImproveMapViewer(PanelsViewer):
         """{name of the map: (volume before, Result.outputs)}"""
         results = self.protocol._resultsByName()
         return {
-            self.protocol._nameOf(v): (v, results[self.protocol._nameOf(v)].outputs)
-            for v in self.protocol._volumes()
-            if self.protocol._nameOf(v) in results
+            name: (volume, results[name].outputs)
+            for name, volume in self.protocol._namedVolumes().items()
+            if name in results
         } or None
 
     def _showSlices(self, made):

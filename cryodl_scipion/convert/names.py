@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of files that are written for an input.
+
+Scipion gives the outputs of a run new object ids whenever a project is refreshed, so a name that is made of such an id
+is another one when the run is continued. Files keep their names.
+"""
+
+import zlib
+
+
+def inputName(kind: str, source) -> str:
+    """Name for files that are written from an input set; another set has another name.
+
+    Parameters
+    ----------
+    kind : str
+        First word of the name.
+    source : pyworkflow.object.Set
+        The input set.
+
+    Returns
+    -------
+    str
+        Without folder and ending, such as 'particles_1c291ca3_120'.
+    """
+    return "%s_%s_%d" % (kind, checksum(source.getFileName(), source.getPrefix() or ""), source.getSize())
+
+
+def checksum(*words) -> str:
+    """Eight letters that tell apart what words (paths, numbers) tell apart."""
+    return "%08x" % zlib.crc32("\n".join(map(str, words)).encode("utf-8", "surrogateescape"))

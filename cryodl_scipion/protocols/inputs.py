@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every protocol of the plugin has: its package's name, and the rule that a chosen input must be there."""
+
+from typing import Iterator, List, Tuple
+
+from pyworkflow.object import Pointer, PointerList
+
+
+class PluginProtocol:
+    """Mixin of all protocols of the plugin; it stands before the Scipion class in the list of bases."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        # pyworkflow hands over the label of a workflow's run, and its protocols do not take it
+        if kwargs.get("objLabel"):
+            self.setObjLabel(kwargs["objLabel"])
+
+    @classmethod
+    def getClassPackageName(cls) -> str:
+        """Forms put it before the threads of the program: "cryodl compute"."""
+        return "cryodl"
+
+    def validate(self) -> List[str]:
+        """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field.
+
+        Scipion's scheduler starts a run as soon as it validates: this also makes it wait for optional inputs.
+        """
+        return self._unresolvedInputs() or super().validate()
+
+    def _unresolvedInputs(self) -> List[str]:
+        """A sentence for each pointer that names an output which the other run does not have (yet)."""
+        return [
+            "%s: the run '%s' has no output %s yet. Wait until it has finished, or choose another input."
+            % (
+                self.getParam(name).label.get(),
+                pointer.getObjValue().getObjLabel() or pointer.getObjValue(),
+                pointer.getExtended(),
+            )
+            for name, pointer in chosenInputs(self)
+            if pointer.get() is None
+        ]
+
+
+def chosenInputs(protocol) -> Iterator[Tuple[str, Pointer]]:
+    """(field, pointer) of all inputs that a form shows and that are chosen, also where the output is still to come.
+
+    Parameters
+    ----------
+    protocol : pyworkflow.protocol.Protocol
+        Its form may be filled in part.
+
+    Yields
+    ------
+    tuple of str and Pointer
+        A list of pointers gives each of its own.
+    """
+    for name, _ in protocol.getDefinition().iterParams():
+        field = getattr(protocol, name, None)
+        pointers = list(field) if isinstance(field, PointerList) else [field]
+        for pointer in pointers:
+            if isinstance(pointer, Pointer) and pointer.hasValue() and protocol.evalParamCondition(name):
+                yield name, pointer
+
+
+def classOf(pointer: Pointer) -> type:
+    """Class of what a pointer points to; of an output still to come, the one that its run announces.
+
+    Parameters
+    ----------
+    pointer : Pointer
+        It may be empty.
+
+    Returns
+    -------
+    type
+        NoneType if nothing is known.
+    """
+    found, run = pointer.get(), pointer.getObjValue()
+    if found is None and run is not None:
+        return dict(run.iterOutputAttributes(includePossible=True)).get(pointer.getExtended(), type(None))
+    return type(found)

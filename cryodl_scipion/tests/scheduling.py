@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Workflow templates as users start them: by Scipion's template command, whose scheduler runs every protocol.
+
+While they run, their projects are loaded and refreshed again and again, as an open project window does.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List
+
+from pyworkflow.project import Manager
+
+from .programs import writeProgram
+
+# The scheduler looks for finished inputs every one or two minutes; its clock runs faster here.
+_FASTER = 15
+_CLOCK = (
+    """import time
+with open('/proc/self/cmdline') as file:
+    if 'pw_schedule_run' in file.read():
+        wait = time.sleep
+        time.sleep = lambda seconds: wait(seconds / %d)
+"""
+    % _FASTER
+)
+_REFRESH = 3  # s; a project window takes longer where nothing happens
+# The defocus in CTFFIND's format, late enough that a run that does not wait for it is noticed.
+_CTFFIND = """#!/bin/sh
+read micrograph
+read spectrum
+sleep 2
+cp "$micrograph" "$spectrum"
+echo "1.0 15000 14800 30 0 0.2 6.0"
+"""
+
+
+class ScheduledTemplate:
+    """A project that the template command makes and starts, once start() is called.
+
+    Parameters
+    ----------
+    template : str
+        Such as 'cryodl-picking'.
+    project : str
+        Name of the project to make.
+    folder : str
+        For programs that stand for real ones.
+    answers : dict of str to str
+        {alias: answer} to all that the template asks for.
+    kills : bool
+        Whether every run of the fake engine dies once, and its protocol is then continued, as a user would do.
+    """
+
+    def __init__(
+        self, template: str, project: str, folder: str, answers: Dict[str, object], kills: bool = False
+    ) -> None:
+        self.kills, self.continued, self.project, self.command = kills, [], None, None
+        self.name, self.runs, self.log = project, [], Path(folder, project + ".log")
+        self._command = [sys.executable, "-m", "scipion", "template", template, "--nogui", "project_name=" + project]
+        self._command += ["%s=%s" % pair for pair in answers.items()]
+        self._environment = dict(os.environ, **standIns(folder))
+        if kills:
+            self._environment["FAKE_ENGINE_DIE_AFTER"] = "0"
+        self._environment["PYTHONPATH"] = os.pathsep.join([quickClock(folder), os.environ.get("PYTHONPATH", "")])
+
+    def start(self) -> None:
+        """Call the template command."""
+        with self.log.open("w") as log:  # the runs have it open as well, so its end is not that of the command
+            self.command = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def refresh(self) -> None:
+        """Load the project anew and update its runs."""
+        if self.command.poll() is None:
+            return
+        if self.project is not None:
+            self.project.closeMapper()  # an open one holds a lock
+        self.project = Manager().loadProject(self.name, chdir=True)
+        self.runs = self.project.getRuns()
+        for run in self.runs:
+            # pyworkflow notes the time of a run's database after it has read it, and misses the last words of a run
+            # that ends in between: its process is gone, and the run counts as failed
+            if run.isFailed() and "not found running" in run.getErrorMessage():
+                run.lastUpdateTimeStamp.set(None)
+                self.project._updateProtocol(run)
+            if self.kills and run.isFailed() and run.getObjId() not in self.continued:
+                self.continued.append(run.getObjId())
+                self.project.launchProtocol(run, force=True)  # others wait for it, which is no reason to refuse
+        self.project.mapper.commit()
+
+    def working(self) -> List:
+        """Runs that have not ended."""
+        return [run for run in self.runs if run.isActive() or run.isSaved()]
+
+    def stop(self) -> None:
+        """End what still works, so that nothing outlives its test."""
+        if self.command is None:
+            return
+        self.command.wait()
+        self.refresh()
+        for run in self.working():
+            self.project.stopProtocol(run)
+
+    def told(self) -> str:
+        """Status and last lines of all runs, for a message."""
+        return "\n".join(
+            "%s: %s %s\n    %s"
+            % (run.getObjLabel(), run.getStatus(), run.getErrorMessage(), "\n    ".join(lastLines(run)))
+            for run in self.runs
+        )
+
+
+def runAll(templates: List[ScheduledTemplate], seconds: float, atOnce: int = 2) -> None:
+    """Start templates and refresh their projects until all runs have ended, or the time is over.
+
+    Parameters
+    ----------
+    templates : list of ScheduledTemplate
+        The first ones are started first.
+    seconds : float
+        The time.
+    atOnce : int
+        So many work side by side: each of their runs is a process from the beginning on.
+    """
+    end, waiting, started = time.time() + seconds, list(templates), []
+    while (waiting or started) and time.time() < end:
+        while waiting and len(started) < atOnce:
+            started.append(waiting.pop(0))
+            started[-1].start()
+        for template in list(started):
+            template.refresh()
+            if template.runs and not template.working():
+                started.remove(template)
+        time.sleep(_REFRESH)
+
+
+def lastLines(run) -> List[str]:
+    """What a run, or the scheduler that waits for its inputs, has said last."""
+    for path in (run.getStderrLog(), run.getScheduleLog()):
+        if os.path.exists(path):
+            return Path(path).read_text(errors="replace").splitlines()[-4:]
+    return []
+
+
+def standIns(folder: str) -> Dict[str, str]:
+    """Variables by which Scipion finds a program instead of CTFFIND, which is not in Debian."""
+    writeProgram(Path(folder, "ctffind-5.0.2", "bin", "ctffind"), _CTFFIND)
+    return {"CTFFIND_HOME": os.path.join(folder, "ctffind-5.0.2"), "CISTEM_HOME": folder}
+
+
+def quickClock(folder: str) -> str:
+    """A folder for PYTHONPATH that makes the waits of Scipion's scheduler short."""
+    path = Path(folder, "clock")
+    path.mkdir(exist_ok=True)
+    (path / "sitecustomize.py").write_text(_CLOCK)
+    return str(path)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for the inputs and outputs of every protocol, as Scipion's scheduler needs them."""
+
+import ast
+import enum
+import glob
+import itertools
+import os
+import re
+import unittest
+
+from pwem.protocols import EMProtocol
+from pyworkflow.object import Pointer, PointerList
+from pyworkflow.protocol import params
+from pyworkflow.tests import BaseTest, setupTestProject
+
+import cryodl_scipion
+
+from ..convert.names import inputName
+from ..protocols import CryodlProtImproveMap, CryodlProtSegment, CryodlProtTrainSegmenter
+from .particle_sets import ParticlesTest
+from .test_forms import ourProtocols
+
+FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
+_TEXT_CALLS = ("join", "format", "_getExtraPath", "_getPath", "_getTmpPath", "_insertFunctionStep")
+
+
+class TestCryodlPointers(BaseTest):
+    @classmethod
+    def setUpClass(cls):
+        setupTestProject(cls)
+        cls.unfinished = cls.newProtocol(EMProtocol)
+        cls.unfinished.setObjLabel("a run before")
+        cls.proj.saveProtocol(cls.unfinished)
+
+    def test_a_chosen_input_that_is_still_to_come_is_named_and_never_taken_for_an_empty_one(self):
+        seen = 0
+        for protocolClass in ourProtocols():
+            for name, param in self.newProtocol(protocolClass).getDefinition().iterParams():
+                if isinstance(param, (params.PointerParam, params.MultiPointerParam)):
+                    protocol = self.newProtocol(protocolClass)
+                    self.choose(protocol, name)
+                    self.show(protocol, name)
+                    sentence = "%s: the run 'a run before' has no output outputToCome yet." % param.label.get()
+                    self.assertIn(sentence, " ".join(protocol.validate()), "%s %s" % (protocolClass.__name__, name))
+                    seen += 1
+        self.assertGreater(seen, 60)
+
+    def choose(self, protocol, name):
+        field, pointer = getattr(protocol, name), Pointer(self.unfinished, extended="outputToCome")
+        if isinstance(field, PointerList):
+            field.append(pointer)
+        else:
+            field.copy(pointer)
+
+    def show(self, protocol, name):
+        """Fill the fields that the condition of a field names until it is shown."""
+        condition, values = str(protocol.getParam(name).condition), {}
+        for other, param in protocol.getDefinition().iterParams():
+            if re.search(r"\b%s\b" % other, condition) and other != name:
+                values[other] = (
+                    range(len(param.choices))
+                    if isinstance(param, params.EnumParam)
+                    else (False, True)
+                    if isinstance(param, params.BooleanParam)
+                    else [self.unfinished]
+                )
+        for combination in itertools.product(*values.values()):
+            for other, value in zip(values, combination):
+                getattr(protocol, other).set(value)
+            if protocol.evalParamCondition(name):
+                return
+        self.fail("%s of %s is never shown" % (name, protocol))
+
+    def test_outputs_are_announced_in_one_style_in_which_none_hides_another(self):
+        for protocolClass in ourProtocols():
+            self.assertNotIsInstance(
+                self.newProtocol(protocolClass).getPossibleOutputs(), enum.EnumMeta, protocolClass.__name__
+            )
+
+    def test_segmentation_announces_the_features_of_trainings_that_have_not_run(self):
+        trainings = [self.newProtocol(CryodlProtTrainSegmenter, feature=name) for name in ("particle", "a membrane")]
+        segmentation = self.newProtocol(CryodlProtSegment)
+        for training in trainings:
+            self.proj.saveProtocol(training)
+            segmentation.inputModels.append(Pointer(training, extended="outputModel"))
+        self.assertEqual(
+            [name for name, _ in segmentation.iterOutputAttributes(includePossible=True)],
+            ["scores_particle", "scores_a_membrane"],
+        )
+
+    def test_map_improvement_announces_one_map_or_a_set_of_them_as_its_input_will_be(self):
+        first = self.newProtocol(CryodlProtImproveMap)
+        self.proj.saveProtocol(first)
+        second = self.newProtocol(CryodlProtImproveMap)
+        second.inputVolume.set(first)
+        second.inputVolume.setExtended("outputVolume")
+        self.assertEqual(list(second.getPossibleOutputs()), ["outputVolume", "outputConfidence"])
+
+    def test_the_package_of_every_protocol_is_called_cryodl(self):
+        self.assertEqual({c.getClassPackageName() for c in ourProtocols()}, {"cryodl"})
+
+
+class TestCryodlInputNames(ParticlesTest):
+    def test_names_of_files_stay_when_a_refreshed_project_gives_outputs_new_ids(self):
+        before = inputName("particles", self.raw.outputParticles)
+        self.raw.outputParticles.setObjId(self.raw.outputParticles.getObjId() + 1000)
+        self.assertEqual(inputName("particles", self.raw.outputParticles), before)
+        self.assertNotEqual(inputName("particles", self.raw2.outputParticles), before)
+
+
+class TestCryodlObjectIds(unittest.TestCase):
+    def test_no_name_of_a_file_or_step_is_made_of_the_object_id_of_an_input(self):
+        found = []
+        for path in sorted(
+            glob.glob(os.path.join(FOLDER, "protocols", "**", "*.py"), recursive=True)
+            + glob.glob(os.path.join(FOLDER, "convert", "**", "*.py"), recursive=True)
+        ):
+            with open(path, encoding="utf-8") as file:
+                tree = ast.parse(file.read())
+            found += ["%s:%d" % (os.path.basename(path), line) for line in namedByObjectIds(tree)]
+        self.assertEqual(found, [])
+
+    def test_the_rule_finds_the_ways_to_make_such_a_name(self):
+        for code in (
+            "'map_%s' % volume.getObjId()",
+            "f'map_{volume.getObjId()}'",
+            "'{}'.format(volume.strId())",
+            "os.path.join(folder, str(volume.getObjId()))",
+            "self._insertFunctionStep(self.step, volume.getObjId())",
+        ):
+            self.assertTrue(namedByObjectIds(ast.parse(code)), code)
+        for code in ("names[micrograph.getObjId()] + '%d' % number", "'model_%s' % self.getObjId()"):
+            self.assertEqual(namedByObjectIds(ast.parse(code)), set(), code)
+
+
+def namedByObjectIds(tree):
+    """Lines where a text or a step is made of the object id of something else than the run or an item of a set, whose
+    ids stay. Looking an item up by its id is no name."""
+    keys = {id(node) for place in ast.walk(tree) if isinstance(place, ast.Subscript) for node in ast.walk(place.slice)}
+    return {
+        node.lineno
+        for text in ast.walk(tree)
+        if isText(text)
+        for node in ast.walk(text)
+        if isObjectId(node) and id(node) not in keys
+    }
+
+
+def isText(node):
+    """True for what makes a text or a step: '...' % ..., f'...', and calls such as join."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Mod)
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "attr", getattr(node.func, "id", "")) in _TEXT_CALLS
+    return isinstance(node, ast.JoinedStr)
+
+
+def isObjectId(node):
+    """True for a call of getObjId or strId, but of the run itself, or of an item of a set, which is called so."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("getObjId", "strId", "getUniqueId")
+        and getattr(node.func.value, "id", "") not in ("self", "item")
+    )

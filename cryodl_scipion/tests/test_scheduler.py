@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every workflow template through Scipion's own scheduler, while its project is refreshed; with the fake engine.
+
+Skipped with a sentence where RELION or a plugin of the templates is missing. The variable CRYODL_TEMPLATES chooses some
+templates, separated by blanks.
+"""
+
+import os
+import unittest
+
+from pwem import Domain
+from pyworkflow.viewer import DESKTOP_TKINTER
+
+from .. import Plugin
+from ..constants import CRYODL_PYTHON
+from ..engine.cryodl import contract
+from ..viewers.panels_viewer import PanelsViewer
+from . import synthetic
+from .base import CryodlTest
+from .map_sets import writeModelOf
+from .particle_sets import writeMap
+from .scheduling import ScheduledTemplate, runAll
+from .simulated import missing
+
+_MINUTES = 10  # of a loaded machine; a free one needs a third
+_MICROGRAPHS = dict(
+    pattern="*.mrc",
+    voltage=300,
+    cs=2.7,
+    contrast=0.1,
+    pixel=synthetic.PIXEL_SIZE,
+    model="general",
+    diameter=synthetic.DIAMETER,
+    box=32,
+)
+_KILLED = "cryodl-maps"  # one template whose runs die once each, and are continued
+ANSWERS = {
+    "cryodl-picking": dict(_MICROGRAPHS, mask=80, classes=2, gpu="false"),
+    "cryodl-autopicking": dict(_MICROGRAPHS, rounds=1),
+    "cryodl-denoising": dict(mappixel=4, pixel=4, box=32, count=40, snr=0.1, mask=100, gpu="false"),
+    "cryodl-maps": dict(resolution=5, pixel=2, model="improver"),
+    "cryodl-tomograms": dict(
+        mappixel=8, otherpixel=8, copies=5, pixel=16, size=64, box=16, subpixel=16, subbox=16, count=20, snr=0.5
+    ),
+}
+
+
+@unittest.skipIf(missing(), missing())
+class TestCryodlScheduler(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        os.environ[CRYODL_PYTHON] = Plugin.getPython()
+        synthetic.writeMicrographs(cls.data + "/mics", 3)
+        files = {
+            "mics": cls.data + "/mics",
+            "map": writeMap(cls.data + "/body.mrc"),
+            "othermap": writeMap(cls.data + "/rod.mrc"),
+            "structure": writeModelOf(cls.data + "/model.pdb", (0, 0, 0)),
+        }
+        wanted = {
+            "cryodl-picking": ["mics"],
+            "cryodl-autopicking": ["mics"],
+            "cryodl-denoising": ["map"],
+            "cryodl-maps": ["structure"],
+            "cryodl-tomograms": ["map", "othermap"],
+        }
+        names = os.environ.get("CRYODL_TEMPLATES", "").split() or list(ANSWERS)
+        cls.made = {
+            name: ScheduledTemplate(
+                name,
+                "scheduled_" + name.replace("-", "_"),
+                cls.data,
+                dict(ANSWERS[name], **{alias: files[alias] for alias in wanted[name]}),
+                name == _KILLED,
+            )
+            for name in names
+        }
+        runAll(list(cls.made.values()), 60 * _MINUTES)
+
+    @classmethod
+    def tearDownClass(cls):
+        for template in cls.made.values():
+            template.stop()
+        super().tearDownClass()
+
+    def test_all_runs_finish(self):
+        for name, template in self.made.items():
+            unfinished = [run.getObjLabel() for run in template.runs if not run.isFinished()]
+            self.assertTrue(template.runs, template.log.read_text())
+            self.assertEqual(unfinished, [], "%s\n%s" % (name, template.told()))
+
+    def test_killed_runs_end_well_when_they_are_continued(self):
+        if _KILLED not in self.made:
+            self.skipTest("%s was not chosen." % _KILLED)
+        template = self.made[_KILLED]
+        ours = [run.getObjId() for run in template.runs if run.getPlugin().getName() == "cryodl"]
+        self.assertEqual(sorted(template.continued), ours)
+
+    def ours(self):
+        """Runs of this plugin in all projects, each in its project's folder."""
+        for template in [template for template in self.made.values() if template.runs]:
+            os.chdir(template.project.path)
+            for run in template.runs:
+                if run.getPlugin().getName() == "cryodl":
+                    yield run
+
+    def test_every_run_tells_what_it_made(self):
+        for run in self.ours():
+            said = " ".join(run.summary())
+            self.assertNotRegex(said, r"\byet\b", run.getObjLabel())
+            self.assertTrue(run.methods(), run.getObjLabel())
+
+    def test_every_run_has_what_its_viewer_shows(self):
+        for run in self.ours():
+            for viewer in Domain.findViewers(run, DESKTOP_TKINTER)[:1]:
+                if issubclass(viewer, PanelsViewer):
+                    made = viewer(project=run.getProject(), protocol=run)
+                    made.setProtocol(run)
+                    self.assertIsNotNone(made._data(), run.getObjLabel())
+
+    def test_no_run_would_do_a_finished_step_again_when_it_is_continued(self):
+        for run in self.ours():
+            done = [(step.funcName.get(), step.argsStr.get()) for step in run.loadSteps()]
+            run._steps = []
+            run._insertAllSteps()
+            self.assertEqual(
+                [(step.funcName.get(), step.argsStr.get()) for step in run._steps],
+                done[: len(run._steps)],
+                run.getObjLabel(),
+            )
+
+    def test_tomograms_hold_the_structures_that_were_chosen(self):
+        for run in self.ours():
+            if run.getClassName() in ("CryodlProtSimulateTomograms", "CryodlProtSimulateSubtomograms"):
+                request = contract.Request.read(run._getExtraPath("request.json")).config
+                self.assertEqual(len(request.structures), len(run.inputStructures), run.getObjLabel())
