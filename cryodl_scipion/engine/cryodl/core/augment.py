@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 
-def quarter_turn(rng):
+def quarter_turn(rng: np.random.Generator) -> np.ndarray:
     """2x2 matrix of a turn by 0, 90, 180 or 270 degrees."""
     return _rotation(rng.integers(4) * math.pi / 2)
 
 
-def any_turn(rng):
+def any_turn(rng: np.random.Generator) -> np.ndarray:
     """2x2 matrix from crop yx to image yx: one of the 8 symmetries of the square, or any angle, and +-8 % in size."""
     quarter = rng.integers(4) * math.pi / 2
     angle, scale = (quarter, 1.0) if rng.random() < 0.5 else (rng.uniform(0, 2 * math.pi), rng.uniform(0.92, 1.08))
@@ -20,11 +20,11 @@ def any_turn(rng):
     return scale * _rotation(angle) @ mirror
 
 
-def _rotation(angle):
+def _rotation(angle: float) -> np.ndarray:
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
-def vary_contrast(image, rng):
+def vary_contrast(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """The crop with another contrast and a little more noise, as other micrographs of the session would have."""
     noise = torch.from_numpy(rng.standard_normal(image.shape, dtype=np.float32))
     return image * float(rng.uniform(0.8, 1.25)) + noise * float(rng.uniform(0, 0.25)) + float(rng.normal(0, 0.1))

@@ -12,13 +12,13 @@ from scipy.optimize import minimize
 _F1_FOR_RECALL = 0.002
 
 
-def logit(probability):
+def logit(probability: np.ndarray) -> np.ndarray:
     """Log odds, finite also for 0 and 1."""
     probability = np.clip(probability, 1e-6, 1 - 1e-6)
     return np.log(probability / (1 - probability))
 
 
-def calibrate(raw, calibration):
+def calibrate(raw: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
     """Raw network scores in [0, 1] to probabilities: a logistic curve over their log odds (Platt 1999).
 
     calibration: (slope, offset). Order is kept, since the slope is positive.
@@ -37,7 +37,7 @@ class Reliability:
     count: np.ndarray
 
 
-def reliability(hit, scores, bins=10):
+def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliability:
     """Reliability of scores in [0, 1] against what was found to be true.
 
     hit: (n,) bool. scores: (n,). Bin b holds ((b - 1) / bins, b / bins], the first also 0 (Guo et al. 2017, On
@@ -55,7 +55,7 @@ def reliability(hit, scores, bins=10):
     return Reliability(mean(scores), mean(hit.astype(float)), count)
 
 
-def expected_calibration_error(hit, scores, bins=10):
+def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> float:
     """Mean distance between score and frequency of particles, over bins weighted by their places (Guo et al. 2017, eq.
     3).
 
@@ -65,7 +65,7 @@ def expected_calibration_error(hit, scores, bins=10):
     return float(np.sum(curve.count * np.abs(curve.confidence - curve.frequency)) / max(curve.count.sum(), 1))
 
 
-def fit_calibration(hit, raw, share=None):
+def fit_calibration(hit: np.ndarray, raw: np.ndarray, share: float | None = None) -> tuple[float, float]:
     """(slope, offset) for `calibrate`, from places that are known to be particles or not.
 
     hit: (n,) bool. raw: (n,) raw scores. share: part of particles among the places that will be asked about, if it is
@@ -82,7 +82,7 @@ def fit_calibration(hit, raw, share=None):
     return _fit_curve(odds, target, weight)
 
 
-def fit_to_probabilities(probability, raw):
+def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
     """(slope, offset) for `calibrate`, from places of which another model gave the probability.
 
     probability, raw: (n,). Labels that were made of the sure ones alone would teach that everything is sure; all
@@ -94,7 +94,7 @@ def fit_to_probabilities(probability, raw):
     return _fit_curve(logit(raw), probability, np.ones(len(raw)))
 
 
-def _fit_curve(odds, target, weight):
+def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """(slope, offset) of the logistic curve with the least cross-entropy; all arguments (n,).
 
     The slope is fitted as a logarithm, so that it stays positive, with a weak prior on 1.
@@ -108,7 +108,7 @@ def _fit_curve(odds, target, weight):
     return float(math.exp(best.x[0])), float(best.x[1])
 
 
-def best_threshold(scores, total=None):
+def best_threshold(scores: np.ndarray, total: float | None = None) -> float:
     """The lowest threshold whose expected F1 is nearly the best, for scores that are probabilities.
 
     scores: (n,) of all candidates; the expected true positives above t are the sum of the scores above t. total: number

@@ -1,13 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The contrast transfer function, by torch-ctf, in the field's units and RELION's angle convention."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 from torch_ctf import calculate_ctf_2d
 
+if typing.TYPE_CHECKING:
+    import numpy as np
+
 
 def ctf_rfft(
-    shape, pixel_size, defocus_u, defocus_v, defocus_angle, voltage_kv, cs_mm, amplitude_contrast, phase_shift=0.0
-):
+    shape: tuple[int, int],
+    pixel_size: float,
+    defocus_u: float | np.ndarray | torch.Tensor,
+    defocus_v: float | np.ndarray | torch.Tensor,
+    defocus_angle: float | np.ndarray | torch.Tensor,
+    voltage_kv: float | np.ndarray | torch.Tensor,
+    cs_mm: float | np.ndarray | torch.Tensor,
+    amplitude_contrast: float | np.ndarray | torch.Tensor,
+    phase_shift: float | np.ndarray | torch.Tensor = 0.0,
+) -> torch.Tensor:
     """CTF on the grid of torch.fft.rfft2 of an image, positive at low frequencies (protein bright).
 
     shape: (h, w) px. pixel_size: Å/px. defocus_u, defocus_v: Å, positive is underfocus; scalars or (n,).
@@ -35,7 +50,9 @@ def ctf_rfft(
     )
 
 
-def ctf_of_optics(optics, box, pixel_size, device=None):
+def ctf_of_optics(
+    optics: typing.Sequence[typing.Any], box: int, pixel_size: float, device: torch.device | None = None
+) -> torch.Tensor:
     """(n, box, box // 2 + 1) CTF of images with an Optics each, see ctf_rfft. optics: n core.optics.Optics."""
     columns = torch.tensor(
         [

@@ -7,7 +7,7 @@ import platform
 import torch
 
 
-def choose_device(device):
+def choose_device(device: str) -> torch.device:
     """The torch.device of a request's text: 'auto', 'cpu', or a GPU's number ('0', 'cuda:0').
 
     Raises ValueError if the GPU is not there or several are named.
@@ -33,7 +33,7 @@ def choose_device(device):
     return torch.device(f"cuda:{numbers[0]}")
 
 
-def _what_is_there(count):
+def _what_is_there(count: int) -> str:
     if count:
         return f"torch sees {count} GPU(s), numbered from 0."
     if torch.version.cuda is None:
@@ -41,21 +41,21 @@ def _what_is_there(count):
     return "torch sees no GPU."
 
 
-def set_threads(threads):
+def set_threads(threads: int) -> int:
     """Use this many CPU threads (0: all the process may use). Returns the number."""
     number = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(number)
     return number
 
 
-def device_name(device):
+def device_name(device: torch.device) -> str:
     """In words, for logs and results."""
     if device.type == "cuda":
         return f"GPU {device.index}: {torch.cuda.get_device_name(device)}"
     return f"CPU ({torch.get_num_threads()} threads, {platform.processor() or platform.machine()})"
 
 
-def fast_dtype(device):
+def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it fast, else float32.
 
     On CPUs without AVX512-BF16 bfloat16 is emulated and slower than float32.
@@ -66,7 +66,7 @@ def fast_dtype(device):
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 
-def cpu_has_bfloat16():
+def cpu_has_bfloat16() -> bool:
     """True if the CPU multiplies bfloat16 natively."""
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(check and check())

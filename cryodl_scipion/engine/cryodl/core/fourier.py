@@ -4,7 +4,7 @@
 import torch
 
 
-def fourier_resize(images, box):
+def fourier_resize(images: torch.Tensor, box: int) -> torch.Tensor:
     """Images resampled to another number of pixels over the same field of view, by cropping or padding their
     transforms.
 
@@ -20,12 +20,12 @@ def fourier_resize(images, box):
     return torch.roll(small, (box // 2, box // 2), (-2, -1))
 
 
-def _recentred(images, side):
+def _recentred(images: torch.Tensor, side: int) -> torch.Tensor:
     """Pixel side // 2 moved to pixel 0, the origin of the transform."""
     return torch.roll(images, (-(side // 2), -(side // 2)), (-2, -1))
 
 
-def _cropped(transform, side, box):
+def _cropped(transform: torch.Tensor, side: int, box: int) -> torch.Tensor:
     """Transforms (..., side, side // 2 + 1) on the grid of rfft2 of a (box, box) image."""
     common = min(side, box)
     low, high = (common + 1) // 2, (common - 1) // 2  # rows of frequencies 0 and above, and below 0
@@ -38,13 +38,13 @@ def _cropped(transform, side, box):
     return result  # the highest frequency of an even side, which has no partner, is left out
 
 
-def shells(box):
+def shells(box: int) -> torch.Tensor:
     """(box, box // 2 + 1) int64: the nearest whole frequency, in waves per box, of each place on the grid of rfft2."""
     y, x = torch.fft.fftfreq(box) * box, torch.fft.rfftfreq(box) * box
     return (y[:, None] ** 2 + x[None] ** 2).sqrt().round().long()
 
 
-def plane_weights(box):
+def plane_weights(box: int) -> torch.Tensor:
     """(box // 2 + 1,) how many places of the whole plane each column of the grid of rfft2 stands for: 1 or 2."""
     weights = torch.full((box // 2 + 1,), 2.0)
     weights[0] = 1.0
@@ -53,7 +53,7 @@ def plane_weights(box):
     return weights
 
 
-def radial_mean(values, box):
+def radial_mean(values: torch.Tensor, box: int) -> torch.Tensor:
     """(..., box // 2 + 1) means over the rings of `shells`, up to the highest whole frequency. values: (..., box, box
     // 2 + 1), on the grid of rfft2; each place counts as often as it stands in the whole plane."""
     index, weights = shells(box).to(values.device), plane_weights(box).to(values.device).expand(box, -1)
@@ -63,33 +63,33 @@ def radial_mean(values, box):
     return total / values.new_zeros(rings).index_add(0, index[inside], weights[inside].to(values.dtype))
 
 
-def on_grid(radial, box):
+def on_grid(radial: torch.Tensor, box: int) -> torch.Tensor:
     """(..., box, box // 2 + 1) values on the grid of rfft2 from means over rings (..., r); beyond the last, the
     last."""
     return radial[..., shells(box).to(radial.device).clamp(max=radial.shape[-1] - 1)]
 
 
-def circle(box, diameter_px, device=None):
+def circle(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
     """(box, box) bool: within half a diameter of pixel box // 2."""
     axis = torch.arange(box, device=device) - box // 2
     return axis[:, None] ** 2 + axis[None] ** 2 <= (diameter_px / 2) ** 2
 
 
-def resampled_side(box, pixel_size, new_pixel_size):
+def resampled_side(box: int, pixel_size: float, new_pixel_size: float) -> tuple[int, float]:
     """Side in px that images of `box` px get when their pixels become `new_pixel_size` Å wide, and the exact width of
     those pixels in Å: a whole number of them must fit, so that it differs by less than half a pixel over the box."""
     side = box if abs(pixel_size / new_pixel_size - 1) < 1e-3 else max(2, round(box * pixel_size / new_pixel_size))
     return side, box * pixel_size / side
 
 
-def filtered(images, factor):
+def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
     """Images times a factor on the grid of rfft2; None leaves them."""
     if factor is None:
         return images
     return torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
 
 
-def low_pass(box, pixel_size, resolution):
+def low_pass(box: int, pixel_size: float, resolution: float) -> torch.Tensor:
     """(box, box // 2 + 1): 1 up to a resolution in Å, 0 beyond, with an edge four rings wide against ringing."""
     ring = box * pixel_size / resolution
     return (0.5 + (ring - shells(box)) / 4).clamp(0, 1)

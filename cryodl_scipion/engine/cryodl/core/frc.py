@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fourier ring and shell correlation, and the resolution at which a curve falls below a threshold."""
 
+import typing
+
 import torch
 
 from .fourier import plane_weights
@@ -9,7 +11,7 @@ FAINTEST = 1e-30  # single precision ends at 1e-38
 THRESHOLDS = (0.5, 0.143)  # against a known truth; between independent halves (Rosenthal and Henderson 2003)
 
 
-def frc(first, second):
+def frc(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Fourier ring correlation of pairs of images (Saxton and Baumeister 1982).
 
     first, second: (..., box, box) tensors, masked by the caller where that is wanted. Returns (..., box // 2 + 1)
@@ -20,18 +22,18 @@ def frc(first, second):
     return _correlation(first, second, 2)
 
 
-def fsc(first, second):
+def fsc(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Fourier shell correlation of pairs of (..., d, d, d) maps (Harauz and van Heel 1986); as frc. Returns (..., d //
     2 + 1)."""
     return _correlation(first, second, 3)
 
 
-def mean_frc(curve):
+def mean_frc(curve: typing.Any) -> torch.Tensor:
     """Mean of rings 1 to Nyquist of (..., box // 2 + 1) curves: (...) tensor."""
     return torch.as_tensor(curve)[..., 1:].mean(-1)
 
 
-def resolution_at(curve, threshold, pixel_size, box):
+def resolution_at(curve: typing.Any, threshold: float, pixel_size: float, box: int) -> float | None:
     """The period in Å at which a curve first falls below a threshold, between rings by straight lines.
 
     curve: (box // 2 + 1,), ring 0 first. pixel_size: Å/px. box: px.
@@ -47,12 +49,12 @@ def resolution_at(curve, threshold, pixel_size, box):
     return box * pixel_size / (len(values) - 1)
 
 
-def ring_frequencies(box, pixel_size):
+def ring_frequencies(box: int, pixel_size: float) -> list[float]:
     """(box // 2 + 1,) list: frequency of each ring, 1/Å."""
     return [ring / (box * pixel_size) for ring in range(box // 2 + 1)]
 
 
-def rings(shape, device=None):
+def rings(shape: typing.Sequence[int], device: torch.device | None = None) -> torch.Tensor:
     """(..., n // 2 + 1) int64 ring or shell of every coefficient of rfftn of a square or a cube of side n = shape[-1].
 
     Coefficients of the corners have rings above n // 2.
@@ -65,7 +67,7 @@ def rings(shape, device=None):
     return squares.sqrt().round().long()
 
 
-def _correlation(first, second, axes):
+def _correlation(first: torch.Tensor, second: torch.Tensor, axes: int) -> torch.Tensor:
     shape = tuple(first.shape[-axes:])
     if first.shape != second.shape or len(shape) != axes or len(set(shape)) > 1:
         raise ValueError(
@@ -89,7 +91,7 @@ def _correlation(first, second, axes):
     return curve.float()
 
 
-def _scaled(images, dims):
+def _scaled(images: torch.Tensor, dims: tuple[int, ...]) -> torch.Tensor:
     """Images with a largest value of 1: squares of very faint ones would be zero in single precision, their products
     not. What is fainter than FAINTEST holds nothing."""
     largest = images.abs().amax(dims, keepdim=True)

@@ -15,7 +15,7 @@ BORDER = 0.5
 INSIDE = np.array([0.0, 1e-3, 1.0])
 
 
-def directions(step_deg, symmetry="C1"):
+def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
     """(n, 2) rot and tilt in degrees, about step_deg apart: HEALPix's pixel centres (Górski et al. 2005, ring scheme).
 
     Of directions that are equivalent by symmetry one is kept; near the borders both may be.
@@ -27,7 +27,7 @@ def directions(step_deg, symmetry="C1"):
     return np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
 
 
-def into_unit(matrices, symmetry):
+def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
     """(n, 3, 3) orientations, from image to density: of each and its equivalents that whose direction is nearest to
     INSIDE."""
     equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
@@ -35,18 +35,18 @@ def into_unit(matrices, symmetry):
     return equivalents[np.arange(len(best)), best]
 
 
-def sides(step_deg):
+def sides(step_deg: float) -> int:
     """HEALPix's Nside whose pixels are about step_deg apart."""
     return max(1, round(HEALPIX_STEP / step_deg))
 
 
-def in_plane_angles(step_deg):
+def in_plane_angles(step_deg: float) -> np.ndarray:
     """(n,) psi in degrees, evenly spaced by at most about step_deg."""
     count = int(np.ceil(360 / step_deg - 0.5))
     return np.arange(count) * (360 / count) - 180
 
 
-def healpix(nside):
+def healpix(nside: int) -> np.ndarray:
     """(12 nside², 3) unit vectors xyz of the pixels' centres, ring by ring from the north."""
     rings = np.arange(1, 4 * nside)
     cap = np.minimum(rings, 4 * nside - rings)
@@ -63,14 +63,14 @@ def healpix(nside):
     return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)
 
 
-def disc_of_shifts(radius, step):
+def disc_of_shifts(radius: float, step: float) -> np.ndarray:
     """(n, 2) yx: the points of a square grid through (0, 0) within a radius, in the unit of both."""
     axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
     yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     return yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6]
 
 
-def ball_of_turns(radius_deg, step_deg):
+def ball_of_turns(radius_deg: float, step_deg: float) -> np.ndarray:
     """(n, 3, 3) small rotations of at most radius_deg about all axes, step_deg apart."""
     axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
     turns = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)

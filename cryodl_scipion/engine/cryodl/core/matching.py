@@ -33,7 +33,7 @@ class PickScores:
     best_recall: float
 
 
-def match_picks(picks_yx, reference_yx, distance):
+def match_picks(picks_yx: np.ndarray, reference_yx: np.ndarray, distance: float) -> np.ndarray:
     """(n,) bool: which picks are matched with a reference point nearer than `distance` (same unit as the positions)."""
     hit = np.zeros(len(picks_yx), bool)
     if not len(picks_yx) or not len(reference_yx):
@@ -58,7 +58,9 @@ def match_picks(picks_yx, reference_yx, distance):
     return hit
 
 
-def precision_recall(hit, scores, n_reference):
+def precision_recall(
+    hit: np.ndarray, scores: np.ndarray, n_reference: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Thresholds (descending), precision and recall at each distinct score.
 
     hit, scores: (n,). n_reference: number of reference points, matched or not.
@@ -70,18 +72,18 @@ def precision_recall(hit, scores, n_reference):
     return sorted_scores[last], true_positives / (np.arange(1, len(order) + 1)[last]), true_positives / n_reference
 
 
-def average_precision(precision, recall):
+def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
     """Sum of precision times growth of recall."""
     return float(np.sum(precision * np.diff(np.r_[0.0, recall])))
 
 
-def f1_score(precision, recall):
+def f1_score(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
     """2PR / (P + R), and 0 where both are 0."""
     total = precision + recall
     return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0.0)
 
 
-def score_matched(hit, scores, n_reference, threshold=0.0):
+def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, threshold: float = 0.0) -> PickScores:
     """PickScores of picks whose matches are known.
 
     hit, scores: (n,), of all micrographs together. n_reference: number of reference points.

@@ -20,7 +20,7 @@ class Optics:
     amplitude_contrast: float
     phase_shift: float = 0.0
 
-    def transfer(self, shape, pixel_size, device=None):
+    def transfer(self, shape: tuple[int, int], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
         """The CTF on the grid of rfft2 of an (h, w) image; see core.ctf.ctf_rfft."""
         # it is computed where its defocus lies
         defocus = (torch.tensor(float(v), device=device) for v in (self.defocus_u, self.defocus_v, self.defocus_angle))

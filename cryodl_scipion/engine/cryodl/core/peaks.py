@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
 
-def find_peaks(score_map, distance, threshold, valid=None):
+def find_peaks(
+    score_map: torch.Tensor, distance: float, threshold: float, valid: torch.Tensor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Local maxima of a score map, best first.
 
     score_map: (h, w) float tensor. distance: of two peaks nearer than this (score-map px) the better stays.
@@ -30,7 +32,7 @@ def find_peaks(score_map, distance, threshold, valid=None):
     return positions[keep], scores[keep]
 
 
-def _refine(score_map, yx):
+def _refine(score_map: torch.Tensor, yx: torch.Tensor) -> np.ndarray:
     """Positions moved to the top of a parabola through each peak and its neighbours, by half a pixel at most."""
     # reflected, so that a peak on the edge has equal neighbours across it and is not moved out of the map
     padded = F.pad(score_map[None, None].double(), (1, 1, 1, 1), mode="reflect")[0, 0]
@@ -47,7 +49,7 @@ def _refine(score_map, yx):
     return (yx.double() + torch.stack(shifts, 1)).numpy()
 
 
-def separate(positions, distance):
+def separate(positions: np.ndarray, distance: float) -> np.ndarray:
     """Indices of positions (best first) that have no better kept one nearer than distance."""
     neighbours = cKDTree(positions).query_ball_point(positions, distance * (1 - 1e-9)) if len(positions) else []
     alive = np.ones(len(positions), bool)

@@ -2,10 +2,16 @@
 """Point groups of rotations, with their axes where RELION has them (checked against `relion_refine
 --print_symmetry_ops`)."""
 
+from __future__ import annotations
+
 import re
+import typing
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+
+if typing.TYPE_CHECKING:
+    import torch
 
 _GOLDEN = (1 + 5**0.5) / 2
 # order and axis (xyz) of rotations that generate each group; I is RELION's I2
@@ -23,7 +29,7 @@ SIMILAR = 0.9  # correlation of a map with itself turned, from which it is taken
 CHECK_SIDE = 48  # px of the maps that are compared
 
 
-def operations(symmetry):
+def operations(symmetry: str) -> np.ndarray:
     """(m, 3, 3) rotation matrices on xyz of a point group, the identity first.
 
     symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words. The n-fold axis of C and D is z; a 2-fold of D
@@ -44,11 +50,11 @@ def operations(symmetry):
     return _closed([_rotation(order, axis) for order, axis in generators])
 
 
-def _rotation(order, axis):
+def _rotation(order: int, axis: typing.Sequence[float]) -> np.ndarray:
     return Rotation.from_rotvec(2 * np.pi / order * np.array(axis, float) / np.linalg.norm(axis)).as_matrix()
 
 
-def _closed(generators):
+def _closed(generators: typing.Sequence[np.ndarray]) -> np.ndarray:
     """All products of some rotations."""
     group = [np.eye(3)]
     for element in group:  # it grows while it is read, until no product is new
@@ -59,7 +65,7 @@ def _closed(generators):
     return np.array(group)
 
 
-def angular_distance(angles, others, symmetry="C1"):
+def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1") -> np.ndarray:
     """(n,) degrees of the smallest rotation between orientations, over all equivalent ones.
 
     angles, others: (n, 3) rot, tilt, psi in degrees.
@@ -74,7 +80,7 @@ def angular_distance(angles, others, symmetry="C1"):
     )
 
 
-def symmetry_correlation(density, symmetry):
+def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
     """Smallest correlation of a density with itself turned by an operation of the group.
 
     density: (d, d, d) tensor, zyx, the axes through voxel d // 2. It is compared on at most CHECK_SIDE px.
@@ -97,7 +103,7 @@ def symmetry_correlation(density, symmetry):
     return min(float(torch.corrcoef(torch.stack([turned[0], other]))[0, 1]) for other in turned)
 
 
-def _turned(cube, turn, points):
+def _turned(cube: torch.Tensor, turn: np.ndarray, points: int) -> torch.Tensor:
     """(points,) * 3 samples of a (1, 1, d, d, d) cube, turned about its middle by a (3, 3) rotation of xyz."""
     import torch
     import torch.nn.functional as F
@@ -107,7 +113,7 @@ def _turned(cube, turn, points):
     return F.grid_sample(cube, grid, align_corners=True)[0, 0]
 
 
-def check_symmetry(density, symmetry, path):
+def check_symmetry(density: torch.Tensor, symmetry: str, path: str) -> None:
     """Raises ValueError if a density (d, d, d) does not have a symmetry about RELION's axes. path: for the message."""
     found = symmetry_correlation(density, symmetry)
     if found < SIMILAR:

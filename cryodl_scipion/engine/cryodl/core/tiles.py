@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A network over an image of any size, in overlapping tiles when it is large, so that memory is bounded."""
 
+import typing
+
 import torch
 import torch.nn.functional as F
 
 
-def tile_spans(size, tile, overlap, granularity=1):
+def tile_spans(size: int, tile: int, overlap: int, granularity: int = 1) -> list[tuple[int, int, int, int]]:
     """How one axis is cut: list of (start, stop, keep_start, keep_stop).
 
     size: length of the axis. tile: largest length of a tile. overlap: context on each inner side, not kept. All of them
@@ -29,7 +31,14 @@ def tile_spans(size, tile, overlap, granularity=1):
     return spans
 
 
-def apply_tiled(function, image, stride, multiple, tile, overlap):
+def apply_tiled(
+    function: typing.Callable[[torch.Tensor], torch.Tensor],
+    image: torch.Tensor,
+    stride: int,
+    multiple: int,
+    tile: int,
+    overlap: int,
+) -> torch.Tensor:
     """Run a fully convolutional function over an image.
 
     function: (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.

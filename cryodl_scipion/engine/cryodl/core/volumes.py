@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 
-def resized(volumes, side):
+def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
     """(n, side, side, side): volumes (n, d, d, d) over the same field with other voxels, by cropping or padding their
     transforms. Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased."""
     old = volumes.shape[-1]
@@ -21,7 +21,7 @@ def resized(volumes, side):
     return small.roll((side // 2,) * 3, axes).float()
 
 
-def cube_crop(volumes, box):
+def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:
     """(n, box, box, box): volumes (n, d, d, d) cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2."""
     before = box // 2 - volumes.shape[-1] // 2
     after = box - volumes.shape[-1] - before

@@ -4,7 +4,7 @@
 import torch
 
 
-def wedge(box, tilt_min, tilt_max, device=None):
+def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | None = None) -> torch.Tensor:
     """1 where a tilt series measured, 0 in the missing wedge: (box, box, box // 2 + 1) float32 on the grid of rfftn
     (z, y, x).
 

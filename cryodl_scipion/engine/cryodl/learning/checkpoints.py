@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a killed training continues from: one file, renewed at each validation."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+import typing
 
 import torch
 
 from ..io.model import save_tensors
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -25,7 +31,13 @@ class TrainingState:
     best_weights: dict = dataclasses.field(default_factory=dict)
 
 
-def save_checkpoint(folder, networks, average, task, state):
+def save_checkpoint(
+    folder: Path,
+    networks: torch.nn.ModuleDict,
+    average: torch.optim.swa_utils.AveragedModel,
+    task: typing.Any,
+    state: TrainingState,
+) -> None:
     """Write everything needed to continue, as tensors and JSON: nothing has to be unpickled.
 
     folder: Path. networks: ModuleDict. average: AveragedModel of them. task: training.Task. state: TrainingState.
@@ -41,7 +53,9 @@ def save_checkpoint(folder, networks, average, task, state):
     save_tensors(folder / CHECKPOINT, tensors, {"state": json.dumps(numbers), "memory": json.dumps(task.memory())})
 
 
-def load_checkpoint(folder, networks, average, task):
+def load_checkpoint(
+    folder: Path, networks: torch.nn.ModuleDict, average: torch.optim.swa_utils.AveragedModel, task: typing.Any
+) -> TrainingState:
     """Put a checkpoint into networks, their running mean, and the task. Returns its TrainingState."""
     from safetensors import SafetensorError, safe_open
 

@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trainings by several processes: one for each GPU, started by torchrun; torch and accelerate do the work."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import tempfile
+import typing
+
+if typing.TYPE_CHECKING:
+    from ..contract import Result
 
 
-def launched():
+def launched() -> bool:
     """Whether this process is one of several that torchrun has started."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def several_devices(device):
+def several_devices(device: str) -> list[str]:
     """Numbers of the GPUs that a request's text names, if they are several: '0,1' gives ['0', '1']. Else []."""
     numbers = device.replace("cuda:", "").replace(",", " ").split()
     return numbers if len(numbers) > 1 and all(number.isdigit() for number in numbers) else []
 
 
-def run_on(devices, command, config):
+def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> Result:
     """Run a command again as one process for each device, and wait for it. Returns its Result.
 
     devices: numbers of GPUs. Raises RuntimeError if the processes fail; what went wrong they have printed.
@@ -55,7 +61,7 @@ def run_on(devices, command, config):
         return Result.read(result)
 
 
-def _raise_failure(path, command, devices):
+def _raise_failure(path: str, command: str, devices: typing.Sequence[str]) -> None:
     from ..contract import Failure
 
     if os.path.exists(path) and Failure.read(path).kind == "input":

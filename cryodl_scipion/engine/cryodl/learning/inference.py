@@ -10,7 +10,7 @@ _CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d)
 _NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
-def for_inference(network, device, dtype):
+def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
     """A copy of a network that only predicts: batch norm folded into the convolutions, weights in dtype on device."""
     copy = deepcopy(network).eval().to("cpu")
     for block in copy.modules():
@@ -22,7 +22,7 @@ def for_inference(network, device, dtype):
     return copy.to(device, dtype, memory_format=torch.channels_last_3d if volumes else torch.channels_last)
 
 
-def is_out_of_memory(error):
+def is_out_of_memory(error: BaseException) -> bool:
     """True for the several errors that torch raises when GPU or host memory does not suffice."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True

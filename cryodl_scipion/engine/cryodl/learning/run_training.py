@@ -1,28 +1,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a command runs a training in its working folder, and finishes the model's folder."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
+import typing
 
 from ..io import unfinished
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from .training import FitReport, Schedule
 
 MOST_VALIDATIONS = 16
 MOST_HOURS = 12  # that one process waits for another
 
 
-def check_output(output):
+def check_output(output: str) -> None:
     """Raises FileExistsError if the model folder is there."""
     unfinished.check_output(output, "Model folder")
 
 
-def working_folder(config):
+def working_folder(config: typing.Any) -> Path:
     """<output>.partial, new or of the same training. Raises ValueError if it is of another one, or not ours."""
     from .training import CHECKPOINT
 
     return unfinished.working_folder(config, precious=CHECKPOINT)
 
 
-def accelerator_for(device):
+def accelerator_for(device: torch.device) -> typing.Any:
     """accelerate's Accelerator on a torch.device, in bfloat16 where the hardware multiplies it fast."""
     import datetime
 
@@ -42,7 +52,7 @@ def accelerator_for(device):
     )
 
 
-def fit_task(task, config, folder, device):
+def fit_task(task: typing.Any, config: typing.Any, folder: Path, device: torch.device) -> FitReport:
     """Train a Task that has a method (learning_rate, decay, ema) and usual_steps, in a working folder. Returns
     FitReport.
 
@@ -63,7 +73,7 @@ def fit_task(task, config, folder, device):
         ) from error
 
 
-def _schedule(task, config):
+def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     from .training import Schedule
 
     steps = config.steps or task.usual_steps
@@ -82,7 +92,7 @@ def _schedule(task, config):
     return schedule
 
 
-def finish(folder, output):
+def finish(folder: Path, output: str) -> None:
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
     from ..io.plots import plot_learning_curve
     from .training import CHECKPOINT, METRICS

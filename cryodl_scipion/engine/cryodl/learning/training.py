@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import math
 import time
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -42,32 +43,32 @@ class Task:
     validates_poorly = False
     fewest_steps = 0
 
-    def network(self, name):
+    def network(self, name: str) -> torch.nn.Module:
         """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""
         return (self.wrapped or self.networks)[name]
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> typing.Any:
         """One batch of training data (CPU tensors), drawn with the numpy Generator rng."""
         raise NotImplementedError
 
-    def train_step(self, batch, accelerator):
+    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
         """Update the networks once. Returns {name: loss as a float tensor}; 'loss' must be among them."""
         raise NotImplementedError
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         """{column: float}; 'figure' is the one to maximise."""
         raise NotImplementedError
 
-    def show(self, step, folder):
+    def show(self, step: int, folder: Path) -> None:
         """Called after each validation, with the weights that were validated: a picture of them may go into the Path
         folder."""
 
-    def memory(self):
+    def memory(self) -> typing.Any:
         """What batch() remembers from one call to the next, as JSON can hold it. A continued training must end the
         same."""
         return None
 
-    def remember(self, values):
+    def remember(self, values: typing.Any) -> None:
         """Take up what memory() gave."""
 
 
@@ -91,7 +92,7 @@ class Schedule:
     tolerance: float = 0.01
     decay: float = None
 
-    def rate(self, step):
+    def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ..."""
         warm = max(1, self.steps // 20)
         if step < warm:
@@ -113,7 +114,9 @@ class FitReport:
     seconds: float
 
 
-def fit(task, schedule, folder, accelerator, log=print):
+def fit(
+    task: Task, schedule: Schedule, folder: Path, accelerator: typing.Any, log: typing.Callable[[str], None] = print
+) -> FitReport:
     """Train a task; its networks hold the best weights afterwards.
 
     folder: Path for metrics.csv and the checkpoint; a training that was killed continues from there.
@@ -152,7 +155,7 @@ def fit(task, schedule, folder, accelerator, log=print):
     return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
 
 
-def _check_memory(networks, device):
+def _check_memory(networks: torch.nn.Module, device: torch.device) -> None:
     """Raises ValueError for networks whose training does not fit into the memory of this machine."""
     size = sum(p.numel() * p.element_size() for p in networks.parameters())
     copies = COPIES if device.type == "cpu" else HOST_COPIES
@@ -163,7 +166,9 @@ def _check_memory(networks, device):
     )
 
 
-def measured(task, folder, device, log=print):
+def measured(
+    task: Task, folder: Path, device: torch.device | None, log: typing.Callable[[str], None] = print
+) -> FitReport:
     """FitReport of a task without anything to learn by gradients: its figures, taken once and written as fit writes
     them."""
     start = time.monotonic()
@@ -184,7 +189,7 @@ def measured(task, folder, device, log=print):
     return FitReport(0, 0, figures, "nothing is learnt by steps: all is measured on the particles", seconds)
 
 
-def _one_step(task, schedule, step, accelerator):
+def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any) -> dict[str, torch.Tensor]:
     for optimizer in task.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
@@ -206,7 +211,7 @@ def _one_step(task, schedule, step, accelerator):
     return values
 
 
-def _share(batch, accelerator, task):
+def _share(batch: typing.Any, accelerator: typing.Any, task: Task) -> typing.Any:
     """This process's part of a batch. Raises ValueError if it cannot be shared evenly."""
     count = accelerator.num_processes
     if not task.by_processes:
@@ -221,7 +226,16 @@ def _share(batch, accelerator, task):
     return tuple(x[accelerator.process_index :: count] for x in batch)
 
 
-def _validate(task, networks, average, schedule, state, losses, folder, log):
+def _validate(
+    task: Task,
+    networks: torch.nn.ModuleDict,
+    average: torch.optim.swa_utils.AveragedModel,
+    schedule: Schedule,
+    state: TrainingState,
+    losses: typing.Any,
+    folder: Path,
+    log: typing.Callable[[str], None] | None,
+) -> None:
     """Figures of the averaged weights; keeps them if they are the best so far. log: None for processes that do not
     write."""
     current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
@@ -257,7 +271,7 @@ def _validate(task, networks, average, schedule, state, losses, folder, log):
         log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
 
 
-def _append(path, row):
+def _append(path: Path, row: dict[str, typing.Any]) -> None:
     """Add a row to the table; rows of the same or later steps are of a training that was killed, and go."""
     rows = []
     if path.exists():

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The answers among a grid's likelihoods: places in orientation space that hold the most probability, well apart."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
 from ..core.symmetry import operations
+
+if typing.TYPE_CHECKING:
+    from .search import Grid
 
 # Probability is gathered over neighbours by a Gaussian of this width: what is asked for is not the most probable point
 # of a grid, but the neighbourhood that most probably holds the orientation (in noise 3 to 5 % more particles are right,
@@ -26,14 +32,14 @@ class Modes:
     mass: torch.Tensor
 
 
-def find_modes(log_likelihood, grid, count, separation_deg):
+def find_modes(log_likelihood: torch.Tensor, grid: Grid, count: int, separation_deg: float) -> Modes:
     """Modes of (n, orientations) logarithmic likelihoods: at most `count`, farther apart than separation_deg."""
     turns = _turns(grid.symmetry, log_likelihood.device)
     parts = [_modes(part, grid, turns, count, separation_deg) for part in log_likelihood.split(BATCH)]
     return Modes(torch.cat([p.numbers for p in parts]), torch.cat([p.mass for p in parts]))
 
 
-def _modes(log_likelihood, grid, turns, count, separation_deg):
+def _modes(log_likelihood: torch.Tensor, grid: Grid, turns: torch.Tensor, count: int, separation_deg: float) -> Modes:
     total = torch.logsumexp(log_likelihood, 1, keepdim=True)
     values, numbers = log_likelihood.topk(min(TOP, log_likelihood.shape[1]), dim=1)
     chosen = Rotation.from_euler("ZYZ", grid.angles(numbers.cpu().numpy()).reshape(-1, 3), degrees=True)
@@ -50,19 +56,19 @@ def _modes(log_likelihood, grid, turns, count, separation_deg):
     return Modes(torch.stack(found, 1), torch.stack(masses, 1))
 
 
-def distances(matrices, symmetry):
+def distances(matrices: torch.Tensor, symmetry: str) -> torch.Tensor:
     """(n, k, k) degrees between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3,
     3) from image to density, a tensor."""
     turned = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3))
     return _angles_between(_quaternions(turned, matrices[:, :, 0, 0]), _turns(symmetry, matrices.device))
 
 
-def _quaternions(rotations, like):
+def _quaternions(rotations: Rotation, like: torch.Tensor) -> torch.Tensor:
     """(n, k, 4) float32 tensor of n k rotations. like: any (n, k) tensor of the device."""
     return torch.from_numpy(rotations.as_quat()).float().to(like.device).reshape(*like.shape, 4)
 
 
-def _angles_between(quaternions, turns):
+def _angles_between(quaternions: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     """(n, k, k) degrees between (n, k, 4) quaternions. turns: (s, 4, 4) of _turns."""
     cosine = None  # of half the angle
     for turn in turns:
@@ -71,12 +77,12 @@ def _angles_between(quaternions, turns):
     return 2 * torch.acos(cosine.clamp(max=1.0)) * (180 / np.pi)
 
 
-def _turns(symmetry, device):
+def _turns(symmetry: str, device: torch.device) -> torch.Tensor:
     """(s, 4, 4) matrices that multiply a quaternion from the left by the operations of a group."""
     return torch.from_numpy(_left_products(Rotation.from_matrix(operations(symmetry)).as_quat())).float().to(device)
 
 
-def _left_products(quaternions):
+def _left_products(quaternions: np.ndarray) -> np.ndarray:
     """(s, 4, 4) matrices that multiply a quaternion (x, y, z, w) from the left by (s, 4) ones."""
     x, y, z, w = quaternions.T
     rows = [[w, -z, y, x], [z, w, -x, y], [-y, x, w, z], [-x, -y, -z, w]]

@@ -6,11 +6,17 @@ log p(X | P) = - sum |X - T P|² / N. Up to what does not depend on P this is 2 
 N: the images enter by `match` = 2 T X / N and `weight` = T² / N alone.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import torch
 
 from .prepare import noise_spectrum, prepare, sample_rows
+
+if typing.TYPE_CHECKING:
+    from .reference import HalfDisc
 
 CHUNK = 512  # images that are transformed at a time
 
@@ -23,10 +29,10 @@ class Observed:
     weight: torch.Tensor
     disc: object
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.match)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: typing.Any) -> Observed:
         return Observed(self.match[rows], self.weight[rows], self.disc)
 
 
@@ -47,7 +53,7 @@ class Source:
     noise: torch.Tensor = None
     denoise: object = None
 
-    def images(self, rows, device=None):
+    def images(self, rows: typing.Any, device: torch.device | None = None) -> torch.Tensor:
         """(m, box, box) images, normalised, protein bright; denoised if asked for."""
         images = prepare(self.particles.images(rows), self.diameter_px, self.contrast).to(device or "cpu")
         if self.denoise is None:
@@ -55,7 +61,7 @@ class Source:
         ctf = None if self.particles.optics is None else self.particles.ctf(rows)
         return self.denoise(images, ctf).to(images.device)
 
-    def measured(self):
+    def measured(self) -> Source:
         """The same source with the noise measured outside of the particles. Of denoised images, which have none: a
         quarter of the images' own power, to begin with (assign.Search.learn measures what remains)."""
         images = self.images(sample_rows(len(self.particles)))
@@ -67,12 +73,12 @@ class Source:
         power[0] = power[1]
         return dataclasses.replace(self, noise=0.25 * power)
 
-    def observed(self, rows, disc):
+    def observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
         """Observed of some rows (array of int), on the disc's device."""
         parts = [self._observed(rows[start : start + CHUNK], disc) for start in range(0, len(rows), CHUNK)]
         return Observed(torch.cat([p.match for p in parts]), torch.cat([p.weight for p in parts]), disc)
 
-    def _observed(self, rows, disc):
+    def _observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
         images = self.images(rows, disc.device)
         noise = self.noise.to(disc.device)
         noise = noise.clamp(min=1e-6 * float(noise.max())) * images.shape[-1] ** 2
@@ -85,11 +91,11 @@ class Source:
             return Observed(2 * values * inverse, transfer * inverse, disc)
         return Observed(2 * values * transfer * inverse, transfer.square() * inverse, disc)
 
-    def _ctf(self, rows, device):
+    def _ctf(self, rows: typing.Any, device: torch.device) -> torch.Tensor:
         values = self.particles.ctf(rows, device=device)
         return values.abs() if self.ctf_state == "flipped" else values
 
-    def _ctf_power(self, disc):
+    def _ctf_power(self, disc: HalfDisc) -> torch.Tensor:
         """(d,) mean square of the CTF over the images, ring by ring: what the measured noise of multiplied images
         holds."""
         from ..core.fourier import radial_mean

@@ -13,7 +13,7 @@ EDGE_PX = 4  # width of the soft edge of the noise's area
 WIDEST = 0.98  # of the box: a circle that leaves background in the corners
 
 
-def prepare(images, diameter_px, contrast="bright"):
+def prepare(images: torch.Tensor, diameter_px: float, contrast: str = "bright") -> torch.Tensor:
     """Images with bright protein, their background with mean 0 and standard deviation 1, as RELION's normalisation.
 
     images: (n, box, box) float32. diameter_px: of the circle around pixel box // 2 that holds the particle; the
@@ -28,7 +28,7 @@ def prepare(images, diameter_px, contrast="bright"):
     return -prepared if contrast == "dark" else prepared
 
 
-def resample(images, pixel_size, new_pixel_size, box):
+def resample(images: torch.Tensor, pixel_size: float, new_pixel_size: float, box: int) -> tuple[torch.Tensor, float]:
     """Images with other pixels, cut or surrounded by zeros to `box` px around their middle, and their exact pixel size.
 
     images: (n, h, h). pixel_size, new_pixel_size: Å/px; the exact one differs from what was asked for by less than half
@@ -38,7 +38,7 @@ def resample(images, pixel_size, new_pixel_size, box):
     return centre_crop(fourier_resize(images, side), box), exact
 
 
-def noise_spectrum(images, diameter_px):
+def noise_spectrum(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     """(box // 2 + 1,) power of the noise at the rings of fourier.shells, measured outside of the particles' circle.
 
     images: (n, box, box). White noise of variance 1 has the power 1. Fine structure of the spectrum is smeared over the
@@ -55,12 +55,12 @@ def noise_spectrum(images, diameter_px):
     return radial
 
 
-def sample_rows(count, most=SAMPLE):
+def sample_rows(count: int, most: int = SAMPLE) -> np.ndarray:
     """At most `most` rows, evenly spread over `count`."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
-def check_not_empty(images, path):
+def check_not_empty(images: torch.Tensor, path: str) -> None:
     """Raises ValueError if every one of some images has one value all over. path: of the particles, for the message."""
     if not (images != images[:, :1, :1]).any():
         raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")

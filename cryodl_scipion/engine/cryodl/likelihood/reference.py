@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Projections of a structure as lists of Fourier coefficients, up to a resolution."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ..core.projections import rotation_matrices
+
+if typing.TYPE_CHECKING:
+    from ..core.projections import Projector
 
 
 class HalfDisc:
@@ -15,7 +22,7 @@ class HalfDisc:
     int64 nearest ring. rings: their number.
     """
 
-    def __init__(self, box, radius, device=None):
+    def __init__(self, box: int, radius: int, device: torch.device | None = None) -> None:
         radius = min(float(radius), box / 2 - 1)
         steps = torch.arange(-int(radius) - 1, int(radius) + 2, device=device)
         y, x = torch.meshgrid(steps, steps, indexing="ij")
@@ -28,27 +35,27 @@ class HalfDisc:
         self.rings = int(self.ring.max()) + 1
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         return self.y.device
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
-    def of_images(self, images):
+    def of_images(self, images: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 coefficients of (n, box, box) images, pixel box // 2 taken as the origin."""
         transform = torch.fft.rfft2(images)[:, self.y % self.box, self.x]
         return transform * self.ramp(torch.full((1, 2), -float(self.box // 2), device=self.device))
 
-    def on_grid(self, values):
+    def on_grid(self, values: torch.Tensor) -> torch.Tensor:
         """(n, d) of values (n, box, box // 2 + 1) on the grid of rfft2."""
         return values[:, self.y % self.box, self.x]
 
-    def ramp(self, shifts_yx):
+    def ramp(self, shifts_yx: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 factors that move images by (n, 2) px, a tensor."""
         turns = (shifts_yx[:, :1] * self.y + shifts_yx[:, 1:] * self.x) * (-2 * torch.pi / self.box)
         return torch.polar(torch.ones_like(turns), turns)
 
-    def ring_sum(self, values):
+    def ring_sum(self, values: torch.Tensor) -> torch.Tensor:
         """(rings,) float64 sums over the coefficients of each ring and over all before. values: (..., d)."""
         flat = values.reshape(-1, len(self)).double().sum(0)
         return torch.zeros(self.rings, dtype=torch.float64, device=self.device).index_add(0, self.ring, flat)
@@ -62,24 +69,26 @@ class Reference:
     the images.
     """
 
-    def __init__(self, projector, disc, gain=None, zoom=1.0):
+    def __init__(
+        self, projector: Projector, disc: HalfDisc, gain: torch.Tensor | None = None, zoom: float = 1.0
+    ) -> None:
         self.disc, self.scale = disc, projector.padded * zoom / disc.box
         self.radius = int(np.ceil(disc.radius * self.scale)) + 1
         self.cube = _middle(projector.transform, self.radius).to(disc.device)
         ones = torch.ones(disc.rings, device=disc.device)
         self.gain = ones if gain is None else gain.to(disc.device, torch.float32)
 
-    def with_gain(self, gain):
+    def with_gain(self, gain: torch.Tensor) -> Reference:
         """The same structure shown with other strengths (rings,); its transform is shared."""
         other = object.__new__(Reference)
         other.__dict__.update(self.__dict__, gain=gain.to(self.disc.device, torch.float32))
         return other
 
-    def at_angles(self, angles):
+    def at_angles(self, angles: np.ndarray) -> torch.Tensor:
         """(n, d) complex64 projections at (n, 3) rot, tilt, psi in degrees."""
         return self.at(torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.disc.device))
 
-    def at(self, matrices):
+    def at(self, matrices: torch.Tensor) -> torch.Tensor:
         """(..., d) complex64 projections at rotation matrices (..., 3, 3), a tensor: from image to density, as
         core.projections.rotation_matrices gives them."""
         shape = matrices.shape[:-2]
@@ -90,7 +99,7 @@ class Reference:
         return values.reshape(*shape, -1)
 
 
-def _middle(transform, radius):
+def _middle(transform: torch.Tensor, radius: int) -> torch.Tensor:
     """(1, 2, s, s, s) real and imaginary part of the frequencies up to `radius` of a half transform (n, n, n // 2 + 1)
     whose frequency 0 lies in the middle of axes 0 and 1; s = 2 radius + 1. Beyond the transform it is zero."""
     size = transform.shape[0]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Local search: the neighbourhood of an orientation, with finer steps and finer detail."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -9,6 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from ..core.healpix_grid import ball_of_turns, disc_of_shifts
 from .search import side_by_side
+
+if typing.TYPE_CHECKING:
+    from .observed import Observed
+    from .reference import Reference
 
 SAMPLES = 4e6  # Fourier coefficients of reference slices that are made at a time
 
@@ -34,7 +41,7 @@ class Neighbourhood:
     shifts: torch.Tensor
 
     @classmethod
-    def of(cls, turn_deg, shift_px, device=None):
+    def of(cls, turn_deg: float, shift_px: float, device: torch.device | None = None) -> Neighbourhood:
         """Turns by up to two steps of turn_deg, shifts by up to two of shift_px."""
         turns = ball_of_turns(2 * turn_deg, turn_deg)
         vectors = Rotation.from_matrix(turns).as_rotvec()
@@ -45,7 +52,14 @@ class Neighbourhood:
         return cls(*tensors)
 
 
-def refine(observed, reference, matrices, shifts_yx, near, sigma=None):
+def refine(
+    observed: Observed,
+    reference: Reference,
+    matrices: torch.Tensor,
+    shifts_yx: torch.Tensor,
+    near: Neighbourhood,
+    sigma: float | None = None,
+) -> Pose:
     """Pose: the mean orientation and shift of the neighbourhood of each given one, weighted by likelihood.
 
     observed: of n particles. matrices: (n, 3, 3), shifts_yx: (n, 2) px, to begin with. near: Neighbourhood. sigma: px,
@@ -57,7 +71,14 @@ def refine(observed, reference, matrices, shifts_yx, near, sigma=None):
     return Pose(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Pose)))
 
 
-def _refine(observed, reference, matrices, shifts_yx, near, sigma):
+def _refine(
+    observed: Observed,
+    reference: Reference,
+    matrices: torch.Tensor,
+    shifts_yx: torch.Tensor,
+    near: Neighbourhood,
+    sigma: float | None,
+) -> Pose:
     turned = matrices[:, None] @ near.turns
     slices = reference.at(turned)
     shifts = shifts_yx[:, None] + near.shifts
@@ -75,6 +96,6 @@ def _refine(observed, reference, matrices, shifts_yx, near, sigma):
     return Pose(matrices @ turn, shift, total - float(np.log(value[0].numel())), peak)
 
 
-def rotations_of(vectors):
+def rotations_of(vectors: np.ndarray) -> torch.Tensor:
     """(n, 3, 3) float32 tensor of rotation vectors in radians."""
     return torch.from_numpy(Rotation.from_rotvec(vectors).as_matrix()).float()

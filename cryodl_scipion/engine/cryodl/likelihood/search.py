@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Exhaustive search: the likelihood of every orientation of a grid, shifts summed over."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
 from ..core.healpix_grid import directions, disc_of_shifts, in_plane_angles
+
+if typing.TYPE_CHECKING:
+    from .observed import Observed
+    from .reference import Reference
 
 CACHE = 400e6  # bytes of reference slices that are kept; beyond, they are made anew for each batch of particles
 ROWS, COLUMNS = 4096, 512  # of the matrix products: images times shifts, and orientations at a time
@@ -20,7 +27,9 @@ class Shifts:
     log_prior: torch.Tensor
 
     @classmethod
-    def within(cls, radius, step, sigma=None, device=None):
+    def within(
+        cls, radius: float, step: float, sigma: float | None = None, device: torch.device | None = None
+    ) -> Shifts:
         """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are equally probable. All in
         px."""
         yx = torch.as_tensor(disc_of_shifts(radius, step), dtype=torch.float32, device=device)
@@ -34,14 +43,14 @@ class Grid:
     step_deg: distance of neighbours. symmetry: point group; of equivalent directions one is kept.
     """
 
-    def __init__(self, step_deg, symmetry="C1"):
+    def __init__(self, step_deg: float, symmetry: str = "C1") -> None:
         self.step, self.symmetry = step_deg, symmetry
         self.directions, self.psi = directions(step_deg, symmetry), in_plane_angles(step_deg)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.directions) * len(self.psi)
 
-    def angles(self, numbers):
+    def angles(self, numbers: np.ndarray) -> np.ndarray:
         """(..., 3) rot, tilt, psi in degrees of orientations by number, an int array."""
         direction, turn = np.divmod(np.asarray(numbers), len(self.psi))
         return np.concatenate([self.directions[direction], self.psi[turn][..., None]], axis=-1)
@@ -50,11 +59,11 @@ class Grid:
 class Bank:
     """Reference slices of a whole grid, block by block; kept if they are few enough."""
 
-    def __init__(self, reference, grid):
+    def __init__(self, reference: Reference, grid: Grid) -> None:
         self.reference, self.grid = reference, grid
         self.kept = [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
 
-    def blocks(self):
+    def blocks(self) -> typing.Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
         """Numbers of orientations (a slice), their slices (k, 2 d), real and imaginary parts side by side, and power
         (k, d)."""
         if self.kept:
@@ -69,13 +78,13 @@ class Bank:
             yield block
 
 
-def side_by_side(values):
+def side_by_side(values: torch.Tensor) -> torch.Tensor:
     """(..., 2 d) real parts, then imaginary parts, of (..., d) complex ones: the product of two such is Re sum conj(a)
     b."""
     return torch.cat([values.real, values.imag], dim=-1)
 
 
-def log_likelihoods(observed, bank, shifts):
+def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Tensor:
     """(n, orientations) logarithmic likelihood ratio of each orientation of the bank's grid to 'there is no particle',
     shifts summed over with their prior. Memory: 4 n times orientations bytes. See observed.py for the formula."""
     result = torch.empty((len(observed), len(bank.grid)), device=observed.match.device)
@@ -90,12 +99,12 @@ def log_likelihoods(observed, bank, shifts):
     return result
 
 
-def log_sum_exp(values, axis):
+def log_sum_exp(values: torch.Tensor, axis: int) -> torch.Tensor:
     """torch.logsumexp without its checks for infinities, in place: `values` is used up."""
     most = values.amax(axis, keepdim=True)
     return values.sub_(most).exp_().sum(axis).log_() + most.squeeze(axis)
 
 
-def evidence(log_likelihood):
+def evidence(log_likelihood: torch.Tensor) -> torch.Tensor:
     """(n,) logarithmic likelihood ratio of 'a particle in some orientation' to 'no particle'."""
     return torch.logsumexp(log_likelihood, 1) - float(np.log(log_likelihood.shape[1]))

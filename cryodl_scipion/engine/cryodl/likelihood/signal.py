@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How strongly, and with which treatment of their CTF, particle images show a structure."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import torch
 
 from .prepare import check_not_empty, prepare, resample, sample_rows
+
+if typing.TYPE_CHECKING:
+    from ..core.projections import Projector
+    from ..io.particle_sets import ParticleSet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +25,13 @@ class Fit:
     ctf_state: str
 
     @property
-    def sure(self):
+    def sure(self) -> bool:
         return abs(self.amplitude) > SURE * self.error
 
 
-def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
+def fit_structure(
+    particles: ParticleSet, projector: Projector, diameter_px: float | None = None, pixel_size: float | None = None
+) -> Fit:
     """Fit of a structure's projections to particles with angles.
 
     particles: ParticleSet with angles. projector: of the structure at `pixel_size` (the particles', if None); its side
@@ -48,7 +57,7 @@ def fit_structure(particles, projector, diameter_px=None, pixel_size=None):
     return _fit(images, views * ctf, particles.ctf_state)
 
 
-def _fit(images, transforms, state):
+def _fit(images: torch.Tensor, transforms: torch.Tensor, state: str) -> Fit:
     """Least squares over all images at once, mean values left out. One image alone leaves the error unknown:
     infinite."""
     seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
@@ -64,7 +73,9 @@ def _fit(images, transforms, state):
 SURE = 5.0  # standard errors
 
 
-def find_contrast(particles, structure_projector=None, diameter_px=None):
+def find_contrast(
+    particles: ParticleSet, structure_projector: Projector | None = None, diameter_px: float | None = None
+) -> tuple[str, bool, str]:
     """Whether protein is bright or dark in particle images.
 
     particles: ParticleSet. structure_projector: Projector at the particles' box and pixel size; with it and angles the
@@ -91,7 +102,7 @@ def find_contrast(particles, structure_projector=None, diameter_px=None):
     return _verdict(float(matches.mean()), error, "a ball of the particle's size")
 
 
-def _verdict(value, error, compared):
+def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]:
     if abs(value) <= SURE * error:
         return (
             "bright",
@@ -109,7 +120,7 @@ def _verdict(value, error, compared):
     )
 
 
-def _ball(box, diameter_px):
+def _ball(box: int, diameter_px: float) -> torch.Tensor:
     """(box, box) projection of a ball around pixel box // 2."""
     axis = torch.arange(box) - box // 2
     return ((diameter_px / 2) ** 2 - (axis[:, None] ** 2 + axis[None] ** 2)).clamp(min=0).sqrt()

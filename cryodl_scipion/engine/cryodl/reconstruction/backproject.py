@@ -2,6 +2,7 @@
 """Back-projection: the transforms of images inserted as slices into the transform of a map, and a map got from it."""
 
 import itertools
+import typing
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ class Slices:
     px).
     """
 
-    def __init__(self, box, device=None):
+    def __init__(self, box: int, device: torch.device | None = None) -> None:
         self.box, self.padded = box, padded_side(box)
         # one more column before frequency 0 along x: slices that touch it from the other side add there to what is
         # dropped
@@ -39,11 +40,18 @@ class Slices:
         # neighbours
         self.sparsity = self.plane.norm(dim=0).clamp(min=0.5)
 
-    def chunk(self):
+    def chunk(self) -> int:
         """Images that should be added at a time."""
         return max(1, int(CHUNK_BYTES / (32 * self.plane.shape[1])))
 
-    def add(self, images, angles, shifts_yx, match, weight):
+    def add(
+        self,
+        images: torch.Tensor,
+        angles: np.ndarray,
+        shifts_yx: typing.Any,
+        match: torch.Tensor | None,
+        weight: torch.Tensor | None,
+    ) -> None:
         """Insert (m, box, box) images at angles (m, 3) and shifts (m, 2) px.
 
         match, weight: (m, padded, padded // 2 + 1) on the grid of rfft2, or None for 1: factors of the slices, and what
@@ -59,7 +67,7 @@ class Slices:
         for place, value, one in zip(places, values * self.sparsity, weights * self.sparsity):
             self._insert(place, value, one)
 
-    def _insert(self, place, value, weight):
+    def _insert(self, place: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
         """Spread one slice over the neighbours of its places (3, d), xyz."""
         below = place[0] < 0
         place = torch.where(below, -place, place)
@@ -68,7 +76,7 @@ class Slices:
         near = place[0] < 1  # their conjugates touch column 0, too
         self._spread(-place[:, near], value[near].conj(), weight[near])
 
-    def _spread(self, place, value, weight):
+    def _spread(self, place: torch.Tensor, value: torch.Tensor, weight: torch.Tensor) -> None:
         low = place.floor()
         part = place - low
         low = low.long()
@@ -82,7 +90,7 @@ class Slices:
             self.imag.scatter_add_(0, index, share * value.imag)
             self.weight.scatter_add_(0, index, share * weight)
 
-    def finished(self, symmetry):
+    def finished(self, symmetry: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the slices and of their weights, (padded, padded, padded // 2 + 1) tensors, with a point group's
         symmetry."""
         value = torch.complex(self.real.reshape(self.shape)[:, :, 1:], self.imag.reshape(self.shape)[:, :, 1:])
@@ -91,7 +99,7 @@ class Slices:
         return (value, weight) if len(group) == 1 else symmetrised(value, weight, group)
 
 
-def symmetrised(value, weight, group):
+def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums over a group (s, 3, 3) of half transforms, frequency 0 first, and of their weights, between places by
     straight lines."""
     from torch.nn.functional import grid_sample
@@ -117,7 +125,7 @@ def symmetrised(value, weight, group):
     return total, weights
 
 
-def solve(value, weight, box, wiener=None):
+def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None = None) -> torch.Tensor:
     """(box,) * 3 map of summed slices and weights (padded, padded, padded // 2 + 1).
 
     wiener: (box // 2 + 1,) constants added to the weights, in parts of the shell's mean weight; None: FLOOR for all.
@@ -137,19 +145,19 @@ def solve(value, weight, box, wiener=None):
     return volume * undamp * undamp[:, None] * undamp[:, None, None]
 
 
-def _shells(padded, device):
+def _shells(padded: int, device: torch.device) -> torch.Tensor:
     """(padded, padded, padded // 2 + 1) nearest whole frequency of each place."""
     full, half = (f(padded, 1 / padded, device=device) for f in (torch.fft.fftfreq, torch.fft.rfftfreq))
     return (full[:, None, None] ** 2 + full[:, None] ** 2 + half**2).sqrt().round().long()
 
 
-def _shell_means(values, shell, inside):
+def _shell_means(values: torch.Tensor, shell: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     count = shell.shape[0] // 2 + 1
     total = torch.zeros(count, device=values.device, dtype=torch.float64)
     total = total.index_add(0, shell[inside], values[inside].double())
     return (total / torch.bincount(shell[inside], minlength=count)).float()
 
 
-def _stretched(curve, count):
+def _stretched(curve: torch.Tensor, count: int) -> torch.Tensor:
     """A curve over frequencies from 0 to Nyquist with another number of points."""
     return torch.nn.functional.interpolate(curve[None, None].float(), count, mode="linear", align_corners=True)[0, 0]

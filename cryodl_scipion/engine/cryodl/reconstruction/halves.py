@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A map and two half-maps of oriented particles, and their Fourier shell correlation."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
 from ..core.frc import fsc, resolution_at
 from .backproject import Slices, solve
+
+if typing.TYPE_CHECKING:
+    from ..io.particle_sets import ParticleSet
 
 EDGE = 0.05  # of the box: width of the mask's soft edge
 LEAST = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
@@ -25,7 +31,7 @@ class Reconstruction:
     resolution: float
 
 
-def split_halves(particles, seed):
+def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
     """(n,) 1 or 2: rlnRandomSubset of the particles, at random without it. Raises ValueError if one half is empty."""
     halves = particles.halves
     if halves is None:
@@ -40,7 +46,13 @@ def split_halves(particles, seed):
     return np.asarray(halves)
 
 
-def reconstruct(particles, halves, config, device, progress=None):
+def reconstruct(
+    particles: ParticleSet,
+    halves: np.ndarray,
+    config: typing.Any,
+    device: torch.device,
+    progress: typing.Callable[[int], None] | None = None,
+) -> Reconstruction:
     """Reconstruction of a ParticleSet with angles. config: ReconstructConfig. halves: (n,) 1 or 2. progress: called
     with the number of particles of each chunk done."""
     sums = []
@@ -69,7 +81,9 @@ def reconstruct(particles, halves, config, device, progress=None):
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution)
 
 
-def factors(particles, rows, side, correct_ctf):
+def factors(
+    particles: ParticleSet, rows: np.ndarray, side: int, correct_ctf: bool
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Factors and weights of slices, (m, side, side // 2 + 1), or None, None where there is no CTF to correct.
 
     The transfer T of an image (see ParticleSet.ctf) is divided out at the end by least squares: T of the slice, T² of
@@ -83,7 +97,7 @@ def factors(particles, rows, side, correct_ctf):
     return transfer, transfer.square()
 
 
-def wiener_constants(curve):
+def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
     """(d // 2 + 1,) one over the signal-to-noise ratio of the whole map, from the FSC of its halves: FSC of the whole
     is 2 F / (1 + F) (Rosenthal and Henderson 2003). Beyond the first shell without any correlation nothing is
     trusted."""
@@ -93,7 +107,7 @@ def wiener_constants(curve):
     return (1 - whole) / whole
 
 
-def soft_sphere(box, diameter_px, device=None):
+def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
     """(box,) * 3: 1 within the diameter, falling to 0 by a cosine over EDGE of the box."""
     axis = torch.arange(box, device=device) - box // 2
     radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
@@ -101,7 +115,7 @@ def soft_sphere(box, diameter_px, device=None):
     return 0.5 + 0.5 * torch.cos(torch.pi * beyond.clamp(0, 1))
 
 
-def looks_inverted(density):
+def looks_inverted(density: torch.Tensor) -> bool:
     """True if protein is negative in a map: within half the box's radius its values are skewed to the negative side."""
     smooth = torch.nn.functional.avg_pool3d(density[None, None], 3, 1)[0, 0]
     inside = smooth[soft_sphere(len(smooth), len(smooth) / 2) > 0.5].double()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Workflows that were saved by version 0.1.0 still load.
+
+data/workflow_0_1_0.json is what Scipion exported then: one run of each protocol, every choice set to its last word, and
+the words of each choice.
+"""
+
+import json
+import os
+
+from pyworkflow.tests import BaseTest, setupTestProject
+
+from .. import protocols
+
+SAVED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "workflow_0_1_0.json")
+OBJECT = "object."
+
+
+class TestOldVersions(BaseTest):
+    @classmethod
+    def setUpClass(cls):
+        setupTestProject(cls)
+        with open(SAVED, encoding="utf-8") as file:
+            cls.saved = json.load(file)
+
+    def test_a_workflow_of_0_1_0_loads_with_every_value(self):
+        loaded = self.proj.loadProtocols(jsonStr=json.dumps([self._exported(run) for run in self.saved]))
+        self.assertEqual(len(self.saved), 36)
+        for run in self.saved:
+            protocol = loaded[run["object.id"]]
+            self.assertEqual(protocol.getClassName(), run["object.className"])
+            for name, value in self._exported(run).items():
+                if not name.startswith(OBJECT):
+                    field = "%s.%s" % (run["object.className"], name)
+                    self.assertTrue(protocol.hasAttribute(name), field + " is gone: keep it as a hidden alias")
+                    self.assertEqual(getattr(protocol, name).get(), value, field)
+
+    def test_positions_of_choices_mean_what_they_meant(self):
+        for run in self.saved:
+            protocol = getattr(protocols, run["object.className"])()
+            for name, words in run["choices"].items():
+                now = [str(word) for word in protocol.getParam(name).choices]
+                self.assertEqual(len(now[: len(words)]), len(words), "%s.%s" % (run["object.className"], name))
+                if name in ("network", "labels", "contrast", "shippedModel"):
+                    self.assertEqual(now[: len(words)], words, "%s.%s" % (run["object.className"], name))
+
+    def _exported(self, run):
+        return {name: value for name, value in run.items() if name != "choices"}
