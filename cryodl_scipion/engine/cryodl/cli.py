@@ -14,7 +14,7 @@ from .io.memory import memory_sentence
 from .io.output_lock import output_lock
 from .io.parent import end_with_parent
 from .io.stopping import stopped_sentence
-from .io.warn import begin, unsaid
+from .io.warn import begin, unsaid, with_said
 
 # The examples are what most people need from --help.
 EPILOGS = {
@@ -273,7 +273,9 @@ def _run(command, config, result_path):
         print(f"Warning: {warning}", file=sys.stderr)
     from dataclasses import replace
 
-    result = replace(result, seconds=round(time.monotonic() - start, 3), versions=_versions())
+    result = replace(
+        result, warnings=with_said(result.warnings), seconds=round(time.monotonic() - start, 3), versions=_versions()
+    )
     if result_path:
         result.write(result_path)
 

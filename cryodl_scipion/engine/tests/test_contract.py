@@ -86,6 +86,7 @@ def test_order_of_choices_is_frozen():
         "ConsensusPicksConfig.rule": ("at-least", "score"),
         "SimulateMicrographsConfig.contrast": ("dark", "bright"),
         "SimulateParticlesConfig.contrast": ("dark", "bright"),
+        "SimulateParticlesConfig.snr_area": ("box", "particle"),
         "TrainDenoiserConfig.contrast": contrast,
         "TrainDenoiserConfig.network": ("posterior", "swinconv", "cgan"),
         "TrainDenoiserConfig.loss": ("l1", "exponential"),

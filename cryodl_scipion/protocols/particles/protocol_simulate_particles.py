@@ -42,7 +42,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["pixel_size", "box", "count", "snr", "max_shift", "per_micrograph", "contrast"],
+            ["pixel_size", "box", "count", "snr", "snr_area", "max_shift", "per_micrograph", "contrast"],
             pixel_size=dict(help="Pixel size of the images to make.\n\nEmpty: that of the map."),
             **{name: dict(default=value) for name, value in self.OTHER_DEFAULTS.items()},
         )

@@ -9,6 +9,7 @@ import torch
 from ..core.projections import projection_memory
 from ..io.memory import available_memory
 from ..io.mrc import read_data, read_header
+from .solvent import molecule
 
 MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
@@ -140,7 +141,23 @@ def _density_of_map(path, pixel_size):
     # even, so that the middle of the cube is voxel d // 2 with as much on either side
     side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
     check_memory(side, path, pixel_size)
-    return torch.from_numpy(_resampled(_without_solvent(data, path), voxels / pixel_size, side))
+    return torch.from_numpy(_resampled(_without_solvent(data, voxels, path), voxels / pixel_size, side))
+
+
+def dark_notes(path):
+    """A sentence, in a list, if protein is negative in a map; load_density changes its sign. Models have none."""
+    if is_model(path):
+        return []
+    if not Path(path).exists():
+        raise FileNotFoundError(f"Structure {path} does not exist.")
+    data, voxels = _read_map(Path(path))
+    step = max(1, min(data.shape) // 96)  # coarse voxels suffice
+    if not molecule(data[::step, ::step, ::step], step * voxels)[1]:
+        return []
+    return [
+        f"Protein is negative in {path}: the sign of the map was changed. If that is wrong, give a map in which "
+        "protein is positive."
+    ]
 
 
 def _read_map(path):
@@ -167,21 +184,12 @@ def _read_map(path):
     return data, voxels
 
 
-def _without_solvent(data, path):
-    """The map with its solvent at zero: less the median outside of the inscribed ellipsoid, and nothing below three of
-    its standard deviations there. A map that is zero outside stays as it is but for negative values."""
-    axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
-    outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
-    level = np.median(outside) if outside.size else 0.0
-    noise = 1.4826 * np.median(np.abs(outside - level)) if outside.size else 0.0
-    data = data - level
-    data = np.where(data > 3 * noise, data, 0).astype(np.float32)
-    if not data.max() > 0:
-        raise ValueError(
-            f"{path} holds no density above its solvent; protein must be positive. If it is negative, "
-            "turn the sign first (relion_image_handler --multiply_constant -1)."
-        )
-    return data
+def _without_solvent(data, voxels, path):
+    """The map with its solvent at zero and protein positive; see solvent.molecule."""
+    density, _ = molecule(data, voxels)
+    if not density.max() > 0:
+        raise ValueError(f"{path} holds no density above its solvent. Give a map that shows the molecule.")
+    return density
 
 
 def _resampled(data, zoom, side):

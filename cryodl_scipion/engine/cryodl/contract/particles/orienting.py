@@ -112,6 +112,14 @@ class ReconstructConfig:
         maximum=10000,
         none_means="0.9 of the box",
     )
+    noise_control: typing.Optional[str] = param(
+        "Oriented noise, NAME_noise.star of assign-orientations: its FSC is shown beside the map's.",
+        default=None,
+        label="Noise control",
+        path="file",
+        expert=True,
+        none_means="the one beside the particles, if it is there",
+    )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

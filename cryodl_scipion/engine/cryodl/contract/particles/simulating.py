@@ -21,8 +21,8 @@ class SimulateParticlesConfig:
     box: int = param("Side of the square images; even.", label="Box size", unit="px", minimum=16, maximum=2048)
     count: int = param("Number of particles.", label="Number of particles", minimum=1, maximum=10000000)
     snr: float = param(
-        "Signal-to-noise ratio: variance of the clean particles with their CTF, inside their diameter, "
-        "over the variance of the noise.",
+        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of "
+        "the noise. SNR area says where the first is measured.",
         label="SNR",
         minimum=1e-6,
         maximum=1000000,
@@ -67,6 +67,15 @@ class SimulateParticlesConfig:
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
+    snr_area: str = param(
+        "Where the variance of the noise-free images is measured. box: over the whole box, as "
+        "publications mostly do. particle: within a circle of the particle's diameter, as versions "
+        "before this option did; the same number means a weaker signal there.",
+        default="box",
+        label="SNR area",
+        choices=("box", "particle"),
+        expert=True,
+    )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

@@ -74,7 +74,12 @@ def _make_chunks(config, folder, density, diameter, orientations):
     projector = Projector(density)
     sample = _sample(config, orientations)
     scale = signal_scale(
-        projector, sample["angles"], sample["optics"], config.pixel_size, config.snr, diameter / config.pixel_size
+        projector,
+        sample["angles"],
+        sample["optics"],
+        config.pixel_size,
+        config.snr,
+        diameter / config.pixel_size if config.snr_area == "particle" else None,
     )
     for start in tqdm(range(0, config.count, CHUNK), unit="chunk", mininterval=1.0):
         noisy, clean = _stacks_of(folder, start)
