@@ -201,6 +201,10 @@ class DenoiseOutputs(Outputs):
     contrast: str = output("'dark' or 'bright' protein of the raw images.")
     model: str = output("Name of the model.")
     empty: int = output("Particles in which the model found next to nothing.")
+    explained: typing.Optional[float] = output(
+        "Evidence of a sample of the particles for the model's structure, as a fraction of what genuine ones give.",
+        default=None,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,7 @@
 """`cryodl assign-orientations`: particles and a structure in; the same particles with angles, shifts, score and margin
 out.
 
-Result.outputs: particles (STAR file), count, mean_score, mean_probability, directions (their number), symmetry,
-contrast, resolution (Å, finest detail of the search), reference (the structure that the angles come from),
-noise_control (STAR file of oriented noise for `cryodl reconstruct`, or null).
+Result.outputs are declared in contract.AssignOrientationsOutputs.
 """
 
 import shutil

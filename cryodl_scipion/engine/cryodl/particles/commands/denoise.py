@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
 
-Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw
-images), model, empty (number of particles in which the model found next to nothing), explained (how much of the expected
-evidence for the model's structure a sample of the particles gives, or null where its file is gone).
+Result.outputs are declared in contract.DenoiseOutputs.
 """
 
 import dataclasses

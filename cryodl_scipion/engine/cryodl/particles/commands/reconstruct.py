@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl reconstruct`: oriented particles in; a map and its two half-maps out.
 
-Result.outputs: map, half1, half2, resolution (Å where the halves' FSC falls below 0.143, or null), fsc (list, ring 0
-first), count, pixel_size, box, reference (the structure that the angles come from, '' if none is known), compared (Å,
-finest detail that gave the angles), noise_fsc, noise_resolution (of as many images of noise), fsc_beyond (mean FSC finer
-than compared).
+Result.outputs are declared in contract.ReconstructOutputs.
 """
 
 from pathlib import Path
