@@ -22,6 +22,7 @@ from .particles.protocol_assign_orientations import CryodlProtAssignOrientations
 from .particles.protocol_back_project import CryodlProtBackProject
 from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticles
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
+from .particles.protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .particles.protocol_integrity import CryodlProtIntegrity
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser

@@ -70,6 +70,7 @@ def simulateParticles(config):
         particle_diameter=90.0,
         pixel_size=config.pixel_size,
         box=config.box,
+        states=[],
     ), []
 
 

@@ -16,6 +16,7 @@ import fake_annotations
 import fake_compare
 import fake_ctf
 import fake_denoising
+import fake_heterogeneity
 import fake_maps
 import fake_micrographs
 import fake_subtomograms
@@ -63,6 +64,7 @@ def main():
             **fake_micrographs.WORK,
             **fake_tomograms.WORK,
             **fake_subtomograms.WORK,
+            **fake_heterogeneity.WORK,
         }[arguments.command]
         outputs, skipped = work(request.config)
     except (InputError, contract.AllSkipped) as error:

@@ -86,6 +86,10 @@ EPILOGS = {
     "assign-orientations": "example:\n  cryodl assign-orientations --particles raw.star --structure map.mrc "
     "--symmetry D2 --output oriented.star",
     "reconstruct": "example:\n  cryodl reconstruct --particles oriented.star --output map.mrc",
+    "fit-heterogeneity": "example:\n  cryodl fit-heterogeneity --particles refined.star --reference map.mrc --output "
+    "latent/",
+    "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
+    "open.star",
     "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "
     "--names whole core --output integrity/",
     "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "

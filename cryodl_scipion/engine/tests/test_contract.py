@@ -107,6 +107,8 @@ def test_order_of_choices_is_frozen():
         "TrainClassifierConfig.contrast": contrast,
         "ClassifySubtomogramsConfig.contrast": contrast,
         "ClusterSubtomogramsConfig.contrast": contrast,
+        "FitHeterogeneityConfig.contrast": contrast,
+        "FitHeterogeneityConfig.method": ("linear",),
         "ClusterSubtomogramsConfig.embedding": ("pca", "similarity", "autoencoder"),
         "TrainMapImproverConfig.network": ("fast", "swinconv"),
         "ClusterSubtomogramsConfig.align": ("auto", "given", "search", "none"),

@@ -28,6 +28,8 @@ class CryodlProtSimulateParticles(ParticlesBase):
     NOT_ON_FORM = {
         "structure": "the input structure",
         "output": "the run's folder",
+        "structures": "mixtures of several files are made on the command line",
+        "ctf_from": "the ranges of the form",
         "orientations": "written from the input particles",
         "device": "the GPUs that Scipion assigns",
         "threads": "Scipion's own field",
@@ -56,6 +58,10 @@ class CryodlProtSimulateParticles(ParticlesBase):
             expertLevel=params.LEVEL_ADVANCED,
             label="Orientations",
             pointerCondition="hasAlignmentProj",
+        )
+        form.addSection("States")
+        addConfigParams(
+            form, self._CONFIG, ["left_out", "domain", "hinge_axis", "hinge_range", "hinge_states", "weights"]
         )
         form.addSection("Microscope")
         addConfigParams(

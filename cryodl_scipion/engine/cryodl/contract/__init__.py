@@ -47,6 +47,7 @@ from .outputs import Outputs, describe_outputs, output, output_problems, outputs
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particle_size import particle_size_problem
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
+from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
 from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
 from .processes import PARENT_VARIABLE, process_name
@@ -96,16 +97,19 @@ __all__ = [
     "FEWEST_PARTICLES",
     "FORMAT_VERSION",
     "Failure",
+    "FitHeterogeneityConfig",
     "IMPROVER_NETWORKS",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
     "LABEL_KINDS",
+    "LATENT_METHODS",
     "ListPairsConfig",
     "MergeFeaturesConfig",
     "NETWORKS",
     "Network",
     "Outputs",
     "PARENT_VARIABLE",
+    "PARTICLES_PER_DIMENSION",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
     "PickConfig",
@@ -116,6 +120,7 @@ __all__ = [
     "Result",
     "SEGMENTER_NETWORKS",
     "SegmentConfig",
+    "SelectLatentConfig",
     "SimulateHalfMapsConfig",
     "SimulateMicrographsConfig",
     "SimulateParticlesConfig",

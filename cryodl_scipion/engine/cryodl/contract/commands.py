@@ -54,6 +54,12 @@ from .particles.denoising import (
     TrainDenoiserConfig,
     TrainDenoiserOutputs,
 )
+from .particles.heterogeneity import (
+    FitHeterogeneityConfig,
+    FitHeterogeneityOutputs,
+    SelectLatentConfig,
+    SelectLatentOutputs,
+)
 from .particles.orienting import (
     AssessIntegrityConfig,
     AssessIntegrityOutputs,
@@ -224,6 +230,10 @@ COMMANDS = {
         Command(
             "train-map-improver", "maps.commands.train_map_improver", TrainMapImproverConfig, TrainMapImproverOutputs
         ),
+        Command(
+            "fit-heterogeneity", "particles.commands.fit_heterogeneity", FitHeterogeneityConfig, FitHeterogeneityOutputs
+        ),
+        Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
         Command("doctor", "doctor", DoctorConfig),
     )
 }

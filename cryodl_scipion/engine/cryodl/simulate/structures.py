@@ -37,7 +37,7 @@ def load_density(path, pixel_size, resolution=None, centre=None):
     if is_model(path):
         xyz, weight = _read_atoms(path)
         centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
-        return _density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
+        return density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
     return _density_of_map(path, pixel_size)
 
 
@@ -111,7 +111,7 @@ def _of_chains_that_are_there(assembly, model):
     return assembly
 
 
-def _density_of_atoms(xyz, weight, pixel_size, resolution, path):
+def density_of_atoms(xyz, weight, pixel_size, resolution, path):
     """Atoms (n, 3), in Å from the middle, spread over the nearest 8 voxels, then blurred by a Gaussian of the wanted
     resolution."""
     radii = np.linalg.norm(xyz, axis=1)
