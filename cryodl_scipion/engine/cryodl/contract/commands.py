@@ -112,8 +112,8 @@ class Command:
     outputs: typing.Optional[type] = None
 
     @property
-    def summary(self):
-        return self.config.__doc__.strip().splitlines()[0]
+    def summary(self) -> str:
+        return str(self.config.__doc__).strip().splitlines()[0]
 
 
 COMMANDS = {
@@ -227,6 +227,6 @@ COMMANDS = {
 }
 
 
-def command_of(config):
+def command_of(config: typing.Any) -> str:
     """The name of the command that takes this config."""
     return next(c.name for c in COMMANDS.values() if c.config is type(config))

@@ -145,7 +145,7 @@ class TrainDenoiserConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if len(self.structure) in (1, len(self.particles)):
             return []
         return [
