@@ -144,6 +144,8 @@ def simulate(structure, molecule, snr, count, seed, star):
         snr,
         "--seed",
         seed,
+        "--snr-area",
+        "particle",
         "--output",
         star,
         "--device",

@@ -41,6 +41,8 @@ def simulated(folder, snr, count, seed=1):
             count,
             "--snr",
             snr,
+            "--snr-area",
+            "particle",
             "--seed",
             seed,
             "--output",

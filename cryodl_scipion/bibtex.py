@@ -42,6 +42,16 @@
     doi = {10.1038/s42003-019-0437-z},
     url = {https://doi.org/10.1038/s42003-019-0437-z}
 }
+@article{Rohou2015,
+    title = {CTFFIND4: Fast and accurate defocus estimation from electron micrographs},
+    author = {Rohou, Alexis and Grigorieff, Nikolaus},
+    journal = {Journal of Structural Biology},
+    volume = {192},
+    pages = {216--221},
+    year = {2015},
+    doi = {10.1016/j.jsb.2015.08.008},
+    url = {https://doi.org/10.1016/j.jsb.2015.08.008}
+}
 @article{Wang2016,
     title = {DeepPicker: A deep learning approach for fully automated particle picking in cryo-EM},
     author = {Wang, Feng and Gong, Huichao and Liu, Gaochao and Li, Meijing and Yan, Chuangye and Xia, Tian and
@@ -140,6 +150,26 @@
     year = {2023},
     doi = {10.1038/s41467-023-39031-1},
     url = {https://doi.org/10.1038/s41467-023-39031-1}
+}
+@article{Tagare2015,
+    title = {Directly reconstructing principal components of heterogeneous particles from cryo-EM images},
+    author = {Tagare, Hemant D. and Kucukelbir, Alp and Sigworth, Fred J. and Wang, Hongwei and Rao, Murali},
+    journal = {Journal of Structural Biology},
+    volume = {191},
+    pages = {245--262},
+    year = {2015},
+    doi = {10.1016/j.jsb.2015.05.007},
+    url = {https://doi.org/10.1016/j.jsb.2015.05.007}
+}
+@article{Tipping1999,
+    title = {Probabilistic Principal Component Analysis},
+    author = {Tipping, Michael E. and Bishop, Christopher M.},
+    journal = {Journal of the Royal Statistical Society B},
+    volume = {61},
+    pages = {611--622},
+    year = {1999},
+    doi = {10.1111/1467-9868.00196},
+    url = {https://doi.org/10.1111/1467-9868.00196}
 }
 @article{Scheres2012,
     title = {RELION: Implementation of a Bayesian approach to cryo-EM structure determination},

@@ -21,6 +21,9 @@ def run(protocol, python, environ, command, requestPath, resultPath, useGpu):
     arguments = ["-m", "cryodl", command, "--request", jobPath(requestPath), "--result", jobPath(resultPath)]
     if any(info.name == "device" for info in contract.describe_all(contract.COMMANDS[command].config)):
         arguments += ["--device", RUN_JOB_GPU_PARAM_SEARCH if useGpu else "cpu"]
+    # The engine ends when this process does, whatever shell, mpirun or queue script stands between the two.
+    environ = type(environ)(environ)
+    environ[contract.PARENT_VARIABLE] = contract.process_name()
     try:
         # One process: mpirun would start the same command several times.
         protocol.runJob(shlex.quote(python), arguments, env=environ, numberOfMpi=1, numberOfThreads=1)

@@ -13,6 +13,7 @@ from .protocols import (
     CryodlProtAssignOrientations,
     CryodlProtAutoPick,
     CryodlProtBackProject,
+    CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
@@ -127,6 +128,29 @@ class CryodlMaskWizard(Wizard):
         measured = ParticlesToMeasure(particles)
         value = min(form.protocol.maskDiameter.get() or 0.9 * measured.largest, measured.largest)
         DiameterWindow(form.root, measured, value, lambda value: form.setVar("maskDiameter", round(value))).show()
+
+
+class CryodlSpectrumWizard(Wizard):
+    """Choose up to where rings are fitted, on the power spectra of the micrographs."""
+
+    _targets = [(CryodlProtEstimateCTF, ["highestResolution"])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        micrographs = form.protocol.inputMicrographs.get()
+        items = [] if micrographs is None else [(m.getMicName(), m.getFileName()) for m in micrographs]
+        if not items:
+            form.showError("Choose the micrographs first; their power spectra are shown.", "Highest resolution")
+            return
+        from .viewers.micrographs.spectrum_window import SpectrumWindow
+
+        SpectrumWindow(
+            form.root,
+            *zip(*items),
+            micrographs.getSamplingRate(),
+            form.protocol.highestResolution.get(),
+            lambda value: form.setVar("highestResolution", round(value, 1)),
+        ).show()
 
 
 class CryodlResolutionWizard(Wizard):

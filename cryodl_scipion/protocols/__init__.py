@@ -12,6 +12,7 @@ from .micrographs.protocol_auto_pick import CryodlProtAutoPick
 from .micrographs.protocol_compare import CryodlProtCompare
 from .micrographs.protocol_consensus import CryodlProtConsensus
 from .micrographs.protocol_denoise_micrographs import CryodlProtDenoiseMicrographs
+from .micrographs.protocol_estimate_ctf import CryodlProtEstimateCTF
 from .micrographs.protocol_pick import CryodlProtPick
 from .micrographs.protocol_simulate import CryodlProtSimulate
 from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks
@@ -21,6 +22,7 @@ from .particles.protocol_assign_orientations import CryodlProtAssignOrientations
 from .particles.protocol_back_project import CryodlProtBackProject
 from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticles
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
+from .particles.protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .particles.protocol_integrity import CryodlProtIntegrity
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser

@@ -70,6 +70,7 @@ def simulateParticles(config):
         particle_diameter=90.0,
         pixel_size=config.pixel_size,
         box=config.box,
+        states=[],
     ), []
 
 
@@ -124,6 +125,7 @@ def denoise(config):
         contrast="bright",
         model=name,
         empty=0,
+        explained=None,
     ), []
 
 
@@ -143,6 +145,8 @@ def assignOrientations(config):
         symmetry=config.symmetry,
         contrast="bright",
         resolution=20.0,
+        reference=config.structure,
+        noise_control=None,
     ), []
 
 
@@ -155,7 +159,19 @@ def reconstruct(config):
         writeMrc(path, np.ones((box,) * 3, np.float32), size)
     fsc = [1.0 - i / (box // 2) for i in range(box // 2 + 1)]
     return dict(
-        map=paths[0], half1=paths[1], half2=paths[2], resolution=9.5, fsc=fsc, count=len(rows), pixel_size=size, box=box
+        map=paths[0],
+        half1=paths[1],
+        half2=paths[2],
+        resolution=9.5,
+        fsc=fsc,
+        count=len(rows),
+        pixel_size=size,
+        box=box,
+        reference="",
+        compared=None,
+        noise_fsc=None,
+        noise_resolution=None,
+        fsc_beyond=None,
     ), []
 
 

@@ -14,7 +14,9 @@ import time
 
 import fake_annotations
 import fake_compare
+import fake_ctf
 import fake_denoising
+import fake_heterogeneity
 import fake_maps
 import fake_micrographs
 import fake_subtomograms
@@ -56,11 +58,13 @@ def main():
             "simulate-micrographs": simulate,
             **fake_annotations.WORK,
             **fake_compare.WORK,
+            **fake_ctf.WORK,
             **fake_denoising.WORK,
             **fake_maps.WORK,
             **fake_micrographs.WORK,
             **fake_tomograms.WORK,
             **fake_subtomograms.WORK,
+            **fake_heterogeneity.WORK,
         }[arguments.command]
         outputs, skipped = work(request.config)
     except (InputError, contract.AllSkipped) as error:

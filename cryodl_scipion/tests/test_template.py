@@ -47,11 +47,11 @@ TEMPLATES = {
             **EXTRACT,
         ),
         {
-            "CistemProtCTFFind": MICROGRAPHS,
+            "CryodlProtEstimateCTF": MICROGRAPHS,
             "CryodlProtPick": MICROGRAPHS,
             "ProtRelionExtractParticles": {
                 "inputCoordinates": "CryodlProtPick.outputCoordinates",
-                "ctfRelations": "CistemProtCTFFind.outputCTF",
+                "ctfRelations": "CryodlProtEstimateCTF.outputCTF",
             },
             "ProtRelionClassify2D": {"inputParticles": "ProtRelionExtractParticles.outputParticles"},
         },
@@ -65,11 +65,11 @@ TEMPLATES = {
             **EXTRACT,
         ),
         {
-            "CistemProtCTFFind": MICROGRAPHS,
+            "CryodlProtEstimateCTF": MICROGRAPHS,
             "CryodlProtAutoPick": MICROGRAPHS,
             "ProtRelionExtractParticles": {
                 "inputCoordinates": "CryodlProtAutoPick.outputCoordinates",
-                "ctfRelations": "CistemProtCTFFind.outputCTF",
+                "ctfRelations": "CryodlProtEstimateCTF.outputCTF",
             },
         },
     ),

@@ -3,6 +3,7 @@
 
 from ..tomography import HAS_TOMO
 from .maps.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvaluateMapViewer
+from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer
 from .maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from .micrographs.viewer_assess import CryodlAssessViewer
@@ -16,6 +17,7 @@ from .micrographs.viewer_picks import CryodlPicksViewer as AACryodlPicksViewer
 from .particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
 from .particles.viewer_evaluate import CryodlEvaluateViewer
 from .particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
+from .viewer_ctf import CryodlCTFViewer
 from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 
 if HAS_TOMO:  # see tomography.py

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the engine found of particles - angles, probabilities, simulated truth - as items of sets."""
 
+import os
+
 from pwem.objects import Transform
-from pyworkflow.object import Float
+from pyworkflow.object import Float, String
 
 from ..alignment import matrixOf
 from ..star import columnsOf
@@ -11,7 +13,9 @@ from .particles import pairedRows
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 # Attributes of items, with an underscore before them.
-SCORES = ("rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin")
+SCORES = ("rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin", "cryodlExplained", "cryodlReferenceResolution")
+REFERENCE = "cryodlReference"  # file name of the structure that the angles come from
+NOISE = "_cryodlNoiseControl"  # attribute: the engine's STAR file of noise that was oriented likewise
 
 
 def transformOf(pose, pixelSize):
@@ -19,21 +23,32 @@ def transformOf(pose, pixelSize):
     return Transform(matrixOf(pose[:3], [shift / pixelSize for shift in pose[3:5]]))
 
 
-def appendOriented(output, particles, path):
+def appendOriented(output, particles, path, noise=None):
     """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`.
 
-    output: new set with projection alignment. path: the engine's STAR file.
+    output: new set with projection alignment. path: the engine's STAR file. noise: that of oriented noise, or None.
     Raises ValueError unless every particle is there.
     """
-    scores = [name for name in SCORES if name in columnsOf(path, "particles")]
-    columns = ANGLES + ORIGIN + tuple(scores)
-    for item, row in pairedRows(particles, path, columns, (float,) * len(columns)):
+    there = columnsOf(path, "particles")
+    scores = [name for name in SCORES if name in there]
+    words = [REFERENCE] if REFERENCE in there else []
+    columns, kinds = ANGLES + ORIGIN + tuple(scores + words), (float,) * (5 + len(scores)) + (str,) * len(words)
+    for item, row in pairedRows(particles, path, columns, kinds):
         copy = item.clone()
         copy.setTransform(transformOf(row, particles.getSamplingRate()))
-        for name, value in zip(scores, row[5:]):
-            setattr(copy, "_" + name, Float(value))
+        for name, value in zip(scores + words, row[5:]):
+            setattr(copy, "_" + name, String(value) if name in words else Float(value))
+        if noise:
+            setattr(copy, NOISE, String(noise))
         output.append(copy)
     if output.getSize() != particles.getSize():
         raise ValueError(
             "%s has %d of the %d particles. Run the protocol anew." % (path, output.getSize(), particles.getSize())
         )
+
+
+def noiseControlOf(particles):
+    """Path of the oriented noise that belongs to the angles of a set; None if there is none, or it is gone."""
+    first = particles.getFirstItem() if particles.getSize() else None
+    path = first.getAttributeValue(NOISE, None) if first is not None else None
+    return path if path and os.path.exists(path) else None

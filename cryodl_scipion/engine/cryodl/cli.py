@@ -10,7 +10,11 @@ import traceback
 
 from . import __version__
 from .contract import COMMANDS, AllSkipped, Failure, Request, check, describe_all
-from .io.warn import begin, unsaid
+from .io.memory import memory_sentence
+from .io.output_lock import output_lock
+from .io.parent import end_with_parent
+from .io.stopping import stopped_sentence
+from .io.warn import begin, unsaid, with_said
 
 # The examples are what most people need from --help.
 EPILOGS = {
@@ -60,6 +64,8 @@ EPILOGS = {
     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
     "--at-least 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
+    "estimate-ctf": "example:\n  cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "
+    "--spherical-aberration 2.7 --output ctf.star",
     "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
     "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
     "Then: cryodl pick --micrographs assessment/good.txt ...",
@@ -80,6 +86,10 @@ EPILOGS = {
     "assign-orientations": "example:\n  cryodl assign-orientations --particles raw.star --structure map.mrc "
     "--symmetry D2 --output oriented.star",
     "reconstruct": "example:\n  cryodl reconstruct --particles oriented.star --output map.mrc",
+    "fit-heterogeneity": "example:\n  cryodl fit-heterogeneity --particles refined.star --reference map.mrc --output "
+    "latent/",
+    "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
+    "open.star",
     "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "
     "--names whole core --output integrity/",
     "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "
@@ -98,6 +108,10 @@ def main(arguments=None):
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # names and units that the locale's letters do not have
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    end_with_parent()
     options = build_parser().parse_args(arguments)
     if not options.command:
         build_parser().print_help()
@@ -118,8 +132,11 @@ def main(arguments=None):
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
         return _fail(command, kind, _sentence(error), failure_path, 2)
     except KeyboardInterrupt:
-        return _fail(command, "input", "stopped by the user; the same command continues.", failure_path, 130)
+        return _fail(command, "input", stopped_sentence(command.name), failure_path, 130)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
+        full = memory_sentence(error, command)
+        if full:
+            return _fail(command, "input", full, failure_path, 2)
         _end_progress_bars()
         traceback.print_exc()
         return _fail(command, "internal", f"{type(error).__name__}: {error}", failure_path, 1)
@@ -246,14 +263,23 @@ def _checked(config):
 def _run(command, config, result_path):
     start = time.monotonic()
     begin()
-    result = importlib.import_module(f".{command.module}", __package__).run(config)
+    with output_lock(command, config):
+        try:
+            result = importlib.import_module(f".{command.module}", __package__).run(config)
+        except ValueError:
+            from .io.unfinished import remove_unused
+
+            remove_unused(getattr(config, "output", None))
+            raise
     if result is None:
         return
     for warning in unsaid(result.warnings):
         print(f"Warning: {warning}", file=sys.stderr)
     from dataclasses import replace
 
-    result = replace(result, seconds=round(time.monotonic() - start, 3), versions=_versions())
+    result = replace(
+        result, warnings=with_said(result.warnings), seconds=round(time.monotonic() - start, 3), versions=_versions()
+    )
     if result_path:
         result.write(result_path)
 

@@ -23,6 +23,7 @@ def simulate_particles(output="p.star", code=0, **options):
             box=BOX,
             count=20,
             snr=0.5,
+            snr_area="particle",
             per_micrograph=5,
             device="cpu",
             threads=1,

@@ -179,9 +179,7 @@ def test_a_users_error_leaves_failure_json_and_no_stale_result(project, capsys):
 
 
 @pytest.mark.parametrize(
-    "error",
-    [KeyError("card"), RuntimeError("shape"), MemoryError("9 GB"), TypeError("x")],
-    ids=lambda e: type(e).__name__,
+    "error", [KeyError("card"), RuntimeError("shape"), TypeError("x")], ids=lambda e: type(e).__name__
 )
 def test_a_mistake_of_ours_shows_its_traceback_and_leaves_failure_json(project, monkeypatch, capsys, error):
     def broken(config):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Give particles their first Euler angles."""
 
+import os
+
 from pwem.objects import SetOfParticles
 
 from ...convert.particles.oriented import appendOriented
@@ -66,7 +68,8 @@ class CryodlProtAssignOrientations(ParticlesBase):
         output = self._createSetOfParticles()
         output.copyInfo(particles)
         output.setAlignmentProj()
-        appendOriented(output, particles, self._result().outputs["particles"])
+        made = self._result().outputs
+        appendOriented(output, particles, made["particles"], made.get("noise_control"))
         self._defineOutputs(outputParticles=output)
         for pointer in (self.inputParticles, self.inputStructure, self.inputModel):
             if pointer.get() is not None:
@@ -111,7 +114,9 @@ class CryodlProtAssignOrientations(ParticlesBase):
         if made.get("mean_score") is not None:
             lines.append("Mean score %.3g; scores and margins are attributes of the particles." % made["mean_score"])
         if made.get("mean_probability") is not None:
-            lines.append("Mean probability of the orientations: %.2f." % made["mean_probability"])
+            lines.append("%.0f %% of the orientations should be right (within 15°)." % (100 * made["mean_probability"]))
+        if made.get("reference"):
+            lines.append("The angles come from the reference %s." % os.path.basename(made["reference"]))
         return lines + ["The images are the raw ones. The angles are a start for a refinement."]
 
     def _methods(self):

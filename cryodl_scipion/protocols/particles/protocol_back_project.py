@@ -4,6 +4,7 @@
 from pwem.objects import FSC, Volume
 
 from ...convert.particles.denoised import denoiserOf
+from ...convert.particles.oriented import noiseControlOf
 from ...engine.cryodl import contract
 from ...form import addConfigParams
 from .denoiser_words import backProjectingInWords
@@ -23,6 +24,7 @@ class CryodlProtBackProject(ParticlesBase):
     _possibleOutputs = {"outputVolume": Volume, "outputFSC": FSC}
     _CONFIG = contract.ReconstructConfig
     NOT_ON_FORM = {
+        "noise_control": "goes with the particles",
         "particles": "written from the input set",
         "output": "the run's folder",
         "device": "the GPUs that Scipion assigns",
@@ -56,6 +58,8 @@ class CryodlProtBackProject(ParticlesBase):
         volume = Volume(location=made["map"])
         volume.setSamplingRate(made["pixel_size"])
         volume.setHalfMaps([made["half1"], made["half2"]])
+        if made.get("reference"):
+            volume.setObjComment("Angles from the reference %s." % made["reference"])
         if denoiser:
             volume.setObjComment("Of denoised particles (model %s): it shows what the model learned." % denoiser)
         fsc = FSC()
@@ -75,7 +79,11 @@ class CryodlProtBackProject(ParticlesBase):
             particles=self._particlesFile(particles), output=self._mapFile(), threads=self.numberOfThreads.get()
         )
         # denoised images have no CTF any more
-        return dict(values, correct_ctf=False) if denoiserOf(particles) else values
+        return (
+            dict(values, correct_ctf=False)
+            if denoiserOf(particles)
+            else dict(values, noise_control=noiseControlOf(particles))
+        )
 
     # ----- validation and information
     def _checkInputs(self):
@@ -104,6 +112,15 @@ class CryodlProtBackProject(ParticlesBase):
             % (made["count"], made["box"], made["pixel_size"]),
             "FSC of the half-maps 0.143: %s" % contract.resolution_in_words(made["resolution"]),
         ]
+        if made.get("reference"):
+            noise = made.get("noise_resolution")
+            lines.append(
+                "Angles from the reference %s; as many images of noise: %s."
+                % (
+                    made["reference"],
+                    "not tested" if made.get("noise_fsc") is None else contract.resolution_in_words(noise),
+                )
+            )
         if denoiserOf(self.inputParticles.get()):
             lines.append(
                 "Of denoised particles: it shows what the model learned, and the FSC says nothing of resolution."

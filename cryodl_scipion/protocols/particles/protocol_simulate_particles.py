@@ -28,6 +28,8 @@ class CryodlProtSimulateParticles(ParticlesBase):
     NOT_ON_FORM = {
         "structure": "the input structure",
         "output": "the run's folder",
+        "structures": "mixtures of several files are made on the command line",
+        "ctf_from": "the ranges of the form",
         "orientations": "written from the input particles",
         "device": "the GPUs that Scipion assigns",
         "threads": "Scipion's own field",
@@ -42,7 +44,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["pixel_size", "box", "count", "snr", "max_shift", "per_micrograph", "contrast"],
+            ["pixel_size", "box", "count", "snr", "snr_area", "max_shift", "per_micrograph", "contrast"],
             pixel_size=dict(help="Pixel size of the images to make.\n\nEmpty: that of the map."),
             **{name: dict(default=value) for name, value in self.OTHER_DEFAULTS.items()},
         )
@@ -56,6 +58,10 @@ class CryodlProtSimulateParticles(ParticlesBase):
             expertLevel=params.LEVEL_ADVANCED,
             label="Orientations",
             pointerCondition="hasAlignmentProj",
+        )
+        form.addSection("States")
+        addConfigParams(
+            form, self._CONFIG, ["left_out", "domain", "hinge_axis", "hinge_range", "hinge_states", "weights"]
         )
         form.addSection("Microscope")
         addConfigParams(

@@ -6,6 +6,7 @@ from pyworkflow.protocol import params
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
 from ...form import addConfigParams
+from ..methods import citationsOf
 from ..training import TrainsModel
 from .denoiser_words import denoiserInWords, denoiserLines
 from .particle_checks import checkParticles, scaleWarnings
@@ -15,6 +16,8 @@ from .particles_base import WHAT_FOR, ParticlesBase
 FEW_PARTICLES = 200
 _FEWEST = 10
 # Networks that are trained by gradients, unlike the posterior.
+# What a choice is called on the form, where its name alone would mislead.
+_LABELS = {"posterior": "projection of the template (posterior)"}
 _LEARNS = "network != %d" % contract.DENOISER_NETWORKS.index("posterior")
 _TRAINING = ["patience", "batch_size", "learning_rate"]
 
@@ -71,6 +74,7 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             form,
             self._CONFIG,
             ["network", "loss", "adversarial", "steps"],
+            network=dict(choices=[_LABELS.get(name, name) for name in contract.DENOISER_NETWORKS]),
             **{name: dict(condition=_LEARNS) for name in ("loss", "adversarial", "steps")},
         )
         self._addDenoiserParam(
@@ -156,8 +160,14 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             if particles.getSize() and not particles.getFirstItem().hasAttribute("_rlnRandomSubset")
         ]
 
+    def _network(self):
+        return contract.DENOISER_NETWORKS[self.network.get()]
+
+    def _citations(self):
+        return citationsOf(self._network())
+
     def _checkStart(self):
-        start, network = self.inputModel.get(), self.getEnumText("network")
+        start, network = self.inputModel.get(), self._network()
         if start.getNetwork() == network:
             return []
         return [
@@ -173,10 +183,10 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
                 "There are only %d particles to learn from; from about %d on a denoiser becomes useful. "
                 "Make the simulated part larger." % (count, FEW_PARTICLES)
             )
-        if self.getEnumText("network") == "cgan" and not self.usesGpu():
+        if self._network() == "cgan" and not self.usesGpu():
             warnings.append(
                 "The network cgan is large; without a GPU its training takes hours. swinconv is trained "
-                "in minutes, and the posterior needs no training."
+                "in minutes, and the projection of the template needs no training."
             )
         if structures and len(structures) in (1, len(sets)):
             for particles, structure in zip(sets, structures * (len(sets) if len(structures) == 1 else 1)):

@@ -103,7 +103,9 @@ class TestCryodlTrainDenoiser(ParticlesTest):
             self.assertEqual([line[0] for line in file], ["0", "1", "2"])
 
     def test_what_only_networks_that_learn_need_is_shown_with_them_alone(self):
-        self.assertEqual(self.newProtocol(CryodlProtTrainDenoiser).getEnumText("network"), "posterior")
+        self.assertEqual(
+            self.newProtocol(CryodlProtTrainDenoiser).getEnumText("network"), "projection of the template (posterior)"
+        )
         start = dict(inputModel=(self.trained, "outputModel"))
         for network, learns in (("posterior", False), ("swinconv", True), ("cgan", True)):
             protocol = self.training([self.raw], [self.volume], start, network=network)

@@ -121,7 +121,7 @@ class TestCryodlOrientations(ParticlesTest):
         for words in (
             "*12 particles* with angles",
             "768 directions (10° apart, symmetry C2)",
-            "Mean probability of the orientations: 0.62",
+            "62 % of the orientations should be right",
             "The images are the raw ones",
         ):
             self.assertIn(words, text)

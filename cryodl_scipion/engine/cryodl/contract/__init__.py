@@ -25,6 +25,7 @@ from .micrographs.comparing import (
     ConsensusPicksConfig,
     EvaluatePicksConfig,
 )
+from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
 from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
@@ -46,8 +47,10 @@ from .outputs import Outputs, describe_outputs, output, output_problems, outputs
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particle_size import particle_size_problem
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
+from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
 from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
+from .processes import PARENT_VARIABLE, process_name
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
@@ -85,6 +88,7 @@ __all__ = [
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
     "DoctorConfig",
+    "EstimateCtfConfig",
     "EvaluateDenoiserConfig",
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
@@ -93,15 +97,19 @@ __all__ = [
     "FEWEST_PARTICLES",
     "FORMAT_VERSION",
     "Failure",
+    "FitHeterogeneityConfig",
     "IMPROVER_NETWORKS",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
     "LABEL_KINDS",
+    "LATENT_METHODS",
     "ListPairsConfig",
     "MergeFeaturesConfig",
     "NETWORKS",
     "Network",
     "Outputs",
+    "PARENT_VARIABLE",
+    "PARTICLES_PER_DIMENSION",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
     "PickConfig",
@@ -112,6 +120,7 @@ __all__ = [
     "Result",
     "SEGMENTER_NETWORKS",
     "SegmentConfig",
+    "SelectLatentConfig",
     "SimulateHalfMapsConfig",
     "SimulateMicrographsConfig",
     "SimulateParticlesConfig",
@@ -147,6 +156,7 @@ __all__ = [
     "outputs_of",
     "param",
     "particle_size_problem",
+    "process_name",
     "read_card",
     "resolution_in_words",
     "said_skipped",

@@ -28,6 +28,7 @@ from .micrographs.comparing import (
     ConsensusPicksOutputs,
     EvaluatePicksConfig,
 )
+from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
 from .micrographs.picking import (
     AutoPickConfig,
@@ -52,6 +53,12 @@ from .particles.denoising import (
     EvaluateDenoiserOutputs,
     TrainDenoiserConfig,
     TrainDenoiserOutputs,
+)
+from .particles.heterogeneity import (
+    FitHeterogeneityConfig,
+    FitHeterogeneityOutputs,
+    SelectLatentConfig,
+    SelectLatentOutputs,
 )
 from .particles.orienting import (
     AssessIntegrityConfig,
@@ -131,6 +138,7 @@ COMMANDS = {
             AssessMicrographsConfig,
             AssessMicrographsOutputs,
         ),
+        Command("estimate-ctf", "micrographs.commands.estimate_ctf", EstimateCtfConfig, EstimateCtfOutputs),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
         Command(
             "simulate-micrographs",
@@ -222,6 +230,10 @@ COMMANDS = {
         Command(
             "train-map-improver", "maps.commands.train_map_improver", TrainMapImproverConfig, TrainMapImproverOutputs
         ),
+        Command(
+            "fit-heterogeneity", "particles.commands.fit_heterogeneity", FitHeterogeneityConfig, FitHeterogeneityOutputs
+        ),
+        Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
         Command("doctor", "doctor", DoctorConfig),
     )
 }

@@ -41,6 +41,9 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         CLASSIFIER_NETWORKS,
     ),
 }
+# Entries that are lengths (Å, px), or lists of them.
+_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "grid")
+_LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 
 
@@ -65,8 +68,8 @@ def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str
         )
     try:
         with open(path, encoding="utf-8") as file:
-            card = json.load(file)
-    except ValueError as error:
+            card = json.load(file, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
     _check_version(path, card)
     if kind and isinstance(card.get("kind"), str) and card["kind"] != kind:
@@ -75,6 +78,11 @@ def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str
         )
     _check_entries(path, card)
     return card
+
+
+def _refuse_constant(word: str) -> typing.NoReturn:
+    """NaN and Infinity, which Python's JSON takes for numbers."""
+    raise ValueError(f"{word} is no number")
 
 
 def _check_version(path: str, card: typing.Any) -> None:
@@ -89,14 +97,35 @@ def _check_version(path: str, card: typing.Any) -> None:
 def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
     entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
     wanted = dict(_EVERY, **entries)
-    wrong = [key for key, kind in wanted.items() if not isinstance(card.get(key), kind)]
+    wrong = [
+        key for key, kind in wanted.items() if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool)
+    ]
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")
+    _check_sense(path, card, wanted)
     if networks and card["network"] not in networks:
         raise ValueError(
             f"{path} names the network {card['network']!r}; this version of cryodl knows: "
             f"{', '.join(networks)}. Use the version of cryodl that made it (its card says which)."
         )
+
+
+def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.Dict[str, typing.Any]) -> None:
+    """Raises ValueError for lengths that are not positive, lists of other things, and names that are no file names."""
+    for key in (key for key in wanted if key in _POSITIVE):
+        values = card[key] if isinstance(card[key], list) else [card[key]]
+        if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and 0 < v < _LARGEST for v in values):
+            raise ValueError(f"{path} is damaged: {key} is {card[key]!r}; it must be positive. {_FROM_SOURCE}")
+    for key in ("threshold", "minimum_distance"):
+        if key in wanted and not -_LARGEST < card[key] < _LARGEST:
+            raise ValueError(f"{path} is damaged: {key} is {card[key]!r}. {_FROM_SOURCE}")
+    for key in ("classes", "structures"):
+        if key in wanted and not card[key]:
+            raise ValueError(f"{path} is damaged: {key} is empty. {_FROM_SOURCE}")
+    names = [card["feature"]] if "feature" in wanted else card["classes"] if "classes" in wanted else []
+    for name in names:
+        if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):
+            raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
 
 
 def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:

@@ -8,6 +8,7 @@ import typing
 
 from .commands import COMMANDS
 from .outputs import Outputs, output_problems, outputs_of
+from .processes import temporary_path
 from .words import counted
 
 CONTRACT_VERSION = 1  # of requests
@@ -15,10 +16,10 @@ RESULT_VERSION = 2  # 2: outputs are declared; results of version 1 can still be
 
 
 def write_json(path: str, data: typing.Any) -> None:
-    """Write JSON under a temporary name, then rename."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    """Write JSON under a temporary name, then rename. File names that are not UTF-8 come back as they were."""
+    temporary = temporary_path(path)
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False)
             file.write("\n")
         os.replace(temporary, path)

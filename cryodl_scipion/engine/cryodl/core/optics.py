@@ -10,7 +10,8 @@ from .ctf import ctf_rfft
 
 @dataclasses.dataclass(frozen=True)
 class Optics:
-    """CTF of one micrograph or particle: Å, degrees, kV, mm, fraction, degrees. defocus_angle as in ctf.ctf_rfft."""
+    """CTF of one micrograph or particle: Å, degrees, kV, mm, fraction, degrees. defocus_angle as in core.ctf.ctf_rfft.
+    b_factor (Å²), scale: of the CTF, as RELION's rlnCtfBfactor and rlnCtfScalefactor; particles alone have them."""
 
     defocus_u: float
     defocus_v: float
@@ -19,6 +20,8 @@ class Optics:
     cs_mm: float
     amplitude_contrast: float
     phase_shift: float = 0.0
+    b_factor: float = 0.0
+    scale: float = 1.0
 
     def transfer(self, shape: tuple[int, int], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
         """The CTF on the grid of rfft2 of an (h, w) image; see core.ctf.ctf_rfft."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import micrograph_key, whole_file, without_pick_suffix
+from .files import micrograph_key, read_text, whole_file, without_pick_suffix
 from .star_columns import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".txt")
@@ -81,7 +81,7 @@ def write_coordinates(path, yx, scores, comment="", **numbers):
         for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())
     ]
     with whole_file(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _read_file(path):
@@ -115,7 +115,7 @@ def _read_star(path):
             row = (float(a), float(b), float(score[i]) if score else 0.0)
             groups.setdefault(keys[i] if keys else micrograph_key(path), []).append(row)
         return groups
-    if "_rlnCoordinateX" in Path(path).read_text():
+    if "_rlnCoordinateX" in read_text(path):
         return {micrograph_key(path): []}  # a loop without rows, which gemmi leaves out
     raise ValueError("no loop has the columns _rlnCoordinateX and _rlnCoordinateY.")
 
@@ -136,7 +136,7 @@ def _keys_of(names):
 
 
 def _read_topaz(path):
-    lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
     head = [c.lower() for c in lines[0]] if lines else []
     if not {"image_name", "x_coord", "y_coord"} <= set(head):
         raise ValueError(
@@ -157,7 +157,7 @@ def _read_topaz(path):
 
 def _read_box(path):
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()
         if not fields:
             continue

@@ -2,12 +2,14 @@
 """Finding input files, and writing output files whole or not at all."""
 
 import contextlib
+import functools
 import glob
 import os
 import shutil
 from pathlib import Path
 
-os.umask(_UMASK := os.umask(0))  # the mask can only be read by setting it
+from ..contract.processes import remove_abandoned, temporary_path
+
 MICROGRAPH_SUFFIXES = (".mrc", ".mrcs", ".tif", ".tiff", ".map")
 _STRIPPED = MICROGRAPH_SUFFIXES + (".rec", ".st", ".star", ".box", ".txt", ".png", ".jpg")
 _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
@@ -68,7 +70,7 @@ def _read_list(path):
 
         names = read_star_column(path, "_rlnMicrographName")
     else:
-        names = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     beside = os.path.dirname(path)
     files = []
     for name in dict.fromkeys(n.split("@")[-1] for n in names):
@@ -80,6 +82,25 @@ def _read_list(path):
     if not files:
         raise ValueError(f"{path} lists no micrograph.")
     return files
+
+
+def check_utf8_name(path):
+    """Raises ValueError for a file whose name is not UTF-8: no table that other programs read could name it."""
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path!a} has a name that is not UTF-8. Rename the file.") from None
+
+
+def read_text(path):
+    """The text of a UTF-8 file. Raises ValueError that names a file which is not."""
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text: byte {error.start + 1} is 0x{error.object[error.start]:02x}. Save "
+            "it as UTF-8, for example with iconv -f latin1 -t utf-8."
+        ) from None
 
 
 def name_tomograms(paths, names=()):
@@ -95,6 +116,12 @@ def name_micrographs(paths, names=(), what="micrograph"):
     """
     if names and len(names) != len(paths):
         raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} {what}s; give one for each.")
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or "\0" in name or not name.isprintable():
+            raise ValueError(
+                f"The name {name!r} (--names) cannot be the name of a file in the output folder. Use "
+                "letters, digits and signs, without / and line breaks."
+            )
     seen, pairs = {}, []
     for name, path in zip(names or [micrograph_key(p) for p in paths], paths):
         if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
@@ -128,20 +155,39 @@ def spread_first(items, number):
 def whole_file(path):
     """A temporary path to write to; renamed to `path` when the block ends well, removed when it does not.
 
-    OSError (disk full, no permission) is raised again with the name of the file.
+    OSError (disk full, no permission) is raised again with the name of the file. What killed processes left in the
+    folder is removed when the first file is written there.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    temporary = Path(temporary_path(path))
+    _tidy(str(path.parent))
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)  # some writers make files that only their owner can read
+        temporary.chmod(0o666 & ~_umask())  # some writers make files that only their owner can read
         os.replace(temporary, path)
     except OSError as error:
         if getattr(error, "filename", None) not in (None, str(temporary)):
             raise
-        raise OSError(error.errno, f"Cannot write {path}: {error.strerror or error}. Nothing was left there") from error
+        kept = "The file that was there before is unchanged" if path.exists() else "Nothing was left there"
+        raise OSError(error.errno, f"Cannot write {path}: {error.strerror or error}. {kept}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=1024)  # once for each folder and process
+def _tidy(folder):
+    with contextlib.suppress(OSError):
+        remove_abandoned(folder)
+
+
+@functools.lru_cache(maxsize=1)
+def _umask():
+    """The mask of this process. Read from the system: setting it, as os.umask does, is seen by other threads."""
+    try:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+            return int(next(line for line in file if line.startswith("Umask:")).split()[1], 8)
+    except (OSError, StopIteration, ValueError):
+        return 0o077  # no such file system: nobody else may read, which is never too much
 
 
 def rename_folder(source, target):

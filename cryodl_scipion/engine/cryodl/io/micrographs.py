@@ -3,15 +3,14 @@
 
 import os
 import struct
-import warnings
-import zlib
 
 import numpy as np
 
 from .files import whole_file
+from .mrc import read_data, read_header
+from .tiff import read_tiff
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-_MRC_ERRORS = (ValueError, OSError, EOFError, RuntimeError, zlib.error)  # of mrcfile, gzip and bz2
 
 
 def read_micrograph(path):
@@ -33,23 +32,28 @@ def read_micrograph(path):
         raise ValueError(f"{path} is {image.shape[1]} x {image.shape[0]} px; that is no micrograph.")
     if np.iscomplexobj(image):
         raise ValueError(f"{path} holds complex numbers (a Fourier transform); give the micrograph itself.")
-    return np.ascontiguousarray(image, dtype=np.float32)
+    return _as_float32(image, path)
+
+
+def _as_float32(image, path):
+    """Raises ValueError for finite values that float32 cannot hold."""
+    try:
+        with np.errstate(over="raise"):
+            return np.ascontiguousarray(image, dtype=np.float32)
+    except FloatingPointError:
+        raise ValueError(
+            f"{path} holds values up to {np.abs(image[np.isfinite(image)]).max():.3g}, more than 32-bit "
+            "numbers can (3.4e38). It is damaged, or must be scaled."
+        ) from None
 
 
 def micrograph_shape(path):
     """(h, w) of a micrograph, from its header alone. Raises as read_micrograph does."""
     if is_tiff(path):
-        return _read_tiff(path).shape[-2:]
+        _check_exists(path)
+        return read_tiff(path, header_only=True)
     _check_exists(path)
-    import mrcfile
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with mrcfile.open(path, permissive=True, header_only=True) as mrc:
-                return int(mrc.header.ny), int(mrc.header.nx)
-    except _MRC_ERRORS as error:
-        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+    return read_header(path).shape[1:]
 
 
 def pixel_size_warnings(paths, pixel_size):
@@ -85,15 +89,15 @@ def _header_pixel_size(path):
     return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
 
-def write_micrograph(path, image, pixel_size, label=""):
-    """Write an (h, w) array as an MRC file of its type, whole or not at all. label: a line for the header, at most 80
-    letters."""
+def write_micrograph(path, image, pixel_size, *labels):
+    """Write an (h, w) array as an MRC file of its type, whole or not at all. labels: lines for the header, at most 80
+    letters each."""
     import mrcfile
 
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(image)
         mrc.voxel_size = pixel_size
-        if label:
+        for label in labels:
             mrc.add_label(label)
 
 
@@ -114,37 +118,9 @@ def _check_exists(path):
 
 def _read_mrc(path):
     _check_exists(path)
-    import mrcfile
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is raised below, with the file's name
-            with mrcfile.open(path, permissive=True) as mrc:
-                data, header = mrc.data, mrc.header
-                expected = (int(header.nz), int(header.ny), int(header.nx))
-                mode = int(header.mode)
-    except _MRC_ERRORS as error:
-        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
-    if data is None or data.size != np.prod(expected, dtype=np.int64):
-        found = 0 if data is None else data.size
-        raise ValueError(
-            f"{path} is damaged or cut short: its header promises {expected[2]} x {expected[1]} x "
-            f"{expected[0]} values of mode {mode}, {found or 'fewer'} could be read. Copy it again."
-        )
-    return data
+    return read_data(path, read_header(path))
 
 
 def _read_tiff(path):
     _check_exists(path)
-    import bz2
-    import gzip
-
-    import tifffile
-
-    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(os.path.splitext(path)[1].lower(), open)
-    try:
-        with opener(path, "rb") as file:
-            image = tifffile.imread(file)
-    except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read
-        raise ValueError(f"{path} is not a readable TIFF file: {error}.") from None
-    return image[..., ::-1, :]  # a TIFF begins with its top row, and RELION counts y from the bottom (frames.py)
+    return read_tiff(path)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model folders: card.json (what the model is) and weights.safetensors. Data only: nothing is unpickled."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,7 +19,11 @@ SHIPPED = Path(__file__).resolve().parent.parent / "models"
 def shipped_models(kind=None):
     """Names of the models that come with the package; of one kind only, if one is given."""
     every = sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
-    return [name for name in every if kind in (None, json.loads((SHIPPED / name / CARD).read_text())["kind"])]
+    return [
+        name
+        for name in every
+        if kind in (None, json.loads((SHIPPED / name / CARD).read_text(encoding="utf-8"))["kind"])
+    ]
 
 
 def find_model(name_or_folder, kind=None):
@@ -36,9 +42,16 @@ def find_model(name_or_folder, kind=None):
 def read_model(folder, kind=None):
     """Card and weights ({name: tensor}) of a model folder. Raises ValueError as contract.check_model."""
     card = check_model(folder, kind)
+    import safetensors
     from safetensors.torch import load_file
 
-    return card, load_file(Path(folder) / WEIGHTS)
+    try:
+        return card, load_file(Path(folder) / WEIGHTS)
+    except (safetensors.SafetensorError, RuntimeError, KeyError) as error:
+        raise ValueError(
+            f"{Path(folder) / WEIGHTS} holds no weights that can be read: {error}. Take the model from "
+            "its source again."
+        ) from None
 
 
 def copy_model(source, target):
@@ -52,11 +65,29 @@ def copy_model(source, target):
 
 def write_model(folder, card, tensors):
     """Write weights, then the card that has their checksum, into an existing folder."""
-    from safetensors.torch import save
-
-    with whole_file(Path(folder) / WEIGHTS) as temporary:
-        temporary.write_bytes(save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}))
+    save_tensors(Path(folder) / WEIGHTS, tensors)
     write_json(
         os.path.join(folder, CARD),
         dict(format_version=FORMAT_VERSION, **card, weights_sha256=sha256(Path(folder) / WEIGHTS)),
     )
+
+
+def save_tensors(path, tensors, metadata=None):
+    """Write {name: tensor} as safetensors, whole or not at all, without a copy of them all in memory. metadata: {name:
+    text}. Raises OSError, as a full disk does elsewhere."""
+    import safetensors
+    from safetensors.torch import save_file
+
+    seen, own = set(), {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        own[name] = tensor.clone() if place in seen else tensor  # the format wants each tensor's memory to be its own
+        seen.add(place)
+    with whole_file(path) as temporary:
+        try:
+            save_file(own, temporary, metadata)
+        except safetensors.SafetensorError as error:
+            found = re.search(r"os error (\d+)", str(error))
+            number = int(found.group(1)) if found else errno.EIO
+            raise OSError(number, os.strerror(number)) from error

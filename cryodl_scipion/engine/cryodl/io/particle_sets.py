@@ -6,10 +6,12 @@ import dataclasses
 import numpy as np
 
 from .image_names import find_images, names_base, names_of, split_name
+from .particle_notes import particle_notes
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
+from .warn import warn
 
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
 ORIGINAL = "rlnImageOriginalName"
@@ -118,6 +120,8 @@ def read_particles(path, need=()):
     groups = groups_of_particles(optics, columns, path)
     particles = _particle_set(str(path), optics, columns, groups)
     _check_needs(particles, need)
+    for note in particle_notes(particles):
+        warn(note)
     return particles
 
 

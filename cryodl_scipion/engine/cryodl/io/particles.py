@@ -71,7 +71,7 @@ def write_oriented_coordinates(path, centres_yx, angles, optics):
         "  ".join(f"{v:.4f}" for v in row) + "\n" for row in rows
     )
     with whole_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_stack(path, images, pixel_size):
@@ -114,10 +114,10 @@ def write_particles(path, parts, optics, pixel_size, box):
         box,
         2,
     )
-    with whole_file(path) as temporary, open(temporary, "w") as file:
+    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + _head("particles", PARTICLES))
         for part in parts:
-            file.write(part.read_text())
+            file.write(part.read_text(encoding="utf-8"))
 
 
 def _head(block, columns):

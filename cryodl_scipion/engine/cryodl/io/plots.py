@@ -12,7 +12,7 @@ from .files import whole_file
 def plot_learning_curve(metrics, path):
     """Losses and validation figures of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
     pyplot = _pyplot()
-    with open(metrics, newline="") as file:
+    with open(metrics, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     steps = [int(r["step"]) for r in rows]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")

@@ -5,15 +5,12 @@ import contextlib
 import functools
 import os
 import struct
-import warnings
-import zlib
 
 import numpy as np
 
 from .files import whole_file
+from .mrc import HEADER, MODES, read_header
 
-MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
-HEADER = 1024  # bytes
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
 
 
@@ -23,23 +20,20 @@ def stack_shape(path):
     Raises FileNotFoundError, or ValueError if the file is no stack of square images or is cut short. Pixels of two
     sizes along the axes are refused, too: nothing here could treat them right.
     """
-    import mrcfile
-
     if not os.path.exists(path):
         raise FileNotFoundError(f"The image stack {path} does not exist.")
     try:
-        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
-            header, voxel = mrc.header, mrc.voxel_size
-            mode, shape = int(header.mode), (int(header.nz), int(header.ny), int(header.nx))
-            start, voxel = HEADER + int(header.nsymbt), (float(voxel.y), float(voxel.x))
-    except (ValueError, OSError, EOFError, zlib.error, AttributeError) as error:
-        raise ValueError(f"{path} is not a readable stack of images: {error}.") from None
-    if mode not in MODES or min(shape) < 1:
+        header = read_header(path)
+        voxel = _voxel(header)
+    except (ValueError, OSError, AttributeError) as error:
+        raise ValueError(f"{path} is not a readable stack of images: {error}") from None
+    mode, shape, start = header.mode, header.shape, header.start
+    if mode not in MODES or min(shape) < 1 or header.opener is not open:
         raise ValueError(
             f"{path} is not a readable stack of images: mode {mode}, {shape[2]} x {shape[1]} x "
             f"{shape[0]}. Uncompressed MRC stacks (.mrcs, .mrc) are read."
         )
-    needed = start + int(np.prod(shape)) * np.dtype(MODES[mode]).itemsize
+    needed = start + header.nbytes
     if os.path.getsize(path) < needed:
         raise ValueError(
             f"{path} is cut short: {os.path.getsize(path)} bytes, but its header promises {shape[0]} "
@@ -55,16 +49,20 @@ def stack_shape(path):
     return shape
 
 
+def _voxel(header):
+    """Size of a pixel along y and x in Å, 0 where the header has none."""
+    record = header.record
+    return tuple(
+        float(length) / int(count) if int(count) > 0 else 0.0
+        for length, count in ((record.cella.y, record.my), (record.cella.x, record.mx))
+    )
+
+
 @functools.lru_cache(maxsize=128)
 def _mapped(path, size, changed):
     """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
-    import mrcfile
-
-    with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
-        header = mrc.header
-        dtype = np.dtype(MODES[int(header.mode)]).newbyteorder(header.mode.dtype.byteorder)
-        shape, start = (int(header.nz), int(header.ny), int(header.nx)), HEADER + int(header.nsymbt)
-    return np.memmap(path, dtype, "r", start, shape)
+    header = read_header(path)
+    return np.memmap(path, header.dtype, "r", header.start, header.shape)
 
 
 def read_images(files, numbers):

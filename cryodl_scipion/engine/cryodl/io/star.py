@@ -40,7 +40,7 @@ def read_tables(path):
 
 def write_tables(path, tables):
     """Write {block name: {column: values}} as a STAR file of loops, whole or not at all. Values: texts or numbers."""
-    with whole_file(path) as temporary, open(temporary, "w") as file:
+    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
             file.write(f"\n# version 30001\n\ndata_{block}\n\nloop_\n")
             file.writelines(f"_{name} #{place}\n" for place, name in enumerate(columns, 1))

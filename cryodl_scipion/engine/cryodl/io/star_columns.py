@@ -9,7 +9,8 @@ def star_document(path):
     try:
         return gemmi.cif.read_file(str(path))
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"not a readable STAR file ({str(error).replace(str(path) + ':', 'line ')}).") from None
+        words = " ".join(str(error).replace(str(path) + ":", "line ").split())
+        raise ValueError(f"not a readable STAR file ({words}).") from None
 
 
 def read_star_column(path, column):

@@ -2,12 +2,11 @@
 """Tomograms and volumes as large as the disk holds: read by memory map; volume_writer.py writes them."""
 
 import os
-import warnings
-import zlib
 
 import numpy as np
 
-from .stacks import HEADER, MODES, UNEQUAL
+from .mrc import MODES, read_header
+from .stacks import UNEQUAL
 from .volume_writer import VolumeWriter
 
 __all__ = ["Tomogram", "VolumeWriter", "working_pixel_size"]
@@ -31,10 +30,11 @@ class Tomogram:
             raise ValueError(
                 f"{path} is compressed; tomograms are read by parts, which needs the plain file. Decompress it first."
             )
-        header, start, order = _read_header(self.path)
-        dtype = _dtype(header, self.path).newbyteorder(order)
+        found = read_header(self.path)
+        header, start = found.record, found.start
+        dtype = _dtype(header, self.path).newbyteorder(header.mode.dtype.byteorder)
         stored = tuple(int(n) for n in (header.nz, header.ny, header.nx))
-        needed = start + int(np.prod(stored, dtype=np.int64)) * dtype.itemsize
+        needed = start + int(np.prod(stored, dtype=object)) * dtype.itemsize
         if min(stored) < 1 or os.path.getsize(self.path) < needed:
             raise ValueError(
                 f"{path} is damaged or cut short: its header promises {stored[2]} x {stored[1]} x "
@@ -112,18 +112,6 @@ def working_pixel_size(tomogram, given, otherwise=None):
         f"The header of {tomogram.path} has no pixel size (it says 0, or the 1 of programs that write "
         "none). Give --pixel-size."
     )
-
-
-def _read_header(path):
-    """Header, offset of the data in bytes, byte order of a file."""
-    import mrcfile
-
-    try:
-        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
-            header = mrc.header
-            return header, HEADER + int(header.nsymbt), header.mode.dtype.byteorder
-    except (ValueError, OSError, EOFError, RuntimeError, zlib.error, AttributeError) as error:
-        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
 
 
 def _dtype(header, path):

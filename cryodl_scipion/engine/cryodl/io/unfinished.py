@@ -13,6 +13,7 @@ from pathlib import Path
 from ..contract import command_of, config_to_dict
 from ..contract.result import write_json
 from .files import rename_folder
+from .stamps import input_stamps
 
 RECORD = "unfinished.json"
 FREE = ("device", "threads", "output")  # parameters that change nothing of what is made
@@ -59,9 +60,10 @@ def working_folder(config, files=(), continues=True, precious=None):
     folder, command = Path(str(config.output).rstrip("/") + ".partial"), command_of(config)
     mine = _parameters(config, files)
     found = _read_record(folder, command)
-    if found is not None and not (continues and found == mine):
+    other = _differences(found, mine) if found is not None else []
+    if found is not None and not (continues and not other):
         if continues and precious and (folder / precious).exists():
-            other = ", ".join(k.replace("_", " ") for k in mine if found.get(k) != mine[k])
+            other = ", ".join(other)
             raise ValueError(
                 f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or "
                 "choose another --output."
@@ -80,11 +82,35 @@ def finish_folder(folder, output, *leftovers):
         _remove(Path(output) / name)
 
 
+def remove_unused(output):
+    """Remove the working folder of a command that was refused before it had made anything: it holds its record alone.
+
+    output: of the command, or None.
+    """
+    folder = Path(str(output or "").rstrip("/") + ".partial")
+    if output and (folder / RECORD).is_file() and not any(p.is_file() and p.name != RECORD for p in folder.rglob("*")):
+        shutil.rmtree(folder)
+
+
 def _parameters(config, files):
     values = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
+    values["inputs"] = input_stamps(config)
     if files:
         values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]
     return json.loads(json.dumps(values))  # as they come back from the record
+
+
+def _differences(found, mine):
+    """Words for what differs. Records of earlier versions say nothing of the inputs."""
+    words = [k.replace("_", " ") for k in mine if k != "inputs" and found.get(k) != mine[k]]
+    before, now = found.get("inputs"), mine["inputs"]
+    if before is not None:
+        words += [
+            f"files of {k.replace('_', ' ')} that have changed"
+            for k in {**before, **now}
+            if before.get(k) != now.get(k) and k.replace("_", " ") not in words
+        ]
+    return words
 
 
 def _read_record(folder, command):

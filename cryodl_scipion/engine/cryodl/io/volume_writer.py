@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 
 from .files import whole_file
-from .stacks import HEADER, MODES
+from .mrc import HEADER
+
+_BLOCK = 1 << 24  # bytes
 
 
 class VolumeWriter:
@@ -91,16 +93,27 @@ class OpenVolume:
         self._file.close()
 
 
-def new_volume(path, shape, pixel_size, dtype, label=""):
-    """Make the file of a volume of zeros, to be opened by OpenVolume. Arguments as VolumeWriter."""
+def new_volume(path, shape, pixel_size, dtype, label="", stack=False):
+    """Make the file of a volume of zeros, to be opened by OpenVolume. Arguments as VolumeWriter. stack: its slices are
+    images of their own."""
     import mrcfile
 
-    mode = next(mode for mode, kind in MODES.items() if np.dtype(kind) == np.dtype(dtype))
-    with (
-        warnings.catch_warnings(action="ignore"),
-        mrcfile.new_mmap(path, tuple(int(n) for n in shape), mode, overwrite=True) as mrc,
-    ):
-        mrc.set_volume()
+    shape, dtype = tuple(int(n) for n in shape), np.dtype(dtype)
+    with warnings.catch_warnings(action="ignore"), mrcfile.new(path, overwrite=True) as mrc:  # for its header
+        mrc.set_data(np.zeros((1, 1, 1), dtype))
+        mrc.set_image_stack() if stack else mrc.set_volume()
+        mrc.header.nz, mrc.header.ny, mrc.header.nx = shape
+        mrc.header.mz, mrc.header.my, mrc.header.mx = 1 if stack else shape[0], *shape[1:]
         mrc.voxel_size = pixel_size
         if label:
             mrc.add_label(label)
+    _fill_with_zeros(path, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+
+
+def _fill_with_zeros(path, size):
+    """Zeros behind the header, in written blocks: a full disk is told now, and kills no memory map later."""
+    with open(path, "r+b") as file:
+        file.seek(HEADER)
+        for start in range(0, size, _BLOCK):
+            file.write(bytes(min(_BLOCK, size - start)))
+        file.truncate()

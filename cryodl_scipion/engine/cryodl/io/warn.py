@@ -2,12 +2,14 @@
 """Warnings that are said where they come up, before the work, which may be in vain; the command line says the others
 of a Result at its end."""
 
-_said = set()
+_said = {}  # a dict keeps the order
 
 
 def warn(sentence):
-    """Print a warning that also stands in the Result."""
-    _said.add(sentence)
+    """Print a warning, once; it will also stand in the Result."""
+    if sentence in _said:
+        return
+    _said[sentence] = True
     print(f"Warning: {sentence}", flush=True)
 
 
@@ -19,3 +21,8 @@ def begin():
 def unsaid(sentences):
     """Those that were not said yet."""
     return [sentence for sentence in sentences if sentence not in _said]
+
+
+def with_said(sentences):
+    """A Result's warnings and those that were said before, each once."""
+    return tuple(dict.fromkeys([*sentences, *_said]))

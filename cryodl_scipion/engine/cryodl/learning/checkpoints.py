@@ -9,7 +9,7 @@ import typing
 
 import torch
 
-from ..io.files import whole_file
+from ..io.model import save_tensors
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +42,6 @@ def save_checkpoint(
 
     folder: Path. networks: ModuleDict. average: AveragedModel of them. task: training.Task. state: TrainingState.
     """
-    from safetensors.torch import save
-
     tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
     tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
     tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
@@ -51,25 +49,25 @@ def save_checkpoint(
         for index, values in optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
     numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
-    with whole_file(folder / CHECKPOINT) as temporary:  # one file, so that tensors and numbers are of the same step
-        temporary.write_bytes(
-            save(
-                {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
-                metadata={"state": json.dumps(numbers), "memory": json.dumps(task.memory())},
-            )
-        )
+    # one file, so that tensors and numbers are of the same step
+    save_tensors(folder / CHECKPOINT, tensors, {"state": json.dumps(numbers), "memory": json.dumps(task.memory())})
 
 
 def load_checkpoint(
     folder: Path, networks: torch.nn.ModuleDict, average: torch.optim.swa_utils.AveragedModel, task: typing.Any
 ) -> TrainingState:
     """Put a checkpoint into networks, their running mean, and the task. Returns its TrainingState."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(folder / CHECKPOINT, "pt") as file:
-        state = TrainingState(**json.loads(file.metadata()["state"]))
-        task.remember(json.loads(file.metadata()["memory"]))
-        tensors = {k: file.get_tensor(k) for k in file.keys()}
+    try:
+        with safe_open(folder / CHECKPOINT, "pt") as file:
+            state = TrainingState(**json.loads(file.metadata()["state"]))
+            task.remember(json.loads(file.metadata()["memory"]))
+            tensors = {k: file.get_tensor(k) for k in file.keys()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / CHECKPOINT} is damaged ({error}). Remove it; the training then begins anew."
+        ) from None
     part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
     networks.load_state_dict(part("network."))
     average.load_state_dict(part("average."))

@@ -12,9 +12,13 @@ import numpy as np
 import torch
 
 from ..io.files import whole_file
+from ..io.memory import require_memory
 from .checkpoints import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
 
 METRICS = "metrics.csv"
+# Further memory that a training takes, times its weights: gradients, two moments, running mean, best, copies to write.
+COPIES = 8
+HOST_COPIES = 3  # of it beside the memory of a GPU
 
 
 class NonFiniteLoss(ValueError):
@@ -122,6 +126,7 @@ def fit(
     share each batch, so that they learn what one learns from all of it; the first of them writes.
     """
     folder = Path(folder)
+    _check_memory(task.networks, accelerator.device)
     networks = task.networks.to(accelerator.device)
     if accelerator.num_processes > 1:
         task.wrapped = {name: accelerator.prepare_model(network) for name, network in networks.items()}
@@ -150,6 +155,17 @@ def fit(
         log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
     networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
     return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
+
+
+def _check_memory(networks: torch.nn.Module, device: torch.device) -> None:
+    """Raises ValueError for networks whose training does not fit into the memory of this machine."""
+    size = sum(p.numel() * p.element_size() for p in networks.parameters())
+    copies = COPIES if device.type == "cpu" else HOST_COPIES
+    require_memory(
+        copies * size,
+        f"Training {sum(p.numel() for p in networks.parameters()) / 1e6:.0f} million weights",
+        "Choose a smaller network or box, or use a machine with more memory.",
+    )
 
 
 def measured(
@@ -261,9 +277,9 @@ def _append(path: Path, row: dict[str, typing.Any]) -> None:
     """Add a row to the table; rows of the same or later steps are of a training that was killed, and go."""
     rows = []
     if path.exists():
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             rows = [r for r in csv.DictReader(file) if int(r["step"]) < row["step"]]
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
         writer.writeheader()
         writer.writerows(rows + [row])

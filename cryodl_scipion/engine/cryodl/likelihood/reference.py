@@ -46,6 +46,15 @@ class HalfDisc:
         transform = torch.fft.rfft2(images)[:, self.y % self.box, self.x]
         return transform * self.ramp(torch.full((1, 2), -float(self.box // 2), device=self.device))
 
+    def to_images(self, values: torch.Tensor) -> torch.Tensor:
+        """(n, box, box) images of (n, d) coefficients, zero elsewhere; the inverse of of_images."""
+        centred = values * self.ramp(torch.full((1, 2), float(self.box // 2), device=self.device))
+        grid = torch.zeros((len(values), self.box, self.box // 2 + 1), dtype=centred.dtype, device=self.device)
+        grid[:, self.y % self.box, self.x] = centred
+        own = self.x == 0  # of pairs of conjugates within one column, irfft2 needs both
+        grid[:, (-self.y[own]) % self.box, 0] = centred[:, own].conj()
+        return torch.fft.irfft2(grid, s=(self.box, self.box))
+
     def on_grid(self, values: torch.Tensor) -> torch.Tensor:
         """(n, d) of values (n, box, box // 2 + 1) on the grid of rfft2."""
         return values[:, self.y % self.box, self.x]

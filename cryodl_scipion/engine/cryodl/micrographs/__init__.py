@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs: picking, assessment, comparison of picks, denoising."""
+"""What is done with micrographs."""

@@ -27,7 +27,7 @@ def write_simulated(folder, name, micrograph, config, diameter):
         write_micrograph(
             folder / "masks" / f"{name}.mrc", micrograph.spoiled.numpy().astype(np.int8), config.pixel_size
         )
-    (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, micrograph.optics, config))
+    (folder / "ctf" / f"{name}.txt").write_text(_ctffind_text(name, micrograph.optics, config), encoding="utf-8")
     cut = _write_stack(folder, name, micrograph, config, diameter) if config.box_size else 0
     write_oriented_coordinates(
         folder / "coordinates" / f"{name}.star", micrograph.centres_yx, micrograph.angles, micrograph.optics
@@ -55,7 +55,7 @@ def _write_stack(folder, name, micrograph, config, diameter):
         micrograph.optics,
         config.pixel_size,
     )
-    (folder / "done" / f"{name}.rows").write_text(rows)
+    (folder / "done" / f"{name}.rows").write_text(rows, encoding="utf-8")
     return len(images)
 
 

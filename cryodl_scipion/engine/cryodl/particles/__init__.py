@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particle images: denoising, orientations, integrity, maps out of them."""
+"""What is done with particle images."""

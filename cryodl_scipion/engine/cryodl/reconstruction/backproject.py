@@ -11,6 +11,7 @@ from ..core.projections import centre_crop, padded_side, phase_ramp, rotation_ma
 from ..core.symmetry import operations
 
 CHUNK_BYTES = 5e7  # of the slices of images that are inserted at a time
+CORNER_EDGE = 3.0  # px: width of the soft edge of the sphere that is kept of a map
 FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if they had it, so that no noise is blown up
 
 
@@ -142,7 +143,17 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
     start = padded // 2 - box // 2
     volume = volume[start : start + box, start : start + box, start : start + box]
     undamp = 1 / torch.sinc((torch.arange(box, device=device) - box // 2) / padded) ** 2
-    return volume * undamp * undamp[:, None] * undamp[:, None, None]
+    return _without_corners(volume * undamp * undamp[:, None] * undamp[:, None, None])
+
+
+def _without_corners(volume: torch.Tensor) -> torch.Tensor:
+    """A map whose corners, outside of the sphere that the box holds, are their mean, as RELION's: no particle lies
+    there, and the noise is blown up."""
+    axis = torch.arange(len(volume), device=volume.device) - len(volume) // 2
+    beyond = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt() - len(volume) / 2
+    kept = 0.5 + 0.5 * torch.cos(torch.pi * (beyond / CORNER_EDGE).clamp(0, 1))
+    level = (volume * (1 - kept)).sum() / (1 - kept).sum().clamp(min=1e-6)
+    return kept * volume + (1 - kept) * level
 
 
 def _shells(padded: int, device: torch.device) -> torch.Tensor:

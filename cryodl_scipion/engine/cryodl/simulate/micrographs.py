@@ -57,7 +57,7 @@ def particle_diameter(density, pixel_size):
         radius = (z**2 + grid[:, None] ** 2 + grid**2).sqrt()
         mass += torch.bincount((steps * radius).long().flatten(), plane.double().clamp(min=0).flatten(), steps * d)
     mass = mass.cumsum(0)
-    return 2 * (float(torch.searchsorted(mass, 0.99 * mass[-1])) / steps + 1) * pixel_size
+    return 2 * (float(torch.searchsorted(mass, 0.99 * mass[-1])) + 0.5) / steps * pixel_size
 
 
 def random_optics(config, rng):

@@ -7,7 +7,7 @@ from ..core.ctf import ctf_of_optics
 from ..core.fourier import circle, on_grid
 from ..core.projections import Projector
 from .micrographs import particle_diameter
-from .structures import is_model, load_density
+from .structures import dark_notes, is_model, load_density
 
 
 def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
@@ -46,13 +46,14 @@ def fit_cube(density, box):
 
 
 def voxel_notes(structure, pixel_size):
-    """A sentence, in a list, if a map has other voxels than the images' pixels of `pixel_size` Å. Models have none."""
+    """Sentences if a map has other voxels than the images' pixels of `pixel_size` Å, or if protein is negative in it.
+    Models have none."""
     if is_model(structure):
         return []
     voxel = _header(structure)[0]
     if abs(voxel / pixel_size - 1) < 1e-3:
-        return []
-    return [
+        return dark_notes(structure)
+    return dark_notes(structure) + [
         f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
         "If one of the two is wrong, nothing will fit."
     ]
@@ -71,10 +72,10 @@ def _box_notes(structure, box, side):
 
 def _header(path):
     """Voxel size (Å) and shape (x, y, z) of a map."""
-    import mrcfile
+    from ..io.mrc import read_header
 
-    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
-        return float(mrc.voxel_size.x), (int(mrc.header.nx), int(mrc.header.ny), int(mrc.header.nz))
+    found = read_header(path)
+    return float(found.record.cella.x) / max(1, int(found.record.mx)), found.shape[::-1]
 
 
 def particle_images(clean, optics, pixel_size, rng, noise=None):
@@ -101,16 +102,16 @@ def noise_images(count, box, rng, power=None, device="cpu"):
     return torch.fft.irfft2(torch.fft.rfft2(white) * (grid / mean).sqrt(), s=(box, box))
 
 
-def signal_scale(projector, angles, optics, pixel_size, snr, diameter_px):
+def signal_scale(projector, angles, optics, pixel_size, snr, diameter_px=None):
     """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
 
     angles: (n, 3) of a sample of the particles, optics: their n Optics. The SNR is the variance of the images without
-    noise, with their CTF, within a circle of the particle's diameter, over the variance of the noise; the mean over the
-    sample.
+    noise, with their CTF, over the variance of the noise; the mean over the sample. diameter_px: px, of the circle
+    within which the images' variance is measured; None: the whole box.
     """
     views = projector.project(angles)
     seen = torch.fft.irfft2(
         torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device), s=views.shape[-2:]
     )
-    inside = circle(projector.side, diameter_px, views.device)
-    return float((snr / seen[:, inside].var(dim=1).mean()) ** 0.5)
+    measured = seen.flatten(1) if diameter_px is None else seen[:, circle(projector.side, diameter_px, views.device)]
+    return float((snr / measured.var(dim=1).mean()) ** 0.5)

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: density maps, and atomic models turned into density."""
 
-import os
-import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..core.projections import projection_memory
+from ..io.memory import available_memory
+from ..io.mrc import read_data, read_header
+from .solvent import molecule
 
 MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
 
 # A density larger than this is no use at any pixel size that one simulates at, and would take hours.
 LARGEST_SIDE = 1024
+FINEST, COARSEST = 0.05, 100.0  # Å; voxels of maps
+MOST_UNEQUAL = 2.0  # of the sides of a voxel
+NEAR, MOST_STRAY = 200.0, 20.0  # Å; an atom beyond is a mistake, if it is so many times as far as the median one
 
 
 def load_density(path, pixel_size, resolution=None, centre=None):
@@ -34,7 +37,7 @@ def load_density(path, pixel_size, resolution=None, centre=None):
     if is_model(path):
         xyz, weight = _read_atoms(path)
         centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
-        return _density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
+        return density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
     return _density_of_map(path, pixel_size)
 
 
@@ -75,15 +78,6 @@ def check_memory(side, path, pixel_size, available=None):
         )
 
 
-def available_memory():
-    """Bytes that this machine can give without swapping."""
-    try:
-        with open("/proc/meminfo") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux: all that there is
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def _read_atoms(path):
     """Positions (n, 3) xyz in Å and weights (n,) (atomic numbers times occupancy) of the first assembly, no water."""
     import gemmi
@@ -97,7 +91,7 @@ def _read_atoms(path):
             model = gemmi.make_assembly(assembly, model, gemmi.HowToNameCopiedChain.Short)
         model.remove_waters()  # not before: assemblies of mmCIF files name the waters, too
     except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable atomic model: {error}.") from None
+        raise ValueError(f"{path} is not a readable atomic model: {' '.join(str(error).split())}.") from None
     # a flat array, atom by atom: a list of a virus's million atoms would take half a gigabyte
     values = np.fromiter(
         (v for a in model.all() for v in (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ)), float
@@ -117,10 +111,16 @@ def _of_chains_that_are_there(assembly, model):
     return assembly
 
 
-def _density_of_atoms(xyz, weight, pixel_size, resolution, path):
+def density_of_atoms(xyz, weight, pixel_size, resolution, path):
     """Atoms (n, 3), in Å from the middle, spread over the nearest 8 voxels, then blurred by a Gaussian of the wanted
     resolution."""
-    radius = np.linalg.norm(xyz, axis=1).max() + 2 * resolution
+    radii = np.linalg.norm(xyz, axis=1)
+    radius, usual = radii.max() + 2 * resolution, np.median(radii)
+    if not radius < max(NEAR, MOST_STRAY * usual):
+        raise ValueError(
+            f"{path} has an atom {radii.max():.3g} Å from the middle, and half of its atoms lie within "
+            f"{usual:.3g} Å. Take the stray atom out of the file."
+        )
     side = 2 * int(np.ceil(radius / pixel_size)) + 2
     check_memory(side, path, pixel_size)
     zyx = xyz[:, ::-1] / pixel_size + side // 2
@@ -141,48 +141,55 @@ def _density_of_map(path, pixel_size):
     # even, so that the middle of the cube is voxel d // 2 with as much on either side
     side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
     check_memory(side, path, pixel_size)
-    return torch.from_numpy(_resampled(_without_solvent(data, path), voxels / pixel_size, side))
+    return torch.from_numpy(_resampled(_without_solvent(data, voxels, path), voxels / pixel_size, side))
+
+
+def dark_notes(path):
+    """A sentence, in a list, if protein is negative in a map; load_density changes its sign. Models have none."""
+    if is_model(path):
+        return []
+    if not Path(path).exists():
+        raise FileNotFoundError(f"Structure {path} does not exist.")
+    data, voxels = _read_map(Path(path))
+    step = max(1, min(data.shape) // 96)  # coarse voxels suffice
+    if not molecule(data[::step, ::step, ::step], step * voxels)[1]:
+        return []
+    return [
+        f"Protein is negative in {path}: the sign of the map was changed. If that is wrong, give a map in which "
+        "protein is positive."
+    ]
 
 
 def _read_map(path):
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
-    import mrcfile
-
-    try:
-        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, permissive=True) as mrc:
-            if mrc.data is None:
-                raise ValueError("its header makes no sense, or its data are missing")
-            data, voxel = np.array(mrc.data, np.float32), mrc.voxel_size
-            voxels = np.array([voxel.z, voxel.y, voxel.x], float)
-            order = [int(mrc.header[c]) for c in ("maps", "mapr", "mapc")]
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a readable map: {error}.") from None
+    found = read_header(path)
+    data = np.array(read_data(path, found), np.float32)
+    record = found.record
+    counts = np.array([max(1, int(n)) for n in (record.mz, record.my, record.mx)])
+    voxels = np.array([float(record.cella[axis]) for axis in "zyx"]) / counts
+    order = [int(record[c]) for c in ("maps", "mapr", "mapc")]
     if data.ndim != 3:
         raise ValueError(f"{path} holds an array of shape {data.shape}; a map has three axes.")
     if sorted(order) == [1, 2, 3]:
         data = np.transpose(data, [order.index(k) for k in (3, 2, 1)])
-    if not (voxels > 0).all():
-        raise ValueError(f"{path} has the voxel size {voxels.tolist()} in its header; it must be positive.")
+    if not (np.isfinite(voxels).all() and (voxels > 0).all()):
+        raise ValueError(f"{path} has the voxel sizes {voxels.tolist()} in its header; they must be positive numbers.")
+    if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MOST_UNEQUAL * voxels.min()):
+        raise ValueError(
+            f"{path} has voxels of {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å by its header; they "
+            f"must be cubes of {FINEST:g} to {COARSEST:g} Å. Correct the header."
+        )
     if not np.isfinite(data).all():
         raise ValueError(f"{path} holds voxels that are not finite numbers.")
     return data, voxels
 
 
-def _without_solvent(data, path):
-    """The map with its solvent at zero: less the median outside of the inscribed ellipsoid, and nothing below three of
-    its standard deviations there. A map that is zero outside stays as it is but for negative values."""
-    axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
-    outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
-    level = np.median(outside) if outside.size else 0.0
-    noise = 1.4826 * np.median(np.abs(outside - level)) if outside.size else 0.0
-    data = data - level
-    data = np.where(data > 3 * noise, data, 0).astype(np.float32)
-    if not data.max() > 0:
-        raise ValueError(
-            f"{path} holds no density above its solvent; protein must be positive. If it is negative, "
-            "turn the sign first (relion_image_handler --multiply_constant -1)."
-        )
-    return data
+def _without_solvent(data, voxels, path):
+    """The map with its solvent at zero and protein positive; see solvent.molecule."""
+    density, _ = molecule(data, voxels)
+    if not density.max() > 0:
+        raise ValueError(f"{path} holds no density above its solvent. Give a map that shows the molecule.")
+    return density
 
 
 def _resampled(data, zoom, side):

@@ -171,7 +171,7 @@ def test_a_stopped_run_continues_with_what_is_missing(project, monkeypatch):
         assign.Search, "_orient", lambda self, rows, *o: calls.append(rows.tolist()) or inner(self, rows, *o)
     )
     orient()
-    assert calls == [[16, 17, 18, 19]]
+    assert calls[0] == [16, 17, 18, 19]  # the others are of made-up particles
     assert np.median(errors()[0]) < 4
 
 

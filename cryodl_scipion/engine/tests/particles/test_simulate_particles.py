@@ -55,6 +55,14 @@ def test_what_the_images_hold_beyond_projection_and_ctf_is_white_noise_of_the_sn
     assert abs(correlation(noise, signal)) < 0.02
 
 
+def test_the_snr_is_the_variance_over_the_whole_box():
+    simulate_particles(count=200, snr=0.1, snr_area="box")
+    particles = read_particles("p.star")
+    signal = seen(particles, mrcfile.read("p_clean.mrcs"))
+    noise = particles.images(slice(None)) - signal
+    assert float(signal.var(dim=(1, 2)).mean() / noise.var()) == pytest.approx(0.1, rel=0.08)
+
+
 def test_dark_particles_are_the_negatives_and_clean_ones_stay_positive():
     simulate_particles("a.star"), simulate_particles("b.star", contrast="dark")
     assert np.array_equal(mrcfile.read("a.mrcs"), -mrcfile.read("b.mrcs"))

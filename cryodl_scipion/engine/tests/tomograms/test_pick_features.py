@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Segmentations become coordinates: shapes of which places and directions are known, and the command."""
 
+import time
+
 import mrcfile
 import numpy as np
 import pytest
@@ -485,3 +487,19 @@ def test_points_are_the_same_again_with_the_same_seed(tmp_path):
     assert all((np.asarray(one[key]) == np.asarray(two[key])).all() for key in one)
     with mrcfile.open(tmp_path / "t1.mrc") as mrc:
         assert (mrc.data == mask).all()  # inputs stay as they are
+
+
+def test_time_of_centre_lines_grows_with_their_number_and_not_with_its_square():
+    from cryodl.tomograms.features.skeletons import _joined, _pruned
+
+    def tree(spurs):
+        """A long line with a short spur at every third voxel: places, and branches between branch points."""
+        trunk = np.array([(0, 3 * k, 0) for k in range(spurs + 2)])
+        tips = np.array([(0, 3 * k, 1) for k in range(1, spurs + 1)])
+        branches = [[k, k + 1] for k in range(spurs + 1)] + [[k, spurs + 1 + k] for k in range(1, spurs + 1)]
+        return np.concatenate([trunk, tips]), branches
+
+    places, branches = tree(3000)
+    start = time.process_time()
+    lines = _joined(_pruned(branches, places, np.ones(len(places))), places, np.ones(len(places)))
+    assert [len(line) for line in lines] == [3002] and time.process_time() - start < 5

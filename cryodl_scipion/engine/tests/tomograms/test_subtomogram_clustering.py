@@ -2,6 +2,7 @@
 """Aligned subtomograms compared with the missing wedge made up for, and grouped."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -159,3 +160,10 @@ def test_given_angles_that_are_not_there_are_refused(tmp_path):
         cluster_subtomograms.run(
             ClusterSubtomogramsConfig(subtomograms=path, output=str(tmp_path / "o.star"), classes=1, align="given")
         )
+
+
+@pytest.mark.parametrize("angles, way", [(None, "search"), (0.0, "search"), (30.0, "given")])
+def test_angles_that_are_all_zero_are_no_alignment(angles, way):
+    found = SimpleNamespace(path="set.star", angles=None if angles is None else np.full((4, 3), angles))
+    config = ClusterSubtomogramsConfig(subtomograms="set.star", output="out.star")
+    assert cluster_subtomograms._alignment(config, found) == way

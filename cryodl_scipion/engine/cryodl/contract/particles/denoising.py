@@ -38,10 +38,11 @@ class TrainDenoiserConfig:
     )
     output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
     network: str = param(
-        "posterior: no training; keeps the structure, and answers with the mean of its projections, weighed by how "
-        "probable each is given the image. The most exact by far where the structure is right, and blind for all that "
-        "is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the published "
-        "conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and made to please "
+        "posterior: no network, but a projection of the template: the mean of the structure's own projections, weighed "
+        "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and is "
+        "blind for all that is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the "
+        "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and "
+        "made to please "
         "the eye: it invents more.",
         default="posterior",
         label="Network",
@@ -201,6 +202,10 @@ class DenoiseOutputs(Outputs):
     contrast: str = output("'dark' or 'bright' protein of the raw images.")
     model: str = output("Name of the model.")
     empty: int = output("Particles in which the model found next to nothing.")
+    explained: typing.Optional[float] = output(
+        "Evidence of a sample of the particles for the model's structure, as a fraction of what genuine ones give.",
+        default=None,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

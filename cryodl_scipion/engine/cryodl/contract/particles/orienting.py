@@ -84,6 +84,8 @@ class AssignOrientationsOutputs(Outputs):
     symmetry: str = output("Point group.")
     contrast: str = output("'dark' or 'bright' protein of the images.")
     resolution: float = output("Finest detail of the search.", unit="Å")
+    reference: str = output("The structure that the angles come from.", default="")
+    noise_control: typing.Optional[str] = output("STAR file of oriented noise, a control.", path="file", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +114,14 @@ class ReconstructConfig:
         maximum=10000,
         none_means="0.9 of the box",
     )
+    noise_control: typing.Optional[str] = param(
+        "Oriented noise, NAME_noise.star of assign-orientations: its FSC is shown beside the map's.",
+        default=None,
+        label="Noise control",
+        path="file",
+        expert=True,
+        none_means="the one beside the particles, if it is there",
+    )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -129,6 +139,13 @@ class ReconstructOutputs(Outputs):
     count: int = output("Particles.")
     pixel_size: float = output("Of the maps.", unit="Å/px")
     box: int = output("Side of the maps.", unit="px")
+    reference: str = output("The structure that the angles come from; empty if none is known.", default="")
+    compared: typing.Optional[float] = output("Finest detail that gave the angles.", unit="Å", default=None)
+    noise_fsc: typing.Optional[typing.List[float]] = output("FSC of maps of as many images of noise.", default=None)
+    noise_resolution: typing.Optional[float] = output(
+        "Where the FSC of the noise's maps falls below 0.143.", unit="Å", default=None
+    )
+    fsc_beyond: typing.Optional[float] = output("Mean FSC finer than the detail that gave the angles.", default=None)
 
 
 @dataclasses.dataclass(frozen=True)

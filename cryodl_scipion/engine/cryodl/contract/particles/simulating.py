@@ -4,7 +4,7 @@
 import dataclasses
 import typing
 
-from ..fields import device_field, seed_field, structure_field, threads_field
+from ..fields import Paths, device_field, seed_field, structure_field, threads_field
 from ..optics import _defocus_problems, optics_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -21,8 +21,8 @@ class SimulateParticlesConfig:
     box: int = param("Side of the square images; even.", label="Box size", unit="px", minimum=16, maximum=2048)
     count: int = param("Number of particles.", label="Number of particles", minimum=1, maximum=10000000)
     snr: float = param(
-        "Signal-to-noise ratio: variance of the clean particles with their CTF, inside their diameter, "
-        "over the variance of the noise.",
+        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of "
+        "the noise. SNR area says where the first is measured.",
         label="SNR",
         minimum=1e-6,
         maximum=1000000,
@@ -61,12 +61,67 @@ class SimulateParticlesConfig:
         label="Contrast",
         choices=("dark", "bright"),
     )
+    structures: Paths = param(
+        "Further structures of a mixture, in the frame of the first.",
+        default=(),
+        label="Further structures",
+        path="file",
+    )
+    left_out: typing.Optional[str] = param(
+        "Chains (B) or residues (A:100-250) of the atomic model that a second state lacks; with commas.",
+        default=None,
+        label="Left out",
+        none_means="nothing",
+    )
+    domain: typing.Optional[str] = param(
+        "Chains or residues of the atomic model that rotate about a hinge.",
+        default=None,
+        label="Domain",
+        none_means="nothing moves",
+    )
+    hinge_axis: typing.Optional[str] = param(
+        "Direction x,y,z of the hinge, in the model's frame. It passes through the domain's contact with the rest.",
+        default=None,
+        label="Hinge axis",
+        none_means="at right angles to the domain",
+    )
+    hinge_range: float = param(
+        "Range of the rotation in all, half of it to each side; uniform.",
+        default=45.0,
+        label="Hinge range",
+        unit="°",
+        minimum=0,
+        maximum=360,
+    )
+    hinge_states: int = param("Steps of the rotation.", default=31, label="Hinge states", minimum=2, maximum=1000)
+    weights: typing.Optional[str] = param(
+        "Relative numbers of particles of the states, in their order: 3,1.",
+        default=None,
+        label="Weights",
+        none_means="equal",
+    )
+    ctf_from: typing.Optional[str] = param(
+        "Particles (STAR) whose CTFs are drawn, one for each micrograph, instead of the ranges.",
+        default=None,
+        label="CTFs from",
+        path="file",
+        none_means="drawn from the ranges",
+    )
     defocus_min: float = optics_field("defocus_min")
     defocus_max: float = optics_field("defocus_max")
     astigmatism: float = optics_field("astigmatism")
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
+    snr_area: str = param(
+        "Where the variance of the noise-free images is measured. box: over the whole box, as "
+        "publications mostly do. particle: within a circle of the particle's diameter, as versions "
+        "before this option did; the same number means a weaker signal there.",
+        default="box",
+        label="SNR area",
+        choices=("box", "particle"),
+        expert=True,
+    )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -75,6 +130,17 @@ class SimulateParticlesConfig:
         problems = []
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
+        given = [
+            flag
+            for flag, value in (
+                ("--structures", self.structures),
+                ("--left-out", self.left_out),
+                ("--domain", self.domain),
+            )
+            if value
+        ]
+        if len(given) > 1:
+            problems.append(f"{' and '.join(given)} are given; a simulation takes one of them.")
         return problems + _defocus_problems(self)
 
 

@@ -227,7 +227,7 @@ class ClusterSubtomogramsConfig:
         choices=("pca", "similarity", "autoencoder"),
     )
     align: str = param(
-        "auto: angles of the STAR file, or alignment to a common average if it has none. given: those "
+        "auto: angles of the STAR file, or alignment to a common average if it has none or all are zero. given: those "
         "of the file. search: always aligned anew. none: taken as they are.",
         default="auto",
         label="Alignment",

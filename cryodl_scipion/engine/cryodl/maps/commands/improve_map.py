@@ -12,6 +12,8 @@ from pathlib import Path
 from ...contract import Result, half_map_resolutions, half_map_verdict, split_verdict
 
 FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
+FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
+BYTES = 24  # of memory for each voxel on the network's grid: the map, two outputs, their weights and copies
 SMALLEST = 8  # voxels along an axis
 FAR = 0.1  # of the resolutions that a model was trained on
 ROUGH = 0.3  # the same, at the coarse end, for a resolution that was only estimated from the map
@@ -28,6 +30,7 @@ def run(config):
 
     improver = load_improver(config.model, device)
     volume, halves, warnings = _read(config)
+    _check_size(volume, improver.card["grid"])
     mask, sentences = _mask(config, volume)
     warnings += [*sentences, *_notes(improver.card, volume)]
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
@@ -66,6 +69,25 @@ def run(config):
         half_map_test=test,
     )
     return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
+
+
+def _check_size(volume, grid):
+    """Raises ValueError for a pixel size that no map to improve has, and for a map that is too large for the memory."""
+    import numpy as np
+
+    from ...io.memory import require_memory
+
+    if not FINEST <= volume.pixel_size <= COARSEST:
+        raise ValueError(
+            f"{volume.path} has {volume.pixel_size:.4g} Å/px by its header or --pixel-size; maps of "
+            f"{FINEST:g} to {COARSEST:g} Å/px are improved. Give the right --pixel-size."
+        )
+    voxels = float(np.prod(np.array(volume.data.shape) * volume.voxels_zyx / grid))
+    require_memory(
+        BYTES * voxels + 16 * volume.data.size,
+        f"{volume.path}, {volume.pixel_size:.4g} Å/px by its header or --pixel-size, resampled to {grid:g} Å/px,",
+        "Check the pixel size, or cut the map around the molecule.",
+    )
 
 
 def _read(config):

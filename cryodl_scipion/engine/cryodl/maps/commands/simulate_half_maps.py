@@ -87,7 +87,7 @@ def _check_resolution(config):
 
 def _check_memory(grid, config):
     """Raises ValueError if the maps would not fit into the memory."""
-    from ...simulate.structures import available_memory
+    from ...io.memory import available_memory
 
     needed, available = 60 * grid.data.size, available_memory()
     if needed > available:

@@ -47,7 +47,7 @@ class Pairs:
             path = self.folder / f"{number:05d}.npy"
             if not path.exists():
                 self._make(path, kind, source, config, lowest, number)
-            self.warnings += json.loads(path.with_suffix(".json").read_text())["warnings"]
+            self.warnings += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["warnings"]
             molecule = source["structure"] if kind == "real" else source
             part = "validation" if groups[molecule] in held else "training"
             getattr(self, part).append((np.load(path, mmap_mode="r"), np.load(_atoms_file(path))))
@@ -94,7 +94,9 @@ class Pairs:
 
     def resolutions(self):
         """(n,) Å of all pairs."""
-        return np.array([json.loads(p.read_text())["resolution"] for p in sorted(self.folder.glob("*.json"))])
+        return np.array(
+            [json.loads(p.read_text(encoding="utf-8"))["resolution"] for p in sorted(self.folder.glob("*.json"))]
+        )
 
     def draw(self, rng, count):
         """count training boxes, turned at random, as batch() gives them."""

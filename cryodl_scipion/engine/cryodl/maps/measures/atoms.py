@@ -46,7 +46,8 @@ def read_structure(path):
         structure.setup_entities()
         structure[0]
     except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(f"{path} is not a readable atomic model: {str(error).rstrip('.')}.") from None
+        words = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"{path} is not a readable atomic model: {words}.") from None
     return structure
 
 

@@ -2,16 +2,16 @@
 """Maps with their place in space: read and written with the header's grid, origin and order of axes."""
 
 import dataclasses
-import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ...io.files import whole_file
+from ...io.mrc import read_data, read_header
 
 MOST_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
 ISOTROPIC = 1e-3
+FINEST, COARSEST = 0.05, 100.0  # Å; voxels of maps
 BLUR = 4.0  # Å; leaves the molecule and takes the noise
 WIDE = 16  # blurs along each axis of a map, below which chance leaves a tail
 TAIL, BLURRED_TAIL = 1.5, 2.5  # how much longer the tail of a map that is upside down is than its other end
@@ -60,16 +60,13 @@ def read_volume(path, pixel_size=None, what="map"):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"The {what} {path} does not exist.")
-    import mrcfile
-
-    try:
-        with warnings.catch_warnings(action="ignore"), mrcfile.open(path, permissive=True) as mrc:
-            data, header = mrc.data, mrc.header.copy()
-    except (ValueError, OSError, EOFError, RuntimeError, zlib.error) as error:
-        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
-    if data is None or data.ndim != 3 or np.iscomplexobj(data):
-        found = "no data" if data is None else f"an array of shape {data.shape} and type {data.dtype}"
-        raise ValueError(f"{path} holds {found}; a {what} has three axes of real numbers.")
+    found = read_header(path)
+    data, header = read_data(path, found), found.record
+    if data.ndim != 3 or np.iscomplexobj(data):
+        raise ValueError(
+            f"{path} holds an array of shape {data.shape} and type {data.dtype}; a {what} has three axes "
+            "of real numbers."
+        )
     order = _order(header, path)
     data = np.ascontiguousarray(np.transpose(data, order), np.float32)
     if not np.isfinite(data).all():
@@ -192,12 +189,20 @@ def _order(header, path):
 def _voxels(header, path):
     lengths = np.array([float(header["cella"][axis]) for axis in "zyx"])
     counts = np.array([int(header[name]) for name in ("mz", "my", "mx")])
-    if (lengths <= 0).any() or (counts <= 0).any():
-        raise ValueError(f"The header of {path} has no pixel size. Give --pixel-size.")
+    if not (np.isfinite(lengths).all() and (lengths > 0).all() and (counts > 0).all()):
+        raise ValueError(
+            f"The header of {path} has no pixel size (cell {lengths[::-1].tolist()} Å, "
+            f"{counts[::-1].tolist()} voxels). Give --pixel-size."
+        )
     angles = [float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")]
     if any(angle not in (0.0, 90.0) for angle in angles):
         raise ValueError(f"{path} has a cell with the angles {angles} degrees; only right angles are read.")
     voxels = lengths / counts
+    if not FINEST <= voxels.min() <= voxels.max() <= COARSEST:
+        raise ValueError(
+            f"{path} has voxels of {voxels[2]:.3g} x {voxels[1]:.3g} x {voxels[0]:.3g} Å by its header; "
+            f"{FINEST:g} to {COARSEST:g} Å are read. Correct it, or give --pixel-size."
+        )
     if voxels.max() / voxels.min() > MOST_UNEQUAL:
         raise ValueError(
             f"{path} has voxels of {voxels[2]:g} x {voxels[1]:g} x {voxels[0]:g} Å by its header. "
@@ -216,6 +221,8 @@ def _says(header, voxels):
 
 def _origin(header, order, voxels):
     origin = np.array([float(header["origin"][axis]) for axis in "zyx"])
+    if not np.isfinite(origin).all():
+        origin = np.zeros(3)  # empty entries of some programs are no numbers
     if origin.any():
         return origin
     starts = np.array([int(header[name]) for name in ("nzstart", "nystart", "nxstart")])  # of sections, rows, columns

@@ -17,7 +17,9 @@ from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_ski
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
+from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
+from ...io.stamps import stamp
 
 KIND = "micrograph assessment"
 FIGURES = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
@@ -32,7 +34,7 @@ def run(config):
     picks = align_keys(read_coordinates(config.coordinates), dict(named)) if config.coordinates else None
     records = _read_records(folder)
     _check_same_run(folder, records, config)
-    todo = [(n, p) for n, p in named if n not in records]
+    todo = [(n, p) for n, p in named if not _is_measured(records.get(n), p)]
     print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them measured before.")
     skipped = _measure(todo, config, folder, records)
     if named and len(skipped) == len(named):
@@ -94,6 +96,16 @@ def _check_same_run(folder, records, config):
             )
 
 
+def _is_measured(record, path):
+    """Whether a record is of the file as it is now. Records of earlier versions do not tell."""
+    if record is None:
+        return False
+    same = record.get("made_of") is None or not Path(path).exists() or record["made_of"] == stamp(path)
+    if not same:
+        print(f"{path} has changed since it was measured; it is measured again.")
+    return same
+
+
 def _measure(todo, config, folder, records):
     """Write and add the record of each micrograph as it is done. Returns those that could not be read."""
     if not todo:
@@ -108,7 +120,8 @@ def _measure(todo, config, folder, records):
     skipped = []
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
-            found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)
+            with one_item(path):
+                found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
@@ -117,6 +130,7 @@ def _measure(todo, config, folder, records):
             kind=KIND,
             name=name,
             path=str(path),
+            made_of=stamp(path),
             pixel_size=config.pixel_size,
             particle_diameter=config.particle_diameter,
             particles=None,
@@ -164,7 +178,10 @@ def judge(record, config):
 def _write_lists(folder, records, verdicts, skipped):
     """micrographs.csv, good.txt and bad.txt of all micrographs in the folder, and this run's unreadable ones."""
     table = folder / "micrographs.csv"
-    with whole_file(table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with (
+        whole_file(table) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for name in sorted(records):

@@ -17,6 +17,7 @@ from ...contract import PickConfig, config_to_dict, read_card
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs, spread
 from ...io.model import copy_model, find_model
+from ...io.stamps import stamp
 from ..pickers.pick_record import RECORD as PICK_RECORD
 from ..pickers.rounds import best_round, in_words, read_round, round_folder, why_stop, write_round
 from . import pick
@@ -60,7 +61,11 @@ def run(config):
 def _check_same_run(folder, config, card, chosen):
     """Raises ValueError if the folder holds rounds of other parameters or micrographs."""
     mine = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
-    mine.update(model=card["weights_sha256"], training_micrographs=[name for name, _ in chosen])
+    mine.update(
+        model=card["weights_sha256"],
+        training_micrographs=[name for name, _ in chosen],
+        files=_stamp(path for _, path in chosen),
+    )
     record = folder / SETTINGS
     strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
     if strange and not record.exists():
@@ -70,11 +75,15 @@ def _check_same_run(folder, config, card, chosen):
         )
     found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else mine
     if read_round(folder, 0):
-        phrases = dict(model="another first model", training_micrographs="other micrographs to learn from")
+        phrases = dict(
+            model="another first model",
+            training_micrographs="other micrographs to learn from",
+            files="micrographs whose files have changed since",
+        )
         other = [
             phrases.get(k) or f"{k.replace('_', ' ')} {found.get(k)} (now {v})"
             for k, v in mine.items()
-            if found.get(k) != v
+            if found.get(k, v if k == "files" else None) != v
         ]
         if other:
             raise ValueError(
@@ -87,6 +96,11 @@ def _check_same_run(folder, config, card, chosen):
         shutil.rmtree(folder / "rounds", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, mine)
+
+
+def _stamp(paths):
+    """The stamp of the files that are there."""
+    return stamp(*(path for path in paths if Path(path).exists()))
 
 
 def _pick_all(config, folder, entries, best, reason, notes):

@@ -10,17 +10,22 @@ resolution (Å) of the model, pixel_size (of the files: the input's). Bad microg
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from ...contract import CARD, AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
+from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings, write_micrograph
 from ...io.model import find_model, read_model
+from ...io.mrc import read_header
+from ...io.stamps import stamp
 from ...io.warn import warn
 
 KIND = "micrograph_denoiser"
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
+MADE_OF = "cryodl: made of "  # a second label, of the inputs
 LABEL = "cryodl: denoised, for looking and picking; not for extraction"
 
 
@@ -46,7 +51,7 @@ def run(config):
     _agree_with_folder(folder, config, card)
     notes += _model_warnings(card, config.pixel_size)
     target = lambda source: folder / f"{source.name}.mrc"
-    todo = [s for s in sources if not target(s).exists()]
+    todo = [s for s in sources if not _is_denoised(s, target(s))]
     print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them denoised before.")
     device, skipped = _denoise(todo, config, model, target) if todo else ("none: nothing was denoised", [])
     if len(skipped) == len(sources):
@@ -119,6 +124,18 @@ def _agree_with_folder(folder, config, card):
         raise ValueError(f"{folder} holds micrographs denoised with another {other}. Choose another --output.")
 
 
+def _is_denoised(source, target):
+    """Whether the output is of the inputs as they are now. Outputs of earlier versions do not tell."""
+    if not target.exists():
+        return False
+    labels = [bytes(label).decode("ascii", "replace").strip("\0 ") for label in read_header(target).record.label]
+    found = next((label for label in labels if label.startswith(MADE_OF)), None)
+    same = found is None or not all(map(os.path.exists, source.paths)) or found == MADE_OF + stamp(*source.paths)
+    if not same:
+        print(f"{source.path} has changed since it was denoised; it is denoised again.")
+    return same
+
+
 def _model_warnings(card, pixel_size):
     """Sentences about a model that may not serve."""
     found, filtered = (card["validation"][key] for key in ("correlation", "wiener_correlation"))
@@ -148,10 +165,11 @@ def _denoise(todo, config, model, target):
     print(f"Denoising on {device_name(device)} with {model}.")
     for source in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
-            image = denoiser.denoise(read_images(source.paths), config.pixel_size)
+            with one_item(source.path):
+                image = denoiser.denoise(read_images(source.paths), config.pixel_size)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(source.name, source.path, str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
             continue
-        write_micrograph(target(source), image, config.pixel_size, LABEL)
+        write_micrograph(target(source), image, config.pixel_size, LABEL, MADE_OF + stamp(*source.paths))
     return device_name(device), skipped

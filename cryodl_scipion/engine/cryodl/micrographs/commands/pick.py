@@ -16,10 +16,19 @@ import numpy as np
 from ...contract import AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
 from ...io.coordinates import read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs
+from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
 from ...io.warn import warn
-from ..pickers.pick_record import CANDIDATES, agree_with_folder, record_settings, settle, usual_contrast
+from ..pickers.pick_record import (
+    CANDIDATES,
+    agree_with_folder,
+    input_words,
+    is_picked,
+    record_settings,
+    settle,
+    usual_contrast,
+)
 from ..pickers.thresholds import Expectation, expect, threshold_of
 
 
@@ -35,7 +44,7 @@ def run(config):
         for name, _ in named:
             (folder / CANDIDATES / f"{name}.star").unlink(missing_ok=True)
     settings = agree_with_folder(folder, settings, config.overwrite)
-    todo = [(n, p) for n, p in named if not (folder / CANDIDATES / f"{n}.star").exists()]
+    todo = [(n, p) for n, p in named if not is_picked(folder, n, p)]
     notes = list(pixel_size_warnings([path for _, path in todo], config.pixel_size))
     for warning in notes:
         warn(warning)
@@ -172,10 +181,11 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     print(f"Picking {settings.contrast} protein on {device_name(device)} with {model}: {picks.rule_in_words()}.")
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
-            image = read_micrograph(path)
-            yx, scores = picker.candidates(
-                image, config.pixel_size, settings.particle_diameter, settings.minimum_distance
-            )
+            with one_item(path):
+                image = read_micrograph(path)
+                yx, scores = picker.candidates(
+                    image, config.pixel_size, settings.particle_diameter, settings.minimum_distance
+                )
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
@@ -187,7 +197,7 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
             picks.folder / CANDIDATES / f"{name}.star",
             yx[keep],
             scores[keep],
-            f"cryodl: every candidate of {name}, whatever its score",
+            f"cryodl: every candidate of {name}, whatever its score; {input_words(path)}",
         )
         picks.write(name, yx[keep], scores[keep])
     notes += picker.notes

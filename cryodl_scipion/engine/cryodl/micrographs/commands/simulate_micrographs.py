@@ -38,7 +38,7 @@ def run(config):
         done = folder / "done" / f"{name}.json"
         if not done.exists():
             write_json(done, _simulate(config, index, name, projector, diameter, surroundings, folder))
-        numbers = json.loads(done.read_text())
+        numbers = json.loads(done.read_text(encoding="utf-8"))
         total, cut = total + numbers["particles"], cut + numbers["cut"]
     outputs = _finish(config, folder, diameter, total)
     print(
@@ -84,6 +84,7 @@ def _surroundings(config, diameter):
     from ...io.micrographs import pixel_size_warnings
     from ...io.particles import read_orientations
     from ...simulate.micrographs import Surroundings
+    from ...simulate.structures import dark_notes
 
     given = dict(
         closest=config.closest,
@@ -93,12 +94,12 @@ def _surroundings(config, diameter):
         gradient=config.gradient,
         dark_protein=config.contrast == "dark",
     )
-    notes = []
+    notes = dark_notes(config.structure)
     if config.orientations:
         given["orientations"] = read_orientations(config.orientations)
     if config.noise_from:
         paths = expand_paths(config.noise_from)
-        notes = pixel_size_warnings(paths, config.pixel_size)
+        notes += pixel_size_warnings(paths, config.pixel_size)
         given["noise"] = _noise_of_files(paths, diameter / config.pixel_size)
     return Surroundings(**given), notes
 

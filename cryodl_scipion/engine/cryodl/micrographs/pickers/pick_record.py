@@ -4,8 +4,10 @@
 import dataclasses
 import json
 import os
+import re
 
 from ...contract.result import write_json
+from ...io.stamps import stamp
 
 RECORD = "pick.json"
 CANDIDATES = "candidates"  # folder beside it
@@ -50,6 +52,30 @@ class PickSettings:
             assumed=found.get("assumed", False),
             adapted=found.get("adapted"),
         )
+
+
+def input_words(path):
+    """Words in the head of a file of candidates that tell whether its micrograph is still the same file."""
+    return f"made of {stamp(path)}"
+
+
+def is_picked(folder, name, path):
+    """Whether a folder has the candidates of a micrograph as its file is now. Those of earlier versions do not tell.
+
+    folder: Path. path: of the micrograph.
+    """
+    candidates = folder / CANDIDATES / f"{name}.star"
+    if not candidates.exists():
+        return False
+    with open(candidates, encoding="utf-8", errors="replace") as file:
+        found = re.search(r"; (made of \w+)$", file.readline().rstrip())
+    try:
+        same = found is None or found.group(1) == input_words(path)
+    except OSError:
+        return True  # the file is gone; what was found in it is there
+    if not same:
+        print(f"{path} has changed since it was picked; it is picked again.")
+    return same
 
 
 def settle(config, card, model):

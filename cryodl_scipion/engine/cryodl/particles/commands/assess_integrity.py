@@ -41,6 +41,8 @@ def run(config):
     set_threads(config.threads)
     assessment = _prepare(config, particles, device)  # what it refuses leaves no folder behind
     folder = working_folder(config, [config.particles, *config.structures])
+    explanation = _explained(assessment, device)
+    assessment["notes"] += explanation.warnings(config.particles, "these compositions")
     for note in assessment["notes"]:
         warn(note)
     evidence = _all_evidence(assessment, folder)
@@ -95,9 +97,20 @@ def _prepare(config, particles, device):
         strength=None,
         notes=notes + candidates.notes,
         projectors=projectors,
+        mean=mean,
         diameter=diameter,
         given=given,
     )
+
+
+def _explained(assessment, device):
+    """Whether the compositions explain a sample of the particles."""
+    from ..orientations.guard import explained_by
+
+    source = assessment["candidates"].source
+    found = explained_by(source, assessment["mean"], source.particles.pixel_size, assessment["diameter"], device)
+    assessment["explained"] = found.whole
+    return found
 
 
 def _evidence(assessment, rows):
@@ -150,7 +163,7 @@ def _all_evidence(assessment, folder):
             SAMPLE,
         )
         write_json(learnt, dict(strength=assessment["strength"], temperature=temperature, simulated_accuracy=accuracy))
-    assessment.update(json.loads(learnt.read_text()))
+    assessment.update(json.loads(learnt.read_text(encoding="utf-8")))
     parts = []
     for start in tqdm(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
         path = folder / PARTS / f"{start:09d}.npz"
@@ -192,7 +205,7 @@ def _write(config, particles, names, assessment, evidence, folder):
         priors=priors.tolist(),
         separation=separation,
         mean_probability=dict(zip(names, probability.mean(0).tolist())),
-        **{key: assessment[key] for key in ("strength", "temperature", "simulated_accuracy")},
+        **{key: assessment[key] for key in ("strength", "temperature", "simulated_accuracy", "explained")},
         orientations="given" if assessment["given"] else "search",
         structures=[str(s) for s in config.structures],
         log_likelihood=float(evidence["logs"].max(1).mean()),

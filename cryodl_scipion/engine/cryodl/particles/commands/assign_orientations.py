@@ -2,8 +2,7 @@
 """`cryodl assign-orientations`: particles and a structure in; the same particles with angles, shifts, score and margin
 out.
 
-Result.outputs: particles (STAR file), count, mean_score, mean_probability, directions (their number), symmetry,
-contrast, resolution (Å, finest detail of the search).
+Result.outputs are declared in contract.AssignOrientationsOutputs.
 """
 
 import shutil
@@ -14,7 +13,7 @@ from ...io.unfinished import check_output, working_folder
 from ...io.warn import warn
 
 # columns of our own, beside RELION's
-SCORE, MARGIN = "cryodlScore", "cryodlMargin"
+SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
 UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 
@@ -26,6 +25,7 @@ def run(config):
     from ...core.devices import choose_device, device_name, set_threads
     from ...core.symmetry import operations
     from ..orientations.assign import Search
+    from ..orientations.calibrate import RIGHT
     from ..orientations.readings import readings
     from ..orientations.structure import load_structure
 
@@ -36,7 +36,6 @@ def run(config):
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)
     files = [config.particles, config.structure]
     structure = load_structure(config, particles, device)
-    folder = working_folder(config, files)
     sources = readings(particles, structure.settings.diameter, config.contrast)
     search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, device)
     print(
@@ -47,16 +46,32 @@ def run(config):
     warnings = list(structure.notes) + _prepare(search, sources, config, device)
     for warning in warnings:
         warn(warning)
+    folder = working_folder(config, files)  # what is refused before leaves none behind
     found = _orient(search, folder)
-    _write(config.output, particles, found)
+    trust, doubts = _trust(search, found, config)
+    noise = _noise_control(search, config)
+    _write(
+        config.output,
+        particles,
+        found,
+        dict(trust, **{k: [v] * len(particles) for k, v in _origin(search, config).items()}),
+    )
     shutil.rmtree(folder)
-    warnings += _doubts(found, config)
-    print(f"Orientations: {config.output} (mean probability of the answers {found.probability.mean():.2f})")
+    warnings += doubts
+    for doubt in doubts:
+        warn(doubt)
+    probability = trust["rlnMaxValueProbDistribution"]
+    print(
+        f"Orientations: {config.output}; their angles come from the reference {config.structure}. "
+        f"{100 * probability.mean():.0f} % should be right (within {RIGHT:g}°)."
+    )
     outputs = dict(
         particles=config.output,
         count=len(particles),
         mean_score=float(found.score.mean()),
-        mean_probability=float(found.probability.mean()),
+        mean_probability=float(probability.mean()),
+        reference=str(config.structure),
+        noise_control=noise,
         directions=len(search.grid.directions),
         symmetry=config.symmetry,
         contrast=search.source.contrast,
@@ -100,7 +115,45 @@ def _orient(search, folder):
         return search.run(lambda done: bar.update(done - bar.n), folder)
 
 
-def _write(path, particles, found):
+def _trust(search, found, config):
+    """Columns that say how far the answers can be trusted, and sentences for the user."""
+    from ..orientations.calibrate import calibrated
+    from ..orientations.explained import explained
+
+    if search.source.denoise is not None or search.source.ctf_state == "denoised":
+        return {"rlnMaxValueProbDistribution": found.probability}, [
+            "The probabilities of the answers are not calibrated and too high, and whether the structure explains the "
+            "particles was not tested: both need raw images, and these were denoised."
+        ]
+    calibration, _ = calibrated(search)
+    explanation = explained(search, found.evidence)
+    probability = calibration.probability(found)
+    doubts = explanation.warnings(config.particles, config.structure) + _doubts(probability, config)
+    print(
+        f"The structure explains {100 * explanation.whole:.0f} % of the evidence that particles of this structure "
+        f"with as much signal would give; of such particles {100 * calibration.right:.0f} % were oriented right."
+    )
+    return {"rlnMaxValueProbDistribution": probability, EXPLAINED: explanation.particle}, doubts
+
+
+def _origin(search, config):
+    """Columns that say which reference the angles come from, one value for all particles."""
+    from ...io.reference_columns import COMPARED, REFERENCE
+
+    resolution = search.settings.fine_resolution() if config.refine else search.settings.search_resolution()
+    return {REFERENCE: Path(config.structure).name.replace(" ", "_"), COMPARED: round(float(resolution), 3)}
+
+
+def _noise_control(search, config):
+    """Path of the oriented noise, or None: denoised images have no noise to make up."""
+    if search.source.denoise is not None or search.source.ctf_state == "denoised":
+        return None
+    from ..orientations.control import write_noise_control
+
+    return write_noise_control(search, config.output, _origin(search, config))
+
+
+def _write(path, particles, found, trust):
     from ...io.particle_sets import write_particles_star
     from ...io.particles import ANGLES
 
@@ -109,19 +162,22 @@ def _write(path, particles, found):
         **dict(zip(ANGLES, found.angles.T)),
         "rlnOriginXAngst": origins[:, 1],
         "rlnOriginYAngst": origins[:, 0],
-        "rlnMaxValueProbDistribution": found.probability,
         SCORE: found.score,
         MARGIN: found.margin,
+        **trust,
     }
     write_particles_star(path, particles, changes)
 
 
-def _doubts(found, config):
-    mean = float(found.probability.mean())
+def _doubts(probability, config):
+    from ..orientations.calibrate import RIGHT
+
+    mean = float(probability.mean())
     if mean >= UNCLEAR:
         return []
     hint = "" if config.symmetry.upper() != "C1" else " If the structure has a symmetry, give it (--symmetry)."
     return [
-        f"On average only {100 * mean:.0f} % of the probability lies at the answers: many orientations will be "
-        f"wrong. Keep particles with a large {MARGIN} or rlnMaxValueProbDistribution.{hint}"
+        f"Only {100 * mean:.0f} % of the orientations should be right (within {RIGHT:g}°): the others cannot be "
+        f"told from single images of this signal-to-noise ratio. Keep particles with a large {MARGIN} or "
+        f"rlnMaxValueProbDistribution.{hint}"
     ]

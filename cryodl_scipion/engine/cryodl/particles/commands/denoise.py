@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
 
-Result.outputs: particles (STAR file), stack, count, pixel_size, box, contrast ('dark' or 'bright' protein of the raw
-images), model, empty (number of particles in which the model found next to nothing).
+Result.outputs are declared in contract.DenoiseOutputs.
 """
 
 import dataclasses
@@ -32,6 +31,8 @@ def run(config):
     device = choose_device(config.device)
     set_threads(config.threads)
     denoiser = load_denoiser(config.model, device)
+    if denoiser.method.uses_ctf:
+        read_particles(config.particles, need=("ctf",))
     diameter_px = _diameter(particles, denoiser.card)
     contrast, notes = _contrast(config, particles, diameter_px)
     notes += _differences(particles, denoiser)
@@ -41,6 +42,8 @@ def run(config):
             f"{particles.path}: the images fit what the model makes of them only as phase-flipped ones; "
             "they are taken to be so, though the file does not say it (rlnCtfDataArePhaseFlipped)."
         )
+    explained, doubts = _explained(particles, denoiser.card, contrast, device)
+    notes += doubts
     for note in notes:
         warn(note)
     print(f"Denoising {len(particles)} particles on {device_name(device)} with {denoiser.card['name']}.")
@@ -51,10 +54,8 @@ def run(config):
     columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
     write_particles_star(config.output, particles, columns, stack=stack)
     shutil.rmtree(folder)
-    print(
-        f"Denoised particles: {config.output}. They show what the network believes; docs/denoising.md says what they "
-        "may be used for."
-    )
+    shown = "what the network believes" if denoiser.method.learns else "projections of the template"
+    print(f"Denoised particles: {config.output}. They show {shown}; docs/denoising.md says what they may be used for.")
     empty = sum(value < EMPTY for value in strength)
     if empty:
         notes.append(
@@ -71,6 +72,7 @@ def run(config):
         contrast=contrast,
         model=name,
         empty=empty,
+        explained=explained,
     )
     return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
 
@@ -118,6 +120,32 @@ def _contrast(config, particles, diameter_px):
     return config.contrast, []
 
 
+def _explained(particles, card, contrast, device):
+    """How well the best of the model's structures explains the particles, and sentences for the user."""
+    from ...core.projections import Projector
+    from ...likelihood.observed import Source
+    from ...simulate.micrographs import particle_diameter
+    from ...simulate.structures import load_density
+    from ..orientations.guard import explained_by
+
+    paths = list(dict.fromkeys(entry.get("structure", "its file") for entry in card["training_particles"]))
+    gone = [path for path in paths or ["its file"] if not os.path.exists(path)]
+    if gone or particles.optics is None:
+        why = f"{gone[0]} is not there" if gone else f"{particles.path} has no CTF"
+        print(f"Whether these particles are of the structure of {card['name']} was not tested: {why}.")
+        return None, []
+    found = []
+    for path in paths:
+        density = load_density(path, particles.pixel_size)
+        diameter = particle_diameter(density, particles.pixel_size)
+        source = Source(particles, diameter / particles.pixel_size, contrast, particles.ctf_state)
+        found.append(
+            (explained_by(source, Projector(density.to(device)), particles.pixel_size, diameter, device), path)
+        )
+    best, path = max(found, key=lambda one: one[0].whole)
+    return round(best.whole, 3), best.warnings(str(particles.path), Path(path).name)
+
+
 def _differences(particles, denoiser):
     """Warnings about particles that differ from those of the training."""
     card, notes = denoiser.card, []
@@ -126,8 +154,6 @@ def _differences(particles, denoiser):
             f"The model was trained at {card['pixel_size']:g} Å/px, these images have "
             f"{particles.pixel_size:g} Å/px: they are resampled, and the result is sampled as they were."
         )
-    if denoiser.method.uses_ctf and particles.optics is None:
-        notes.append(f"{particles.path} has no CTF; the images are treated as if it had been corrected.")
     learnt = {entry["ctf_state"] for entry in card["training_particles"]}
     if "flipped" in learnt and particles.ctf_state == "none":
         notes.append(

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl reconstruct`: oriented particles in; a map and its two half-maps out.
 
-Result.outputs: map, half1, half2, resolution (Å where the halves' FSC falls below 0.143, or null), fsc (list, ring 0
-first), count, pixel_size, box.
+Result.outputs are declared in contract.ReconstructOutputs.
 """
 
 from pathlib import Path
 
 from ...contract import Result
 from ...io.unfinished import check_output
+from ...io.warn import warn
 
 
 def run(config):
@@ -23,6 +23,7 @@ def run(config):
 
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = read_particles(config.particles, need=("angles",))
+    _check_mask(particles, config)
     warnings = _warnings(particles, config)
     halves = split_halves(particles, config.seed)
     device = choose_device(config.device)
@@ -36,11 +37,17 @@ def run(config):
             f"The map is negative where the particle is: protein seems to be dark in {particles.path}. "
             "Turn the sign of the images or of the map before it is used."
         )
+    told, sentences = _reference(particles, config, found, device)
+    for sentence in sentences:
+        warn(sentence)
+    warnings += sentences
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
         write_map(paths[name], density, particles.pixel_size)
     resolution = None if found.resolution is None else round(found.resolution, 3)
-    print(f"Map: {config.output} ({'nothing resolved' if resolution is None else f'{resolution:.1f} Å'} at FSC 0.143)")
+    of_reference = f", angles from the reference {told['reference']}" if told["reference"] else ""
+    reached = "nothing resolved" if resolution is None else f"{resolution:.1f} Å"
+    print(f"Map: {config.output} ({reached} at FSC 0.143{of_reference})")
     outputs = dict(
         paths,
         resolution=resolution,
@@ -48,6 +55,7 @@ def run(config):
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
+        **told,
     )
     return Result("reconstruct", outputs, device=device_name(device), warnings=tuple(warnings))
 
@@ -60,6 +68,16 @@ def _paths(output):
     for path in paths.values():
         check_output(path, "Map")
     return paths
+
+
+def _check_mask(particles, config):
+    width = particles.box * particles.pixel_size
+    if config.mask_diameter is not None and config.mask_diameter > width:
+        raise ValueError(
+            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of "
+            f"{particles.path} are only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} "
+            "Å). Choose a smaller one; without it 0.9 of the box is taken."
+        )
 
 
 def _warnings(particles, config):
@@ -79,6 +97,27 @@ def _warnings(particles, config):
         if config.correct_ctf
         else ["The CTF was not corrected: contrast and detail of the map are those of the microscope."]
     )
+
+
+def _reference(particles, config, found, device):
+    """Outputs and sentences about the reference that gave the angles; nothing if none did."""
+    from ...reconstruction.halves import reconstruct, split_halves
+    from ...reconstruction.reference import noise_control, reference_name, tested
+
+    if not reference_name(particles):
+        return dict(reference="", compared=None, noise_fsc=None, noise_resolution=None, fsc_beyond=None), []
+    noise = noise_control(particles, config.noise_control)
+    curve = None if noise is None else reconstruct(noise, split_halves(noise, config.seed), config, device).fsc
+    test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
+    rounded = None if test.noise is None else [round(float(v), 5) for v in test.noise]
+    told = dict(
+        reference=test.name,
+        compared=test.compared,
+        noise_fsc=rounded,
+        noise_resolution=test.noise_resolution,
+        fsc_beyond=test.beyond,
+    )
+    return told, test.sentences(found.resolution)
 
 
 def _check_memory(box):

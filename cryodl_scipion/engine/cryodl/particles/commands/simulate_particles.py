@@ -2,7 +2,7 @@
 """`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean projections out.
 
 Result.outputs: particles (STAR file), stack, clean (projections without CTF and noise), map, count, particle_diameter
-(Å), pixel_size, box.
+(Å), pixel_size, box, states (maps of the true states of a mixture; their order is that of cryodlTrueState).
 """
 
 import os
@@ -16,7 +16,7 @@ from ...io.unfinished import RECORD, check_output, working_folder
 
 CHUNK = 256  # particles that are made, and written, at a time
 MEASURED = 256  # particles, or a few more, that the strength of the signal is measured on
-OPTICS_OF, VIEWS_OF, NOISE_OF = range(1, 4)  # each has random numbers of its own
+OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random numbers of its own
 
 
 def run(config):
@@ -26,26 +26,27 @@ def run(config):
     check_output(config.output, "Particles")
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.particles import read_orientations
-    from ...simulate.particle_images import load_cube
+    from ...simulate.states import load_states
 
     device = choose_device(config.device)
     set_threads(config.threads)
-    density, diameter, notes = load_cube(config.structure, config.pixel_size, config.box)
+    states = load_states(config)
     orientations = read_orientations(config.orientations) if config.orientations else None
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)
     folder = _working_folder(config)
-    scale = _make_chunks(config, folder, density.to(device), diameter, orientations)
-    _finish(config, folder, scale * density, orientations)
-    print(f"{counted(config.count, 'particle')} of {diameter:.0f} Å: {config.output}")
+    scale = _make_chunks(config, folder, states, device, orientations)
+    made = _finish(config, folder, states, scale, orientations)
+    print(f"{counted(config.count, 'particle')} of {states.diameter:.0f} Å: {config.output}")
     outputs = dict(
         files_of(config.output),
         particles=config.output,
         count=config.count,
         box=config.box,
         pixel_size=config.pixel_size,
-        particle_diameter=diameter,
+        particle_diameter=states.diameter,
+        states=made,
     )
-    return Result("simulate-particles", outputs, device=device_name(device), warnings=tuple(notes))
+    return Result("simulate-particles", outputs, device=device_name(device), warnings=states.notes)
 
 
 def files_of(output):
@@ -60,28 +61,34 @@ def _working_folder(config):
     there = [path for path in files_of(config.output).values() if os.path.exists(path)]
     if there and not begun:
         raise FileExistsError(f"{there[0]} exists already; it is not replaced. Choose another --output or remove it.")
-    return working_folder(config, [config.structure, *([config.orientations] if config.orientations else [])])
+    others = [path for path in (config.orientations, config.ctf_from) if path]
+    return working_folder(config, [config.structure, *config.structures, *others])
 
 
-def _make_chunks(config, folder, density, diameter, orientations):
+def _make_chunks(config, folder, states, device, orientations):
     """Noisy and clean stacks of all chunks that are not there yet. Returns the density's factor for the SNR."""
     from tqdm import tqdm
 
-    from ...core.projections import Projector
     from ...io.particles import write_stack
     from ...simulate.particle_images import particle_images, signal_scale
+    from ...simulate.states import Ensemble
 
-    projector = Projector(density)
-    sample = _sample(config, orientations)
+    ensemble = Ensemble(states, device)
+    sample = _sample(config, states, orientations)
     scale = signal_scale(
-        projector, sample["angles"], sample["optics"], config.pixel_size, config.snr, diameter / config.pixel_size
+        ensemble.of(sample["states"]),
+        sample["angles"],
+        sample["optics"],
+        config.pixel_size,
+        config.snr,
+        states.diameter / config.pixel_size if config.snr_area == "particle" else None,
     )
     for start in tqdm(range(0, config.count, CHUNK), unit="chunk", mininterval=1.0):
         noisy, clean = _stacks_of(folder, start)
         if clean.exists():
             continue
-        truth = _truth(config, start, orientations)
-        views = scale * projector.project(truth["angles"], truth["shifts_yx"])
+        truth = _truth(config, start, states, orientations)
+        views = scale * ensemble.of(truth["states"]).project(truth["angles"], truth["shifts_yx"])
         rng = np.random.default_rng((config.seed, NOISE_OF, start))
         images = particle_images(views, truth["optics"], config.pixel_size, rng)
         write_stack(noisy, (images if config.contrast == "bright" else -images).cpu(), config.pixel_size)
@@ -89,13 +96,14 @@ def _make_chunks(config, folder, density, diameter, orientations):
     return scale
 
 
-def _sample(config, orientations):
+def _sample(config, states, orientations):
     """What is known of some of the particles, from all over the set, so that all defoci are among them."""
     starts = range(0, config.count, CHUNK)
-    rows = [_truth(config, start, orientations) for start in starts[:: max(1, len(starts) // (MEASURED // 16))]]
+    rows = [_truth(config, start, states, orientations) for start in starts[:: max(1, len(starts) // (MEASURED // 16))]]
     step = max(1, sum(len(row["optics"]) for row in rows) // MEASURED)
     return dict(
         angles=np.concatenate([row["angles"] for row in rows])[::step],
+        states=np.concatenate([row["states"] for row in rows])[::step],
         optics=[o for row in rows for o in row["optics"]][::step],
     )
 
@@ -104,10 +112,10 @@ def _stacks_of(folder, start):
     return folder / f"{start:09d}.mrcs", folder / f"{start:09d}_clean.mrcs"
 
 
-def _truth(config, start, orientations):
+def _truth(config, start, states, orientations):
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
     from ...core.projections import random_angles
-    from ...simulate.micrographs import random_optics
+    from ...simulate.drawn_optics import random_optics
 
     rng = np.random.default_rng((config.seed, VIEWS_OF, start))
     count = min(CHUNK, config.count - start)
@@ -120,7 +128,9 @@ def _truth(config, start, orientations):
     optics = {
         m: random_optics(config, np.random.default_rng((config.seed, OPTICS_OF, m))) for m in set(micrographs.tolist())
     }
+    numbers = states.draw(CHUNK, np.random.default_rng((config.seed, STATES_OF, start)))
     return dict(
+        states=numbers[:count],
         angles=angles[:count],
         shifts_yx=shifts[:count],
         halves=halves[:count],
@@ -129,12 +139,13 @@ def _truth(config, start, orientations):
     )
 
 
-def _finish(config, folder, density, orientations):
-    """The files of all particles in their places, and the working folder removed."""
+def _finish(config, folder, states, scale, orientations):
+    """The files of all particles in their places, and the working folder removed. Returns the list of true maps."""
     from ...io.maps import write_map
     from ...io.particle_sets import StackWriter
     from ...io.stacks import read_images
     from ...io.star import write_tables
+    from ...simulate.state_files import write_states
 
     paths, starts = files_of(config.output), range(0, config.count, CHUNK)
     for place, name in enumerate(("stack", "clean")):
@@ -143,24 +154,27 @@ def _finish(config, folder, density, orientations):
                 part = str(_stacks_of(folder, start)[place])
                 count = min(CHUNK, config.count - start)
                 stack.add(read_images([part] * count, range(count)))
-    write_map(paths["map"], density.cpu(), config.pixel_size)
-    rows = [_truth(config, start, orientations) for start in starts]
-    write_tables(config.output, _tables(config, os.path.basename(paths["stack"]), rows))
+    write_map(paths["map"], scale * states.mean(), config.pixel_size)
+    made = write_states(config, states, scale)
+    rows = [_truth(config, start, states, orientations) for start in starts]
+    write_tables(config.output, _tables(config, os.path.basename(paths["stack"]), rows, states))
     shutil.rmtree(folder)
+    return made
 
 
-def _tables(config, stack, rows):
+def _tables(config, stack, rows, states):
     """Optics and particle table of the STAR file. stack: its path relative to the file. rows: of _truth."""
     from ...io.particles import ANGLES, CTF, OPTICS
+    from ...simulate.state_files import state_columns
 
     together = lambda name: np.concatenate([np.asarray(row[name]) for row in rows])
     optics, shifts = [o for row in rows for o in row["optics"]], together("shifts_yx")
     group = (
         "opticsGroup1",
         1,
-        config.voltage,
-        config.spherical_aberration,
-        config.amplitude_contrast,
+        optics[0].voltage_kv,
+        optics[0].cs_mm,
+        optics[0].amplitude_contrast,
         config.pixel_size,
         config.pixel_size,
         config.box,
@@ -176,5 +190,6 @@ def _tables(config, stack, rows):
         **dict(zip(CTF, zip(*((o.defocus_u, o.defocus_v, o.defocus_angle) for o in optics)))),
         "rlnRandomSubset": together("halves"),
         "rlnOpticsGroup": np.ones(config.count, int),
+        **state_columns(states, together("states")),
     }
     return {"optics": {name: [value] for name, value in zip(OPTICS, group)}, "particles": particles}

@@ -25,8 +25,8 @@ def run(config):
     from ..denoisers.scales import measure
 
     check_output(config.output)
-    particles = [read_particles(path, need=("angles", "raw")) for path in config.particles]
-    folder = working_folder(config)
+    need = ("angles", "raw") + ("ctf",) * denoiser_method(config.network).uses_ctf
+    particles = [read_particles(path, need=need) for path in config.particles]
     import torch
 
     from ...core.devices import choose_device, device_name, set_threads
@@ -35,7 +35,8 @@ def run(config):
     set_threads(config.threads)
     method = denoiser_method(config.network)
     _check_options(config, method)
-    pairs, diameter, notes = _pairs(config, particles, device)
+    pairs, diameter, notes = _pairs(config, particles, device)  # what it refuses leaves no folder behind
+    folder = working_folder(config)
     _say_start(config, method, pairs, diameter, notes, device_name(device))
     if method.weak:
         print(f"Known weakness of {config.network}: {method.weak}")

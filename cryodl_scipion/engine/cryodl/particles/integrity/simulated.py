@@ -8,19 +8,9 @@ import torch
 
 from ...core.fourier import on_grid
 from ...core.projections import random_angles
-from ...io.particle_sets import ParticleSet
 from ...simulate.particle_images import noise_images
+from ..orientations.made_up import MadeUp
 from .evidence import fitted_temperature
-
-
-@dataclasses.dataclass(frozen=True)
-class MadeUp(ParticleSet):
-    """Particles of a ParticleSet, with their CTFs, and images that are made: (n, box, box)."""
-
-    made: torch.Tensor = None
-
-    def images(self, indices):
-        return self.made[indices]
 
 
 def simulated(candidates, projectors, strength, count, seed):
@@ -46,9 +36,7 @@ def simulated(candidates, projectors, strength, count, seed):
     gain = strength * on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
     images = torch.fft.irfft2(torch.fft.rfft2(views) * transfer * gain, s=views.shape[-2:])
     images = images + noise_images(count, base.box, rng, source.noise.cpu())
-    values = {field.name: getattr(base, field.name) for field in dataclasses.fields(ParticleSet)}
-    made = images if source.contrast == "bright" else -images
-    return MadeUp(**values, made=made), torch.from_numpy(kinds)
+    return MadeUp.of(base, images if source.contrast == "bright" else -images), torch.from_numpy(kinds)
 
 
 def learnt_temperature(evidence_of, candidates, projectors, strength, count, seed=0):

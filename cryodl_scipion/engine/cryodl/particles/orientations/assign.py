@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orientations of particles by maximum likelihood: one search for all, and a refinement of the likeliest answers."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -29,7 +30,8 @@ WIDEST_PRIOR = 3.5  # standard deviations of the shifts that are searched
 class Orientations:
     """angles: (n, 3) rot, tilt, psi in degrees. shifts_yx: (n, 2) px, where the particle lies relative to pixel box //
     2. score: (n,) logarithmic likelihood ratio of this orientation to 'no particle'. margin: (n,) logarithm of how much
-    more probable it is than the best answer more than two steps away. probability: (n,) posterior of its neighbourhood.
+    more probable it is than the best answer more than two steps away. probability: (n,) its share of the probability of
+    the answers that were refined. coarse: (n,) the share of its neighbourhood in the whole search's probability.
     evidence: (n,) logarithmic likelihood ratio of 'a particle in any orientation' to 'no particle'."""
 
     angles: np.ndarray
@@ -38,6 +40,7 @@ class Orientations:
     margin: np.ndarray
     probability: np.ndarray
     evidence: np.ndarray
+    coarse: np.ndarray
 
 
 class Search:
@@ -56,6 +59,7 @@ class Search:
         self.disc = self._disc(settings.search_resolution(), particles.box, device)
         self.fine_disc = self._disc(settings.fine_resolution(), particles.box, device)
         self.plain = Reference(projector, self.disc, zoom=self.zoom)
+        self.fine = Reference(projector, self.fine_disc, zoom=self.zoom)
         self.source = source
         self.fit = fit
 
@@ -104,7 +108,7 @@ class Search:
         """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder:
         where chunks are kept, so that a stopped run goes on; None: nowhere."""
         bank = Bank(self._strong(self.plain), self.grid)
-        fine = self._strong(Reference(self.projector, self.fine_disc, zoom=self.zoom))
+        fine = self._strong(self.fine)
         count, parts = len(self.source.particles), []
         size = int(max(16, min(4096, MEMORY / (4 * len(self.grid)))))
         for start in range(0, count, size):
@@ -124,6 +128,12 @@ class Search:
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Orientations)}
         )
 
+    def like(self, particles):
+        """The same search on other particles, read in the same way."""
+        other = copy.copy(self)
+        other.source = dataclasses.replace(self.source, particles=particles)
+        return other
+
     def _strong(self, reference):
         return reference.with_gain(self.fit.gain(reference.disc.rings, self.width))
 
@@ -136,8 +146,8 @@ class Search:
         del values
         poses = [self._placed(observed, bank.reference, numbers, shifts) for numbers in modes.numbers.T]
         if not self.settings.refine:
-            return _answer(poses[0], modes.mass, total, self.settings.symmetry)
-        return self._refined(self.source.observed(rows, self.fine_disc), fine, poses, total)
+            return _answer(poses[0], modes.mass, total, modes.mass[:, 0], self.settings.symmetry)
+        return self._refined(self.source.observed(rows, self.fine_disc), fine, poses, total, modes.mass)
 
     def _placed(self, observed, reference, numbers, shifts):
         """Pose of orientations of the grid, with the shifts that suit them."""
@@ -151,7 +161,7 @@ class Search:
         """px: standard deviation of the shifts, not taken to be less than the search could tell."""
         return max(self.fit.sigma, self.settings.search_resolution() / 8 / self.pixel_size)
 
-    def _refined(self, observed, reference, poses, total):
+    def _refined(self, observed, reference, poses, total, coarse):
         """Orientations from the likeliest answers: all are refined once with the fine detail, the best one further."""
         turn = TURN * self.settings.angular_step
         shift = self.settings.search_resolution() / 8 / self.pixel_size
@@ -169,7 +179,7 @@ class Search:
         for finer in (2, 4):
             near = Neighbourhood.of(turn / finer, shift / finer, reference.disc.device)
             pose = refine(observed, reference, pose.matrices, pose.shifts_yx, near, self._sigma())
-        return _answer(pose, self._mass(poses, every, best), total, self.settings.symmetry)
+        return _answer(pose, self._mass(poses, every, best), total, coarse[rows, best], self.settings.symmetry)
 
     def _mass(self, poses, every, best):
         """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.
@@ -186,12 +196,13 @@ class Search:
         return torch.cat([mass[rows, best][:, None], others], 1)
 
 
-def _answer(pose, mass, total, symmetry):
-    """Orientations of Pose. mass: (n, m) probability of the answer and of others. total: (n,) evidence."""
+def _answer(pose, mass, total, coarse, symmetry):
+    """Orientations of Pose. mass: (n, m) probability of the answer and of others. total: (n,) evidence. coarse: (n,)
+    the answer's probability in the search."""
     matrices = into_unit(pose.matrices.cpu().double().numpy(), symmetry)
     angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
     mass = mass.double().cpu().numpy()
     other = mass[:, 1:].max(axis=1, initial=0)
     margin = np.log(np.maximum(mass[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))
     shifts, peak = (tensor.cpu().double().numpy() for tensor in (pose.shifts_yx, pose.peak))
-    return Orientations(angles, shifts, peak, margin, mass[:, 0], total)
+    return Orientations(angles, shifts, peak, margin, mass[:, 0], total, coarse.double().cpu().numpy())

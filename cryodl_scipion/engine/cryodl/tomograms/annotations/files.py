@@ -7,12 +7,13 @@ stacks, which is why a place in a stack that the JSON on the disk still names is
 
 import json
 import os
-import warnings
 
 import numpy as np
 
 from ...contract.result import write_json
 from ...io.files import whole_file
+from ...io.mrc import read_header
+from ...io.volume_writer import OpenVolume, new_volume
 
 TABLE, DRAWINGS, IMAGES = "annotations.json", "drawings.mrc", "tiles.mrc"
 VERSION = 1
@@ -48,21 +49,16 @@ def read_stack(folder, name, needed):
     needed: [(place, side)] of images that must be there; a place of None stands for none. Raises ValueError if one is
     not, or if the file cannot be read.
     """
-    import mrcfile
-
     path, needed = os.path.join(folder, name), [(place, side) for place, side in needed if place is not None]
     if not needed and not os.path.exists(path):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with mrcfile.mmap(path, mode="r") as mrc:
-                data = mrc.data
-    except (ValueError, OSError, EOFError) as error:
+        header = read_header(path)
+        data = np.memmap(path, header.dtype, "r", header.start, header.shape)
+    except (ValueError, OSError, OverflowError) as error:
         raise ValueError(
             f"{path} is missing, or not a readable MRC stack ({error}). Copy the whole folder again."
         ) from None
-    data = data if data.ndim == 3 else data[None]
     if any(place >= data.shape[0] or side > min(data.shape[1:]) for place, side in needed):
         raise ValueError(
             f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the "
@@ -76,15 +72,16 @@ def write_stack(folder, name, images, count, side, dtype, fill):
 
     images: {place: (h, h) array}, h <= side. Places without an image, and what lies beside smaller ones, hold `fill`.
     """
-    import mrcfile
-
-    mode = {np.dtype(np.int16): 1, np.dtype(np.float32): 2}[np.dtype(dtype)]
     with whole_file(os.path.join(folder, name)) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            mrc = mrcfile.new_mmap(str(temporary), (count, side, side), mode, fill=fill, overwrite=True)
-        with mrc:
-            mrc.set_image_stack()
-            for place, image in images.items():
-                mrc.data[place, : image.shape[0], : image.shape[1]] = image
-            mrc.update_header_stats()
+        new_volume(temporary, (count, side, side), 0.0, dtype, stack=True)
+        stack, complete = OpenVolume(temporary, (count, side, side), dtype), False
+        try:
+            for place in range(count):
+                page = np.full((1, side, side), fill, dtype)
+                if place in images:
+                    image = images[place]
+                    page[0, : image.shape[0], : image.shape[1]] = image
+                stack.write(place, page)
+            complete = True
+        finally:
+            stack.close(complete)

@@ -39,7 +39,7 @@ def plot_confusion(matrix, rows, columns, path, title=""):
 
 def write_confusion(matrix, rows, columns, path):
     """The same as a table: a row for each true class, its name first."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["true", *columns])
         writer.writerows([name, *map(int, values)] for name, values in zip(rows, matrix))

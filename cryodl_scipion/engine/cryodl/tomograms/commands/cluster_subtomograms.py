@@ -103,6 +103,12 @@ def _alignment(config, found):
         )
     if config.align != "auto":
         return config.align
+    if found.angles is not None and not np.any(found.angles):
+        print(
+            f"All angles of {found.path} are zero: they are no alignment, and one is searched for. If all "
+            "subtomograms do have one orientation, choose --align given."
+        )
+        return "search"
     return "search" if found.angles is None else "given"
 
 
@@ -191,7 +197,7 @@ def _averages(config, found, classes, angles, shifts, contrast, folder, stem, de
 
 
 def _write_embedding(path, found, places, classes):
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(places.shape[1]))])
         for name, number, place in zip(found.names, classes, places):

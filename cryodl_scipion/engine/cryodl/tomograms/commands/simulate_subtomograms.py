@@ -13,6 +13,7 @@ import numpy as np
 from ...contract import Result, counted
 from ...io.files import expand_paths, rename_folder
 from ...io.unfinished import RECORD, check_output, working_folder
+from ...io.warn import warn
 
 VOLUMES = "volumes"  # folder in the working folder
 HALVES_OF = 4  # after the purposes of simulate.subtomograms
@@ -24,7 +25,7 @@ def run(config):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     check_output(config.output, "Subtomograms")
     from ...core.devices import choose_device, device_name, set_threads
-    from ...simulate.structures import structure_names
+    from ...simulate.structures import dark_notes, structure_names
     from ...simulate.subtomograms import SubtomogramSimulator, load_structure
     from ...simulate.tilt_series import tilt_angles
 
@@ -33,6 +34,9 @@ def run(config):
     paths = expand_paths(config.structures)
     names = structure_names(paths)
     structures = [load_structure(path, config) for path in paths]
+    notes = [note for path in paths for note in dark_notes(path)]
+    for note in notes:
+        warn(note)
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)
     folder = _working_folder(config, paths)
     simulators = [
@@ -46,6 +50,7 @@ def run(config):
         "simulate-subtomograms",
         dict(subtomograms=config.output, count=total, box=config.box, pixel_size=config.pixel_size, classes=names),
         device=device_name(device),
+        warnings=tuple(notes),
     )
 
 

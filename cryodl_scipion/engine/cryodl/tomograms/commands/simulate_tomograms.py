@@ -14,6 +14,7 @@ from ...contract import Result, counted
 from ...contract.result import write_json
 from ...io.files import expand_paths
 from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
 
 FOLDERS = ("tomograms", "labels", "coordinates")
 MOST_FEATURES = 127  # of int8 labels
@@ -25,6 +26,7 @@ def run(config):
     from tqdm import tqdm
 
     from ...core.devices import choose_device, device_name, set_threads
+    from ...simulate.structures import dark_notes
     from ...simulate.tilt_series import tilt_angles
 
     device, tilts = choose_device(config.device), tilt_angles(config)
@@ -32,6 +34,9 @@ def run(config):
     _check_memory(config, len(tilts))
     paths = expand_paths(config.structures)
     particles, copies = _particles(config, paths)
+    notes = [note for path in paths for note in dark_notes(path)]
+    for note in notes:
+        warn(note)
     folder = working_folder(config, paths)
     for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series):
         (folder / name).mkdir(exist_ok=True)
@@ -47,7 +52,7 @@ def run(config):
         f"{counted(config.count, 'tomogram')} with "
         f"{', '.join(f'{n} {k}' for k, n in outputs['counts'].items()) or 'nothing'}: {config.output}"
     )
-    return Result("simulate-tomograms", outputs, device=device_name(device), warnings=tuple(_warnings(counts)))
+    return Result("simulate-tomograms", outputs, device=device_name(device), warnings=(*notes, *_warnings(counts)))
 
 
 def _check_memory(config, tilts):

@@ -17,23 +17,21 @@ def origin_of(path):
 
     Zeros where the header makes no sense.
     """
-    import warnings
+    from ...io.mrc import read_header
 
-    import mrcfile
-
-    with warnings.catch_warnings(action="ignore"), mrcfile.open(path, header_only=True, permissive=True) as mrc:
-        header, voxel = mrc.header, mrc.voxel_size
-        origin = [float(header.origin[axis]) for axis in "xyz"]
-        if not any(origin) or not all(map(math.isfinite, origin)):
-            # of columns, rows and sections: the axes of the file
-            start = np.zeros(3)
-            for axis, count in zip(
-                (header.mapc, header.mapr, header.maps), (header.nxstart, header.nystart, header.nzstart)
-            ):
-                if 1 <= int(axis) <= 3:
-                    start[int(axis) - 1] = int(count)
-            far = 10 * max(int(header.nx), int(header.ny), int(header.nz))
-            origin = list(start * [float(voxel[axis]) for axis in "xyz"]) if np.abs(start).max() <= far else [0.0] * 3
+    header = read_header(path).record
+    origin = [float(header.origin[axis]) for axis in "xyz"]
+    if not any(origin) or not all(map(math.isfinite, origin)):
+        # of columns, rows and sections: the axes of the file
+        start = np.zeros(3)
+        for axis, count in zip(
+            (header.mapc, header.mapr, header.maps), (header.nxstart, header.nystart, header.nzstart)
+        ):
+            if 1 <= int(axis) <= 3:
+                start[int(axis) - 1] = int(count)
+        far = 10 * max(int(header.nx), int(header.ny), int(header.nz))
+        voxel = [float(header.cella[axis]) / max(1, int(header["m" + axis])) for axis in "xyz"]
+        origin = list(start * voxel) if np.abs(start).max() <= far else [0.0] * 3
     return tuple(origin)
 
 

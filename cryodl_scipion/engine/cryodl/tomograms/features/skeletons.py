@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lines of voxels through the middles of filaments."""
 
+import heapq
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
 STRAIGHT = -0.7  # cosine of the angle at a branch point below which two branches are one filament that goes on
@@ -106,68 +110,109 @@ def _length(path, places):
     return np.linalg.norm(np.diff(places[path], axis=0), axis=1).sum()
 
 
-def _pruned(branches, places, radii):
-    """Branches without spurs; what a removed spur had parted is one branch again."""
-    while True:
-        uses = _uses(branches)
-        spurs = [k for k, path in enumerate(branches) if len(branches) > 1 and _is_spur(path, uses, places, radii)]
-        if not spurs:
-            return branches
-        shortest = min(spurs, key=lambda k: _length(branches[k], places))
-        branches = _mended([path for k, path in enumerate(branches) if k != shortest])
+class _Network:
+    """Branches of a skeleton by number, and which of them end where. A joined branch gets a new number.
 
+    Parameters
+    ----------
+    branches : list of list of int
+        Indices of places along each branch.
+    """
 
-def _uses(branches):
-    """{index: [(branch, True if it is its first place)]} of the places where branches end."""
-    uses = {}
-    for k, path in enumerate(branches):
+    def __init__(self, branches: list[list[int]]) -> None:
+        self.paths: dict[int, list[int]] = {}
+        self.ends: dict[int, set[tuple[int, bool]]] = {}  # place: {(branch, whether the branch begins there)}
+        self._next = itertools.count()
+        for path in branches:
+            self.add(path)
+
+    def add(self, path: list[int]) -> int:
+        """Put a branch in. Returns its number."""
+        number = next(self._next)
+        self.paths[number] = path
         for end, first in ((path[0], True), (path[-1], False)):
-            uses.setdefault(end, []).append((k, first))
-    return uses
+            self.ends.setdefault(end, set()).add((number, first))
+        return number
+
+    def remove(self, number: int) -> list[int]:
+        """Take a branch out. Returns its indices."""
+        path = self.paths.pop(number)
+        for end, first in ((path[0], True), (path[-1], False)):
+            self.ends[end].discard((number, first))
+        return path
+
+    def join(self, one: tuple[int, bool], other: tuple[int, bool]) -> int:
+        """Make one branch of two that meet: (branch, whether it begins there) of each. Returns its number."""
+        a, b = self.remove(one[0]), self.remove(other[0])
+        return self.add((a[::-1] if one[1] else a) + (b if other[1] else b[::-1])[1:])
+
+    def pairs(self, end: int) -> Iterator[tuple[tuple[int, bool], tuple[int, bool]]]:
+        """Pairs of different branches that meet at a place."""
+        return ((a, b) for a, b in itertools.combinations(sorted(self.ends[end]), 2) if a[0] != b[0])
 
 
-def _is_spur(path, uses, places, radii):
-    meeting = [len(uses[end]) > 1 for end in (path[0], path[-1])]
+def _pruned(branches, places, radii):
+    """Branches without spurs, the shortest spur first; what a removed spur had split is one branch again."""
+    network, queue = _Network(branches), []
+
+    def look_at(numbers):
+        for number in numbers:
+            if _is_spur(network, number, places, radii):
+                heapq.heappush(queue, (_length(network.paths[number], places), number))
+
+    look_at(list(network.paths))
+    if queue:  # places where two branches meet are no branch points
+        look_at([number for end in list(network.ends) for number in _mended(network, end)])
+    while queue and len(network.paths) > 1:
+        _, number = heapq.heappop(queue)
+        if number in network.paths and _is_spur(network, number, places, radii):
+            path = network.remove(number)
+            for end in (path[0], path[-1]):
+                look_at(_mended(network, end) or [number for number, _ in network.ends[end]])
+    return list(network.paths.values())
+
+
+def _is_spur(network, number, places, radii):
+    path = network.paths[number]
+    meeting = [len(network.ends[end]) > 1 for end in (path[0], path[-1])]
     if sum(meeting) != 1:
         return False
     point = path[0] if meeting[0] else path[-1]
     return _length(path, places) <= SPUR * radii[point] + 1
 
 
-def _mended(branches):
-    """Branches, those that only two of meet at a place joined."""
-    for end, users in _uses(branches).items():
-        if len(users) == 2 and users[0][0] != users[1][0]:
-            return _mended(_join(branches, *users))
-    return branches
-
-
-def _join(branches, one, other):
-    """Branches with two of them joined. one, other: (branch, True if its first place is where they meet)."""
-    a, b = branches[one[0]], branches[other[0]]
-    a, b = a[::-1] if one[1] else a, b if other[1] else b[::-1]
-    return [path for k, path in enumerate(branches) if k not in (one[0], other[0])] + [a + b[1:]]
+def _mended(network, end):
+    """Join the branches that meet at a place if they are just two. Returns the number of the new branch, in a list."""
+    users = sorted(network.ends[end])
+    if len(users) != 2 or users[0][0] == users[1][0]:
+        return []
+    return [network.join(*users)]
 
 
 def _joined(branches, places, radii):
     """Branches, those that go on straight through a branch point joined, the straightest first."""
-    while True:
-        best, users_of_best = STRAIGHT, None
-        for end, users in _uses(branches).items():
-            for i, one in enumerate(users):
-                for other in users[:i]:
-                    if one[0] != other[0]:
-                        cosine = _heading(branches, one, places, radii) @ _heading(branches, other, places, radii)
-                        if cosine < best:
-                            best, users_of_best = cosine, (one, other)
-        if users_of_best is None:
-            return branches
-        branches = _join(branches, *users_of_best)
+    network, queue = _Network(branches), []
+
+    def look_at(end):
+        for one, other in network.pairs(end):
+            cosine = float(_heading(network, one, places, radii) @ _heading(network, other, places, radii))
+            if cosine < STRAIGHT:
+                heapq.heappush(queue, (cosine, one, other))
+
+    for end in network.ends:
+        look_at(end)
+    while queue:
+        _, one, other = heapq.heappop(queue)
+        if one[0] in network.paths and other[0] in network.paths:
+            path = network.paths[network.join(one, other)]
+            for end in {path[0], path[-1]}:  # a longer branch may point another way
+                look_at(end)
+    return list(network.paths.values())
 
 
-def _heading(branches, use, places, radii):
+def _heading(network, use, places, radii):
     """Unit vector from a branch point along a branch."""
-    path = branches[use[0]] if use[1] else branches[use[0]][::-1]
+    path = network.paths[use[0]] if use[1] else network.paths[use[0]][::-1]
     reach = max(3, int(REACH * radii[path[0]]))
     start = min(len(path) - 1, int(np.ceil(radii[path[0]])))  # the first voxels are drawn aside by the others
     way = places[path[min(len(path) - 1, reach)]] - places[path[min(start, len(path) - 2)]]

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from ...contract.result import write_json
+from ...io.stamps import file_stamp
 from ...io.volume_writer import OpenVolume, new_volume
 from .combine import Agreement
 
@@ -69,7 +70,7 @@ class ScoreFolder:
                 f"{entry['pixel_size']:g} Å/px; this one has {now} at {pixel_size:g} Å/px. Choose another "
                 "--output, or --names."
             )
-        if any(entry.get(key, value) != value for key, value in _stamps(path).items()):
+        if any(entry.get(key, value) != value for key, value in file_stamp(path).items()):
             if entry["path"] != os.path.abspath(path):
                 raise ValueError(
                     f"{self.folder} holds scores of another tomogram called {name}: {entry['path']}; this "
@@ -89,7 +90,7 @@ class ScoreFolder:
     def unfinished(self, name, path, shape, pixel_size):
         """An Unfinished for a tomogram."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        key = dict(self.settings, shape=list(shape), pixel_size=pixel_size, **_stamps(path))
+        key = dict(self.settings, shape=list(shape), pixel_size=pixel_size, **file_stamp(path))
         return Unfinished(self, name, key)
 
     def _partial(self, name):
@@ -222,8 +223,3 @@ class Unfinished:
             volume.close(complete=False)
         if remove:
             shutil.rmtree(self.folder)
-
-
-def _stamps(path):
-    """What tells a file from another one, and from itself after it was made anew."""
-    return dict(bytes=os.path.getsize(path), changed=os.stat(path).st_mtime_ns)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page of what was tried and survived, from the JSON files of fuzz.py, kills.py and faults.py.
+
+python benchmarks/robustness.py --results benchmarks/robustness --page docs/robustness.md
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+HEAD = """# What was tried, and what survived
+
+Users kill programs, fill disks and feed broken files. This page lists trials of that kind. It is written by
+`python benchmarks/robustness.py`, from the results of the three commands that do the trials. Every row names the
+command that repeats it. Run them with the engine's Python in the folder of the repository.
+
+What the trials rest on:
+
+- A command works in `<output>.partial`, or on one file at a time under a temporary name, and renames at the end. A
+  killed command is continued by the same words, with the same parameters and the same input files. Input files that
+  were made anew since are noticed.
+- A lock beside the output (`.<output>.lock`) holds two commands on one output apart. The system frees it when its
+  process ends.
+- The engine watches the protocol that started it, by number and start time, and ends with it, whatever stands between
+  the two on the same machine (tried with a shell). On another machine the lock alone holds two runs apart. An engine
+  that is started by hand is not watched.
+- Readers take no more than the file and the memory can hold. A file that cannot be used is skipped, counted and named.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, required=True, help="Folder of fuzz.json, kills.json, faults.json.")
+    parser.add_argument("--page", type=Path, required=True)
+    options = parser.parse_args()
+    parts = [HEAD]
+    for name, section in (("faults", faults), ("kills", kills), ("fuzz", fuzz)):
+        path = options.results / f"{name}.json"
+        if path.exists():
+            parts.append(section(json.loads(path.read_text(encoding="utf-8"))["rows"]))
+    options.page.write_text("\n".join(parts), encoding="utf-8")
+
+
+def faults(rows: list) -> str:
+    """Section of the faults of machine and input."""
+    lines = ["## Faults of machine and input", "", "| tried | outcome | what was said | command |", "|---|---|---|---|"]
+    lines += [
+        f"| {_cell(row['tried'])} | {row['verdict']} | {_cell(row['said'])} | "
+        f"`python benchmarks/faults.py --trials {row['name']}` |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def kills(rows: list) -> str:
+    """Section of the kills."""
+    total = sum(row["killed"] for row in rows)
+    lines = [
+        "## Kills",
+        "",
+        f"{total} kills (SIGKILL) at random times, each continued by the same command on tiny "
+        "data. Equal: every file says what it says after an undisturbed run (times aside). Clean: no temporary "
+        "file, lock or working folder is left.",
+        "",
+        "| command | kills | trials | equal | clean | repeat |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['name']} | {row['killed']} | {row['trials']} | {row['equal']} | {row['clean']} | "
+        f"`python benchmarks/kills.py --commands {row['name']} --count {row['trials']}` |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def fuzz(rows: list) -> str:
+    """Section of the mutated files."""
+    total = sum(row["files"] for row in rows)
+    lines = [
+        "## Mutated files",
+        "",
+        f"{total} mutated files. A failure is: more than 10 s, more than 1 GB above the "
+        "size of the file, the end of the process, or anything but a sentence. Slowest and largest are of the "
+        "worst file.",
+        "",
+        "| kind | files | read | refused | failures | slowest, s | largest, MB | command |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['name']} | {row['files']} | {row['read']} | {row['refused']} | {len(row['failures'])} | "
+        f"{row['slowest']:.2f} | {row['largest']:.0f} | `python benchmarks/fuzz.py --kinds {row['name']} --count "
+        f"{row['files']}{' --first %d' % row['first'] if row.get('first') else ''}` |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text):
+    return text.replace("|", "\\|").replace("\n", " ").removeprefix("cryodl: error: ")
+
+
+if __name__ == "__main__":
+    main()

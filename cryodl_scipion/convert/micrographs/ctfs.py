@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `cryodl estimate-ctf` found, as Scipion's CTF models."""
+
+from typing import Any, Dict, List, Tuple
+
+from pwem.objects import CTFModel, Micrograph, SetOfCTF
+from pyworkflow.object import Float
+
+# Attribute of a CTF model: how far its rings stand out, in standard deviations of the noise.
+STRENGTH = "_cryodlStrength"
+TITLES = (
+    "Micrograph",
+    "DefocusU (Å)",
+    "DefocusV (Å)",
+    "Angle (°)",
+    "Astigmatism (Å)",
+    "Resolution (Å)",
+    "Correlation",
+    "Strength",
+)
+
+
+def ctfModel(micrograph: Micrograph, figures: Dict[str, Any], picture: str, phaseShift: bool) -> CTFModel:
+    """The CTF of a micrograph.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    figures : dict
+        The engine's, of one micrograph: lengths in Å, angles in degrees.
+    picture : str
+        File of its power spectrum beside the fit.
+    phaseShift : bool
+        Whether a phase shift was looked for.
+
+    Returns
+    -------
+    CTFModel
+    """
+    ctf = CTFModel()
+    ctf.setStandardDefocus(figures["defocus_u"], figures["defocus_v"], figures["defocus_angle"])
+    if phaseShift:
+        ctf.setPhaseShift(figures["phase_shift"])
+    ctf.setResolution(figures["resolution"])
+    ctf.setFitQuality(figures["correlation"])
+    ctf.setPsdFile(picture)
+    setattr(ctf, STRENGTH, Float(figures["strength"]))
+    ctf.setMicrograph(micrograph)
+    return ctf
+
+
+def ctfRows(ctfs: SetOfCTF) -> List[Tuple]:
+    """Figures of each CTF, in the order of TITLES.
+
+    Parameters
+    ----------
+    ctfs : SetOfCTF
+        It may still be growing.
+
+    Returns
+    -------
+    list of tuples
+        The name of the micrograph, and floats.
+    """
+    rows = []
+    for ctf in ctfs.iterItems():
+        u, v, angle = ctf.getDefocus()
+        rows.append(
+            (
+                ctf.getMicrograph().getMicName(),
+                u,
+                v,
+                angle,
+                u - v,
+                ctf.getResolution(),
+                ctf.getFitQuality(),
+                getattr(ctf, STRENGTH).get(),
+            )
+        )
+    return rows
+
+
+def ctfLines(ctfs: SetOfCTF) -> List[str]:
+    """Sentences for a summary.
+
+    Parameters
+    ----------
+    ctfs : SetOfCTF or None
+
+    Returns
+    -------
+    list of str
+    """
+    rows = [] if ctfs is None else ctfRows(ctfs)
+    if not rows:
+        return ["No CTF yet."]
+    means = sorted((row[1] + row[2]) / 2 for row in rows)
+    middle = lambda values: sorted(values)[len(values) // 2]
+    return [
+        "*%d* CTFs: mean defocus %.0f to %.0f Å, median astigmatism %.0f Å"
+        % (len(rows), means[0], means[-1], middle([row[4] for row in rows])),
+        "Rings agree with the fit to %.1f Å (median)" % middle([row[5] for row in rows]),
+    ]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles with their latent coordinates: as an ordinary set, as a flexibility set, and subsets of them."""
+
+import shutil
+import sqlite3
+
+from pwem.objects import ParticleFlex
+from pyworkflow.object import Float, Integer
+
+from .particles import pairedRows
+
+# Attributes of items, with an underscore before them.
+LATENT, CLUSTER = "cryodlLatent%d", "cryodlCluster"
+PROGRAM = "cryodl"
+
+
+def _columns(count):
+    names = [LATENT % number for number in range(1, count + 1)]
+    return names + [CLUSTER], (float,) * count + (int,)
+
+
+def appendLatent(output, particles, path, count):
+    """Append copies of all items with `count` latent coordinates and the cluster of the engine's STAR file.
+
+    Raises ValueError unless every particle is there.
+    """
+    names, kinds = _columns(count)
+    for item, row in pairedRows(particles, path, names, kinds):
+        copy = item.clone()
+        for name, value in zip(names[:-1], row):
+            setattr(copy, "_" + name, Float(value))
+        setattr(copy, "_" + CLUSTER, Integer(row[-1]))
+        output.append(copy)
+    if output.getSize() != particles.getSize():
+        raise ValueError(
+            "%s has %d of the %d particles. Run the protocol anew." % (path, output.getSize(), particles.getSize())
+        )
+
+
+def appendFlex(output, particles, path, count):
+    """Append all items as ParticleFlex, whose place in the latent space other plugins read (getZFlex, getZRed)."""
+    output.getFlexInfo().setProgName(PROGRAM)
+    for item, row in pairedRows(particles, path, *_columns(count)):
+        flex = ParticleFlex(progName=PROGRAM)
+        flex.copyInfo(item)
+        flex.setObjId(item.getObjId())
+        flex.setZFlex(row[:count])
+        flex.setZRed(row[:2])
+        output.append(flex)
+
+
+def latentOf(particles):
+    """Ids, [(coordinates)] and clusters of a set that appendLatent made."""
+    ids, coordinates, clusters = [], [], []
+    for item in particles.iterItems():
+        if not ids:
+            names = [name for name in (LATENT % number for number in range(1, 21)) if item.hasAttribute("_" + name)]
+        ids.append(item.getObjId())
+        coordinates.append(tuple(item.getAttributeValue("_" + name) for name in names))
+        clusters.append(item.getAttributeValue("_" + CLUSTER))
+    return ids, coordinates, clusters
+
+
+def writeSelection(particles, ids, path):
+    """Write a copy of a set's file in which only the items of `ids` are enabled, for pwem's ProtUserSubSet."""
+    particles.write()
+    shutil.copy(particles.getFileName(), path)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE Objects SET enabled = 0")
+        connection.executemany("UPDATE Objects SET enabled = 1 WHERE id = ?", [(int(number),) for number in ids])
+    connection.close()

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that estimates the CTF of micrographs."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
+from ..outputs import Details, Outputs, Texts, output
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class EstimateCtfConfig:
+    """Estimate defocus and astigmatism of micrographs from the rings in their power spectra."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    voltage: float = param(
+        "Acceleration voltage of the microscope.", label="Voltage", unit="kV", minimum=20, maximum=1000
+    )
+    spherical_aberration: float = param(
+        "Spherical aberration of the microscope.", label="Cs", unit="mm", minimum=0, maximum=10
+    )
+    output: str = param(
+        "STAR file for the results. A folder beside it, of the same name without .star, takes the "
+        "power spectra and fits. A stopped run continues there.",
+        label="Output",
+        path="file",
+    )
+    amplitude_contrast: float = param(
+        "Part of the contrast that is amplitude contrast.",
+        default=0.1,
+        label="Amplitude contrast",
+        minimum=0,
+        maximum=1,
+    )
+    minimum_defocus: float = param(
+        "Smallest defocus to look for; positive is underfocus.",
+        default=3000.0,
+        label="Minimum defocus",
+        unit="Å",
+        minimum=500,
+        maximum=200000,
+    )
+    maximum_defocus: float = param(
+        "Largest defocus to look for.", default=50000.0, label="Maximum defocus", unit="Å", minimum=500, maximum=200000
+    )
+    maximum_astigmatism: float = param(
+        "Largest difference of DefocusU and DefocusV to look for. 0: none.",
+        default=2000.0,
+        label="Maximum astigmatism",
+        unit="Å",
+        minimum=0,
+        maximum=20000,
+        expert=True,
+    )
+    lowest_resolution: float = param(
+        "Rings nearer to the centre of the spectrum are not fitted: the particles' shape is stronger there.",
+        default=30.0,
+        label="Lowest resolution",
+        unit="Å",
+        minimum=8,
+        maximum=100,
+    )
+    highest_resolution: float = param(
+        "Rings farther from the centre are not fitted. Nothing finer than the pixels allow is used.",
+        default=5.0,
+        label="Highest resolution",
+        unit="Å",
+        minimum=2,
+        maximum=30,
+    )
+    find_phase_shift: bool = param(
+        "Look for the phase shift of a phase plate as well. It takes longer and finds less without one.",
+        default=False,
+        label="Find phase shift",
+        expert=True,
+    )
+    names: Paths = names_field()
+    threads: int = threads_field()
+
+    def check_together(self) -> typing.List[str]:
+        """Sentences about values that do not fit each other."""
+        problems = []
+        if self.maximum_defocus <= self.minimum_defocus:
+            problems.append(
+                f"Maximum defocus (--maximum-defocus) is {self.maximum_defocus:g} Å, not above the minimum "
+                f"defocus (--minimum-defocus) of {self.minimum_defocus:g} Å."
+            )
+        finest = max(self.highest_resolution, 2 * self.pixel_size / 0.95)
+        if self.lowest_resolution < 1.5 * finest:
+            what = (
+                "highest resolution (--highest-resolution)"
+                if finest == self.highest_resolution
+                else "finest detail that the pixels hold"
+            )
+            problems.append(
+                f"Lowest resolution (--lowest-resolution) is {self.lowest_resolution:g} Å; it must be at "
+                f"least 1.5 times the {what}, {finest:.3g} Å, so that there are rings between them."
+            )
+        if not self.output.lower().endswith(".star"):
+            problems.append(f"Output (--output) is {self.output}; it must end in .star.")
+        return problems
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EstimateCtfOutputs(Outputs):
+    """What `estimate-ctf` wrote, of the micrographs of this run."""
+
+    star: str = output("STAR file with the defocus of each micrograph.", path="file")
+    folder: str = output("Folder of the fits and spectra.", path="folder")
+    spectra: Texts = output("Power spectrum beside the fit, by micrograph.", path="file")
+    figures: Details = output(
+        "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation "
+        "and strength of the fit."
+    )

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands on continuous heterogeneity."""
+
+import dataclasses
+import typing
+
+from ..fields import contrast_field, particles_field, seed_field, threads_field
+from ..outputs import Outputs, output
+from ..params import param
+
+# Append at the end.
+LATENT_METHODS = ("linear",)
+# Particles that each dimension of a latent space needs.
+PARTICLES_PER_DIMENSION = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class FitHeterogeneityConfig:
+    """Fit a latent space to particles with orientations: how the molecule moves or what it lacks, or that it does
+    neither."""
+
+    particles: str = particles_field("Particles with angles, shifts and CTF.")
+    reference: str = param(
+        "Map of the consensus refinement (.mrc), or an atomic model. It is compared with the "
+        "particles' own map, and says where the molecule is.",
+        label="Reference",
+        path="file",
+    )
+    output: str = param(
+        "Folder for particles.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    method: str = param(
+        "linear: principal components of the volumes.", default="linear", label="Method", choices=LATENT_METHODS
+    )
+    latent: int = param("Dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20)
+    mask: typing.Optional[str] = param(
+        "Map that is 1 where the molecule may change and 0 elsewhere.",
+        default=None,
+        label="Mask",
+        path="file",
+        none_means="found from the particles",
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail that tells the particles apart.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=2,
+        maximum=200,
+        none_means="a twentieth of the box's width",
+    )
+    maps: int = param(
+        "Maps along each axis of the latent space.", default=5, label="Maps along an axis", minimum=2, maximum=50
+    )
+    axes: int = param(
+        "Axes of the latent space along which maps are reconstructed.",
+        default=1,
+        label="Axes with maps",
+        minimum=0,
+        maximum=20,
+    )
+    clusters: int = param(
+        "Clusters of the particles in the latent space (k-means).", default=4, label="Clusters", minimum=1, maximum=100
+    )
+    tolerance: float = param(
+        "Variability, in percent of the molecule's power in the images, that does not count as "
+        "motion: errors of CTF and orientation leave some.",
+        default=0.1,
+        label="Tolerance",
+        unit="%",
+        minimum=0,
+        maximum=100,
+        expert=True,
+    )
+    contrast: str = contrast_field()
+    seed: int = seed_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectLatentConfig:
+    """Take the particles of a region or of clusters of a latent space."""
+
+    particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
+    output: str = param("STAR file to write: the chosen particles, all of their columns.", label="Output", path="file")
+    region: typing.Optional[str] = param(
+        "Ranges AXIS:LOW:HIGH of latent coordinates, with commas; particles within "
+        "all of them are taken: 1:-2:0.5,2:0:3.",
+        default=None,
+        label="Region",
+        none_means="everywhere",
+    )
+    clusters: typing.Optional[str] = param(
+        "Numbers of clusters (cryodlCluster), with commas; particles of any of them are taken.",
+        default=None,
+        label="Clusters",
+        none_means="all",
+    )
+
+    def check_together(self) -> typing.List[str]:
+        if self.region or self.clusters:
+            return []
+        return ["Neither a region (--region) nor clusters (--clusters) are given; give one or both."]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FitHeterogeneityOutputs(Outputs):
+    """What `fit-heterogeneity` found."""
+
+    particles: str = output("STAR file of the particles with latent coordinates and clusters.", path="file")
+    heterogeneity: str = output("heterogeneity.json.", path="file")
+    verdict: str = output("'motion' or 'no motion'.")
+    p_value: float = output("Probability of such an answer without motion.")
+    variability: float = output("Fraction of the molecule's power in the images.")
+    mean: str = output("Mean map.", path="file")
+    components: typing.List[str] = output("Maps of the principal components.", path="file")
+    paths: typing.List[typing.List[str]] = output("Maps along each axis.")
+    picture: str = output("Picture of the latent space.", path="file")
+    count: int = output("Particles.")
+    latent: int = output("Latent dimensions.")
+    pixel_size: float = output("Of the maps.", unit="Å/px")
+    box: int = output("Side of the maps.", unit="px")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SelectLatentOutputs(Outputs):
+    """What `select-latent` chose."""
+
+    particles: str = output("STAR file of the chosen particles.", path="file")
+    count: int = output("Chosen particles.")
+    of: int = output("Particles to choose from.")

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much memory this process may still take, and sentences for when it is too little."""
+
+import contextlib
+import os
+import re
+import resource
+import typing
+
+from ..contract import describe_all
+
+GIGABYTE = 1e9
+_ALLOCATORS = (
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "out of memory",
+    "ALLOC_FAILED",
+    "Cannot allocate memory",
+    "failed to map segment",
+)
+# Parameters that make a command take less, best first, and what to do with them.
+_HELPFUL = (("batch_size", "a smaller"), ("memory", "a smaller"), ("box", "a smaller"))
+
+
+class TooLittleMemory(ValueError):
+    """What is needed is known to be more than there is."""
+
+
+def available_memory() -> float:
+    """Bytes that this process may still take: the least of the machine's, its control group's and its own limit."""
+    limits = [_meminfo(), _group(), _own()]
+    return min([limit for limit in limits if limit is not None], default=float("inf"))
+
+
+def require_memory(needed: float, what: str, advice: str) -> None:
+    """Raise TooLittleMemory if `needed` bytes are more than there are.
+
+    Parameters
+    ----------
+    needed : float
+        Bytes.
+    what : str
+        Beginning of the sentence: what needs them.
+    advice : str
+        What the user can do, a sentence.
+    """
+    there = available_memory()
+    if needed > there:
+        raise TooLittleMemory(
+            f"{what} needs {needed / GIGABYTE:.3g} GB of memory, and {there / GIGABYTE:.3g} GB are free. {advice}"
+        )
+
+
+@contextlib.contextmanager
+def one_item(path: str) -> typing.Iterator[None]:
+    """Turn a memory error of the block into TooLittleMemory that names the file: a run leaves it out and goes on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_error(error):
+            raise
+        raise TooLittleMemory(
+            f"{path} is too large for the memory ({available_memory() / GIGABYTE:.3g} GB are free). "
+            "Bin it, or use a machine with more memory."
+        ) from None
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error, of Python or of torch's allocators, says that there was too little memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, (RuntimeError, OSError)) and any(words in str(error) for words in _ALLOCATORS)
+
+
+def memory_sentence(error: BaseException, command: typing.Any) -> str:
+    """Sentence for a memory error, with the parameters of the command that help. Empty for other errors.
+
+    Parameters
+    ----------
+    error : BaseException
+    command : Command
+        Of the contract.
+    """
+    if not is_memory_error(error):
+        return ""
+    asked = re.search(r"(?:allocate|of) ([\d.]+ ?(?:[KMGT]i?B|bytes))", str(error))
+    infos = {info.name: info for info in describe_all(command.config)}
+    helps = [f"{much} {infos[name].label.lower()} ({infos[name].flag})" for name, much in _HELPFUL if name in infos]
+    return (
+        f"too little memory{f' (a part of {asked.group(1)} was refused)' if asked else ''}. "
+        + (f"Try {' or '.join(helps)}, or use" if helps else "Use")
+        + " a machine, queue or GPU with more memory; stop other programs that take it."
+    )
+
+
+def _meminfo() -> float | None:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            values = dict(line.split(":", 1) for line in file)
+        return 1024.0 * int(values["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _group() -> float | None:
+    """Room in the control group of a container or a queue's job."""
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            with open(limit, encoding="ascii") as most, open(used, encoding="ascii") as now:
+                return max(0.0, float(most.read()) - float(now.read()))
+        except (OSError, ValueError):  # "max" is no number
+            continue
+    return None
+
+
+def _own() -> float | None:
+    """Room in the address space of this process, where `ulimit -v` limits it."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return max(0.0, float(limit) - int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE"))

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Headers and data of MRC files, plain, .gz or .bz2. No more is read than the header's shape asks for and the file
+and the memory can hold: a damaged header costs nothing."""
+
+import bz2
+import dataclasses
+import gzip
+import io
+import os
+import typing
+import warnings
+import zlib
+
+import numpy as np
+
+from .files import check_utf8_name
+from .memory import GIGABYTE, TooLittleMemory, require_memory
+
+HEADER = 1024  # bytes
+MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
+_COMPLEX = {4: np.complex64}
+# What mrcfile and the decompressors raise for broken files.
+_ERRORS = (ValueError, OSError, EOFError, RuntimeError, AttributeError, OverflowError, zlib.error)
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+_BLOCK = 1 << 24  # bytes that are read at once
+_VOLUME_STACK = 401  # of ISPG, from which on a file holds several volumes
+
+
+@dataclasses.dataclass(frozen=True)
+class MrcHeader:
+    """Header of an MRC file.
+
+    Attributes
+    ----------
+    record : np.recarray
+        As mrcfile names its entries.
+    shape : tuple of int
+        (nz, ny, nx) as in the file.
+    start : int
+        Bytes before the data.
+    opener : callable
+        Opens the file for reading, decompressed.
+    """
+
+    record: np.recarray
+    shape: tuple[int, int, int]
+    start: int
+    opener: typing.Callable
+
+    @property
+    def mode(self) -> int:
+        return int(self.record.mode)
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        """Of the values, in the file's byte order; None for a mode that is not read."""
+        kind = {**MODES, **_COMPLEX}.get(self.mode)
+        return None if kind is None else np.dtype(kind).newbyteorder(self.record.mode.dtype.byteorder)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the data, as the header promises them."""
+        return int(np.prod([max(0, n) for n in self.shape], dtype=object)) * (self.dtype.itemsize if self.dtype else 1)
+
+
+def read_header(path: typing.Union[str, "os.PathLike[str]"]) -> MrcHeader:
+    """Header of an MRC file; the extended header and the data are not touched.
+
+    Raises
+    ------
+    ValueError
+        That names the file and says what is wrong with it.
+    """
+    check_utf8_name(path)
+    try:
+        with open(path, "rb") as file:
+            opener = _OPENERS.get(file.read(2), open)
+        with opener(path, "rb") as file:
+            head = file.read(HEADER)
+        if len(head) < HEADER:
+            raise ValueError(f"it has {len(head)} bytes, less than an MRC header")
+        record = _parse(head)
+        extended = int(record.nsymbt)
+    except _ERRORS as error:
+        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+    shape = tuple(int(n) for n in (record.nz, record.ny, record.nx))
+    if extended < 0 or opener is open and HEADER + extended > os.path.getsize(path):
+        raise ValueError(
+            f"{path} is damaged or cut short: its header promises an extended header of {extended} bytes "
+            f"(NSYMBT), and the file has {os.path.getsize(path)}. Copy it again."
+        )
+    return MrcHeader(record, shape, HEADER + extended, opener)
+
+
+def _parse(head):
+    """mrcfile's record of 1024 bytes. It is given none of the extended header, which it would read at once."""
+    import mrcfile.mrcinterpreter
+
+    with (
+        warnings.catch_warnings(action="ignore"),
+        mrcfile.mrcinterpreter.MrcInterpreter(
+            io.BytesIO(head[:92] + bytes(4) + head[96:]), permissive=True, header_only=True
+        ) as mrc,
+    ):
+        record = mrc.header.copy()
+    record.nsymbt = np.frombuffer(head[92:96], record.nsymbt.dtype)[0]
+    return record
+
+
+def read_data(path: typing.Union[str, "os.PathLike[str]"], header: MrcHeader) -> np.ndarray:
+    """All values of an MRC file: (ny, nx), (nz, ny, nx), or four axes for a stack of volumes; of the file's type.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, of an unknown mode, or larger than the memory.
+    """
+    size, what = header.nbytes, "{2} x {1} x {0} values of mode {3}".format(*header.shape, header.mode)
+    if header.dtype is None or min(header.shape) < 1:
+        raise ValueError(
+            f"{path} is not a readable MRC file: its header promises {what}. Modes 0, 1, 2, 6 and 12 are read."
+        )
+    there = os.path.getsize(path) - header.start
+    if header.opener is open and there < size:
+        raise _cut_short(path, what, max(0, there) // header.dtype.itemsize)
+    count = size // header.dtype.itemsize
+    require_memory(size + 4 * count, f"{path} ({what})", "Bin it, or use a machine with more memory.")
+    values = _read_bytes(path, header, size)
+    if len(values) < size:
+        raise _cut_short(path, what, len(values) // header.dtype.itemsize)
+    data = values.view(header.dtype).reshape(header.shape)
+    depth = int(header.record.mz)
+    if int(header.record.ispg) >= _VOLUME_STACK and depth > 0 and header.shape[0] % depth == 0:
+        return data.reshape(-1, depth, *header.shape[1:])
+    return data[0] if header.shape[0] == 1 else data
+
+
+def _read_bytes(path, header, size):
+    """(n,) bytes of the data, n at most `size`. Memory is taken as it fills, so that a header that lies costs none."""
+    try:
+        with header.opener(path, "rb") as file:
+            file.seek(header.start)
+            values, done = np.empty(size, np.uint8), 0
+            while done < size:
+                found = file.readinto(memoryview(values)[done : done + _BLOCK])
+                if not found:
+                    break
+                done += found
+            return values[:done]
+    except MemoryError:
+        raise TooLittleMemory(
+            f"{path} needs {size / GIGABYTE:.3g} GB of memory, which this process did not get. Bin "
+            "it, or use a machine with more memory."
+        ) from None
+    except _ERRORS as error:
+        raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
+
+
+def _cut_short(path, what, found):
+    return ValueError(
+        f"{path} is damaged or cut short: its header promises {what}, {found or 'fewer'} could be read. Copy it again."
+    )

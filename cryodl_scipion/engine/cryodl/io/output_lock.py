@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One command at a time on one output: a lock that the system frees when its process ends, however it ends.
+
+Commands whose runs share a folder (SHARED) lock their own micrographs or tomograms; all others lock the whole output.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+
+from ..contract.processes import remove_abandoned, temporary_path
+
+WAIT = 3.0  # seconds: a killed run may need a moment to end
+HELD = "CRYODL_HELD_LOCK"  # environment variable: path of the lock, for the processes that its holder starts
+PROBE = 1 << 16  # bytes that must find room beside the output before the work begins
+# Commands of which several runs may fill one folder, and the field of what each run does there.
+SHARED = {
+    "pick": "micrographs",
+    "assess-micrographs": "micrographs",
+    "denoise-micrographs": "micrographs",
+    "segment": "tomograms",
+}
+# Commands that write into a folder of annotations.
+WINDOWS = ("annotate", "import-annotations")
+_BUSY = (errno.EAGAIN, errno.EACCES)
+_NO_LOCKS = (errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def output_lock(command, config, wait: float = WAIT):
+    """Hold the output of a command until the block ends. Does nothing for commands without an output.
+
+    Parameters
+    ----------
+    command : Command
+        Of the contract.
+    config : object
+        Its config.
+    wait : float
+        Seconds to wait for another process.
+
+    Raises
+    ------
+    ValueError
+        If another process works on the same output.
+    OSError
+        If nothing can be written there: read-only, or no room.
+    """
+    field = "annotations" if command.name in WINDOWS else "output"
+    output = Path(os.path.realpath(getattr(config, field, None) or ""))
+    path = lock_path(output)
+    if not getattr(config, field, None) or os.environ.get("RANK", "0") != "0" or os.environ.get(HELD) == str(path):
+        yield  # no output, or one process of a training by several: the first one holds the lock
+        return
+    _check_writable(output, field)
+    handle = _lock(path, _items(command, config, output), command.name, wait, field)
+    try:
+        os.environ[HELD] = str(path)
+        yield
+    finally:
+        os.environ.pop(HELD, None)
+        _release(handle, path)
+
+
+def lock_path(output: Path) -> Path:
+    """The lock's file: hidden, beside the output, since many outputs must not exist before they are whole."""
+    return output.with_name(f".{output.name}.lock")
+
+
+def _check_writable(output, field):
+    """Write a little where the output will be and remove it again. Makes the folder above the output."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for folder in {output.parent, output if output.is_dir() else output.parent}:
+        remove_abandoned(folder)
+        temporary = temporary_path(folder / "room")
+        try:
+            with open(temporary, "wb") as file:
+                file.write(b"\0" * PROBE)
+        except OSError as error:
+            if error.errno == errno.EFBIG:  # a limit on the size of files: small outputs may keep below it
+                continue
+            if error.errno in _READ_ONLY and folder == output.parent and output.is_dir():
+                continue  # all goes into the output's own folder
+            raise OSError(
+                error.errno,
+                f"Nothing can be written into {folder} (--{field}): {error.strerror}. Make "
+                "room, or choose another folder.",
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                os.remove(temporary)
+
+
+def _items(command, config, output):
+    """Names that this run works on in a shared folder; None for all of it."""
+    field = SHARED.get(command.name)
+    if field is None:
+        return None
+    from .files import expand_paths, name_micrographs
+
+    names = [name for name, _ in name_micrographs(expand_paths(getattr(config, field)), config.names, field[:-1])]
+    learns = command.name == "denoise-micrographs" and not config.model and not (output / "model/card.json").exists()
+    return ["the model", *names] if learns else names
+
+
+def _lock(path, items, command, wait, field):
+    """Open and lock the file. Returns its handle, None where the file system knows no locks."""
+    end = time.monotonic() + wait
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno in _READ_ONLY:  # the folder above is not ours, its output folder is (_check_writable)
+                return None
+            raise
+        try:
+            busy = _take(handle, items)
+            if busy is None and _same(handle, path):
+                _sign(handle, items, command)
+                return handle
+        except OSError as error:
+            os.close(handle)
+            if error.errno in _NO_LOCKS:
+                return None
+            raise
+        owner = _owner(handle)
+        os.close(handle)
+        if busy is not None and time.monotonic() > end:
+            raise ValueError(_sentence(path, busy, owner, field))
+        if busy is not None:
+            time.sleep(0.1)
+
+
+def _take(handle, items):
+    """Lock the items. Returns None, or the first that another process holds ("" is the whole output)."""
+    for name in items if items is not None else [""]:
+        start, length = (_place(name), 1) if items is not None else (0, 0)
+        try:
+            _set(handle, fcntl.F_WRLCK, start, length)
+        except OSError as error:
+            if error.errno not in _BUSY:
+                raise
+            return name
+    return None
+
+
+def _set(handle, kind, start, length):
+    """A lock of an open file, not of a process: closing another handle of the same file does not free it."""
+    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack("@hhqqi4x", kind, os.SEEK_SET, start, length, 0))
+
+
+def _place(name):
+    """Byte of the file that stands for a name; nothing is written there."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big")
+
+
+def _same(handle, path):
+    """Whether the file is still the one under its name: the run before may have removed it in the meantime."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _sign(handle, items, command):
+    if items is None:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(dict(command=command, process=os.getpid(), host=socket.gethostname())).encode(), 0)
+
+
+def _owner(handle):
+    try:
+        owner = json.loads(os.pread(handle, 4096, 0))
+        return f"cryodl {owner['command']} (process {owner['process']} on {owner['host']})"
+    except (ValueError, KeyError, TypeError):
+        return "Another cryodl command"
+
+
+def _sentence(path, name, owner, field):
+    output = path.with_name(path.name[1 : -len(".lock")])
+    what = f"{name} in {output}" if name else str(output)
+    return (
+        f"{owner if not name else 'Another cryodl command'} is working on {what} (--{field}). Wait until it "
+        "has ended, or choose another folder."
+    )
+
+
+def _release(handle, path):
+    """Free the lock, and remove its file if nobody else uses it."""
+    if handle is None:
+        return
+    with contextlib.suppress(OSError):
+        _set(handle, fcntl.F_WRLCK, 0, 0)
+        if _same(handle, path):
+            os.unlink(path)
+    os.close(handle)

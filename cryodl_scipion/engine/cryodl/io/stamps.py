@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tells a file from itself after it was made anew: a stopped command continues with the same inputs only."""
+
+import glob
+import hashlib
+import json
+import os
+import typing
+
+from ..contract import describe_all
+
+SMALL = 1 << 20  # bytes; smaller files are known by what they hold, for a protocol may write its lists again
+
+
+def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
+    """Size and time of the last change (ns) of a file. Raises OSError."""
+    state = os.stat(path)
+    return dict(bytes=state.st_size, changed=state.st_mtime_ns)
+
+
+def stamp(*paths: typing.Union[str, "os.PathLike[str]"]) -> str:
+    """One word for the sizes and times of some files; another one when any of them was made anew. Raises OSError."""
+    return _digest([sorted(file_stamp(path).items()) for path in paths])
+
+
+def input_stamps(config: typing.Any) -> dict[str, str]:
+    """{parameter: word} of the files that a config's inputs name; parameters that name none are left out.
+
+    Folders count with the files in them, models with their cards (which have the checksum of the weights). Large files
+    are known by size and time, small ones by what they hold.
+    """
+    found = {}
+    for info in describe_all(type(config)):
+        value = getattr(config, info.name)
+        if info.name == "output" or not value or info.kind not in ("paths", "str"):
+            continue
+        files = [file for text in ([value] if isinstance(value, str) else value) for file in _files(text)]
+        if files:
+            found[info.name] = _digest([[os.path.basename(file), _content(file)] for file in files])
+    return found
+
+
+def _files(text):
+    """Files that a text of a config names; none if it is a word."""
+    paths = [text] if os.path.exists(text) else sorted(glob.glob(text))
+    for path in paths:
+        if os.path.isdir(path):
+            yield from sorted(
+                entry.path for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith(".")
+            )
+        else:
+            yield path
+
+
+def _content(path):
+    if os.path.getsize(path) > SMALL:
+        return sorted(file_stamp(path).items())
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def _digest(values):
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

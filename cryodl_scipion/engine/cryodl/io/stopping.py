@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a command that was interrupted (Ctrl-C) has left, and what the same command does then."""
+
+# A training keeps a checkpoint at each validation; see checkpoints.py.
+_TRAININGS = (
+    "train-picker",
+    "train-general-picker",
+    "train-denoiser",
+    "train-segmenter",
+    "train-classifier",
+    "train-map-improver",
+)
+# What is finished is kept, item by item.
+_ITEMS = {
+    "pick": "micrograph",
+    "assess-micrographs": "micrograph",
+    "denoise-micrographs": "micrograph",
+    "segment": "tomogram",
+    "merge-features": "tomogram",
+    "pick-features": "tomogram",
+    "simulate-micrographs": "micrograph",
+    "simulate-tomograms": "tomogram",
+    "simulate-particles": "chunk",
+    "simulate-subtomograms": "chunk",
+    "assign-orientations": "chunk",
+    "classify-subtomograms": "chunk",
+    "cluster-subtomograms": "round",
+    "assess-integrity": "structure",
+    "auto-pick": "round",
+}
+_OTHERS = {"annotate": "what was saved is in the annotations.", "doctor": "it writes nothing."}
+
+
+def stopped_sentence(command: str) -> str:
+    """Sentence for a command that the user has stopped."""
+    if command in _TRAININGS:
+        tail = (
+            "the same command continues after the last checkpoint, which is written at each validation; before the "
+            "first one it begins anew."
+        )
+    elif command in _ITEMS:
+        tail = f"finished work is kept; the same command continues after the last finished {_ITEMS[command]}."
+    else:
+        tail = _OTHERS.get(command, "the output is not complete, and the same command begins anew.")
+    return f"stopped by the user; {tail}"

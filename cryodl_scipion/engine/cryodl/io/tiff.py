@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images in TIFF files, plain, .gz or .bz2: the first page, of which no more is taken than the file can hold."""
+
+import bz2
+import contextlib
+import gzip
+import io
+import logging
+import os
+import typing
+
+import numpy as np
+
+from .files import check_utf8_name
+from .memory import require_memory
+
+MOST_EXPANDED = 512 << 20  # bytes of a compressed file
+MOST_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
+_OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
+
+
+def read_tiff(path: typing.Union[str, "os.PathLike[str]"], header_only: bool = False):
+    """The first image of a file, rows from the last one on, as RELION counts y (frames.py).
+
+    Parameters
+    ----------
+    path : path
+    header_only : bool
+        Return the image's (h, w) alone.
+
+    Raises
+    ------
+    ValueError
+        That names the file: no TIFF, damaged, several images, larger than the memory.
+    """
+    check_utf8_name(path)
+    try:
+        with _quiet(), _open(path) as file:
+            import tifffile
+
+            with tifffile.TiffFile(file) as tiff:
+                page = tiff.pages.first
+                _check_single(tiff, page)
+                shape = tuple(int(n) for n in page.shape)
+                if header_only:
+                    return shape[-2:]
+                _check_size(page, shape, path)
+                return np.asarray(page.asarray(maxworkers=1))[..., ::-1, :]
+    except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read
+        if isinstance(error, _Refused):
+            raise ValueError(f"{path} {error}") from None
+        raise ValueError(f"{path} is not a readable TIFF file: {error}.") from None
+
+
+class _Refused(ValueError):
+    """A sentence about a file that could be understood."""
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without tifffile's own log of what is broken; what matters is raised with the file's name."""
+    logger = logging.getLogger("tifffile")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _open(path):
+    opener = _OPENERS.get(os.path.splitext(path)[1].lower())
+    if opener is None:
+        return open(path, "rb")
+    with opener(path, "rb") as file:
+        values = file.read(MOST_EXPANDED + 1)
+    if len(values) > MOST_EXPANDED:
+        raise _Refused(f"expands to more than {MOST_EXPANDED >> 20} MB. Give the file as it is without compression.")
+    return io.BytesIO(values)
+
+
+def _check_single(tiff, page):
+    """Raises _Refused for a movie. Only the second page is looked at: a damaged chain of pages may have no end."""
+    several = int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1
+    if several <= 1:
+        try:
+            second = tiff.pages[1]
+        except Exception:  # there is none, or the chain is damaged: the first page is whole all the same
+            return
+        if second.offset == page.offset or second.shape != page.shape:
+            return
+    raise _Refused(
+        f"holds an array of shape (2 or more, {', '.join(map(str, page.shape))}); a micrograph is one "
+        "image. Movies must be averaged (motion-corrected) first."
+    )
+
+
+def _check_size(page, shape, path):
+    """Raises _Refused if the tags promise more than the file has, TooLittleMemory if it is more than the memory."""
+    if page.dtype is None:
+        raise _Refused("is not a readable TIFF file: the type of its values is not known.")
+    size = int(np.prod(shape, dtype=object)) * page.dtype.itemsize
+    there = sum(int(n) for n in page.databytecounts)
+    if size > MOST_DENSE * max(1, min(there, page.parent.filehandle.size)):
+        raise _Refused(
+            f"is damaged: its tags promise {' x '.join(map(str, shape[::-1]))} values, and the file holds "
+            f"{there} bytes of them. Copy it again."
+        )
+    require_memory(
+        size + 4 * (size // page.dtype.itemsize),
+        f"{path} ({' x '.join(map(str, shape[::-1]))} values)",
+        "Bin it, or use a machine with more memory.",
+    )

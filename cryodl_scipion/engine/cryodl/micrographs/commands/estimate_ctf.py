@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl estimate-ctf`: micrographs in, a STAR file with the defocus of each out.
+
+Beside <output>.star lies the folder <output> with <micrograph>.json (the fit and its profile) and <micrograph>.mrc
+(the power spectrum beside the fit) of each, written when it is fitted; what is there is not fitted again, unless the
+micrograph has changed.
+Result.outputs are declared in contract.EstimateCtfOutputs.
+Micrographs that cannot be read, or whose rings cannot be told from noise, are in Result.skipped.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from ...contract import AllSkipped, EstimateCtfConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract.result import write_json
+from ...io.files import expand_paths, name_micrographs
+from ...io.micrographs import pixel_size_warnings
+from ...io.warn import warn
+
+KIND = "micrograph CTF"
+FIGURES = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "resolution", "correlation", "strength")
+SETTINGS = (
+    "pixel_size",
+    "voltage",
+    "spherical_aberration",
+    "amplitude_contrast",
+    "minimum_defocus",
+    "maximum_defocus",
+    "maximum_astigmatism",
+    "lowest_resolution",
+    "highest_resolution",
+    "find_phase_shift",
+)
+
+
+def run(config: EstimateCtfConfig) -> Result:
+    """Fit what is not fitted yet, then write the table of all.
+
+    Parameters
+    ----------
+    config : EstimateCtfConfig
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    AllSkipped
+        If no micrograph could be fitted.
+    ValueError
+        If the output holds fits with other parameters.
+    """
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    star = Path(config.output)
+    folder = star.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = list(pixel_size_warnings([path for _, path in named], config.pixel_size)) + _range_warnings(config)
+    for note in notes:
+        warn(note)
+    records = {name: record for name, path in named if (record := _earlier(folder, name, path, config))}
+    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them fitted before.")
+    todo = [pair for pair in named if pair[0] not in records]
+    skipped = _fit_all(todo, config, folder, records)
+    if len(skipped) == len(named):
+        raise AllSkipped(
+            f"The CTF of none of the {len(named)} micrographs could be estimated. The first: {in_words(skipped[0])}"
+        )
+    done = {name: records[name] for name, _ in named if name in records}
+    _write_star(star, folder, done, config)
+    print(_in_words(done) + f": {star}")
+    outputs = dict(
+        star=str(star),
+        folder=str(folder),
+        spectra={n: str(folder / f"{n}.mrc") for n in done},
+        figures={n: {f: r[f] for f in FIGURES} for n, r in done.items()},
+    )
+    return Result(
+        "estimate-ctf",
+        outputs,
+        device="CPU" if todo else "none: nothing was fitted",
+        skipped=tuple(skipped),
+        warnings=tuple(notes + said_skipped(skipped, "micrograph")),
+    )
+
+
+def _range_warnings(config):
+    """A sentence if the pixels are too coarse for the smallest defocus that is looked for."""
+    from ..ctf import Microscope, least_defocus
+
+    microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
+    least = least_defocus(microscope, config.pixel_size, config.highest_resolution)
+    if least <= config.minimum_defocus:
+        return []
+    return [
+        f"Up to the finest detail that is fitted there are too few rings for a defocus below {least:.0f} Å "
+        f"(pixel size {config.pixel_size:g} Å/px, highest resolution {config.highest_resolution:g} Å): such "
+        f"micrographs are skipped, or get a wrong defocus. Give micrographs with smaller pixels."
+    ]
+
+
+def _earlier(folder, name, path, config):
+    """The record of a micrograph that was fitted before, None if there is none or the file has changed.
+
+    Raises ValueError if it was fitted with other parameters.
+    """
+    file = folder / f"{name}.json"
+    if not file.exists():
+        return None
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or record.get("kind") != KIND:
+        raise ValueError(f"{file} is not the fit of a micrograph's CTF. Choose another --output.")
+    other = [
+        f"{key.replace('_', ' ')} {record['settings'].get(key)} (now {getattr(config, key)})"
+        for key in SETTINGS
+        if record["settings"].get(key) != getattr(config, key)
+    ]
+    if other:
+        raise ValueError(f"{folder} holds fits with other parameters: {'; '.join(other)}. Choose another --output.")
+    same = os.path.exists(path) and record["stamp"] == _stamp(path) and (folder / f"{name}.mrc").exists()
+    return record if same else None
+
+
+def _stamp(path):
+    """Size and time of a file, by which a replaced one is noticed."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _fit_all(todo, config, folder, records):
+    """Write and add the record of each micrograph as it is done. Returns those that were skipped."""
+    if not todo:
+        return []
+    from tqdm import tqdm
+
+    from ...core.devices import set_threads
+
+    set_threads(config.threads)
+    skipped = []
+    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
+        try:
+            records[name] = _fit_one(name, path, config, folder)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(name, str(path), str(error)))
+            tqdm.write(f"Skipped {in_words(skipped[-1])}")
+    return skipped
+
+
+def _fit_one(name, path, config, folder):
+    """The record of one micrograph, which is written with its picture."""
+    from ...io.micrographs import read_micrograph, write_micrograph
+    from ..ctf import Microscope, SearchRange, checked, estimate_ctf, spectrum_picture
+
+    microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
+    limits = SearchRange(
+        config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
+    )
+    stamp = _stamp(path) if os.path.exists(path) else None
+    fit = checked(
+        estimate_ctf(
+            read_micrograph(path),
+            config.pixel_size,
+            microscope,
+            limits,
+            config.lowest_resolution,
+            config.highest_resolution,
+        )
+    )
+    write_micrograph(
+        folder / f"{name}.mrc",
+        spectrum_picture(fit, microscope, config.pixel_size),
+        config.pixel_size,
+        "cryodl: power spectrum right, fitted CTF left",
+    )
+    profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
+    record = dict(
+        kind=KIND,
+        name=name,
+        path=str(path),
+        stamp=stamp,
+        profile=profile,
+        settings={key: getattr(config, key) for key in SETTINGS},
+        **{f: getattr(fit, f) for f in FIGURES},
+    )
+    write_json(folder / f"{name}.json", record)
+    return record
+
+
+def _write_star(star, folder, records, config):
+    """RELION's table of micrographs with their CTF."""
+    from ...io.star import write_tables
+
+    columns = dict(
+        rlnDefocusU="defocus_u",
+        rlnDefocusV="defocus_v",
+        rlnDefocusAngle="defocus_angle",
+        rlnCtfFigureOfMerit="correlation",
+        rlnCtfMaxResolution="resolution",
+    )
+    if config.find_phase_shift:
+        columns["rlnPhaseShift"] = "phase_shift"
+    optics = dict(
+        rlnOpticsGroupName=["opticsGroup1"],
+        rlnOpticsGroup=[1],
+        rlnMicrographOriginalPixelSize=[config.pixel_size],
+        rlnVoltage=[config.voltage],
+        rlnSphericalAberration=[config.spherical_aberration],
+        rlnAmplitudeContrast=[config.amplitude_contrast],
+        rlnMicrographPixelSize=[config.pixel_size],
+    )
+    rows = list(records.values())
+    micrographs = dict(
+        rlnMicrographName=[r["path"] for r in rows],
+        rlnOpticsGroup=[1] * len(rows),
+        rlnCtfImage=[f"{folder / r['name']}.mrc:mrc" for r in rows],
+        rlnCtfAstigmatism=[r["defocus_u"] - r["defocus_v"] for r in rows],
+        **{column: [float(r[key]) for r in rows] for column, key in columns.items()},
+    )
+    write_tables(star, dict(optics=optics, micrographs=micrographs))
+
+
+def _in_words(records):
+    """'12 micrographs, defocus 9000 to 21000 Å, median fit to 4.1 Å'."""
+    import statistics
+
+    means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in records.values()]
+    return (
+        f"{counted(len(records), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings seen "
+        f"to {statistics.median(r['resolution'] for r in records.values()):.1f} Å (median)"
+    )

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Defocus and astigmatism whose rings explain most of a power spectrum."""
+
+import dataclasses
+
+import numpy as np
+from scipy import optimize
+
+from .model import defocus_at
+from .rings import FALLS, Rings
+
+_ASTIGMATISM = 2000.0  # Å: standard deviation expected of DefocusU - DefocusV
+_DIRECTIONS = 8
+_COARSE = 150.0  # Å: step of half the astigmatism in the search on a grid
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchRange:
+    """Where to look.
+
+    Parameters
+    ----------
+    minimum_defocus, maximum_defocus : float
+        Å, of the mean defocus.
+    astigmatism : float
+        Largest DefocusU - DefocusV, Å.
+    phase_shift : bool
+        Whether a phase plate's shift from 0 to 180 degrees is sought.
+    """
+
+    minimum_defocus: float = 3000.0
+    maximum_defocus: float = 60000.0
+    astigmatism: float = 2000.0
+    phase_shift: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The best rings.
+
+    Parameters
+    ----------
+    defocus : float
+        Mean, Å.
+    astigmatism : (2,) array
+        As defocus_at takes it.
+    phase_shift : float
+        Radians.
+    fall : float
+        One of FALLS.
+    strength : float
+        How far the rings stand out, in standard deviations of the noise.
+    rival : float
+        The same of the best rings at another defocus.
+    """
+
+    defocus: float
+    astigmatism: np.ndarray
+    phase_shift: float
+    fall: float
+    strength: float
+    rival: float = 0.0
+
+
+def find_rings(rings: Rings, limits: SearchRange) -> Found:
+    """The rings that explain most of the spectrum, among all within the limits.
+
+    Parameters
+    ----------
+    rings : Rings
+    limits : SearchRange
+
+    Returns
+    -------
+    Found
+    """
+    grid = _defocus_grid(rings, limits)
+    shifts = np.linspace(0, np.pi, 12, endpoint=False) if limits.phase_shift else [0.0]
+    trials = [
+        (_best_on_grid(rings, grid, limits, table, shift, fall), table)
+        for shift in shifts
+        for fall, table in zip(FALLS, rings.tables(grid, shift))
+    ]
+    best, table = max(trials, key=lambda trial: trial[0].strength)
+    found = _refined(rings, best, limits)
+    return dataclasses.replace(found, rival=_rival(rings, grid, limits, table, found))
+
+
+def _rival(rings, grid, limits, table, found):
+    """Strength of the best rings at another local maximum, at least a ring away at the highest frequency."""
+    step = grid[1] - grid[0]
+    away = np.pi / rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)
+    inside = np.nonzero((grid >= limits.minimum_defocus) & (grid <= limits.maximum_defocus))[0]
+    shift = np.rint(defocus_at(rings.cells.azimuth, 0.0, found.astigmatism) / step).astype(int)
+    scores = _scores(table, inside, shift)
+    peaks = np.r_[False, (scores[1:-1] > scores[:-2]) & (scores[1:-1] >= scores[2:]), False]
+    return float(scores[peaks & (np.abs(grid[inside] - found.defocus) > away)].max(initial=0.0) / rings.noise)
+
+
+def _defocus_grid(rings, limits):
+    """Defocus values so close that the phase at the highest frequency changes by a quarter of a radian."""
+    step = min(200.0, max(20.0, 0.25 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2))))
+    reach = limits.astigmatism / 2
+    return np.arange(max(limits.minimum_defocus - reach, step), limits.maximum_defocus + reach + step, step)
+
+
+def _best_on_grid(rings, grid, limits, table, phase_shift, fall):
+    """The best of all mean defocus values, astigmatisms and directions, from one table."""
+    step = grid[1] - grid[0]
+    inside = np.nonzero((grid >= limits.minimum_defocus) & (grid <= limits.maximum_defocus))[0]
+    best = None
+    for half in np.arange(0, limits.astigmatism / 2 + 1, max(step, _COARSE)):
+        for direction in np.arange(_DIRECTIONS if half else 1) * np.pi / _DIRECTIONS:
+            astigmatism = half * np.array([np.cos(2 * direction), np.sin(2 * direction)])
+            shift = np.rint(defocus_at(rings.cells.azimuth, 0.0, astigmatism) / step).astype(int)
+            score = _scores(table, inside, shift) / rings.noise
+            place = int(score.argmax())
+            value = float(score[place]) - _unlikely(astigmatism, float(score[place]))
+            if best is None or value > best[0]:
+                best = (
+                    value,
+                    Found(float(grid[inside[place]]), astigmatism, float(phase_shift), fall, float(score[place])),
+                )
+    return best[1]
+
+
+def _scores(table, inside, shift):
+    """Scores of the defocus values `inside`, each sector's taken `shift` places beside."""
+    product = length = 0.0
+    products, lengths = table
+    last = products.shape[1] - 1
+    for sector, steps in enumerate(shift):
+        place = slice(inside[0] + steps, inside[-1] + steps + 1)
+        if place.start < 0 or place.stop > last + 1:  # at the ends of the grid
+            place = np.clip(inside + steps, 0, last)
+        product, length = product + products[sector, place], length + lengths[sector, place]
+    return product / np.sqrt(np.maximum(length, 1e-12))
+
+
+def _unlikely(astigmatism, strength):
+    """What a large astigmatism costs, in units of strength."""
+    return 0.5 * (2 * np.hypot(*astigmatism) / _ASTIGMATISM) ** 2 / max(strength, 1.0)
+
+
+def _refined(rings, found, limits):
+    """The nearest best rings, by the simplex method."""
+    scale = 20.0 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)) / 10
+
+    def cost(values):
+        astigmatism = values[1:3] * scale
+        shift = values[3] if limits.phase_shift else found.phase_shift
+        strength = rings.strength(values[0] * scale, astigmatism, shift, found.fall)
+        beyond = max(0.0, 2 * np.hypot(*astigmatism) / limits.astigmatism - 1) if limits.astigmatism else 0.0
+        return -strength + _unlikely(astigmatism, strength) + 1e3 * beyond
+
+    start = np.r_[found.defocus / scale, found.astigmatism / scale, [found.phase_shift] * limits.phase_shift]
+    steps = np.r_[0.1, 0.1, 0.1, [0.2] * limits.phase_shift]
+    simplex = np.vstack([start, start + np.diag(steps)])
+    result = optimize.minimize(
+        cost, start, method="Nelder-Mead", options=dict(initial_simplex=simplex, xatol=1e-2, fatol=1e-4, maxiter=400)
+    )
+    values = result.x
+    shift = float(values[3] % np.pi) if limits.phase_shift else 0.0
+    astigmatism = values[1:3] * scale
+    strength = rings.strength(values[0] * scale, astigmatism, shift, found.fall)
+    return Found(float(values[0] * scale), astigmatism, shift, found.fall, strength)

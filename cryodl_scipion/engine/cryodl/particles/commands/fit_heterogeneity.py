@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl fit-heterogeneity`: particles with orientations in; latent coordinates, maps along them, and whether there is
+any motion out.
+
+Result.outputs: particles (STAR file with cryodlLatent1 ... and cryodlCluster), heterogeneity (heterogeneity.json),
+verdict ('motion' or 'no motion'), p_value, variability (fraction of the molecule's power in the images), mean (map),
+components (maps), paths (list of one list of maps for each axis), picture, count, latent, pixel_size, box.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import Result
+from ...contract.result import write_json
+from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
+
+SCRATCH = "coefficients"
+LATENT, CLUSTER = "cryodlLatent", "cryodlCluster"
+
+
+def run(config):
+    """Fit into <output>.partial, then rename; a stopped run begins anew."""
+    check_output(config.output)
+    from ...core.devices import set_threads
+    from ..heterogeneity.fitting import fit_heterogeneity
+    from ..heterogeneity.inputs import load_inputs
+
+    set_threads(config.threads)
+    inputs = load_inputs(config)
+    files = [config.particles, config.reference, *([config.mask] if config.mask else [])]
+    folder = working_folder(config, files, continues=False)
+    (folder / SCRATCH).mkdir()
+    for note in inputs.notes:
+        warn(note)
+    outcome = fit_heterogeneity(config, inputs, folder / SCRATCH, print)
+    for note in outcome.notes:
+        warn(note)
+    outputs = _write(config, inputs, outcome, folder)
+    finish_folder(folder, config.output, SCRATCH)
+    print(_verdict(outcome.motion) + f" {outputs['particles']}")
+    return Result("fit-heterogeneity", outputs, device="CPU", warnings=tuple(inputs.notes + outcome.notes))
+
+
+def _verdict(motion):
+    """A sentence."""
+    amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
+    return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
+
+
+def _write(config, inputs, outcome, folder):
+    """All files but the coefficients; the outputs with their final paths."""
+    from ...io.maps import write_map
+    from ..heterogeneity.paths import resized
+    from ..heterogeneity.pictures import draw_latent
+
+    particles, fit = inputs.particles, outcome.fit
+    clusters = _clusters(fit.latent, config)
+    _write_particles(config, particles, fit.latent, clusters, folder)
+    names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(config.latent)]
+    scale = np.concatenate([[1.0], fit.deviations])
+    for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
+        write_map(folder / name, factor * resized(volume, particles.box), particles.pixel_size)
+    paths, record = _write_paths(config, inputs, outcome, folder)
+    draw_latent(fit.latent, clusters, _verdict(outcome.motion), folder / "latent.png")
+    final = lambda name: str(Path(config.output) / name)
+    motion = outcome.motion
+    head = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
+    write_json(folder / "heterogeneity.json", dict(head, **_record(config, inputs, outcome), paths=record))
+    return dict(
+        head,
+        particles=final("particles.star"),
+        heterogeneity=final("heterogeneity.json"),
+        mean=final("mean.mrc"),
+        components=[final(name) for name in names[1:]],
+        paths=[[final(name) for name in path] for path in paths],
+        picture=final("latent.png"),
+        count=len(particles),
+        latent=config.latent,
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+    )
+
+
+def _record(config, inputs, outcome):
+    """What heterogeneity.json says besides the verdict."""
+    fit, motion, width = outcome.fit, outcome.motion, inputs.particles.box * inputs.particles.pixel_size
+    return dict(
+        sentence=_verdict(motion),
+        standard_error=motion.error,
+        tolerance=config.tolerance / 100,
+        method=config.method,
+        latent=config.latent,
+        particles=len(inputs.particles),
+        resolution=width / inputs.radius,
+        deviations=[float(d) for d in fit.deviations],
+        fsc=[round(float(v), 4) for v in fit.fsc],
+        contrast=outcome.contrast,
+        orientation_error_degrees=float(np.degrees(fit.spread[0])),
+        shift_error_angstrom=float(fit.spread[3] * inputs.particles.pixel_size),
+        contrast_deviation=float(fit.spread[5]),
+        notes=inputs.notes + outcome.notes,
+    )
+
+
+def _clusters(latent, config):
+    """(n,) number of each particle's cluster, from 1, the largest first."""
+    from sklearn.cluster import KMeans
+
+    if not np.ptp(latent) > 0:  # noise: all at one place
+        return np.ones(len(latent), int)
+    found = KMeans(config.clusters, n_init=4, random_state=config.seed).fit_predict(latent)
+    order = np.argsort(-np.bincount(found, minlength=config.clusters), kind="stable")
+    return np.argsort(order)[found] + 1
+
+
+def _write_particles(config, particles, latent, clusters, folder):
+    """particles.star: all rows in their order."""
+    from ...io.particle_sets import write_particles_star
+
+    columns = {f"{LATENT}{k + 1}": latent[:, k].astype(float) for k in range(latent.shape[1])}
+    write_particles_star(str(folder / "particles.star"), particles, dict(columns, **{CLUSTER: clusters}))
+
+
+def _write_paths(config, inputs, outcome, folder):
+    """Names of the maps along each axis, and what heterogeneity.json says of them."""
+    from tqdm import tqdm
+
+    from ...core.frc import resolution_at
+    from ...io.maps import write_map
+    from ..heterogeneity.paths import path_weights, weighted_maps
+
+    particles, names, record = inputs.particles, [], []
+    diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, 0.9 * particles.box)
+    for axis in range(min(config.axes, config.latent)):
+        places, weights = path_weights(outcome.fit.latent[:, axis], config.maps)
+        names.append([f"path_{axis + 1}_{k + 1:02d}.mrc" for k in range(config.maps)])
+        with tqdm(unit="particle", mininterval=1.0, desc=f"maps along axis {axis + 1}") as bar:
+            found = weighted_maps(
+                particles,
+                outcome.setting.views,
+                outcome.setting.halves,
+                weights,
+                diameter_px,
+                outcome.contrast,
+                bar.update,
+            )
+            for number, (maps, curve) in enumerate(found):
+                stem = names[-1][number][:-4]
+                for ending, volume in zip(("", "_half1", "_half2"), maps):
+                    write_map(folder / f"{stem}{ending}.mrc", volume, particles.pixel_size)
+                record.append(
+                    dict(
+                        axis=axis + 1,
+                        map=names[-1][number],
+                        coordinate=float(places[number]),
+                        particles=float(weights[:, number].sum()),
+                        resolution=resolution_at(curve, 0.143, particles.pixel_size, particles.box),
+                    )
+                )
+    return names, record

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl select-latent`: particles of fit-heterogeneity in; those of a region or of clusters of the latent space out.
+
+Result.outputs: particles (STAR file), count, of (number of particles to choose from).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import Result, counted
+from ...io.unfinished import check_output
+from .fit_heterogeneity import CLUSTER, LATENT
+
+
+def run(config):
+    """Write the chosen particles, whole or not at all."""
+    if not config.output.endswith(".star"):
+        raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
+    check_output(config.output, "Particles")
+    from ...io.particle_sets import read_particles, write_particles_star
+
+    particles = read_particles(config.particles)
+    chosen = np.ones(len(particles), bool)
+    for axis, low, high in _ranges(config.region):
+        values = _column(particles, f"{LATENT}{axis}")
+        chosen &= (values >= low) & (values <= high)
+    if config.clusters:
+        chosen &= np.isin(_column(particles, CLUSTER), _numbers(config.clusters))
+    if not chosen.any():
+        raise ValueError(
+            f"No particle of {config.particles} lies there (--region {config.region}, --clusters "
+            f"{config.clusters}). Choose a wider region."
+        )
+    Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
+    write_particles_star(config.output, particles.subset(np.nonzero(chosen)[0]))
+    count = int(chosen.sum())
+    print(f"{counted(count, 'particle')} of {len(particles)}: {config.output}")
+    return Result("select-latent", dict(particles=config.output, count=count, of=len(particles)), device="CPU")
+
+
+def _ranges(words):
+    """[(axis, low, high)] of the option --region."""
+    found = []
+    for word in (words or "").replace(" ", "").split(","):
+        if not word:
+            continue
+        parts = word.split(":")
+        try:
+            axis, low, high = int(parts[0]), float(parts[1]), float(parts[2])
+        except (ValueError, IndexError):
+            axis = 0
+        if len(parts) != 3 or axis < 1 or not low <= high:
+            raise ValueError(f"Region (--region) has {word!r}; AXIS:LOW:HIGH such as 1:-2:0.5 is expected.")
+        found.append((axis, low, high))
+    return found
+
+
+def _numbers(words):
+    try:
+        return [int(word) for word in words.replace(",", " ").split()]
+    except ValueError:
+        raise ValueError(f"Clusters (--clusters) is {words!r}; whole numbers with commas are expected.") from None
+
+
+def _column(particles, name):
+    from ...io.relion_tables import number_columns
+
+    values = number_columns(particles.path, particles.columns, (name,))
+    if values is None:
+        raise ValueError(
+            f"{particles.path} has no column {name}. Give particles.star of cryodl fit-heterogeneity, and "
+            "an axis or cluster that it has."
+        )
+    return values[:, 0]

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fourier coefficients of all particle images, in units of their noise, in files that are mapped into memory."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...core.fourier import radial_mean
+from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
+from ...likelihood.reference import HalfDisc
+
+CHUNK = 256  # images that are read at a time
+FAINTEST = 0.05  # of a CTF by which images that were multiplied with it are divided
+
+
+@dataclasses.dataclass
+class Coefficients:
+    """Whitened coefficients of n images on d places of a half disc, low frequencies first.
+
+    Real and imaginary part of the noise have variance 1. An image is data = sine x slice + noise.
+
+    Parameters
+    ----------
+    disc : likelihood.reference.HalfDisc
+        Its places are sorted by frequency.
+    data : ndarray, (n, d) complex64
+    sine, cosine : ndarray, (n, d) float32
+        The CTF sin(chi), and cos(chi), over the standard deviation of the noise.
+    wave : ndarray, (d,) float64
+        Phase that one Å of defocus adds, radians.
+    azimuth : ndarray, (d,) float64
+        Direction of each place from the x axis, radians.
+    scale : ndarray, (rings,)
+        Corrections of the noise's standard deviation, ring by ring; data and CTF are divided by it when read.
+    """
+
+    disc: HalfDisc
+    data: np.ndarray
+    sine: np.ndarray
+    cosine: np.ndarray
+    wave: np.ndarray
+    azimuth: np.ndarray
+    scale: np.ndarray
+
+    def __len__(self):
+        return len(self.data)
+
+    def count(self, radius: float) -> int:
+        """Number of places up to a frequency in waves per box."""
+        return int(np.searchsorted(self.ring_radius(), radius, side="right"))
+
+    def ring_radius(self) -> np.ndarray:
+        """(d,) frequency of each place, waves per box; ascending."""
+        return np.hypot(self.disc.y.numpy(), self.disc.x.numpy())
+
+    def read(self, rows, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """data, sine and cosine, (m, count) each, of some rows."""
+        factor = (1 / self.scale[self.disc.ring.numpy()[:count]]).astype(np.float32)
+        return tuple(array[rows, :count] * factor for array in (self.data, self.sine, self.cosine))
+
+
+def load_coefficients(
+    particles, radius: float, diameter_px: float, contrast: str, folder: Path, progress=None
+) -> Coefficients:
+    """Read all images once and write their coefficients into `folder`.
+
+    Parameters
+    ----------
+    particles : io.particle_sets.ParticleSet
+        With a CTF.
+    radius : float
+        Highest frequency, waves per box.
+    diameter_px : float
+        Of the circle outside of which the noise is measured, px.
+    contrast : str
+        'bright' or 'dark'.
+    folder : Path
+        Of data.npy, sine.npy and cosine.npy; memory does not grow with the number of particles.
+    progress : callable, optional
+        Called with the number of images of each chunk.
+
+    Raises
+    ------
+    ValueError
+        An image holds values that are not finite numbers.
+    """
+    disc = sorted_disc(particles.box, radius)
+    noise = _noise(particles, diameter_px, contrast)
+    deviation = (noise[disc.ring] * particles.box**2 / 2).sqrt()
+    shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)
+    files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
+    for start in range(0, len(particles), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(particles)))
+        images = prepare(particles.images(rows), diameter_px, contrast)
+        values = _chunk(particles, rows, disc.of_images(images), disc, deviation)
+        for name, value in zip(kinds, values):
+            files[name][rows] = value.numpy()
+        if progress:
+            progress(len(rows))
+    return Coefficients(disc, *files.values(), *_defocus_phase(particles, disc), np.ones(disc.rings))
+
+
+def sorted_disc(box: int, radius: float) -> HalfDisc:
+    """A HalfDisc whose places are sorted by frequency."""
+    disc = HalfDisc(box, radius)
+    order = torch.argsort(disc.y.square() + disc.x.square(), stable=True)
+    disc.y, disc.x, disc.ring = disc.y[order], disc.x[order], disc.ring[order]
+    return disc
+
+
+def _noise(particles, diameter_px, contrast):
+    """(rings,) power of the noise of the images, before they are divided by a CTF that they were multiplied with."""
+    rows = sample_rows(len(particles))
+    noise = noise_spectrum(prepare(particles.images(rows), diameter_px, contrast), diameter_px)
+    if particles.ctf_state == "multiplied":
+        noise = noise / radial_mean(particles.ctf(rows).mean(0), particles.box).clamp(min=1e-3)
+    return noise.clamp(min=1e-6 * float(noise.max()))
+
+
+def _chunk(particles, rows, values, disc, deviation):
+    """data, sine and cosine of some images' coefficients `values`, (m, d)."""
+    sine = disc.on_grid(_ctf(particles, rows, 0.0))
+    cosine = disc.on_grid(_ctf(particles, rows, 90.0))
+    if particles.ctf_state != "none":  # the images show the absolute value
+        sign = torch.where(sine < 0, -1.0, 1.0)
+        sine, cosine = sine * sign, cosine * sign
+    if particles.ctf_state == "multiplied":
+        seen = sine > FAINTEST
+        values = torch.where(seen, values / sine.clamp(min=FAINTEST), torch.zeros_like(values))
+        sine, cosine = sine * seen, cosine * seen
+    return values / deviation, sine / deviation, cosine / deviation
+
+
+def _ctf(particles, rows, phase):
+    """(m, box, box // 2 + 1) sin(chi + phase), whatever was done to the images. phase: degrees."""
+    from ...core.ctf import ctf_of_optics
+
+    optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in particles.optics[rows]]
+    return ctf_of_optics(optics, particles.box, particles.pixel_size)
+
+
+def _defocus_phase(particles, disc):
+    """`wave` and `azimuth` of Coefficients."""
+    volt = 1e3 * particles.optics[0].voltage_kv
+    wavelength = 12.2643 / np.sqrt(volt + 0.97845e-6 * volt**2)  # Å
+    y, x = disc.y.numpy().astype(float), disc.x.numpy().astype(float)
+    width = particles.box * particles.pixel_size
+    return np.pi * wavelength * (y**2 + x**2) / width**2, np.arctan2(y, x)

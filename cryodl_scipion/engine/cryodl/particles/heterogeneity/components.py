@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The linear latent space: a mean volume and principal components, from coarse to fine."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...core.frc import fsc
+from ...reconstruction.halves import wiener_constants
+from .cube import Cube
+from .expectation import expect
+from .solving import orthonormal, shell_power, solve
+from .views import FIRST_SPREAD
+
+COARSE = 12  # waves per box: where the fit begins
+COARSE_ROUNDS = 6  # passes of the components at first
+FINE_ROUNDS = 4  # and to the finest detail
+LEAST_SPREAD = 0.03  # of FIRST_SPREAD, that errors are taken to have at least
+REFINEMENTS = 3  # passes that refine orientations against the mean alone
+CHANGE = 0.1  # power of a component over that of the mean that is expected
+SEEN = 0.3  # FSC of the halves in the first shells below which the images show nothing in common
+
+
+@dataclasses.dataclass
+class Fit:
+    """mean : (box, box, box). axes : (q, box, box, box), orthonormal. deviations : (q,) of the coordinates. latent :
+    (n, q) along the axes. fsc : (rings,) of the halves' mean volumes. spread : (9,) learned errors, see
+    views.ERRORS."""
+
+    mean: np.ndarray
+    axes: np.ndarray
+    deviations: np.ndarray
+    latent: np.ndarray
+    fsc: np.ndarray
+    spread: np.ndarray
+
+
+@dataclasses.dataclass
+class Setting:
+    """What the passes share.
+
+    mask, focus : (box, box, box), where the molecule is, and where it changes. halves : (n,) 1 or 2. say : called with
+    a sentence for each pass.
+    """
+
+    coefficients: object
+    views: object
+    halves: np.ndarray
+    mask: np.ndarray
+    box: int
+    say: object
+    focus: np.ndarray | float = 1.0
+
+    def cube(self, radius):
+        return Cube(self.box, radius)
+
+    def rows(self):
+        return np.arange(len(self.coefficients))
+
+
+def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, object]:
+    """Mean volume (box, box, box) of the images, FSC of its halves, and the Sums of all images.
+
+    The map is damped shell by shell by what the halves agree on. spread: (9,), see expect; orientations are not moved.
+    """
+    cube, count = setting.cube(radius), setting.coefficients.count(radius)
+    empty = np.zeros((1,) + (setting.box,) * 3, np.float32)
+    parts = [
+        expect(setting.coefficients, setting.views, np.nonzero(setting.halves == half)[0], cube, empty, count, spread)
+        for half in (1, 2)
+    ]
+    free = np.full((1, cube.ring.max() + 1), np.inf)
+    halves = [solve(part, cube, free)[0] * setting.mask for part in parts]
+    curve = fsc(*(torch.from_numpy(half) for half in halves))
+    parts[0].match += parts[1].match
+    parts[0].weight += parts[1].weight
+    whole = solve(parts[0], cube, free)[0] * setting.mask
+    keep = 1 / (1 + wiener_constants(curve).numpy())
+    table = cube.table(whole) * keep[np.minimum(cube.ring, len(keep) - 1)][:, None].astype(np.float32)
+    return cube.volume(table), curve.numpy()
+
+
+def refine(setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray, rounds: int = REFINEMENTS):
+    """Move orientations, shifts, contrast and defocus to where the mean volume fits best. Returns mean and spread."""
+    cube, count = setting.cube(radius), setting.coefficients.count(radius)
+    for number in range(rounds):
+        sums = expect(setting.coefficients, setting.views, setting.rows(), cube, mean[None], count, spread)
+        mean = solve(sums, cube, shell_power(mean[None], cube))[0] * setting.mask
+        setting.views.move(setting.rows(), sums.errors)
+        rescale_noise(setting.coefficients, sums)
+        spread = learned(sums)
+        setting.say(
+            f"orientations {number + 1}: {np.degrees(spread[:3].mean()):.2f}° and {spread[3:5].mean():.2f} px uncertain"
+        )
+    return mean, spread
+
+
+def learned(sums) -> np.ndarray:
+    """(9,) standard deviations of the errors from the Sums of a pass; equal along equivalent axes."""
+    squares, known = sums.spread.copy(), sums.known.copy()
+    for group in (slice(0, 3), slice(3, 5), slice(7, 9)):
+        squares[group], known[group] = squares[group].mean(), known[group].mean()
+    return np.clip(np.sqrt(squares / known), LEAST_SPREAD * FIRST_SPREAD, 2 * FIRST_SPREAD)
+
+
+def rescale_noise(coefficients, sums) -> None:
+    """Make what the model leaves have variance 1 in each ring that was used."""
+    used = sums.freedom > 0
+    factor = np.ones(len(sums.freedom))
+    factor[used] = np.sqrt(np.maximum(sums.residual[used] / sums.freedom[used], 1e-3))
+    coefficients.scale *= factor
+
+
+def fit_components(
+    setting: Setting,
+    mean: np.ndarray,
+    known: np.ndarray,
+    number: int,
+    radius: float,
+    spread: np.ndarray,
+    curve: np.ndarray,
+    rng: np.random.Generator,
+) -> Fit:
+    """The Fit of `number` components to a frequency of `radius` waves per box.
+
+    known : (q, box, box, box), where they begin; further ones are random. They stay in setting.focus.
+    """
+    coarse = min(COARSE, radius)
+    first = [mean[None], known[:number] * setting.focus]
+    if number > len(known):
+        first.append(start(mean, number - len(known), setting.focus, rng))
+    volumes = np.concatenate(first)
+    for limit, rounds in ((coarse, COARSE_ROUNDS), (radius, FINE_ROUNDS)):
+        cube, count = setting.cube(limit), setting.coefficients.count(limit)
+        for step in range(rounds):
+            sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread)
+            volumes = _updated(sums, cube, volumes, setting)
+            spread = learned(sums)
+            setting.views.move(setting.rows(), 0.5 * sums.errors)
+            rescale_noise(setting.coefficients, sums)
+            setting.say(
+                f"components to {limit:g} waves per box, pass {step + 1}: deviations "
+                + " ".join(f"{d:.3g}" for d in orthonormal(volumes[1:])[1])
+            )
+    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, None, False)
+    axes, deviations, turn = orthonormal(volumes[1:])
+    return Fit(volumes[0], axes, deviations, sums.latent @ turn, curve, spread)
+
+
+def start(mean, number, mask, rng):
+    """(number, box, box, box) smooth random changes of the mean volume."""
+    from scipy.ndimage import gaussian_filter
+
+    fields = rng.standard_normal((number, *mean.shape))
+    fields = np.stack([gaussian_filter(field, len(mean) / 12) for field in fields])
+    fields /= fields.std(axis=(1, 2, 3), keepdims=True)
+    return (0.3 * fields * np.abs(mean) * mask).astype(np.float32)
+
+
+def _updated(sums, cube, volumes, setting):
+    """Mean and components of a pass, the components' coordinates of unit variance."""
+    power = shell_power(volumes[:1], cube)
+    share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])
+    volumes = solve(sums, cube, share[:, None] * power) * setting.mask
+    volumes[1:] *= setting.focus
+    root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(len(sums.second)))
+    components = np.tensordot(root.T, volumes[1:], axes=1).astype(np.float32)
+    # the axes that are sure come apart from the others
+    axes, deviations, _ = orthonormal(components)
+    return np.concatenate([volumes[:1], axes * deviations[:, None, None, None].astype(np.float32)])

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Central slices of volumes through tables of Fourier coefficients, and their transpose, as sparse matrices."""
+
+import itertools
+
+import numpy as np
+import scipy.fft
+from scipy.sparse import csr_matrix
+
+PADDING = 2  # the transform's side over the volume's
+
+
+class Cube:
+    """Tables of the Fourier coefficients of volumes up to a frequency.
+
+    A table has a row for each place of a cube of `side` frequencies, the middle one being frequency 0, in the order
+    zyx, and a column for each real number wanted there.
+
+    Parameters
+    ----------
+    box : int
+        Side of the volumes, voxels; even.
+    radius : float
+        Highest frequency, waves per box; below box / 2.
+    """
+
+    def __init__(self, box: int, radius: float):
+        self.box, self.radius = box, radius
+        self.padded = PADDING * box
+        self.half = int(np.ceil(radius * PADDING)) + 1
+        self.side = 2 * self.half + 1
+        axis = np.arange(box) - box // 2
+        damp = np.sinc(axis / self.padded) ** 2  # what interpolating between places does to a volume
+        self._undamp = 1 / (damp[:, None, None] * damp[:, None] * damp)
+        steps = np.arange(-self.half, self.half + 1)
+        self.frequency = np.sqrt(steps[:, None, None] ** 2 + steps[:, None] ** 2 + steps**2) / PADDING
+        self.ring = np.rint(self.frequency).astype(int).ravel()
+        self._index = np.ix_(*(steps % self.padded,) * 3)
+
+    def table(self, volume: np.ndarray) -> np.ndarray:
+        """(side³, 2) real and imaginary part of the coefficients of a (box, box, box) volume, its middle the origin."""
+        padded = np.zeros((self.padded,) * 3, np.float32)
+        places = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
+        padded[places] = volume * self._undamp
+        values = scipy.fft.fftn(padded)[self._index].ravel()
+        return np.stack([values.real, values.imag], axis=1).astype(np.float32)
+
+    def volume(self, table: np.ndarray) -> np.ndarray:
+        """(box, box, box) float32 volume of a table (side³, 2); coefficients beyond the radius are dropped."""
+        values = (table[:, 0] + 1j * table[:, 1]).reshape((self.side,) * 3)
+        values = np.where(self.frequency <= self.radius, values, 0)
+        values = (values + values[::-1, ::-1, ::-1].conj()) / 2
+        padded = np.zeros((self.padded,) * 3, np.complex64)
+        padded[self._index] = values
+        places = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
+        return (scipy.fft.ifftn(padded).real[places] * self._undamp).astype(np.float32)
+
+    def gradient_tables(self, volume: np.ndarray) -> np.ndarray:
+        """(side³, 6): derivatives of the coefficients along x, y and z, per wave per box, real and imaginary parts."""
+        axis = (np.arange(self.box) - self.box // 2) * (2 * np.pi / self.box)
+        parts = []
+        for weight in (axis, axis[:, None], axis[:, None, None]):  # x, y, z
+            table = self.table(volume * weight)
+            parts.append(np.stack([table[:, 1], -table[:, 0]], axis=1))  # times -i
+        return np.concatenate(parts, axis=1)
+
+    def interpolation(self, matrices: np.ndarray, plane: np.ndarray) -> csr_matrix:
+        """(m d, side³) sparse matrix that takes a table to m slices of d coefficients.
+
+        Parameters
+        ----------
+        matrices : ndarray, (m, 3, 3)
+            From image to density, as core.projections.rotation_matrices gives them.
+        plane : ndarray, (2, d)
+            x and y frequency of the coefficients, waves per box.
+        """
+        places = np.einsum("mij,jd->imd", matrices[:, :, :2], plane * PADDING).reshape(3, -1) + self.half
+        low = np.floor(places).astype(np.int32)
+        part = (places - low).astype(np.float32)
+        base = (low[2] * self.side + low[1]) * self.side + low[0]
+        count = base.size
+        index, weight = np.empty((count, 8), np.int32), np.empty((count, 8), np.float32)
+        share = np.stack([1 - part, part])
+        for corner, (z, y, x) in enumerate(itertools.product((0, 1), repeat=3)):
+            index[:, corner] = base + (z * self.side + y) * self.side + x
+            weight[:, corner] = share[z, 2] * share[y, 1] * share[x, 0]
+        starts = np.arange(0, 8 * count + 1, 8, dtype=np.int64 if 8 * count > 2**31 - 8 else np.int32)
+        return csr_matrix((weight.ravel(), index.ravel(), starts), (count, self.side**3))
+
+    def shell_means(self, values: np.ndarray) -> np.ndarray:
+        """(rings, ...) means over the shells of a table (side³, ...)."""
+        count = self.ring.max() + 1
+        number = np.bincount(self.ring, minlength=count)
+        flat = values.reshape(len(values), -1)
+        sums = [np.bincount(self.ring, flat[:, k], count) for k in range(flat.shape[1])]
+        return (np.stack(sums, axis=1) / np.maximum(number, 1)[:, None]).reshape(count, *values.shape[1:])
+
+
+def symmetric(table: np.ndarray, side: int) -> np.ndarray:
+    """Sum of a table (side³, c) of real numbers and of itself at the opposite frequencies."""
+    return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape)
+
+
+def hermitian(table: np.ndarray, side: int) -> np.ndarray:
+    """Sum of a table (side³, 2 c) of real and imaginary parts, and of the conjugates of the opposite frequencies."""
+    sign = np.tile([1.0, -1.0], table.shape[1] // 2).astype(table.dtype)
+    return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape) * sign

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A curve through the volumes: a large motion is no straight line in a linear space."""
+
+import numpy as np
+
+from .components import CHANGE, COARSE, Fit, Setting, learned
+from .expectation import expect
+from .posterior import Curve
+from .solving import shell_power, solve
+
+DEGREE = 3  # of the curve's polynomials
+ROUNDS = 4  # passes at first, and again to the finest detail
+
+
+def along_curve(setting: Setting, fit: Fit, radius: float) -> np.ndarray:
+    """(n,) place of each image on the curve, with the sign and the standard deviation of the first axis."""
+    place, _ = fit_curve(setting, fit, DEGREE, radius)
+    sign = np.sign(np.corrcoef(place, fit.latent[:, 0])[0, 1]) or 1.0
+    return (place - place.mean()) * sign * fit.latent[:, 0].std() / max(place.std(), 1e-12)
+
+
+def fit_curve(setting: Setting, fit: Fit, degree: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """A curve through the volumes that begins along the first axis.
+
+    Returns
+    -------
+    coordinate : ndarray, (n,)
+        Place of each image on the curve, -1 to 1.
+    volumes : ndarray, (degree + 1, box, box, box)
+        The mean and the components of posterior.Curve.
+    """
+    curve, spread = Curve(degree), fit.spread
+    volumes = np.zeros((degree + 1, *fit.mean.shape), np.float32)
+    volumes[0] = fit.mean
+    volumes[1] = fit.axes[0] * fit.deviations[0] * 3**0.5  # a uniform coordinate has the variance 1 / 3
+    for limit, rounds in ((min(COARSE, radius), ROUNDS), (radius, ROUNDS)):
+        cube, count = setting.cube(limit), setting.coefficients.count(limit)
+        power = shell_power(fit.mean[None], cube) * np.array([1.0] + [CHANGE] * degree)[:, None]
+        for step in range(rounds):
+            sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, curve)
+            volumes = solve(sums, cube, power) * setting.mask
+            volumes[1:] *= setting.focus
+            spread = learned(sums)
+            setting.say(f"curve to {limit:g} waves per box, pass {step + 1}")
+    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, curve, False)
+    return sums.latent[:, 0], volumes

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One pass over the images: the coordinates that each image says, and the sums that the volumes are solved from.
+
+Probabilistic principal component analysis by expectation maximisation (Tipping and Bishop 1999) of volumes seen
+through projection and CTF (Tagare et al. 2015), with the errors of orientation, shift, contrast and defocus as further
+unknowns of each image, to first order.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .cube import hermitian, symmetric
+from .posterior import Linear
+from .views import as_complex, look, real
+
+BATCH_PLACES = 60000  # coefficients of a batch of images
+
+
+@dataclasses.dataclass
+class Sums:
+    """What one pass gives.
+
+    match : (side³, q + 1, 2). weight : (side³, (q + 1) (q + 2) / 2), the sums of the volumes' equations, the mean
+    first; of the symmetric weights the upper triangle.
+    latent : (n, q) coordinates of the images. second : (q, q) mean second moment of the coordinates. errors : (n, 9)
+    estimated errors, spread, known : (9,) squares of what the files' values are off, and
+    how many of them the images tell (MacKay 1992). residual, freedom : (rings,) power that the model leaves, and
+    the number of real numbers that it is left in.
+    """
+
+    match: np.ndarray
+    weight: np.ndarray
+    latent: np.ndarray
+    second: np.ndarray
+    errors: np.ndarray
+    spread: np.ndarray
+    known: np.ndarray
+    residual: np.ndarray
+    freedom: np.ndarray
+
+
+def batches(rows: np.ndarray, count: int):
+    """Parts of `rows` whose images have about BATCH_PLACES coefficients."""
+    step = max(1, BATCH_PLACES // count)
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def expect(coefficients, views, rows, cube, volumes, count, spread, posterior=None, collect=True) -> Sums:
+    """The Sums of some rows.
+
+    Parameters
+    ----------
+    volumes : ndarray, (q + 1, box, box, box)
+        The mean, and components in units of the standard deviation of their coordinates.
+    spread : ndarray, (9,)
+        Standard deviations of the errors, see views.ERRORS.
+    posterior : posterior.Linear or posterior.Curve, optional
+        Where the coordinates may be; Linear if None.
+    collect : bool
+        Whether the sums of the volumes' equations are wanted.
+    """
+    posterior = posterior or Linear(len(volumes) - 1)
+    total = _empty(len(rows), len(volumes) - 1, posterior.coordinates, cube, coefficients.disc.rings, collect)
+    mean_table = np.concatenate([cube.table(volumes[0]), cube.gradient_tables(volumes[0])], axis=1)
+    component_table = [cube.table(volume) for volume in volumes[1:]]
+    component_table = np.concatenate(component_table, axis=1) if component_table else None
+    ring = np.tile(coefficients.disc.ring.numpy()[:count], 2)
+    done = 0
+    for part in batches(rows, count):
+        seen = look(coefficients, views, part, cube, mean_table, count)
+        place = slice(done, done + len(part))
+        _batch(
+            total,
+            seen,
+            views.contrast[part],
+            component_table,
+            views.moved[part],
+            spread,
+            posterior,
+            place,
+            ring,
+            collect,
+        )
+        done += len(part)
+    total.second /= max(done, 1)
+    if collect:
+        size = len(total.match)
+        total.match = hermitian(total.match.reshape(size, -1), cube.side).reshape(total.match.shape)
+        total.weight = symmetric(total.weight.reshape(size, -1), cube.side).reshape(total.weight.shape)
+    return total
+
+
+def _empty(count, components, coordinates, cube, rings, collect):
+    size, q = cube.side**3, components + 1
+    return Sums(
+        np.zeros((size, q, 2), np.float32) if collect else None,
+        np.zeros((size, q * (q + 1) // 2), np.float32) if collect else None,
+        np.zeros((count, coordinates), np.float32),
+        np.zeros((components, components)),
+        np.zeros((count, 9)),
+        np.zeros(9),
+        np.zeros(9),
+        np.zeros(rings),
+        np.zeros(rings),
+    )
+
+
+def _batch(total, seen, contrast, component_table, moved, spread, posterior, place, ring, collect):
+    """Add a batch to the sums."""
+    m, count = seen.data.shape
+    q = len(total.second)
+    parts = [seen.errors]
+    if q:
+        components = as_complex(seen.matrix @ component_table).reshape(m, count, q) * seen.transfer[..., None]
+        parts.insert(0, components)
+    design = real(np.concatenate(parts, axis=2))  # m, 2 d, q + 9
+    residual = real(seen.data - seen.transfer * contrast[:, None].astype(np.float32) * seen.slices)
+    across = design.transpose(0, 2, 1)
+    found = posterior(
+        (across @ design).astype(float), (across @ residual[..., None])[..., 0].astype(float), moved, spread
+    )
+    left = residual - (design @ found.value[..., None].astype(np.float32))[..., 0]
+    total.residual += np.bincount(ring, (left**2).sum(0), len(total.residual))
+    share = ((design @ found.share.astype(np.float32)) * design).sum((0, 2))
+    total.freedom += m * np.bincount(ring, minlength=len(total.residual)) - np.bincount(
+        ring, share, len(total.residual)
+    )
+    total.latent[place], total.errors[place] = found.coordinate, found.value[:, q:]
+    total.second += found.both[:, :q, :q].sum(0)
+    total.spread += ((moved + found.value[:, q:]) ** 2).sum(0)
+    total.known += np.maximum(1 - np.diagonal(found.share, axis1=1, axis2=2)[:, q:] / spread**2, 1e-6).sum(0)
+    if collect:
+        _collect(total, seen, contrast, found.both, found.value, q)
+
+
+def _collect(total, seen, contrast, both, value, q):
+    """Add a batch to the equations of the volumes: mean (its coordinate is the contrast) and components."""
+    m, count = seen.data.shape
+    first = np.concatenate([contrast[:, None], value[:, :q]], axis=1).astype(np.float32)
+    cross = np.concatenate([contrast[:, None, None] * value[:, None, q:], both[:, :q, q:]], axis=1)  # m, q + 1, 9
+    target = seen.data[..., None] * first[:, None, :]
+    target -= seen.errors @ cross.transpose(0, 2, 1).astype(np.float32)
+    target *= seen.transfer[..., None]
+    total.match += (seen.matrix.T @ np.ascontiguousarray(target).view(np.float32).reshape(m * count, -1)).reshape(
+        total.match.shape
+    )
+    moment = np.empty((m, q + 1, q + 1))
+    moment[:, 0, 0] = contrast**2
+    moment[:, 0, 1:] = moment[:, 1:, 0] = contrast[:, None] * value[:, :q]
+    moment[:, 1:, 1:] = both[:, :q, :q]
+    upper = moment[:, *np.triu_indices(q + 1)].astype(np.float32)
+    power = (seen.transfer**2)[..., None] * upper[:, None, :]
+    total.weight += seen.matrix.T @ power.reshape(m * count, -1)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes into a fit of heterogeneity, and whether it is fit for it."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ...contract import PARTICLES_PER_DIMENSION
+from ...core.frc import fsc
+from ...core.symmetry import SIMILAR, symmetry_correlation
+from ...simulate.micrographs import particle_diameter
+from ...simulate.particle_images import fit_cube
+from ...simulate.structures import load_density
+
+SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
+AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
+DETAIL = 20  # waves per box: finest detail by default
+LARGEST = 48  # waves per box: the finest detail that is ever used
+GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
+INSIDE = 0.05  # of the molecule's mass, that a mask must hold
+
+
+@dataclasses.dataclass
+class Inputs:
+    """particles : ParticleSet. radius : waves per box. box : side of the volumes. reference, mask : (box, box, box)
+    arrays; mask None without one. diameter : Å. notes : sentences for the user."""
+
+    particles: object
+    radius: float
+    box: int
+    reference: np.ndarray
+    mask: np.ndarray | None
+    diameter: float
+    notes: list
+
+
+def load_inputs(config) -> Inputs:
+    """The Inputs of a FitHeterogeneityConfig.
+
+    Raises
+    ------
+    ValueError
+        Particles without angles or CTF, of several sizes or denoised; too few of them; a reference larger than the
+        images; a mask outside of the molecule.
+    """
+    from ...io.particle_sets import read_particles
+
+    particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
+    needed = PARTICLES_PER_DIMENSION * config.latent
+    if len(particles) < needed:
+        raise ValueError(
+            f"{config.particles} has {len(particles)} particles; {config.latent} latent dimensions "
+            f"(--latent) need at least {needed}. Give more particles or fewer dimensions."
+        )
+    width = particles.box * particles.pixel_size
+    radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
+    box = 2 * int(np.ceil(radius)) + 4
+    voxel = width / box
+    reference = load_density(config.reference, voxel)
+    diameter = particle_diameter(reference, voxel)
+    if diameter > width:
+        raise ValueError(
+            f"{config.reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
+            f"{width:.0f} Å wide. Give the map that the particles were refined against."
+        )
+    notes = symmetry_notes(reference, config.reference)
+    reference = fit_cube(reference, box).numpy()
+    mask = None if config.mask is None else _mask(config, voxel, box, reference)
+    return Inputs(particles, radius, box, reference, mask, diameter, notes)
+
+
+def _mask(config, voxel, box, reference):
+    """(box, box, box) between 0 and 1."""
+    values = fit_cube(load_density(config.mask, voxel), box).numpy()
+    values = np.clip(values / max(float(values.max()), 1e-30), 0, 1)
+    held = float((values * reference).sum() / max(reference.sum(), 1e-30))
+    if held < INSIDE:
+        raise ValueError(
+            f"The mask {config.mask} lies outside of the molecule: it holds {held:.1%} of the density of "
+            f"{config.reference}. Give a mask in the frame of the reference."
+        )
+    return values
+
+
+def symmetry_notes(density, path):
+    """A sentence, in a list, if a map is symmetric about RELION's axes."""
+    found = [group for group in GROUPS if symmetry_correlation(density, group) > SIMILAR]
+    if not found:
+        return []
+    return [
+        f"{path} looks symmetric ({found[-1]}). The latent space is fitted without symmetry: the same change of "
+        "each subunit is a direction of its own. Expand the particles by the symmetry first "
+        "(relion_particle_symmetry_expand), and give a mask of one subunit."
+    ]
+
+
+def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, reference: np.ndarray, config) -> list[str]:
+    """Whether the particles' own map is that of the reference.
+
+    Parameters
+    ----------
+    own, reference : ndarray, (box, box, box)
+    halves_fsc : ndarray, (rings,)
+        Of the halves of `own`.
+
+    Returns
+    -------
+    list of str
+        Warnings.
+
+    Raises
+    ------
+    ValueError
+        The particles agree with each other at their orientations, but not with the reference.
+    """
+    together = float(np.mean(halves_fsc[SHELLS]))
+    same = float(fsc(torch.from_numpy(own), torch.from_numpy(reference))[SHELLS].mean())
+    if together < AGREE:
+        return [
+            f"{config.particles}: at their orientations the two halves of the particles have nothing in common "
+            f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong."
+        ]
+    if same < DIFFER:
+        raise ValueError(
+            f"{config.particles} are not aligned to {config.reference}: the map of the particles and the "
+            f"reference have a Fourier shell correlation of {same:.2f} at low resolution (of the "
+            f"particles' halves {together:.2f}). Give the map of the refinement that their angles come "
+            "from, in the same frame and hand."
+        )
+    return []

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the molecule may change."""
+
+import numpy as np
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+from ...reconstruction.halves import soft_sphere
+
+WIDEST = 0.9  # of the box: diameter of the sphere that everything is held in
+BODY = 0.1  # of the mean volume's highest density that is the molecule
+MARGIN = 12.0  # Å beyond it
+LIVELY = 0.1  # of the largest variance that the halves share, from which a place is taken to change
+
+
+def sphere(box: int) -> np.ndarray:
+    """(box, box, box) soft sphere."""
+    return soft_sphere(box, WIDEST * box).numpy()
+
+
+def molecule(mean: np.ndarray, voxel: float) -> np.ndarray:
+    """(box, box, box) soft mask of a mean volume and MARGIN around it. voxel: Å."""
+    smooth = gaussian_filter(mean, 1.0)
+    body = smooth > BODY * np.percentile(smooth, 99.9)
+    reach = max(1, int(round(MARGIN / voxel)))
+    grid = np.indices((2 * reach + 1,) * 3) - reach
+    wide = binary_dilation(body, (grid**2).sum(0) <= reach**2)
+    return gaussian_filter(wide.astype(np.float32), 0.7) * sphere(len(mean))
+
+
+def changing(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Where two halves of the particles agree that the molecule changes.
+
+    Parameters
+    ----------
+    first, second : ndarray, (q, box, box, box)
+        Components of the halves, in units of their deviations. Noise is not alike in both.
+    mask : ndarray, (box, box, box)
+
+    Returns
+    -------
+    ndarray, (box, box, box)
+        Soft mask, all of `mask` where nothing agrees.
+    """
+    one, two = (part.reshape(len(part), -1).astype(float) for part in (first, second))
+    shared = (one * ((one @ two.T) @ two)).sum(0).reshape(mask.shape)
+    shared = gaussian_filter(shared, 1.5) * mask
+    highest = np.percentile(shared[mask > 0.5], 99.5)
+    if not highest > 0:
+        return mask
+    wide = binary_dilation(shared > LIVELY * highest, iterations=2)
+    return gaussian_filter(wide.astype(np.float32), 0.7) * mask

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether there is any heterogeneity: components of one half of the particles, tested on the other half."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from .components import CHANGE, COARSE, Setting, start
+from .expectation import expect
+from .posterior import Linear
+from .solving import orthonormal, shell_power, solve
+from .views import FIRST_SPREAD
+
+ROUNDS = 8  # passes of the components of a half
+COMPONENTS = 3
+FREE = 10.0  # times FIRST_SPREAD: errors so large that they are taken out of each image entirely
+SIGNIFICANT = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """variability : power of the changes over that of the mean volume, in the images, to the coarse limit. error : its
+    standard error. p_value : of a rigid molecule. halves : components (q, box, box, box) of either half,
+    in units of their deviations."""
+
+    variability: float
+    error: float
+    p_value: float
+    halves: tuple
+
+    @property
+    def verdict(self) -> str:
+        return "motion" if self.p_value < SIGNIFICANT else "no motion"
+
+
+class Recorder(Linear):
+    """Keeps what each image says of components that it had no part in, after all that errors of its orientation,
+    contrast and CTF could explain is taken out. excess, freedom, size : one number for each image."""
+
+    def __init__(self, count: int):
+        super().__init__(count)
+        self.excess, self.freedom, self.size = [], [], []
+
+    def __call__(self, gram, match, moved, spread):
+        """As Linear's."""
+        q = self.count
+        inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / (FREE * FIRST_SPREAD) ** 2))
+        lost = gram[:, :q, q:] @ inverse
+        own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
+        fit = match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:])
+        trace = np.trace(own, axis1=1, axis2=2)
+        self.excess.append((fit**2).sum(1) - trace)
+        self.freedom.append((own**2).sum((1, 2)))
+        self.size.append(trace)
+        return super().__call__(gram, match, moved, spread)
+
+
+def find_motion(
+    setting: Setting, mean: np.ndarray, radius: float, rng: np.random.Generator, tolerance: float
+) -> Motion:
+    """The Motion that the particles show beyond their noise.
+
+    Principal components are fitted to each half of the particles and tested on the other: white noise of unit variance
+    has an expected square along any direction that is known before, whatever the direction. Derivatives of the mean
+    volume's projection by orientation, shift, contrast, defocus and astigmatism are taken out of each image first, so
+    that their errors do not count.
+
+    Parameters
+    ----------
+    mean : ndarray, (box, box, box)
+        At the orientations of setting.views.
+    radius : float
+        Finest frequency of the fit, waves per box; the test stops at COARSE.
+    tolerance : float
+        Variability that a rigid molecule may have by errors of second order; the p-value is that of more.
+    """
+    radius = min(radius, COARSE)
+    cube, count = setting.cube(radius), setting.coefficients.count(radius)
+    excess, freedom, size, found = [], [], [], []
+    for half in (1, 2):
+        own, other = (np.nonzero((setting.halves == half) == mine)[0] for mine in (True, False))
+        volumes = _components(setting, own, cube, count, mean, rng)
+        found.append(volumes)
+        recorder = Recorder(len(volumes) - 1)
+        expect(setting.coefficients, setting.views, other, cube, volumes, count, FREE * FIRST_SPREAD, recorder, False)
+        for total, part in ((excess, recorder.excess), (freedom, recorder.freedom), (size, recorder.size)):
+            total.append(np.concatenate(part))
+    excess, freedom, size = (np.concatenate(total) for total in (excess, freedom, size))
+    halves = tuple(volumes[1:] for volumes in found)
+    power = projected_power(setting, mean, cube, count)
+    scale = size.sum() / max(freedom.sum(), 1e-30) / max(power, 1e-30)
+    variability, error = excess.sum() * scale, max(excess.std() * len(excess) ** 0.5 * scale, 1e-12)
+    p_value = 0.5 * math.erfc((variability - tolerance) / error / math.sqrt(2))
+    return Motion(max(0.0, float(variability)), float(error), float(p_value), halves)
+
+
+def _components(setting, rows, cube, count, mean, rng):
+    """(q + 1, box, box, box): mean, and components of some rows alone, in units of their deviations."""
+    volumes = np.concatenate([mean[None], start(mean, COMPONENTS, setting.mask, rng)])
+    power = shell_power(mean[None], cube) * np.array([1.0] + [CHANGE] * COMPONENTS)[:, None]
+    for _ in range(ROUNDS):
+        sums = expect(setting.coefficients, setting.views, rows, cube, volumes, count, FREE * FIRST_SPREAD)
+        found = solve(sums, cube, power)[1:] * setting.mask
+        root = np.linalg.cholesky(sums.second + 1e-6 * np.eye(COMPONENTS))
+        axes, deviations, _ = orthonormal(np.tensordot(root.T, found, axes=1).astype(np.float32))
+        volumes = np.concatenate([mean[None], axes * deviations[:, None, None, None].astype(np.float32)])
+    return volumes
+
+
+def projected_power(setting: Setting, mean: np.ndarray, cube, count: int) -> float:
+    """Sum over all particles of the power of the mean volume in their images, in units of the noise."""
+    from .expectation import batches
+    from .views import as_complex
+
+    table, total = cube.table(mean), 0.0
+    disc = setting.coefficients.disc
+    plane = np.stack([disc.x.numpy()[:count], disc.y.numpy()[:count]]).astype(np.float32)
+    for part in batches(setting.rows(), count):
+        sine = setting.coefficients.read(part, count)[1]
+        slices = as_complex(cube.interpolation(setting.views.matrices[part], plane) @ table).reshape(len(part), count)
+        total += float((np.abs(slices * sine) ** 2).sum())
+    return total

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps along an axis of a latent space: reconstructions of the particles, weighted by how near they are."""
+
+import numpy as np
+import torch
+
+from ...core.frc import fsc
+from ...likelihood.prepare import prepare
+from ...reconstruction.halves import soft_sphere, wiener_constants
+from .coefficients import sorted_disc
+from .cube import Cube, hermitian, symmetric
+from .expectation import batches
+from .solving import FLOOR
+from .views import as_complex
+
+WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
+TABLE_BYTES = 4e8  # of the sums of the maps that are made at a time
+
+
+def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the particles in `count` maps along a coordinate.
+
+    The maps lie at equal distances in the particles' ranks, so that each rests on as many particles.
+
+    Parameters
+    ----------
+    coordinate : ndarray, (n,)
+    count : int
+
+    Returns
+    -------
+    places : ndarray, (count,)
+        Coordinates of the maps.
+    weights : ndarray, (n, count)
+        Between 0 and 1.
+    """
+    rank = (np.argsort(np.argsort(coordinate)) + 0.5) / len(coordinate)
+    middle = (np.arange(count) + 0.5) / count
+    weights = np.exp(-0.5 * ((rank[:, None] - middle) * count / WIDTH) ** 2)
+    return np.quantile(coordinate, middle), weights.astype(np.float32)
+
+
+def weighted_maps(particles, views, halves, weights, diameter_px, contrast, progress=None):
+    """Maps and half-maps of weighted particles at the size of their images.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    views : views.Views
+        Orientations and shifts.
+    halves : ndarray, (n,)
+        1 or 2.
+    weights : ndarray, (n, k)
+        Of each particle in each map.
+    diameter_px : float
+        Outside of it images are normalised, and within it FSC is measured, px.
+    contrast : str
+        'bright' or 'dark'.
+    progress : callable, optional
+        Called with the number of particles of each batch.
+
+    Yields
+    ------
+    (map, half1, half2) : (box, box, box) arrays, and fsc (box // 2 + 1,) of the halves
+    """
+    cube = Cube(particles.box, particles.box / 2 - 1)
+    at_once = max(1, int(TABLE_BYTES / (2 * 12 * cube.side**3)))
+    for start in range(0, weights.shape[1], at_once):
+        part = weights[:, start : start + at_once]
+        sums = [
+            _sums(particles, views, np.nonzero(halves == half)[0], part, cube, diameter_px, contrast, progress)
+            for half in (1, 2)
+        ]
+        for number in range(part.shape[1]):
+            yield _maps([(match[:, number], weight[:, number]) for match, weight in sums], cube, diameter_px)
+
+
+def _sums(particles, views, rows, weights, cube, diameter_px, contrast, progress):
+    """match (side³, k, 2) and weight (side³, k) of some rows."""
+    disc = sorted_disc(particles.box, particles.box / 2 - 1)
+    y, x, maps = disc.y.numpy(), disc.x.numpy(), weights.shape[1]
+    match = np.zeros((cube.side**3, 2 * maps), np.float32)
+    weight = np.zeros((cube.side**3, maps), np.float32)
+    for part in batches(rows, len(disc)):
+        images = prepare(particles.images(part), diameter_px, contrast)
+        turns = (views.shifts_yx[part] @ np.stack([y, x])) * (2 * np.pi / particles.box)
+        transfer = disc.on_grid(particles.ctf(part)).numpy()
+        known = np.sqrt(transfer) if particles.ctf_state == "multiplied" else transfer
+        data = disc.of_images(images).numpy() * np.exp(1j * turns)
+        # images that were multiplied by their CTF hold it already
+        data = data if particles.ctf_state == "multiplied" else data * transfer
+        matrix = cube.interpolation(views.matrices[part], np.stack([x, y]).astype(np.float32))
+        share = weights[part][:, None, :]
+        values = (data[..., None] * share).astype(np.complex64).reshape(-1, maps)
+        match += matrix.T @ values.view(np.float32)
+        weight += matrix.T @ ((known**2)[..., None] * share).astype(np.float32).reshape(-1, maps)
+        if progress:
+            progress(len(part))
+    match = hermitian(match, cube.side).reshape(len(match), maps, 2)
+    return match, symmetric(weight, cube.side)
+
+
+def _maps(halves, cube, diameter_px):
+    """((map, half1, half2), fsc) of the sums (match, weight) of two halves."""
+    found = [_solved(match, weight, cube, None) for match, weight in halves]
+    mask = soft_sphere(cube.box, diameter_px).numpy()
+    curve = fsc(*(torch.from_numpy(half * mask) for half in found))
+    both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
+    return (_solved(*both, cube, wiener_constants(curve).numpy()), *found), curve.numpy()
+
+
+def _solved(match, weight, cube, wiener):
+    """(box, box, box) of sums; wiener: (rings,) constants in parts of the shell's mean weight, or None."""
+    mean = cube.shell_means(weight)
+    part = np.full(len(mean), FLOOR)
+    if wiener is not None:
+        rings = np.minimum(np.arange(len(mean)), len(wiener) - 1)
+        part = np.maximum(wiener[rings], FLOOR)
+    constant = (mean * part)[cube.ring]
+    return cube.volume(match / np.maximum(weight + constant, 1e-20)[:, None])
+
+
+def resized(volume: np.ndarray, box: int) -> np.ndarray:
+    """A (b, b, b) volume on a grid of (box, box, box) over the same width, its Fourier coefficients kept."""
+    cube = Cube(volume.shape[0], volume.shape[0] / 2 - 1)
+    values = as_complex(cube.table(volume)).reshape((cube.side,) * 3)
+    other = Cube(box, min(cube.radius, box / 2 - 1))
+    trim = cube.half - other.half
+    inner = (slice(trim, cube.side - trim),) * 3 if trim > 0 else ...
+    table = np.ascontiguousarray(values[inner]).reshape(-1, 1).view(np.float32)
+    return other.volume(table)

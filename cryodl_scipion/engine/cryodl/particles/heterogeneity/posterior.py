@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an image says of its place in the latent space: a Gaussian in a linear space, or a place on a curve."""
+
+import dataclasses
+
+import numpy as np
+
+GRID = 41  # places on a curve
+
+
+@dataclasses.dataclass
+class Posterior:
+    """Of a batch of m images. coordinate : (m, k) expected latent coordinates. value : (m, q + 9) expected factors of
+    the components and errors. both : (m, q + 9, q + 9) expected products of them, of which those of the errors with
+    each other may be theirs in the mean. share : (m, q + 9, q + 9), so that design x share x design is what the
+    unknowns take from each coefficient."""
+
+    coordinate: np.ndarray
+    value: np.ndarray
+    both: np.ndarray
+    share: np.ndarray
+
+
+class Linear:
+    """Coordinates that are normally distributed: the factors of the components themselves. count : of components."""
+
+    def __init__(self, count: int):
+        self.count = self.coordinates = count
+
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> Posterior:
+        """The Posterior of a batch. gram : (m, q + 9, q + 9) products of components and errors. match : (m, q + 9)
+        their products with what the mean leaves of the images. moved : (m, 9) errors that were corrected already.
+        spread : (9,) standard deviations of the errors in all."""
+        q, precision = self.count, precisions(spread)
+        share = np.linalg.inv(gram + np.diag(np.concatenate([np.ones(q), precision])))
+        match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
+        value = np.einsum("mkl,ml->mk", share, match)
+        return Posterior(value[:, :q], value, share + value[:, :, None] * value[:, None, :], share)
+
+
+class Curve:
+    """A coordinate between -1 and 1 whose maps are the mean plus Legendre polynomials of it times the components: a
+    generative topographic mapping (Bishop et al. 1998) of one dimension. All places are equally likely.
+
+    degree : of the polynomials, the number of components.
+    """
+
+    def __init__(self, degree: int):
+        self.count, self.coordinates = degree, 1
+        self.places = np.linspace(-1, 1, GRID)
+        self.factors = np.stack(
+            [np.polynomial.legendre.Legendre.basis(k)(self.places) for k in range(1, degree + 1)], axis=1
+        )  # places, q
+
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> Posterior:
+        """As Linear's."""
+        q, precision = self.count, precisions(spread)
+        match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
+        inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(precision))
+        lost = gram[:, :q, q:] @ inverse  # m, q, 9
+        own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
+        fit = match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:])
+        value = fit @ self.factors.T - 0.5 * np.einsum("gk,mkl,gl->mg", self.factors, own, self.factors, optimize=True)
+        weight = np.exp(value - value.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        return self.given(weight, gram, match, inverse)
+
+    def given(self, weight, gram, match, inverse) -> Posterior:
+        """The Posterior of probabilities (m, GRID) of the places. inverse: covariance of the errors at a place."""
+        q, size = self.count, gram.shape[1]
+        first = weight @ self.factors
+        second = np.einsum("mg,gk,gl->mkl", weight, self.factors, self.factors, optimize=True)
+        carried = inverse @ gram[:, q:, :q]  # m, 9, q: what the errors take over from the components
+        plain = np.einsum("mef,mf->me", inverse, match[:, q:])
+        errors = plain - np.einsum("meq,mq->me", carried, first)
+        both, share = np.zeros((len(gram), size, size)), np.zeros((len(gram), size, size))
+        both[:, :q, :q] = second
+        cross = first[:, :, None] * plain[:, None, :] - second @ carried.transpose(0, 2, 1)
+        both[:, :q, q:], both[:, q:, :q] = cross, cross.transpose(0, 2, 1)
+        both[:, q:, q:] = inverse + errors[:, :, None] * errors[:, None, :]
+        share[:, q:, q:] = inverse
+        spread = second - first[:, :, None] * first[:, None, :]
+        share[:, :q, :q] = spread
+        return Posterior((weight @ self.places)[:, None], np.concatenate([first, errors], axis=1), both, share)
+
+
+def precisions(spread: np.ndarray) -> np.ndarray:
+    """(9,) one over the variances of errors of standard deviations `spread`."""
+    return 1 / np.maximum(spread, 1e-4) ** 2

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether particles are explained by a structure: the evidence for it beside that of made-up particles which show as
+much signal.
+
+How much signal images hold above their noise does not depend on what they show. If they show the structure, the search
+finds as much evidence for it as in particles made up with all of that signal; if they show something else, less.
+"""
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+
+from ...likelihood.search import Bank, evidence, log_likelihoods
+from .amplitude import first_fit
+from .made_up import made_up
+
+COUNT = 96  # made-up particles
+SEED = 30  # of them
+CHUNK = 1024  # particles at a time
+LEAST = 0.75  # part of the evidence below which particles are not explained by the structure
+UNSURE = 3.0  # over `signal`: relative error of the expected evidence, which grows faster than the signal's strength
+ERRORS = 3.0  # standard errors by which the signal must exceed nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Explained:
+    """particle: (n,) evidence of each particle over the expected one of its CTF. whole: of all of them. signal: how
+    many standard errors the images' power exceeds the noise."""
+
+    particle: np.ndarray
+    whole: float
+    signal: float
+
+    def warnings(self, path: str, structure: str) -> list[str]:
+        """Sentences if the particles are not explained by the structure."""
+        if self.signal < ERRORS:
+            return [
+                f"The images of {path} show nothing above their noise ({self.signal:.1f} standard errors): these "
+                f"particles are not explained by {structure}, and all that follows from them would be {structure} "
+                "itself."
+            ]
+        if self.whole * (1 + UNSURE / self.signal) >= LEAST:
+            return []
+        return [
+            f"These particles are not explained by {structure}: the evidence for it is {100 * self.whole:.0f} % of "
+            f"what particles of this structure with as much signal would give (at least {100 * LEAST:.0f} % are "
+            "expected). They may show another molecule, another state, or junk."
+        ]
+
+
+def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
+    """How well a Search's structure explains its particles.
+
+    Parameters
+    ----------
+    search : assign.Search
+        With its fit learnt, on raw images.
+    found_evidence : ndarray, (n,)
+        Logarithmic evidence of each particle, as in Orientations.
+    """
+    rows = search.sample(len(search.source.particles))
+    observed = search.source.observed(rows, search.disc)
+    strength, signal = _all_signal(search, observed)
+    fit = dataclasses.replace(search.fit, strength=strength)
+    gain = fit.gain(search.disc.rings, search.width)
+    particles = made_up(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
+    made = search.like(particles).source.observed(np.arange(COUNT), search.disc)
+    bank = Bank(search.plain.with_gain(gain), search.grid)
+    values = evidence(log_likelihoods(made, bank, search.shifts(search.fit.sigma))).cpu().numpy()
+    views = _mean_power(search) * gain.to(search.disc.device).square()[search.disc.ring]
+    energy = lambda part: (part.weight @ views).cpu().numpy()
+    # what a particle's evidence is, on average, for the energy that its CTF lets through
+    slope, constant = _line(energy(made), values)
+    rows = np.arange(len(search.source.particles))
+    every = np.concatenate(
+        [
+            energy(search.source.observed(rows[start : start + CHUNK], search.disc))
+            for start in range(0, len(rows), CHUNK)
+        ]
+    )
+    expected = np.maximum(slope * every + constant, 1e-3 * max(values.mean(), 1e-3))
+    whole = float(found_evidence.mean() / max(expected.mean(), 1e-6))
+    return Explained(found_evidence / expected, max(whole, 0.0), signal)
+
+
+def _line(energy, values):
+    """Slope and constant of the line through values over energies; through 0 if these hardly differ."""
+    if energy.std() < 0.01 * energy.mean():
+        return values.mean() / max(energy.mean(), 1e-30), 0.0
+    return np.polyfit(energy, values, 1)
+
+
+def _mean_power(search):
+    """(d,) mean power of the structure's projections over orientations, without gain."""
+    from ...core.projections import random_angles
+
+    return search.plain.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
+
+
+def _all_signal(search, observed):
+    """The strength with which the structure, its amplitudes falling as the fit says, would have all the power that the
+    images show above their noise, and how many standard errors that power is."""
+    shape = torch.exp(-search.fit.fall / 4 * (torch.arange(search.disc.rings) / search.width) ** 2).float()
+    reference = search.plain.with_gain(shape.to(search.disc.device))
+    fit = first_fit(observed, reference)
+    excess = float((observed.match.abs().square() / 4 - observed.weight).double().sum())
+    error = float(observed.weight.double().square().sum().sqrt())
+    return float(fit.strength), excess / max(error, 1e-30)

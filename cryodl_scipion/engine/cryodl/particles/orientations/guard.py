@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a sample of particles is explained by a structure, for commands that do not orient them."""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from ...likelihood.observed import Source
+from ...likelihood.prepare import sample_rows
+from ...likelihood.search import Bank, evidence, log_likelihoods
+from .assign import Search
+from .explained import Explained, explained
+from .settings import Settings
+
+SAMPLE = 128  # particles that are looked at
+STEP = 10.0  # degrees between directions
+FINEST = 15.0  # Å
+WIDEST_SHIFT = 0.1  # of the box
+
+
+def explained_by(
+    source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any
+) -> Explained:
+    """Explained of a sample of a source's particles.
+
+    Parameters
+    ----------
+    source : Source
+        Raw images, read as is known by now; its noise is measured here.
+    projector : Projector
+        Of the structure, at `pixel_size` Å/px.
+    diameter : float
+        Of the structure, Å.
+    """
+    particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
+    source = dataclasses.replace(source, particles=particles, denoise=None).measured()
+    settings = Settings(STEP, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
+    search = Search(source, projector, pixel_size, settings, device)
+    search.learn()
+    observed = source.observed(np.arange(len(particles)), search.disc)
+    bank = Bank(search.plain.with_gain(search.fit.gain(search.disc.rings, search.width)), search.grid)
+    values = evidence(log_likelihoods(observed, bank, search.shifts(search.fit.sigma)))
+    return explained(search, values.cpu().numpy())

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much of a map's FSC is that of the reference which gave its particles their angles."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..core.frc import resolution_at
+from ..io.reference_columns import COMPARED, REFERENCE, noise_name
+
+if typing.TYPE_CHECKING:
+    from ..io.particle_sets import ParticleSet
+
+LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map is not told from noise
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceTest:
+    """name: of the reference. compared: Å, finest detail that the orientations are from. noise: (d // 2 + 1,) FSC that
+    as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143, or None. beyond: mean
+    FSC of the shells finer than `compared`, or None if there are none."""
+
+    name: str
+    compared: float | None
+    noise: torch.Tensor | None
+    noise_resolution: float | None
+    beyond: float | None
+
+    def sentences(self, resolution: float | None) -> list[str]:
+        """What the user is told of a map of that resolution (Å, or None)."""
+        said = [
+            f"The angles come from the reference {self.name}, which both halves share: the FSC holds its detail, "
+            "too, and is no proof of the map's."
+        ]
+        if self.noise is None:
+            said.append(
+                "There is no noise control beside the particles (NAME_noise.star of assign-orientations): how "
+                "much of the FSC the reference makes alone is not known."
+            )
+        elif self.noise_resolution is None:
+            said.append("As many images of noise, oriented by the same reference, resolve nothing at FSC 0.143.")
+        else:
+            said.append(
+                f"As many images of noise, oriented by the same reference, reach {self.noise_resolution:.1f} Å "
+                "at FSC 0.143."
+            )
+            if resolution is not None and self.noise_resolution < LIKE_NOISE * resolution:
+                said.append("The map cannot be told from one of noise by its FSC: it may be the reference alone.")
+        if self.beyond is not None:
+            said.append(
+                f"Detail finer than {self.compared:.1f} Å was not compared with the reference: there the mean "
+                f"FSC is {self.beyond:.3f}, which the particles alone can make."
+            )
+        return said
+
+
+def reference_name(particles: ParticleSet) -> str:
+    """The reference that gave the particles their angles, or ''."""
+    return next((v for v in particles.columns.get(REFERENCE, []) if v not in ("", "None")), "")
+
+
+def noise_control(particles: ParticleSet, wanted: str | None) -> ParticleSet | None:
+    """ParticleSet of oriented noise: the file `wanted`, or the one beside the particles; None if there is none."""
+    from ..io.particle_sets import read_particles
+
+    path = Path(wanted or noise_name(str(particles.path)))
+    if wanted is None and not path.exists():
+        return None
+    return read_particles(path, need=("angles",))
+
+
+def tested(
+    particles: ParticleSet, curve: torch.Tensor, noise_curve: torch.Tensor | None, noise_count: int
+) -> ReferenceTest:
+    """The ReferenceTest of a map. curve: (d // 2 + 1,) FSC of its halves. noise_curve: of `noise_count` images of
+    noise, or None."""
+    box, pixel_size = particles.box, particles.pixel_size
+    column = particles.columns.get(COMPARED)
+    compared = float(column[0]) if column else None
+    noise = None if noise_curve is None else scaled(noise_curve, len(particles) / noise_count)
+    first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1
+    beyond = float(curve[first:].mean()) if first < len(curve) - 1 else None
+    return ReferenceTest(
+        reference_name(particles),
+        compared,
+        noise,
+        None if noise is None else resolution_at(noise, 0.143, pixel_size, box),
+        beyond,
+    )
+
+
+def scaled(curve: torch.Tensor, factor: float) -> torch.Tensor:
+    """FSC of `factor` times as many images: what both halves share grows with their number, F / (1 - F)."""
+    share = curve.clamp(0, 1 - 1e-4)
+    share = factor * share / (1 - share)
+    return share / (1 + share)

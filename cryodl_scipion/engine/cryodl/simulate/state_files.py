@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The truth of a simulated mixture in files: maps of its states, and columns of its particles."""
+
+import numpy as np
+
+from ..io.maps import write_map
+
+STATE, LATENT = "cryodlTrueState", "cryodlTrueLatent"  # 1-based; degrees of a hinge
+
+
+def state_files(output: str, count: int) -> list[str]:
+    """Paths of the maps of `count` states beside the STAR file `output`; none of a single state."""
+    stem = output[: -len(".star")]
+    return [f"{stem}_state{number:03d}.mrc" for number in range(1, count + 1)] if count > 1 else []
+
+
+def write_states(config, states, scale: float) -> list[str]:
+    """Write the maps of all states.States, times `scale`; returns their paths."""
+    paths = state_files(config.output, len(states))
+    for path, density in zip(paths, states.densities):
+        write_map(path, scale * density, config.pixel_size)
+    return paths
+
+
+def state_columns(states, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the particle table; none of a single state. numbers: (n,) state of each particle, 0-based."""
+    if len(states) == 1:
+        return {}
+    columns = {STATE: numbers + 1}
+    if np.ptp(states.coordinates) > 0:
+        columns[LATENT] = states.coordinates[numbers]
+    return columns

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A few mutated files of every kind against the readers; `python benchmarks/fuzz.py` tries thousands."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from synthetic import ENGINE, write_mrc
+
+from cryodl.contract import read_card
+from cryodl.io.memory import is_memory_error
+from cryodl.io.model import SHIPPED
+
+BENCHMARKS = ENGINE.parents[1] / "benchmarks"
+KINDS = (
+    "mrc",
+    "mrc_gz",
+    "tiff",
+    "tiff_gz",
+    "tomogram",
+    "stack",
+    "star",
+    "particles",
+    "subtomograms",
+    "box",
+    "topaz",
+    "list",
+    "pdb",
+    "cif",
+    "card",
+    "safetensors",
+    "request",
+    "annotations",
+)
+
+
+@pytest.fixture
+def fuzzing(monkeypatch):
+    """The benchmarks' modules; they lie beside the package in its repository."""
+    if not (BENCHMARKS / "fuzz_files.py").exists():
+        pytest.skip("the benchmarks are not here")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import fuzz_files
+    import fuzz_mutations
+    import fuzz_readers
+
+    yield fuzz_files, fuzz_mutations, fuzz_readers
+    for name in ("fuzz_files", "fuzz_mutations", "fuzz_readers"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mutated_file_is_read_or_refused_with_a_sentence(tmp_path, monkeypatch, fuzzing, kind):
+    files, mutations, readers_of_kinds = fuzzing
+    monkeypatch.chdir(tmp_path)
+    path, renew = files.valid_file(kind, tmp_path)
+    whole, readers = path.read_bytes(), readers_of_kinds.readers_of(kind)
+    for reader in readers:
+        reader(path)
+    for seed in range(12):
+        path.write_bytes(mutations.mutated(whole, kind, seed))
+        renew(path)
+        for reader in readers:
+            try:
+                reader(path)
+            except (ValueError, FileNotFoundError) as error:
+                assert str(error).strip() and "\n" not in str(error).strip() and not is_memory_error(error)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(threshold=float("nan")),
+        dict(particle_diameter=0),
+        dict(minimum_distance=True),
+        dict(pixel_sizes=[-1.0]),
+        dict(pixel_sizes=["2"]),
+        dict(threshold=1e300),
+    ],
+)
+def test_a_card_whose_values_make_no_sense_is_refused(tmp_path, change):
+    card = json.loads((SHIPPED / "ribosome/card.json").read_text(encoding="utf-8"))
+    (tmp_path / "card.json").write_text(json.dumps(dict(card, **change)), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"card.json is damaged"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../x", "", "a/b", 7])
+def test_a_segmenter_cannot_name_a_file_elsewhere(tmp_path, name):
+    card = dict(
+        format_version=2,
+        kind="segmenter",
+        name="m",
+        network="unet",
+        weights_sha256="0",
+        feature=name,
+        annotator="anna",
+        pixel_size=10.0,
+        threshold=0.5,
+        validation={},
+    )
+    (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(ValueError, match="card.json is damaged"):
+        read_card(tmp_path)
+
+
+def test_a_map_whose_header_makes_no_sense_is_refused(tmp_path):
+    from cryodl.maps.measures.volume import read_volume
+    from cryodl.simulate.structures import load_density
+
+    density = np.zeros((12, 12, 12), np.float32)
+    density[4:7, 5:8, 5:9] = 1
+    for size in (2e-8, 4000.0):
+        write_mrc(tmp_path / "a.mrc", density, size)
+        for read in (read_volume, lambda path: load_density(path, 6.0)):
+            with pytest.raises(ValueError, match="a.mrc has voxels of .* by its header"):
+                read(tmp_path / "a.mrc")
+
+
+def test_a_stray_atom_far_from_all_others_is_named(tmp_path, fuzzing):
+    from cryodl.simulate.structures import load_density
+
+    path, _ = fuzzing[0].valid_file("pdb", tmp_path)
+    load_density(path, 6.0)
+    lines = path.read_text().splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("ATOM"))
+    lines[place] = lines[place][:30] + "2900.000" + lines[place][38:]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=r"a.pdb has an atom 2.8\de\+03 Å from the middle"):
+        load_density(path, 6.0)
+
+
+def test_improving_a_map_whose_header_says_20_angstrom_is_refused(tmp_path, capsys):
+    from cryodl.cli import main
+
+    density = np.zeros((40, 40, 40), np.float32)
+    density[12:25, 13:22, 15:29] = 1
+    write_mrc(tmp_path / "a.mrc", density, 20.0)
+    assert main(["improve-map", "--map", str(tmp_path / "a.mrc"), "--device", "cpu"]) == 2
+    assert "a.mrc has 20 Å/px" in capsys.readouterr().err

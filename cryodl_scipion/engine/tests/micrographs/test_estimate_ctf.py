@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""estimate-ctf: defocus and its axis against a CTF written out here, what is skipped and why, continuing, the table."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from synthetic import write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import EstimateCtfConfig, Result, check
+from cryodl.core.ctf import ctf_rfft
+from cryodl.io.star import read_tables
+from cryodl.micrographs.ctf import Microscope, SearchRange, checked, estimate_ctf, least_defocus
+from cryodl.micrographs.ctf.model import window_loss
+
+KRIOS = Microscope(300.0, 2.7, 0.1)
+PIXEL = 2.0  # Å
+
+
+def known_ctf(side, defocus_u, defocus_v, angle, phase_shift=0.0, pixel_size=PIXEL):
+    """CTF of a 300 kV microscope on the grid of rfft2: angle in degrees from x (columns) to y (rows)."""
+    y, x = np.fft.fftfreq(side, pixel_size)[:, None], np.fft.rfftfreq(side, pixel_size)[None]
+    squared, wave = x**2 + y**2, 0.0196874
+    defocus = (
+        defocus_u * np.cos(np.arctan2(y, x) - np.radians(angle)) ** 2
+        + defocus_v * np.sin(np.arctan2(y, x) - np.radians(angle)) ** 2
+    )
+    phase = np.pi * wave * squared * (defocus - 0.5 * 2.7e7 * wave**2 * squared)
+    return np.sin(phase + np.arcsin(0.1) + np.radians(phase_shift))
+
+
+def micrograph(side=768, seed=0, strength=0.5, **ctf):
+    """Noise that passed a CTF, in noise."""
+    random = np.random.default_rng(seed)
+    white = lambda: np.fft.rfft2(random.standard_normal((side, side)))
+    transform = white() + strength * white() * (known_ctf(side, **ctf) if strength else 0)
+    return np.fft.irfft2(transform, s=(side, side)).astype(np.float32)
+
+
+def test_the_wavelength_is_that_of_relativistic_electrons():
+    assert [Microscope(v, 2.7, 0.1).wavelength for v in (300, 200, 100)] == pytest.approx(
+        [0.019687, 0.025079, 0.037014], rel=1e-4
+    )
+
+
+def test_the_window_weakens_a_wave_as_its_autocorrelation():
+    window = np.hanning(1001)
+    for shift in (0, 100, 250, 600):
+        assert window_loss(shift / 1000) == pytest.approx(
+            (window[shift:] * window[: 1001 - shift]).sum() / (window**2).sum(), abs=1e-3
+        )
+
+
+@pytest.mark.parametrize("angle", (30, 100, 170))
+def test_defocus_and_its_axis_are_found(angle):
+    fit = checked(estimate_ctf(micrograph(defocus_u=15500, defocus_v=14700, angle=angle), PIXEL, KRIOS, SearchRange()))
+    assert fit.defocus_u == pytest.approx(15500, abs=100) and fit.defocus_v == pytest.approx(14700, abs=100)
+    assert abs((fit.defocus_angle - angle + 90) % 180 - 90) < 4
+    assert fit.resolution < 4.8 and fit.correlation > 0.7
+
+
+def test_the_engines_own_ctf_has_the_same_axis_and_sign():
+    mine = known_ctf(256, 15500, 14700, 30)
+    theirs = ctf_rfft((256, 256), PIXEL, 15500, 14700, 30, 300, 2.7, 0.1).numpy()
+    assert np.abs(mine - theirs).max() < 0.02
+
+
+def test_a_phase_plates_shift_is_found():
+    image = micrograph(defocus_u=9000, defocus_v=9000, angle=0, phase_shift=70)
+    fit = estimate_ctf(image, PIXEL, KRIOS, SearchRange(maximum_defocus=20000, phase_shift=True))
+    assert fit.phase_shift == pytest.approx(70, abs=8) and fit.defocus_u == pytest.approx(9000, abs=250)
+
+
+def test_coarse_pixels_need_more_defocus():
+    assert least_defocus(KRIOS, 5.36, 5.0) == pytest.approx(2 / (0.019687 * (0.95 / 10.72) ** 2), rel=1e-3)
+    assert least_defocus(KRIOS, 1.0, 5.0) == pytest.approx(2540, abs=10)
+
+
+@pytest.mark.parametrize(
+    "values, part",
+    (
+        (dict(minimum_defocus=9e3, maximum_defocus=8e3), "not above the minimum defocus"),
+        (dict(pixel_size=12.0), "finest detail that the pixels hold, 25.3 Å"),
+        (dict(output="ctf.txt"), "must end in .star"),
+    ),
+)
+def test_values_that_do_not_fit_each_other_are_said(values, part):
+    config = dict(
+        dict(micrographs=("a.mrc",), pixel_size=1.0, voltage=300.0, spherical_aberration=2.7, output="ctf.star"),
+        **values,
+    )
+    assert part in " ".join(check(EstimateCtfConfig(**config)))
+
+
+# ----- the command
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mics").mkdir()
+    for number, defocus in ((1, 12000), (2, 20000)):
+        write_mrc(
+            tmp_path / f"mics/m{number}.mrc",
+            micrograph(512, number, 0.8, defocus_u=defocus, defocus_v=defocus - 500, angle=60),
+        )
+    return tmp_path
+
+
+def run(folder, *more, micrographs=("mics/*.mrc",), pixel_size=PIXEL):
+    return main(
+        [
+            "estimate-ctf",
+            "--micrographs",
+            *(str(folder / m) for m in micrographs),
+            "--pixel-size",
+            str(pixel_size),
+            "--voltage",
+            "300",
+            "--spherical-aberration",
+            "2.7",
+            "--output",
+            str(folder / "ctf.star"),
+            "--threads",
+            "1",
+            "--result",
+            str(folder / "result.json"),
+            *more,
+        ]
+    )
+
+
+def test_relions_table_and_the_spectra_are_written(folder):
+    assert run(folder) == 0
+    tables, outputs = read_tables(folder / "ctf.star"), Result.read(folder / "result.json").outputs
+    optics, rows = tables["optics"], tables["micrographs"]
+    assert float(optics["rlnVoltage"][0]) == 300 and float(optics["rlnSphericalAberration"][0]) == 2.7
+    assert float(optics["rlnAmplitudeContrast"][0]) == 0.1 and float(optics["rlnMicrographPixelSize"][0]) == PIXEL
+    assert rows["rlnMicrographName"] == [str(folder / f"mics/m{n}.mrc") for n in (1, 2)]
+    assert [float(v) for v in rows["rlnDefocusU"]] == pytest.approx([12000, 20000], abs=250)
+    assert [float(v) for v in rows["rlnDefocusV"]] == pytest.approx([11500, 19500], abs=250)
+    assert set(rows["rlnOpticsGroup"]) == {"1"} and float(rows["rlnCtfMaxResolution"][0]) < 8
+    assert all(os.path.exists(path) for path in outputs["spectra"].values())
+    assert outputs["figures"]["m1"]["defocus_u"] == pytest.approx(float(rows["rlnDefocusU"][0]), abs=0.01)
+
+
+def test_what_was_fitted_is_not_fitted_again_unless_the_file_has_changed(folder, capsys):
+    assert run(folder) == 0
+    before = {n: os.stat(folder / f"ctf/m{n}.json").st_mtime_ns for n in (1, 2)}
+    write_mrc(folder / "mics/m2.mrc", micrograph(512, 5, 0.8, defocus_u=15000, defocus_v=15000, angle=0))
+    assert run(folder) == 0 and "2 micrographs, 1 of them fitted before" in capsys.readouterr().out
+    assert os.stat(folder / "ctf/m1.json").st_mtime_ns == before[1]
+    assert json.loads((folder / "ctf/m2.json").read_text())["defocus_u"] == pytest.approx(15000, abs=300)
+    assert run(folder, "--highest-resolution", "6") != 0
+    assert "highest resolution 5.0 (now 6.0)" in capsys.readouterr().err
+
+
+def test_micrographs_without_rings_are_skipped_with_their_reasons(folder):
+    noise = np.random.default_rng(3).standard_normal((512, 512)).astype(np.float32)
+    smooth = np.fft.irfft2(
+        np.fft.rfft2(noise) * np.exp(-4000 * np.fft.fftfreq(512)[:, None] ** 2 - 4000 * np.fft.rfftfreq(512) ** 2)
+    ).astype(np.float32)
+    for name, image in (
+        ("noise", noise),
+        ("constant", np.ones((512, 512), np.float32)),
+        ("denoised", smooth),
+        ("nan", np.where(noise > -0.5, np.nan, noise)),
+        ("stack", np.stack([noise[:64, :64]] * 3)),
+    ):
+        write_mrc(folder / f"mics/{name}.mrc", image)
+    assert run(folder) == 0
+    skipped = {s.item: s.reason for s in Result.read(folder / "result.json").skipped}
+    assert sorted(skipped) == ["constant", "denoised", "nan", "noise", "stack"]
+    for name, part in (
+        ("noise", "no rings"),
+        ("constant", "constant"),
+        ("denoised", "denoised"),
+        ("nan", "not numbers"),
+        ("stack", "one image"),
+    ):
+        assert part in skipped[name]
+    assert len(read_tables(folder / "ctf.star")["micrographs"]["rlnDefocusU"]) == 2
+
+
+def test_nothing_found_at_all_is_an_error(folder, capsys):
+    write_mrc(folder / "mics/noise.mrc", np.random.default_rng(3).standard_normal((512, 512)).astype(np.float32))
+    assert run(folder, micrographs=("mics/noise.mrc",)) != 0
+    assert "The CTF of none of the 1 micrographs" in capsys.readouterr().err and not (folder / "ctf.star").exists()
+
+
+def test_a_pixel_size_that_the_header_contradicts_is_said(folder, capsys):
+    import mrcfile
+
+    with mrcfile.open(folder / "mics/m1.mrc", "r+") as mrc:
+        mrc.voxel_size = 1.3
+    run(folder)
+    assert "says 1.3 Å/px; 2 Å/px" in capsys.readouterr().out

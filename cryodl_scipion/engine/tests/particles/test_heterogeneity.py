@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fit-heterogeneity and select-latent: motion where there is some, none where there is none."""
+
+import json
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from heterogeneity_data import command, moving_particles
+from scipy.stats import spearmanr
+from synthetic import lopsided_density, write_mrc
+
+from cryodl.core.projections import Projector, random_angles, rotation_matrices
+from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.particles.heterogeneity.coefficients import load_coefficients
+from cryodl.particles.heterogeneity.cube import Cube
+from cryodl.particles.heterogeneity.paths import path_weights, resized
+from cryodl.particles.heterogeneity.views import ERRORS, Views, as_complex, look
+
+FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """Folder with a set of moving particles and its fit."""
+    folder = tmp_path_factory.mktemp("moving")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        moving_particles()
+        command("fit-heterogeneity", **FIT, output="fit")
+        yield folder
+
+
+@pytest.fixture
+def here(moving, monkeypatch):
+    monkeypatch.chdir(moving)
+    return moving
+
+
+def test_slices_of_a_cube_are_the_transforms_of_projections():
+    density = torch.tensor(lopsided_density(32)).float()
+    angles = random_angles(5, np.random.default_rng(0))
+    views = torch.fft.ifftshift(Projector(density).project(angles), dim=(-2, -1))
+    y, x = (part.ravel() for part in np.meshgrid(np.arange(-8, 9), np.arange(0, 9), indexing="ij"))
+    expected = torch.fft.rfft2(views)[:, y % 32, x].numpy()
+    cube = Cube(32, 12)
+    matrix = cube.interpolation(rotation_matrices(angles), np.stack([x, y]).astype(np.float32))
+    found = as_complex(matrix @ cube.table(density.numpy())).reshape(5, -1)
+    assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
+    smooth, fine = resized(density.numpy(), 32), Cube(32, 15)
+    assert np.allclose(fine.volume(fine.table(smooth)), smooth, atol=0.02 * float(density.max()))
+
+
+def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_path):
+    particles = read_particles("p.star")
+    coefficients = load_coefficients(particles, 8, 20, "bright", tmp_path)
+    cube, rows, count = Cube(20, 8), np.arange(3), coefficients.count(8)
+    volume = resized(mrcfile.read("p_map.mrc"), 20)
+    table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
+
+    def shown(step):
+        views = Views.of(particles)
+        views.move(rows, step)
+        seen = look(coefficients, views, rows, cube, table, count)
+        turns = views.shifts_yx[rows] @ np.stack([coefficients.disc.y.numpy(), coefficients.disc.x.numpy()])[:, :count]
+        moved = np.exp(-2j * np.pi / 32 * turns)
+        return seen.transfer * views.contrast[rows, None] * seen.slices * moved, seen, turns
+
+    start, seen, turns = shown(np.zeros((3, 9)))
+    for number, name in enumerate(ERRORS):
+        step = np.zeros((3, 9))
+        step[:, number] = 0.004
+        change = (shown(step)[0] - start) / 0.004
+        expected = seen.errors[..., number] * np.exp(-2j * np.pi / 32 * turns)
+        alike = (change * expected.conj()).sum().real / np.linalg.norm(change) / np.linalg.norm(expected)
+        assert alike > 0.98 and np.linalg.norm(change) == pytest.approx(np.linalg.norm(expected), rel=0.05), name
+
+
+def test_motion_is_found_and_the_first_coordinate_follows_it(here):
+    said = json.loads(Path("fit/heterogeneity.json").read_text())
+    assert said["verdict"] == "motion" and said["p_value"] < 0.05 and said["variability"] > 0.005
+    given, found = read_particles("p.star"), read_particles("fit/particles.star")
+    assert [n.split("@")[0] for n in found.names] == [n.split("@")[0] for n in given.names]
+    latent = np.array(found.columns["cryodlLatent1"], float)
+    assert abs(spearmanr(latent, np.array(given.columns["cryodlTrueLatent"], float))[0]) > 0.9
+    assert set(found.columns["cryodlCluster"]) == {"1", "2", "3", "4"} and "cryodlLatent2" in found.columns
+
+
+def test_maps_along_the_axis_are_nearer_to_the_ends_of_the_motion_than_the_mean(here):
+    ends = [mrcfile.read(f"p_state{number:03d}.mrc") for number in (1, 7)]
+    difference = ends[1] - ends[0]
+    first, last = (mrcfile.read(f"fit/path_1_{number:02d}.mrc") for number in (1, 2))
+    moved = last - first
+    assert abs(np.corrcoef(moved.ravel(), difference.ravel())[0, 1]) > 0.4
+    for half in (1, 2):
+        assert mrcfile.read(f"fit/path_1_01_half{half}.mrc").shape == (32, 32, 32)
+
+
+def test_a_rigid_molecule_with_wrong_defocus_and_orientations_shows_no_motion(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    moving_particles(domain="B", hinge_range=0, hinge_states=2, count=300)
+    particles, rng = read_particles("p.star"), np.random.default_rng(3)
+    wrong = {f"rlnDefocus{axis}": np.array(particles.columns[f"rlnDefocus{axis}"], float) + 500 for axis in "UV"}
+    wrong.update(
+        {
+            name: np.array(particles.columns[name], float) + rng.normal(0, 1.5, 300)
+            for name in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+        }
+    )
+    write_particles_star("wrong.star", particles, wrong)
+    made = command("fit-heterogeneity", **dict(FIT, particles="wrong.star", axes=0), output="fit").outputs
+    assert made["verdict"] == "no motion" and made["p_value"] > 0.05 and made["paths"] == []
+
+
+def test_noise_shows_no_motion_and_this_is_said(here, tmp_path):
+    particles = read_particles("p.star")
+    with mrcfile.new(tmp_path / "noise.mrcs") as mrc:
+        mrc.set_data(np.random.default_rng(0).standard_normal((400, 32, 32)).astype(np.float32))
+    write_particles_star(str(tmp_path / "noise.star"), particles, stack=str(tmp_path / "noise.mrcs"))
+    made = command("fit-heterogeneity", **dict(FIT, particles=tmp_path / "noise.star", axes=0), output=tmp_path / "fit")
+    assert made.outputs["verdict"] == "no motion"
+    assert any("nothing in common" in note for note in made.warnings)
+
+
+def test_weights_of_a_path_rest_on_equally_many_particles():
+    places, weights = path_weights(np.random.default_rng(0).exponential(size=1000), 5)
+    assert np.all(np.diff(places) > 0)
+    assert weights.sum(0)[1:4] == pytest.approx(weights.sum(0)[2], rel=0.2)
+
+
+def test_a_region_and_clusters_are_selected_with_all_of_their_columns(here, tmp_path):
+    found = read_particles("fit/particles.star")
+    latent, cluster = (np.array(found.columns[n], float) for n in ("cryodlLatent1", "cryodlCluster"))
+    made = command(
+        "select-latent",
+        particles="fit/particles.star",
+        region="1:0:1000",
+        clusters="1,2",
+        output=tmp_path / "some.star",
+    ).outputs
+    expected = (latent >= 0) & (cluster <= 2)
+    assert made["count"] == expected.sum() and made["of"] == 400
+    some = read_particles(tmp_path / "some.star")
+    assert some.columns["cryodlLatent1"] == [v for v, e in zip(found.columns["cryodlLatent1"], expected) if e]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(region="1:2"), ["--region", "'1:2'", "AXIS:LOW:HIGH"]),
+        (dict(region="9:0:1"), ["no column cryodlLatent9"]),
+        (dict(region="1:900:901"), ["No particle", "wider"]),
+        (dict(clusters="a"), ["--clusters", "whole numbers"]),
+    ],
+)
+def test_a_selection_that_is_none_is_one_sentence(here, options, words, tmp_path):
+    message = command("select-latent", 2, particles="fit/particles.star", output=tmp_path / "some.star", **options)
+    assert all(word in message for word in words)
+
+
+def test_bad_input_is_one_sentence_before_the_fit(here, tmp_path):
+    def message(**options):
+        return command("fit-heterogeneity", 2, **dict(FIT, output=tmp_path / "fit", **options))
+
+    particles = read_particles("p.star")
+    assert "need at least 500" in message(latent=5)
+    for gone, words in (("rlnAngleRot", "without angles"), ("rlnDefocusU", "without a CTF")):
+        columns = {name: values for name, values in particles.columns.items() if name != gone}
+        from dataclasses import replace
+
+        write_particles_star(str(tmp_path / f"{gone}.star"), replace(particles, columns=columns))
+        assert words in message(particles=tmp_path / f"{gone}.star")
+    z, y, x = np.indices((32, 32, 32)) - 16.0
+    blobs = [(6, 5, -7), (-7, 4, 5), (3, -8, 2), (-5, -4, -6)]  # another molecule
+    other = sum(np.exp(-((z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2) / 5) for a, b, c in blobs)
+    write_mrc(tmp_path / "other.mrc", other.astype(np.float32), 5.0)
+    assert "are not aligned to" in message(reference=tmp_path / "other.mrc")
+    corner = np.zeros((32, 32, 32), np.float32)
+    corner[1:5, 1:5, 1:5] = 1
+    write_mrc(tmp_path / "mask.mrc", corner, 5.0)
+    assert "outside of the molecule" in message(mask=tmp_path / "mask.mrc")
+    assert not (tmp_path / "fit").exists()
+
+
+def test_images_that_are_not_finite_are_named(here, tmp_path):
+    images = mrcfile.read("p.mrcs").copy()
+    images[300, 3, 3] = np.nan
+    with mrcfile.new(tmp_path / "nan.mrcs") as mrc:
+        mrc.set_data(images)
+    write_particles_star(str(tmp_path / "nan.star"), read_particles("p.star"), stack=str(tmp_path / "nan.mrcs"))
+    message = command("fit-heterogeneity", 2, **dict(FIT, particles=tmp_path / "nan.star"), output=tmp_path / "fit")
+    assert "Image 301" in message and "not finite" in message
+
+
+def test_a_symmetric_reference_is_named(tmp_path):
+    from cryodl.particles.heterogeneity.inputs import symmetry_notes
+
+    z, y, x = np.indices((32, 32, 32)) - 16
+    ring = sum(
+        np.exp(-(z**2 + (y - 8 * np.sin(a)) ** 2 + (x - 8 * np.cos(a)) ** 2) / 12) for a in np.radians([0, 120, 240])
+    )
+    assert "C3" in symmetry_notes(torch.tensor(ring), "ring.mrc")[0]
+    assert symmetry_notes(torch.tensor(lopsided_density(32)), "map.mrc") == []

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers that say how far they can be trusted: probabilities, foreign particles, noise, and maps of a reference."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from denoiser_data import run_command, train_denoiser, write_untrained_denoiser
+from particle_data import BOX, PIXEL, simulate_particles
+from synthetic import write_mrc
+
+from cryodl.core.ctf import ctf_of_optics
+from cryodl.core.optics import Optics
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.likelihood.reference import HalfDisc
+from cryodl.particles.orientations.calibrate import learnt
+from cryodl.reconstruction.reference import scaled
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The current folder, with 60 particles p.star of map.mrc."""
+    monkeypatch.chdir(tmp_path)
+    simulate_particles(count=60, snr=0.3)
+    return tmp_path
+
+
+def orient(particles="p.star", structure="map.mrc", output="o.star"):
+    return run_command("assign-orientations", particles=particles, structure=structure, output=output, angular_step=15)
+
+
+def noise_star(count=60):
+    """noise.star: p.star with images of noise."""
+    particles = read_particles("p.star")
+    with StackWriter("noise.mrcs", count, BOX, PIXEL) as stack:
+        stack.add(torch.from_numpy(np.random.default_rng(4).normal(size=(count, BOX, BOX)).astype(np.float32)))
+    names = [f"{n:06d}@noise.mrcs" for n in range(1, count + 1)]
+    write_particles_star("noise.star", particles, {"rlnImageName": names})
+    return "noise.star"
+
+
+def test_images_of_coefficients_have_these_coefficients():
+    disc = HalfDisc(16, 5.5)
+    values = torch.randn(3, len(disc), dtype=torch.complex64)
+    assert torch.allclose(disc.of_images(disc.to_images(values)), values, atol=1e-4)
+
+
+def test_a_calibration_says_what_share_of_answers_is_right():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(4000, 2))
+    chance = 1 / (1 + np.exp(-(2 * values[:, 0] - 1)))
+    found = learnt(values[:400], rng.random(400) < chance[:400])
+    stated = 1 / (1 + np.exp(-((values - found.mean) / found.scale @ found.weights[:-1] + found.weights[-1])))
+    assert np.abs(stated - chance)[400:].mean() < 0.05
+
+
+def test_a_calibration_of_answers_that_are_all_right_stays_a_probability():
+    found = learnt(np.zeros((64, 3)), np.ones(64, bool))
+    assert found.right == 1 and np.isfinite(found.weights).all()
+
+
+def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(project):
+    grid = np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2
+    rod = ((grid[0] ** 2 + grid[1] ** 2 < 9) & (np.abs(grid[2]) < 12)).astype(np.float32)
+    write_mrc("rod.mrc", rod, PIXEL)
+    assert not any("not explained" in warning for warning in orient().warnings)
+    foreign = orient(structure="rod.mrc", output="f.star").warnings
+    assert any("not explained by rod.mrc" in warning for warning in foreign)
+    explained = np.array(read_particles("o.star").columns["cryodlExplained"], float)
+    others = np.array(read_particles("f.star").columns["cryodlExplained"], float)
+    assert explained.mean() > others.mean() + 0.2
+
+
+def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
+    result = orient(noise_star())
+    assert any("show nothing above their noise" in w or "not explained" in w for w in result.warnings)
+    assert result.outputs["mean_probability"] < 0.2
+
+
+def test_a_map_of_a_reference_says_so_beside_the_fsc_of_noise(project):
+    orient()
+    result = run_command("reconstruct", particles="o.star", output="m.mrc")
+    assert result.outputs["reference"] == "map.mrc"
+    assert len(result.outputs["noise_fsc"]) == BOX // 2 + 1
+    assert np.mean(result.outputs["noise_fsc"][3:8]) < np.mean(result.outputs["fsc"][3:8])
+    assert any("come from the reference map.mrc" in warning for warning in result.warnings)
+    (project / "o_noise.star").unlink()
+    alone = run_command("reconstruct", particles="o.star", output="n.mrc")
+    assert alone.outputs["noise_fsc"] is None and any("no noise control" in w for w in alone.warnings)
+
+
+def test_the_fsc_of_more_images_is_that_of_their_common_part():
+    assert scaled(torch.tensor([0.2]), 4.0) == pytest.approx(0.5)  # 0.25 x 4 = 1 to 1
+
+
+def test_a_mask_larger_than_the_box_is_refused(project):
+    message = run_command("reconstruct", 2, particles="p.star", output="m.mrc", mask_diameter=200)
+    assert "Mask diameter (--mask-diameter) is 200 Å" in message and "128 Å wide" in message
+
+
+def test_particles_without_a_ctf_are_refused_where_it_is_needed_and_nothing_stays(project):
+    particles = read_particles("p.star")
+    del particles.columns["rlnDefocusU"]
+    write_particles_star("n.star", particles)
+    write_untrained_denoiser(Path("model"))
+    assert "without a CTF" in run_command("denoise", 2, particles="n.star", model="model", output="d.star")
+    assert "without a CTF" in train_denoiser("trained", 2, particles="n.star")
+    assert not list(project.glob("*.partial"))
+
+
+def test_the_b_factor_and_scale_of_relions_ctf_are_used():
+    plain, falling = (
+        Optics(15000.0, 15000.0, 0.0, 300.0, 2.7, 0.1),
+        Optics(15000.0, 15000.0, 0.0, 300.0, 2.7, 0.1, b_factor=100.0, scale=0.8),
+    )
+    first, second = ctf_of_optics([plain, falling], 32, 4.0)
+    assert second[0, 8] / first[0, 8] == pytest.approx(0.8 * np.exp(-25 * (8 / 128) ** 2), rel=1e-4)
+
+
+def test_aberrations_and_a_header_that_contradicts_the_file_are_said(project):
+    particles = read_particles("p.star")
+    particles.optics_columns["rlnBeamTiltX"] = ["0.3"]
+    particles.optics_columns["rlnOddZernike"] = ["[0,0.1]"]
+    particles.optics_columns["rlnImagePixelSize"] = ["4.5"]
+    write_particles_star("a.star", particles, pixel_size=4.5)
+    warnings = run_command("reconstruct", particles="a.star", output="m.mrc").warnings
+    assert any("has beam tilt, odd Zernike aberrations" in warning for warning in warnings)
+    assert any("4.5 Å (rlnImagePixelSize)" in warning and "4 Å" in warning for warning in warnings)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A command that continues notices inputs that were made anew since."""
+
+import os
+import shutil
+
+import pytest
+from picking import pick, times
+
+from cryodl.cli import main
+from cryodl.contract import TrainPickerConfig
+from cryodl.io.stamps import input_stamps, stamp
+from cryodl.io.unfinished import working_folder
+
+
+def replace(path, other):
+    """Another file under the name of path."""
+    shutil.copy(other, path)
+    os.utime(path, (1e9, 1e9))
+
+
+def test_a_replaced_micrograph_is_picked_again_and_the_others_are_not(project, capsys):
+    assert pick(project) == 0
+    before = times(project)
+    assert pick(project) == 0 and times(project) == before
+    replace(project / "mics/mic1.mrc", project / "mics/mic0.mrc")
+    capsys.readouterr()
+    assert pick(project) == 0
+    after, said = times(project), capsys.readouterr().out
+    assert "mic1.mrc has changed since it was picked; it is picked again." in said and "1 of them picked before" in said
+    assert after["mic0.star"] == before["mic0.star"] and after["mic1.star"] != before["mic1.star"]
+    texts = [(project / f"out/candidates/mic{i}.star").read_text().split("\n", 1)[1] for i in (0, 1)]
+    assert texts[0] == texts[1]
+
+
+def test_a_replaced_micrograph_is_assessed_again(project, capsys):
+    command = [
+        "assess-micrographs",
+        "--micrographs",
+        str(project / "mics/*.mrc"),
+        "--pixel-size",
+        "4",
+        "--particle-diameter",
+        "120",
+        "--output",
+        str(project / "assessed"),
+        "--threads",
+        "1",
+    ]
+    assert main(command) == 0
+    replace(project / "mics/mic1.mrc", project / "mics/mic0.mrc")
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "mic1.mrc has changed since it was measured" in capsys.readouterr().out
+
+
+def test_a_training_does_not_continue_with_other_files(project, capsys):
+    config = TrainPickerConfig(
+        micrographs=(str(project / "mics/*.mrc"),),
+        coordinates=str(project / "coordinates"),
+        pixel_size=4.0,
+        particle_diameter=120.0,
+        output=str(project / "new"),
+        device="cpu",
+        steps=2,
+        batch_size=1,
+    )
+    (working_folder(config, precious="work") / "work").write_text("hours")
+    assert working_folder(config, precious="work").name == "new.partial"
+    replace(project / "mics/mic1.mrc", project / "mics/mic0.mrc")
+    with pytest.raises(ValueError, match=r"other parameters \(files of micrographs that have changed\)"):
+        working_folder(config, precious="work")
+
+
+def test_a_list_that_is_written_again_is_the_same_list(project):
+    config = TrainPickerConfig(
+        micrographs=(str(project / "mics/*.mrc"),),
+        coordinates=str(project / "coordinates"),
+        pixel_size=4.0,
+        particle_diameter=120.0,
+        output=str(project / "new"),
+    )
+    before = input_stamps(config)
+    assert set(before) == {"micrographs", "coordinates"}
+    path = project / "coordinates/mic0.star"
+    path.write_text(path.read_text())
+    os.utime(path, (1e9, 1e9))
+    assert input_stamps(config) == before
+    path.write_text(path.read_text() + "1 1\n")
+    assert input_stamps(config)["coordinates"] != before["coordinates"]
+    assert stamp(path) != stamp(path, path)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Too little memory, and stopped commands: sentences that say what is true and what helps."""
+
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from synthetic import environment, run_cryodl
+from test_bad_input import pick_arguments, train_arguments
+
+from cryodl.cli import main
+from cryodl.contract import COMMANDS, Failure
+from cryodl.io.memory import available_memory, is_memory_error, memory_sentence, require_memory
+from cryodl.io.stopping import stopped_sentence
+
+
+def test_errors_of_numpy_and_of_torch_are_known():
+    errors = []
+    for allocate in (lambda: np.zeros((1 << 28, 1 << 28), np.int8), lambda: torch.zeros(1 << 58)):
+        with pytest.raises((MemoryError, RuntimeError)) as caught:
+            allocate()
+        errors.append(caught.value)
+    errors.append(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    assert all(map(is_memory_error, errors)) and not is_memory_error(RuntimeError("shapes differ"))
+    sentence = memory_sentence(errors[2], COMMANDS["train-picker"])
+    assert sentence.startswith("too little memory (a part of 2.00 GiB was refused). Try a smaller batch size (--batch-")
+    assert "(--memory)" in memory_sentence(MemoryError(), COMMANDS["segment"])
+    assert memory_sentence(MemoryError(), COMMANDS["reconstruct"]).startswith("too little memory. Use a machine")
+    assert memory_sentence(ValueError("x"), COMMANDS["pick"]) == ""
+
+
+def test_too_little_memory_is_the_users_to_mend(project, monkeypatch, capsys):
+    def full(config):
+        raise MemoryError
+
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", full)
+    assert main(pick_arguments(project)) == 2
+    assert Failure.read(project / "failure.json").kind == "input"
+    error = capsys.readouterr().err
+    assert "Traceback" not in error and "--memory" in error
+
+
+def test_the_limit_of_the_process_counts():
+    code = (
+        "import resource, torch; from cryodl.io.memory import *; there = available_memory(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)); print(there, available_memory())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    assert after < min(before + 1, 3 << 30)
+    require_memory(1e6, "A map", "Bin it.")
+    with pytest.raises(ValueError, match="A map needs 1e[+]06 GB of memory, and .* GB are free. Bin it."):
+        require_memory(1e15, "A map", "Bin it.")
+    assert available_memory() > 1e8
+
+
+def test_a_real_limit_on_memory_ends_in_a_sentence(project):
+    """The libraries alone take 1.4 GB of address space here; the limit leaves the training next to nothing."""
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (int(1.6e9), int(1.6e9)))
+    done = run_cryodl(train_arguments(project, **{"--batch-size": 512}), project, limit)
+    assert done.returncode == 2, done.stderr
+    assert "memory" in done.stderr and "--batch-size" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        ("pick", "continues after the last finished micrograph"),
+        ("train-denoiser", "after the last checkpoint"),
+        ("denoise", "begins anew"),
+        ("consensus-picks", "begins anew"),
+        ("annotate", "is in the annotations"),
+    ],
+)
+def test_ctrl_c_says_what_the_same_command_will_do(command, words):
+    assert words in stopped_sentence(command)
+
+
+def test_ctrl_c_ends_with_that_sentence(project, monkeypatch, capsys):
+    def stopped(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", stopped)
+    assert main(pick_arguments(project)) == 130
+    assert stopped_sentence("pick") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", "a/b", "a\nb"])
+def test_a_name_cannot_leave_the_output_folder(project, capsys, name):
+    assert main(pick_arguments(project, more=["--names", "fine", name])) == 2
+    assert "cannot be the name of a file in the output folder" in capsys.readouterr().err
+    assert not (project / "out").exists()

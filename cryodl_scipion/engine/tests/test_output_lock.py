@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two commands on one output are held apart, and an engine ends with the protocol that started it."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from synthetic import environment
+
+from cryodl.contract import COMMANDS, PickConfig, ReconstructConfig
+from cryodl.contract.processes import PARENT_VARIABLE, has_ended, process_name, remove_abandoned, temporary_path
+from cryodl.io.output_lock import lock_path, output_lock
+
+HOLD = """
+import sys, time
+from cryodl.contract import COMMANDS, PickConfig, ReconstructConfig
+from cryodl.output_lock import output_lock
+command, output, *names = sys.argv[1:]
+config = (PickConfig(tuple(names), 4.0, "model", output) if command == "pick" else
+          ReconstructConfig("particles.star", output))
+with output_lock(COMMANDS[command], config):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def hold(tmp_path, monkeypatch):
+    """Start a process that holds the output of a command; it is killed at the end."""
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        (tmp_path / f"{name}.mrc").write_bytes(b"x")
+    started = []
+
+    def start(*words):
+        started.append(
+            subprocess.Popen([sys.executable, "-c", HOLD, *words], env=environment(), text=True, stdout=subprocess.PIPE)
+        )
+        assert started[-1].stdout.readline() == "held\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def reconstruct(output):
+    return output_lock(COMMANDS["reconstruct"], ReconstructConfig("particles.star", output), wait=0.0)
+
+
+def pick(output, *names):
+    return output_lock(COMMANDS["pick"], PickConfig(names, 4.0, "model", output), wait=0.0)
+
+
+def test_a_file_that_another_command_writes_is_refused_until_that_one_is_dead(hold, tmp_path):
+    process = hold("reconstruct", "map.mrc")
+    words = rf"cryodl reconstruct \(process {process.pid} on .*map.mrc \(--output\). Wait"
+    with pytest.raises(ValueError, match=words):
+        with reconstruct("map.mrc"):
+            pass
+    with reconstruct("other.mrc"):
+        assert lock_path(tmp_path / "other.mrc").exists()
+    process.kill()
+    process.wait()
+    assert lock_path(tmp_path / "map.mrc").exists()  # killed: its file stays, but binds nobody
+    with reconstruct("map.mrc"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mrc", "b.mrc", "c.mrc"]
+
+
+def test_runs_that_share_a_folder_are_held_apart_by_micrograph(hold, tmp_path):
+    hold("pick", "picks", "a.mrc", "b.mrc")
+    with pick("picks", "c.mrc"):
+        pass
+    with pytest.raises(ValueError, match="Another cryodl command is working on b in .*picks"):
+        with pick("picks", "c.mrc", "b.mrc"):
+            pass
+    with pytest.raises(ValueError, match="is working on .*picks"):
+        with reconstruct("picks"):
+            pass
+
+
+def test_while_one_run_trains_a_model_for_the_folder_no_other_trains_but_others_may_use_it(tmp_path, monkeypatch):
+    from cryodl.contract import DenoiseMicrographsConfig
+
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / f"{name}.mrc").write_bytes(b"x")
+
+    def run(name):
+        monkeypatch.delenv("CRYODL_HELD_LOCK", raising=False)  # as in another process
+        return output_lock(COMMANDS["denoise-micrographs"], DenoiseMicrographsConfig((f"{name}.mrc",), 4.0, "out"), 0.0)
+
+    with run("a"):
+        with pytest.raises(ValueError, match="is working on the model in .*out"):
+            with run("b"):
+                pass
+        (tmp_path / "out/model").mkdir(parents=True)
+        (tmp_path / "out/model/card.json").write_text("{}")
+        with run("b"):
+            pass
+
+
+def test_a_folder_of_annotations_is_one_windows_alone(tmp_path):
+    from cryodl.contract import AnnotateConfig
+
+    config = AnnotateConfig(
+        tomograms=("a.mrc",), annotations=str(tmp_path / "drawn"), feature="membrane", annotator="anna"
+    )
+    with output_lock(COMMANDS["annotate"], config):
+        assert lock_path(tmp_path / "drawn").exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_told_before_the_work():
+    with pytest.raises(OSError, match=r"Nothing can be written into /sys \(--output\)"):
+        with reconstruct("/sys/map.mrc"):
+            pass
+
+
+def test_an_engine_ends_with_its_protocol_also_behind_a_shell(tmp_path):
+    """protocol -> shell -> engine; the protocol is killed with SIGKILL."""
+    engine = (
+        "import os, time; from cryodl.io.parent import end_with_parent; end_with_parent(); "
+        "open('engine', 'w').write(str(os.getpid())); time.sleep(60)"
+    )
+    protocol = (
+        "import os, subprocess, sys; from cryodl.contract.processes import *; "
+        "subprocess.run('true; \"' + sys.executable + '\" -c \"$ENGINE\"; true', shell=True, "
+        "env=dict(os.environ, CRYODL_PARENT=process_name()))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", protocol], cwd=tmp_path, env=dict(environment(), ENGINE=engine))
+    try:
+        _wait(lambda: (tmp_path / "engine").exists() and (tmp_path / "engine").read_text())
+        child = process_name(int((tmp_path / "engine").read_text()))
+        assert child and not has_ended(child)
+    finally:
+        parent.kill()
+        parent.wait()
+    _wait(lambda: has_ended(child))
+
+
+def test_an_engine_started_by_hand_outlives_its_shell(tmp_path):
+    code = (
+        "import time; from cryodl.io.parent import end_with_parent; end_with_parent(); time.sleep(1.2); "
+        "open('done', 'w')"
+    )
+    variables = {k: v for k, v in environment().items() if k != PARENT_VARIABLE}
+    subprocess.run(f"nohup '{sys.executable}' -c \"{code}\" >log 2>&1 &", shell=True, cwd=tmp_path, env=variables)
+    _wait((tmp_path / "done").exists)
+
+
+def test_a_process_of_another_machine_is_never_said_to_have_ended():
+    boot, namespace, pid, start = process_name().split(":")
+    assert not has_ended(process_name())
+    assert has_ended(f"{boot}:{namespace}:{pid}:{int(start) - 1}")  # the number was used again
+    assert not has_ended(f"other:{namespace}:{pid}:1") and not has_ended(f"{boot}:0:{pid}:1")
+
+
+def test_temporary_files_of_dead_processes_go_and_all_others_stay(tmp_path):
+    mine = temporary_path(tmp_path / "a.star")
+    assert mine.endswith(f".{os.getpid()}.tmp.star")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = [
+        os.path.basename(mine).replace(str(os.getpid()), str(dead.pid)),
+        os.path.basename(mine),
+        f".a.star.elsewhere.{dead.pid}.tmp.star",
+        "notes.tmp",
+    ]
+    for name in names:
+        (tmp_path / name).write_text("x")
+    assert remove_abandoned(tmp_path) == names[:1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def _wait(ready, seconds=10):
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Estimate the CTF of micrographs as they come."""
+
+import os
+
+from pwem.objects import SetOfCTF
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
+
+from ...convert.arriving import ArrivingMicrographs, asInItsFile
+from ...convert.micrographs.ctfs import ctfLines, ctfModel
+from ...engine.cryodl import __version__, contract
+from ...engine.cryodl.contract import counted
+from ...form import addConfigParams
+from ..batches import ArrivingBatches
+from ..checks import checkMicrographs
+from ..growing_outputs import appendItems
+from ..protocol_base import CryodlProtBase
+
+OUTPUT = "outputCTF"
+
+
+class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
+    """Estimate the CTF of micrographs: defocus and astigmatism, from the rings in their power spectra.
+
+    In: micrographs (also while they are still arriving), as they were averaged from their frames: denoised ones have no
+    rings. Out: a set of CTFs for extraction and refinement. No other program is needed.
+    Micrographs without rings are left out and named in the summary. A stopped run continues where it was.
+    """
+
+    _label = "estimate CTF"
+    _devStatus = BETA
+    _possibleOutputs = {OUTPUT: SetOfCTF}
+    _CONFIG = contract.EstimateCtfConfig
+    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "estimate", "estimated"
+    NOT_ON_FORM = {
+        "micrographs": "the input set",
+        "pixel_size": "the micrographs' sampling rate",
+        "voltage": "the micrographs' acquisition",
+        "spherical_aberration": "the micrographs' acquisition",
+        "amplitude_contrast": "the micrographs' acquisition",
+        "output": "the run's folder",
+        "names": "made from the micrographs' names",
+        "threads": "Scipion's own field",
+    }
+    stepsExecutionMode = STEPS_PARALLEL
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Micrographs",
+            help="Micrographs, as they were averaged from their frames. They may still "
+            "be arriving. Voltage, Cs and amplitude contrast are theirs.",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            [
+                "minimum_defocus",
+                "maximum_defocus",
+                "maximum_astigmatism",
+                "lowest_resolution",
+                "highest_resolution",
+                "find_phase_shift",
+            ],
+            highest_resolution=dict(
+                help=contract.describe(self._CONFIG, "highest_resolution").help
+                + " The wizard shows it on power spectra."
+            ),
+        )
+        self._addBatchParams(form, "While they arrive, it starts with those that are there.")
+
+    def usesGpu(self):
+        return False  # no network runs
+
+    def stepsGeneratorStep(self):
+        self._arriving = ArrivingMicrographs(self.inputMicrographs.get(), None)
+        self._insertBatches(self.estimateStep, self.outputStep)
+
+    def estimateStep(self, names):
+        """Run the engine on a batch. It writes files only."""
+        with self._lock:
+            micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
+        folder = self._batchFolder(micrographs)
+        config = self._config(
+            **dict(
+                self._engineValues(),
+                output=os.path.join(folder, "ctf.star"),
+                micrographs=tuple(m.getFileName() for m in micrographs),
+                names=tuple(engineNames[m.getObjId()] for m in micrographs),
+            )
+        )
+        try:
+            self._runEngine(config, folder)
+        except contract.AllSkipped as error:
+            self._noteAllSkipped(config, folder, error, star=None, spectra={}, figures={})
+
+    def outputStep(self, names):
+        """Append a batch to the set; micrographs that it has already are left alone."""
+        with self._lock:
+            micrographs, done = self._arriving.items(names), self._doneNames()
+            outputs, engineNames = self._batchResult(micrographs).outputs, self._arriving.engineNames()
+            ctfs = []
+            for micrograph in micrographs:
+                name = engineNames[micrograph.getObjId()]
+                if micrograph.getMicName() not in done and name in outputs["figures"]:
+                    ctfs.append(
+                        ctfModel(
+                            micrograph, outputs["figures"][name], outputs["spectra"][name], self.findPhaseShift.get()
+                        )
+                    )
+            if ctfs:
+                appendItems(
+                    self,
+                    OUTPUT,
+                    self.inputMicrographs,
+                    ctfs,
+                    SetOfCTF,
+                    lambda output: output.setMicrographs(self.inputMicrographs),
+                )
+
+    def _doneNames(self):
+        output = getattr(self, OUTPUT, None)
+        if output is None or not asInItsFile(output):
+            return set()
+        names = {ctf.getMicrograph().getMicName() for ctf in output.iterItems()}
+        output.close()
+        return names
+
+    def _settings(self):
+        """What decides the CTFs: a run must not be continued with another of these."""
+        config = contract.config_to_dict(self._config(**self._engineValues()))
+        for name in ("names", "output", "threads", "micrographs"):
+            config.pop(name)
+        return dict(config, set_of_micrographs=self.inputMicrographs.get().getFileName())
+
+    def _engineValues(self):
+        micrographs = self.inputMicrographs.get()
+        acquisition = micrographs.getAcquisition()
+        return dict(
+            micrographs=(micrographs.getFileName(),),
+            names=(),
+            pixel_size=micrographs.getSamplingRate(),
+            voltage=acquisition.getVoltage(),
+            spherical_aberration=acquisition.getSphericalAberration(),
+            amplitude_contrast=acquisition.getAmplitudeContrast(),
+            threads=self.binThreads.get(),
+            output=self._getExtraPath("ctf.star"),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        errors = checkMicrographs(self.inputMicrographs.get()) + self._checkBatches()
+        return errors or self._checkContinuation()
+
+    def _tell(self, results):
+        return ctfLines(getattr(self, OUTPUT, None))
+
+    def _methods(self):
+        ctfs = getattr(self, OUTPUT, None)
+        if ctfs is None:
+            return []
+        return [
+            "The contrast transfer functions of %s were estimated with cryodl %s, from rings between %g and %g Å "
+            "in their power spectra."
+            % (
+                counted(ctfs.getSize(), "micrograph"),
+                __version__,
+                self.lowestResolution.get(),
+                self.highestResolution.get(),
+            )
+        ]
+
+    def _citations(self):
+        return ["cryodl", "Rohou2015"]

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a molecule moves, or that it does not."""
+
+import enum
+
+from pwem.objects import SetOfParticles, SetOfParticlesFlex, SetOfVolumes, Volume
+from pyworkflow.protocol import params
+
+from ...convert.particles.latent import appendFlex, appendLatent
+from ...convert.structures import structureFileOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from .heterogeneity_words import heterogeneityInWords, heterogeneityLines
+from .particle_checks import checkParticles, scaleWarnings
+from .particles_base import ParticlesBase
+
+
+class FitHeterogeneityOutputs(enum.Enum):
+    outputParticles = SetOfParticles
+    outputFlexParticles = SetOfParticlesFlex
+    outputVolumes = SetOfVolumes
+    outputMean = Volume
+
+
+class CryodlProtFitHeterogeneity(ParticlesBase):
+    """Fit a latent space to particles: how the molecule moves or what it lacks, or that it does neither.
+
+    In: raw particles with CTF and projection alignment, and the map of their refinement. Out: the particles with
+    latent coordinates and clusters, also as a flexibility set; maps along the first axes with half-maps; the mean map.
+    The summary says whether there is any motion at all.
+    """
+
+    _label = "fit heterogeneity"
+    _possibleOutputs = FitHeterogeneityOutputs
+    _CONFIG = contract.FitHeterogeneityConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "reference": "the input volume",
+        "mask": "the input mask",
+        "output": "the run's folder",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(form, "Raw particles with CTF and the angles of a 3-D refinement without symmetry.")
+        form.addParam(
+            "inputVolume",
+            params.PointerParam,
+            pointerClass="Volume",
+            important=True,
+            label="Reference",
+            help="Map of the refinement that the angles come from. It is compared with the particles' own "
+            "map, and says where the molecule is.",
+        )
+        form.addParam(
+            "inputMask",
+            params.PointerParam,
+            pointerClass="VolumeMask",
+            allowsNull=True,
+            label="Mask",
+            help="Only what lies in it may change.\n\nEmpty: found from the particles.",
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["method", "latent", "resolution", "maps", "axes", "clusters", "contrast", "tolerance", "seed"],
+        )
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = self._settings()
+        self._insertFunctionStep(self.fitStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def fitStep(self, settings):
+        self._writeInputs(self.inputParticles.get())
+        files = dict(reference=self._structureFor(self.inputVolume.get()))
+        if self.inputMask.get() is not None:
+            files["mask"] = self._structureFor(self.inputMask.get(), named=True)
+        self._runOnce(self._config(**dict(self._engineValues(), **files)), self.getLatentFolder())
+
+    def createOutputStep(self, settings):
+        particles, made = self.inputParticles.get(), self._result().outputs
+        output = self._createSetOfParticles()
+        output.copyInfo(particles)
+        appendLatent(output, particles, made["particles"], made["latent"])
+        flex = SetOfParticlesFlex.create(self._getPath(), suffix="Flex")
+        flex.copyInfo(particles)
+        appendFlex(flex, particles, made["particles"], made["latent"])
+        mean = Volume(location=made["mean"])
+        mean.setSamplingRate(made["pixel_size"])
+        outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
+        if any(made["paths"]):
+            outputs["outputVolumes"] = self._volumes(made)
+        self._defineOutputs(**outputs)
+        for volume in outputs.values():
+            self._defineSourceRelation(self.inputParticles, volume)
+
+    def _volumes(self, made):
+        volumes = self._createSetOfVolumes()
+        volumes.setSamplingRate(made["pixel_size"])
+        for axis, path in enumerate(made["paths"], 1):
+            for number, name in enumerate(path, 1):
+                volume = Volume(location=name)
+                volume.setSamplingRate(made["pixel_size"])
+                volume.setHalfMaps(["%s_half%d.mrc" % (name[: -len(".mrc")], half) for half in (1, 2)])
+                volume.setObjComment("axis %d, map %d" % (axis, number))
+                volumes.append(volume)
+        return volumes
+
+    # ----- what the steps share
+    def usesGpu(self):
+        return False
+
+    def getLatentFolder(self):
+        return self._getExtraPath("latent")
+
+    def _engineValues(self):
+        mask = self.inputMask.get()
+        return dict(
+            particles=self._particlesFile(self.inputParticles.get()),
+            output=self.getLatentFolder(),
+            reference=structureFileOf(self.inputVolume.get()),
+            threads=self.numberOfThreads.get(),
+            mask=None if mask is None else structureFileOf(mask),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        particles = self.inputParticles.get()
+        errors = checkParticles(particles, ("raw", "ctf", "angles"), fewest=self._fewest())
+        return errors + self._checkStructure(self.inputVolume.get())
+
+    def _fewest(self):
+        return contract.PARTICLES_PER_DIMENSION * (self.latent.get() or 1)
+
+    def _warnings(self):
+        particles, volume = self.inputParticles.get(), self.inputVolume.get()
+        return [] if particles is None or volume is None else scaleWarnings(particles, volume, "reference")
+
+    def _tell(self, results):
+        result = self._result()
+        if result is None or getattr(self, "outputParticles", None) is None:
+            return ["No latent space yet."]
+        return heterogeneityLines(result)
+
+    def _methods(self):
+        result = self._result()
+        if result is None or getattr(self, "outputParticles", None) is None:
+            return []
+        return [heterogeneityInWords(result)]
+
+    def _citations(self):
+        return ["cryodl", "Tagare2015", "Tipping1999"]

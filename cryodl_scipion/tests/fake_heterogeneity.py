@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Latent spaces of the fake engine: the coordinates of row i are i, -i, ...; clusters take turns."""
+
+import os
+
+import numpy as np
+from fake_denoising import readStar, writeStar
+from fake_simulator import writeMrc
+from fake_stops import dieSometimes
+
+
+def fitHeterogeneity(config):
+    columns, rows, optics = readStar(config.particles)
+    dieSometimes(os.path.dirname(config.output), 0)
+    os.makedirs(config.output)
+    box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
+    place = lambda name: os.path.join(config.output, name)
+    names = ["cryodlLatent%d" % (k + 1) for k in range(config.latent)] + ["cryodlCluster"]
+    made = [
+        row + [float(i * (-1) ** k) for k in range(config.latent)] + [i % config.clusters + 1]
+        for i, row in enumerate(rows)
+    ]
+    writeStar(place("particles.star"), columns + names, made, optics)
+    paths = [[place("path_%d_%02d.mrc" % (axis + 1, k + 1)) for k in range(config.maps)] for axis in range(config.axes)]
+    for number, path in enumerate(path for axis in paths for path in axis):
+        for ending in ("", "_half1", "_half2"):
+            writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)
+    writeMrc(place("mean.mrc"), np.ones((box,) * 3, np.float32), size)
+    moves = os.environ.get("FAKE_ENGINE_MOTION") == "motion"
+    return dict(
+        particles=place("particles.star"),
+        heterogeneity=place("heterogeneity.json"),
+        mean=place("mean.mrc"),
+        verdict="motion" if moves else "no motion",
+        p_value=0.001 if moves else 0.4,
+        variability=0.012,
+        components=[],
+        paths=paths,
+        picture=place("latent.png"),
+        count=len(rows),
+        latent=config.latent,
+        pixel_size=size,
+        box=box,
+    ), []
+
+
+WORK = {"fit-heterogeneity": fitHeterogeneity}

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The protocol of the latent space, its outputs and its windows, with a fake engine."""
+
+import os
+import time
+
+import numpy as np
+
+from ...convert.particles.latent import latentOf, writeSelection
+from ...protocols import CryodlProtFitHeterogeneity
+from ..particle_sets import BOX, PIXEL_SIZE, ParticlesTest, makeParticles
+
+MANY = 110  # one latent dimension needs 100 particles
+
+
+class TestCryodlFitHeterogeneity(ParticlesTest):
+    @classmethod
+    def prepare(cls):
+        cls.volume = cls.makeMap("map", PIXEL_SIZE)
+        cls.raw = makeParticles(cls, "raw", count=MANY)
+        cls.fitted = cls.killedOnce(cls.fit)
+
+    @classmethod
+    def pointers(cls, particles=None):
+        return dict(inputParticles=(particles or cls.raw, "outputParticles"), inputVolume=(cls.volume, "outputVolume"))
+
+    @classmethod
+    def fit(cls, **values):
+        return cls.runProtocol(CryodlProtFitHeterogeneity, cls.pointers(), latent=1, maps=3, **values)
+
+    def errors(self, particles=None, **values):
+        values = dict(dict(latent=1), **values)
+        return " ".join(self.makeProtocol(CryodlProtFitHeterogeneity, self.pointers(particles), **values).validate())
+
+    def test_particles_carry_their_latent_coordinates_and_clusters(self):
+        made = [p.clone() for p in self.fitted.outputParticles]
+        self.assertEqual([p.getObjId() for p in made], [p.getObjId() for p in self.raw.outputParticles])
+        self.assertEqual([p._cryodlLatent1.get() for p in made], [float(i) for i in range(MANY)])
+        self.assertEqual([p._cryodlCluster.get() for p in made[:5]], [1, 2, 3, 4, 1])
+
+    def test_the_flexibility_set_holds_the_same_particles_and_coordinates(self):
+        flex = self.fitted.outputFlexParticles
+        self.assertEqual((flex.getSize(), flex.getFlexInfo().getProgName()), (MANY, "cryodl"))
+        item = flex[self.raw.outputParticles.getFirstItem().getObjId() + 6]
+        self.assertEqual(item.getZFlex().tolist(), [3.0])
+        self.assertTrue(flex.hasAlignmentProj() and item.hasCTF())
+
+    def test_maps_along_the_axis_have_half_maps(self):
+        volumes = [v.clone() for v in self.fitted.outputVolumes]
+        self.assertEqual([v.getObjComment() for v in volumes], ["axis 1, map %d" % n for n in (1, 2, 3)])
+        for volume in volumes:
+            self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
+            self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
+
+    def test_the_summary_says_in_words_that_nothing_moves(self):
+        text = "\n".join(self.fitted.summary())
+        self.assertIn("*No motion found* (p = 0.4; variability 1.20 %", text)
+        self.assertIn("3 maps along 1 axis", text)
+        self.assertIn("(no motion)", self.fitted._methods()[0])
+
+    def waitFor(self, protocol, most=60):
+        for _ in range(2 * most):
+            self.proj._updateProtocol(protocol)
+            if not protocol.isActive():
+                return
+            time.sleep(0.5)
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.errors(), "")
+        self.assertIn("at least 200 are needed", self.errors(latent=2))
+        self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
+        self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
+
+    def test_a_selection_leaves_only_the_chosen_particles_enabled(self):
+        from pwem.objects import SetOfParticles
+
+        ids, coordinates, clusters = latentOf(self.fitted.outputParticles)
+        self.assertEqual((len(ids), coordinates[4], clusters[4]), (MANY, (4.0,), 1))
+        path = self.fitted._getExtraPath("chosen.sqlite")
+        writeSelection(self.fitted.outputParticles, ids[3:6], path)
+        chosen = [item.getObjId() for item in SetOfParticles(filename=path) if item.isEnabled()]
+        self.assertEqual(chosen, ids[3:6])
+
+    def test_the_lasso_chooses_by_the_coordinates_on_show_and_makes_a_set(self):
+        from ...viewers.particles.latent_window import LatentWindow, PathWindow
+
+        ids, coordinates, clusters = latentOf(self.fitted.outputParticles)
+        window = LatentWindow(None, self.fitted, ids, coordinates, clusters)
+        window.choose([(9.5, 9.5), (9.5, 20.5), (20.5, 20.5), (20.5, 9.5)])
+        self.assertEqual(np.nonzero(window.chosen)[0].tolist(), list(range(10, 21)))
+        subset = window.createSubset()
+        window.root.destroy()
+        self.waitFor(subset)
+        self.assertEqual(subset.outputParticles.getSize(), 11)
+        paths = PathWindow(None, self.fitted._result().outputs["paths"], "x")
+        paths.slider.set(2)
+        self.assertTrue(paths.current().endswith("path_1_02.mrc"))
+        paths.root.destroy()

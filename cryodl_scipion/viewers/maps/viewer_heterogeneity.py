@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewer of a latent space."""
+
+from ...convert.particles.latent import latentOf
+from ...protocols import CryodlProtFitHeterogeneity
+from ..panels_viewer import Panel, PanelsViewer
+from ..particles.latent_window import LatentWindow, PathWindow
+from ..window import WindowView
+
+
+class CryodlHeterogeneityViewer(PanelsViewer):
+    """What `Analyze results` opens for a latent space."""
+
+    _label = "latent space viewer"
+    _targets = [CryodlProtFitHeterogeneity]
+    _SECTION = "Latent space"
+    _PANELS = (
+        Panel(
+            "showLatent",
+            "Latent space",
+            "The particles by two latent coordinates, coloured by cluster. Draw around some with the mouse, "
+            "and make a set of them.",
+        ),
+        Panel(
+            "showPath",
+            "Maps along an axis",
+            "Central slices and projections of the maps along the first axes of the latent space; the slider "
+            "goes along an axis.",
+        ),
+    )
+    _WAIT = "There is no latent space yet. Wait until the run has finished."
+
+    def _data(self):
+        result = self.protocol._result()
+        return result if getattr(self.protocol, "outputParticles", None) is not None else None
+
+    def _showLatent(self, result):
+        return [WindowView(LatentWindow, self.getTkRoot(), self.protocol, *latentOf(self.protocol.outputParticles))]
+
+    def _showPath(self, result):
+        if not any(result.outputs["paths"]):
+            raise ValueError("No maps were asked for along any axis. Set *Axes with maps* to 1 or more, and run again.")
+        return [WindowView(PathWindow, self.getTkRoot(), result.outputs["paths"], self.protocol.getRunName())]

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Power spectra beside the fitted CTFs, one micrograph after the other, and all figures as a table."""
+
+import json
+import os
+
+import mrcfile
+
+from ...convert.micrographs.ctfs import TITLES, ctfRows
+from ..ctf_plots import drawProfile
+from ..micrograph_window import MicrographWindow
+from ..particles_to_measure import previewOf
+from ..window import CanvasWindow, addTable
+
+_ROWS = 30  # of the table that are seen at once
+
+
+class EstimatedCTFs:
+    """Figures and pictures of a SetOfCTF, which may still be growing.
+
+    Parameters
+    ----------
+    ctfs : SetOfCTF
+    """
+
+    def __init__(self, ctfs):
+        self.rows = ctfRows(ctfs)
+        self.paths = [ctf.getPsdFile() for ctf in ctfs.iterItems()]
+        self.names = [row[0] for row in self.rows]
+
+    def inWords(self, index: int) -> str:
+        """The figures of one micrograph.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        str
+        """
+        _, u, v, angle, astigmatism, resolution, correlation, strength = self.rows[index]
+        return (
+            "Defocus %.0f and %.0f Å, U at %.0f° to x, astigmatism %.0f Å, rings seen to %.1f Å, correlation %.2f, "
+            "strength %.0f" % (u, v, angle, astigmatism, resolution, correlation, strength)
+        )
+
+    def profile(self, index: int):
+        """The spectrum over equal phases of one micrograph.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        dict, or None if its file is gone
+        """
+        path = os.path.splitext(self.paths[index])[0] + ".json"
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)["profile"]
+
+
+class CtfWindow(MicrographWindow):
+    """Fitted CTF (left half) and power spectrum (right half). data: EstimatedCTFs."""
+
+    def __init__(self, parent, data, title):
+        self._data = data
+        MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0)
+
+    def _load(self, index):
+        path = self._paths[index]
+        if not path or not os.path.exists(path):
+            raise ValueError("The power spectrum %s is not there." % path)
+        return previewOf(mrcfile.read(path))
+
+    def _look(self):
+        self._axes.set_position((0.14, 0.27, 0.72, 0.72))
+        profile = self._data.profile(self.index())
+        if profile:
+            drawProfile(self._figure.add_axes((0.06, 0.08, 0.9, 0.17)), profile)
+
+    def _text(self):
+        return "There are no CTFs." if self.index() is None else self._data.inWords(self.index())
+
+
+class CtfTable(CanvasWindow):
+    """All figures. data: EstimatedCTFs."""
+
+    def __init__(self, parent, data, title):
+        CanvasWindow.__init__(self, parent, title)
+        addTable(
+            self.root,
+            TITLES,
+            [
+                row[:1] + tuple("%.0f" % v for v in row[1:5]) + ("%.2f" % row[5], "%.2f" % row[6], "%.1f" % row[7])
+                for row in data.rows
+            ],
+            most=_ROWS,
+        )

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Windows on a latent space: particles to be chosen with a lasso, and maps along an axis with a slider."""
+
+import tkinter as tk
+from tkinter import messagebox, ttk
+
+import mrcfile
+import numpy as np
+from matplotlib.path import Path
+from matplotlib.widgets import LassoSelector
+from pwem.protocols import ProtUserSubSet
+
+from ...convert.particles.latent import writeSelection
+from ...engine.cryodl.contract import counted
+from ..window import CanvasWindow
+
+_SHOWN = 20000  # points that are drawn at most; all of them are chosen from
+
+
+class LatentWindow(CanvasWindow):
+    """Particles by two latent coordinates. protocol: whose outputParticles they are. ids, coordinates, clusters: see
+    convert.latent.latentOf."""
+
+    def __init__(self, parent, protocol, ids, coordinates, clusters):
+        CanvasWindow.__init__(self, parent, "Latent space: %s" % protocol.getRunName())
+        self._protocol, self._ids = protocol, np.array(ids)
+        self._coordinates, self._clusters = np.array(coordinates), np.array(clusters)
+        self.chosen = np.zeros(len(ids), bool)
+        bar = ttk.Frame(self.root)
+        bar.pack(fill=tk.X, padx=8, pady=4)
+        names = [str(number) for number in range(1, self._coordinates.shape[1] + 1)]
+        self._axes = []
+        for label, value in (("x", names[0]), ("y", names[min(1, len(names) - 1)])):
+            ttk.Label(bar, text="Latent coordinate, %s:" % label).pack(side=tk.LEFT, padx=4)
+            box = ttk.Combobox(bar, values=names, width=3, state="readonly")
+            box.set(value)
+            box.bind("<<ComboboxSelected>>", lambda event: self.draw())
+            box.pack(side=tk.LEFT)
+            self._axes.append(box)
+        self.words = tk.StringVar(self.root, "Draw around particles with the mouse.")
+        ttk.Label(bar, textvariable=self.words).pack(side=tk.LEFT, padx=12)
+        ttk.Button(bar, text="Create subset", command=self.createSubset).pack(side=tk.RIGHT)
+        self.addFigure((8, 6))
+        self.draw()
+
+    def points(self):
+        """(n, 2) the coordinates on show."""
+        return self._coordinates[:, [int(box.get()) - 1 for box in self._axes]]
+
+    def draw(self):
+        self._figure.clear()
+        axes, points = self._figure.add_subplot(), self.points()
+        some = slice(None, None, max(1, len(points) // _SHOWN))
+        axes.scatter(*points[some].T, c=self._clusters[some], s=4, cmap="tab10")
+        axes.scatter(*points[self.chosen].T, s=9, facecolors="none", edgecolors="black", linewidths=0.4)
+        axes.set_xlabel("latent coordinate %s" % self._axes[0].get())
+        axes.set_ylabel("latent coordinate %s" % self._axes[1].get())
+        self._lasso = LassoSelector(axes, self.choose)
+        self._canvas.draw_idle()
+
+    def choose(self, corners):
+        """Choose the particles within a polygon of the drawing."""
+        self.chosen = Path(corners).contains_points(self.points())
+        self.words.set("%s chosen" % counted(int(self.chosen.sum()), "particle"))
+        self.draw()
+
+    def createSubset(self):
+        """Start pwem's protocol that makes a set of the chosen particles. Returns it, None if none is chosen."""
+        if not self.chosen.any():
+            messagebox.showinfo("No particles", "Draw around particles with the mouse first.", parent=self.root)
+            return None
+        project = self._protocol.getProject()
+        path = self._protocol._getExtraPath("chosen_%d.sqlite" % int(self.chosen.sum()))
+        writeSelection(self._protocol.outputParticles, self._ids[self.chosen], path)
+        subset = project.newProtocol(
+            ProtUserSubSet,
+            inputObject=self._protocol.outputParticles,
+            other="",
+            sqliteFile=path + ",",
+            outputClassName="SetOfParticles",
+            objLabel="region of %s" % self._protocol.getRunName(),
+        )
+        project.launchProtocol(subset)
+        self.words.set(
+            "The set of %s is made by %s." % (counted(int(self.chosen.sum()), "particle"), subset.getRunName())
+        )
+        return subset
+
+
+class PathWindow(CanvasWindow):
+    """Maps along an axis: three central slices above three projections. paths: a list of map files for each axis."""
+
+    def __init__(self, parent, paths, title):
+        CanvasWindow.__init__(self, parent, "Maps along an axis: %s" % title)
+        self._paths = [path for path in paths if path]
+        bar = ttk.Frame(self.root)
+        bar.pack(fill=tk.X, padx=8, pady=4)
+        self._axis = ttk.Combobox(
+            bar, values=[str(n) for n in range(1, len(self._paths) + 1)], width=3, state="readonly"
+        )
+        self._axis.set("1")
+        self._axis.bind("<<ComboboxSelected>>", lambda event: self.draw())
+        ttk.Label(bar, text="Axis:").pack(side=tk.LEFT)
+        self._axis.pack(side=tk.LEFT, padx=4)
+        self.slider = tk.Scale(
+            bar, from_=1, to=len(self._paths[0]), orient=tk.HORIZONTAL, label="Map", command=lambda value: self.draw()
+        )
+        self.slider.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=8)
+        self.addFigure((9, 6))
+        self.draw()
+
+    def current(self):
+        """File of the map on show."""
+        return self._paths[int(self._axis.get()) - 1][int(self.slider.get()) - 1]
+
+    def draw(self):
+        data = mrcfile.read(self.current())
+        self._figure.clear()
+        pictures = [data[len(data) // 2], data[:, len(data) // 2], data[:, :, len(data) // 2]]
+        pictures += [data.sum(axis=axis) for axis in range(3)]
+        for number, (picture, name) in enumerate(zip(pictures, "z y x z y x".split()), 1):
+            axes = self._figure.add_subplot(2, 3, number)
+            axes.imshow(picture, cmap="gray", origin="lower")
+            axes.set_title("%s along %s" % ("slice" if number < 4 else "projection", name), fontsize=9)
+            axes.axis("off")
+        self._canvas.draw_idle()

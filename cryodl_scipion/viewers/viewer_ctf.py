@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewer of estimated CTFs."""
+
+from pwem.viewers.plotter import EmPlotter
+
+from ..protocols import CryodlProtEstimateCTF
+from ..protocols.micrographs.protocol_estimate_ctf import OUTPUT
+from .ctf_plots import drawDefocus
+from .micrographs.ctf_window import CtfTable, CtfWindow, EstimatedCTFs
+from .panels_viewer import Panel, PanelsViewer
+from .window import WindowView
+
+
+class CryodlCTFViewer(PanelsViewer):
+    """What `Analyze results` opens for estimated CTFs, also while the run goes on."""
+
+    _label = "CTF viewer"
+    _targets = [CryodlProtEstimateCTF]
+    _SECTION = "CTF"
+    _PANELS = (
+        Panel(
+            "showSpectra",
+            "Power spectra and fits",
+            "Each micrograph's power spectrum (right) beside the fitted CTF (left), and both as curves.",
+        ),
+        Panel(
+            "showDefocus",
+            "Defocus",
+            "Defocus of each micrograph, and histograms of defocus, astigmatism and resolution.",
+        ),
+        Panel("showTable", "Table", "All figures of all micrographs."),
+    )
+    _WAIT = "No CTF is estimated yet. Wait until the first batch is done."
+
+    def _data(self):
+        ctfs = getattr(self.protocol, OUTPUT, None)
+        return None if ctfs is None else EstimatedCTFs(ctfs)
+
+    def _showSpectra(self, data):
+        return [WindowView(CtfWindow, self.getTkRoot(), data, "Power spectra")]
+
+    def _showDefocus(self, data):
+        plotter = EmPlotter(windowTitle="Estimated CTFs", figsize=(12, 7))
+        drawDefocus(plotter.getFigure(), data.rows)
+        return [plotter]
+
+    def _showTable(self, data):
+        return [WindowView(CtfTable, self.getTkRoot(), data, "Estimated CTFs")]
