@@ -2,8 +2,9 @@
 """Particles and a map of a molecule, made apart from the package's own simulator.
 
 Projections are sums over rotated atoms on a fine grid (no slices of a transform), the CTF is written out here, the
-noise is coloured: white plus a part that falls with frequency. The map is made by map_sizes.map_of: cut sharply, so that
-its solvent ripples. SNR: variance of the noise-free images with their CTF over the whole box over that of the noise.
+noise is coloured: white plus a part that falls with frequency. The map is made by map_sizes.map_of: cut sharply, so
+that its solvent ripples. SNR: variance of the noise-free images with their CTF over the whole box over that of the
+noise.
 """
 
 import numpy as np

@@ -119,8 +119,8 @@ class Command:
     outputs: typing.Optional[type] = None
 
     @property
-    def summary(self):
-        return self.config.__doc__.strip().splitlines()[0]
+    def summary(self) -> str:
+        return str(self.config.__doc__).strip().splitlines()[0]
 
 
 COMMANDS = {
@@ -239,6 +239,6 @@ COMMANDS = {
 }
 
 
-def command_of(config):
+def command_of(config: typing.Any) -> str:
     """The name of the command that takes this config."""
     return next(c.name for c in COMMANDS.values() if c.config is type(config))

@@ -24,7 +24,7 @@ UNANNOTATED = 255
 FEWEST_PARTICLES = 5
 
 
-def micrographs_field():
+def micrographs_field() -> typing.Any:
     return param(
         "Micrographs: MRC (also .gz, .bz2) or TIFF. A quoted glob ('mics/*.mrc'), files, or one list file "
         "(.txt with a path per line, or .star with rlnMicrographName).",
@@ -33,7 +33,7 @@ def micrographs_field():
     )
 
 
-def names_field():
+def names_field() -> typing.Any:
     return param(
         "Names to use instead of the file names, one per micrograph, in the same order. Outputs and "
         "coordinates are matched by them.",
@@ -43,7 +43,7 @@ def names_field():
     )
 
 
-def pixel_size_field():
+def pixel_size_field() -> typing.Any:
     return param(
         "Pixel size of the micrographs as they are in the files. Headers are not believed.",
         label="Pixel size",
@@ -53,7 +53,7 @@ def pixel_size_field():
     )
 
 
-def device_field():
+def device_field() -> typing.Any:
     return param(
         "Where to compute: 'auto' (the first GPU if there is one, else CPU; the log says which), 'cpu', or "
         "the number of a GPU such as '0'. A GPU that is asked for and absent is an error.",
@@ -63,7 +63,7 @@ def device_field():
     )
 
 
-def threads_field():
+def threads_field() -> typing.Any:
     return param(
         "CPU threads; 0 takes all that the process may use.",
         default=0,
@@ -74,7 +74,7 @@ def threads_field():
     )
 
 
-def particles_field(help, many=False, optional=""):
+def particles_field(help: str, many: bool = False, optional: str = "") -> typing.Any:
     """STAR file of particles. optional: what the absence of one means."""
     text = help + " RELION's STAR (3.1) with its image stacks."
     if many:
@@ -84,7 +84,7 @@ def particles_field(help, many=False, optional=""):
     return param(text, label="Particles", path="file")
 
 
-def structure_field():
+def structure_field() -> typing.Any:
     return param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz). It must be of the right hand: a "
         "mirrored map cannot be noticed here.",
@@ -93,7 +93,7 @@ def structure_field():
     )
 
 
-def seed_field():
+def seed_field() -> typing.Any:
     return param(
         "Seed of every random choice; the same seed on the same machine gives the same result.",
         default=0,
@@ -104,7 +104,7 @@ def seed_field():
     )
 
 
-def contrast_field():
+def contrast_field() -> typing.Any:
     return param(
         "Whether protein is brighter (as after RELION's extraction) or darker than its surroundings in the "
         "particle images. auto: measured; the log and the result say it.",
@@ -115,13 +115,13 @@ def contrast_field():
     )
 
 
-def symmetry_field():
+def symmetry_field() -> typing.Any:
     return param(
         "Point group of the structure: C1, C4, D2, T, O, I ... (RELION's axes).", default="C1", label="Symmetry"
     )
 
 
-def tomograms_field(help, optional=False):
+def tomograms_field(help: str, optional: bool = False) -> typing.Any:
     text = help + (
         " MRC (.mrc, .rec, .st; int8, int16, float32 ...), read by memory map: a quoted glob, files, or one "
         "list file (.txt with a path per line)."
@@ -131,7 +131,7 @@ def tomograms_field(help, optional=False):
     return param(text, label="Tomograms", path="file")
 
 
-def labels_field(optional=False):
+def labels_field(optional: bool = False) -> typing.Any:
     text = (
         "Label volumes, as many as tomograms, paired with them by their names (tomo_1_labels with tomo_1), and of "
         "the same shape. 255 is not annotated: uncertain, or never looked at."
@@ -141,7 +141,7 @@ def labels_field(optional=False):
     return param(text, label="Label volumes", path="file")
 
 
-def tomogram_pixel_size_field(none_means="that of each header"):
+def tomogram_pixel_size_field(none_means: str = "that of each header") -> typing.Any:
     return param(
         "Pixel size of the tomograms as they are in the files.",
         default=None,
@@ -153,7 +153,7 @@ def tomogram_pixel_size_field(none_means="that of each header"):
     )
 
 
-def tilt_problems(config):
+def tilt_problems(config: typing.Any) -> typing.List[str]:
     """Sentences about a tilt range (tilt_min, tilt_max) that is none."""
     if config.tilt_max > config.tilt_min:
         return []
@@ -163,7 +163,7 @@ def tilt_problems(config):
     ]
 
 
-def tomogram_names_field():
+def tomogram_names_field() -> typing.Any:
     return param(
         "Names to use instead of the file names, one per tomogram, in the same order.",
         default=(),

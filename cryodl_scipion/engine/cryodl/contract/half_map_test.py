@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a half-map test says, in words for the command line and for Scipion."""
 
+import typing
+
 from .words import resolution_in_words
 
 WARNING = "WARNING: "
@@ -10,7 +12,7 @@ GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alo
 ADDED = 0.045
 
 
-def half_map_resolutions(figures):
+def half_map_resolutions(figures: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
     """{raw, control, improved, crossed: Å at FSC 0.143, or None; gain, unexplained: numbers} of the figures of a
     half-map test (None: there was none)."""
     return {
@@ -19,7 +21,7 @@ def half_map_resolutions(figures):
     }
 
 
-def half_map_verdict(test):
+def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, typing.List[str]]:
     """(no warning?, sentences) of a half-map test.
 
     test: raw: of the half-maps; control: of the half-maps with the same filter, clipping and local scale as the
@@ -46,7 +48,7 @@ def half_map_verdict(test):
     return gained and added, lines + [gain, addition]
 
 
-def _without_signal(improved, lines):
+def _without_signal(improved: typing.Any, lines: typing.List[str]) -> typing.Tuple[bool, typing.List[str]]:
     if improved is None:
         return True, lines + [
             "The half-maps do not agree with each other: nothing can be told. Check that they belong together."
@@ -57,7 +59,7 @@ def _without_signal(improved, lines):
     ]
 
 
-def _gain(gain):
+def _gain(gain: float) -> typing.Tuple[bool, str]:
     """(no warning?, sentence): whether an improved half-map is nearer to the independent half than its control is."""
     if gain < LOST:
         return False, WARNING + (
@@ -72,7 +74,7 @@ def _gain(gain):
     return True, "Beyond filter, mask and clipping, no gain is seen in the data."
 
 
-def _addition(unexplained):
+def _addition(unexplained: float) -> typing.Tuple[bool, str]:
     """(no warning?, sentence): what both improved half-maps share that the data do not have."""
     percent = f"{100 * unexplained:.0f} %"
     if unexplained <= ADDED:
@@ -86,7 +88,7 @@ def _addition(unexplained):
     )
 
 
-def split_verdict(sentences):
+def split_verdict(sentences: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
     """(what is said, what is warned of) of the sentences of half_map_verdict, for who shows warnings in another way."""
     said = [line for line in sentences if not line.startswith(WARNING)]
     warned = [line[len(WARNING) :] for line in sentences if line.startswith(WARNING)]

@@ -4,15 +4,16 @@
 import hashlib
 import json
 import os
+import typing
 
 from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 _NUMBER = (int, float)
-_EVERY = {"kind": str, "name": str, "network": str, "weights_sha256": str}
+_EVERY: typing.Dict[str, typing.Any] = {"kind": str, "name": str, "network": str, "weights_sha256": str}
 # What each kind's card holds besides, and the networks that this version knows.
-_KINDS = {
+_KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple[str, ...]]] = {
     "picker": (
         {"particle_diameter": _NUMBER, "pixel_sizes": list, "threshold": _NUMBER, "minimum_distance": _NUMBER},
         PICKER_NETWORKS,
@@ -46,7 +47,7 @@ _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 
 
-def read_card(folder, kind=None):
+def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
     """The card of a model folder, a dict with all that its kind needs.
 
     kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with
@@ -79,12 +80,12 @@ def read_card(folder, kind=None):
     return card
 
 
-def _refuse_constant(word):
+def _refuse_constant(word: str) -> typing.NoReturn:
     """NaN and Infinity, which Python's JSON takes for numbers."""
     raise ValueError(f"{word} is no number")
 
 
-def _check_version(path, card):
+def _check_version(path: str, card: typing.Any) -> None:
     version = card.get("format_version") if isinstance(card, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(
@@ -93,8 +94,8 @@ def _check_version(path, card):
         )
 
 
-def _check_entries(path, card):
-    entries, networks = _KINDS.get(card.get("kind"), ({}, ()))
+def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
+    entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
     wanted = dict(_EVERY, **entries)
     wrong = [
         key for key, kind in wanted.items() if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool)
@@ -109,7 +110,7 @@ def _check_entries(path, card):
         )
 
 
-def _check_sense(path, card, wanted):
+def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.Dict[str, typing.Any]) -> None:
     """Raises ValueError for lengths that are not positive, lists of other things, and names that are no file names."""
     for key in (key for key in wanted if key in _POSITIVE):
         values = card[key] if isinstance(card[key], list) else [card[key]]
@@ -127,7 +128,7 @@ def _check_sense(path, card, wanted):
             raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
 
 
-def check_model(folder, kind=None):
+def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
     """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong
     weights."""
     card = read_card(folder, kind)
@@ -139,7 +140,7 @@ def check_model(folder, kind=None):
     return card
 
 
-def sha256(path):
+def sha256(path: str) -> str:
     """Checksum of a file as hexadecimal text."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The microscope of all simulations."""
 
+import typing
+
 from .params import param
 
 # The microscope of all simulations.
-_OPTICS = dict(
+_OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     defocus_min=dict(
         help="Smallest mean defocus; positive is underfocus.",
         default=8000.0,
@@ -36,11 +38,11 @@ _OPTICS = dict(
 )
 
 
-def optics_field(name):
+def optics_field(name: str) -> typing.Any:
     return param(**_OPTICS[name])
 
 
-def _defocus_problems(config):
+def _defocus_problems(config: typing.Any) -> typing.List[str]:
     """Sentences about a range of defoci that is none."""
     if config.defocus_max >= config.defocus_min:
         return []

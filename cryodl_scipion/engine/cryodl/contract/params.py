@@ -31,30 +31,30 @@ class ParamInfo:
     path: str = ""
 
     @property
-    def required(self):
+    def required(self) -> bool:
         return self.default is REQUIRED
 
     @property
-    def label_with_unit(self):
+    def label_with_unit(self) -> str:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
-    def flag(self):
+    def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
 
 
 def param(
-    help,
-    default=REQUIRED,
-    label="",
-    unit="",
-    minimum=None,
-    maximum=None,
-    choices=(),
-    expert=False,
-    none_means="",
-    path="",
-):
+    help: str,
+    default: typing.Any = REQUIRED,
+    label: str = "",
+    unit: str = "",
+    minimum: typing.Optional[float] = None,
+    maximum: typing.Optional[float] = None,
+    choices: typing.Sequence[str] = (),
+    expert: bool = False,
+    none_means: str = "",
+    path: str = "",
+) -> typing.Any:
     """A dataclass field that carries all that is known of a parameter.
 
     help: one or more sentences for form and command line; required.
@@ -80,7 +80,7 @@ def param(
 _KINDS = {int: "int", float: "float", str: "str", bool: "bool", typing.Tuple[str, ...]: "paths"}
 
 
-def describe(config_class, name):
+def describe(config_class: type, name: str) -> ParamInfo:
     """ParamInfo of one field. Raises KeyError if the class has no such field."""
     field = {f.name: f for f in dataclasses.fields(config_class)}[name]
     hint = typing.get_type_hints(config_class)[name]
@@ -92,12 +92,12 @@ def describe(config_class, name):
     return ParamInfo(name=name, kind=kind, optional=optional, default=field.default, **info)
 
 
-def describe_all(config_class):
+def describe_all(config_class: type) -> typing.List[ParamInfo]:
     """ParamInfo of every field, in the order of declaration."""
     return [describe(config_class, f.name) for f in dataclasses.fields(config_class)]
 
 
-def check(config):
+def check(config: typing.Any) -> typing.List[str]:
     """Sentences that say what is wrong with a config; an empty list if nothing is.
 
     Each names the parameter, the value found and what is allowed. Files are not looked at here.
@@ -109,7 +109,7 @@ def check(config):
     return problems + (extra() if extra and not problems else [])
 
 
-def _check_value(info, value):
+def _check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:
     name = f"{info.label} ({info.flag})"
     if value is None:
         return [] if info.optional else [f"{name} is missing. {info.help}"]
@@ -129,7 +129,7 @@ def _check_value(info, value):
     return _check_number(info, name, value)
 
 
-def _check_number(info, name, value):
+def _check_number(info: ParamInfo, name: str, value: typing.Any) -> typing.List[str]:
     wanted = (int,) if info.kind == "int" else (int, float)
     if isinstance(value, bool) or not isinstance(value, wanted) or not math.isfinite(value):
         return [f"{name} is {value!r}; it must be {'a whole number' if info.kind == 'int' else 'a number'}."]
@@ -147,14 +147,14 @@ def _check_number(info, name, value):
     return []
 
 
-def config_to_dict(config):
+def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
     """Plain dict that json can write; tuples become lists."""
     return {
         f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v for f in dataclasses.fields(config)
     }
 
 
-def config_from_dict(config_class, values):
+def config_from_dict(config_class: type, values: typing.Mapping[str, typing.Any]) -> typing.Any:
     """The config of a dict, checked.
 
     Raises ValueError that names unknown, missing and wrong parameters.

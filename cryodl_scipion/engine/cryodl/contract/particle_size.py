@@ -5,7 +5,7 @@
 SMALLEST_PX = 8
 
 
-def particle_size_problem(diameter, pixel_size, side):
+def particle_size_problem(diameter: float, pixel_size: float, side: int) -> str:
     """A sentence about a particle that cannot be picked at this size, or ''.
 
     diameter: Å. pixel_size: Å/px. side: shorter side of the micrograph in px.

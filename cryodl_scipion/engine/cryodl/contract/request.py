@@ -18,14 +18,14 @@ class Request:
     command: str
     config: typing.Any
 
-    def write(self, path):
+    def write(self, path: str) -> None:
         """Write request.json, whole or not at all."""
         write_json(
             path, {"contract_version": CONTRACT_VERSION, "command": self.command, "config": config_to_dict(self.config)}
         )
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str) -> "Request":
         """Read and check a request. Raises ValueError that names the file and what is wrong in it."""
         try:
             with open(path, encoding="utf-8") as file:
@@ -38,7 +38,7 @@ class Request:
                 f"{path} has contract version {found}; this engine reads version {CONTRACT_VERSION}. "
                 "Use the engine that came with the plugin."
             )
-        command = COMMANDS.get(data.get("command"))
+        command = COMMANDS.get(str(data.get("command")))
         if command is None:
             raise ValueError(
                 f"{os.path.basename(path)} asks for the command {data.get('command')!r}; known: {', '.join(COMMANDS)}."

@@ -15,7 +15,7 @@ CONTRACT_VERSION = 1  # of requests
 RESULT_VERSION = 2  # 2: outputs are declared; results of version 1 can still be read
 
 
-def write_json(path, data):
+def write_json(path: str, data: typing.Any) -> None:
     """Write JSON under a temporary name, then rename. File names that are not UTF-8 come back as they were."""
     temporary = temporary_path(path)
     try:
@@ -37,12 +37,12 @@ class Skipped:
     reason: str
 
 
-def in_words(skipped):
+def in_words(skipped: Skipped) -> str:
     """One Skipped as a sentence that names its file once."""
     return skipped.reason if skipped.path in skipped.reason else f"{skipped.path}: {skipped.reason}"
 
 
-def said_skipped(skipped, noun):
+def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[str]:
     """Sentences for Result.warnings: that something was skipped. What and why is said when it happens, and stands in
     Result.skipped."""
     if not skipped:
@@ -73,7 +73,7 @@ class Result:
         declares."""
         declared, outputs = _declared(self.command), dict(self.outputs)
         problems = output_problems(declared, outputs) if declared else []
-        if problems:
+        if declared and problems:
             raise TypeError(f"The outputs of {self.command} are not its {declared.__name__}: {'; '.join(problems)}.")
         data = dict(
             {field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
@@ -123,11 +123,11 @@ class Failure:
     kind: str
     message: str
 
-    def write(self, path):
+    def write(self, path: str) -> None:
         write_json(path, dict(contract_version=CONTRACT_VERSION, **dataclasses.asdict(self)))
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str) -> "Failure":
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         data.pop("contract_version", None)

@@ -100,7 +100,7 @@ def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tupl
     The slope is fitted as a logarithm, so that it stays positive, with a weak prior on 1.
     """
 
-    def cost(parameters):
+    def cost(parameters: np.ndarray) -> float:
         value = math.exp(parameters[0]) * odds + parameters[1]
         return float(np.mean(weight * (np.logaddexp(0, value) - target * value)) + 1e-3 * parameters[0] ** 2)
 

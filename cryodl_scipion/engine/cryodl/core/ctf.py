@@ -8,20 +8,17 @@ import typing
 import torch
 from torch_ctf import calculate_ctf_2d
 
-if typing.TYPE_CHECKING:
-    import numpy as np
-
 
 def ctf_rfft(
     shape: tuple[int, int],
     pixel_size: float,
-    defocus_u: float | np.ndarray | torch.Tensor,
-    defocus_v: float | np.ndarray | torch.Tensor,
-    defocus_angle: float | np.ndarray | torch.Tensor,
-    voltage_kv: float | np.ndarray | torch.Tensor,
-    cs_mm: float | np.ndarray | torch.Tensor,
-    amplitude_contrast: float | np.ndarray | torch.Tensor,
-    phase_shift: float | np.ndarray | torch.Tensor = 0.0,
+    defocus_u: float | torch.Tensor,
+    defocus_v: float | torch.Tensor,
+    defocus_angle: float | torch.Tensor,
+    voltage_kv: float | torch.Tensor,
+    cs_mm: float | torch.Tensor,
+    amplitude_contrast: float | torch.Tensor,
+    phase_shift: float | torch.Tensor = 0.0,
 ) -> torch.Tensor:
     """CTF on the grid of torch.fft.rfft2 of an image, positive at low frequencies (protein bright).
 
@@ -44,7 +41,7 @@ def ctf_rfft(
         amplitude_contrast=amplitude_contrast,
         phase_shift=phase_shift,
         pixel_size=pixel_size,
-        image_shape=tuple(shape),
+        image_shape=(shape[0], shape[1]),
         rfft=True,
         fftshift=False,
     )
@@ -75,8 +72,8 @@ def ctf_of_optics(
         dtype=torch.float32,
         device=device,
     ).reshape(-1, 9)
-    *values, fall, scale = columns.T
-    transfer = ctf_rfft((box, box), pixel_size, *values)
+    u, v, angle, voltage, cs, contrast, phase, fall, scale = columns.T
+    transfer = ctf_rfft((box, box), pixel_size, u, v, angle, voltage, cs, contrast, phase)
     if not (fall.any() or (scale != 1).any()):
         return transfer
     square = (

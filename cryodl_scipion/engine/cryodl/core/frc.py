@@ -80,7 +80,7 @@ def _correlation(first: torch.Tensor, second: torch.Tensor, axes: int) -> torch.
     index = rings(shape, one.device).flatten()
     inside = index <= side // 2
 
-    def sums(values):
+    def sums(values: torch.Tensor) -> torch.Tensor:
         flat = (values * weight).flatten(-axes)[..., inside].double()
         total = flat.new_zeros(flat.shape[:-1] + (side // 2 + 1,))
         return total.index_add(-1, index[inside], flat)

@@ -24,4 +24,5 @@ def map_positions(yx: np.ndarray, from_shape: typing.Sequence[int], to_shape: ty
 def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> np.ndarray:
     """(n,) bool: positions within the image and at least `border` px from its edge pixels."""
     yx = np.asarray(yx, float).reshape(-1, 2)
-    return ((yx >= border) & (yx < np.asarray(shape, float) - border)).all(1)
+    within: np.ndarray = (yx >= border) & (yx < np.asarray(shape, float) - border)
+    return np.asarray(within.all(axis=1))

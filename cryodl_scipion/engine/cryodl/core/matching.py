@@ -77,7 +77,7 @@ def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
     return float(np.sum(precision * np.diff(np.r_[0.0, recall])))
 
 
-def f1_score(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+def f1_score(precision: np.ndarray | float, recall: np.ndarray | float) -> np.ndarray:
     """2PR / (P + R), and 0 where both are 0."""
     total = precision + recall
     return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0.0)

@@ -26,7 +26,9 @@ class Optics:
     def transfer(self, shape: tuple[int, int], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
         """The CTF on the grid of rfft2 of an (h, w) image; see core.ctf.ctf_rfft."""
         # it is computed where its defocus lies
-        defocus = (torch.tensor(float(v), device=device) for v in (self.defocus_u, self.defocus_v, self.defocus_angle))
+        u, v, angle = (
+            torch.tensor(float(v), device=device) for v in (self.defocus_u, self.defocus_v, self.defocus_angle)
+        )
         return ctf_rfft(
-            shape, pixel_size, *defocus, self.voltage_kv, self.cs_mm, self.amplitude_contrast, self.phase_shift
+            shape, pixel_size, u, v, angle, self.voltage_kv, self.cs_mm, self.amplitude_contrast, self.phase_shift
         )

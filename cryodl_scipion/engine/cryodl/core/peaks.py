@@ -23,11 +23,9 @@ def find_peaks(
     peak = (score_map == pooled) & (score_map >= threshold)
     if valid is not None:
         peak &= valid
-    yx = peak.nonzero()
-    scores = score_map[peak]
-    order = torch.argsort(scores, descending=True, stable=True)
-    yx, scores = yx[order], scores[order].double().numpy()
-    positions = _refine(score_map, yx)
+    heights = score_map[peak]
+    order = torch.argsort(heights, descending=True, stable=True)
+    positions, scores = _refine(score_map, peak.nonzero()[order]), heights[order].double().numpy()
     keep = separate(positions, distance)
     return positions[keep], scores[keep]
 

@@ -38,7 +38,9 @@ def operations(symmetry: str) -> np.ndarray:
     name = str(symmetry).strip().upper()
     cyclic = re.fullmatch(r"([CD])(\d+)", name)
     if cyclic and 1 <= int(cyclic[2]) <= LARGEST_FOLD:
-        generators = ((int(cyclic[2]), (0, 0, 1)),) + (((2, (1, 0, 0)),) if cyclic[1] == "D" else ())
+        generators: typing.Sequence[tuple[int, typing.Sequence[float]]] = ((int(cyclic[2]), (0, 0, 1)),) + (
+            ((2, (1, 0, 0)),) if cyclic[1] == "D" else ()
+        )
     elif name in _GENERATORS:
         generators = _GENERATORS[name]
     else:
@@ -109,7 +111,7 @@ def _turned(cube: torch.Tensor, turn: np.ndarray, points: int) -> torch.Tensor:
     import torch.nn.functional as F
 
     matrix = torch.cat([torch.from_numpy(turn).float(), torch.zeros(3, 1)], 1)[None]
-    grid = F.affine_grid(matrix, (1, 1, points, points, points), align_corners=True)
+    grid = F.affine_grid(matrix, [1, 1, points, points, points], align_corners=True)
     return F.grid_sample(cube, grid, align_corners=True)[0, 0]
 
 

@@ -49,11 +49,11 @@ def apply_tiled(
     h, w = image.shape[-2:]
     padded = F.pad(image.reshape(1, -1, h, w), (0, -w % multiple, 0, -h % multiple))
     rows, columns = (tile_spans(n, tile, overlap, multiple) for n in padded.shape[-2:])
-    result = None
+    result = torch.empty(0)
     for y0, y1, ky0, ky1 in rows:
         for x0, x1, kx0, kx1 in columns:
             out = function(padded[:, :, y0:y1, x0:x1])[0].float().cpu()
-            if result is None:
+            if not len(result):
                 result = torch.empty((out.shape[0],) + tuple(n // stride for n in padded.shape[-2:]))
             result[:, ky0 // stride : ky1 // stride, kx0 // stride : kx1 // stride] = out[
                 :, (ky0 - y0) // stride : (ky1 - y0) // stride, (kx0 - x0) // stride : (kx1 - x0) // stride

@@ -20,7 +20,7 @@ SAME = 0.02  # relative difference of pixel sizes up to which they are taken to 
 
 
 def particle_notes(particles: typing.Any) -> list[str]:
-    """Sentences about a ParticleSet: aberrations that are not corrected, and a pixel size that the stack contradicts."""
+    """Sentences about a ParticleSet: aberrations that are not corrected; a pixel size that the stack contradicts."""
     return aberration_notes(particles) + header_notes(particles)
 
 

@@ -50,6 +50,12 @@ class ParticleSet:
     def __len__(self):
         return len(self.names)
 
+    def poses(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Angles (m, 3) and shifts (m, 2) of some rows. Raises ValueError for particles without angles."""
+        if self.angles is None or self.shifts_yx is None:
+            raise ValueError(f"{self.path} has no angles (rlnAngleRot ...). Assign orientations first.")
+        return self.angles[rows], self.shifts_yx[rows]
+
     def images(self, indices):
         """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no
         finite numbers, naming particle and file."""

@@ -73,7 +73,8 @@ def load_checkpoint(
     average.load_state_dict(part("average."))
     state.best_weights = part("best.")
     for name, optimizer in task.optimizers.items():
-        weights, values = [p for group in optimizer.param_groups for p in group["params"]], {}
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        values: dict[int, dict[str, torch.Tensor]] = {}
         for key, tensor in part(f"optimizer.{name}.").items():
             index, _, field = key.partition(".")
             weight = weights[int(index)]

@@ -19,7 +19,8 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
                 if isinstance(first, _CONVOLUTIONS) and isinstance(second, _NORMS):
                     block[i], block[i + 1] = fuse_conv_bn_eval(first, second), torch.nn.Identity()
     volumes = any(isinstance(layer, torch.nn.Conv3d) for layer in copy.modules())
-    return copy.to(device, dtype, memory_format=torch.channels_last_3d if volumes else torch.channels_last)
+    memory_format = torch.channels_last_3d if volumes else torch.channels_last
+    return copy.to(device, dtype).to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -36,9 +36,11 @@ class Task:
     networks by `network(name)`.
     """
 
+    networks: torch.nn.ModuleDict
+    optimizers: dict[str, torch.optim.Optimizer]
     progress = 0.0
     by_processes = False
-    wrapped = None
+    wrapped: dict[str, torch.nn.Module] | None = None
     example_name = "examples"
     validates_poorly = False
     fewest_steps = 0
@@ -90,7 +92,7 @@ class Schedule:
     seed: int
     ema: float = 0.97
     tolerance: float = 0.01
-    decay: float = None
+    decay: float | None = None
 
     def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ..."""
@@ -189,7 +191,7 @@ def measured(
     return FitReport(0, 0, figures, "nothing is learnt by steps: all is measured on the particles", seconds)
 
 
-def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any) -> dict[str, torch.Tensor]:
+def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any) -> dict[str, float]:
     for optimizer in task.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step) * group.get("factor", 1.0)

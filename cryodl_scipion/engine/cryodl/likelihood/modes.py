@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 
 import numpy as np
@@ -70,10 +71,10 @@ def _quaternions(rotations: Rotation, like: torch.Tensor) -> torch.Tensor:
 
 def _angles_between(quaternions: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     """(n, k, k) degrees between (n, k, 4) quaternions. turns: (s, 4, 4) of _turns."""
-    cosine = None  # of half the angle
-    for turn in turns:
-        one = (quaternions @ turn.T @ quaternions.transpose(1, 2)).abs()
-        cosine = one if cosine is None else torch.maximum(cosine, one)
+    # of half the angle; the group has the identity at least
+    cosine = functools.reduce(
+        torch.maximum, ((quaternions @ turn.T @ quaternions.transpose(1, 2)).abs() for turn in turns)
+    )
     return 2 * torch.acos(cosine.clamp(max=1.0)) * (180 / np.pi)
 
 

@@ -16,6 +16,7 @@ import torch
 from .prepare import noise_spectrum, prepare, sample_rows
 
 if typing.TYPE_CHECKING:
+    from ..io.particle_sets import ParticleSet
     from .reference import HalfDisc
 
 CHUNK = 512  # images that are transformed at a time
@@ -27,7 +28,7 @@ class Observed:
 
     match: torch.Tensor
     weight: torch.Tensor
-    disc: object
+    disc: HalfDisc
 
     def __len__(self) -> int:
         return len(self.match)
@@ -46,12 +47,12 @@ class Source:
     are compared.
     """
 
-    particles: object
+    particles: ParticleSet
     diameter_px: float
     contrast: str
     ctf_state: str
-    noise: torch.Tensor = None
-    denoise: object = None
+    noise: torch.Tensor | None = None
+    denoise: typing.Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
     def images(self, rows: typing.Any, device: torch.device | None = None) -> torch.Tensor:
         """(m, box, box) images, normalised, protein bright; denoised if asked for."""
@@ -79,8 +80,9 @@ class Source:
         return Observed(torch.cat([p.match for p in parts]), torch.cat([p.weight for p in parts]), disc)
 
     def _observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
-        images = self.images(rows, disc.device)
-        noise = self.noise.to(disc.device)
+        if self.noise is None:
+            raise ValueError("The noise of these images is not known: ask the Source that measured() gives.")
+        images, noise = self.images(rows, disc.device), self.noise.to(disc.device)
         noise = noise.clamp(min=1e-6 * float(noise.max())) * images.shape[-1] ** 2
         values, inverse = disc.of_images(images), (1 / noise)[disc.ring]
         if self.denoise is not None or self.ctf_state == "denoised" or self.particles.optics is None:

@@ -22,8 +22,8 @@ class HalfDisc:
     int64 nearest ring. rings: their number.
     """
 
-    def __init__(self, box: int, radius: int, device: torch.device | None = None) -> None:
-        radius = min(float(radius), box / 2 - 1)
+    def __init__(self, box: int, radius: float, device: torch.device | None = None) -> None:
+        radius = min(radius, box / 2 - 1)
         steps = torch.arange(-int(radius) - 1, int(radius) + 2, device=device)
         y, x = torch.meshgrid(steps, steps, indexing="ij")
         square = y**2 + x**2

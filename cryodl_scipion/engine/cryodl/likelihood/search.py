@@ -61,7 +61,9 @@ class Bank:
 
     def __init__(self, reference: Reference, grid: Grid) -> None:
         self.reference, self.grid = reference, grid
-        self.kept = [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
+        self.kept: list[tuple[slice, torch.Tensor, torch.Tensor]] | None = (
+            [] if len(grid) * 3 * 4 * len(reference.disc) <= CACHE else None
+        )
 
     def blocks(self) -> typing.Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
         """Numbers of orientations (a slice), their slices (k, 2 d), real and imaginary parts side by side, and power

@@ -44,8 +44,8 @@ def fit_structure(
     images, exact = resample(particles.images(rows), particles.pixel_size, pixel_size, box)
     check_not_empty(images, particles.path)
     images = prepare(images, diameter_px or 0.8 * box).to(projector.device)
-    shifts = particles.shifts_yx[rows] * (particles.pixel_size / exact)
-    views = torch.fft.rfft2(projector.project(particles.angles[rows], shifts, box))
+    angles, shifts_yx = particles.poses(rows)
+    views = torch.fft.rfft2(projector.project(angles, shifts_yx * (particles.pixel_size / exact), box))
     if particles.optics is None:
         return _fit(images, views, "none")
     ctf = particles.ctf(rows, box, exact, projector.device)

@@ -146,7 +146,7 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
     return _without_corners(volume * undamp * undamp[:, None] * undamp[:, None, None])
 
 
-def _without_corners(volume):
+def _without_corners(volume: torch.Tensor) -> torch.Tensor:
     """A map whose corners, outside of the sphere that the box holds, are their mean, as RELION's: no particle lies
     there, and the noise is blown up."""
     axis = torch.arange(len(volume), device=volume.device) - len(volume) // 2

@@ -28,7 +28,7 @@ class Reconstruction:
     half1: torch.Tensor
     half2: torch.Tensor
     fsc: torch.Tensor
-    resolution: float
+    resolution: float | None
 
 
 def split_halves(particles: ParticleSet, seed: int) -> np.ndarray:
@@ -63,8 +63,7 @@ def reconstruct(
             part = rows[start : start + slices.chunk()]
             slices.add(
                 particles.images(part),
-                particles.angles[part],
-                particles.shifts_yx[part],
+                *particles.poses(part),
                 *factors(particles, part, slices.padded, config.correct_ctf),
             )
             if progress:

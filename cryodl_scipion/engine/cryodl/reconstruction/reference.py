@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much of a map's FSC is that of the reference which gave its particles their angles."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..core.frc import resolution_at
-from ..particles.orientations.control import COMPARED, REFERENCE, noise_name
+from ..io.reference_columns import COMPARED, REFERENCE, noise_name
+
+if typing.TYPE_CHECKING:
+    from ..io.particle_sets import ParticleSet
 
 LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map is not told from noise
 
@@ -53,12 +59,12 @@ class ReferenceTest:
         return said
 
 
-def reference_name(particles) -> str:
+def reference_name(particles: ParticleSet) -> str:
     """The reference that gave the particles their angles, or ''."""
     return next((v for v in particles.columns.get(REFERENCE, []) if v not in ("", "None")), "")
 
 
-def noise_control(particles, wanted: str | None):
+def noise_control(particles: ParticleSet, wanted: str | None) -> ParticleSet | None:
     """ParticleSet of oriented noise: the file `wanted`, or the one beside the particles; None if there is none."""
     from ..io.particle_sets import read_particles
 
@@ -68,12 +74,14 @@ def noise_control(particles, wanted: str | None):
     return read_particles(path, need=("angles",))
 
 
-def tested(particles, curve, noise_curve, noise_count) -> ReferenceTest:
+def tested(
+    particles: ParticleSet, curve: torch.Tensor, noise_curve: torch.Tensor | None, noise_count: int
+) -> ReferenceTest:
     """The ReferenceTest of a map. curve: (d // 2 + 1,) FSC of its halves. noise_curve: of `noise_count` images of
     noise, or None."""
     box, pixel_size = particles.box, particles.pixel_size
-    compared = particles.columns.get(COMPARED)
-    compared = float(compared[0]) if compared else None
+    column = particles.columns.get(COMPARED)
+    compared = float(column[0]) if column else None
     noise = None if noise_curve is None else scaled(noise_curve, len(particles) / noise_count)
     first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1
     beyond = float(curve[first:].mean()) if first < len(curve) - 1 else None

@@ -10,24 +10,24 @@ from ..outputs import Details, Outputs, output
 from ..params import param
 
 
-def _map_field(help, optional=False, label="Map"):
+def _map_field(help: str, optional: bool = False, label: str = "Map") -> typing.Any:
     text = help + " MRC, protein positive; the header's pixel size, origin and axes are used."
     if optional:
         return param(text, default=None, label=label, path="file", none_means="none")
     return param(text, label=label, path="file")
 
 
-def _half_maps_field():
+def _half_maps_field() -> typing.Any:
     return param("The two half-maps, unmasked and unsharpened.", default=(), label="Half-maps", path="file")
 
 
-def _half_map_problems(config):
+def _half_map_problems(config: typing.Any) -> typing.List[str]:
     if len(config.half_maps) in (0, 2):
         return []
     return [f"There are {len(config.half_maps)} half-maps (--half-maps); give both, or none."]
 
 
-def _mask_field():
+def _mask_field() -> typing.Any:
     return param(
         "Mask on the grid of the map: 1 inside, 0 outside.",
         default=None,
@@ -37,7 +37,7 @@ def _mask_field():
     )
 
 
-def _pixel_size_field():
+def _pixel_size_field() -> typing.Any:
     return param(
         "Pixel size of the map, where its header is wrong or says nothing.",
         default=None,
@@ -49,7 +49,7 @@ def _pixel_size_field():
     )
 
 
-def _model_resolution_field():
+def _model_resolution_field() -> typing.Any:
     return param(
         "Resolution of the map; windows of local resolution are five times as wide.",
         default=None,
@@ -61,7 +61,7 @@ def _model_resolution_field():
     )
 
 
-def _resolution_problems(config):
+def _resolution_problems(config: typing.Any) -> typing.List[str]:
     if config.resolution_max >= config.resolution_min:
         return []
     return [
@@ -141,7 +141,7 @@ class ImproveMapConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if not self.map and not self.half_maps:
             return ["There is nothing to improve: give a map (--map) or two half-maps (--half-maps)."]
         return _half_map_problems(self)
@@ -331,7 +331,7 @@ class TrainMapImproverConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         problems = []
         if not self.pairs and not self.structures:
             problems.append(
@@ -380,7 +380,7 @@ class ListPairsConfig:
         "Coarsest resolution to take.", default=6.0, label="Coarsest resolution", unit="Å", minimum=0.5, maximum=50
     )
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         return _resolution_problems(self)
 
 
@@ -447,7 +447,7 @@ class EvaluateMapConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if self.improver and not self.half_maps:
             return ["The half-map test (--improver) needs the half-maps (--half-maps)."]
         return _half_map_problems(self)

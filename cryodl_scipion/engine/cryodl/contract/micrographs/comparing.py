@@ -58,7 +58,7 @@ class EvaluatePicksConfig:
     )
     json: bool = param("Print one JSON object instead of a table.", default=False, label="JSON")
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if self.border > 0 and not self.micrographs:
             return [
                 "Border (--border) is set but Micrographs (--micrographs) is not; their sizes are needed to know "
@@ -123,7 +123,7 @@ class ComparePicksConfig:
     )
     json: bool = param("Print one JSON object instead of a table.", default=False, label="JSON")
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if len(self.picks) < (1 if self.reference else 2):
             return [
                 "Sets of picks (--picks) has one set and there is no Reference (--reference); give at least two "
@@ -205,7 +205,7 @@ class ConsensusPicksConfig:
         maximum=10,
     )
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if len(self.picks) < 2:
             return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
         if self.rule == "at-least" and self.at_least > len(self.picks):

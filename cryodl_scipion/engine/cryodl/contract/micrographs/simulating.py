@@ -128,7 +128,7 @@ class SimulateMicrographsConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         problems = _defocus_problems(self)
         if not problems and self.snr_max is not None and self.snr_max < self.snr:
             problems = [f"Largest SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]

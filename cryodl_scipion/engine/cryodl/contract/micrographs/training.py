@@ -241,7 +241,7 @@ class TrainGeneralPickerConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if not self.structures and not self.procedural:
             return [
                 "There is nothing to simulate from: give Structures (--structures) or made-up assemblies "

@@ -99,7 +99,7 @@ class SelectLatentConfig:
         none_means="all",
     )
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if self.region or self.clusters:
             return []
         return ["Neither a region (--region) nor clusters (--clusters) are given; give one or both."]

@@ -202,7 +202,7 @@ class AssessIntegrityConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if len(self.structures) < 2:
             return [f"Compositions (--structures) names {len(self.structures)} file; give two or more to tell apart."]
         if self.names and len(self.names) != len(self.structures):

@@ -10,7 +10,7 @@ from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 
 
-def _subtomograms_field(help):
+def _subtomograms_field(help: str) -> typing.Any:
     return param(
         help + " RELION's STAR (3.0 or 3.1) with a volume for each subtomogram (rlnImageName), and its 3-D "
         "CTF or weights (rlnCtfImage) if there are such.",
@@ -19,7 +19,7 @@ def _subtomograms_field(help):
     )
 
 
-def _tilt_field(which, default):
+def _tilt_field(which: str, default: float) -> typing.Any:
     return param(
         f"{which} tilt of the series, about the y axis: what lies beyond was not measured. Used where the "
         "STAR file names no volume of weights (rlnCtfImage) and no range (cryodlTiltMin, cryodlTiltMax).",
@@ -31,7 +31,7 @@ def _tilt_field(which, default):
     )
 
 
-def _contrast_field():
+def _contrast_field() -> typing.Any:
     return param(
         "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured; "
         "the log and the result say it.",
@@ -42,7 +42,7 @@ def _contrast_field():
     )
 
 
-def _diameter_field():
+def _diameter_field() -> typing.Any:
     return param(
         "Diameter of a sphere that just holds every particle.",
         default=None,
@@ -136,7 +136,7 @@ class TrainClassifierConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         return tilt_problems(self)
 
 
@@ -189,7 +189,7 @@ class ClassifySubtomogramsConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         return tilt_problems(self)
 
 
@@ -257,7 +257,7 @@ class ClusterSubtomogramsConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         return tilt_problems(self)
 
 

@@ -105,7 +105,7 @@ class ImportAnnotationsConfig:
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if bool(self.labels) == bool(self.tiles):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a stack of tiles (--tiles, "
@@ -229,7 +229,7 @@ class TrainSegmenterConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if bool(self.labels) == bool(self.annotations):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "

@@ -9,7 +9,7 @@ from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 
-_TILTS = dict(
+_TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     tilt_min=dict(
         help="Least tilt, about the y axis.", default=-60.0, label="Least tilt", unit="°", minimum=-90, maximum=90
     ),
@@ -34,7 +34,7 @@ _TILTS = dict(
 )
 
 
-def _tilt_series_field(name):
+def _tilt_series_field(name: str) -> typing.Any:
     return param(**_TILTS[name])
 
 
@@ -117,7 +117,7 @@ class SimulateTomogramsConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         problems = tilt_problems(self)
         if not all(c.strip().isdigit() for c in self.copies):
             problems.append(f"Copies (--copies) is {', '.join(self.copies)}; whole numbers are needed.")
@@ -201,7 +201,7 @@ class SimulateSubtomogramsConfig:
     device: str = device_field()
     threads: int = threads_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         problems = tilt_problems(self)
         if self.box % 2:
             problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")

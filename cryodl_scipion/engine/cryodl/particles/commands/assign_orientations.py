@@ -138,7 +138,7 @@ def _trust(search, found, config):
 
 def _origin(search, config):
     """Columns that say which reference the angles come from, one value for all particles."""
-    from ..orientations.control import COMPARED, REFERENCE
+    from ...io.reference_columns import COMPARED, REFERENCE
 
     resolution = search.settings.fine_resolution() if config.refine else search.settings.search_resolution()
     return {REFERENCE: Path(config.structure).name.replace(" ", "_"), COMPARED: round(float(resolution), 3)}

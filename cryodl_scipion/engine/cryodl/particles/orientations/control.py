@@ -8,17 +8,11 @@ import torch
 
 from ...io.particle_sets import StackWriter, write_particles_star
 from ...io.particles import ANGLES
+from ...io.reference_columns import noise_name
 from .made_up import made_up
 
 COUNT, FEWEST = 200, 64  # images of noise: as many as particles, within these
 SEED = 40
-# columns of particles whose angles come from a reference: its file's name, and the finest detail (Å) that was compared
-REFERENCE, COMPARED = "cryodlReference", "cryodlReferenceResolution"
-
-
-def noise_name(output: str) -> str:
-    """NAME_noise.star of NAME.star."""
-    return f"{output[: -len('.star')]}_noise.star"
 
 
 def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
