@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Heterogeneity on simulated hinges, rigid molecules and noise: `python benchmarks/heterogeneity.py OUTPUT [SET ...]`.
 
-Sets: hinge, occupancy, null. Results that are in OUTPUT/results.json already are not made again; a Markdown table is
-printed at the end. Structures are found in CRYODL_DATA/structures/complexes.
+Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy, null. Results that are in OUTPUT/results.json are
+not made again; a Markdown table is printed at the end. Structures are found in CRYODL_DATA/structures/complexes.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.commands import fit_heterogeneity, simulate_particles
 from cryodl.simulate.states import Ensemble, load_states
 
-# a domain of 10 to 25 % of the mass; the boxes are 1.5 times the molecule, or more
 COMPLEXES = {
     "1U6G": dict(domain="C:900-1210", box=64, pixel_size=4.0),
     "2CG9": dict(domain="A:2-215", box=64, pixel_size=3.5),
@@ -32,6 +31,7 @@ COMPLEXES = {
 LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "6RN3": "F"}
 HINGE = dict(snr=(0.1, 0.02), error=(0.0, 3.0), count={0.1: 3000, 0.02: 6000}, hinge_range=45.0)
 NULLS = ("rigid", "noise", "defocus", "astigmatism")
+OCCUPANCY = 3000  # particles of a set of which half lack a part
 CHECKED = 128  # particles from which the SNR over the whole box is set
 
 
@@ -129,7 +129,7 @@ def _moving(folder, name, snr, error, count):
         folder, name, snr, count, domain=COMPLEXES[name]["domain"], hinge_range=HINGE["hinge_range"], hinge_states=21
     )
     reference = path.with_name(path.stem + "_map.mrc")
-    made, columns, seconds = fitted(with_errors(path, error), reference, maps=5)
+    made, columns, seconds = fitted(with_errors(path, error), reference)
     true = np.array(columns["cryodlTrueLatent"], float)
     found = [abs(spearmanr(np.array(columns[f"cryodlLatent{k + 1}"], float), true)[0]) for k in range(made["latent"])]
     return dict(
@@ -171,22 +171,21 @@ def _domain_shells(path, made, true, columns):
 def _occupancy(folder, name):
     from sklearn.metrics import roc_auc_score
 
-    path = simulated(folder, name, 0.05, 3000, left_out=LEFT_OUT[name])
+    path = simulated(folder, name, 0.05, OCCUPANCY, left_out=LEFT_OUT[name])
     made, columns, seconds = fitted(path, path.with_name(path.stem + "_map.mrc"), axes=0)
-    state = np.array(columns["cryodlTrueState"], int) == 2
-    found = roc_auc_score(state, np.array(columns["cryodlLatent1"], float))
+    lacking, latent = (np.array(columns[n], float) for n in ("cryodlTrueState", "cryodlLatent1"))
+    found = roc_auc_score(lacking == 2, latent)
     return dict(
         auc=max(found, 1 - found),
         p_value=made["p_value"],
         variability=made["variability"],
         cpu_seconds=seconds,
-        count=3000,
+        count=OCCUPANCY,
     )
 
 
 def _null(folder, kind, seed):
-    name = list(COMPLEXES)[seed % len(COMPLEXES)]
-    path = simulated(folder, name, 0.1, 1000, seed)
+    path = simulated(folder, list(COMPLEXES)[seed % len(COMPLEXES)], 0.1, 1000, seed)
     particles, changed = read_particles(path), path.with_name(f"{path.stem}_{kind}.star")
     columns = {axis: np.array(particles.columns[f"rlnDefocus{axis}"], float) for axis in "UV"}
     if kind == "noise":
@@ -200,9 +199,9 @@ def _null(folder, kind, seed):
     else:
         mean = (columns["U"] + columns["V"]) / 2
         columns = {
-            "defocus": {a: v + 500 for a, v in columns.items()},
-            "astigmatism": {a: mean for a in "UV"},
             "rigid": columns,
+            "astigmatism": dict(U=mean, V=mean),
+            "defocus": {axis: v + 500 for axis, v in columns.items()},
         }[kind]
         write_particles_star(str(changed), particles, {f"rlnDefocus{axis}": v for axis, v in columns.items()})
     made, _, seconds = fitted(changed, path.with_name(path.stem + "_map.mrc"), axes=0, latent=1)

@@ -49,7 +49,7 @@ class FitHeterogeneityConfig:
         unit="Å",
         minimum=2,
         maximum=200,
-        none_means="a twentieth of the box's width",
+        none_means="the box's width over 24",
     )
     maps: int = param(
         "Maps along each axis of the latent space.", default=5, label="Maps along an axis", minimum=2, maximum=50

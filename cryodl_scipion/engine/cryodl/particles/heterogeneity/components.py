@@ -38,11 +38,8 @@ class Fit:
 
 @dataclasses.dataclass
 class Setting:
-    """What the passes share.
-
-    mask, focus : (box, box, box), where the molecule is, and where it changes. halves : (n,) 1 or 2. say : called with
-    a sentence for each pass.
-    """
+    """What the passes share. halves : (n,) 1 or 2. mask, focus : (box, box, box), where the molecule is, and where it
+    changes. say : called with a sentence for each pass."""
 
     coefficients: object
     views: object

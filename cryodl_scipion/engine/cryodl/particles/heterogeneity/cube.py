@@ -31,7 +31,7 @@ class Cube:
         self.side = 2 * self.half + 1
         axis = np.arange(box) - box // 2
         damp = np.sinc(axis / self.padded) ** 2  # what interpolating between places does to a volume
-        self._undamp = 1 / (damp[:, None, None] * damp[:, None] * damp)
+        self._undamp = (1 / (damp[:, None, None] * damp[:, None] * damp)).astype(np.float32)
         steps = np.arange(-self.half, self.half + 1)
         self.frequency = np.sqrt(steps[:, None, None] ** 2 + steps[:, None] ** 2 + steps**2) / PADDING
         self.ring = np.rint(self.frequency).astype(int).ravel()
@@ -45,15 +45,24 @@ class Cube:
         values = scipy.fft.fftn(padded)[self._index].ravel()
         return np.stack([values.real, values.imag], axis=1).astype(np.float32)
 
+    def gridded(self, table: np.ndarray) -> np.ndarray:
+        """(box, box, box) float32 volume of coefficients (side³, 2) that are weighted means of slices around each
+        place; what such means do to a volume is undone. Coefficients beyond the radius are dropped."""
+        return self._transformed(table) * self._undamp
+
     def volume(self, table: np.ndarray) -> np.ndarray:
-        """(box, box, box) float32 volume of a table (side³, 2); coefficients beyond the radius are dropped."""
+        """(box, box, box) float32 volume of a table (side³, 2) that `table` made: its inverse, but for coefficients
+        beyond the radius, which are dropped."""
+        return self._transformed(table) / self._undamp
+
+    def _transformed(self, table):
         values = (table[:, 0] + 1j * table[:, 1]).reshape((self.side,) * 3)
         values = np.where(self.frequency <= self.radius, values, 0)
         values = (values + values[::-1, ::-1, ::-1].conj()) / 2
         padded = np.zeros((self.padded,) * 3, np.complex64)
         padded[self._index] = values
         places = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
-        return (scipy.fft.ifftn(padded).real[places] * self._undamp).astype(np.float32)
+        return scipy.fft.ifftn(padded).real[places].astype(np.float32)
 
     def gradient_tables(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 6): derivatives of the coefficients along x, y and z, per wave per box, real and imaginary parts."""

@@ -117,9 +117,8 @@ def _batch(total, seen, contrast, component_table, moved, spread, posterior, pla
     design = real(np.concatenate(parts, axis=2))  # m, 2 d, q + 9
     residual = real(seen.data - seen.transfer * contrast[:, None].astype(np.float32) * seen.slices)
     across = design.transpose(0, 2, 1)
-    found = posterior(
-        (across @ design).astype(float), (across @ residual[..., None])[..., 0].astype(float), moved, spread
-    )
+    match = (across @ residual[..., None])[..., 0].astype(float)
+    found = posterior((across @ design).astype(float), match, moved, spread)
     left = residual - (design @ found.value[..., None].astype(np.float32))[..., 0]
     total.residual += np.bincount(ring, (left**2).sum(0), len(total.residual))
     share = ((design @ found.share.astype(np.float32)) * design).sum((0, 2))

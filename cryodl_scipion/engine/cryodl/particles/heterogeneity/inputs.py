@@ -15,7 +15,7 @@ from ...simulate.structures import load_density
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
-DETAIL = 20  # waves per box: finest detail by default
+DETAIL = 24  # waves per box: finest detail by default
 LARGEST = 48  # waves per box: the finest detail that is ever used
 GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
 INSIDE = 0.05  # of the molecule's mass, that a mask must hold

@@ -117,7 +117,7 @@ def _solved(match, weight, cube, wiener):
         rings = np.minimum(np.arange(len(mean)), len(wiener) - 1)
         part = np.maximum(wiener[rings], FLOOR)
     constant = (mean * part)[cube.ring]
-    return cube.volume(match / np.maximum(weight + constant, 1e-20)[:, None])
+    return cube.gridded(match / np.maximum(weight + constant, 1e-20)[:, None])
 
 
 def resized(volume: np.ndarray, box: int) -> np.ndarray:

@@ -33,7 +33,7 @@ def solve(sums, cube, prior: np.ndarray) -> np.ndarray:
         extra = 1 / (PADDING**3 * np.maximum(prior[:, ring].T, 1e-30)) + floor[ring, None] + 1e-12
         left[:, np.arange(q), np.arange(q)] += extra
         found[part] = np.linalg.solve(left, sums.match[part].astype(float))
-    return np.stack([cube.volume(found[:, k]) for k in range(q)])
+    return np.stack([cube.gridded(found[:, k]) for k in range(q)])
 
 
 def shell_power(volumes: np.ndarray, cube) -> np.ndarray:
