@@ -172,11 +172,12 @@ def theirs(image, pixel_size, microscope):
         defocus_grid_resolution=(1, 1, 1),
         frequency_fit_range_angstroms=(30.0, finest),
         defocus_range_microns=(0.3, 5.0),
-        patch_sidelength=512,
+        patch_sidelength=256,
     )
     image = torch.from_numpy((image - image.mean()) / image.std())
     result = estimate_ctf(image, optics, fitting)[2]
-    return dict(found=1e4 * float(result.defocus_field.data.mean()), accepted=1)
+    u, v = (1e4 * float(value) for value in (result.defocus_u, result.defocus_v))
+    return dict(found=(u + v) / 2, found_u=u, found_v=v, found_angle=float(result.astigmatism_angle), accepted=1)
 
 
 def measure(arguments):

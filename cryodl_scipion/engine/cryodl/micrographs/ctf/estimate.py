@@ -17,7 +17,7 @@ NYQUIST = 0.95  # part of the highest frequency that is used
 # Below them the defocus is wrong in many micrographs (docs/protocol_estimate_ctf.md has the table).
 LEAST_STRENGTH = 10.0
 LEAST_LEAD = 12.0  # natural logarithm of how much likelier the best rings are than any other
-LEAST_CORRELATION = 0.35
+LEAST_CORRELATION = 0.45
 _LEAST_RINGS = 2.0  # that must lie in the spectrum
 
 
@@ -122,11 +122,11 @@ def checked(fit: CtfFit) -> CtfFit:
             "little, or pixel size, voltage or the range of defocus do not fit it."
         )
     if fit.correlation < LEAST_CORRELATION:
+        mean = 0.5 * (fit.defocus_u + fit.defocus_v)
         raise ValueError(
-            f"its power spectrum does not agree with the best defocus, "
-            f"{0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å: the correlation is {fit.correlation:.2f}, and "
-            f"{LEAST_CORRELATION:g} is needed. The micrograph shows too little, or pixel size, voltage or "
-            "the range of defocus do not fit it."
+            f"its power spectrum does not agree with the best defocus, {mean:.0f} Å: the correlation is "
+            f"{fit.correlation:.2f}, and {LEAST_CORRELATION:g} is needed. The micrograph shows too "
+            "little, or pixel size, voltage or the range of defocus do not fit it."
         )
     lead = 0.5 * (fit.strength**2 - fit.rival**2)
     if lead < LEAST_LEAD:
