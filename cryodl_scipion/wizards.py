@@ -13,11 +13,13 @@ from .protocols import (
     CryodlProtAssignOrientations,
     CryodlProtAutoPick,
     CryodlProtBackProject,
+    CryodlProtClassify2D,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
     CryodlProtPick,
+    CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
     CryodlProtTrainDenoiser,
     CryodlProtTrainMapImprover,
@@ -112,9 +114,9 @@ class CryodlDiameterWizard(Wizard):
 
 
 class CryodlMaskWizard(Wizard):
-    """Choose the diameter of the sphere in which the FSC is measured, on the particles."""
+    """Choose the diameter of the mask, in which an FSC is measured or particles are compared, on the particles."""
 
-    _targets = [(CryodlProtBackProject, ["maskDiameter"])]
+    _targets = [(CryodlProtBackProject, ["maskDiameter"]), (CryodlProtClassify2D, ["maskDiameter"])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):
@@ -231,6 +233,30 @@ class CryodlThresholdWizard(Wizard):
             "Score threshold",
             accept=lambda value: form.setVar("threshold", round(value, 4)),
             value=form.protocol.threshold.get(),
+        ).show()
+
+
+class CryodlClassThresholdWizard(Wizard):
+    """Choose the score of 2-D classes while looking at their averages."""
+
+    _targets = [(CryodlProtSelectClasses, ["threshold"])]
+    _environments = [DESKTOP_TKINTER]
+
+    def show(self, form, *params):
+        classes = form.protocol.inputClasses.get()
+        if classes is None or classes.getSize() == 0:
+            form.showError("Choose the 2-D classes first; their averages are shown.", "Threshold")
+            return
+        from .viewers.particles.class2d_data import Classes2D
+        from .viewers.particles.class2d_window import Classes2DWindow
+
+        Classes2DWindow(
+            form.root,
+            Classes2D.ofSet(classes),
+            "Threshold",
+            form.protocol.threshold.get() or 0,
+            form.protocol.fewest.get() or 1,
+            accept=lambda value: form.setVar("threshold", round(value, 2)),
         ).show()
 
 

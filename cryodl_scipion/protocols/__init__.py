@@ -20,10 +20,12 @@ from .micrographs.protocol_train_from_structure import CryodlProtTrainFromStruct
 from .micrographs.protocol_train_picker import CryodlProtTrainPicker
 from .particles.protocol_assign_orientations import CryodlProtAssignOrientations
 from .particles.protocol_back_project import CryodlProtBackProject
+from .particles.protocol_classify_2d import CryodlProtClassify2D
 from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticles
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
 from .particles.protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .particles.protocol_integrity import CryodlProtIntegrity
+from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
 from .protocol_models import CryodlProtExportModel, CryodlProtImportModel

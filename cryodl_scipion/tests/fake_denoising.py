@@ -239,6 +239,56 @@ def assessIntegrity(config):
     ), []
 
 
+def classOf(row):
+    """Class 1, 2 or 3 of the particle in row i; row 5 is in none."""
+    return 0 if row == 5 else row % 3 + 1
+
+
+def classify2d(config):
+    columns, rows, optics = readStar(config.particles)
+    dieSometimes(os.path.dirname(config.output), 0)
+    os.makedirs(config.output)
+    box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
+    paths = [os.path.join(config.output, name) for name in ("particles.star", "classes.star", "classes.mrcs")]
+    taken = ("rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", "rlnClassNumber")
+    kept = [i for i, name in enumerate(columns) if name not in taken]
+    made = [[row[i] for i in kept] + [10.0 + n, 4.0, -2.0 * n, classOf(n), 7.0 + n, 0.5] for n, row in enumerate(rows)]
+    writeStar(paths[0], [columns[i] for i in kept] + list(taken) + ["cryodlScore", "cryodlMargin"], made, optics)
+    counts = [sum(classOf(n) == k + 1 for n in range(len(rows))) for k in range(config.classes)]
+    scores = [round(0.9 - 0.3 * k, 2) if k < 3 else 0.0 for k in range(config.classes)]
+    averages = np.random.RandomState(1).normal(size=(config.classes, box, box)).astype(np.float32)
+    writeMrc(paths[2], averages, size)
+    table = [
+        ("%06d@classes.mrcs" % (k + 1), k + 1, counts[k] / len(rows), counts[k], 12.5, scores[k])
+        for k in range(config.classes)
+    ]
+    writeTable(
+        paths[1],
+        "classes",
+        (
+            "rlnReferenceImage",
+            "rlnClassNumber",
+            "rlnClassDistribution",
+            "cryodlParticles",
+            "rlnEstimatedResolution",
+            "rlnClassScore",
+        ),
+        table,
+    )
+    return dict(
+        particles=paths[0],
+        classes=paths[1],
+        stack=paths[2],
+        counts=counts,
+        scores=scores,
+        resolutions=[12.5] * config.classes,
+        count=sum(counts),
+        converged=True,
+        pixel_size=size,
+        box=box,
+    ), []
+
+
 def readStar(path):
     """(columns, rows of texts, the first optics group as a dict) of a STAR file without quoted texts.
 
@@ -284,4 +334,5 @@ WORK = {
     "reconstruct": reconstruct,
     "evaluate-denoiser": evaluate,
     "assess-integrity": assessIntegrity,
+    "classify-2d": classify2d,
 }

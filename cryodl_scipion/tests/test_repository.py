@@ -101,9 +101,10 @@ def test_every_shipped_card_names_what_its_model_learned_from():
         with open(path, encoding="utf-8") as file:
             card = json.load(file)
         training = card["training"]
-        learnt = training["molecules"] if card["kind"] == "map_improver" else training["micrographs"]
-        examples = training["maps"] if card["kind"] == "map_improver" else training["particles"]
-        assert learnt and examples > 0 and training["steps"] > 0, path
+        learnt, examples = {"map_improver": ("molecules", "maps"), "class_ranker": ("structures", "averages")}.get(
+            card["kind"], ("micrographs", "particles")
+        )
+        assert training[learnt] and training[examples] > 0 and training["steps"] > 0, path
 
 
 @inCheckout

@@ -14,6 +14,7 @@ from .micrographs.viewer_picks import CryodlAutoPickViewer, CryodlPickProtocolVi
 # Scipion sorts viewers of the same target by the name they have here. pwem's "ACoordinateViewer" cannot open an empty
 # set and shows no scores, so for our sets, and only for them and empty ones, ours has to come before it.
 from .micrographs.viewer_picks import CryodlPicksViewer as AACryodlPicksViewer
+from .particles.viewer_classes2d import CryodlClasses2DViewer
 from .particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
 from .particles.viewer_evaluate import CryodlEvaluateViewer
 from .particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer

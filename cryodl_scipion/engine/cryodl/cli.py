@@ -90,6 +90,9 @@ EPILOGS = {
     "latent/",
     "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
     "open.star",
+    "classify-2d": "example:\n  cryodl classify-2d --particles particles.star --classes 50 --output classes\n",
+    "select-classes": "example:\n  cryodl select-classes --classes classes/classes.star --threshold 0.5 --output "
+    "good\n",
     "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "
     "--names whole core --output integrity/",
     "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "

@@ -95,6 +95,7 @@ def test_order_of_choices_is_frozen():
         "EvaluateDenoiserConfig.contrast": contrast,
         "AssignOrientationsConfig.contrast": contrast,
         "AssessIntegrityConfig.contrast": contrast,
+        "Classify2DConfig.contrast": contrast,
         "AssessIntegrityConfig.orientations": ("auto", "given", "search"),
         "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise"),
         "TrainSegmenterConfig.network": ("unet", "unet2d", "unet3d", "eman2"),

@@ -137,12 +137,15 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
 def test_shipped_models_fit_their_networks(name):
     from cryodl.maps.improvers.run import load_network
     from cryodl.micrographs.pickers import picker_method
+    from cryodl.particles.classes2d.ranker import load_ranker
 
     card, weights = read_model(find_model(name))
     assert card["name"] == name
     if card["kind"] == "map_improver":
         load_network(card, weights, name)
         assert not {"EMD-30342_7CEC_chainA.model.cif.gz", "1OEL.pdb.gz"} & set(card["training"]["molecules"])
+    elif card["kind"] == "class_ranker":
+        load_ranker(name)
     else:
         picker_method(card["network"]).build().load_state_dict(weights)
         assert card["kind"] == "picker" and 0 < card["threshold"] < 1

@@ -15,11 +15,11 @@ _MODES = (0, 1, 2, 6, 12)
 _LOOKED_AT = 8
 
 
-def checkParticles(particles, need=(), what="particles", fewest=1):
+def checkParticles(particles, need=(), what="particles", fewest=1, finite=True):
     """What is wrong with a SetOfParticles.
 
     need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. fewest:
-    particles below which nothing can be done.
+    particles below which nothing can be done. finite: False where images with NaN are left out by the engine.
     """
     if particles.getSize() == 0:
         return ["The set of %s is empty. Choose another." % what]
@@ -30,7 +30,7 @@ def checkParticles(particles, need=(), what="particles", fewest=1):
     return (
         (_checkRaw(particles, what) if "raw" in need else [])
         or _checkNeeds(particles, need, what)
-        or checkStacks(particles, what)
+        or checkStacks(particles, what, finite)
     )
 
 
@@ -70,8 +70,9 @@ def _checkNeeds(particles, need, what):
     return []
 
 
-def checkStacks(particles, what="particles"):
-    """What is wrong with the files of a set: absent, of another kind, shorter than the set believes, not finite."""
+def checkStacks(particles, what="particles", finite=True):
+    """What is wrong with the files of a set: absent, of another kind, shorter than the set believes, not finite (unless
+    `finite` is False)."""
     stacks = [(row["_filename"], row["MAX"]) for row in particles.aggregate(["MAX"], "_index", ["_filename"])]
     boxes = {}
     for path, most in stacks:
@@ -84,7 +85,7 @@ def checkStacks(particles, what="particles"):
             "The %s have boxes of several sizes: %s. Extract them with one."
             % (what, ", ".join("%d px in %s" % item for item in sorted(boxes.items())))
         ]
-    return ["The %s cannot be used: %s" % (what, bad) for bad in [_notFinite(stacks)] if bad]
+    return ["The %s cannot be used: %s" % (what, bad) for bad in [_notFinite(stacks) if finite else ""] if bad]
 
 
 def _stackProblem(path, most):

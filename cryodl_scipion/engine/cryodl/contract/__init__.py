@@ -46,6 +46,7 @@ from .networks import (
 from .outputs import Outputs, describe_outputs, output, output_problems, outputs_of
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particle_size import particle_size_problem
+from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
 from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
@@ -78,6 +79,7 @@ __all__ = [
     "COMMANDS",
     "CONTRACT_VERSION",
     "CONTRASTS",
+    "Classify2DConfig",
     "ClassifySubtomogramsConfig",
     "ClusterSubtomogramsConfig",
     "Command",
@@ -121,6 +123,7 @@ __all__ = [
     "SEGMENTER_NETWORKS",
     "SegmentConfig",
     "SelectLatentConfig",
+    "SelectClassesConfig",
     "SimulateHalfMapsConfig",
     "SimulateMicrographsConfig",
     "SimulateParticlesConfig",

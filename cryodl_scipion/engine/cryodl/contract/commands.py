@@ -46,6 +46,7 @@ from .micrographs.training import (
     TrainPickerOutputs,
 )
 from .params import param
+from .particles.classes2d import Classify2DConfig, Classify2DOutputs, SelectClassesConfig, SelectClassesOutputs
 from .particles.denoising import (
     DenoiseConfig,
     DenoiseOutputs,
@@ -234,6 +235,8 @@ COMMANDS = {
             "fit-heterogeneity", "particles.commands.fit_heterogeneity", FitHeterogeneityConfig, FitHeterogeneityOutputs
         ),
         Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
+        Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
+        Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
         Command("doctor", "doctor", DoctorConfig),
     )
 }

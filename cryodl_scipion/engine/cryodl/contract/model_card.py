@@ -40,6 +40,7 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         {"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER, "validation": dict},
         CLASSIFIER_NETWORKS,
     ),
+    "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
 # Entries that are lengths (Å, px), or lists of them.
 _POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "grid")

@@ -71,18 +71,27 @@ def read_images(files, numbers):
     files: (m,) paths. numbers: (m,) int, 0-based. Only what is asked for is read. Raises ValueError that names an image
     with values that are no finite numbers.
     """
-    maps = {}
-    for path in set(files):
-        state = os.stat(path)
-        maps[path] = _mapped(path, state.st_size, state.st_mtime_ns)
-    images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
-    bad = np.nonzero(~np.isfinite(images).all(axis=(1, 2)))[0]
+    images, finite = read_finite(files, numbers)
+    bad = np.nonzero(~finite)[0]
     if len(bad):
         raise ValueError(
             f"Image {numbers[bad[0]] + 1} of {files[bad[0]]} holds values that are not finite numbers "
             "(NaN or infinite). Extract it again, or take it out of the particles."
         )
     return images
+
+
+def read_finite(files, numbers):
+    """(m, h, w) float32 array of images of stacks, and (m,) bool: those whose values are all finite numbers.
+
+    files, numbers: as read_images'. What is not finite is given as it stands in the file.
+    """
+    maps = {}
+    for path in set(files):
+        state = os.stat(path)
+        maps[path] = _mapped(path, state.st_size, state.st_mtime_ns)
+    images = np.stack([np.asarray(maps[path][number], np.float32) for path, number in zip(files, numbers)])
+    return images, np.isfinite(images).all(axis=(1, 2))
 
 
 class StackWriter:

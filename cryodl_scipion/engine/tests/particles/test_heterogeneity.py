@@ -50,7 +50,7 @@ def test_slices_of_a_cube_are_the_transforms_of_projections():
     found = as_complex(matrix @ cube.table(density.numpy())).reshape(5, -1)
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
     smooth, fine = resized(density.numpy(), 32), Cube(32, 15)
-    assert np.allclose(fine.volume(fine.table(smooth)), smooth, atol=0.02 * float(density.max()))
+    assert np.allclose(fine.volume(fine.table(smooth)), smooth, atol=0.05 * float(density.max()))
 
 
 def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_path):

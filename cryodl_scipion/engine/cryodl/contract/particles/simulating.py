@@ -156,3 +156,6 @@ class SimulateParticlesOutputs(Outputs):
     particle_diameter: float = output("Diameter of the particle.", unit="Å")
     pixel_size: float = output("Of the images and the map.", unit="Å/px")
     box: int = output("Side of the images.", unit="px")
+    states: typing.List[str] = output(
+        "Maps of the true states of a mixture; their order is that of cryodlTrueState.", path="file", default=()
+    )

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that sort particles into 2-D classes and choose among the classes."""
+
+import dataclasses
+import typing
+
+from ..fields import contrast_field, device_field, particles_field, seed_field, threads_field
+from ..outputs import Outputs, output
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class Classify2DConfig:
+    """Sort particles into 2-D classes: aligned averages with CTF, each with a score."""
+
+    particles: str = particles_field("Particles to classify; no angles are needed. A CTF is used where there is one.")
+    output: str = param(
+        "Folder for particles.star (with rlnClassNumber), classes.mrcs and classes.star. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    classes: int = param(
+        "Number of classes. A few tens of particles of each are needed.",
+        default=50,
+        label="Number of classes",
+        minimum=1,
+        maximum=1000,
+    )
+    mask_diameter: typing.Optional[float] = param(
+        "Diameter of the circle that the particles are compared in: a tenth more than the particle's longest side.",
+        default=None,
+        label="Mask diameter",
+        unit="Å",
+        minimum=10,
+        maximum=10000,
+        none_means="0.9 of the box",
+    )
+    max_shift: typing.Optional[float] = param(
+        "Largest distance of a particle from its box's centre.",
+        default=None,
+        label="Largest shift",
+        unit="Å",
+        minimum=0,
+        maximum=1000,
+        none_means="a twelfth of the box",
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is compared. The averages have all detail.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=2,
+        maximum=200,
+        none_means="22 waves per box, or 2.7 pixels where that is coarser",
+    )
+    correct_ctf: bool = param(
+        "Take the CTF into account. Without it averages have the contrast of the microscope.",
+        default=True,
+        label="Correct the CTF",
+        expert=True,
+    )
+    epochs: int = param(
+        "Passes over all particles with the full number of classes at most; it ends earlier when the classes stay.",
+        default=8,
+        label="Largest number of passes",
+        minimum=1,
+        maximum=100,
+        expert=True,
+    )
+    ranker: typing.Optional[str] = param(
+        "Model that scores the averages.",
+        default=None,
+        label="Ranker",
+        path="model",
+        none_means="the one that comes with the program",
+        expert=True,
+    )
+    contrast: str = contrast_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectClassesConfig:
+    """Keep the particles of the 2-D classes whose score is high enough."""
+
+    classes: str = param(
+        "classes.star of a 2-D classification; particles.star lies beside it.", label="Classes", path="file"
+    )
+    output: str = param(
+        "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and "
+        "selection.json. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    threshold: float = param(
+        "Classes with at least this score are kept: the probability that an average shows one view of one particle.",
+        default=0.5,
+        label="Threshold",
+        minimum=0,
+        maximum=1,
+    )
+    fewest: int = param(
+        "Classes with fewer particles are not kept.",
+        default=1,
+        label="Fewest particles",
+        minimum=1,
+        maximum=10**7,
+        expert=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Classify2DOutputs(Outputs):
+    """What `classify-2d` found."""
+
+    particles: str = output(
+        "STAR file of the particles with rlnClassNumber, from 1, the largest class first; 0 where a particle could not "
+        "be used; angle and shift in the plane.",
+        path="file",
+    )
+    classes: str = output("STAR file of the classes.", path="file")
+    stack: str = output("Averages.", path="file")
+    counts: typing.List[int] = output("Particles of each class, class 1 first.")
+    scores: typing.List[float] = output("Probability that each average is good.")
+    resolutions: typing.List[typing.Optional[float]] = output("Resolution of each average.", unit="Å")
+    count: int = output("Particles that were classified.")
+    converged: bool = output("Whether the classes had stopped changing.")
+    pixel_size: float = output("Of the averages.", unit="Å/px")
+    box: int = output("Side of the averages.", unit="px")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SelectClassesOutputs(Outputs):
+    """What `select-classes` kept."""
+
+    particles: str = output("STAR file of the kept particles.", path="file")
+    classes: str = output("STAR file of the kept classes.", path="file")
+    stack: str = output("Their averages.", path="file")
+    selection: str = output("selection.json: every class with its score and whether it was kept.", path="file")
+    kept: typing.List[int] = output("Numbers of the kept classes.")
+    count: int = output("Kept particles.")
+    dropped: int = output("Particles of other classes.")
+    unclassified: int = output("Particles in no class.")

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a classification gives: numbered classes, poses in RELION's terms, averages and their scores; and its files."""
+
+import dataclasses
+import math
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
+from ...io.star import write_tables
+from .averages import Averages, average_classes
+from .classify import Classification
+from .ranker import Ranker
+from .records import Records
+from .settings import Settings
+
+PARTICLES, CLASSES, STACK = "particles.star", "classes.star", "classes.mrcs"
+SCORE, MARGIN, COUNT = "cryodlScore", "cryodlMargin", "cryodlParticles"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A finished classification.
+
+    labels : (n,) int
+        Class of each particle of the input, from 1, the largest first; 0 for unusable ones.
+    psi : (n,) degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles.
+    counts : (k,) int. averages: Averages. goodness: (k,) probability that an average is good.
+    """
+
+    labels: np.ndarray
+    psi: np.ndarray
+    origins_yx: np.ndarray
+    scores: np.ndarray
+    margins: np.ndarray
+    counts: np.ndarray
+    averages: Averages
+    goodness: np.ndarray
+
+
+def finished(
+    work: Classification,
+    particles: ParticleSet,
+    records: Records,
+    settings: Settings,
+    ranker: Ranker,
+    device: torch.device,
+) -> Answer:
+    """The Answer of a classification: its averages made from the whole images, and scored."""
+    from tqdm import tqdm
+
+    state, scale = work.state, particles.box / records.grid.box
+    counts = np.bincount(state.labels, minlength=work.wanted)
+    order = np.argsort(-counts, kind="stable")
+    place = np.empty(len(order), int)
+    place[order] = np.arange(len(order))
+    labels, shifts = place[state.labels], state.shifts_yx * scale
+    with tqdm(total=len(records), unit="particle", mininterval=1.0) as bar:
+        averages = average_classes(
+            settings.particles,
+            records.rows,
+            labels,
+            shifts,
+            state.phi,
+            work.wanted,
+            settings.scale.sign,
+            settings.mask_px,
+            device,
+            bar.update,
+        )
+    goodness = ranker.scores(averages.images, averages.curves, settings.mask_px)
+    goodness = np.where(counts[order] > 0, goodness, 0.0)
+
+    def whole(values, missing=0.0):
+        every = np.full((len(particles), *values.shape[1:]), missing, values.dtype)
+        every[records.rows] = values
+        return every
+
+    psi = (-np.degrees(state.phi.astype(float)) + 180) % 360 - 180
+    return Answer(
+        whole(labels + 1, 0),
+        whole(psi),
+        whole(-shifts * particles.pixel_size),
+        whole(state.scores),
+        whole(state.margins),
+        counts[order],
+        averages,
+        goodness,
+    )
+
+
+def write_answer(folder: Path, output: str, particles: ParticleSet, answer: Answer) -> dict[str, typing.Any]:
+    """Write particles.star, classes.mrcs and classes.star into a working folder. output: its final name.
+
+    Returns the command's outputs, with their final paths.
+    """
+    changes = {
+        "rlnClassNumber": answer.labels,
+        "rlnAnglePsi": answer.psi,
+        "rlnOriginXAngst": answer.origins_yx[:, 1],
+        "rlnOriginYAngst": answer.origins_yx[:, 0],
+        SCORE: answer.scores,
+        MARGIN: answer.margins,
+    }
+    for name in ("rlnAngleRot", "rlnAngleTilt"):
+        if name in particles.columns:  # those of another, 3-D, alignment would not fit the angle in the plane
+            changes[name] = np.zeros(len(particles))
+    write_particles_star(folder / PARTICLES, particles, changes)
+    with StackWriter(str(folder / STACK), len(answer.counts), particles.box, particles.pixel_size) as stack:
+        stack.add(answer.averages.images)
+    write_tables(folder / CLASSES, {"classes": class_table(answer, STACK)})
+    resolutions = [None if math.isnan(value) else round(float(value), 2) for value in answer.averages.resolutions]
+    final = Path(output)
+    return dict(
+        particles=str(final / PARTICLES),
+        classes=str(final / CLASSES),
+        stack=str(final / STACK),
+        counts=[int(count) for count in answer.counts],
+        scores=[round(float(s), 4) for s in answer.goodness],
+        resolutions=resolutions,
+        count=int(answer.counts.sum()),
+    )
+
+
+def class_table(answer: Answer, stack: str) -> dict[str, typing.Sequence]:
+    """{column: values} of classes.star. An unresolved class has the resolution 999, as in RELION's tables."""
+    numbers = np.arange(1, len(answer.counts) + 1)
+    resolutions = np.nan_to_num(answer.averages.resolutions, nan=999.0)
+    return {
+        "rlnReferenceImage": [f"{number:06d}@{stack}" for number in numbers],
+        "rlnClassNumber": numbers,
+        "rlnClassDistribution": answer.counts / max(1, answer.counts.sum()),
+        COUNT: answer.counts,
+        "rlnEstimatedResolution": resolutions,
+        "rlnClassScore": answer.goodness,
+    }

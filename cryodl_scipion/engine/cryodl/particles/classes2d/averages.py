@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Class averages of whole images, with all of their detail, and the resolution of each."""
+
+import dataclasses
+import math
+import typing
+
+import numpy as np
+import torch
+
+from ...core.fourier import circle, on_grid, radial_mean
+from ...core.frc import frc, resolution_at
+from ...core.projections import phase_ramp
+from ...io.particle_sets import ParticleSet
+
+BATCH = 256  # images at a time
+THRESHOLD = 0.5  # of the FRC: the halves of a class share their alignment, which 0.143 would reward
+SMALLEST = 0.01  # of the largest weight of a ring: zeros of the CTF are not amplified beyond
+
+
+@dataclasses.dataclass(frozen=True)
+class Averages:
+    """Averages of all classes.
+
+    images: (k, box, box) float32, protein bright. resolutions: (k,) Å, nan where nothing is resolved. curves: (k, box
+    // 2 + 1) FRC of each class's halves.
+    """
+
+    images: torch.Tensor
+    resolutions: np.ndarray
+    curves: torch.Tensor
+
+
+def average_classes(
+    particles: ParticleSet,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    shifts_yx: np.ndarray,
+    phi: np.ndarray,
+    classes: int,
+    sign: float,
+    mask_px: float,
+    device: torch.device,
+    tick: typing.Callable[[int], None],
+) -> Averages:
+    """Average the images of each class, brought onto each other, with their CTF.
+
+    Parameters
+    ----------
+    particles : ParticleSet
+    rows : (n,) int
+        Particles, each with a class of `labels` (n,), from 0.
+    shifts_yx : (n, 2) float
+        px of the particles' images. phi : (n,) float, radians; see matching.Found.
+    classes : int
+    sign : float
+        1 for bright protein, -1 for dark.
+    mask_px : float
+        Radius of the particle, px.
+    device : torch.device
+    tick : function of a number of particles
+
+    Returns
+    -------
+    Averages
+    """
+    box = particles.box
+    sums = torch.zeros((2 * classes, box, box), device=device)
+    weights = torch.zeros((2 * classes, box // 2 + 1), device=device)
+    outside = ~circle(box, 2 * mask_px)
+    for start in range(0, len(rows), BATCH):
+        part = slice(start, start + BATCH)
+        images, squared = _corrected(particles, rows[part], shifts_yx[part], outside, device)
+        # alternate members make the halves: neighbours in the file share a micrograph
+        number = torch.from_numpy(2 * labels[part] + np.arange(start, start + len(images)) % 2).to(device)
+        turned = rotated(images, torch.from_numpy(np.asarray(phi[part], np.float32)).to(device))
+        sums.index_add_(0, number, sign * turned)
+        weights.index_add_(0, number, squared)
+        tick(len(images))
+    return filtered(sums.view(classes, 2, box, box), weights.view(classes, 2, -1), mask_px, particles.pixel_size)
+
+
+def rotated(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+    """(n, box, box) images turned about pixel box // 2 by (n,) radians, from the y axis towards the x axis (which takes
+    back a turn by phi from x towards y); zeros from outside."""
+    box = images.shape[-1]
+    axis = torch.arange(box, device=images.device, dtype=torch.float32) - box // 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    cosine, sine = phi.cos()[:, None, None], phi.sin()[:, None, None]
+    places = torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + box // 2
+    grid = 2 * places / (box - 1) - 1
+    return torch.nn.functional.grid_sample(images[:, None], grid, mode="bicubic", align_corners=True)[:, 0]
+
+
+def _corrected(particles, rows, shifts_yx, outside, device):
+    """Images times CTF, centred, of noise 1, and the (n, r) ring means of the squared CTF."""
+    images = particles.images(rows)
+    background = images[:, outside]
+    images = images - background.mean(1)[:, None, None]
+    images = (images / background.std(1).clamp(min=1e-12)[:, None, None]).to(device)
+    box = images.shape[-1]
+    transform = torch.fft.rfft2(images) * phase_ramp((box, box), -shifts_yx, device)
+    if particles.optics is None:
+        return torch.fft.irfft2(transform, s=(box, box)), images.new_ones(len(images), box // 2 + 1)
+    ctf = particles.ctf(rows, device=device)
+    return torch.fft.irfft2(transform * ctf, s=(box, box)), radial_mean(ctf.square(), box)
+
+
+def filtered(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, pixel_size: float) -> Averages:
+    """Wiener-filtered averages: each ring divided by its weight and times the FRC of the whole class.
+
+    Parameters
+    ----------
+    sums : Tensor, (k, 2, box, box)
+        Of aligned images times CTF, of the two halves of each class.
+    weights : Tensor, (k, 2, box // 2 + 1)
+        Sums of ring means of the squared CTF.
+    mask_px : float
+        Radius of the particle, px.
+    pixel_size : float
+        Å/px.
+    """
+    box = sums.shape[-1]
+    soft = _soft_circle(box, mask_px, sums.device)
+    curves = frc(_divided(sums[:, 0], weights[:, 0]) * soft, _divided(sums[:, 1], weights[:, 1]) * soft)
+    smooth = torch.nn.functional.avg_pool1d(curves[:, None], 3, 1, 1, count_include_pad=False)[:, 0].clamp(0, 1)
+    whole = 2 * smooth / (1 + smooth)  # of all members, from that of the halves
+    lasting = torch.cummin(whole, dim=1).values
+    images = _divided(sums.sum(1), weights.sum(1), lasting)
+    found = [resolution_at(curve, THRESHOLD, pixel_size, box) for curve in curves]
+    resolutions = np.array([math.nan if value is None else value for value in found])
+    return Averages(images.cpu(), resolutions, curves.cpu())
+
+
+def _divided(sums, weights, factor=None):
+    ratio = 1 / weights.clamp(min=1e-6).maximum(SMALLEST * weights.amax(1, keepdim=True))
+    ratio = ratio if factor is None else ratio * factor
+    box = sums.shape[-1]
+    return torch.fft.irfft2(torch.fft.rfft2(sums) * on_grid(ratio, box), s=(box, box))
+
+
+def _soft_circle(box, radius, device):
+    axis = torch.arange(box, device=device) - box // 2
+    distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()
+    return (0.5 + (radius - distance) / 4).clamp(0, 1)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles against class averages: every class, shift and rotation, coarse first, then finely for the best classes.
+
+The score of an average G for a particle with samples Y (times CTF, over the noise) is the normalised correlation
+<Y, R G> / sqrt(sum CTF^2 |G|^2), in standard deviations of the noise. The brightness of a particle does not change the
+order of its scores, so that thick ice does not make classes.
+"""
+
+import dataclasses
+import math
+
+import torch
+
+from .polar import PolarGrid, ring_power, rotated_yx
+
+FINE_ANGLES = 7  # tried around the coarse one
+BYTES = 48e6  # of correlations at a time: more leaves the processor's cache
+
+
+@dataclasses.dataclass(frozen=True)
+class Detail:
+    """How finely particles are compared with all classes.
+
+    rings, orders : of the grid's. angles: on half a turn. reach, step: of the shifts, px. candidates: classes that are
+    compared finely.
+    """
+
+    rings: int
+    orders: int
+    angles: int
+    reach: float
+    step: float
+    candidates: int
+
+    def shifts_yx(self, device: torch.device) -> torch.Tensor:
+        """(s, 2) shifts on a square grid within the reach, 0 first."""
+        most = int(self.reach / self.step)
+        axis = torch.arange(-most, most + 1) * self.step
+        yx = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+        length = yx.square().sum(-1)
+        inside = length <= self.reach**2 + 1e-6
+        return yx[inside][length[inside].argsort(stable=True)].to(device)
+
+
+class References:
+    """Class averages as they are compared: with their shifted copies, and what normalises the scores.
+
+    averages: (k, rings, orders) complex, whitened.
+    """
+
+    def __init__(self, grid: PolarGrid, averages: torch.Tensor, detail: Detail):
+        self.grid, self.detail, device = grid, detail, averages.device
+        self.averages, self.shifts = averages, detail.shifts_yx(averages.device)
+        self.factor = torch.full((grid.orders,), 2.0, device=device)
+        self.factor[0] = 1.0
+        self.weights = grid.weights.to(device)
+        self.power = ring_power(averages) * self.weights
+        order = torch.arange(detail.orders, device=device)
+        self.order = torch.cat([order[0::2], order[1::2]])
+        self._make_copies()
+        phase = torch.arange(detail.angles, device=device)[:, None] * (math.pi / detail.angles) * self.order
+        self.cosines, self.sines = (f * self.factor[self.order] for f in (phase.cos(), phase.sin()))
+
+    def _make_copies(self):
+        """(orders, 2 rings, k * shifts) real factors that give real and imaginary parts of the correlations."""
+        rings, classes, count = self.detail.rings, len(self.averages), len(self.shifts)
+        samples = self.grid.samples_of(self.averages[:, :rings])
+        phases = self.grid.shift_phases(self.shifts)[:, :rings]
+        shape = (self.detail.orders, 2 * rings, classes, count)
+        self.real, self.imaginary = (torch.empty(shape, device=samples.device) for _ in range(2))
+        for number in range(count):
+            moved = self.grid.harmonics(samples * phases[number])[..., self.order].permute(2, 1, 0)
+            self.real[..., number] = torch.cat([moved.real, moved.imag], 1)
+            self.imaginary[..., number] = torch.cat([moved.imag, -moved.real], 1)
+        self.real, self.imaginary = self.real.flatten(2), self.imaginary.flatten(2)
+
+    def batch(self) -> int:
+        """Particles at a time."""
+        each = 4 * self.real.shape[-1] * 2 * (self.detail.orders + self.detail.angles)
+        return max(1, min(256, int((BYTES if self.real.device.type == "cpu" else 2e9) / each)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The best class and pose of particles.
+
+    labels: (n,) int64. phi: (n,) radians, shifts_yx: (n, 2) px: the average turned by phi, from x towards y, and then
+    shifted is the particle. scores: (n,), see the head of this file. margins: (n,) to the next of the candidates.
+    """
+
+    labels: torch.Tensor
+    phi: torch.Tensor
+    shifts_yx: torch.Tensor
+    scores: torch.Tensor
+    margins: torch.Tensor
+
+
+def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> Found:
+    """Compare particles with all classes.
+
+    Parameters
+    ----------
+    samples : complex Tensor, (n, rings, half)
+    squared : Tensor, (n, rings)
+        Squared CTF.
+    centres_yx : Tensor, (n, 2)
+        Where each particle is looked for, px.
+    references : References
+    """
+    parts = []
+    for start in range(0, len(samples), references.batch()):
+        part = slice(start, start + references.batch())
+        centred = samples[part] * references.grid.shift_phases(-centres_yx[part])
+        labels, phi, moved = _coarse(centred, squared[part], references)
+        found = _fine(centred, squared[part], labels, phi, moved, references)
+        parts.append(dataclasses.replace(found, shifts_yx=found.shifts_yx + centres_yx[part]))
+    return Found(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Found)))
+
+
+def _coarse(centred, squared, references):
+    """(n, c) best classes, and the phi and (n, c, 2) shift at which each fits best."""
+    detail, count = references.detail, len(centred)
+    harmonics = references.grid.harmonics(centred[:, : detail.rings])[..., references.order]
+    weighted = (harmonics * references.weights[: detail.rings, None]).permute(2, 0, 1)
+    left = torch.cat([weighted.real, weighted.imag], 2)
+    shape = (detail.orders, -1)
+    real, imaginary = torch.bmm(left, references.real).view(shape), torch.bmm(left, references.imaginary).view(shape)
+    middle = (detail.orders + 1) // 2
+    even, odd = (
+        torch.addmm(references.cosines[:, o] @ real[o], references.sines[:, o], imaginary[o])
+        for o in (slice(0, middle), slice(middle, None))
+    )
+    both = even.add_(odd.abs())  # half a turn more changes the sign of the odd orders
+    classes, shifts = len(references.averages), len(references.shifts)
+    each = both.amax(0).view(count, classes, shifts).amax(-1)
+    power = squared[:, : detail.rings] @ references.power[:, : detail.rings].T
+    each = each / power.clamp(min=1e-12).sqrt()
+    chosen = each.topk(min(detail.candidates, classes), -1).indices
+    rows = torch.arange(count, device=chosen.device)[:, None]
+    view = (detail.angles, count, classes, shifts)
+    values = both.view(view)[:, rows, chosen].permute(1, 2, 0, 3).flatten(2)  # (n, c, angles * shifts)
+    best = values.argmax(-1)
+    angle, shift = best // shifts, best % shifts
+    behind = odd.view(view)[angle, rows, chosen, shift] < 0
+    phi = angle * (math.pi / detail.angles) + behind * math.pi
+    return chosen, phi, rotated_yx(references.shifts[shift].flatten(0, 1), phi.flatten()).view(count, -1, 2)
+
+
+def _fine(centred, squared, labels, phi, moved, references):
+    """The best of the candidates, with finer steps and all detail."""
+    detail, grid = references.detail, references.grid
+    count, candidates = labels.shape
+    axis = torch.tensor([-0.5, 0.0, 0.5], device=phi.device) * detail.step
+    tried = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    shifts = moved[:, :, None] + tried  # (n, c, 9, 2)
+    phases = grid.shift_phases(-shifts.view(-1, 2)).view(count, candidates * 9, grid.rings, grid.half)
+    harmonics = grid.harmonics(centred[:, None] * phases).view(count, candidates, 9, grid.rings, grid.orders)
+    averages = references.averages[labels] * references.weights[:, None]
+    products = torch.einsum("ncsrm,ncrm->ncsm", harmonics.conj(), averages) * references.factor
+    spread = math.pi / detail.angles * torch.linspace(-1, 1, FINE_ANGLES, device=phi.device)
+    angles = phi[..., None] + spread
+    turns = angles[..., None] * torch.arange(grid.orders, device=phi.device)
+    values = products.real @ turns.cos().mT + products.imag @ turns.sin().mT  # (n, c, 9, angles)
+    power = (squared[:, None] * references.power[labels]).sum(-1)
+    values = (values / power.clamp(min=1e-12).sqrt()[..., None, None]).flatten(2)
+    peak, place = values.max(-1)
+    ordered = peak.sort(-1, descending=True).values
+    best = peak.argmax(-1)
+    rows = torch.arange(count, device=best.device)
+    place = place[rows, best]
+    shift, angle = place // FINE_ANGLES, place % FINE_ANGLES
+    lines = values.view(count, candidates, 9, FINE_ANGLES)[rows, best, shift]
+    turned = angles[rows, best, angle] + float(spread[1] - spread[0]) * _vertex(lines, angle)
+    margins = ordered[:, 0] - ordered[:, 1] if candidates > 1 else torch.zeros_like(peak[:, 0])
+    return Found(labels[rows, best], turned, shifts[rows, best, shift], ordered[:, 0], margins)
+
+
+def _vertex(lines, place):
+    """(n,) where the parabola through a maximum and its neighbours has its vertex, in steps from the maximum."""
+    inner = place.clamp(1, lines.shape[-1] - 2)
+    left, middle, right = (lines.gather(1, (inner + step)[:, None])[:, 0] for step in (-1, 0, 1))
+    bend = (2 * middle - left - right).clamp(min=1e-12)
+    return torch.where(inner == place, ((right - left) / (2 * bend)).clamp(-0.5, 0.5), torch.zeros_like(left))

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole classification: its levels one after the other, kept on the disk after each pass."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...io.files import whole_file
+from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, SETTLED, Classification, State
+from .records import Records
+
+KEPT = "passes.npz"  # what a stopped run goes on from
+LEAST_EPOCHS = 4  # of the last level: the last two compare with finer shifts
+COARSE_EPOCHS = 2  # of the last level, before that
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """One pass over particles. level, epoch: from 0. classes: their number. changed: fraction of the particles that
+    changed their class. score: mean."""
+
+    level: int
+    epoch: int
+    classes: int
+    changed: float = 1.0
+    score: float = 0.0
+
+
+def classify(
+    records: Records,
+    classes: int,
+    reach_px: float,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    said: typing.Callable[[Pass], None],
+) -> tuple[Classification, bool]:
+    """Sort particles into classes.
+
+    Parameters
+    ----------
+    records : Records
+        Their folder keeps the state after each pass, from which a stopped run goes on.
+    classes : int
+    reach_px : float
+        Largest distance of a particle from its box's middle, px of the records.
+    epochs : int
+        Passes of the last level at most.
+    seed : int
+    device : torch.device
+    said : function of each finished Pass
+
+    Returns
+    -------
+    Classification, bool
+        Whether the classes stay.
+    """
+    work = Classification(records, classes, reach_px, seed, device)
+    last = _restored(work, records.folder / KEPT)
+    while not _finished(last, work.levels(), epochs):
+        now = _next(last, work.levels())
+        _prepare(work, now, last)
+        places = work.subset(now.classes)
+        final = now.level == len(work.levels()) - 1
+        detail = work.detail(now.classes, final and now.epoch >= COARSE_EPOCHS)
+        changed, score = work.epoch(places, detail)
+        before = last
+        last = dataclasses.replace(now, changed=changed, score=score)
+        last = _with_gain(last, before)
+        _keep(work, last, records.folder / KEPT)
+        said(last)
+    return work, _settled(last)
+
+
+def _with_gain(last, before):
+    """A pass that gained hardly any score changes nothing more, whatever its particles do between like classes."""
+    same = before is not None and (before.level, before.classes) == (last.level, last.classes)
+    if same and last.epoch > COARSE_EPOCHS and last.score < before.score * (1 + GAIN):
+        return dataclasses.replace(last, changed=min(last.changed, SETTLED))
+    return last
+
+
+def _settled(last):
+    return last.changed <= SETTLED
+
+
+def _finished(last, levels, epochs):
+    if last is None or last.level < len(levels) - 1:
+        return False
+    done = last.epoch + 1
+    return done >= epochs or (done >= LEAST_EPOCHS and _settled(last))
+
+
+def _next(last, levels):
+    if last is None:
+        return Pass(0, 0, levels[0])
+    final = last.level == len(levels) - 1
+    enough = FIRST_EPOCHS if last.level == 0 else LEVEL_EPOCHS
+    if final or last.epoch + 1 < enough:
+        return Pass(last.level, last.epoch + 1, last.classes)
+    return Pass(last.level + 1, 0, levels[last.level + 1])
+
+
+def _prepare(work, now, last):
+    """What is done to the classes before a pass; the same after a stop, since its random numbers are its own."""
+    work.rng = np.random.default_rng((work.seed, now.level, now.epoch))
+    if last is None:
+        places = work.subset(now.classes)
+        work.centre(places)
+        work.sort_first(places, now.classes)
+        return
+    work.recentre()
+    places = work.subset(last.classes)
+    if now.level > last.level:
+        work.split_all(places, now.classes)
+    elif now.epoch <= COARSE_EPOCHS + 1:  # afterwards the classes must be let settle
+        work.refill(places)
+
+
+def _keep(work, done, path):
+    arrays = {f.name: getattr(work.state, f.name) for f in dataclasses.fields(State)}
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            **arrays,
+            done=np.array([done.level, done.epoch, done.classes], int),
+            figures=np.array([done.changed, done.score]),
+        )
+
+
+def _restored(work: Classification, path: Path) -> Pass | None:
+    """The last finished Pass of a stopped run, its state given to `work`; None without one."""
+    if not path.exists():
+        return None
+    with np.load(path) as kept:
+        work.state = State(*(kept[f.name] for f in dataclasses.fields(State)))
+        done = Pass(*kept["done"].tolist(), *kept["figures"].tolist())
+    work.bank = work.bank_of(work.subset(done.classes), work.state.labels, done.classes)
+    return done

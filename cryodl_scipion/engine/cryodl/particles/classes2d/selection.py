@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The choice of 2-D classes by their scores."""
+
+import dataclasses
+import os
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import SelectClassesConfig
+from ...contract.result import write_json
+from ...io.image_names import find_file, split_name
+from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
+from ...io.relion_tables import number_columns, whole_column
+from ...io.stacks import read_images, stack_shape
+from ...io.star import read_tables, write_tables
+from .answer import CLASSES, COUNT, PARTICLES, STACK
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassTable:
+    """classes.star.
+
+    path: of the file. numbers: (k,) int, as in rlnClassNumber of the particles. scores: (k,) from 0 to 1. counts: (k,)
+    int. images: (k,) names 'number@stack'. columns: all of the table, {name: list of str}.
+    """
+
+    path: str
+    numbers: np.ndarray
+    scores: np.ndarray
+    counts: np.ndarray
+    images: list[str]
+    columns: dict[str, list[str]]
+
+
+def read_classes(path: str) -> ClassTable:
+    """The ClassTable of a file. Raises FileNotFoundError or ValueError that name the file and what it lacks."""
+    columns = next((t for t in read_tables(path).values() if "rlnReferenceImage" in t), None)
+    wanted = ("rlnReferenceImage", "rlnClassNumber", "rlnClassScore", COUNT)
+    missing = [name for name in wanted if columns is None or name not in columns]
+    if missing:
+        raise ValueError(
+            f"{path} is not a table of classes with scores: it has no {missing[0]}. Give the classes.star "
+            "that `cryodl classify-2d` wrote."
+        )
+    scores = number_columns(path, columns, ("rlnClassScore",), "class")[:, 0]
+    numbers, counts = (whole_column(path, columns, name, "class") for name in ("rlnClassNumber", COUNT))
+    return ClassTable(str(path), numbers, scores, counts, columns["rlnReferenceImage"], columns)
+
+
+def choose(table: ClassTable, threshold: float, fewest: int) -> list[int]:
+    """Numbers of the classes with at least this score and so many particles, in the table's order."""
+    good = (table.scores >= threshold) & (table.counts >= fewest)
+    return [int(number) for number in table.numbers[good]]
+
+
+def write_selection(
+    folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int]
+) -> dict[str, typing.Any]:
+    """Write the chosen particles and classes, and selection.json, into a working folder. Returns the outputs, with
+    their final paths."""
+    chosen = np.isin(particles.classes, kept)
+    write_particles_star(folder / PARTICLES, particles.subset(chosen))
+    rows = np.nonzero(np.isin(table.numbers, kept))[0]
+    _write_classes(folder, table, rows, particles.pixel_size)
+    unclassified = int((particles.classes == 0).sum())
+    dropped = int(len(particles) - chosen.sum()) - unclassified
+    every = [
+        dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
+        for n, s, c in zip(table.numbers, table.scores, table.counts)
+    ]
+    figures = dict(kept=kept, count=int(chosen.sum()), dropped=dropped, unclassified=unclassified)
+    write_json(
+        folder / "selection.json", dict(threshold=config.threshold, fewest=config.fewest, classes=every, **figures)
+    )
+    final = Path(config.output)
+    return dict(
+        particles=str(final / PARTICLES),
+        classes=str(final / CLASSES),
+        stack=str(final / STACK),
+        selection=str(final / "selection.json"),
+        **figures,
+    )
+
+
+def _write_classes(folder, table, rows, pixel_size):
+    """classes.mrcs and classes.star of some rows of a table; the classes keep their numbers."""
+    places = [split_name(table.images[row]) for row in rows]
+    files = [find_file(table.path, stack, "stack of averages") for _, stack in places]
+    numbers = [number - 1 for number, _ in places]
+    for file, number in zip(files, numbers):
+        shape = stack_shape(file)
+        if number >= shape[0]:
+            raise ValueError(
+                f"{table.path} names average {number + 1} of {os.path.basename(file)}, which holds "
+                f"{shape[0]}. Take the folder as `cryodl classify-2d` wrote it."
+            )
+    images = read_images(files, numbers)
+    with StackWriter(str(folder / STACK), len(rows), images.shape[-1], pixel_size) as stack:
+        stack.add(images)
+    columns = {name: [values[row] for row in rows] for name, values in table.columns.items()}
+    columns["rlnReferenceImage"] = [f"{place + 1:06d}@{STACK}" for place in range(len(rows))]
+    write_tables(folder / CLASSES, {"classes": columns})

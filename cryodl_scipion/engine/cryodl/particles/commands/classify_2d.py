@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl classify-2d`: particles in; the same particles with their 2-D class, and the classes' averages, out.
+
+Result.outputs: particles (STAR file; rlnClassNumber, from 1, the largest class first, 0 for particles that could not be
+used; angle and shift in the plane), classes (STAR file), stack (averages), counts (list, class 1 first), scores (list:
+the probability that an average is good), resolutions (list of Å or null), count (particles that were classified),
+converged, pixel_size, box.
+"""
+
+import shutil
+
+from ...contract import Result, Skipped, counted, in_words, said_skipped
+from ...io.unfinished import check_output, finish_folder, working_folder
+from ...io.warn import warn
+
+WORK = "work"  # folder in the output's, for what is needed till all is done
+NAMED = 20  # unusable particles that are named
+
+
+def run(config):
+    """Sort into <output>.partial; a stopped run goes on there. The folder gets its name last."""
+    check_output(config.output)
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...io.particle_sets import read_particles
+    from ..classes2d.answer import finished, write_answer
+    from ..classes2d.ranker import load_ranker
+    from ..classes2d.settings import settings_of
+
+    particles = read_particles(config.particles)
+    if len(particles) < 2 * config.classes:
+        raise ValueError(
+            f"{config.particles} has {counted(len(particles), 'particle')} for {config.classes} classes "
+            "(--classes); there must be at least two for each, and a few tens are better. Choose fewer "
+            "classes."
+        )
+    ranker = load_ranker(config.ranker)  # a missing one is an error before the work
+    settings = settings_of(config, particles)
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    folder = working_folder(config, [config.particles])
+    (folder / WORK).mkdir(exist_ok=True)
+    warnings = list(settings.notes)
+    for note in warnings:
+        warn(note)
+    print(
+        f"Sorting {len(particles)} particles into {config.classes} classes with detail to {settings.resolution:.1f} "
+        f"Å on {device_name(device)}."
+    )
+    records, skipped = _records(folder / WORK, settings, config)
+    work, converged = _classify(records, config, settings, device)
+    if not converged:
+        warnings.append(
+            f"The classes still changed after {counted(config.epochs, 'pass', 'passes')} (--epochs); more "
+            "would change them further."
+        )
+    answer = finished(work, particles, records, settings, ranker, device)
+    outputs = write_answer(folder, config.output, particles, answer)
+    shutil.rmtree(folder / WORK)
+    finish_folder(folder, config.output)
+    print(
+        f"Classes: {outputs['classes']}; {sum(score >= 0.5 for score in outputs['scores'])} of {config.classes} "
+        "averages have a score of 0.5 or more."
+    )
+    return Result(
+        "classify-2d",
+        dict(outputs, converged=converged, pixel_size=particles.pixel_size, box=particles.box),
+        device=device_name(device),
+        skipped=tuple(skipped),
+        warnings=tuple(warnings + said_skipped(skipped, "particle")),
+    )
+
+
+def _records(folder, settings, config):
+    """Records, and a Skipped for each particle that has none. Raises ValueError if too few are left."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from ..classes2d.records import load_or_make
+
+    particles = settings.particles
+    with tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar:
+        records = load_or_make(folder, particles, settings.scale, bar.update)
+    missing = np.setdiff1d(np.arange(len(particles)), records.rows)
+    skipped = [
+        Skipped(
+            particles.names[row],
+            str(particles.files[row]),
+            f"image {particles.numbers[row] + 1} holds values that are not finite numbers, or one value "
+            "all over; it is in no class (rlnClassNumber 0).",
+        )
+        for row in missing
+    ]
+    for one in skipped[:NAMED]:
+        warn(in_words(one))
+    if len(skipped) > NAMED:
+        warn(f"{len(skipped) - NAMED} more particles cannot be used; the result lists them.")
+    if len(records) < 2 * config.classes:
+        raise ValueError(
+            f"{config.particles}: only {len(records)} of {len(particles)} images can be used (the others "
+            "hold values that are not finite numbers, or one value all over), too few for "
+            f"{config.classes} classes (--classes). Extract them again."
+        )
+    return records, skipped
+
+
+def _classify(records, config, settings, device):
+    from ..classes2d.run import classify
+
+    def said(done):
+        print(
+            f"{done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "
+            f"{100 * done.changed:.0f} % changed their class.",
+            flush=True,
+        )
+
+    return classify(records, config.classes, settings.reach_px, config.epochs, config.seed, device, said)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl select-classes`: 2-D classes with scores in; the particles of the good ones out.
+
+Result.outputs: particles (STAR file), classes (STAR file of the kept classes), stack (their averages), selection
+(selection.json: every class with its score, its number of particles and whether it was kept), kept (class numbers),
+count, dropped (particles of other classes), unclassified (particles in no class).
+"""
+
+from pathlib import Path
+
+from ...contract import Result, counted
+from ...io.unfinished import check_output, finish_folder, working_folder
+
+
+def run(config):
+    """Write into <output>.partial; the folder gets its name last."""
+    check_output(config.output)
+    from ...io.particle_sets import read_particles
+    from ..classes2d.selection import choose, read_classes, write_selection
+
+    table = read_classes(config.classes)
+    particles = read_particles(str(Path(config.classes).parent / "particles.star"))
+    if particles.classes is None:
+        raise ValueError(
+            f"{particles.path} has no classes (rlnClassNumber). Give the classes.star that `cryodl "
+            "classify-2d` wrote, in its own folder."
+        )
+    kept = choose(table, config.threshold, config.fewest)
+    if not kept:
+        best = max(table.scores)
+        raise ValueError(
+            f"No class of {config.classes} has a score of {config.threshold:g} (--threshold) and "
+            f"{counted(config.fewest, 'particle')} (--fewest); the best score is {best:.2f}. Choose a "
+            "lower threshold, or look whether the picking found particles at all."
+        )
+    folder = working_folder(config, [config.classes, particles.path], continues=False)
+    outputs = write_selection(folder, config, particles, table, kept)
+    finish_folder(folder, config.output)
+    print(
+        f"Kept {counted(len(kept), 'class', 'classes')} of {len(table.numbers)} with "
+        f"{counted(outputs['count'], 'particle')}; {outputs['dropped']} particles of other classes were left out"
+        + (f", {outputs['unclassified']} were in no class." if outputs["unclassified"] else ".")
+    )
+    return Result("select-classes", outputs)

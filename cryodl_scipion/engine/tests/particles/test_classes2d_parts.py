@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of the 2-D classification: samples on rings, comparison, averages in parts, splitting."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from classes2d_data import shape, turned
+
+from cryodl.core.ctf import ctf_of_optics
+from cryodl.core.optics import Optics
+from cryodl.particles.classes2d.averages import filtered, rotated
+from cryodl.particles.classes2d.bank import FOLDS, Bank, centres_of
+from cryodl.particles.classes2d.invariants import first_sorting, invariants
+from cryodl.particles.classes2d.matching import Detail, References, match
+from cryodl.particles.classes2d.polar import PolarGrid, ring_power, rotated_yx
+from cryodl.particles.classes2d.polar_ctf import polar_ctf, wavelength
+from cryodl.particles.classes2d.splitting import halves
+
+GRID = PolarGrid(32, 12, 48, 14.0)
+DETAIL = Detail(rings=12, orders=20, angles=24, reach=2.0, step=1.0, candidates=2)
+OPTICS = Optics(15000.0, 14000.0, 30.0, 300.0, 2.7, 0.1)
+
+
+def coefficients(*images):
+    return GRID.harmonics(GRID.sample(torch.stack(images)))
+
+
+def test_the_samples_are_those_of_the_discrete_fourier_transform():
+    image = shape(0)
+    masked = torch.fft.fft2(torch.fft.ifftshift(image * GRID.mask))
+    found = GRID.sample(image[None])[0]
+    assert found[2, 0] == pytest.approx(complex(masked[0, 3]), abs=1e-2)  # ring 3 along x
+    assert found[4, 24] == pytest.approx(complex(masked[5, 0]), abs=1e-2)  # ring 5 along y
+
+
+def test_turning_an_image_turns_the_phases_of_its_angular_coefficients():
+    plain, moved = coefficients(shape(0), turned(shape(0), 0.7, (0, 0)))
+    predicted = plain * GRID.rotation(torch.tensor([0.7]))[0]
+    assert (predicted - moved).abs().mean() < 0.03 * moved.abs().mean()
+
+
+def test_the_image_comes_back_from_its_samples():
+    image = shape(0) * GRID.mask
+    back = GRID.image(GRID.samples_of(coefficients(image)))[0]
+    inside = GRID.mask > 0.99
+    assert torch.corrcoef(torch.stack([image[inside], back[inside]]))[0, 1] > 0.98
+
+
+def test_ring_power_is_the_mean_square_of_the_samples():
+    samples = GRID.sample(shape(1)[None])
+    assert torch.allclose(ring_power(GRID.harmonics(samples)), samples.abs().square().mean(-1), rtol=0.05)
+
+
+def test_the_wavelength_of_electrons_of_300_kv_is_0_0197_angstroms():
+    assert float(wavelength(torch.tensor(300.0))) == pytest.approx(0.019687, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    "state, expected", [("none", lambda c: c), ("flipped", torch.abs), ("multiplied", torch.square)]
+)
+def test_the_ctf_at_the_samples_is_that_of_the_grid(state, expected):
+    whole = ctf_of_optics([OPTICS], 32, 4.0)[0]
+    found = polar_ctf(GRID, [OPTICS], 128.0, state, torch.device("cpu"))[0]
+    assert float(found[2, 0]) == pytest.approx(float(expected(whole[0, 3])), abs=1e-3)
+    assert float(found[4, 24]) == pytest.approx(float(expected(whole[5, 0])), abs=1e-3)
+
+
+def test_a_particle_is_found_in_its_class_with_its_rotation_and_shift():
+    averages = coefficients(shape(0), shape(1))
+    particle = GRID.sample(turned(shape(1), 2.0, (1.0, -1.5))[None])
+    found = match(particle, torch.ones(1, 12), torch.zeros(1, 2), References(GRID, averages, DETAIL))
+    assert found.labels.tolist() == [1]
+    assert math.cos(float(found.phi) - 2.0) > math.cos(math.radians(3))
+    assert torch.allclose(found.shifts_yx, torch.tensor([[1.0, -1.5]]), atol=0.5)
+
+
+def test_brightness_does_not_change_the_class():
+    averages = coefficients(shape(0), 5 * shape(1))
+    particles = GRID.sample(torch.stack([shape(0), 0.2 * shape(0)]))
+    found = match(particles, torch.ones(2, 12), torch.zeros(2, 2), References(GRID, averages, DETAIL))
+    assert found.labels.tolist() == [0, 0]
+
+
+def test_a_shift_turned_by_a_quarter_from_x_towards_y():
+    assert torch.allclose(
+        rotated_yx(torch.tensor([[0.0, 2.0]]), torch.tensor([math.pi / 2])), torch.tensor([[2.0, 0.0]]), atol=1e-6
+    )
+
+
+def test_the_average_for_a_part_holds_none_of_its_particles():
+    bank, members = Bank(GRID, 1, torch.device("cpu")), coefficients(shape(0), shape(1))
+    for fold, member in zip((0, 1), members):
+        bank.add(fold, torch.tensor([0]), member[None], torch.ones(1, 12))
+    without = bank.averages(without=1)[0]
+    other = (without.conj() * members[0]).sum() / (without.abs().norm() * members[0].abs().norm())
+    assert abs(other) > 0.99 and bank.counts.shape == (FOLDS, 1)
+
+
+def test_invariants_do_not_depend_on_the_rotation_but_on_the_shape():
+    images = [turned(shape(kind), phi, (0, 0)) for kind in (0, 1) for phi in (0.0, 1.1, 2.9)]
+    features = invariants(GRID, GRID.sample(torch.stack(images)))
+    distance = torch.cdist(features, features)
+    assert distance[:3, :3].max() < 0.5 * distance[:3, 3:].min()
+    groups = first_sorting(features, 2, torch.Generator().manual_seed(0)).tolist()
+    assert groups[:3] == [groups[0]] * 3 and groups[3:] == [groups[3]] * 3 and groups[0] != groups[3]
+
+
+def test_a_class_of_two_shapes_is_parted_into_them():
+    rng = torch.Generator().manual_seed(0)
+    noise = 0.2 * torch.randn(10, 32, 32, generator=rng)
+    members = coefficients(*(shape(n % 2) + noise[n] for n in range(10)))
+    side = halves(GRID, members, torch.ones(10, 12)).tolist()
+    assert side[0::2] == [side[0]] * 5 and side[1::2] == [not side[0]] * 5
+
+
+def test_the_centre_of_an_average_is_where_its_density_lies():
+    ball = torch.exp(-((torch.arange(32) - 19.0)[:, None] ** 2 + (torch.arange(32) - 13.0)[None] ** 2) / 8)
+    assert torch.allclose(centres_of(GRID, coefficients(ball))[0], torch.tensor([3.0, -3.0]), atol=0.4)
+
+
+def test_taking_back_a_turn_gives_the_image_again():
+    back = rotated(turned(shape(0), 0.6, (0, 0))[None], torch.tensor([0.6]))[0]
+    inside = GRID.mask > 0.99
+    assert torch.corrcoef(torch.stack([back[inside], shape(0)[inside]]))[0, 1] > 0.99
+
+
+def test_an_average_of_noise_has_no_resolution_and_hardly_any_contrast():
+    rng = np.random.default_rng(0)
+    noise = torch.from_numpy(rng.standard_normal((1, 2, 32, 32)).astype("float32")) * 5
+    found = filtered(noise, torch.full((1, 2, 17), 25.0), 14.0, 4.0)
+    signal = filtered(25 * shape(0).expand(1, 2, 32, 32), torch.full((1, 2, 17), 25.0), 14.0, 4.0)
+    assert found.images.std() < 0.2 * signal.images.std()
+    assert signal.resolutions[0] == pytest.approx(8.0)

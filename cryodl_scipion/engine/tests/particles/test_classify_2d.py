@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl classify-2d`: particles in, classes out, on shapes of which class and pose are known."""
+
+import mrcfile
+import numpy as np
+import pytest
+from classes2d_data import PIXEL, classify, purity, write_shapes
+
+from cryodl.contract import Result
+from cryodl.io.particle_sets import read_particles
+from cryodl.io.star import read_tables, write_tables
+from cryodl.particles.classes2d import run as runs
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
+    kinds, phi, shifts = write_shapes(folder, count=80)
+    result = classify()
+    found = read_particles("out/particles.star")
+    assert purity(found.classes, kinds) > 0.95
+    assert result.outputs["count"] == 80 and sum(result.outputs["counts"]) == 80
+    psi = np.radians(np.array(found.columns["rlnAnglePsi"], float))
+    largest = found.classes == 1
+    # psi turns from y towards x: within a class it is minus the true turn, but for what all members share
+    common = np.exp(1j * (psi + phi))[largest]
+    assert abs(common.mean()) > 0.97
+    mirrored = np.exp(1j * (psi - phi))[largest]
+    assert abs(mirrored.mean()) < 0.6
+    # shifts relative to the true ones are the same place of the shape, turned with it
+    rest = (found.shifts_yx - shifts)[largest] @ np.array([1j, 1])
+    assert np.std(rest * np.exp(1j * psi[largest])) < 0.7
+
+
+def test_the_averages_lie_beside_their_table_the_largest_class_first(folder):
+    write_shapes(folder)
+    result = classify()
+    table = read_tables("out/classes.star")["classes"]
+    counts = [int(count) for count in table["cryodlParticles"]]
+    assert counts == sorted(counts, reverse=True) == result.outputs["counts"]
+    assert table["rlnReferenceImage"][1] == "000002@classes.mrcs"
+    assert all(0 <= float(score) <= 1 for score in table["rlnClassScore"])
+    with mrcfile.open("out/classes.mrcs") as stack:
+        assert stack.data.shape == (4, 32, 32) and float(stack.voxel_size.x) == pytest.approx(PIXEL)
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["classes.mrcs", "classes.star", "particles.star"]
+
+
+def test_the_same_seed_gives_the_same_classes_and_dark_protein_too(folder):
+    write_shapes(folder)
+    classify(output="one")
+    classify(output="two")
+    write_shapes(folder, spoil=lambda images: -images)
+    classify(output="dark")
+    one, two, dark = (read_particles(f"{name}/particles.star").classes for name in ("one", "two", "dark"))
+    assert (one == two).all() and (one == dark).mean() > 0.9
+    with mrcfile.open("dark/classes.mrcs") as stack:
+        assert stack.data[0, 10:22, 10:22].mean() > stack.data[0, :4].mean()  # protein is bright in averages
+
+
+def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(folder, monkeypatch):
+    write_shapes(folder)
+    whole = classify(output="whole").outputs["counts"]
+    keep = runs._keep
+
+    def stop(work, done, path):
+        keep(work, done, path)
+        if done.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "_keep", stop)
+    assert "stopped" in classify(code=130).lower()
+    assert (folder / "out.partial" / "work" / "passes.npz").exists() and not (folder / "out").exists()
+    monkeypatch.setattr(runs, "_keep", keep)
+    passes = []
+    monkeypatch.setattr(
+        runs.Classification,
+        "epoch",
+        lambda self, *a, epoch=runs.Classification.epoch: passes.append(1) or epoch(self, *a),
+    )
+    assert classify().outputs["counts"] == whole
+    assert len(passes) < 8
+
+
+def test_images_that_cannot_be_used_are_in_no_class_and_named(folder):
+    def spoil(images):
+        images[3, 0, 0] = np.nan
+        images[7] = 1.0
+        return images
+
+    write_shapes(folder, spoil=spoil)
+    result = classify()
+    found = read_particles("out/particles.star")
+    assert np.nonzero(found.classes == 0)[0].tolist() == [3, 7]
+    assert [one.item for one in result.skipped] == ["000004@p.mrcs", "000008@p.mrcs"]
+    assert "image 4 holds values that are not finite numbers, or one value all over" in result.skipped[0].reason
+    assert result.outputs["count"] == 58 and "2 particles were skipped" in " ".join(result.warnings)
+
+
+def test_particles_without_a_ctf_are_classified_and_that_is_said(folder):
+    write_shapes(folder)
+    assert any("has no CTF (rlnDefocusU" in warning for warning in classify().warnings)
+
+
+def test_phase_flipped_images_are_told_from_others(folder):
+    write_shapes(folder)
+    tables = read_tables("p.star")
+    tables["optics"].update(
+        rlnVoltage=[300], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1], rlnCtfDataArePhaseFlipped=[1]
+    )
+    tables["particles"]["rlnDefocusU"] = tables["particles"]["rlnDefocusV"] = [15000.0] * 60
+    write_tables("p.star", tables)
+    assert any("phases of the images were flipped" in warning for warning in classify(epochs=1).warnings)
+
+
+def test_angles_of_a_3d_refinement_do_not_stay_beside_the_angle_in_the_plane(folder):
+    write_shapes(folder)
+    tables = read_tables("p.star")
+    for name in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"):
+        tables["particles"][name] = [40.0] * 60
+    write_tables("p.star", tables)
+    classify(epochs=1)
+    assert (read_particles("out/particles.star").angles[:, :2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "options, spoil, words",
+    [
+        (dict(classes=40), None, "has 60 particles for 40 classes (--classes); there must be at least two for each"),
+        (dict(mask_diameter=200), None, "Mask diameter (--mask-diameter) is 200 Å, but the images are only 128 Å wide"),
+        (
+            dict(max_shift=60),
+            None,
+            "Largest shift (--max-shift) is 60 Å; it must be at most a quarter of the box, 32 Å",
+        ),
+        (dict(), lambda images: images * 0, "the images are empty (all pixels the same, or not finite numbers)"),
+        (dict(), lambda images: images * np.nan, "the images are empty (all pixels the same, or not finite numbers)"),
+        (dict(particles="absent.star"), None, "absent.star does not exist or cannot be read"),
+        (dict(ranker="absent"), None, "Model absent is neither a folder nor a shipped model"),
+    ],
+)
+def test_what_cannot_be_classified_is_said_in_a_sentence(folder, options, spoil, words):
+    write_shapes(folder, spoil=spoil)
+    assert words in classify(code=2, **options)
+    assert not (folder / "out").exists()
+
+
+def test_most_images_unusable_is_an_error(folder):
+    write_shapes(folder, spoil=lambda images: np.where(np.arange(60)[:, None, None] < 55, np.nan, images))
+    assert "only 5 of 60 images can be used" in classify(code=2)
+
+
+def test_a_missing_stack_and_mixed_boxes_are_said_in_a_sentence(folder):
+    write_shapes(folder)
+    (folder / "p.mrcs").rename(folder / "q.mrcs")
+    assert "names the stack p.mrcs, which is neither beside it" in classify(code=2)
+    (folder / "q.mrcs").rename(folder / "p.mrcs")
+    with mrcfile.new("other.mrcs") as other:
+        other.set_data(np.zeros((1, 40, 40), "float32"))
+    tables = read_tables("p.star")
+    tables["particles"]["rlnImageName"][5] = "1@other.mrcs"
+    write_tables("p.star", tables)
+    assert "one box size is needed" in classify(code=2)
+
+
+def test_optics_groups_of_two_pixel_sizes_are_refused_of_two_voltages_not(folder):
+    write_shapes(folder)
+    tables = read_tables("p.star")
+    tables["optics"] = dict(
+        rlnOpticsGroup=["1", "2"],
+        rlnOpticsGroupName=["one", "two"],
+        rlnImagePixelSize=[str(PIXEL)] * 2,
+        rlnImageSize=["32"] * 2,
+        rlnImageDimensionality=["2"] * 2,
+        rlnVoltage=["300", "200"],
+        rlnSphericalAberration=["2.7", "2.7"],
+        rlnAmplitudeContrast=["0.1", "0.1"],
+    )
+    tables["particles"]["rlnOpticsGroup"] = ["1", "2"] * 30
+    tables["particles"]["rlnDefocusU"] = [15000.0] * 60
+    write_tables("p.star", tables)
+    assert isinstance(classify(epochs=1), Result)
+    tables["optics"]["rlnImagePixelSize"] = ["4.0", "5.0"]
+    write_tables("q.star", tables)
+    assert "one pixel size is needed" in classify(code=2, particles="q.star", output="other")

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sort particles into 2-D classes."""
+
+import os
+
+from pwem.objects import SetOfAverages, SetOfClasses2D
+
+from ...convert.particles.classes2d import appendAverages, fillClasses
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from .particle_checks import checkParticles
+from .particles_base import ParticlesBase
+
+GOOD = 0.5  # score from which an average counts as good in the summary
+
+
+class CryodlProtClassify2D(ParticlesBase):
+    """Sort particles into 2-D classes: aligned averages with CTF, each with a score.
+
+    In: raw particles; no angles are needed, and a CTF is used where there is one. Out: the classes with their aligned
+    particles, the largest class first, and their averages. The score is the probability that an average shows one view
+    of one particle; *cryodl - select 2d classes* keeps the good ones.
+    """
+
+    _label = "classify particles in 2d"
+    _possibleOutputs = {"outputClasses": SetOfClasses2D, "outputAverages": SetOfAverages}
+    _CONFIG = contract.Classify2DConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "output": "the run's folder",
+        "ranker": "the one that comes with the plugin",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(
+            form, "Raw particles of one box size, as they were extracted. Angles that they have are not used."
+        )
+        addConfigParams(
+            form,
+            self._CONFIG,
+            ["classes", "mask_diameter", "max_shift", "resolution", "correct_ctf", "epochs", "contrast", "seed"],
+        )
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = self._settings()
+        self._insertFunctionStep(self.classifyStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def classifyStep(self, settings):
+        self._writeInputs(self.inputParticles.get())
+        self._runOnce(self._config(**self._engineValues()), self._folder(), goesOn=True)
+
+    def createOutputStep(self, settings):
+        particles, made = self.inputParticles.get(), self._result().outputs
+        classes = self._createSetOfClasses2D(self.inputParticles)
+        fillClasses(classes, particles, made["particles"], made["classes"])
+        averages = self._createSetOfAverages()
+        appendAverages(averages, particles, made["classes"])
+        self._defineOutputs(outputClasses=classes, outputAverages=averages)
+        for output in (classes, averages):
+            self._defineSourceRelation(self.inputParticles, output)
+
+    def _folder(self):
+        return self._getExtraPath("classes")
+
+    def _engineValues(self):
+        return dict(
+            particles=self._particlesFile(self.inputParticles.get()),
+            output=self._folder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        particles = self.inputParticles.get()
+        errors = checkParticles(particles, ("raw",), finite=False)
+        count = self.classes.get()
+        if not errors and count and particles.getSize() < 2 * count:
+            errors.append(
+                "There are %d particles for %d classes; there must be at least two for each, and a few tens "
+                "are better. Choose fewer classes." % (particles.getSize(), count)
+            )
+        return errors
+
+    def _warnings(self):
+        particles = self.inputParticles.get()
+        if particles is None or particles.hasCTF():
+            return []
+        return [
+            "The particles have no CTF: the classes are made without it, and their averages have the contrast of "
+            "the microscope."
+        ]
+
+    def _tell(self, results):
+        result = self._result()
+        if result is None or getattr(self, "outputClasses", None) is None:
+            return ["No classes yet."]
+        made = result.outputs
+        filled = [(count, score) for count, score in zip(made["counts"], made["scores"]) if count]
+        good = [count for count, score in filled if score >= GOOD]
+        lines = [
+            "*%s* of %s"
+            % (contract.counted(len(filled), "class", "classes"), contract.counted(made["count"], "particle")),
+            "%d averages have a score of %g or more; they have %d particles." % (len(good), GOOD, sum(good)),
+        ]
+        if not made["converged"]:
+            lines.append("The classes still changed in the last pass.")
+        return lines
+
+    def _methods(self):
+        result = self._result()
+        if result is None or getattr(self, "outputClasses", None) is None:
+            return []
+        return [
+            "%d particles were sorted into %d 2-D classes with cryodl: first by rotational invariants, then by "
+            "comparison with aligned class averages, whose CTF was %s."
+            % (
+                result.outputs["count"],
+                self.classes.get(),
+                "corrected" if self.correctCtf.get() and self.inputParticles.get().hasCTF() else "not corrected",
+            )
+        ]
+
+    def getClassesFile(self):
+        """classes.star of the engine."""
+        return os.path.join(self._folder(), "classes.star")
+
+    def _citations(self):
+        return ["cryodl"]

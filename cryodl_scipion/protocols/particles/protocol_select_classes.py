@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep the 2-D classes whose averages are good."""
+
+from pwem.objects import SetOfClasses2D, SetOfParticles
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ...convert.particles.classes2d import classRows, keepClasses, keptIds
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+
+
+class CryodlProtSelectClasses(EMProtocol):
+    """Keep the 2-D classes whose score is high enough, and their particles.
+
+    In: classes of *cryodl - classify particles in 2d*. Out: the particles of the classes with at least the score
+    chosen, and these classes. The wizard shows which averages a threshold keeps. It takes seconds.
+    """
+
+    _label = "select 2d classes"
+    _devStatus = BETA
+    _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses2D}
+
+    @classmethod
+    def validateInstallation(cls):
+        return []  # the engine is not needed
+
+    @classmethod
+    def getClassPackageName(cls):
+        return "cryodl"
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputClasses",
+            params.PointerParam,
+            pointerClass="SetOfClasses2D",
+            important=True,
+            label="2-D classes",
+            help="Classes of *cryodl - classify particles in 2d*: each has a score.",
+        )
+        addConfigParams(form, contract.SelectClassesConfig, ["threshold", "fewest"], threshold=dict(important=True))
+
+    def _insertAllSteps(self):
+        self._insertFunctionStep(
+            self.selectStep, self.inputClasses.get().getSize(), self.threshold.get(), self.fewest.get(), needsGPU=False
+        )
+
+    def selectStep(self, size, threshold, fewest):
+        source = self.inputClasses.get()
+        ids = set(keptIds(classRows(source), threshold, fewest))
+        if not ids:
+            raise ValueError(self._nothingKept(classRows(source)))
+        particles, classes = self._createSetOfParticles(), self._createSetOfClasses2D(source.getImagesPointer())
+        particles.copyInfo(source.getImages())
+        particles.setAlignment2D()
+        keepClasses(classes, particles, source, ids)
+        self._defineOutputs(outputParticles=particles, outputClasses=classes)
+        for output in (particles, classes):
+            self._defineSourceRelation(self.inputClasses, output)
+
+    def _nothingKept(self, rows):
+        return (
+            "No class has a score of %g and %s; the best score is %.2f. Choose a lower threshold, or look whether "
+            "the picking found particles at all."
+            % (self.threshold.get(), contract.counted(self.fewest.get(), "particle"), max(row[4] for row in rows))
+        )
+
+    # ----- validation and information
+    def _validate(self):
+        classes = self.inputClasses.get()
+        if classes is None:
+            return []  # pyworkflow names it
+        threshold, fewest = self.threshold.get(), self.fewest.get()
+        if threshold is None or not 0 <= threshold <= 1:
+            return ["Threshold is %s; it must be a number from 0 to 1." % threshold]
+        if fewest is None or fewest < 1:
+            return ["Fewest particles is %s; it must be at least 1." % fewest]
+        if classes.getSize() == 0:
+            return ["The set of classes is empty. Choose another."]
+        rows = classRows(classes)
+        if any(row[4] is None for row in rows):
+            return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
+        return [] if keptIds(rows, threshold, fewest) else [self._nothingKept(rows)]
+
+    def _summary(self):
+        output = getattr(self, "outputClasses", None)
+        if output is None:
+            return ["No classes yet."]
+        rows = classRows(self.inputClasses.get()) if self.inputClasses.get() is not None else []
+        return [
+            "*%s* in %s with a score of at least %g"
+            % (
+                contract.counted(self.outputParticles.getSize(), "particle"),
+                contract.counted(output.getSize(), "class", "classes"),
+                self.threshold.get(),
+            ),
+            "%s with %s were left out."
+            % (
+                contract.counted(max(0, len(rows) - output.getSize()), "class", "classes"),
+                contract.counted(max(0, sum(row[3] for row in rows) - self.outputParticles.getSize()), "particle"),
+            ),
+        ]
+
+    def _methods(self):
+        output = getattr(self, "outputClasses", None)
+        return (
+            []
+            if output is None
+            else [
+                "The %d particles of %d 2-D classes with a score of at least %g were kept."
+                % (self.outputParticles.getSize(), output.getSize(), self.threshold.get())
+            ]
+        )
+
+    def _citations(self):
+        return ["cryodl"]

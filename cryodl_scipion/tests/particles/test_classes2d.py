@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""2-D classes, their choice and their viewer, with a fake engine."""
+
+import os
+from unittest import mock
+
+import numpy as np
+from pwem.objects import SetOfAverages, SetOfClasses2D
+
+from ... import wizards
+from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix
+from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
+from ...viewers.particles.class2d_data import SCORE as BY_SCORE
+from ...viewers.particles.class2d_data import SIZE, Classes2D
+from ...viewers.particles.viewer_classes2d import CryodlClasses2DViewer, galleryOf
+from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, makeParticles
+from ..viewer_panels import PanelsTest
+
+
+def classOf(row):
+    """The fake engine's class of the particle in a row; 0 for the one that cannot be used."""
+    return 0 if row == 5 else row % 3 + 1
+
+
+class TestCryodlClasses2D(PanelsTest, ParticlesTest):
+    _PANELS = {CryodlProtClassify2D: CryodlClasses2DViewer, CryodlProtSelectClasses: CryodlClasses2DViewer}
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.classified = cls.killedOnce(lambda: cls.classify(cls.raw))
+        cls.selected = cls.finished(cls.select(cls.classified))
+
+    @classmethod
+    def classify(cls, particles, run=True, **values):
+        make = cls.runProtocol if run else cls.makeProtocol
+        return make(
+            CryodlProtClassify2D,
+            dict(inputParticles=(particles, "outputParticles")),
+            **dict(dict(useGpu=False, classes=4), **values),
+        )
+
+    @classmethod
+    def select(cls, classified, run=True, **values):
+        make = cls.runProtocol if run else cls.makeProtocol
+        return make(CryodlProtSelectClasses, dict(inputClasses=(classified, "outputClasses")), **values)
+
+    # ----- classes
+    def test_particles_stand_in_their_classes_with_their_ids_and_the_unusable_one_in_none(self):
+        classes, raw = self.classified.outputClasses, [item.getObjId() for item in self.raw.outputParticles]
+        self.assertIsInstance(classes, SetOfClasses2D)
+        found = {made.getObjId(): [item.getObjId() for item in made] for made in classes.iterItems()}
+        self.assertEqual(found, {k: [raw[n] for n in range(COUNT) if classOf(n) == k] for k in (1, 2, 3)})
+        self.assertIs(classes.getImages().getSize(), COUNT)
+
+    def test_particles_have_relions_alignment_in_the_plane(self):
+        classes = self.classified.outputClasses
+        item = next(item.clone() for item in classes[1].iterItems() if item.getObjId() == 16)  # row 3
+        # as scipion-em-relion reads rlnAnglePsi 13, rlnOriginXAngst 4, rlnOriginYAngst -6
+        c, s = np.cos(np.deg2rad(13)), np.sin(np.deg2rad(13))
+        matrix = item.getTransform().getMatrix()
+        self.assertTrue(np.allclose(matrix[:2, :2], [[c, -s], [s, c]]), matrix)
+        self.assertTrue(np.allclose(matrix[:2, 3], [4 / PIXEL_SIZE, -6 / PIXEL_SIZE]))
+        self.assertEqual(item.getAttributeValue(FIT), 10.0)
+        self.assertTrue(classes[1].hasAlignment2D())
+        self.assertTrue(np.allclose(planeMatrix(0, (1, 2))[:2, 3], (1, 2)))
+
+    def test_averages_have_scores_numbers_and_places(self):
+        averages = self.classified.outputAverages
+        self.assertIsInstance(averages, SetOfAverages)
+        self.assertEqual([a.getObjId() for a in averages], [1, 2, 3])  # the fourth class has no particles
+        second = averages[2]
+        self.assertEqual((second.getAttributeValue(SCORE), second.getAttributeValue(RESOLUTION)), (0.6, 12.5))
+        self.assertEqual((second.getIndex(), os.path.basename(second.getFileName())), (2, "classes.mrcs"))
+        self.assertEqual((averages.getDim()[:2], averages.getSamplingRate()), ((BOX, BOX), PIXEL_SIZE))
+        representative = self.classified.outputClasses[2].getRepresentative()
+        self.assertEqual((representative.getIndex(), representative.getFileName()), (2, second.getFileName()))
+
+    def test_summary_and_methods_of_classes(self):
+        text = "\n".join(self.classified.summary())
+        self.assertIn("*3 classes* of 11 particles", text)
+        self.assertIn("2 averages have a score of 0.5 or more", text)
+        self.assertIn("sorted into 4 2-D classes", self.classified._methods()[0])
+
+    def test_mistakes_are_named_before_the_run(self):
+        errors = lambda **values: " ".join(self.classify(self.raw, run=False, **values).validate())
+        self.assertEqual(errors(), "")
+        self.assertIn("12 particles for 7 classes", errors(classes=7))
+        self.assertIn("Number of classes is missing", errors(classes=None))
+        denoised = self.makeProtocol(
+            CryodlProtClassify2D, dict(inputParticles=(self.denoised, "outputParticles")), useGpu=False, classes=4
+        )
+        self.assertIn("denoised images", " ".join(denoised.validate()))
+        bare = makeParticles(self, "bare2d", ctf=False)
+        self.assertIn("have no CTF", " ".join(self.classify(bare, run=False)._warnings()))
+
+    # ----- choice
+    def test_good_classes_and_their_particles_are_kept(self):
+        classes, particles = self.selected.outputClasses, self.selected.outputParticles
+        self.assertEqual([made.getObjId() for made in classes.iterItems()], [1, 2])
+        self.assertEqual(particles.getSize(), sum(classOf(n) in (1, 2) for n in range(COUNT)))
+        self.assertTrue(particles.hasAlignment2D() and particles.hasCTF())
+        self.assertEqual([row[4] for row in classRows(classes)], [0.9, 0.6])
+        self.assertEqual(self.selected.outputClasses[1].getRepresentative().getIndex(), 1)
+        self.assertIn("were left out", "\n".join(self.selected.summary()))
+
+    def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
+        errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())
+        self.assertEqual(errors(), "")
+        self.assertIn("No class has a score of 0.95", errors(threshold=0.95))
+        self.assertIn("Threshold is 2", errors(threshold=2.0))
+        self.assertIn("Fewest particles is 0", errors(fewest=0))
+
+    # ----- viewer and wizard
+    def test_classes_are_shown_the_best_or_the_largest_first(self):
+        data = Classes2D.ofSet(self.classified.outputClasses)
+        self.assertEqual([data.ids[i] for i in data.order(BY_SCORE)], [1, 2, 3])
+        self.assertEqual(data.counts[data.order(SIZE)].tolist(), sorted(data.counts.tolist(), reverse=True))
+        self.assertEqual(data.kept(0.6).tolist(), [True, True, False])
+        self.assertEqual(data.caption(0), "1: %d, 0.90" % data.counts[0])
+        self.assertEqual(data.picture(1).shape, (BOX, BOX))
+
+    def test_the_panels_open(self):
+        for protocol in (self.classified, self.selected):
+            for name in ("showClasses", "showParticles"):
+                self.assertTrue(self.panel(protocol, name))
+        gallery = galleryOf(self.classified.outputClasses)
+        self.assertEqual((len(gallery), gallery.groupNames), (11, ["class 1", "class 2", "class 3"]))
+        self.assertEqual(len(gallery.order(None, 2)), 4)
+
+    def test_the_wizard_takes_the_threshold_of_its_window(self):
+        form = mock.Mock(protocol=self.selected)
+        with mock.patch("cryodl_scipion.viewers.particles.class2d_window.Classes2DWindow") as window:
+            wizards.CryodlClassThresholdWizard().show(form)
+            window.call_args[1]["accept"](0.734)
+        form.setVar.assert_called_once_with("threshold", 0.73)
+        empty = mock.Mock(protocol=self.makeProtocol(CryodlProtSelectClasses))
+        wizards.CryodlClassThresholdWizard().show(empty)
+        self.assertIn("Choose the 2-D classes first", empty.showError.call_args[0][0])

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Averages of 2-D classes with their particles and scores; a slider shows which ones a threshold keeps."""
+
+import tkinter as tk
+from tkinter import ttk
+
+from ...engine.cryodl.contract import counted
+from ..gallery_data import pageOf
+from ..gallery_plots import drawTiles
+from ..window import CanvasWindow
+from .class2d_data import SCORE, SIZE
+
+_COLUMNS, _ROWS = 12, 6
+_LEFT_OUT = 0.35  # of the contrast of averages that are not kept
+
+
+class Classes2DWindow(CanvasWindow):
+    """data: Classes2D. value, fewest: to begin with. accept: of wizards, function that takes the threshold; with it
+    there are the buttons Use and Cancel, and show() waits."""
+
+    def __init__(self, parent, data, title, value=0.5, fewest=1, accept=None):
+        CanvasWindow.__init__(self, parent, title)
+        self._data, self._accept, self._fewest, self._page = data, accept, fewest, 0
+        self.value = tk.DoubleVar(self.root, value if data.hasScores else 0)
+        self.sortedBy = tk.StringVar(self.root, SCORE if data.hasScores else SIZE)
+        self.message, self._place = tk.StringVar(self.root), tk.StringVar(self.root)
+        self._addControls()
+        self.addFigure((13, 8.2))
+        self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        self.refresh()
+
+    def show(self):
+        """Open the window; with `accept` wait until it is closed."""
+        CanvasWindow.show(self)
+        if not self._own and self._accept is not None:
+            self.root.transient(self.root.master)
+            self.root.wait_visibility()
+            self.root.grab_set()
+            self.root.wait_window()
+
+    # ----- parts
+    def _addControls(self):
+        row = ttk.Frame(self.root, padding=6)
+        row.pack(fill=tk.X)
+        ttk.Label(row, text="Sorted by").pack(side=tk.LEFT)
+        box = ttk.Combobox(
+            row,
+            textvariable=self.sortedBy,
+            values=[SCORE, SIZE] if self._data.hasScores else [SIZE],
+            state="readonly",
+            width=20,
+        )
+        box.pack(side=tk.LEFT, padx=(4, 12))
+        box.bind("<<ComboboxSelected>>", lambda event: self.refresh())
+        if self._data.hasScores:
+            ttk.Label(row, text="Score threshold").pack(side=tk.LEFT)
+            tk.Scale(
+                row,
+                from_=0,
+                to=1,
+                resolution=0.01,
+                orient=tk.HORIZONTAL,
+                length=260,
+                variable=self.value,
+                command=lambda value: self.refresh(),
+            ).pack(side=tk.LEFT, padx=4)
+        if self._accept is not None:
+            ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
+            ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
+        for text, step in (("Next", 1), ("Back", -1)):
+            ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
+        ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
+        ttk.Label(self.root, textvariable=self.message).pack(anchor=tk.W, padx=8)
+
+    # ----- what happens
+    def turn(self, step):
+        """Go some pages forwards or backwards."""
+        self._page += step
+        self.refresh()
+
+    def use(self):
+        """Take the threshold and close."""
+        self._accept(self.value.get())
+        self.root.destroy()
+
+    def refresh(self):
+        order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._fewest)
+        shown, pages = pageOf(order, self._page, _COLUMNS * _ROWS)
+        self._page = min(max(0, self._page), pages - 1)
+        self._place.set("Page %d of %d" % (self._page + 1, pages))
+        self.message.set(self._text(kept))
+        try:
+            tiles = [[self._tile(position, kept[position])] for position in shown]
+        except (ValueError, OSError) as error:
+            self._axes.clear()
+            self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
+        else:
+            drawTiles(self._axes, tiles, [self._data.caption(position) for position in shown], _COLUMNS)
+        self._canvas.draw_idle()
+
+    def _tile(self, position, kept):
+        picture = self._data.picture(position)
+        if kept or not self._data.hasScores:
+            return picture
+        from ..preview import stretch
+
+        return 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
+
+    def _text(self, kept):
+        text = "Class: particles"
+        if not self._data.hasScores:
+            return text + " (these classes have no scores)"
+        return text + ", score. Kept: %s with %s; those left out are pale." % (
+            counted(int(kept.sum()), "class", "classes"),
+            counted(int(self._data.counts[kept].sum()), "particle"),
+        )

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers of 2-D classes and of the choice among them."""
+
+from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
+from ..gallery_data import Gallery
+from ..gallery_window import GalleryWindow
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .class2d_data import Classes2D
+from .class2d_window import Classes2DWindow
+
+_CLASSES = Panel(
+    "showClasses",
+    "Class averages",
+    "All averages with their numbers of particles and scores, sorted by "
+    "one of them. The slider shows which ones a threshold keeps.",
+)
+
+
+class CryodlClasses2DViewer(PanelsViewer):
+    """What `Analyze results` opens for 2-D classes."""
+
+    _label = "2-D classes viewer"
+    _targets = [CryodlProtClassify2D, CryodlProtSelectClasses]
+    _SECTION = "2-D classes"
+    _PANELS = (_CLASSES, Panel("showParticles", "Particles of the classes", "The particles, class by class."))
+    _WAIT = "There are no classes yet. Wait until the run has finished."
+
+    def _data(self):
+        return getattr(self.protocol, "outputClasses", None)
+
+    def _showClasses(self, classes):
+        value = getattr(self.protocol, "threshold", None)
+        return [
+            WindowView(
+                Classes2DWindow,
+                self.getTkRoot(),
+                Classes2D.ofSet(classes),
+                self.protocol.getRunName(),
+                0.5 if value is None else value.get(),
+            )
+        ]
+
+    def _showParticles(self, classes):
+        return [WindowView(GalleryWindow, self.getTkRoot(), galleryOf(classes), self.protocol.getRunName())]
+
+
+def galleryOf(classes):
+    """Gallery of the particles of a SetOfClasses2D, that can be shown class by class."""
+    import numpy as np
+
+    names, ids, groups, labels = [], [], [], []
+    for number, made in enumerate(classes.iterItems(), 1):
+        labels.append("class %d" % made.getObjId())
+        for item in made.iterItems():
+            names.append("%06d@%s" % (item.getIndex() or 1, item.getFileName()))
+            ids.append(item.getObjId())
+            groups.append(number)
+    gallery = Gallery(dict(raw=names), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)
+    gallery.GROUP = "Class"
+    return gallery
