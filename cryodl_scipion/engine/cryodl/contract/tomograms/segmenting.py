@@ -129,6 +129,20 @@ class ImportAnnotationsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class JoinAnnotationsConfig:
+    """Put the tiles of several folders of annotations into one folder; a tile that is there is not added again."""
+
+    annotations: str = param(
+        "Folder of the annotations. An existing one is added to.", label="Annotations", path="folder"
+    )
+    folders: Paths = param("Folders of annotations to add.", label="Folders", path="folder")
+    tomograms: Paths = tomograms_field(
+        "Tomograms that are not where they were when annotated.", optional=True
+    )
+    names: Paths = tomogram_names_field()
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainSegmenterConfig:
     """Train a network that finds one feature in tomograms, as one annotator draws it."""
 
