@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a molecule moves, or that it does not."""
 
-import enum
-
 from pwem.objects import SetOfParticles, SetOfParticlesFlex, SetOfVolumes, Volume
 from pyworkflow.protocol import params
 
@@ -15,13 +13,6 @@ from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import ParticlesBase
 
 
-class FitHeterogeneityOutputs(enum.Enum):
-    outputParticles = SetOfParticles
-    outputFlexParticles = SetOfParticlesFlex
-    outputVolumes = SetOfVolumes
-    outputMean = Volume
-
-
 class CryodlProtFitHeterogeneity(ParticlesBase):
     """Fit a latent space to particles: how the molecule moves or what it lacks, or that it does neither.
 
@@ -31,7 +22,12 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
     """
 
     _label = "fit heterogeneity"
-    _possibleOutputs = FitHeterogeneityOutputs
+    _possibleOutputs = {
+        "outputParticles": SetOfParticles,
+        "outputFlexParticles": SetOfParticlesFlex,
+        "outputVolumes": SetOfVolumes,
+        "outputMean": Volume,
+    }
     _CONFIG = contract.FitHeterogeneityConfig
     NOT_ON_FORM = {
         "particles": "written from the input set",

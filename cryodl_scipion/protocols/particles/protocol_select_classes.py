@@ -9,9 +9,10 @@ from pyworkflow.protocol import params
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds
 from ...engine.cryodl import contract
 from ...form import addConfigParams
+from ..inputs import PluginProtocol
 
 
-class CryodlProtSelectClasses(EMProtocol):
+class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
     """Keep the 2-D classes whose score is high enough, and their particles.
 
     In: classes of *cryodl - classify particles in 2d*. Out: the particles of the classes with at least the score
@@ -25,10 +26,6 @@ class CryodlProtSelectClasses(EMProtocol):
     @classmethod
     def validateInstallation(cls):
         return []  # the engine is not needed
-
-    @classmethod
-    def getClassPackageName(cls):
-        return "cryodl"
 
     def _defineParams(self, form):
         form.addSection("Input")
