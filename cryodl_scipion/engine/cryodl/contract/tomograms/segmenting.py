@@ -136,9 +136,7 @@ class JoinAnnotationsConfig:
         "Folder of the annotations. An existing one is added to.", label="Annotations", path="folder"
     )
     folders: Paths = param("Folders of annotations to add.", label="Folders", path="folder")
-    tomograms: Paths = tomograms_field(
-        "Tomograms that are not where they were when annotated.", optional=True
-    )
+    tomograms: Paths = tomograms_field("Tomograms that are not where they were when annotated.", optional=True)
     names: Paths = tomogram_names_field()
 
 
