@@ -201,9 +201,11 @@ def _optics(optics, columns, rows, path):
         raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} is not made of finite numbers.")
     if not (u.any() or v.any()):
         return None  # written by programs that know no CTF
-    found = np.empty(len(u), object)
-    found[:] = [Optics(*row) for row in values.tolist()]
-    return found
+    # particles of one micrograph mostly share their optics: one object for all of them
+    kinds, places = np.unique(values, axis=0, return_inverse=True)
+    found = np.empty(len(kinds), object)
+    found[:] = [Optics(*row) for row in kinds.tolist()]
+    return found[places.reshape(-1)]
 
 
 def _ctf_state(optics, columns, used, path):

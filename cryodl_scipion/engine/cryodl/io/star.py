@@ -34,10 +34,17 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]
             if item.pair:
                 table[item.pair[0].lstrip("_")] = [gemmi.cif.as_string(item.pair[1])]
             elif item.loop:
-                width, values = item.loop.width(), item.loop.values
-                for place, tag in enumerate(item.loop.tags):
-                    table[tag.lstrip("_")] = [gemmi.cif.as_string(v) for v in values[place::width]]
+                for tag in item.loop.tags:
+                    table[tag.lstrip("_")] = _column(block, tag)
     return tables
+
+
+def _column(block, tag):
+    """A column's texts; equal ones are one object, so that a name of ten thousand rows is kept once."""
+    import gemmi
+
+    texts = {}
+    return [texts.setdefault(word, gemmi.cif.as_string(word)) for word in block.find_loop(tag)]
 
 
 def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typing.Any]]) -> None:

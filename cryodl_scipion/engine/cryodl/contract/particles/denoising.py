@@ -49,9 +49,8 @@ class TrainDenoiserConfig:
         "posterior: no network, but a projection of the template: the mean of the structure's own projections, weighed "
         "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and is "
         "blind for all that is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the "
-        "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and "
-        "made to please "
-        "the eye: it invents more.",
+        "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and made "
+        "to please the eye: it invents more.",
         default="posterior",
         label="Network",
         choices=DENOISER_NETWORKS,

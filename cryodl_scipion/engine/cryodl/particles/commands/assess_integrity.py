@@ -22,6 +22,7 @@ from ...io.warn import warn
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96  # particles from which the common strength is learnt
 ROUNDS = 3  # of that
+MADE_UP = 160  # particles made up to learn how sure the answers may be
 PARTS = "evidence"  # folder of the chunks
 HARDLY = 0.7  # expected part of right classes below which the compositions can hardly be told apart
 OVERSTATED = 0.1  # of the classes: by so many more than of made-up particles are said to be right
@@ -160,7 +161,7 @@ def _all_evidence(assessment, folder):
             assessment["candidates"],
             assessment["projectors"],
             assessment["strength"],
-            SAMPLE,
+            MADE_UP,
         )
         write_json(learnt, dict(strength=assessment["strength"], temperature=temperature, simulated_accuracy=accuracy))
     assessment.update(json.loads(learnt.read_text(encoding="utf-8")))

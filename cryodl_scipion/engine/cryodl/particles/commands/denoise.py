@@ -139,9 +139,8 @@ def _explained(particles, card, contrast, device):
         density = load_density(path, particles.pixel_size)
         diameter = particle_diameter(density, particles.pixel_size)
         source = Source(particles, diameter / particles.pixel_size, contrast, particles.ctf_state)
-        found.append(
-            (explained_by(source, Projector(density.to(device)), particles.pixel_size, diameter, device), path)
-        )
+        projector = Projector(density.to(device))
+        found.append((explained_by(source, projector, particles.pixel_size, diameter, device), path))
     best, path = max(found, key=lambda one: one[0].whole)
     return round(best.whole, 3), best.warnings(str(particles.path), Path(path).name)
 

@@ -8,9 +8,16 @@ import torch
 
 from ...core.fourier import on_grid
 from ...core.projections import random_angles
+from ...likelihood.prepare import sample_rows
+from ...likelihood.reference import HalfDisc
 from ...simulate.particle_images import noise_images
 from ..orientations.made_up import MadeUp
 from .evidence import fitted_temperature
+
+SIGNAL_DETAIL = 20.0  # Å: coarser detail holds nearly all of the signal
+SAME_SIGNAL = 1.05  # ratio of signals up to which made-up particles are as good as the real ones
+LARGEST = 2.0  # ratio that is believed
+SURE = 3.0  # standard errors
 
 
 def simulated(candidates, projectors, strength, count, seed):
@@ -39,6 +46,23 @@ def simulated(candidates, projectors, strength, count, seed):
     return MadeUp.of(base, images if source.contrast == "bright" else -images), torch.from_numpy(kinds)
 
 
+def signal_ratio(source, particles):
+    """How much stronger the signal of a Source's images is than that of made-up particles like them, from 1 to
+    LARGEST; by what their power exceeds the noise's, which depends on no orientation and no strength."""
+    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / SIGNAL_DETAIL)
+    made = dataclasses.replace(source, particles=particles)
+    excess, error = zip(*(_excess(one.observed(sample_rows(len(one.particles)), disc)) for one in (source, made)))
+    if min(excess) < SURE * max(error):  # too little to compare
+        return 1.0
+    return float(np.clip(np.sqrt(excess[0] / excess[1]), 1.0, LARGEST))
+
+
+def _excess(observed):
+    """Mean over images of what their power exceeds the noise's by, weighted by the CTF, and its standard error."""
+    each = (observed.match.abs().square() / 4 - observed.weight).double().sum(1)
+    return float(each.mean()), float(each.std() / len(each) ** 0.5) if len(each) > 1 else float("inf")
+
+
 def learnt_temperature(evidence_of, candidates, projectors, strength, count, seed=0):
     """By what log-likelihoods are to be multiplied (see fitted_temperature), and the part of right answers, both from
     `simulated` particles.
@@ -46,5 +70,8 @@ def learnt_temperature(evidence_of, candidates, projectors, strength, count, see
     evidence_of: called with candidates and rows (array of int), gives an Evidence. For the others see `simulated`.
     """
     particles, kinds = simulated(candidates, projectors, strength, count, seed)
+    factor = signal_ratio(candidates.source, particles)
+    if factor > SAME_SIGNAL:
+        particles, kinds = simulated(candidates, projectors, strength * factor, count, seed)
     logs = evidence_of(candidates.like(particles), np.arange(count)).logs.cpu()
     return fitted_temperature(logs, kinds), float((logs.argmax(1) == kinds).float().mean())

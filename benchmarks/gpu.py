@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every network of the registry on the CPU and on a GPU: are the answers the same, and how fast is each.
+
+    python benchmarks/gpu.py --output gpu.json [--device 0] [--kinds picker denoiser ...] [--seconds 3]
+
+Run by a Python with torch and numpy (the engine's has them); nothing is downloaded, and nothing is read from disk: the
+weights are random, the inputs Gaussian noise, both seeded. Compared are float32 without TF32 (at most 1e-3 of the
+output's standard deviation) and bfloat16 (2e-2, root mean square). Exits 1 where a network differs by more. Where there
+is no GPU, bfloat16 on the CPU is compared with float32, and that is said.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cryodl_scipion" / "engine"))
+
+from cryodl.contract.networks import NETWORKS  # noqa: E402
+from cryodl.core.devices import choose_device, device_name  # noqa: E402
+from cryodl.learning.registry import method_of  # noqa: E402
+
+FLOAT32, BFLOAT16 = 1e-3, 2e-2  # of the output's standard deviation: largest, and root mean square difference
+NO_NETWORK = {"posterior", "likelihood"}  # methods without weights
+BOX = 64  # px, of particle images
+
+
+def network_and_input(kind: str, name: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...], str]:
+    """An untrained network, what it is given, and what one item of a batch is.
+
+    Parameters
+    ----------
+    kind, name : str
+        A row of the registry.
+
+    Returns
+    -------
+    network : Module
+        In evaluation mode.
+    inputs : tuple of Tensor
+        A batch.
+    unit : str
+        In words, for rates.
+    """
+    torch.manual_seed(0)
+    method = method_of(kind, name)
+    if kind == "picker":
+        network = method.dense(method.build().eval())
+        side = 512 // network.multiple * network.multiple
+        return network, (torch.randn(2, 1, side, side),), f"tile of {side} px"
+    if kind == "denoiser":
+        network = method.build(BOX)
+        ctf = torch.rand(8, BOX, BOX // 2 + 1) * 2 - 1
+        prepared = network.prepare(torch.randn(8, 1, BOX, BOX), ctf)
+        return network, prepared if isinstance(prepared, tuple) else (prepared,), f"image of {BOX} px"
+    if kind == "segmenter":
+        return method.build(), (torch.randn(4, method.slices_in, 256, 256),), "slice of 256 px"
+    if kind == "classifier":
+        network = method.build(6, method.box)
+        return network, (torch.randn(2, 1, method.box, method.box, method.box),), f"cube of {method.box} px"
+    if kind == "map_improver":
+        return method.build(), (torch.randn(2, 1, 48, 48, 48),), "cube of 48 px"
+    raise ValueError(f"There is no example input for networks of the kind {kind!r}; give it one in {__file__}.")
+
+
+def answer(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], device: torch.device, dtype: torch.dtype):
+    """The network's output as float32 on the CPU."""
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        found = network(*[x.to(device) for x in inputs])
+    return (found[0] if isinstance(found, (tuple, list)) else found).float().cpu()
+
+
+def rate(
+    network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], device: torch.device, dtype: torch.dtype, seconds: float
+) -> float:
+    """Items per second, after a warm-up."""
+    placed = [x.to(device) for x in inputs]
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        network(*placed)
+        wait()
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            network(*placed)
+            wait()
+            count += len(inputs[0])
+    return count / (time.perf_counter() - start)
+
+
+def compare(kind: str, name: str, device: torch.device, seconds: float) -> dict:
+    """Differences and rates of one network."""
+    network, inputs, unit = network_and_input(kind, name)
+    network, cpu = network.eval(), torch.device("cpu")
+    expected = answer(network, inputs, cpu, torch.float32)
+    spread = float(expected.std())
+    row = {
+        "kind": kind,
+        "network": name,
+        "item": unit,
+        "cpu_float32_per_s": rate(network, inputs, cpu, torch.float32, seconds),
+    }
+    network = network.to(device)
+    for dtype, word in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
+        difference = (answer(network, inputs, device, dtype) - expected).abs()
+        row[f"{word}_largest"] = float(difference.max()) / spread
+        row[f"{word}_rms"] = float(difference.square().mean().sqrt()) / spread
+        row[f"{word}_per_s"] = rate(network, inputs, device, dtype, seconds)
+    row["same"] = row["float32_largest"] <= FLOAT32 and row["bfloat16_rms"] <= BFLOAT16
+    return row
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown."""
+    lines = [
+        "| Network | item | CPU float32 /s | float32 /s | bfloat16 /s | largest difference, float32 | "
+        "rms difference, bfloat16 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['kind']} {row['network']} | {row['item']} | {row['cpu_float32_per_s']:.3g} | "
+            f"{row['float32_per_s']:.3g} | {row['bfloat16_per_s']:.3g} | {row['float32_largest']:.1e} | "
+            f"{row['bfloat16_rms']:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", required=True, help="file of figures (.json)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, or the number of a GPU")
+    parser.add_argument("--kinds", nargs="*", help="kinds of networks; all if not given")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each rate")
+    options = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    device = choose_device(options.device)
+    if device.type == "cpu":
+        print("No GPU: bfloat16 and float32 of the CPU are compared.", file=sys.stderr)
+    chosen = [n for n in NETWORKS if n.name not in NO_NETWORK and (not options.kinds or n.kind in options.kinds)]
+    rows = []
+    for network in chosen:
+        rows.append(compare(network.kind, network.name, device, options.seconds))
+        print(f"{network.kind} {network.name}: {'the same' if rows[-1]['same'] else 'DIFFERENT'}", file=sys.stderr)
+        report = {"device": device_name(device), "torch": torch.__version__, "networks": rows}
+        Path(options.output).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    print(table(rows))
+    sys.exit(0 if all(row["same"] for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
