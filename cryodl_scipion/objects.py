@@ -8,7 +8,7 @@ from pyworkflow.object import CsvList, Float, String
 
 from .default_viewers import preferWorkingViewers
 from .engine.cryodl import contract
-from .engine.cryodl.tomograms.annotations.store import read_annotations
+from .engine.cryodl.contract.annotations import read_tiles, tile_counts
 
 # Here, because the objects of every plugin are loaded before the first viewer is looked for.
 preferWorkingViewers()
@@ -117,11 +117,11 @@ class CryodlAnnotations(EMObject):
     @classmethod
     def fromFolder(cls, folder):
         """The annotations of a folder. Raises FileNotFoundError or ValueError if the folder holds none."""
-        store, annotations = read_annotations(folder), cls()
+        tiles, annotations = read_tiles(folder), cls()
         annotations._folder.set(folder)
-        annotations._counts.set(json.dumps(store.counts()))
-        annotations._annotators.set(store.annotators)
-        annotations._tomograms.set(list(dict.fromkeys(tile.tomogram for tile in store.entries)))
+        annotations._counts.set(json.dumps(tile_counts(tiles)))
+        annotations._annotators.set(list(dict.fromkeys(tile.annotator for tile in tiles)))
+        annotations._tomograms.set(list(dict.fromkeys(tile.tomogram for tile in tiles)))
         return annotations
 
     def getFolder(self):

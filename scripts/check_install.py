@@ -163,7 +163,7 @@ def expected(source):
 
 def environmentVersion(package):
     with open(os.path.join(package, "constants.py"), encoding="utf-8") as file:
-        return re.search("ENV_VERSION = '(.+)'", file.read()).group(1)
+        return re.search(r'ENV_VERSION = "(.+)"', file.read()).group(1)
 
 
 def classes(package, module, attribute):

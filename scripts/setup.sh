@@ -89,7 +89,7 @@ settings() { # A Scipion of our own: nothing of a Scipion that this user may hav
 
 engine_environment() {
   local script=$top/cryodl_scipion/install
-  engine_home=$SCIPION_HOME/software/em/cryodl-$(sed -n "s/^ENV_VERSION = '\(.*\)'/\1/p" \
+  engine_home=$SCIPION_HOME/software/em/cryodl-$(sed -n 's/^ENV_VERSION = "\(.*\)"/\1/p' \
     "$top/cryodl_scipion/constants.py")
   engine_python=${CRYODL_PYTHON:-$engine_home/env/bin/python}
   [ -z "${CRYODL_PYTHON:-}" ] || return 0

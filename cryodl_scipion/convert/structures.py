@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures of Scipion as files that the engine reads."""
 
+import glob
 import os
 import shutil
 
@@ -16,6 +17,17 @@ _MAPS = (".mrc", ".map", ".ccp4", ".rec")
 def structureFileOf(structure):
     """The file of an AtomStruct or Volume, without the kind that Scipion may put behind it."""
     return (structure.getFileName() or "").split(":")[0]
+
+
+def patternProblems(patterns):
+    """Sentences about file names and patterns that no file fits."""
+    said = []
+    for pattern in patterns:
+        if os.path.isdir(pattern):
+            said.append("%s is a folder; give its files, for example '%s/*.cif'." % (pattern, pattern.rstrip("/")))
+        elif not os.path.exists(pattern) and not glob.glob(pattern):
+            said.append("No file matches %r. Give a file name, or a pattern such as 'structures/*.cif'." % pattern)
+    return said
 
 
 def stemOf(path):

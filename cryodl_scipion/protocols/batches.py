@@ -76,7 +76,9 @@ class ArrivingBatches(RememberedSettings):
         """The result of a batch of which nothing could be used. outputs: the engine's, empty."""
         paths = getattr(config, self._ITEM + "s")
         skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, paths))
-        contract.Result(contract.command_of(config), outputs, skipped=skipped).write(os.path.join(folder, RESULT_FILE))
+        contract.Result(contract.command_of(config), outputs, skipped=skipped, nothing_made=True).write(
+            os.path.join(folder, RESULT_FILE)
+        )
 
     def _outputNames(self):
         return self._OUTPUTS

@@ -3,7 +3,7 @@
 
 from ..convert.micrographs.picks import thresholdsInWords
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import counted, network_citations, network_words
+from ..engine.cryodl.contract import DENOISER_NETWORKS, counted, network_citations, network_words
 
 _LABELS = {"complete": "complete labels", "boxes": "labelled places only", "sparse": "sparse labels"}
 
@@ -139,7 +139,8 @@ def thresholdInWords(card):
 
 
 def networkInWords(card):
-    return network_words(card["kind"], card["network"])
+    """The network of a picker or denoiser; their names differ."""
+    return network_words("denoiser" if card["network"] in DENOISER_NETWORKS else "picker", card["network"])
 
 
 def versionIn(results):

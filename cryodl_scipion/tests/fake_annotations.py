@@ -9,7 +9,8 @@ import os
 import numpy as np
 
 from cryodl.io.files import micrograph_key
-from cryodl.tomograms.annotations.store import open_annotations
+from cryodl.tomograms.annotations.joining import add_annotations
+from cryodl.tomograms.annotations.store import open_annotations, read_annotations
 
 
 def annotate(config):
@@ -59,4 +60,12 @@ def addTiles(store, config, name, positive, negative, image=None):
         )
 
 
-WORK = {"annotate": annotate, "import-annotations": importAnnotations}
+def joinAnnotations(config):
+    store = open_annotations(config.annotations)
+    for folder in config.folders:
+        add_annotations(store, read_annotations(folder, dict(zip(config.names, config.tomograms))))
+    store.save()
+    return dict(annotations=config.annotations, counts=store.counts()), []
+
+
+WORK = {"annotate": annotate, "import-annotations": importAnnotations, "join-annotations": joinAnnotations}

@@ -23,6 +23,7 @@ EPILOGS = {
     "membrane --annotator anna\n",
     "import-annotations": "example:\n  cryodl import-annotations --tomograms 'tomograms/*.mrc' --labels 'labels/*.mrc' "
     "--label 1\n      --feature membrane --annotations annotations/\n",
+    "join-annotations": "example:\n  cryodl join-annotations --folders anna/ ben/ --annotations together/\n",
     "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
     "models/membrane\n",
     "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome "

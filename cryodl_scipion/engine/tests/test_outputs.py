@@ -60,6 +60,12 @@ def test_outputs_that_are_not_the_declared_ones_are_refused(tmp_path, wrong, sai
         Result.read(tmp_path / "result.json")
 
 
+def test_a_batch_of_which_all_was_skipped_needs_no_outputs(tmp_path):
+    Result("pick", {"counts": {}}, nothing_made=True).write(tmp_path / "result.json")
+    read = Result.read(tmp_path / "result.json")
+    assert read.nothing_made and read.outputs == {"counts": {}} and read.outputs.get("threshold", 1) == 1
+
+
 def test_results_of_version_0_1_0_are_still_read(tmp_path):
     """They have contract version 1: what was not there is None, and what is no longer asked for is left."""
     old = {"contract_version": 1, "command": "improve-map", "skipped": [], "warnings": ["beware"], "seconds": 2.0}

@@ -6,9 +6,8 @@ import os
 
 from pyworkflow.protocol import params
 
-from ...convert.structures import structureFileOf
+from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.io.files import expand_paths
 from ...form import addConfigParams
 from ..model_field import NONE, addModelParams, cardOf, checkModelField, modelFolder
 from ..training import TrainsModel
@@ -206,10 +205,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
                 "The table of maps and models, %s, is not there. Give a .csv file with the columns map, "
                 "structure and resolution." % (self.pairs.get() or "(no name)")
             )
-        try:
-            expand_paths(self._structures())
-        except (ValueError, OSError) as error:
-            errors.append(str(error))
+        errors += patternProblems(self._structures())
         return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
 
     def _checkPairs(self):

@@ -116,9 +116,9 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
 
     def _noteAllBad(self, config, reason, folder):
         skipped = tuple(contract.Skipped(n, p, reason) for n, p in zip(config.names, config.micrographs))
-        contract.Result(contract.command_of(config), dict(coordinates={}, counts={}), skipped=skipped).write(
-            os.path.join(folder, RESULT_FILE)
-        )
+        contract.Result(
+            contract.command_of(config), dict(coordinates={}, counts={}), skipped=skipped, nothing_made=True
+        ).write(os.path.join(folder, RESULT_FILE))
 
     def _batchFolder(self, micrographs):
         ids = sorted(m.getObjId() for m in micrographs)

@@ -3,8 +3,7 @@
 
 import os
 
-from ...engine.cryodl.tomograms.annotations.store import read_annotations
-from ...engine.cryodl.tomograms.annotations.tiles import check_name
+from ...engine.cryodl.contract.annotations import check_name, read_tiles
 
 
 def checkNames(feature, annotator):
@@ -33,12 +32,12 @@ def checkAnnotations(folder, moved=None):
     if not folder:
         return ["Folder of annotations is empty. Give the folder that holds annotations.json."]
     try:
-        store = read_annotations(folder)
+        tiles = read_tiles(folder)
     except (ValueError, OSError) as error:
         return [str(error)]
     lost = {
         t.tomogram: t.path
-        for t in store.entries
+        for t in tiles
         if moved is not None and t.path and t.tomogram not in moved and not os.path.isfile(t.path)
     }
     return [

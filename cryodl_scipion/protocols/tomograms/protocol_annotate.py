@@ -6,7 +6,6 @@ import os
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import MODE_RESTART, params
 
-from ...convert.tomograms.annotations import addAnnotations
 from ...convert.tomograms.tomograms import clonesOf, engineNames, idOf, pairedVolumes
 from ...engine.cryodl import contract
 from ...form import addConfigParams, problems, readConfig
@@ -144,13 +143,25 @@ class CryodlProtAnnotate(TomogramsBase):
         """The run's folder of annotations, with what it adds to."""
         given = self.inputAnnotations.get()
         if given is not None:
-            addAnnotations(given.getFolder(), self._annotationsFolder())
+            self._addAnnotations(given.getFolder())
 
     def _takeFolder(self):
         items = [] if self.inputTomograms.get() is None else clonesOf(self.inputTomograms.get())
         names, paths = engineNames(items), self._linkVolumes("tomograms", items) if items else ()
-        moved = {names[idOf(item)]: path for item, path in zip(items, paths)}
-        addAnnotations(self.folder.get(), self._annotationsFolder(), moved)
+        moved = [(names[idOf(item)], path) for item, path in zip(items, paths)]
+        self._addAnnotations(self.folder.get(), moved)
+
+    def _addAnnotations(self, folder, moved=()):
+        """Add those of a folder to the run's. moved: (name, path) of tomograms that are not where they were."""
+        config = contract.JoinAnnotationsConfig(
+            annotations=self._annotationsFolder(),
+            folders=(folder,),
+            tomograms=tuple(path for _, path in moved),
+            names=tuple(name for name, _ in moved),
+        )
+        folder = self._getExtraPath("joined")
+        pwutils.makePath(folder)
+        self._runEngine(config, folder)
 
     def _createOutput(self):
         output = CryodlAnnotations.fromFolder(self._annotationsFolder())

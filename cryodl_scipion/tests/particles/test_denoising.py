@@ -49,7 +49,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         self.assertRegex(
             protocol._methods()[0],
             r"^The denoiser denoiser_\d+, a two-dimensional Swin-Conv-UNet, was trained with "
-            r"cryodl \S+ in 3 steps on 12 particles with projections of structure_\d+.mrc as targets.$",
+            r"cryodl \S+ in 3 steps on 12 particles with projections of map_[0-9a-f]{8}.mrc as targets.$",
         )
         self.assertEqual(protocol._citations()[:2], ["cryodl", "Zhang2023SCUNet"])
 

@@ -5,10 +5,10 @@ import os
 
 import numpy as np
 
-from ...engine.cryodl.tomograms.annotations.store import read_annotations
-from ...engine.cryodl.tomograms.annotations.tiles import POSITIVE, UNCERTAIN
+from ...engine.cryodl.contract.annotations import POSITIVE, UNCERTAIN, read_tiles
 from ..gallery_data import Gallery
 from .slices_data import TomogramSlices
+from .tile_images import drawingOf, imageOf
 
 _IMAGE, _DRAWING = "image", "drawing"
 _GREY = 0.5
@@ -21,8 +21,7 @@ class TileGallery(Gallery):
     WORDS = {_IMAGE: "tile", _DRAWING: "drawing (white: the feature; grey: uncertain, or nothing is drawn)"}
 
     def __init__(self, folder):
-        self._store = read_annotations(folder)
-        self._tiles = list(self._store.entries)
+        self._folder, self._tiles = folder, read_tiles(folder)
         if not self._tiles:
             raise ValueError("There are no annotated tiles yet.")
         kinds = ["%s: %s" % (tile.feature, "with" if tile.kind == POSITIVE else "without") for tile in self._tiles]
@@ -40,9 +39,9 @@ class TileGallery(Gallery):
     def images(self, position, resolution=None, side=512):
         """The tile and its drawing, of the side of the largest tile. Raises ValueError, OSError for a lost tomogram."""
         tile = self._tiles[position]
-        drawing = self._store.drawing(tile)
+        drawing = drawingOf(self._folder, tile)
         drawing = np.where(drawing == UNCERTAIN, _GREY, drawing)
-        return [self._padded(image) for image in (self._store.image(tile)[0], drawing)]
+        return [self._padded(image) for image in (imageOf(self._folder, tile), drawing)]
 
     def _padded(self, image):
         more = self._side - len(image)
@@ -58,7 +57,7 @@ class TileGallery(Gallery):
 
 def tilesInTomograms(folder):
     """TomogramSlices with a circle for each tile; None if no tile lies in a tomogram that is there."""
-    tiles = [tile for tile in read_annotations(folder).entries if tile.path and os.path.exists(tile.path)]
+    tiles = [tile for tile in read_tiles(folder) if tile.path and os.path.exists(tile.path)]
     if not tiles:
         return None
     points = {}

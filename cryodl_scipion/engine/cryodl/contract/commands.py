@@ -84,6 +84,7 @@ from .tomograms.segmenting import (
     EvaluateSegmentationConfig,
     EvaluateSegmentationOutputs,
     ImportAnnotationsConfig,
+    JoinAnnotationsConfig,
     MergeFeaturesConfig,
     MergeFeaturesOutputs,
     PickFeaturesConfig,
@@ -184,6 +185,7 @@ COMMANDS = {
         Command(
             "import-annotations", "tomograms.commands.import_annotations", ImportAnnotationsConfig, AnnotationsOutputs
         ),
+        Command("join-annotations", "tomograms.commands.join_annotations", JoinAnnotationsConfig, AnnotationsOutputs),
         Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
         Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),

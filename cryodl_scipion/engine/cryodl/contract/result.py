@@ -58,6 +58,7 @@ class Result:
     outputs: the Outputs that stand beside the command's config, or a dict of the same names.
     skipped: inputs left out. warnings: sentences for the user.
     device: what was really used, in words. seconds: wall time.
+    nothing_made: all inputs were skipped; then a dict with some of the outputs is enough.
     """
 
     command: str
@@ -67,11 +68,12 @@ class Result:
     skipped: typing.Tuple[Skipped, ...] = ()
     warnings: typing.Tuple[str, ...] = ()
     versions: typing.Dict[str, str] = dataclasses.field(default_factory=dict)
+    nothing_made: bool = False
 
     def write(self, path: str) -> None:
         """Write result.json, whole or not at all. Raises TypeError if the outputs are not those that the command
         declares."""
-        declared, outputs = _declared(self.command), dict(self.outputs)
+        declared, outputs = self._declared(), dict(self.outputs)
         problems = output_problems(declared, outputs) if declared else []
         if declared and problems:
             raise TypeError(f"The outputs of {self.command} are not its {declared.__name__}: {'; '.join(problems)}.")
@@ -96,7 +98,7 @@ class Result:
             raise ValueError(f"{path} has contract version {version}; expected {RESULT_VERSION}.")
         data["skipped"] = tuple(Skipped(**s) for s in data["skipped"])
         data["warnings"] = tuple(data["warnings"])
-        declared = _declared(data["command"])
+        declared = cls(**data)._declared()
         if declared:
             try:
                 data["outputs"] = outputs_of(declared, data["outputs"], old=version < RESULT_VERSION)
@@ -104,10 +106,9 @@ class Result:
                 raise ValueError(f"{path} is not a result of this version of {data['command']}. {error}") from None
         return cls(**data)
 
-
-def _declared(command: str) -> typing.Optional[typing.Type[Outputs]]:
-    """The Outputs class of a command, None if it has none or is not known here."""
-    return COMMANDS[command].outputs if command in COMMANDS else None
+    def _declared(self) -> typing.Optional[typing.Type[Outputs]]:
+        """The Outputs class of the command, None if it has none, is not known here, or has made nothing."""
+        return COMMANDS[self.command].outputs if self.command in COMMANDS and not self.nothing_made else None
 
 
 class AllSkipped(ValueError):

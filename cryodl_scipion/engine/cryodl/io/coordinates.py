@@ -5,6 +5,7 @@ Files hold x (column) and y (row) of box centres; this module alone exchanges th
 """
 
 import os
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ COORDINATE_SUFFIXES = (".star", ".box", ".txt")
 _SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
 
 
-def read_coordinates(source):
+def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Coordinates of a folder or file, by micrograph key.
 
     source: folder with .star, .box or .txt files (not searched deeper), or one such file.
@@ -25,6 +26,7 @@ def read_coordinates(source):
     Raises FileNotFoundError, or ValueError that names the file that cannot be understood, two files for one key, or two
     micrographs of one file for one key.
     """
+
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist.")
@@ -49,7 +51,7 @@ def read_coordinates(source):
     return {k: (v[:, 1::-1].copy(), v[:, 2].copy()) for k, v in rows.items()}
 
 
-def align_keys(coordinates, names):
+def align_keys(coordinates: dict[str, typing.Any], names: typing.Iterable[str]) -> dict[str, typing.Any]:
     """The same coordinates under the names of `names` that they belong to; the others keep their key.
 
     A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
@@ -67,7 +69,9 @@ def align_keys(coordinates, names):
     return {name: coordinates[key] for name, key in owner.items()}
 
 
-def write_coordinates(path, yx, scores, comment="", **numbers):
+def write_coordinates(
+    path: str | os.PathLike[str], yx: np.ndarray, scores: np.ndarray, comment: str = "", **numbers
+) -> None:
     """Write a STAR file that RELION reads, whole or not at all.
 
     yx: (n, 2) centres in px of the micrograph. scores: (n,). comment: one line for the head of the file.

@@ -6,6 +6,7 @@ import functools
 import glob
 import os
 import shutil
+import typing
 from pathlib import Path
 
 from ..contract.processes import remove_abandoned, temporary_path
@@ -15,7 +16,7 @@ _STRIPPED = MICROGRAPH_SUFFIXES + (".rec", ".st", ".star", ".box", ".txt", ".png
 _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
 
 
-def micrograph_key(name):
+def micrograph_key(name: typing.Any) -> str:
     """The name by which micrographs and coordinates are matched: no folder, no extension, no compression suffix.
 
     '000001@mics/a.mrc.gz' gives 'a'.
@@ -26,7 +27,7 @@ def micrograph_key(name):
     return key
 
 
-def without_pick_suffix(key):
+def without_pick_suffix(key: str) -> str:
     """The key without the ending that pickers add to it: 'a_autopick' gives 'a'."""
     return _without_ending(key, _PICK_SUFFIXES)
 
@@ -38,7 +39,7 @@ def _without_ending(key, endings):
     return key
 
 
-def expand_paths(patterns):
+def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
     """Files of globs, plain paths and list files, in the order given (globs sorted).
 
     patterns: texts. A .txt file holds one path per line; a .star file has rlnMicrographName. Relative paths in a list
@@ -84,7 +85,7 @@ def _read_list(path):
     return files
 
 
-def check_utf8_name(path):
+def check_utf8_name(path: str | os.PathLike[str]) -> None:
     """Raises ValueError for a file whose name is not UTF-8: no table that other programs read could name it."""
     try:
         os.fsencode(path).decode("utf-8")
@@ -92,7 +93,7 @@ def check_utf8_name(path):
         raise ValueError(f"{path!a} has a name that is not UTF-8. Rename the file.") from None
 
 
-def read_text(path):
+def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a UTF-8 file. Raises ValueError that names a file which is not."""
     try:
         return Path(path).read_bytes().decode("utf-8-sig")
@@ -103,12 +104,14 @@ def read_text(path):
         ) from None
 
 
-def name_tomograms(paths, names=()):
+def name_tomograms(paths: typing.Sequence[str], names: typing.Sequence[str] = ()) -> list[tuple[str, str]]:
     """As name_micrographs, for tomograms."""
     return name_micrographs(paths, names, "tomogram")
 
 
-def name_micrographs(paths, names=(), what="micrograph"):
+def name_micrographs(
+    paths: typing.Sequence[str], names: typing.Sequence[str] = (), what: str = "micrograph"
+) -> list[tuple[str, str]]:
     """Pairs of unique name and path. what: they are, in words.
 
     Raises ValueError if two files have the same name (they could not be told apart in coordinates and outputs), or if
@@ -136,7 +139,7 @@ def name_micrographs(paths, names=(), what="micrograph"):
     return pairs
 
 
-def spread(items, number):
+def spread(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
     """At most `number` of the items, evenly spread over the list, in its order."""
     if len(items) <= number:
         return list(items)
@@ -145,14 +148,14 @@ def spread(items, number):
     return [items[round(i * (len(items) - 1) / (number - 1))] for i in range(number)]
 
 
-def spread_first(items, number):
+def spread_first(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
     """All items, those first that `spread` chooses."""
     chosen = spread(range(len(items)), number)
     return [items[i] for i in chosen + sorted(set(range(len(items))) - set(chosen))]
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
     """A temporary path to write to; renamed to `path` when the block ends well, removed when it does not.
 
     OSError (disk full, no permission) is raised again with the name of the file. What killed processes left in the
@@ -190,7 +193,7 @@ def _umask():
         return 0o077  # no such file system: nobody else may read, which is never too much
 
 
-def rename_folder(source, target):
+def rename_folder(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Give a finished folder its final name. Raises FileExistsError if there is something already."""
     if os.path.exists(target):
         raise FileExistsError(f"{target} exists already; it is not replaced. Choose another name or remove it.")

@@ -2,6 +2,7 @@
 """Names of particle images, 'number@stack', and the files that they mean."""
 
 import os
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .stacks import stack_shape
 
 
-def split_name(name):
+def split_name(name: str) -> tuple[int, str]:
     """Number, from 1, and stack of an image name; a name without a number is a file of one image."""
     number, at, stack = name.partition("@")
     if not at:
@@ -19,7 +20,9 @@ def split_name(name):
     return int(number), stack
 
 
-def find_images(path, stacks, numbers):
+def find_images(
+    path: str | os.PathLike[str], stacks: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The files that a STAR file's images are in.
 
     path: the STAR file. stacks: (n,) names of stacks in it, relative to its folder, one above, or the current one.
@@ -47,7 +50,7 @@ def find_images(path, stacks, numbers):
     return np.array([found[stack] for stack in stacks], object), next(iter(boxes))
 
 
-def find_file(path, stack, what="stack"):
+def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> str:
     """Path of a file that a STAR file names, relative to its folder, one above, or the current one. what: it is, for
     the message. Raises FileNotFoundError."""
     here = Path(path).absolute().parent
@@ -61,7 +64,7 @@ def find_file(path, stack, what="stack"):
     return str(hit)
 
 
-def names_base(name, file, target):
+def names_base(name: str, file: str, target: str | os.PathLike[str]) -> Path | None:
     """Folder that image names of a new STAR file are relative to; None: the old names are absolute, and so are the new.
 
     It is the folder that the old names were relative to, if that lies above the new file or is the current one
@@ -76,7 +79,9 @@ def names_base(name, file, target):
     return root if root in (Path.cwd(), folder, *folder.parents) else folder
 
 
-def names_of(files, numbers, base):
+def names_of(
+    files: typing.Sequence[str] | np.ndarray, numbers: typing.Sequence[int] | np.ndarray, base: Path | None
+) -> list[str]:
     """List of 'number@stack' of images. files: (n,) stacks. numbers: (n,) places in them, 0-based. base: see
     names_base."""
     stacks = {file: os.path.abspath(file) if base is None else os.path.relpath(file, base) for file in set(files)}

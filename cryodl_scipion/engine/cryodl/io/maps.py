@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Density maps in MRC files."""
 
+import os
+import typing
+
 import numpy as np
 
 from .files import whole_file
 
 
-def write_map(path, density, pixel_size):
+def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: float) -> None:
     """Write a (d, d, d) zyx density, an array or tensor on the CPU, whole or not at all. pixel_size: Å of its
     voxels."""
     import mrcfile

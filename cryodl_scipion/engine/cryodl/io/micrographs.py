@@ -3,6 +3,7 @@
 
 import os
 import struct
+import typing
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from .tiff import read_tiff
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
-def read_micrograph(path):
+def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     """The image of a micrograph file, float32 (h, w), rows as RELION counts them: an MRC's as they lie in the file, a
     TIFF's from the last one.
 
@@ -47,7 +48,7 @@ def _as_float32(image, path):
         ) from None
 
 
-def micrograph_shape(path):
+def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """(h, w) of a micrograph, from its header alone. Raises as read_micrograph does."""
     if is_tiff(path):
         _check_exists(path)
@@ -56,7 +57,7 @@ def micrograph_shape(path):
     return read_header(path).shape[1:]
 
 
-def pixel_size_warnings(paths, pixel_size):
+def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[str]:
     """Sentences about headers that contradict the pixel size given, or each other. It is used all the same.
 
     Headers often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but
@@ -89,7 +90,7 @@ def _header_pixel_size(path):
     return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
 
-def write_micrograph(path, image, pixel_size, *labels):
+def write_micrograph(path: str | os.PathLike[str], image: np.ndarray, pixel_size: float, *labels) -> None:
     """Write an (h, w) array as an MRC file of its type, whole or not at all. labels: lines for the header, at most 80
     letters each."""
     import mrcfile
@@ -101,7 +102,7 @@ def write_micrograph(path, image, pixel_size, *labels):
             mrc.add_label(label)
 
 
-def is_tiff(path):
+def is_tiff(path: str | os.PathLike[str]) -> bool:
     name = str(path).lower()
     for ending in (".gz", ".bz2"):
         name = name[: -len(ending)] if name.endswith(ending) else name

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import typing
 from pathlib import Path
 
 from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, sha256
@@ -16,7 +17,7 @@ from .files import rename_folder, whole_file
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
 
 
-def shipped_models(kind=None):
+def shipped_models(kind: str | None = None) -> list[str]:
     """Names of the models that come with the package; of one kind only, if one is given."""
     every = sorted(p.parent.name for p in SHIPPED.glob(f"*/{CARD}"))
     return [
@@ -26,7 +27,7 @@ def shipped_models(kind=None):
     ]
 
 
-def find_model(name_or_folder, kind=None):
+def find_model(name_or_folder: str, kind: str | None = None) -> Path:
     """The folder of a model given by folder or by shipped name.
 
     Raises FileNotFoundError that lists the names of shipped models (of a kind)."""
@@ -39,7 +40,9 @@ def find_model(name_or_folder, kind=None):
     raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped: {', '.join(shipped_models(kind)) or 'none'}).")
 
 
-def read_model(folder, kind=None):
+def read_model(
+    folder: str | os.PathLike[str], kind: str | None = None
+) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """Card and weights ({name: tensor}) of a model folder. Raises ValueError as contract.check_model."""
     card = check_model(folder, kind)
     import safetensors
@@ -54,7 +57,7 @@ def read_model(folder, kind=None):
         ) from None
 
 
-def copy_model(source, target):
+def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Copy a model folder, whole or not at all. target must not exist."""
     parent = Path(target).parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +66,7 @@ def copy_model(source, target):
         rename_folder(copy, target)
 
 
-def write_model(folder, card, tensors):
+def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], tensors: dict[str, typing.Any]) -> None:
     """Write weights, then the card that has their checksum, into an existing folder."""
     save_tensors(Path(folder) / WEIGHTS, tensors)
     write_json(
@@ -72,7 +75,9 @@ def write_model(folder, card, tensors):
     )
 
 
-def save_tensors(path, tensors, metadata=None):
+def save_tensors(
+    path: str | os.PathLike[str], tensors: dict[str, typing.Any], metadata: dict[str, str] | None = None
+) -> None:
     """Write {name: tensor} as safetensors, whole or not at all, without a copy of them all in memory. metadata: {name:
     text}. Raises OSError, as a full disk does elsewhere."""
     import safetensors

@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import time
+import typing
 from pathlib import Path
 
 from ..contract.processes import remove_abandoned, temporary_path
@@ -35,7 +36,7 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
-def output_lock(command, config, wait: float = WAIT):
+def output_lock(command: typing.Any, config: typing.Any, wait: float = WAIT) -> typing.Iterator[None]:
     """Hold the output of a command until the block ends. Does nothing for commands without an output.
 
     Parameters
@@ -54,6 +55,7 @@ def output_lock(command, config, wait: float = WAIT):
     OSError
         If nothing can be written there: read-only, or no room.
     """
+
     field = "annotations" if command.name in WINDOWS else "output"
     output = Path(os.path.realpath(getattr(config, field, None) or ""))
     path = lock_path(output)

@@ -2,12 +2,15 @@
 """Which file belongs to which, by their names."""
 
 import re
+import typing
 from itertools import starmap
 
 MOST_NAMED = 5
 
 
-def pair_by_name(names, others, what, of_others):
+def pair_by_name(
+    names: typing.Sequence[str], others: typing.Sequence[str], what: tuple[str, str], of_others: tuple[str, str]
+) -> tuple[list[int], str]:
     """Places of the others that belong to each of the names, and a warning or "".
 
     names, others: as many, each only once. what, of_others: (plural, option) in words. Names are alike if they are the

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of particles: RELION's STAR files (3.0, 3.1 and later) with their stacks of images."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 
 import numpy as np
 
@@ -12,6 +16,10 @@ from .relion_tables import groups_of_particles, modern_tables, number_columns, w
 from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
 from .warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
 
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
 ORIGINAL = "rlnImageOriginalName"
@@ -47,7 +55,7 @@ class ParticleSet:
     columns: dict[str, list[str]]
     optics_columns: dict[str, list[str]]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
     def poses(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +64,7 @@ class ParticleSet:
             raise ValueError(f"{self.path} has no angles (rlnAngleRot ...). Assign orientations first.")
         return self.angles[rows], self.shifts_yx[rows]
 
-    def images(self, indices):
+    def images(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box) float32 tensor of the images as they are in the files. Raises ValueError for values that are no
         finite numbers, naming particle and file."""
         import torch
@@ -66,7 +74,9 @@ class ParticleSet:
             return torch.zeros((0, self.box, self.box))
         return torch.from_numpy(read_images(self.files[indices], self.numbers[indices]))
 
-    def ctf(self, indices, box=None, pixel_size=None, device=None):
+    def ctf(
+        self, indices: typing.Any, box: int | None = None, pixel_size: float | None = None, device: typing.Any = None
+    ) -> torch.Tensor:
         """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
         Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
         multiplied ones.
@@ -85,7 +95,7 @@ class ParticleSet:
         )
         return treated_ctf(values, self.ctf_state)
 
-    def subset(self, indices):
+    def subset(self, indices: typing.Any) -> ParticleSet:
         """The particles of some rows, in the order given (integers, a slice or a bool mask)."""
         rows = np.arange(len(self))[indices].reshape(-1)
         chosen = {}
@@ -101,12 +111,12 @@ class ParticleSet:
         )
 
 
-def treated_ctf(ctf, state):
+def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
     """A CTF as it is in images that were treated: see ParticleSet.ctf_state."""
     return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()
 
 
-def read_particles(path, need=()):
+def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = ()) -> ParticleSet:
     """The ParticleSet of a STAR file.
 
     need: of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones). Stacks are looked
@@ -125,7 +135,14 @@ def read_particles(path, need=()):
     return particles
 
 
-def write_particles_star(path, particles, changes=None, stack=None, pixel_size=None, box=None):
+def write_particles_star(
+    path: str | os.PathLike[str],
+    particles: ParticleSet,
+    changes: dict[str, typing.Any] | None = None,
+    stack: str | None = None,
+    pixel_size: float | None = None,
+    box: int | None = None,
+) -> None:
     """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
     changes: {column: (n,) values}, added or replaced. stack: path of a new stack that holds an image of each particle

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles with orientations and CTF in RELION's files: STAR (3.1) and stacks of images."""
 
+import os
+import typing
+
 import numpy as np
 
 from .files import whole_file
@@ -31,7 +34,7 @@ PARTICLES = (
 )
 
 
-def read_orientations(path):
+def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     """(n, 3) rot, tilt, psi in degrees of a STAR file. Raises ValueError that names the file and what it lacks."""
     import gemmi
 
@@ -53,7 +56,9 @@ def read_orientations(path):
     return angles
 
 
-def write_oriented_coordinates(path, centres_yx, angles, optics):
+def write_oriented_coordinates(
+    path: str | os.PathLike[str], centres_yx: np.ndarray, angles: np.ndarray, optics: typing.Any
+) -> None:
     """STAR file of one micrograph's particles with angles and CTF.
 
     centres_yx: (n, 2) px. angles: (n, 3) degrees. optics: core.optics.Optics, of all.
@@ -74,7 +79,7 @@ def write_oriented_coordinates(path, centres_yx, angles, optics):
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_stack(path, images, pixel_size):
+def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: float) -> None:
     """(n, box, box) float32 images as a stack (.mrcs), whole or not at all."""
     import mrcfile
 
@@ -84,7 +89,15 @@ def write_stack(path, images, pixel_size):
         mrc.voxel_size = pixel_size
 
 
-def particle_rows(stack, micrograph, places_yx, centres_yx, angles, optics, pixel_size):
+def particle_rows(
+    stack: str,
+    micrograph: str,
+    places_yx: np.ndarray,
+    centres_yx: np.ndarray,
+    angles: np.ndarray,
+    optics: typing.Any,
+    pixel_size: float,
+) -> str:
     """Lines of particles.star for the images of one stack.
 
     stack, micrograph: their paths as the STAR file shall have them. places_yx: (n, 2) whole px, the boxes' centres.
@@ -98,7 +111,13 @@ def particle_rows(stack, micrograph, places_yx, centres_yx, angles, optics, pixe
     return "".join(lines)
 
 
-def write_particles(path, parts, optics, pixel_size, box):
+def write_particles(
+    path: str | os.PathLike[str],
+    parts: typing.Iterable[str | os.PathLike[str]],
+    optics: typing.Any,
+    pixel_size: float,
+    box: int,
+) -> None:
     """particles.star from files of particle_rows, one after another, so that a million particles take no memory.
 
     parts: paths. optics: one of them, for what all share. Whole or not at all.

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several sets of picks of the same micrographs, each with a name: 'topaz=picks/topaz'."""
 
+from __future__ import annotations
+
 import os
+import typing
 from pathlib import Path
 
 from .coordinates import align_keys, read_coordinates
 from .files import without_pick_suffix
 
+if typing.TYPE_CHECKING:
+    import numpy as np
 
-def name_sets(texts):
+
+def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
     """{name: path} of sets that are given as they are ('picks/topaz') or with a name ('topaz=picks/topaz').
 
     texts: a path that exists is never cut at its '='. A set without a name gets the last part of its path; where
@@ -54,7 +60,7 @@ def _shortest_names(paths):
     return names
 
 
-def read_pick_sets(texts):
+def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """{set: {micrograph: (yx (n, 2), scores (n,))}}, every micrograph under one name in all sets.
 
     texts: as name_sets. A micrograph that is called 'a' in one set and 'a_autopick' in another is called 'a'.
@@ -67,14 +73,14 @@ def read_pick_sets(texts):
     return {name: align_keys(picks, list(names.values())) for name, picks in sets.items()}
 
 
-def lacking(sets, names):
+def lacking(sets: dict[str, typing.Any], names: typing.Iterable[str]) -> dict[str, list[str]]:
     """{set: micrographs of `names` that it has no list for}, only sets that lack any. A list without picks is a
     list."""
     missing = {name: [n for n in names if n not in picks] for name, picks in sets.items()}
     return {name: absent for name, absent in missing.items() if absent}
 
 
-def lacking_in_words(sets, names):
+def lacking_in_words(sets: dict[str, typing.Any], names: typing.Iterable[str]) -> list[str]:
     """One sentence for each set that lacks micrographs."""
     return [
         f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs ({', '.join(absent[:8])}"

@@ -2,6 +2,8 @@
 """Pictures that the engine leaves beside its results."""
 
 import csv
+import os
+import typing
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from ..core.calibration import expected_calibration_error, reliability
 from .files import whole_file
 
 
-def plot_learning_curve(metrics, path):
+def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Losses and validation figures of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
     pyplot = _pyplot()
     with open(metrics, newline="", encoding="utf-8") as file:
@@ -30,7 +32,9 @@ def plot_learning_curve(metrics, path):
     save_figure(figure, path)
 
 
-def plot_precision_recall(curves, path):
+def plot_precision_recall(
+    curves: dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
+) -> None:
     """Precision against recall of several sets as a PNG.
 
     curves: {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a
@@ -52,7 +56,9 @@ def plot_precision_recall(curves, path):
     save_figure(figure, path)
 
 
-def plot_agreement(names, matrix, path):
+def plot_agreement(
+    names: typing.Sequence[str], matrix: typing.Sequence[typing.Sequence[float]], path: str | os.PathLike[str]
+) -> None:
     """F1 of each pair of sets as a PNG of coloured squares. names: of the sets. matrix: rows of numbers in [0, 1]."""
     pyplot = _pyplot()
     side = 2.4 + 0.7 * len(names)
@@ -68,7 +74,7 @@ def plot_agreement(names, matrix, path):
     save_figure(figure, path)
 
 
-def plot_reliability(hit, scores, path, bins=10):
+def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLike[str], bins: int = 10) -> None:
     """The reliability curve of scores as a PNG: share of particles over score, and how many places have each score.
 
     hit: (n,) bool. scores: (n,) in [0, 1]. Raises ValueError as core.calibration.reliability.
@@ -86,7 +92,7 @@ def plot_reliability(hit, scores, path, bins=10):
     save_figure(figure, path)
 
 
-def plot_rounds(entries, path):
+def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.PathLike[str]) -> None:
     """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made.
 
     entries: list of the dicts of rounds.csv.
@@ -111,7 +117,7 @@ def plot_rounds(entries, path):
     save_figure(figure, path)
 
 
-def new_figure(rows, columns, size):
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typing.Any, typing.Any]:
     """A figure and its (rows, columns) array of axes. size: inches."""
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
@@ -126,7 +132,7 @@ def _pyplot():
     return pyplot
 
 
-def save_figure(figure, path):
+def save_figure(figure: typing.Any, path: str | os.PathLike[str]) -> None:
     """Write a figure as a PNG, whole or not at all, and forget it."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=100)

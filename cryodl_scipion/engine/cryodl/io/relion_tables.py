@@ -3,6 +3,8 @@
 particle."""
 
 import dataclasses
+import os
+import typing
 
 import numpy as np
 
@@ -22,7 +24,9 @@ class Groups:
     ctf_state: str
 
 
-def modern_tables(tables, path, dimensions=2):
+def modern_tables(
+    tables: dict[str, dict[str, list[str]]], path: str | os.PathLike[str], dimensions: int = 2
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Optics and particle table, {column: list of str} each, as RELION 3.1 has them.
 
     tables: as star.read_tables gives them. path: for messages. dimensions: 3 for subtomograms; of files that do not say
@@ -90,7 +94,9 @@ def _is_number(word):
     return True
 
 
-def number_columns(path, columns, names, what="particle"):
+def number_columns(
+    path: str | os.PathLike[str], columns: dict[str, list[str]], names: typing.Sequence[str], what: str = "particle"
+) -> np.ndarray | None:
     """(n, len(names)) float array of columns, or None if one is missing. path, what: for the message of the ValueError
     for values that are no finite numbers."""
     if any(name not in columns for name in names):
@@ -111,7 +117,9 @@ def number_columns(path, columns, names, what="particle"):
     return values
 
 
-def whole_column(path, columns, name, what="particle"):
+def whole_column(
+    path: str | os.PathLike[str], columns: dict[str, list[str]], name: str, what: str = "particle"
+) -> np.ndarray | None:
     """(n,) int array of a column, or None if it is missing. path, what: as number_columns'. Raises ValueError for
     values that are no whole numbers."""
     values = number_columns(path, columns, (name,), what)
@@ -126,7 +134,9 @@ def whole_column(path, columns, name, what="particle"):
     return values[:, 0].astype(int)
 
 
-def groups_of_particles(optics, columns, path, dimensions=2):
+def groups_of_particles(
+    optics: dict[str, list[str]], columns: dict[str, list[str]], path: str | os.PathLike[str], dimensions: int = 2
+) -> Groups:
     """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, images of
     other dimensions, and groups that are missing."""
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}

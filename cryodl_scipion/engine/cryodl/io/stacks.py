@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stacks of particle images (.mrcs): read by memory map, written as they come."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import os
 import struct
+import typing
 
 import numpy as np
 
@@ -14,7 +17,7 @@ from .mrc import HEADER, MODES, read_header
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
 
 
-def stack_shape(path):
+def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """(images, h, w) of a stack, from its header and its length.
 
     Raises FileNotFoundError, or ValueError if the file is no stack of square images or is cut short. Pixels of two
@@ -65,7 +68,7 @@ def _mapped(path, size, changed):
     return np.memmap(path, header.dtype, "r", header.start, header.shape)
 
 
-def read_images(files, numbers):
+def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """(m, h, w) float32 array of images of stacks.
 
     files: (m,) paths. numbers: (m,) int, 0-based. Only what is asked for is read. Raises ValueError that names an image
@@ -81,7 +84,7 @@ def read_images(files, numbers):
     return images
 
 
-def read_finite(files, numbers):
+def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m, h, w) float32 array of images of stacks, and (m,) bool: those whose values are all finite numbers.
 
     files, numbers: as read_images'. What is not finite is given as it stands in the file.
@@ -101,12 +104,12 @@ class StackWriter:
     Whole or not at all: the file appears when the block ends well and all `count` images are there. pixel_size: Å/px.
     """
 
-    def __init__(self, path, count, box, pixel_size):
+    def __init__(self, path: str | os.PathLike[str], count: int, box: int, pixel_size: float) -> None:
         self.path, self.count, self.box, self.pixel_size = path, count, box, pixel_size
         self.added, self._sums = 0, np.zeros(2)  # of values and of squares
         self._range = [np.inf, -np.inf]
 
-    def __enter__(self):
+    def __enter__(self) -> StackWriter:
         import mrcfile
 
         self._exit = contextlib.ExitStack()
@@ -120,7 +123,7 @@ class StackWriter:
         self._file.seek(HEADER)
         return self
 
-    def add(self, images):
+    def add(self, images: typing.Any) -> None:
         """Append (m, box, box) images, an array or tensor on the CPU. Raises ValueError if there are more than
         promised."""
         images = np.ascontiguousarray(images, "<f4")
@@ -135,7 +138,7 @@ class StackWriter:
         low, high = self._range
         self._range = [min(low, images.min(initial=np.inf)), max(high, images.max(initial=-np.inf))]
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: typing.Any, error: typing.Any, trace: typing.Any) -> bool | None:
         if kind is None and self.added < self.count:
             error = ValueError(f"{self.path} was to hold {self.count} images, but {self.added} came.")
             self._exit.__exit__(type(error), error, None)

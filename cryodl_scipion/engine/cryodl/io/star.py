@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of STAR files as texts."""
 
+import os
 import re
+import typing
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from .star_columns import star_document
 _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
 
 
-def read_tables(path):
+def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
     """{block name: {column: list of str}} of a STAR file, columns without their leading underscore.
 
     Single values count as tables of one row. Raises FileNotFoundError or ValueError that name the file.
@@ -45,7 +47,7 @@ def _column(block, tag):
     return [texts.setdefault(word, gemmi.cif.as_string(word)) for word in block.find_loop(tag)]
 
 
-def write_tables(path, tables):
+def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typing.Any]]) -> None:
     """Write {block name: {column: values}} as a STAR file of loops, whole or not at all. Values: texts or numbers."""
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
@@ -56,7 +58,7 @@ def write_tables(path, tables):
             file.write("\n")
 
 
-def star_text(value):
+def star_text(value: typing.Any) -> str:
     """A number or text as RELION reads it."""
     if isinstance(value, (float, np.floating)):
         return f"{value:.6f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.6e}"

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The files behind a set of subtomograms: volumes, and the weights that say what of their transform was measured."""
 
+from __future__ import annotations
+
 import functools
 import os
+import typing
 
 import numpy as np
 
 from .image_names import find_file, split_name
 from .tomograms import Tomogram
 
+if typing.TYPE_CHECKING:
+    import torch
+
 WEIGHTS = "rlnCtfImage"  # column that names the weights
 _MEASURED = 0.99  # quantile of a file of weights that counts as measured in full: a few coefficients are in every image
 _LEAST = 0.05  # of that: smaller sums of CTF² would give noise alone
 
 
-def find_volumes(path, names, numbers):
+def find_volumes(
+    path: str | os.PathLike[str], names: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
+) -> tuple[np.ndarray, int]:
     """Paths (n,) of the volumes of a STAR file, and their box in px."""
     found, boxes, most = {}, {}, {}
     for name, number in zip(names, numbers):
@@ -43,7 +51,7 @@ def find_volumes(path, names, numbers):
     return np.array([found[name] for name in names], object), next(iter(boxes))
 
 
-def find_weights(path, columns, box):
+def find_weights(path: str | os.PathLike[str], columns: dict[str, list[str]], box: int) -> np.ndarray | None:
     """Paths (n,) of the volumes of weights, or None. Raises ValueError for those of another size than the box."""
     if WEIGHTS not in columns or all(name in ("", "None") for name in columns[WEIGHTS]):
         return None
@@ -71,13 +79,13 @@ def _header(path, size, changed):
     return Tomogram(path)
 
 
-def opened(path):
+def opened(path: str | os.PathLike[str]) -> Tomogram:
     """Tomogram of a path; its size and time of the last change make that a replaced file is opened anew."""
     state = os.stat(path)
     return _header(path, state.st_size, state.st_mtime_ns)
 
 
-def read_weights(path, box):
+def read_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """(box, box, box // 2 + 1) float32 in [0, 1] on the grid of rfftn.
 
     RELION has half of the transform in its usual order (followed, in RELION 4, by another volume of multiplicities), or
@@ -87,7 +95,7 @@ def read_weights(path, box):
     return np.clip(values / np.quantile(values, _MEASURED), 0, 1).astype(np.float32)
 
 
-def raw_weights(path, box):
+def raw_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """As read_weights, of any size. Raises ValueError for a file of zeros."""
     values = np.abs(opened(path).part((0, box)))
     if values.shape[2] == box:
@@ -100,7 +108,7 @@ def raw_weights(path, box):
     return values.astype(np.float32, copy=False)
 
 
-def read_sums(path, box):
+def read_sums(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """(box, box, box // 2 + 1) float32: sums of CTF², of any size; zero where they are too small to divide by.
 
     RELION 4's also count the images that hold a coefficient, which become fewer as one over the frequency; those of
@@ -112,7 +120,7 @@ def read_sums(path, box):
     return sums * kept
 
 
-def divided(volumes, sums):
+def divided(volumes: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
     """Tensor (n, d, d, d) multiplied by its CTF, divided by sums of CTF² (n, d, d, d // 2 + 1); 0 where these are 0."""
     import torch
 

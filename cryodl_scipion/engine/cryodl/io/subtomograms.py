@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of subtomograms: RELION's STAR files (3.0, 3.1, 4 with pseudo-subtomograms) with a volume for each particle."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
+import typing
 
 import numpy as np
 
@@ -11,6 +14,9 @@ from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .star import read_tables, write_tables
 from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened, read_sums, read_weights
+
+if typing.TYPE_CHECKING:
+    import torch
 
 TILTS = ("cryodlTiltMin", "cryodlTiltMax")
 _ORIGINS = ("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst")
@@ -48,10 +54,10 @@ class SubtomogramSet:
     optics_columns: dict[str, list[str]]
     multiplied: bool = False
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def volumes(self, indices):
+    def volumes(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
         by the CTF is divided by the weights. Raises ValueError for values that are no finite numbers, naming the file.
         """
@@ -65,7 +71,7 @@ class SubtomogramSet:
         found = torch.from_numpy(found)
         return divided(found, self.sums(rows)) if self.multiplied else found
 
-    def weights(self, indices):
+    def weights(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box // 2 + 1) tensor in [0, 1] on the grid of rfftn: how well each Fourier coefficient was
         measured.
 
@@ -90,7 +96,7 @@ class SubtomogramSet:
             found[kinds == number] = wedge(self.box, float(low), float(high))
         return found
 
-    def sums(self, indices):
+    def sums(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box // 2 + 1) tensor: what averages weigh the volumes with. It is weights, or the sums of CTF²
         of data that were multiplied by the CTF, so that the mean is the sum of these data over that of the sums."""
         import torch
@@ -101,7 +107,7 @@ class SubtomogramSet:
         found = [read_sums(file, self.box) for file in self.weight_files[rows]]
         return torch.from_numpy(np.array(found, np.float32).reshape(-1, self.box, self.box, self.box // 2 + 1))
 
-    def subset(self, indices):
+    def subset(self, indices: typing.Any) -> SubtomogramSet:
         """The subtomograms of some rows, in the order given (integers, a slice or a bool mask)."""
         rows = np.arange(len(self))[indices].reshape(-1)
         chosen = {}
@@ -117,7 +123,9 @@ class SubtomogramSet:
         )
 
 
-def read_subtomograms(path, need=(), tilt_min=-60.0, tilt_max=60.0):
+def read_subtomograms(
+    path: str | os.PathLike[str], need: typing.Collection[str] = (), tilt_min: float = -60.0, tilt_max: float = 60.0
+) -> SubtomogramSet:
     """The SubtomogramSet of a STAR file.
 
     need: of 'classes' and 'angles'. tilt_min, tilt_max: degrees, where the file has neither weights nor tilt ranges.
@@ -167,7 +175,9 @@ def read_subtomograms(path, need=(), tilt_min=-60.0, tilt_max=60.0):
     return found
 
 
-def write_subtomograms_star(path, subtomograms, changes=None):
+def write_subtomograms_star(
+    path: str | os.PathLike[str], subtomograms: SubtomogramSet, changes: dict[str, typing.Any] | None = None
+) -> None:
     """Write a SubtomogramSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
     changes: {column: (n,) values}, added or replaced; None instead of values: taken out. Names of files are relative to

@@ -21,7 +21,7 @@ class Tomogram:
     for "unknown"). Raises FileNotFoundError, or ValueError that says what is wrong with the file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         if not os.path.isfile(self.path):
             what = "is a folder" if os.path.isdir(self.path) else "does not exist"
@@ -51,7 +51,7 @@ class Tomogram:
         dtype, start, stored = self._stored
         return np.memmap(self.path, dtype, "r", start, stored).transpose(self._axes)
 
-    def part(self, *ranges):
+    def part(self, *ranges) -> np.ndarray:
         """(z, y, x) float32 array, a copy, of the places [start, stop) given for the first axes; the rest is whole.
 
         Raises ValueError for values that are not finite numbers.
@@ -64,11 +64,11 @@ class Tomogram:
             )
         return part
 
-    def raw(self, *ranges):
+    def raw(self, *ranges) -> np.ndarray:
         """As part, of the file's own type."""
         return np.array(self._data[tuple(slice(*r) for r in ranges)], self.dtype)
 
-    def labels(self, *ranges, otherwise=""):
+    def labels(self, *ranges, otherwise: str = "") -> np.ndarray:
         """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign.
 
         otherwise: sentence for the user whose file holds other numbers, which raise ValueError.
@@ -89,7 +89,7 @@ class Tomogram:
         return labels
 
 
-def working_pixel_size(tomogram, given, otherwise=None):
+def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float | None = None) -> tuple[float, str]:
     """Å/px to take for a Tomogram, and a sentence for the user or "".
 
     given: of the request, or None. otherwise: what to take where the header says nothing, or None. Raises ValueError if

@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import shutil
+import typing
 from pathlib import Path
 
 from ..contract import command_of, config_to_dict
@@ -19,15 +20,16 @@ RECORD = "unfinished.json"
 FREE = ("device", "threads", "output")  # parameters that change nothing of what is made
 
 
-def check_output(output, what="Output folder"):
+def check_output(output: str, what: str = "Output folder") -> None:
     """Raises FileExistsError if there is already something under the name of the output."""
+
     if os.path.exists(output):
         raise FileExistsError(
             f"{what} {output} (--output) exists already; it is not replaced. Choose another name or remove it."
         )
 
 
-def star_stem(output, what, *beside):
+def star_stem(output: str, what: str, *beside) -> str:
     """Path of a STAR file to be written, without its ending.
 
     what: it holds, for messages. beside: patterns of the names of files that will lie beside it, after that stem.
@@ -49,7 +51,9 @@ def star_stem(output, what, *beside):
     return stem
 
 
-def working_folder(config, files=(), continues=True, precious=None):
+def working_folder(
+    config: typing.Any, files: typing.Sequence[str] = (), continues: bool = True, precious: str | None = None
+) -> Path:
     """The folder <output>.partial, with its record: as a stopped run of the same command and parameters left it, or
     empty.
 
@@ -74,7 +78,7 @@ def working_folder(config, files=(), continues=True, precious=None):
     return folder
 
 
-def finish_folder(folder, output, *leftovers):
+def finish_folder(folder: str | os.PathLike[str], output: str, *leftovers) -> None:
     """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in
     it."""
     rename_folder(folder, output)
@@ -82,7 +86,7 @@ def finish_folder(folder, output, *leftovers):
         _remove(Path(output) / name)
 
 
-def remove_unused(output):
+def remove_unused(output: str | None) -> None:
     """Remove the working folder of a command that was refused before it had made anything: it holds its record alone.
 
     output: of the command, or None.

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Volumes written slab by slab, so that they may be larger than the memory. tomograms.py reads them."""
 
+from __future__ import annotations
+
+import os
+import typing
 import warnings
 
 import numpy as np
@@ -18,7 +22,14 @@ class VolumeWriter:
     shape: (z, y, x). dtype: int8, int16, uint16, float16 or float32. Labels are int8 up to 127, else uint16.
     """
 
-    def __init__(self, path, shape, pixel_size, dtype, label=""):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        shape: typing.Sequence[int],
+        pixel_size: float,
+        dtype: typing.Any,
+        label: str = "",
+    ) -> None:
         self.path, self._whole = str(path), whole_file(path)
         temporary = self._whole.__enter__()
         try:
@@ -29,15 +40,15 @@ class VolumeWriter:
             raise
         self._written = np.zeros(int(shape[0]), bool)
 
-    def __enter__(self):
+    def __enter__(self) -> VolumeWriter:
         return self
 
-    def write(self, z, slab):
+    def write(self, z: int, slab: np.ndarray) -> None:
         """Write slices z, z + 1, ...; slab: (n, y, x) array."""
         self._volume.write(z, slab)
         self._written[z : z + len(slab)] = True
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: typing.Any, error: typing.Any, trace: typing.Any) -> None:
         if kind is None and not self._written.all():
             error = RuntimeError(
                 f"Only {self._written.sum()} of {len(self._written)} slices of {self.path} were written."
@@ -56,12 +67,14 @@ class OpenVolume:
     file, not to a memory map: what is written there counts as memory of the process, and a full disk would kill it.
     """
 
-    def __init__(self, path, shape, dtype, known=None):
+    def __init__(
+        self, path: str | os.PathLike[str], shape: typing.Sequence[int], dtype: typing.Any, known: typing.Any = None
+    ) -> None:
         self.shape, self._dtype = tuple(int(n) for n in shape), np.dtype(dtype)
         self.known = list(known or [np.inf, -np.inf, 0.0, 0.0])
         self._file = open(path, "r+b")
 
-    def write(self, z, slab):
+    def write(self, z: int, slab: np.ndarray) -> None:
         """Write slices z, z + 1, ...; slab: (n, y, x) array."""
         slab = np.ascontiguousarray(slab, self._dtype)
         if slab.shape[1:] != self.shape[1:] or not 0 <= z <= self.shape[0] - len(slab):
@@ -77,11 +90,11 @@ class OpenVolume:
                 self.known[3] + float(np.square(values).sum(dtype=np.float64)),
             ]
 
-    def flush(self):
+    def flush(self) -> None:
         """Give all that was written to the system, so that it outlives the process."""
         self._file.flush()
 
-    def close(self, complete):
+    def close(self, complete: bool) -> None:
         """complete: True if all slices are there; then the header gets their range, mean and deviation."""
         if complete:
             low, high, total, squares = self.known
@@ -93,7 +106,14 @@ class OpenVolume:
         self._file.close()
 
 
-def new_volume(path, shape, pixel_size, dtype, label="", stack=False):
+def new_volume(
+    path: str | os.PathLike[str],
+    shape: typing.Sequence[int],
+    pixel_size: float,
+    dtype: typing.Any,
+    label: str = "",
+    stack: bool = False,
+) -> None:
     """Make the file of a volume of zeros, to be opened by OpenVolume. Arguments as VolumeWriter. stack: its slices are
     images of their own."""
     import mrcfile

@@ -2,10 +2,12 @@
 """Warnings that are said where they come up, before the work, which may be in vain; the command line says the others
 of a Result at its end."""
 
+import typing
+
 _said = {}  # a dict keeps the order
 
 
-def warn(sentence):
+def warn(sentence: str) -> None:
     """Print a warning, once; it will also stand in the Result."""
     if sentence in _said:
         return
@@ -13,16 +15,16 @@ def warn(sentence):
     print(f"Warning: {sentence}", flush=True)
 
 
-def begin():
+def begin() -> None:
     """Forget what an earlier command of this process said."""
     _said.clear()
 
 
-def unsaid(sentences):
+def unsaid(sentences: typing.Iterable[str]) -> list[str]:
     """Those that were not said yet."""
     return [sentence for sentence in sentences if sentence not in _said]
 
 
-def with_said(sentences):
+def with_said(sentences: typing.Iterable[str]) -> tuple[str, ...]:
     """A Result's warnings and those that were said before, each once."""
     return tuple(dict.fromkeys([*sentences, *_said]))

@@ -250,7 +250,7 @@ def _validate(
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
     trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
-    if not state.highest or figures["figure"] > state.highest:
+    if not state.best or figures["figure"] > state.highest:
         state.highest, state.since_best = figures["figure"], 0
     else:
         state.since_best += 1

@@ -8,6 +8,14 @@ from ..fields import Paths, device_field, seed_field, threads_field
 from ..networks import IMPROVER_NETWORKS
 from ..outputs import Details, Outputs, output
 from ..params import param
+from ..training_fields import (
+    batch_size_field,
+    learning_rate_field,
+    model_folder_field,
+    patience_field,
+    start_from_field,
+    steps_field,
+)
 
 
 def _map_field(help: str, optional: bool = False, label: str = "Map") -> typing.Any:
@@ -171,7 +179,7 @@ class ImproveMapOutputs(Outputs):
 class TrainMapImproverConfig:
     """Train a network that turns reconstructed maps into what their atomic models look like."""
 
-    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    output: str = model_folder_field()
     pairs: typing.Optional[str] = param(
         "Table (.csv) with the columns map, structure, resolution (Å); paths are relative to the table. The structures "
         "must lie in the frame of their maps.",
@@ -277,30 +285,9 @@ class TrainMapImproverConfig:
     attention: bool = param(
         "Window attention in the network. Off: for comparison.", default=True, label="Attention", expert=True
     )
-    start_from: typing.Optional[str] = param(
-        "Map improver to continue from. It must be of the same network.",
-        default=None,
-        label="Start from model",
-        path="model",
-        none_means="start from random weights",
-        expert=True,
-    )
-    steps: typing.Optional[int] = param(
-        "Most training steps.",
-        default=None,
-        label="Training steps",
-        minimum=1,
-        maximum=10000000,
-        none_means="the network's own number",
-    )
-    patience: int = param(
-        "Validations without improvement after which training stops.",
-        default=8,
-        label="Patience (validations)",
-        minimum=1,
-        maximum=1000,
-        expert=True,
-    )
+    start_from: typing.Optional[str] = start_from_field("Map improver")
+    steps: typing.Optional[int] = steps_field()
+    patience: int = patience_field(8)
     validation_fraction: float = param(
         "Part of the molecules kept for validation; similar ones stay together.",
         default=0.2,
@@ -309,24 +296,8 @@ class TrainMapImproverConfig:
         maximum=0.5,
         expert=True,
     )
-    batch_size: typing.Optional[int] = param(
-        "Boxes per training step.",
-        default=None,
-        label="Batch size",
-        minimum=1,
-        maximum=1024,
-        none_means="the network's own",
-        expert=True,
-    )
-    learning_rate: typing.Optional[float] = param(
-        "Peak learning rate.",
-        default=None,
-        label="Learning rate",
-        minimum=1e-7,
-        maximum=1,
-        none_means="the network's own",
-        expert=True,
-    )
+    batch_size: typing.Optional[int] = batch_size_field("Boxes", most=1024)
+    learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

@@ -18,6 +18,14 @@ from ..fields import (
 from ..networks import PICKER_NETWORKS
 from ..outputs import Details, Outputs, output
 from ..params import param
+from ..training_fields import (
+    batch_size_field,
+    learning_rate_field,
+    model_folder_field,
+    patience_field,
+    start_from_field,
+    steps_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +48,7 @@ class TrainPickerConfig:
         minimum=10,
         maximum=5000,
     )
-    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    output: str = model_folder_field()
     background: typing.Optional[str] = param(
         "Folder (or file) with boxes on background, ice or dirt. When given, only labelled places teach the network: "
         "give it when the particles are not all picked. Without it, everything that is not picked is background.",
@@ -110,31 +118,11 @@ class TrainPickerConfig:
         choices=CONTRASTS,
         expert=True,
     )
-    start_from: typing.Optional[str] = param(
-        "Model folder or name of a shipped model to continue from, instead of random weights. It must be of the same "
-        "network.",
-        default=None,
-        label="Start from model",
-        path="model",
-        none_means="start from random weights",
-        expert=True,
+    start_from: typing.Optional[str] = start_from_field("Model folder or name of a shipped model")
+    steps: typing.Optional[int] = steps_field(
+        "the method's own number; for unet 400, 800 from 1,000 particles on, 250 where only boxes teach", 1_000_000
     )
-    steps: typing.Optional[int] = param(
-        "Most training steps; training stops earlier when the validation figure no longer improves.",
-        default=None,
-        label="Training steps",
-        minimum=1,
-        maximum=1000000,
-        none_means="the method's own number; for unet 400, 800 from 1,000 particles on, 250 where only boxes teach",
-    )
-    patience: int = param(
-        "Validations without improvement after which training stops.",
-        default=10,
-        label="Patience (validations)",
-        minimum=1,
-        maximum=1000,
-        expert=True,
-    )
+    patience: int = patience_field(10)
     validation_fraction: float = param(
         "Part of the labelled micrographs kept for validation (at least one; with a single micrograph a part of it). "
         "The best weights and the default threshold are chosen on it.",
@@ -144,18 +132,8 @@ class TrainPickerConfig:
         maximum=0.5,
         expert=True,
     )
-    batch_size: int = param(
-        "Crops per training step.", default=8, label="Batch size", minimum=1, maximum=1024, expert=True
-    )
-    learning_rate: typing.Optional[float] = param(
-        "Peak learning rate.",
-        default=None,
-        label="Learning rate",
-        minimum=1e-7,
-        maximum=1,
-        none_means="the method's own",
-        expert=True,
-    )
+    batch_size: int = batch_size_field("Crops", 8, most=1024)
+    learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = param(
         "Seed of every random choice; the same seed on the same machine gives the same model.",
         default=0,
@@ -186,7 +164,7 @@ class TrainPickerOutputs(Outputs):
 class TrainGeneralPickerConfig:
     """Train a general picker on simulated micrographs of many shapes, and on labelled real sets."""
 
-    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    output: str = model_folder_field()
     structures: Paths = param(
         "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) to simulate from (glob, files or list file).",
         default=(),
@@ -229,9 +207,7 @@ class TrainGeneralPickerConfig:
         maximum=1,
     )
     steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
-    batch_size: int = param(
-        "Crops per training step.", default=8, label="Batch size", minimum=1, maximum=1024, expert=True
-    )
+    batch_size: int = batch_size_field("Crops", 8, most=1024)
     learning_rate: float = param(
         "Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1, expert=True
     )

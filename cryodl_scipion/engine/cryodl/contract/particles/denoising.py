@@ -18,6 +18,14 @@ from ..fields import (
 from ..networks import DENOISER_NETWORKS
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
+from ..training_fields import (
+    batch_size_field,
+    learning_rate_field,
+    model_folder_field,
+    patience_field,
+    start_from_field,
+    steps_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +44,7 @@ class TrainDenoiserConfig:
         label="Structure",
         path="file",
     )
-    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    output: str = model_folder_field()
     network: str = param(
         "posterior: no network, but a projection of the template: the mean of the structure's own projections, weighed "
         "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and is "
@@ -99,48 +107,13 @@ class TrainDenoiserConfig:
         expert=True,
     )
     contrast: str = contrast_field()
-    start_from: typing.Optional[str] = param(
-        "Denoiser model to continue from. It must be of the same network.",
-        default=None,
-        label="Start from model",
-        path="model",
-        none_means="start from random weights",
-        expert=True,
+    start_from: typing.Optional[str] = start_from_field("Denoiser")
+    steps: typing.Optional[int] = steps_field()
+    patience: int = patience_field(6)
+    batch_size: typing.Optional[int] = batch_size_field(
+        "Particles", none_means="the network's own: 1 for cgan, 16 for the others"
     )
-    steps: typing.Optional[int] = param(
-        "Most training steps; training stops earlier when the validation figure no longer improves.",
-        default=None,
-        label="Training steps",
-        minimum=1,
-        maximum=10000000,
-        none_means="the network's own number",
-    )
-    patience: int = param(
-        "Validations without improvement after which training stops.",
-        default=6,
-        label="Patience (validations)",
-        minimum=1,
-        maximum=1000,
-        expert=True,
-    )
-    batch_size: typing.Optional[int] = param(
-        "Particles per training step.",
-        default=None,
-        label="Batch size",
-        minimum=1,
-        maximum=4096,
-        none_means="the network's own: 1 for cgan, 16 for the others",
-        expert=True,
-    )
-    learning_rate: typing.Optional[float] = param(
-        "Peak learning rate.",
-        default=None,
-        label="Learning rate",
-        minimum=1e-7,
-        maximum=1,
-        none_means="the network's own",
-        expert=True,
-    )
+    learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

@@ -8,6 +8,7 @@ from ..fields import CONTRASTS, device_field, seed_field, threads_field, tilt_pr
 from ..networks import CLASSIFIER_NETWORKS
 from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
+from ..training_fields import batch_size_field, learning_rate_field, model_folder_field, patience_field, steps_field
 
 
 def _subtomograms_field(help: str) -> typing.Any:
@@ -62,7 +63,7 @@ class TrainClassifierConfig:
         "Subtomograms to learn from, with their class in rlnClassNumber (from 1 "
         "on). Angles are used if they are there, and not needed."
     )
-    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    output: str = model_folder_field()
     network: str = param(
         "likelihood: this project's; learns an average of each class with the missing wedge made up for, and "
         "compares a subtomogram with all of them, in all orientations, where it was measured. The others are published "
@@ -88,23 +89,8 @@ class TrainClassifierConfig:
     tilt_min: float = _tilt_field("Least", -60.0)
     tilt_max: float = _tilt_field("Largest", 60.0)
     contrast: str = _contrast_field()
-    steps: typing.Optional[int] = param(
-        "Most training steps.",
-        default=None,
-        label="Training steps",
-        minimum=1,
-        maximum=10000000,
-        none_means="the network's own number",
-    )
-    patience: int = param(
-        "Validations without improvement after which training stops, but not before step 600: the "
-        "published networks need long to begin.",
-        default=6,
-        label="Patience (validations)",
-        minimum=1,
-        maximum=1000,
-        expert=True,
-    )
+    steps: typing.Optional[int] = steps_field()
+    patience: int = patience_field(6, ", but not before step 600: the published networks need long to begin")
     validation_fraction: float = param(
         "Part of the subtomograms kept for validation; of several tomograms whole ones, "
         "if every class stays in both parts.",
@@ -114,24 +100,8 @@ class TrainClassifierConfig:
         maximum=0.5,
         expert=True,
     )
-    batch_size: typing.Optional[int] = param(
-        "Subtomograms per training step.",
-        default=None,
-        label="Batch size",
-        minimum=1,
-        maximum=4096,
-        none_means="the network's own",
-        expert=True,
-    )
-    learning_rate: typing.Optional[float] = param(
-        "Peak learning rate.",
-        default=None,
-        label="Learning rate",
-        minimum=1e-7,
-        maximum=1,
-        none_means="the network's own",
-        expert=True,
-    )
+    batch_size: typing.Optional[int] = batch_size_field("Subtomograms")
+    learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()

@@ -19,6 +19,14 @@ from ..fields import (
 from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
+from ..training_fields import (
+    batch_size_field,
+    learning_rate_field,
+    model_folder_field,
+    patience_field,
+    start_from_field,
+    steps_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +129,22 @@ class ImportAnnotationsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class JoinAnnotationsConfig:
+    """Put the tiles of several folders of annotations into one folder; a tile that is there is not added again."""
+
+    annotations: str = param(
+        "Folder of the annotations. An existing one is added to.", label="Annotations", path="folder"
+    )
+    folders: Paths = param("Folders of annotations to add.", label="Folders", path="folder")
+    tomograms: Paths = tomograms_field("Tomograms that are not where they were when annotated.", optional=True)
+    names: Paths = tomogram_names_field()
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainSegmenterConfig:
     """Train a network that finds one feature in tomograms, as one annotator draws it."""
 
-    output: str = param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+    output: str = model_folder_field()
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     tomograms: Paths = tomograms_field(
         "Tomograms that the labels belong to. With Annotations: where they lie now, if they were moved.", optional=True
@@ -174,22 +194,8 @@ class TrainSegmenterConfig:
         maximum=200,
         none_means="that of the tomograms",
     )
-    steps: typing.Optional[int] = param(
-        "Most training steps; training stops earlier when the validation figure no longer improves.",
-        default=None,
-        label="Training steps",
-        minimum=1,
-        maximum=10000000,
-        none_means="the network's own number",
-    )
-    patience: int = param(
-        "Validations without improvement after which training stops.",
-        default=6,
-        label="Patience (validations)",
-        minimum=1,
-        maximum=1000,
-        expert=True,
-    )
+    steps: typing.Optional[int] = steps_field()
+    patience: int = patience_field(6)
     validation_fraction: float = param(
         "Part of the tiles kept for validation; of several tomograms whole ones, if enough is left to learn from.",
         default=0.2,
@@ -198,32 +204,9 @@ class TrainSegmenterConfig:
         maximum=0.5,
         expert=True,
     )
-    batch_size: typing.Optional[int] = param(
-        "Tiles per training step.",
-        default=None,
-        label="Batch size",
-        minimum=1,
-        maximum=4096,
-        none_means="the network's own",
-        expert=True,
-    )
-    learning_rate: typing.Optional[float] = param(
-        "Peak learning rate.",
-        default=None,
-        label="Learning rate",
-        minimum=1e-7,
-        maximum=1,
-        none_means="the network's own",
-        expert=True,
-    )
-    start_from: typing.Optional[str] = param(
-        "Segmenter to continue from. It must be of the same network.",
-        default=None,
-        label="Start from model",
-        path="model",
-        none_means="start from random weights",
-        expert=True,
-    )
+    batch_size: typing.Optional[int] = batch_size_field("Tiles")
+    learning_rate: typing.Optional[float] = learning_rate_field()
+    start_from: typing.Optional[str] = start_from_field("Segmenter")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
     device: str = device_field()

@@ -3,9 +3,9 @@
 
 import numpy as np
 
+from ...contract.annotations import NEGATIVE, POSITIVE, check_name
 from .sheets import EMPTY, WITHOUT_IT, Sheet
 from .slices import Slices
-from .tiles import NEGATIVE, POSITIVE, check_name
 
 
 class Browser(Slices):

@@ -5,38 +5,15 @@ The stacks are written first, the JSON last, each by rename. A crash in between 
 stacks, which is why a place in a stack that the JSON on the disk still names is never given to another tile.
 """
 
-import json
 import os
 
 import numpy as np
 
+from ...contract.annotations import TABLE, VERSION
 from ...contract.result import write_json
 from ...io.files import whole_file
 from ...io.mrc import read_header
 from ...io.volume_writer import OpenVolume, new_volume
-
-TABLE, DRAWINGS, IMAGES = "annotations.json", "drawings.mrc", "tiles.mrc"
-VERSION = 1
-
-
-def read_table(folder):
-    """The JSON of a folder. Raises FileNotFoundError or ValueError with what to do."""
-    path = os.path.join(folder, TABLE)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"The folder of annotations {folder} does not exist.")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{folder} is no folder of annotations: it has no {TABLE}.")
-    try:
-        with open(path, encoding="utf-8") as file:
-            table = json.load(file)
-        version = table["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None
-    if version != VERSION:
-        raise ValueError(
-            f"{path} is of version {version} of the annotations; this program reads version {VERSION}. Update cryodl."
-        )
-    return table
 
 
 def write_table(folder, table):

@@ -3,11 +3,11 @@
 
 import numpy as np
 
+from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import micrograph_key
 from ...io.stacks import read_images, stack_shape
 from ...io.tomograms import working_pixel_size
 from .label_volumes import LEAST_PART, choose, choose_negative, find_places, open_pairs
-from .tiles import FEATURE, UNCERTAIN, WITHOUT
 
 CHUNK = 256  # tiles of a stack that are read at a time
 

@@ -6,10 +6,10 @@ import dataclasses
 import numpy as np
 
 from ...contract import UNANNOTATED
+from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import expand_paths, name_micrographs, name_tomograms
 from ...io.pairing import pair_by_name
 from ...io.tomograms import Tomogram
-from .tiles import FEATURE, UNCERTAIN, WITHOUT
 
 FEWEST_SLICES = 16  # looked at in each volume, so that tiles come from all over it
 LEAST_PART = 0.002  # of a tile that a feature takes, or it is neither with nor without: 8 of 64 x 64 px

@@ -1,45 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the annotated tomograms lie: relative to the annotations, so that both can be moved and shared together."""
+"""The annotated tomograms themselves, opened where contract/annotations.py says that they lie."""
 
 import os
 
+from ...contract.annotations import TomogramPlaces
+from ...io.tomograms import Tomogram
 
-class Places:
-    """Paths and shapes of tomograms by name. folder: of the annotations. table: of the JSON, {name: {"path" relative to
-    the folder, "absolute", "shape"}}."""
+
+class Places(TomogramPlaces):
+    """TomogramPlaces that opens the tomograms, each once."""
 
     def __init__(self, folder, table=()):
-        self.folder, self._table, self._open = folder, dict(table), {}
-
-    def __contains__(self, name):
-        return name in self._table
-
-    def table(self, names):
-        """The entries of these tomograms."""
-        return {name: self._table[name] for name in self._table if name in names}
+        super().__init__(folder, table)
+        self._open = {}
 
     def set(self, name, path, shape=None):
-        """Say where a tomogram lies. The first shape that was told is kept: another tomogram is then noticed."""
-        shape = self.shape(name) or (None if shape is None else [int(n) for n in shape])
-        self._table[name] = dict(path=os.path.relpath(path, self.folder), absolute=os.path.abspath(path), shape=shape)
+        """As TomogramPlaces.set."""
+        super().set(name, path, shape)
         self._open.pop(name, None)
-
-    def path(self, name):
-        """Where the tomogram is: beside the folder as when it was annotated, or else where it was then; or None."""
-        if name not in self._table:
-            return None
-        place = self._table[name]
-        beside = os.path.normpath(os.path.join(self.folder, place["path"]))
-        return beside if os.path.isfile(beside) or not os.path.isfile(place["absolute"]) else place["absolute"]
-
-    def shape(self, name):
-        """(z, y, x) of the tomogram when it was annotated, None if that is not known."""
-        return self._table.get(name, {}).get("shape")
 
     def open(self, name):
         """The io.tomograms.Tomogram. Raises FileNotFoundError or ValueError with what to do."""
-        from ...io.tomograms import Tomogram  # here: it needs a newer Python than the rest
-
         if name in self._open:
             return self._open[name]
         path = self.path(name)

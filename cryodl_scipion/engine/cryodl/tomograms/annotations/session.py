@@ -3,9 +3,9 @@
 
 import numpy as np
 
+from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from .browsing import Browser
 from .sheets import EMPTY, Sheet
-from .tiles import FEATURE, UNCERTAIN, WITHOUT
 
 UNDO_STEPS = 100
 BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px

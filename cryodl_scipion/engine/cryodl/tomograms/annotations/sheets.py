@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from .tiles import FEATURE, WITHOUT
+from ...contract.annotations import FEATURE, WITHOUT
 
 EMPTY, WITH, WITHOUT_IT = "empty", "with", "without"  # states of a sheet
 

@@ -6,21 +6,22 @@ import os
 
 import numpy as np
 
-from .files import DRAWINGS, IMAGES, TABLE, read_stack, read_table, write_stack, write_table
-from .places import Places
-from .tiles import (
+from ...contract.annotations import (
+    DRAWINGS,
     FEATURE,
+    IMAGES,
     NEGATIVE,
     POSITIVE,
+    TABLE,
     UNCERTAIN,
     Tile,
-    check_drawing,
-    check_image,
     check_name,
-    cut,
-    outside,
-    overlapping,
+    read_table,
+    tile_of,
 )
+from .files import read_stack, write_stack, write_table
+from .places import Places
+from .tiles import check_drawing, check_image, cut, outside, overlapping
 
 _SAVED = ("number", "tomogram", "pixel_size", "centre_zyx", "size", "feature", "annotator", "kind", "drawing", "image")
 
@@ -208,7 +209,7 @@ class AnnotationStore:
             for name, path in moved.items():
                 if name in self._places:
                     self.place(name, path)
-            self.entries = [self._entry(values) for values in table["tiles"]]
+            self.entries = [tile_of(values, self._places) for values in table["tiles"]]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{os.path.join(self.folder, TABLE)} is damaged ({type(error).__name__}: {error}). Copy it again."
@@ -223,7 +224,3 @@ class AnnotationStore:
         self._used = 0 if drawings is None else len(drawings)
         self._free = set(range(self._used)) - set(self._drawings)
         self._last = max([t.number for t in self.entries], default=0)
-
-    def _entry(self, values):
-        values = dict(values, centre_zyx=tuple(values["centre_zyx"]))
-        return Tile(path=None if values["image"] is not None else self._places.path(values["tomogram"]), **values)

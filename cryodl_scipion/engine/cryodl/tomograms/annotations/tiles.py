@@ -1,52 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One tile: where it lies, what it is of, and what its neighbours say about the same voxels."""
 
-import dataclasses
-import re
-
 import numpy as np
 
-WITHOUT, FEATURE, UNCERTAIN = 0, 1, 255  # values of a drawing
-POSITIVE, NEGATIVE = "positive", "negative"
-# They become parts of file names, <tomogram>__<feature>.mrc.
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+-]|_(?!_))*")
-
-
-@dataclasses.dataclass(frozen=True)
-class Tile:
-    """A square of one slice of a tomogram, for one feature, as one annotator sees it.
-
-    number: unique in its folder. tomogram: name. path: of the tomogram, None for a tile with an image of its own.
-    pixel_size: Å/px. centre_zyx: px of the tomogram; the tile covers [centre - size // 2, centre - size // 2 + size).
-    kind: "positive" (with the feature) or "negative". drawing: its place in the stack of drawings, None for negative
-    tiles without one. image: its place in the stack of images, or None.
-    """
-
-    number: int
-    tomogram: str
-    path: str | None
-    pixel_size: float
-    centre_zyx: tuple[int, int, int]
-    size: int
-    feature: str
-    annotator: str
-    kind: str
-    drawing: int | None = None
-    image: int | None = None
-
-    @property
-    def corner_yx(self):
-        """First row and column of the tile, px of the tomogram; may be negative."""
-        return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
-
-
-def check_name(name, what="feature"):
-    """Raises ValueError if a feature or annotator has a name that files cannot carry."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"The {what} is called {name!r}; letters, digits, '.', '-', '+' and single '_' are allowed, "
-            "because files are named by it. Write for instance 'actin-filament'."
-        )
+from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 
 
 def check_drawing(drawing, size):

@@ -6,8 +6,8 @@ The first row is at the bottom (contract/frames.py)."""
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
+from ...contract.annotations import FEATURE, UNCERTAIN
 from .sheets import EMPTY, WITH, WITHOUT_IT
-from .tiles import FEATURE, UNCERTAIN
 
 # Distinguishable by the colour-blind (Okabe and Ito).
 COLOURS = {WITH: "#e69f00", WITHOUT_IT: "#56b4e9", EMPTY: "white"}

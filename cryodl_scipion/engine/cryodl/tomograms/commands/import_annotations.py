@@ -9,9 +9,9 @@ from ...contract import Result, counted
 
 def run(config):
     """The folder is written at the end, all or nothing; what was in it before stays."""
+    from ...contract.annotations import check_name
     from ..annotations.importing import import_labels, import_stack
     from ..annotations.store import open_annotations
-    from ..annotations.tiles import check_name
 
     check_name(config.feature)
     check_name(config.annotator, "annotator")

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from ...contract import UNANNOTATED
+from ...contract.annotations import UNCERTAIN
 from ...io.files import expand_paths, name_tomograms
 from ..annotations.store import read_annotations
-from ..annotations.tiles import UNCERTAIN
 from .examples import PATCH, TILE, Depth, Gathered, cut_example, make_example
 from .grid import grey_statistics, values_statistics, working_grid
 from .resample import resample_whole

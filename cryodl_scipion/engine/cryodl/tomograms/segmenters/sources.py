@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contract.annotations import check_name
 from ...io.tomograms import working_pixel_size
 from ..annotations.label_volumes import choose, choose_negative, open_pairs
-from ..annotations.tiles import check_name
 from .annotated_examples import examples_of_annotations
 from .examples import TILE, Depth, Gathered, cut_example
 from .grid import grey_statistics, working_grid

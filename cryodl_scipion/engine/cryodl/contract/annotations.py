@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder of annotations as both sides read it: annotations.json, its tiles, and where their tomograms lie.
+
+drawings.mrc and tiles.mrc beside it hold what was drawn, and the images of tiles without a tomogram.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import struct
+import typing
+
+TABLE, DRAWINGS, IMAGES = "annotations.json", "drawings.mrc", "tiles.mrc"
+VERSION = 1
+WITHOUT, FEATURE, UNCERTAIN = 0, 1, 255  # values of a drawing
+POSITIVE, NEGATIVE = "positive", "negative"
+# They become parts of file names, <tomogram>__<feature>.mrc.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+-]|_(?!_))*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A square of one slice of a tomogram, for one feature, as one annotator sees it.
+
+    number: unique in its folder. tomogram: name. path: of the tomogram, None for a tile with an image of its own.
+    pixel_size: Å/px. centre_zyx: px of the tomogram; the tile covers [centre - size // 2, centre - size // 2 + size).
+    kind: "positive" (with the feature) or "negative". drawing: its place in the stack of drawings, None for negative
+    tiles without one. image: its place in the stack of images, or None.
+    """
+
+    number: int
+    tomogram: str
+    path: typing.Optional[str]
+    pixel_size: float
+    centre_zyx: typing.Tuple[int, int, int]
+    size: int
+    feature: str
+    annotator: str
+    kind: str
+    drawing: typing.Optional[int] = None
+    image: typing.Optional[int] = None
+
+    @property
+    def corner_yx(self) -> typing.Tuple[int, int]:
+        """First row and column of the tile, px of the tomogram; may be negative."""
+        return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
+
+
+class TomogramPlaces:
+    """Paths and shapes of tomograms by name, relative to the annotations, so that both can be moved and shared.
+
+    folder: of the annotations. table: of the JSON, {name: {"path" relative to the folder, "absolute", "shape"}}.
+    """
+
+    def __init__(self, folder: str, table: typing.Any = ()) -> None:
+        self.folder = folder
+        self._table: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(table)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._table
+
+    def table(self, names: typing.Container[str]) -> typing.Dict[str, typing.Any]:
+        """The entries of these tomograms."""
+        return {name: self._table[name] for name in self._table if name in names}
+
+    def set(self, name: str, path: str, shape: typing.Optional[typing.Sequence[int]] = None) -> None:
+        """Say where a tomogram lies. The first shape that was told is kept: another tomogram is then noticed."""
+        kept = self.shape(name) or (None if shape is None else [int(n) for n in shape])
+        self._table[name] = dict(path=os.path.relpath(path, self.folder), absolute=os.path.abspath(path), shape=kept)
+
+    def path(self, name: str) -> typing.Optional[str]:
+        """Where the tomogram is: beside the folder as when it was annotated, or else where it was then; or None."""
+        if name not in self._table:
+            return None
+        place = self._table[name]
+        beside = os.path.normpath(os.path.join(self.folder, place["path"]))
+        return beside if os.path.isfile(beside) or not os.path.isfile(place["absolute"]) else str(place["absolute"])
+
+    def shape(self, name: str) -> typing.Optional[typing.List[int]]:
+        """(z, y, x) of the tomogram when it was annotated, None if that is not known."""
+        return self._table.get(name, {}).get("shape")
+
+
+def check_name(name: str, what: str = "feature") -> None:
+    """Raises ValueError if a feature or annotator has a name that files cannot carry."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"The {what} is called {name!r}; letters, digits, '.', '-', '+' and single '_' are allowed, "
+            "because files are named by it. Write for instance 'actin-filament'."
+        )
+
+
+def read_table(folder: str) -> typing.Dict[str, typing.Any]:
+    """The JSON of a folder. Raises FileNotFoundError or ValueError with what to do."""
+    path = os.path.join(folder, TABLE)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"The folder of annotations {folder} does not exist.")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{folder} is no folder of annotations: it has no {TABLE}.")
+    try:
+        with open(path, encoding="utf-8") as file:
+            table = json.load(file)
+        version = table["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None
+    if version != VERSION:
+        raise ValueError(
+            f"{path} is of version {version} of the annotations; this program reads version {VERSION}. Update cryodl."
+        )
+    return dict(table)
+
+
+def tile_of(values: typing.Mapping[str, typing.Any], places: TomogramPlaces) -> Tile:
+    """The Tile of an entry of the JSON. Raises KeyError, TypeError or ValueError for one that is none."""
+    path = None if values["image"] is not None else places.path(values["tomogram"])
+    return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
+
+
+def read_tiles(folder: str) -> typing.List[Tile]:
+    """The tiles of a folder, in the order of their making; its stacks are looked for, but not read.
+
+    Raises FileNotFoundError, or ValueError that names the file and what is wrong with it.
+    """
+    table = read_table(folder)
+    try:
+        places = TomogramPlaces(folder, table["tomograms"])
+        tiles = [tile_of(values, places) for values in table["tiles"]]
+    except (KeyError, TypeError, ValueError) as error:
+        path = os.path.join(folder, TABLE)
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Copy it again.") from None
+    for name, found in ((DRAWINGS, [t.drawing for t in tiles]), (IMAGES, [t.image for t in tiles])):
+        _check_stack(os.path.join(folder, name), [place for place in found if place is not None])
+    return tiles
+
+
+def tile_counts(tiles: typing.Iterable[Tile]) -> typing.Dict[str, typing.Dict[str, int]]:
+    """{feature: {"positive": n, "negative": n}}"""
+    counts: typing.Dict[str, typing.Dict[str, int]] = {}
+    for tile in tiles:
+        counts.setdefault(tile.feature, {POSITIVE: 0, NEGATIVE: 0})[tile.kind] += 1
+    return counts
+
+
+def _check_stack(path: str, places: typing.Sequence[int]) -> None:
+    if not places:
+        return
+    try:
+        with open(path, "rb") as file:
+            images = struct.unpack("<3i", file.read(12))[2]
+    except (OSError, struct.error) as error:
+        raise ValueError(
+            f"{path} is missing, or not a readable MRC stack ({error}). Copy the whole folder again."
+        ) from None
+    if max(places) >= images:
+        raise ValueError(
+            f"{path} does not hold all that {TABLE} beside it names: it is of another folder. Copy the whole folder "
+            "again."
+        )

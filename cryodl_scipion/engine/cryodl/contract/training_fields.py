@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters that every training has, declared once."""
+
+import typing
+
+from .params import param
+
+OWN = "the network's own"
+
+
+def model_folder_field() -> typing.Any:
+    """Where the model is written."""
+    return param("Folder of the new model. It must not exist.", label="Model folder", path="folder")
+
+
+def steps_field(none_means: str = f"{OWN} number", most: int = 10_000_000) -> typing.Any:
+    """Most steps. none_means: what is done without a number."""
+    return param(
+        "Most training steps; training stops earlier when the metric on the validation data no longer improves.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=most,
+        none_means=none_means,
+    )
+
+
+def learning_rate_field() -> typing.Any:
+    """Peak of the learning rate."""
+    return param(
+        "Peak learning rate.", default=None, label="Learning rate", minimum=1e-7, maximum=1, none_means=OWN, expert=True
+    )
+
+
+def patience_field(default: int, more: str = "") -> typing.Any:
+    """Validations without improvement. more: what else the help says, after a comma."""
+    return param(
+        f"Validations without improvement after which training stops{more}.",
+        default=default,
+        label="Patience (validations)",
+        minimum=1,
+        maximum=1000,
+        expert=True,
+    )
+
+
+def batch_size_field(
+    what: str, default: typing.Optional[int] = None, none_means: str = OWN, most: int = 4096
+) -> typing.Any:
+    """What a step learns from. what: crops, particles ..., in the plural with a capital."""
+    return param(
+        f"{what} per training step.",
+        default=default,
+        label="Batch size",
+        minimum=1,
+        maximum=most,
+        none_means="" if default else none_means,
+        expert=True,
+    )
+
+
+def start_from_field(what: str) -> typing.Any:
+    """The model that a training begins with. what: may be given, with a capital."""
+    return param(
+        f"{what} to continue from, instead of random weights. It must be of the same network.",
+        default=None,
+        label="Start from model",
+        path="model",
+        none_means="start from random weights",
+        expert=True,
+    )
