@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl compare-models`: an atomic model that was built into a map, against a reference in the same frame.
 
-Result.outputs: residues, reference_residues, matched, coverage, sequence_match, rmsd_angstrom, false_residues,
-fragments, chains {reference chain: coverage}, table (csv file, or null).
+Result.outputs are the contract's CompareModelsOutputs.
 """
 
 import csv

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
 
-Result.outputs: evaluation (json file, or null), fsc05_angstrom, fsc0143_angstrom, q_score, local_correlation, before
-(the same figures of the map before, or null), half_maps (figures or null), half_map_test (figures or null).
-Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for.
+Result.outputs are the contract's EvaluateMapOutputs. Only the half-map test has a network to run; without it
+the device is the CPU, whatever was asked for.
 """
 
 import json

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out.
 
-Result.outputs: map, confidence (map, or null), half1 and half2 (improved half-maps where both were given, or null),
-pixel_size, model (its name), grid (Å/px that the network works at), resolution (Å, or null if it could not be told),
-left_alone (null, or the sentence why the map was given back as it is), half_map_test (null, or raw, control, improved,
-crossed: Å at FSC 0.143, gain and unexplained; see contract.half_map_verdict).
+Result.outputs are the contract's ImproveMapOutputs.
 """
 
 from pathlib import Path

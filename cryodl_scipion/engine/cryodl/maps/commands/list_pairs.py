@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl list-pairs`: a list of EMDB and PDB ids in; addresses for a download, and the table of pairs, out.
 
-Result.outputs: addresses (text file, one per line), pairs (csv file for train-map-improver), listed (pairs), maps,
-models (files to download), outside (pairs of other resolutions).
+Result.outputs are the contract's ListPairsOutputs.
 """
 
 import csv

@@ -2,8 +2,7 @@
 """`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the truth and the model in their frame
 out.
 
-Result.outputs: half1, half2, full, truth (maps), structure (the model's file), pixel_size, box (px), resolution (Å, of
-the half-maps' FSC at 0.143 around the atoms), b_factor (Å² that the whole map was sharpened by; 0 for none).
+Result.outputs are the contract's SimulateHalfMapsOutputs.
 """
 
 import os

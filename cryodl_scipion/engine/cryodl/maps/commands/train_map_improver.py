@@ -2,7 +2,7 @@
 """`cryodl train-map-improver`: pairs of maps and atomic models, or models to simulate maps from, in; a model folder
 out.
 
-Result.outputs: model (folder), validation (figures), stop_reason, maps (number of training maps), grid (Å/px).
+Result.outputs are the contract's TrainMapImproverOutputs.
 """
 
 import time

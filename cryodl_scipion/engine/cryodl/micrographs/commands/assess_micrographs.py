@@ -4,9 +4,8 @@
 <output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
 micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
 micrographs may arrive in several runs; other limits only cost a moment.
-Result.outputs, of the micrographs of this run: folder, table, figures {name: {particles, mean_score,
-contaminated_percent, carbon_percent, ice_gradient, background, verdict, reason}}, good [names], bad [names].
-Micrographs that cannot be read are in Result.skipped, and in the table with the verdict 'unreadable'.
+Result.outputs are the contract's AssessMicrographsOutputs. Micrographs that cannot be read are in
+Result.skipped, and in the table with the verdict 'unreadable'.
 """
 
 import csv

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl compare-picks`: several sets of picks against a reference and against each other.
 
-Result.outputs: sets [names], counts {set: picks}, figures {set: PickScores of its picks; empty without a reference},
-all_candidates {set: the same of all its candidates, where `cryodl pick` left them}, agreement [[F1]], micrographs,
-reference, tolerance, match_distance_px, notes (so far all that comparison.json holds), folder, comparison,
-agreement_plot (None if nothing is written), curves_plot (None without a reference, too).
+Result.outputs are the contract's ComparePicksOutputs.
 """
 
 import dataclasses

@@ -3,8 +3,7 @@
 
 <output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit and the number of sets that found
 the particle as cryodlNumberOfSets; the same with all that any set found in <output>/candidates; and consensus.json.
-Result.outputs: folder, coordinates {name: path}, counts {name: particles}, picks, sets [names], groups {"a + b":
-particles that just these sets found, kept or not}.
+Result.outputs are the contract's ConsensusPicksOutputs.
 """
 
 import collections

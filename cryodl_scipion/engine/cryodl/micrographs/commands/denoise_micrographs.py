@@ -4,8 +4,7 @@
 The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished
 micrograph is not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive
 in several runs.
-Result.outputs: micrographs (folder), files {name: path}, counts {name: 1}, model (folder), method and
-resolution (Å) of the model, pixel_size (of the files: the input's). Bad micrographs are in Result.skipped.
+Result.outputs are the contract's DenoiseMicrographsOutputs. Bad micrographs are in Result.skipped.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@
 Beside <output>.star lies the folder <output> with <micrograph>.json (the fit and its profile) and <micrograph>.mrc
 (the power spectrum beside the fit) of each, written when it is fitted; what is there is not fitted again, unless the
 micrograph has changed.
-Result.outputs are declared in contract.EstimateCtfOutputs.
+Result.outputs are the contract's EstimateCtfOutputs.
 Micrographs that cannot be read, or whose rings cannot be told from noise, are in Result.skipped.
 """
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out.
 
-Result.outputs: folder, micrographs, coordinates, ctf (folders), masks (folder of what ice, carbon and aggregates cover,
-or None), particles (number), particle_diameter (Å), particle_stack (RELION's particles.star, or None).
+Result.outputs are the contract's SimulateMicrographsOutputs.
 """
 
 import json

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out.
 
-Result.outputs: particles (STAR file with rlnClassNumber, from 1 in the order of the structures, and
-cryodlProbability1 ...), table (probabilities.csv), integrity (integrity.json), counts {name: particles of which it
-is the likeliest}, names, separation (part of the classes that should be right), pictures.
+Result.outputs are the contract's AssessIntegrityOutputs.
 """
 
 import csv

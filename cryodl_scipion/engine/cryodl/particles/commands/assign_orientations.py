@@ -2,7 +2,7 @@
 """`cryodl assign-orientations`: particles and a structure in; the same particles with angles, shifts, score and margin
 out.
 
-Result.outputs are declared in contract.AssignOrientationsOutputs.
+Result.outputs are the contract's AssignOrientationsOutputs.
 """
 
 import shutil

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl classify-2d`: particles in; the same particles with their 2-D class, and the classes' averages, out.
 
-Result.outputs: particles (STAR file; rlnClassNumber, from 1, the largest class first, 0 for particles that could not be
-used; angle and shift in the plane), classes (STAR file), stack (averages), counts (list, class 1 first), scores (list:
-the probability that an average is good), resolutions (list of Å or null), count (particles that were classified),
-converged, pixel_size, box.
+Result.outputs are the contract's Classify2DOutputs.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
 
-Result.outputs are declared in contract.DenoiseOutputs.
+Result.outputs are the contract's DenoiseOutputs.
 """
 
 import dataclasses

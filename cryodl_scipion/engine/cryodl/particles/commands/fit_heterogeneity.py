@@ -2,9 +2,7 @@
 """`cryodl fit-heterogeneity`: particles with orientations in; latent coordinates, maps along them, and whether there is
 any motion out.
 
-Result.outputs: particles (STAR file with cryodlLatent1 ... and cryodlCluster), heterogeneity (heterogeneity.json),
-verdict ('motion' or 'no motion'), p_value, variability (fraction of the molecule's power in the images), mean (map),
-components (maps), paths (list of one list of maps for each axis), picture, count, latent, pixel_size, box.
+Result.outputs are the contract's FitHeterogeneityOutputs.
 """
 
 from pathlib import Path

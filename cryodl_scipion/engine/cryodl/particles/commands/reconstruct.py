@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl reconstruct`: oriented particles in; a map and its two half-maps out.
 
-Result.outputs are declared in contract.ReconstructOutputs.
+Result.outputs are the contract's ReconstructOutputs.
 """
 
 from pathlib import Path

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl select-classes`: 2-D classes with scores in; the particles of the good ones out.
 
-Result.outputs: particles (STAR file), classes (STAR file of the kept classes), stack (their averages), selection
-(selection.json: every class with its score, its number of particles and whether it was kept), kept (class numbers),
-count, dropped (particles of other classes), unclassified (particles in no class).
+Result.outputs are the contract's SelectClassesOutputs.
 """
 
 from pathlib import Path

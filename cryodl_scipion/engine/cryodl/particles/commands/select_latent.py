@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl select-latent`: particles of fit-heterogeneity in; those of a region or of clusters of the latent space out.
 
-Result.outputs: particles (STAR file), count, of (number of particles to choose from).
+Result.outputs are the contract's SelectLatentOutputs.
 """
 
 from pathlib import Path

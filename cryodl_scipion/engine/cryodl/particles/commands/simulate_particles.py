@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean projections out.
 
-Result.outputs: particles (STAR file), stack, clean (projections without CTF and noise), map, count, particle_diameter
-(Å), pixel_size, box, states (maps of the true states of a mixture; their order is that of cryodlTrueState).
+Result.outputs are the contract's SimulateParticlesOutputs.
 """
 
 import os

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-denoiser`: oriented particles and the structure that they show in, a model folder out.
 
-Result.outputs: model (folder), validation (figures), stop_reason, pixel_size (Å/px) and box (px) of the model.
+Result.outputs are the contract's TrainDenoiserOutputs.
 """
 
 import time

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl annotate`: a window to draw features on tiles of tomograms; it ends when the window is closed.
 
-Result.outputs: annotations (folder), counts {feature: {"positive": n, "negative": n}}.
+Result.outputs are the contract's AnnotationsOutputs.
 """
 
 from ...contract import Result, counted

@@ -2,9 +2,7 @@
 """`cryodl classify-subtomograms`: subtomograms and a classifier in; a STAR file with classes and probabilities, and an
 average of each class out.
 
-Result.outputs: subtomograms (STAR file), counts {class name: n, and "unknown": n}, averages {class name: MRC file},
-accuracy (or null: not asked for), confusion (or null, else rows, columns: names, and matrix; and its table and
-picture: files), contrast, model.
+Result.outputs are the contract's ClassifySubtomogramsOutputs.
 """
 
 import os

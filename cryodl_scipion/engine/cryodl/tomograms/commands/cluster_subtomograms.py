@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl cluster-subtomograms`: subtomograms in; groups of those that show the same, and an average of each, out.
 
-Result.outputs: subtomograms (STAR file), counts {"1": n, ...}, averages {"1": MRC file, ...}, resolutions {"1": Å where
-the FSC of the class's halves falls below 0.5}, embedding (CSV: name, class, components), pictures (list of PNG files),
-aligned ('given', 'search' or 'none': how they were), contrast ('bright' or 'dark' protein of the subtomograms).
+Result.outputs are the contract's ClusterSubtomogramsOutputs.
 """
 
 import csv

@@ -7,7 +7,7 @@ voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_a
 pieces_found, pieces_right, piece_recall, piece_precision; of score volumes also average_precision, best_threshold,
 best_dice, calibration_error. docs/segmenting.md explains them. Beside it figures.png, curve.png of score volumes, and
 <tomogram>.png.
-Result.outputs: evaluation (path), folder, features {name: figures}, pictures {name: path}.
+Result.outputs are the contract's EvaluateSegmentationOutputs.
 """
 
 import os

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl import-annotations`: label volumes, or stacks of tiles and drawings, in; a folder of annotations out.
 
-Result.outputs: annotations (folder), counts {feature: {"positive": n, "negative": n}}.
+Result.outputs are the contract's AnnotationsOutputs.
 """
 
 from ...contract import Result, counted

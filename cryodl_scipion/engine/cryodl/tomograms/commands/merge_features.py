@@ -2,9 +2,8 @@
 """`cryodl merge-features`: score volumes in, one label volume for each tomogram, and a table of what was found, out.
 
 A finished tomogram is not merged again, so that tomograms may arrive in several runs; other parameters are refused.
-Result.outputs: files {tomogram: label volume}, features (names, in the order of the labels 1, 2, ...), table (CSV),
-pixel_size (Å/px, None if the tomograms differ), counts {tomogram: {feature: pieces}}, surfaces {tomogram: {feature:
-STL file}}, scripts {tomogram: ChimeraX script}. Tomograms that could not be merged are in Result.skipped.
+Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not be merged are in
+Result.skipped.
 """
 
 import csv

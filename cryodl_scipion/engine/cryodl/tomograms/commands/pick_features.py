@@ -2,8 +2,7 @@
 """`cryodl pick-features`: label volumes or score volumes in, 3-D coordinates out.
 
 A finished tomogram is not picked again, so that tomograms may arrive in several runs; other parameters are refused.
-Result.outputs: files {tomogram: STAR file}, particles (one STAR file of all tomograms of the folder), counts {tomogram:
-points}, pixel_size (Å/px, None if the tomograms differ). Volumes that could not be read are in Result.skipped.
+Result.outputs are the contract's PickFeaturesOutputs. Volumes that could not be read are in Result.skipped.
 """
 
 from pathlib import Path

@@ -3,10 +3,7 @@
 
 Finished volumes are not made again, and a stopped run continues in the middle of a tomogram, so that tomograms may
 arrive in several runs.
-Result.outputs: scores (folder), files {tomogram: {feature: path}}, features (names, in the order of the models),
-thresholds {feature: score from which a voxel belongs to it}, pixel_size (of the first tomogram), pixel_sizes {tomogram:
-Å/px}, models {feature: [folders]}, agreement {feature: {annotators, dice, correlation}} of features with several
-models. Bad tomograms are in Result.skipped.
+Result.outputs are the contract's SegmentOutputs. Bad tomograms are in Result.skipped.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-subtomograms`: structures in; subtomograms with missing wedge, CTF and noise, and their truth out.
 
-Result.outputs: subtomograms (STAR file), count, box, pixel_size, classes (names in the order of their numbers).
+Result.outputs are the contract's SimulateSubtomogramsOutputs.
 """
 
 import os

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out.
 
-Result.outputs: tomograms, labels, coordinates ({name: file} each), features (names in the order of their labels 1, 2,
-...), pixel_size, counts ({feature: number in all tomograms}), tilt_min, tilt_max, tilt_series ({name: file}, or None).
+Result.outputs are the contract's SimulateTomogramsOutputs.
 """
 
 import json

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-classifier`: subtomograms with their classes, a model folder out.
 
-Result.outputs: model (folder), classes (names), validation (accuracy, standard_error, number, confusion: rows true,
-columns found, calibration_error), stop_reason, contrast ('bright' or 'dark' protein of the subtomograms).
+Result.outputs are the contract's TrainClassifierOutputs.
 """
 
 import time

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-segmenter`: tomograms and what is drawn on them in, a model folder out.
 
-Result.outputs: model (folder), feature, annotator, validation (figures), stop_reason, pixel_size (Å/px that it works
-at).
+Result.outputs are the contract's TrainSegmenterOutputs.
 """
 
 import time
