@@ -60,6 +60,8 @@ EPILOGS = {
     "picks/candidates.",
     "evaluate-picks": "example:\n  cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
     "--particle-diameter 190",
+    "export-relion": "example:\n  cryodl export-relion --coordinates picks/ --micrographs "
+    "'mics/*/*.mrc' --pixel-size 1.77\n      --particle-diameter 190 --output cryodl/picks\n",
     "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "

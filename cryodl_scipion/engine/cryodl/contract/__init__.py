@@ -27,6 +27,7 @@ from .micrographs.comparing import (
 )
 from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
+from .micrographs.exporting import ExportRelionConfig
 from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
@@ -94,6 +95,7 @@ __all__ = [
     "EvaluateDenoiserConfig",
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
+    "ExportRelionConfig",
     "EvaluateSegmentationConfig",
     "FEATURE_SHAPES",
     "FEWEST_PARTICLES",

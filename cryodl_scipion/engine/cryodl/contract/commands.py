@@ -30,6 +30,7 @@ from .micrographs.comparing import (
 )
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
+from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
 from .micrographs.picking import (
     AutoPickConfig,
     AutoPickOutputs,
@@ -140,6 +141,7 @@ COMMANDS = {
             AssessMicrographsOutputs,
         ),
         Command("estimate-ctf", "micrographs.commands.estimate_ctf", EstimateCtfConfig, EstimateCtfOutputs),
+        Command("export-relion", "micrographs.commands.export_relion", ExportRelionConfig, ExportRelionOutputs),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
         Command(
             "simulate-micrographs",

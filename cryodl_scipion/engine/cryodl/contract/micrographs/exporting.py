@@ -5,6 +5,7 @@ import dataclasses
 
 from ..fields import Paths, micrographs_field, names_field, pixel_size_field
 from ..optics import optics_field
+from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 
 PROTEIN = ("dark", "bright")
@@ -60,3 +61,14 @@ class ExportRelionConfig:
         if self.box % 2:
             return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
         return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExportRelionOutputs(Outputs):
+    """What `export-relion` wrote."""
+
+    folder: str = output("Folder of the files.", path="folder")
+    micrographs: str = output("STAR file of the micrographs that the commands take, relative to RELION's project.")
+    picks: int = output("Picks of all micrographs.")
+    counts: Counts = output("Picks of each micrograph.")
+    commands: Texts = output("The command that extracts the particles, by RELION's version.")

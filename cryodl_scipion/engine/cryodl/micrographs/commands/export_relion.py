@@ -3,8 +3,7 @@
 
 <output>/<folders of the micrograph>/<micrograph>_pick.star each; micrographs.star; autopick.star (RELION 4 and 5);
 coords_suffix_pick.star (RELION 3.1's form); picked_particles.star (cryoSPARC).
-Result.outputs: folder, micrographs (the STAR file that the commands take), picks, counts {name: picks}, commands
-{"3.1": text, "4 and 5": text}. Micrographs without a list of picks are in Result.skipped.
+Micrographs without a list of picks are in Result.skipped.
 """
 
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from ...contract import Result, Skipped, counted, said_skipped
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
-from ...io.files import expand_paths, micrograph_key, name_micrographs, whole_file
+from ...io.files import expand_paths, name_micrographs, whole_file
 from ...io.relion_picks import (
     SUFFIX,
     coordinate_file,
@@ -34,7 +33,7 @@ def run(config):
     skipped = [Skipped(n, str(p), "there is no list of picks of it") for n, p in named.items() if n not in picks]
     if not rows:
         raise ValueError(
-            f"None of the {len(named)} micrographs has picks in {config.coordinates}. They are matched by name: the "
+            f"None of the {counted(len(named), 'micrograph')} has picks in {config.coordinates}. They are matched by name: the "
             f"first micrograph is {next(iter(named))}, the first list of picks {next(iter(picks))}."
         )
     _check_files(rows)
@@ -57,9 +56,8 @@ def run(config):
     commands = _commands(config, table, place)
     _say(config, counts, commands)
     warnings = _warnings(set(picks) - set(named), counts, skipped)
-    outputs = dict(
-        folder=str(config.output), micrographs=table, picks=sum(counts.values()), counts=counts, commands=commands
-    )
+    outputs = dict(folder=str(config.output), micrographs=table, counts=counts, commands=commands)
+    outputs["picks"] = sum(counts.values())
     return Result("export-relion", outputs, skipped=tuple(skipped), warnings=tuple(warnings))
 
 
@@ -80,7 +78,7 @@ def _check_files(rows):
     for row in rows.values():
         other = owner.setdefault(coordinate_file(row), row)
         if other != row:
-            raise ValueError(f"RELION looks for the picks of {other} and {row} in one file. Rename one of them.")
+            raise ValueError(f"RELION looks for the picks of {other} and of {row} in one file. Rename one of them.")
 
 
 def _micrographs(config, rows, folder, place):
@@ -126,10 +124,11 @@ def _say(config, counts, commands):
 def _warnings(unknown, counts, skipped):
     """Sentences about picks and micrographs that do not belong together."""
     if unknown:
-        first = ", ".join(micrograph_key(key) for key in sorted(unknown)[:5])
-        yield f"{counted(len(unknown), 'list')} of picks belong to none of the micrographs and are not written: {first}."
+        first = ", ".join(sorted(unknown)[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        yield f"No micrograph is called as these lists of picks, which are not written: {first}{more}."
     empty = [name for name, count in counts.items() if not count]
     if empty:
         yield f"{counted(len(empty), 'micrograph')} without a single pick: {', '.join(empty[:5])}."
     if skipped:
-        yield said_skipped(skipped, "micrograph")
+        yield from said_skipped(skipped, "micrograph")
