@@ -102,6 +102,14 @@ class PickConfig:
         maximum=1000,
         expert=True,
     )
+    pictures: int = param(
+        "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's diameter, "
+        "coloured by score. 0: none.",
+        default=3,
+        label="Pictures",
+        minimum=0,
+        maximum=100000,
+    )
     names: Paths = names_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -128,6 +136,7 @@ class PickOutputs(Outputs):
     )
     expected: typing.Dict[str, typing.Optional[float]] = output("Expected precision, recall and f1 of the picks.")
     model: str = output("Model folder.", path="folder")
+    pictures: Texts = output("Picture of each of the first micrographs.", path="file")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,8 +68,15 @@ def run(config):
         model=str(model),
         particle_diameter=settings.particle_diameter,
         contrast=settings.contrast,
+        pictures={},
     )
     print(picks.in_words(outputs))
+    if config.pictures:
+        from ..pickers.pictures import draw_first
+
+        good = [(n, p) for n, p in named if n in picks.counts]
+        outputs["pictures"] = draw_first(good, folder, config.pictures, config.pixel_size, settings.particle_diameter)
+        print(f"Pictures of {counted(len(outputs['pictures']), 'micrograph')}: {folder}/pictures")
     return Result(
         "pick",
         outputs,
