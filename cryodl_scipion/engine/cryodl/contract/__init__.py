@@ -19,6 +19,7 @@ from .maps.improving import (
     SimulateHalfMapsConfig,
     TrainMapImproverConfig,
 )
+from .micrographs.by_hand import PickByHandConfig
 from .micrographs.comparing import (
     AssessMicrographsConfig,
     ComparePicksConfig,
@@ -116,6 +117,7 @@ __all__ = [
     "PARTICLES_PER_DIMENSION",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
+    "PickByHandConfig",
     "PickConfig",
     "PickFeaturesConfig",
     "ProposeBoxesConfig",

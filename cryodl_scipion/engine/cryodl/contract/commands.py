@@ -19,6 +19,7 @@ from .maps.improving import (
     TrainMapImproverConfig,
     TrainMapImproverOutputs,
 )
+from .micrographs.by_hand import PickByHandConfig, PickByHandOutputs
 from .micrographs.comparing import (
     AssessMicrographsConfig,
     AssessMicrographsOutputs,
@@ -131,6 +132,7 @@ COMMANDS = {
         Command("train-picker", "micrographs.commands.train_picker", TrainPickerConfig, TrainPickerOutputs),
         Command("pick", "micrographs.commands.pick", PickConfig, PickOutputs),
         Command("auto-pick", "micrographs.commands.auto_pick", AutoPickConfig, AutoPickOutputs),
+        Command("pick-by-hand", "micrographs.commands.pick_by_hand", PickByHandConfig, PickByHandOutputs),
         Command("propose-boxes", "micrographs.commands.propose_boxes", ProposeBoxesConfig, ProposeBoxesOutputs),
         Command("compare-picks", "micrographs.commands.compare_picks", ComparePicksConfig, ComparePicksOutputs),
         Command("consensus-picks", "micrographs.commands.consensus_picks", ConsensusPicksConfig, ConsensusPicksOutputs),
