@@ -2,7 +2,10 @@
 """Picking by hand: the session and the window, moved by events on a canvas without screen."""
 
 import json
+import re
+import shlex
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from synthetic import write_mrc
 
-from cryodl.cli import main
+from cryodl.cli import build_parser, main
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.micrographs.byhand import window as windows
@@ -254,6 +257,15 @@ def test_the_command_says_what_was_picked_and_how_to_train_on_it(session, tmp_pa
     assert "1 pick in 1 micrograph" in said and "--background hand/removed" in said and "--uncertain hand/ignored" in said
     outputs = json.loads((tmp_path / "result.json").read_text())["outputs"]
     assert outputs["counts"] == {"a": 1} and outputs["removed"] == {"a": 1} and outputs["changed"] == ["a"]
+
+
+def test_the_commands_of_the_page_are_understood():
+    page = Path(__file__).parents[4] / "docs" / "labels_by_hand.md"
+    if not page.exists():
+        pytest.skip("needs the checkout's pages")
+    commands = re.findall(r"```bash\ncryodl (.*?)\n```", page.read_text(), re.S)
+    parsed = [build_parser().parse_args(shlex.split(command)) for command in commands]
+    assert [(p.command, p.coordinates) for p in parsed] == [("pick-by-hand", "labels/")] * 2
 
 
 def test_without_a_screen_the_error_says_what_to_do(session, tmp_path, monkeypatch, capsys):
