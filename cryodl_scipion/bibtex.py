@@ -148,8 +148,7 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     volume = {191},
     pages = {245--262},
     year = {2015},
-    doi = {10.1016/j.jsb.2015.05.007},
-    url = {https://doi.org/10.1016/j.jsb.2015.05.007}
+    doi = {https://doi.org/10.1016/j.jsb.2015.05.007}
 }
 @article{Tipping1999,
     title = {Probabilistic Principal Component Analysis},
@@ -158,8 +157,7 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     volume = {61},
     pages = {611--622},
     year = {1999},
-    doi = {10.1111/1467-9868.00196},
-    url = {https://doi.org/10.1111/1467-9868.00196}
+    doi = {https://doi.org/10.1111/1467-9868.00196}
 }
 @article{Scheres2012,
     title = {RELION: Implementation of a Bayesian approach to cryo-EM structure determination},
