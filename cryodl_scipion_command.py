@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command `cryodl` of the installed plugin. Standard library only: importing the plugin would start Scipion.
 
-It lies beside the package because importing anything inside runs the package's own file, which imports Scipion. Its name
-comes after the package's in the alphabet: Scipion's installer takes the first name for the plugin.
+It lies beside the package because importing anything inside runs the package's own file, which imports Scipion. Its
+name comes after the package's in the alphabet: Scipion's installer takes the first name for the plugin.
 """
 
 import importlib

@@ -49,8 +49,8 @@ def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing
     if home is not None:
         return environment.pythonOf(home), environment.problems(home, "")
     return "", [
-        "There is no environment of the engine; looked for %s in %s. Run `scipion installb cryodl`, or without Scipion: "
-        "bash '%s' FOLDER, then set %s=FOLDER; or set %s to a Python that has the packages of requirements.lock."
+        "There is no environment of the engine; looked for %s in %s. Run `scipion installb cryodl`, or without "
+        "Scipion: bash '%s' FOLDER, then set %s=FOLDER; or set %s to a Python that has the packages of requirements.lock."
         % (
             os.path.join("env", "bin", "python"),
             ", ".join(dict.fromkeys(candidates)),

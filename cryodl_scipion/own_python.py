@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is a Python that the user names fit for the engine? It is asked once, and the answer is kept while nothing changes."""
+"""Is a Python that the user names fit for the engine? The answer is kept while nothing changes."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def askPython(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=300,
-            universal_newlines=True,
+            text=True,
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None

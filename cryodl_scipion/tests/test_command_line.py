@@ -41,9 +41,8 @@ def run(*arguments, **variables):
     return subprocess.run(
         [sys.executable, "-S", SCRIPT] + list(arguments),
         env=dict(dict(PATH="/usr/bin:/bin"), **variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -64,15 +63,15 @@ def test_the_command_starts_the_engine_in_its_own_python_without_scipions_variab
 @inCheckout
 def test_the_command_is_standard_library_only():
     code = (
-        "import sys; sys.argv = ['cryodl', 'pick']; sys.path.insert(0, %r); import cryodl_scipion_command as c; c.main();"
-        "print([m for m in sys.modules if m.split('.')[0] in ('pwem', 'pyworkflow', 'numpy', 'matplotlib')])" % TOP
+        "import sys; sys.argv = ['cryodl', 'pick']; sys.path.insert(0, %r); import cryodl_scipion_command as c; "
+        "c.main(); print([m for m in sys.modules if m.split('.')[0] in ('pwem', 'pyworkflow', 'numpy', 'matplotlib')])"
+        % TOP
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", code],
         env=dict(PATH="/usr/bin:/bin", CRYODL_PYTHON="/nothing"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.strip() == "[]" and "/nothing" in done.stderr
 

@@ -73,8 +73,8 @@ EPILOGS = {
     "Then: cryodl pick --micrographs assessment/good.txt ...",
     "auto-pick": "example:\n  cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
     "--output picks/",
-    "pick-by-hand": "example:\n  cryodl pick-by-hand --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
-    "--coordinates labels/\nTo correct picks: --start-from picks/",
+    "pick-by-hand": "example:\n  cryodl pick-by-hand --micrographs 'mics/*.mrc' --pixel-size 1.77 "
+    "--particle-diameter 190 --coordinates labels/\nTo correct picks: --start-from picks/",
     "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ "
     "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
     "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "

@@ -89,13 +89,7 @@ def pick_tables(tables, picks):
     """
     rows = [(name, group, x, y, s) for name, group, yx, scores in picks for (y, x), s in zip(yx, scores)]
     columns = list(zip(*rows)) if rows else [()] * 5
-    names = (
-        "rlnMicrographName",
-        "rlnOpticsGroup",
-        "rlnCoordinateX",
-        "rlnCoordinateY",
-        "rlnAutopickFigureOfMerit",
-    )
+    names = ("rlnMicrographName", "rlnOpticsGroup", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
     return dict(optics=tables["optics"], particles=dict(zip(names, columns)))
 
 

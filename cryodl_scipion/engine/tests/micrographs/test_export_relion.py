@@ -113,7 +113,8 @@ def test_the_printed_commands_are_those_of_the_page(project, capsys):
 def test_every_file_that_the_lists_name_is_there_and_holds_the_picks(project, capsys):
     assert export() == 0
     listed = read_tables("cryodl/picks/autopick.star")["coordinate_files"]
-    assert listed["rlnMicrographName"] == read_tables("cryodl/picks/micrographs.star")["micrographs"]["rlnMicrographName"]
+    micrographs = read_tables("cryodl/picks/micrographs.star")["micrographs"]
+    assert listed["rlnMicrographName"] == micrographs["rlnMicrographName"]
     for micrograph, file in zip(listed["rlnMicrographName"], listed["rlnMicrographCoordinates"]):
         ((yx, _),) = read_coordinates(file).values()
         assert sorted(map(tuple, yx)) == sorted(PLACES[micrograph[len("mics/") : -len(".mrc")]])

@@ -103,8 +103,8 @@ class PickConfig:
         expert=True,
     )
     pictures: int = param(
-        "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's diameter, "
-        "coloured by score. 0: none.",
+        "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's "
+        "diameter, coloured by score. 0: none.",
         default=3,
         label="Pictures",
         minimum=0,

@@ -83,7 +83,8 @@ class HandPicks:
         height, width = shape
         part = mask[: height * binning, : width * binning]
         if part.shape != (height * binning, width * binning):
-            raise ValueError(f"{path} is not of its micrograph's size ({mask.shape[1]} x {mask.shape[0]} px). Remove it.")
+            found = f"{mask.shape[1]} x {mask.shape[0]} px"
+            raise ValueError(f"{path} has {found}, which is not its micrograph's size. Remove it.")
         return part.reshape(height, binning, width, binning).any(axis=(1, 3))
 
     def write_ignored(self, name: str, mask: np.ndarray, binning: int, shape: tuple[int, int], pixel_size: float):

@@ -11,7 +11,8 @@ SIZE = 13.6, 9.4  # inches
 _ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
 _ZOOM = 1.25  # of one click of the wheel
 _WAYS_OUT = (
-    "Work at the machine's screen, or over ssh -X; coordinates of other programs (.star, .box, Topaz .txt) are labels, too."
+    "Work at the machine's screen, or over ssh -X; coordinates of other programs (.star, .box, Topaz .txt) are "
+    "labels, too."
 )
 BUTTONS = (
     ("right", "Next (n)"),
@@ -29,10 +30,10 @@ BUTTONS = (
     ("0", "Whole (0)"),
 )
 HELP = (
-    "Left click = add a pick, or confirm the one there; drag = move it; right click or x = remove;  wheel = zoom, middle "
-    "button = move the picture\n"
-    "i = paint areas to ignore (left) and take them back (right), + - = brush;  k = all picks of this micrograph are right;  "
-    "n p = other micrograph;  everything is saved at once\n"
+    "Left click = add a pick, or confirm the one there; drag = move it; right click or x = remove;  wheel = zoom, "
+    "middle button = move the picture\n"
+    "i = paint areas to ignore (left) and take them back (right), + - = brush;  k = all picks of this micrograph are "
+    "right;  n p = other micrograph;  everything is saved at once\n"
     "green = you are certain, orange = the machine's, red cross = removed, magenta = ignored"
 )
 

@@ -12,14 +12,7 @@ from pathlib import Path
 from ...contract import Result, Skipped, counted, said_skipped
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
-from ...io.relion_picks import (
-    SUFFIX,
-    coordinate_file,
-    extraction_command,
-    micrograph_tables,
-    pick_tables,
-    project_name,
-)
+from ...io.relion_picks import SUFFIX, coordinate_file, extraction_command, micrograph_tables, pick_tables, project_name
 from ...io.star import read_tables, write_tables
 from ...io.unfinished import check_output, finish_folder, working_folder
 
@@ -33,8 +26,8 @@ def run(config):
     skipped = [Skipped(n, str(p), "there is no list of picks of it") for n, p in named.items() if n not in picks]
     if not rows:
         raise ValueError(
-            f"None of the {counted(len(named), 'micrograph')} has picks in {config.coordinates}. They are matched by name: the "
-            f"first micrograph is {next(iter(named))}, the first list of picks {next(iter(picks))}."
+            f"None of the {counted(len(named), 'micrograph')} has picks in {config.coordinates}. They are matched "
+            f"by name: the first micrograph is {next(iter(named))}, the first list of picks {next(iter(picks))}."
         )
     _check_files(rows)
     place = project_name_of_folder(config.output, config.project)

@@ -27,8 +27,8 @@ def run(config):
     counts = {name: len(picks) for name, (picks, _) in picked.items()}
     removed = {name: len(gone) for name, (_, gone) in picked.items()}
     print(
-        f"{counted(sum(counts.values()), 'pick')} in {counted(len(done), 'micrograph')} ({len(session.touched)} changed "
-        f"now): {config.coordinates}"
+        f"{counted(sum(counts.values()), 'pick')} in {counted(len(done), 'micrograph')} ({len(session.touched)} "
+        f"changed now): {config.coordinates}"
     )
     _say_training(config, store.folder, REMOVED if any(removed.values()) else "", IGNORED)
     if not done:
@@ -49,6 +49,6 @@ def _say_training(config, folder, removed, ignored):
     )
     if removed:
         print(
-            f"If only some are picked, add --background {folder / removed}: then only the labelled places teach, and what "
-            "you removed teaches as background."
+            f"If only some are picked, add --background {folder / removed}: then only the labelled places teach, and "
+            "what you removed teaches as background."
         )
