@@ -50,7 +50,7 @@ def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing
         return environment.pythonOf(home), environment.problems(home, "")
     return "", [
         "There is no environment of the engine; looked for %s in %s. Run `scipion installb cryodl`, or without "
-        "Scipion: bash '%s' FOLDER, then set %s=FOLDER; or set %s to a Python that has the packages of requirements.lock."
+        "Scipion: bash '%s' FOLDER, then set %s=FOLDER; or set %s to a Python with the packages of requirements.lock."
         % (
             os.path.join("env", "bin", "python"),
             ", ".join(dict.fromkeys(candidates)),
