@@ -67,7 +67,7 @@ class Plugin(pwem.Plugin):
     @classmethod
     def getEngineFolder(cls):
         """The folder to put on PYTHONPATH so that `python -m cryodl` works."""
-        return os.path.join(os.path.dirname(os.path.abspath(__file__)), "engine")
+        return environment.engineFolder()
 
     @classmethod
     def getPython(cls):

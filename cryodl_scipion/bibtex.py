@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
+A DOI stands here as an address: Scipion makes its links of this field as it is, and shows accents only as letters.
+
 @software{cryodl,
     title = {cryodl: deep learning for cryo-EM inside Scipion},
     author = {{The cryodl developers}},
@@ -15,8 +17,7 @@
     pages = {234--241},
     publisher = {Springer},
     year = {2015},
-    doi = {10.1007/978-3-319-24574-4_28},
-    url = {https://doi.org/10.1007/978-3-319-24574-4_28}
+    doi = {https://doi.org/10.1007/978-3-319-24574-4_28}
 }
 @article{Bepler2019,
     title = {Positive-unlabeled convolutional neural networks for particle picking in cryo-electron micrographs},
@@ -26,8 +27,7 @@
     volume = {16},
     pages = {1153--1160},
     year = {2019},
-    doi = {10.1038/s41592-019-0575-8},
-    url = {https://doi.org/10.1038/s41592-019-0575-8}
+    doi = {https://doi.org/10.1038/s41592-019-0575-8}
 }
 @article{Wagner2019,
     title = {SPHIRE-crYOLO is a fast and accurate fully automated particle picker for cryo-EM},
@@ -39,8 +39,7 @@
     volume = {2},
     pages = {218},
     year = {2019},
-    doi = {10.1038/s42003-019-0437-z},
-    url = {https://doi.org/10.1038/s42003-019-0437-z}
+    doi = {https://doi.org/10.1038/s42003-019-0437-z}
 }
 @article{Rohou2015,
     title = {CTFFIND4: Fast and accurate defocus estimation from electron micrographs},
@@ -49,8 +48,7 @@
     volume = {192},
     pages = {216--221},
     year = {2015},
-    doi = {10.1016/j.jsb.2015.08.008},
-    url = {https://doi.org/10.1016/j.jsb.2015.08.008}
+    doi = {https://doi.org/10.1016/j.jsb.2015.08.008}
 }
 @article{Wang2016,
     title = {DeepPicker: A deep learning approach for fully automated particle picking in cryo-EM},
@@ -60,8 +58,7 @@
     volume = {195},
     pages = {325--336},
     year = {2016},
-    doi = {10.1016/j.jsb.2016.07.006},
-    url = {https://doi.org/10.1016/j.jsb.2016.07.006}
+    doi = {https://doi.org/10.1016/j.jsb.2016.07.006}
 }
 @article{Zhu2017,
     title = {A deep convolutional neural network approach to single-particle recognition in cryo-electron microscopy},
@@ -70,8 +67,7 @@
     volume = {18},
     pages = {348},
     year = {2017},
-    doi = {10.1186/s12859-017-1757-y},
-    url = {https://doi.org/10.1186/s12859-017-1757-y}
+    doi = {https://doi.org/10.1186/s12859-017-1757-y}
 }
 @inproceedings{Kiryo2017,
     title = {Positive-Unlabeled Learning with Non-Negative Risk Estimator},
@@ -87,8 +83,7 @@
     booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR) 2017},
     pages = {6517--6525},
     year = {2017},
-    doi = {10.1109/CVPR.2017.690},
-    url = {https://doi.org/10.1109/CVPR.2017.690}
+    doi = {https://doi.org/10.1109/CVPR.2017.690}
 }
 @article{Tang2007,
     title = {EMAN2: An extensible image processing suite for electron microscopy},
@@ -98,8 +93,7 @@
     volume = {157},
     pages = {38--46},
     year = {2007},
-    doi = {10.1016/j.jsb.2006.05.009},
-    url = {https://doi.org/10.1016/j.jsb.2006.05.009}
+    doi = {https://doi.org/10.1016/j.jsb.2006.05.009}
 }
 @article{Chen2017,
     title = {Convolutional neural networks for automated annotation of cellular cryo-electron tomograms},
@@ -109,8 +103,7 @@
     volume = {14},
     pages = {983--985},
     year = {2017},
-    doi = {10.1038/nmeth.4405},
-    url = {https://doi.org/10.1038/nmeth.4405}
+    doi = {https://doi.org/10.1038/nmeth.4405}
 }
 @article{Bell2018,
     title = {New software tools in EMAN2 inspired by EMDatabank map challenge},
@@ -119,15 +112,14 @@
     volume = {204},
     pages = {283--290},
     year = {2018},
-    doi = {10.1016/j.jsb.2018.09.002},
-    url = {https://doi.org/10.1016/j.jsb.2018.09.002}
+    doi = {https://doi.org/10.1016/j.jsb.2018.09.002}
 }
 @inproceedings{Isola2017,
     title = {Image-to-Image Translation with Conditional Adversarial Networks},
     author = {Isola, Phillip and Zhu, Jun-Yan and Zhou, Tinghui and Efros, Alexei A.},
     booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR) 2017},
     year = {2017},
-    doi = {10.1109/CVPR.2017.632},
+    doi = {https://doi.org/10.1109/CVPR.2017.632},
     url = {https://arxiv.org/abs/1611.07004}
 }
 @article{Zhang2023SCUNet,
@@ -138,8 +130,7 @@
     volume = {20},
     pages = {822--836},
     year = {2023},
-    doi = {10.1007/s11633-023-1466-0},
-    url = {https://doi.org/10.1007/s11633-023-1466-0}
+    doi = {https://doi.org/10.1007/s11633-023-1466-0}
 }
 @article{He2023EMReady,
     title = {Improvement of cryo-EM maps by simultaneous local and non-local deep learning},
@@ -148,8 +139,7 @@
     volume = {14},
     pages = {3217},
     year = {2023},
-    doi = {10.1038/s41467-023-39031-1},
-    url = {https://doi.org/10.1038/s41467-023-39031-1}
+    doi = {https://doi.org/10.1038/s41467-023-39031-1}
 }
 @article{Tagare2015,
     title = {Directly reconstructing principal components of heterogeneous particles from cryo-EM images},
@@ -158,8 +148,7 @@
     volume = {191},
     pages = {245--262},
     year = {2015},
-    doi = {10.1016/j.jsb.2015.05.007},
-    url = {https://doi.org/10.1016/j.jsb.2015.05.007}
+    doi = {https://doi.org/10.1016/j.jsb.2015.05.007}
 }
 @article{Tipping1999,
     title = {Probabilistic Principal Component Analysis},
@@ -168,8 +157,7 @@
     volume = {61},
     pages = {611--622},
     year = {1999},
-    doi = {10.1111/1467-9868.00196},
-    url = {https://doi.org/10.1111/1467-9868.00196}
+    doi = {https://doi.org/10.1111/1467-9868.00196}
 }
 @article{Scheres2012,
     title = {RELION: Implementation of a Bayesian approach to cryo-EM structure determination},
@@ -178,20 +166,18 @@
     volume = {180},
     pages = {519--530},
     year = {2012},
-    doi = {10.1016/j.jsb.2012.09.006},
-    url = {https://doi.org/10.1016/j.jsb.2012.09.006}
+    doi = {https://doi.org/10.1016/j.jsb.2012.09.006}
 }
 @article{Gorski2005,
     title = {HEALPix: A Framework for High-Resolution Discretization and Fast Analysis of Data Distributed on the
              Sphere},
-    author = {G{\\'o}rski, K. M. and Hivon, E. and Banday, A. J. and Wandelt, B. D. and Hansen, F. K. and Reinecke, M.
+    author = {Górski, K. M. and Hivon, E. and Banday, A. J. and Wandelt, B. D. and Hansen, F. K. and Reinecke, M.
               and               Bartelmann, M.},
     journal = {The Astrophysical Journal},
     volume = {622},
     pages = {759--771},
     year = {2005},
-    doi = {10.1086/427976},
-    url = {https://doi.org/10.1086/427976}
+    doi = {https://doi.org/10.1086/427976}
 }
 @inproceedings{Lehtinen2018,
     title = {Noise2Noise: Learning Image Restoration without Clean Data},
@@ -210,8 +196,7 @@
     booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR) 2021},
     pages = {2043--2052},
     year = {2021},
-    doi = {10.1109/CVPR46437.2021.00208},
-    url = {https://doi.org/10.1109/CVPR46437.2021.00208}
+    doi = {https://doi.org/10.1109/CVPR46437.2021.00208}
 }
 @article{Bepler2020,
     title = {Topaz-Denoise: general deep denoising models for cryoEM and cryoET},
@@ -220,8 +205,7 @@
     volume = {11},
     pages = {5208},
     year = {2020},
-    doi = {10.1038/s41467-020-18952-1},
-    url = {https://doi.org/10.1038/s41467-020-18952-1}
+    doi = {https://doi.org/10.1038/s41467-020-18952-1}
 }
 @article{Che2018,
     title = {Improved deep learning-based macromolecules structure classification from electron cryo-tomograms},
@@ -230,7 +214,7 @@
     volume = {29},
     pages = {1227--1236},
     year = {2018},
-    doi = {10.1007/s00138-018-0949-4},
+    doi = {https://doi.org/10.1007/s00138-018-0949-4},
     url = {https://arxiv.org/abs/1707.04885}
 }
 @article{Xu2012,
@@ -241,12 +225,11 @@
     volume = {178},
     pages = {152--164},
     year = {2012},
-    doi = {10.1016/j.jsb.2012.02.014},
-    url = {https://doi.org/10.1016/j.jsb.2012.02.014}
+    doi = {https://doi.org/10.1016/j.jsb.2012.02.014}
 }
 @inproceedings{Cicek2016,
     title = {3D U-Net: Learning Dense Volumetric Segmentation from Sparse Annotation},
-    author = {{\\c C}i{\\c c}ek, {\\"O}zg{\\"u}n and Abdulkadir, Ahmed and Lienkamp, Soeren S. and Brox, Thomas and
+    author = {Çiçek, Özgün and Abdulkadir, Ahmed and Lienkamp, Soeren S. and Brox, Thomas and
               Ronneberger, Olaf},
     booktitle = {Medical Image Computing and Computer-Assisted Intervention (MICCAI) 2016},
     series = {Lecture Notes in Computer Science},
@@ -261,8 +244,7 @@
               Huang, Sheng-You},
     journal = {Nature Communications},
     year = {2026},
-    doi = {10.1038/s41467-026-71794-1},
-    url = {https://doi.org/10.1038/s41467-026-71794-1}
+    doi = {https://doi.org/10.1038/s41467-026-71794-1}
 }
 @article{Rosenthal2003,
     title = {Optimal determination of particle orientation, absolute hand, and contrast loss in single-particle electron
@@ -272,8 +254,7 @@
     volume = {333},
     pages = {721--745},
     year = {2003},
-    doi = {10.1016/j.jmb.2003.07.013},
-    url = {https://doi.org/10.1016/j.jmb.2003.07.013}
+    doi = {https://doi.org/10.1016/j.jmb.2003.07.013}
 }
 @article{Pintilie2020,
     title = {Measurement of atom resolvability in cryo-EM maps with Q-scores},
@@ -283,8 +264,7 @@
     volume = {17},
     pages = {328--334},
     year = {2020},
-    doi = {10.1038/s41592-020-0731-1},
-    url = {https://doi.org/10.1038/s41592-020-0731-1}
+    doi = {https://doi.org/10.1038/s41592-020-0731-1}
 }
 @article{Cardone2013,
     title = {One number does not fit all: Mapping local variations in resolution in cryo-EM reconstructions},
@@ -293,13 +273,12 @@
     volume = {184},
     pages = {226--236},
     year = {2013},
-    doi = {10.1016/j.jsb.2013.08.002},
-    url = {https://doi.org/10.1016/j.jsb.2013.08.002}
+    doi = {https://doi.org/10.1016/j.jsb.2013.08.002}
 }
 @article{Liebschner2019,
     title = {Macromolecular structure determination using X-rays, neutrons and electrons: recent developments in
              Phenix},
-    author = {Liebschner, Dorothee and Afonine, Pavel V. and Baker, Matthew L. and Bunk{\\'o}czi, G{\\'a}bor and
+    author = {Liebschner, Dorothee and Afonine, Pavel V. and Baker, Matthew L. and Bunkóczi, Gábor and
               Chen, Vincent B. and Croll, Tristan I. and Hintze, Bradley and Hung, Li-Wei and Jain, Swati and
               McCoy, Airlie J. and Moriarty, Nigel W. and Oeffner, Robert D. and Poon, Billy K. and Prisant, Michael G.
               and Read, Randy J. and Richardson, Jane S. and Richardson, David C. and Sammito, Massimo D. and
@@ -309,7 +288,6 @@
     volume = {75},
     pages = {861--877},
     year = {2019},
-    doi = {10.1107/S2059798319011471},
-    url = {https://doi.org/10.1107/S2059798319011471}
+    doi = {https://doi.org/10.1107/S2059798319011471}
 }
 """

@@ -6,12 +6,19 @@ import os
 import shlex
 import sys
 
+from . import own_python
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, INSTALL_COMMAND
+from .engine.cryodl.contract.needed import NEEDED
 
 
 def installFile(name):
     """Path of a file in install/."""
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "install", name)
+
+
+def engineFolder() -> str:
+    """The folder to put on PYTHONPATH so that `python -m cryodl` works."""
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "engine")
 
 
 def pythonOf(home):
@@ -32,12 +39,7 @@ def problems(home, ownPython):
     home: CRYODL_HOME. ownPython: CRYODL_PYTHON or ''.
     """
     if ownPython:
-        if os.path.isfile(ownPython) and os.access(ownPython, os.X_OK):
-            return []
-        return [
-            "%s is %s, which is not a program. Give the path of a Python with torch, or leave it empty and run: %s"
-            % (CRYODL_PYTHON, ownPython, INSTALL_COMMAND)
-        ]
+        return _problemsOfOwn(ownPython)
     folder = os.path.join(home, "env")
     if not os.path.isdir(folder):
         return [
@@ -54,6 +56,27 @@ def problems(home, ownPython):
         "cryodl's environment in %s is half installed: its installation stopped before the end. It will be built "
         "anew if you run: %s" % (folder, INSTALL_COMMAND)
     ]
+
+
+def isPython(program: str) -> bool:
+    """Whether a file is a Python that starts."""
+    return own_python.askPython(program, ()) is not None
+
+
+def _problemsOfOwn(python):
+    remedy = "Give the path of a Python that has the packages of %s, or leave it empty and run: %s" % (
+        installFile("requirements.lock"),
+        INSTALL_COMMAND,
+    )
+    if not (os.path.isfile(python) and os.access(python, os.X_OK)):
+        return ["%s is %s, which is not a program. %s" % (CRYODL_PYTHON, python, remedy)]
+    missing = own_python.missingIn(python, NEEDED)
+    if missing is None:
+        return ["%s is %s, which is not a Python. %s" % (CRYODL_PYTHON, python, remedy)]
+    if missing:
+        words = ", ".join("%s (%s)" % item for item in missing.items())
+        return ["%s is %s, which lacks what the engine needs: %s. %s" % (CRYODL_PYTHON, python, words, remedy)]
+    return []
 
 
 def installCommand(home, pipArgs, activation):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Helpers beside form fields. Windows are imported when they open: what they show is found out here, without them."""
 
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import String
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
@@ -10,10 +11,13 @@ from .convert.micrographs.coordinates import positionsByMicrograph
 from .convert.models import shippedModels
 from .engine.cryodl import contract
 from .protocols import (
+    CryodlProtAssess,
     CryodlProtAssignOrientations,
     CryodlProtAutoPick,
     CryodlProtBackProject,
     CryodlProtClassify2D,
+    CryodlProtCompare,
+    CryodlProtConsensus,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
     CryodlProtImproveMap,
@@ -25,6 +29,7 @@ from .protocols import (
     CryodlProtTrainMapImprover,
     CryodlProtTrainPicker,
 )
+from .protocols.inputs import chosenInputs
 from .protocols.model_field import diameterOf
 from .tomography import HAS_TOMO
 
@@ -70,15 +75,22 @@ class MicrographsToMeasure:
 
 
 def micrographsToMeasure(protocol):
-    """MicrographsToMeasure of a training or picking form. Raises ValueError if the input is not chosen yet."""
-    coordinates = getattr(protocol, "inputCoordinates", None)
+    """MicrographsToMeasure of a form with micrographs or coordinates. Raises ValueError if no input is chosen yet."""
+    chosen = [pointer.get() for _, pointer in chosenInputs(protocol)]
+    coordinates = next((c for c in chosen if isinstance(c, SetOfCoordinates)), None)
     if coordinates is not None:
-        if coordinates.get() is None:
-            raise ValueError("Choose the particle coordinates first; the circle is drawn on their micrographs.")
-        return MicrographsToMeasure(coordinates.get().getMicrographs(), coordinates.get())
-    if protocol.getInputMicrographs() is None:
-        raise ValueError("Choose the micrographs first; the circle is drawn on them.")
-    return MicrographsToMeasure(protocol.getInputMicrographs())
+        return MicrographsToMeasure(coordinates.getMicrographs(), coordinates)
+    micrographs = next((m for m in chosen if isinstance(m, SetOfMicrographs)), None)
+    if micrographs is None:
+        what = "particle coordinates" if takes(protocol, "SetOfCoordinates") else "micrographs"
+        raise ValueError("Choose the %s first; the circle is drawn on their micrographs." % what)
+    return MicrographsToMeasure(micrographs)
+
+
+def takes(protocol, pointerClass):
+    """Whether a form has an input of a class, given by its name, that must be chosen."""
+    inputs = [param for _, param in protocol.getDefinition().iterParams() if hasattr(param, "pointerClass")]
+    return any(pointerClass in str(p.pointerClass.get()) and not p.allowsNull.get() for p in inputs)
 
 
 def firstDiameter(protocol, largest):
@@ -94,6 +106,9 @@ class CryodlDiameterWizard(Wizard):
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
+        (CryodlProtAssess, ["particleDiameter"]),
+        (CryodlProtCompare, ["particleDiameter"]),
+        (CryodlProtConsensus, ["particleDiameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 

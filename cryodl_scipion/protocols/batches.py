@@ -33,6 +33,7 @@ class ArrivingBatches(RememberedSettings):
     def _addBatchParams(self, form, help, size=BATCH):
         """The last fields of the form. help: a sentence about batches, after the common one."""
         self._defineStreamingParams(form)
+        form.getParam("streamingBatchSize").condition.set("False")  # Scipion's own field, which pwem's pickers use
         form.addParam(
             "batchSize",
             params.IntParam,

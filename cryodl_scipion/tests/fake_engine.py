@@ -123,6 +123,7 @@ def pick(config):
         threshold=threshold,
         thresholds=dict.fromkeys(paths, threshold),
         threshold_uncertainty=card["threshold_uncertainty"] if config.threshold is None else None,
+        pictures={},
         expected_particles=dict(number=sum(scores), deviation=sum(s * (1 - s) for s in scores) ** 0.5),
         expected=dict(precision=0.9, recall=0.8, f1=0.85),
         model=config.model,

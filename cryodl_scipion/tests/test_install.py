@@ -111,12 +111,6 @@ def test_missing_environment_is_named_with_its_folder_and_the_remedy(installer):
     assert str(installer.home) in problem and "scipion installb cryodl" in problem
 
 
-def test_own_python_must_be_a_program(tmp_path):
-    assert "CRYODL_PYTHON" in environment.problems(str(tmp_path), str(tmp_path / "nothing"))[0]
-    writeProgram(tmp_path / "python", "#!/bin/sh\n")
-    assert environment.problems(str(tmp_path), str(tmp_path / "python")) == []
-
-
 def test_install_command_keeps_special_characters(tmp_path):
     home = str(tmp_path / "it's 100% $HOME")
     command = environment.installCommand(home, "--find-links '/a b'", "true && ")

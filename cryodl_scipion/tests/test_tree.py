@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Scipion discovers: protocols and their tree, viewers, wizards, objects, citations, icon."""
 
+import collections
 import os
 import re
 import unittest
@@ -8,6 +9,7 @@ import unittest
 from pwem import Domain
 from pyworkflow.protocol import Protocol
 from pyworkflow.tests import BaseTest, setupTestProject
+from pyworkflow.utils import parseBibTex
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from pyworkflow.wizard import Wizard
 
@@ -62,6 +64,39 @@ class TestCryodlTree(unittest.TestCase):
                 form = protocolClass().getDefinition()
                 for field in fields:
                     self.assertTrue(form.hasParam(field), "%s has no field %s" % (protocolClass, field))
+
+    def test_a_wizard_stands_beside_every_field_of_a_diameter(self):
+        measured = {
+            (protocolClass, field)
+            for wizard in classesOf(wizards, Wizard)
+            for protocolClass, fields in wizard._targets
+            for field in fields
+        }
+        seen = 0
+        for protocolClass in ourProtocols():
+            for name, param in protocolClass().getDefinition().iterParams():
+                if "diameter" in param.getLabel().split(" (")[0].lower():
+                    seen += 1
+                    self.assertIn((protocolClass, name), measured)
+        self.assertGreater(seen, 8)
+
+    def test_no_two_fields_of_a_form_have_one_label(self):
+        for protocolClass in ourProtocols():
+            shown = collections.Counter(
+                param.getLabel().strip().lower()
+                for _, param in protocolClass().getDefinition().iterParams()
+                if param.condition.get() != "False"
+            )
+            self.assertEqual([label for label, count in shown.items() if label and count > 1], [], protocolClass)
+
+    def test_references_open_and_are_written_with_their_accents(self):
+        entries = parseBibTex(bibtex.__doc__)
+        for key, entry in entries.items():
+            self.assertTrue(entry.get("doi", "https://doi.org/").startswith("https://doi.org/"), key)
+            if key != "cryodl":
+                self.assertNotRegex(entry["author"], r"[\\{}]", key)
+        text = protocols.CryodlProtPick()._getCiteText(entries["Cicek2016"])
+        self.assertRegex(text, r"^\[\[https://\S+\]\[Çiçek et al\., ")
 
     def test_every_citation_is_in_the_bibliography(self):
         keys = set(re.findall(r"@\w+\{(\w+),", bibtex.__doc__))

@@ -61,6 +61,8 @@ EPILOGS = {
     "picks/candidates.",
     "evaluate-picks": "example:\n  cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
     "--particle-diameter 190",
+    "export-relion": "example:\n  cryodl export-relion --coordinates picks/ --micrographs "
+    "'mics/*/*.mrc' --pixel-size 1.77\n      --particle-diameter 190 --output cryodl/picks\n",
     "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
     "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
     "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
@@ -72,6 +74,8 @@ EPILOGS = {
     "Then: cryodl pick --micrographs assessment/good.txt ...",
     "auto-pick": "example:\n  cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
     "--output picks/",
+    "pick-by-hand": "example:\n  cryodl pick-by-hand --micrographs 'mics/*.mrc' --pixel-size 1.77 "
+    "--particle-diameter 190 --coordinates labels/\nTo correct picks: --start-from picks/",
     "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ "
     "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
     "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "

@@ -13,18 +13,8 @@ from pathlib import Path
 import cryodl
 
 from .contract import CARD, check_model
+from .contract.needed import NEEDED
 
-# Distribution and module of what the engine cannot do without.
-NEEDED = {
-    "torch": "torch",
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "mrcfile": "mrcfile",
-    "safetensors": "safetensors",
-    "gemmi": "gemmi",
-    "tifffile": "tifffile",
-    "accelerate": "accelerate",
-}
 REMEDY = (
     "Run `scipion installb cryodl`, or install the packages of cryodl_scipion/install/requirements.lock into the "
     "Python that CRYODL_PYTHON names."

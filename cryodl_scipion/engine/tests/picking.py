@@ -22,6 +22,8 @@ def pick(folder, *more, micrographs=None, output="out"):
             "cpu",
             "--threads",
             "1",
+            "--pictures",
+            "0",
             "--result",
             str(folder / "result.json"),
             *more,

@@ -102,6 +102,7 @@ def test_order_of_choices_is_frozen():
         "TrainSegmenterConfig.network": ("unet", "unet2d", "unet3d", "eman2"),
         "SegmentConfig.annotators": ("combined", "each"),
         "SegmentConfig.scores": ("float16", "int8"),
+        "ExportRelionConfig.protein": ("dark", "bright"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
         "SimulateTomogramsConfig.contrast": ("dark", "bright"),
         "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),

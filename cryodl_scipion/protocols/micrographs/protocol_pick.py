@@ -61,6 +61,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         "model": "the model fields",
         "output": "the run's folder",
         "overwrite": "restart does it",
+        "pictures": "Analyze results shows all picks",
         "names": "made from the micrographs' names",
         "device": "the GPUs that Scipion assigns",
         "threads": "Scipion's own field",
@@ -176,6 +177,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         return dict(
             micrographs=(micrographs.getFileName(),),
             names=(),
+            pictures=0,
             pixel_size=micrographs.getSamplingRate(),
             model=modelFolder(self),
             output=self.getCoordsDir(),
@@ -186,7 +188,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         """What decides the picks: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         source = config.pop("micrographs")[0]
-        for name in ("names", "output", "memory", "threads", "device", "overwrite"):
+        for name in ("names", "output", "memory", "threads", "device", "overwrite", "pictures"):
             config.pop(name)
         # Finished micrographs are remembered by their ids, which another set gives to other micrographs.
         return dict(

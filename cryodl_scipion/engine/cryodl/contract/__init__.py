@@ -28,6 +28,7 @@ from .maps.improving import (
     SimulateHalfMapsConfig,
     TrainMapImproverConfig,
 )
+from .micrographs.by_hand import PickByHandConfig
 from .micrographs.comparing import (
     AssessMicrographsConfig,
     ComparePicksConfig,
@@ -36,6 +37,7 @@ from .micrographs.comparing import (
 )
 from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
+from .micrographs.exporting import ExportRelionConfig
 from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
@@ -105,6 +107,7 @@ __all__ = [
     "EvaluateDenoiserConfig",
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
+    "ExportRelionConfig",
     "EvaluateSegmentationConfig",
     "FEATURE_SHAPES",
     "FEWEST_PARTICLES",
@@ -126,6 +129,7 @@ __all__ = [
     "PARTICLES_PER_DIMENSION",
     "PICKER_NETWORKS",
     "PU_CRITERIA",
+    "PickByHandConfig",
     "PickConfig",
     "PickFeaturesConfig",
     "ProposeBoxesConfig",

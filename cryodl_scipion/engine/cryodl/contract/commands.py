@@ -19,6 +19,7 @@ from .maps.improving import (
     TrainMapImproverConfig,
     TrainMapImproverOutputs,
 )
+from .micrographs.by_hand import PickByHandConfig, PickByHandOutputs
 from .micrographs.comparing import (
     AssessMicrographsConfig,
     AssessMicrographsOutputs,
@@ -30,6 +31,7 @@ from .micrographs.comparing import (
 )
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
+from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
 from .micrographs.picking import (
     AutoPickConfig,
     AutoPickOutputs,
@@ -131,6 +133,7 @@ COMMANDS = {
         Command("train-picker", "micrographs.commands.train_picker", TrainPickerConfig, TrainPickerOutputs),
         Command("pick", "micrographs.commands.pick", PickConfig, PickOutputs),
         Command("auto-pick", "micrographs.commands.auto_pick", AutoPickConfig, AutoPickOutputs),
+        Command("pick-by-hand", "micrographs.commands.pick_by_hand", PickByHandConfig, PickByHandOutputs),
         Command("propose-boxes", "micrographs.commands.propose_boxes", ProposeBoxesConfig, ProposeBoxesOutputs),
         Command("compare-picks", "micrographs.commands.compare_picks", ComparePicksConfig, ComparePicksOutputs),
         Command("consensus-picks", "micrographs.commands.consensus_picks", ConsensusPicksConfig, ConsensusPicksOutputs),
@@ -141,6 +144,7 @@ COMMANDS = {
             AssessMicrographsOutputs,
         ),
         Command("estimate-ctf", "micrographs.commands.estimate_ctf", EstimateCtfConfig, EstimateCtfOutputs),
+        Command("export-relion", "micrographs.commands.export_relion", ExportRelionConfig, ExportRelionOutputs),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
         Command(
             "simulate-micrographs",

@@ -122,6 +122,24 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typi
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
 
+def scale_bar(axes, voxel):
+    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å along the picture's rows."""
+    width = voxel * abs(np.diff(axes.get_xlim())[0])
+    length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
+    (right, top), low = (axes.get_xlim()[1], axes.get_ylim()[1]), axes.get_ylim()[0]
+    place = low + 0.05 * (top - low)
+    axes.plot([0.97 * right - length / voxel, 0.97 * right], [place] * 2, color="white", linewidth=2)
+    axes.text(
+        0.97 * right - length / voxel / 2,
+        place + 0.02 * (top - low),
+        f"{length:g} Å",
+        color="white",
+        fontsize=8,
+        ha="center",
+        va="bottom",
+    )
+
+
 def _pyplot():
     """matplotlib's pyplot, drawing to files only."""
     import matplotlib

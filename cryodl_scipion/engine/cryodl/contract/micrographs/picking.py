@@ -111,6 +111,14 @@ class PickConfig:
         maximum=1000,
         expert=True,
     )
+    pictures: int = param(
+        "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's "
+        "diameter, coloured by score. 0: none.",
+        default=3,
+        label="Pictures",
+        minimum=0,
+        maximum=100000,
+    )
     names: Paths = names_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -139,6 +147,7 @@ class PickOutputs(Outputs):
         "Expected precision, recall and f1 of the picks; null where the scores do not tell."
     )
     model: str = output("Model folder.", path="folder")
+    pictures: Texts = output("Picture of each of the first micrographs.", path="file")
     picked_diameter: typing.Optional[float] = output(
         "Diameter that was picked at: the stated one, or another if the micrographs contradict it; null if no size was "
         "found.",

@@ -204,7 +204,7 @@ class EvaluateDenoiserConfig:
     count: int = param(
         "Most particles that are used, and images of pure noise that are made.",
         default=500,
-        label="Particles",
+        label="Most particles",
         minimum=2,
         maximum=1000000,
     )

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from ...contract.result import write_json
-from ...io.plots import new_figure, save_figure
+from ...io.plots import new_figure, save_figure, scale_bar
 from .volume import write_volume
 
 TICKS = 0.08  # of the axis, least distance of two of them: labels must not touch
@@ -120,26 +120,8 @@ def plot_slices(details, path):
             axes[row][column].set_axis_off()
         axes[0][column].set_title(name, fontsize=10)
     for row in range(3):
-        _scale_bar(axes[row][0], float(details["volume"].voxels_zyx[2 if row < 2 else 1]))
+        scale_bar(axes[row][0], float(details["volume"].voxels_zyx[2 if row < 2 else 1]))
     save_figure(figure, path)
-
-
-def _scale_bar(axes, voxel):
-    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å along the picture's rows."""
-    width = voxel * abs(np.diff(axes.get_xlim())[0])
-    length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
-    (right, top), low = (axes.get_xlim()[1], axes.get_ylim()[1]), axes.get_ylim()[0]
-    place = low + 0.05 * (top - low)
-    axes.plot([0.97 * right - length / voxel, 0.97 * right], [place] * 2, color="white", linewidth=2)
-    axes.text(
-        0.97 * right - length / voxel / 2,
-        place + 0.02 * (top - low),
-        f"{length:g} Å",
-        color="white",
-        fontsize=8,
-        ha="center",
-        va="bottom",
-    )
 
 
 def plot_local_resolution(local, path):

@@ -66,8 +66,15 @@ def run(config):
         particle_diameter=settings.particle_diameter or settings.scale,
         picked_diameter=settings.scale,
         size=settings.size,
+        pictures={},
     )
     print(picks.in_words(outputs))
+    if config.pictures:
+        from ..pickers.pictures import draw_first
+
+        good = [(n, p) for n, p in named if n in picks.counts]
+        outputs["pictures"] = draw_first(good, folder, config.pictures, config.pixel_size, settings.scale or 0.0)
+        print(f"Pictures of {counted(len(outputs['pictures']), 'micrograph')}: {folder}/pictures")
     return Result(
         "pick",
         outputs,

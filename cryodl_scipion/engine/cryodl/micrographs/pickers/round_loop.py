@@ -153,6 +153,7 @@ class RoundLoop:
             str(where / "picks"),
             particle_diameter=c.particle_diameter,
             contrast=contrast,
+            pictures=0,
             names=tuple(n for n, _ in self.chosen),
             device=c.device,
             threads=c.threads,

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
 from ...contract.annotations import FEATURE, UNCERTAIN
+from ...io.windows import move_axes, zoom_axes
 from .sheets import EMPTY, WITH, WITHOUT_IT
 
 # Distinguishable by the colour-blind (Okabe and Ito).
@@ -61,28 +62,13 @@ class SliceView:
         """Enlarge around a place, out to the whole slice at most."""
         if self._image is None:
             return
-        height, width = self._image.get_size()
-        for get, put, place, count in (
-            (self.axes.get_xlim, self.axes.set_xlim, x, width),
-            (self.axes.get_ylim, self.axes.set_ylim, y, height),
-        ):
-            low, high = get()
-            span = min((high - low) / factor, count)
-            start = np.clip(place - (place - low) * span / (high - low), -0.5, count - 0.5 - span)
-            put((start, start + span))
+        zoom_axes(self.axes, self._image.get_size(), factor, x, y)
 
     def move(self, x, y):
         """Look at another part, x and y px further, not beyond the slice."""
         if self._image is None:
             return
-        height, width = self._image.get_size()
-        for get, put, step, count in (
-            (self.axes.get_xlim, self.axes.set_xlim, x, width),
-            (self.axes.get_ylim, self.axes.set_ylim, y, height),
-        ):
-            low, high = get()
-            step = float(np.clip(step, -0.5 - low, count - 0.5 - high))
-            put((low + step, high + step))
+        move_axes(self.axes, self._image.get_size(), x, y)
 
     def _frame(self, tile, colour, width, style):
         row, column = tile.corner_yx

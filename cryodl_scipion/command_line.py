@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's command line without Scipion: finds the engine's environment and starts the command in it."""
+
+import os
+import sys
+import typing
+
+from . import environment
+from .constants import CRYODL_HOME, CRYODL_PYTHON, ENV_VERSION
+
+
+def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
+    """Folders that may hold the engine's environment; the first that exists is taken.
+
+    Parameters
+    ----------
+    variables
+        Environment variables. CRYODL_HOME alone counts if it is set.
+    """
+    if variables.get(CRYODL_HOME):
+        return [variables[CRYODL_HOME]]
+    name = "cryodl-" + ENV_VERSION
+    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    scipion = variables.get("SCIPION_HOME")
+    software = variables.get("SCIPION_SOFTWARE")
+    ems = [
+        variables.get("EM_ROOT"),
+        software and os.path.join(software, "em"),
+        scipion and os.path.join(scipion, "software", "em"),
+        os.path.join(os.path.dirname(sys.prefix), "software", "em"),  # of a Scipion whose Python lies in its folder
+        os.path.join(top, ".cryodl", "home", "software", "em"),  # of a checkout: scripts/demo and scripts/test make it
+    ]
+    return [os.path.join(em, name) for em in ems if em]
+
+
+def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing.List[str]]:
+    """The engine's Python, and sentences about what hinders it from running (none: it is fit).
+
+    Parameters
+    ----------
+    variables
+        Environment variables: CRYODL_PYTHON, else CRYODL_HOME, else Scipion's folder for software.
+    """
+    own = variables.get(CRYODL_PYTHON, "")
+    if own:
+        return own, environment.problems("", own)
+    candidates = homes(variables)
+    home = next((h for h in candidates if os.path.exists(environment.pythonOf(h))), None)
+    if home is not None:
+        return environment.pythonOf(home), environment.problems(home, "")
+    return "", [
+        "There is no environment of the engine; looked for %s in %s. Run `scipion installb cryodl`, or without "
+        "Scipion: bash '%s' FOLDER, then set %s=FOLDER; or set %s to a Python with the packages of requirements.lock."
+        % (
+            os.path.join("env", "bin", "python"),
+            ", ".join(dict.fromkeys(candidates)),
+            environment.installFile("install_env.sh"),
+            CRYODL_HOME,
+            CRYODL_PYTHON,
+        )
+    ]
+
+
+def main(arguments: typing.List[str]) -> int:
+    """Replace this process by the engine's command. Returns 1, after a sentence, if the engine cannot be started."""
+    python, problems = find_python(os.environ)
+    # doctor itself says what is missing in a Python that is one; nothing can be said by one that is none
+    if problems and not (arguments[:1] == ["doctor"] and python and environment.isPython(python)):
+        for problem in problems:
+            print("cryodl: " + problem, file=sys.stderr)
+        return 1
+    variables = dict(os.environ, PYTHONPATH=environment.engineFolder(), PYTHONNOUSERSITE="1")
+    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
+        variables.pop(name, None)
+    sys.stdout.flush()
+    os.execve(python, [python, "-m", "cryodl"] + arguments, variables)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that takes picks to other programs."""
+
+import dataclasses
+
+from ..fields import Paths, micrographs_field, names_field, pixel_size_field
+from ..optics import optics_field
+from ..outputs import Counts, Outputs, Texts, output
+from ..params import param
+
+PROTEIN = ("dark", "bright")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportRelionConfig:
+    """Write picks as RELION 3.1, 4 and 5 and cryoSPARC read them, and print the command that extracts the particles."""
+
+    coordinates: str = param(
+        "Folder (or file) with the picks: .star, .box or Topaz .txt.", label="Picks", path="folder"
+    )
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = param(
+        "Diameter of the particle; the box of the printed command is 1.5 times as wide, unless a box is given.",
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+    )
+    output: str = param(
+        "Folder of the new files, inside RELION's project folder. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    project: str = param(
+        "RELION's project folder: the one that RELION is started in. Micrographs are named relative to it.",
+        default=".",
+        label="RELION project",
+        path="folder",
+    )
+    box: int = param(
+        "Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.",
+        default=0,
+        label="Box",
+        unit="px",
+        minimum=0,
+        maximum=8192,
+    )
+    protein: str = param(
+        "Protein in the micrographs. RELION wants it bright in particle images: that of dark ones is inverted.",
+        default="dark",
+        label="Protein",
+        choices=PROTEIN,
+    )
+    voltage: float = optics_field("voltage")
+    spherical_aberration: float = optics_field("spherical_aberration")
+    amplitude_contrast: float = optics_field("amplitude_contrast")
+    names: Paths = names_field()
+
+    def check_together(self):
+        if self.box % 2:
+            return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExportRelionOutputs(Outputs):
+    """What `export-relion` wrote."""
+
+    folder: str = output("Folder of the files.", path="folder")
+    micrographs: str = output("STAR file of the micrographs that the commands take, relative to RELION's project.")
+    picks: int = output("Picks of all micrographs.")
+    counts: Counts = output("Picks of each micrograph.")
+    commands: Texts = output("The command that extracts the particles, by RELION's version.")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks in the files that RELION's extraction reads, one coordinate file per micrograph.
+
+RELION looks for the coordinates of MotionCorr/job002/day1/a.mrc in <folder>/day1/a<suffix>: it keeps the folders of a
+micrograph's name, and leaves out what stands before and in the number of a job of its own.
+"""
+
+import os
+import re
+
+SUFFIX = "_pick.star"
+_JOB = re.compile(r"^.*?/job\d{3,}/")
+READABLE = (".mrc", ".mrcs", ".tif", ".tiff")
+
+
+def project_name(path: str, project: str) -> str:
+    """The name of a micrograph in RELION's tables: its path relative to the project's folder.
+
+    Links are kept as they are: RELION's users link folders of micrographs into their project.
+
+    Raises
+    ------
+    ValueError
+        The micrograph lies outside, or RELION does not read its format.
+    """
+    name = os.path.relpath(os.path.abspath(path), os.path.abspath(project))
+    if name.startswith(os.pardir + os.sep):
+        folder = os.path.dirname(os.path.abspath(path))
+        raise ValueError(
+            f"{path} lies outside RELION's project folder (--project {project}), and RELION reads only what is inside. "
+            f"Link its folder there (ln -s {folder} {project}/) and give the micrographs by that link."
+        )
+    if not name.lower().endswith(READABLE):
+        raise ValueError(f"{path} is not of a format that RELION reads (MRC or TIFF, uncompressed). Unpack it first.")
+    if re.search(r"\s", name):
+        raise ValueError(f"{name} has a blank in its name, which RELION's tables cannot hold. Link or rename it.")
+    return name
+
+
+def coordinate_file(name: str) -> str:
+    """Where RELION looks for a micrograph's coordinates, relative to the folder of coordinates.
+
+    Parameters
+    ----------
+    name
+        Of the micrograph, relative to the project.
+    """
+    return os.path.splitext(_JOB.sub("", name))[0] + SUFFIX
+
+
+def micrograph_tables(names, pixel_size: float, voltage: float, spherical_aberration: float, amplitude_contrast: float):
+    """RELION's tables of micrographs with one optics group: {table: {column: values}}.
+
+    Parameters
+    ----------
+    names
+        Of the micrographs, relative to the project.
+    pixel_size
+        In Å.
+    voltage
+        In kV.
+    spherical_aberration
+        In mm.
+    """
+    optics = dict(
+        rlnOpticsGroupName="opticsGroup1",
+        rlnOpticsGroup=1,
+        rlnMicrographOriginalPixelSize=float(pixel_size),
+        rlnMicrographPixelSize=float(pixel_size),
+        rlnVoltage=float(voltage),
+        rlnSphericalAberration=float(spherical_aberration),
+        rlnAmplitudeContrast=float(amplitude_contrast),
+    )
+    return dict(
+        optics={key: [value] for key, value in optics.items()},
+        micrographs=dict(rlnMicrographName=list(names), rlnOpticsGroup=[1] * len(names)),
+    )
+
+
+def pick_tables(tables, picks):
+    """RELION's tables of picked places without images, as cryoSPARC imports them: {table: {column: values}}.
+
+    Parameters
+    ----------
+    tables
+        Of the micrographs, with the table `optics`.
+    picks
+        List of (micrograph's name, optics group, yx (n, 2) px, scores (n,)).
+    """
+    rows = [(name, group, x, y, s) for name, group, yx, scores in picks for (y, x), s in zip(yx, scores)]
+    columns = list(zip(*rows)) if rows else [()] * 5
+    names = ("rlnMicrographName", "rlnOpticsGroup", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
+    return dict(optics=tables["optics"], particles=dict(zip(names, columns)))
+
+
+def extraction_command(micrographs: str, coordinates: list, box: int, diameter_px: float, invert: bool) -> str:
+    """The words of relion_preprocess that extract the particles, for the project's folder.
+
+    Parameters
+    ----------
+    micrographs
+        RELION's table of micrographs.
+    coordinates
+        The words that tell where the coordinates are.
+    box
+        In px, even.
+    diameter_px
+        Of the particle: the background is what lies outside it.
+    """
+    import shlex
+
+    radius = min(max(1, round(0.6 * diameter_px)), box // 2 - 1)
+    words = ["relion_preprocess", "--i", micrographs, *coordinates, "--extract", "--extract_size", str(box)]
+    words += ["--norm", "--bg_radius", str(radius), *(["--invert_contrast"] if invert else [])]
+    words += ["--part_dir", "Extract/cryodl/", "--part_star", "Extract/cryodl/particles.star"]
+    return " ".join(shlex.quote(word) for word in words)

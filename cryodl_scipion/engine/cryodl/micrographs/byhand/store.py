@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of picks that were made or corrected by hand.
+
+<folder>/<micrograph>.star: the picks, with cryodlCertain 1 where a human put, moved or confirmed one.
+<folder>/removed/<micrograph>.star: what a human took away; train-picker takes the folder as --background.
+<folder>/ignored/<micrograph>.mrc: not 0 where nothing shall be learnt; train-picker takes the folder as --uncertain.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from ...io.coordinates import align_keys, read_coordinates, write_coordinates
+from ...io.micrographs import read_micrograph, write_micrograph
+from ...io.star import read_tables
+
+CERTAIN = "cryodlCertain"
+REMOVED, IGNORED = "removed", "ignored"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pick:
+    """A place in px of the micrograph; its score; whether a human is certain of it."""
+
+    y: float
+    x: float
+    score: float = 1.0
+    certain: bool = True
+
+
+class HandPicks:
+    """The files of a folder.
+
+    Parameters
+    ----------
+    folder
+        Of the picks; need not exist.
+    names
+        Of the micrographs.
+    start_from
+        Folder or file of picks to begin with on micrographs that the folder has no file of; '' for none.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        Picks that cannot be read.
+    """
+
+    def __init__(self, folder: str, names: list[str], start_from: str = ""):
+        self.folder = Path(folder)
+        self._machine = align_keys(read_coordinates(start_from), names) if start_from else {}
+
+    def read(self, name: str) -> tuple[list[Pick], list[Pick]]:
+        """Picks, and removed picks, of a micrograph."""
+        path = self.folder / f"{name}.star"
+        if not path.exists():
+            return _picks(self._machine.get(name), False), []
+        picks = _picks(_only(path), False)
+        certain = [v for t in read_tables(path).values() for v in t.get(CERTAIN, ())]
+        if len(certain) == len(picks):
+            picks = [dataclasses.replace(p, certain=v != "0") for p, v in zip(picks, certain)]
+        removed = self.folder / REMOVED / f"{name}.star"
+        return picks, _picks(_only(removed), True) if removed.exists() else []
+
+    def write(self, name: str, picks: list[Pick], removed: list[Pick]) -> None:
+        """Write what is certain and what not, each file whole or not at all. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / f"{name}.star", picks, f"cryodl: picks of {name}, corrected by hand")
+        path = self.folder / REMOVED / f"{name}.star"
+        if removed:
+            path.parent.mkdir(exist_ok=True)
+            _write(path, removed, f"cryodl: picks of {name} that were taken away by hand")
+        else:
+            path.unlink(missing_ok=True)
+
+    def read_ignored(self, name: str, binning: int, shape: tuple[int, int]) -> np.ndarray:
+        """(h, w) bool of the area to ignore, in blocks of `binning` px. shape: (h, w) in blocks."""
+        path = self.folder / IGNORED / f"{name}.mrc"
+        if not path.exists():
+            return np.zeros(shape, bool)
+        mask = read_micrograph(str(path)) != 0
+        height, width = shape
+        part = mask[: height * binning, : width * binning]
+        if part.shape != (height * binning, width * binning):
+            found = f"{mask.shape[1]} x {mask.shape[0]} px"
+            raise ValueError(f"{path} has {found}, which is not its micrograph's size. Remove it.")
+        return part.reshape(height, binning, width, binning).any(axis=(1, 3))
+
+    def write_ignored(self, name: str, mask: np.ndarray, binning: int, shape: tuple[int, int], pixel_size: float):
+        """Write the area to ignore as a mask of the micrograph's size; none if there is no such area.
+
+        Parameters
+        ----------
+        mask
+            (h, w) bool, in blocks of `binning` px.
+        shape
+            (h, w) of the micrograph in px.
+        pixel_size
+            In Å.
+        """
+        path = self.folder / IGNORED / f"{name}.mrc"
+        if not mask.any():
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows, columns = (np.minimum(np.arange(n) // binning, m - 1) for n, m in zip(shape, mask.shape))
+        write_micrograph(path, mask.astype(np.int8)[rows][:, columns], pixel_size)
+
+
+def _only(path):
+    ((_, values),) = read_coordinates(path).items()
+    return values
+
+
+def _picks(values, certain):
+    if values is None:
+        return []
+    return [Pick(float(y), float(x), float(s), certain) for (y, x), s in zip(*values)]
+
+
+def _write(path, picks, comment):
+    yx = np.array([(p.y, p.x) for p in picks]).reshape(-1, 2)
+    write_coordinates(path, yx, [p.score for p in picks], comment, **{CERTAIN: [int(p.certain) for p in picks]})

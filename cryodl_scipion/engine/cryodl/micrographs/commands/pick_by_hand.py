@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl pick-by-hand`: a window to pick particles, or to correct picks; it ends when the window is closed.
+
+<coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py.
+"""
+
+from ...contract import Result, counted
+from ...io.micrographs import pixel_size_warnings
+
+
+def run(config):
+    """Every change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
+    from ...io.files import expand_paths, name_micrographs
+    from ..byhand import window
+    from ..byhand.session import HandSession
+    from ..byhand.store import IGNORED, REMOVED, HandPicks
+
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    warnings = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
+    store = HandPicks(config.coordinates, [name for name, _ in named], config.start_from or "")
+    session = HandSession(named, store, config.pixel_size, config.particle_diameter)
+    window.show_window(session, f"cryodl pick-by-hand: {config.coordinates}")
+    if session.failed:
+        raise OSError(session.message)
+    done = [name for name, _ in named if (store.folder / f"{name}.star").exists()]
+    picked = {name: store.read(name) for name in done}
+    counts = {name: len(picks) for name, (picks, _) in picked.items()}
+    removed = {name: len(gone) for name, (_, gone) in picked.items()}
+    print(
+        f"{counted(sum(counts.values()), 'pick')} in {counted(len(done), 'micrograph')} ({len(session.touched)} "
+        f"changed now): {config.coordinates}"
+    )
+    _say_training(config, store.folder, REMOVED if any(removed.values()) else "", IGNORED)
+    if not done:
+        warnings.append("Nothing was picked.")
+    outputs = dict(folder=str(config.coordinates), counts=counts, removed=removed, changed=sorted(session.touched))
+    return Result("pick-by-hand", outputs, warnings=tuple(warnings))
+
+
+def _say_training(config, folder, removed, ignored):
+    """The command that learns from the labels."""
+    ignores = any((folder / ignored).glob("*.mrc"))
+    print(
+        "Train on them, if all particles of these micrographs are picked:\n  cryodl train-picker --micrographs "
+        f"{' '.join(repr(m) for m in config.micrographs)} --coordinates {config.coordinates} --pixel-size "
+        f"{config.pixel_size:g} --particle-diameter {config.particle_diameter:g}"
+        + (f" --uncertain {folder / ignored}" if ignores else "")
+        + " --output MODEL"
+    )
+    if removed:
+        print(
+            f"If only some are picked, add --background {folder / removed}: then only the labelled places teach, and "
+            "what you removed teaches as background."
+        )

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking by hand: the session and the window, moved by events on a canvas without screen."""
+
+import json
+import re
+import shlex
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from synthetic import write_mrc
+
+from cryodl.cli import build_parser, main
+from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.io.micrographs import micrograph_shape, read_micrograph
+from cryodl.micrographs.byhand import window as windows
+from cryodl.micrographs.byhand.session import HandSession
+from cryodl.micrographs.byhand.store import HandPicks, Pick
+from cryodl.micrographs.byhand.window import HandWindow
+from cryodl.micrographs.pickers.uncertain import check_mask, read_uncertain
+
+MACHINE = np.array([[50.0, 60.0], [120.0, 200.0]])  # yx of picks to begin with
+
+
+@pytest.fixture
+def session(tmp_path):
+    """Two micrographs of 200 x 300 px, 2 Å/px, with picks of a machine on the first; particles of 40 Å."""
+    (tmp_path / "machine").mkdir()
+    for number, name in enumerate("ab"):
+        image = np.random.default_rng(number).normal(0, 1, (200, 300)).astype(np.float32)
+        write_mrc(tmp_path / f"{name}.mrc", image, 2.0)
+    write_coordinates(tmp_path / "machine/a.star", MACHINE, [0.9, 0.4])
+    return opened(tmp_path)
+
+
+def opened(folder):
+    named = [(name, str(folder / f"{name}.mrc")) for name in "ab"]
+    return HandSession(named, HandPicks(str(folder / "hand"), ["a", "b"], str(folder / "machine")), 2.0, 40.0)
+
+
+def click(session, *places, erase=False):
+    session.press(*places[0], erase=erase)
+    for place in places[1:]:
+        session.drag(*place)
+    session.release()
+
+
+def kept(tmp_path, name="a", part="hand"):
+    """Sorted (y, x) of a file, None if it is not there."""
+    path = tmp_path / part / f"{name}.star"
+    return sorted(tuple(p) for p in read_coordinates(path)[name][0]) if path.exists() else None
+
+
+def test_added_moved_and_removed_picks_are_on_the_disk_at_once(session, tmp_path):
+    assert kept(tmp_path) is None, "what was only looked at is not written"
+    click(session, (150, 30))
+    assert kept(tmp_path) == [(50, 60), (120, 200), (150, 30)]
+    click(session, (52, 61), (70, 80), (80, 90))
+    assert kept(tmp_path) == [(80, 90), (120, 200), (150, 30)]
+    click(session, (121, 203), erase=True)
+    assert kept(tmp_path) == [(80, 90), (150, 30)] and kept(tmp_path, part="hand/removed") == [(120, 200)]
+    assert kept(tmp_path, part="machine") == [(50, 60), (120, 200)], "the picks to begin with are not changed"
+
+
+def test_what_a_human_touched_is_certain_and_the_rest_is_not(session, tmp_path):
+    click(session, (50, 60))
+    again = opened(tmp_path)
+    assert [(p.y, p.certain, p.score) for p in again.picks] == [(50, True, 0.9), (120, False, 0.4)]
+    again.confirm()
+    assert all(p.certain for p in opened(tmp_path).picks)
+
+
+def test_a_slip_of_the_hand_is_no_example_of_a_wrong_pick(session, tmp_path):
+    click(session, (150, 30))
+    click(session, (150, 30), erase=True)
+    assert kept(tmp_path) == [(50, 60), (120, 200)] and kept(tmp_path, part="hand/removed") is None
+
+
+def test_everything_can_be_taken_back_also_on_another_micrograph(session, tmp_path):
+    click(session, (121, 203), erase=True)
+    session.toggle_painting()
+    click(session, (30, 30), (60, 60))
+    session.toggle_painting()
+    session.choose(1)
+    click(session, (20, 20))
+    for _ in range(3):
+        session.undo()
+    assert session.name == "a" and kept(tmp_path) == [(50, 60), (120, 200)] and kept(tmp_path, "b") == []
+    assert kept(tmp_path, part="hand/removed") is None and not list((tmp_path / "hand/ignored").iterdir())
+    session.undo()
+    assert session.message == "There is nothing to take back."
+
+
+def test_the_painted_area_is_a_mask_that_training_takes(session, tmp_path):
+    session.toggle_painting()
+    click(session, (100, 50), (100, 60))
+    click(session, (100, 60), erase=True)
+    mask = read_uncertain(tmp_path / "hand/ignored")["a"].mask
+    check_mask(mask, "a", micrograph_shape(tmp_path / "a.mrc"))
+    area = read_micrograph(mask)
+    assert area[100, 45] and not area[100, 62] and not area[20, 20] and area.sum() > 50
+    assert (opened(tmp_path).ignored == session.ignored).all()
+
+
+def test_a_large_micrograph_keeps_places_and_masks_in_its_own_pixels(tmp_path):
+    """4096 px, drawn four times smaller."""
+    image = np.zeros((2050, 4096), np.float32)
+    image[1000:1008, 3000:3008] = 9
+    write_mrc(tmp_path / "big.mrc", image, 1.0)
+    session = HandSession([("big", str(tmp_path / "big.mrc"))], HandPicks(str(tmp_path / "hand"), ["big"]), 1.0, 200.0)
+    part, (left, right, bottom, top) = session.picture((-0.5, 2049.5), (-0.5, 4095.5))
+    y, x = np.unravel_index(part.argmax(), part.shape)
+    scale = (right - left) / part.shape[1], (bottom - top) / part.shape[0]
+    assert abs(left + (x + 0.5) * scale[0] - 3003.5) < 5 and abs(top + (y + 0.5) * scale[1] - 1003.5) < 5
+    zoomed, extent = session.picture((990, 1020), (2990, 3020))
+    assert zoomed.shape == (31, 31) and zoomed[1000 - 990, 3000 - 2990] == 9 and extent[0] == 2989.5
+    session.toggle_painting()
+    session.press(1000, 3000)
+    session.release()
+    mask = read_micrograph(tmp_path / "hand/ignored/big.mrc")
+    assert mask.shape == image.shape
+    assert np.abs(np.argwhere(mask).mean(axis=0) - (1000, 3000)).max() < 4
+
+
+def test_a_micrograph_that_cannot_be_read_is_said_and_left_alone(session, tmp_path):
+    (tmp_path / "b.mrc").write_bytes(b"")
+    session.choose(1)
+    click(session, (5, 5))
+    assert "0 bytes" in session.message or "empty" in session.message
+    assert kept(tmp_path, "b") is None
+    session.choose(2)
+    assert session.name == "a" and session.readable
+
+
+def test_what_hinders_saving_is_said(session, monkeypatch):
+    monkeypatch.setattr(session.store, "write", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    click(session, (150, 30))
+    assert session.failed and session.message == "NOT SAVED: disk full"
+
+
+# ----- the window
+class Canvas(FigureCanvasAgg):
+    """Draws when it is told to, as canvases on screens do, and not at each change."""
+
+    def draw_idle(self):
+        pass
+
+
+class Hand:
+    """Mouse and keyboard of a window. Places are (x, y) px of the micrograph."""
+
+    def __init__(self, session):
+        figure = Figure(figsize=(8, 5.5), dpi=60)
+        self.canvas = Canvas(figure)
+        self.window = HandWindow(figure, session)
+        self.axes = self.window.view.axes
+        self.canvas.draw()
+
+    def mouse(self, kind, x, y, **more):
+        event = MouseEvent(kind, self.canvas, *self.axes.transData.transform((x, y)), **more)
+        self.canvas.callbacks.process(kind, event)
+
+    def drag(self, *places, button=1):
+        self.mouse("button_press_event", *places[0], button=button)
+        for place in places[1:]:
+            self.mouse("motion_notify_event", *place)
+        self.mouse("button_release_event", *places[-1], button=button)
+
+    def press(self, key, x=150, y=100):
+        place = self.axes.transData.transform((x, y))
+        self.canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", self.canvas, key, *place))
+
+
+def test_mouse_and_keys_do_what_the_help_says(session, tmp_path):
+    hand = Hand(session)
+    hand.drag((30, 150))
+    hand.drag((200, 120), (220, 130))
+    hand.drag((60, 50), button=3)
+    assert np.allclose(kept(tmp_path), [(130, 220), (150, 30)], atol=1)
+    hand.press("x", 30, 150)
+    assert np.allclose(kept(tmp_path), [(130, 220)], atol=1)
+    hand.press("ctrl+z")
+    assert len(kept(tmp_path)) == 2
+    hand.press("n")
+    assert session.name == "b"
+    hand.press("k")
+    assert kept(tmp_path, "b") == []
+    hand.press("left")
+    hand.press("i")
+    hand.drag((100, 100), (120, 100))
+    assert session.painting and session.ignored.any() and (tmp_path / "hand/ignored/a.mrc").exists()
+
+
+def test_zoom_keeps_the_place_under_the_pointer_and_clicks_mean_what_is_seen(session, tmp_path):
+    hand = Hand(session)
+    hand.mouse("scroll_event", 200, 120, step=4)
+    assert hand.axes.get_xlim()[1] - hand.axes.get_xlim()[0] < 150 and hand.axes.get_ylim()[0] > hand.axes.get_ylim()[1]
+    hand.drag((190, 100))
+    assert np.allclose(kept(tmp_path)[1], (100, 190), atol=0.6)
+    hand.press("0")
+    assert hand.axes.get_xlim() == (-0.5, 299.5) and hand.axes.get_ylim() == (199.5, -0.5)
+
+
+def test_hidden_picks_and_contrast_change_the_picture_alone(session, tmp_path):
+    hand = Hand(session)
+    assert sorted(hand.window.view.drawn()) == [(60, 50), (200, 120)]
+    picture = lambda: np.asarray(hand.canvas.buffer_rgba())[40:-60, :390, :3].astype(int)
+    coloured = lambda: int((np.ptp(picture(), axis=2) > 60).sum())
+    hand.canvas.draw()
+    seen = coloured()
+    for key in ("h", "c", "l"):
+        hand.press(key)
+    hand.canvas.draw()
+    assert seen > 30 and coloured() == 0 and session.contrast > 1 and session.low_pass > 0
+    assert kept(tmp_path) is None
+
+
+def test_an_action_on_a_4k_micrograph_takes_less_than_200_ms(tmp_path):
+    """Processor time of each action with its drawing in a window of full size: the median of several."""
+    image = np.random.default_rng(0).normal(0, 1, (4096, 4096)).astype(np.float32)
+    write_mrc(tmp_path / "a.mrc", image, 1.0)
+    store = HandPicks(str(tmp_path / "hand"), ["a"])
+    session = HandSession([("a", str(tmp_path / "a.mrc"))], store, 1.0, 180.0)
+    for place in np.random.default_rng(1).uniform(0, 4095, (300, 2)):
+        session.picks.append(Pick(*place, 0.5, False))
+    figure = Figure(figsize=windows.SIZE, dpi=100)
+    canvas = Canvas(figure)
+    window = HandWindow(figure, session)
+    canvas.draw()
+    spent = []
+    for place in ((1000, 1000), (2000, 3000), (500, 2500)):
+        begin = time.process_time()
+        click(session, place)
+        window.refresh()
+        canvas.draw()
+        spent.append(time.process_time() - begin)
+    assert np.median(spent) < 0.2
+
+
+# ----- the command
+def test_the_command_says_what_was_picked_and_how_to_train_on_it(session, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def work(session, title):
+        click(session, (50, 60), erase=True)
+        session.toggle_painting()
+        click(session, (100, 50))
+
+    monkeypatch.setattr(windows, "show_window", work)
+    arguments = ["pick-by-hand", "--micrographs", "a.mrc", "b.mrc", "--pixel-size", "2", "--particle-diameter", "40"]
+    arguments += ["--coordinates", "hand", "--start-from", "machine", "--result", "result.json"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "1 pick in 1 micrograph" in said
+    assert "--background hand/removed" in said and "--uncertain hand/ignored" in said
+    outputs = json.loads((tmp_path / "result.json").read_text())["outputs"]
+    assert outputs["counts"] == {"a": 1} and outputs["removed"] == {"a": 1} and outputs["changed"] == ["a"]
+
+
+def test_the_commands_of_the_page_are_understood():
+    page = Path(__file__).parents[4] / "docs" / "labels_by_hand.md"
+    if not page.exists():
+        pytest.skip("needs the checkout's pages")
+    commands = re.findall(r"```bash\ncryodl (.*?)\n```", page.read_text(), re.S)
+    parsed = [build_parser().parse_args(shlex.split(command)) for command in commands]
+    assert [(p.command, p.coordinates) for p in parsed] == [("pick-by-hand", "labels/")] * 2
+
+
+def test_without_a_screen_the_error_says_what_to_do(session, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    arguments = ["pick-by-hand", "--micrographs", "a.mrc", "--pixel-size", "2", "--particle-diameter", "40"]
+    assert main([*arguments, "--coordinates", "hand"]) == 2
+    assert "no screen" in capsys.readouterr().err and kept(tmp_path) is None

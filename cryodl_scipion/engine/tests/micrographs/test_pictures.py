@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of picks beside the STAR files."""
+
+import numpy as np
+from matplotlib import image as images
+from picking import outputs, pick
+
+from cryodl.core.thumbnails import block_means, grey_limits
+from cryodl.micrographs.pickers.pictures import draw_picks
+
+
+def test_the_first_micrographs_get_pictures(project):
+    assert pick(project, "--threshold", "0.5", "--pictures", "1") == 0
+    assert list(outputs(project).pictures) == ["mic0"]
+    assert [p.name for p in (project / "out/pictures").iterdir()] == ["mic0.png"]
+    assert pick(project, "--threshold", "0.6", "--pictures", "5") == 0, "micrographs that were picked before, too"
+    assert sorted(outputs(project).pictures) == ["mic0", "mic1"]
+
+
+def test_no_pictures_leave_no_folder(project):
+    assert pick(project, "--pictures", "0") == 0
+    assert not (project / "out/pictures").exists() and outputs(project).pictures == {}
+
+
+def test_circles_lie_where_the_picks_are(tmp_path):
+    """Coloured pixels of a picture with one pick near the upper left corner, of one near the lower right, of none."""
+    grey = np.random.default_rng(0).normal(0, 1, (300, 400)).astype(np.float32)
+    middles = []
+    for yx in ([[60, 80]], [[240, 320]], np.zeros((0, 2))):
+        yx = np.array(yx, float)
+        draw_picks(grey, yx, np.full(len(yx), 0.9), 2.0, 80.0, str(tmp_path / "a.png"))
+        rgb = images.imread(tmp_path / "a.png")[..., :3]
+        left = rgb[:, : int(0.82 * rgb.shape[1])]  # without the bar of colours
+        coloured = np.argwhere(left.max(axis=2) - left.min(axis=2) > 0.3)
+        middles.append(coloured.mean(axis=0) / left.shape[:2] if len(coloured) else None)
+    assert middles[2] is None and (middles[0] < 0.35).all() and (middles[1] > 0.65).all()
+
+
+def test_blocks_keep_means_and_one_bad_pixel_does_not_decide_the_contrast():
+    image = np.arange(6 * 9, dtype=np.float32).reshape(6, 9)
+    small, binning = block_means(image, 3)
+    assert binning == 3 and np.allclose(small, image.reshape(2, 3, 3, 3).mean(axis=(1, 3)))
+    noise = np.random.default_rng(0).normal(0, 1, (100, 100))
+    noise[0, 0], noise[1, 1] = 1e9, np.nan
+    low, high = grey_limits(noise)
+    assert -4 < low < -1 and 1 < high < 4 and grey_limits(np.zeros((3, 3))) == (0.0, 1.0)
