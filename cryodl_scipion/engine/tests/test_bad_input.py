@@ -150,14 +150,14 @@ def test_if_all_are_bad_the_run_fails_and_names_the_first(project, capsys):
 
 
 def test_a_file_that_may_not_be_read_is_skipped(project, monkeypatch):
-    real = micrographs.read_header
+    real = micrographs.read_data
 
-    def unreadable(path):
+    def unreadable(path, header):
         if str(path).endswith("mic1.mrc"):
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+        return real(path, header)
 
-    monkeypatch.setattr(micrographs, "read_header", unreadable)
+    monkeypatch.setattr(micrographs, "read_data", unreadable)
     assert main(pick_arguments(project)) == 0
     (skipped,) = Result.read(project / "result.json").skipped
     assert skipped.item == "mic1" and "Permission denied" in skipped.reason
