@@ -101,6 +101,10 @@ class Bench:
             train(real, links, model, "--network", network, "--labels", "complete")
         return model
 
+    def model(self, name):
+        """The shipped general model if that is asked for (its card says what it left out), else one without `name`."""
+        return "general" if self.options.same_general else self.general(name)
+
     def general(self, without=None):
         """Folder (or shipped name) of the general model, or of the one that never saw the set `without`."""
         if without is None:
@@ -164,15 +168,15 @@ def train(real, coordinates, model, *options):
 
 
 def pick(micrographs, pixel_size, diameter, model, folder, *options):
-    """Pick, one thread. Returns dict: cpu, wall (s), memory (MB)."""
+    """Pick, one thread. diameter: Å, None to have it found. Returns dict: cpu, wall (s), memory (MB)."""
+    stated = ("--particle-diameter", diameter) if diameter else ()
     _, cpu, wall, memory = cryodl(
         "pick",
         "--micrographs",
         *micrographs,
         "--pixel-size",
         pixel_size,
-        "--particle-diameter",
-        diameter,
+        *stated,
         "--model",
         model,
         "--output",

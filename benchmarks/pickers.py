@@ -16,6 +16,8 @@ import argparse
 import calibration
 import few_labels
 import general
+import general_simulated
+import general_unstated
 import pictures
 import reconstruction
 import rotation
@@ -27,6 +29,8 @@ from topaz import Topaz
 
 PARTS = {
     "general": (general, "Molecules that it never saw"),
+    "unstated": (general_unstated, "Nothing given, and a diameter stated wrong"),
+    "simulated": (general_simulated, "Structures that no training saw"),
     "labels": (few_labels, "From the same few labels"),
     "rotation": (rotation, "Turned micrographs"),
     "structure": (structure, "No labels: from the structure"),
@@ -49,6 +53,17 @@ def read_options():
     add("--labels", nargs="+", type=int, default=[20, 100, 1000], help="numbers of positives")
     add("--draws", type=int, default=1, help="draws of labels; the table shows the first")
     add("--general-models", help="folder with general models without-<set>; without it they are trained")
+    add(
+        "--same-general",
+        action="store_true",
+        help="the shipped general model for the part unstated; its card says what it left out",
+    )
+    add(
+        "--simulated-models",
+        nargs="+",
+        default=["general"],
+        help="general models of the part simulated; the structures are those that the first did not learn from",
+    )
     add("--general-training", default="", help="further options of train-general-picker, in quotes")
     add(
         "--reconstruct",

@@ -100,10 +100,10 @@ def checkModelField(protocol):
 
 def checkSizeFields(protocol):
     """What is wrong with particle diameter and box, of a protocol whose model is whole."""
-    if diameterOf(protocol) is None:
+    if diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"):
         return [
-            "Particle diameter is missing. The model %s is for particles of every size, so give theirs; the wizard "
-            "beside the field measures it on a micrograph." % cardOf(protocol)["name"]
+            "Particle diameter is missing. The model %s is for particles of every size and cannot find theirs, so "
+            "give it; the wizard beside the field measures it on a micrograph." % cardOf(protocol)["name"]
         ]
     if protocol.boxSize.get() is not None and protocol.boxSize.get() < 2:
         return [
@@ -136,6 +136,7 @@ def diameterOf(protocol):
     return protocol.particleDiameter.get() or (None if card.get("general") else card.get("particle_diameter"))
 
 
-def boxSizeOf(protocol):
-    """px: the form's, else what suits the particles."""
-    return protocol.boxSize.get() or boxSizeFor(diameterOf(protocol), protocol.getInputMicrographs().getSamplingRate())
+def boxSizeOf(protocol, diameter):
+    """px: the form's, else what suits particles of this diameter in Å; None without any."""
+    pixelSize = protocol.getInputMicrographs().getSamplingRate()
+    return protocol.boxSize.get() or (diameter and boxSizeFor(diameter, pixelSize))

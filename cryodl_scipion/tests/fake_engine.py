@@ -129,6 +129,8 @@ def pick(config):
         folder=config.output,
         contrast=card.get("contrast", "dark") if config.contrast == "auto" else config.contrast,
         particle_diameter=config.particle_diameter or card["particle_diameter"],
+        picked_diameter=config.particle_diameter or card["particle_diameter"],
+        size=None,
     ), skipped
 
 

@@ -36,6 +36,11 @@ def describeOutput(coordinates, folder, diameter):
     setDiameter(coordinates, diameter)
 
 
+def foundDiameter(results):
+    """Å: the particles' diameter as the runs of `pick` state it, given or found; None as long as none did."""
+    return next((r.outputs["particle_diameter"] for r in results if r.outputs.get("particle_diameter")), None)
+
+
 def setDiameter(coordinates, diameter):
     """Write on a set how large (Å) its particles are."""
     setattr(coordinates, DIAMETER, Float(diameter))
@@ -115,7 +120,7 @@ def pickLines(coordinates, results):
     contrasts = sorted({r.outputs["contrast"] for r in results if r.outputs.get("contrast")})
     if contrasts:
         lines.append("Protein is %s in these micrographs." % " and ".join(contrasts))
-    diameters = sorted({r.outputs["particle_diameter"] for r in results if "particle_diameter" in r.outputs})
+    diameters = sorted({r.outputs["particle_diameter"] for r in results if r.outputs.get("particle_diameter")})
     if diameters:
         lines.append(
             "Particle diameter: %s Å, box %d px"

@@ -82,6 +82,7 @@ def test_order_of_choices_is_frozen():
         "TrainPickerConfig.contrast": contrast,
         "PickConfig.threshold_rule": ("model", "f1", "count"),
         "PickConfig.contrast": contrast,
+        "PickConfig.avoid": ("nothing", "contamination", "contamination and carbon"),
         "AutoPickConfig.contrast": contrast,
         "ConsensusPicksConfig.rule": ("at-least", "score"),
         "SimulateMicrographsConfig.contrast": ("dark", "bright"),

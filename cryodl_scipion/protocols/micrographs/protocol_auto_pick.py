@@ -35,8 +35,9 @@ PICKS_FOLDER = "picks"
 class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     """Pick particles without any label, and train a model for them on the way.
 
-    In: micrographs and the particles' diameter. A general model picks some of the micrographs; its confident picks,
-    and the places that are surely none, train it on this data set; this is repeated until a round is no better.
+    In: micrographs; the particles' diameter is found if it is not given. A general model picks some of the
+    micrographs; its confident picks, and the places that are surely none, train it on this data set; this is
+    repeated until a round is no better.
     Then all micrographs are picked. Out: coordinates with a score from 0 to 1 each, and the model, which can pick
     more micrographs of the same kind with `cryodl - pick particles`. Every round is kept and shown.
     A stopped run continues where it was.
@@ -93,8 +94,10 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     def createOutputStep(self, settings, boxSize):
         outputs = contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
         coordinates = self._createSetOfCoordinates(self.getInputMicrographsPointer())
-        coordinates.setBoxSize(boxSizeOf(self))
-        describeOutput(coordinates, os.path.join(self.getPicksFolder(), "candidates"), self.particleDiameter.get())
+        diameter = self.particleDiameter.get() or outputs.get("particle_diameter")
+        if boxSizeOf(self, diameter):
+            coordinates.setBoxSize(boxSizeOf(self, diameter))
+        describeOutput(coordinates, os.path.join(self.getPicksFolder(), "candidates"), diameter)
         micrographs = [m.clone() for m in self.getInputMicrographs()]
         names = micrographNames(micrographs)
         for micrograph in micrographs:
@@ -134,8 +137,6 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         return errors or checkDiameter(self.particleDiameter.get(), micrographs) or self._checkSizes(micrographs)
 
     def _checkSizes(self, micrographs):
-        if self.particleDiameter.get() is None:
-            return []  # the contract has the sentence
         if micrographs.getSize() < 2 and self.rounds.get():
             return [
                 "There is only one micrograph; the rounds need at least two, one of them to judge by. Set the "

@@ -13,7 +13,7 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 from ...convert.arriving import asInItsFile
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import describeOutput, modelLine, pickLines
+from ...convert.micrographs.picks import describeOutput, foundDiameter, modelLine, pickLines
 from ...engine.cryodl import contract
 from ...form import addConfigParams
 from ..checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
@@ -34,8 +34,8 @@ from ..remembered_settings import RememberedSettings
 PICKS_FOLDER = "picks"
 DIAMETER_HELP = (
     contract.describe(contract.PickConfig, "particle_diameter").help
-    + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model has none: give "
-    "it then."
+    + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model finds it in the "
+    "micrographs, and says so if one that you give is another."
 )
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
@@ -78,7 +78,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
             threshold_rule=dict(condition="threshold is None"),
         )
         addBoxParam(form)
-        addConfigParams(form, self._CONFIG, ["minimum_distance", "border", "memory"])
+        addConfigParams(form, self._CONFIG, ["minimum_distance", "border", "avoid", "memory"])
         self._addGpuParams(form)
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(BATCH)
@@ -129,8 +129,11 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
 
     def readCoordsFromMics(self, folder, micrographs, coordinates):
         present = self._micrographsIn(coordinates)
-        coordinates.setBoxSize(boxSizeOf(self))
-        describeOutput(coordinates, os.path.join(folder, "candidates"), diameterOf(self))
+        diameter = diameterOf(self) or foundDiameter(self._engineResults())
+        box = boxSizeOf(self, diameter)
+        if box:  # no particles were found yet in the first micrographs
+            coordinates.setBoxSize(box)
+            describeOutput(coordinates, os.path.join(folder, "candidates"), diameter)
         names = self._names()
         files = self._pickFiles()
         for micrograph in micrographs:

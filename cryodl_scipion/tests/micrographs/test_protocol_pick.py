@@ -165,7 +165,20 @@ class TestCryodlPick(PickTest):
         self.assertEqual(protocol.validate(), [])
         self.assertIn("far from the model's 120 Å", " ".join(protocol.warnings()))
 
-    def test_a_general_model_needs_the_diameter(self):
+    def test_a_general_model_that_finds_the_size_needs_no_diameter(self):
+        general = self.runProtocol(
+            CryodlProtImportModel,
+            modelFolder=writeModel(
+                self.data + "/finder", dict(name="finder", general=True, particle_diameter=80, tells_size=True)
+            ),
+        )
+        picked = self.runProtocol(CryodlProtPick, dict(self.inputs, inputModel=(general, "outputModel")), useGpu=False)
+        self.assertTrue(picked.isFinished(), picked.getErrorMessage())
+        # the engine of these tests finds the card's
+        self.assertEqual(picked.outputCoordinates.getBoxSize(), boxSizeFor(80, synthetic.PIXEL_SIZE))
+        self.assertIn("Particle diameter: 80", " ".join(picked.summary()))
+
+    def test_a_general_model_that_cannot_find_the_size_needs_the_diameter(self):
         general = self.runProtocol(
             CryodlProtImportModel,
             modelFolder=writeModel(

@@ -142,9 +142,14 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         data = PicksData.ofFolder(
             [m.clone() for m in micrographs],
             picksOfRound(protocol.getPicksFolder(), number),
-            protocol.particleDiameter.get() / micrographs.getSamplingRate(),
+            self._pickedDiameter() / micrographs.getSamplingRate(),
         )
         return [WindowView(PicksWindow, self.getTkRoot(), data, "Picks of round %d" % number)]
+
+    def _pickedDiameter(self):
+        """Å: the form's, else what the first round found; 0 if it found nothing."""
+        found = readRounds(self.protocol.getPicksFolder())[0].get("picked_diameter")
+        return self.protocol.particleDiameter.get() or float(found or 0)
 
 
 class CryodlSimulateViewer(Viewer):

@@ -9,7 +9,16 @@ both know of a model.
 """
 
 from .commands import COMMANDS, Command, DoctorConfig, command_of
-from .fields import CONTRASTS, FEATURE_SHAPES, FEWEST_PARTICLES, LABEL_KINDS, PU_CRITERIA, THRESHOLD_RULES, UNANNOTATED
+from .fields import (
+    AVOIDABLE,
+    CONTRASTS,
+    FEATURE_SHAPES,
+    FEWEST_PARTICLES,
+    LABEL_KINDS,
+    PU_CRITERIA,
+    THRESHOLD_RULES,
+    UNANNOTATED,
+)
 from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
 from .maps.improving import (
     CompareModelsConfig,
@@ -45,7 +54,7 @@ from .networks import (
 )
 from .outputs import Outputs, describe_outputs, output, output_problems, outputs_of
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
-from .particle_size import particle_size_problem
+from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
@@ -69,6 +78,7 @@ from .tomograms.simulating import SimulateSubtomogramsConfig, SimulateTomogramsC
 from .words import counted, resolution_in_words
 
 __all__ = [
+    "AVOIDABLE",
     "AllSkipped",
     "AnnotateConfig",
     "AssessIntegrityConfig",
@@ -123,6 +133,7 @@ __all__ = [
     "Request",
     "Result",
     "SEGMENTER_NETWORKS",
+    "SMALLEST_PX",
     "SegmentConfig",
     "SelectLatentConfig",
     "SelectClassesConfig",

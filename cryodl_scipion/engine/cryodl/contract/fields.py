@@ -10,6 +10,7 @@ Paths = typing.Tuple[str, ...]
 # What the labels of a training mean, see TrainPickerConfig.labels.
 LABEL_KINDS = ("auto", "complete", "boxes", "sparse")
 CONTRASTS = ("auto", "dark", "bright")
+AVOIDABLE = ("nothing", "contamination", "contamination and carbon")
 PU_CRITERIA = ("ge-binomial", "nnpu")
 THRESHOLD_RULES = ("model", "f1", "count")
 RECONSTRUCTION_LOSSES = ("l1", "exponential")

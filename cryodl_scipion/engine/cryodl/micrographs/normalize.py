@@ -34,7 +34,7 @@ class Measured:
     def strength(self, diameter_px):
         """feature_strength of the image for particles of this diameter (working px)."""
         if diameter_px not in self._strengths:
-            self._strengths[diameter_px] = feature_strength(self.image, self.valid, diameter_px)
+            self._strengths[diameter_px] = feature_strength(self.image.float(), self.valid, diameter_px)
         return self._strengths[diameter_px]
 
 

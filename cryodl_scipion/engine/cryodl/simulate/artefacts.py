@@ -104,6 +104,37 @@ def add_carbon(image, diameter_px, rng, share=None):
     return image - film * (float(rng.uniform(0.3, 3.0)) + grain) - rim, mask
 
 
+def add_specks(image, wide, rng):
+    """Few to very many small dark specks, often stronger than particles: contamination, bits of ice. Returns the image.
+
+    wide: extent of a particle, px; specks are 0.06 to 0.3 of it wide.
+    """
+    image = image.clone()
+    strength, size = float(np.exp(rng.uniform(math.log(1.0), math.log(12.0)))), rng.uniform(0.03, 0.15) * wide
+    most = image.numel() / wide**2
+    for centre in rng.uniform(0, 1, (int(np.exp(rng.uniform(0, math.log(max(4.0, most))))), 2)) * image.shape:
+        sigma = max(0.6, float(size * rng.uniform(0.6, 1.6)))
+        window = _window(image.shape, centre, int(3 * sigma) + 1)
+        if window is None:
+            continue
+        rows, columns = (
+            torch.from_numpy(np.exp(-0.5 * ((axis - c) / sigma) ** 2)).float() for axis, c in zip(window, centre)
+        )
+        image[window[0][0] : window[0][-1] + 1, window[1][0] : window[1][-1] + 1] -= (
+            strength * float(rng.uniform(0.5, 1.5)) * rows[:, None] * columns[None]
+        )
+    return image
+
+
+def film_texture(shape, wide, rng):
+    """(h, w) texture between the particles, of unfolded protein or detergent, in some fields: it passes through the CTF
+    as the particles do, whose standard deviation is 1. wide: extent of a particle, px."""
+    if rng.random() > 0.4:
+        return torch.zeros(shape)
+    grain = smooth_noise(shape, max(1.5, float(rng.uniform(0.06, 0.35)) * wide), rng)
+    return float(rng.uniform(0.05, 0.7)) * grain
+
+
 def add_gradient(image, strength, rng):
     """A smooth ramp and bow of ice thickness whose range over the micrograph is `strength`. Returns the image."""
     y, x = (torch.linspace(-1, 1, n) for n in image.shape)

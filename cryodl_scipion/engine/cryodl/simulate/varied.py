@@ -13,11 +13,16 @@ import torch
 
 from ..core.ctf import ctf_rfft
 from ..core.projections import project, random_angles
-from .artefacts import add_carbon, add_gradient, add_ice, smooth_noise
+from .artefacts import add_carbon, add_gradient, add_ice, add_specks, film_texture, smooth_noise
+from .detectors import as_recorded
+from .fields import far, places
 
 SIDE = 512
-# A person's "diameter of a circle that just holds the particle" over the particle's widest extent: people differ.
-STATED = (0.8, 1.35)
+# The stated diameter over the particle's widest extent. People differ by 0.8 to 1.35; the rest is for those who do not
+# know, and for finding the size.
+STATED = (0.6, 1.7)
+# Beyond, nothing counts as a particle: parts of one that is far too large, specks that are far too small.
+FAR_OFF, TOO_LARGE, TOO_SMALL = 0.1, (0.25, 0.42), (2.4, 4.0)
 VIEWS = 160  # projections of a structure, drawn from with all in-plane turns
 
 
@@ -25,12 +30,13 @@ VIEWS = 160  # projections of a structure, drawn from with all in-plane turns
 class Scene:
     """image: (h, w) float32 tensor, dark protein. particles: (n, 2) yx px. uncertain: (h, w) bool, where nobody could
     say.
-    pixel_size: Å/px that the scene stands for."""
+    pixel_size: Å/px that the scene stands for. size: the particles' widest extent over the stated diameter."""
 
     image: torch.Tensor
     particles: np.ndarray
     uncertain: torch.Tensor
     pixel_size: float
+    size: float
 
 
 def random_scene(density, extent_px, extent, other, diameter_px, rng, side=SIDE):
@@ -41,28 +47,42 @@ def random_scene(density, extent_px, extent, other, diameter_px, rng, side=SIDE)
     diameter.
     Returns Scene.
     """
-    zoom = diameter_px / (extent_px * rng.uniform(*STATED))  # voxels -> px
+    stated, sought = _stated(rng)
+    zoom = diameter_px / (extent_px * stated)  # voxels -> px
     pixel_size = extent / (extent_px * zoom)
     views = _views(density, zoom, VIEWS, rng)
     wide = extent_px * zoom
     shape = (side, side)
-    centres, clumped = _places(shape, wide, rng)
+    centres, clumped = places(shape, wide, rng)
     clean = _paint(views, centres, shape, rng)
     good = np.ones(len(centres), bool)
     clean = clean + _paint(views, clumped, shape, rng)
     if len(clumped):
-        good &= _far(centres, clumped, 0.75 * wide)
+        good &= far(centres, clumped, 0.75 * wide)
     signal = _strength(clean, centres if len(centres) else clumped, wide)
     stray = _stray(other, zoom, shape, wide, rng) if other else 0.0
-    clean = clean + stray
-    image = _exposed(clean / signal, pixel_size, shape, rng)
+    clean = clean + stray + float(signal) * film_texture(shape, wide, rng)
+    image = as_recorded(_exposed(clean / signal, pixel_size, shape, rng), wide, rng)
     image, good, uncertain = _spoiled(image, centres, good, wide, diameter_px, rng)
     keep = good & ~uncertain.numpy()[tuple(np.clip(np.rint(centres).astype(int), 0, side - 1).T)]
-    return Scene(image, centres[keep], uncertain, pixel_size)
+    return Scene(image, centres[keep if sought else keep & False], uncertain, pixel_size, 1 / stated)
+
+
+def _stated(rng):
+    """The stated diameter over the widest extent, and whether it is near enough that there are particles to find."""
+    if rng.random() >= FAR_OFF:
+        return float(np.exp(rng.uniform(*np.log(STATED)))), True
+    return float(rng.uniform(*(TOO_LARGE if rng.random() < 0.5 else TOO_SMALL))), False
 
 
 def _views(density, zoom, count, rng):
     """(count, b, b) projections at the scale of the scene, in-plane turns included."""
+    if zoom > 2.2:  # coarser, and enlarged: so large a particle is there only to be left alone
+        views = _views(density, 1.5, min(count, 24), rng)
+        side = int(views.shape[-1] * zoom / 3) * 2
+        return torch.nn.functional.interpolate(views[:, None], size=(side, side), mode="bicubic", align_corners=False)[
+            :, 0
+        ]
     if abs(zoom - 1) > 0.02:
         shape = [max(12, 2 * int(round(n * zoom / 2))) for n in density.shape]
         density = torch.nn.functional.interpolate(
@@ -75,47 +95,17 @@ def _views(density, zoom, count, rng):
     return project(density, angles)
 
 
-def _places(shape, wide, rng):
-    """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody."""
-    closest = wide * rng.uniform(0.55, 1.6)
-    share = float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))  # of the area of a close packing
-    wanted = max(2, int(share * shape[0] * shape[1] / closest**2 * 0.9))
-    centres = _apart(rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (3 * wanted, 2)), closest, wanted)
-    clumped = [np.zeros((0, 2))]
-    if rng.random() < 0.3:
-        for _ in range(int(rng.integers(1, 4))):
-            count = int(rng.integers(4, 16))
-            middle, size = rng.uniform(0, 1, 2) * shape, wide * rng.uniform(0.25, 0.4) * math.sqrt(count)
-            clumped.append(middle + rng.normal(0, size, (count, 2)))
-    return centres, np.vstack(clumped)
-
-
-def _apart(places, distance, most):
-    """The first `most` of the places (n, 2) that keep the distance from all before them."""
-    from scipy.spatial import cKDTree
-
-    taken = np.ones(len(places), bool)
-    for first, second in sorted(cKDTree(places).query_pairs(distance)):
-        if taken[first]:
-            taken[second] = False
-    return places[taken][:most]
-
-
-def _far(places, others, distance):
-    from scipy.spatial import cKDTree
-
-    return cKDTree(others).query(places)[0] > distance if len(places) else np.zeros(0, bool)
-
-
 def _paint(views, centres, shape, rng):
-    """Sum of random views at whole pixels of the centres, (h, w); each a little stronger or weaker than the next."""
+    """Sum of random views at whole pixels of the centres, (h, w); each a little stronger or weaker than the next, in
+    some fields many of them faint."""
     views = views[:, 1:, 1:]  # an odd side, whose middle stays where it is when a view is turned
     b = views.shape[-1]
     canvas = torch.zeros((shape[0] + 3 * b, shape[1] + 3 * b))
+    spread = math.exp(rng.uniform(math.log(1.1), math.log(1.6)))
     chosen, turns = rng.integers(len(views), size=len(centres)), rng.integers(8, size=len(centres))
     for (y, x), index, turn in zip(np.rint(centres).astype(int) + b - b // 2, chosen, turns):
         if 0 <= y <= canvas.shape[0] - b and 0 <= x <= canvas.shape[1] - b:
-            canvas[y : y + b, x : x + b] += turned(views[index], int(turn)) * float(rng.uniform(0.8, 1.2))
+            canvas[y : y + b, x : x + b] += turned(views[index], int(turn)) * float(spread ** rng.uniform(-1, 1))
     return canvas[b : b + shape[0], b : b + shape[1]]
 
 
@@ -137,14 +127,20 @@ def _strength(clean, centres, wide):
 
 
 def _stray(other, zoom, shape, wide, rng):
-    """Pieces of other things, from a few to very many: fragments clearly smaller, that must not be taken for
-    particles."""
+    """Pieces of other things, from a few to very many: fragments clearly smaller (or some few larger), that must not be
+    taken for particles."""
     if rng.random() > 0.6:
         return 0.0
+    if rng.random() < 0.15:
+        views = _views(other[rng.integers(len(other))], zoom * rng.uniform(1.8, 2.6), 8, rng)
+        return float(rng.uniform(0.2, 0.8)) * _paint(
+            views, rng.uniform(0, 1, (int(rng.integers(1, 7)), 2)) * shape, shape, rng
+        )
     views = _views(other[rng.integers(len(other))], zoom * rng.uniform(0.2, 0.45), 24, rng)
     most = shape[0] * shape[1] / wide**2
     count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, most)))))
-    return float(rng.uniform(0.3, 1.0)) * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
+    strength = float(np.exp(rng.uniform(math.log(0.3), math.log(2.0))))
+    return strength * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
 
 def _exposed(clean, pixel_size, shape, rng):
@@ -164,7 +160,7 @@ def _exposed(clean, pixel_size, shape, rng):
     )
     frequency = _frequency(shape, pixel_size)
     transfer = transfer * torch.exp(-(frequency**2) * float(rng.uniform(0, 300)) / 4)
-    snr = float(np.exp(rng.uniform(math.log(0.02), math.log(2.0))))
+    snr = float(np.exp(rng.uniform(math.log(0.015), math.log(2.0))))
     solvent = float(rng.uniform(0, 0.8))
     structure = clean * snr**0.5 / _transmitted(clean, transfer)
     structure = structure + solvent * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
@@ -206,6 +202,8 @@ def _spoiled(image, centres, good, wide, diameter_px, rng):
     if rng.random() < 0.45:
         image, ice = add_ice(image, int(rng.integers(1, 12)), diameter_px, rng)
         good = good & ~ice.numpy()[at]
+    if rng.random() < 0.35:
+        image = add_specks(image, wide, rng)
     if rng.random() < 0.5:
         image = add_gradient(image, float(rng.uniform(0.5, 10)), rng)
     return image, good, uncertain

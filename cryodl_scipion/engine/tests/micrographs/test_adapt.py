@@ -15,7 +15,7 @@ from cryodl.micrographs.pickers.adapt import FEWEST, adapt, two_heaps
 UNSURE = (1.0, -0.5)  # a calibration that believes in half of the particles only
 
 
-def heaps(particles, rest, apart=3.0, seed=0):
+def heaps(particles, rest, apart=4.0, seed=0):
     """Which are particles, and raw scores whose log odds are two normal distributions."""
     rng = np.random.default_rng(seed)
     hit = np.arange(particles + rest) < particles
@@ -32,6 +32,28 @@ def test_two_heaps_of_scores_become_probabilities(particles, rest):
     picked = calibrate(raw, found.calibration) >= found.threshold
     assert (picked == hit).mean() > 0.95
     assert found.candidates == len(raw) and 0 <= found.uncertainty < 0.3
+
+
+def test_scores_in_one_heap_keep_the_models_own_calibration():
+    _, raw = heaps(60, 300, apart=1.5)
+    found = adapt(raw, UNSURE)
+    assert found.own and found.calibration == UNSURE
+    assert not adapt(heaps(300, 300)[1], UNSURE).own
+
+
+def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypatch, capsys):
+    from cryodl.micrographs.pickers.predict import Picker
+
+    _, raw = heaps(6, 74, apart=1.5)
+    monkeypatch.setattr(
+        Picker,
+        "candidates",
+        lambda self, *a: (np.random.default_rng(0).uniform(60, 160, (80, 2)), calibrate(raw, self.calibration)),
+    )
+    assert run(general) == 0
+    assert outputs(general)["expected"] is None
+    said = capsys.readouterr().out
+    assert "the scores do not tell" in said and "F1" not in said
 
 
 def test_better_scores_stay_better():

@@ -57,6 +57,8 @@ def test_particles_are_dark_at_their_coordinates_and_not_at_mirrored_ones():
     here, mirrored = [], []
     for seed in range(20):
         scene = _scene(seed)
+        if not len(scene.particles):
+            continue
         image = prepare_micrograph(scene.image.numpy(), 1.0, 32.0).image
         smooth = torch.nn.functional.avg_pool2d(image[None, None], 9, 1, 4)[0, 0]
         yx = np.clip(np.rint(scene.particles).astype(int), 0, 511)
@@ -67,8 +69,17 @@ def test_particles_are_dark_at_their_coordinates_and_not_at_mirrored_ones():
 
 def test_the_pixel_size_follows_from_extent_and_stated_diameter():
     sizes = [_scene(seed).pixel_size for seed in range(8)]
-    # 200 Å wide particles whose stated diameter, 0.8 to 1.35 times that, is 32 px
-    assert all(200 * 0.8 / 32 <= s <= 200 * 1.35 / 32 for s in sizes)
+    # 200 Å wide particles whose stated diameter, 0.25 to 4 times that, is 32 px
+    assert all(200 * 0.25 / 32 <= s <= 200 * 4 / 32 for s in sizes)
+
+
+def test_what_is_far_from_the_stated_size_is_no_particle():
+    scenes = [_scene(seed, side=256) for seed in range(20)]
+    far_off = [s for s in scenes if not 1 / 1.7 <= s.size <= 1 / 0.6]
+    assert far_off and not any(len(s.particles) for s in far_off)
+    near = [s for s in scenes if 1 / 1.7 <= s.size <= 1 / 0.6]
+    assert sum(len(s.particles) > 0 for s in near) > 0.8 * len(near)
+    assert all(s.size == pytest.approx(200 / (32 * s.pixel_size)) for s in scenes)
 
 
 def test_images_for_training_never_mix_training_and_validation():

@@ -5,6 +5,7 @@ import dataclasses
 import typing
 
 from ..fields import (
+    AVOIDABLE,
     CONTRASTS,
     THRESHOLD_RULES,
     Paths,
@@ -14,7 +15,7 @@ from ..fields import (
     pixel_size_field,
     threads_field,
 )
-from ..outputs import Counts, Numbers, Outputs, Texts, output
+from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
 
 
@@ -40,7 +41,7 @@ class PickConfig:
         unit="Å",
         minimum=10,
         maximum=5000,
-        none_means="the model's",
+        none_means="the model's; a general model finds it in the micrographs",
     )
     threshold: typing.Optional[float] = param(
         "Picks with a lower score are left out. 0 keeps every candidate.",
@@ -86,6 +87,14 @@ class PickConfig:
         maximum=10000,
         expert=True,
     )
+    avoid: str = param(
+        "Areas that are left out while picking. contamination: ice crystals, dirt and aggregates that stand out of the "
+        "particles. Carbon film is found by its edge; particles on it may be good ones.",
+        default="nothing",
+        label="Leave out",
+        choices=AVOIDABLE,
+        expert=True,
+    )
     overwrite: bool = param(
         "Pick finished micrographs again, and allow other parameters than those of the files that "
         "are in the output folder already.",
@@ -121,13 +130,22 @@ class PickOutputs(Outputs):
         "Standard deviation of the model's threshold; null for another one, or if the model does not know it."
     )
     thresholds: Numbers = output("Threshold of each micrograph.")
-    particle_diameter: float = output("Diameter at which the network looked for particles.", unit="Å")
+    particle_diameter: typing.Optional[float] = output("The stated diameter, else the one that was found.", unit="Å")
     contrast: str = output("'dark' or 'bright' protein.")
     expected_particles: Numbers = output(
         "Expected number of particles among all candidates (number) and its deviation."
     )
-    expected: typing.Dict[str, typing.Optional[float]] = output("Expected precision, recall and f1 of the picks.")
+    expected: typing.Dict[str, typing.Optional[float]] = output(
+        "Expected precision, recall and f1 of the picks; null where the scores do not tell."
+    )
     model: str = output("Model folder.", path="folder")
+    picked_diameter: typing.Optional[float] = output(
+        "Diameter that was picked at: the stated one, or another if the micrographs contradict it; null if no size was "
+        "found.",
+        unit="Å",
+        default=None,
+    )
+    size: typing.Optional[Details] = output("The search for the diameter; null if there was none.", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,18 +155,20 @@ class AutoPickConfig:
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    particle_diameter: float = param(
-        "Diameter of a circle that just holds the particle.",
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
-    )
     output: str = param(
         "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model "
         "(model). A stopped run continues here.",
         label="Output folder",
         path="folder",
+    )
+    particle_diameter: typing.Optional[float] = param(
+        "Diameter of a circle that just holds the particle.",
+        default=None,
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+        none_means="a general model finds it in the micrographs",
     )
     model: str = param(
         "Model to begin with: a folder or a shipped model.", default="general", label="First model", path="model"
@@ -222,9 +242,9 @@ class AutoPickConfig:
 class AutoPickOutputs(PickOutputs):
     """What `auto-pick` wrote: its picks, by the best round's model."""
 
-    rounds: typing.List[typing.Any] = output("The rounds, as rounds.csv holds them.")
-    best_round: int = output("Number of the round whose model picked.")
-    stop_reason: str = output("Why no further round was done.")
+    rounds: typing.List[typing.Any] = output("The rounds, as rounds.csv holds them.", default=())
+    best_round: int = output("Number of the round whose model picked.", default=0)
+    stop_reason: str = output("Why no further round was done.", default="")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -207,6 +207,22 @@ class TrainGeneralPickerConfig:
         maximum=1,
     )
     steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
+    start_from: typing.Optional[str] = param(
+        "General model to continue from, a folder or a shipped one, instead of random weights.",
+        default=None,
+        label="Start from model",
+        path="model",
+        none_means="start from random weights",
+        expert=True,
+    )
+    cache: typing.Optional[str] = param(
+        "Folder in which the simulated micrographs are kept (0.6 MB each), for a training that is continued or varied.",
+        default=None,
+        label="Keep simulated micrographs in",
+        path="folder",
+        none_means="they are made each time",
+        expert=True,
+    )
     batch_size: int = batch_size_field("Crops", 8, most=1024)
     learning_rate: float = param(
         "Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1, expert=True

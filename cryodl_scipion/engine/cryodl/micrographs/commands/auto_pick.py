@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl auto-pick`: micrographs and a particle diameter in; picks, and a model that learnt these micrographs, out.
+"""`cryodl auto-pick`: micrographs in; picks, and a model that learnt these micrographs, out.
 
 Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
 and is judged on held-out micrographs by an observer that knows no network (observer.py). The best round picks
@@ -113,6 +113,7 @@ def _pick_all(config, folder, entries, best, reason, notes):
         copy_model(source, model)
     record = folder / PICK_RECORD
     other = record.exists() and json.loads(record.read_text(encoding="utf-8"))["weights_sha256"] != checksum
+    diameter = entries[0].get("picked_diameter") or config.particle_diameter
     result = pick.run(
         PickConfig(
             config.micrographs,
@@ -120,7 +121,7 @@ def _pick_all(config, folder, entries, best, reason, notes):
             str(model),
             str(folder),
             names=config.names,
-            particle_diameter=config.particle_diameter,
+            particle_diameter=diameter,
             threshold=config.threshold,
             overwrite=other,
             contrast=entries[best]["contrast"],
@@ -129,7 +130,13 @@ def _pick_all(config, folder, entries, best, reason, notes):
             threads=config.threads,
         )
     )
-    outputs = dict(result.outputs, rounds=entries, best_round=best, stop_reason=reason)
+    outputs = dict(
+        result.outputs,
+        particle_diameter=config.particle_diameter or diameter,
+        rounds=entries,
+        best_round=best,
+        stop_reason=reason,
+    )
     return dataclasses.replace(
         result,
         command="auto-pick",

@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick`: micrographs and a model in, one <micrograph>.star each out.
 
-Result.outputs: folder, coordinates {name: path}, candidates {name: path}, counts {name: picks}, picks, threshold (the
-median, where each micrograph has its own), threshold_uncertainty (standard deviation of the model's threshold; None for
-another one, or if the model does not know), thresholds {name: threshold}, particle_diameter (Å), contrast ('dark' or
-'bright' protein), expected_particles {number, deviation}, expected {precision, recall, f1} of the picks, model. Bad
-micrographs are in Result.skipped.
+Result.outputs are declared in contract.PickOutputs. Bad micrographs are in Result.skipped.
 """
 
 import dataclasses
@@ -19,6 +15,7 @@ from ...io.files import expand_paths, name_micrographs
 from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
+from ...io.pick_files import Picks
 from ...io.warn import warn
 from ..pickers.pick_record import (
     CANDIDATES,
@@ -29,7 +26,6 @@ from ..pickers.pick_record import (
     settle,
     usual_contrast,
 )
-from ..pickers.thresholds import Expectation, expect, threshold_of
 
 
 def run(config):
@@ -51,7 +47,7 @@ def run(config):
     picks = Picks(folder, config, card, settings)
     print(
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them picked before; particle diameter "
-        f"{settings.particle_diameter:g} Å."
+        + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be found.")
     )
     new = {n for n, _ in todo}
     for name in (n for n, _ in named if n not in new):
@@ -66,8 +62,10 @@ def run(config):
     outputs = dict(
         picks.outputs([n for n, _ in named]),
         model=str(model),
-        particle_diameter=settings.particle_diameter,
         contrast=settings.contrast,
+        particle_diameter=settings.particle_diameter or settings.scale,
+        picked_diameter=settings.scale,
+        size=settings.size,
     )
     print(picks.in_words(outputs))
     return Result(
@@ -77,78 +75,6 @@ def run(config):
         skipped=tuple(skipped),
         warnings=tuple(notes + list(_warnings(picks, skipped, settings))),
     )
-
-
-class Picks:
-    """Writes the picks of one micrograph after the other, and sums up what was written and what is expected.
-
-    folder: Path. config: PickConfig. card: the model's. settings: PickSettings.
-    """
-
-    def __init__(self, folder, config, card, settings):
-        self.folder, self.card = folder, card
-        self.given, self.rule = config.threshold, config.threshold_rule
-        self.counts, self.thresholds, self.expected = {}, {}, Expectation()
-        self.take_threshold(settings)
-
-    def take_threshold(self, settings):
-        """The model's threshold and its uncertainty, or those of its scores on these micrographs."""
-        known = settings.adapted or dict(
-            threshold=self.card["threshold"], uncertainty=self.card.get("threshold_uncertainty")
-        )
-        self.model_threshold = known["threshold"]
-        self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
-
-    def write(self, name, yx, scores):
-        """Write <name>.star: the candidates whose score reaches the threshold. yx: (n, 2) px; scores: (n,)."""
-        threshold = threshold_of(self.rule, scores, self.model_threshold) if self.given is None else self.given
-        keep = scores >= threshold
-        write_coordinates(
-            self.folder / f"{name}.star",
-            yx[keep],
-            scores[keep],
-            f"cryodl: picks of {name} with a score of at least {threshold:.4g}",
-        )
-        self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
-        self.expected += expect(scores, threshold)
-
-    def rule_in_words(self):
-        """How the threshold is chosen."""
-        if self.given is None and self.rule != "model":
-            return "a threshold for each micrograph " + (
-                "with the largest expected F1"
-                if self.rule == "f1"
-                else "that keeps as many picks as particles are expected"
-            )
-        threshold = self.model_threshold if self.given is None else self.given
-        return f"threshold {threshold:.3g}" + (f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else "")
-
-    def outputs(self, order):
-        """Result.outputs of what was written. order: all micrographs' names."""
-        names = [n for n in order if n in self.counts]
-        ranked = sorted(self.thresholds.values())
-        return dict(
-            folder=str(self.folder),
-            picks=sum(self.counts.values()),
-            threshold=ranked[len(ranked) // 2] if ranked else self.model_threshold,
-            threshold_uncertainty=self.uncertainty,
-            thresholds={n: self.thresholds[n] for n in names},
-            counts={n: self.counts[n] for n in names},
-            coordinates={n: str(self.folder / f"{n}.star") for n in names},
-            candidates={n: str(self.folder / CANDIDATES / f"{n}.star") for n in names},
-            expected_particles=dict(number=self.expected.particles, deviation=self.expected.deviation),
-            expected=self.expected.figures(),
-        )
-
-    def in_words(self, outputs):
-        """The end of the log: what was written, and what the scores let expect of it."""
-        figures = outputs["expected"]
-        return (
-            f"{counted(outputs['picks'], 'pick')} in {counted(len(self.counts), 'micrograph')}: "
-            f"{self.folder}/<micrograph>.star. Expected particles: {self.expected.particles:.0f} ± "
-            f"{self.expected.deviation:.0f}; expected of the picks: precision {figures['precision']:.2f}, recall "
-            f"{figures['recall']:.2f}, F1 {figures['f1']:.2f}"
-        )
 
 
 def _pick_new(todo, config, model, settings, picks, skipped, notes):
@@ -163,6 +89,7 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     from ...core.geometry import inside
     from ...io.micrographs import read_micrograph
     from ..pickers import load_network, picker_method
+    from ..pickers.avoid import outside_spoiled
     from ..pickers.predict import Picker
 
     device = choose_device(config.device)
@@ -173,6 +100,9 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
         method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))), config.memory
     )
     settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, notes)
+    if settings.scale is None:
+        _pick_nothing(todo, picks, notes)
+        return device_name(device), settings
     picker.contrast = settings.contrast
     if settings.adapted:
         picker.calibration = tuple(settings.adapted["calibration"])
@@ -183,9 +113,7 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
         try:
             with one_item(path):
                 image = read_micrograph(path)
-                yx, scores = picker.candidates(
-                    image, config.pixel_size, settings.particle_diameter, settings.minimum_distance
-                )
+                yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
@@ -193,6 +121,7 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
             continue
         # the nearest pixel must exist too: Scipion's coordinates are whole numbers
         keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
+        keep[keep] = outside_spoiled(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
         write_coordinates(
             picks.folder / CANDIDATES / f"{name}.star",
             yx[keep],
@@ -205,33 +134,15 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
 
 
 def _ask_some_micrographs(settings, todo, picker, card, folder, notes):
-    """The settings with what some micrographs tell of contrast and scores, agreed with other runs on the folder."""
+    """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs on the
+    folder."""
     if not settings.open:
         return record_settings(folder, settings)
-    from ...core.calibration import calibrate
-    from ..pickers.adapt import adapt
-    from ..pickers.contrast import compare_contrasts, scores_of_some
+    from ..pickers.ask import ask_micrographs
 
-    own, picker.calibration = picker.calibration, (1.0, 0.0)  # raw scores
-
-    def candidates(image, contrast):
-        picker.contrast = contrast
-        return picker.candidates(image, settings.pixel_size, settings.particle_diameter, settings.minimum_distance)
-
-    raw = scores_of_some(
-        candidates, [path for _, path in todo], ("dark", "bright") if settings.contrast_open else (settings.contrast,)
-    )
-    picker.calibration, mine = own, settings
-    if settings.contrast_open:
-        found = compare_contrasts(
-            {c: [calibrate(part, own) for part in parts] for c, parts in raw.items()}, usual_contrast(card)
-        )
-        print(found.sentence())
-        notes += [] if found.clear and found.contrast == usual_contrast(card) else [found.sentence()]
-        mine = dataclasses.replace(settings, contrast=found.contrast, assumed=not found.clear)
-    if mine.general:
-        adapted = adapt(np.concatenate([np.zeros(0), *raw[mine.contrast]]), own)
-        mine = dataclasses.replace(mine, adapted=adapted and dataclasses.asdict(adapted))
+    mine = ask_micrographs(settings, [path for _, path in todo], picker, card, notes)
+    if mine.scale is None:
+        return mine
     agreed = record_settings(folder, mine)
     if settings.contrast not in (None, agreed.contrast):
         notes.append(
@@ -240,6 +151,18 @@ def _ask_some_micrographs(settings, todo, picker, card, folder, notes):
             f"--contrast {agreed.contrast} --overwrite."
         )
     return agreed
+
+
+def _pick_nothing(todo, picks, notes):
+    """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated."""
+    notes.append(
+        f"No particles were found in {counted(len(todo), 'micrograph')}, at any size: nowhere do several "
+        "places look surely like particles, as on empty ice, on carbon, or where contrast is too low. They "
+        "got no picks. Give --particle-diameter to see the candidates all the same."
+    )
+    print(notes[-1])
+    for name, _ in todo:
+        picks.write(name, np.zeros((0, 2)), np.zeros(0))
 
 
 def _warnings(picks, skipped, settings):

@@ -25,6 +25,7 @@ def run(config):
     from ...io.micrographs import pixel_size_warnings
     from ..pickers.labels import match_particles
     from ..pickers.propose import look_of, propose_boxes
+    from ..pickers.seen import seen_particles
 
     set_threads(config.threads)
     warnings = []
@@ -34,7 +35,8 @@ def run(config):
         warn(sentence)
     images, shapes, skipped = _prepare(items, config)
     look = look_of(images, WORKING_DIAMETER)
-    proposals = {image.name: propose_boxes(image, look, config.count) for image in images}
+    seen = seen_particles(images, WORKING_DIAMETER)
+    proposals = {image.name: propose_boxes(image, look, config.count, seen=s) for image, s in zip(images, seen)}
     folder = working_folder(config, continues=False)
     _write(folder, proposals, {image.name: tuple(image.image.shape) for image in images}, shapes)
     finish_folder(folder, config.output)

@@ -19,6 +19,7 @@ from ...io.model import write_model
 NETWORK = "unet"
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
 VALIDATION_SHARE = 0.16  # of the number of simulated micrographs, that many more are made for validation
+MOST_VALIDATION = 64  # and no more than these
 
 
 def run(config):
@@ -69,12 +70,13 @@ def run(config):
 
 @dataclasses.dataclass(frozen=True)
 class _Material:
-    """training: [simulated images, one list for each real set]. validation, test: simulated images of held-out
-    structures.
+    """training: [simulated images, one list for each real set]. validation, plain, test: simulated images of held-out
+    structures: varied ones to choose the weights by, and plain ones for calibration and for the card's figures.
     names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
 
     training: list
     validation: list
+    plain: list
     test: list
     names: list
     held_out: list
@@ -86,10 +88,13 @@ class _Material:
 
 
 def _material(config, method):
+    from itertools import zip_longest
+
     from tqdm import tqdm
 
     from ...simulate.pool import made_up, of_files
     from ..pickers.general import load_set, read_sets, simulated_images, split_members
+    from ..pickers.plain_scenes import plain_images
 
     real = read_sets(config.sets, config.leave_out) if config.sets else []
     known = _check_left_out(config)
@@ -101,18 +106,24 @@ def _material(config, method):
             if members
         )
     )
-    count = max(8, int(VALIDATION_SHARE * config.simulated))
+    count = min(MOST_VALIDATION, max(8, int(VALIDATION_SHARE * config.simulated)))
     make = lambda groups, number, tag: list(
         tqdm(
-            simulated_images(groups, number, method, config.seed, tag), total=number, unit="micrograph", mininterval=5.0
+            simulated_images(groups, number, method, config.seed, tag, config.cache),
+            total=number,
+            unit="micrograph",
+            mininterval=5.0,
         )
     )
     simulated = make(learnt, config.simulated, 1)
-    held_out = make(held, 2 * count, 2)
+    plain = list(
+        plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, config.seed)
+    )
     return _Material(
         [simulated] + [load_set(s, method) for s in real],
-        held_out[::2],
-        held_out[1::2],
+        make(held, count, 2),
+        plain[::2],
+        plain[1::2],
         [m.name for m in learnt[0]] if files else [],
         [m.name for m in held[0]] if files else [],
         real,
@@ -140,13 +151,19 @@ def _check_left_out(config):
 
 
 def _task(config, method, material, device):
+    from ...io.model import find_model, read_model
+    from ..pickers import load_network
     from ..pickers.general import chances_of
     from ..pickers.train import PickerTask
 
     simulated, *real = material.training
+    network = method.build_general()
+    if config.start_from:
+        weights = read_model(find_model(config.start_from, "picker"), "picker")[1]
+        network = load_network(method, weights, config.start_from)
     task = PickerTask(
         method,
-        method.build(),
+        network,
         simulated + [im for images in real for im in images],
         material.validation,
         config.batch_size,
@@ -165,12 +182,13 @@ def _card(config, material, task, report, device, seconds):
     from ...core.matching import score_matched
     from ..pickers.card import calibrate_model, merge
 
-    calibration, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in task.validation])
+    calibration, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
     hits = merge([task.hits([item]) for item in material.test])
     scores = calibrate(hits.raw, calibration)
     figures = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
     figures["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
     count = lambda images: sum(len(im.positives) for im in images)
+    start = dict(start_from=config.start_from) if config.start_from else {}
     training = dict(
         micrographs=[f"{s.name}/{item[0]}" for s in material.real for item in s.items],
         validation_micrographs=[],
@@ -184,6 +202,7 @@ def _card(config, material, task, report, device, seconds):
         made_up=config.procedural,
         real_sets=[s.name for s in material.real],
         left_out=list(config.leave_out),
+        **start,
         steps=report.steps,
         best_step=report.best_step,
         stop_reason=report.stop_reason,
@@ -196,6 +215,7 @@ def _card(config, material, task, report, device, seconds):
         name=Path(config.output).name,
         network=NETWORK,
         general=True,
+        tells_size=True,
         contrast="dark",
         labels="complete",
         particle_diameter=200.0,

@@ -21,14 +21,17 @@ def run(config):
     from ..pickers import picker_method
     from ..pickers.card import card_warnings, model_card
     from ..pickers.labels import label_kind, load_labels, match_labels
+    from ..pickers.seen import decide_labels
     from ..pickers.splits import split_items
 
     check_output(config.output)
     notes = []
     items = match_labels(config, notes.append)
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
+    method, folder = picker_method(config.network), working_folder(config)
+    config, said = decide_labels(config, items, method)
+    notes += said
     _warn(notes)  # before the work, which may be in vain; they also stand in the result
-    folder = working_folder(config)
     import torch
 
     from ...core.devices import choose_device, device_name, set_threads
@@ -37,7 +40,6 @@ def run(config):
     # The small crops around boxes gain nothing from a second thread (0.077 against 0.084 s a step) and wait for it on a
     # machine that is shared (0.5 s).
     set_threads(1 if label_kind(config) == "boxes" and device.type == "cpu" else config.threads)
-    method = picker_method(config.network)
     items, images, skipped = load_labels(items, method, config)
     for entry in skipped:
         print(f"Skipped {in_words(entry)}")

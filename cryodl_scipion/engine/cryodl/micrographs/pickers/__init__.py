@@ -15,10 +15,10 @@ def load_network(method, weights, source):
     weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another
     network.
     """
-    network = method.build()
     try:
+        network = method.build_like(weights)
         network.load_state_dict(weights)
-    except RuntimeError:
+    except (KeyError, RuntimeError):
         raise ValueError(
             f"The weights of {source} do not fit the network {method.name} of this version of "
             "cryodl. Train the model again, or use the version that its card.json names."

@@ -27,7 +27,8 @@ class LabelledImage(Measured):
     allowed: (h, w) bool tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph
     that is kept for validation, uncertain places).
     contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
-    sparsely labelled image is thought to hold, or None.
+    sparsely labelled image is thought to hold, or None. size: widest extent of its particles over the stated diameter,
+    None where nobody learns it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LabelledImage(Measured):
     allowed: torch.Tensor = None
     contamination: np.ndarray = dataclasses.field(default_factory=_no_points)
     expected: float = None
+    size: float | None = None
 
     @property
     def usable(self):
@@ -51,13 +53,14 @@ class LabelledImage(Measured):
 
 class View(typing.NamedTuple):
     """A crop: image (side, side), usable (side, side) in [0, 1], and labelled points (n, 2), tensors in px of the
-    crop."""
+    crop. scale: its px per px of the image."""
 
     image: torch.Tensor
     usable: torch.Tensor
     positives: torch.Tensor
     negatives: torch.Tensor
     contamination: torch.Tensor
+    scale: float = 1.0
 
 
 def sample_crop(item, side, rng):
@@ -79,7 +82,7 @@ def cut_view(item, centre, matrix, side):
         for p in (item.positives, item.negatives, item.contamination)
     ]
     near = [p[((p > -side * 0.3) & (p < side * 1.3)).all(1)] if len(p) else p.reshape(0, 2) for p in points]
-    return View(image, usable, *near)
+    return View(image, usable, *near, float(abs(np.linalg.det(matrix)) ** -0.5))
 
 
 def _choose_centre(item, rng):
@@ -99,7 +102,9 @@ def cut_image(item, centre, matrix, side):
     (a, b), (c, d) = matrix.tolist()
     y, x = a * yy + b * xx + float(centre[0]), c * yy + d * xx + float(centre[1])
     grid = torch.stack([(x + 0.5) * 2 / w - 1, (y + 0.5) * 2 / h - 1], -1)[None]
-    image = F.grid_sample(item.image[None, None], grid, mode="bicubic", padding_mode="zeros", align_corners=False)
+    image = F.grid_sample(
+        item.image[None, None].float(), grid, mode="bicubic", padding_mode="zeros", align_corners=False
+    )
     usable = F.grid_sample(
         item.usable[None, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
     )

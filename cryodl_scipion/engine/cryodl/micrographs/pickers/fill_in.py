@@ -11,6 +11,7 @@ from scipy.ndimage import maximum_filter
 from ...core.peaks import find_peaks
 from .label_checks import judge_contrast, label_signal, upside_down_warning
 from .propose import likeness_map, look_of, propose_boxes
+from .seen import seen_particles
 
 # Proposed boxes of one kind per micrograph: 10 to 15 do, more where there are more particles to tell them from.
 FEWEST_BOXES, BOXES_PER_PARTICLE = 15, 3
@@ -62,9 +63,9 @@ def _with_boxes(images, config, method):
     if not background and not contamination:
         return images, []
     look, filled = look_of(images, method.working_diameter), []
-    for image in images:
+    for image, seen in zip(images, seen_particles(images, method.working_diameter)):
         count = max(FEWEST_BOXES, BOXES_PER_PARTICLE * len(image.positives)) if only_good else FEWEST_BOXES
-        found = propose_boxes(image, look, count, always=method.needs_contamination)
+        found = propose_boxes(image, look, count, always=method.needs_contamination, seen=seen)
         filled.append(
             dataclasses.replace(
                 image,

@@ -15,9 +15,11 @@ from ...simulate.varied import random_scene
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .labels import leave_out_unlabelled_edge, load_labelled
+from .scene_cache import cache_folder, keep, kept
 
 COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
 HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
+STATED_REAL = (0.65, 0.82, 1.0, 1.25, 1.55)  # stated diameters over a real set's own
 STRAY = 12  # densities of which fragments are strewn about
 
 
@@ -67,9 +69,15 @@ def _read_set(table, line, row):
 
 
 def load_set(real, method):
-    """LabelledImages of a RealSet, at the network's scale."""
-    images = [load_labelled(item, method, real.pixel_size, real.diameter, "complete") for item in real.items]
-    return leave_out_unlabelled_edge(images, method.working_diameter)
+    """LabelledImages of a RealSet as people would state its diameter: each at several scales, in float16."""
+    images = []
+    for stated in STATED_REAL:
+        scaled = [
+            load_labelled(item, method, real.pixel_size, real.diameter * stated, "complete") for item in real.items
+        ]
+        scaled = leave_out_unlabelled_edge(scaled, method.working_diameter / stated)
+        images += [dataclasses.replace(im, image=im.image.half(), size=1 / stated) for im in scaled]
+    return images
 
 
 def split_members(members, seed):
@@ -79,20 +87,31 @@ def split_members(members, seed):
     return [members[i] for i in order[held:]], [members[i] for i in order[:held]]
 
 
-def simulated_images(groups, count, method, seed, tag):
+def simulated_images(groups, count, method, seed, tag, cache=None):
     """LabelledImages of `count` varied micrographs, one generated at a time.
 
     groups: lists of PoolMembers (files' and made-up ones); micrographs take them in turn. tag: a number that keeps
-    training and validation micrographs apart. The same arguments give the same micrographs.
+    training and validation micrographs apart. The same arguments give the same micrographs. cache: folder in which they
+    are kept, or None.
     """
     groups = [g for g in groups if g]
-    strays = [m.density for m in groups[-1][:STRAY]]
+    folder = cache and cache_folder(cache, [m.name for g in groups for m in g], seed, tag)
     for index in range(count):
-        rng = np.random.default_rng((seed, tag, index))
-        members = groups[index % len(groups)]
-        member = members[rng.integers(len(members))]
-        extent = max(60.0, member.extent * rng.uniform(0.8, 1.25))
-        yield labelled_scene(member, extent, strays, method, rng)
+        image = kept(folder / f"{index:06d}.npz") if cache else None
+        if image is None:
+            image = _simulated_image(groups, index, method, seed, tag)
+            if cache:
+                keep(folder / f"{index:06d}.npz", image)
+        yield image
+
+
+def _simulated_image(groups, index, method, seed, tag):
+    strays = [m.density for m in groups[-1][:STRAY]]
+    rng = np.random.default_rng((seed, tag, index))
+    members = groups[index % len(groups)]
+    member = members[rng.integers(len(members))]
+    extent = max(60.0, member.extent * rng.uniform(0.8, 1.25))
+    return labelled_scene(member, extent, strays, method, rng)
 
 
 def labelled_scene(member, extent, strays, method, rng):
@@ -103,7 +122,14 @@ def labelled_scene(member, extent, strays, method, rng):
     prepared = prepare_micrograph(scene.image.numpy(), 1.0, method.working_diameter)
     particles = scene.particles[inside(scene.particles, prepared.image.shape)]
     return LabelledImage(
-        member.name, prepared.image, prepared.valid, particles, np.zeros((0, 2)), "complete", ~scene.uncertain
+        member.name,
+        prepared.image,
+        prepared.valid,
+        particles,
+        np.zeros((0, 2)),
+        "complete",
+        ~scene.uncertain,
+        size=scene.size,
     )
 
 

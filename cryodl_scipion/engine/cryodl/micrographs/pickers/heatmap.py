@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from .crops import sample_crop
 from .method import PickerMethod
 
+# Weight of the particles' size in the loss of a network that tells it.
+SIZE_WEIGHT = 0.5
 # Width of the spot, in particle diameters. Narrower separates touching particles but is harder to learn
 # (docs/picking.md).
 SPOT_SIGMA = 0.1
@@ -50,19 +52,25 @@ class HeatmapPicker(PickerMethod):
         side, stride = self.crop_side(item.labels), self.stride
         view = sample_crop(item, side, rng)
         negatives = torch.cat([view.negatives, view.contamination])
-        target, known = self.target(view.positives, negatives, (side // stride,) * 2, stride, item.dense)
+        target, known = self.target(
+            view.positives, negatives, (side // stride,) * 2, stride, item.dense, item.size or 1.0
+        )
         weight = known[None] if item.labels != "sparse" else torch.stack([known, 1 - known])
-        return view.image, target[None], weight * F.avg_pool2d(view.usable[None], stride)
+        target = target[None]
+        if item.size:
+            target = torch.cat([target, torch.full_like(target, math.log(item.size * view.scale))])
+        return view.image, target, weight * F.avg_pool2d(view.usable[None], stride)
 
-    def target(self, positives, negatives, shape, stride, dense):
+    def target(self, positives, negatives, shape, stride, dense, size=1.0):
         """Target and weight of one crop, both `shape` (h, w), on the network's output grid.
 
         positives, negatives: (n, 2) yx in working px of the crop. dense: True if all that is not a particle is
-        background; False if only circles around positives and negatives are known.
+        background; False if only circles around positives and negatives are known. size: extent of the particles over
+        the stated diameter; the spots of smaller ones are narrower, as they lie nearer to each other.
         """
         positives, negatives = positives / stride, negatives / stride  # the half-pixel shift is added by _grid
         rows, columns = _grid(shape, stride)
-        sigma = SPOT_SIGMA * self.working_diameter / stride
+        sigma = SPOT_SIGMA * min(1.0, size) * self.working_diameter / stride
         target = torch.exp(-_nearest_squared(positives, rows, columns) / (2 * sigma**2))
         if dense:
             return target, torch.ones(shape)
@@ -73,20 +81,25 @@ class HeatmapPicker(PickerMethod):
     def loss(self, logits, target, weight):
         """Weighted cross-entropy with soft targets, a scalar.
 
-        logits, target: (b, 1, h, w). weight: the same, or (b, 2, h, w) with the unlabelled places as second. Divided
+        logits, target: (b, 1, h, w), or (b, 2, h, w) with the logarithm of the particles' size as second channel, which
+        is learnt on the spots. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled places as second. Divided
         by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was tried: it
         insists on particles that nobody labelled, and was no better.
         """
-        known = weight[:, :1]
+        known, sizes = weight[:, :1], (logits[:, 1:], target[:, 1:])
+        logits, target = logits[:, :1], target[:, :1]
         value = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
         value = value / (target * known).sum().clamp(min=1.0)
+        if sizes[0].shape[1] and sizes[1].shape[1]:
+            spots = target * known
+            value = value + SIZE_WEIGHT * (spots * (sizes[0] - sizes[1]).abs()).sum() / spots.sum().clamp(min=1.0)
         if self.unlabelled_loss is None:
             return value
         return self.unlabelled_loss(value, logits, target, known, weight[:, 1:])
 
     def scores(self, logits):
-        """Raw scores in [0, 1] of the network's output, same shape."""
-        return torch.sigmoid(logits.float())
+        """Raw scores in [0, 1] of the network's output, (b, 1, h, w)."""
+        return torch.sigmoid(logits[:, :1].float())
 
 
 def _grid(shape, stride):

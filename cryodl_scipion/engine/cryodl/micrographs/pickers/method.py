@@ -32,6 +32,10 @@ class PickerMethod:
         """The network that learns: (b, 1, s, s) normalised crops -> whatever loss() takes."""
         raise NotImplementedError
 
+    def build_like(self, weights):
+        """The network of a model's weights, {name: tensor}, where build's is not the only one."""
+        return self.build()
+
     def dense(self, network):
         """The network that picks, with the same weights: (b, 1, h, w) -> (b, c, h/stride, w/stride).
 

@@ -11,6 +11,9 @@ from ...io.stamps import stamp
 
 RECORD = "pick.json"
 CANDIDATES = "candidates"  # folder beside it
+# What runs on one folder find, and what follows from the model.
+_NO_DIFFERENCE = ("weights_sha256", "contrast", "assumed", "general", "adapted", "size", "distance_part", "tells_size")
+_BEFORE = {"avoid": "nothing"}  # of records that older versions wrote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,18 +23,45 @@ class PickSettings:
     contrast: 'dark', 'bright', or None as long as the micrographs have not been asked. assumed: True if it is only the
     usual one because they did not show it clearly; then a run on further micrographs asks those. general: of the model;
     its scores are calibrated on the micrographs. adapted: dict of pickers.adapt.Adapted, or None as long as that was
-    not possible.
+    not possible. particle_diameter, minimum_distance: None where they follow from the size that is found.
+    distance_part: of the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or
+    None as long as none was found. avoid: one of contract.AVOIDABLE.
     """
 
     weights_sha256: str
     pixel_size: float
-    particle_diameter: float
-    minimum_distance: float
+    particle_diameter: float | None
+    minimum_distance: float | None
     border: float
     contrast: str | None
     assumed: bool = False
     general: bool = False
     adapted: dict | None = None
+    distance_part: float = 0.5
+    tells_size: bool = False
+    size: dict | None = None
+    avoid: str = "nothing"
+
+    @property
+    def scale(self):
+        """Å: the diameter that micrographs are rescaled for, None as long as there is none. A stated one holds unless
+        the micrographs clearly contradict it."""
+        if self.size is None:
+            return self.particle_diameter
+        from .size import Size
+
+        found, stated = Size(**self.size), self.particle_diameter
+        return found.diameter if stated is None or found.contradicts(stated) else stated
+
+    @property
+    def distance(self):
+        """Å between two picks."""
+        return self.distance_part * self.scale if self.minimum_distance is None else self.minimum_distance
+
+    @property
+    def size_open(self):
+        """True if the micrographs must be asked for the particles' size."""
+        return self.general and self.tells_size and self.size is None
 
     @property
     def contrast_open(self):
@@ -41,7 +71,7 @@ class PickSettings:
     @property
     def open(self):
         """True if the micrographs must be asked for anything."""
-        return self.contrast_open or (self.general and self.adapted is None)
+        return self.contrast_open or self.size_open or (self.general and self.adapted is None)
 
     def with_found(self, found):
         """These settings with what another run found on its micrographs. found: dict of its record; older ones have no
@@ -51,6 +81,7 @@ class PickSettings:
             contrast=found.get("contrast", "dark"),
             assumed=found.get("assumed", False),
             adapted=found.get("adapted"),
+            size=found.get("size"),
         )
 
 
@@ -81,17 +112,20 @@ def is_picked(folder, name, path):
 def settle(config, card, model):
     """PickSettings of a PickConfig and a model's card. model: its folder, for the message.
 
-    Raises ValueError if a general model is used without a particle diameter: it knows none of its own.
+    Raises ValueError if a general model that cannot find the size is used without a particle diameter.
     """
-    if config.particle_diameter is None and card.get("general"):
+    general, tells_size = card.get("general", False), card.get("tells_size", False)
+    if config.particle_diameter is None and general and not tells_size:
         raise ValueError(
             f"Particle diameter (--particle-diameter) is missing. The model {model} is a general one: "
             "it has no particle of its own, and every micrograph is rescaled by the diameter. Give that "
             "of a circle that just holds the particle, in Å."
         )
-    diameter = config.particle_diameter or card["particle_diameter"]
-    distance = card["minimum_distance"] * diameter if config.minimum_distance is None else config.minimum_distance
-    asked = config.contrast == "auto" and card.get("general", False)
+    diameter = config.particle_diameter or (None if general else card["particle_diameter"])
+    distance = config.minimum_distance
+    if distance is None and not tells_size:
+        distance = card["minimum_distance"] * diameter
+    asked = config.contrast == "auto" and general
     contrast = None if asked else usual_contrast(card) if config.contrast == "auto" else config.contrast
     return PickSettings(
         card["weights_sha256"],
@@ -100,7 +134,10 @@ def settle(config, card, model):
         distance,
         config.border,
         contrast,
-        general=card.get("general", False),
+        general=general,
+        distance_part=card["minimum_distance"],
+        tells_size=tells_size,
+        avoid=config.avoid,
     )
 
 
@@ -141,7 +178,7 @@ def _differences(found, mine):
             yield "another model"
         elif key == "contrast" and value and found.get(key, "dark") != value:
             yield f"contrast {found.get(key, 'dark')} (now {value})"
-        elif key not in ("weights_sha256", "contrast", "assumed", "general", "adapted") and found.get(key) != value:
+        elif key not in _NO_DIFFERENCE and found.get(key, _BEFORE.get(key)) != value:
             yield f"{key.replace('_', ' ')} {found.get(key)} (now {value})"
 
 
@@ -158,7 +195,9 @@ def record_settings(folder, mine):
         os.link(temporary, record)  # unlike a rename, this never replaces
     except FileExistsError:
         found = json.loads(record.read_text(encoding="utf-8"))
-        if (found.get("assumed", False) and not mine.assumed) or (mine.adapted and not found.get("adapted")):
+        if (found.get("assumed", False) and not mine.assumed) or any(
+            getattr(mine, key) and not found.get(key) for key in ("adapted", "size")
+        ):
             os.replace(temporary, record)
             return mine
         return mine.with_found(found)

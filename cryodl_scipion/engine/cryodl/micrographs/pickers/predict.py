@@ -15,8 +15,9 @@ from ...core.tiles import apply_tiled
 from ...learning.inference import for_inference, is_out_of_memory
 from ..normalize import prepare_micrograph
 
-# Candidates below this raw score are forgotten: far under any useful threshold, it only bounds the files.
-LOWEST_RAW_SCORE = 0.03
+# Candidates below this raw score are forgotten. Of 3,507 particles among the candidates of 20 simulated sets 52 scored
+# below 0.03 and none below 0.002. The distance between candidates bounds the files.
+LOWEST_RAW_SCORE = 0.002
 FILLED_MARGIN = 0.3  # diameters that a pick keeps from filled areas: nearer, much of its particle is not there
 MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
 
@@ -57,6 +58,17 @@ class Picker:
 
     def candidates_prepared(self, prepared, distance):
         """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
+        yx, scores, _ = self.sized_candidates(prepared, distance)
+        return yx, scores
+
+    @property
+    def tells_size(self):
+        """Whether the network says how large the particles are."""
+        return getattr(getattr(self.network, "head", None), "out_channels", 1) > 1
+
+    def sized_candidates(self, prepared, distance):
+        """As candidates_prepared, and (n,) the particles' widest extents over the stated diameter; NaN from a network
+        that tells none."""
         output, shape = self.output(prepared), prepared.image.shape
         stride = self.network.stride
         grid = tuple(n * stride for n in output.shape[1:])  # the padded area that the score map covers
@@ -64,10 +76,14 @@ class Picker:
         cells = _cells_of(prepared.valid, grid, stride)
         cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
         yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
+        sizes = np.full(len(yx), np.nan)
+        if self.tells_size and len(yx):
+            cells = np.clip(np.rint(yx), 0, np.array(output.shape[1:]) - 1).astype(int)
+            sizes = np.exp(output[1].numpy()[cells[:, 0], cells[:, 1]].astype(float))
         yx = map_positions(yx, output.shape[1:], grid)
         nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
         keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
-        return yx[keep], calibrate(raw[keep], self.calibration)
+        return yx[keep], calibrate(raw[keep], self.calibration), sizes[keep]
 
     def score_map(self, prepared):
         """Raw scores (h/stride, w/stride) of a prepared micrograph."""

@@ -71,15 +71,16 @@ def look_of(items, diameter):
     return Look(diameter, _average_particle(items, diameter), strongest, deviation)
 
 
-def propose_boxes(item, look, count, always=False):
+def propose_boxes(item, look, count, always=False, seen=()):
     """Proposal for one micrograph.
 
     item: LabelledImage, or what has the attributes image, valid and positives. look: of look_of. count: most boxes of
     each kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding places),
-    for methods that cannot do without.
+    for methods that cannot do without. seen: (n, 2) places that another picker takes for particles; boxes keep away
+    from them as from labelled ones.
     """
     image, diameter = item.image.numpy(), look.diameter
-    free = _free_places(item, diameter)
+    free = _free_places(item, diameter) & _far_from(seen, image.shape, FREE_DISTANCE * diameter)
     strangeness = outstanding(image, look)
     contamination = _strangest(strangeness, free, diameter, count, -np.inf if always else OUTSTANDING)
     # half a diameter wide: in crowded fields a wider one reaches the neighbours and says the same everywhere

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The loop of automatic picking: train a round on the last one's picks, pick with it, judge it."""
 
+import dataclasses
 import time
 
 from ...contract import PickConfig, read_card
@@ -27,8 +28,18 @@ class RoundLoop:
 
     def __init__(self, config, folder, first, chosen, pick):
         self.config, self.folder, self.first, self.chosen, self.pick = config, folder, first, chosen, pick
-        # px within which two picks are the same
-        self.reach = MATCH_RADII * config.particle_diameter / 2 / config.pixel_size
+        self._diameter = config.particle_diameter
+
+    def _scaled(self):
+        """The config with the diameter that round 0 picked at: a stated one that the micrographs contradict teaches the
+        rims of particles."""
+        first = read_round(self.folder, 0) or {}
+        return dataclasses.replace(self.config, particle_diameter=first.get("picked_diameter") or self._diameter)
+
+    @property
+    def reach(self):
+        """px within which two picks are the same."""
+        return MATCH_RADII * self._scaled().particle_diameter / 2 / self.config.pixel_size
 
     def round(self, number):
         """Train, pick and judge a round. Returns its entry."""
@@ -36,6 +47,9 @@ class RoundLoop:
         if not model.exists():
             self._train(number, model) if number else copy_model(self.first, model)
         result = self.pick(self._pick_config(number, "auto" if number else self.config.contrast))
+        self._diameter = result.outputs["picked_diameter"]
+        if self._diameter is None:
+            return self._nothing_found(result, start)
         picked = self._picked(number)
         images, false = self._images(number, picked, result.outputs["contrast"])
         numbers = {name: min(len(p.scores), int(round(p.scores.sum()))) for name, p in self._picked(0).items()}
@@ -65,6 +79,36 @@ class RoundLoop:
             agreement_first=alike[1] if alike else None,
             average_precision=card["validation"]["average_precision"] if number else None,
             contrast=result.outputs["contrast"],
+            picked_diameter=self._diameter,
+            seconds=int(time.monotonic() - start),
+            warnings=list(result.warnings),
+        )
+
+    def _nothing_found(self, result, start):
+        """The entry of a first round that found no particles of any size."""
+        figures = dict.fromkeys(
+            (
+                "confident",
+                "confident_held_out",
+                "background",
+                "contamination",
+                "false_positives",
+                "picks",
+                "micrographs",
+                "expected_particles",
+            ),
+            0,
+        )
+        return dict(
+            figures,
+            round=0,
+            figure=None,
+            threshold=result.outputs["threshold"],
+            agreement=None,
+            agreement_first=None,
+            average_precision=None,
+            contrast=result.outputs["contrast"],
+            picked_diameter=None,
             seconds=int(time.monotonic() - start),
             warnings=list(result.warnings),
         )
@@ -90,7 +134,7 @@ class RoundLoop:
             read_card(before, "picker"),
             parts,
             [picked[im.name] for im in parts[1]],
-            self.config,
+            self._scaled(),
             model,
             device,
             contrast,
@@ -101,7 +145,7 @@ class RoundLoop:
 
     def _pick_config(self, number, contrast):
         """PickConfig of a round's picks on the training micrographs; retrained models know their contrast."""
-        c, where = self.config, round_folder(self.folder, number)
+        c, where = self._scaled() if number else self.config, round_folder(self.folder, number)
         return PickConfig(
             tuple(p for _, p in self.chosen),
             c.pixel_size,
@@ -131,7 +175,7 @@ class RoundLoop:
         labels, false = zip(
             *(labels_of(p, self.config.confident, earlier.get(n, p.yx[:0]), self.reach) for n, p in picked.items())
         )
-        images = load_images(labels, self._method(number), self.config, contrast)
+        images = load_images(labels, self._method(number), self._scaled(), contrast)
         return {image.name: image for image in images}, sum(false)
 
 

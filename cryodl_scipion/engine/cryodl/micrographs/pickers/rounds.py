@@ -65,6 +65,8 @@ def why_stop(entries, most, confident):
     """
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
+    if not last["micrographs"]:
+        return "no particles were found, so there is nothing to learn from", True
     if number and last["figure"] is None:
         if last["agreement_first"] < LEAST_AGREEMENT:
             return (

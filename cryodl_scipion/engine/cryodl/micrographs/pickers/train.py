@@ -98,8 +98,9 @@ class PickerTask(Task):
         diameter = self.method.working_diameter
         hit, raw, reference = [], [], 0
         for item in items:
-            yx, scores = picker.candidates_prepared(item, self.minimum_distance * diameter)
-            matched, judged = judge(yx, item, diameter)
+            own = diameter * (item.size or 1.0)
+            yx, scores = picker.candidates_prepared(item, self.minimum_distance * own)
+            matched, judged = judge(yx, item, own)
             hit.append(matched[judged])
             raw.append(scores[judged])
             reference += int(_usable_at(item.positives, item).sum())

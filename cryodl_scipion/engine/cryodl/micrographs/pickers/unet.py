@@ -6,30 +6,38 @@ quarter of the pixels; additive skips; batch norm, which costs nothing at infere
 convolutional.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ...learning.networks.conv_block import ConvBlock
 from .heatmap import HeatmapPicker
 
+WIDTHS = (32, 48, 64, 64)
+GENERAL_WIDTHS = (32, 56, 80, 96)  # of the general model, which has more to tell apart
 STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviation near 1 in common micrographs
 
 
 class PickerUNet(nn.Module):
-    """(b, 1, h, w) normalised micrograph -> (b, 1, h/2, w/2) logits. h and w are multiples of `multiple`."""
+    """(b, 1, h, w) normalised micrograph -> (b, 1, h/2, w/2) logits. h and w are multiples of `multiple`.
+
+    outputs: 2 adds the logarithm of the particles' size, their widest extent over the stated diameter.
+    """
 
     stride = 2
     receptive_radius = 103  # px; each output looks no further (a test measures it)
 
-    def __init__(self, widths=(32, 48, 64, 64)):
+    def __init__(self, widths=WIDTHS, outputs=1):
         super().__init__()
         self.multiple = self.stride * 2 ** (len(widths) - 1)
         self.down = nn.ModuleList(ConvBlock(a, b) for a, b in zip((self.stride**2,) + tuple(widths), widths))
         pairs = list(zip(widths[:0:-1], widths[-2::-1]))
         self.reduce = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairs)
         self.up = nn.ModuleList(ConvBlock(b, b) for _, b in pairs)
-        self.head = nn.Conv2d(widths[0], 1, 1)
-        nn.init.constant_(self.head.bias, -4.0)  # particles' centres are rare: start by saying "none"
+        self.head = nn.Conv2d(widths[0], outputs, 1)
+        with torch.no_grad():
+            self.head.bias.zero_()
+            self.head.bias[0] = -4.0  # particles' centres are rare: start by saying "none"
 
     def forward(self, x):
         x = F.pixel_unshuffle(x, self.stride)
@@ -58,3 +66,11 @@ class UNetPicker(HeatmapPicker):
 
     def build(self):
         return PickerUNet()
+
+    def build_general(self):
+        """The network of a general model: wider, and it tells the particles' size."""
+        return PickerUNet(GENERAL_WIDTHS, outputs=2)
+
+    def build_like(self, weights):
+        widths = tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS)))
+        return PickerUNet(widths, outputs=weights["head.weight"].shape[0])

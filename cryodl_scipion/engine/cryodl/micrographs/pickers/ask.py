@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a general model asks some micrographs before it picks: size, contrast, and what its scores mean there."""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from ...core.calibration import calibrate
+from ..normalize import prepare_micrograph
+from .adapt import adapt
+from .contrast import ContrastFound, compare_contrasts, scores_of_some
+from .pick_record import PickSettings, usual_contrast
+from .predict import Picker, working_factor
+from .size import SIDE, WHOLE, Look, Size, find_size
+
+UNSURE = (
+    "At no size do these micrographs show what looks surely like particles: they may be empty, all carbon, or of "
+    "very low contrast. They are picked at the stated diameter; trust no score before you have looked at the "
+    "picks."
+)
+
+
+def ask_micrographs(
+    settings: PickSettings, paths: typing.Sequence[str], picker: Picker, card: dict, notes: list[str]
+) -> PickSettings:
+    """The settings with what some of the micrographs tell.
+
+    Parameters
+    ----------
+    settings : with what is open.
+    paths : the micrographs.
+    picker : with the model's own calibration, which it has again afterwards.
+    card : the model's.
+    notes : sentences for the user are added.
+    """
+    usual = settings.contrast or usual_contrast(card)
+    contrasts = (usual, "bright" if usual == "dark" else "dark") if settings.contrast_open else (usual,)
+    sized = {usual: _sized(settings, paths, picker, usual)}
+    asked = _Asked(paths, picker, card, sized)
+    if settings.contrast_open and not asked.clearly(usual):
+        sized.update({c: _sized(settings, paths, picker, c) for c in contrasts[1:]})
+    sized = {c: s for c, s in sized.items() if s.scale is not None}
+    if not sized:
+        return settings
+    contrast, assumed = usual, settings.assumed
+    if settings.contrast_open:
+        found = asked.contrast()
+        print(found.sentence())
+        notes += [] if found.clear and found.contrast == usual else [found.sentence()]
+        contrast, assumed = found.contrast, not found.clear
+    contrast = contrast if contrast in sized else next(iter(sized))  # the usual one, in which nothing was found
+    mine = dataclasses.replace(sized[contrast], contrast=contrast, assumed=assumed)
+    if settings.size_open and not mine.size:
+        notes.append(UNSURE)
+        print(UNSURE)
+    if mine.size and settings.size_open:
+        _say_size(Size(**mine.size), settings.particle_diameter, notes)
+    if mine.general:
+        adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration)
+        mine = dataclasses.replace(mine, adapted=adapted and dataclasses.asdict(adapted))
+    return mine
+
+
+class _Asked:
+    """Raw scores of some micrographs with either sign, looked for once. sized: {contrast: PickSettings}, may grow; a
+    sign without its own is looked at with the size of the other."""
+
+    def __init__(self, paths, picker, card, sized):
+        self.paths, self.picker, self.card, self.sized, self._raw = paths, picker, card, sized, {}
+
+    def raw(self, contrast):
+        """[(n,) raw scores of each micrograph]; [] without any size."""
+        settings = self.sized.get(contrast) or next(iter(self.sized.values()))
+        if settings.scale is None:
+            return []
+        key = contrast, settings.scale
+        if key not in self._raw:
+            self._raw[key] = _raw_scores(settings, self.paths, self.picker, contrast)
+        return self._raw[key]
+
+    def contrast(self) -> ContrastFound:
+        """Which sign of protein the micrographs show."""
+        scores = {c: [calibrate(part, self.picker.calibration) for part in self.raw(c)] for c in ("dark", "bright")}
+        return compare_contrasts(scores, usual_contrast(self.card))
+
+    def clearly(self, usual):
+        """Whether the usual contrast is clear from its own size alone."""
+        found = self.contrast()
+        return found.clear and found.contrast == usual
+
+
+def _sized(settings, paths, picker, contrast):
+    """PickSettings with the size found for a contrast, or as they are."""
+    size = _size(settings, paths, picker, contrast) if settings.size_open else None
+    return dataclasses.replace(settings, size=dataclasses.asdict(size)) if size else settings
+
+
+def _size(settings, paths, picker, contrast):
+    def look(image, diameter, whole, opposite):
+        factor = working_factor(picker.method, settings.pixel_size, diameter)
+        image = _middle(image, int((WHOLE if whole else SIDE) / factor))
+        wide = picker.method.working_diameter
+        prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
+        _, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
+        return Look(scores, diameter * sizes, float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2)
+
+    return find_size(look, paths, settings.pixel_size, settings.particle_diameter)
+
+
+def _middle(image, side):
+    """The middle (side, side) of an image."""
+    starts = [max(0, (n - side) // 2) for n in image.shape]
+    return image[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
+
+
+def _raw_scores(settings, paths, picker, contrast):
+    own, usual = picker.calibration, picker.contrast
+    picker.calibration, picker.contrast = (1.0, 0.0), contrast
+    try:
+        return scores_of_some(
+            lambda image, _: picker.candidates(image, settings.pixel_size, settings.scale, settings.distance),
+            paths,
+            (contrast,),
+        )[contrast]
+    finally:
+        picker.calibration, picker.contrast = own, usual
+
+
+def _say_size(size, stated, notes):
+    print(size.sentence(stated))
+    if stated and size.contradicts(stated):
+        notes.append(size.sentence(stated))
+    if size.others:
+        notes.append(
+            f"There seem to be particles of several sizes: {size.diameter:.0f} Å and about "
+            f"{', '.join(f'{d:.0f} Å' for d in size.others)}. Those of {size.diameter:.0f} Å are picked; pick "
+            "the others in a run of their own, with --particle-diameter."
+        )

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the general model sees on labelled micrographs: it tells labels of all particles from labels of a few, and keeps
+proposed boxes off particles that nobody labelled."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.geometry import map_positions, resampled_shape
+from ...io.model import find_model, read_model
+from ..normalize import Prepared
+from .crops import LabelledImage
+from .labels import label_kind, load_labelled
+
+MODEL = "general"
+LOOKS_LIKE = 0.3  # score from which a place is left alone when boxes are proposed
+MICROGRAPHS = 3  # looked at to judge the labels
+# Labels that cover this part of a close packing need no look; fewer than this part of the surely seen particles are
+# only some of them, if so many are missing.
+DENSE, SOME, MISSING = 0.25, 0.5, 20
+FEW = 200  # labels up to which they are taken for boxes, and beyond for a sparse sample
+
+
+def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Candidates of the general model on prepared images of bright protein.
+
+    diameter: working px of the images. Returns for each (n, 2) yx px of the image and (n,) scores.
+    """
+    from . import load_network, picker_method
+    from .predict import Picker
+
+    folder = find_model(MODEL, "picker")
+    card, weights = read_model(folder, "picker")
+    method = picker_method(card["network"])
+    picker = Picker(method, load_network(method, weights, folder), torch.device("cpu"), tuple(card["calibration"]))
+    found = []
+    for image in images:
+        scaled = _scaled(image, method.working_diameter / diameter)
+        yx, scores = picker.candidates_prepared(scaled, card["minimum_distance"] * method.working_diameter)
+        found.append((map_positions(yx, scaled.image.shape, image.image.shape), scores))
+    return found
+
+
+def _scaled(image, factor):
+    if abs(factor - 1) < 0.01:
+        return image
+    shape = resampled_shape(image.image.shape, factor)
+    resize = lambda x: F.interpolate(
+        x[None, None].float(), size=shape, mode="bilinear", antialias=True, align_corners=False
+    )[0, 0]
+    return Prepared(resize(image.image), resize(image.valid) > 0.5, shape)
+
+
+def seen_particles(images: typing.Sequence[LabelledImage], diameter: float) -> list[np.ndarray]:
+    """(n, 2) places of each image that the general model takes for particles, perhaps. diameter: working px."""
+    return [yx[scores >= LOOKS_LIKE] for yx, scores in general_candidates(images, diameter)]
+
+
+def decide_labels(config, items, method) -> tuple[object, list[str]]:
+    """A TrainPickerConfig whose labels are not "auto", and sentences about what they were taken for.
+
+    items: Labels of the micrographs. Labels that leave out most of what the general model surely sees are taken for
+    some of the particles, not for all.
+    """
+    kind = label_kind(config)
+    decided = dataclasses.replace(config, labels=kind)
+    if config.labels != "auto" or kind != "complete":
+        return decided, []
+    labelled, seen, looked = 0, 0.0, 0
+    for item in sorted(items, key=lambda item: -len(item.positives))[:MICROGRAPHS]:
+        try:
+            image = load_labelled(item, method, config.pixel_size, config.particle_diameter, kind)
+        except (ValueError, FileNotFoundError):
+            continue  # reported when it is loaded to learn from
+        if len(image.positives) * method.working_diameter**2 >= DENSE * float(image.valid.sum()):
+            return decided, []
+        labelled, seen, looked = labelled + len(image.positives), seen + _surely_seen(image, method, config), looked + 1
+    if labelled >= SOME * seen or seen - labelled < MISSING:
+        return decided, []
+    kind = "boxes" if sum(len(item.positives) for item in items) <= FEW else "sparse"
+    return dataclasses.replace(config, labels=kind), [
+        f"{labelled} particles are labelled on {looked} micrographs, on which the general model surely sees "
+        f"{seen:.0f}. They are taken for some of the particles (--labels {kind}), and places without a label teach "
+        "nothing. If they are all, give --labels complete."
+    ]
+
+
+def _surely_seen(image, method, config):
+    """Sum of squared scores of the general model's candidates; of the better sign where contrast is not given."""
+    signs = {"dark": (1,), "bright": (-1,)}.get(config.contrast, (1, -1))
+    images = [dataclasses.replace(image, image=sign * image.image) for sign in signs]
+    return max(float((scores**2).sum()) for _, scores in general_candidates(images, method.working_diameter))

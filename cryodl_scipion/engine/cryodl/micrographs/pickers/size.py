@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How large are the particles? A general model is run at several scales on some micrographs, and tells.
+
+Its network says of every particle how much wider it is than the diameter that the micrograph was rescaled for. Far from
+that diameter it was taught to see nothing. So the ladder of diameters has one rung at which the surest particles fill
+most of the area, and there the network's own estimates lead to the size.
+"""
+
+import dataclasses
+import math
+import typing
+
+import numpy as np
+
+from ...contract import particle_size_problem
+from ...io.files import spread_first
+from ...io.micrographs import read_micrograph
+
+SMALLEST, LARGEST, STEP = 50.0, 1000.0, 1.45  # Å: the ladder's first and last rung, and the factor between two
+SMALLEST_SOUGHT = 18.0  # px of the file: smaller ones would be enlarged twice, and noise then looks like particles
+LARGEST_PART = 1 / 3  # of a micrograph's shorter side
+LADDER_MICROGRAPHS, MICROGRAPHS = 2, 3  # looked at on the ladder, and at its best rung
+# working px of the middle part that is looked at on the ladder, where fine rungs would cost most, and at its best rung
+SIDE, WHOLE = 640, 1200
+LIKELY = 0.5  # score below which a candidate says nothing of the size
+NEAR = 0.36  # log of the size within which a particle belongs to the rung at which it was found
+REACH = 0.56  # the same where a diameter is stated, from which the estimate starts
+FEWEST = 6.0  # sure particles below which there is no size
+BELOW = 0.7  # of the smallest rung: nothing is sought there
+RATIO = 1.4  # of sure particles to those that the other sign of protein shows: noise and carbon have 1
+REPEATS, CLOSE = 3, 0.06  # of the estimate at a rung, and the change of log size that ends them
+AGREES = 1.2  # factor between stated and found diameter that is no contradiction
+OTHER_KIND, APART = 0.3, 1.6  # share of the area and factor in size that make a further kind of particle
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """What was found. diameter: Å of the particles' widest extent. spread: standard deviation of single particles' log
+    sizes. particles: how many sure ones were seen on `micrographs`. others: diameters of further kinds, Å."""
+
+    diameter: float
+    spread: float
+    particles: float
+    micrographs: int
+    others: tuple[float, ...] = ()
+
+    def sentence(self, stated: float | None = None) -> str:
+        """For the log, and a warning if a stated diameter (Å) is contradicted."""
+        found = (
+            f"{self.diameter:.0f} Å wide ({self.particles:.0f} sure particles in {self.micrographs} micrographs "
+            f"were measured)"
+        )
+        if stated and self.contradicts(stated):
+            return (
+                f"The particle diameter of {stated:g} Å is contradicted by the micrographs: their particles are "
+                f"{found}, {self.diameter / stated:.2f} times that. They are picked at {self.diameter:.0f} Å; "
+                "boxes keep the stated diameter."
+            )
+        return f"Particles are {found}."
+
+    def contradicts(self, stated: float) -> bool:
+        """Whether a diameter in Å is clearly another one."""
+        return abs(math.log(self.diameter / stated)) > math.log(AGREES)
+
+
+class Look(typing.NamedTuple):
+    """Candidates of one micrograph at one scale: calibrated scores (n,), widest extents (n,) in Å, and the share of a
+    particle's own area of the area that was looked at, per Å^2."""
+
+    scores: np.ndarray
+    extents: np.ndarray
+    area: float
+
+    def weights(self, diameter: float, near: float = NEAR) -> np.ndarray:
+        """(n,) how much each candidate counts at a rung: the square of its score, 0 if that is low or its size is of
+        another rung."""
+        of_rung = np.abs(np.log(self.extents / diameter)) < near
+        return np.where(of_rung & (self.scores >= LIKELY), self.scores**2, 0.0)
+
+
+def ladder(pixel_size: float, side: int) -> list[float]:
+    """Diameters in Å to look at. side: shorter side of the micrographs, px."""
+    low, high = max(SMALLEST, SMALLEST_SOUGHT * pixel_size), min(LARGEST, LARGEST_PART * side * pixel_size)
+    if high <= low:
+        return [low] if not particle_size_problem(low, pixel_size, side) else []
+    count = max(2, int(math.ceil(math.log(high / low) / math.log(STEP))) + 1)
+    return [float(d) for d in np.geomspace(low, high, count)]
+
+
+def find_size(
+    look: typing.Callable, paths: typing.Sequence, pixel_size: float, stated: float | None = None
+) -> Size | None:
+    """The particles' size; None if the micrographs do not tell it.
+
+    Parameters
+    ----------
+    look : function (image (h, w), diameter in Å, whole, opposite) -> Look; whole: not only a middle part of it.
+        opposite: of the other sign of protein. Noise and carbon look alike in both; what is seen there is subtracted.
+    paths : micrographs; those that cannot be read are passed over here, as picking reports them.
+    pixel_size : Å/px.
+    stated : Å that the user gave. Where the estimate from there holds, the ladder is not climbed.
+    """
+    images = _images(paths)
+    if not images:
+        return None
+    if stated:
+        found = _from(look, images, stated, pixel_size)
+        if found and abs(math.log(found.diameter / stated)) < math.log(1.75):
+            return found
+    rungs = ladder(pixel_size, min(min(im.shape) for im in images))
+    filled = np.array([_filled(look, images[:LADDER_MICROGRAPHS], d) for d in rungs])
+    for best in [i for i in np.argsort(-filled)[:2] if filled[i]]:
+        found = _from(look, images, rungs[best], pixel_size)
+        if found:
+            return dataclasses.replace(found, others=_others(found.diameter, rungs, filled))
+    return None
+
+
+def _filled(look, images, diameter):
+    """Share of the area, summed over images, that sure particles of a rung fill; 0 if the other sign shows nearly as
+    many."""
+    looks = [look(im, diameter, False, False) for im in images]
+    sure = sum(l.weights(diameter).sum() for l in looks)
+    if sure < FEWEST:
+        return 0.0
+    if not _beyond(sure, sum(look(im, diameter, False, True).weights(diameter).sum() for im in images)):
+        return 0.0
+    return sum(float((l.weights(diameter) * l.extents**2).sum()) / l.area for l in looks)
+
+
+def _beyond(sure, opposite):
+    """Whether there are clearly more sure particles than with the other sign of protein."""
+    return sure - opposite >= FEWEST and sure >= RATIO * opposite
+
+
+def _images(paths):
+    images = []
+    for path in spread_first(paths, MICROGRAPHS):
+        if len(images) == MICROGRAPHS:
+            break
+        try:
+            images.append(read_micrograph(path))
+        except (ValueError, FileNotFoundError):
+            continue
+    return images
+
+
+def _from(look, images, diameter, pixel_size):
+    """Size from the network's estimates at a diameter, and at what they say, until that stays; None if it does not."""
+    smallest = ladder(pixel_size, min(min(im.shape) for im in images))[:1]
+    for _ in range(REPEATS):
+        if (
+            not smallest
+            or diameter < BELOW * smallest[0]
+            or any(particle_size_problem(diameter, pixel_size, min(im.shape)) for im in images)
+        ):
+            return None
+        looks = [look(im, diameter, True, False) for im in images]
+        weights, extents = (
+            np.concatenate([np.zeros(0), *parts])
+            for parts in ((l.weights(diameter, REACH) for l in looks), (l.extents for l in looks))
+        )
+        if weights.sum() < FEWEST:
+            return None
+        middle = _weighted_median(extents, weights)
+        moved, diameter = abs(math.log(middle / diameter)), middle
+        if moved < CLOSE:
+            break
+    if not _beyond(weights.sum(), sum(look(im, diameter, True, True).weights(diameter, REACH).sum() for im in images)):
+        return None
+    spread = float(np.sqrt(np.average(np.log(extents / middle) ** 2, weights=weights)))
+    return Size(float(middle), spread, float(weights.sum()), len(images))
+
+
+def _weighted_median(values, weights):
+    order = np.argsort(values)
+    running = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(running, running[-1] / 2)])
+
+
+def _others(diameter, rungs, filled):
+    """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
+    limit = OTHER_KIND * filled.max()
+    return tuple(
+        round(rungs[i], 0)
+        for i in range(len(rungs))
+        if filled[i] > limit
+        and abs(math.log(rungs[i] / diameter)) > math.log(APART)
+        and filled[i] >= max(filled[max(i - 1, 0)], filled[min(i + 1, len(rungs) - 1)])
+    )

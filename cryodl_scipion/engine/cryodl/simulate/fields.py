@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the particles of a varied micrograph lie: from a few to a crowd, and in clumps."""
+
+import math
+
+import numpy as np
+
+
+def places(shape: tuple, wide: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of particles, and of particles in clumps (aggregates) that are no use to anybody.
+
+    A third of the fields is crowded: neighbours touch or overlap, and there is hardly a gap. shape: (h, w) px. wide: px
+    of a particle's extent. Returns two (n, 2) arrays, yx.
+    """
+    crowded = rng.random() < 0.35
+    closest = wide * (rng.uniform(0.45, 0.95) if crowded else rng.uniform(0.55, 1.6))
+    # of the area of a close packing
+    share = rng.uniform(0.5, 1.0) if crowded else float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))
+    wanted = max(2, int(share * shape[0] * shape[1] / closest**2 * 0.9))
+    tried = min((8 if crowded else 3) * wanted, 12000)
+    centres = _apart(rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (tried, 2)), closest, wanted)
+    clumped = [np.zeros((0, 2))]
+    if rng.random() < 0.3:
+        for _ in range(int(rng.integers(1, 4))):
+            count = int(rng.integers(4, 16))
+            middle, size = rng.uniform(0, 1, 2) * shape, wide * rng.uniform(0.25, 0.4) * math.sqrt(count)
+            clumped.append(middle + rng.normal(0, size, (count, 2)))
+    return centres, np.vstack(clumped)
+
+
+def _apart(places, distance, most):
+    """The first `most` of the places (n, 2) that keep the distance from all before them."""
+    from scipy.spatial import cKDTree
+
+    taken = np.ones(len(places), bool)
+    for first, second in sorted(cKDTree(places).query_pairs(distance)):
+        if taken[first]:
+            taken[second] = False
+    return places[taken][:most]
+
+
+def far(places: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
+    """(n,) bool: places (n, 2) that keep a distance from all others."""
+    from scipy.spatial import cKDTree
+
+    return cKDTree(others).query(places)[0] > distance if len(places) else np.zeros(0, bool)

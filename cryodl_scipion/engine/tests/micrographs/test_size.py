@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The size of particles that nobody stated: the ladder, the estimate, and what is said of a stated one."""
+
+import numpy as np
+import pytest
+from synthetic import write_mrc
+
+from cryodl.micrographs.pickers.size import Look, Size, find_size, ladder
+
+
+def _look(*kinds, seen=(0.6, 1.7), both_signs=False):
+    """A network that sees particles of kinds (diameter, number) within a range of the diameter that it is asked."""
+
+    def look(image, diameter, whole, opposite):
+        rng = np.random.default_rng(0)
+        scores, extents = [rng.uniform(0, 0.2, 50)], [diameter * rng.uniform(0.6, 1.7, 50)]
+        for size, number in kinds if both_signs or not opposite else ():
+            near = seen[0] < diameter / size < seen[1]
+            scores.append(np.full(number, 0.95 if near else 0.1))
+            extents.append(size * rng.normal(1, 0.05, number) if near else diameter * rng.uniform(0.6, 1.7, number))
+        return Look(np.concatenate(scores), np.concatenate(extents), float(np.prod(image.shape)) * 4.0)
+
+    return look
+
+
+@pytest.fixture
+def paths(tmp_path):
+    for index in range(3):
+        write_mrc(tmp_path / f"{index}.mrc", np.zeros((1000, 1200), np.float32), 2.0)
+    return [str(tmp_path / f"{index}.mrc") for index in range(3)]
+
+
+@pytest.mark.parametrize("true", [70, 130, 200, 420])
+def test_the_size_is_found_without_a_stated_one(paths, true):
+    found = find_size(_look((true, 60)), paths, 2.0)
+    assert found.diameter == pytest.approx(true, rel=0.05) and found.others == ()
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.8, 1.0, 1.3, 1.6, 10.0])
+def test_a_wrong_stated_diameter_does_not_mislead(paths, factor):
+    found = find_size(_look((150, 60)), paths, 2.0, 150 * factor if factor < 10 else 700)
+    assert found.diameter == pytest.approx(150, rel=0.05)
+    assert found.contradicts(150 * factor) == (factor in (0.6, 0.8, 1.3, 1.6, 10.0))
+
+
+def test_the_contradiction_is_said_with_its_size():
+    sentence = Size(150.0, 0.1, 80.0, 3).sentence(100.0)
+    assert "100 Å is contradicted" in sentence and "150 Å" in sentence and "1.50 times" in sentence
+    assert "contradicted" not in Size(150.0, 0.1, 80.0, 3).sentence(140.0)
+
+
+def test_where_nothing_looks_like_particles_there_is_no_size(paths):
+    assert find_size(_look(), paths, 2.0) is None
+    assert find_size(_look((150, 1)), paths, 2.0) is None, "three places in three micrographs are too few"
+
+
+def test_what_both_signs_of_protein_show_is_noise(paths):
+    assert find_size(_look((70, 300), both_signs=True), paths, 2.0) is None
+    assert find_size(_look((70, 300), both_signs=True), paths, 2.0, stated=80) is None
+
+
+def test_a_further_kind_of_particle_is_named(paths):
+    found = find_size(_look((400, 30), (120, 250)), paths, 2.0)
+    assert len(found.others) == 1
+    sizes = sorted([found.diameter, *found.others])
+    assert sizes[0] == pytest.approx(120, rel=0.25) and sizes[1] == pytest.approx(400, rel=0.25)
+
+
+def test_the_ladder_ends_at_a_third_of_the_micrograph_and_at_18_px():
+    rungs = ladder(2.0, 600)
+    assert rungs[0] == pytest.approx(50) and rungs[-1] == pytest.approx(400)
+    assert ladder(10.0, 4000)[0] == pytest.approx(180)
+    assert ladder(2.0, 30) == []
+
+
+def test_unreadable_micrographs_are_passed_over(paths, tmp_path):
+    (tmp_path / "bad.mrc").write_bytes(b"no micrograph")
+    assert find_size(_look((200, 60)), [str(tmp_path / "bad.mrc"), *paths], 2.0).micrographs == 3
+    assert find_size(_look((200, 60)), [str(tmp_path / "bad.mrc")], 2.0) is None

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shipped general model on simulated micrographs of an assembly that it did not learn from, with nothing given."""
+
+import numpy as np
+import pytest
+import torch
+from synthetic import write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import Result
+from cryodl.core.matching import match_picks, score_matched
+from cryodl.core.optics import Optics
+from cryodl.io.coordinates import read_coordinates
+from cryodl.simulate.assemblies import random_assembly
+from cryodl.simulate.micrographs import Surroundings, particle_diameter, simulate_micrograph
+
+PIXEL_SIZE, EXTENT_PX = 4.0, 44
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """A micrograph of particles about 176 Å wide, their centres, and their diameter in Å."""
+    folder = tmp_path_factory.mktemp("crowd")
+    rng = np.random.default_rng(20261)
+    density = random_assembly(EXTENT_PX, rng)[1]
+    diameter = particle_diameter(density, PIXEL_SIZE)
+    made = simulate_micrograph(
+        density,
+        PIXEL_SIZE,
+        (640, 700),
+        70,
+        0.2,
+        Optics(16000, 15800, 30.0, 300.0, 2.7, 0.1),
+        rng,
+        diameter / PIXEL_SIZE,
+        Surroundings(closest=0.9, ice=1.0),
+    )
+    write_mrc(folder / "m.mrc", made.image.numpy(), PIXEL_SIZE)
+    return folder, made.centres_yx, diameter
+
+
+def _pick(folder, *more, out="out"):
+    code = main(
+        [
+            "pick",
+            "--micrographs",
+            str(folder / "*.mrc"),
+            "--pixel-size",
+            str(PIXEL_SIZE),
+            "--model",
+            "general",
+            "--output",
+            str(folder / out),
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--result",
+            str(folder / "result.json"),
+            *more,
+        ]
+    )
+    assert code == 0
+    return Result.read(folder / "result.json")
+
+
+def _f1(folder, centres, diameter, out):
+    ((yx, scores),) = read_coordinates(folder / out / "m.star").values()
+    return score_matched(match_picks(yx, centres, diameter / PIXEL_SIZE / 4), scores, len(centres)).f1
+
+
+def test_particles_are_found_with_nothing_given(crowd):
+    folder, centres, diameter = crowd
+    outputs = _pick(folder).outputs
+    assert outputs["picked_diameter"] == pytest.approx(diameter, rel=0.15)
+    f1 = _f1(folder, centres, diameter, "out")
+    assert f1 > 0.8
+    assert outputs["expected"] is None or abs(outputs["expected"]["f1"] - f1) < 0.1
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_a_diameter_stated_wrong_is_said_and_costs_little(crowd, factor):
+    folder, centres, diameter = crowd
+    result = _pick(folder, "--particle-diameter", str(round(factor * diameter)), out=f"out{factor}")
+    assert any("contradicted" in warning for warning in result.warnings)
+    assert result.outputs["particle_diameter"] == round(factor * diameter), "boxes keep what was stated"
+    assert _f1(folder, centres, diameter, f"out{factor}") > 0.8 - 0.03
+
+
+@pytest.mark.parametrize("contrast", ["auto", "dark"])
+def test_pure_noise_gets_no_picks_and_a_sentence(tmp_path, contrast):
+    noise = torch.randn((700, 640), generator=torch.Generator().manual_seed(1))
+    write_mrc(tmp_path / "m.mrc", noise.numpy(), PIXEL_SIZE)
+    result = _pick(tmp_path, "--contrast", contrast)
+    assert result.outputs["picks"] == 0 and result.outputs["picked_diameter"] is None
+    assert any("No particles were found" in warning for warning in result.warnings)
