@@ -33,6 +33,7 @@ from synthetic import run_cryodl, write_mrc, write_star
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
+from cryodl.io import micrographs
 
 
 def pick_arguments(folder, micrographs=("mics/*.mrc",), model="model", more=()):
@@ -149,16 +150,14 @@ def test_if_all_are_bad_the_run_fails_and_names_the_first(project, capsys):
 
 
 def test_a_file_that_may_not_be_read_is_skipped(project, monkeypatch):
-    import mrcfile
+    real = micrographs.read_data
 
-    real = mrcfile.open
-
-    def unreadable(path, *arguments, **options):
+    def unreadable(path, header):
         if str(path).endswith("mic1.mrc"):
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *arguments, **options)
+        return real(path, header)
 
-    monkeypatch.setattr(mrcfile, "open", unreadable)
+    monkeypatch.setattr(micrographs, "read_data", unreadable)
     assert main(pick_arguments(project)) == 0
     (skipped,) = Result.read(project / "result.json").skipped
     assert skipped.item == "mic1" and "Permission denied" in skipped.reason

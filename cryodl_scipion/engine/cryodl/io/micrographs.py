@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF. Writing them: MRC."""
 
+import contextlib
 import os
 import struct
 import typing
@@ -50,11 +51,9 @@ def _as_float32(image, path):
 
 def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """(h, w) of a micrograph, from its header alone. Raises as read_micrograph does."""
-    if is_tiff(path):
-        _check_exists(path)
-        return read_tiff(path, header_only=True)
     _check_exists(path)
-    return read_header(path).shape[1:]
+    with _permitted(path):
+        return read_tiff(path, header_only=True) if is_tiff(path) else read_header(path).shape[1:]
 
 
 def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[str]:
@@ -119,9 +118,20 @@ def _check_exists(path):
 
 def _read_mrc(path):
     _check_exists(path)
-    return read_data(path, read_header(path))
+    with _permitted(path):
+        return read_data(path, read_header(path))
 
 
 def _read_tiff(path):
     _check_exists(path)
-    return read_tiff(path)
+    with _permitted(path):
+        return read_tiff(path)
+
+
+@contextlib.contextmanager
+def _permitted(path):
+    """A file that may not be read is a bad file, as one that is damaged: it is skipped, and the others are used."""
+    try:
+        yield
+    except PermissionError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from None
