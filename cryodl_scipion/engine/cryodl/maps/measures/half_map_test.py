@@ -34,7 +34,7 @@ class Shared:
         half with the control of the other half, and of the two controls. Positive: detail of the data became clearer.
     unexplained : float
         Fraction of the shared power, over the shells in which the controls agree, that is not in the data: 0 for
-        filters, masks and clipping (up to 0.03 was seen), 1 / 17 for an added texture of a quarter of the amplitude.
+        filters, masks and clipping (up to 0.028 was seen), 1 / 17 for an added texture of a quarter of the amplitude.
     curve : Curve
         The same fraction in each shell.
     """
@@ -73,11 +73,15 @@ def half_map_test(
         How much of what the improved half-maps share is not in the data.
     """
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
-    controls = [x * mask for x in control_halves(raw, improved, voxels)]
-    raw, outputs = [x * mask for x in raw], [x * mask for x in improved]
+    raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
+    candidates = [[x * mask for x in controls] for controls in control_halves(raw, improved, voxels)]
+    agreements = [shell_correlation(*controls, voxels) for controls in candidates]
+    explained = [_unexplained(outputs, c, agreement, voxels) for c, agreement in zip(candidates, agreements)]
+    best = int(np.argmin([fraction for fraction, _ in explained]))
+    controls = candidates[best]
     curves = {
-        "raw": shell_correlation(*raw, voxels),
-        "control": shell_correlation(*controls, voxels),
+        "raw": shell_correlation(*raw_masked, voxels),
+        "control": agreements[best],
         "improved": shell_correlation(*outputs, voxels),
     }
     crossed = [shell_correlation(outputs[k], controls[1 - k], voxels) for k in (0, 1)]
@@ -86,12 +90,14 @@ def half_map_test(
         name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}
         for name, curve in curves.items()
     }
-    unexplained, fractions = _unexplained(outputs, controls, curves["control"], voxels)
-    return resolutions, curves, Shared(_gain(curves), unexplained, fractions)
+    return resolutions, curves, Shared(_gain(curves), *explained[best])
 
 
-def control_halves(raw: list[np.ndarray], improved: list[np.ndarray], voxels_zyx: np.ndarray) -> list[np.ndarray]:
+def control_halves(raw: list[np.ndarray], improved: list[np.ndarray], voxels_zyx: np.ndarray) -> list[list[np.ndarray]]:
     """The half-maps filtered, clipped and locally scaled as the improved ones are, without what was added to them.
+
+    Which filter was applied before a map was clipped cannot be seen exactly: no filter, a B-factor and a free filter
+    are offered, and the test takes the one that explains most.
 
     Parameters
     ----------
@@ -102,12 +108,16 @@ def control_halves(raw: list[np.ndarray], improved: list[np.ndarray], voxels_zyx
 
     Returns
     -------
-    list of ndarray, (z, y, x)
+    list of list of ndarray, (z, y, x)
+        For each filter two controls.
     """
-    controls = _filtered_alike(raw, improved, voxels_zyx)
-    controls = [_clipped_alike(control, output) for control, output in zip(controls, improved)]
-    # each control by its own output: what both controls shared would pass for agreement of the data
-    return [_scaled_alike(control, output, voxels_zyx) for control, output in zip(controls, improved)]
+    found = []
+    for gain in _gains(raw, improved, voxels_zyx):
+        filtered = raw if gain is None else _with_gain(raw, gain, voxels_zyx)
+        controls = [_clipped_alike(control, output) for control, output in zip(filtered, improved)]
+        # each control by its own output: what both controls shared would pass for agreement of the data
+        found.append([_scaled_alike(control, output, voxels_zyx) for control, output in zip(controls, improved)])
+    return found
 
 
 def _scaled_alike(control, output, voxels_zyx):
@@ -125,16 +135,28 @@ def _kept(output, voxels_zyx):
     return (distance_transform_edt(near, sampling=tuple(voxels_zyx)) > HOLE / 2 - 1e-3).astype(np.float32)
 
 
-def _filtered_alike(raw, improved, voxels_zyx):
-    """The raw halves with the linear filter that the improvement applied to the signal of both."""
+def _gains(raw, improved, voxels_zyx):
+    """None, and gains in shells: a B-factor's and a free one, as the improvement treated the signal of both halves."""
     power = lambda a, b: shell_sums(a, b, voxels_zyx)
     signal = np.maximum(power(*raw), FLOOR * np.sqrt(power(raw[0], raw[0]) * power(raw[1], raw[1])))
     passed = (power(improved[0], raw[1]) + power(improved[1], raw[0])) / 2
-    gain = np.maximum(passed, 0) / np.maximum(signal, 1e-30)
-    gain = np.convolve(np.pad(gain, SMOOTH // 2, mode="edge"), np.ones(SMOOTH) / SMOOTH, "valid")
-    index, count, _ = shell_numbers(raw[0].shape, voxels_zyx)
+    free = np.maximum(passed, 0) / np.maximum(signal, 1e-30)
+    free = np.convolve(np.pad(free, SMOOTH // 2, mode="edge"), np.ones(SMOOTH) / SMOOTH, "valid")
+    agreement = shell_correlation(*raw, voxels_zyx)
+    use = (agreement.value > AGREED) & (free > 0) & (np.arange(len(free)) > SMOOTH)
+    if use.sum() < 3:
+        return [None, free]
+    squared = agreement.frequency**2
+    slope, level = np.polyfit(squared[use], np.log(free[use]), 1)
+    within = agreement.frequency <= BEYOND * agreement.frequency[use].max()
+    return [None, np.exp(level + slope * np.minimum(squared, squared[within].max())), free]
+
+
+def _with_gain(maps, gain, voxels_zyx):
+    """Maps with each Fourier shell multiplied by a factor, and nothing beyond the last shell."""
+    index, count, _ = shell_numbers(maps[0].shape, voxels_zyx)
     factor = np.append(gain, 0)[np.minimum(index, count)].astype(np.float32)
-    return [scipy.fft.irfftn(scipy.fft.rfftn(x) * factor, s=x.shape) for x in raw]
+    return [scipy.fft.irfftn(scipy.fft.rfftn(x) * factor, s=x.shape) for x in maps]
 
 
 def _clipped_alike(control, output):
