@@ -16,7 +16,7 @@ from cryodl.io.output_lock import lock_path, output_lock
 HOLD = """
 import sys, time
 from cryodl.contract import COMMANDS, PickConfig, ReconstructConfig
-from cryodl.output_lock import output_lock
+from cryodl.io.output_lock import output_lock
 command, output, *names = sys.argv[1:]
 config = (PickConfig(tuple(names), 4.0, "model", output) if command == "pick" else
           ReconstructConfig("particles.star", output))

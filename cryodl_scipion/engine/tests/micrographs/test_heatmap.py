@@ -75,5 +75,5 @@ def test_places_without_weight_do_not_teach():
 
 
 def test_scores_are_chances():
-    scores = Method().scores(torch.tensor([-100.0, 0.0, 100.0], dtype=torch.bfloat16))
-    assert scores.dtype == torch.float32 and torch.allclose(scores, torch.tensor([0.0, 0.5, 1.0]))
+    scores = Method().scores(torch.tensor([-100.0, 0.0, 100.0], dtype=torch.bfloat16).reshape(1, 1, 1, 3))
+    assert scores.dtype == torch.float32 and torch.allclose(scores.ravel(), torch.tensor([0.0, 0.5, 1.0]))

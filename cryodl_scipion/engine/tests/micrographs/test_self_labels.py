@@ -45,7 +45,9 @@ def test_a_micrograph_without_candidates_is_all_background():
 
 
 def config(folder):
-    return AutoPickConfig((str(folder / "mics/*.mrc"),), 4.0, 120.0, str(folder / "out"))
+    return AutoPickConfig(
+        micrographs=(str(folder / "mics/*.mrc"),), pixel_size=4.0, particle_diameter=120.0, output=str(folder / "out")
+    )
 
 
 def test_uncertain_places_are_not_learnt_and_the_sign_follows_the_contrast(tmp_path):

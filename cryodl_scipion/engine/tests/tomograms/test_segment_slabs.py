@@ -119,7 +119,7 @@ import resource, sys
 import numpy as np
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import OpenVolume, VolumeWriter, new_volume
-from cryodl.segmenters.predict import TomogramScores
+from cryodl.tomograms.segmenters.predict import TomogramScores
 sys.path.insert(0, {tests!r})
 from segmenting_data import Average
 shape = (96, 1024, 1024)  # 0.4 GB as float32; all but the first slices are a hole in the file

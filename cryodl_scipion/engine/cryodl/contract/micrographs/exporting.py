@@ -2,6 +2,7 @@
 """Parameters of the command that takes picks to other programs."""
 
 import dataclasses
+import typing
 
 from ..fields import Paths, micrographs_field, names_field, pixel_size_field
 from ..optics import optics_field
@@ -57,7 +58,7 @@ class ExportRelionConfig:
     amplitude_contrast: float = optics_field("amplitude_contrast")
     names: Paths = names_field()
 
-    def check_together(self):
+    def check_together(self) -> typing.List[str]:
         if self.box % 2:
             return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
         return []

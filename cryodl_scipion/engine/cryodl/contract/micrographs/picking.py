@@ -143,7 +143,7 @@ class PickOutputs(Outputs):
     expected_particles: Numbers = output(
         "Expected number of particles among all candidates (number) and its deviation."
     )
-    expected: typing.Dict[str, typing.Optional[float]] = output(
+    expected: typing.Optional[typing.Dict[str, typing.Optional[float]]] = output(
         "Expected precision, recall and f1 of the picks; null where the scores do not tell."
     )
     model: str = output("Model folder.", path="folder")

@@ -15,8 +15,8 @@ from ...io.files import expand_paths, name_micrographs
 from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.model import find_model, read_model
-from ...io.pick_files import Picks
 from ...io.warn import warn
+from ..pickers.pick_files import Picks
 from ..pickers.pick_record import (
     CANDIDATES,
     agree_with_folder,

@@ -89,7 +89,7 @@ class CrYOLO(PickerMethod):
             row, column = int(place[0].floor()), int(place[1].floor())
             if 0 <= row < cells and 0 <= column < cells:
                 target[:, row, column] = torch.tensor([1.0, place[0] - row, place[1] - column, 0.0, 0.0])
-        known = self._known(item, torch.cat(view[2:]), cells, target[0])
+        known = self._known(item, torch.cat(view[2:5]), cells, target[0])
         weight = known[None] if item.labels != "sparse" else torch.stack([known, 1 - known])
         return view.image, target, weight * F.avg_pool2d(view.usable[None], CELL)
 

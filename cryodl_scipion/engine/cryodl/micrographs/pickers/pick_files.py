@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The picks of a run: <micrograph>.star each, and what they and the candidates' scores let expect."""
 
-from ..contract import counted
-from ..micrographs.pickers.pick_record import CANDIDATES
-from ..micrographs.pickers.thresholds import Expectation, expect, threshold_of
-from .coordinates import write_coordinates
+from ...contract import counted
+from ...io.coordinates import write_coordinates
+from .pick_record import CANDIDATES
+from .thresholds import Expectation, expect, threshold_of
 
 # Where the scores form no two heaps, expected figures are given from this expected F1 on. Of 20 simulated sets those
 # below had promises up to 0.20 off, those above within 0.10; EMPIAR-10947, left out, expects 0.66 and has less.
