@@ -74,7 +74,7 @@ def test_engine_runs_in_paths_with_spaces_percent_and_quotes(project, tmp_path, 
 
 
 def test_engine_is_told_which_process_it_belongs_to(project, tmp_path):
-    writeResult(str(tmp_path / "made.json"), picks=7)
+    writeResult(str(tmp_path / "made.json"))
     runEngine(tmp_path, 'echo "$CRYODL_PARENT" >parent; cp ../made.json Runs/result.json\n')
     assert (project / "parent").read_text().strip() == contract.process_name(os.getpid()) != ""
 

@@ -272,7 +272,7 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
         self.assertIn(
             "unseen particles have no alignment", errors(dict(unseen, structureOfUnseen=(self.other, "outputVolume")))
         )
-        self.assertIn("Particles is 1; it must be between 2", errors(count=1))
+        self.assertIn("Most particles is 1; it must be between 2", errors(count=1))
 
 
 class TestCryodlIntegrity(ParticlesTest):

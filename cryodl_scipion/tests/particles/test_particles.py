@@ -10,6 +10,7 @@ from pwem.objects import CTFModel, SetOfParticles
 from pyworkflow.object import Float
 from pyworkflow.tests import BaseTest, setupTestOutput
 
+from ...convert import relion_star
 from ...convert.particles import denoised, denoised_sets
 from ...convert.particles import particles as convert
 from ...convert.particles.oriented import appendOriented
@@ -172,7 +173,8 @@ class TestCryodlParticlesAsStar(ParticlesCase):
         for name in ("data_1.mrc", "_x.mrc", "#2.mrc", "$3.mrc", ""):
             with open("p.star", "w") as file:
                 file.write(
-                    "data_particles\n\nloop_\n_a #1\n_b #2\n%s 3\n4 %s\n" % (convert._text(name), convert._text(name))
+                    "data_particles\n\nloop_\n_a #1\n_b #2\n%s 3\n4 %s\n"
+                    % (relion_star._text(name), relion_star._text(name))
                 )
             self.assertEqual(
                 list(iterColumns("p.star", ("b", "a"), (str, str), "particles")),
