@@ -121,14 +121,14 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
             with one_item(path):
                 image = read_micrograph(path)
                 yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
+                # the nearest pixel must exist too: Scipion's coordinates are whole numbers
+                keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
+                keep[keep] = outside_spoiled(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")
             (picks.folder / f"{name}.star").unlink(missing_ok=True)
             continue
-        # the nearest pixel must exist too: Scipion's coordinates are whole numbers
-        keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
-        keep[keep] = outside_spoiled(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
         write_coordinates(
             picks.folder / CANDIDATES / f"{name}.star",
             yx[keep],
