@@ -30,7 +30,8 @@ def run(config):
     if not chosen.any():
         asked = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
         raise ValueError(
-            f"No particle of {config.particles} lies there ({', '.join(asked)}). Choose a wider region or other clusters."
+            f"No particle of {config.particles} lies there ({', '.join(asked)}). Choose a wider region or other "
+            "clusters."
         )
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     write_particles_star(config.output, particles.subset(np.nonzero(chosen)[0]))
