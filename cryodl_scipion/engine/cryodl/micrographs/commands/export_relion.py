@@ -55,7 +55,7 @@ def run(config):
 
 
 def project_name_of_folder(output: str, project: str) -> str:
-    """The output's folder relative to RELION's project. Raises ValueError if it lies outside, or its path has blanks."""
+    """The output's folder relative to RELION's project. Raises ValueError if it lies outside, or for a blank in it."""
     place = os.path.relpath(os.path.abspath(output), os.path.abspath(project))
     if place.startswith(os.pardir):
         raise ValueError(

@@ -67,8 +67,8 @@ def load_inputs(config) -> Inputs:
     notes = symmetry_notes(reference, config.reference)
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
-            f"Particles are told apart by detail to {width / radius:.1f} Å, not to {config.resolution:g} Å (--resolution): "
-            f"{LARGEST} waves per box, and the pixels, are the limit."
+            f"Particles are told apart by detail to {width / radius:.1f} Å, not to {config.resolution:g} Å "
+            f"(--resolution): {LARGEST} waves per box, and the pixels, are the limit."
         )
     reference = fit_cube(reference, box).numpy()
     mask = None if config.mask is None else _mask(config, voxel, box, reference)
