@@ -13,7 +13,7 @@ from test_bad_input import pick_arguments, train_arguments
 
 from cryodl.cli import main
 from cryodl.contract import COMMANDS, Failure
-from cryodl.io.memory import available_memory, is_memory_error, memory_sentence, require_memory
+from cryodl.io.memory import _file_cache, available_memory, is_memory_error, memory_sentence, require_memory
 from cryodl.io.stopping import stopped_sentence
 
 
@@ -93,3 +93,9 @@ def test_a_name_cannot_leave_the_output_folder(project, capsys, name):
     assert main(pick_arguments(project, more=["--names", "fine", name])) == 2
     assert "cannot be the name of a file in the output folder" in capsys.readouterr().err
     assert not (project / "out").exists()
+
+
+def test_cached_files_of_a_control_group_count_as_free(tmp_path):
+    (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 30\nactive_file 12\ntotal_active_file 99\n")
+    assert _file_cache(str(tmp_path / "memory.stat"), "") == 42
+    assert _file_cache(str(tmp_path / "none"), "") == 0
