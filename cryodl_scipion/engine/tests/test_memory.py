@@ -73,6 +73,9 @@ def test_a_real_limit_on_memory_ends_in_a_sentence(project):
         ("denoise", "begins anew"),
         ("consensus-picks", "begins anew"),
         ("annotate", "is in the annotations"),
+        ("estimate-ctf", "continues after the last finished micrograph"),
+        ("classify-2d", "continues after the last finished pass"),
+        ("pick-by-hand", "is in the folder of coordinates"),
     ],
 )
 def test_ctrl_c_says_what_the_same_command_will_do(command, words):
