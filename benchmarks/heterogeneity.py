@@ -6,7 +6,6 @@ not made again; a Markdown table is printed at the end. Structures are found in 
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import shutil
@@ -17,11 +16,8 @@ import numpy as np
 import torch
 
 from cryodl.contract import FitHeterogeneityConfig, SimulateParticlesConfig
-from cryodl.core.ctf import ctf_of_optics
-from cryodl.core.fourier import circle
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.commands import fit_heterogeneity, simulate_particles
-from cryodl.simulate.states import Ensemble, load_states
 
 COMPLEXES = {
     "1U6G": dict(domain="C:900-1210", box=64, pixel_size=4.0),
@@ -32,7 +28,6 @@ LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "6RN3": "F"}
 HINGE = dict(snr=(0.1, 0.02), error=(0.0, 3.0), count={0.1: 3000, 0.02: 6000}, hinge_range=45.0)
 NULLS = ("rigid", "noise", "defocus", "astigmatism")
 OCCUPANCY = 3000  # particles of a set of which half lack a part
-CHECKED = 128  # particles from which the SNR over the whole box is set
 
 
 def hinge(folder):
@@ -70,28 +65,13 @@ def simulated(folder, name, snr, count, seed=0, **options):
         seed=seed,
         threads=1,
         device="cpu",
+        snr_area="box",
         **common,
         **options,
     )
     if not path.exists():
-        simulate_particles.run(dataclasses.replace(config, snr=snr / _share(config)))
+        simulate_particles.run(config)
     return path
-
-
-def _share(config):
-    """Variance of the clean images over the whole box, over that within the particle's diameter."""
-    from cryodl.core.projections import random_angles
-    from cryodl.simulate.micrographs import random_optics
-
-    states, rng = load_states(config), np.random.default_rng(0)
-    numbers = states.draw(CHECKED, rng)
-    views = Ensemble(states, torch.device("cpu")).of(numbers).project(random_angles(CHECKED, rng))
-    optics = [random_optics(config, rng) for _ in range(CHECKED)]
-    seen = torch.fft.irfft2(
-        torch.fft.rfft2(views) * ctf_of_optics(optics, config.box, config.pixel_size), s=views.shape[-2:]
-    )
-    inside = circle(config.box, states.diameter / config.pixel_size)
-    return float(seen.var(dim=(1, 2)).mean() / seen[:, inside].var(dim=1).mean())
 
 
 def with_errors(path, degrees, seed=0):

@@ -94,3 +94,11 @@ def test_pure_noise_gets_no_picks_and_a_sentence(tmp_path, contrast):
     result = _pick(tmp_path, "--contrast", contrast)
     assert result.outputs["picks"] == 0 and result.outputs["picked_diameter"] is None
     assert any("No particles were found" in warning for warning in result.warnings)
+
+
+def test_a_constant_micrograph_is_skipped_beside_one_without_particles(tmp_path):
+    noise = torch.randn((400, 400), generator=torch.Generator().manual_seed(1))
+    for name, image in (("a", torch.zeros(400, 400)), ("b", noise)):
+        write_mrc(tmp_path / f"{name}.mrc", image.numpy(), PIXEL_SIZE)
+    result = _pick(tmp_path)
+    assert [one.item for one in result.skipped] == ["a"] and list(result.outputs["counts"]) == ["b"]

@@ -13,7 +13,7 @@ from test_bad_input import pick_arguments, train_arguments
 
 from cryodl.cli import main
 from cryodl.contract import COMMANDS, Failure
-from cryodl.io.memory import available_memory, is_memory_error, memory_sentence, require_memory
+from cryodl.io.memory import _file_cache, available_memory, is_memory_error, memory_sentence, require_memory
 from cryodl.io.stopping import stopped_sentence
 
 
@@ -73,6 +73,9 @@ def test_a_real_limit_on_memory_ends_in_a_sentence(project):
         ("denoise", "begins anew"),
         ("consensus-picks", "begins anew"),
         ("annotate", "is in the annotations"),
+        ("estimate-ctf", "continues after the last finished micrograph"),
+        ("classify-2d", "continues after the last finished pass"),
+        ("pick-by-hand", "is in the folder of coordinates"),
     ],
 )
 def test_ctrl_c_says_what_the_same_command_will_do(command, words):
@@ -93,3 +96,9 @@ def test_a_name_cannot_leave_the_output_folder(project, capsys, name):
     assert main(pick_arguments(project, more=["--names", "fine", name])) == 2
     assert "cannot be the name of a file in the output folder" in capsys.readouterr().err
     assert not (project / "out").exists()
+
+
+def test_cached_files_of_a_control_group_count_as_free(tmp_path):
+    (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 30\nactive_file 12\ntotal_active_file 99\n")
+    assert _file_cache(str(tmp_path / "memory.stat"), "") == 42
+    assert _file_cache(str(tmp_path / "none"), "") == 0

@@ -39,9 +39,13 @@ def _said(test):
 # ----- improving
 def improvedLines(results, volumes):
     """Improved maps in the lines of a summary. results: of `improve-map`, {name of the map: Result}."""
+    improved = volumes - sum(bool(result.outputs.get("left_alone")) for result in results.values())
     lines = [
         "*%s improved* by the model %s"
-        % (counted(volumes, "map"), ", ".join(sorted({result.outputs["model"] for result in results.values()})))
+        % (
+            counted(improved, "map") if improved else "No map was",
+            ", ".join(sorted({result.outputs["model"] for result in results.values()})),
+        )
     ]
     for name, result in results.items():
         if result.outputs.get("left_alone"):
@@ -59,12 +63,20 @@ def improvedLines(results, volumes):
 def improvingInWords(count, card, results):
     """Methods of an improvement. card: of the model, or None if it is gone."""
     results = list(results)
+    alone = sum(bool(result.outputs.get("left_alone")) for result in results)
+    if alone == count:
+        return "%s lay outside the range that the map improver was trained on, and %s not changed." % (
+            counted(count, "map").capitalize(),
+            "was" if count == 1 else "were",
+        )
     by = "the model %s (%s)" % (card["name"], networkOf(card)) if card else "a model that is no longer there"
     text = "The local contrast of %s was improved with cryodl %s by %s" % (
-        counted(count, "map"),
+        counted(count - alone, "map"),
         versionIn(results),
         by,
     )
+    if alone:
+        text += " (%s outside the range of its training: not changed)" % counted(alone, "other")
     tests = [result.outputs["half_map_test"] for result in results if result.outputs["half_map_test"]]
     if not tests:
         return text + "."

@@ -144,7 +144,8 @@ class CryodlProtImproveMap(MapsBase):
         """Scipion's Volume of a file that was made of a map, where the map is."""
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
-        made.setObjLabel("%s (%s)" % (name, "confidence" if confidence else "improved"))
+        alone = outputs.get("left_alone")
+        made.setObjLabel("%s (%s)" % (name, "confidence" if confidence else "as it was" if alone else "improved"))
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())
         if confidence:
@@ -152,8 +153,8 @@ class CryodlProtImproveMap(MapsBase):
             return made
         # the half-maps as they are: an FSC of improved ones tells nothing
         made.setHalfMaps(list(self._rawHalves(volume)))
-        made.setObjComment("Improved by the model %s; not for FSC-based resolution." % outputs["model"])
-        setattr(made, IMPROVER, String(outputs["model"]))
+        made.setObjComment(alone or "Improved by the model %s; not for FSC-based resolution." % outputs["model"])
+        setattr(made, IMPROVER, String("" if alone else outputs["model"]))
         return made
 
     def _setOf(self, volumes, name):

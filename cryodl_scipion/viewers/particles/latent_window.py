@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Windows on a latent space: particles to be chosen with a lasso, and maps along an axis with a slider."""
 
+import itertools
+import os
 import tkinter as tk
 from tkinter import messagebox, ttk
 
@@ -70,7 +72,7 @@ class LatentWindow(CanvasWindow):
             messagebox.showinfo("No particles", "Draw around particles with the mouse first.", parent=self.root)
             return None
         project = self._protocol.getProject()
-        path = self._protocol._getExtraPath("chosen_%d.sqlite" % int(self.chosen.sum()))
+        path = self._newFile()
         writeSelection(self._protocol.outputParticles, self._ids[self.chosen], path)
         subset = project.newProtocol(
             ProtUserSubSet,
@@ -85,6 +87,13 @@ class LatentWindow(CanvasWindow):
             "The set of %s is made by %s." % (counted(int(self.chosen.sum()), "particle"), subset.getRunName())
         )
         return subset
+
+
+    def _newFile(self):
+        """Path of a selection that no other run reads, now or when it is run again."""
+        count = int(self.chosen.sum())
+        names = (self._protocol._getExtraPath("chosen_%d_%d.sqlite" % (count, n)) for n in itertools.count(1))
+        return next(name for name in names if not os.path.exists(name))
 
 
 class PathWindow(CanvasWindow):

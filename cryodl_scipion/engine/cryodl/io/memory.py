@@ -105,16 +105,27 @@ def _meminfo() -> float | None:
 
 def _group() -> float | None:
     """Room in the control group of a container or a queue's job."""
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    for folder, limit, used, prefix in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current", ""),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     ):
         try:
-            with open(limit, encoding="ascii") as most, open(used, encoding="ascii") as now:
-                return max(0.0, float(most.read()) - float(now.read()))
+            with open(f"{folder}/{limit}", encoding="ascii") as most, open(f"{folder}/{used}", encoding="ascii") as now:
+                room = float(most.read()) - float(now.read())
         except (OSError, ValueError):  # "max" is no number
             continue
+        return max(0.0, room + _file_cache(f"{folder}/memory.stat", prefix))
     return None
+
+
+def _file_cache(path: str, prefix: str) -> float:
+    """Bytes of cached files that a control group counts as used: the system gives them back when memory is needed."""
+    try:
+        with open(path, encoding="ascii") as file:
+            values = dict(line.split() for line in file)
+        return sum(float(values.get(f"{prefix}{name}", 0)) for name in ("inactive_file", "active_file"))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _own() -> float | None:

@@ -78,8 +78,11 @@ def _header_pixel_size(path):
     """Å/px of an uncompressed MRC header, None if it is not one or says nothing."""
     if str(path).lower().endswith((".gz", ".bz2")) or is_tiff(path) or not os.path.isfile(path):
         return None
-    with open(path, "rb") as file:
-        header = file.read(1024)
+    try:
+        with open(path, "rb") as file:
+            header = file.read(1024)
+    except OSError:  # who reads the micrograph itself says why it cannot be read
+        return None
     if len(header) < 1024:
         return None
     order = ">" if header[212:213] == b"\x11" else "<"

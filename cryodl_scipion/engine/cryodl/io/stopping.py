@@ -14,6 +14,7 @@ _TRAININGS = (
 _ITEMS = {
     "pick": "micrograph",
     "assess-micrographs": "micrograph",
+    "estimate-ctf": "micrograph",
     "denoise-micrographs": "micrograph",
     "segment": "tomogram",
     "merge-features": "tomogram",
@@ -25,10 +26,15 @@ _ITEMS = {
     "assign-orientations": "chunk",
     "classify-subtomograms": "chunk",
     "cluster-subtomograms": "round",
+    "classify-2d": "pass",
     "assess-integrity": "structure",
     "auto-pick": "round",
 }
-_OTHERS = {"annotate": "what was saved is in the annotations.", "doctor": "it writes nothing."}
+_OTHERS = {
+    "annotate": "what was saved is in the annotations.",
+    "pick-by-hand": "every change is in the folder of coordinates.",
+    "doctor": "it writes nothing.",
+}
 
 
 def stopped_sentence(command: str) -> str:

@@ -12,7 +12,7 @@ import typing
 import numpy as np
 
 from .files import check_utf8_name
-from .memory import require_memory
+from .memory import TooLittleMemory, require_memory
 
 MOST_EXPANDED = 512 << 20  # bytes of a compressed file
 MOST_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
@@ -46,6 +46,8 @@ def read_tiff(path: typing.Union[str, "os.PathLike[str]"], header_only: bool = F
                     return shape[-2:]
                 _check_size(page, shape, path)
                 return np.asarray(page.asarray(maxworkers=1))[..., ::-1, :]
+    except TooLittleMemory:
+        raise
     except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read
         if isinstance(error, _Refused):
             raise ValueError(f"{path} {error}") from None

@@ -186,3 +186,12 @@ def test_optics_groups_of_two_pixel_sizes_are_refused_of_two_voltages_not(folder
     tables["optics"]["rlnImagePixelSize"] = ["4.0", "5.0"]
     write_tables("q.star", tables)
     assert "one pixel size is needed" in classify(code=2, particles="q.star", output="other")
+
+
+def test_a_chunk_of_unusable_images_leaves_its_particles_without_a_class(folder, monkeypatch):
+    write_shapes(folder, count=60)
+    with mrcfile.open("p.mrcs", "r+") as mrc:
+        mrc.data[50:] = 0
+    monkeypatch.setattr("cryodl.particles.classes2d.records.CHUNK", 10)
+    assert classify().outputs["count"] == 50
+    assert (read_particles("out/particles.star").classes[50:] == 0).all()

@@ -230,8 +230,7 @@ class ConsensusPicksOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True)
 class AssessMicrographsConfig:
-    """Measure micrographs: particles, mean score, contaminated and carbon area, ice; and split them into good and
-    bad."""
+    """Measure micrographs (particles, scores, contaminated and carbon area, ice) and split them into good and bad."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()

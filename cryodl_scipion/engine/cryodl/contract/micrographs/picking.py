@@ -159,8 +159,7 @@ class PickOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True)
 class AutoPickConfig:
-    """Pick without labels: a general model picks, its confident picks retrain it on these micrographs, until it is no
-    better."""
+    """Pick without labels: a general model picks, and its confident picks retrain it until it is no better."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()

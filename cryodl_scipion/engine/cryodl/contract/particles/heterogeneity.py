@@ -16,8 +16,7 @@ PARTICLES_PER_DIMENSION = 100
 
 @dataclasses.dataclass(frozen=True)
 class FitHeterogeneityConfig:
-    """Fit a latent space to particles with orientations: how the molecule moves or what it lacks, or that it does
-    neither."""
+    """Fit a latent space to oriented particles: how the molecule moves or what it lacks, or that it does neither."""
 
     particles: str = particles_field("Particles with angles, shifts and CTF.")
     reference: str = param(

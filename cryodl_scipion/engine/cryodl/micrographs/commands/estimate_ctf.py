@@ -15,6 +15,7 @@ from pathlib import Path
 from ...contract import AllSkipped, EstimateCtfConfig, Result, Skipped, counted, in_words, said_skipped
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
+from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.warn import warn
 
@@ -143,7 +144,8 @@ def _fit_all(todo, config, folder, records):
     skipped = []
     for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
         try:
-            records[name] = _fit_one(name, path, config, folder)
+            with one_item(path):
+                records[name] = _fit_one(name, path, config, folder)
         except (ValueError, FileNotFoundError) as error:
             skipped.append(Skipped(name, str(path), str(error)))
             tqdm.write(f"Skipped {in_words(skipped[-1])}")

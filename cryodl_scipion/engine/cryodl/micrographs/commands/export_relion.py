@@ -55,12 +55,17 @@ def run(config):
 
 
 def project_name_of_folder(output: str, project: str) -> str:
-    """The output's folder relative to RELION's project. Raises ValueError if it lies outside."""
+    """The output's folder relative to RELION's project. Raises ValueError if it lies outside, or for a blank in it."""
     place = os.path.relpath(os.path.abspath(output), os.path.abspath(project))
     if place.startswith(os.pardir):
         raise ValueError(
             f"The output folder {output} (--output) lies outside RELION's project folder (--project {project}), and "
             "RELION reads only what is inside. Choose one inside."
+        )
+    if any(letter.isspace() for letter in place):
+        raise ValueError(
+            f"The output folder {output} (--output) has a blank in its path, which RELION's tables cannot hold. Choose "
+            "another name."
         )
     return place
 

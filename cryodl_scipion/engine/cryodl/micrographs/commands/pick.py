@@ -108,7 +108,7 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     )
     settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, notes)
     if settings.scale is None:
-        _pick_nothing(todo, picks, notes)
+        _pick_nothing(todo, picks, skipped, notes)
         return device_name(device), settings
     picker.contrast = settings.contrast
     if settings.adapted:
@@ -121,14 +121,12 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
             with one_item(path):
                 image = read_micrograph(path)
                 yx, scores = picker.candidates(image, config.pixel_size, settings.scale, settings.distance)
+                # the nearest pixel must exist too: Scipion's coordinates are whole numbers
+                keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
+                keep[keep] = outside_spoiled(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
         except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            (picks.folder / f"{name}.star").unlink(missing_ok=True)
+            _skip(name, path, error, picks, skipped)
             continue
-        # the nearest pixel must exist too: Scipion's coordinates are whole numbers
-        keep = inside(yx, image.shape, config.border / config.pixel_size) & inside(np.rint(yx), image.shape)
-        keep[keep] = outside_spoiled(yx[keep], image, config.pixel_size, settings.scale, config.avoid)
         write_coordinates(
             picks.folder / CANDIDATES / f"{name}.star",
             yx[keep],
@@ -160,16 +158,37 @@ def _ask_some_micrographs(settings, todo, picker, card, folder, notes):
     return agreed
 
 
-def _pick_nothing(todo, picks, notes):
-    """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated."""
-    notes.append(
-        f"No particles were found in {counted(len(todo), 'micrograph')}, at any size: nowhere do several "
-        "places look surely like particles, as on empty ice, on carbon, or where contrast is too low. They "
-        "got no picks. Give --particle-diameter to see the candidates all the same."
-    )
-    print(notes[-1])
-    for name, _ in todo:
+def _skip(name, path, error, picks, skipped):
+    """Note a micrograph that cannot be picked; picks of an earlier run do not stay beside the others."""
+    from tqdm import tqdm
+
+    skipped.append(Skipped(name, str(path), str(error)))
+    tqdm.write(f"Skipped {in_words(skipped[-1])}")
+    (picks.folder / f"{name}.star").unlink(missing_ok=True)
+
+
+def _pick_nothing(todo, picks, skipped, notes):
+    """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated. Those
+    that cannot be used are skipped, as ever."""
+    from ...io.micrographs import read_micrograph
+    from ..normalize import rescale_micrograph
+
+    for name, path in todo:
+        try:
+            with one_item(path):
+                image = read_micrograph(path)
+                rescale_micrograph(image, min(1.0, 512 / max(image.shape)))
+        except (ValueError, FileNotFoundError) as error:
+            _skip(name, path, error, picks, skipped)
+            continue
         picks.write(name, np.zeros((0, 2)), np.zeros(0))
+    if len(skipped) < len(todo):
+        notes.append(
+            f"No particles were found in {counted(len(todo) - len(skipped), 'micrograph')}, at any size: nowhere do "
+            "several places look surely like particles, as on empty ice, on carbon, or where contrast is too low. "
+            "They got no picks. Give --particle-diameter to see the candidates all the same."
+        )
+        print(notes[-1])
 
 
 def _warnings(picks, skipped, settings):

@@ -10,6 +10,7 @@ SECTORS = 36
 _AXES = 1.5  # samples beside both axes that detectors' lines disturb
 _SPOT = 6.0  # standard deviations above the ring's median: spots of crystals are cut down to it
 _DEGREE = 4  # of the background's polynomial: more would take the few rings of coarse pixels for background
+_LEAST_RINGS = 8  # of frequencies: fewer could not be told from the background's terms
 _START = 0.15  # where the background's falling terms begin, in bands
 
 
@@ -58,12 +59,22 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     Returns
     -------
     Cells
+
+    Raises
+    ------
+    ValueError
+        For too few frequencies between the limits.
     """
     side = len(power)
     tile = side * pixel_size
     y, x = fft.fftfreq(side)[:, None] * side, np.arange(side // 2 + 1)[None]
     radius = np.hypot(y, x)
     first, last = max(2, int(np.ceil(lowest * tile))), int(highest * tile)
+    if last - first < _LEAST_RINGS:
+        raise ValueError(
+            f"its tiles of {tile:.0f} Å hold {max(0, last - first + 1)} frequencies from {1 / lowest:.3g} to "
+            f"{1 / highest:.3g} Å, too few for a fit. Give a larger micrograph or a wider range of resolution."
+        )
     ring = np.rint(radius).astype(int)
     inside = (ring >= first) & (ring <= last) & (np.abs(y) > _AXES) & (np.abs(x) > _AXES)
     ring, place = ring[inside] - first, np.nonzero(inside)

@@ -115,7 +115,7 @@ def checked(fit: CtfFit) -> CtfFit:
     ValueError
         If the rings cannot be told from noise, or another defocus explains them about as well.
     """
-    if fit.strength < LEAST_STRENGTH:
+    if not fit.strength >= LEAST_STRENGTH:  # also where it is not a number
         raise ValueError(
             f"no rings stand out of its power spectrum: the best stand {fit.strength:.1f} standard "
             f"deviations above the noise, and {LEAST_STRENGTH:g} are needed. The micrograph shows too "

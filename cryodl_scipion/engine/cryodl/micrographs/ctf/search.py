@@ -90,7 +90,7 @@ def _rival(rings, grid, limits, table, found):
     """Strength of the best rings at another local maximum, at least a ring away at the highest frequency."""
     step = grid[1] - grid[0]
     away = np.pi / rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)
-    inside = np.nonzero((grid >= limits.minimum_defocus) & (grid <= limits.maximum_defocus))[0]
+    inside = _inside(grid, limits)
     shift = np.rint(defocus_at(rings.cells.azimuth, 0.0, found.astigmatism) / step).astype(int)
     scores = _scores(table, inside, shift)
     peaks = np.r_[False, (scores[1:-1] > scores[:-2]) & (scores[1:-1] >= scores[2:]), False]
@@ -104,10 +104,18 @@ def _defocus_grid(rings, limits):
     return np.arange(max(limits.minimum_defocus - reach, step), limits.maximum_defocus + reach + step, step)
 
 
+def _inside(grid, limits):
+    """Places of the grid's values within the limits; at least two, also of limits closer than its step."""
+    step = grid[1] - grid[0]
+    middle = 0.5 * (limits.minimum_defocus + limits.maximum_defocus)
+    low, high = min(limits.minimum_defocus, middle - 1.5 * step), max(limits.maximum_defocus, middle + 1.5 * step)
+    return np.nonzero((grid >= low) & (grid <= high))[0]
+
+
 def _best_on_grid(rings, grid, limits, table, phase_shift, fall):
     """The best of all mean defocus values, astigmatisms and directions, from one table."""
     step = grid[1] - grid[0]
-    inside = np.nonzero((grid >= limits.minimum_defocus) & (grid <= limits.maximum_defocus))[0]
+    inside = _inside(grid, limits)
     best = None
     for half in np.arange(0, limits.astigmatism / 2 + 1, max(step, _COARSE)):
         for direction in np.arange(_DIRECTIONS if half else 1) * np.pi / _DIRECTIONS:

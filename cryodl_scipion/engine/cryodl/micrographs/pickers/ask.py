@@ -101,7 +101,10 @@ def _size(settings, paths, picker, contrast):
         factor = working_factor(picker.method, settings.pixel_size, diameter)
         image = _middle(image, int((WHOLE if whole else SIDE) / factor))
         wide = picker.method.working_diameter
-        prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
+        try:
+            prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
+        except ValueError:  # constant, or not-a-number: nothing is seen there; picking reports the micrograph
+            return Look(np.zeros(0), np.zeros(0), 1.0)
         _, scores, sizes = picker.sized_candidates(prepared, settings.distance_part * wide)
         return Look(scores, diameter * sizes, float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2)
 

@@ -93,6 +93,9 @@ def make_records(folder: Path, particles: ParticleSet, scale: Scale, tick: typin
         for start in range(0, len(particles), CHUNK):
             chunk = np.arange(start, min(start + CHUNK, len(particles)))
             images, keep = working_images(particles, chunk, scale.grid)
+            tick(len(chunk))
+            if not keep.any():
+                continue
             samples = scale.grid.sample(images) * scale.sign / noise
             if particles.optics is None:
                 squared = torch.ones(len(samples), scale.grid.rings)
@@ -103,7 +106,6 @@ def make_records(folder: Path, particles: ParticleSet, scale: Scale, tick: typin
             samples_file.write(limited.half().contiguous().numpy().data)
             ctf_file.write(squared.contiguous().numpy().data)
             rows.append(chunk[keep])
-            tick(len(chunk))
     rows = np.concatenate(rows)
     np.save(folder / "rows.npy", rows)
     return rows

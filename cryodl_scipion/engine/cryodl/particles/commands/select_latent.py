@@ -28,9 +28,10 @@ def run(config):
     if config.clusters:
         chosen &= np.isin(_column(particles, CLUSTER), _numbers(config.clusters))
     if not chosen.any():
+        asked = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
         raise ValueError(
-            f"No particle of {config.particles} lies there (--region {config.region}, --clusters "
-            f"{config.clusters}). Choose a wider region."
+            f"No particle of {config.particles} lies there ({', '.join(asked)}). Choose a wider region or other "
+            "clusters."
         )
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     write_particles_star(config.output, particles.subset(np.nonzero(chosen)[0]))

@@ -65,6 +65,11 @@ def load_inputs(config) -> Inputs:
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
     notes = symmetry_notes(reference, config.reference)
+    if config.resolution is not None and width / config.resolution > radius + 0.5:
+        notes.append(
+            f"Particles are told apart by detail to {width / radius:.1f} Å, not to {config.resolution:g} Å "
+            f"(--resolution): {LARGEST} waves per box, and the pixels, are the limit."
+        )
     reference = fit_cube(reference, box).numpy()
     mask = None if config.mask is None else _mask(config, voxel, box, reference)
     return Inputs(particles, radius, box, reference, mask, diameter, notes)
