@@ -88,7 +88,6 @@ class LatentWindow(CanvasWindow):
         )
         return subset
 
-
     def _newFile(self):
         """Path of a selection that no other run reads, now or when it is run again."""
         count = int(self.chosen.sum())
