@@ -29,7 +29,7 @@ SHARED = {
     "segment": "tomograms",
 }
 # Commands that write into a folder of annotations.
-WINDOWS = ("annotate", "import-annotations")
+WINDOWS = ("annotate", "import-annotations", "join-annotations")
 _BUSY = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
