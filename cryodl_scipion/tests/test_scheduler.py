@@ -46,6 +46,10 @@ ANSWERS = {
 
 
 @unittest.skipIf(missing(), missing())
+
+_LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
+
+
 class TestCryodlScheduler(CryodlTest):
     @classmethod
     def prepare(cls):
@@ -123,11 +127,11 @@ class TestCryodlScheduler(CryodlTest):
             done = [(step.funcName.get(), step.argsStr.get()) for step in run.loadSteps()]
             run._steps = []
             run._insertAllSteps()
-            self.assertEqual(
-                [(step.funcName.get(), step.argsStr.get()) for step in run._steps],
-                done[: len(run._steps)],
-                run.getObjLabel(),
-            )
+            steps = [(step.funcName.get(), step.argsStr.get()) for step in run._steps]
+            # a streaming run looks for new input whenever it is started; what that step is given is the time
+            steps = [step for step in steps if step[0] != _LOOKS_FOR_INPUT]
+            done = [step for step in done if step[0] != _LOOKS_FOR_INPUT]
+            self.assertEqual(steps, done[: len(steps)], run.getObjLabel())
 
     def test_tomograms_hold_the_structures_that_were_chosen(self):
         for run in self.ours():

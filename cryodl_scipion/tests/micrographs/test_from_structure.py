@@ -91,7 +91,8 @@ class TestCryodlFromStructure(CryodlTest):
         recall, precision = self.found(self.picked)
         self.assertGreater(recall, 0.8)
         self.assertGreater(precision, 0.8)
-        self.assertLess(abs(self.trained.outputModel.getParticleDiameter() - DIAMETER), 30)
+        # farthest blobs' centres are 87 Å apart; twice the width of each around them makes it 113 Å
+        self.assertLess(abs(self.trained.outputModel.getParticleDiameter() - 113), 15)
 
     def test_simulated_sets_agree_with_the_files_as_relion_reads_them(self):
         try:
