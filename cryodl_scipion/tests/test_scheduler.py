@@ -33,6 +33,7 @@ _MICROGRAPHS = dict(
     diameter=synthetic.DIAMETER,
     box=32,
 )
+_LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
 _KILLED = "cryodl-maps"  # one template whose runs die once each, and are continued
 ANSWERS = {
     "cryodl-picking": dict(_MICROGRAPHS, mask=80, classes=2, gpu="false"),
@@ -46,10 +47,6 @@ ANSWERS = {
 
 
 @unittest.skipIf(missing(), missing())
-
-_LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
-
-
 class TestCryodlScheduler(CryodlTest):
     @classmethod
     def prepare(cls):
