@@ -11,7 +11,7 @@ from map_cases import improve, model_name
 
 SIDE, WHOLE = 200, 512  # px at 1 Å/px
 OURS, PUBLISHED = (96, SIDE), (48, 72)  # sides that are run with one thread
-STEP = 24  # px from box to box: a box of 48 px, and the overlap of the command
+STEP = 21  # px from box to box: a box of 48 px, and the overlap of the command
 FILLED = 96  # px, of the cube in the map of 512^3 that is not empty
 
 

@@ -166,6 +166,7 @@ def test_bad_input_is_one_sentence_before_the_fit(here, tmp_path):
 
     particles = read_particles("p.star")
     assert "need at least 500" in message(latent=5)
+    assert "Axes with maps (--axes) is 3, but the latent space has 2" in message(latent=2, axes=3)
     for gone, words in (("rlnAngleRot", "without angles"), ("rlnDefocusU", "without a CTF")):
         columns = {name: values for name, values in particles.columns.items() if name != gone}
         from dataclasses import replace

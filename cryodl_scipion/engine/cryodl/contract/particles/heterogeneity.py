@@ -77,6 +77,14 @@ class FitHeterogeneityConfig:
     seed: int = seed_field()
     threads: int = threads_field()
 
+    def check_together(self) -> typing.List[str]:
+        if self.axes <= self.latent:
+            return []
+        return [
+            f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
+            f"{self.latent} or fewer, or more dimensions."
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
 class SelectLatentConfig:

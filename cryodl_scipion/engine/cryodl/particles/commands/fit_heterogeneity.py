@@ -131,7 +131,7 @@ def _write_paths(config, inputs, outcome, folder):
 
     particles, names, record = inputs.particles, [], []
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, 0.9 * particles.box)
-    for axis in range(min(config.axes, config.latent)):
+    for axis in range(config.axes):
         places, weights = path_weights(outcome.fit.latent[:, axis], config.maps)
         names.append([f"path_{axis + 1}_{k + 1:02d}.mrc" for k in range(config.maps)])
         with tqdm(unit="particle", mininterval=1.0, desc=f"maps along axis {axis + 1}") as bar:
