@@ -62,7 +62,7 @@ def random_scene(density, extent_px, extent, other, diameter_px, rng, side=SIDE)
     signal = _strength(clean, centres if len(centres) else clumped, wide)
     stray = _stray(other, zoom, shape, wide, rng) if other else 0.0
     clean = clean + stray + float(signal) * film_texture(shape, wide, rng)
-    image = as_recorded(_exposed(clean / signal, pixel_size, shape, rng), wide, rng)
+    image = as_recorded(exposed(clean / signal, pixel_size, shape, rng), wide, rng)
     image, good, uncertain = _spoiled(image, centres, good, wide, diameter_px, rng)
     keep = good & ~uncertain.numpy()[tuple(np.clip(np.rint(centres).astype(int), 0, side - 1).T)]
     return Scene(image, centres[keep if sought else keep & False], uncertain, pixel_size, 1 / stated)
@@ -143,8 +143,11 @@ def _stray(other, zoom, shape, wide, rng):
     return strength * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
 
-def _exposed(clean, pixel_size, shape, rng):
-    """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein."""
+def exposed(clean: torch.Tensor, pixel_size: float, shape: tuple[int, int], rng: np.random.Generator) -> torch.Tensor:
+    """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein; (h, w).
+
+    clean: (h, w) projection, protein bright, standard deviation of the particles 1. pixel_size: Å/px.
+    """
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
     defocus = float(np.exp(rng.uniform(math.log(3500), math.log(40000))))

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How well traced filaments follow the true ones."""
+
+import dataclasses
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+MATCH = 0.25  # diameters between a traced place and the true centre line
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Lengths in px, by places one px apart, summed over micrographs.
+
+    traced, right: of the traced lines, and of what lies within a quarter of the diameter of a true one. true, found: of
+    the true lines where they are to be found, and of what was. angles: (n,) degrees between traced and true direction.
+    """
+
+    traced: int = 0
+    right: int = 0
+    true: int = 0
+    found: int = 0
+    angles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+    def __add__(self, other: "Agreement") -> "Agreement":
+        numbers = (getattr(self, n) + getattr(other, n) for n in ("traced", "right", "true", "found"))
+        return Agreement(*numbers, np.concatenate([self.angles, other.angles]))
+
+    def figures(self) -> dict:
+        """precision, recall and f1 by length, and the median and mean error of the angle in degrees."""
+        precision = self.right / self.traced if self.traced else float(not self.true)
+        recall = self.found / self.true if self.true else float(not self.traced)
+        return dict(
+            precision=precision,
+            recall=recall,
+            f1=2 * precision * recall / max(precision + recall, 1e-9),
+            angle_median=float(np.median(self.angles)) if len(self.angles) else None,
+            angle_mean=float(np.mean(self.angles)) if len(self.angles) else None,
+        )
+
+
+def agreement(traces: list, lines: list, clear: list, width: float) -> Agreement:
+    """Agreement of the traces of one micrograph.
+
+    Parameters
+    ----------
+    traces
+        List of (n, 2) yx px, what was traced.
+    lines
+        List of (n, 2) yx px, true centre lines.
+    clear
+        List of (n,) bool for each line: where it is to be found. Elsewhere (crossings, carbon, margins) a trace is
+        neither right nor wrong.
+    width
+        Diameter of the filament in px.
+    """
+    mine = [_every_px(trace) for trace in traces]
+    true = [_every_px(line) for line in lines]
+    known = [_sampled(line, flags, places) for line, flags, places in zip(lines, clear, true)]
+    places, other = _stack(mine), _stack(true)
+    wanted = np.concatenate(known) if known else np.zeros(0, bool)
+    if not len(other):
+        return Agreement(traced=len(places))
+    if not len(places):
+        return Agreement(true=int(wanted.sum()))
+    distance, nearest = cKDTree(other).query(places)
+    near = distance <= MATCH * width
+    judged = ~(~wanted[nearest] & (distance <= width))
+    back, _ = cKDTree(places).query(other)
+    turn = np.degrees(np.abs(_axes(mine) - _axes(true)[nearest]))
+    turn = np.minimum(turn, 180 - turn)[near & judged]
+    return Agreement(
+        int(judged.sum()), int((near & judged).sum()), int(wanted.sum()), int((wanted & (back <= MATCH * width)).sum()), turn
+    )
+
+
+def _every_px(line):
+    """Places one px apart along a line."""
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    wanted = np.arange(0, along[-1] + 1e-6, 1.0)
+    return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], 1)
+
+
+def _sampled(line, flags, places):
+    """(m,) bool: the flags of a line's places at the nearest of other places on it."""
+    return flags[cKDTree(line).query(places)[1]]
+
+
+def _stack(lines):
+    return np.vstack(lines) if lines else np.zeros((0, 2))
+
+
+def _axes(lines):
+    """(n,) directions modulo 180 degrees, in radians, of the places of lines."""
+    angles = [np.arctan2(*np.gradient(line, axis=0).T) % np.pi if len(line) > 1 else np.zeros(1) for line in lines]
+    return np.concatenate(angles) if angles else np.zeros(0)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated micrographs of filaments made ready for training: what the network shall answer, cell by cell."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from ...simulate.filament_scenes import FilamentScene, crossings, random_filament_scene
+from ..normalize import Measured, prepare_micrograph
+
+STRIDE = 2  # px of a cell of the network's answer
+SPOT_SIGMA = 0.15  # of the painted line, in diameters of the filament
+CROSSING = (0.6, 1.0)  # diameters: nearer to a crossing nothing is a filament; up to the second nothing is learnt
+CARBON_REACH = 0.8  # diameters: filaments on carbon or under ice teach nothing within this
+
+
+@dataclasses.dataclass(frozen=True)
+class FilamentItem(Measured):
+    """A simulated micrograph ready for training.
+
+    image: (h, w) float16 tensor, prepared. valid: (h, w) bool tensor. target: (3, h/2, w/2) float16 tensor: the painted
+    centre lines, cosine and sine of twice their direction. weight: (h/2, w/2) float16 tensor. lines: list of (n, 2) yx
+    px. width: px of a filament's diameter. clear: list of (n,) bool, where a line is neither at a crossing nor spoiled.
+    """
+
+    image: torch.Tensor
+    valid: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    lines: list
+    width: float
+    clear: list
+
+
+def filament_item(diameter_px: float, rng: np.random.Generator) -> FilamentItem:
+    """One random simulated micrograph. diameter_px: of the stated diameter, in px of the network's input."""
+    scene = random_filament_scene(diameter_px, rng)
+    return labelled_item(scene, diameter_px)
+
+
+def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
+    """What the network shall answer to a FilamentScene."""
+    prepared = prepare_micrograph(scene.image.numpy(), 1.0, diameter_px)
+    shape = tuple(n // STRIDE for n in prepared.image.shape)
+    rows, columns = np.indices(shape)
+    cells = np.stack([rows, columns], -1).reshape(-1, 2) * STRIDE + (STRIDE - 1) / 2
+    weight = torch.nn.functional.avg_pool2d(prepared.valid[None, None].float(), STRIDE)[0, 0]
+    target = np.zeros((3, len(cells)), np.float32)
+    crossed = crossings(scene.lines, scene.width)
+    apart = _distance(cells, crossed)
+    if scene.lines:
+        places = np.vstack(scene.lines)
+        angles = np.concatenate([_directions(line) for line in scene.lines])
+        distance, nearest = cKDTree(places).query(cells)
+        target[0] = np.exp(-0.5 * (distance / (SPOT_SIGMA * scene.width)) ** 2) * (apart > CROSSING[0] * scene.width)
+        target[1:] = np.stack([np.cos(2 * angles), np.sin(2 * angles)])[:, nearest]
+        spoiled = torch.nn.functional.max_pool2d(scene.uncertain[None, None].float(), STRIDE)[0, 0].numpy().ravel() > 0
+        doubtful = spoiled & (distance < CARBON_REACH * scene.width)
+        doubtful |= (apart > CROSSING[0] * scene.width) & (apart < CROSSING[1] * scene.width)
+        weight = weight * torch.from_numpy(~doubtful.reshape(shape))
+    bad = scene.uncertain.numpy()
+    clear = [
+        (_distance(line, crossed) > CROSSING[1] * scene.width) & _within(line, bad.shape, scene.width) & ~_at(bad, line)
+        for line in scene.lines
+    ]
+    return FilamentItem(
+        prepared.image.half(),
+        prepared.valid,
+        torch.from_numpy(target.reshape(3, *shape)).half(),
+        weight.half(),
+        scene.lines,
+        scene.width,
+        clear,
+    )
+
+
+def _directions(line):
+    """(n,) direction of a line, radians from the x axis towards y."""
+    steps = np.gradient(line, axis=0)
+    return np.arctan2(steps[:, 0], steps[:, 1])
+
+
+def _distance(places, others):
+    """(n,) distance of places to the nearest of others; infinite without any."""
+    return cKDTree(others).query(places)[0] if len(others) else np.full(len(places), np.inf)
+
+
+def _within(line, shape, margin):
+    return ((line > margin) & (line < np.array(shape) - 1 - margin)).all(1)
+
+
+def _at(mask, line):
+    """(n,) value of a mask at the nearest pixels of a line; outside, at its rim."""
+    return mask[tuple(np.clip(np.rint(line).astype(int), 0, np.array(mask.shape) - 1).T)]

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Centre lines of filaments from maps of their score and direction."""
+
+import dataclasses
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.spatial import cKDTree
+
+LOW = 0.4  # of the threshold: ridges are followed down to this
+REACH = 2.7  # cells from one ridge place to the next
+TURN = np.radians(35)  # largest angle between a step and the direction that the network tells
+SMOOTHED = 6.0  # cells along which a line is smoothed
+JOIN_TURN = np.radians(20)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trace:
+    """A filament. places: (n, 2) yx, one cell apart. score: mean of its scores. pieces: list of (first, last) of
+    `places` along which it is seen: what lies between, as a crossing, is not."""
+
+    places: np.ndarray
+    score: float
+    pieces: list
+
+
+def trace_lines(
+    score: np.ndarray, direction: np.ndarray, threshold: float, shortest: float, gap: float, cells: np.ndarray
+) -> list:
+    """Filaments of one micrograph, longest first.
+
+    Parameters
+    ----------
+    score
+        (h, w), 0 to 1.
+    direction
+        (h, w), radians from the x axis towards y; without a sign.
+    threshold
+        Score that a filament's mean reaches.
+    shortest
+        Filaments shorter than this (cells) are left out.
+    gap
+        Two pieces that continue each other are one filament if their ends are this near (cells).
+    cells
+        (h, w) bool; nothing is traced elsewhere.
+
+    Returns
+    -------
+    list of Trace
+        In cells.
+    """
+    places, scores, angles = _ridges(np.where(cells, score, 0), direction, LOW * threshold)
+    paths = [_smooth(path) for path in _paths(places, scores, angles, threshold)]
+    pieces = [path for path in paths if len(path) >= 3]
+    lines = []
+    for chain in _joined(pieces, gap):
+        place = np.vstack(chain)
+        stops = np.cumsum([len(piece) for piece in chain])
+        seen = [(int(stop) - len(piece), int(stop) - 1) for piece, stop in zip(chain, stops)]
+        length = sum(_length(piece) for piece in chain)
+        mean = float(np.mean(map_coordinates(score, place.T, order=1, mode="nearest")))
+        if length >= shortest and mean >= threshold:
+            lines.append(Trace(place, mean, seen))
+    return sorted(lines, key=lambda line: -len(line.places))
+
+
+def _ridges(score, direction, lowest):
+    """Places (n, 2) where the score is largest across the direction, to a fraction of a cell; scores and angles."""
+    at = np.argwhere(score > lowest)
+    if not len(at):
+        return np.zeros((0, 2)), np.zeros(0), np.zeros(0)
+    angle = direction[tuple(at.T)]
+    normal = np.stack([np.cos(angle), -np.sin(angle)], 1)  # yx of the direction turned by 90 degrees
+    sides = [map_coordinates(score, (at + s * normal).T, order=1, mode="nearest") for s in (-1, 1)]
+    middle = score[tuple(at.T)]
+    ridge = (middle >= sides[0]) & (middle >= sides[1])
+    low, high, middle = sides[0][ridge], sides[1][ridge], middle[ridge]
+    bend = low - 2 * middle + high
+    offset = np.where(bend < -1e-9, 0.5 * (low - high) / np.minimum(bend, -1e-9), 0.0)
+    return at[ridge] + np.clip(offset, -0.5, 0.5)[:, None] * normal[ridge], middle, angle[ridge]
+
+
+def _paths(places, scores, angles, threshold):
+    """Ordered ridge places of each piece: the longest way through each group of neighbours."""
+    if len(places) < 3:
+        return []
+    pairs = cKDTree(places).query_pairs(REACH, output_type="ndarray")
+    step = places[pairs[:, 1]] - places[pairs[:, 0]]
+    length = np.linalg.norm(step, axis=1)
+    heading = np.arctan2(step[:, 0], step[:, 1])
+    bend = np.maximum(_between(heading, angles[pairs[:, 0]]), _between(heading, angles[pairs[:, 1]]))
+    # places that lie side by side on one ridge are neighbours whatever the angle between them
+    keep = (bend < TURN) | (length < 1.3)
+    pairs, length = pairs[keep], length[keep]
+    graph = coo_matrix((length + 1e-3, tuple(pairs.T)), shape=(len(places),) * 2).tocsr()
+    graph = graph + graph.T
+    _, label = connected_components(graph, directed=False)
+    order = np.argsort(label, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+    return [
+        places[group[_longest_way(graph[group][:, group])]]
+        for group in groups
+        if len(group) >= 3 and scores[group].max() >= threshold
+    ]
+
+
+def _longest_way(graph):
+    """Indices along the longest of the shortest ways through a connected graph."""
+    far = lambda start: dijkstra(graph, directed=False, indices=start, return_predecessors=True)
+    first = int(np.argmax(far(0)[0]))
+    distance, before = far(first)
+    way = [int(np.argmax(distance))]
+    while before[way[-1]] >= 0:
+        way.append(int(before[way[-1]]))
+    return np.array(way)
+
+
+def _between(first, second):
+    """Angle between two directions without a sign, 0 to pi / 2."""
+    return np.abs((first - second + np.pi / 2) % np.pi - np.pi / 2)
+
+
+def _smooth(path):
+    """The path without the jitter of its places, one cell from place to place."""
+    from scipy.ndimage import gaussian_filter1d
+
+    even = _evenly(path)
+    if len(even) < 3:
+        return even
+    sigma = min(SMOOTHED / 2, len(even) / 6)
+    ends = even[[0]] * 2 - even[1 : int(4 * sigma) + 2][::-1], even[[-1]] * 2 - even[-int(4 * sigma) - 2 : -1][::-1]
+    whole = gaussian_filter1d(np.vstack([ends[0], even, ends[1]]), sigma, axis=0)
+    return _evenly(whole[len(ends[0]) : len(ends[0]) + len(even)])
+
+
+def _evenly(path):
+    """Places one cell apart along a path."""
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    wanted = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
+    return np.stack([np.interp(wanted, along, path[:, axis]) for axis in (0, 1)], 1)
+
+
+def _length(path):
+    return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+
+
+def _joined(pieces, gap):
+    """Lists of pieces that continue each other, nearest ends first, each piece in the direction of the whole."""
+    ends = [(index, end) for index in range(len(pieces)) for end in (0, 1)]
+    place = np.array([pieces[i][-end] for i, end in ends]).reshape(-1, 2)
+    outward = np.array([_outward(pieces[i], end) for i, end in ends]).reshape(-1, 2)
+    partner = {}
+    pairs = sorted(cKDTree(place).query_pairs(gap), key=lambda p: np.linalg.norm(place[p[0]] - place[p[1]])) if len(
+        place
+    ) else []
+    for one, two in pairs:
+        if ends[one][0] != ends[two][0] and one not in partner and two not in partner:
+            if _continue_each_other(place[one], outward[one], place[two], outward[two]):
+                partner[one], partner[two] = two, one
+    return _chains(pieces, partner)
+
+
+def _outward(piece, end):
+    """Unit vector out of an end of a piece, over its last cells."""
+    reach = min(len(piece) - 1, int(SMOOTHED))
+    step = piece[-1] - piece[-1 - reach] if end else piece[0] - piece[reach]
+    return step / max(np.linalg.norm(step), 1e-9)
+
+
+def _continue_each_other(place, outward, other, other_outward):
+    """Whether the ends face each other, and the way from one to the other is straight on."""
+    step = other - place
+    length = np.linalg.norm(step)
+    limit = np.cos(JOIN_TURN)
+    straight = -outward @ other_outward > limit
+    if length < 2:
+        return straight
+    return straight and outward @ step / length > limit and -other_outward @ step / length > limit
+
+
+def _chains(pieces, partner):
+    """Pieces in order along each filament. partner: {end: end}, end 2 i is the first and 2 i + 1 the last of piece i."""
+    chains, done = [], set()
+    starts = [2 * i + end for i in range(len(pieces)) for end in (0, 1) if 2 * i + end not in partner]
+    for start in starts + [2 * i for i in range(len(pieces))]:  # the latter for what closes on itself
+        chain, end = [], start
+        while end is not None and end // 2 not in done:
+            done.add(end // 2)
+            piece = pieces[end // 2]
+            chain.append(piece if end % 2 == 0 else piece[::-1])
+            end = partner.get(end ^ 1)
+        if chain:
+            chains.append(chain)
+    return chains

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of filament pickers on simulated micrographs, validated by tracing others."""
+
+import numpy as np
+import torch
+
+from ...learning.training import Task
+from .measure import Agreement, agreement
+from .predict import FilamentPicker
+
+SHORTEST = 3.0  # diameters
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+class FilamentTask(Task):
+    """One filament picker.
+
+    method: of the registry. network: its module. training, validation: lists of FilamentItem. batch_size: crops per
+    step. device: torch.device.
+    """
+
+    example_name = "crops"
+    usual_steps = 4000
+
+    def __init__(self, method, network, training, validation, batch_size, device):
+        self.method, self.training, self.validation = method, training, validation
+        self.batch_size, self.device = batch_size, device
+        network = network.to(memory_format=torch.channels_last)
+        self.networks = torch.nn.ModuleDict({"picker": network})
+        self.optimizers = {"picker": method.optimizer(network)}
+
+    def batch(self, rng: np.random.Generator) -> list:
+        """Images, targets and weights of random crops."""
+        chosen = rng.integers(len(self.training), size=self.batch_size)
+        return [torch.stack(x) for x in zip(*(self.method.example(self.training[i], rng) for i in chosen))]
+
+    def train_step(self, batch: list, accelerator) -> dict:
+        """One step of the optimiser."""
+        image, target, weight = (x.to(accelerator.device) for x in batch)
+        network, optimizer = self.networks["picker"], self.optimizers["picker"]
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            output = network(image.contiguous(memory_format=torch.channels_last))
+        loss = self.method.loss(output.float(), target, weight)
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def validate(self) -> dict:
+        """F1 by length at the threshold 0.5, on the validation micrographs."""
+        figures = self.agreement(self.validation, 0.5).figures()
+        return {
+            "figure": figures["f1"],
+            "precision": figures["precision"],
+            "recall": figures["recall"],
+            "angle": figures["angle_mean"] or 0.0,
+        }
+
+    def agreement(self, items: list, threshold: float) -> Agreement:
+        """Agreement of the network's traces with the truth of simulated micrographs."""
+        picker = FilamentPicker(self.method, self.networks["picker"], self.device)
+        total = Agreement()
+        for item in items:
+            traces = picker.lines_prepared(item, threshold, SHORTEST * item.width)
+            seen = [trace.places[first : last + 1] for trace in traces for first, last in trace.pieces]
+            total += agreement(seen, item.lines, item.clear, item.width)
+        return total
+
+    def best_threshold(self, items: list) -> float:
+        """The threshold with the highest F1 on the given micrographs."""
+        f1 = [self.agreement(items, threshold).figures()["f1"] for threshold in THRESHOLDS]
+        return THRESHOLDS[int(np.argmax(f1))]

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs of filaments of every kind, for the training of a filament picker.
+
+A filament is a cross-section of blobs that is repeated along a smooth curve with a rise and a twist: tubes, filled rods,
+ribbons that cross over, thin strands of beads. They are made at the network's own scale, as simulate/varied.py does.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from .artefacts import add_carbon, add_gradient, add_ice, add_specks
+from .detectors import as_recorded
+from .varied import exposed
+
+SIDE = 512
+STATED = (0.65, 1.5)  # the stated diameter of a filament over its own
+WIDTHS = (45.0, 350.0)  # Å: diameters of filaments
+STEP = 0.5  # px from one place of a centre line to the next
+BEADS = 3  # random blobs of which a subunit is made
+EMPTY = 0.15  # of the micrographs show no filament
+
+
+@dataclasses.dataclass(frozen=True)
+class FilamentScene:
+    """A simulated micrograph of filaments.
+
+    image: (h, w) float32 tensor, dark protein, noise of standard deviation about 1. lines: list of (n, 2) yx px, centre
+    lines of the filaments. uncertain: (h, w) bool tensor, where nobody could say. width: px of a filament's diameter.
+    pixel_size: Å/px that the scene stands for.
+    """
+
+    image: torch.Tensor
+    lines: list
+    uncertain: torch.Tensor
+    width: float
+    pixel_size: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossSection:
+    """What a filament repeats. Lengths in parts of its diameter, angles in radians.
+
+    radius, angle, climb: (m,) places of the blobs. weight: (m,). sigma: width of a blob. rise, twist: from one repeat
+    to the next.
+    """
+
+    radius: np.ndarray
+    angle: np.ndarray
+    climb: np.ndarray
+    weight: np.ndarray
+    sigma: float
+    rise: float
+    twist: float
+
+
+def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: int = SIDE) -> FilamentScene:
+    """One micrograph of one kind of filament; some show none.
+
+    Parameters
+    ----------
+    diameter_px
+        Of the stated diameter, in px.
+    rng
+        Source of all choices.
+    side
+        Of the micrograph, in px.
+    """
+    stated = float(np.exp(rng.uniform(*np.log(STATED))))
+    width = diameter_px / stated
+    diameter = float(np.exp(rng.uniform(*np.log(WIDTHS))))
+    pixel_size = diameter / width
+    section, shape = random_section(rng), (side, side)
+    lines = [] if rng.random() < EMPTY else random_lines(shape, width, rng)
+    clean = sum((draw_filament(line, section, width, shape, rng) for line in lines), torch.zeros(shape))
+    inside = _near(lines, shape, 0.5 * width)
+    strength = clean[inside].std().clamp(min=1e-6) if lines else torch.ones(())
+    clean = clean / strength + _globules(shape, width, rng)
+    image = exposed(clean, pixel_size, shape, rng) if clean.std() > 0 else _noise(shape, rng)
+    image = as_recorded(image, 2 * width, rng)
+    image, uncertain = _spoiled(image, width, rng)
+    return FilamentScene(image, lines, uncertain, width, pixel_size)
+
+
+def random_section(rng: np.random.Generator) -> CrossSection:
+    """A tube, a filled rod, a ribbon or a strand of beads, with the subunits' own detail."""
+    kind = rng.random()
+    rise = float(np.exp(rng.uniform(math.log(0.05), math.log(0.8))))
+    twist = float(rng.uniform(-math.pi, math.pi))
+    if kind < 0.35:  # a tube of protofilaments
+        count = int(rng.integers(6, 18))
+        radius, angle = np.full(count, rng.uniform(0.3, 0.42)), 2 * np.pi * np.arange(count) / count
+        climb = rise * int(rng.integers(0, 4)) * np.arange(count) / count
+        twist = 0.0 if rng.random() < 0.5 else float(rng.uniform(-0.3, 0.3))
+    elif kind < 0.6:  # a rod
+        count = int(rng.integers(5, 16))
+        radius, angle, climb = 0.4 * np.sqrt(rng.random(count)), rng.uniform(0, 6.3, count), rng.uniform(0, rise, count)
+    elif kind < 0.8:  # a ribbon that crosses over slowly
+        count = int(rng.integers(4, 10))
+        along = np.linspace(-0.4, 0.4, count)
+        radius, angle, climb = np.abs(along), np.where(along < 0, np.pi, 0.0), np.zeros(count)
+        twist = float(rng.uniform(0.01, 0.2)) * rise * rng.choice([-1, 1])
+    else:  # beads, as of actin
+        count = int(rng.integers(1, 4))
+        radius, angle, climb = np.full(count, rng.uniform(0.1, 0.28)), rng.uniform(0, 6.3, count), np.zeros(count)
+    sigma = float(rng.uniform(0.05, 0.13)) if kind < 0.8 else float(rng.uniform(0.1, 0.18))
+    beads = lambda values, spread: (values[:, None] + spread * rng.normal(0, 1, (len(values), BEADS))).ravel()
+    weight = np.repeat(rng.uniform(0.5, 1.5, len(radius)), BEADS) * rng.uniform(0.3, 1.0, len(radius) * BEADS)
+    return CrossSection(
+        np.clip(np.abs(beads(radius, 0.04)), 0, 0.45), beads(angle, 0.1), beads(climb, 0.1 * rise), weight, sigma, rise, twist
+    )
+
+
+def random_lines(shape: tuple[int, int], width: float, rng: np.random.Generator) -> list:
+    """Centre lines of the filaments of a micrograph, (n, 2) yx px each, STEP apart: from one to a mesh, alone, side by
+    side or crossing."""
+    bend = float(np.exp(rng.uniform(math.log(0.02), math.log(1.2))))  # radians over the micrograph
+    aligned = rng.random() < 0.3
+    heading = rng.uniform(0, np.pi)
+    most = max(2.0, 0.5 * max(shape) / width)
+    lines = []
+    for _ in range(int(np.exp(rng.uniform(0, math.log(most))))):
+        turn = heading + rng.normal(0, 0.1) if aligned else rng.uniform(0, np.pi)
+        lines.append(_curve(shape, turn, bend, rng))
+        if rng.random() < 0.2:  # one beside it
+            tangent = np.gradient(lines[-1], axis=0) / STEP
+            normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
+            lines.append(lines[-1] + rng.uniform(1.0, 1.8) * width * normal)
+    return [line for line in (_cut(line, shape, width, rng) for line in lines) if line is not None]
+
+
+def draw_filament(
+    line: np.ndarray, section: CrossSection, width: float, shape: tuple[int, int], rng: np.random.Generator
+) -> torch.Tensor:
+    """(h, w) projection of a filament, protein bright. line: (n, 2) yx px, STEP apart. width: px of its diameter."""
+    from scipy.ndimage import gaussian_filter
+
+    length = STEP * (len(line) - 1)
+    repeats = np.arange(int(length / (section.rise * width)) + 1)
+    turn, spin = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
+    phase = (section.angle[None] + spin * section.twist * repeats[:, None] + turn).ravel()
+    along = ((section.climb[None] + section.rise * repeats[:, None]) * width).ravel()
+    across = (section.radius[None] * np.cos(phase.reshape(len(repeats), -1))).ravel() * width
+    weight = np.tile(section.weight, len(repeats)) * section.rise
+    keep = along <= length
+    place = along[keep] / STEP
+    tangent = np.gradient(line, axis=0) / STEP
+    at = lambda table: np.stack([np.interp(place, np.arange(len(line)), table[:, axis]) for axis in (0, 1)], 1)
+    middle, direction = at(line), at(tangent)
+    places = middle + across[keep, None] * np.stack([-direction[:, 1], direction[:, 0]], 1)
+    reach = int(4 * section.sigma * width) + 2
+    canvas = _splat(places + reach, weight[keep], (shape[0] + 2 * reach, shape[1] + 2 * reach))
+    sigma = max(0.5, section.sigma * width)
+    strength = math.exp(rng.uniform(-0.25, 0.25))
+    return strength * torch.from_numpy(gaussian_filter(canvas, sigma)[reach:-reach, reach:-reach].astype(np.float32))
+
+
+def crossings(lines: list, width: float) -> np.ndarray:
+    """(n, 2) yx places at which two filaments cross or overlap: their centre lines come within 0.75 of a width."""
+    from scipy.spatial import cKDTree
+
+    found = [np.zeros((0, 2))]
+    for index, line in enumerate(lines):
+        for other in lines[:index]:
+            distance, nearest = cKDTree(other).query(line, distance_upper_bound=0.75 * width)
+            near = np.isfinite(distance)
+            found.append(0.5 * (line[near] + other[nearest[near]]))
+    return np.vstack(found)
+
+
+def _curve(shape, heading, bend, rng):
+    """(n, 2) places STEP apart on a smooth curve through the whole micrograph and beyond."""
+    number = int(2 * math.hypot(*shape) / STEP)
+    along = np.linspace(-1, 1, number)
+    waves = sum(rng.normal(0, 1 / k) * np.sin(np.pi * k * along + rng.uniform(0, 6.3)) for k in (1, 2, 3, 5))
+    angle = heading + bend * waves
+    line = np.cumsum(STEP * np.stack([np.sin(angle), np.cos(angle)], 1), 0)
+    return line - line[number // 2] + rng.uniform(0, 1, 2) * np.array(shape)
+
+
+def _cut(line, shape, width, rng):
+    """The part of a line within the micrograph, or a random piece of it; None if it is shorter than three widths."""
+    margin = width
+    inside = ((line > -margin) & (line < np.array(shape) + margin)).all(1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(int), [0]])))
+    if not len(edges):
+        return None
+    start, stop = max(edges.reshape(-1, 2), key=lambda run: run[1] - run[0])
+    fewest = int(3 * width / STEP)
+    if rng.random() < 0.4 and stop - start > 2 * fewest:  # an end, or two
+        length = int(rng.integers(fewest, stop - start))
+        start += int(rng.integers(stop - start - length + 1))
+        stop = start + length
+    return line[start:stop] if stop - start > fewest else None
+
+
+def _splat(places, weight, shape):
+    """(h, w) sum of weights at places (n, 2), shared out to the four nearest pixels."""
+    canvas = np.zeros(shape)
+    low = np.floor(places).astype(int)
+    part = places - low
+    for dy in (0, 1):
+        for dx in (0, 1):
+            at = low + (dy, dx)
+            share = weight * np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
+            keep = ((at >= 0) & (at < shape)).all(1)
+            np.add.at(canvas, tuple(at[keep].T), share[keep])
+    return canvas
+
+
+def _near(lines, shape, distance):
+    """(h, w) bool tensor: within a distance (px) of a line."""
+    from scipy.ndimage import distance_transform_edt
+
+    far = np.ones(shape, bool)
+    for line in lines:
+        at = np.rint(line).astype(int)
+        at = at[((at >= 0) & (at < shape)).all(1)]
+        far[tuple(at.T)] = False
+    return torch.from_numpy(distance_transform_edt(far) <= distance) if not far.all() else torch.zeros(shape, dtype=torch.bool)
+
+
+def _globules(shape, width, rng):
+    """Single particles beside the filaments, that are none: clusters of blobs of 0.3 to 3 widths, as strong or stronger."""
+    if rng.random() < 0.4:
+        return torch.zeros(shape)
+    from scipy.ndimage import gaussian_filter
+
+    extent = width * float(np.exp(rng.uniform(math.log(0.3), math.log(3.0))))
+    count = int(np.exp(rng.uniform(0, math.log(max(3.0, 0.5 * shape[0] * shape[1] / (extent + width) ** 2)))))
+    blobs = int(rng.integers(1, 9))
+    centres = rng.uniform(0, 1, (count, 1, 2)) * shape
+    offsets = rng.normal(0, 0.25 * extent, (count, blobs, 2)) if blobs > 1 else np.zeros((count, 1, 2))
+    places = (centres + offsets).reshape(-1, 2)
+    canvas = gaussian_filter(_splat(places, np.ones(len(places)), shape), max(0.6, extent * rng.uniform(0.1, 0.2)))
+    strength = float(np.exp(rng.uniform(math.log(0.5), math.log(4.0))))
+    return torch.from_numpy((canvas / max(canvas.max(), 1e-9)).astype(np.float32)) * strength * 3
+
+
+def _noise(shape, rng):
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+
+def _spoiled(image, width, rng):
+    """Carbon, ice, specks, gradients. Filaments on carbon are marked by some people and not by others."""
+    uncertain = torch.zeros(image.shape, dtype=torch.bool)
+    if rng.random() < 0.3:
+        image, film = add_carbon(image, 3 * width, rng)
+        uncertain = film
+    if rng.random() < 0.4:
+        image, ice = add_ice(image, int(rng.integers(1, 10)), 3 * width, rng)
+        uncertain = uncertain | ice
+    if rng.random() < 0.35:
+        image = add_specks(image, 2 * width, rng)
+    if rng.random() < 0.5:
+        image = add_gradient(image, float(rng.uniform(0.5, 10)), rng)
+    return image, uncertain
