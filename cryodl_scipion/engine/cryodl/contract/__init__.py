@@ -38,6 +38,7 @@ from .micrographs.comparing import (
 from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
 from .micrographs.exporting import ExportRelionConfig
+from .micrographs.filaments import PickFilamentsConfig, TrainFilamentPickerConfig
 from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
@@ -131,6 +132,7 @@ __all__ = [
     "PU_CRITERIA",
     "PickByHandConfig",
     "PickConfig",
+    "PickFilamentsConfig",
     "PickFeaturesConfig",
     "ProposeBoxesConfig",
     "ReconstructConfig",
@@ -150,6 +152,7 @@ __all__ = [
     "THRESHOLD_RULES",
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
+    "TrainFilamentPickerConfig",
     "TrainGeneralPickerConfig",
     "TrainMapImproverConfig",
     "TrainPickerConfig",

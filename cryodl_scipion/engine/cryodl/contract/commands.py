@@ -32,6 +32,12 @@ from .micrographs.comparing import (
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
 from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
+from .micrographs.filaments import (
+    PickFilamentsConfig,
+    PickFilamentsOutputs,
+    TrainFilamentPickerConfig,
+    TrainFilamentPickerOutputs,
+)
 from .micrographs.picking import (
     AutoPickConfig,
     AutoPickOutputs,
@@ -134,6 +140,13 @@ COMMANDS = {
         Command("pick", "micrographs.commands.pick", PickConfig, PickOutputs),
         Command("auto-pick", "micrographs.commands.auto_pick", AutoPickConfig, AutoPickOutputs),
         Command("pick-by-hand", "micrographs.commands.pick_by_hand", PickByHandConfig, PickByHandOutputs),
+        Command("pick-filaments", "micrographs.commands.pick_filaments", PickFilamentsConfig, PickFilamentsOutputs),
+        Command(
+            "train-filament-picker",
+            "micrographs.commands.train_filament_picker",
+            TrainFilamentPickerConfig,
+            TrainFilamentPickerOutputs,
+        ),
         Command("propose-boxes", "micrographs.commands.propose_boxes", ProposeBoxesConfig, ProposeBoxesOutputs),
         Command("compare-picks", "micrographs.commands.compare_picks", ComparePicksConfig, ComparePicksOutputs),
         Command("consensus-picks", "micrographs.commands.consensus_picks", ConsensusPicksConfig, ConsensusPicksOutputs),

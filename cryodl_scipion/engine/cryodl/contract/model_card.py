@@ -6,7 +6,14 @@ import json
 import os
 import typing
 
-from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
+from .networks import (
+    CLASSIFIER_NETWORKS,
+    DENOISER_NETWORKS,
+    FILAMENT_NETWORKS,
+    IMPROVER_NETWORKS,
+    PICKER_NETWORKS,
+    SEGMENTER_NETWORKS,
+)
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -40,10 +47,11 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         {"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER, "validation": dict},
         CLASSIFIER_NETWORKS,
     ),
+    "filament_picker": ({"threshold": _NUMBER, "diameters": list, "validation": dict}, FILAMENT_NETWORKS),
     "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
 # Entries that are lengths (Å, px), or lists of them.
-_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "grid")
+_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "grid", "diameters")
 _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 

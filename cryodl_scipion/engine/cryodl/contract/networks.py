@@ -98,6 +98,14 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "the 3-D Swin-Conv-UNet of EMReady",
         ("He2023EMReady", "Zhang2023SCUNet"),
     ),
+    Network(
+        "filament_picker",
+        "unet",
+        "micrographs.filaments.unet",
+        "FilamentUNet",
+        "a U-Net that paints their centre lines",
+        ("Ronneberger2015",),
+    ),
 )
 
 
@@ -129,3 +137,4 @@ DENOISER_NETWORKS = network_names("denoiser")
 SEGMENTER_NETWORKS = network_names("segmenter")
 CLASSIFIER_NETWORKS = network_names("classifier")
 IMPROVER_NETWORKS = network_names("map_improver")
+FILAMENT_NETWORKS = network_names("filament_picker")

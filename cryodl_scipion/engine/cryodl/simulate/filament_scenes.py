@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs of filaments of every kind, for the training of a filament picker.
 
-A filament is a cross-section of blobs that is repeated along a smooth curve with a rise and a twist: tubes, filled rods,
-ribbons that cross over, thin strands of beads. They are made at the network's own scale, as simulate/varied.py does.
+A filament is a cross-section of blobs that is repeated along a smooth curve with a rise and a twist: tubes, filled
+rods, ribbons that cross over, thin strands of beads. They are made at the network's own scale, as in varied.py.
 """
 
 import dataclasses
@@ -109,7 +109,13 @@ def random_section(rng: np.random.Generator) -> CrossSection:
     beads = lambda values, spread: (values[:, None] + spread * rng.normal(0, 1, (len(values), BEADS))).ravel()
     weight = np.repeat(rng.uniform(0.5, 1.5, len(radius)), BEADS) * rng.uniform(0.3, 1.0, len(radius) * BEADS)
     return CrossSection(
-        np.clip(np.abs(beads(radius, 0.04)), 0, 0.45), beads(angle, 0.1), beads(climb, 0.1 * rise), weight, sigma, rise, twist
+        np.clip(np.abs(beads(radius, 0.04)), 0, 0.45),
+        beads(angle, 0.1),
+        beads(climb, 0.1 * rise),
+        weight,
+        sigma,
+        rise,
+        twist,
     )
 
 
@@ -219,11 +225,15 @@ def _near(lines, shape, distance):
         at = np.rint(line).astype(int)
         at = at[((at >= 0) & (at < shape)).all(1)]
         far[tuple(at.T)] = False
-    return torch.from_numpy(distance_transform_edt(far) <= distance) if not far.all() else torch.zeros(shape, dtype=torch.bool)
+    return (
+        torch.from_numpy(distance_transform_edt(far) <= distance)
+        if not far.all()
+        else torch.zeros(shape, dtype=torch.bool)
+    )
 
 
 def _globules(shape, width, rng):
-    """Single particles beside the filaments, that are none: clusters of blobs of 0.3 to 3 widths, as strong or stronger."""
+    """Single particles beside the filaments: clusters of blobs of 0.3 to 3 widths, as strong as filaments or more."""
     if rng.random() < 0.4:
         return torch.zeros(shape)
     from scipy.ndimage import gaussian_filter

@@ -71,7 +71,11 @@ def agreement(traces: list, lines: list, clear: list, width: float) -> Agreement
     turn = np.degrees(np.abs(_axes(mine) - _axes(true)[nearest]))
     turn = np.minimum(turn, 180 - turn)[near & judged]
     return Agreement(
-        int(judged.sum()), int((near & judged).sum()), int(wanted.sum()), int((wanted & (back <= MATCH * width)).sum()), turn
+        int(judged.sum()),
+        int((near & judged).sum()),
+        int(wanted.sum()),
+        int((wanted & (back <= MATCH * width)).sum()),
+        turn,
     )
 
 

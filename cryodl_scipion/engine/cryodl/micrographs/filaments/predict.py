@@ -36,9 +36,7 @@ class FilamentPicker:
         self.dtype = fast_dtype(self.device)
         self.network = for_inference(self.network, self.device, self.dtype)
 
-    def lines(
-        self, image: np.ndarray, pixel_size: float, diameter: float, threshold: float, shortest: float
-    ) -> list:
+    def lines(self, image: np.ndarray, pixel_size: float, diameter: float, threshold: float, shortest: float) -> list:
         """Filaments of a micrograph, longest first.
 
         Parameters

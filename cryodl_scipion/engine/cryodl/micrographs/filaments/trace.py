@@ -152,9 +152,11 @@ def _joined(pieces, gap):
     place = np.array([pieces[i][-end] for i, end in ends]).reshape(-1, 2)
     outward = np.array([_outward(pieces[i], end) for i, end in ends]).reshape(-1, 2)
     partner = {}
-    pairs = sorted(cKDTree(place).query_pairs(gap), key=lambda p: np.linalg.norm(place[p[0]] - place[p[1]])) if len(
-        place
-    ) else []
+    pairs = (
+        sorted(cKDTree(place).query_pairs(gap), key=lambda p: np.linalg.norm(place[p[0]] - place[p[1]]))
+        if len(place)
+        else []
+    )
     for one, two in pairs:
         if ends[one][0] != ends[two][0] and one not in partner and two not in partner:
             if _continue_each_other(place[one], outward[one], place[two], outward[two]):
@@ -181,7 +183,7 @@ def _continue_each_other(place, outward, other, other_outward):
 
 
 def _chains(pieces, partner):
-    """Pieces in order along each filament. partner: {end: end}, end 2 i is the first and 2 i + 1 the last of piece i."""
+    """Pieces in order along each filament. partner: {end: end}; end 2 i is the first of piece i, 2 i + 1 the last."""
     chains, done = [], set()
     starts = [2 * i + end for i in range(len(pieces)) for end in (0, 1) if 2 * i + end not in partner]
     for start in starts + [2 * i for i in range(len(pieces))]:  # the latter for what closes on itself

@@ -38,9 +38,7 @@ class FilamentUNet:
         """
         return STRENGTH / item.strength(self.working_diameter)
 
-    def example(
-        self, item: FilamentItem, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def example(self, item: FilamentItem, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A random crop, turned and mirrored: image (1, s, s), target (3, s/2, s/2), weight (1, s/2, s/2)."""
         cells = CROP_SIDE // STRIDE
         y, x = (int(rng.integers(n - cells + 1)) for n in item.weight.shape)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters and outputs of the commands that pick filaments."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, device_field, micrographs_field, names_field, pixel_size_field, seed_field, threads_field
+from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
+from ..params import param
+from ..training_fields import batch_size_field, learning_rate_field, model_folder_field, steps_field
+
+FILAMENT_CONTRASTS = ("dark", "bright")
+
+
+@dataclasses.dataclass(frozen=True)
+class PickFilamentsConfig:
+    """Trace filaments in micrographs and place segments along them."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    filament_diameter: float = param(
+        "Diameter of the filament: 250 for a microtubule, 70 to 80 for actin. It may be 0.7 to 1.4 times the true one.",
+        label="Filament diameter",
+        unit="Å",
+        minimum=20,
+        maximum=2000,
+    )
+    output: str = param(
+        "Folder for one <micrograph>.star each. A stopped run continues here; finished micrographs are not picked "
+        "again.",
+        label="Output folder",
+        path="folder",
+    )
+    model: str = param(
+        "Model folder, or the name of a shipped model.", default="filaments", label="Model", path="model"
+    )
+    segment_distance: typing.Optional[float] = param(
+        "Distance between the centres of neighbouring segments: the helical rise times the number of asymmetric units "
+        "that each box adds.",
+        default=None,
+        label="Distance of segments",
+        unit="Å",
+        minimum=1,
+        maximum=5000,
+        none_means="half the filament's diameter",
+    )
+    minimum_length: typing.Optional[float] = param(
+        "Shorter filaments are left out.",
+        default=None,
+        label="Minimum length",
+        unit="Å",
+        minimum=0,
+        maximum=100000,
+        none_means="five diameters",
+    )
+    threshold: typing.Optional[float] = param(
+        "Filaments with a lower mean score are left out.",
+        default=None,
+        label="Score threshold",
+        minimum=0.05,
+        maximum=1,
+        none_means="the model's",
+    )
+    contrast: str = param(
+        "Whether protein is darker or brighter than its surroundings.",
+        default="dark",
+        label="Contrast",
+        choices=FILAMENT_CONTRASTS,
+        expert=True,
+    )
+    border: typing.Optional[float] = param(
+        "Segments whose centre is nearer than this to the micrograph's edge are left out.",
+        default=None,
+        label="Border",
+        unit="Å",
+        minimum=0,
+        maximum=10000,
+        none_means="half the filament's diameter",
+        expert=True,
+    )
+    overwrite: bool = param(
+        "Pick finished micrographs again, and allow other parameters than those of the files that are in the output "
+        "folder already.",
+        default=False,
+        label="Pick again",
+        expert=True,
+    )
+    memory: float = param(
+        "Memory that the network may use for one tile.",
+        default=0.4,
+        label="Memory for tiles",
+        unit="GB",
+        minimum=0.05,
+        maximum=1000,
+        expert=True,
+    )
+    pictures: int = param(
+        "Pictures of the first micrographs to draw beside the STAR files, with the traced filaments. 0: none.",
+        default=3,
+        label="Pictures",
+        minimum=0,
+        maximum=100000,
+    )
+    names: Paths = names_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PickFilamentsOutputs(Outputs):
+    """What `pick-filaments` wrote."""
+
+    folder: str = output("Folder of the coordinates.", path="folder")
+    coordinates: Texts = output(
+        "STAR file of each micrograph: segments with the columns of RELION's helical processing.", path="file"
+    )
+    counts: Counts = output("Segments of each micrograph.")
+    filaments: Counts = output("Filaments of each micrograph.")
+    lengths: Numbers = output("Length of all filaments of each micrograph.", unit="Å")
+    segments: int = output("Segments of all micrographs.")
+    threshold: float = output("Mean score of a filament at least.")
+    filament_diameter: float = output("Diameter that was picked at.", unit="Å")
+    segment_distance: float = output("Distance between the centres of neighbouring segments.", unit="Å")
+    model: str = output("Model folder.", path="folder")
+    pictures: Texts = output("Picture of each of the first micrographs.", path="file")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainFilamentPickerConfig:
+    """Train a filament picker on simulated micrographs of filaments of every kind."""
+
+    output: str = model_folder_field()
+    simulated: int = param(
+        "Simulated micrographs to learn from; a fifteenth as many are made for validation, and as many for the card's "
+        "figures.",
+        default=450,
+        label="Simulated micrographs",
+        minimum=4,
+        maximum=100000,
+    )
+    steps: typing.Optional[int] = steps_field("4000")
+    batch_size: int = batch_size_field("Crops", default=8)
+    learning_rate: typing.Optional[float] = learning_rate_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainFilamentPickerOutputs(Outputs):
+    """What `train-filament-picker` wrote."""
+
+    model: str = output("Model folder.", path="folder")
+    threshold: float = output("Threshold with the highest F1 on the validation micrographs.")
+    validation: Details = output(
+        "precision, recall and f1 by length, and angle_median and angle_mean (degrees), on other simulated micrographs."
+    )

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl pick-filaments`: micrographs in, one <micrograph>.star with segments along filaments each out.
+
+Beside each lies a record of its input and parameters, <micrograph>.json: a micrograph that has not changed is not
+picked again. Result.outputs are the contract's PickFilamentsOutputs. Bad micrographs are in Result.skipped.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from ...contract import AllSkipped, PickFilamentsConfig, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract.result import write_json
+from ...io.files import expand_paths, name_micrographs
+from ...io.memory import one_item
+from ...io.micrographs import pixel_size_warnings
+from ...io.model import find_model, read_model
+from ...io.warn import warn
+
+KIND = "filaments of a micrograph"
+SETTINGS = ("pixel_size", "filament_diameter", "contrast")
+
+
+def run(config: PickFilamentsConfig) -> Result:
+    """Trace the filaments of all micrographs that are not done yet.
+
+    Raises
+    ------
+    AllSkipped
+        No micrograph could be picked.
+    ValueError
+        The folder holds filaments that were picked with other parameters.
+    """
+    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    model = find_model(config.model, "filament_picker")
+    card = read_card(str(model), "filament_picker")
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = _settings(config, card)
+    notes = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
+    for note in notes:
+        warn(note)
+    records = {} if config.overwrite else _earlier(folder, named, settings)
+    todo = [pair for pair in named if pair[0] not in records]
+    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them picked before.")
+    skipped: list = []
+    device = (
+        _pick(todo, config, model, settings, folder, records, skipped, notes) if todo else "none: no network was run"
+    )
+    if len(skipped) == len(named):
+        raise AllSkipped(f"None of the {len(named)} micrographs could be picked. The first: {in_words(skipped[0])}")
+    outputs = _outputs(config, model, settings, folder, {n: records[n] for n, _ in named if n in records}, dict(named))
+    print(
+        f"{counted(sum(outputs['filaments'].values()), 'filament')}, {counted(outputs['segments'], 'segment')} in "
+        f"{counted(len(outputs['counts']), 'micrograph')}: {folder}/<micrograph>.star"
+    )
+    warnings = notes + said_skipped(skipped, "micrograph") + _nothing_found(outputs, config)
+    return Result("pick-filaments", outputs, device=device, skipped=tuple(skipped), warnings=tuple(warnings))
+
+
+def _settings(config, card):
+    """What decides the segments, {name: value}."""
+    diameter = config.filament_diameter
+    own = lambda value, default: default if value is None else value
+    return dict(
+        {key: getattr(config, key) for key in SETTINGS},
+        threshold=own(config.threshold, card["threshold"]),
+        minimum_length=own(config.minimum_length, 5.0 * diameter),
+        segment_distance=own(config.segment_distance, 0.5 * diameter),
+        border=own(config.border, 0.5 * diameter),
+        weights_sha256=card["weights_sha256"],
+    )
+
+
+def _earlier(folder, named, settings):
+    """{name: record} of the micrographs that were picked before and have not changed."""
+    found = {}
+    for name, path in named:
+        file = folder / f"{name}.json"
+        if not file.exists():
+            continue
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or record.get("kind") != KIND:
+            raise ValueError(f"{file} is not the record of picked filaments. Choose another --output.")
+        other = [
+            f"{k.replace('_', ' ')} {record['settings'].get(k)} (now {v})"
+            for k, v in settings.items()
+            if record["settings"].get(k) != v
+        ]
+        if other:
+            raise ValueError(
+                f"{folder} holds filaments that were picked with other parameters: {'; '.join(other)}. Choose another "
+                "--output, or pick again with --overwrite."
+            )
+        if os.path.exists(path) and record["stamp"] == _stamp(path) and (folder / f"{name}.star").exists():
+            found[name] = record
+    return found
+
+
+def _stamp(path):
+    """Size and time of a file, by which a replaced one is noticed."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _pick(todo, config, model, settings, folder, records, skipped, notes):
+    """Write and add the record of each micrograph as it is done. Returns the device in words."""
+    from tqdm import tqdm
+
+    from ...core.devices import choose_device, device_name, set_threads
+    from ...learning.registry import method_of
+    from ..filaments.predict import FilamentPicker
+    from ..pickers import load_network
+
+    device = choose_device(config.device)
+    set_threads(config.threads)
+    card, weights = read_model(model, "filament_picker")
+    method = method_of("filament_picker", card["network"])
+    picker = FilamentPicker(method, load_network(method, weights, model), device, config.memory, config.contrast)
+    print(f"Tracing {config.contrast} filaments on {device_name(device)} with {model}.")
+    for name, path in tqdm(todo, unit="micrograph", mininterval=1.0):
+        try:
+            with one_item(path):
+                records[name] = _pick_one(name, path, picker, settings, folder)
+        except (ValueError, FileNotFoundError) as error:
+            skipped.append(Skipped(name, str(path), str(error)))
+            tqdm.write(f"Skipped {in_words(skipped[-1])}")
+            for ending in (".star", ".json"):  # filaments of a replaced micrograph do not stay beside the others
+                (folder / (name + ending)).unlink(missing_ok=True)
+    notes += picker.notes
+    return device_name(device)
+
+
+def _pick_one(name, path, picker, settings, folder):
+    """The record of one micrograph, which is written after its STAR file."""
+    from ...io.micrographs import read_micrograph
+    from ..filaments.segments import place_segments, write_segments
+
+    stamp = _stamp(path) if os.path.exists(path) else None
+    image, pixel_size = read_micrograph(path), settings["pixel_size"]
+    traces = picker.lines(
+        image, pixel_size, settings["filament_diameter"], settings["threshold"], settings["minimum_length"]
+    )
+    segments = place_segments(traces, pixel_size, settings["segment_distance"], image.shape, settings["border"])
+    write_segments(str(folder / f"{name}.star"), segments)
+    record = dict(
+        kind=KIND,
+        stamp=stamp,
+        settings=settings,
+        segments=len(segments.tube),
+        filaments=len(segments.lengths),
+        length=float(segments.lengths.sum()),
+    )
+    write_json(folder / f"{name}.json", record)
+    return record
+
+
+def _outputs(config, model, settings, folder, records, paths):
+    """The values of PickFilamentsOutputs."""
+    outputs = dict(
+        folder=str(folder),
+        coordinates={n: str(folder / f"{n}.star") for n in records},
+        counts={n: r["segments"] for n, r in records.items()},
+        filaments={n: r["filaments"] for n, r in records.items()},
+        lengths={n: r["length"] for n, r in records.items()},
+        segments=sum(r["segments"] for r in records.values()),
+        model=str(model),
+        pictures={},
+        **{key: settings[key] for key in ("threshold", "filament_diameter", "segment_distance")},
+    )
+    if config.pictures:
+        from ..filaments.pictures import draw_filaments
+
+        first = [(n, paths[n]) for n in records][: config.pictures]
+        outputs["pictures"] = draw_filaments(first, folder, config.pixel_size, config.filament_diameter)
+        print(f"Pictures of {counted(len(first), 'micrograph')}: {folder}/pictures")
+    return outputs
+
+
+def _nothing_found(outputs, config):
+    if outputs["segments"]:
+        return []
+    return [
+        f"No filament was found, with protein taken to be {config.contrast} (--contrast). Check pixel size and "
+        "filament diameter, or lower the threshold."
+    ]

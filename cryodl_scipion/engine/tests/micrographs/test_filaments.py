@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filaments: simulated ones lie where they are said to lie, traced ones follow them, segments suit RELION."""
+
+import json
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from cryodl.contract import AllSkipped, PickFilamentsConfig
+from cryodl.core.geometry import inside
+from cryodl.io.star import read_tables
+from cryodl.micrographs.commands import pick_filaments
+from cryodl.micrographs.filaments.measure import agreement
+from cryodl.micrographs.filaments.scenes import labelled_item
+from cryodl.micrographs.filaments.segments import COLUMNS, place_segments
+from cryodl.micrographs.filaments.trace import Trace, trace_lines
+from cryodl.micrographs.filaments.unet import FilamentUNet
+from cryodl.simulate.filament_scenes import FilamentScene, crossings, draw_filament, random_section
+
+
+def straight(start, stop, step=0.5):
+    """(n, 2) yx places `step` apart."""
+    start, stop = np.array(start, float), np.array(stop, float)
+    length = np.linalg.norm(stop - start)
+    return start + np.arange(0, length, step)[:, None] * (stop - start) / length
+
+
+def painted(lines, shape, sigma=1.2):
+    """Score and direction maps as a perfect network paints them."""
+    from scipy.spatial import cKDTree
+
+    places = np.vstack(lines)
+    angle = np.concatenate([np.full(len(x), np.arctan2(*(x[-1] - x[0]))) for x in lines])
+    cells = np.stack(np.indices(shape), -1).reshape(-1, 2)
+    distance, nearest = cKDTree(places).query(cells)
+    return np.exp(-0.5 * (distance / sigma) ** 2).reshape(shape), angle[nearest].reshape(shape)
+
+
+def test_a_drawn_filament_lies_on_its_line():
+    rng = np.random.default_rng(1)
+    line = straight((20, 10), (100, 118))
+    image = draw_filament(line, random_section(rng), 12.0, (128, 128), rng).numpy()
+    y, x = np.indices(image.shape)
+    tangent = (line[-1] - line[0]) / np.linalg.norm(line[-1] - line[0])
+    across = (y - line[0, 0]) * -tangent[1] + (x - line[0, 1]) * tangent[0]
+    assert abs((across * image).sum() / image.sum()) < 0.8
+    assert image[np.abs(across) < 8].sum() > 0.97 * image.sum()
+
+
+def test_crossings_are_where_lines_cross():
+    found = crossings([straight((0, 50), (100, 50)), straight((50, 0), (50, 100))], 10.0)
+    assert np.linalg.norm(found - 50, axis=1).max() < 9
+    assert not len(crossings([straight((0, 20), (100, 20)), straight((0, 60), (100, 60))], 10.0))
+
+
+@pytest.mark.parametrize("angle", [0, 33, 90, 140])
+def test_a_line_is_traced_to_a_fraction_of_a_cell(angle):
+    turn = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+    line = straight(64 - 45 * turn, 64 + 45 * turn)
+    score, direction = painted([line], (128, 128))
+    (trace,) = trace_lines(score, direction, 0.5, 20, 10, np.ones((128, 128), bool))
+    normal = np.array([-turn[1], turn[0]])
+    assert np.abs((trace.places - 64) @ normal).max() < 0.3
+    assert abs(np.linalg.norm(trace.places[-1] - trace.places[0]) - 90) < 6
+
+
+def test_pieces_on_both_sides_of_a_gap_are_one_filament_and_the_gap_has_no_segment():
+    one, two = straight((64, 5), (64, 50)), straight((64, 70), (64, 120))
+    score, direction = painted([one, two], (128, 128))
+    (trace,) = trace_lines(score, direction, 0.5, 20, 24, np.ones((128, 128), bool))
+    segments = place_segments([trace], 1.0, 3.0, (128, 128), 0.0)
+    assert set(segments.tube) == {1}
+    assert not ((segments.yx[:, 1] > 54) & (segments.yx[:, 1] < 66)).any()
+    assert (segments.yx[:, 1] < 50).any() and (segments.yx[:, 1] > 70).any()
+    apart = trace_lines(score, direction, 0.5, 20, 5, np.ones((128, 128), bool))
+    assert len(apart) == 2
+
+
+def test_short_and_weak_lines_are_left_out():
+    score, direction = painted([straight((64, 50), (64, 65))], (128, 128))
+    everywhere = np.ones((128, 128), bool)
+    assert not trace_lines(score, direction, 0.5, 25, 10, everywhere)
+    assert not trace_lines(0.3 * score, direction, 0.5, 5, 10, everywhere)
+    assert not trace_lines(score, direction, 0.5, 5, 10, ~everywhere)
+
+
+def test_segments_have_relions_angle_and_spacing():
+    trace = Trace(straight((10, 10), (110, 10 + 100 / np.sqrt(3)), 1.0), 0.9, [(0, 115)])
+    segments = place_segments([trace], 2.0, 40.0, (200, 200), 0.0)
+    # RELION: psi is minus the angle of the axis from x towards y of the image
+    assert np.allclose(segments.psi, -60, atol=0.1)
+    assert np.allclose(np.linalg.norm(np.diff(segments.yx, axis=0), axis=1), 20)
+    assert np.allclose(np.diff(segments.track), 40)
+
+
+def test_segments_keep_away_from_the_border():
+    trace = Trace(straight((50, 0), (50, 99), 1.0), 0.9, [(0, 98)])
+    segments = place_segments([trace], 1.0, 2.0, (100, 100), 20.0)
+    assert len(segments.tube) and inside(segments.yx, (100, 100), 20.0).all()
+
+
+def test_agreement_counts_lengths_and_forgives_what_is_not_clear():
+    line = straight((50, 0), (50, 100))
+    clear = line[:, 1] < 60
+    exact = agreement([line], [line], [clear], 10.0)
+    assert exact.right == exact.traced and exact.found == exact.true and abs(exact.true - 60) < 2
+    assert exact.figures()["angle_mean"] < 0.1
+    off = agreement([line + (4, 0)], [line], [np.ones(len(line), bool)], 10.0).figures()
+    assert off["precision"] == 0 and off["recall"] == 0
+    assert agreement([], [line], [clear], 10.0).figures()["recall"] == 0
+
+
+def test_turned_crops_keep_directions_on_their_lines():
+    image = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (256, 256)).astype(np.float32))
+    line = straight((20, 0), (230, 255))
+    scene = FilamentScene(image, [line], torch.zeros((256, 256), dtype=torch.bool), 14.0, 5.0)
+    item, method, seen = labelled_item(scene, 16.0), FilamentUNet(), set()
+    for seed in range(16):
+        _, target, weight = method.example(item, np.random.default_rng(seed))
+        at = np.argwhere((target[0].numpy() > 0.8) & (weight[0].numpy() > 0))
+        axis = np.linalg.svd(at - at.mean(0), full_matrices=False)[2][0]
+        angle = np.arctan2(axis[0], axis[1])
+        mean = target[1:, target[0] > 0.8].mean(1).numpy()
+        assert np.cos(2 * angle) * mean[0] + np.sin(2 * angle) * mean[1] > 0.99
+        seen.add(round(np.degrees(angle) % 180 / 10))
+    assert len(seen) >= 2  # both mirrors and quarter turns were drawn
+
+
+@pytest.fixture(scope="module")
+def micrograph(tmp_path_factory):
+    """A bent tube of 200 Å at 5 Å/px in strong noise: path, centre line."""
+    folder, rng = tmp_path_factory.mktemp("filaments"), np.random.default_rng(5)
+    along = np.linspace(0, 1, 1400)
+    line = np.stack([300 + 60 * np.sin(3 * along), 20 + 640 * along], 1)
+    distance = np.abs(np.arange(600)[:, None] - np.interp(np.arange(700), line[:, 1], line[:, 0])[None])
+    profile = np.where(distance < 20, 0.35 + 0.5 * (np.abs(distance - 16) < 3), 0)
+    image = rng.normal(0, 1, (600, 700)) - profile * (np.arange(700) > 20) * (np.arange(700) < 660)
+    path = folder / "tube.mrc"
+    mrcfile.write(path, image.astype(np.float32))
+    return path, line
+
+
+def config(path, output, **values):
+    return PickFilamentsConfig(
+        micrographs=(str(path),), pixel_size=5.0, filament_diameter=200.0, output=str(output), device="cpu", **values
+    )
+
+
+def test_the_shipped_model_traces_a_filament_and_writes_relions_columns(micrograph, tmp_path):
+    path, line = micrograph
+    result = pick_filaments.run(config(path, tmp_path / "picks", segment_distance=50.0))
+    (table,) = read_tables(tmp_path / "picks" / "tube.star").values()
+    assert tuple(table) == COLUMNS
+    x, y = (np.array(table[name], float) for name in COLUMNS[:2])
+    assert np.abs(y - np.interp(x, line[:, 1], line[:, 0])).max() < 10  # a quarter of its width
+    assert np.ptp(x) > 500 and set(table["rlnHelicalTubeID"]) == {"1"}
+    slope = np.degrees(np.arctan(np.interp(x, line[:, 1], np.gradient(line[:, 0], line[:, 1]))))
+    assert np.abs((np.array(table["rlnAnglePsiPrior"], float) + slope + 90) % 180 - 90).max() < 8
+    assert result.outputs["segments"] == len(x) and result.outputs["filaments"] == {"tube": 1}
+    assert (tmp_path / "picks" / "pictures" / "tube.png").exists()
+
+
+def test_noise_alone_has_no_filaments_and_says_so(tmp_path):
+    mrcfile.write(tmp_path / "noise.mrc", np.random.default_rng(0).normal(0, 1, (700, 700)).astype(np.float32))
+    result = pick_filaments.run(config(tmp_path / "noise.mrc", tmp_path / "picks"))
+    assert result.outputs["segments"] == 0 and "No filament was found" in " ".join(result.warnings)
+
+
+def test_finished_micrographs_are_kept_and_changed_ones_picked_again(micrograph, tmp_path):
+    path, _ = micrograph
+    copy = tmp_path / "copy.mrc"
+    copy.write_bytes(path.read_bytes())
+    pick_filaments.run(config(copy, tmp_path / "picks", pictures=0))
+    again = pick_filaments.run(config(copy, tmp_path / "picks", pictures=0))
+    assert again.device == "none: no network was run"
+    with pytest.raises(ValueError, match=r"threshold .* \(now 0.9\).*--overwrite"):
+        pick_filaments.run(config(copy, tmp_path / "picks", threshold=0.9))
+    mrcfile.write(copy, np.random.default_rng(0).normal(0, 1, (700, 700)).astype(np.float32), overwrite=True)
+    assert pick_filaments.run(config(copy, tmp_path / "picks", pictures=0)).outputs["segments"] == 0
+
+
+def test_a_bad_micrograph_is_skipped_and_named(micrograph, tmp_path):
+    (tmp_path / "bad.mrc").write_bytes(b"no image")
+    both = PickFilamentsConfig(
+        micrographs=(str(micrograph[0]), str(tmp_path / "bad.mrc")),
+        pixel_size=5.0,
+        filament_diameter=200.0,
+        output=str(tmp_path / "picks"),
+        device="cpu",
+        pictures=0,
+    )
+    result = pick_filaments.run(both)
+    assert [s.name for s in result.skipped] == ["bad"] and result.outputs["segments"]
+    with pytest.raises(AllSkipped, match="None of the 1 micrographs"):
+        pick_filaments.run(config(tmp_path / "bad.mrc", tmp_path / "none"))
+
+
+def test_a_foreign_record_is_not_taken(micrograph, tmp_path):
+    (tmp_path / "picks").mkdir()
+    (tmp_path / "picks" / "tube.json").write_text(json.dumps({"kind": "other"}))
+    with pytest.raises(ValueError, match="not the record of picked filaments"):
+        pick_filaments.run(config(micrograph[0], tmp_path / "picks"))
+
+
+def test_a_training_writes_a_model_that_picks(tmp_path):
+    from cryodl.contract import TrainFilamentPickerConfig
+    from cryodl.micrographs.commands import train_filament_picker
+
+    torch.set_num_threads(1)
+    result = train_filament_picker.run(
+        TrainFilamentPickerConfig(
+            output=str(tmp_path / "model"), simulated=4, steps=2, batch_size=1, device="cpu", threads=1
+        )
+    )
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    assert card["kind"] == "filament_picker" and 0 < card["threshold"] < 1
+    assert set(result.outputs["validation"]) == {"precision", "recall", "f1", "angle_median", "angle_mean"}
