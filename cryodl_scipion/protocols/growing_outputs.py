@@ -7,16 +7,18 @@ from pyworkflow.object import Set
 from ..convert.arriving import asInItsFile
 
 
-def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, describe=None):
+def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, describe=None, copyInfo=True):
     """Append items to an output, which is made with the first of them.
 
     source: the pointer to the set that they come from. describe: called with the new set before its first item.
+    copyInfo: whether the new set is like the source (sampling rate, acquisition).
     """
     output = getattr(protocol, outputName, None)
     isNew = output is None
     if isNew:
         output = SetClass.create(protocol._getPath(), prefix=outputName)
-        output.copyInfo(source.get())
+        if copyInfo:
+            output.copyInfo(source.get())
         if describe is not None:
             describe(output)
     else:

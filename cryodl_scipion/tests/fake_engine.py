@@ -16,6 +16,7 @@ import fake_annotations
 import fake_compare
 import fake_ctf
 import fake_denoising
+import fake_filaments
 import fake_heterogeneity
 import fake_maps
 import fake_micrographs
@@ -59,6 +60,7 @@ def main():
             **fake_annotations.WORK,
             **fake_compare.WORK,
             **fake_ctf.WORK,
+            **fake_filaments.WORK,
             **fake_denoising.WORK,
             **fake_maps.WORK,
             **fake_micrographs.WORK,

@@ -118,6 +118,7 @@ class TestCryodlTree(unittest.TestCase):
             protocols.CryodlProtSimulate,
             protocols.CryodlProtTrainFromStructure,
             protocols.CryodlProtEstimateCTF,
+            protocols.CryodlProtPickFilaments,
         ):
             found = Domain.findViewers(target(), DESKTOP_TKINTER)
             self.assertTrue(found and found[0].__module__.startswith("cryodl_scipion"), target)

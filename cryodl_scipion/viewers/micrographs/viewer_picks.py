@@ -7,7 +7,13 @@ from pyworkflow.protocol import params
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.micrographs.rounds import picksOfRound, readRounds
-from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtThresholdPicks
+from ...protocols import (
+    CryodlProtAutoPick,
+    CryodlProtPick,
+    CryodlProtPickFilaments,
+    CryodlProtSimulate,
+    CryodlProtThresholdPicks,
+)
 from ..panels_viewer import Panel, PanelsViewer
 from ..plots import drawHistogram, drawPerMicrograph
 from ..window import WindowView
@@ -37,7 +43,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
     """What `Analyze results` opens for a picking run."""
 
     _label = "picks viewer"
-    _targets = [CryodlProtPick, CryodlProtThresholdPicks]
+    _targets = [CryodlProtPick, CryodlProtPickFilaments, CryodlProtThresholdPicks]
     _SECTION = "Picks"
     _PANELS = (
         Panel("showPicks", "Picks on the micrographs", "Micrographs with their picks, and a slider for the score."),

@@ -7,6 +7,7 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+
 from cryodl.contract import AllSkipped, PickFilamentsConfig
 from cryodl.core.geometry import inside
 from cryodl.io.star import read_tables
