@@ -23,6 +23,7 @@ from .protocols import (
     CryodlProtImproveMap,
     CryodlProtIntegrity,
     CryodlProtPick,
+    CryodlProtPickFilaments,
     CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
     CryodlProtTrainDenoiser,
@@ -93,14 +94,14 @@ def takes(protocol, pointerClass):
     return any(pointerClass in str(p.pointerClass.get()) and not p.allowsNull.get() for p in inputs)
 
 
-def firstDiameter(protocol, largest):
+def firstDiameter(protocol, largest, field="particleDiameter"):
     """Å to begin with: the field's value, else the chosen model's, else a guess; never more than fits."""
-    diameter = diameterOf(protocol) if protocol.hasAttribute("modelFrom") else protocol.particleDiameter.get()
+    diameter = diameterOf(protocol) if protocol.hasAttribute("modelFrom") else getattr(protocol, field).get()
     return min(diameter or _FIRST_GUESS, largest)
 
 
 class CryodlDiameterWizard(Wizard):
-    """Measure the particle on a micrograph."""
+    """Measure the particle, or the width of a filament, on a micrograph."""
 
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
@@ -109,6 +110,7 @@ class CryodlDiameterWizard(Wizard):
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),
         (CryodlProtConsensus, ["particleDiameter"]),
+        (CryodlProtPickFilaments, ["filamentDiameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 
@@ -116,15 +118,16 @@ class CryodlDiameterWizard(Wizard):
         try:
             micrographs = micrographsToMeasure(form.protocol)
         except ValueError as error:
-            form.showError(str(error), "Particle diameter")
+            form.showError(str(error), "Diameter")
             return
         from .viewers.micrographs.diameter_window import DiameterWindow
 
+        field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "filamentDiameter"
         DiameterWindow(
             form.root,
             micrographs,
-            firstDiameter(form.protocol, micrographs.largest),
-            lambda value: form.setVar("particleDiameter", round(value)),
+            firstDiameter(form.protocol, micrographs.largest, field),
+            lambda value: form.setVar(field, round(value)),
         ).show()
 
 

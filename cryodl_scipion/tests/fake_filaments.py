@@ -37,9 +37,7 @@ def pickFilaments(config):
             file.writelines(" ".join(str(value) for value in row) + "\n" for row in rows)
         counts[name], filaments[name] = len(rows), number % 9
     if not counts:
-        raise contract.AllSkipped(
-            f"None of the {len(skipped)} micrographs could be picked. The first: {skipped[0].reason}"
-        )
+        raise contract.AllSkipped(f"None of {len(skipped)} micrographs could be picked. The first: {skipped[0].reason}")
     return dict(
         folder=config.output,
         coordinates=coordinates,

@@ -21,7 +21,7 @@ ATTRIBUTES = {
 
 
 def segmentCoordinates(path: str, micrograph: typing.Any) -> typing.List[Coordinate]:
-    """Coordinates of a STAR file of `pick-filaments`, in its order. Raises ValueError for a file without its columns."""
+    """Coordinates of a STAR file of `pick-filaments`, in its order. Raises ValueError if it lacks a column."""
     names = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"] + [name[1:] for name in ATTRIBUTES]
     coordinates = []
     for x, y, score, *values in readColumns(path, names, (float,) * len(names)):
@@ -43,8 +43,8 @@ def filamentLines(results: typing.Iterable[Result]) -> typing.List[str]:
     segments = sum(o.get("segments", 0) for o in outputs)
     length = sum(sum(o.get("lengths", {}).values()) for o in outputs)
     lines = [
-        f"*{counted(filaments, 'filament')}* on {counted(len(micrographs), 'micrograph')}, {length / 1e4:.1f} µm in all, "
-        f"with {counted(segments, 'segment')}"
+        f"*{counted(filaments, 'filament')}* on {counted(len(micrographs), 'micrograph')}, {length / 1e4:.1f} µm,"
+        f" with {counted(segments, 'segment')}"
     ]
     told = next((o for o in outputs if o.get("segment_distance")), None)
     if told:
