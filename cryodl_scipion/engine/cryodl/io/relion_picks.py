@@ -7,8 +7,10 @@ micrograph's name, and leaves out what stands before and in the number of a job 
 
 import os
 import re
+from pathlib import Path
 
 SUFFIX = "_pick.star"
+TUBE = "rlnHelicalTubeID"  # column that segments of filaments have
 _JOB = re.compile(r"^.*?/job\d{3,}/")
 READABLE = (".mrc", ".mrcs", ".tif", ".tiff")
 
@@ -93,7 +95,22 @@ def pick_tables(tables, picks):
     return dict(optics=tables["optics"], particles=dict(zip(names, columns)))
 
 
-def extraction_command(micrographs: str, coordinates: list, box: int, diameter_px: float, invert: bool) -> str:
+def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
+    """{micrograph: {column: texts}} of the STAR files in a folder that hold segments of filaments."""
+    from .files import micrograph_key
+    from .star import read_tables
+
+    found = {}
+    for path in sorted(Path(source).glob("*.star")) if os.path.isdir(source) else []:
+        for table in read_tables(path).values():
+            if TUBE in table:
+                found[micrograph_key(str(path))] = table
+    return found
+
+
+def extraction_command(
+    micrographs: str, coordinates: list, box: int, diameter_px: float, invert: bool, tube: float | None = None
+) -> str:
     """The words of relion_preprocess that extract the particles, for the project's folder.
 
     Parameters
@@ -106,11 +123,15 @@ def extraction_command(micrographs: str, coordinates: list, box: int, diameter_p
         In px, even.
     diameter_px
         Of the particle: the background is what lies outside it.
+    tube
+        Diameter of the filament in Å, of segments of filaments.
     """
     import shlex
 
     radius = min(max(1, round(0.6 * diameter_px)), box // 2 - 1)
     words = ["relion_preprocess", "--i", micrographs, *coordinates, "--extract", "--extract_size", str(box)]
     words += ["--norm", "--bg_radius", str(radius), *(["--invert_contrast"] if invert else [])]
+    if tube:
+        words += ["--helix", "--helical_outer_diameter", f"{tube:g}", "--helical_bimodal_angular_priors"]
     words += ["--part_dir", "Extract/cryodl/", "--part_star", "Extract/cryodl/particles.star"]
     return " ".join(shlex.quote(word) for word in words)

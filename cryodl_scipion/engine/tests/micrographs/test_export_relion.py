@@ -17,6 +17,8 @@ from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.relion_picks import coordinate_file
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
+from cryodl.micrographs.filaments.segments import place_segments, write_segments
+from cryodl.micrographs.filaments.trace import Trace
 
 needs_relion = pytest.mark.skipif(shutil.which("relion_preprocess") is None, reason="RELION is not installed")
 PLACES = {"day1/a": [(40, 60), (90, 30)], "day2/b.part": [(70, 100)], "day2/none": []}  # yx
@@ -174,3 +176,28 @@ def test_bright_protein_is_not_inverted_and_odd_boxes_are_refused(project, capsy
     command = commands_of(capsys.readouterr().out)["3.1"]
     assert "--invert_contrast" not in command and "--extract_size 64" in command
     assert export("--box", "63", "--output", "odd") == 2 and "even boxes" in capsys.readouterr().err
+
+
+@needs_relion
+def test_segments_of_filaments_keep_tube_and_angle_through_relions_extraction(project, capsys):
+    trace = Trace(np.stack([np.linspace(30, 100, 101), np.linspace(20, 140, 101)], 1), 0.9, [(0, 100)])
+    segments = place_segments([trace], 2.0, 40.0, (128, 160), 0.0)
+    shutil.rmtree("picks")
+    Path("picks").mkdir()
+    write_segments("picks/a.star", segments)
+    assert export(micrographs="mics/day1/*.mrc") == 0
+    command = commands_of(capsys.readouterr().out)["3.1"]
+    assert "--helix --helical_outer_diameter 40" in command
+    subprocess.run(shlex.split(command), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    particles = read_tables("Extract/cryodl/particles.star")["particles"]
+    assert set(particles["rlnHelicalTubeID"]) == {"1"} and len(particles["rlnImageName"]) == len(segments.tube)
+    assert np.allclose(np.array(particles["rlnAnglePsiPrior"], float), segments.psi, atol=1e-3)
+    # what RELION itself says of a tube from the first to the last place of this filament
+    Path("ends/mics/day1").mkdir(parents=True)
+    ends = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n20 30\n140 100\n"
+    Path("ends/mics/day1/a_pick.star").write_text(ends)
+    words = shlex.split(command.replace("cryodl/picks/ ", "ends/ ").replace("Extract/", "Tubes/"))
+    words += ["--helical_tubes", "--helical_nr_asu", "1", "--helical_rise", "20"]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    theirs = read_tables("Tubes/cryodl/particles.star")["particles"]
+    assert np.allclose(np.array(theirs["rlnAnglePsiPrior"], float), segments.psi[0], atol=0.5)

@@ -12,7 +12,15 @@ from pathlib import Path
 from ...contract import Result, Skipped, counted, said_skipped
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
-from ...io.relion_picks import SUFFIX, coordinate_file, extraction_command, micrograph_tables, pick_tables, project_name
+from ...io.relion_picks import (
+    SUFFIX,
+    coordinate_file,
+    extraction_command,
+    helical_tables,
+    micrograph_tables,
+    pick_tables,
+    project_name,
+)
 from ...io.star import read_tables, write_tables
 from ...io.unfinished import check_output, finish_folder, working_folder
 
@@ -22,6 +30,7 @@ def run(config):
     check_output(config.output)
     named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
     picks = align_keys(read_coordinates(config.coordinates), list(named))
+    helical = align_keys(helical_tables(config.coordinates), list(named))
     rows = {name: project_name(path, config.project) for name, path in named.items() if name in picks}
     skipped = [Skipped(n, str(p), "there is no list of picks of it") for n, p in named.items() if n not in picks]
     if not rows:
@@ -36,7 +45,10 @@ def run(config):
     for name, row in rows.items():
         file = folder / coordinate_file(row)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_coordinates(file, *picks[name], f"cryodl: picks of {row}")
+        if name in helical:
+            write_tables(file, {"": helical[name]})  # tube number and angle stay with the segments
+        else:
+            write_coordinates(file, *picks[name], f"cryodl: picks of {row}")
     lists = [os.path.join(place, coordinate_file(row)) for row in rows.values()]
     columns = dict(rlnMicrographName=list(rows.values()), rlnMicrographCoordinates=lists)
     write_tables(folder / "autopick.star", dict(coordinate_files=columns))
@@ -46,7 +58,7 @@ def run(config):
     write_tables(folder / "picked_particles.star", pick_tables(tables, places))
     finish_folder(folder, config.output)
     counts = {name: len(picks[name][0]) for name in rows}
-    commands = _commands(config, table, place)
+    commands = _commands(config, table, place, bool(helical))
     _say(config, counts, commands)
     warnings = _warnings(set(picks) - set(named), counts, skipped)
     outputs = dict(folder=str(config.output), micrographs=table, counts=counts, commands=commands)
@@ -97,7 +109,7 @@ def _micrographs(config, rows, folder, place):
     return os.path.join(place, "micrographs.star"), tables, dict.fromkeys(names, 1)
 
 
-def _commands(config, table, place):
+def _commands(config, table, place, helical):
     """{versions of RELION: command}"""
     diameter = config.particle_diameter / config.pixel_size
     box = config.box or 2 * -(-int(1.5 * diameter + 0.999) // 2)
@@ -106,7 +118,9 @@ def _commands(config, table, place):
         "4 and 5": ["--coord_list", os.path.join(place, "autopick.star")],
     }
     return {
-        version: extraction_command(table, words, box, diameter, config.protein == "dark")
+        version: extraction_command(
+            table, words, box, diameter, config.protein == "dark", config.particle_diameter if helical else None
+        )
         for version, words in where.items()
     }
 
