@@ -20,6 +20,7 @@ STATED = (0.65, 1.5)  # the stated diameter of a filament over its own
 WIDTHS = (45.0, 350.0)  # Å: diameters of filaments
 STEP = 0.5  # px from one place of a centre line to the next
 BEADS = 3  # random blobs of which a subunit is made
+SNR = (0.04, 4.0)  # variance within the filaments over that of the noise, in pixels of the scene
 EMPTY = 0.15  # of the micrographs show no filament
 
 
@@ -78,7 +79,7 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
     inside = _near(lines, shape, 0.5 * width)
     strength = clean[inside].std().clamp(min=1e-6) if lines else torch.ones(())
     clean = clean / strength + _globules(shape, width, rng)
-    image = exposed(clean, pixel_size, shape, rng) if clean.std() > 0 else _noise(shape, rng)
+    image = exposed(clean, pixel_size, shape, rng, SNR) if clean.std() > 0 else _noise(shape, rng)
     image = as_recorded(image, 2 * width, rng)
     image, uncertain = _spoiled(image, width, rng)
     return FilamentScene(image, lines, uncertain, width, pixel_size)
@@ -245,8 +246,8 @@ def _globules(shape, width, rng):
     offsets = rng.normal(0, 0.25 * extent, (count, blobs, 2)) if blobs > 1 else np.zeros((count, 1, 2))
     places = (centres + offsets).reshape(-1, 2)
     canvas = gaussian_filter(_splat(places, np.ones(len(places)), shape), max(0.6, extent * rng.uniform(0.1, 0.2)))
-    strength = float(np.exp(rng.uniform(math.log(0.5), math.log(4.0))))
-    return torch.from_numpy((canvas / max(canvas.max(), 1e-9)).astype(np.float32)) * strength * 3
+    strength = float(np.exp(rng.uniform(math.log(0.5), math.log(5.0))))
+    return torch.from_numpy((canvas / max(canvas.max(), 1e-9)).astype(np.float32)) * strength
 
 
 def _noise(shape, rng):

@@ -23,6 +23,7 @@ SIDE = 512
 STATED = (0.6, 1.7)
 # Beyond, nothing counts as a particle: parts of one that is far too large, specks that are far too small.
 FAR_OFF, TOO_LARGE, TOO_SMALL = 0.1, (0.25, 0.42), (2.4, 4.0)
+SNR = (0.015, 2.0)  # variance of the particles over that of the noise
 VIEWS = 160  # projections of a structure, drawn from with all in-plane turns
 
 
@@ -143,10 +144,17 @@ def _stray(other, zoom, shape, wide, rng):
     return strength * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
 
-def exposed(clean: torch.Tensor, pixel_size: float, shape: tuple[int, int], rng: np.random.Generator) -> torch.Tensor:
+def exposed(
+    clean: torch.Tensor,
+    pixel_size: float,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    snr_range: tuple[float, float] = SNR,
+) -> torch.Tensor:
     """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein; (h, w).
 
-    clean: (h, w) projection, protein bright, standard deviation of the particles 1. pixel_size: Å/px.
+    clean: (h, w) projection, protein bright, standard deviation of the particles 1. pixel_size: Å/px. snr_range: of the
+    variance of the particles over that of the noise, in pixels of the scene.
     """
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
@@ -163,7 +171,7 @@ def exposed(clean: torch.Tensor, pixel_size: float, shape: tuple[int, int], rng:
     )
     frequency = _frequency(shape, pixel_size)
     transfer = transfer * torch.exp(-(frequency**2) * float(rng.uniform(0, 300)) / 4)
-    snr = float(np.exp(rng.uniform(math.log(0.015), math.log(2.0))))
+    snr = float(np.exp(rng.uniform(*np.log(snr_range))))
     solvent = float(rng.uniform(0, 0.8))
     structure = clean * snr**0.5 / _transmitted(clean, transfer)
     structure = structure + solvent * torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
