@@ -230,7 +230,7 @@ def judged(path, lines, width) -> Agreement:
 def tables(figures: dict) -> str:
     """Markdown of the figures."""
     first = table(
-        ["filament", "SNR", "stated / true diameter", "precision", "recall", "F1", "mean angle error (degrees)", "CPU s"],
+        ["filament", "SNR", "stated / true diameter", "precision", "recall", "F1", "angle error (degrees)", "CPU s"],
         [
             [r["filament"], r["snr"], r["stated"], *(f"{r[k]:.2f}" for k in ("precision", "recall", "f1")),
              "-" if r["angle_mean"] is None else f"{r['angle_mean']:.1f}", f"{r['seconds']:.1f}"]
