@@ -80,4 +80,5 @@ def ctf_of_optics(
         torch.fft.fftfreq(box, pixel_size, device=device)[:, None] ** 2
         + torch.fft.rfftfreq(box, pixel_size, device=device) ** 2
     )
-    return transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    result: torch.Tensor = transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    return result

@@ -138,4 +138,5 @@ class SwinConvBlock(nn.Module):
         near = self.near(near)
         if far.shape[1]:
             near = torch.cat([near, self.far(far.movedim(1, -1)).movedim(-1, 1)], dim=1)
-        return x + self.join(near)
+        result: torch.Tensor = x + self.join(near)
+        return result
