@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of STAR files as texts."""
 
+from __future__ import annotations
+
 import os
 import re
 import typing
@@ -9,6 +11,9 @@ import numpy as np
 
 from .files import whole_file
 from .star_columns import star_document
+
+if typing.TYPE_CHECKING:
+    from gemmi.cif import Block
 
 # how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read
 _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
@@ -39,7 +44,7 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]
     return tables
 
 
-def _column(block, tag):
+def _column(block: Block, tag: str) -> list[str]:
     """A column's texts; equal ones are one object, so that a name of ten thousand rows is kept once."""
     import gemmi
 
