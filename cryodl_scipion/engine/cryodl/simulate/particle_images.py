@@ -3,7 +3,7 @@
 
 import torch
 
-from ..core.ctf import ctf_of_optics
+from ..core.optics import ctf_of_optics
 from ..core.fourier import circle, on_grid
 from ..core.projections import Projector
 from .micrographs import particle_diameter

@@ -4,7 +4,7 @@
 import torch
 import torch.nn.functional as F
 
-from ..core.ctf import ctf_of_optics
+from ..core.optics import ctf_of_optics
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
 # Critical exposure in e/Å² at 300 kV as a function of spatial frequency in 1/Å: Grant & Grigorieff 2015 (eLife

@@ -4,7 +4,7 @@
 import numpy as np
 import torch
 
-from ...core.ctf import ctf_of_optics
+from ...core.optics import ctf_of_optics
 from ...core.fourier import circle, filtered
 from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
