@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import typing
-
 import torch
 from torch_ctf import calculate_ctf_2d
 

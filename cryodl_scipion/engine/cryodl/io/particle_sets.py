@@ -36,9 +36,9 @@ class ParticleSet:
     path: the STAR file. pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the
     stacks. numbers: (n,) int, 0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt,
     psi in degrees, or None. shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics:
-    OpticsTable of n rows, or None without a CTF. ctf_state: what was done to the images with their CTF: 'none', 'flipped'
-    (phases) or 'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that
-    made the images, '' for raw ones. columns, optics_columns: all of the two tables, {name: Texts or list of str}.
+    OpticsTable of n rows, or None without a CTF. ctf_state: what was done to the images with their CTF: 'none',
+    'flipped' (phases) or 'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the
+    model that made the images, '' for raw ones. columns, optics_columns: all of the two tables, {name: texts}.
     """
 
     path: str

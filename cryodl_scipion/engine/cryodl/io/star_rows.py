@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import typing
 
 from .texts import Texts, TextsMaker
 

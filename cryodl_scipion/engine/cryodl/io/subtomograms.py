@@ -13,8 +13,8 @@ from .image_names import names_base, split_name
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .star import read_tables, write_tables
-from .texts import rows_of
 from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened, read_sums, read_weights
+from .texts import rows_of
 
 if typing.TYPE_CHECKING:
     import torch

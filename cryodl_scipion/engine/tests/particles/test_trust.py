@@ -10,8 +10,7 @@ from denoiser_data import run_command, train_denoiser, write_untrained_denoiser
 from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import write_mrc
 
-from cryodl.core.optics import ctf_of_optics
-from cryodl.core.optics import Optics
+from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.reference import HalfDisc
 from cryodl.particles.orientations.calibrate import learnt
