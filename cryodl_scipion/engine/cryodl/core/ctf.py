@@ -8,7 +8,7 @@ from torch_ctf import calculate_ctf_2d
 
 
 def ctf_rfft(
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     pixel_size: float,
     defocus_u: float | torch.Tensor,
     defocus_v: float | torch.Tensor,

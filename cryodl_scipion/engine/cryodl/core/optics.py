@@ -28,7 +28,7 @@ class Optics:
     b_factor: float = 0.0
     scale: float = 1.0
 
-    def transfer(self, shape: tuple[int, int], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
+    def transfer(self, shape: tuple[int, ...], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
         """The CTF on the grid of rfft2 of an (h, w) image; see core.ctf.ctf_rfft."""
         # it is computed where its defocus lies
         u, v, angle = (
@@ -86,4 +86,5 @@ def ctf_of_optics(
         torch.fft.fftfreq(box, pixel_size, device=device)[:, None] ** 2
         + torch.fft.rfftfreq(box, pixel_size, device=device) ** 2
     )
-    return transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    result: torch.Tensor = transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    return result
