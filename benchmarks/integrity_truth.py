@@ -4,9 +4,9 @@
     PYTHON benchmarks/integrity_truth.py [--count N] [--snr S ...] [--cases NAME ...] [--output FOLDER] [--figures FILE]
 
 Half of the particles lack the partner. Particles of made_particles.py (64 px of 3.5 Å, coloured noise, SNR over the
-whole box); orientations are searched, or the true ones given. Compositions are given as models. Printed for each set: the partner's part of
-the mass, the ROC AUC, percent of classes that are right and that are said to be right, the calibration error (ten
-bins), and what the self-test found.
+whole box); orientations are searched, or the true ones given. Compositions are given as models. Printed for each set:
+the partner's part of the mass, the ROC AUC, percent of classes that are right and that are said to be right, the
+calibration error (ten bins), and what the self-test found.
 """
 
 import argparse

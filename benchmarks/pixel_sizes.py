@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a wrong pixel size of the particles is noticed: sets whose STAR file says another one than is true.
 
-    PYTHON benchmarks/pixel_sizes.py [--count N] [--snr S ...] [--factors F ...] [--complexes FILE ...] [--output FOLDER]
+    PYTHON benchmarks/pixel_sizes.py [--count N] [--snr S ...] [--factors F ...] [--complexes FILE ...] [--output F]
 
 Particles and maps of made_particles.py. Printed for each set: by what the pixel size was wrong, the size at which the
 structure fits best, and by how much logarithmic evidence it is better than the structure's own.

@@ -86,8 +86,8 @@ def noise_control(particles: ParticleSet, wanted: str | None) -> tuple[ParticleS
     if not wrong:
         return noise, []
     return None, [
-        f"{path} is not the noise control of {particles.path}, and was not used: {wrong}. Give the NAME_noise.star that "
-        "assign-orientations wrote with these particles (--noise-control)."
+        f"{path} is not the noise control of {particles.path}, and was not used: {wrong}. Give the NAME_noise.star "
+        "that assign-orientations wrote with these particles (--noise-control)."
     ]
 
 

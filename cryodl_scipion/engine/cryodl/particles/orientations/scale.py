@@ -48,6 +48,6 @@ def size_notes(search: Search, particles: str, structure: str) -> list[str]:
         return []
     return [
         f"{particles} fits {structure} better if the structure is made {size:.2f} times as large: one of their pixel "
-        f"sizes seems to be wrong by such a factor (the particles' is {search.pixel_size:.4g} Å). Check rlnImagePixelSize "
+        f"sizes seems to be wrong by such a factor (the particles' is {search.pixel_size:.4g} Å). Check it "
         "and the map's header; or the particles show something else."
     ]
