@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
 import typing
 
@@ -42,7 +41,7 @@ class Optics:
 FIELDS = tuple(field.name for field in dataclasses.fields(Optics))
 
 
-class OpticsTable(collections.abc.Sequence):
+class OpticsTable(typing.Sequence[Optics]):
     """A sequence of Optics, kept as numbers side by side. values: (n, len(FIELDS)) float64."""
 
     def __init__(self, values: np.ndarray) -> None:

@@ -30,7 +30,9 @@ class Groups:
 
 
 def modern_tables(
-    tables: dict[str, dict[str, typing.Sequence[str]]], path: str | os.PathLike[str], dimensions: int = 2
+    tables: typing.Mapping[str, typing.Mapping[str, typing.Sequence[str]]],
+    path: str | os.PathLike[str],
+    dimensions: int = 2,
 ) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
     """Optics and particle table, {column: texts} each, as RELION 3.1 has them.
 

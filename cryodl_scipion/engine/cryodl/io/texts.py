@@ -14,7 +14,7 @@ FEW = 64  # texts that may differ in any column, and ...
 SHARE = 0.25  # ... texts that may differ for a row, for them to be kept once
 
 
-class Texts(collections.abc.Sequence):
+class Texts(typing.Sequence[str]):
     """A sequence of str that does not change. Made by TextsMaker, or by Texts.of.
 
     Parameters
