@@ -12,7 +12,8 @@ import traceback
 import typing
 
 from . import __version__
-from .contract import COMMANDS, AllSkipped, Command, Failure, ParamInfo, Request, check, describe_all
+from .contract import COMMANDS, AllSkipped, Command, Failure, Request, check, describe_all
+from .contract.params import ParamInfo
 from .io.memory import memory_sentence
 from .io.output_lock import output_lock
 from .io.parent import end_with_parent
@@ -156,7 +157,9 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
-    def parse_args(self, args: typing.Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
+    def parse_args(  # type: ignore[override]  # argparse's overloads allow classes of other namespaces
+        self, args: typing.Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
         """As argparse's; what the chosen command does not know is told by its own parser, which knows its options."""
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
@@ -164,7 +167,7 @@ class Parser(argparse.ArgumentParser):
             chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options
 
-    def error(self, message) -> None:
+    def error(self, message: str) -> typing.NoReturn:
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
             import difflib

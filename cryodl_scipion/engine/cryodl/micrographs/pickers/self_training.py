@@ -48,7 +48,7 @@ class RoundConfig:
 
 def train_round(
     method: PickerMethod,
-    network: nn.Module,
+    network: torch.nn.Module,
     previous: typing.Mapping[str, typing.Any],
     images: typing.Sequence[LabelledImage],
     teachers: typing.Sequence[Picked],
@@ -125,7 +125,7 @@ def _calibrated(task: PickerTask, teachers: typing.Sequence[Picked]) -> tuple[li
     return [calibrate(raw, calibration) for _, raw in found], calibration
 
 
-def start_network(method: PickerMethod, model: str | os.PathLike[str]) -> nn.Module:
+def start_network(method: PickerMethod, model: str | os.PathLike[str]) -> torch.nn.Module:
     """A method's network with the weights of a model folder."""
     from . import load_network
 

@@ -35,7 +35,7 @@ class PickerTask(Task):
     def __init__(
         self,
         method: PickerMethod,
-        network: nn.Module,
+        network: torch.nn.Module,
         training: typing.Sequence[LabelledImage],
         validation: typing.Sequence[LabelledImage],
         batch_size: int,

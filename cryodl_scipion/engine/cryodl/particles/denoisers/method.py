@@ -43,7 +43,7 @@ class DenoiserMethod:
     boost = 1.0
     boosted = 0.0
 
-    def learn(self, network: nn.Module, pairs: Pairs, statistics: Statistics) -> None:
+    def learn(self, network: torch.nn.Module, pairs: Pairs, statistics: Statistics) -> None:
         """What the network takes from Pairs and their scales.Statistics before training."""
         network.learn_scale(statistics)
 
@@ -61,15 +61,15 @@ class DenoiserMethod:
         """Training steps where the user asks for none. particles: training ones."""
         raise NotImplementedError
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
         )
 
-    def build_discriminator(self, box: int) -> nn.Module | None:
+    def build_discriminator(self, box: int) -> torch.nn.Module | None:
         return PatchDiscriminator(box)
 
-    def discriminator_optimizer(self, discriminator: nn.Module) -> torch.optim.Optimizer:
+    def discriminator_optimizer(self, discriminator: torch.nn.Module) -> torch.optim.Optimizer:
         """As published: Adam with beta1 0.5."""
         groups = [dict(params=list(discriminator.parameters()), factor=self.discriminator_rate)]
         return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999))
@@ -81,7 +81,7 @@ def load_network(
     weights: typing.Mapping[str, torch.Tensor],
     source: str | os.PathLike[str],
     molecules: int = 1,
-) -> nn.Module:
+) -> torch.nn.Module:
     """A method's network with the weights of a model.
 
     weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another

@@ -37,7 +37,7 @@ class DenoiserTask(Task):
     def __init__(
         self,
         method: DenoiserMethod,
-        network: nn.Module,
+        network: torch.nn.Module,
         pairs: Pairs,
         amplitude: torch.Tensor,
         loss: str = "l1",

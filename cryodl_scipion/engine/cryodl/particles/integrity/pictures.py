@@ -16,6 +16,7 @@ from ..denoisers.plots import draw_rows
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...likelihood.observed import Source
+    from .candidates import Given, Searched
     from .evidence import Evidence
 
 EACH = 4  # particles of each composition
@@ -23,7 +24,7 @@ SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye
 
 
 def draw_examples(
-    candidates: Candidates,
+    candidates: Searched | Given,
     projectors: typing.Sequence[Projector],
     evidence: Evidence,
     names: typing.Sequence[str],

@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...io.particle_sets import ParticleSet
     from ...likelihood.observed import Observed, Source
+    from .candidates import Given, Searched
     from .evidence import Evidence
 
 SIGNAL_DETAIL = 20.0  # Å: coarser detail holds nearly all of the signal
@@ -30,7 +31,7 @@ SURE = 3.0  # standard errors
 
 
 def simulated(
-    candidates: Candidates, projectors: typing.Sequence[Projector], strength: float, count: int, seed: int
+    candidates: Searched | Given, projectors: typing.Sequence[Projector], strength: float, count: int, seed: int
 ) -> tuple[typing.Any, np.ndarray]:
     """MadeUp particles, and which composition each has, (count,) int64.
 
@@ -76,7 +77,7 @@ def _excess(observed: Observed) -> tuple[float, float]:
 
 def learnt_temperature(
     evidence_of: typing.Callable[..., Evidence],
-    candidates: Candidates,
+    candidates: Searched | Given,
     projectors: typing.Sequence[Projector],
     strength: float,
     count: int,

@@ -7,8 +7,7 @@ import typing
 
 import numpy as np
 
-from ...contract import Tile
-from ...contract.annotations import NEGATIVE, POSITIVE, check_name
+from ...contract.annotations import NEGATIVE, POSITIVE, Tile, check_name
 from .sheets import EMPTY, WITHOUT_IT, Sheet
 from .slices import Slices
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing
 
-from ...contract import Tile
+from ...contract.annotations import Tile
 
 if typing.TYPE_CHECKING:
     from .store import AnnotationStore

@@ -3,8 +3,7 @@
 
 import numpy as np
 
-from ...contract import Tile
-from ...contract.annotations import FEATURE, WITHOUT
+from ...contract.annotations import FEATURE, WITHOUT, Tile
 
 EMPTY, WITH, WITHOUT_IT = "empty", "with", "without"  # states of a sheet
 

@@ -7,8 +7,7 @@ import typing
 
 import numpy as np
 
-from ...contract import Tile
-from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
+from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram

@@ -10,8 +10,7 @@ import typing
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
-from ...contract import Tile
-from ...contract.annotations import FEATURE, UNCERTAIN
+from ...contract.annotations import FEATURE, UNCERTAIN, Tile
 from ...io.windows import move_axes, zoom_axes
 from .sheets import EMPTY, WITH, WITHOUT_IT
 

@@ -148,7 +148,7 @@ def _whole_tomograms(
     return None
 
 
-def _part_of_each_class(labels: np.ndarray, fraction: float, rng: np.random.Generator):
+def _part_of_each_class(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
     held = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         rows = rng.permutation(np.nonzero(labels == label)[0])

@@ -64,7 +64,7 @@ class ClassifierMethod:
         """
         raise NotImplementedError
 
-    def build(self, classes: int, box: int) -> nn.Module:
+    def build(self, classes: int, box: int) -> torch.nn.Module:
         """The untrained network, an nn.Sequential: (b, 1, box, box, box) prepared volumes to (b, classes) logits. What
         its last layer is given are its features (known.py)."""
         raise NotImplementedError
@@ -73,7 +73,7 @@ class ClassifierMethod:
         """Training steps where the user asks for none. training: number of subtomograms to learn from."""
         raise NotImplementedError
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         raise NotImplementedError
 
     def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:

@@ -14,6 +14,8 @@ from ...contract import Result, TrainSegmenterConfig, counted
 from ...io.warn import warn
 
 if typing.TYPE_CHECKING:
+    import torch
+
     from ..segmenters.examples import Example, Gathered
     from ..segmenters.method import SegmenterMethod
     from ..segmenters.train import SegmenterTask
@@ -83,7 +85,7 @@ def _task(
     return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
 
 
-def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> nn.Module:
+def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
     from ...io.model import find_model, read_model
     from ..segmenters.grid import SAME

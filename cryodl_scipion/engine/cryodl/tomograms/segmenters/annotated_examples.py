@@ -9,8 +9,8 @@ import typing
 import numpy as np
 import torch
 
-from ...contract import UNANNOTATED, Tile, TrainSegmenterConfig
-from ...contract.annotations import UNCERTAIN
+from ...contract import UNANNOTATED, TrainSegmenterConfig
+from ...contract.annotations import UNCERTAIN, Tile
 from ...io.files import expand_paths, name_tomograms
 from ..annotations.store import read_annotations
 from .examples import PATCH, TILE, Depth, Gathered, cut_example, make_example

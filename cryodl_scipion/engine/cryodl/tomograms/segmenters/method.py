@@ -43,13 +43,13 @@ class SegmenterMethod:
         """Slices before and after those that are answered."""
         return (self.slices_in - self.slices_out) // 2
 
-    def build(self) -> nn.Module:
+    def build(self) -> torch.nn.Module:
         """The network: (b, slices_in, h, w) normalised slices -> (b, slices_out, h / stride, w / stride) raw scores,
         of any range; higher where the feature is more likely.
         """
         raise NotImplementedError
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
     def usual_steps(self, tiles: int) -> int:
@@ -62,7 +62,7 @@ class SegmenterMethod:
         """
         return masked_bce_and_dice(output, target, weight)
 
-    def penalty(self, network: nn.Module) -> typing.Any:
+    def penalty(self, network: torch.nn.Module) -> typing.Any:
         """What is added to the loss for the weights themselves."""
         return 0.0
 
@@ -80,7 +80,7 @@ class SegmenterMethod:
 
 def load_network(
     method: SegmenterMethod, weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
-) -> nn.Module:
+) -> torch.nn.Module:
     """A method's network with the weights {name: tensor} of a model.
 
     source: the model's folder or name, for the message. Raises ValueError if they are of another network.

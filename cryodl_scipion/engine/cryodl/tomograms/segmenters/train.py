@@ -33,7 +33,7 @@ class SegmenterTask(Task):
     def __init__(
         self,
         method: SegmenterMethod,
-        network: nn.Module,
+        network: torch.nn.Module,
         training: typing.Sequence[Example],
         validation: typing.Sequence[Example],
         batch_size: int | None = None,
