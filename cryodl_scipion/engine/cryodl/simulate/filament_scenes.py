@@ -177,7 +177,7 @@ def crossings(lines: list, width: float) -> np.ndarray:
     return np.vstack(found)
 
 
-def _curve(shape, heading, bend, rng):
+def _curve(shape: tuple[int, ...], heading: float, bend: float, rng: np.random.Generator) -> np.ndarray:
     """(n, 2) places STEP apart on a smooth curve through the whole micrograph and beyond."""
     number = int(2 * math.hypot(*shape) / STEP)
     along = np.linspace(-1, 1, number)
@@ -187,7 +187,7 @@ def _curve(shape, heading, bend, rng):
     return line - line[number // 2] + rng.uniform(0, 1, 2) * np.array(shape)
 
 
-def _cut(line, shape, width, rng):
+def _cut(line: np.ndarray, shape: tuple[int, ...], width: float, rng: np.random.Generator) -> np.ndarray | None:
     """The part of a line within the micrograph, or a random piece of it; None if it is shorter than three widths."""
     margin = width
     inside = ((line > -margin) & (line < np.array(shape) + margin)).all(1)
@@ -203,7 +203,7 @@ def _cut(line, shape, width, rng):
     return line[start:stop] if stop - start > fewest else None
 
 
-def _splat(places, weight, shape):
+def _splat(places: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(h, w) sum of weights at places (n, 2), shared out to the four nearest pixels."""
     canvas = np.zeros(shape)
     low = np.floor(places).astype(int)
@@ -217,7 +217,7 @@ def _splat(places, weight, shape):
     return canvas
 
 
-def _near(lines, shape, distance):
+def _near(lines: list, shape: tuple[int, ...], distance: float) -> torch.Tensor:
     """(h, w) bool tensor: within a distance (px) of a line."""
     from scipy.ndimage import distance_transform_edt
 
@@ -233,7 +233,7 @@ def _near(lines, shape, distance):
     )
 
 
-def _globules(shape, width, rng):
+def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) -> torch.Tensor:
     """Single particles beside the filaments: clusters of blobs of 0.3 to 3 widths, as strong as filaments or more."""
     if rng.random() < 0.4:
         return torch.zeros(shape)
@@ -250,11 +250,11 @@ def _globules(shape, width, rng):
     return torch.from_numpy((canvas / max(canvas.max(), 1e-9)).astype(np.float32)) * strength
 
 
-def _noise(shape, rng):
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
 
-def _spoiled(image, width, rng):
+def _spoiled(image: torch.Tensor, width: float, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Carbon, ice, specks, gradients. Filaments on carbon are marked by some people and not by others."""
     uncertain = torch.zeros(image.shape, dtype=torch.bool)
     if rng.random() < 0.3:

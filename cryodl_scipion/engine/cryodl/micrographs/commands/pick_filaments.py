@@ -7,6 +7,7 @@ picked again. Result.outputs are the contract's PickFilamentsOutputs. Bad microg
 
 import json
 import os
+import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, PickFilamentsConfig, Result, Skipped, counted, in_words, read_card, said_skipped
@@ -58,7 +59,7 @@ def run(config: PickFilamentsConfig) -> Result:
     return Result("pick-filaments", outputs, device=device, skipped=tuple(skipped), warnings=tuple(warnings))
 
 
-def _settings(config, card):
+def _settings(config: PickFilamentsConfig, card: dict[str, typing.Any]) -> dict[str, typing.Any]:
     """What decides the segments, {name: value}."""
     diameter = config.filament_diameter
     own = lambda value, default: default if value is None else value
@@ -72,7 +73,7 @@ def _settings(config, card):
     )
 
 
-def _earlier(folder, named, settings):
+def _earlier(folder: Path, named: list, settings: dict[str, typing.Any]) -> dict[str, dict]:
     """{name: record} of the micrographs that were picked before and have not changed."""
     found = {}
     for name, path in named:
@@ -100,13 +101,22 @@ def _earlier(folder, named, settings):
     return found
 
 
-def _stamp(path):
+def _stamp(path: str) -> list[int]:
     """Size and time of a file, by which a replaced one is noticed."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]
 
 
-def _pick(todo, config, model, settings, folder, records, skipped, notes):
+def _pick(
+    todo: list,
+    config: PickFilamentsConfig,
+    model: Path,
+    settings: dict[str, typing.Any],
+    folder: Path,
+    records: dict[str, dict],
+    skipped: list,
+    notes: list,
+) -> str:
     """Write and add the record of each micrograph as it is done. Returns the device in words."""
     from tqdm import tqdm
 
@@ -134,7 +144,9 @@ def _pick(todo, config, model, settings, folder, records, skipped, notes):
     return device_name(device)
 
 
-def _pick_one(name, path, picker, settings, folder):
+def _pick_one(
+    name: str, path: str, picker: typing.Any, settings: dict[str, typing.Any], folder: Path
+) -> dict[str, typing.Any]:
     """The record of one micrograph, which is written after its STAR file."""
     from ...io.micrographs import read_micrograph
     from ..filaments.segments import place_segments, write_segments
@@ -154,11 +166,18 @@ def _pick_one(name, path, picker, settings, folder):
         filaments=len(segments.lengths),
         length=float(segments.lengths.sum()),
     )
-    write_json(folder / f"{name}.json", record)
+    write_json(str(folder / f"{name}.json"), record)
     return record
 
 
-def _outputs(config, model, settings, folder, records, paths):
+def _outputs(
+    config: PickFilamentsConfig,
+    model: Path,
+    settings: dict[str, typing.Any],
+    folder: Path,
+    records: dict[str, dict],
+    paths: dict[str, str],
+) -> dict[str, typing.Any]:
     """The values of PickFilamentsOutputs."""
     outputs = dict(
         folder=str(folder),
@@ -175,12 +194,12 @@ def _outputs(config, model, settings, folder, records, paths):
         from ..filaments.pictures import draw_filaments
 
         first = [(n, paths[n]) for n in records][: config.pictures]
-        outputs["pictures"] = draw_filaments(first, folder, config.pixel_size, config.filament_diameter)
+        outputs["pictures"] = draw_filaments(first, folder, config.pixel_size)
         print(f"Pictures of {counted(len(first), 'micrograph')}: {folder}/pictures")
     return outputs
 
 
-def _nothing_found(outputs, config):
+def _nothing_found(outputs: dict[str, typing.Any], config: PickFilamentsConfig) -> list[str]:
     if outputs["segments"]:
         return []
     return [

@@ -4,12 +4,18 @@
 Result.outputs are the contract's TrainFilamentPickerOutputs.
 """
 
+from __future__ import annotations
+
 import time
+import typing
 from pathlib import Path
 
 from ... import __version__
 from ...contract import Result, TrainFilamentPickerConfig
 from ...io.model import write_model
+
+if typing.TYPE_CHECKING:
+    from ...learning.training import FitReport
 
 NETWORK = "unet"
 VALIDATION_SHARE = 1 / 15
@@ -46,7 +52,7 @@ def run(config: TrainFilamentPickerConfig) -> Result:
     return Result("train-filament-picker", outputs, device=device_name(device))
 
 
-def _material(config, diameter_px):
+def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[list]:
     """Simulated micrographs to learn from, to choose the weights and the threshold by, and for the card's figures."""
     import numpy as np
     from tqdm import tqdm
@@ -61,7 +67,9 @@ def _material(config, diameter_px):
     return parts
 
 
-def _card(config, threshold, figures, report, device, seconds):
+def _card(
+    config: TrainFilamentPickerConfig, threshold: float, figures: dict, report: FitReport, device: str, seconds: float
+) -> dict[str, typing.Any]:
     import torch
 
     from ...simulate.filament_scenes import STATED, WIDTHS

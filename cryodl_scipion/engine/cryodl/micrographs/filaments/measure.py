@@ -24,8 +24,13 @@ class Agreement:
     angles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     def __add__(self, other: "Agreement") -> "Agreement":
-        numbers = (getattr(self, n) + getattr(other, n) for n in ("traced", "right", "true", "found"))
-        return Agreement(*numbers, np.concatenate([self.angles, other.angles]))
+        return Agreement(
+            self.traced + other.traced,
+            self.right + other.right,
+            self.true + other.true,
+            self.found + other.found,
+            np.concatenate([self.angles, other.angles]),
+        )
 
     def figures(self) -> dict:
         """precision, recall and f1 by length, and the median and mean error of the angle in degrees."""
@@ -79,23 +84,23 @@ def agreement(traces: list, lines: list, clear: list, width: float) -> Agreement
     )
 
 
-def _every_px(line):
+def _every_px(line: np.ndarray) -> np.ndarray:
     """Places one px apart along a line."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     wanted = np.arange(0, along[-1] + 1e-6, 1.0)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], 1)
 
 
-def _sampled(line, flags, places):
+def _sampled(line: np.ndarray, flags: np.ndarray, places: np.ndarray) -> np.ndarray:
     """(m,) bool: the flags of a line's places at the nearest of other places on it."""
     return flags[cKDTree(line).query(places)[1]]
 
 
-def _stack(lines):
+def _stack(lines: list) -> np.ndarray:
     return np.vstack(lines) if lines else np.zeros((0, 2))
 
 
-def _axes(lines):
+def _axes(lines: list) -> np.ndarray:
     """(n,) directions modulo 180 degrees, in radians, of the places of lines."""
     angles = [np.arctan2(*np.gradient(line, axis=0).T) % np.pi if len(line) > 1 else np.zeros(1) for line in lines]
     return np.concatenate(angles) if angles else np.zeros(0)

@@ -12,7 +12,7 @@ from ...io.star import read_tables
 from ..pickers.pictures import FOLDER, SIDE
 
 
-def draw_filaments(named: list, folder: Path, pixel_size: float, diameter: float) -> dict[str, str]:
+def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, str]:
     """Draw the filaments of micrographs.
 
     Parameters
@@ -21,7 +21,7 @@ def draw_filaments(named: list, folder: Path, pixel_size: float, diameter: float
         List of (name, file) of micrographs.
     folder
         Of the segments, <name>.star each; the pictures come into its folder `pictures`.
-    pixel_size, diameter
+    pixel_size
         In Å.
 
     Returns
@@ -32,13 +32,17 @@ def draw_filaments(named: list, folder: Path, pixel_size: float, diameter: float
     drawn = {}
     for name, path in named:
         table = next((t for t in read_tables(folder / f"{name}.star").values() if "rlnHelicalTubeID" in t), {})
-        columns = [np.array(table.get(c, ()), float) for c in ("rlnCoordinateX", "rlnCoordinateY", "rlnHelicalTubeID")]
+        x, y, tube = (
+            np.array(table.get(c, ()), float) for c in ("rlnCoordinateX", "rlnCoordinateY", "rlnHelicalTubeID")
+        )
         drawn[name] = str(folder / FOLDER / f"{name}.png")
-        _draw(read_micrograph(path), *columns, pixel_size, diameter, drawn[name], name)
+        _draw(read_micrograph(path), x, y, tube, pixel_size, drawn[name], name)
     return drawn
 
 
-def _draw(image, x, y, tube, pixel_size, diameter, path, title):
+def _draw(
+    image: np.ndarray, x: np.ndarray, y: np.ndarray, tube: np.ndarray, pixel_size: float, path: str, title: str
+) -> None:
     small, binning = block_means(image, SIDE)
     low, high = grey_limits(small)
     height, width = (length * binning for length in small.shape)

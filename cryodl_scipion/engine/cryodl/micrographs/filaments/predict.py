@@ -2,6 +2,7 @@
 """Picking the filaments of one micrograph with a trained network."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from ...core.devices import fast_dtype
 from ...core.geometry import map_positions
 from ...core.tiles import apply_tiled
 from ...learning.inference import for_inference, is_out_of_memory
-from ..normalize import prepare_micrograph
+from ..normalize import Prepared, prepare_micrograph
 from .trace import Trace, trace_lines
 
 GAP = 3.0  # diameters: as wide as a crossing that is left out, and a little more
@@ -25,8 +26,8 @@ class FilamentPicker:
     'dark' or 'bright' protein. notes: sentences about what had to be changed on the way.
     """
 
-    method: object
-    network: torch.nn.Module
+    method: typing.Any
+    network: typing.Any
     device: torch.device
     memory: float = 0.4
     contrast: str = "dark"
@@ -71,7 +72,7 @@ class FilamentPicker:
         back = lambda places: map_positions(places, prepared.image.shape, prepared.shape)
         return [dataclasses.replace(trace, places=back(trace.places)) for trace in traces]
 
-    def lines_prepared(self, prepared, threshold: float, shortest: float) -> list:
+    def lines_prepared(self, prepared: Prepared, threshold: float, shortest: float) -> list:
         """The same for a Prepared micrograph; shortest and the places of the Traces in working px."""
         output, stride = self.output(prepared), self.network.stride
         score = torch.sigmoid(output[0]).numpy()
@@ -82,7 +83,7 @@ class FilamentPicker:
         return [Trace(trace.places * stride + (stride - 1) / 2, trace.score, trace.pieces) for trace in traces]
 
     @torch.inference_mode()
-    def output(self, prepared) -> torch.Tensor:
+    def output(self, prepared: Prepared) -> torch.Tensor:
         """What the network answers to a prepared micrograph, (3, h/2, w/2)."""
         stride, multiple = self.network.stride, self.network.multiple
         overlap = -(-self.network.receptive_radius // multiple) * multiple
@@ -100,12 +101,12 @@ class FilamentPicker:
                 f"Memory was too small for tiles of {tile} px; half of it ({self.memory:.2g} GB) is used."
             )
 
-    def _run(self, tile):
+    def _run(self, tile: torch.Tensor) -> torch.Tensor:
         return self.network(tile.to(self.device, self.dtype, memory_format=torch.channels_last))
 
 
-def _valid_cells(valid, shape, stride):
+def _valid_cells(valid: torch.Tensor, shape: tuple[int, ...], stride: int) -> np.ndarray:
     """(h, w) bool: cells all of whose pixels are valid; what lies beyond the image is not."""
     padded = np.zeros(tuple(n * stride for n in shape), bool)
     padded[: valid.shape[0], : valid.shape[1]] = valid.numpy()[: padded.shape[0], : padded.shape[1]]
-    return padded.reshape(shape[0], stride, shape[1], stride).all((1, 3))
+    return np.asarray(padded.reshape(shape[0], stride, shape[1], stride).all((1, 3)))

@@ -76,21 +76,21 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
     )
 
 
-def _directions(line):
+def _directions(line: np.ndarray) -> np.ndarray:
     """(n,) direction of a line, radians from the x axis towards y."""
     steps = np.gradient(line, axis=0)
     return np.arctan2(steps[:, 0], steps[:, 1])
 
 
-def _distance(places, others):
+def _distance(places: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(n,) distance of places to the nearest of others; infinite without any."""
     return cKDTree(others).query(places)[0] if len(others) else np.full(len(places), np.inf)
 
 
-def _within(line, shape, margin):
-    return ((line > margin) & (line < np.array(shape) - 1 - margin)).all(1)
+def _within(line: np.ndarray, shape: tuple[int, ...], margin: float) -> np.ndarray:
+    return np.asarray(((line > margin) & (line < np.array(shape) - 1 - margin)).all(1))
 
 
-def _at(mask, line):
+def _at(mask: np.ndarray, line: np.ndarray) -> np.ndarray:
     """(n,) value of a mask at the nearest pixels of a line; outside, at its rim."""
     return mask[tuple(np.clip(np.rint(line).astype(int), 0, np.array(mask.shape) - 1).T)]

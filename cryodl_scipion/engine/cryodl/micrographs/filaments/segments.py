@@ -7,6 +7,7 @@ import numpy as np
 
 from ...core.geometry import inside
 from ...io.star import write_tables
+from .trace import Trace
 
 COLUMNS = (
     "rlnCoordinateX",
@@ -85,7 +86,7 @@ def write_segments(path: str, segments: Segments) -> None:
     write_tables(path, {"": dict(zip(COLUMNS, values))})
 
 
-def _along(trace, pixel_size, distance):
+def _along(trace: Trace, pixel_size: float, distance: float) -> tuple[np.ndarray, float]:
     """(n, 4) y, x, psi, track of the segments of one filament, and the length (Å) of what is seen of it."""
     step = np.linalg.norm(np.diff(trace.places, axis=0), axis=1) * pixel_size
     along = np.concatenate([[0], np.cumsum(step)])

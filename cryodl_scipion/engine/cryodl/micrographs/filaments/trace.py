@@ -2,6 +2,7 @@
 """Centre lines of filaments from maps of their score and direction."""
 
 import dataclasses
+import typing
 
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -66,7 +67,7 @@ def trace_lines(
     return sorted(lines, key=lambda line: -len(line.places))
 
 
-def _ridges(score, direction, lowest):
+def _ridges(score: np.ndarray, direction: np.ndarray, lowest: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places (n, 2) where the score is largest across the direction, to a fraction of a cell; scores and angles."""
     at = np.argwhere(score > lowest)
     if not len(at):
@@ -82,7 +83,7 @@ def _ridges(score, direction, lowest):
     return at[ridge] + np.clip(offset, -0.5, 0.5)[:, None] * normal[ridge], middle, angle[ridge]
 
 
-def _paths(places, scores, angles, threshold):
+def _paths(places: np.ndarray, scores: np.ndarray, angles: np.ndarray, threshold: float) -> list:
     """Ordered ridge places of each piece: the longest way through each group of neighbours."""
     if len(places) < 3:
         return []
@@ -106,7 +107,7 @@ def _paths(places, scores, angles, threshold):
     ]
 
 
-def _longest_way(graph):
+def _longest_way(graph: typing.Any) -> np.ndarray:
     """Indices along the longest of the shortest ways through a connected graph."""
     far = lambda start: dijkstra(graph, directed=False, indices=start, return_predecessors=True)
     first = int(np.argmax(far(0)[0]))
@@ -117,12 +118,12 @@ def _longest_way(graph):
     return np.array(way)
 
 
-def _between(first, second):
+def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Angle between two directions without a sign, 0 to pi / 2."""
     return np.abs((first - second + np.pi / 2) % np.pi - np.pi / 2)
 
 
-def _smooth(path):
+def _smooth(path: np.ndarray) -> np.ndarray:
     """The path without the jitter of its places, one cell from place to place."""
     from scipy.ndimage import gaussian_filter1d
 
@@ -135,18 +136,18 @@ def _smooth(path):
     return _evenly(whole[len(ends[0]) : len(ends[0]) + len(even)])
 
 
-def _evenly(path):
+def _evenly(path: np.ndarray) -> np.ndarray:
     """Places one cell apart along a path."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     wanted = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
     return np.stack([np.interp(wanted, along, path[:, axis]) for axis in (0, 1)], 1)
 
 
-def _length(path):
+def _length(path: np.ndarray) -> float:
     return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
 
 
-def _joined(pieces, gap):
+def _joined(pieces: list, gap: float) -> list:
     """Lists of pieces that continue each other, nearest ends first, each piece in the direction of the whole."""
     ends = [(index, end) for index in range(len(pieces)) for end in (0, 1)]
     place = np.array([pieces[i][-end] for i, end in ends]).reshape(-1, 2)
@@ -164,14 +165,14 @@ def _joined(pieces, gap):
     return _chains(pieces, partner)
 
 
-def _outward(piece, end):
+def _outward(piece: np.ndarray, end: int) -> np.ndarray:
     """Unit vector out of an end of a piece, over its last cells."""
     reach = min(len(piece) - 1, int(SMOOTHED))
     step = piece[-1] - piece[-1 - reach] if end else piece[0] - piece[reach]
     return step / max(np.linalg.norm(step), 1e-9)
 
 
-def _continue_each_other(place, outward, other, other_outward):
+def _continue_each_other(place: np.ndarray, outward: np.ndarray, other: np.ndarray, other_outward: np.ndarray) -> bool:
     """Whether the ends face each other, and the way from one to the other is straight on."""
     step = other - place
     length = np.linalg.norm(step)
@@ -182,12 +183,13 @@ def _continue_each_other(place, outward, other, other_outward):
     return straight and outward @ step / length > limit and -other_outward @ step / length > limit
 
 
-def _chains(pieces, partner):
+def _chains(pieces: list, partner: dict[int, int]) -> list:
     """Pieces in order along each filament. partner: {end: end}; end 2 i is the first of piece i, 2 i + 1 the last."""
     chains, done = [], set()
     starts = [2 * i + end for i in range(len(pieces)) for end in (0, 1) if 2 * i + end not in partner]
     for start in starts + [2 * i for i in range(len(pieces))]:  # the latter for what closes on itself
-        chain, end = [], start
+        chain: list = []
+        end: int | None = start
         while end is not None and end // 2 not in done:
             done.add(end // 2)
             piece = pieces[end // 2]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of filament pickers on simulated micrographs, validated by tracing others."""
 
+import typing
+
 import numpy as np
 import torch
 
@@ -22,10 +24,18 @@ class FilamentTask(Task):
     example_name = "crops"
     usual_steps = 4000
 
-    def __init__(self, method, network, training, validation, batch_size, device):
+    def __init__(
+        self,
+        method: typing.Any,
+        network: torch.nn.Module,
+        training: list,
+        validation: list,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.batch_size, self.device = batch_size, device
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks = torch.nn.ModuleDict({"picker": network})
         self.optimizers = {"picker": method.optimizer(network)}
 
@@ -34,7 +44,7 @@ class FilamentTask(Task):
         chosen = rng.integers(len(self.training), size=self.batch_size)
         return [torch.stack(x) for x in zip(*(self.method.example(self.training[i], rng) for i in chosen))]
 
-    def train_step(self, batch: list, accelerator) -> dict:
+    def train_step(self, batch: list, accelerator: typing.Any) -> dict:
         """One step of the optimiser."""
         image, target, weight = (x.to(accelerator.device) for x in batch)
         network, optimizer = self.networks["picker"], self.optimizers["picker"]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our filament picker: the picker's small U-net, which paints centre lines and tells their direction."""
 
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -31,7 +33,7 @@ class FilamentUNet:
         """AdamW over the network's weights."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
-    def gain(self, item) -> float:
+    def gain(self, item: typing.Any) -> float:
         """Factor by which a prepared micrograph is multiplied before it reaches the network.
 
         It brings the strongest features as wide as a filament to the same height in every micrograph.
