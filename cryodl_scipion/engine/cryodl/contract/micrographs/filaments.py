@@ -151,7 +151,9 @@ class TrainFilamentPickerOutputs(Outputs):
     """What `train-filament-picker` wrote."""
 
     model: str = output("Model folder.", path="folder")
-    threshold: float = output("Threshold with the highest F1 on the validation micrographs.")
+    threshold: float = output(
+        "Lowest threshold at which 98 % of what is traced on the validation micrographs is right."
+    )
     validation: Details = output(
         "precision, recall and f1 by length, and angle_median and angle_mean (degrees), on other simulated micrographs."
     )

@@ -29,6 +29,10 @@ class FilamentUNet:
         """The network: (b, 1, h, w) -> (b, 3, h/2, w/2), of which the first is a logit."""
         return PickerUNet(GENERAL_WIDTHS, outputs=3)
 
+    def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> torch.nn.Module:
+        """The network of a model's weights: all have one shape."""
+        return self.build()
+
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW over the network's weights."""
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
