@@ -17,7 +17,13 @@ from cryodl.micrographs.filaments.scenes import labelled_item
 from cryodl.micrographs.filaments.segments import COLUMNS, place_segments
 from cryodl.micrographs.filaments.trace import Trace, trace_lines
 from cryodl.micrographs.filaments.unet import FilamentUNet
-from cryodl.simulate.filament_scenes import FilamentScene, crossings, draw_filament, random_section
+from cryodl.simulate.filament_scenes import (
+    FilamentScene,
+    crossings,
+    draw_filament,
+    random_filament_scene,
+    random_section,
+)
 
 
 def straight(start, stop, step=0.5):
@@ -205,10 +211,12 @@ def test_a_foreign_record_is_not_taken(micrograph, tmp_path):
         pick_filaments.run(config(micrograph[0], tmp_path / "picks"))
 
 
-def test_a_training_writes_a_model_that_picks(tmp_path):
+def test_a_training_writes_a_model_that_picks(tmp_path, monkeypatch):
     from cryodl.contract import TrainFilamentPickerConfig
     from cryodl.micrographs.commands import train_filament_picker
 
+    small = lambda diameter, rng: random_filament_scene(diameter, rng, side=208)
+    monkeypatch.setattr("cryodl.micrographs.filaments.scenes.random_filament_scene", small)
     torch.set_num_threads(1)
     result = train_filament_picker.run(
         TrainFilamentPickerConfig(
