@@ -67,7 +67,7 @@ def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.
     Raises what name_sets, read_coordinates and align_keys raise.
     """
     sets = {name: read_coordinates(path) for name, path in name_sets(texts).items()}
-    names = {}
+    names: dict[str, str] = {}
     for key in sorted({key for picks in sets.values() for key in picks}, key=lambda k: (len(k), k)):
         names.setdefault(without_pick_suffix(key), key)
     return {name: align_keys(picks, list(names.values())) for name, picks in sets.items()}

@@ -33,7 +33,7 @@ def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike
 
 
 def plot_precision_recall(
-    curves: dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
+    curves: typing.Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
 ) -> None:
     """Precision against recall of several sets as a PNG.
 

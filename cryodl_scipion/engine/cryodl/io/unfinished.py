@@ -78,7 +78,7 @@ def working_folder(
     return folder
 
 
-def finish_folder(folder: str | os.PathLike[str], output: str, *leftovers: str) -> None:
+def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str], *leftovers: str) -> None:
     """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in
     it."""
     rename_folder(folder, output)

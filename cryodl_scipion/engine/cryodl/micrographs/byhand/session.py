@@ -2,6 +2,7 @@
 """What the window of picks does, without the window: picks, areas to ignore, undoing, saving."""
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -38,9 +39,10 @@ class HandSession(Shown):
 
     def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float) -> None:
         self.store, self.painting, self.message, self.failed = store, False, "", False
-        self.radius, self.touched = diameter / pixel_size / 2, set()
+        self.radius, self.touched = diameter / pixel_size / 2, set[str]()
         self.brush = 2 * self.radius
-        self._undo, self._held = [], None
+        self._undo: list[typing.Any] = []
+        self._held: typing.Any = None
         Shown.__init__(self, micrographs, pixel_size)
         self.choose(0)
 

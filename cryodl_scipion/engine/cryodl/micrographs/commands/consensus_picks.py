@@ -36,7 +36,7 @@ def run(config: ConsensusPicksConfig) -> Result:
     rule = _rule_in_words(config, len(sets))
     folder = working_folder(config, continues=False)
     (folder / CANDIDATES).mkdir()
-    counts, groups = {}, collections.Counter()
+    counts, groups = dict[str, int](), collections.Counter[typing.Any]()
     for name in names:
         yx, scores, found_by = combine(sets, name, config)
         groups.update(" + ".join(labels) for labels in found_by)

@@ -71,8 +71,8 @@ class HeatmapPicker(PickerMethod):
 
     def target(
         self,
-        positives: np.ndarray,
-        negatives: np.ndarray,
+        positives: torch.Tensor,
+        negatives: torch.Tensor,
         shape: tuple[int, ...],
         stride: int,
         dense: bool,

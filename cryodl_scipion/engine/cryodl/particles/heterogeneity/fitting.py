@@ -35,7 +35,7 @@ class Outcome:
     motion: Motion
     setting: Setting
     contrast: str
-    notes: list
+    notes: list[str]
 
 
 def fit_heterogeneity(

@@ -10,6 +10,7 @@ import torch
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.symmetry import SIMILAR, symmetry_correlation
+from ...io.particle_sets import ParticleSet
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube
 from ...simulate.structures import load_density
@@ -27,13 +28,13 @@ class Inputs:
     """particles : ParticleSet. radius : waves per box. box : side of the volumes. reference, mask : (box, box, box)
     arrays; mask None without one. diameter : Å. notes : sentences for the user."""
 
-    particles: object
+    particles: ParticleSet
     radius: float
     box: int
     reference: np.ndarray
     mask: np.ndarray | None
     diameter: float
-    notes: list
+    notes: list[str]
 
 
 def load_inputs(config: FitHeterogeneityConfig) -> Inputs:

@@ -26,7 +26,6 @@ if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...io.particle_sets import ParticleSet
     from ...likelihood.observed import Observed, Source
-    from ..classes2d.bank import Bank
     from .amplitude import Fit
 
 SAMPLE = 192  # particles from which strength and spread of shifts are learnt

@@ -38,7 +38,7 @@ class Distances:
 
     counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(FARTHEST**2 + 1, np.int64))
     alone: int = 0
-    sides: tuple = (0, 0)
+    sides: tuple[int, ...] = (0, 0)
 
     def add(self, found: np.ndarray, truth: np.ndarray, known: np.ndarray, core: tuple[slice, ...]) -> None:
         """found, truth, known: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core: three

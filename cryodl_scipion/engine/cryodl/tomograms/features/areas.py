@@ -31,7 +31,7 @@ class AreaCounter:
                 self._count(part, direction)
         self._last = slab[-1:].copy()
 
-    def _count(self, slab: np.ndarray, direction: np.ndarray) -> None:
+    def _count(self, slab: np.ndarray, direction: tuple[int, int, int]) -> None:
         here = slab[tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(direction, slab.shape))]
         there = slab[tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(direction, slab.shape))]
         other = here != there

@@ -40,7 +40,7 @@ def write_script(
     path: str | os.PathLike[str],
     volume: str | os.PathLike[str],
     tomogram: str | os.PathLike[str] | None,
-    surfaces: typing.Mapping[str, typing.Any],
+    surfaces: typing.Sequence[tuple[str, typing.Any]],
     pixel_size: float,
     origin_xyz: typing.Sequence[float],
     middle: np.ndarray,
