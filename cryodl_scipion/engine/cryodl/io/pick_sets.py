@@ -73,14 +73,14 @@ def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.
     return {name: align_keys(picks, list(names.values())) for name, picks in sets.items()}
 
 
-def lacking(sets: dict[str, typing.Any], names: typing.Iterable[str]) -> dict[str, list[str]]:
+def lacking(sets: dict[str, typing.Any], names: typing.Collection[str]) -> dict[str, list[str]]:
     """{set: micrographs of `names` that it has no list for}, only sets that lack any. A list without picks is a
     list."""
     missing = {name: [n for n in names if n not in picks] for name, picks in sets.items()}
     return {name: absent for name, absent in missing.items() if absent}
 
 
-def lacking_in_words(sets: dict[str, typing.Any], names: typing.Iterable[str]) -> list[str]:
+def lacking_in_words(sets: dict[str, typing.Any], names: typing.Collection[str]) -> list[str]:
     """One sentence for each set that lacks micrographs."""
     return [
         f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs ({', '.join(absent[:8])}"

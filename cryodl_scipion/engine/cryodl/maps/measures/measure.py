@@ -86,7 +86,9 @@ def measure_halves(
     """
     voxels = halves[0].voxels_zyx
     curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
-    figures = dict(resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5))
+    figures: dict[str, typing.Any] = dict(
+        resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5)
+    )
     resolution, local = resolution or figures["resolution_angstrom"], None
     if resolution and halves[0].isotropic:
         local = local_resolution(halves[0].data, halves[1].data, halves[0].pixel_size, mask, resolution)

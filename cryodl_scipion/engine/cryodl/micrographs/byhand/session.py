@@ -64,8 +64,10 @@ class HandSession(Shown):
     def near(self, y: float, x: float) -> int | None:
         """Number of the pick that a click at a place means, None if there is none."""
         far = [(p.y - y) ** 2 + (p.x - x) ** 2 for p in self.picks]
-        best = int(np.argmin(far)) if far else None
-        return best if far and far[best] <= (REACH * self.radius) ** 2 else None
+        if not far:
+            return None
+        best = int(np.argmin(far))
+        return best if far[best] <= (REACH * self.radius) ** 2 else None
 
     def press(self, y: float, x: float, erase: bool = False) -> None:
         """Begin an action at a place: take a pick that is there, put a new one, or paint.

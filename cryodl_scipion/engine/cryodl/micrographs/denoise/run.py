@@ -102,7 +102,7 @@ def load_views(
         name, paths = sources[index]
         try:
             images = read_images(paths)
-            images = images if method == "even-odd" else [sum(images) / np.float32(len(images))]
+            images = images if method == "even-odd" else [np.asarray(sum(images) / np.float32(len(images)))]
             made = make_views(working_images(images, factor))
         except (ValueError, FileNotFoundError) as error:
             bad.append(Skipped(name, paths[0], str(error)))

@@ -23,7 +23,7 @@ def split_items(
     """
     with_particles = [i for i, item in enumerate(items) if len(item[2])]
     if len(with_particles) == 1:
-        return items, [items[with_particles[0]]]
+        return list(items), [items[with_particles[0]]]
     order = rng.permutation(len(items))
     number = max(1, int(round(fraction * len(items))))
     held = set(order[:number].tolist())

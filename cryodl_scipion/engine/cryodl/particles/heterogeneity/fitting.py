@@ -85,7 +85,8 @@ def fit_heterogeneity(
     motion = find_motion(setting, mean, inputs.radius, rng, config.tolerance / 100)
     say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
     if motion.verdict == "motion":
-        setting.focus = masks.changing(*motion.halves, setting.mask)
+        first, second = motion.halves
+        setting.focus = masks.changing(first, second, setting.mask)
     fit = fit_components(setting, mean, motion.halves[0], config.latent, inputs.radius, spread, curve, rng)
     if motion.verdict == "motion":
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)

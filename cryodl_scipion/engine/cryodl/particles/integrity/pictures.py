@@ -25,7 +25,7 @@ SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye
 def draw_examples(
     candidates: Searched | Given,
     projectors: typing.Sequence[Projector],
-    evidence: typing.Mapping[str, np.ndarray],
+    evidence: typing.Mapping[str, torch.Tensor],
     names: typing.Sequence[str],
     probability: np.ndarray,
     path: str | os.PathLike[str],

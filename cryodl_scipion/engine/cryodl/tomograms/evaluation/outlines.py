@@ -58,9 +58,9 @@ class Distances:
             own = own & ~near
         if own.any():
             places = np.argwhere(own) + [part.start for part in core]
-            distance = _nearest(places, np.argwhere(other))
-            self.alone += int(np.isinf(distance).sum())
-            squared = np.rint(np.minimum(distance, FARTHEST) ** 2).astype(np.int64)
+            nearest = _nearest(places, np.argwhere(other))
+            self.alone += int(np.isinf(nearest).sum())
+            squared = np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64)
             counts += np.bincount(squared, minlength=len(counts))
         self.counts = self.counts + counts
 

@@ -18,7 +18,8 @@ class AreaCounter:
 
     def __init__(self, labels: int) -> None:
         """labels: the number of labels, 1 to that."""
-        self._areas, self._last = np.zeros(labels + 1), None
+        self._areas = np.zeros(labels + 1)
+        self._last: np.ndarray | None = None
 
     def add(self, slab: np.ndarray) -> None:
         """The next slices: (n, y, x) int8 of 0 and labels."""
