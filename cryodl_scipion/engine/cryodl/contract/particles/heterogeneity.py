@@ -4,12 +4,12 @@
 import dataclasses
 import typing
 
-from ..fields import contrast_field, particles_field, seed_field, threads_field
+from ..fields import contrast_field, device_field, particles_field, seed_field, threads_field
 from ..outputs import Outputs, output
 from ..params import param
 
 # Append at the end.
-LATENT_METHODS = ("linear",)
+LATENT_METHODS = ("linear", "gaussian")
 # Particles that each dimension of a latent space needs.
 PARTICLES_PER_DIMENSION = 100
 
@@ -31,7 +31,11 @@ class FitHeterogeneityConfig:
         path="folder",
     )
     method: str = param(
-        "linear: principal components of the volumes.", default="linear", label="Method", choices=LATENT_METHODS
+        "linear: principal components of the volumes. gaussian: the molecule as Gaussians that a few anchors move, "
+        "with a deep latent coordinate; for motions and few or noisy particles.",
+        default="linear",
+        label="Method",
+        choices=LATENT_METHODS,
     )
     latent: int = param("Dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20)
     mask: typing.Optional[str] = param(
@@ -74,7 +78,25 @@ class FitHeterogeneityConfig:
         expert=True,
     )
     contrast: str = contrast_field()
+    gaussians: int = param(
+        "Gaussians that the molecule is made of (method gaussian).",
+        default=400,
+        label="Gaussians",
+        minimum=50,
+        maximum=4000,
+        expert=True,
+    )
+    anchors: int = param(
+        "Anchors that carry the Gaussians along (method gaussian): the fewer, the more the molecule moves in large "
+        "pieces.",
+        default=32,
+        label="Anchors",
+        minimum=2,
+        maximum=100,
+        expert=True,
+    )
     seed: int = seed_field()
+    device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
