@@ -18,7 +18,9 @@ from .views import as_complex, look
 class Batch:
     """A batch of m images.
 
-    rows : (m,). base : (m, d) complex64, what the static volume leaves of the data. transfer : (m, d), CTF times contrast. errors : (m, d, 9) complex64, see views.ERRORS. root, offset : (m, 9, 9), (m, 9), of the errors' equations. matrices : (m, 3, 3). interpolation : see Cube.
+    rows : (m,). base : (m, d) complex64, what the static volume leaves of the data. transfer : (m, d), CTF times
+    contrast. errors : (m, d, 9) complex64, see views.ERRORS. root, offset : (m, 9, 9), (m, 9), of the errors'
+    equations. matrices : (m, 3, 3). interpolation : see Cube.
     """
 
     rows: np.ndarray
@@ -31,7 +33,8 @@ class Batch:
     interpolation: object
 
     def misfit(self, slices: torch.Tensor) -> torch.Tensor:
-        """(m, ...) negative logarithm of the likelihood of central slices (m, ..., d), but for a constant of each image; errors integrated out."""
+        """(m, ...) negative logarithm of the likelihood of central slices (m, ..., d), but for a constant of each
+        image; errors integrated out."""
         shape = (len(self.base), *(1,) * (slices.ndim - 2), -1)
         left = self.base.reshape(shape) - self.transfer.reshape(shape) * slices
         flat = left.reshape(len(left), -1, left.shape[-1])

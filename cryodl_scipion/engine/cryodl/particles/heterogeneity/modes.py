@@ -9,7 +9,6 @@ and Bishop 1999); e2gmm's encoder sees these gradients, too (Chen and Ludtke 202
 from __future__ import annotations
 
 import dataclasses
-import typing
 
 import numpy as np
 import torch
