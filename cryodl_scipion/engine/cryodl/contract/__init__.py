@@ -59,7 +59,13 @@ from .params import check, config_from_dict, config_to_dict, describe, describe_
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
-from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
+from .particles.heterogeneity import (
+    LATENT_METHODS,
+    PARTICLES_PER_DIMENSION,
+    FitHeterogeneityConfig,
+    LatentVolumesConfig,
+    SelectLatentConfig,
+)
 from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
 from .processes import PARENT_VARIABLE, process_name
@@ -139,6 +145,7 @@ __all__ = [
     "SEGMENTER_NETWORKS",
     "SMALLEST_PX",
     "SegmentConfig",
+    "LatentVolumesConfig",
     "SelectLatentConfig",
     "SelectClassesConfig",
     "SimulateHalfMapsConfig",

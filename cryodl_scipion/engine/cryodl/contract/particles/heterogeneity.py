@@ -134,6 +134,53 @@ class SelectLatentConfig:
         return ["Neither a region (--region) nor clusters (--clusters) are given; give one or both."]
 
 
+@dataclasses.dataclass(frozen=True)
+class LatentVolumesConfig:
+    """Reconstruct maps at points of a latent space, or along its dense regions, from the particles near to them."""
+
+    particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
+    output: str = param(
+        "Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    axes: str = param("Latent coordinates in which particles are near, with commas.", default="1", label="Axes")
+    maps: int = param(
+        "Maps along the way from one end of the first axis to the other, through the dense regions.",
+        default=10,
+        label="Maps",
+        minimum=2,
+        maximum=100,
+    )
+    points: typing.Optional[str] = param(
+        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. In place of the way "
+        "through the dense regions.",
+        default=None,
+        label="Points",
+        none_means="along the dense regions",
+    )
+    per_map: typing.Optional[int] = param(
+        "Particles within one standard deviation of a map's Gaussian weights.",
+        default=None,
+        label="Particles per map",
+        minimum=2,
+        maximum=10**7,
+        none_means="all over twice the number of maps",
+    )
+    mask_diameter: typing.Optional[float] = param(
+        "Diameter of the sphere in which the half-maps are compared.",
+        default=None,
+        label="Mask diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+        none_means="0.9 of the box",
+    )
+    contrast: str = contrast_field()
+    seed: int = seed_field()
+    threads: int = threads_field()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitHeterogeneityOutputs(Outputs):
     """What `fit-heterogeneity` found."""
@@ -160,3 +207,16 @@ class SelectLatentOutputs(Outputs):
     particles: str = output("STAR file of the chosen particles.", path="file")
     count: int = output("Chosen particles.")
     of: int = output("Particles to choose from.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LatentVolumesOutputs(Outputs):
+    """What `latent-volumes` reconstructed."""
+
+    volumes: typing.List[str] = output("Maps; their half-maps end in _half1.mrc and _half2.mrc.", path="file")
+    record: str = output("volumes.json: coordinates, particles, resolution and FSC of each map.", path="file")
+    coordinates: typing.List[typing.List[float]] = output("Of each map, in the latent space.")
+    resolutions: typing.List[float] = output("Of each map, 0 where the halves never agree.", unit="Å")
+    count: int = output("Particles.")
+    pixel_size: float = output("Of the maps.", unit="Å/px")
+    box: int = output("Side of the maps.", unit="px")
