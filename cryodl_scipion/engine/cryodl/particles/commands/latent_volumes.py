@@ -4,18 +4,24 @@
 Result.outputs are the contract's LatentVolumesOutputs.
 """
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import LatentVolumesConfig, Result, counted
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
 from .fit_heterogeneity import LATENT
 from .select_latent import latent_column
 
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
 
-def run(config):
+
+def run(config: LatentVolumesConfig) -> Result:
     """Reconstruct into <output>.partial, then rename."""
     check_output(config.output)
     from ...core.devices import set_threads
@@ -34,7 +40,7 @@ def run(config):
     folder = working_folder(config, [config.particles], continues=False)
     weights = near_points(latent, points, per_map)
     record = _write_maps(config, particles, points, weights, folder)
-    write_json(folder / "volumes.json", dict(axes=_axes(config.axes), volumes=record))
+    write_json(str(folder / "volumes.json"), dict(axes=_axes(config.axes), volumes=record))
     finish_folder(folder, config.output)
     final = lambda name: str(Path(config.output) / name)
     outputs = dict(
@@ -50,7 +56,9 @@ def run(config):
     return Result("latent-volumes", outputs, device="CPU")
 
 
-def _write_maps(config, particles, points, weights, folder):
+def _write_maps(
+    config: LatentVolumesConfig, particles: ParticleSet, points: np.ndarray, weights: np.ndarray, folder: Path
+) -> list[dict[str, typing.Any]]:
     """Write maps and half-maps. Returns what volumes.json says of each."""
     from tqdm import tqdm
 
@@ -84,7 +92,7 @@ def _write_maps(config, particles, points, weights, folder):
     return record
 
 
-def _axes(words):
+def _axes(words: str) -> list[int]:
     """[number] of the option --axes."""
     try:
         found = [int(word) for word in words.replace(",", " ").split()]
@@ -95,7 +103,7 @@ def _axes(words):
     return found
 
 
-def _points(words, count):
+def _points(words: str, count: int) -> np.ndarray:
     """(m, count) of the option --points."""
     try:
         points = [[float(value) for value in word.split(":")] for word in words.replace(" ", "").split(",") if word]

@@ -31,6 +31,13 @@ class Decoder(nn.Module):
         Å.
     """
 
+    start: torch.Tensor
+    amplitudes: torch.Tensor
+    anchors: torch.Tensor
+    share: torch.Tensor
+    stiffness: torch.Tensor
+    units: torch.Tensor
+
     def __init__(self, basis: modes.Basis, factors: np.ndarray, voxel: float) -> None:
         super().__init__()
         count, latent = len(basis.anchors), factors.shape[1]

@@ -13,7 +13,7 @@ import torch
 
 from ...io.model import save_tensors
 from .decoder import Decoder
-from .images import Images
+from .images import Batch, Images
 
 CHECKPOINT = "gaussians.safetensors"
 NODES = 33  # places of the latent coordinate
@@ -78,7 +78,7 @@ class Training:
         self.images.set_static(self.images.mean)
         return self._over_batches(lambda batch: -batch.misfit(torch.zeros_like(batch.base)))
 
-    def _over_batches(self, work):
+    def _over_batches(self, work: typing.Callable[[Batch], torch.Tensor]) -> np.ndarray:
         return np.concatenate([work(batch).cpu().numpy() for batch in self.images.batches(self.rows)])
 
     def maximise(self, posterior: np.ndarray) -> None:
@@ -92,7 +92,7 @@ class Training:
             loss.backward()
             self.optimiser.step()
 
-    def _drawn(self, posterior):
+    def _drawn(self, posterior: np.ndarray) -> torch.Tensor:
         """(m, 1) coordinates from posteriors (m, NODES)."""
         total = posterior.cumsum(1)
         node = (total < self.rng.random((len(total), 1)) * total[:, -1:]).sum(1)
@@ -112,7 +112,7 @@ def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -
     say : callable
         Called with a sentence for each round.
     """
-    state = dict(round=0, best=0, gain=-np.inf)
+    state: dict[str, typing.Any] = dict(round=0, best=0, gain=-np.inf)
     without, decoder = training.without(), training.decoder
     best = {k: v.clone() for k, v in decoder.state_dict().items()}
     weight = np.full(NODES, 1 / NODES)
@@ -140,7 +140,7 @@ def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -
     return Trained(place, deviation, gain, state["best"])
 
 
-def _posterior(training, weight, without):
+def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, float]:
     """(n, NODES) posterior of the coordinates, and the mean gain of the held-out particles."""
     value = training.expect(weight)
     highest = value.max(axis=1, keepdims=True)
@@ -150,7 +150,7 @@ def _posterior(training, weight, without):
     return posterior / total, float(gain[training.held].mean())
 
 
-def _write(path, training, state, best, weight):
+def _write(path: Path, training: Training, state: dict, best: dict, weight: np.ndarray) -> None:
     tensors = {f"decoder.{k}": v for k, v in training.decoder.state_dict().items()}
     tensors.update({f"best.{k}": v for k, v in best.items()})
     for index, values in training.optimiser.state_dict()["state"].items():
@@ -160,7 +160,7 @@ def _write(path, training, state, best, weight):
     save_tensors(path, tensors, dict(state=json.dumps(state), generator=generator))
 
 
-def _read(path, training):
+def _read(path: Path, training: Training) -> tuple[dict, dict, np.ndarray]:
     """State, best weights and node weights of a checkpoint; the training is put where it was."""
     from safetensors import safe_open
 

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...contract import FitHeterogeneityConfig
 from ...core.frc import fsc
 from .components import COARSE, Fit, Setting
 from .curves import scaled_place
@@ -18,6 +18,7 @@ from .deep import Training, train
 from .expectation import expect
 from .gaussians import Gaussians, fit_gaussians
 from .images import Images
+from .inputs import Inputs
 from .modes import Basis, Gradients, basis_of, gradients_of, place_anchors, principal_motions
 from .motion import Motion, find_motion
 from .paths import resized
@@ -32,7 +33,7 @@ FEWEST = 20  # Gaussians that a mask must hold
 class Model:
     """setting : components.Setting at the model's box. mean : (box, box, box). gaussians : all of the molecule's.
     basis : modes.Basis. found : modes.Gradients of some particles. agreement : (rings,) FSC of the Gaussians and the
-    mean. radius : waves per box. voxel : Å."""
+    mean. images : beside the mean. radius : waves per box. voxel : Å."""
 
     setting: Setting
     mean: np.ndarray
@@ -40,11 +41,19 @@ class Model:
     basis: Basis
     found: Gradients
     agreement: np.ndarray
+    images: Images
     radius: float
     voxel: float
 
 
-def gaussian_model(setting: Setting, mean: np.ndarray, inputs, config, spread: np.ndarray, device) -> Model:
+def gaussian_model(
+    setting: Setting,
+    mean: np.ndarray,
+    inputs: Inputs,
+    config: FitHeterogeneityConfig,
+    spread: np.ndarray,
+    device: torch.device,
+) -> Model:
     """The Model of a mean volume.
 
     Raises
@@ -70,10 +79,10 @@ def gaussian_model(setting: Setting, mean: np.ndarray, inputs, config, spread: n
     rows = np.unique(np.linspace(0, len(inputs.particles) - 1, MOST).round().astype(int))
     found = gradients_of(images, basis.volumes, rows)
     agreement = fsc(gaussians.render(box), torch.from_numpy(mean)).numpy()
-    return Model(small, mean, gaussians, basis, found, agreement, radius, voxel)
+    return Model(small, mean, gaussians, basis, found, agreement, images, radius, voxel)
 
 
-def _inside(gaussians, mask):
+def _inside(gaussians: Gaussians, mask: np.ndarray) -> torch.Tensor:
     """(N,) bool: the Gaussians in a mask (box, box, box)."""
     box = len(mask)
     place = (gaussians.centres.flip(1).round().long() + box // 2).clamp(0, box - 1)
@@ -83,7 +92,7 @@ def _inside(gaussians, mask):
 def motion_of_gaussians(model: Model, tolerance: float) -> Motion:
     """The Motion by principal motions of the Gaussians, of each half of the particles tested on the other."""
 
-    def components(rows):
+    def components(rows: np.ndarray) -> np.ndarray:
         chosen = np.nonzero(np.isin(model.found.rows, rows))[0]
         factors = principal_motions(model.found, chosen, model.basis.prior, TESTED)
         return np.concatenate([model.mean[None], model.basis.changes(factors)])
@@ -92,15 +101,7 @@ def motion_of_gaussians(model: Model, tolerance: float) -> Motion:
 
 
 def fit_gaussian_latent(
-    model: Model,
-    mean: np.ndarray,
-    curve: np.ndarray,
-    config,
-    spread: np.ndarray,
-    moves: bool,
-    folder: Path,
-    device: torch.device,
-    say: typing.Callable[[str], None],
+    model: Model, mean: np.ndarray, curve: np.ndarray, config: FitHeterogeneityConfig, moves: bool, folder: Path
 ) -> tuple[Fit, dict]:
     """The Fit, and what the record says of the Gaussians.
 
@@ -120,7 +121,9 @@ def fit_gaussian_latent(
     axes, deviations, turn = orthonormal(changes)
     cube, count = setting.cube(model.radius), setting.coefficients.count(model.radius)
     volumes = np.concatenate([model.mean[None], changes])
-    sums = expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, spread, None, False)
+    sums = expect(
+        setting.coefficients, setting.views, setting.rows(), cube, volumes, count, model.images.spread, None, False
+    )
     latent = sums.latent @ turn
     record = dict(
         gaussians=len(model.gaussians),
@@ -131,9 +134,10 @@ def fit_gaussian_latent(
     if moves:
         first = factors @ (turn[:, :1] / deviations[0])
         torch.manual_seed(config.seed)
-        decoder = Decoder(basis, first * 3**0.5, model.voxel).to(device)  # a uniform coordinate has the variance 1 / 3
-        images = Images(setting, model.mean, model.radius, spread, device)
-        trained = train(Training(images, decoder, np.random.default_rng(config.seed)), folder, say)
+        # a uniform coordinate has the variance 1 / 3
+        decoder = Decoder(basis, first * 3**0.5, model.voxel).to(model.images.device)
+        training = Training(model.images, decoder, np.random.default_rng(config.seed))
+        trained = train(training, folder, setting.say)
         latent[:, 0] = scaled_place(trained.place, latent[:, 0])
         record.update(held_out_gain=trained.gain, rounds=trained.rounds)
-    return Fit(mean, axes, deviations, latent, curve, spread), record
+    return Fit(mean, axes, deviations, latent, curve, model.images.spread), record

@@ -79,7 +79,7 @@ class Gaussians:
         values = along_y.transpose(-1, -2) @ self._waves(flat[..., 0], columns, box)
         return values[:, y + high, x]
 
-    def _waves(self, places, frequencies, box):
+    def _waves(self, places: torch.Tensor, frequencies: torch.Tensor, box: int) -> torch.Tensor:
         """(m, N, f) factors of one axis of the transform."""
         angles = places[..., None] * (frequencies * (-2 * torch.pi / box))
         fall = torch.exp(-0.5 * (self.widths[..., None] * (frequencies * (2 * torch.pi / box))).square())
@@ -110,7 +110,7 @@ def fit_gaussians(volume: np.ndarray, count: int, seed: int) -> Gaussians:
     return dataclasses.replace(found, amplitudes=found.amplitudes * scale)
 
 
-def _first(target, count, seed):
+def _first(target: torch.Tensor, count: int, seed: int) -> Gaussians:
     """Gaussians at weighted means of clusters of dense voxels."""
     from sklearn.cluster import KMeans
 
@@ -124,7 +124,7 @@ def _first(target, count, seed):
     return Gaussians(centres, mass, (0.5 * size ** (1 / 3)).clamp(min=1.2 * NARROWEST))
 
 
-def _optimised(found, target):
+def _optimised(found: Gaussians, target: torch.Tensor) -> Gaussians:
     """The Gaussians that fit the target best after STEPS."""
     centres, strength = found.centres.clone().requires_grad_(), torch.ones_like(found.amplitudes).requires_grad_()
     raw = inverse_width(found.widths).requires_grad_()
@@ -138,7 +138,7 @@ def _optimised(found, target):
     return Gaussians(best.centres.detach(), best.amplitudes.detach(), best.widths.detach())
 
 
-def _split(found, generator):
+def _split(found: Gaussians, generator: torch.Generator) -> Gaussians:
     """Each Gaussian as two, to either side of its middle."""
     way = F.normalize(torch.randn(found.centres.shape, generator=generator), dim=-1)
     step = APART * found.widths[:, None] * way

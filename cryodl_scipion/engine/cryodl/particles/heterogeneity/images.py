@@ -8,7 +8,9 @@ import typing
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
+from .components import Setting
 from .expectation import batches
 from .posterior import precisions
 from .views import as_complex, look
@@ -30,7 +32,7 @@ class Batch:
     root: torch.Tensor
     offset: torch.Tensor
     matrices: torch.Tensor
-    interpolation: object
+    interpolation: csr_matrix
 
     def misfit(self, slices: torch.Tensor) -> torch.Tensor:
         """(m, ...) negative logarithm of the likelihood of central slices (m, ..., d), but for a constant of each
@@ -60,7 +62,9 @@ class Images:
     device : torch.device
     """
 
-    def __init__(self, setting, mean: np.ndarray, radius: float, spread: np.ndarray, device: torch.device) -> None:
+    def __init__(
+        self, setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray, device: torch.device
+    ) -> None:
         self.setting, self.mean, self.spread, self.device = setting, mean, spread, device
         self.cube, self.count = setting.cube(radius), setting.coefficients.count(radius)
         self.box = setting.box
@@ -80,7 +84,7 @@ class Images:
         for part in batches(rows, self.count):
             yield self._batch(part)
 
-    def _batch(self, rows):
+    def _batch(self, rows: np.ndarray) -> Batch:
         views = self.setting.views
         seen = look(self.setting.coefficients, views, rows, self.cube, self._tables, self.count)
         transfer = seen.transfer * views.contrast[rows, None].astype(np.float32)

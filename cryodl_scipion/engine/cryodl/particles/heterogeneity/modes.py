@@ -9,6 +9,7 @@ and Bishop 1999); e2gmm's encoder sees these gradients, too (Chen and Ludtke 202
 from __future__ import annotations
 
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ def gradients_of(images: Images, volumes: torch.Tensor, rows: np.ndarray) -> Gra
     return Gradients(rows, match, gram)
 
 
-def _flat(values):
+def _flat(values: torch.Tensor) -> torch.Tensor:
     """(m, k, 2 d) real and imaginary parts."""
     return torch.view_as_real(values.resolve_conj().contiguous()).flatten(2)
 
@@ -137,9 +138,9 @@ def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, c
             left += found.gram[part].reshape(len(part), -1).T @ both.reshape(len(part), -1).astype(np.float32)
             right += found.match[part].T @ value
             second += both.sum(0) / len(chosen)
-        left = left.reshape(size, size, count, count).transpose(0, 2, 1, 3)
-        left = left + inverse[:, None, :, None] * np.eye(count)[:, None]
-        factors = np.linalg.solve(left.reshape(size * count, -1), right.ravel()).reshape(size, count)
+        whole = left.reshape(size, size, count, count).transpose(0, 2, 1, 3)
+        whole = whole + inverse[:, None, :, None] * np.eye(count)[:, None]
+        factors = np.linalg.solve(whole.reshape(size * count, -1), right.ravel()).reshape(size, count)
         factors = factors @ np.linalg.cholesky(second)
     return factors
 
@@ -153,7 +154,7 @@ def posterior_of(match: np.ndarray, gram: np.ndarray, factors: np.ndarray) -> tu
     return value, covariance + value[:, :, None] * value[:, None]
 
 
-def _first(found, chosen, prior, count):
+def _first(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) -> np.ndarray:
     """Factors along which the gradients vary most beyond noise."""
     size = len(prior)
     scatter, mean = np.zeros((size, size)), np.zeros((size, size))
@@ -169,5 +170,5 @@ def _first(found, chosen, prior, count):
     return root @ whiten @ (vectors[:, best] * np.sqrt(np.maximum(values[best], 1e-3)))
 
 
-def _chunks(chosen):
+def _chunks(chosen: np.ndarray) -> typing.Iterator[np.ndarray]:
     return (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))

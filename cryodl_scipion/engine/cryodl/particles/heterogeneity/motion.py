@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether there is any heterogeneity: components of one half of the particles, tested on the other half."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import typing
@@ -12,6 +14,9 @@ from .expectation import expect
 from .posterior import Linear
 from .solving import orthonormal, shell_power, solve
 from .views import FIRST_SPREAD
+
+if typing.TYPE_CHECKING:
+    from .cube import Cube
 
 ROUNDS = 8  # passes of the components of a half
 COMPONENTS = 3
@@ -39,11 +44,11 @@ class Recorder(Linear):
     """Keeps what each image says of components that it had no part in, after all that errors of its orientation,
     contrast and CTF could explain is taken out. excess, freedom, size : one number for each image."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int) -> None:
         super().__init__(count)
         self.excess, self.freedom, self.size = [], [], []
 
-    def __call__(self, gram, match, moved, spread):
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> typing.Any:
         """As Linear's."""
         q = self.count
         inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / (FREE * FIRST_SPREAD) ** 2))
@@ -118,7 +123,7 @@ def voxel_components(
     return volumes
 
 
-def projected_power(setting: Setting, mean: np.ndarray, cube, count: int) -> float:
+def projected_power(setting: Setting, mean: np.ndarray, cube: Cube, count: int) -> float:
     """Sum over all particles of the power of the mean volume in their images, in units of the noise."""
     from .expectation import batches
     from .views import as_complex

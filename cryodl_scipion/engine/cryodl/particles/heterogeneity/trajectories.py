@@ -37,7 +37,7 @@ def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
     return fine[nearest[middle]] * scale
 
 
-def _ends(places):
+def _ends(places: np.ndarray) -> list[int]:
     """Indices of the particles where the way begins and ends: in the middle of those at either end."""
     found = []
     for quantile in ENDS:
@@ -48,7 +48,7 @@ def _ends(places):
     return found
 
 
-def _shortest(places, start, end):
+def _shortest(places: np.ndarray, start: int, end: int) -> np.ndarray:
     """Indices of the particles on the shortest way from one to another."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import dijkstra
