@@ -159,7 +159,7 @@ class CryodlProtDenoiseTomograms(TomogramsBase):
         without = [idOf(item) for item in items if not halvesOf(item)]
         if not without:
             lost = [path for item in items for path in halvesOf(item) if not os.path.exists(path)]
-            return ["%s, a half tomogram, is not there. Bring it back, or reconstruct it again." % lost[0]] * bool(lost)
+            return ["%s, a half tomogram, is not there. Bring it back, or make it again." % path for path in lost[:1]]
         if len(without) < len(items):
             return [
                 "These tomograms have no halves, and the others do: %s. Make a subset of those with halves."

@@ -7,8 +7,6 @@ are tomograms without halves denoised. A finished tomogram is not denoised again
 trained again. Result.outputs are the contract's DenoiseTomogramsOutputs. Bad tomograms are in Result.skipped.
 """
 
-import contextlib
-import json
 from pathlib import Path
 
 from ...contract import CARD, AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
@@ -18,16 +16,14 @@ from ...io.model import find_model, read_model
 from ...io.stamps import stamp
 from ...io.warn import warn
 
-KIND, RECORD, MODEL = "tomogram_denoiser", "denoise.json", "model"
-HALVES = ("even", "odd")
-LABEL = "cryodl: denoised{}, for looking and segmenting; not for averaging"
+KIND, MODEL = "tomogram_denoiser", "model"
 DIFFERENT, TOO_DIFFERENT = 1.1, 2.0  # times the pixel size that a model learned at: warned of; refused
-_WORDS = dict(weights="model", halves="choice of denoised halves (--halves)")
 
 
 def run(config):
     """Train a model if there is none, and denoise what is not denoised yet."""
     from ..denoisers.halves import named_tomograms
+    from ..denoisers.written import finished, model_notes, read_record
 
     named, skipped, notes = named_tomograms(config)
     folder = Path(config.output)
@@ -40,11 +36,11 @@ def run(config):
     model = _model(config, sources, folder)
     card = read_card(model, KIND)
     sources = _fitting(sources, card, skipped, notes)
-    notes += _model_notes(config, card)
+    notes += model_notes(config, card)
     for note in dict.fromkeys(notes):
         warn(note)
-    record = _record(folder, config, card)
-    todo = [s for s in sources if not _finished(s, record, folder)]
+    record = read_record(folder, config, card)
+    todo = [s for s in sources if not finished(s, record, folder)]
     print(f"{counted(total, 'tomogram')}, {len(sources) - len(todo)} of them denoised before.")
     device = _denoise(todo, config, model, folder, record, skipped, notes) if todo else "none: nothing was denoised"
     if len(skipped) == total:
@@ -120,59 +116,11 @@ def _fitting(sources, card, skipped, notes):
     return kept
 
 
-def _model_notes(config, card):
-    """Sentences about a model that may not serve."""
-    if config.model and config.fill_wedge and not card["fills_wedge"]:
-        raise ValueError(
-            f"The model {config.model} was trained without the missing wedge, which --fill-wedge asks for. Leave one "
-            "of them out."
-        )
-    found, filtered = (card["validation"].get(key, 0.0) for key in ("correlation", "wiener_correlation"))
-    if found <= filtered:
-        yield (
-            f"The network is no better than a Wiener filter on rows that it did not learn from (correlation "
-            f"{found:.3f} against {filtered:.3f}): it has learned too little. Give it more tomograms or more --steps."
-        )
-    if card["fills_wedge"]:
-        yield (
-            "What stands in the missing wedge is the network's guess. Where it was hidden from it and measured, the "
-            f"guess correlated by {card['validation'].get('wedge_correlation', 0.0):.3f} with the other raw half (a "
-            f"measurement by {card['validation'].get('wedge_measured_correlation', 0.0):.3f}). Do not measure in it."
-        )
-
-
-def _record(folder, config, card):
-    """What denoise.json says, or will say. Raises ValueError if the folder is of another run."""
-    mine = dict(weights=card["weights_sha256"], halves=config.halves)
-    path = folder / RECORD
-    if not path.exists():
-        return dict(settings=mine, tomograms={})
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        found, _ = dict(record["settings"]), dict(record["tomograms"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged, or of another program. Choose another --output.") from None
-    other = " and ".join(words for key, words in _WORDS.items() if found.get(key) != mine[key])
-    if other:
-        raise ValueError(f"{folder} holds tomograms denoised with another {other}. Choose another --output.")
-    return record
-
-
-def _finished(source, record, folder):
-    """Whether the output is of the inputs as they are now."""
-    entry = record["tomograms"].get(source.name)
-    if entry is None or not all((folder / file).exists() for file in entry["files"]):
-        return False
-    same = entry["made_of"] == stamp(*source.paths) and entry["pixel_size"] == source.pixel_size
-    if not same:
-        print(f"{source.paths[0]} has changed since it was denoised; it is denoised again.")
-    return same
-
-
 def _denoise(todo, config, model, folder, record, skipped, notes):
     """Write the denoised tomograms one after the other. Returns the device in words."""
     from ...core.devices import choose_device, device_name, set_threads
     from ..denoisers.predict import TomogramDenoiser
+    from ..denoisers.written import RECORD
 
     device = choose_device(config.device)
     set_threads(config.threads)
@@ -198,6 +146,7 @@ def _denoise_one(source, denoiser, config, folder, notes):
     from ..denoisers.halves import bricks_of, measured_halves
     from ..denoisers.spectra import scale_of_one
     from ..denoisers.train import validation_rows
+    from ..denoisers.written import write_denoised
 
     card, controls = denoiser.card, {}
     if len(source.volumes) == 2:
@@ -211,7 +160,7 @@ def _denoise_one(source, denoiser, config, folder, notes):
         print(in_words(source.name, controls))
     else:
         scale = scale_of_one([brick for (brick,) in bricks_of(source)], np.array(card["gain"]))
-    files = _write(source, denoiser, scale, config, folder)
+    files = write_denoised(source, denoiser, scale, config, folder)
     return dict(
         files=files,
         made_of=stamp(*source.paths),
@@ -221,33 +170,10 @@ def _denoise_one(source, denoiser, config, folder, notes):
     )
 
 
-def _write(source, denoiser, scale, config, folder):
-    """Write the denoised volume, and those of the halves if they are asked for. Returns the names of the files."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from ...io.volume_writer import VolumeWriter
-
-    label = LABEL.format(", wedge filled" if denoiser.card["fills_wedge"] else "")
-    both = config.halves and len(source.volumes) == 2
-    names = [f"{source.name}.mrc", *(f"{source.name}_{half}.mrc" for half in HALVES if both)]
-    total = int(np.prod(source.shape, dtype=np.int64))
-    with contextlib.ExitStack() as stack:
-        writers = [
-            stack.enter_context(VolumeWriter(folder / name, source.shape, source.pixel_size, np.float32, label))
-            for name in names
-        ]
-        bar = stack.enter_context(tqdm(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0))
-        for place, blocks in denoiser.blocks(source.volumes, scale, config.memory):
-            mean = sum(blocks) / np.float32(len(blocks))
-            for writer, block in zip(writers, [mean, *blocks] if both else [mean]):
-                writer.write_block(*place, block)
-            bar.update(mean.size)
-    return names
-
-
 def _outputs(config, sources, bad, folder, model, card, record):
     """Result.outputs of the tomograms that are in the folder now."""
+    from ..denoisers.written import HALVES
+
     good = [s for s in sources if s.name not in bad]
     halves = [s for s in good if config.halves and len(s.paths) == 2]
     return dict(

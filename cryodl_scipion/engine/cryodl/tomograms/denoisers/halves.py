@@ -22,7 +22,7 @@ SIDE, ROWS, MOST = 64, 4, 24  # bricks that spectra are measured on: px, along a
 SAME_PIXEL = 0.02
 # FSC over the finest fifth of frequencies: above the first the halves are hardly independent, above the second not.
 DEPENDENT, COPIES = 0.5, 0.9
-CERTAIN = 5.0  # standard deviations of a shell's correlation above 0, below which halves have nothing in common
+CERTAIN = 5.0  # standard deviations of the correlation above 0, below which halves have nothing in common
 WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coefficients tell the same
 _EVEN = re.compile(r"(?<![a-z0-9])(even|evn|half[-_]?1|half[-_]?map[-_]?1|h1)(?![a-z0-9])", re.I)
 _ODD = re.compile(r"(?<![a-z0-9])(odd|half[-_]?2|half[-_]?map[-_]?2|h2)(?![a-z0-9])", re.I)
@@ -175,7 +175,7 @@ def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
             f"{both} agree at the finest detail (FSC {fine:.2f}): their noise is not independent. They are copies, or "
             "were denoised before. Give the halves as they were reconstructed."
         )
-    if not (fsc * np.sqrt(powers.count / (2 * WINDOW))).max() > CERTAIN:
+    if not _certainty(powers) > CERTAIN:
         raise ValueError(
             f"{both} have nothing in common (largest FSC {fsc.max():.2f}): they are not halves of one tomogram, one is "
             "moved or of opposite contrast, or they hold noise alone."
@@ -190,3 +190,10 @@ def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
             ],
         )
     return scale, fsc, []
+
+
+def _certainty(powers):
+    """By how many standard deviations the correlation up to some frequency, whichever tells most, is above that of
+    noise."""
+    count = powers.count / (2 * WINDOW)  # a coefficient and its conjugate tell the same
+    return float((np.cumsum(powers.fsc * count) / np.sqrt(np.maximum(np.cumsum(count), 1e-12))).max())
