@@ -106,6 +106,14 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "a small 3-D U-Net that corrects a Wiener filter",
         ("Cicek2016",),
     ),
+    Network(
+        "tomogram_denoiser",
+        "unet3d_wide",
+        "tomograms.denoisers.unet",
+        "WideUNet3D",
+        "a 3-D U-Net that corrects a Wiener filter",
+        ("Cicek2016",),
+    ),
 )
 
 

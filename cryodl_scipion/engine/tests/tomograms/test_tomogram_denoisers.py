@@ -6,10 +6,12 @@ import pytest
 import torch
 from synthetic import write_mrc
 
+from cryodl.contract import network_names
 from cryodl.core.wedges import turned_wedge, wedge
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks.folding import folded, unfolded
+from cryodl.learning.registry import method_of
 from cryodl.tomograms.denoisers.controls import control_figures
 from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, turned
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, plan
@@ -83,11 +85,12 @@ def test_an_example_asks_for_nothing_that_no_tilt_has_measured():
         assert float((example.weight == 0).float().mean()) == pytest.approx(1 / 3, abs=0.08)
 
 
-def test_an_untrained_network_is_the_wiener_filter():
+@pytest.mark.parametrize("name", network_names("tomogram_denoiser"))
+def test_an_untrained_network_is_the_wiener_filter(name):
     _, pair = halves()
     scale, _ = scale_of_halves([pair])
-    method = UNet3D()
-    denoiser = TomogramDenoiser(dict(network="unet3d", name="m"), method.build().state_dict(), torch.device("cpu"))
+    method = method_of("tomogram_denoiser", name)
+    denoiser = TomogramDenoiser(dict(network=name, name="m"), method.build().state_dict(), torch.device("cpu"))
     expected = torch.fft.irfftn(torch.fft.rfftn(pair[0] - scale.middle) * on_grid(scale.gain, (SIDE,) * 3))
     assert torch.allclose(denoiser.answer(pair[0], scale), expected + scale.middle, atol=1e-4)
 

@@ -19,7 +19,6 @@ from ..segmenters.predict import mirrored
 from .examples import MARGIN, answered, inputs_of
 from .spectra import Scale
 
-BYTES = 48  # of memory for each voxel of a tile (measured, with a margin), the network in two bytes
 SIDES = (640, 512, 448, 384, 320, 256, 208, 160, 128, 96, 80, 64, 48)  # px that a tile may have along an axis
 
 
@@ -59,7 +58,9 @@ class TomogramDenoiser:
         memory: GB. The tomogram is mirrored beyond its borders.
         """
         shape = volumes[0].shape
-        spans = plan(shape, memory * 1e9 / BYTES * (2 / self.dtype.itemsize) ** 0.5, self.method)
+        spans = plan(
+            shape, memory * 1e9 / (self.method.bytes_per_voxel * (self.dtype.itemsize / 2) ** 0.5), self.method
+        )
         for span in itertools.product(*spans):
             answers = [self.answer(torch.from_numpy(_mirrored_part(v, span)), scale) for v in volumes]
             starts = [max(0, low - MARGIN) for _, _, low, _ in span]

@@ -46,10 +46,13 @@ class UNet3D:
     """How the network is built and trained.
 
     name: word on the command line. granularity: sides that it is given are multiples of it. overlap: px of context on
-    each side of a tile. learning_rate: peak. decay, ema: as training.Schedule's. crop, batch_size: cubes of a step.
+    each side of a tile. bytes_per_voxel: of memory for each voxel of a tile (measured, with a margin; the network in two
+    bytes). learning_rate: peak. decay, ema: as training.Schedule's. crop, batch_size: cubes of a step.
     """
 
     name = "unet3d"
+    widths = WIDTHS
+    bytes_per_voxel = 48
     granularity = FOLD * 2 ** (len(WIDTHS) - 1)
     overlap = 16
     learning_rate = 0.003
@@ -59,7 +62,7 @@ class UNet3D:
     batch_size = 4
 
     def build(self) -> nn.Module:
-        return VolumeCorrection()
+        return VolumeCorrection(self.widths)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
@@ -67,3 +70,11 @@ class UNet3D:
     def usual_steps(self, fill_wedge: bool) -> int:
         """Training steps where the user asks for none."""
         return 2000 if fill_wedge else 1000
+
+
+class WideUNet3D(UNet3D):
+    """The same with half as many channels again: it costs twice as much."""
+
+    name = "unet3d_wide"
+    widths = (24, 40, 64)
+    bytes_per_voxel = 60
