@@ -138,7 +138,7 @@ def topaz(cell: Cell, options: argparse.Namespace) -> dict:
     ):
         with contextlib.suppress(RuntimeError):
             library.define(operator)
-    sys.path.append(options.topaz)
+    sys.path.insert(0, options.topaz)  # before this folder, which has a topaz.py
     from topaz.denoise import Denoise3D
 
     figures = {}
@@ -220,6 +220,21 @@ def speed(cell: Cell, options: argparse.Namespace) -> dict:
     return dict(cost, shape_zyx=LARGE, cpu_s_of_2048x2048x512_extrapolated=round(cost["cpu_s"] * more))
 
 
+def picture(path: Path, images: dict) -> None:
+    """A slice across z, and below it one across y, of each of volumes {title: (z, y, x)}, in greys of their own."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(images), 4.1))
+    axes = figure.subplots(2, len(images), gridspec_kw=dict(height_ratios=(3, 1), hspace=0.02, wspace=0.02))
+    for column, (title, image) in zip(axes.T, images.items()):
+        low, high = np.percentile(image, (0.5, 99.5))
+        for place, part in zip(column, (image[image.shape[0] // 2], image[:, image.shape[1] // 2])):
+            place.imshow(part, cmap="gray", vmin=low, vmax=high, origin="lower")
+            place.set_axis_off()
+        column[0].set_title(title)
+    figure.savefig(path, dpi=100, bbox_inches="tight")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, type=Path)
@@ -228,6 +243,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--wedge-steps", type=int, default=2000)
     parser.add_argument("--segmenter-steps", type=int, default=300)
+    parser.add_argument("--picture", type=Path, help="PNG of slices as they were, denoised, filled, and of the truth")
     parser.add_argument("--features", nargs="+", default=["membrane"])
     options = parser.parse_args()
     engine_path()
@@ -242,6 +258,12 @@ def main() -> None:
         figures = json.loads(path.read_text()) if path.exists() else {}  # parts may run side by side
         path.write_text(json.dumps(dict(figures, **{part: made}), indent=1) + "\n")
         print(json.dumps(made, indent=1), flush=True)
+    if options.picture:
+        shown = {"mean of the halves": cell.average}
+        for title, folder in (("denoised", "denoised"), ("denoised, wedge filled", "filled")):
+            if (options.output / folder / f"{NAME}.mrc").exists():
+                shown[title] = volume(options.output / folder / f"{NAME}.mrc")
+        picture(options.picture, dict(shown, **{"truth, no missing wedge": cell.whole()}))
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     booktitle = {2019 IEEE 16th International Symposium on Biomedical Imaging (ISBI)},
     pages = {502--506},
     year = {2019},
-    doi = {10.1109/ISBI.2019.8759519}
+    doi = {https://doi.org/10.1109/ISBI.2019.8759519}
 }
 @article{Liu2022IsoNet,
     title = {Isotropic reconstruction for electron tomography with deep learning},
@@ -205,7 +205,7 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     volume = {13},
     pages = {6482},
     year = {2022},
-    doi = {10.1038/s41467-022-33957-8}
+    doi = {https://doi.org/10.1038/s41467-022-33957-8}
 }
 @article{Wiedemann2024,
     title = {A deep learning method for simultaneous denoising and missing wedge reconstruction in cryogenic electron
@@ -215,7 +215,7 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     volume = {15},
     pages = {8255},
     year = {2024},
-    doi = {10.1038/s41467-024-51438-y}
+    doi = {https://doi.org/10.1038/s41467-024-51438-y}
 }
 @inproceedings{Pang2021,
     title = {Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising},
