@@ -23,7 +23,7 @@ from tomo_data import PIXEL_SIZE, PROTEASOME, RIBOSOME
 
 PARTS = ("denoise", "topaz", "wedge", "segment", "speed")
 NAME = "tomo_001"
-GAUSSIANS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15)  # cycles per px where a Gaussian low-pass has 61 %
+GAUSSIANS = (0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25)  # cycles per px where a Gaussian low-pass has 61 %
 LARGE, TARGET = (256, 512, 512), (512, 2048, 2048)
 SEED = 11
 
