@@ -49,10 +49,10 @@ class VolumeWriter:
         self._volume.write(z, slab)
         self._written[z : z + len(slab)] = self._voxels
 
-    def write_block(self, z: int, y: int, x: int, block: np.ndarray) -> None:
-        """Write a (z, y, x) block whose first voxel is at z, y, x; blocks may not overlap."""
-        self._volume.write_block(z, y, x, block)
-        self._written[z : z + len(block)] += block[0].size
+    def write_block(self, place: typing.Sequence[int], block: np.ndarray) -> None:
+        """Write a (z, y, x) block whose first voxel is at the place; blocks may not overlap."""
+        self._volume.write_block(place, block)
+        self._written[place[0] : place[0] + len(block)] += block[0].size
 
     def __exit__(self, kind: typing.Any, error: typing.Any, trace: typing.Any) -> None:
         whole = self._written == self._voxels
@@ -88,11 +88,12 @@ class OpenVolume:
         self._file.write(slab.data)
         self._count(slab)
 
-    def write_block(self, z: int, y: int, x: int, block: np.ndarray) -> None:
-        """Write a (z, y, x) block whose first voxel is at z, y, x, row by row."""
+    def write_block(self, place: typing.Sequence[int], block: np.ndarray) -> None:
+        """Write a (z, y, x) block whose first voxel is at the place, row by row."""
         block = np.ascontiguousarray(block, self._dtype)
-        if any(not 0 <= a <= n - m for a, n, m in zip((z, y, x), self.shape, block.shape)):
-            raise ValueError(f"A block of shape {block.shape} at {(z, y, x)} is not part of a volume of {self.shape}.")
+        if any(not 0 <= a <= n - m for a, n, m in zip(place, self.shape, block.shape)):
+            raise ValueError(f"A block of shape {block.shape} at {place} is not part of a volume of {self.shape}.")
+        z, y, x = place
         for number, values in enumerate(block, z):
             if block.shape[2] == self.shape[2]:
                 self._seek(number, y, 0)

@@ -158,10 +158,10 @@ def test_a_denoiser_that_invents_a_texture_is_found_by_noise_alone():
 def test_a_volume_of_which_a_block_is_missing_gets_no_name(tmp_path):
     path, block = tmp_path / "v.mrc", np.ones((2, 2, 3), np.float32)
     with pytest.raises(RuntimeError, match="Only 0 of 2 slices"), VolumeWriter(path, (2, 4, 3), 1.0, "f4") as volume:
-        volume.write_block(0, 0, 0, block)
+        volume.write_block((0, 0, 0), block)
     assert not path.exists()
     with VolumeWriter(path, (2, 4, 3), 1.0, "f4") as volume:
-        volume.write_block(0, 0, 0, block)
-        volume.write_block(0, 2, 0, 2 * block[..., :1])
-        volume.write_block(0, 2, 1, 3 * block[..., :2])
+        volume.write_block((0, 0, 0), block)
+        volume.write_block((0, 2, 0), 2 * block[..., :1])
+        volume.write_block((0, 2, 1), 3 * block[..., :2])
     assert Tomogram(path).raw()[1].tolist() == [[1, 1, 1], [1, 1, 1], [2, 3, 3], [2, 3, 3]]

@@ -7,6 +7,9 @@ are tomograms without halves denoised. A finished tomogram is not denoised again
 trained again. Result.outputs are the contract's DenoiseTomogramsOutputs. Bad tomograms are in Result.skipped.
 """
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 from ...contract import CARD, AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
@@ -16,11 +19,16 @@ from ...io.model import find_model, read_model
 from ...io.stamps import stamp
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    from ...contract import DenoiseTomogramsConfig
+    from ..denoisers.halves import Named, Source
+    from ..denoisers.predict import TomogramDenoiser
+
 KIND, MODEL = "tomogram_denoiser", "model"
 DIFFERENT, TOO_DIFFERENT = 1.1, 2.0  # times the pixel size that a model learned at: warned of; refused
 
 
-def run(config):
+def run(config: DenoiseTomogramsConfig) -> Result:
     """Train a model if there is none, and denoise what is not denoised yet."""
     from ..denoisers.halves import named_tomograms
     from ..denoisers.written import finished, model_notes, read_record
@@ -28,13 +36,13 @@ def run(config):
     named, skipped, notes = named_tomograms(config)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    card = read_card(find_model(config.model, KIND), KIND) if config.model else None
+    card = read_card(str(find_model(config.model, KIND)), KIND) if config.model else None
     sources = _sources(config, named, card, skipped, notes)
     total = len(sources) + len(skipped)
     if not sources:
         raise AllSkipped(f"None of the {total} tomograms can be denoised. The first: {in_words(skipped[0])}")
     model = _model(config, sources, folder)
-    card = read_card(model, KIND)
+    card = read_card(str(model), KIND)
     sources = _fitting(sources, card, skipped, notes)
     notes += model_notes(config, card)
     for note in dict.fromkeys(notes):
@@ -56,7 +64,9 @@ def run(config):
     )
 
 
-def _sources(config, named, card, skipped, notes):
+def _sources(
+    config: DenoiseTomogramsConfig, named: list[Named], card: dict | None, skipped: list[Skipped], notes: list[str]
+) -> list[Source]:
     """Sources of the tomograms that can be read; the others go to skipped."""
     from ..denoisers.halves import open_source
 
@@ -78,12 +88,12 @@ def _sources(config, named, card, skipped, notes):
     return found
 
 
-def _skip(one, error, skipped):
+def _skip(one: Named | Source, error: object, skipped: list[Skipped]) -> None:
     skipped.append(Skipped(one.name, one.paths[0], str(error)))
     print(f"Skipped {in_words(skipped[-1])}")
 
 
-def _model(config, sources, folder):
+def _model(config: DenoiseTomogramsConfig, sources: list[Source], folder: Path) -> Path:
     """Folder of the model to use: the given one, one that an earlier run trained here, or one that is trained now."""
     if config.model:
         return find_model(config.model, KIND)
@@ -94,7 +104,7 @@ def _model(config, sources, folder):
     return folder / MODEL
 
 
-def _fitting(sources, card, skipped, notes):
+def _fitting(sources: list[Source], card: dict, skipped: list[Skipped], notes: list[str]) -> list[Source]:
     """Sources whose pixel size the model can serve; the others go to skipped."""
     kept = []
     for source in sources:
@@ -116,7 +126,15 @@ def _fitting(sources, card, skipped, notes):
     return kept
 
 
-def _denoise(todo, config, model, folder, record, skipped, notes):
+def _denoise(
+    todo: list[Source],
+    config: DenoiseTomogramsConfig,
+    model: Path,
+    folder: Path,
+    record: dict,
+    skipped: list[Skipped],
+    notes: list[str],
+) -> str:
     """Write the denoised tomograms one after the other. Returns the device in words."""
     from ...core.devices import choose_device, device_name, set_threads
     from ..denoisers.predict import TomogramDenoiser
@@ -133,11 +151,13 @@ def _denoise(todo, config, model, folder, record, skipped, notes):
         except (ValueError, FileNotFoundError) as error:
             _skip(source, error, skipped)
             continue
-        write_json(folder / RECORD, record)
+        write_json(str(folder / RECORD), record)
     return device_name(device)
 
 
-def _denoise_one(source, denoiser, config, folder, notes):
+def _denoise_one(
+    source: Source, denoiser: TomogramDenoiser, config: DenoiseTomogramsConfig, folder: Path, notes: list[str]
+) -> dict:
     """Write one tomogram. Returns its entry in denoise.json."""
     import numpy as np
 
@@ -170,7 +190,15 @@ def _denoise_one(source, denoiser, config, folder, notes):
     )
 
 
-def _outputs(config, sources, bad, folder, model, card, record):
+def _outputs(
+    config: DenoiseTomogramsConfig,
+    sources: list[Source],
+    bad: set[str],
+    folder: Path,
+    model: Path,
+    card: dict,
+    record: dict,
+) -> dict:
     """Result.outputs of the tomograms that are in the folder now."""
     from ..denoisers.written import HALVES
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from .examples import Tilts, inputs_of
-from .spectra import Scale, measure
+from .spectra import Powers, Scale, measure
 
 LEAST_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of what is kept
 
@@ -62,7 +62,7 @@ def control_figures(
     )
 
 
-def _measured(shape, tilts):
+def _measured(shape: typing.Sequence[int], tilts: Tilts) -> torch.Tensor:
     """1 where a brick of a shape was measured, on the grid of rfftn."""
     kz, kx = torch.fft.fftfreq(shape[0])[:, None], torch.fft.rfftfreq(shape[2])
     tilt = torch.rad2deg(torch.atan2(kz, kx))
@@ -70,23 +70,23 @@ def _measured(shape, tilts):
     return inside.float()[:, None].expand(-1, shape[1], -1)
 
 
-def _broad(powers):
+def _broad(powers: Powers) -> float:
     """Correlation over all frequencies."""
     return float(powers.cross.sum() / max((powers.first.sum() * powers.second.sum()) ** 0.5, 1e-300))
 
 
-def _rms(images):
+def _rms(images: typing.Sequence[torch.Tensor]) -> float:
     return max(1e-12, float(np.mean([x.square().mean() for x in images])) ** 0.5)
 
 
-def _random_phases(brick, generator):
+def _random_phases(brick: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """A brick of the same power spectrum, with the phases of white noise."""
     transform = torch.fft.rfftn(torch.randn(brick.shape, generator=generator))
     phases = transform / transform.abs().clamp(min=1e-12)
     return torch.fft.irfftn(phases * torch.fft.rfftn(brick).abs(), s=tuple(brick.shape))
 
 
-def _listed(curve):
+def _listed(curve: np.ndarray) -> list[float]:
     return [round(float(v), 4) for v in curve]
 
 

@@ -50,7 +50,9 @@ class Tilts:
 
 
 @functools.lru_cache(maxsize=256)
-def _turned_wedge(side, least, largest, axes, flips):
+def _turned_wedge(
+    side: int, least: float, largest: float, axes: tuple[int, ...], flips: tuple[int, ...]
+) -> torch.Tensor:
     return wedge(side, least, largest) if (axes, flips) == PLAIN else turned_wedge(side, least, largest, axes, flips)
 
 
@@ -74,7 +76,7 @@ def inputs_of(volume: torch.Tensor, scale: Scale, measured: torch.Tensor | None 
     return torch.stack([volume, torch.fft.irfftn(transform * (on_grid(scale.gain, shape) / scale.strength), s=shape)])
 
 
-def answered(network: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+def answered(network: typing.Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
     """(b, 1, z, y, x) signal in units of the strength, of (b, 2, z, y, x) inputs. The network's part may be of less
     precision."""
     return inputs[:, 1:].float() + network(inputs).float()

@@ -15,7 +15,7 @@ from ...contract import Skipped
 from ...io.files import expand_paths, name_tomograms
 from ...io.pairing import pair_by_name
 from ...io.tomograms import Tomogram, working_pixel_size
-from .spectra import BINS, Scale, scale_of_halves
+from .spectra import BINS, Powers, Scale, scale_of_halves
 
 SMALLEST = 16  # px along each axis
 SIDE, ROWS, MOST = 64, 4, 24  # bricks that spectra are measured on: px, along an axis, and in all
@@ -72,9 +72,10 @@ def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], lis
     return [Named(name, (e, odd[k])) for (name, e), k in zip(named, places)], [], [note] if note else []
 
 
-def _by_their_names(paths, names):
+def _by_their_names(paths: list[str], names: typing.Sequence[str]) -> tuple[list[Named], list[Skipped], list[str]]:
     """As named_tomograms, of one list of files in which halves are told apart by their names."""
-    halves, whole = {}, []
+    halves: dict[tuple[str, str], dict[int, str]] = {}
+    whole: list[str] = []
     for path in paths:
         kinds = [kind for kind, pattern in enumerate((_EVEN, _ODD)) if pattern.search(os.path.basename(path))]
         if len(kinds) == 1:
@@ -98,7 +99,7 @@ def _by_their_names(paths, names):
     return [Named(name, found) for (name, _), found in zip(named, every)], skipped, []
 
 
-def _stem(path, pattern):
+def _stem(path: str, pattern: re.Pattern[str] | None) -> str:
     """A file's name without its ending and without the word that tells its half."""
     from ...io.files import micrograph_key
 
@@ -155,7 +156,7 @@ def bricks_of(source: Source, rows: tuple[int, int] | None = None) -> list[tuple
     return bricks
 
 
-def _spans(start, stop):
+def _spans(start: int, stop: int) -> list[tuple[int, int]]:
     side = min(SIDE, (stop - start) // 8 * 8)
     count = min(ROWS, max(1, (stop - start) // side))
     return [(start + round(k), start + round(k) + side) for k in np.linspace(0, stop - start - side, count)]
@@ -192,7 +193,7 @@ def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
     return scale, fsc, []
 
 
-def _certainty(powers):
+def _certainty(powers: Powers) -> float:
     """By how many standard deviations the correlation up to some frequency, whichever tells most, is above that of
     noise."""
     count = powers.count / (2 * WINDOW)  # a coefficient and its conjugate tell the same

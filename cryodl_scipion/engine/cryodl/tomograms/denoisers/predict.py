@@ -52,7 +52,7 @@ class TomogramDenoiser:
 
     def blocks(
         self, volumes: typing.Sequence[Tomogram], scale: Scale, memory: float
-    ) -> typing.Iterator[tuple[tuple[int, int, int], list[np.ndarray]]]:
+    ) -> typing.Iterator[tuple[tuple[int, ...], list[np.ndarray]]]:
         """The denoised volumes block by block: the (z, y, x) place of a block, and a block of each volume.
 
         memory: GB. The tomogram is mirrored beyond its borders.

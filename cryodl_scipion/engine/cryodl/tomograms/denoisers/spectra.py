@@ -70,7 +70,7 @@ class Powers:
 
 
 def measure(
-    pairs: typing.Sequence[tuple[torch.Tensor, torch.Tensor]],
+    pairs: typing.Sequence[tuple[torch.Tensor, ...]],
     mask: typing.Callable[[typing.Sequence[int]], torch.Tensor] | None = None,
 ) -> Powers:
     """Powers of pairs of (z, y, x) bricks. mask: gives the coefficients that count, on the grid of rfftn of a shape."""
@@ -112,7 +112,7 @@ class Scale:
 WEAKEST = 1e-3  # strength of a tomogram in which no signal is found
 
 
-def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[Scale, Powers]:
+def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[Scale, Powers]:
     """The Scale of two halves, and their Powers, from bricks of both."""
     middle = float(np.mean([[x.mean() for x in pair] for pair in pairs]))
     powers = measure([tuple(x - middle for x in pair) for pair in pairs])

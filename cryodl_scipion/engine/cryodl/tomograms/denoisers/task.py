@@ -33,7 +33,7 @@ class TomogramTask(Task):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.device, self.tilts, self.batch_size = device, tilts, method.batch_size
-        self.networks = torch.nn.ModuleDict({"denoiser": network.to(memory_format=torch.channels_last_3d)})
+        self.networks = torch.nn.ModuleDict({"denoiser": network.to(memory_format=torch.channels_last_3d)})  # type: ignore[call-overload]
         self.optimizers = {"denoiser": method.optimizer(network)}
         self.sides = [side_of(part, method) for part in (training, validation)]
 
@@ -58,11 +58,11 @@ class TomogramTask(Task):
         rng, drawn = np.random.default_rng(12345), []
         fill = self._fill if self.tilts else None
         for _ in range(VALIDATION_BATCHES):
-            seen, hidden, weight, unseen, raw = _stacked(self._draw(self.validation, self.sides[1], rng, fill))
-            answer = self._answers(seen)
-            kinds = ((answer, weight), (seen[:, 1:], weight), (hidden, weight))
-            apart = [(x, weight * unseen) for x in (answer, raw, hidden)] if self.tilts else []
-            drawn.append([weighted(x, w) for x, w in (*kinds, *apart)])
+            seen, target, weight, unseen, raw = _stacked(self._draw(self.validation, self.sides[1], rng, fill))
+            found = self._answers(seen)
+            pairs = [(x, weight) for x in (found, seen[:, 1:], target)]
+            pairs += [(x, weight * unseen) for x in (found, raw, target)] if self.tilts else []
+            drawn.append([weighted(x, w) for x, w in pairs])
         answer, wiener, hidden, *apart = (torch.cat(x) for x in zip(*drawn))
         figure = correlation(answer, hidden)
         figures = dict(

@@ -22,6 +22,7 @@ from ...learning.run_training import accelerator_for, finish, working_folder
 from ...learning.training import Schedule, fit
 from .examples import Region, Tilts
 from .halves import SMALLEST, Source, measured_halves
+from .spectra import Scale
 from .task import TomogramTask
 
 VALIDATION_PART = 0.15  # of the rows of each tomogram
@@ -102,7 +103,9 @@ def load_regions(sources: list[Source], config: typing.Any) -> tuple[list[Source
     """Sources that are learned from, and Regions of them for training and for validation; bad ones are passed over, and
     said."""
     wanted = min(config.training_tomograms, len(sources))
-    used, parts, bad = [], ([], []), []
+    used: list[Source] = []
+    parts: tuple[list[Region], list[Region]] = ([], [])
+    bad: list[Skipped] = []
     for index in spread_first(range(len(sources)), wanted):
         if len(used) == wanted:
             break
@@ -130,7 +133,9 @@ def load_regions(sources: list[Source], config: typing.Any) -> tuple[list[Source
     return used, *parts
 
 
-def _cut(source, scale, rows, most, rng):
+def _cut(
+    source: Source, scale: Scale, rows: tuple[int, int], most: int, rng: np.random.Generator
+) -> typing.Iterator[torch.Tensor]:
     """(2, z, y, x) normalised halves of rows [start, stop): all of them, or random cubes of at most so many voxels."""
     shape = (source.shape[0], rows[1] - rows[0], source.shape[2])
     whole = np.prod(shape, dtype=np.int64) <= most

@@ -66,9 +66,9 @@ def write_denoised(
         ]
         bar = stack.enter_context(tqdm(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0))
         for place, blocks in denoiser.blocks(source.volumes, scale, config.memory):
-            mean = sum(blocks) / np.float32(len(blocks))
+            mean = np.mean(blocks, axis=0)
             for writer, block in zip(writers, [mean, *blocks] if both else [mean]):
-                writer.write_block(*place, block)
+                writer.write_block(place, block)
             bar.update(mean.size)
     return names
 
