@@ -199,6 +199,33 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     year = {2018},
     url = {https://arxiv.org/abs/1803.04189}
 }
+@inproceedings{Buchholz2019,
+    title = {Cryo-CARE: Content-Aware Image Restoration for Cryo-Transmission Electron Microscopy Data},
+    author = {Buchholz, Tim-Oliver and Jordan, Mareike and Pigino, Gaia and Jug, Florian},
+    booktitle = {2019 IEEE 16th International Symposium on Biomedical Imaging (ISBI)},
+    pages = {502--506},
+    year = {2019},
+    doi = {https://doi.org/10.1109/ISBI.2019.8759519}
+}
+@article{Liu2022IsoNet,
+    title = {Isotropic reconstruction for electron tomography with deep learning},
+    author = {Liu, Yun-Tao and Zhang, Heng and Wang, Hui and Tao, Chang-Lu and Bi, Guo-Qiang and Zhou, Z. Hong},
+    journal = {Nature Communications},
+    volume = {13},
+    pages = {6482},
+    year = {2022},
+    doi = {https://doi.org/10.1038/s41467-022-33957-8}
+}
+@article{Wiedemann2024,
+    title = {A deep learning method for simultaneous denoising and missing wedge reconstruction in cryogenic electron
+             tomography},
+    author = {Wiedemann, Simon and Heckel, Reinhard},
+    journal = {Nature Communications},
+    volume = {15},
+    pages = {8255},
+    year = {2024},
+    doi = {https://doi.org/10.1038/s41467-024-51438-y}
+}
 @inproceedings{Pang2021,
     title = {Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising},
     author = {Pang, Tongyao and Zheng, Huan and Quan, Yuhui and Ji, Hui},

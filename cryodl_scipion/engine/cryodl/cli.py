@@ -30,6 +30,8 @@ EPILOGS = {
     "join-annotations": "example:\n  cryodl join-annotations --folders anna/ ben/ --annotations together/\n",
     "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
     "models/membrane\n",
+    "denoise-tomograms": "example:\n  cryodl denoise-tomograms --even 'halves/*_EVN.mrc' --odd 'halves/*_ODD.mrc' "
+    "--output denoised",
     "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome "
     "--output scores/\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",

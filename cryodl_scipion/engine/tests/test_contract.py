@@ -99,6 +99,7 @@ def test_order_of_choices_is_frozen():
         "Classify2DConfig.contrast": contrast,
         "AssessIntegrityConfig.orientations": ("auto", "given", "search"),
         "DenoiseMicrographsConfig.method": ("auto", "even-odd", "added-noise"),
+        "DenoiseTomogramsConfig.network": ("unet3d", "unet3d_wide"),
         "TrainSegmenterConfig.network": ("unet", "unet2d", "unet3d", "eman2"),
         "SegmentConfig.annotators": ("combined", "each"),
         "SegmentConfig.scores": ("float16", "int8"),

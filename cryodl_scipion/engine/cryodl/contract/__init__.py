@@ -45,6 +45,7 @@ from .networks import (
     NETWORKS,
     PICKER_NETWORKS,
     SEGMENTER_NETWORKS,
+    TOMOGRAM_DENOISER_NETWORKS,
     Network,
     network_citations,
     network_names,
@@ -72,6 +73,7 @@ from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_w
 from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
 from .tomograms.clustering import ClusterSubtomogramsConfig
+from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig
@@ -102,6 +104,7 @@ __all__ = [
     "DENOISER_NETWORKS",
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
+    "DenoiseTomogramsConfig",
     "DoctorConfig",
     "EstimateCtfConfig",
     "EvaluateDenoiserConfig",
@@ -149,6 +152,7 @@ __all__ = [
     "SimulateTomogramsConfig",
     "Skipped",
     "THRESHOLD_RULES",
+    "TOMOGRAM_DENOISER_NETWORKS",
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
     "TrainGeneralPickerConfig",

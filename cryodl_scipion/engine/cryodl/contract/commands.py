@@ -50,6 +50,7 @@ from .tomograms.classifying import (
     TrainClassifierOutputs,
 )
 from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomogramsOutputs
+from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
 from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
@@ -144,6 +145,9 @@ COMMANDS = {
         ),
         Command("join-annotations", "tomograms.commands.join_annotations", JoinAnnotationsConfig, AnnotationsOutputs),
         Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
+        Command(
+            "denoise-tomograms", "tomograms.commands.denoise_tomograms", DenoiseTomogramsConfig, DenoiseTomogramsOutputs
+        ),
         Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
         Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
