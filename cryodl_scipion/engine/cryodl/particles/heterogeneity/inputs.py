@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes into a fit of heterogeneity, and whether it is fit for it."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
+import typing
 
 import numpy as np
 import torch
@@ -14,6 +17,9 @@ from ...io.particle_sets import ParticleSet
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube
 from ...simulate.structures import load_density
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
