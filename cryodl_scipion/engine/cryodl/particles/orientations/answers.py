@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from ...core.healpix_grid import into_unit
+from ...likelihood.modes import distances
+
+if typing.TYPE_CHECKING:
+    from ...likelihood.refine import Pose
+    from .settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +35,28 @@ class Orientations:
     coarse: np.ndarray
 
 
-def answer(pose, mass, total, coarse, symmetry):
+def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tensor, symmetry: str) -> Orientations:
     """Orientations of Pose. mass: (n, m) probability of the answer and of others. total: (n,) evidence. coarse: (n,)
     the answer's probability in the search."""
     matrices = into_unit(pose.matrices.cpu().double().numpy(), symmetry)
     angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
-    mass = mass.double().cpu().numpy()
-    other = mass[:, 1:].max(axis=1, initial=0)
-    margin = np.log(np.maximum(mass[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))
+    share = mass.double().cpu().numpy()
+    other = share[:, 1:].max(axis=1, initial=0)
+    margin = np.log(np.maximum(share[:, 0], 1e-30)) - np.log(np.maximum(other, 1e-30))
     shifts, peak = (tensor.cpu().double().numpy() for tensor in (pose.shifts_yx, pose.peak))
-    return Orientations(angles, shifts, peak, margin, mass[:, 0], total, coarse.double().cpu().numpy())
+    return Orientations(angles, shifts, peak, margin, share[:, 0], total, coarse.double().cpu().numpy())
+
+
+def shares(poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor, settings: Settings) -> torch.Tensor:
+    """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.
+
+    every: (n, m) evidence of the Poses. best: (n,) place of the best.
+    """
+    near = distances(torch.stack([p.matrices for p in poses], 1), settings.symmetry)
+    rows = torch.arange(len(best), device=best.device)
+    same = near[rows, best] < settings.angular_step
+    same[rows, best] = False
+    mass = torch.softmax(every.masked_fill(same, -torch.inf), 1)
+    others = mass.clone()
+    others[rows, best] = 0
+    return torch.cat([mass[rows, best][:, None], others], 1)
