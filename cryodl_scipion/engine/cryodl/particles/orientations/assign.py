@@ -30,8 +30,8 @@ if typing.TYPE_CHECKING:
 SAMPLE = 192  # particles from which strength and spread of shifts are learnt
 CONVENTION_SAMPLE = 64  # ... and contrast and treatment
 MODES = 5  # answers of the search that are refined
-# logarithmic evidence behind the best answer's from which answers are not refined: 100 particles at SNR 0.02 and 0.05 were
-# right as often (60 and 100 %), with 4.4 and 1.5 answers refined instead of 5
+# logarithmic evidence behind the best answer's from which answers are not refined: 100 particles at SNR 0.02 and 0.05
+# were right as often (60 and 100 %), with 4.4 and 1.5 answers refined instead of 5
 HOPELESS = 8.0
 MEMORY = 2e8  # bytes of a chunk's likelihoods
 TURN = 0.75  # first step of the refinement, in angular steps
