@@ -38,6 +38,7 @@ from .micrographs.comparing import (
 from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
 from .micrographs.exporting import ExportRelionConfig
+from .micrographs.extracting import ExtractParticlesConfig
 from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
@@ -104,6 +105,7 @@ __all__ = [
     "DenoiseMicrographsConfig",
     "DoctorConfig",
     "EstimateCtfConfig",
+    "ExtractParticlesConfig",
     "EvaluateDenoiserConfig",
     "EvaluateMapConfig",
     "EvaluatePicksConfig",

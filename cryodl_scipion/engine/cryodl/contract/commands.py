@@ -32,6 +32,7 @@ from .micrographs.comparing import (
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
 from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
+from .micrographs.extracting import ExtractParticlesConfig, ExtractParticlesOutputs
 from .micrographs.picking import (
     AutoPickConfig,
     AutoPickOutputs,
@@ -144,6 +145,12 @@ COMMANDS = {
             AssessMicrographsOutputs,
         ),
         Command("estimate-ctf", "micrographs.commands.estimate_ctf", EstimateCtfConfig, EstimateCtfOutputs),
+        Command(
+            "extract-particles",
+            "micrographs.commands.extract_particles",
+            ExtractParticlesConfig,
+            ExtractParticlesOutputs,
+        ),
         Command("export-relion", "micrographs.commands.export_relion", ExportRelionConfig, ExportRelionOutputs),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
         Command(
