@@ -20,6 +20,7 @@ from .protocols import (
     CryodlProtConsensus,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
+    CryodlProtExtractParticles,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
     CryodlProtPick,
@@ -105,6 +106,7 @@ class CryodlDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),

@@ -36,6 +36,17 @@ _MICROGRAPHS = dict(
 _LOOKS_FOR_INPUT = "resumableStepGeneratorStep"  # pwem's
 _KILLED = "cryodl-maps"  # one template whose runs die once each, and are continued
 ANSWERS = {
+    "cryodl-unattended": dict(
+        _MICROGRAPHS,
+        timeout=20,
+        settled=1,
+        mappixel=4,
+        classes=2,
+        score=0.5,
+        symmetry="C1",
+        mapsymmetry="C1",
+        scaledbox=0,
+    ),
     "cryodl-picking": dict(_MICROGRAPHS, mask=80, classes=2, gpu="false"),
     "cryodl-autopicking": dict(_MICROGRAPHS, rounds=1),
     "cryodl-denoising": dict(mappixel=4, pixel=4, box=32, count=40, snr=0.1, mask=100, gpu="false"),
@@ -61,6 +72,7 @@ class TestCryodlScheduler(CryodlTest):
         wanted = {
             "cryodl-picking": ["mics"],
             "cryodl-autopicking": ["mics"],
+            "cryodl-unattended": ["mics", "map"],
             "cryodl-denoising": ["map"],
             "cryodl-maps": ["structure"],
             "cryodl-tomograms": ["map", "othermap"],

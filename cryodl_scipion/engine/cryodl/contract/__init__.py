@@ -64,6 +64,7 @@ from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, Fi
 from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
 from .processes import PARENT_VARIABLE, process_name
+from .recipes.reporting import ReportConfig
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
@@ -136,6 +137,7 @@ __all__ = [
     "PickFeaturesConfig",
     "ProposeBoxesConfig",
     "ReconstructConfig",
+    "ReportConfig",
     "Request",
     "Result",
     "SEGMENTER_NETWORKS",

@@ -73,6 +73,7 @@ from .particles.orienting import (
     ReconstructOutputs,
 )
 from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
+from .recipes.reporting import ReportConfig, ReportOutputs
 from .tomograms.classifying import (
     ClassifySubtomogramsConfig,
     ClassifySubtomogramsOutputs,
@@ -250,6 +251,7 @@ COMMANDS = {
         Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
         Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
         Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
+        Command("report", "recipes.commands.report", ReportConfig, ReportOutputs),
         Command("doctor", "doctor", DoctorConfig),
     )
 }
