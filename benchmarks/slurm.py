@@ -5,9 +5,10 @@
                                [--output benchmarks/robustness/slurm.json]
 
 Starts munged, slurmctld and slurmd of Debian's packages in a temporary folder, on ports of their own, and submits by
-Scipion's queue with docs/hosts_slurm.conf. Needs root (slurmd does), Scipion's Python with this plugin, and the engine.
-Every trial ends with a check that each micrograph was picked once, and that the picks are those of a run without a
-queue. --stand-in: the tests' stand-in for the engine, for machines that are too busy for the engine. Exit code 1 if one of them is not. docs/clusters.md has the results.
+Scipion's queue with docs/hosts_slurm.conf. Needs root (slurmd does), Scipion's Python with this plugin, and the engine;
+with --stand-in the tests' stand-in for it, for machines that are too busy. Every trial ends with a check that the picks
+are those of a run without a queue, and that no micrograph was picked twice. Exit code 1 if one of them is not.
+docs/clusters.md has the results.
 """
 
 import argparse

@@ -30,6 +30,7 @@ from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
 from .protocol_models import CryodlProtExportModel, CryodlProtImportModel
+from .protocol_report import CryodlProtReport
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_annotate import CryodlProtAnnotate

@@ -41,6 +41,12 @@ class ReportConfig:
         none_means="none",
         expert=True,
     )
+    own: str = param(
+        "Name of the folder of a run that the page leaves out: the one that writes it.",
+        default="",
+        label="Own run",
+        expert=True,
+    )
     micrographs: int = param(
         "Latest micrographs that are shown with their picks.",
         default=6,
@@ -76,4 +82,4 @@ class ReportOutputs(Outputs):
     runs: int = output("Runs that the page tells of.")
     alarms: typing.List[str] = output("What needs somebody's attention.")
     malformed: typing.List[str] = output("Results that could not be read, each with the reason.")
-    working: bool = output("Whether a run still works, as far as Scipion knows.")
+    working: bool = output("Whether a run of Scipion's still works or waits.")

@@ -39,6 +39,7 @@ def run(config: ReportConfig) -> Result:
     _check(config)
     words, damaged = read_words(config.words)
     runs = runs_of_project(config.project, words) if config.project else runs_of_folder(config.folder)
+    runs = [run for run in runs if run.name != config.own]
     if not runs:
         raise ValueError(_nothing(config))
     alarms, malformed = alarms_of(runs), malformed_of(runs) + damaged
@@ -97,8 +98,8 @@ def _nothing(config):
     if config.project:
         return f"The project {config.project} (--project) has no runs yet."
     return (
-        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. Start commands with --result "
-        "FOLDER/result.json to have one."
+        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. Start commands with "
+        "--result FOLDER/result.json to have one."
     )
 
 

@@ -15,7 +15,8 @@ MARK = "<!-- cryodl report -->"  # by which a report is known that may be replac
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c2733; background: #fff; max-width: 1080px; margin: 2em auto;
   padding: 0 1em; }
-h1 { font-size: 1.5em; margin-bottom: 0; } h2 { font-size: 1.15em; margin: 1.8em 0 .5em; border-bottom: 1px solid #d8dde3; }
+h1 { font-size: 1.5em; margin-bottom: 0; }
+h2 { font-size: 1.15em; margin: 1.8em 0 .5em; border-bottom: 1px solid #d8dde3; }
 .when { color: #5b6875; margin-top: .2em; }
 .numbers { display: flex; flex-wrap: wrap; gap: .8em; } .numbers div { border: 1px solid #d8dde3; border-radius: 6px;
   padding: .5em .9em; } .numbers b { display: block; font-size: 1.35em; }

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime
 import io
-import os
 import typing
 
 import numpy as np
@@ -83,11 +82,11 @@ def _micrograph(name, path, star, finished):
         drawn = (finished.result.outputs.get("pictures") or {}).get(name)
         if drawn is None:
             raise ValueError("the result does not say where its file is, and no picture of it was drawn (--pictures)")
-        with open(drawn, "rb") as file:
+        with open(finished.file(drawn), "rb") as file:
             return Picture(file.read(), name)
-    image = read_micrograph(path)
+    image = read_micrograph(finished.file(path))
     small, binning = block_means(image, SIDE)
-    ((yx, _),) = read_coordinates(star).values()
+    ((yx, _),) = read_coordinates(finished.file(star)).values()
     figure, ((axes,),) = new_figure(1, 1, (4.2, 4.2 * small.shape[0] / small.shape[1]))
     low, high = grey_limits(small)
     axes.imshow(small, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
@@ -109,7 +108,7 @@ def class_picture(runs: typing.Sequence[Run]) -> tuple[list[Picture], list[str]]
         return [], []
     made = found[-1].result.outputs
     try:
-        averages = _averages(made["stack"], found[-1].path)
+        averages = _averages(found[-1].file(made["stack"]))
         order = np.argsort([-count for count in made["counts"]], kind="stable")
         shown = [k for k in order if made["counts"][k] and k < len(averages)][:CLASSES]
         columns = 8
@@ -127,12 +126,10 @@ def class_picture(runs: typing.Sequence[Run]) -> tuple[list[Picture], list[str]]
     return [Picture(_png(figure), "2-D classes", words)], []
 
 
-def _averages(stack, beside):
-    """(k, h, w) averages; a path of another folder's view is looked up beside the result, too."""
+def _averages(path):
+    """(k, h, w) averages."""
     import mrcfile
 
-    places = [stack, os.path.join(os.path.dirname(beside), os.path.basename(stack))]
-    path = next((p for p in places if os.path.exists(p)), stack)
     with mrcfile.open(path, permissive=True) as mrc:
         data = np.asarray(mrc.data, np.float32)
     return data if data.ndim == 3 else data[None]

@@ -22,12 +22,22 @@ WORKING = ("running", "launched", "scheduled")
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A result and what was asked for. time: seconds since 1970, when it was written. config: None if it is unknown."""
+    """A result and what was asked for.
+
+    time: seconds since 1970, when it was written. config: None if it is unknown. root: folder that relative paths in it
+    are relative to.
+    """
 
     path: str
     time: float
     result: Result
     config: typing.Any
+    root: str
+
+    def file(self, path: str) -> str:
+        """Where a file is that the result names: below the root, beside the result, or as it is named."""
+        places = [os.path.join(self.root, path), os.path.join(os.path.dirname(self.path), os.path.basename(path))]
+        return next((place for place in places if os.path.exists(place)), path)
 
 
 @dataclasses.dataclass
@@ -58,7 +68,7 @@ def runs_of_folder(folder: str) -> list[Run]:
     runs: dict[str, Run] = {}
     for path in _files(folder):
         place = os.path.relpath(os.path.dirname(path), folder)
-        finished, problem = _read(path)
+        finished, problem = _read(path, os.curdir)
         command = finished.result.command if finished else os.path.basename(path)
         name = command if place == "." else f"{place}: {command}"
         run = runs.setdefault(name, Run(name, name))
@@ -82,7 +92,7 @@ def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[Run]:
             run.label = str(told.get("label") or run.label)
             run.summary, run.methods = (_texts(told.get(key)) for key in ("summary", "methods"))
         for path in _files(str(folder)):
-            _add(run, path, *_read(path))
+            _add(run, path, *_read(path, project))
     return _sorted(runs)
 
 
@@ -116,7 +126,7 @@ def _files(folder):
         yield from (os.path.join(place, n) for n in sorted(names) if n.endswith((RESULT, FAILURE)) and n[0] != ".")
 
 
-def _read(path):
+def _read(path, root):
     """(Finished or None, what is wrong or '')."""
     if os.path.basename(path).endswith(FAILURE):
         return None, ""
@@ -130,7 +140,7 @@ def _read(path):
     config = None
     with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
         config = Request.read(os.path.join(os.path.dirname(path), REQUEST)).config
-    return Finished(path, time, result, config), ""
+    return Finished(path, time, result, config, root), ""
 
 
 def _add(run, path, finished, problem):
