@@ -26,9 +26,9 @@ def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarra
     return places - box // 2, places
 
 
-def inside(corners: np.ndarray, box: int, shape: tuple[int, int]) -> np.ndarray:
+def inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:
     """(n,) bool: boxes that lie inside of an image of a shape. corners: (n, 2) px. box: px."""
-    return ((corners >= 0) & (corners + box <= np.array(shape))).all(axis=1)
+    return np.asarray((corners >= 0) & (corners + box <= np.array(shape))).all(axis=1).reshape(-1)
 
 
 def cut_boxes(image: torch.Tensor, corners: np.ndarray, box: int) -> torch.Tensor:
@@ -89,7 +89,7 @@ def normalised(
     return (-images if dark_protein else images), usable
 
 
-def _planes(images, outside, axis):
+def _planes(images: torch.Tensor, outside: torch.Tensor, axis: torch.Tensor) -> torch.Tensor:
     """(n, box, box) least-squares planes through the background of each image. axis: (box,) coordinates."""
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     terms = torch.stack([y, x, torch.ones_like(x)], -1).double()

@@ -4,6 +4,8 @@
 import os
 import typing
 
+import numpy as np
+
 from .files import micrograph_key
 from .particles import CTF, MICROSCOPE
 from .relion_tables import number_columns
@@ -41,8 +43,8 @@ def read_micrograph_ctfs(
 
     table, optics = _tables(path)
     count = len(table[_NAME])
-    defocus = number_columns(path, table, CTF, "micrograph")
-    phases = number_columns(path, table, (_PHASE,), "micrograph")
+    defocus = _numbers(path, table, CTF, "micrograph")
+    phases = _numbers(path, table, (_PHASE,), "micrograph") if _PHASE in table else None
     constants = [_constant(path, name, (microscope or {}).get(name), table, optics, count) for name in MICROSCOPE]
     found = {}
     for row, name in enumerate(table[_NAME]):
@@ -50,11 +52,11 @@ def read_micrograph_ctfs(
         if key in found:
             raise ValueError(f"{path} has two micrographs called {key}. Keep one of them, or rename it.")
         phase = 0.0 if phases is None else float(phases[row, 0])
-        found[key] = Optics(*map(float, defocus[row]), *(values[row] for values in constants), phase)
+        found[key] = Optics(*map(float, (*defocus[row], *(values[row] for values in constants), phase)))
     return found
 
 
-def _tables(path):
+def _tables(path: str | os.PathLike[str]) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """The table of micrographs and that of optics groups, which may be empty."""
     tables = read_tables(path)
     table = next((t for t in tables.values() if _NAME in t and all(name in t for name in CTF)), None)
@@ -66,14 +68,29 @@ def _tables(path):
     return table, next((t for t in tables.values() if _GROUP in t and _NAME not in t), {})
 
 
-def _constant(path, name, given, table, optics, count):
+def _numbers(
+    path: str | os.PathLike[str], table: dict[str, typing.Any], names: tuple[str, ...], what: str
+) -> np.ndarray:
+    """(n, len(names)) numbers of columns that are there."""
+    values = number_columns(path, table, names, what)
+    return np.zeros((0, len(names))) if values is None else values
+
+
+def _constant(
+    path: str | os.PathLike[str],
+    name: str,
+    given: float | None,
+    table: dict[str, typing.Any],
+    optics: dict[str, typing.Any],
+    count: int,
+) -> list[float]:
     """[value] of each micrograph of one of the microscope's constants."""
     if given is not None:
         return [float(given)] * count
     if name in table:
-        return number_columns(path, table, (name,), "micrograph")[:, 0].tolist()
+        return _numbers(path, table, (name,), "micrograph")[:, 0].tolist()
     if name in optics:
-        values = number_columns(path, optics, (name,), "optics group")[:, 0]
+        values = _numbers(path, optics, (name,), "optics group")[:, 0]
         by_group = dict(zip(optics[_GROUP], values.tolist()))
         groups = table.get(_GROUP, optics[_GROUP] * count if len(optics[_GROUP]) == 1 else [])
         if len(groups) == count and set(groups) <= set(by_group):

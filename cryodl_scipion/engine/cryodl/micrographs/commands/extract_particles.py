@@ -7,6 +7,9 @@ Result.outputs are the contract's ExtractParticlesOutputs. Micrographs that cann
 CTF where a CTF file is given, are in Result.skipped.
 """
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, ExtractParticlesConfig, Result, Skipped, counted, in_words, said_skipped
@@ -16,6 +19,11 @@ from ...io.memory import TooLittleMemory, one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.particles import MICROSCOPE
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from ...core.optics import Optics
 
 
 def run(config: ExtractParticlesConfig) -> Result:
@@ -63,7 +71,9 @@ def run(config: ExtractParticlesConfig) -> Result:
     return Result("extract-particles", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
 
 
-def _cut_all(named, picks, config, folder):
+def _cut_all(
+    named: list[tuple[str, str]], picks: dict[str, typing.Any], config: ExtractParticlesConfig, folder: Path
+) -> tuple[dict[str, dict], list[Skipped], int]:
     """Records by name, what was skipped, and how many were cut now."""
     from tqdm import tqdm
 
@@ -89,7 +99,7 @@ class _Missing(ValueError):
     """A micrograph that is left out."""
 
 
-def _ctf_of(name, path, ctfs):
+def _ctf_of(name: str, path: str, ctfs: dict[str, Optics] | None) -> Optics | None:
     if ctfs is None:
         return None
     found = ctfs.get(name) or ctfs.get(micrograph_key(path))
@@ -98,7 +108,14 @@ def _ctf_of(name, path, ctfs):
     return found
 
 
-def _cut_one(name, path, picks, optics, config, folder):
+def _cut_one(
+    name: str,
+    path: str,
+    picks: tuple[np.ndarray, np.ndarray] | None,
+    optics: Optics | None,
+    config: ExtractParticlesConfig,
+    folder: Path,
+) -> tuple[dict, bool]:
     """The record of one micrograph, and whether it was cut now."""
     from ...io.micrographs import read_micrograph
     from ...io.particles import write_stack
@@ -125,7 +142,9 @@ def _cut_one(name, path, picks, optics, config, folder):
     return write_record(folder, name, path, source, config, cut, picks[1]), True
 
 
-def _outputs(config, star, folder, records, counts):
+def _outputs(
+    config: ExtractParticlesConfig, star: Path, folder: Path, records: dict[str, dict], counts: dict[str, int]
+) -> dict[str, typing.Any]:
     box = config.box_in_pixels()
     side = config.scaled_box or box
     return dict(
@@ -141,7 +160,7 @@ def _outputs(config, star, folder, records, counts):
     )
 
 
-def _in_words(outputs):
+def _in_words(outputs: dict[str, typing.Any]) -> str:
     """'812 particles of 128 px from 12 micrographs: particles.star. ...'."""
     left = [
         f"{sum(outputs[key].values())} {words}"

@@ -57,7 +57,7 @@ def cut_micrograph(
     corners, places = box_corners(centres_yx, box)
     height, width = image.shape
     on_it = ((places >= 0) & (places < (height, width))).all(axis=1)
-    kept = on_it if config.border == "fill" else inside(corners, box, image.shape)
+    kept = np.asarray(on_it if config.border == "fill" else inside(corners, box, image.shape))
     pixels = torch.from_numpy(image)
     if config.flip_phases and optics is not None:
         pixels = flip_phases(pixels, optics, config.pixel_size)
@@ -69,7 +69,9 @@ def cut_micrograph(
     return Cut(images[usable], rows[usable], places[rows[usable]], int(len(kept) - kept.sum()), int((~usable).sum()))
 
 
-def _finished(pixels, corners, config):
+def _finished(
+    pixels: torch.Tensor, corners: np.ndarray, config: ExtractParticlesConfig
+) -> tuple[np.ndarray, np.ndarray]:
     """Images of some boxes, and which of them can be used."""
     images = cut_boxes(pixels, corners, config.box_in_pixels())
     finite = torch.isfinite(images).all(dim=(1, 2))

@@ -60,7 +60,9 @@ def earlier(folder: Path, name: str, source: dict, config: typing.Any) -> dict |
     return record if record["source"] == source and whole else None
 
 
-def write_record(folder: Path, name: str, path: str, source: dict, config: typing.Any, cut: typing.Any, scores) -> dict:
+def write_record(
+    folder: Path, name: str, path: str, source: dict, config: typing.Any, cut: typing.Any, scores: np.ndarray
+) -> dict:
     """Write and return the record of a micrograph; its stack must be there. scores: (n,) of all picks."""
     rows = [[int(x), int(y), float(scores[row]), int(row) + 1] for row, (y, x) in zip(cut.rows.tolist(), cut.places_yx)]
     record = dict(
@@ -73,7 +75,7 @@ def write_record(folder: Path, name: str, path: str, source: dict, config: typin
         at_edge=cut.at_edge,
         unusable=cut.unusable,
     )
-    write_json(folder / f"{name}.json", record)
+    write_json(str(folder / f"{name}.json"), record)
     return record
 
 
@@ -100,7 +102,7 @@ def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config:
             file.writelines(_rows(record, folder, ctf, groups[_microscope(record, given)]))
 
 
-def _rows(record, folder, ctf, group):
+def _rows(record: dict, folder: Path, ctf: list[str], group: int) -> typing.Iterator[str]:
     optics = record["source"]["ctf"]
     words = dict(zip((*CTF, _PHASE), ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")))
     shared = [optics[words[name]] for name in ctf] + [group]
@@ -109,12 +111,12 @@ def _rows(record, folder, ctf, group):
         yield "  ".join(map(star_text, [name, record["path"], *pick, *shared])) + "\n"
 
 
-def _microscope(record, given):
+def _microscope(record: dict, given: tuple[float | None, ...]) -> tuple[float | None, ...]:
     """Voltage, Cs and amplitude contrast of a micrograph, as far as they are known."""
     optics = record["source"]["ctf"]
     return given if optics is None else tuple(optics[name] for name in ("voltage_kv", "cs_mm", "amplitude_contrast"))
 
 
-def _head(block, names):
+def _head(block: str, names: typing.Sequence[str]) -> str:
     columns = "".join(f"_{name} #{place}\n" for place, name in enumerate(names, 1))
     return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{columns}"

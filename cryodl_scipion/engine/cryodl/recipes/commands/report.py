@@ -7,6 +7,7 @@ Result.outputs are the contract's ReportOutputs. What cannot be read is named on
 import datetime
 import json
 import os
+import typing
 from pathlib import Path
 
 from ...contract import ReportConfig, Result, config_to_dict
@@ -38,14 +39,15 @@ def run(config: ReportConfig) -> Result:
     """
     _check(config)
     words, damaged = read_words(config.words)
-    runs = runs_of_project(config.project, words) if config.project else runs_of_folder(config.folder)
+    folder = config.project or config.folder or ""
+    runs = runs_of_project(folder, words) if config.project else runs_of_folder(folder)
     runs = [run for run in runs if run.name != config.own]
     if not runs:
         raise ValueError(_nothing(config))
     alarms, malformed = alarms_of(runs), malformed_of(runs) + damaged
     micrographs, unshown = micrograph_pictures(runs, config.micrographs)
     classes, unclear = class_picture(runs)
-    name = os.path.basename(os.path.abspath(config.project or config.folder))
+    name = os.path.basename(os.path.abspath(folder))
     content = Content(
         title=f"{name}: cryodl report",
         source=f"Scipion project {name}" if config.project else f"Results in {name}",
@@ -76,8 +78,8 @@ def run(config: ReportConfig) -> Result:
     return Result("report", dict(outputs, working=any(run.works for run in runs)))
 
 
-def _check(config):
-    folder, flag = (config.project, "--project") if config.project else (config.folder, "--folder")
+def _check(config: ReportConfig) -> None:
+    folder, flag = config.project or config.folder or "", "--project" if config.project else "--folder"
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"The folder {folder} ({flag}) does not exist.")
     if config.project and not os.path.isfile(os.path.join(folder, "project.sqlite")):
@@ -94,7 +96,7 @@ def _check(config):
     Path(config.output).absolute().parent.mkdir(parents=True, exist_ok=True)
 
 
-def _nothing(config):
+def _nothing(config: ReportConfig) -> str:
     if config.project:
         return f"The project {config.project} (--project) has no runs yet."
     return (
@@ -114,7 +116,7 @@ def _parameters(runs: list[Run]) -> list[tuple[str, str]]:
     return found
 
 
-def _short(value):
+def _short(value: typing.Any) -> typing.Any:
     if isinstance(value, (list, tuple)) and len(value) > LONGEST_LIST:
         return [*value[:LONGEST_LIST], f"... {len(value)} in all"]
     return value

@@ -9,7 +9,7 @@ import typing
 
 from ...contract import counted, in_words
 from .numbers import ctf_figures, finished_of, picks_of
-from .runs import Run
+from .runs import Finished, Run
 
 LATEST = 20  # micrographs that are compared with those before
 SKIPPED = 0.1  # part of the micrographs from which on it is an alarm
@@ -67,7 +67,7 @@ def skipped_of(run: Run) -> list:
     return list(left.values())
 
 
-def _names(finished):
+def _names(finished: Finished) -> list[str]:
     for key in ("counts", "figures", "files"):
         values = finished.result.outputs.get(key)
         if isinstance(values, dict):
@@ -75,30 +75,32 @@ def _names(finished):
     return []
 
 
-def _done(finished):
+def _done(finished: Finished) -> int:
     return len(_names(finished))
 
 
-def _drifts(runs):
+def _drifts(runs: typing.Sequence[Run]) -> list[str]:
     """Sentences if the latest micrographs are unlike those before."""
     found = []
-    picks, rings = list(picks_of(runs).values()), [f.get("resolution") for f in ctf_figures(runs).values()]
-    rings = [value for value in rings if value]
+    picks, rings = (
+        list(picks_of(runs).values()),
+        [f["resolution"] for f in ctf_figures(runs).values() if f.get("resolution")],
+    )
     if len(picks) >= 2 * LATEST:
         before, now = statistics.median(picks[:-LATEST]), statistics.median(picks[-LATEST:])
         if now < FEWER * before:
             found.append(f"The last {LATEST} micrographs have {now:g} picks (median), those before {before:g}.")
     if len(rings) >= 2 * LATEST:
-        before, now = statistics.median(rings[:-LATEST]), statistics.median(rings[-LATEST:])
-        if now > WORSE * before:
+        earlier, latest = statistics.median(rings[:-LATEST]), statistics.median(rings[-LATEST:])
+        if latest > WORSE * earlier:
             found.append(
-                f"Rings of the last {LATEST} micrographs are seen to {now:.1f} Å (median), of those before to "
-                f"{before:.1f} Å."
+                f"Rings of the last {LATEST} micrographs are seen to {latest:.1f} Å (median), of those before "
+                f"to {earlier:.1f} Å."
             )
     return found
 
 
-def _noise(runs):
+def _noise(runs: typing.Sequence[Run]) -> list[str]:
     """A sentence if noise that was oriented likewise gives about the same FSC."""
     found = finished_of(runs, "reconstruct")
     if not found:

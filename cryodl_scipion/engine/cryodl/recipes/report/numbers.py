@@ -61,7 +61,7 @@ def growth(runs: typing.Sequence[Run]) -> list[Series]:
 def table(runs: typing.Sequence[Run]) -> list[tuple[str, str]]:
     """(what, how many) for the head of the page; only what there is."""
     figures, picks, particles = ctf_figures(runs), picks_of(runs), particles_of(runs)
-    rows = [
+    rows: list[tuple[str, int | None]] = [
         ("micrographs with CTF", len(figures)),
         ("picked micrographs", len(picks)),
         ("picks", sum(picks.values())),
@@ -78,7 +78,7 @@ def table(runs: typing.Sequence[Run]) -> list[tuple[str, str]]:
     return words + _map_rows(runs)
 
 
-def _map_rows(runs):
+def _map_rows(runs: typing.Sequence[Run]) -> list[tuple[str, str]]:
     found = finished_of(runs, "reconstruct")
     if not found:
         return []
@@ -86,12 +86,12 @@ def _map_rows(runs):
     return [("resolution (FSC 0.143)", f"{resolution:.3g} Å" if resolution else "not reached")]
 
 
-def _mapping(finished, key):
+def _mapping(finished: Finished, key: str) -> dict[str, typing.Any]:
     values = finished.result.outputs.get(key)
     return values if isinstance(values, dict) else {}
 
 
-def _counts(found):
+def _counts(found: list[Finished]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for finished in found:
         for name, number in _mapping(finished, "counts").items():
@@ -100,7 +100,7 @@ def _counts(found):
     return counts
 
 
-def _series(title, found, key, summed):
+def _series(title: str, found: list[Finished], key: str, summed: bool) -> Series:
     known: dict[str, int] = {}
     times, totals = [], []
     for finished in found:

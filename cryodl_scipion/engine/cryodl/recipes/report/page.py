@@ -78,21 +78,21 @@ def page_of(content: Content, now: datetime.datetime) -> str:
     )
 
 
-def _e(text) -> str:
+def _e(text: object) -> str:
     """A text as HTML; what is no letter of any file, such as half of a pair, is replaced."""
     return html.escape(str(text).encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
-def _section(title, inner):
+def _section(title: str, inner: str) -> str:
     return f"<h2>{_e(title)}</h2>\n{inner}"
 
 
-def _numbers(numbers):
+def _numbers(numbers: list[tuple[str, str]]) -> str:
     boxes = "".join(f"<div><b>{_e(value)}</b>{_e(title)}</div>" for title, value in numbers)
     return f'<div class="numbers">{boxes}</div>' if boxes else "<p>There are no results yet.</p>"
 
 
-def _alarms(content):
+def _alarms(content: Content) -> str:
     parts = []
     if content.alarms:
         parts.append(f'<h2>Alarms</h2><div class="alarms" id="alarms">{_list(content.alarms)}</div>')
@@ -104,11 +104,11 @@ def _alarms(content):
     return "\n".join(parts)
 
 
-def _list(sentences):
+def _list(sentences: list[str]) -> str:
     return "<ul>" + "".join(f"<li>{_e(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
-def _shown(pictures):
+def _shown(pictures: list[Picture]) -> str:
     figures = [
         f'<figure><img alt="{_e(p.title)}" src="data:image/png;base64,{base64.b64encode(p.png).decode("ascii")}">'
         f"<figcaption>{_e(': '.join(text for text in (p.title, p.words) if text))}</figcaption></figure>"
@@ -117,7 +117,7 @@ def _shown(pictures):
     return figures[0] if len(figures) == 1 else f'<div class="shown">{"".join(figures)}</div>'
 
 
-def _runs(runs):
+def _runs(runs: typing.Sequence[Run]) -> str:
     rows = []
     for run in runs:
         commands = ", ".join(dict.fromkeys(finished.result.command for finished in run.results))
@@ -136,14 +136,14 @@ def _runs(runs):
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _methods(label, sentences):
+def _methods(label: str, sentences: list[str]) -> str:
     return f"<p><b>{_e(label)}.</b> {_e(' '.join(sentences))}</p>"
 
 
-def _details(command, parameters):
+def _details(command: str, parameters: str) -> str:
     return f"<details><summary>{_e(command)}</summary><pre>{_e(parameters)}</pre></details>"
 
 
-def _rows(pairs):
+def _rows(pairs: list[tuple[str, str]]) -> str:
     rows = "".join(f"<tr><td>{_e(name)}</td><td>{_e(value)}</td></tr>" for name, value in pairs)
     return f"<table>{rows}</table>"

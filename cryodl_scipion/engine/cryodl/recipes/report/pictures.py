@@ -14,7 +14,7 @@ from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure
 from .numbers import PICKING, Series, ctf_figures, finished_of, growth
-from .runs import Run
+from .runs import Finished, Run
 
 SIDE = 480  # px of a micrograph
 CLASSES = 40  # that are shown
@@ -46,7 +46,7 @@ def growth_picture(runs: typing.Sequence[Run]) -> list[Picture]:
     return [Picture(_png(figure), "Numbers over time", _rate(series))]
 
 
-def _moment(seconds):
+def _moment(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds)
 
 
@@ -62,7 +62,7 @@ def _rate(series: list[Series]) -> str:
 
 def micrograph_pictures(runs: typing.Sequence[Run], number: int) -> tuple[list[Picture], list[str]]:
     """The latest micrographs with their picks, and sentences about those that could not be shown."""
-    latest = {}
+    latest: dict[str, tuple[str | None, str, Finished]] = {}
     for finished in finished_of(runs, *PICKING):
         paths = dict(zip(finished.config.names, finished.config.micrographs)) if finished.config else {}
         for name, star in (finished.result.outputs.get("coordinates") or {}).items():
@@ -77,7 +77,7 @@ def micrograph_pictures(runs: typing.Sequence[Run], number: int) -> tuple[list[P
     return pictures, problems
 
 
-def _micrograph(name, path, star, finished):
+def _micrograph(name: str, path: str | None, star: str, finished: Finished) -> Picture:
     if path is None:
         drawn = (finished.result.outputs.get("pictures") or {}).get(name)
         if drawn is None:
@@ -126,7 +126,7 @@ def class_picture(runs: typing.Sequence[Run]) -> tuple[list[Picture], list[str]]
     return [Picture(_png(figure), "2-D classes", words)], []
 
 
-def _averages(path):
+def _averages(path: str) -> np.ndarray:
     """(k, h, w) averages."""
     import mrcfile
 
@@ -176,7 +176,7 @@ def ctf_picture(runs: typing.Sequence[Run]) -> list[Picture]:
     return [Picture(_png(figure), "CTF", words)]
 
 
-def _png(figure):
+def _png(figure: typing.Any) -> bytes:
     from matplotlib import pyplot
 
     buffer = io.BytesIO()

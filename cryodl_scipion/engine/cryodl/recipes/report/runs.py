@@ -109,24 +109,24 @@ def read_words(path: str | None) -> tuple[dict[str, typing.Any], list[str]]:
         return {}, [f"{path} (--words) cannot be read: {error}."]
 
 
-def _texts(value):
+def _texts(value: typing.Any) -> list[str]:
     return [str(text) for text in value] if isinstance(value, list) else []
 
 
-def _sorted(runs):
+def _sorted(runs: dict[str, Run]) -> list[Run]:
     for run in runs.values():
         run.results.sort(key=lambda finished: finished.time)
     return list(runs.values())
 
 
-def _files(folder):
+def _files(folder: str) -> typing.Iterator[str]:
     """Files of results and failures below a folder, without hidden and unfinished ones."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(".partial"))
         yield from (os.path.join(place, n) for n in sorted(names) if n.endswith((RESULT, FAILURE)) and n[0] != ".")
 
 
-def _read(path, root):
+def _read(path: str, root: str) -> tuple[Finished | None, str]:
     """(Finished or None, what is wrong or '')."""
     if os.path.basename(path).endswith(FAILURE):
         return None, ""
@@ -143,7 +143,7 @@ def _read(path, root):
     return Finished(path, time, result, config, root), ""
 
 
-def _add(run, path, finished, problem):
+def _add(run: Run, path: str, finished: Finished | None, problem: str) -> None:
     if finished is not None:
         run.results.append(finished)
     elif problem:
@@ -155,11 +155,11 @@ def _add(run, path, finished, problem):
             run.problems.append(f"{path} is not a failure that can be read: {_one_line(error)}")
 
 
-def _one_line(text):
+def _one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def _scipions_words(run, folder, number):
+def _scipions_words(run: Run, folder: Path, number: int) -> None:
     """Label and status of a run from its database, which is only read."""
     database = folder / "logs" / "run.db"
     if not database.exists():
