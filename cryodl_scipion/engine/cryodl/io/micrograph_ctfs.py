@@ -92,7 +92,7 @@ def _constant(
     if name in optics:
         values = _numbers(path, optics, (name,), "optics group")[:, 0]
         by_group = dict(zip(optics[_GROUP], values.tolist()))
-        groups = table.get(_GROUP, optics[_GROUP] * count if len(optics[_GROUP]) == 1 else [])
+        groups = table.get(_GROUP, list(optics[_GROUP]) * count if len(optics[_GROUP]) == 1 else [])
         if len(groups) == count and set(groups) <= set(by_group):
             return [by_group[group] for group in groups]
         raise ValueError(f"{path} (--ctf) has micrographs whose optics group is not in its table of optics groups.")

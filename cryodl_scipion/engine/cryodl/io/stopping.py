@@ -17,6 +17,7 @@ _ITEMS = {
     "estimate-ctf": "micrograph",
     "extract-particles": "micrograph",
     "denoise-micrographs": "micrograph",
+    "denoise-tomograms": "tomogram",
     "segment": "tomogram",
     "merge-features": "tomogram",
     "pick-features": "tomogram",
