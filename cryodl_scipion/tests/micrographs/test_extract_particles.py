@@ -8,6 +8,8 @@ from collections import Counter
 import mrcfile
 import numpy as np
 from pwem.objects import SetOfParticles
+from pyworkflow.object import Set
+from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
 from .. import synthetic
@@ -88,6 +90,18 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertIn("wider than the particle", wrong(box=20))
         self.assertIn("Threads is 2; at least 3", wrong(numberOfThreads=2))
         self.assertEqual(wrong(), "")
+
+    def test_a_scheduled_run_that_is_wrong_for_good_is_started_so_that_it_fails_with_a_sentence(self):
+        wrong = self.extract(self.picked, self.ctf, run=False, box=33)
+        wrong.setStatus(STATUS_SCHEDULED)
+        self.assertEqual(wrong.validate(), [])  # Scipion's scheduler starts what validates, and waits for what does not
+        self.picked.outputCoordinates.setStreamState(Set.STREAM_OPEN)
+        try:
+            self.assertIn("must be even", " ".join(wrong.validate()))  # what is wrong now may come right
+        finally:
+            self.picked.outputCoordinates.setStreamState(Set.STREAM_CLOSED)
+        wrong.setStatus(STATUS_SAVED)
+        self.assertIn("must be even", " ".join(wrong.validate()))
 
     def test_other_settings_are_not_mixed_into_a_run(self):
         self.extracted.box.set(40)

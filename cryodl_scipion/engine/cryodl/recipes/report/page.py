@@ -27,8 +27,9 @@ ul { margin: .2em 0; padding-left: 1.2em; } li { overflow-wrap: anywhere; }
 img { max-width: 100%; height: auto; } figure { margin: 0; } figcaption { color: #5b6875; font-size: .9em; }
 .shown { display: grid; grid-template-columns: repeat(3, 1fr); gap: .8em; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .25em .6em;
-  border-bottom: 1px solid #e4e8ec; } td:last-child { overflow-wrap: anywhere; width: 55%; } .status, .failed { white-space:
-  nowrap; } .failed { color: #b8321f; font-weight: 600; }
+  border-bottom: 1px solid #e4e8ec; }
+td:last-child { overflow-wrap: anywhere; width: 55%; } .status, .failed { white-space: nowrap; }
+.failed { color: #b8321f; font-weight: 600; }
 pre { white-space: pre-wrap; background: #f5f7f9; padding: .6em; font-size: .85em; }
 """
 
@@ -127,10 +128,9 @@ def _runs(runs: typing.Sequence[Run]) -> str:
         summary = "<br>".join(_e(line.replace("*", "")) for line in run.summary)
         css = "failed" if run.status in ("failed", "aborted") else "status"
         devices = ", ".join(dict.fromkeys(f.result.device for f in run.results if f.result.device))
-        rows.append(
-            f'<tr><td>{_e(run.label)}</td><td class="{css}">{_e(run.status)}</td><td>{_e(commands)}</td><td>{_e(when)}</td>'
-            f"<td>{_e(devices)}</td><td>{summary}</td></tr>"
-        )
+        cells = "".join(f"<td>{_e(text)}</td>" for text in (commands, when, devices))
+        status = f'<td class="{css}">{_e(run.status)}</td>'
+        rows.append(f"<tr><td>{_e(run.label)}</td>{status}{cells}<td>{summary}</td></tr>")
     head = "".join(
         f"<th>{title}</th>" for title in ("run", "status", "command", "last result", "computed on", "summary")
     )
