@@ -151,14 +151,21 @@ def test_what_is_malformed_is_named_and_ends_nothing(folder):
         os.makedirs(f"results/{name}")
         with open(f"results/{name}/result.json", "w", encoding="latin1") as file:
             file.write(words)
+    strange = dict(contract_version=2, command="of-tomorrow", outputs=[1], skipped=[], warnings=[7], versions=3)
+    os.makedirs("results/g")
+    with open("results/g/result.json", "w") as file:
+        json.dump(strange, file)
     os.makedirs("results/f")
     with open("results/f/failure.json", "w") as file:
         json.dump(dict(command="pick", kind="input", message="The disk is full."), file)
     os.remove("results/mics/m4.mrc")
     with open("results/classes/classes.mrcs", "wb") as file:
         file.write(b"nothing")
+    old = dict(contract_version=1, command="reconstruct", outputs=dict(fsc=[1.0, 0.5]), skipped=[], warnings=[])
+    with open("results/map/result.json", "w") as file:  # of a version that did not declare its outputs
+        json.dump(old, file)
     status, page, said, _ = report("--folder", "results")
-    assert status == 0 and len(said.malformed) == 5
+    assert status == 0 and len(said.malformed) == 6
     for sentence in (
         "m4 cannot be shown",
         "The 2-D classes cannot be shown",

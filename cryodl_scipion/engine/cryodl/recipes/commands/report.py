@@ -15,7 +15,7 @@ from ...io.files import whole_file
 from ..report.alarms import alarms_of, malformed_of, warnings_of
 from ..report.numbers import table
 from ..report.page import MARK, Content, page_of
-from ..report.pictures import class_picture, ctf_picture, fsc_picture, growth_picture, micrograph_pictures
+from ..report.pictures import Picture, class_picture, ctf_picture, fsc_picture, growth_picture, micrograph_pictures
 from ..report.runs import Run, read_words, runs_of_folder, runs_of_project
 
 LONGEST_LIST = 4  # values of a list of parameters that are shown
@@ -47,6 +47,12 @@ def run(config: ReportConfig) -> Result:
     alarms, malformed = alarms_of(runs), malformed_of(runs) + damaged
     micrographs, unshown = micrograph_pictures(runs, config.micrographs)
     classes, unclear = class_picture(runs)
+    others: dict[str, list[Picture]] = {}
+    for section, draw in (("Progress", growth_picture), ("Map", fsc_picture), ("CTF", ctf_picture)):
+        try:
+            others[section] = draw(runs)
+        except (ValueError, TypeError, KeyError, IndexError) as error:  # of results of other versions
+            unclear.append(f"The part {section} cannot be shown: {error!r}")
     name = os.path.basename(os.path.abspath(folder))
     content = Content(
         title=f"{name}: cryodl report",
@@ -57,11 +63,11 @@ def run(config: ReportConfig) -> Result:
         warnings=warnings_of(runs) + unshown + unclear,
         malformed=malformed,
         pictures={
-            "Progress": growth_picture(runs),
+            "Progress": others.get("Progress", []),
             "Latest micrographs with their picks": micrographs,
             "2-D classes": classes,
-            "Map": fsc_picture(runs),
-            "CTF": ctf_picture(runs),
+            "Map": others.get("Map", []),
+            "CTF": others.get("CTF", []),
         },
         methods=[(run.label, run.methods) for run in runs if run.methods],
         parameters=_parameters(runs),

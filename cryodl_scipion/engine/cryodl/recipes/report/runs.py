@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The runs of a project or of a folder, as their files tell of them. Nothing here may end with an exception."""
 
+import collections.abc
 import contextlib
 import dataclasses
 import json
@@ -133,7 +134,7 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
     try:
         if os.path.getsize(path) > LARGEST:
             raise ValueError("it is larger than any result")
-        result = Result.read(path)
+        result = _sound(Result.read(path))
         time = os.stat(path).st_mtime
     except _ERRORS as error:
         return None, f"{path} is not a result that can be read: {_one_line(error)}"
@@ -141,6 +142,22 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
     with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
         config = Request.read(os.path.join(os.path.dirname(path), REQUEST)).config
     return Finished(path, time, result, config, root), ""
+
+
+def _sound(result: Result) -> Result:
+    """The result. Raises ValueError if a part of it is of another kind than the page needs."""
+    kinds = (
+        ("command", result.command, str),
+        ("outputs", result.outputs, collections.abc.Mapping),
+        ("versions", result.versions, dict),
+        ("device", result.device, str),
+    )
+    wrong = [name for name, value, kind in kinds if not isinstance(value, kind)]
+    wrong += ["warnings"] * any(not isinstance(w, str) for w in result.warnings)
+    wrong += ["skipped"] * any(not isinstance(text, str) for s in result.skipped for text in vars(s).values())
+    if wrong:
+        raise ValueError(f"its {', '.join(wrong)} are not what a result holds")
+    return result
 
 
 def _add(run: Run, path: str, finished: Finished | None, problem: str) -> None:
