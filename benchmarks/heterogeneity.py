@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Heterogeneity on simulated hinges, rigid molecules and noise: `python benchmarks/heterogeneity.py OUTPUT [SET ...]`.
 
-Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy, null; each by both methods on the same particles, or
+Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy, null; each by both methods on the same particles or
 by those of --methods. Results that are in OUTPUT/results.json are not made again; a Markdown table is printed at the
 end. Structures are found in CRYODL_DATA/structures/complexes.
 """
