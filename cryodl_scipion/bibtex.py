@@ -150,6 +150,15 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     year = {2015},
     doi = {https://doi.org/10.1016/j.jsb.2015.05.007}
 }
+@article{Chen2021,
+    title = {Deep learning-based mixed-dimensional Gaussian mixture model for characterizing variability in cryo-EM},
+    author = {Chen, Muyuan and Ludtke, Steven J.},
+    journal = {Nature Methods},
+    volume = {18},
+    pages = {930--936},
+    year = {2021},
+    doi = {https://doi.org/10.1038/s41592-021-01220-5}
+}
 @article{Tipping1999,
     title = {Probabilistic Principal Component Analysis},
     author = {Tipping, Michael E. and Bishop, Christopher M.},

@@ -101,6 +101,7 @@ EPILOGS = {
     "latent/",
     "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
     "open.star",
+    "latent-volumes": "example:\n  cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
     "classify-2d": "example:\n  cryodl classify-2d --particles particles.star --classes 50 --output classes\n",
     "select-classes": "example:\n  cryodl select-classes --classes classes/classes.star --threshold 0.5 --output "
     "good\n",

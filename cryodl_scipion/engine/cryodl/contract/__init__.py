@@ -56,7 +56,13 @@ from .params import check, config_from_dict, config_to_dict, describe, describe_
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
-from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
+from .particles.heterogeneity import (
+    LATENT_METHODS,
+    PARTICLES_PER_DIMENSION,
+    FitHeterogeneityConfig,
+    LatentVolumesConfig,
+    SelectLatentConfig,
+)
 from .particles.integrity import AssessIntegrityConfig
 from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
@@ -136,6 +142,7 @@ __all__ = [
     "SEGMENTER_NETWORKS",
     "SMALLEST_PX",
     "SegmentConfig",
+    "LatentVolumesConfig",
     "SelectLatentConfig",
     "SelectClassesConfig",
     "SimulateHalfMapsConfig",
@@ -179,4 +186,5 @@ __all__ = [
     "resolution_in_words",
     "said_skipped",
     "sha256",
+    "split_verdict",
 ]

@@ -28,6 +28,8 @@ from .particles.denoising import DenoiseConfig, DenoiseOutputs, EvaluateDenoiser
 from .particles.heterogeneity import (
     FitHeterogeneityConfig,
     FitHeterogeneityOutputs,
+    LatentVolumesConfig,
+    LatentVolumesOutputs,
     SelectLatentConfig,
     SelectLatentOutputs,
 )
@@ -196,6 +198,7 @@ COMMANDS = {
             "fit-heterogeneity", "particles.commands.fit_heterogeneity", FitHeterogeneityConfig, FitHeterogeneityOutputs
         ),
         Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
+        Command("latent-volumes", "particles.commands.latent_volumes", LatentVolumesConfig, LatentVolumesOutputs),
         Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
         Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
         Command("doctor", "doctor", DoctorConfig),
