@@ -20,6 +20,7 @@ from .protocols import (
     CryodlProtConsensus,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
+    CryodlProtExtractParticles,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
     CryodlProtLatentVolumes,
@@ -106,6 +107,7 @@ class CryodlDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),
