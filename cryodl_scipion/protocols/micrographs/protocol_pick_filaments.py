@@ -110,7 +110,13 @@ class CryodlProtPickFilaments(CryodlProtBase, ArrivingBatches, EMProtocol, ProtS
                     segments += segmentCoordinates(path, micrograph)
             if segments or not hasattr(self, OUTPUT):
                 appendItems(
-                    self, OUTPUT, self.inputMicrographs, segments, SetOfCoordinates, self._describe, copyInfo=False
+                    self,
+                    OUTPUT,
+                    self.inputMicrographs,
+                    segments,
+                    SetOfCoordinates,
+                    self._describe,
+                    info=SetOfCoordinates(),
                 )
 
     def _describe(self, coordinates: SetOfCoordinates) -> None:

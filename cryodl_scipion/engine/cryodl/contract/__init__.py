@@ -33,6 +33,7 @@ from .micrographs.consensus import ConsensusPicksConfig
 from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
 from .micrographs.exporting import ExportRelionConfig
+from .micrographs.extracting import ExtractParticlesConfig
 from .micrographs.filaments import PickFilamentsConfig, TrainFilamentPickerConfig
 from .micrographs.general import TrainGeneralPickerConfig
 from .micrographs.picking import PickConfig, ProposeBoxesConfig
@@ -46,6 +47,7 @@ from .networks import (
     NETWORKS,
     PICKER_NETWORKS,
     SEGMENTER_NETWORKS,
+    TOMOGRAM_DENOISER_NETWORKS,
     Network,
     network_citations,
     network_names,
@@ -56,17 +58,25 @@ from .params import check, config_from_dict, config_to_dict, describe, describe_
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
-from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
+from .particles.heterogeneity import (
+    LATENT_METHODS,
+    PARTICLES_PER_DIMENSION,
+    FitHeterogeneityConfig,
+    LatentVolumesConfig,
+    SelectLatentConfig,
+)
 from .particles.integrity import AssessIntegrityConfig
 from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
 from .particles.training import TrainDenoiserConfig
 from .processes import PARENT_VARIABLE, process_name
+from .recipes.reporting import ReportConfig
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
 from .tomograms.clustering import ClusterSubtomogramsConfig
+from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig
@@ -97,8 +107,10 @@ __all__ = [
     "DENOISER_NETWORKS",
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
+    "DenoiseTomogramsConfig",
     "DoctorConfig",
     "EstimateCtfConfig",
+    "ExtractParticlesConfig",
     "EvaluateDenoiserConfig",
     "EvaluateMapConfig",
     "EvaluatePicksConfig",
@@ -130,11 +142,13 @@ __all__ = [
     "PickFeaturesConfig",
     "ProposeBoxesConfig",
     "ReconstructConfig",
+    "ReportConfig",
     "Request",
     "Result",
     "SEGMENTER_NETWORKS",
     "SMALLEST_PX",
     "SegmentConfig",
+    "LatentVolumesConfig",
     "SelectLatentConfig",
     "SelectClassesConfig",
     "SimulateHalfMapsConfig",
@@ -144,6 +158,7 @@ __all__ = [
     "SimulateTomogramsConfig",
     "Skipped",
     "THRESHOLD_RULES",
+    "TOMOGRAM_DENOISER_NETWORKS",
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
     "TrainFilamentPickerConfig",
@@ -178,4 +193,5 @@ __all__ = [
     "resolution_in_words",
     "said_skipped",
     "sha256",
+    "split_verdict",
 ]

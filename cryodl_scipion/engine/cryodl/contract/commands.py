@@ -18,6 +18,7 @@ from .micrographs.consensus import ConsensusPicksConfig, ConsensusPicksOutputs
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
 from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
+from .micrographs.extracting import ExtractParticlesConfig, ExtractParticlesOutputs
 from .micrographs.filaments import (
     PickFilamentsConfig,
     PickFilamentsOutputs,
@@ -34,6 +35,8 @@ from .particles.denoising import DenoiseConfig, DenoiseOutputs, EvaluateDenoiser
 from .particles.heterogeneity import (
     FitHeterogeneityConfig,
     FitHeterogeneityOutputs,
+    LatentVolumesConfig,
+    LatentVolumesOutputs,
     SelectLatentConfig,
     SelectLatentOutputs,
 )
@@ -46,6 +49,7 @@ from .particles.orienting import (
 )
 from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
 from .particles.training import TrainDenoiserConfig, TrainDenoiserOutputs
+from .recipes.reporting import ReportConfig, ReportOutputs
 from .tomograms.annotating import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import (
     ClassifySubtomogramsConfig,
@@ -54,6 +58,7 @@ from .tomograms.classifying import (
     TrainClassifierOutputs,
 )
 from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomogramsOutputs
+from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
 from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
 from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
@@ -108,6 +113,12 @@ COMMANDS = {
             AssessMicrographsOutputs,
         ),
         Command("estimate-ctf", "micrographs.commands.estimate_ctf", EstimateCtfConfig, EstimateCtfOutputs),
+        Command(
+            "extract-particles",
+            "micrographs.commands.extract_particles",
+            ExtractParticlesConfig,
+            ExtractParticlesOutputs,
+        ),
         Command("export-relion", "micrographs.commands.export_relion", ExportRelionConfig, ExportRelionOutputs),
         Command("evaluate-picks", "micrographs.commands.evaluate_picks", EvaluatePicksConfig),
         Command(
@@ -155,6 +166,9 @@ COMMANDS = {
         ),
         Command("join-annotations", "tomograms.commands.join_annotations", JoinAnnotationsConfig, AnnotationsOutputs),
         Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
+        Command(
+            "denoise-tomograms", "tomograms.commands.denoise_tomograms", DenoiseTomogramsConfig, DenoiseTomogramsOutputs
+        ),
         Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
         Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
@@ -205,8 +219,10 @@ COMMANDS = {
             "fit-heterogeneity", "particles.commands.fit_heterogeneity", FitHeterogeneityConfig, FitHeterogeneityOutputs
         ),
         Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
+        Command("latent-volumes", "particles.commands.latent_volumes", LatentVolumesConfig, LatentVolumesOutputs),
         Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
         Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
+        Command("report", "recipes.commands.report", ReportConfig, ReportOutputs),
         Command("doctor", "doctor", DoctorConfig),
     )
 }

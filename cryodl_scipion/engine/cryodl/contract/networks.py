@@ -106,6 +106,22 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "a U-Net that paints their centre lines",
         ("Ronneberger2015",),
     ),
+    Network(
+        "tomogram_denoiser",
+        "unet3d",
+        "tomograms.denoisers.unet",
+        "UNet3D",
+        "a small 3-D U-Net that corrects a Wiener filter",
+        ("Cicek2016",),
+    ),
+    Network(
+        "tomogram_denoiser",
+        "unet3d_wide",
+        "tomograms.denoisers.unet",
+        "WideUNet3D",
+        "a 3-D U-Net that corrects a Wiener filter",
+        ("Cicek2016",),
+    ),
 )
 
 
@@ -138,3 +154,4 @@ SEGMENTER_NETWORKS = network_names("segmenter")
 CLASSIFIER_NETWORKS = network_names("classifier")
 IMPROVER_NETWORKS = network_names("map_improver")
 FILAMENT_NETWORKS = network_names("filament_picker")
+TOMOGRAM_DENOISER_NETWORKS = network_names("tomogram_denoiser")

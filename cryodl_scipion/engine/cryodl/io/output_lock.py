@@ -56,7 +56,6 @@ def output_lock(command: typing.Any, config: typing.Any, wait: float = WAIT) -> 
     OSError
         If nothing can be written there: read-only, or no room.
     """
-
     field = "annotations" if command.name in WINDOWS else "output"
     output = Path(os.path.realpath(getattr(config, field, None) or ""))
     path = lock_path(output)
@@ -196,7 +195,7 @@ def _sentence(path: Path, name: str, owner: str, field: str) -> str:
     )
 
 
-def _release(handle: int, path: Path) -> None:
+def _release(handle: int | None, path: Path) -> None:
     """Free the lock, and remove its file if nobody else uses it."""
     if handle is None:
         return

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether even and odd halves of tomograms can be what they are given for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+import torch
+
+from ...io.tomograms import Tomogram, working_pixel_size
+from .named import Named
+from .spectra import BINS, Powers, Scale, scale_of_halves
+
+SMALLEST = 16  # px along each axis
+SIDE, ROWS, MOST = 64, 4, 24  # bricks that spectra are measured on: px, along an axis, and in all
+SAME_PIXEL = 0.02
+# FSC over the finest fifth of frequencies: above the first the halves are hardly independent, above the second not.
+DEPENDENT, COPIES = 0.5, 0.9
+ALIKE = 1.25  # times that the grey values of one half may spread wider than those of the other
+CERTAIN = 5.0  # standard deviations of the correlation above 0, below which halves have nothing in common
+WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coefficients tell the same
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A Named whose files can be read. pixel_size: Å/px."""
+
+    name: str
+    paths: tuple[str, ...]
+    volumes: tuple[Tomogram, ...]
+    pixel_size: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.volumes[0].shape
+
+
+def open_source(named: Named, pixel_size: float | None, otherwise: float | None) -> tuple[Source, list[str]]:
+    """A Source, and sentences for the user. Raises ValueError or FileNotFoundError for files that cannot be used.
+
+    pixel_size: of the request. otherwise: Å/px to take where the headers say nothing, or None.
+    """
+    volumes = tuple(Tomogram(path) for path in named.paths)
+    first, other = named.paths[0], named.paths[-1]
+    if len(volumes) == 2 and os.path.realpath(first) == os.path.realpath(other):
+        raise ValueError(
+            f"{first} is given as even and as odd half of {named.name}. Two halves with noise of their own are needed."
+        )
+    shapes = [" x ".join(str(n) for n in v.shape[::-1]) for v in volumes]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"{first} has {shapes[0]} px and {other} has {shapes[1]}; halves have the same size.")
+    if min(volumes[0].shape) < SMALLEST:
+        raise ValueError(
+            f"{first} has {shapes[0]} px (x, y, z); at least {SMALLEST} are needed along each axis. "
+            + ("It is an image, not a tomogram." if volumes[0].shape[0] == 1 else "Reconstruct a thicker tomogram.")
+        )
+    sizes = [v.pixel_size for v in volumes if v.pixel_size]
+    if len(sizes) == 2 and abs(sizes[0] / sizes[1] - 1) > SAME_PIXEL:
+        raise ValueError(
+            f"The headers of {first} and {other} say {sizes[0]:g} and {sizes[1]:g} Å/px; halves have the same pixel "
+            "size. Correct the headers, or bin both alike."
+        )
+    size, note = working_pixel_size(volumes[0], pixel_size, otherwise)
+    return Source(named.name, named.paths, volumes, size), [note] if note else []
+
+
+def bricks_of(source: Source, rows: tuple[int, int] | None = None) -> list[tuple[torch.Tensor, ...]]:
+    """Bricks spread over a tomogram, of each of its volumes; empty ones are left out.
+
+    rows: [start, stop) of y that they lie in. Raises ValueError if all of the tomogram has one value.
+    """
+    start, stop = rows or (0, source.shape[1])
+    ranges = [_spans(0, source.shape[0]), _spans(start, stop), _spans(0, source.shape[2])]
+    places = [(z, y, x) for z in ranges[0] for y in ranges[1] for x in ranges[2]]
+    chosen = [places[k] for k in np.unique(np.linspace(0, len(places) - 1, MOST).round().astype(int)) if places]
+    bricks = [tuple(torch.from_numpy(v.part(*place)) for v in source.volumes) for place in chosen]
+    bricks = [brick for brick in bricks if all(float(x.std()) > 0 for x in brick)]
+    if not bricks:
+        raise ValueError(
+            f"{source.paths[0]} has the same value nearly everywhere: there is nothing to see in it. Check that it is "
+            "the reconstruction, and not a mask or an empty volume."
+        )
+    return bricks
+
+
+def _spans(start: int, stop: int) -> list[tuple[int, int]]:
+    side = min(SIDE, (stop - start) // 8 * 8)
+    count = min(ROWS, max(1, (stop - start) // side))
+    return [(start + round(k), start + round(k) + side) for k in np.linspace(0, stop - start - side, count)]
+
+
+def measured_halves(source: Source) -> tuple[Scale, np.ndarray, list[str]]:
+    """The Scale of a Source's halves, the (BINS,) FSC between them, and sentences for the user.
+
+    Raises ValueError for halves that are copies of each other, or that have nothing in common.
+    """
+    bricks = bricks_of(source)
+    _check_greys(source, bricks)
+    scale, powers = scale_of_halves(bricks)
+    fsc = powers.fsc
+    fine = float(np.mean(fsc[-BINS // 5 :]))
+    both = f"{source.paths[0]} and {source.paths[1]}"
+    if fine > COPIES:
+        raise ValueError(
+            f"{both} agree at the finest detail (FSC {fine:.2f}): their noise is not independent. They are copies, or "
+            "were denoised before. Give the halves as they were reconstructed."
+        )
+    if not _certainty(powers) > CERTAIN:
+        raise ValueError(
+            f"{both} have nothing in common (largest FSC {fsc.max():.2f}): they are not halves of one tomogram, one is "
+            "moved or of opposite contrast, or they hold noise alone."
+        )
+    if fine > DEPENDENT:
+        return (
+            scale,
+            fsc,
+            [
+                f"{both} agree much at the finest detail (FSC {fine:.2f}). If they were filtered or denoised before, "
+                "what is learned from them is not to be relied on: noise that they share is taken for signal."
+            ],
+        )
+    return scale, fsc, []
+
+
+def _check_greys(source: Source, bricks: list[tuple[torch.Tensor, ...]]) -> None:
+    """Raises ValueError for halves whose grey values are scaled or moved against each other."""
+    means, widths = ([float(np.mean([f(b[k]) for b in bricks])) for k in (0, 1)] for f in (torch.mean, torch.std))
+    if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:
+        raise ValueError(
+            f"{source.paths[0]} and {source.paths[1]} have different grey values (mean {means[0]:.3g} and "
+            f"{means[1]:.3g}, standard deviation {widths[0]:.3g} and {widths[1]:.3g}): each was scaled by itself. "
+            "Reconstruct both alike, and keep floating point."
+        )
+
+
+def _certainty(powers: Powers) -> float:
+    """By how many standard deviations the correlation up to some frequency, whichever tells most, is above that of
+    noise."""
+    count = powers.count / (2 * WINDOW)  # a coefficient and its conjugate tell the same
+    return float((np.cumsum(powers.fsc * count) / np.sqrt(np.maximum(np.cumsum(count), 1e-12))).max())
