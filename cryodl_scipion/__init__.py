@@ -45,7 +45,7 @@ class Plugin(pwem.Plugin):
     def _defineVariables(cls):
         cls._defineEmVar(
             CRYODL_HOME,
-            "cryodl-%s" % ENV_VERSION,
+            f"cryodl-{ENV_VERSION}",
             var_type=VarTypes.FOLDER,
             description="Folder of the engine's environment, made by `scipion installb cryodl`.",
         )

@@ -44,7 +44,7 @@ def jobPath(path):
     """
     relative = os.path.relpath(path)
     if "%" in relative:
-        raise ValueError("The path %s has a %% sign, which Scipion's command lines do not allow. Rename it." % path)
+        raise ValueError(f"The path {path} has a % sign, which Scipion's command lines do not allow. Rename it.")
     for character in ("\\", '"', "$", "`"):
         relative = relative.replace(character, "\\" + character)
     return relative
@@ -57,8 +57,8 @@ def raiseFailure(command, failurePath, exitCode, useGpu=False):
         kinds = {"input": ValueError, "all skipped": contract.AllSkipped}
         raise kinds.get(failure.kind, RuntimeError)(_forForms(failure.message, useGpu))
     raise RuntimeError(
-        "cryodl %s stopped %s and left no result. %s The run's logs hold its last words."
-        % (command, _ending(exitCode), _advice(exitCode))
+        f"cryodl {command} stopped {_ending(exitCode)} and left no result. {_advice(exitCode)} The run's logs "
+        "hold its last words."
     )
 
 
@@ -70,7 +70,7 @@ def _forForms(message, useGpu):
 def _ending(exitCode):
     if exitCode is None:
         return "in the queue"
-    return "by signal %d" % _signal(exitCode) if _signal(exitCode) else "with exit code %d" % exitCode
+    return f"by signal {_signal(exitCode)}" if _signal(exitCode) else f"with exit code {exitCode}"
 
 
 def _signal(exitCode):

@@ -59,9 +59,9 @@ def _paramOf(info):
 def _help(info):
     text = info.help
     if info.optional and info.none_means:
-        text += "\n\nEmpty: %s." % info.none_means
+        text += f"\n\nEmpty: {info.none_means}."
     if info.minimum is not None and info.maximum is not None:
-        text += "\n\nFrom %g to %g%s." % (info.minimum, info.maximum, " " + info.unit if info.unit else "")
+        text += f"\n\nFrom {info.minimum:g} to {info.maximum:g}{' ' + info.unit if info.unit else ''}."
     return text
 
 
@@ -80,8 +80,7 @@ def readConfig(protocol, configClass, **values):
             config[info.name] = _formValue(protocol, info)
         elif info.required:
             raise KeyError(
-                "%s.%s is neither on the form of %s nor given"
-                % (configClass.__name__, info.name, protocol.getClassName())
+                f"{configClass.__name__}.{info.name} is neither on the form of {protocol.getClassName()} nor given"
             )
     return configClass(**config)
 

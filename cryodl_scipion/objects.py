@@ -42,7 +42,7 @@ class CryodlModel(EMObject):
         model._particleDiameter.set(card.get("particle_diameter"))
         model._threshold.set(card.get("threshold"))
         sizes = card.get("pixel_sizes") or ([card["pixel_size"]] if card.get("pixel_size") else [])
-        model._pixelSizes.set(" ".join("%g" % size for size in sizes))
+        model._pixelSizes.set(" ".join(f"{size:g}" for size in sizes))
         model._feature.set(card.get("feature"))
         model._annotator.set(card.get("annotator"))
         model._classes.set([str(name) for name in card.get("classes") or ()])
@@ -95,13 +95,13 @@ class CryodlModel(EMObject):
     def __str__(self):
         parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
         if self.getClasses():
-            parts.append("%d classes" % len(self.getClasses()))
+            parts.append(f"{len(self.getClasses())} classes")
         if self.getParticleDiameter():
-            parts.append("%g Å" % self.getParticleDiameter())
+            parts.append(f"{self.getParticleDiameter():g} Å")
         if self.getThreshold() is not None:
-            parts.append("threshold %.2f" % self.getThreshold())
-        kind = "%s " % self.getKind() if self.getKind() not in (None, "picker") else ""
-        return "CryodlModel %s%s (%s)" % (kind, self.getModelName() or "without name", ", ".join(parts))
+            parts.append(f"threshold {self.getThreshold():.2f}")
+        kind = f"{self.getKind()} " if self.getKind() not in (None, "picker") else ""
+        return f"CryodlModel {kind}{self.getModelName() or 'without name'} ({', '.join(parts)})"
 
 
 class CryodlAnnotations(EMObject):
@@ -149,11 +149,11 @@ class CryodlAnnotations(EMObject):
     def inWords(self):
         return (
             "; ".join(
-                "%s: %d with, %d without" % (feature, counts["positive"], counts["negative"])
+                f"{feature}: {counts['positive']} with, {counts['negative']} without"
                 for feature, counts in self.getCounts().items()
             )
             or "no tile"
         )
 
     def __str__(self):
-        return "CryodlAnnotations (%s)" % self.inWords()
+        return f"CryodlAnnotations ({self.inWords()})"

@@ -71,7 +71,7 @@ def missingIn(python: str, needed: typing.Mapping[str, str]) -> typing.Optional[
     version, failed, packages = answer
     missing = {name: failed[module] for name, module in needed.items() if module in failed}
     if tuple(version) < OLDEST:
-        missing["Python %d.%d" % OLDEST] = "this is Python %d.%d" % tuple(version)
+        missing[f"Python {OLDEST[0]}.{OLDEST[1]}"] = f"this is Python {version[0]}.{version[1]}"
     if not missing:
         _remember(record, dict(state=_state(python, packages), packages=packages, needed=sorted(needed)))
     return missing

@@ -83,7 +83,7 @@ def micrographsToMeasure(protocol):
     micrographs = next((m for m in chosen if isinstance(m, SetOfMicrographs)), None)
     if micrographs is None:
         what = "particle coordinates" if takes(protocol, "SetOfCoordinates") else "micrographs"
-        raise ValueError("Choose the %s first; the circle is drawn on their micrographs." % what)
+        raise ValueError(f"Choose the {what} first; the circle is drawn on their micrographs.")
     return MicrographsToMeasure(micrographs)
 
 
@@ -278,16 +278,16 @@ class CryodlClassThresholdWizard(Wizard):
 def shippedModelLines(kind="picker"):
     """[(name, what its card says)] of the models of a kind that come with the plugin."""
     cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder(), kind).items()}
-    return [(name, "%s, %s" % (card["network"], _purposeOf(card))) for name, card in cards.items()]
+    return [(name, f"{card['network']}, {_purposeOf(card)}") for name, card in cards.items()]
 
 
 def _purposeOf(card):
     if card["kind"] == "map_improver":
-        return "for maps of %s Å" % " to ".join("%.3g" % resolution for resolution in card["resolutions"])
+        return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
     return (
         "for particles of every kind and size"
         if card.get("general")
-        else "trained on particles of %g Å" % card["particle_diameter"]
+        else f"trained on particles of {card['particle_diameter']:g} Å"
     )
 
 
@@ -318,7 +318,7 @@ class CryodlShippedModelWizard(Wizard):
 
         items = []
         for name, text in lines:
-            item = String("%s: %s" % (name, text))
+            item = String(f"{name}: {text}")
             item.modelName = name
             items.append(item)
         dialog = ListDialog(form.root, "Models of the plugin", ListTreeProviderString(items), "Choose a model")

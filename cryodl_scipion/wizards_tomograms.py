@@ -34,7 +34,7 @@ def labelled(protocol):
     if errors:
         raise ValueError(errors[0])
     if featureOf(masks):
-        raise ValueError("These masks hold scores of %s, which have no labels. Leave Label empty." % featureOf(masks))
+        raise ValueError(f"These masks hold scores of {featureOf(masks)}, which have no labels. Leave Label empty.")
     return masks
 
 
@@ -47,7 +47,7 @@ def labelLines(masks):
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
     names, word = featuresOf(masks), "" if all_ else "about "
     return [
-        (value, "%s: %s%s voxels" % (nameOf(value, names), word, f"{count:,}".replace(",", " ")))
+        (value, f"{nameOf(value, names)}: {word}" + f"{count:,} voxels".replace(",", " "))
         for value, count in counts.items()
         if 0 < value < 255
     ]
@@ -101,7 +101,7 @@ def scoreSets(protocol):
             "Labels need no threshold."
         )
     for masks in sets:
-        errors = checkTomograms(masks, "scores of %s" % featureOf(masks))
+        errors = checkTomograms(masks, f"scores of {featureOf(masks)}")
         if errors:
             raise ValueError(errors[0])
     return sets
@@ -109,7 +109,7 @@ def scoreSets(protocol):
 
 def thresholdText(thresholds):
     """What a field for several features holds: 'membrane=0.4, ribosome=0.6'."""
-    return ", ".join("%s=%g" % (name, round(value, 2)) for name, value in thresholds.items())
+    return ", ".join(f"{name}={round(value, 2):g}" for name, value in thresholds.items())
 
 
 class CryodlScoreThresholdWizard(Wizard):

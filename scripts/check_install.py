@@ -46,11 +46,8 @@ def main():
     for way in options.ways:
         started = time.time()
         found, problems = check(way, options)
-        counts = ", ".join("%d %s" % (len(found[kind]), kind) for kind in ("protocols", "viewers", "wizards"))
-        print(
-            "%-9s %s: %s (%.0f s)" % (way, counts, "; ".join(problems) or "all is there", time.time() - started),
-            flush=True,
-        )
+        counts = ", ".join(f"{len(found[kind])} {kind}" for kind in ("protocols", "viewers", "wizards"))
+        print(f"{way:<9} {counts}: {'; '.join(problems) or 'all is there'} ({time.time() - started:.0f} s)", flush=True)
         wrong += problems
     shutil.rmtree(options.work)
     sys.exit(1 if wrong else 0)
@@ -110,7 +107,7 @@ class Runner:
             text=True,
         )
         if done.returncode:
-            sys.exit("FAILED: python %s\n%s" % (" ".join(words), done.stdout[-4000:]))
+            sys.exit(f"FAILED: python {' '.join(words)}\n{done.stdout[-4000:]}")
         return done.stdout
 
 
@@ -127,8 +124,8 @@ def wheel(run, source):
     dist = os.path.join(os.path.dirname(source), "dist")
     run(
         "-c",
-        "import os; os.chdir(%r); from setuptools import build_meta; os.makedirs(%r); build_meta.build_sdist(%r)"
-        % (source, dist, dist),
+        f"import os; os.chdir({source!r}); from setuptools import build_meta; os.makedirs({dist!r}); "
+        f"build_meta.build_sdist({dist!r})",
     )
     run("-m", "pip", "wheel", "-q", "--no-deps", "-w", dist, os.path.join(dist, os.listdir(dist)[0]))
     (made,) = [name for name in os.listdir(dist) if name.endswith(".whl")]
@@ -190,7 +187,7 @@ def classes(package, module, attribute):
 
 def compare(found, wanted, source, way):
     problems = [
-        "%s: lacks %s" % (key, ", ".join(sorted(set(wanted[key]) - set(found[key]))))
+        f"{key}: lacks {', '.join(sorted(set(wanted[key]) - set(found[key])))}"
         for key in wanted
         if set(wanted[key]) - set(found[key])
     ]
@@ -198,7 +195,7 @@ def compare(found, wanted, source, way):
         problems.append("no protocols, viewers or wizards at all")
     inCheckout = os.path.realpath(found["where"]).startswith(os.path.realpath(source) + os.sep)
     if inCheckout != (way in ("editable", "installp")):
-        problems.append("the package is taken from %s" % found["where"])
+        problems.append(f"the package is taken from {found['where']}")
     return problems
 
 

@@ -31,7 +31,7 @@ def drawPicks(path, picks, data, pixelSize, diameter):
         marked = readCoordinates(os.path.join(data, "coordinates", name + ".star"))
         axis.plot(marked[:, 0], marked[:, 1], ".", color=MARKED, ms=5)
         axis.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
-        axis.set_title("%s: %d picks" % (name, len(found)), fontsize=11)
+        axis.set_title(f"{name}: {len(found)} picks", fontsize=11)
         axis.axis("off")
     figure.text(
         0.5, 0.015, "circles: picked by the network      dots: marked by CryoPPP (incomplete)", ha="center", fontsize=11
@@ -58,7 +58,7 @@ def drawClasses(path, classes):
     figure, axes = plt.subplots(1, len(averages), figsize=(2.2 * len(averages), 2.5), squeeze=False)
     for axis, (size, image) in zip(axes[0], averages):
         axis.imshow(image, cmap="gray", origin="upper", interpolation="bicubic")
-        axis.set_title("%d particles" % size, fontsize=10)
+        axis.set_title(f"{size} particles", fontsize=10)
         axis.axis("off")
     figure.tight_layout()
     figure.savefig(path, dpi=100)

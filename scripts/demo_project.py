@@ -72,7 +72,7 @@ def projectNames(name):
     free = name
     while manager.hasProject(free):
         newest, number = free, number + 1
-        free = "%s_%d" % (name, number)
+        free = f"{name}_{number}"
     return newest, free
 
 
@@ -87,16 +87,16 @@ def finishedRuns(options):
     finished = {p.getObjLabel(): p for p in reversed(list(project.getRuns())) if p.isFinished()}
     runs = [finished.get(label) for label in (IMPORTED, PICKED, EXTRACTED, CLASSIFIED)]
     if None in runs or runs[1].shippedModel.get() != options.model:
-        print("The project %s is not complete, or of another model. It is left as it is." % newest)
+        print(f"The project {newest} is not complete, or of another model. It is left as it is.")
         return None
-    print("The project is there already (run with --fresh to make it anew): %s" % project.path)
+    print(f"The project is there already (run with --fresh to make it anew): {project.path}")
     return runs[1], runs[3]
 
 
 def newRuns(options):
     """Picking and classification of a new project."""
     project = Manager().createProject(projectNames(options.project)[1])
-    print("Scipion project: %s" % project.path)
+    print(f"Scipion project: {project.path}")
     os.chdir(project.path)
     picking = pick(project, importMicrographs(project), options.model)
     return picking, classify(project, extract(project, picking))
@@ -107,13 +107,14 @@ def run(project, protocol, label):
     protocol.setObjLabel(label)
     problems = protocol.validate()
     if problems:
-        sys.exit("%s cannot start: %s" % (label, " ".join(problems)))
-    print("  %-45s" % protocol.getClassLabel(), end="", flush=True)
+        sys.exit(f"{label} cannot start: {' '.join(problems)}")
+    print(f"  {protocol.getClassLabel():<45}", end="", flush=True)
     started = time.time()
     project.launchProtocol(protocol, wait=True)
     if not protocol.isFinished():
-        sys.exit("FAILED\n%s\n%s" % (protocol.getErrorMessage(), "\n".join(protocol.getLogsLastLines(40, logFile=0))))
-    print("%5.1f s" % (time.time() - started))
+        lines = "\n".join(protocol.getLogsLastLines(40, logFile=0))
+        sys.exit(f"FAILED\n{protocol.getErrorMessage()}\n{lines}")
+    print(f"{time.time() - started:5.1f} s")
     return protocol
 
 
@@ -194,7 +195,7 @@ def score(picks, python, output):
     for name, found in picks.items():
         with open(os.path.join(folder, name + ".star"), "w") as star:
             star.write("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnAutopickFigureOfMerit #3\n")
-            star.writelines("%d %d %.5f\n" % pick for pick in found)
+            star.writelines(f"{x} {y} {score:.5f}\n" for x, y, score in found)
     return json.loads(
         subprocess.check_output(
             [
@@ -223,22 +224,18 @@ def score(picks, python, output):
 
 def report(picks, scores, seconds, output):
     print(
-        "\n%d picks on %d micrographs (%s)"
-        % (
-            sum(map(len, picks.values())),
-            len(picks),
-            ", ".join("%s: %d" % (name, len(found)) for name, found in sorted(picks.items())),
-        )
+        f"\n{sum(map(len, picks.values()))} picks on {len(picks)} micrographs "
+        f"({', '.join((f'{name}: {len(found)}' for name, found in sorted(picks.items())))})"
     )
     print(
-        "Against CryoPPP's picks, within half a particle radius: precision %.2f, recall %.2f, F1 %.2f"
-        % (scores["precision"], scores["recall"], scores["f1"])
+        f"Against CryoPPP's picks, within half a particle radius: precision {scores['precision']:.2f}, recall "
+        f"{scores['recall']:.2f}, F1 {scores['f1']:.2f}"
     )
     if scores["f1"] < LEAST_F1:
-        sys.exit("FAILED: F1 should be at least %.2f." % LEAST_F1)
+        sys.exit(f"FAILED: F1 should be at least {LEAST_F1:.2f}.")
     print("(Those picks are incomplete: precision cannot reach much more than 0.8.)")
-    print("Without CTF: none was measured for these binned images. All this took %.0f s." % seconds)
-    print("Pictures: %s" % ", ".join(os.path.join(output, name) for name in ("picks.png", "classes.png")))
+    print(f"Without CTF: none was measured for these binned images. All this took {seconds:.0f} s.")
+    print(f"Pictures: {', '.join(os.path.join(output, name) for name in ('picks.png', 'classes.png'))}")
 
 
 if __name__ == "__main__":

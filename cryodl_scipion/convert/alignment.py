@@ -36,5 +36,6 @@ def writeOrientations(path, particles):
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         file.write("\ndata_\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n")
         for particle in particles.iterItems():
-            file.write("%.4f %.4f %.4f\n" % tuple(anglesOf(particle.getTransform().getMatrix())))
+            rot, tilt, psi = anglesOf(particle.getTransform().getMatrix())
+            file.write(f"{rot:.4f} {tilt:.4f} {psi:.4f}\n")
     os.replace(path + ".tmp", path)

@@ -120,7 +120,7 @@ def picksOn(growing, ids, scale):
     coordinates = opened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
         # One pass over the file for all of them; Scipion's sets know no IN.
-        for item in coordinates.iterItems(where="_micId>=%d AND _micId<=%d" % (min(ids), max(ids))):
+        for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}"):
             if item.getMicId() in picks:
                 picks[item.getMicId()].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
     coordinates.close()
@@ -134,7 +134,7 @@ def checkPicks(micrographs, coordinates):
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
     if ours and theirs and not ours & theirs:
         return (
-            "The coordinates lie on other micrographs: theirs are %s, those to assess are %s. Micrographs are "
-            "matched by name." % (", ".join(sorted(theirs)[:3]), ", ".join(sorted(ours)[:3]))
+            f"The coordinates lie on other micrographs: theirs are {', '.join(sorted(theirs)[:3])}, those to "
+            f"assess are {', '.join(sorted(ours)[:3])}. Micrographs are matched by name."
         )
     return ""

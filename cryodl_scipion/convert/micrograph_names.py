@@ -24,9 +24,9 @@ def namesForEngine(named, otherwise="micrograph"):
     for objId, given in sorted((objId, given or "") for objId, given in named):
         name = _plainName(given)
         if not name or name in taken or _PICK_ENDING.search(name):
-            name = "%s_%06d" % (name or otherwise, objId)
+            name = f"{name or otherwise}_{objId:06d}"
         while name in taken:
-            name += "_%06d" % objId
+            name += f"_{objId:06d}"
         taken.add(name)
         names[objId] = name
     return names

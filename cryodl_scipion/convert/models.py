@@ -13,9 +13,9 @@ def copyModel(source, target):
     Raises FileExistsError if `target` is there, ValueError if the model is not whole, OSError as shutil.
     """
     if os.path.exists(target):
-        raise FileExistsError("%s exists already and is not replaced. Choose another folder or remove it." % target)
+        raise FileExistsError(f"{target} exists already and is not replaced. Choose another folder or remove it.")
     contract.check_model(source)
-    partial = "%s.%d.partial" % (target, os.getpid())
+    partial = f"{target}.{os.getpid()}.partial"
     try:
         shutil.copytree(source, partial)
         contract.check_model(partial)

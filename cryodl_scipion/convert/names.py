@@ -23,9 +23,10 @@ def inputName(kind: str, source) -> str:
     str
         Without folder and ending, such as 'particles_1c291ca3_120'.
     """
-    return "%s_%s_%d" % (kind, checksum(source.getFileName(), source.getPrefix() or ""), source.getSize())
+    return f"{kind}_{checksum(source.getFileName(), source.getPrefix() or '')}_{source.getSize()}"
 
 
 def checksum(*words) -> str:
     """Eight letters that tell apart what words (paths, numbers) tell apart."""
-    return "%08x" % zlib.crc32("\n".join(map(str, words)).encode("utf-8", "surrogateescape"))
+    text = "\n".join(map(str, words)).encode("utf-8", "surrogateescape")
+    return f"{zlib.crc32(text):08x}"

@@ -25,7 +25,7 @@ def writeStar(path, optics, writers, items):
         _writeOptics(file, optics)
         file.write("\n# version 30001\n\ndata_particles\n\nloop_\n")
         names = [name for columns, _ in writers for name in columns]
-        file.writelines("_%s #%d\n" % (name, number) for number, name in enumerate(names, 1))
+        file.writelines(f"_{name} #{number}\n" for number, name in enumerate(names, 1))
         for count, item in enumerate(items, 1):
             file.write(" ".join(_text(value) for _, values in writers for value in values(item)) + "\n")
     os.replace(path + ".tmp", path)
@@ -39,17 +39,17 @@ def poseOf(matrix, pixelSize, axes=2):
 
 def _text(value):
     if isinstance(value, float):
-        return "%.6f" % value
+        return f"{value:.6f}"
     text = str(value)
     if not text:
         return "None"  # RELION's word; nothing at all would shift the row's other values
-    return '"%s"' % text if _SPACE.search(text) or _RESERVED.match(text) else text
+    return f'"{text}"' if _SPACE.search(text) or _RESERVED.match(text) else text
 
 
 # ----- optics
 def _writeOptics(file, groups):
     file.write("\n# version 30001\n\ndata_optics\n\nloop_\n")
-    file.writelines("_%s #%d\n" % (name, number) for number, name in enumerate(groups[0], 1))
+    file.writelines(f"_{name} #{number}\n" for number, name in enumerate(groups[0], 1))
     for group in groups:
         file.write(" ".join(_text(group[name]) for name in groups[0]) + "\n")
 

@@ -53,11 +53,11 @@ def tableWith(path, column):
                 table = line.strip()[5:]
             elif line.startswith("_" + column) and line.split()[0] == "_" + column:
                 return table
-    raise ValueError("%s has no column %s." % (path, column))
+    raise ValueError(f"{path} has no column {column}.")
 
 
 def _values(path, number, words, names, columns, kinds):
     try:
         return tuple(kind(words[names.index(column)]) for column, kind in zip(columns, kinds))
     except (ValueError, IndexError):
-        raise ValueError("%s, line %d: the columns %s are needed." % (path, number, ", ".join(columns))) from None
+        raise ValueError(f"{path}, line {number}: the columns {', '.join(columns)} are needed.") from None

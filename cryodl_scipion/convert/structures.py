@@ -24,9 +24,9 @@ def patternProblems(patterns):
     said = []
     for pattern in patterns:
         if os.path.isdir(pattern):
-            said.append("%s is a folder; give its files, for example '%s/*.cif'." % (pattern, pattern.rstrip("/")))
+            said.append(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.cif'.")
         elif not os.path.exists(pattern) and not glob.glob(pattern):
-            said.append("No file matches %r. Give a file name, or a pattern such as 'structures/*.cif'." % pattern)
+            said.append(f"No file matches {pattern!r}. Give a file name, or a pattern such as 'structures/*.cif'.")
     return said
 
 
@@ -42,14 +42,13 @@ def structureProblem(structure):
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
     name = path[:-3] if path.endswith(".gz") and known is _MODELS else path
     if not os.path.isfile(path):
-        return "The file of the structure, %s, is not there. Import the structure again." % (path or "(no name)")
+        return f"The file of the structure, {path or '(no name)'}, is not there. Import the structure again."
     if not name.lower().endswith(known):
-        return "The structure is in %s; its name must end in one of %s. Convert and import it again." % (
-            path,
-            ", ".join(known),
+        return (
+            f"The structure is in {path}; its name must end in one of {', '.join(known)}. Convert and import it again."
         )
     if known is _MAPS and (structure.getSamplingRate() or 0) <= 0:
-        return "The map %s has no pixel size (sampling rate). Import it again with it." % path
+        return f"The map {path} has no pixel size (sampling rate). Import it again with it."
     return ""
 
 
@@ -64,7 +63,7 @@ def structureForEngine(structure, folder, named=False):
         return path
     # named by the file, so that another input is another file, and a run that continues finds its own untouched
     key = checksum(path, structure.getSamplingRate())
-    copy = os.path.join(folder, *([key, stemOf(path) + ".mrc"] if named else ["%s_%s.mrc" % (stemOf(path), key)]))
+    copy = os.path.join(folder, *([key, stemOf(path) + ".mrc"] if named else [f"{stemOf(path)}_{key}.mrc"]))
     if os.path.exists(copy):
         return copy
     os.makedirs(os.path.dirname(copy) or ".", exist_ok=True)

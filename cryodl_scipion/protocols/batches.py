@@ -39,7 +39,7 @@ class ArrivingBatches(RememberedSettings):
             params.IntParam,
             default=size,
             label="Batch size",
-            help="%ss that one start of the program takes at most. %s" % (self._ITEM.capitalize(), help),
+            help=f"{self._ITEM.capitalize()}s that one start of the program takes at most. {help}",
         )
         form.addParallelSection(threads=LEAST_THREADS, mpi=0, binThreads=2)
 
@@ -68,7 +68,7 @@ class ArrivingBatches(RememberedSettings):
 
     def _batchFolder(self, items):
         ids = sorted(item.getObjId() for item in items)
-        return self._getExtraPath("batches", "%06d_%06d_%d" % (ids[0], ids[-1], len(ids)))
+        return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
     def _batchResult(self, items):
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
@@ -92,17 +92,17 @@ class ArrivingBatches(RememberedSettings):
         skipped = skippedItems(self._engineResults())
         if skipped and not self._doneNames():
             raise ValueError(
-                "None of the %s could be %s. The first, %s: %s"
-                % (counted(len(skipped), self._ITEM), self._MADE, skipped[0].path, skipped[0].reason)
+                f"None of the {counted(len(skipped), self._ITEM)} could be {self._MADE}. The first, "
+                f"{skipped[0].path}: {skipped[0].reason}"
             )
 
     def _checkBatches(self):
         errors = []
         if self.numberOfThreads.get() < LEAST_THREADS:
             errors.append(
-                "Threads is %d; at least %d are needed: one starts the others, one looks for new %ss, and "
-                "the rest %s." % (self.numberOfThreads.get(), LEAST_THREADS, self._ITEM, self._WORK)
+                f"Threads is {self.numberOfThreads.get()}; at least {LEAST_THREADS} are needed: one starts the "
+                f"others, one looks for new {self._ITEM}s, and the rest {self._WORK}."
             )
         if (self.batchSize.get() or 0) < 1:
-            errors.append("Batch size is %s; it must be at least 1." % self.batchSize.get())
+            errors.append(f"Batch size is {self.batchSize.get()}; it must be at least 1.")
         return errors

@@ -20,8 +20,8 @@ def checkMicrographs(micrographs):
     repeated = repeatedNames(micrographs)
     if repeated:
         return [
-            "Several micrographs have the same name: %s. Scipion tells micrographs apart by their names while "
-            "picking; import them with different names." % listed(repeated)
+            f"Several micrographs have the same name: {listed(repeated)}. Scipion tells micrographs apart by "
+            "their names while picking; import them with different names."
         ]
     return []
 
@@ -39,31 +39,31 @@ def checkLabels(coordinates, others, micrographs):
         return ["The set of particle coordinates is empty. Pick some particles first."]
     errors = _outside("particle coordinates", coordinates, own)
     for word, other in others.items():
-        errors += _checkOtherLabels(word, other, own) or _outside("%s coordinates" % word, other, own)
+        errors += _checkOtherLabels(word, other, own) or _outside(f"{word} coordinates", other, own)
     if micrographs is not None:
         errors += _checkOther(micrographs, coordinates, own)
     if coordinates.getSize() < contract.FEWEST_PARTICLES:
         errors.append(
-            "There are %d particle coordinates; training needs at least %d, and 20 or more to be of "
-            "use. Pick more." % (coordinates.getSize(), contract.FEWEST_PARTICLES)
+            f"There are {coordinates.getSize()} particle coordinates; training needs at least "
+            f"{contract.FEWEST_PARTICLES}, and 20 or more to be of use. Pick more."
         )
     return errors
 
 
 def _checkOtherLabels(word, coordinates, own):
     if coordinates.getSize() == 0:
-        return ["The set of %s coordinates is empty. Leave the field empty, or choose another set." % word]
+        return [f"The set of {word} coordinates is empty. Leave the field empty, or choose another set."]
     theirs = {m.getObjId(): m.getMicName() for m in coordinates.getMicrographs()}
     ours = {m.getObjId(): m.getMicName() for m in own}
     strange = sorted(
-        theirs.get(i) or "id %s" % i
+        theirs.get(i) or f"id {i}"
         for i in positionsByMicrograph(coordinates)
         if theirs.get(i) != ours.get(i) or i not in ours
     )
     if strange:
         return [
-            "The %s coordinates lie on other micrographs than the particles: %s. Choose coordinates picked "
-            "on the same set of micrographs." % (word, listed(strange))
+            f"The {word} coordinates lie on other micrographs than the particles: {listed(strange)}. Choose "
+            "coordinates picked on the same set of micrographs."
         ]
     return []
 
@@ -74,13 +74,14 @@ def _checkOther(other, coordinates, own):
     missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
     if missing:
         return [
-            "The other micrographs lack some that have coordinates: %s. Choose a set with the same names."
-            % listed(missing)
+            f"The other micrographs lack some that have coordinates: {listed(missing)}. Choose a set with the "
+            "same names."
         ]
     if abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001:
         return [
-            "The other micrographs have %g Å/px and those of the coordinates %g Å/px, so the coordinates do not "
-            "fit them. Choose micrographs of the same pixel size." % (other.getSamplingRate(), own.getSamplingRate())
+            f"The other micrographs have {other.getSamplingRate():g} Å/px and those of the coordinates "
+            f"{own.getSamplingRate():g} Å/px, so the coordinates do not fit them. Choose micrographs of the "
+            "same pixel size."
         ]
     return []
 
@@ -100,13 +101,12 @@ def _outside(what, coordinates, micrographs):
         out = [p for p in suspects[micrograph.getObjId()] if not (0 <= p[0] < width and 0 <= p[1] < height)]
         if out:
             found.append(
-                "%s (%d; such as x=%d, y=%d on %d x %d px)"
-                % ((micrograph.getMicName(), len(out)) + tuple(out[0]) + (width, height))
+                f"{micrograph.getMicName()} ({len(out)}; such as x={out[0][0]}, y={out[0][1]} on {width} x {height} px)"
             )
     if found:
         return [
-            "Some %s lie outside their micrograph: %s. They may belong to micrographs of another pixel size; "
-            "scale or remove them." % (what, listed(found))
+            f"Some {what} lie outside their micrograph: {listed(found)}. They may belong to micrographs of "
+            "another pixel size; scale or remove them."
         ]
     return []
 
@@ -140,13 +140,13 @@ def modelWarnings(card, pixelSize, diameter):
     # Micrographs are rescaled by the particle's diameter; only far coarser ones lack detail that the network knows.
     if pixelSize > 2 * max(known) or pixelSize < min(known) / 4:
         warnings.append(
-            "The micrographs have %g Å/px; the model learned from %s Å/px. Micrographs are rescaled, but "
-            "look at the picks." % (pixelSize, ", ".join("%g" % p for p in known))
+            f"The micrographs have {pixelSize:g} Å/px; the model learned from "
+            f"{', '.join(f'{p:g}' for p in known)} Å/px. Micrographs are rescaled, but look at the picks."
         )
     if not 0.5 <= diameter / card["particle_diameter"] <= 2:
         warnings.append(
-            "The particle diameter of %g Å is far from the model's %g Å. The network sees particles "
-            "rescaled to the same size, but look at the picks." % (diameter, card["particle_diameter"])
+            f"The particle diameter of {diameter:g} Å is far from the model's {card['particle_diameter']:g} Å. "
+            "The network sees particles rescaled to the same size, but look at the picks."
         )
     return warnings
 
@@ -154,4 +154,4 @@ def modelWarnings(card, pixelSize, diameter):
 def listed(names):
     """'a, b and 7 more'."""
     rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (" and %d more" % rest if rest > 0 else "")
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -30,12 +30,9 @@ class PluginProtocol:
     def _unresolvedInputs(self) -> List[str]:
         """A sentence for each pointer that names an output which the other run does not have (yet)."""
         return [
-            "%s: the run '%s' has no output %s yet. Wait until it has finished, or choose another input."
-            % (
-                self.getParam(name).label.get(),
-                pointer.getObjValue().getObjLabel() or pointer.getObjValue(),
-                pointer.getExtended(),
-            )
+            f"{self.getParam(name).label.get()}: the run "
+            f"'{pointer.getObjValue().getObjLabel() or pointer.getObjValue()}' has no output "
+            f"{pointer.getExtended()} yet. Wait until it has finished, or choose another input."
             for name, pointer in chosenInputs(self)
             if pointer.get() is None
         ]

@@ -26,7 +26,7 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
     called, None if a model is needed. arguments: of addParam, for all three.
     """
     names = list(shippedModels(Plugin.getEngineFolder(), kind))
-    where = "(%s) and modelFrom == %%d" % condition
+    where = f"({condition}) and modelFrom == %d"
     form.addParam(
         "modelFrom",
         params.EnumParam,
@@ -36,8 +36,8 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
             dict(
                 label="Model",
                 choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
-                help="Where the trained network comes from: train one with *cryodl - %s*, bring one with "
-                "*cryodl - import model*, or take one that comes with the plugin." % _TRAINED_BY[kind],
+                help=f"Where the trained network comes from: train one with *cryodl - {_TRAINED_BY[kind]}*, bring "
+                "one with *cryodl - import model*, or take one that comes with the plugin.",
             ),
             **arguments,
         ),
@@ -48,8 +48,8 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
         pointerClass="CryodlModel",
         condition=where % FROM_PROJECT,
         label="Trained model",
-        help="A model of this project: %sof a training, or imported."
-        % ("of *cryodl - auto-pick particles*, " if kind == "picker" else ""),
+        help=f"A model of this project: {'of *cryodl - auto-pick particles*, ' if kind == 'picker' else ''}of a "
+        "training, or imported.",
         **dict(dict(important=True), **_plain(arguments)),
     )
     # A text, not a list: positions in a list would change with the models of later versions.
@@ -60,11 +60,8 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
         condition=where % SHIPPED,
         label="Shipped model",
         **dict(dict(important=True), **_plain(arguments)),
-        help="Name of the model; the wizard lists them. This version has: %s.%s"
-        % (
-            ", ".join(names) or "none",
-            " *general* is for particles of every kind and size." if GENERAL in names else "",
-        ),
+        help=f"Name of the model; the wizard lists them. This version has: {', '.join(names) or 'none'}."
+        + (" *general* is for particles of every kind and size." if GENERAL in names else ""),
     )
 
 
@@ -94,7 +91,7 @@ def checkModelField(protocol):
     kind = getattr(protocol, "_MODEL_KIND", "picker")
     name, known = (protocol.shippedModel.get() or "").strip(), shippedModels(Plugin.getEngineFolder(), kind)
     if protocol.modelFrom.get() == SHIPPED and name not in known:
-        return ["Shipped model is %r, which there is not. Shipped models: %s." % (name, ", ".join(known) or "none")]
+        return [f"Shipped model is {name!r}, which there is not. Shipped models: {', '.join(known) or 'none'}."]
     return checkModelFolder(modelFolder(protocol), kind)
 
 
@@ -102,13 +99,13 @@ def checkSizeFields(protocol):
     """What is wrong with particle diameter and box, of a protocol whose model is whole."""
     if diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"):
         return [
-            "Particle diameter is missing. The model %s is for particles of every size and cannot find theirs, so "
-            "give it; the wizard beside the field measures it on a micrograph." % cardOf(protocol)["name"]
+            f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size "
+            "and cannot find theirs, so give it; the wizard beside the field measures it on a micrograph."
         ]
     if protocol.boxSize.get() is not None and protocol.boxSize.get() < 2:
         return [
-            "Box size (px) is %d; it must be at least 2. Leave it empty for 1.5 times the particle diameter."
-            % protocol.boxSize.get()
+            f"Box size (px) is {protocol.boxSize.get()}; it must be at least 2. Leave it empty for 1.5 times "
+            "the particle diameter."
         ]
     return []
 

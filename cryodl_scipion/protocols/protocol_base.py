@@ -108,19 +108,16 @@ class CryodlProtBase(PluginProtocol):
         except ValueError:
             gpus = []
         if not gpus:
-            return ["GPU IDs is %r; give numbers such as 0 or 0,1, or choose not to use GPUs." % self.gpuList.get()]
+            return [f"GPU IDs is {self.gpuList.get()!r}; give numbers such as 0 or 0,1, or choose not to use GPUs."]
         sideBySide = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1
         if len(gpus) <= sideBySide or self._SEVERAL_GPUS:
             return []
         if not self.modeParallel():
-            return [
-                "GPU IDs names %d GPUs (%s); this protocol takes one. Give one number."
-                % (len(gpus), self.gpuList.get())
-            ]
+            return [f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}); this protocol takes one. Give one number."]
         return [
-            "GPU IDs names %d GPUs (%s), but with %d threads only %d of them could work: each batch takes one GPU, "
-            "and one thread only watches. Set the threads to %d, or give fewer GPUs."
-            % (len(gpus), self.gpuList.get(), self.numberOfThreads.get(), sideBySide, len(gpus) + 1)
+            f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} "
+            f"threads only {sideBySide} of them could work: each batch takes one GPU, and one thread only "
+            f"watches. Set the threads to {len(gpus) + 1}, or give fewer GPUs."
         ]
 
     def _missingPointers(self):
@@ -156,10 +153,10 @@ def skippedLines(results):
     skipped = skippedItems(results)
     if not skipped:
         return []
-    lines = ["*%d skipped:*" % len(skipped)]
-    lines += ["  %s: %s" % (item.item, item.reason) for item in skipped[:MOST_LISTED]]
+    lines = [f"*{len(skipped)} skipped:*"]
+    lines += [f"  {item.item}: {item.reason}" for item in skipped[:MOST_LISTED]]
     if len(skipped) > MOST_LISTED:
-        lines.append("  and %d more, see %s in extra/" % (len(skipped) - MOST_LISTED, RESULT_FILE))
+        lines.append(f"  and {len(skipped) - MOST_LISTED} more, see {RESULT_FILE} in extra/")
     return lines
 
 
@@ -177,8 +174,8 @@ def skippedItems(results):
 def deviceLines(results):
     # "none: ..." stands for a batch that was finished before and only thresholded again
     devices = sorted({r.device for r in results if r.device and not r.device.startswith("none")})
-    return ["Computed on: %s" % ", ".join(devices)] if devices else []
+    return [f"Computed on: {', '.join(devices)}"] if devices else []
 
 
 def warningLines(results):
-    return ["Warning: %s" % w for w in dict.fromkeys(w for result in results for w in result.warnings)]
+    return [f"Warning: {w}" for w in dict.fromkeys(w for result in results for w in result.warnings)]

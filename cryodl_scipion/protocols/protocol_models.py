@@ -60,7 +60,7 @@ class CryodlProtImportModel(PluginProtocol, EMProtocol):
 
     def _summary(self):
         model = getattr(self, "outputModel", None)
-        return ["No model yet."] if model is None else [str(model), "From %s" % self.modelFolder.get()]
+        return ["No model yet."] if model is None else [str(model), f"From {self.modelFolder.get()}"]
 
     def _citations(self):
         return ["cryodl"]
@@ -113,10 +113,10 @@ class CryodlProtExportModel(PluginProtocol, EMProtocol):
         if not target:
             return ["New folder is empty. Give the folder to make for the copy."]
         if os.path.exists(target) and not self.isFinished():
-            return ["%s exists already and is not replaced. Choose another name or remove it." % target]
+            return [f"{target} exists already and is not replaced. Choose another name or remove it."]
         above = os.path.dirname(os.path.abspath(target))
         if not os.path.isdir(above) or not os.access(above, os.W_OK):
-            return ["The folder %s is not there or cannot be written to. Choose another place." % above]
+            return [f"The folder {above} is not there or cannot be written to. Choose another place."]
         try:
             contract.check_model(model.getFolder())
         except (ValueError, OSError) as error:
@@ -126,7 +126,7 @@ class CryodlProtExportModel(PluginProtocol, EMProtocol):
     def _summary(self):
         if not self.isFinished():
             return ["Not exported yet."]
-        return ["%s was copied to %s" % (self.inputModel.get(), self.targetFolder.get())]
+        return [f"{self.inputModel.get()} was copied to {self.targetFolder.get()}"]
 
     def _citations(self):
         return ["cryodl"]

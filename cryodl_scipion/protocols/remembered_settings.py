@@ -29,8 +29,8 @@ class RememberedSettings:
         changed = _changed(self._settingsFile(), self._settings())
         return (
             [
-                "This run has %s %ss with another %s; continuing would mix them. Choose the run mode Restart, or "
-                "copy the protocol." % (self._MADE, self._ITEM, ", ".join(changed))
+                f"This run has {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would "
+                "mix them. Choose the run mode Restart, or copy the protocol."
             ]
             if changed
             else []

@@ -50,9 +50,9 @@ class SimulatesMicrographs:
             pointerClass="SetOfMicrographs",
             allowsNull=True,
             label="Own micrographs",
-            help="Micrographs that the simulated ones shall be like: pixel size, microscope and the "
-            "spectrum of the noise are taken from them (the noise from up to %d).\n\nEmpty: the fields "
-            "of this form." % NOISE_MICROGRAPHS,
+            help="Micrographs that the simulated ones shall be like: pixel size, microscope and the spectrum of the "
+            f"noise are taken from them (the noise from up to {NOISE_MICROGRAPHS}).\n\nEmpty: the fields of "
+            "this form.",
         )
         form.addParam(
             "inputCTF",
@@ -138,8 +138,9 @@ class SimulatesMicrographs:
         errors = [problem] if problem else []
         if own is not None and (own.getSize() == 0 or not own.getSamplingRate()):
             errors.append(
-                "The own micrographs are %s. Choose others, or leave the field empty."
-                % ("an empty set" if own.getSize() == 0 else "without pixel size (sampling rate)")
+                "The own micrographs are "
+                f"{'an empty set' if own.getSize() == 0 else 'without pixel size (sampling rate)'}. Choose "
+                "others, or leave the field empty."
             )
         if ctfs is not None and ctfs.getSize() == 0:
             errors.append("The set of CTFs is empty. Choose another, or leave the field empty.")
@@ -152,7 +153,7 @@ class SimulatesMicrographs:
     def _sourceLine(self):
         """The summary's line on what was simulated."""
         own = "" if self.inputMicrographs.get() is None else ", with the noise of the own micrographs"
-        return "Structure: %s%s" % (self._sourceName(), own)
+        return f"Structure: {self._sourceName()}{own}"
 
 
 def checkOrientations(particles):
@@ -160,8 +161,9 @@ def checkOrientations(particles):
     if particles is None or (particles.getSize() and particles.hasAlignmentProj()):
         return []
     return [
-        "The particles for the orientations are %s. Choose particles of a 3-D refinement, or leave the field empty."
-        % ("an empty set" if particles.getSize() == 0 else "without projection alignment")
+        "The particles for the orientations are "
+        f"{'an empty set' if particles.getSize() == 0 else 'without projection alignment'}. Choose particles of "
+        "a 3-D refinement, or leave the field empty."
     ]
 
 

@@ -17,7 +17,7 @@ class TrainsModel:
     def getModelFolder(self):
         """Folder of the model; while it trains only <folder>.partial is there."""
         # The engine names the model after its folder; the run's id keeps models of a project apart.
-        return self._getExtraPath("%s_%s" % (self._KIND, self.getObjId() or "new"))
+        return self._getExtraPath(f"{self._KIND}_{self.getObjId() or 'new'}")
 
     def _train(self, config, folder):
         """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and

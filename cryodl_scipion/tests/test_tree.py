@@ -63,7 +63,7 @@ class TestCryodlTree(unittest.TestCase):
                 self.assertTrue(issubclass(protocolClass, Protocol))
                 form = protocolClass().getDefinition()
                 for field in fields:
-                    self.assertTrue(form.hasParam(field), "%s has no field %s" % (protocolClass, field))
+                    self.assertTrue(form.hasParam(field), f"{protocolClass} has no field {field}")
 
     def test_a_wizard_stands_beside_every_field_of_a_diameter(self):
         measured = {

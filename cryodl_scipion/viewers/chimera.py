@@ -13,9 +13,8 @@ def chimeraViews(viewer, path, what="file"):
         return [ChimeraView(path)]
     return [
         viewer.infoMessage(
-            "ChimeraX is not at %s. Install Scipion's plugin scipion-em-chimera, or set "
-            "CHIMERA_HOME in Scipion's configuration. A ChimeraX elsewhere can open the %s: %s"
-            % (program, what, os.path.abspath(path)),
+            f"ChimeraX is not at {program}. Install Scipion's plugin scipion-em-chimera, or set CHIMERA_HOME in "
+            f"Scipion's configuration. A ChimeraX elsewhere can open the {what}: {os.path.abspath(path)}",
             "No ChimeraX",
         )
     ]

@@ -43,7 +43,7 @@ def tableRows(evaluation):
 
 
 def _figure(value):
-    return "-" if value is None else "%.3f" % value
+    return "-" if value is None else f"{value:.3f}"
 
 
 def picturesIn(folder):

@@ -87,19 +87,19 @@ class Gallery:
 
     def lines(self, position):
         """What is known of one particle, one line each."""
-        lines = ["%s %d" % (self.ITEM, self.ids[position])]
+        lines = [f"{self.ITEM} {self.ids[position]}"]
         lines += self._places(position)
-        lines += ["%s: %.4g" % (label, values[position]) for label, values in self.figures.items()]
+        lines += [f"{label}: {values[position]:.4g}" for label, values in self.figures.items()]
         if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
-            lines.append("%s: %s" % (self.GROUP, self.groupNames[self.groups[position] - 1]))
+            lines.append(f"{self.GROUP}: {self.groupNames[self.groups[position] - 1]}")
         return lines
 
     def _places(self, position):
-        return ["%s image: %s" % (kind, names[position]) for kind, names in self.names.items()]
+        return [f"{kind} image: {names[position]}" for kind, names in self.names.items()]
 
     def caption(self, position, figure):
         """'12   0.83': id, and the figure if there is one."""
-        return "%d" % self.ids[position] + ("" if figure is None else "   %.3g" % self.figures[figure][position])
+        return f"{self.ids[position]}" + ("" if figure is None else f"   {self.figures[figure][position]:.3g}")
 
 
 def _rows(particles, names):
@@ -108,7 +108,7 @@ def _rows(particles, names):
 
 
 def _imageNames(rows):
-    return ["%06d@%s" % (row["MAX"] or 1, row["_filename"]) for row in rows]
+    return [f"{row['MAX'] or 1:06d}@{row['_filename']}" for row in rows]
 
 
 def pageOf(order, page, size):
@@ -124,4 +124,4 @@ def _labelOf(attribute, groupNames):
     if not match:
         return _LABELS.get(attribute)
     number = int(match.group(1))
-    return "Probability of %s" % (groupNames[number - 1] if number <= len(groupNames) else "composition %d" % number)
+    return f"Probability of {groupNames[number - 1] if number <= len(groupNames) else f'composition {number}'}"

@@ -47,8 +47,8 @@ class GalleryWindow(CanvasWindow):
             ttk.Button(row, text=text, command=lambda step=step: self.turn(step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._place).pack(side=tk.RIGHT, padx=8)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
-        text = "From left to right: %s. " % ", ".join(kinds) if len(kinds) > 1 else ""
-        text += "A click shows a %s large." % self._data.ITEM.lower()
+        text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
+        text += f"A click shows a {self._data.ITEM.lower()} large."
         ttk.Label(self.root, text=text).pack(anchor=tk.W, padx=8)
 
     def _addChoice(self, row, label, variable, choices):
@@ -70,7 +70,7 @@ class GalleryWindow(CanvasWindow):
         except ValueError:
             value = 0
         value = value if 0 < value < 1e6 else 0
-        self._filter.set("%g" % value)
+        self._filter.set(f"{value:g}")
         return value
 
     def _figureLabel(self):
@@ -84,7 +84,7 @@ class GalleryWindow(CanvasWindow):
         order = self.order()
         self._shown, pages = pageOf(order, self._page, self._rows * self._columns)
         self._page = min(max(0, self._page), pages - 1)
-        self._place.set("Page %d of %d, %s" % (self._page + 1, pages, counted(len(order), self._data.ITEM.lower())))
+        self._place.set(f"Page {self._page + 1} of {pages}, {counted(len(order), self._data.ITEM.lower())}")
         try:
             tiles = [self._data.pictures(i, self.resolution(), _TILE_SIDE) for i in self._shown]
         except (ValueError, OSError) as error:
@@ -111,7 +111,7 @@ class ParticleWindow(CanvasWindow):
     """One particle of a Gallery, with the place of its raw image."""
 
     def __init__(self, parent, data, position, resolution):
-        CanvasWindow.__init__(self, parent, "%s %d" % (data.ITEM, data.ids[position]))
+        CanvasWindow.__init__(self, parent, f"{data.ITEM} {data.ids[position]}")
         text = tk.Text(self.root, height=len(data.lines(position)), font="TkFixedFont", relief=tk.FLAT, padx=8, pady=6)
         text.insert(tk.END, "\n".join(data.lines(position)))  # a text, so that the place can be copied
         text.config(state=tk.DISABLED)
@@ -119,5 +119,5 @@ class ParticleWindow(CanvasWindow):
         self.addFigure((4.6 * len(data.names), 4.6))
         titles = [data.WORDS[kind] for kind in data.names]
         if resolution:
-            titles[0] += ", to %g Å" % resolution
+            titles[0] += f", to {resolution:g} Å"
         drawParticle(self._figure, data.pictures(position, resolution), titles)

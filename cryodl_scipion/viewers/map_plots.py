@@ -22,12 +22,12 @@ def readMap(path, stack=False):
         try:
             data = mrcfile.mmap(path.split(":")[0], permissive=True).data
         except FileNotFoundError:
-            raise FileNotFoundError("The map %s is not there." % path) from None
+            raise FileNotFoundError(f"The map {path} is not there.") from None
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError("The map %s cannot be read: %s" % (path, error)) from None
+            raise ValueError(f"The map {path} cannot be read: {error}") from None
     if data is None or data.ndim != 3 + stack:
         raise ValueError(
-            "%s holds no map: it has %s dimensions, not %d." % (path, "no" if data is None else data.ndim, 3 + stack)
+            f"{path} holds no map: it has {'no' if data is None else data.ndim} dimensions, not {3 + stack}."
         )
     return data
 
@@ -47,9 +47,9 @@ def drawSlices(figure, density, part):
     figure.clear()
     for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slicesOf(density, part), AXES):
         axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="bilinear")
-        axes.set_title("Slice across %s" % across)
-        axes.set_xlabel("%s (px)" % right)
-        axes.set_ylabel("%s (px)" % up)
+        axes.set_title(f"Slice across {across}")
+        axes.set_xlabel(f"{right} (px)")
+        axes.set_ylabel(f"{up} (px)")
     figure.tight_layout()
 
 
@@ -66,15 +66,15 @@ def drawFscAt(axes, frequencies, curves, resolution=None, thresholds=(0.143, 0.5
     for threshold in thresholds:
         axes.axhline(threshold, color="grey", linestyle=":", linewidth=1)
         axes.annotate(
-            "%g" % threshold, (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
+            f"{threshold:g}", (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
         )
     if resolution:
-        axes.axvline(1 / resolution, color=MARK, linestyle="--", label="%.3g Å" % resolution)
+        axes.axvline(1 / resolution, color=MARK, linestyle="--", label=f"{resolution:.3g} Å")
     axes.set_ylim(-0.1, 1.05)
     axes.set_xlim(0, frequencies[-1])
     axes.set_xlabel("Resolution (Å)")
     axes.set_ylabel("Fourier shell correlation")
-    axes.xaxis.set_major_formatter(lambda frequency, place: "%.3g" % (1 / frequency) if frequency > 0 else "∞")
+    axes.xaxis.set_major_formatter(lambda frequency, place: f"{1 / frequency:.3g}" if frequency > 0 else "∞")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()

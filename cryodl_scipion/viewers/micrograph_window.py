@@ -117,11 +117,11 @@ class MicrographWindow(CanvasWindow):
             self.value.set(number)
         self.refresh()
         if not taken:
-            self.message.set("%r was typed; it must be a number from %g to %g." % (typed, low, high))
+            self.message.set(f"{typed!r} was typed; it must be a number from {low:g} to {high:g}.")
         return taken
 
     def _shown(self):
-        return "%.10g" % self.value.get()
+        return f"{self.value.get():.10g}"
 
     def index(self):
         """Position of the chosen micrograph, None if there is none."""

@@ -47,12 +47,12 @@ def samplesIn(folder):
             if step:
                 steps.append((int(step.group(1)), os.path.join(pictures, name)))
             elif name.endswith(".png"):
-                others["%s tiles" % name[:-4]] = os.path.join(pictures, name)
+                others[f"{name[:-4]} tiles"] = os.path.join(pictures, name)
         if os.path.exists(os.path.join(place, CONFUSION)):
             others["confusion matrix"] = os.path.join(place, CONFUSION)
     steps.sort(reverse=True)
     newest = {NEWEST: steps[0][1]} if steps else {}
-    return dict(newest, **dict({"step %d" % step: path for step, path in steps}, **others))
+    return dict(newest, **dict({f"step {step}": path for step, path in steps}, **others))
 
 
 def cardLines(folder):
@@ -69,14 +69,14 @@ def cardLines(folder):
         ("Annotator", card.get("annotator") or None),
         ("Classes", ", ".join(map(str, card.get("classes") or [])) or None),
         ("Particle diameter", _with(card.get("particle_diameter"), "%g Å")),
-        ("Pixel sizes", _with(card.get("pixel_sizes"), "%s Å/px", lambda v: ", ".join("%g" % p for p in v))),
+        ("Pixel sizes", _with(card.get("pixel_sizes"), "%s Å/px", lambda v: ", ".join(f"{p:g}" for p in v))),
         ("Pixel size", _with(card.get("pixel_size"), "%g Å/px")),
         ("Trained at", _with(card.get("trained_pixel_size"), "%g Å/px")),
         ("Box", _with(card.get("box"), "%d px")),
         ("Structures", ", ".join(card.get("structures") or []) or None),
         ("CTF of the input", _CTF.get(card.get("ctf"), card.get("ctf"))),
         ("Grid", _with(card.get("grid"), "%g Å/px")),
-        ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join("%g" % r for r in v))),
+        ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join(f"{r:g}" for r in v))),
         ("Default threshold", _with(card.get("threshold"), "%.3f")),
         None,
         ("Particles", training.get("particles")),
@@ -96,11 +96,13 @@ def cardLines(folder):
     ]
     # figures by whatever name the method gives them; other things that were written down are not for this list
     facts += [
-        (_FIGURES.get(name, name.replace("_", " ").capitalize()), "%.3f" % value)
+        (_FIGURES.get(name, name.replace("_", " ").capitalize()), f"{value:.3f}")
         for name, value in validation.items()
         if isinstance(value, float)
     ]
-    lines = ["" if fact is None else "%-18s %s" % fact for fact in facts if fact is None or fact[1] is not None]
+    lines = [
+        "" if fact is None else f"{fact[0]:<18} {fact[1]}" for fact in facts if fact is None or fact[1] is not None
+    ]
     lines += _names(
         "Trained on", training.get("micrographs") or training.get("molecules") or card.get("training_tomograms")
     )
@@ -111,7 +113,7 @@ def cardLines(folder):
         or card.get("validation_tomograms"),
     )
     versions = card.get("versions") or {}
-    return lines + ["", "Made with " + ", ".join("%s %s" % pair for pair in versions.items())]
+    return lines + ["", "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items())]
 
 
 def _with(value, form, convert=lambda value: value):
@@ -121,8 +123,8 @@ def _with(value, form, convert=lambda value: value):
 def _names(title, names):
     if not names:
         return []
-    more = ["  and %d more" % (len(names) - _NAMES_SHOWN)] if len(names) > _NAMES_SHOWN else []
-    return ["", "%s (%d):" % (title, len(names))] + ["  " + n for n in names[:_NAMES_SHOWN]] + more
+    more = [f"  and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
+    return ["", f"{title} ({len(names)}):"] + ["  " + n for n in names[:_NAMES_SHOWN]] + more
 
 
 class ModelWindow(FollowingWindow):

@@ -20,17 +20,17 @@ def readParticle(name):
     """
     number, path = locationOf(name)
     if not os.path.exists(path):
-        raise FileNotFoundError("The image stack %s is not there." % path)
+        raise FileNotFoundError(f"The image stack {path} is not there.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with mrcfile.mmap(path, permissive=True) as mrc:
                 images = None if mrc.data is None else mrc.data if mrc.data.ndim == 3 else mrc.data[None]
                 if images is None or number > len(images):
-                    raise ValueError("it holds %d images" % (0 if images is None else len(images)))
+                    raise ValueError(f"it holds {0 if images is None else len(images)} images")
                 return np.array(images[number - 1], np.float32)
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError("Image %d of %s cannot be read: %s" % (number, path, error)) from None
+            raise ValueError(f"Image {number} of {path} cannot be read: {error}") from None
 
 
 def lowPass(image, resolution, pixelSize):

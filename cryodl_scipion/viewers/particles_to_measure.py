@@ -28,7 +28,7 @@ def firstNames(particles, count):
 def _short(name):
     """'000001@particles.mrcs' of an image's name, without folders."""
     index, path = locationOf(name)
-    return "%06d@%s" % (index, os.path.basename(path))
+    return f"{index:06d}@{os.path.basename(path)}"
 
 
 def previewOf(image):
@@ -44,7 +44,7 @@ class ParticlesToMeasure:
 
     def __init__(self, particles):
         self._images = firstNames(particles, _AVERAGED)
-        self.names = ["mean of %d particles" % len(self._images)] + [_short(name) for name in self._images[:_SHOWN]]
+        self.names = [f"mean of {len(self._images)} particles"] + [_short(name) for name in self._images[:_SHOWN]]
         self.pixelSize, self.first = particles.getSamplingRate(), 0
         self.largest = int(particles.getXDim() * self.pixelSize)
 
@@ -68,7 +68,7 @@ class ImagesToFilter:
         self._makers = []
         for volume in (s for s in structures if isinstance(s, Volume)):
             for axis, name in ((0, "z"), (1, "y"), (2, "x")):
-                self._makers.append(("map along %s" % name, volume.getFileName(), axis, volume.getSamplingRate()))
+                self._makers.append((f"map along {name}", volume.getFileName(), axis, volume.getSamplingRate()))
         for name in [] if particles is None else firstNames(particles, _SHOWN):
             self._makers.append(("particle " + _short(name), name, None, particles.getSamplingRate()))
         self.names = [maker[0] for maker in self._makers]

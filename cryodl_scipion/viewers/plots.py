@@ -152,7 +152,7 @@ def drawPicks(axes, picks, diameter):
 def drawHistogram(axes, scores, threshold):
     """How many picks and candidates have which score, and where the threshold stands."""
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
-    axes.axvline(threshold, color=_VALIDATION, linestyle="--", label="threshold %.3f" % threshold)
+    axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_xlabel("Score")
     axes.set_ylabel("Picks and weaker candidates")
     if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):
@@ -164,7 +164,7 @@ def drawPerMicrograph(axes, counts):
     """Picks of each micrograph in the set's order, and their mean."""
     axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
     if len(counts):
-        axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label="mean %.1f" % np.mean(counts))
+        axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label=f"mean {np.mean(counts):.1f}")
         axes.legend()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
@@ -179,7 +179,7 @@ def drawRounds(axes, rounds):
     for entry in rounds:
         if entry.get("picks") is not None and entry.get("figure") is not None:
             axes.annotate(
-                "%.0f picks" % entry["picks"],
+                f"{entry['picks']:.0f} picks",
                 (entry["round"], entry["figure"]),
                 xytext=(0, 8),
                 textcoords="offset points",

@@ -22,11 +22,11 @@ def loadPreview(path, largestSide=LARGEST_SIDE):
     Raises FileNotFoundError, or ValueError that names the file.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError("The micrograph %s is not there." % path)
+        raise FileNotFoundError(f"The micrograph {path} is not there.")
     try:
         image = readImage(path)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError("The micrograph %s cannot be read: %s" % (path, error)) from None
+        raise ValueError(f"The micrograph {path} cannot be read: {error}") from None
     height, width = image.shape
     binning = max(1, -(-max(height, width) // largestSide))
     return Preview(stretch(_binned(image, binning)), binning, width, height)

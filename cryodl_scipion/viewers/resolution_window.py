@@ -28,4 +28,4 @@ class ResolutionWindow(MicrographWindow):
         axes.images[0].set_data(stretch(self._images.filtered(self.index(), self.value.get())))
 
     def _text(self):
-        return "Detail finer than %.1f Å is taken away. Choose the finest that still can be seen." % self.value.get()
+        return f"Detail finer than {self.value.get():.1f} Å is taken away. Choose the finest that still can be seen."

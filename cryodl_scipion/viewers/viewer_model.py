@@ -47,7 +47,7 @@ class CryodlTrainViewer(Viewer):
                 ModelWindow,
                 self.getTkRoot(),
                 obj.getModelFolder(),
-                "Training: %s" % obj.getRunName(),
+                f"Training: {obj.getRunName()}",
                 not isinstance(obj, _CURVES_ONLY),
             )
         ]

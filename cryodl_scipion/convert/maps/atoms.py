@@ -15,7 +15,7 @@ def positionsOf(path, most=None):
         name = path[:-3] if path.endswith(".gz") else path
         places = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
     if not places:
-        raise ValueError("%s holds no atoms. Import the atomic model again." % path)
+        raise ValueError(f"{path} holds no atoms. Import the atomic model again.")
     return np.array(places[:: max(1, -(-len(places) // most))] if most else places)
 
 

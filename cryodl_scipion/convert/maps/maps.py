@@ -87,7 +87,7 @@ def frameOf(volume, structure, choice=AUTOMATIC):
     atoms = positionsOf(structure, _SAMPLE)
     found = [_densityAt(volume, origin, atoms) for origin in (ours, theirs)]
     best = HEADER if found[1] > found[0] else SCIPION
-    return Frame((ours, theirs)[best == HEADER], "%s, by which the map is denser at the atoms" % FRAMES[best])
+    return Frame((ours, theirs)[best == HEADER], f"{FRAMES[best]}, by which the map is denser at the atoms")
 
 
 def _densityAt(volume, origin, atoms):
@@ -113,10 +113,8 @@ def mapForEngine(volume, folder, origin=None, pixelSize=False):
     if right and (origin is None or np.allclose(origin, headerOrigin(path, volume.getSamplingRate()), atol=1e-3)):
         return path
     # half-maps of two folders may have one name
-    copy = "map_%s_%s.mrc" % (
-        os.path.splitext(os.path.basename(path))[0],
-        checksum(path, volume.getIndex(), volume.getSamplingRate()),
-    )
+    unique = checksum(path, volume.getIndex(), volume.getSamplingRate())
+    copy = f"map_{os.path.splitext(os.path.basename(path))[0]}_{unique}.mrc"
     return _copyWithHeader(volume, os.path.join(folder, copy), scipionOrigin(volume) if origin is None else origin)
 
 

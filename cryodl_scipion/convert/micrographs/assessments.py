@@ -42,9 +42,9 @@ def splitLines(good, bad, config):
     AssessMicrographsConfig."""
     if not good + bad:
         return ["No micrographs yet."]
-    lines = ["*%d good*, %d bad of %s" % (good, bad, counted(good + bad, "micrograph"))]
+    lines = [f"*{good} good*, {bad} bad of {counted(good + bad, 'micrograph')}"]
     for name in LIMITS:
         info, value = contract.describe(type(config), name), getattr(config, name)
         if value is not None:
-            lines.append("  %s: %g%s" % (info.label, value, " " + info.unit if info.unit else ""))
+            lines.append(f"  {info.label}: {value:g}{' ' + info.unit if info.unit else ''}")
     return lines

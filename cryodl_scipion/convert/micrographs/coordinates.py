@@ -39,7 +39,7 @@ def scoreOf(coordinate):
 def writePositions(folder, name, positions):
     """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY."""
     lines = ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2"]
-    lines += ["%12.3f %12.3f" % (x, y) for x, y in positions]
+    lines += [f"{x:12.3f} {y:12.3f}" for x, y in positions]
     with open(os.path.join(folder, name + ".star"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 

@@ -28,14 +28,14 @@ def checkHalves(micrographs, even, odd):
     for word, half in (("even", even), ("odd", odd)):
         if abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001:
             return [
-                "The averages of %s frames have %g Å/px and the micrographs %g Å/px. Choose those of the same "
-                "motion correction." % (word, half.getSamplingRate(), micrographs.getSamplingRate())
+                f"The averages of {word} frames have {half.getSamplingRate():g} Å/px and the micrographs "
+                f"{micrographs.getSamplingRate():g} Å/px. Choose those of the same motion correction."
             ]
         missing = sorted(ours - {m.getMicName() for m in half})
         if missing and half.isStreamClosed():
             return [
-                "%d micrographs have no average of %s frames: %s. Micrographs are matched by name; choose a "
-                "subset, or leave the averages out." % (len(missing), word, ", ".join(missing[:5]))
+                f"{len(missing)} micrographs have no average of {word} frames: {', '.join(missing[:5])}. "
+                "Micrographs are matched by name; choose a subset, or leave the averages out."
             ]
     return []
 

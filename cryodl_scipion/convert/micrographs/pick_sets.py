@@ -29,7 +29,7 @@ def setLabels(pointers):
         label = name = re.sub(r"[=+\s]+", " ", name).strip() or "picks"
         number = 2
         while label in labels:
-            label, number = "%s (%d)" % (name, number), number + 1
+            label, number = f"{name} ({number})", number + 1
         labels.append(label)
     return labels
 
@@ -110,7 +110,7 @@ def writePicks(path, picks):
     columns = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"]
     if any(pick[2] is None for pick in picks):
         columns, picks = columns[:2], [pick[:2] for pick in picks]
-    lines = ["", "data_", "", "loop_"] + ["_%s #%d" % pair[::-1] for pair in enumerate(columns, 1)]
-    lines += [" ".join("%12.4f" % value for value in pick) for pick in picks]
+    lines = ["", "data_", "", "loop_"] + [f"_{column} #{number}" for number, column in enumerate(columns, 1)]
+    lines += [" ".join(f"{value:12.4f}" for value in pick) for pick in picks]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")

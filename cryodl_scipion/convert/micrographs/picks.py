@@ -77,9 +77,7 @@ def modelLine(card):
     if not card:
         return []
     f1 = (card.get("validation") or {}).get("f1")
-    return [
-        "Model: %s (network %s%s)" % (card["name"], card["network"], "" if f1 is None else ", validation F1 %.3f" % f1)
-    ]
+    return [f"Model: {card['name']} (network {card['network']}{'' if f1 is None else f', validation F1 {f1:.3f}'})"]
 
 
 def thresholdsInWords(results):
@@ -87,12 +85,12 @@ def thresholdsInWords(results):
     ofEach = [t for r in results for t in (r.outputs.get("thresholds") or {}).values()]
     thresholds = sorted(
         set(
-            "%.3f" % t
+            f"{t:.3f}"
             for t in ofEach or [r.outputs["threshold"] for r in results if r.outputs.get("threshold") is not None]
         )
     )
     if ofEach and len(thresholds) > 1:
-        return "%s to %s, for each micrograph its own" % (thresholds[0], thresholds[-1])
+        return f"{thresholds[0]} to {thresholds[-1]}, for each micrograph its own"
     return " and ".join(thresholds)
 
 
@@ -103,28 +101,27 @@ def _expectedLines(results):
         return []
     deviation = sum(e["deviation"] ** 2 for e in expected) ** 0.5
     return [
-        "By their scores these micrographs hold about %.0f particles (standard deviation %.0f)."
-        % (sum(e["number"] for e in expected), deviation)
+        f"By their scores these micrographs hold about {sum(e['number'] for e in expected):.0f} particles "
+        f"(standard deviation {deviation:.0f})."
     ]
 
 
 def pickLines(coordinates, results):
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
     count = sum(len(r.outputs.get("counts", {})) for r in results)
-    lines = ["*%s* on %s" % (counted(coordinates.getSize(), "particle"), counted(count, "micrograph"))]
+    lines = [f"*{counted(coordinates.getSize(), 'particle')}* on {counted(count, 'micrograph')}"]
     if count:
-        lines[0] += ", %.1f per micrograph" % (coordinates.getSize() / count)
+        lines[0] += f", {coordinates.getSize() / count:.1f} per micrograph"
     if any(r.outputs.get("threshold") is not None for r in results):
-        lines.append("Score threshold: %s" % thresholdsInWords(results))
+        lines.append(f"Score threshold: {thresholdsInWords(results)}")
     lines += _expectedLines(results)
     contrasts = sorted({r.outputs["contrast"] for r in results if r.outputs.get("contrast")})
     if contrasts:
-        lines.append("Protein is %s in these micrographs." % " and ".join(contrasts))
+        lines.append(f"Protein is {' and '.join(contrasts)} in these micrographs.")
     diameters = sorted({r.outputs["particle_diameter"] for r in results if r.outputs.get("particle_diameter")})
     if diameters:
         lines.append(
-            "Particle diameter: %s Å, box %d px"
-            % (", ".join("%g" % d for d in diameters), coordinates.getBoxSize() or 0)
+            f"Particle diameter: {', '.join(f'{d:g}' for d in diameters)} Å, box {coordinates.getBoxSize() or 0} px"
         )
     if count and coordinates.getSize() == 0:
         lines.append("Nothing scored above the threshold. Lower it with *cryodl - filter picks by score*.")

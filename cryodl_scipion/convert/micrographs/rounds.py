@@ -48,4 +48,4 @@ def roundInWords(entry):
 
 def picksOfRound(folder, number):
     """Folder with the STAR files of one round's picks, on the micrographs that it learned from."""
-    return os.path.join(folder, _ROUNDS, "%d" % number, "picks")
+    return os.path.join(folder, _ROUNDS, f"{number}", "picks")

@@ -25,7 +25,7 @@ def appendAssessed(output, particles, path, count):
         output.append(_described(item.clone(), row))
     if output.getSize() != particles.getSize():
         raise ValueError(
-            "%s has %d of the %d particles. Run the protocol anew." % (path, output.getSize(), particles.getSize())
+            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
         )
 
 

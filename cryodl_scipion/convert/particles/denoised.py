@@ -36,8 +36,8 @@ def markSet(particles, model):
     particles.setIsPhaseFlipped(True)
     particles.setIsAmplitudeCorrected(True)
     particles.setObjComment(
-        "Denoised by the model %s: not raw data. For looking, sorting and first orientations; "
-        "never for the final map." % model
+        f"Denoised by the model {model}: not raw data. For looking, sorting and first orientations; never for "
+        "the final map."
     )
 
 

@@ -28,7 +28,7 @@ def appendDenoised(denoised, particles, path, model):
         denoised.append(copy)
     if denoised.getSize() != particles.getSize():
         raise ValueError(
-            "%s has %d of the %d particles. Run the protocol anew." % (path, denoised.getSize(), particles.getSize())
+            f"{path} has {denoised.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
         )
     markSet(denoised, model)
 

@@ -43,7 +43,7 @@ def appendOriented(output, particles, path, noise=None):
         output.append(copy)
     if output.getSize() != particles.getSize():
         raise ValueError(
-            "%s has %d of the %d particles. Run the protocol anew." % (path, output.getSize(), particles.getSize())
+            f"{path} has {output.getSize()} of the {particles.getSize()} particles. Run the protocol anew."
         )
 
 

@@ -22,7 +22,7 @@ def writeParticles(path, particles):
     """
     first = particles.getFirstItem() if particles.getSize() else None
     if first is None:
-        raise ValueError("The set of particles is empty; there is nothing to write to %s." % path)
+        raise ValueError(f"The set of particles is empty; there is nothing to write to {path}.")
     flipped = dict(rlnCtfDataArePhaseFlipped=1) if particles.isPhaseFlipped() and not denoiserOf(particles) else {}
     writeStar(path, opticsOf(particles, 2, **flipped), _writersOf(particles, first), particles.iterItems())
 
@@ -41,8 +41,7 @@ def pairedRows(particles, path, columns, kinds):
         item = next((item for item in items if item.getObjId() == row[0]), None)
         if item is None:
             raise ValueError(
-                "%s has particle %d, which the input set does not have at that place. Run the "
-                "protocol anew." % (path, row[0])
+                f"{path} has particle {row[0]}, which the input set does not have at that place. Run the protocol anew."
             )
         yield item, row[1:]
 
@@ -59,7 +58,7 @@ def locationOf(name, star=None):
 
 def nameOf(item):
     """RELION's name of an item's image, 000001@file; a file with one image has it as the first."""
-    return "%06d@%s" % (item.getIndex() or 1, item.getFileName())
+    return f"{item.getIndex() or 1:06d}@{item.getFileName()}"
 
 
 # ----- columns: (names, function of an item that gives their values)

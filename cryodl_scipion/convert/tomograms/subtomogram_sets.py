@@ -62,7 +62,7 @@ def fillClasses(classes, path, names, averages):
 
     def describeClass(item):
         item.setAlignment3D()
-        item.setObjLabel(names.get(item.getObjId(), "class %d" % item.getObjId()))
+        item.setObjLabel(names.get(item.getObjId(), f"class {item.getObjId()}"))
         if item.getObjId() in averages:
             representative = item.getRepresentative()
             representative.setFileName(averages[item.getObjId()])
@@ -100,5 +100,5 @@ def appendAverages(output, names, averages):
         item.setObjId(number)
         item.setFileName(averages[number])
         item.setSamplingRate(output.getSamplingRate())
-        item.setObjLabel(names.get(number, "class %d" % number))
+        item.setObjLabel(names.get(number, f"class {number}"))
         output.append(item)

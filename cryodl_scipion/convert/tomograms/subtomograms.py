@@ -46,9 +46,7 @@ def writeSubtomograms(path, subtomograms, tilts, classes=False):
         writers.append(((CLASS,), lambda pair: (pair[1],)))
     count, expected = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms)), _sizeOf(subtomograms)
     if count != expected:
-        raise ValueError(
-            "Only %d of %d subtomograms could be read from %s." % (count, expected, subtomograms.getFileName())
-        )
+        raise ValueError(f"Only {count} of {expected} subtomograms could be read from {subtomograms.getFileName()}.")
 
 
 def imagesOf(subtomograms):
@@ -127,7 +125,7 @@ def _writersOf(images, first, tilts):
 
 def _nameOf(item):
     path = fileOf(item)
-    return "%06d@%s" % (item.getIndex(), path) if (item.getIndex() or 0) > 1 else path
+    return f"{item.getIndex():06d}@{path}" if (item.getIndex() or 0) > 1 else path
 
 
 def _tomogramOf(item):

@@ -49,9 +49,9 @@ class MapsBase(OneRunBase):
             condition=condition,
             expertLevel=params.LEVEL_ADVANCED,
             label="Map and model fit by",
-            help="Where the map lies in the frame of the atomic model. Scipion keeps an origin for each map, "
-            "and the map's file has one in its header; in an imported map they often differ. *%s*: if "
-            "they differ, the one by which the map is denser at the atoms. The summary tells which." % FRAMES[0],
+            help="Where the map lies in the frame of the atomic model. Scipion keeps an origin for each map, and "
+            f"the map's file has one in its header; in an imported map they often differ. *{FRAMES[0]}*: if "
+            "they differ, the one by which the map is denser at the atoms. The summary tells which.",
         )
 
     # ----- files for the engine
@@ -69,8 +69,8 @@ class MapsBase(OneRunBase):
         with open(path, encoding="utf-8") as file:
             frame = json.load(file)
         return [
-            "Map and model fit by: %s (the map begins at %s Å)"
-            % (frame["word"], ", ".join("%.2f" % value for value in frame["xyz"]))
+            f"Map and model fit by: {frame['word']} (the map begins at "
+            f"{', '.join(f'{value:.2f}' for value in frame['xyz'])} Å)"
         ]
 
     def _mapFor(self, volume, origin=None, pixelSize=False):
@@ -81,9 +81,9 @@ class MapsBase(OneRunBase):
         """A sentence about a map that cannot be used, in a list."""
         path = structureFileOf(volume)
         if not os.path.isfile(path):
-            return ["The file of the %s, %s, is not there. Import it again." % (what, path or "(no name)")]
+            return [f"The file of the {what}, {path or '(no name)'}, is not there. Import it again."]
         if not volume.getSamplingRate() or volume.getSamplingRate() <= 0:
-            return ["The %s %s has no pixel size (sampling rate). Import it again with it." % (what, path)]
+            return [f"The {what} {path} has no pixel size (sampling rate). Import it again with it."]
         return []
 
     def _checkSameGrid(self, volume, other, what):
@@ -91,13 +91,13 @@ class MapsBase(OneRunBase):
         ours, theirs = volume.getDim(), other.getDim()
         if tuple(ours) != tuple(theirs):
             return [
-                "The %s has %s voxels, the map %s. They must lie on the same grid; resample one onto the other "
-                "first." % (what, " x ".join(map(str, theirs)), " x ".join(map(str, ours)))
+                f"The {what} has {' x '.join(map(str, theirs))} voxels, the map {' x '.join(map(str, ours))}. "
+                "They must lie on the same grid; resample one onto the other first."
             ]
         if abs(other.getSamplingRate() / volume.getSamplingRate() - 1) > 0.01:
             return [
-                "The %s has %.4g Å/px, the map %.4g Å/px. They must lie on the same grid."
-                % (what, other.getSamplingRate(), volume.getSamplingRate())
+                f"The {what} has {other.getSamplingRate():.4g} Å/px, the map {volume.getSamplingRate():.4g} "
+                "Å/px. They must lie on the same grid."
             ]
         return []
 
@@ -107,9 +107,9 @@ class MapsBase(OneRunBase):
             (v, unequalVoxels(structureFileOf(v))) for v in volumes if isMrc(v) and os.path.exists(structureFileOf(v))
         ]
         return [
-            "The voxels of %s are %s Å by its header; they are taken for cubes of %.4g Å, Scipion's pixel size. If "
-            "the header is right, resample the map first."
-            % (structureFileOf(v), " x ".join("%.4g" % n for n in sizes), v.getSamplingRate())
+            f"The voxels of {structureFileOf(v)} are {' x '.join(f'{n:.4g}' for n in sizes)} Å by its header; "
+            f"they are taken for cubes of {v.getSamplingRate():.4g} Å, Scipion's pixel size. If the header is "
+            "right, resample the map first."
             for v, sizes in found
             if sizes
         ]

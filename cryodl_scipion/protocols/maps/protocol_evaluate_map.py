@@ -62,9 +62,9 @@ class CryodlProtEvaluateMap(HasEvaluation, MapsBase):
         for number in (1, 2):
             self._addMapParam(
                 form,
-                "inputHalf%d" % number,
+                f"inputHalf{number}",
                 "Unmasked and unsharpened half-map.\n\nEmpty: that of the map, if it has one.",
-                label="Half-map %d" % number,
+                label=f"Half-map {number}",
                 allowsNull=True,
                 important=False,
                 expertLevel=params.LEVEL_ADVANCED,

@@ -68,13 +68,13 @@ class CryodlProtImproveMap(MapsBase):
             "inputVolume",
             "Map with positive protein, or a set of maps; each is improved by itself.\n\n" + WHAT_FOR,
             "Volume,SetOfVolumes",
-            condition="inputFrom == %d" % WHOLE,
+            condition=f"inputFrom == {WHOLE}",
         )
         form.addParam(
             "useHalves",
             params.BooleanParam,
             default=True,
-            condition="inputFrom == %d" % WHOLE,
+            condition=f"inputFrom == {WHOLE}",
             label="Half-map test",
             help="Improve the half-maps that the map has, each alone, and compare "
             "them: three times the work. Maps without half-maps are improved without.",
@@ -82,10 +82,10 @@ class CryodlProtImproveMap(MapsBase):
         for number in (1, 2):
             self._addMapParam(
                 form,
-                "inputHalf%d" % number,
+                f"inputHalf{number}",
                 "Unmasked and unsharpened half-map.",
-                label="Half-map %d" % number,
-                condition="inputFrom == %d" % HALVES,
+                label=f"Half-map {number}",
+                condition=f"inputFrom == {HALVES}",
             )
         addModelParams(form, SHIPPED, self._MODEL_KIND)
         self._addMapParam(
@@ -145,7 +145,7 @@ class CryodlProtImproveMap(MapsBase):
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
         alone = outputs.get("left_alone")
-        made.setObjLabel("%s (%s)" % (name, "confidence" if confidence else "as it was" if alone else "improved"))
+        made.setObjLabel(f"{name} ({'confidence' if confidence else 'as it was' if alone else 'improved'})")
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())
         if confidence:
@@ -153,7 +153,7 @@ class CryodlProtImproveMap(MapsBase):
             return made
         # the half-maps as they are: an FSC of improved ones tells nothing
         made.setHalfMaps(list(self._rawHalves(volume)))
-        made.setObjComment(alone or "Improved by the model %s; not for FSC-based resolution." % outputs["model"])
+        made.setObjComment(alone or f"Improved by the model {outputs['model']}; not for FSC-based resolution.")
         setattr(made, IMPROVER, String("" if alone else outputs["model"]))
         return made
 
@@ -188,10 +188,10 @@ class CryodlProtImproveMap(MapsBase):
 
     def _namedVolumes(self):
         """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
-        return {"%s_%d" % (stemOf(structureFileOf(v)), place): v for place, v in enumerate(self._volumes(), 1)}
+        return {f"{stemOf(structureFileOf(v))}_{place}": v for place, v in enumerate(self._volumes(), 1)}
 
     def _frameFile(self, name):
-        return "frame_%s.json" % name
+        return f"frame_{name}.json"
 
     def _folder(self, name):
         return self._getExtraPath(name)

@@ -56,7 +56,7 @@ class CryodlProtSimulateHalfMaps(MapsBase):
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
     def simulateStep(self, settings):
-        files = ["%s_%s.mrc" % (self._prefix(), name) for name in ("half1", "half2", "full", "truth")]
+        files = [f"{self._prefix()}_{name}.mrc" for name in ("half1", "half2", "full", "truth")]
         self._runOnce(self._config(**self._engineValues()), *files)
 
     def createOutputStep(self, settings):

@@ -49,7 +49,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             choices=["of this project", "a table (.csv)", "none: simulated maps only"],
             help="Pairs of a map and its atomic model to learn from.",
         )
-        ours = "pairsFrom == %d" % PROJECT
+        ours = f"pairsFrom == {PROJECT}"
         form.addParam(
             "inputVolumes",
             params.MultiPointerParam,
@@ -79,7 +79,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             help="Of the maps, in the same order, separated by commas; one alone counts for all.",
         )
         self._addFrameParam(form, ours)
-        addConfigParams(form, self._CONFIG, ["pairs"], pairs=dict(condition="pairsFrom == %d" % TABLE))
+        addConfigParams(form, self._CONFIG, ["pairs"], pairs=dict(condition=f"pairsFrom == {TABLE}"))
         form.addParam(
             "simulateFrom",
             params.MultiPointerParam,
@@ -152,7 +152,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         relative = lambda path: os.path.relpath(path, os.path.dirname(table))
         rows = []
         for number, ((volume, structure), resolution) in enumerate(zip(self._pairs(), self._resolutions())):
-            origin = self._place(volume, structure, "frame_%d.json" % number)
+            origin = self._place(volume, structure, f"frame_{number}.json")
             rows.append(
                 [
                     relative(self._mapFor(volume, origin, pixelSize=True)),
@@ -202,8 +202,8 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             errors += self._checkPairs()
         if self.pairsFrom.get() == TABLE and not os.path.isfile(self.pairs.get() or ""):
             errors.append(
-                "The table of maps and models, %s, is not there. Give a .csv file with the columns map, "
-                "structure and resolution." % (self.pairs.get() or "(no name)")
+                f"The table of maps and models, {self.pairs.get() or '(no name)'}, is not there. Give a .csv "
+                "file with the columns map, structure and resolution."
             )
         errors += patternProblems(self._structures())
         return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
@@ -212,20 +212,20 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         volumes, models = (itemsOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
         if len(volumes) != len(models):
             return [
-                "There are %d maps and %d atomic models. Give the model of each map, in the same order."
-                % (len(volumes), len(models))
+                f"There are {len(volumes)} maps and {len(models)} atomic models. Give the model of each map, in "
+                "the same order."
             ]
         try:
             resolutions = self._resolutions()
         except ValueError:
             return [
-                "Resolutions (Å) is %r; give numbers separated by commas, one for all maps or one for each."
-                % self.resolutions.get()
+                f"Resolutions (Å) is {self.resolutions.get()!r}; give numbers separated by commas, one for all "
+                "maps or one for each."
             ]
         if volumes and (len(resolutions) != len(volumes) or min(resolutions) <= 0):
             return [
-                "There are %d maps and %d resolutions. Give one for all, or one for each, in Å."
-                % (len(volumes), len(resolutions))
+                f"There are {len(volumes)} maps and {len(resolutions)} resolutions. Give one for all, or one "
+                "for each, in Å."
             ]
         return [error for volume in volumes for error in self._checkMap(volume)] + structureProblems(models)
 
@@ -234,8 +234,8 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         card = cardOf(self)
         if not errors and card["network"] != network:
             errors = [
-                "The model to start from has the network %s, but the form asks for %s. Choose the same."
-                % (card["network"], network)
+                f"The model to start from has the network {card['network']}, but the form asks for {network}. "
+                "Choose the same."
             ]
         return errors
 

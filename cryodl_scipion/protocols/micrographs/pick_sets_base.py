@@ -62,13 +62,11 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
 
     # ----- files
     def _setFolder(self, number):
-        return self._getExtraPath("sets", "%02d" % number)
+        return self._getExtraPath("sets", f"{number:02d}")
 
     def _pickFolders(self):
         """The engine's list of sets: label=folder."""
-        return tuple(
-            "%s=%s" % (label, self._setFolder(number)) for number, (label, _) in enumerate(self._labelledSets(), 1)
-        )
+        return tuple(f"{label}={self._setFolder(number)}" for number, (label, _) in enumerate(self._labelledSets(), 1))
 
     def _writeSets(self):
         names, frame = self._names(), self._frame()
@@ -91,8 +89,8 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
         count = len(self._labelledSets())
         if count < self._leastSets():
             return [
-                "Sets of coordinates has %d; at least %d are needed. Choose more with the "
-                "magnifying glass." % (count, self._leastSets())
+                f"Sets of coordinates has {count}; at least {self._leastSets()} are needed. Choose more with "
+                "the magnifying glass."
             ]
         errors = checkPickSets(self._allSets())
         if errors:

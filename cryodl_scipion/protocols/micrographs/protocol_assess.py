@@ -194,8 +194,8 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
             return []
         first, *limits = self._tell([])
         return [
-            "Micrographs were split into %s by these limits: %s."
-            % (first.replace("*", ""), "; ".join(map(str.strip, limits)) or "none")
+            f"Micrographs were split into {first.replace('*', '')} by these limits: "
+            f"{'; '.join(map(str.strip, limits)) or 'none'}."
         ]
 
     def _citations(self):

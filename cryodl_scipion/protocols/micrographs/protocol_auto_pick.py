@@ -149,9 +149,9 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         if card is None or card.get("general"):
             return []
         return [
-            "The model %s was trained on particles of %g Å and is not a general one. If yours are unlike "
-            "those, the rounds will learn from wrong picks: look at the first round."
-            % (card["name"], card["particle_diameter"])
+            f"The model {card['name']} was trained on particles of {card['particle_diameter']:g} Å and is not a "
+            "general one. If yours are unlike those, the rounds will learn from wrong picks: look at the first "
+            "round."
         ]
 
     def _tell(self, results):
@@ -167,10 +167,10 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         if not rounds:
             return []
         lines = [
-            "%s of training; the best was round %d%s."
-            % (counted(len(rounds) - 1, "round"), bestRound(rounds), "; stopped: %s" % stopped if stopped else "")
+            f"{counted(len(rounds) - 1, 'round')} of training; the best was round "
+            f"{bestRound(rounds)}{f'; stopped: {stopped}' if stopped else ''}."
         ]
-        return lines + ["  round %d: %s" % (r["round"], roundInWords(r)) for r in rounds]
+        return lines + [f"  round {r['round']}: {roundInWords(r)}" for r in rounds]
 
     def _methods(self):
         coordinates = getattr(self, "outputCoordinates", None)

@@ -161,22 +161,17 @@ class CryodlProtCompare(PickSetsBase):
         if comparison is None:
             return ["No comparison yet."]
         lines = [
-            "%s compared on %s"
-            % (counted(len(comparison["sets"]), "set"), counted(comparison["micrographs"], "micrograph"))
+            f"{counted(len(comparison['sets']), 'set')} compared on {counted(comparison['micrographs'], 'micrograph')}"
         ]
         for name in comparison["sets"]:
             figures = comparison["figures"].get(name)
-            lines.append(
-                "*%s*: %d picks%s"
-                % (
-                    name,
-                    comparison["counts"][name],
-                    ""
-                    if not figures
-                    else ", precision %(precision).3f, recall %(recall).3f, F1 %(f1).3f, average "
-                    "precision %(average_precision).3f" % figures,
+            line = f"*{name}*: {comparison['counts'][name]} picks"
+            if figures:
+                line += (
+                    f", precision {figures['precision']:.3f}, recall {figures['recall']:.3f}, F1 {figures['f1']:.3f}, "
+                    f"average precision {figures['average_precision']:.3f}"
                 )
-            )
+            lines.append(line)
         if len(comparison["sets"]) > 1:
             lines.append(agreementLine(comparison))
         return lines
@@ -186,13 +181,10 @@ class CryodlProtCompare(PickSetsBase):
         if comparison is None:
             return []
         return [
-            "%s of coordinates were compared%s on %s; picks were matched one to one within %.2f particle radii."
-            % (
-                counted(len(comparison["sets"]), "set"),
-                " with reference picks" if comparison["figures"] else " with each other",
-                counted(comparison["micrographs"], "micrograph"),
-                comparison["tolerance"],
-            )
+            f"{counted(len(comparison['sets']), 'set')} of coordinates were "
+            f"compared{' with reference picks' if comparison['figures'] else ' with each other'} on "
+            f"{counted(comparison['micrographs'], 'micrograph')}; picks were matched one to one within "
+            f"{comparison['tolerance']:.2f} particle radii."
         ]
 
 
@@ -200,9 +192,5 @@ def agreementLine(comparison):
     """The pair that agrees most and the one that agrees least."""
     names, matrix = comparison["sets"], comparison["agreement"]
     pairs = sorted((matrix[i][j], names[i], names[j]) for i in range(len(names)) for j in range(i))
-    text = "Agreement (F1): %s and %s %.3f" % (pairs[-1][2], pairs[-1][1], pairs[-1][0])
-    return (
-        text
-        if len(pairs) == 1
-        else text + " at best; %s and %s %.3f at worst" % (pairs[0][2], pairs[0][1], pairs[0][0])
-    )
+    text = f"Agreement (F1): {pairs[-1][2]} and {pairs[-1][1]} {pairs[-1][0]:.3f}"
+    return text if len(pairs) == 1 else text + f" at best; {pairs[0][2]} and {pairs[0][1]} {pairs[0][0]:.3f} at worst"

@@ -46,8 +46,8 @@ class CryodlProtConsensus(PickSetsBase):
             form,
             self._CONFIG,
             ["rule", "at_least", "least_score", "particle_diameter", "tolerance"],
-            at_least=dict(condition="rule == %d" % _AT_LEAST),
-            least_score=dict(condition="rule == %d" % _SCORE),
+            at_least=dict(condition=f"rule == {_AT_LEAST}"),
+            least_score=dict(condition=f"rule == {_SCORE}"),
             particle_diameter=dict(
                 help=contract.describe(self._CONFIG, "particle_diameter").help
                 + "\n\nEmpty: the one with which the sets were picked by cryodl."
@@ -116,7 +116,7 @@ class CryodlProtConsensus(PickSetsBase):
         errors = PickSetsBase._checkInputs(self)
         if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
             errors = [
-                "Box size (px) is %d; it must be at least 2. Leave it empty for the first set's." % self.boxSize.get()
+                f"Box size (px) is {self.boxSize.get()}; it must be at least 2. Leave it empty for the first set's."
             ]
         return errors
 
@@ -129,8 +129,9 @@ class CryodlProtConsensus(PickSetsBase):
         }
         if max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate():
             lines.append(
-                "The sets have boxes of other sizes (%s); the output gets %d px. Set Box size (px) for "
-                "another." % (", ".join("%s: %.0f Å" % item for item in boxes.items()), self._boxSize())
+                "The sets have boxes of other sizes "
+                f"({', '.join((f'{name}: {box:.0f} Å' for name, box in boxes.items()))}); the output gets "
+                f"{self._boxSize()} px. Set Box size (px) for another."
             )
         return lines
 
@@ -140,28 +141,28 @@ class CryodlProtConsensus(PickSetsBase):
             return ["No coordinates yet."]
         groups = results[-1].outputs["groups"]
         lines = [
-            "*%s* on %s, found by %s"
-            % (counted(output.getSize(), "particle"), counted(len(self._names()), "micrograph"), self._ruleInWords())
+            f"*{counted(output.getSize(), 'particle')}* on {counted(len(self._names()), 'micrograph')}, found "
+            f"by {self._ruleInWords()}"
         ]
         byNumber = collections.Counter()
         for key, count in groups.items():
             byNumber[key.count(" + ") + 1] += count
-        lines += ["Found by %s: %d" % (counted(number, "set"), byNumber[number]) for number in sorted(byNumber)]
+        lines += [f"Found by {counted(number, 'set')}: {byNumber[number]}" for number in sorted(byNumber)]
         return lines
 
     def _ruleInWords(self):
         sets = counted(len(self._labelledSets()), "set")
         if self.rule.get() == _AT_LEAST:
-            return "at least %d of %s" % (self.atLeast.get(), sets)
-        return "%s with a mean score of at least %g" % (sets, self.leastScore.get())
+            return f"at least {self.atLeast.get()} of {sets}"
+        return f"{sets} with a mean score of at least {self.leastScore.get():g}"
 
     def _methods(self):
         output = getattr(self, "outputCoordinates", None)
         if output is None:
             return []
         return [
-            "%s were kept that were found by %s; picks within %.2f particle radii are the same particle."
-            % (counted(output.getSize(), "particle"), self._ruleInWords(), self.tolerance.get())
+            f"{counted(output.getSize(), 'particle')} were kept that were found by {self._ruleInWords()}; picks "
+            f"within {self.tolerance.get():.2f} particle radii are the same particle."
         ]
 
 

@@ -74,10 +74,10 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
                 params.PointerParam,
                 pointerClass="SetOfMicrographs",
                 allowsNull=True,
-                label="%s averages" % word.capitalize(),
-                help="Averages of the %s frames alone, as motion correction makes them on demand; matched by "
-                "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as "
-                "outputs beside them; else none." % word,
+                label=f"{word.capitalize()} averages",
+                help=f"Averages of the {word} frames alone, as motion correction makes them on demand; matched by "
+                "the micrographs' names.\n\nEmpty: those that the micrographs' own protocol has as outputs "
+                "beside them; else none.",
             )
         form.addParam(
             "inputModel",
@@ -148,7 +148,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
             self._runEngine(config, folder)
         except contract.AllSkipped as error:
             if not self._modelFolder():
-                raise ValueError("No model could be trained. %s" % error)
+                raise ValueError(f"No model could be trained. {error}")
             self._noteAllSkipped(config, folder, error, files={}, counts={})
 
     def outputStep(self, names):
@@ -241,8 +241,8 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         if denoised is None or card is None:
             return ["No denoised micrographs yet."]
         return [
-            "*%s denoised* by the model %s (%s, to %.3g Å)."
-            % (counted(denoised.getSize(), "micrograph"), card["name"], card["method"], card["resolution"]),
+            f"*{counted(denoised.getSize(), 'micrograph')} denoised* by the model {card['name']} "
+            f"({card['method']}, to {card['resolution']:.3g} Å).",
             ONLY_FOR,
         ]
 

@@ -167,14 +167,9 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
         if ctfs is None:
             return []
         return [
-            "The contrast transfer functions of %s were estimated with cryodl %s, from rings between %g and %g Å "
-            "in their power spectra."
-            % (
-                counted(ctfs.getSize(), "micrograph"),
-                __version__,
-                self.lowestResolution.get(),
-                self.highestResolution.get(),
-            )
+            f"The contrast transfer functions of {counted(ctfs.getSize(), 'micrograph')} were estimated with "
+            f"cryodl {__version__}, from rings between {self.lowestResolution.get():g} and "
+            f"{self.highestResolution.get():g} Å in their power spectra."
         ]
 
     def _citations(self):

@@ -123,7 +123,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
 
     def _batchFolder(self, micrographs):
         ids = sorted(m.getObjId() for m in micrographs)
-        return self._getExtraPath("batches", "%06d_%06d_%d" % (ids[0], ids[-1], len(ids)))
+        return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
     def getCoordsDir(self):
         return self._getExtraPath(PICKS_FOLDER)
@@ -155,8 +155,8 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         skipped = skippedItems(self._engineResults())
         if self.micDict and len(skipped) >= len(self.micDict):
             raise ValueError(
-                "None of the %d micrographs could be picked. The first, %s: %s"
-                % (len(skipped), skipped[0].path, skipped[0].reason)
+                f"None of the {len(skipped)} micrographs could be picked. The first, {skipped[0].path}: "
+                f"{skipped[0].reason}"
             )
 
     # ----- what the steps share

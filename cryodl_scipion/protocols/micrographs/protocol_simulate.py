@@ -137,12 +137,12 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         if micrographs is None:
             return ["No micrographs yet."]
         lines = [
-            "*%d micrographs* with %d particles of %.0f Å, at %g Å/px"
-            % (micrographs.getSize(), made["particles"], made["particle_diameter"], micrographs.getSamplingRate())
+            f"*{micrographs.getSize()} micrographs* with {made['particles']} particles of "
+            f"{made['particle_diameter']:.0f} Å, at {micrographs.getSamplingRate():g} Å/px"
         ]
         particles = getattr(self, "outputParticles", None)
         if particles is not None:
-            lines.append("%d of the particles were cut out." % particles.getSize())
+            lines.append(f"{particles.getSize()} of the particles were cut out.")
         return lines + [self._sourceLine()]
 
     def _methods(self):

@@ -67,7 +67,7 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
         if coordinates is None:
             return []  # pyworkflow names it
         if threshold is None or not 0 <= threshold <= 1:
-            return ["Score threshold is %s; it must be a number from 0 to 1." % threshold]
+            return [f"Score threshold is {threshold}; it must be a number from 0 to 1."]
         if not hasCandidates(coordinates):
             if coordinates.getSize() == 0:
                 return [
@@ -92,9 +92,9 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
         if output is None:
             return ["No coordinates yet."]
         source = self.inputCoordinates.get()
-        lines = ["*%s* with a score of at least %.3f" % (counted(output.getSize(), "particle"), self.threshold.get())]
+        lines = [f"*{counted(output.getSize(), 'particle')}* with a score of at least {self.threshold.get():.3f}"]
         if source is not None:
-            lines.append("The input has %d." % source.getSize())
+            lines.append(f"The input has {source.getSize()}.")
         return lines
 
     def _methods(self):
@@ -102,7 +102,7 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
         return (
             []
             if output is None
-            else ["%d particles with a score of at least %.3f were kept." % (output.getSize(), self.threshold.get())]
+            else [f"{output.getSize()} particles with a score of at least {self.threshold.get():.3f} were kept."]
         )
 
     def _citations(self):

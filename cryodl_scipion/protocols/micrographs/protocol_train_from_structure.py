@@ -169,8 +169,8 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         made, card = self._simulated(), self._card()
         lines = (
             [
-                "*%d simulated particles* of %.0f Å, of %s"
-                % (made["particles"], made["particle_diameter"], self._sourceName()),
+                f"*{made['particles']} simulated particles* of {made['particle_diameter']:.0f} Å, of "
+                f"{self._sourceName()}",
                 self._sourceLine(),
             ]
             if made
@@ -181,7 +181,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         return (
             lines
             + trainingLines(card)
-            + ["Training started from %s." % ("the general model" if self._startedFromGeneral() else "random weights")]
+            + [f"Training started from {'the general model' if self._startedFromGeneral() else 'random weights'}."]
         )
 
     def _startedFromGeneral(self):

@@ -20,10 +20,9 @@ FEW_PARTICLES = 20
 # Labels beside the particles: contract fields, and with "Coordinates" behind them the form's pointers.
 OTHER_LABELS = ("background", "contamination", "uncertain")
 # Labels are sparse: chosen, or for Topaz by itself.
-SPARSE = "labels == %d or (labels == %d and network == %d)" % (
-    contract.LABEL_KINDS.index("sparse"),
-    contract.LABEL_KINDS.index("auto"),
-    contract.PICKER_NETWORKS.index("topaz"),
+SPARSE = (
+    f"labels == {contract.LABEL_KINDS.index('sparse')} or (labels == {contract.LABEL_KINDS.index('auto')} and "
+    f"network == {contract.PICKER_NETWORKS.index('topaz')})"
 )
 
 
@@ -197,8 +196,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         if expected >= labelled:
             return []
         return [
-            "Expected particles per micrograph is %g, but %.1f are labelled on average. Give the number of all "
-            "particles, labelled or not." % (expected, labelled)
+            f"Expected particles per micrograph is {expected:g}, but {labelled:.1f} are labelled on average. "
+            "Give the number of all particles, labelled or not."
         ]
 
     def _checkStartModel(self):
@@ -209,8 +208,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         errors = checkModelFolder(start.getFolder())
         if not errors and start.getNetwork() != network:
             errors.append(
-                "The model to start from has the network %s, but the form asks for %s. Choose the same."
-                % (start.getNetwork(), network)
+                f"The model to start from has the network {start.getNetwork()}, but the form asks for "
+                f"{network}. Choose the same."
             )
         return errors
 
@@ -218,8 +217,8 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
         warnings, coordinates = [], self.inputCoordinates.get()
         if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
             warnings.append(
-                "There are only %d particles to learn from; from about %d on a picker becomes useful."
-                % (coordinates.getSize(), FEW_PARTICLES)
+                f"There are only {coordinates.getSize()} particles to learn from; from about {FEW_PARTICLES} on "
+                "a picker becomes useful."
             )
         if self.getEnumText("network") == "cryolo" and not self.usesGpu():
             warnings.append(
@@ -238,10 +237,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
 
 
 def _helpOfBoxes(info):
-    return "%s\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: %s." % (
-        info.help,
-        info.none_means,
-    )
+    return f"{info.help}\n\nThey must lie on the same micrographs' set as the particles.\n\nEmpty: {info.none_means}."
 
 
 def _replaced(micrograph, byName):

@@ -7,23 +7,23 @@ from ..methods import versionIn
 
 def verdictLine(made):
     """The verdict as a sentence. made: outputs of fit-heterogeneity."""
-    amount = "(p = %.2g; variability %.2f %% of the molecule's power)" % (made["p_value"], 100 * made["variability"])
+    amount = f"(p = {made['p_value']:.2g}; variability {100 * made['variability']:.2f} % of the molecule's power)"
     if made["verdict"] == "motion":
-        return "*Motion found* %s." % amount
+        return f"*Motion found* {amount}."
     return (
-        "*No motion found* %s: the particles differ by no more than noise and errors of orientation and CTF. The "
-        "latent coordinates and maps below show noise." % amount
+        f"*No motion found* {amount}: the particles differ by no more than noise and errors of orientation and "
+        "CTF. The latent coordinates and maps below show noise."
     )
 
 
 def heterogeneityLines(result):
     """Lines of a summary."""
     made = result.outputs
-    lines = [verdictLine(made), "%d latent coordinates of %s" % (made["latent"], counted(made["count"], "particle"))]
+    lines = [verdictLine(made), f"{made['latent']} latent coordinates of {counted(made['count'], 'particle')}"]
     if any(made["paths"]):
         lines.append(
-            "%s along %s, with half-maps"
-            % (counted(sum(map(len, made["paths"])), "map"), counted(len(made["paths"]), "axis", "axes"))
+            f"{counted(sum(map(len, made['paths'])), 'map')} along "
+            f"{counted(len(made['paths']), 'axis', 'axes')}, with half-maps"
         )
     return lines
 
@@ -32,9 +32,9 @@ def heterogeneityInWords(result):
     """Methods."""
     made = result.outputs
     return (
-        "A linear latent space of %d dimensions was fitted to %s with cryodl %s by expectation-maximisation of "
+        f"A linear latent space of {made['latent']} dimensions was fitted to "
+        f"{counted(made['count'], 'particle')} with cryodl {versionIn([result])} by expectation-maximisation of "
         "principal components of the volumes, with the CTF and with errors of orientation, shift, contrast and "
-        "defocus to first order. Components of each half of the particles were tested on the other half: p = %.2g "
-        "for a rigid molecule (%s)."
-        % (made["latent"], counted(made["count"], "particle"), versionIn([result]), made["p_value"], made["verdict"])
+        "defocus to first order. Components of each half of the particles were tested on the other half: p = "
+        f"{made['p_value']:.2g} for a rigid molecule ({made['verdict']})."
     )

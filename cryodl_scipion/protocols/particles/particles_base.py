@@ -75,8 +75,8 @@ class ParticlesBase(OneRunBase):
         if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
             return []
         return [
-            "Symmetry is %r; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in RELION's axes. Helical "
-            "symmetry is not known here." % (self.symmetry.get() or "")
+            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to "
+            "I4, in RELION's axes. Helical symmetry is not known here."
         ]
 
     def _checkDenoiser(self):
@@ -99,10 +99,10 @@ class ParticlesBase(OneRunBase):
         theirs, own = card["pixel_size"], particles.getSamplingRate()
         if abs(theirs / own - 1) <= 0.01:
             return []
-        finer = " Their detail finer than %.3g Å is not denoised." % (2 * theirs) if own < theirs else ""
+        finer = f" Their detail finer than {2 * theirs:.3g} Å is not denoised." if own < theirs else ""
         return [
-            "The particles have %.4g Å/px, the model learned at %.4g Å/px: the images are resampled for it and "
-            "back.%s" % (own, theirs, finer)
+            f"The particles have {own:.4g} Å/px, the model learned at {theirs:.4g} Å/px: the images are "
+            f"resampled for it and back.{finer}"
         ]
 
     def _denoiserFolder(self):

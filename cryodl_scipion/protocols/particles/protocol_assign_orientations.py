@@ -108,15 +108,15 @@ class CryodlProtAssignOrientations(ParticlesBase):
             return ["No orientations yet."]
         made = result.outputs
         lines = [
-            "*%d particles* with angles, of %d directions (%.3g° apart, symmetry %s)"
-            % (output.getSize(), made["directions"], self.angularStep.get(), made["symmetry"])
+            f"*{output.getSize()} particles* with angles, of {made['directions']} directions "
+            f"({self.angularStep.get():.3g}° apart, symmetry {made['symmetry']})"
         ]
         if made.get("mean_score") is not None:
-            lines.append("Mean score %.3g; scores and margins are attributes of the particles." % made["mean_score"])
+            lines.append(f"Mean score {made['mean_score']:.3g}; scores and margins are attributes of the particles.")
         if made.get("mean_probability") is not None:
-            lines.append("%.0f %% of the orientations should be right (within 15°)." % (100 * made["mean_probability"]))
+            lines.append(f"{100 * made['mean_probability']:.0f} % of the orientations should be right (within 15°).")
         if made.get("reference"):
-            lines.append("The angles come from the reference %s." % os.path.basename(made["reference"]))
+            lines.append(f"The angles come from the reference {os.path.basename(made['reference'])}.")
         return lines + ["The images are the raw ones. The angles are a start for a refinement."]
 
     def _methods(self):

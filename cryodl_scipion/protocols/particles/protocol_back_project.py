@@ -50,7 +50,7 @@ class CryodlProtBackProject(ParticlesBase):
 
     def reconstructStep(self, settings):
         self._writeInputs(self.inputParticles.get())
-        halves = [self._getExtraPath("map_half%d.mrc" % half) for half in (1, 2)]
+        halves = [self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2)]
         self._runOnce(self._config(**self._engineValues()), self._mapFile(), *halves)
 
     def createOutputStep(self, settings):
@@ -59,9 +59,9 @@ class CryodlProtBackProject(ParticlesBase):
         volume.setSamplingRate(made["pixel_size"])
         volume.setHalfMaps([made["half1"], made["half2"]])
         if made.get("reference"):
-            volume.setObjComment("Angles from the reference %s." % made["reference"])
+            volume.setObjComment(f"Angles from the reference {made['reference']}.")
         if denoiser:
-            volume.setObjComment("Of denoised particles (model %s): it shows what the model learned." % denoiser)
+            volume.setObjComment(f"Of denoised particles (model {denoiser}): it shows what the model learned.")
         fsc = FSC()
         frequencies = [ring / (made["box"] * made["pixel_size"]) for ring in range(len(made["fsc"]))]
         fsc.setData(frequencies, list(made["fsc"]))
@@ -97,9 +97,9 @@ class CryodlProtBackProject(ParticlesBase):
         if particles is None or not denoiserOf(particles):
             return []
         return [
-            "The particles are denoised (model %s): their map shows the structure that the model learned, even of "
-            "pure noise. Its FSC says nothing about resolution. For a map take the raw particles."
-            % denoiserOf(particles)
+            f"The particles are denoised (model {denoiserOf(particles)}): their map shows the structure that "
+            "the model learned, even of pure noise. Its FSC says nothing about resolution. For a map take the "
+            "raw particles."
         ]
 
     def _tell(self, results):
@@ -108,18 +108,14 @@ class CryodlProtBackProject(ParticlesBase):
             return ["No map yet."]
         made = result.outputs
         lines = [
-            "*Map* of %d particles, %d px, %.4g Å/px, with half-maps"
-            % (made["count"], made["box"], made["pixel_size"]),
-            "FSC of the half-maps 0.143: %s" % contract.resolution_in_words(made["resolution"]),
+            f"*Map* of {made['count']} particles, {made['box']} px, {made['pixel_size']:.4g} Å/px, with half-maps",
+            f"FSC of the half-maps 0.143: {contract.resolution_in_words(made['resolution'])}",
         ]
         if made.get("reference"):
             noise = made.get("noise_resolution")
             lines.append(
-                "Angles from the reference %s; as many images of noise: %s."
-                % (
-                    made["reference"],
-                    "not tested" if made.get("noise_fsc") is None else contract.resolution_in_words(noise),
-                )
+                f"Angles from the reference {made['reference']}; as many images of noise: "
+                f"{'not tested' if made.get('noise_fsc') is None else contract.resolution_in_words(noise)}."
             )
         if denoiserOf(self.inputParticles.get()):
             lines.append(

@@ -83,8 +83,8 @@ class CryodlProtClassify2D(ParticlesBase):
         count = self.classes.get()
         if not errors and count and particles.getSize() < 2 * count:
             errors.append(
-                "There are %d particles for %d classes; there must be at least two for each, and a few tens "
-                "are better. Choose fewer classes." % (particles.getSize(), count)
+                f"There are {particles.getSize()} particles for {count} classes; there must be at least two for "
+                "each, and a few tens are better. Choose fewer classes."
             )
         return errors
 
@@ -105,9 +105,8 @@ class CryodlProtClassify2D(ParticlesBase):
         filled = [(count, score) for count, score in zip(made["counts"], made["scores"]) if count]
         good = [count for count, score in filled if score >= GOOD]
         lines = [
-            "*%s* of %s"
-            % (contract.counted(len(filled), "class", "classes"), contract.counted(made["count"], "particle")),
-            "%d averages have a score of %g or more; they have %d particles." % (len(good), GOOD, sum(good)),
+            f"*{contract.counted(len(filled), 'class', 'classes')}* of {contract.counted(made['count'], 'particle')}",
+            f"{len(good)} averages have a score of {GOOD:g} or more; they have {sum(good)} particles.",
         ]
         if not made["converged"]:
             lines.append("The classes still changed in the last pass.")
@@ -118,13 +117,10 @@ class CryodlProtClassify2D(ParticlesBase):
         if result is None or getattr(self, "outputClasses", None) is None:
             return []
         return [
-            "%d particles were sorted into %d 2-D classes with cryodl: first by rotational invariants, then by "
-            "comparison with aligned class averages, whose CTF was %s."
-            % (
-                result.outputs["count"],
-                self.classes.get(),
-                "corrected" if self.correctCtf.get() and self.inputParticles.get().hasCTF() else "not corrected",
-            )
+            f"{result.outputs['count']} particles were sorted into {self.classes.get()} 2-D classes with "
+            "cryodl: first by rotational invariants, then by comparison with aligned class averages, whose CTF "
+            "was "
+            f"{'corrected' if self.correctCtf.get() and self.inputParticles.get().hasCTF() else 'not corrected'}."
         ]
 
     def getClassesFile(self):

@@ -96,9 +96,9 @@ class CryodlProtDenoise(ParticlesBase):
         if diameter <= room:
             return []
         return [
-            "The model is of particles %.0f Å wide, but these images are only %.0f Å wide (%d px of %.4g Å). "
-            "Extract them with a box of %.0f Å, or take another model."
-            % (diameter, room, particles.getXDim(), particles.getSamplingRate(), 1.5 * diameter)
+            f"The model is of particles {diameter:.0f} Å wide, but these images are only {room:.0f} Å wide "
+            f"({particles.getXDim()} px of {particles.getSamplingRate():.4g} Å). Extract them with a box of "
+            f"{1.5 * diameter:.0f} Å, or take another model."
         ]
 
     def _warnings(self):
@@ -109,7 +109,7 @@ class CryodlProtDenoise(ParticlesBase):
         if output is None:
             return ["No denoised particles yet."]
         return [
-            "*%d denoised particles* by the model %s: not raw data." % (output.getSize(), denoiserOf(output)),
+            f"*{output.getSize()} denoised particles* by the model {denoiserOf(output)}: not raw data.",
             "For looking, sorting and first orientations; never for the final map.",
             "The way back: *cryodl - back to raw particles*.",
         ]
@@ -196,11 +196,12 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
             ]
         item = particles.getFirstItem().clone()
         item.setLocation(*locationOf(rawImageOf(item)))
-        errors = [] if item.getDim() else ["The raw image %s is not there. Bring it back." % rawImageOf(item)]
+        errors = [] if item.getDim() else [f"The raw image {rawImageOf(item)} is not there. Bring it back."]
         if not errors and item.getDim()[0] != particles.getXDim():
             errors.append(
-                "The particles have boxes of %d px and their raw images of %d px, so they were rescaled or "
-                "cut. Give the raw particles as well (expert level)." % (particles.getXDim(), item.getDim()[0])
+                f"The particles have boxes of {particles.getXDim()} px and their raw images of "
+                f"{item.getDim()[0]} px, so they were rescaled or cut. Give the raw particles as well (expert "
+                "level)."
             )
         return errors
 
@@ -211,8 +212,8 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
         missing = len(idsOf(particles) - idsOf(raw)) if not errors else 0
         if missing:
             errors.append(
-                "%d of the %d particles have no raw particle of their id. Choose the set that was denoised."
-                % (missing, particles.getSize())
+                f"{missing} of the {particles.getSize()} particles have no raw particle of their id. Choose the "
+                "set that was denoised."
             )
         return errors or checkStacks(raw, "raw particles")
 
@@ -221,7 +222,7 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
         return (
             ["No particles yet."]
             if output is None
-            else ["*%d raw particles*, with all that later steps gave to their denoised images." % output.getSize()]
+            else [f"*{output.getSize()} raw particles*, with all that later steps gave to their denoised images."]
         )
 
     def _methods(self):
@@ -229,7 +230,7 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
         return (
             []
             if output is None
-            else ["The raw images of %d denoised particles were used from there on." % output.getSize()]
+            else [f"The raw images of {output.getSize()} denoised particles were used from there on."]
         )
 
     def _citations(self):

@@ -87,7 +87,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
         for kind in ("raw", "denoised"):
             fsc = FSC()
             fsc.setData(evaluation["fsc"]["frequency"], evaluation["fsc"][kind])
-            fsc.setObjLabel("%s particles against the truth" % kind)
+            fsc.setObjLabel(f"{kind} particles against the truth")
             fscs.append(fsc)
         self._defineOutputs(outputFSCs=fscs)
         for pointer in (self.inputParticles, self.inputModel, self.inputStructure, self.unseenParticles):
@@ -119,9 +119,9 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
             errors += checkParticles(unseen, need, "unseen particles", 2)
             if not errors and structure is None and unseen.getXDim() != self.inputParticles.get().getXDim():
                 errors.append(
-                    "The unseen particles have a box of %d px, the others one of %d px. Give the structure "
-                    "of the unseen ones, or particles of the same box."
-                    % (unseen.getXDim(), self.inputParticles.get().getXDim())
+                    f"The unseen particles have a box of {unseen.getXDim()} px, the others one of "
+                    f"{self.inputParticles.get().getXDim()} px. Give the structure of the unseen ones, or "
+                    "particles of the same box."
                 )
         return errors + ([] if structure is None else self._checkStructure(structure))
 

@@ -101,8 +101,8 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
             for number, name in enumerate(path, 1):
                 volume = Volume(location=name)
                 volume.setSamplingRate(made["pixel_size"])
-                volume.setHalfMaps(["%s_half%d.mrc" % (name[: -len(".mrc")], half) for half in (1, 2)])
-                volume.setObjComment("axis %d, map %d" % (axis, number))
+                volume.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+                volume.setObjComment(f"axis {axis}, map {number}")
                 volumes.append(volume)
         return volumes
 

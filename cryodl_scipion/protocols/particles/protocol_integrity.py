@@ -98,10 +98,10 @@ class CryodlProtIntegrity(ParticlesBase):
         classify(classes, path, self.getNames(), self._volumes())
         outputs["outputClasses"] = classes
         for number, name in enumerate(self.getNames(), 1):
-            subset = self._newSet("composition_%d" % number)
+            subset = self._newSet(f"composition_{number}")
             if appendLikely(subset, particles, path, number, leastProbability):
                 subset.setObjLabel(name)
-                outputs["outputParticles_%s" % outputWord(name, number)] = subset
+                outputs[f"outputParticles_{outputWord(name, number)}"] = subset
         self._defineOutputs(**outputs)
         for made in outputs.values():
             for pointer in [self.inputParticles, self.inputModel] + list(self.inputStructures):
@@ -134,7 +134,7 @@ class CryodlProtIntegrity(ParticlesBase):
         ]
         if given or len(set(names)) == len(names):
             return given or names
-        return ["%s %d" % (name, number) for number, name in enumerate(names, 1)]
+        return [f"{name} {number}" for number, name in enumerate(names, 1)]
 
     def _engineValues(self):
         return dict(
@@ -151,19 +151,19 @@ class CryodlProtIntegrity(ParticlesBase):
         structures, names = self._structures(), self.getNames()
         if len(structures) < 2:
             return [
-                "Compositions has %d; two or more are needed to tell apart. Choose more with the magnifying glass."
-                % len(structures)
+                f"Compositions has {len(structures)}; two or more are needed to tell apart. Choose more with "
+                "the magnifying glass."
             ]
         errors = []
         if len(names) != len(structures):
             errors.append(
-                "There are %d names for %d compositions. Give as many, with commas between, or none."
-                % (len(names), len(structures))
+                f"There are {len(names)} names for {len(structures)} compositions. Give as many, with commas "
+                "between, or none."
             )
         elif len({outputWord(name, 0).lower() for name in names}) < len(names):
-            errors.append("Two compositions have the same name (%s). Give each its own." % ", ".join(names))
+            errors.append(f"Two compositions have the same name ({', '.join(names)}). Give each its own.")
         if not 0 <= (self.leastProbability.get() if self.leastProbability.get() is not None else -1) <= 1:
-            errors.append("Least probability is %s; it must be between 0 and 1." % self.leastProbability.get())
+            errors.append(f"Least probability is {self.leastProbability.get()}; it must be between 0 and 1.")
         need = ("raw", "ctf") + (("angles",) if self.getEnumText("orientations") == "given" else ())
         errors += checkParticles(self.inputParticles.get(), need)
         for structure in structures:
@@ -177,7 +177,7 @@ class CryodlProtIntegrity(ParticlesBase):
         lines = [
             line
             for s, name in zip(self._structures(), self.getNames())
-            for line in scaleWarnings(particles, s, "composition %s" % name)
+            for line in scaleWarnings(particles, s, f"composition {name}")
         ]
         return lines + self._pixelWarnings(particles)
 
@@ -186,7 +186,7 @@ class CryodlProtIntegrity(ParticlesBase):
         if result is None or getattr(self, "outputParticles", None) is None:
             return ["No probabilities yet."]
         subsets = {
-            name: getattr(self, "outputParticles_%s" % outputWord(name, number), None)
+            name: getattr(self, f"outputParticles_{outputWord(name, number)}", None)
             for number, name in enumerate(result.outputs["names"], 1)
         }
         sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
@@ -204,4 +204,4 @@ class CryodlProtIntegrity(ParticlesBase):
 
 def outputWord(name, number):
     """A composition's name as it can stand in the name of an output; its number if nothing of it can."""
-    return re.sub(r"\W+", "_", os.path.basename(name), flags=re.ASCII).strip("_") or "composition%d" % number
+    return re.sub(r"\W+", "_", os.path.basename(name), flags=re.ASCII).strip("_") or f"composition{number}"

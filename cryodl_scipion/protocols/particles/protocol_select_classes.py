@@ -59,9 +59,10 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
 
     def _nothingKept(self, rows):
         return (
-            "No class has a score of %g and %s; the best score is %.2f. Choose a lower threshold, or look whether "
-            "the picking found particles at all."
-            % (self.threshold.get(), contract.counted(self.fewest.get(), "particle"), max(row[4] for row in rows))
+            f"No class has a score of {self.threshold.get():g} and "
+            f"{contract.counted(self.fewest.get(), 'particle')}; the best score is "
+            f"{max(row[4] for row in rows):.2f}. Choose a lower threshold, or look whether the picking found "
+            "particles at all."
         )
 
     # ----- validation and information
@@ -71,9 +72,9 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
             return []  # pyworkflow names it
         threshold, fewest = self.threshold.get(), self.fewest.get()
         if threshold is None or not 0 <= threshold <= 1:
-            return ["Threshold is %s; it must be a number from 0 to 1." % threshold]
+            return [f"Threshold is {threshold}; it must be a number from 0 to 1."]
         if fewest is None or fewest < 1:
-            return ["Fewest particles is %s; it must be at least 1." % fewest]
+            return [f"Fewest particles is {fewest}; it must be at least 1."]
         if classes.getSize() == 0:
             return ["The set of classes is empty. Choose another."]
         rows = classRows(classes)
@@ -86,18 +87,13 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
         if output is None:
             return ["No classes yet."]
         rows = classRows(self.inputClasses.get()) if self.inputClasses.get() is not None else []
+        lost = max(0, sum(row[3] for row in rows) - self.outputParticles.getSize())
         return [
-            "*%s* in %s with a score of at least %g"
-            % (
-                contract.counted(self.outputParticles.getSize(), "particle"),
-                contract.counted(output.getSize(), "class", "classes"),
-                self.threshold.get(),
-            ),
-            "%s with %s were left out."
-            % (
-                contract.counted(max(0, len(rows) - output.getSize()), "class", "classes"),
-                contract.counted(max(0, sum(row[3] for row in rows) - self.outputParticles.getSize()), "particle"),
-            ),
+            f"*{contract.counted(self.outputParticles.getSize(), 'particle')}* in "
+            f"{contract.counted(output.getSize(), 'class', 'classes')} with a score of at least "
+            f"{self.threshold.get():g}",
+            f"{contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
+            f"{contract.counted(lost, 'particle')} were left out.",
         ]
 
     def _methods(self):
@@ -106,8 +102,8 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
             []
             if output is None
             else [
-                "The %d particles of %d 2-D classes with a score of at least %g were kept."
-                % (self.outputParticles.getSize(), output.getSize(), self.threshold.get())
+                f"The {self.outputParticles.getSize()} particles of {output.getSize()} 2-D classes with a score "
+                f"of at least {self.threshold.get():g} were kept."
             ]
         )
 

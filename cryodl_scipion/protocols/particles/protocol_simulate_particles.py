@@ -143,9 +143,9 @@ class CryodlProtSimulateParticles(ParticlesBase):
         if output is None:
             return ["No particles yet."]
         return [
-            "*%d particles* of %d px, at %g Å/px, SNR %g"
-            % (output.getSize(), output.getXDim(), output.getSamplingRate(), self.snr.get()),
-            "Structure: %s" % self._structureName(self.inputStructure.get()),
+            f"*{output.getSize()} particles* of {output.getXDim()} px, at {output.getSamplingRate():g} Å/px, "
+            f"SNR {self.snr.get():g}",
+            f"Structure: {self._structureName(self.inputStructure.get())}",
             "Angles, shifts, CTF and clean images are the true ones.",
         ]
 

@@ -18,7 +18,7 @@ _FEWEST = 10
 # Networks that are trained by gradients, unlike the posterior.
 # What a choice is called on the form, where its name alone would mislead.
 _LABELS = {"posterior": "projection of the template (posterior)"}
-_LEARNS = "network != %d" % contract.DENOISER_NETWORKS.index("posterior")
+_LEARNS = f"network != {contract.DENOISER_NETWORKS.index('posterior')}"
 _TRAINING = ["patience", "batch_size", "learning_rate"]
 
 
@@ -132,18 +132,18 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         sets, structures = self._sets(), self._structures()
         if not sets or not structures:
             return [
-                "%s is empty. Choose one or several with the magnifying glass." % word
+                f"{word} is empty. Choose one or several with the magnifying glass."
                 for word, found in (("Particles", sets), ("Structures", structures))
                 if not found
             ]
         if len(structures) not in (1, len(sets)):
             return [
-                "There are %d sets of particles and %d structures. Give one structure for all, or one for each in "
-                "the same order." % (len(sets), len(structures))
+                f"There are {len(sets)} sets of particles and {len(structures)} structures. Give one structure "
+                "for all, or one for each in the same order."
             ]
         errors = []
         for number, particles in enumerate(sets, 1):
-            what = "particles" if len(sets) == 1 else "particles of set %d" % number
+            what = "particles" if len(sets) == 1 else f"particles of set {number}"
             errors += checkParticles(particles, ("raw", "angles", "ctf"), what, _FEWEST)
         errors += self._checkHalves(sets)
         for structure in structures:
@@ -154,8 +154,9 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         if self.getEnumText("splitBy") != "half":
             return []
         return [
-            "Validation by half sets was chosen, but %s no half sets (rlnRandomSubset). Choose auto."
-            % ("the particles have" if len(sets) == 1 else "set %d has" % number)
+            "Validation by half sets was chosen, but "
+            f"{'the particles have' if len(sets) == 1 else f'set {number} has'} no half sets (rlnRandomSubset). "
+            "Choose auto."
             for number, particles in enumerate(sets, 1)
             if particles.getSize() and not particles.getFirstItem().hasAttribute("_rlnRandomSubset")
         ]
@@ -171,8 +172,8 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         if start.getNetwork() == network:
             return []
         return [
-            "The model to start from has the network %s, but the form asks for %s. Choose the same."
-            % (start.getNetwork(), network)
+            f"The model to start from has the network {start.getNetwork()}, but the form asks for {network}. "
+            "Choose the same."
         ]
 
     def _warnings(self):
@@ -180,8 +181,8 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         count = sum(particles.getSize() for particles in sets)
         if 0 < count < FEW_PARTICLES:
             warnings.append(
-                "There are only %d particles to learn from; from about %d on a denoiser becomes useful. "
-                "Make the simulated part larger." % (count, FEW_PARTICLES)
+                f"There are only {count} particles to learn from; from about {FEW_PARTICLES} on a denoiser "
+                "becomes useful. Make the simulated part larger."
             )
         if self._network() == "cgan" and not self.usesGpu():
             warnings.append(

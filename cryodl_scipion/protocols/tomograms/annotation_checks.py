@@ -10,7 +10,7 @@ def checkNames(feature, annotator):
     """What is wrong with the names on a form."""
     for name, what in ((feature, "feature"), (annotator, "annotator")):
         if not name:
-            return ["%s is empty. Give a short name." % what.capitalize()]
+            return [f"{what.capitalize()} is empty. Give a short name."]
         try:
             check_name(name, what)
         except ValueError as error:
@@ -22,9 +22,7 @@ def checkStacks(tiles, drawings):
     """What is wrong with the paths of stacks of tiles and drawings, '' or None where nothing was given."""
     if not tiles:
         return ["Tiles is empty. Give the stack of tiles (.mrcs)."]
-    return [
-        "%s is not there. Check the path." % path for path in (tiles, drawings) if path and not os.path.isfile(path)
-    ]
+    return [f"{path} is not there. Check the path." for path in (tiles, drawings) if path and not os.path.isfile(path)]
 
 
 def checkAnnotations(folder, moved=None):
@@ -41,7 +39,7 @@ def checkAnnotations(folder, moved=None):
         if moved is not None and t.path and t.tomogram not in moved and not os.path.isfile(t.path)
     }
     return [
-        "The annotated tomogram %s is not at %s, and none of the Tomograms has this name (tsId). Choose a set that "
-        "holds it." % item
-        for item in sorted(lost.items())[:1]
+        f"The annotated tomogram {name} is not at {path}, and none of the Tomograms has this name (tsId). Choose a set "
+        "that holds it."
+        for name, path in sorted(lost.items())[:1]
     ]

@@ -26,7 +26,7 @@ _CONFIGS = {
 
 
 def _when(*sources):
-    return "source in [%s]" % ", ".join(str(source) for source in sources)
+    return f"source in [{', '.join(str(source) for source in sources)}]"
 
 
 class CryodlProtAnnotate(TomogramsBase):
@@ -248,7 +248,7 @@ class CryodlProtAnnotate(TomogramsBase):
         drawn = self._drawn()
         if self.source.get() != DRAW or self.runMode.get() != MODE_RESTART or drawn is None or not drawn.getCounts():
             return []
-        return ["Restart deletes what was drawn in this run (%s). Choose Continue to go on drawing." % drawn.inWords()]
+        return [f"Restart deletes what was drawn in this run ({drawn.inWords()}). Choose Continue to go on drawing."]
 
     def _drawn(self):
         """The annotations in the run's folder, None if there are none; they are there before the output is."""

@@ -113,8 +113,8 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         own, theirs = subtomograms.getSamplingRate(), card["pixel_size"]
         return (
             [
-                "The subtomograms have %.4g Å/px, the model learned at %.4g Å/px: they are resampled for it."
-                % (own, theirs)
+                f"The subtomograms have {own:.4g} Å/px, the model learned at {theirs:.4g} Å/px: they are "
+                "resampled for it."
             ]
             if abs(theirs / own - 1) > 0.01
             else []

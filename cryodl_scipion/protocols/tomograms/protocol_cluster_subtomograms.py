@@ -52,7 +52,7 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
         made = self._result().outputs
         self._defineClasses(
             made["subtomograms"],
-            {int(number): "group %s" % number for number in made["counts"]},
+            {int(number): f"group {number}" for number in made["counts"]},
             {int(number): path for number, path in (made["averages"] or {}).items()},
         )
 
@@ -73,8 +73,8 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
         errors = checkSubtomograms(subtomograms)
         if not errors and subtomograms.getSize() < 2 * (self.classes.get() or 1):
             errors.append(
-                "There are %d subtomograms for %d classes; at least twice as many as classes are needed."
-                % (subtomograms.getSize(), self.classes.get())
+                f"There are {subtomograms.getSize()} subtomograms for {self.classes.get()} classes; at least "
+                "twice as many as classes are needed."
             )
         return errors
 

@@ -88,16 +88,17 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         errors = checkTomograms(masks, "segmentations") or checkTomograms(truth, "true labels")
         if not errors and not set(byId(masks)) & set(byId(truth)):
             errors = [
-                "The segmentations and the true labels have no tomogram in common: %s, and %s. They are matched "
-                "by their names (tsId)." % (listed(sorted(byId(masks))), listed(sorted(byId(truth))))
+                "The segmentations and the true labels have no tomogram in common: "
+                f"{listed(sorted(byId(masks)))}, and {listed(sorted(byId(truth)))}. They are matched by their "
+                "names (tsId)."
             ]
         if errors:
             return errors
         if featureOf(masks) and self.label.get() is None:
-            known = ", ".join("%d %s" % pair for pair in enumerate(featuresOf(truth), 1))
+            known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(truth), 1))
             return [
-                "The segmentations are scores of %s: Label must say which value of the true labels that is%s."
-                % (featureOf(masks), " (%s)" % known if known else "")
+                f"The segmentations are scores of {featureOf(masks)}: Label must say which value of the true "
+                f"labels that is{f' ({known})' if known else ''}."
             ]
         return self._checkCommon(masks, truth)
 
@@ -113,16 +114,14 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
             return []
         alone = sorted(set(byId(masks)) ^ set(byId(truth)))
         return (
-            ["Only tomograms that both sets have are compared; these are left out: %s." % listed(alone)]
-            if alone
-            else []
+            [f"Only tomograms that both sets have are compared; these are left out: {listed(alone)}."] if alone else []
         )
 
     def _tell(self, results):
         result = self._result()
         if result is None:
             return ["Not evaluated yet."]
-        return judgedLines(result.outputs["features"]) + ["Table: %s" % os.path.relpath(result.outputs["evaluation"])]
+        return judgedLines(result.outputs["features"]) + [f"Table: {os.path.relpath(result.outputs['evaluation'])}"]
 
     def _methods(self):
         result = self._result()

@@ -85,7 +85,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
         names, tomograms = engineNames(sets[0]), {}
         for masks in sets:
             for key, mask in byId(masks).items():
-                file = "%s__%s.mrc" % (names[key], featureOf(masks))
+                file = f"{names[key]}__{featureOf(masks)}.mrc"
                 os.symlink(
                     os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder)),
                     os.path.join(folder, file),
@@ -153,12 +153,12 @@ class CryodlProtMergeFeatures(TomogramsBase):
         features = [featureOf(masks) for masks in sets]
         if len(set(features)) < len(features):
             return [
-                "Several sets hold scores of the same feature: %s. Choose one of each."
-                % listed(sorted({name for name in features if features.count(name) > 1}))
+                "Several sets hold scores of the same feature: "
+                f"{listed(sorted({name for name in features if features.count(name) > 1}))}. Choose one of each."
             ]
         errors = []
         for masks in sets:
-            errors += checkTomograms(masks, "scores of %s" % featureOf(masks))
+            errors += checkTomograms(masks, f"scores of {featureOf(masks)}")
         for masks in sets[1:] if not errors else []:
             errors += self._checkSame(sets[0], masks)
         return errors
@@ -167,19 +167,19 @@ class CryodlProtMergeFeatures(TomogramsBase):
         missing = sorted(set(byId(first)) ^ set(byId(other)))
         if missing:
             return [
-                "The scores of %s and %s are not of the same tomograms; these are in one of them only: %s. "
-                "Continue the segmentation to its end." % (featureOf(first), featureOf(other), listed(missing))
+                f"The scores of {featureOf(first)} and {featureOf(other)} are not of the same tomograms; these "
+                f"are in one of them only: {listed(missing)}. Continue the segmentation to its end."
             ]
-        return checkPaired(first, other, "scores of %s" % featureOf(other), "scores of %s" % featureOf(first))
+        return checkPaired(first, other, f"scores of {featureOf(other)}", f"scores of {featureOf(first)}")
 
     def _tell(self, results):
         if getattr(self, "outputLabels", None) is None:
             return ["No labels yet."]
         made = self._result().outputs
         return (
-            ["Labels: %s" % ", ".join("%d %s" % pair for pair in enumerate(made["features"], 1))]
+            ["Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made["features"], 1))]
             + mergedLines(self.getFound())
-            + ["Table: %s" % made["table"]]
+            + [f"Table: {made['table']}"]
         )
 
     def _methods(self):

@@ -123,7 +123,7 @@ class CryodlProtPickFeatures(TomogramsBase):
         masks, tomograms = self.inputMasks.get(), self.inputTomograms.get()
         errors = checkTomograms(masks, "segmentations") or checkLabelField(masks, self.label.get())
         if (self.boxSize.get() or 0) < 2:
-            errors.append("Box size (px) is %s; it must be at least 2." % self.boxSize.get())
+            errors.append(f"Box size (px) is {self.boxSize.get()}; it must be at least 2.")
         if tomograms is not None and not errors:
             errors = checkTomograms(tomograms) or self._checkTomogramsHave(masks, tomograms)
         return errors
@@ -132,8 +132,8 @@ class CryodlProtPickFeatures(TomogramsBase):
         missing = sorted(set(byId(masks)) - set(byId(tomograms)))
         return (
             [
-                "Some segmentations have no partner among the tomograms: %s. They are matched by their names (tsId)."
-                % listed(missing)
+                f"Some segmentations have no partner among the tomograms: {listed(missing)}. They are matched "
+                "by their names (tsId)."
             ]
             if missing
             else []
@@ -144,25 +144,23 @@ class CryodlProtPickFeatures(TomogramsBase):
         if masks is None or not featureOf(masks) or abs(getattr(masks, THRESHOLD).get() - self.threshold.get()) < 0.005:
             return []
         return [
-            "The threshold is %.2f; the model of %s found %.2f best."
-            % (self.threshold.get(), featureOf(masks), getattr(masks, THRESHOLD).get())
+            f"The threshold is {self.threshold.get():.2f}; the model of {featureOf(masks)} found "
+            f"{getattr(masks, THRESHOLD).get():.2f} best."
         ]
 
     def _what(self):
         """The feature in words."""
         masks = self.inputMasks.get()
         known = dict(enumerate(featuresOf(masks), 1))
-        return featureOf(masks) or known.get(self.label.get()) or "label %s" % self.label.get()
+        return featureOf(masks) or known.get(self.label.get()) or f"label {self.label.get()}"
 
     def _tell(self, results):
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return ["No coordinates yet."]
         counts = self._result().outputs["counts"]
-        lines = [
-            "*%s* of %s (%s)" % (counted(coordinates.getSize(), "coordinate"), self._what(), self.getEnumText("shape"))
-        ]
-        return lines + ["  %s: %d" % pair for pair in sorted(counts.items())]
+        lines = [f"*{counted(coordinates.getSize(), 'coordinate')}* of {self._what()} ({self.getEnumText('shape')})"]
+        return lines + [f"  {name}: {count}" for name, count in sorted(counts.items())]
 
     def _methods(self):
         coordinates = getattr(self, "outputCoordinates", None)

@@ -131,7 +131,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         """A function that notes on a set what it holds. key: feature, or feature@annotator."""
         cards = [card for card in self._cards() if key in (card["feature"], _keyOf(card))]
         models = ", ".join(
-            card["name"] + (" (%s)" % card["annotator"] if card["annotator"] not in (None, "", "unknown") else "")
+            card["name"] + (f" ({card['annotator']})" if card["annotator"] not in (None, "", "unknown") else "")
             for card in cards
         )
         return lambda masks: markScores(masks, key, threshold, models)
@@ -205,10 +205,10 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         """Features whose scores would go to one output, where the second would take the first one's place."""
         outputs = {}
         for key in self._keys():
-            outputs.setdefault(SCORES % plain(key), []).append("'%s'" % key)
+            outputs.setdefault(SCORES % plain(key), []).append(f"'{key}'")
         return [
-            "The scores of the features %s would all go to the output %s. Segment with their models in several "
-            "runs." % (listed(keys), output)
+            f"The scores of the features {listed(keys)} would all go to the output {output}. Segment with their "
+            "models in several runs."
             for output, keys in outputs.items()
             if len(keys) > 1
         ]
@@ -218,8 +218,8 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         if tomograms is None or not tomograms.getSamplingRate():
             return []
         return [
-            "The tomograms have %.4g Å/px, the model %s learned at %.4g Å/px: they are resampled for it, and its "
-            "scores back." % (tomograms.getSamplingRate(), card["name"], card["pixel_size"])
+            f"The tomograms have {tomograms.getSamplingRate():.4g} Å/px, the model {card['name']} learned at "
+            f"{card['pixel_size']:.4g} Å/px: they are resampled for it, and its scores back."
             for card in self._cards()
             if abs(card["pixel_size"] / tomograms.getSamplingRate() - 1) > 0.05
         ]
@@ -246,7 +246,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
 
 
 def _keyOf(card):
-    return "%s@%s" % (card["feature"], card["annotator"])
+    return f"{card['feature']}@{card['annotator']}"
 
 
 def plain(key):

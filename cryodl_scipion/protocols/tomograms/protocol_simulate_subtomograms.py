@@ -122,9 +122,9 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
             return ["No subtomograms yet."]
         made = self._result().outputs
         return [
-            "*%s* of %d px, at %g Å/px, SNR %g"
-            % (counted(output.getSize(), "subtomogram"), made["box"], made["pixel_size"], self.snr.get()),
-            "Classes: %s" % ", ".join("%d %s" % pair for pair in enumerate(made["classes"], 1)),
+            f"*{counted(output.getSize(), 'subtomogram')}* of {made['box']} px, at {made['pixel_size']:g} Å/px, "
+            f"SNR {self.snr.get():g}",
+            "Classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(made["classes"], 1)),
             "Classes, transforms and half sets are the true ones.",
         ]
 

@@ -138,7 +138,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
             problem for structure in self._pointed("inputStructures") for problem in self._checkStructure(structure)
         ]
         if (self.boxSize.get() or 0) < 2:
-            errors.append("Box size (px) is %s; it must be at least 2." % self.boxSize.get())
+            errors.append(f"Box size (px) is {self.boxSize.get()}; it must be at least 2.")
         return errors
 
     def _tell(self, results):

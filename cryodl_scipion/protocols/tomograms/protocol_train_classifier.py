@@ -11,7 +11,7 @@ from .subtomograms_base import SubtomogramsBase
 from .tomogram_checks import checkSubtomograms
 
 # Networks that are trained by gradients, unlike the likelihood.
-_LEARNS = "network != %d" % contract.CLASSIFIER_NETWORKS.index("likelihood")
+_LEARNS = f"network != {contract.CLASSIFIER_NETWORKS.index('likelihood')}"
 _TRAINING = ["steps", "patience", "batch_size", "learning_rate"]
 
 
@@ -101,8 +101,8 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
         if not given or len(given) == len(numbers):
             return []
         return [
-            "Names of the classes is %s, %s; the classes are %s. Give one name for each, separated by commas."
-            % (", ".join(given), counted(len(given), "name"), ", ".join(map(str, numbers)))
+            f"Names of the classes is {', '.join(given)}, {counted(len(given), 'name')}; the classes are "
+            f"{', '.join(map(str, numbers))}. Give one name for each, separated by commas."
         ]
 
     def _tell(self, results):

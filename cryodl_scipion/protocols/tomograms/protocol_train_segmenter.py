@@ -14,7 +14,7 @@ from .tomogram_words import citationsOf, segmenterInWords, segmenterLines
 from .tomograms_base import TomogramsBase
 
 DRAWN, LABELLED = 0, 1
-_DRAWN, _LABELLED = ("labelsFrom == %d" % kind for kind in (DRAWN, LABELLED))
+_DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))
 
 
 class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
@@ -182,11 +182,11 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         for what, given, there in (("Feature", feature, list(counts)), ("Annotator", self.annotator.get(), annotators)):
             if not errors and (given not in there if given else len(there) != 1):
                 errors = [
-                    "%s is %s; the annotations have tiles of: %s. One model learns one."
-                    % (what, given or "empty", ", ".join(there) or "none")
+                    f"{what} is {given or 'empty'}; the annotations have tiles of: "
+                    f"{', '.join(there) or 'none'}. One model learns one."
                 ]
         if not errors and not counts[feature]["positive"]:
-            errors = ["There is no tile with the feature %s. Draw it on at least one; ten are better." % feature]
+            errors = [f"There is no tile with the feature {feature}. Draw it on at least one; ten are better."]
         return errors
 
     def _checkLabelled(self):
@@ -205,8 +205,8 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         errors = checkModelFolder(model.getFolder(), "segmenter")
         if not errors and model.getNetwork() != network:
             errors = [
-                "The model to start from has the network %s, but the form asks for %s. Choose the same."
-                % (model.getNetwork(), network)
+                f"The model to start from has the network {model.getNetwork()}, but the form asks for "
+                f"{network}. Choose the same."
             ]
         return errors
 
@@ -222,8 +222,8 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             ]
         )
         return [
-            "There is no tile without %s: the network may find it in all that it has not seen. Mark tiles without "
-            "it; a hundred are good." % feature
+            f"There is no tile without {feature}: the network may find it in all that it has not seen. Mark "
+            "tiles without it; a hundred are good."
             for feature in alone
         ]
 

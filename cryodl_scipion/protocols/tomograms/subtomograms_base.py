@@ -40,8 +40,8 @@ class SubtomogramsBase(OneRunBase):
                 [name],
                 **{
                     name: dict(
-                        help="%s tilt of the series, about the y axis: what lies beyond was not measured. Used where "
-                        "neither the subtomograms nor their tomograms know their range of tilts." % word
+                        help=f"{word} tilt of the series, about the y axis: what lies beyond was not measured. Used "
+                        "where neither the subtomograms nor their tomograms know their range of tilts."
                     )
                 },
             )

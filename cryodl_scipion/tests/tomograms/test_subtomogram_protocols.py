@@ -222,7 +222,7 @@ class TestCryodlClassifySubtomograms(SubtomogramsTest):
                 found[row] = number
                 self.assertTrue(np.allclose(anglesOf(item.getTransform().getMatrix()), fake_truth.poseOf(row)[:3]))
                 self.assertEqual(
-                    (item._cryodlConfidence.get(), getattr(item, "_cryodlProbability%d" % number).get()), (0.9, 0.8)
+                    (item._cryodlConfidence.get(), getattr(item, f"_cryodlProbability{number}").get()), (0.9, 0.8)
                 )
         self.assertEqual(found, {row: fake_truth.classOf(row, 2) for row in range(10) if fake_truth.classOf(row, 2)})
 

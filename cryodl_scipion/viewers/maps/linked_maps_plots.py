@@ -24,8 +24,8 @@ class LinkedSlices:
         for name, data in self._maps.items():
             if data.shape != self.shape:
                 raise ValueError(
-                    "%s has %s voxels, the first map %s: they cannot be shown at the same place."
-                    % (paths[name], " x ".join(map(str, data.shape[::-1])), " x ".join(map(str, self.shape[::-1])))
+                    f"{paths[name]} has {' x '.join(map(str, data.shape[::-1]))} voxels, the first map "
+                    f"{' x '.join(map(str, self.shape[::-1]))}: they cannot be shown at the same place."
                 )
         self._limits = {name: (fixed or {}).get(name) or _limitsOf(data) for name, data in self._maps.items()}
         self.place = tuple(length // 2 for length in self.shape)
@@ -46,9 +46,9 @@ class LinkedSlices:
                 self._lines.append((axes.axhline(self.place[second], **line), second, 1))
                 axes.set_xticks([])
                 axes.set_yticks([])
-                axes.set_xlabel("%s to the right, %s up" % (right, up), fontsize=8)
+                axes.set_xlabel(f"{right} to the right, {up} up", fontsize=8)
                 if number == 0:
-                    axes.set_title("Slice across %s" % across, fontsize=10)
+                    axes.set_title(f"Slice across {across}", fontsize=10)
             row[0].set_ylabel(name, fontsize=11)
         self._figure.tight_layout()
 

@@ -39,7 +39,7 @@ class LinkedMapsWindow(CanvasWindow):
         for axis in reversed(_AXES):  # the last one is packed lowest
             row = ttk.Frame(self.root, padding=(8, 0))
             row.pack(side=tk.BOTTOM, fill=tk.X)
-            ttk.Label(row, text="Slice across %s" % axis, width=14).pack(side=tk.LEFT)
+            ttk.Label(row, text=f"Slice across {axis}", width=14).pack(side=tk.LEFT)
             scale = tk.Scale(row, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: self.move())
             scale.pack(side=tk.LEFT, fill=tk.X, expand=True)
             scales.insert(0, scale)

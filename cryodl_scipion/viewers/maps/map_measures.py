@@ -39,7 +39,7 @@ def readResidues(folder):
     with open(os.path.join(folder, RESIDUES), newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             chain = chains.setdefault(row.pop("chain"), {"names": []})
-            chain["names"].append("%s %s" % (row.pop("number"), row.pop("name")))
+            chain["names"].append(f"{row.pop('number')} {row.pop('name')}")
             for column, value in row.items():
                 chain.setdefault(column, []).append(float(value))
     return {
@@ -58,9 +58,9 @@ def drawResidues(axes, chain, measure):
             chain[column + _BEFORE],
             color=_THEN,
             linewidth=1,
-            label="before: mean %.3f" % chain[column + _BEFORE].mean(),
+            label=f"before: mean {chain[column + _BEFORE].mean():.3f}",
         )
-    axes.plot(place, chain[column], color=_NOW, linewidth=1.2, label="map: mean %.3f" % chain[column].mean())
+    axes.plot(place, chain[column], color=_NOW, linewidth=1.2, label=f"map: mean {chain[column].mean():.3f}")
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(
@@ -93,7 +93,7 @@ def drawLocalResolution(axes, values):
             value,
             color="#cc6677",
             linestyle=style,
-            label="%s: %.2f Å" % ("median" if part == 50 else "%d %% of the voxels are better" % part, value),
+            label=f"{'median' if part == 50 else f'{part} % of the voxels are better'}: {value:.2f} Å",
         )
     axes.set_xlabel("Local resolution (Å), windowed FSC of the half-maps at 0.5")
     axes.set_ylabel("Voxels in the mask")

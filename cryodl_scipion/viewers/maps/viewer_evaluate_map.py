@@ -60,7 +60,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Evaluation: %s" % self.protocol.getRunName(),
+                f"Evaluation: {self.protocol.getRunName()}",
                 picturesIn(self._folder()),
                 sentences,
                 good,
@@ -71,11 +71,11 @@ class CryodlEvaluateMapViewer(PanelsViewer):
     def _showSlices(self, evaluation):
         before, volume = self.protocol.inputBefore.get(), self.protocol.inputVolume.get()
         group = dict({} if before is None else {"before": structureFileOf(before)}, map=structureFileOf(volume))
-        return [WindowView(LinkedMapsWindow, self.getTkRoot(), {"map": group}, "Map: %s" % self.protocol.getRunName())]
+        return [WindowView(LinkedMapsWindow, self.getTkRoot(), {"map": group}, f"Map: {self.protocol.getRunName()}")]
 
     def _showFsc(self, evaluation):
         frequencies, curves = self.protocol.getCurves()
-        plotter = EmPlotter(windowTitle="FSC: %s" % self.protocol.getRunName(), figsize=(8, 5))
+        plotter = EmPlotter(windowTitle=f"FSC: {self.protocol.getRunName()}", figsize=(8, 5))
         drawFscAt(plotter.getFigure().add_subplot(), frequencies, curves)
         return [plotter]
 
@@ -85,7 +85,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
                 ResiduesWindow,
                 self.getTkRoot(),
                 readResidues(self._folder()),
-                "Residues: %s" % self.protocol.getRunName(),
+                f"Residues: {self.protocol.getRunName()}",
             )
         ]
 
@@ -98,7 +98,7 @@ class CryodlEvaluateMapViewer(PanelsViewer):
                     "No local resolution",
                 )
             ]
-        plotter = EmPlotter(windowTitle="Local resolution: %s" % self.protocol.getRunName(), figsize=(7, 4))
+        plotter = EmPlotter(windowTitle=f"Local resolution: {self.protocol.getRunName()}", figsize=(7, 4))
         drawLocalResolution(plotter.getFigure().add_subplot(), values)
         return [plotter]
 
@@ -124,12 +124,12 @@ class CryodlCompareModelsViewer(PanelsViewer):
         words = tuple(title.capitalize().replace("_angstrom", " (Å)").replace("_", " ") for title in titles)
         lines = [line.replace("*", "") for line in comparedLines(made)]
         if len(rows) > _MOST_ROWS:
-            lines.append("The first %d of %d pairs; all are in %s." % (_MOST_ROWS, len(rows), self.protocol.getTable()))
+            lines.append(f"The first {_MOST_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
         return [
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Compared: %s" % self.protocol.getRunName(),
+                f"Compared: {self.protocol.getRunName()}",
                 {},
                 lines,
                 None,

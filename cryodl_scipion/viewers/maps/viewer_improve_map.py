@@ -42,8 +42,8 @@ class CryodlImproveMapViewer(PanelsViewer):
         Panel(
             "showInChimera",
             "Improved map in ChimeraX",
-            "Coloured by confidence (red: 0, white: 0.5, blue: "
-            "1), if the model tells it; of a set the first %d. Opens ChimeraX, if Scipion has it." % _MOST_OPENED,
+            "Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model tells it; of a set the first "
+            f"{_MOST_OPENED}. Opens ChimeraX, if Scipion has it.",
         ),
     )
     _WAIT = "There is no improved map yet. Wait until the run has finished."
@@ -64,7 +64,7 @@ class CryodlImproveMapViewer(PanelsViewer):
                 LinkedMapsWindow,
                 self.getTkRoot(),
                 groups,
-                "Improved: %s" % self.protocol.getRunName(),
+                f"Improved: {self.protocol.getRunName()}",
                 [_LOOK],
                 {_CONFIDENCE: (0, 1)},
             )
@@ -89,14 +89,14 @@ class CryodlImproveMapViewer(PanelsViewer):
             ]
         verdicts = {name: half_map_verdict(test) for name, test in tests.items()}
         sentences = [
-            "%s%s" % ("%s: " % name if len(tests) > 1 else "", line)
+            f"{f'{name}: ' if len(tests) > 1 else ''}{line}"
             for name, (_, lines) in verdicts.items()
             for line in lines[1:]
         ]
         rows = [
             (name,)
-            + tuple("-" if test.get(key) is None else "%.2f Å" % test[key] for key in _KEYS)
-            + ("%.0f %%" % (100 * test["unexplained"]) if "unexplained" in test else "-",)
+            + tuple("-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in _KEYS)
+            + (f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-",)
             for name, test in tests.items()
         ]
         return [
@@ -125,16 +125,16 @@ def chimeraScript(made):
     for place, outputs in enumerate(made):
         number += 1
         shown = number
-        lines.append('open "%s"' % os.path.abspath(outputs["map"]))
+        lines.append(f'open "{os.path.abspath(outputs["map"])}"')
         if outputs["confidence"]:
             number += 1
             lines += [
-                'open "%s"' % os.path.abspath(outputs["confidence"]),
-                "volume #%d hide" % number,
-                "color sample #%d map #%d palette red:white:blue range 0,1" % (shown, number),
+                f'open "{os.path.abspath(outputs["confidence"])}"',
+                f"volume #{number} hide",
+                f"color sample #{shown} map #{number} palette red:white:blue range 0,1",
             ]
         if place:
-            lines.append("volume #%d hide" % shown)
+            lines.append(f"volume #{shown} hide")
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +164,7 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
         group = {"whole map": made["full"], "half-map 1": made["half1"], "truth": made["truth"]}
         return [
             WindowView(
-                LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, "Simulated: %s" % self.protocol.getRunName()
+                LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"
             )
         ]
 

@@ -50,12 +50,12 @@ class CryodlBackProjectViewer(PanelsViewer):
 
     def _showFsc(self, volume):
         made, comment = self.protocol._result().outputs, volume.getObjComment()
-        plotter = EmPlotter(windowTitle="FSC: %s" % self.protocol.getRunName(), figsize=(8, 5))
+        plotter = EmPlotter(windowTitle=f"FSC: {self.protocol.getRunName()}", figsize=(8, 5))
         axes = plotter.getFigure().add_subplot()
         drawFsc(
             axes, {"half-maps": made["fsc"]}, made["pixel_size"], made["box"], None if comment else made["resolution"]
         )
-        axes.set_title(comment or "%d particles" % made["count"], fontsize=10)
+        axes.set_title(comment or f"{made['count']} particles", fontsize=10)
         return [plotter]
 
     def _showInChimera(self, volume):
@@ -69,4 +69,4 @@ def slicesView(root, volume):
 def mapsOf(volume):
     """{name: file} of a Volume and its half-maps."""
     halves = [path for path in (volume.getHalfMaps() or "").split(",") if path]
-    return dict({"map": volume.getFileName()}, **{"half-map %d" % n: path for n, path in enumerate(halves, 1)})
+    return dict({"map": volume.getFileName()}, **{f"half-map {n}": path for n, path in enumerate(halves, 1)})

@@ -52,7 +52,7 @@ def drawOne(axes, attribute, assessed, limit):
 
 def drawLimit(line, limit):
     if limit is not None:
-        line(limit, color="black", linestyle="--", linewidth=1, label="limit %g" % limit)
+        line(limit, color="black", linestyle="--", linewidth=1, label=f"limit {limit:g}")
 
 
 def drawScatter(axes, measured, assessed, limits):

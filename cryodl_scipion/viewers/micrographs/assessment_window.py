@@ -27,7 +27,7 @@ class AssessedMicrographs:
         """'particles 3, mean score 0.81, ...': what was measured."""
         values, _ = self.figures[index]
         return ", ".join(
-            "%s %.3g" % (figure.label[0].lower() + figure.label[1:], values[attribute])
+            f"{figure.label[0].lower() + figure.label[1:]} {values[attribute]:.3g}"
             for attribute, figure in FIGURES.items()
             if values[attribute] is not None
         )
@@ -35,7 +35,7 @@ class AssessedMicrographs:
     def verdict(self, index):
         if self.figures[index][1]:
             return "good"
-        return "bad (%s)" % self.reasons[index] if self.reasons[index] else "bad"
+        return f"bad ({self.reasons[index]})" if self.reasons[index] else "bad"
 
 
 class AssessmentWindow(MicrographWindow):
@@ -46,9 +46,7 @@ class AssessmentWindow(MicrographWindow):
         MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
 
     def _micrographLabels(self):
-        return [
-            "%-5s %s" % ("good" if good else "bad", name) for (_, good), name in zip(self._data.figures, self._names)
-        ]
+        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.figures, self._names)]
 
     def _drawOn(self, axes):
         for old in [t for t in axes.texts if t.get_gid() == "verdict"]:

@@ -17,7 +17,7 @@ def tableRows(comparison):
         figures = comparison["figures"].get(name)
         rows.append(
             (name, comparison["counts"][name])
-            + (tuple("%.3f" % figures[key] for key, _ in _FIGURES) if figures else ())
+            + (tuple(f"{figures[key]:.3f}" for key, _ in _FIGURES) if figures else ())
         )
     return sorted(rows, key=lambda row: row[4], reverse=True) if comparison["figures"] else rows
 
@@ -35,10 +35,9 @@ class ComparisonWindow(CanvasWindow):
         drawComparison(self._figure, comparison, curvesFile)
 
     def _headline(self, comparison):
-        text = "%d micrographs; picks matched one to one within %.1f px (%g particle radii)" % (
-            comparison["micrographs"],
-            comparison["match_distance_px"],
-            comparison["tolerance"],
+        text = (
+            f"{comparison['micrographs']} micrographs; picks matched one to one within "
+            f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
         )
         return text if comparison["figures"] else text + ". Without a reference there is only the agreement."
 

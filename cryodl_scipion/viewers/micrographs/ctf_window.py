@@ -41,8 +41,8 @@ class EstimatedCTFs:
         """
         _, u, v, angle, astigmatism, resolution, correlation, strength = self.rows[index]
         return (
-            "Defocus %.0f and %.0f Å, U at %.0f° to x, astigmatism %.0f Å, rings seen to %.1f Å, correlation %.2f, "
-            "strength %.0f" % (u, v, angle, astigmatism, resolution, correlation, strength)
+            f"Defocus {u:.0f} and {v:.0f} Å, U at {angle:.0f}° to x, astigmatism {astigmatism:.0f} Å, rings "
+            f"seen to {resolution:.1f} Å, correlation {correlation:.2f}, strength {strength:.0f}"
         )
 
     def profile(self, index: int):
@@ -73,7 +73,7 @@ class CtfWindow(MicrographWindow):
     def _load(self, index):
         path = self._paths[index]
         if not path or not os.path.exists(path):
-            raise ValueError("The power spectrum %s is not there." % path)
+            raise ValueError(f"The power spectrum {path} is not there.")
         return previewOf(mrcfile.read(path))
 
     def _look(self):
@@ -95,7 +95,7 @@ class CtfTable(CanvasWindow):
             self.root,
             TITLES,
             [
-                row[:1] + tuple("%.0f" % v for v in row[1:5]) + ("%.2f" % row[5], "%.2f" % row[6], "%.1f" % row[7])
+                row[:1] + tuple(f"{v:.0f}" for v in row[1:5]) + (f"{row[5]:.2f}", f"{row[6]:.2f}", f"{row[7]:.1f}")
                 for row in data.rows
             ],
             most=_ROWS,

@@ -54,7 +54,7 @@ class DiameterWindow(MicrographWindow):
     def _text(self):
         if self.index() is None:
             return "There is nothing to measure on."
-        return "%.0f Å are %.1f px. The circle should just hold the particle. Click puts it there, the wheel zooms." % (
-            self.value.get(),
-            self.value.get() / self._micrographs.pixelSize,
+        return (
+            f"{self.value.get():.0f} Å are {self.value.get() / self._micrographs.pixelSize:.1f} px. The circle "
+            "should just hold the particle. Click puts it there, the wheel zooms."
         )

@@ -62,7 +62,7 @@ class ComparedPicks(GroupedPicks):
         return value in (0, group)
 
     def words(self, value):
-        return "of all sets" if value == 0 else "of %s" % self.labels[int(value) - 1]
+        return "of all sets" if value == 0 else f"of {self.labels[int(value) - 1]}"
 
 
 class FoundTogether(GroupedPicks):
@@ -83,7 +83,7 @@ class FoundTogether(GroupedPicks):
             frame,
             picks,
             protocol._diameter() / frame.getSamplingRate(),
-            ["1 set"] + ["%d sets" % n for n in range(2, count + 1)],
+            ["1 set"] + [f"{n} sets" for n in range(2, count + 1)],
         )
         self.slider = dict(from_=1, to=count, resolution=1, label="Found by at least")
         self.value = min(count, protocol.atLeast.get() or 1)
@@ -93,4 +93,4 @@ class FoundTogether(GroupedPicks):
         return group >= value
 
     def words(self, value):
-        return "found by at least %d of %d sets" % (value, len(self.labels))
+        return f"found by at least {value} of {len(self.labels)} sets"

@@ -53,7 +53,7 @@ def drawAgreement(axes, names, matrix):
     axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
     for row, values in enumerate(matrix):
         for column, value in enumerate(values):
-            axes.text(column, row, "%.2f" % value, ha="center", va="center", color="black" if value > 0.6 else "white")
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.6 else "white")
     short = [shortened(name) for name in names]
     axes.set_xticks(range(len(names)))
     axes.set_xticklabels(short, rotation=30, ha="right")

@@ -20,7 +20,7 @@ class GroupsWindow(MicrographWindow):
         self.updateLabels()
 
     def _micrographLabels(self):
-        return ["%5d   %s" % (count, name) for count, name in zip(self._data.counts(self.value.get()), self._names)]
+        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
 
     def _drawOn(self, axes):
         drawGroups(axes, self._data.picks(self.index(), self.value.get()), self._data.labels, self._data.diameter)
@@ -29,9 +29,7 @@ class GroupsWindow(MicrographWindow):
         if self.index() is None:
             return "There are no micrographs."
         counts = self._data.counts(self.value.get())
-        return "%s on this micrograph, %d on all %d, %s" % (
-            counted(counts[self.index()], "pick"),
-            counts.sum(),
-            len(counts),
-            self._data.words(self.value.get()),
+        return (
+            f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}, "
+            f"{self._data.words(self.value.get())}"
         )

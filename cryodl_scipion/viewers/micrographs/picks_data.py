@@ -25,7 +25,7 @@ class PicksData:
         self.diameter = diameter
         scores = [pick[2] for _, picks in scored for pick in picks]
         self.hasScores = all(score is not None for score in scores)
-        self.names = [m.getMicName() or "micrograph %d" % m.getObjId() for m, _ in scored]
+        self.names = [m.getMicName() or f"micrograph {m.getObjId()}" for m, _ in scored]
         self.paths = [m.getFileName() for m, _ in scored]
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
         self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]

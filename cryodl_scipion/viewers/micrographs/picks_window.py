@@ -29,7 +29,7 @@ class PicksWindow(MicrographWindow):
         self.updateLabels()
 
     def _micrographLabels(self):
-        return ["%5d   %s" % (count, name) for count, name in zip(self._data.counts(self.value.get()), self._names)]
+        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
 
     def _drawOn(self, axes):
         drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
@@ -38,9 +38,5 @@ class PicksWindow(MicrographWindow):
         counts = self._data.counts(self.value.get())
         if self.index() is None:
             return "There are no micrographs."
-        text = "%s on this micrograph, %d on all %d" % (
-            counted(counts[self.index()], "pick"),
-            counts.sum(),
-            len(counts),
-        )
+        text = f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
         return text if self._data.hasScores else text + " (these coordinates have no scores: all are shown)"

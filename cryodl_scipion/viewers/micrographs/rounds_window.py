@@ -15,7 +15,7 @@ def roundLines(rounds):
         return ["No round is finished yet. Round 0 is the first model, before any training."]
     best = bestRound(rounds)
     lines = [
-        "Round %d%s: %s." % (entry["round"], " (best)" if entry["round"] == best else "", roundInWords(entry))
+        f"Round {entry['round']}{' (best)' if entry['round'] == best else ''}: {roundInWords(entry)}."
         for entry in rounds
     ]
     return lines + ["The best round picks all micrographs."]

@@ -69,4 +69,4 @@ class SpectrumWindow(MicrographWindow):
         self._circle.set_radius(radius)
 
     def _text(self):
-        return "Rings up to %.1f Å are fitted. Choose the last that can be seen in most micrographs." % self.value.get()
+        return f"Rings up to {self.value.get():.1f} Å are fitted. Choose the last that can be seen in most micrographs."

@@ -38,7 +38,7 @@ class CryodlCompareViewer(PanelsViewer):
                 self.getTkRoot(),
                 comparison,
                 curves if os.path.exists(curves) else None,
-                "Comparison: %s" % self.protocol.getRunName(),
+                f"Comparison: {self.protocol.getRunName()}",
             )
         ]
 

@@ -38,5 +38,5 @@ class CryodlDenoiseMicrographsViewer(PanelsViewer):
         return [WindowView(DenoisedWindow, self.getTkRoot(), data, "Denoised micrographs")]
 
     def _showModel(self, protocol):
-        title = "Training: %s" % protocol.getRunName()
+        title = f"Training: {protocol.getRunName()}"
         return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]

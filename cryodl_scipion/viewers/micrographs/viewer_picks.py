@@ -60,7 +60,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
     def _showScores(self, data):
         plotter = EmPlotter(windowTitle="Scores")
         drawHistogram(
-            plotter.createSubPlot("Scores of %d candidates" % len(data.scores()), "Score", "Number"),
+            plotter.createSubPlot(f"Scores of {len(data.scores())} candidates", "Score", "Number"),
             data.scores(),
             data.threshold,
         )
@@ -69,7 +69,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
     def _showCounts(self, data):
         plotter = EmPlotter(windowTitle="Picks of each micrograph")
         counts = data.counts(data.threshold)
-        drawPerMicrograph(plotter.createSubPlot("%d picks" % counts.sum(), "Micrograph", "Picks"), counts)
+        drawPerMicrograph(plotter.createSubPlot(f"{counts.sum()} picks", "Micrograph", "Picks"), counts)
         return [plotter]
 
 
@@ -120,7 +120,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
                 RoundsWindow,
                 self.getTkRoot(),
                 protocol.getPicksFolder(),
-                "Rounds: %s" % protocol.getRunName(),
+                f"Rounds: {protocol.getRunName()}",
                 lambda: not protocol.isActive(),
             )
         ]
@@ -134,9 +134,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
             ]
         if number not in known:
             return [
-                self.errorMessage(
-                    "Round is %s; the rounds are %d to %d." % (number, min(known), max(known)), "No such round"
-                )
+                self.errorMessage(f"Round is {number}; the rounds are {min(known)} to {max(known)}.", "No such round")
             ]
         micrographs = protocol.getInputMicrographs()
         data = PicksData.ofFolder(
@@ -144,7 +142,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
             picksOfRound(protocol.getPicksFolder(), number),
             self._pickedDiameter() / micrographs.getSamplingRate(),
         )
-        return [WindowView(PicksWindow, self.getTkRoot(), data, "Picks of round %d" % number)]
+        return [WindowView(PicksWindow, self.getTkRoot(), data, f"Picks of round {number}")]
 
     def _pickedDiameter(self):
         """Å: the form's, else what the first round found; 0 if it found nothing."""

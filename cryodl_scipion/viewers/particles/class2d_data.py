@@ -29,7 +29,7 @@ class Classes2D:
             [row[0] for row in rows],
             [row[3] for row in rows],
             [np.nan if row[4] is None else row[4] for row in rows],
-            ["%06d@%s" % (row[1], row[2]) for row in rows],
+            [f"{row[1]:06d}@{row[2]}" for row in rows],
         )
 
     @property
@@ -52,4 +52,4 @@ class Classes2D:
     def caption(self, position):
         """'3: 120, 0.87': class, particles, and score if there is one."""
         score = self.scores[position]
-        return "%d: %d" % (self.ids[position], self.counts[position]) + (", %.2f" % score if np.isfinite(score) else "")
+        return f"{self.ids[position]}: {self.counts[position]}" + (f", {score:.2f}" if np.isfinite(score) else "")

@@ -87,7 +87,7 @@ class Classes2DWindow(CanvasWindow):
         order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._fewest)
         shown, pages = pageOf(order, self._page, _COLUMNS * _ROWS)
         self._page = min(max(0, self._page), pages - 1)
-        self._place.set("Page %d of %d" % (self._page + 1, pages))
+        self._place.set(f"Page {self._page + 1} of {pages}")
         self.message.set(self._text(kept))
         try:
             tiles = [[self._tile(position, kept[position])] for position in shown]
@@ -110,7 +110,7 @@ class Classes2DWindow(CanvasWindow):
         text = "Class: particles"
         if not self._data.hasScores:
             return text + " (these classes have no scores)"
-        return text + ", score. Kept: %s with %s; those left out are pale." % (
-            counted(int(kept.sum()), "class", "classes"),
-            counted(int(self._data.counts[kept].sum()), "particle"),
+        return text + (
+            f", score. Kept: {counted(int(kept.sum()), 'class', 'classes')} with "
+            f"{counted(int(self._data.counts[kept].sum()), 'particle')}; those left out are pale."
         )

@@ -24,7 +24,7 @@ class LatentWindow(CanvasWindow):
     convert.latent.latentOf."""
 
     def __init__(self, parent, protocol, ids, coordinates, clusters):
-        CanvasWindow.__init__(self, parent, "Latent space: %s" % protocol.getRunName())
+        CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
         self._protocol, self._ids = protocol, np.array(ids)
         self._coordinates, self._clusters = np.array(coordinates), np.array(clusters)
         self.chosen = np.zeros(len(ids), bool)
@@ -33,7 +33,7 @@ class LatentWindow(CanvasWindow):
         names = [str(number) for number in range(1, self._coordinates.shape[1] + 1)]
         self._axes = []
         for label, value in (("x", names[0]), ("y", names[min(1, len(names) - 1)])):
-            ttk.Label(bar, text="Latent coordinate, %s:" % label).pack(side=tk.LEFT, padx=4)
+            ttk.Label(bar, text=f"Latent coordinate, {label}:").pack(side=tk.LEFT, padx=4)
             box = ttk.Combobox(bar, values=names, width=3, state="readonly")
             box.set(value)
             box.bind("<<ComboboxSelected>>", lambda event: self.draw())
@@ -55,15 +55,15 @@ class LatentWindow(CanvasWindow):
         some = slice(None, None, max(1, len(points) // _SHOWN))
         axes.scatter(*points[some].T, c=self._clusters[some], s=4, cmap="tab10")
         axes.scatter(*points[self.chosen].T, s=9, facecolors="none", edgecolors="black", linewidths=0.4)
-        axes.set_xlabel("latent coordinate %s" % self._axes[0].get())
-        axes.set_ylabel("latent coordinate %s" % self._axes[1].get())
+        axes.set_xlabel(f"latent coordinate {self._axes[0].get()}")
+        axes.set_ylabel(f"latent coordinate {self._axes[1].get()}")
         self._lasso = LassoSelector(axes, self.choose)
         self._canvas.draw_idle()
 
     def choose(self, corners):
         """Choose the particles within a polygon of the drawing."""
         self.chosen = Path(corners).contains_points(self.points())
-        self.words.set("%s chosen" % counted(int(self.chosen.sum()), "particle"))
+        self.words.set(f"{counted(int(self.chosen.sum()), 'particle')} chosen")
         self.draw()
 
     def createSubset(self):
@@ -80,18 +80,16 @@ class LatentWindow(CanvasWindow):
             other="",
             sqliteFile=path + ",",
             outputClassName="SetOfParticles",
-            objLabel="region of %s" % self._protocol.getRunName(),
+            objLabel=f"region of {self._protocol.getRunName()}",
         )
         project.launchProtocol(subset)
-        self.words.set(
-            "The set of %s is made by %s." % (counted(int(self.chosen.sum()), "particle"), subset.getRunName())
-        )
+        self.words.set(f"The set of {counted(int(self.chosen.sum()), 'particle')} is made by {subset.getRunName()}.")
         return subset
 
     def _newFile(self):
         """Path of a selection that no other run reads, now or when it is run again."""
         count = int(self.chosen.sum())
-        names = (self._protocol._getExtraPath("chosen_%d_%d.sqlite" % (count, n)) for n in itertools.count(1))
+        names = (self._protocol._getExtraPath(f"chosen_{count}_{n}.sqlite") for n in itertools.count(1))
         return next(name for name in names if not os.path.exists(name))
 
 
@@ -99,7 +97,7 @@ class PathWindow(CanvasWindow):
     """Maps along an axis: three central slices above three projections. paths: a list of map files for each axis."""
 
     def __init__(self, parent, paths, title):
-        CanvasWindow.__init__(self, parent, "Maps along an axis: %s" % title)
+        CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
         self._paths = [path for path in paths if path]
         bar = ttk.Frame(self.root)
         bar.pack(fill=tk.X, padx=8, pady=4)
@@ -129,6 +127,6 @@ class PathWindow(CanvasWindow):
         for number, (picture, name) in enumerate(zip(pictures, "z y x z y x".split()), 1):
             axes = self._figure.add_subplot(2, 3, number)
             axes.imshow(picture, cmap="gray", origin="lower")
-            axes.set_title("%s along %s" % ("slice" if number < 4 else "projection", name), fontsize=9)
+            axes.set_title(f"{'slice' if number < 4 else 'projection'} along {name}", fontsize=9)
             axes.axis("off")
         self._canvas.draw_idle()

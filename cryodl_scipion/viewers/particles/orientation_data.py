@@ -29,5 +29,5 @@ class Orientations:
 
 def probabilitiesOf(path, count):
     """(n, count) probabilities of the compositions, from the STAR file of `cryodl assess-integrity`."""
-    columns = tuple("cryodlProbability%d" % number for number in range(1, count + 1))
+    columns = tuple(f"cryodlProbability{number}" for number in range(1, count + 1))
     return np.array(list(iterColumns(path, columns, (float,) * count, "particles"))).reshape(-1, count)

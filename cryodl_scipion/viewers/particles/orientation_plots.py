@@ -37,7 +37,7 @@ def drawDirections(axes, rot, tilt):
     axes.grid(alpha=0.25)
     axes.set_xticklabels([])
     axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
-    axes.set_yticklabels(["%d°" % t for t in (150, 120, 90, 60, 30)])
+    axes.set_yticklabels([f"{t}°" for t in (150, 120, 90, 60, 30)])
     axes.set_ylabel("Tilt")
     bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.7)
     bar.set_label("Particles")
@@ -46,12 +46,9 @@ def drawDirections(axes, rot, tilt):
 
 def directionsInWords(counts):
     """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
-    mean = counts.mean()
-    return "%d particles; %.0f %% of the directions are empty, the fullest has %s" % (
-        counts.sum(),
-        100 * np.mean(counts == 0),
-        "none" if not mean else "%.1f times the mean" % (counts.max() / mean),
-    )
+    mean, empty = counts.mean(), 100 * np.mean(counts == 0)
+    fullest = f"{counts.max() / mean:.1f} times the mean" if mean else "none"
+    return f"{counts.sum()} particles; {empty:.0f} % of the directions are empty, the fullest has {fullest}"
 
 
 def drawDistributions(figure, columns):
@@ -65,7 +62,7 @@ def drawDistributions(figure, columns):
             half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
             middle = (known.min() + known.max()) / 2
             axes.hist(known, bins=40, range=(middle - half, middle + half), color=_BLUE)
-            axes.axvline(np.median(known), color=_RED, linestyle="--", label="median %.3g" % np.median(known))
+            axes.axvline(np.median(known), color=_RED, linestyle="--", label=f"median {np.median(known):.3g}")
             axes.legend()
         axes.set_xlabel(label)
         axes.set_ylabel("Particles")
@@ -81,7 +78,7 @@ def drawProbabilities(figure, probabilities, names, counts):
     panels = figure.subplots(1, len(names) + 1)
     for axes, name, values in zip(panels, names, np.transpose(probabilities)):
         axes.hist(values, bins=np.linspace(0, 1, 26), color=_BLUE)
-        axes.set_xlabel("Probability of %s" % name)
+        axes.set_xlabel(f"Probability of {name}")
         axes.set_ylabel("Particles")
     bars = panels[-1].bar(range(len(names)), [counts.get(name, 0) for name in names], color=_RED)
     panels[-1].bar_label(bars)

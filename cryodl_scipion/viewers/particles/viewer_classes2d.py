@@ -51,9 +51,9 @@ def galleryOf(classes):
 
     names, ids, groups, labels = [], [], [], []
     for number, made in enumerate(classes.iterItems(), 1):
-        labels.append("class %d" % made.getObjId())
+        labels.append(f"class {made.getObjId()}")
         for item in made.iterItems():
-            names.append("%06d@%s" % (item.getIndex() or 1, item.getFileName()))
+            names.append(f"{item.getIndex() or 1:06d}@{item.getFileName()}")
             ids.append(item.getObjId())
             groups.append(number)
     gallery = Gallery(dict(raw=names), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)

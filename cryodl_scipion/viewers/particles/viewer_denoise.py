@@ -23,7 +23,7 @@ class CryodlGalleryViewer(Viewer):
         return isinstance(instance, SetOfParticles) and bool(denoiserOf(instance))
 
     def _visualize(self, obj, **kwargs):
-        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), "Denoised by %s" % denoiserOf(obj))]
+        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}")]
 
 
 class CryodlParticlesViewer(Viewer):

@@ -51,7 +51,7 @@ class CryodlEvaluateViewer(PanelsViewer):
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Evaluation: %s" % self.protocol.getRunName(),
+                f"Evaluation: {self.protocol.getRunName()}",
                 pictures,
                 sentences,
                 good,

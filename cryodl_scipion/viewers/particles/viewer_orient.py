@@ -40,12 +40,12 @@ class CryodlOrientationsViewer(PanelsViewer):
         return None if result is None else Orientations(result.outputs["particles"])
 
     def _showDirections(self, data):
-        plotter = EmPlotter(windowTitle="Directions: %s" % self.protocol.getRunName(), figsize=(9, 5))
+        plotter = EmPlotter(windowTitle=f"Directions: {self.protocol.getRunName()}", figsize=(9, 5))
         drawDirections(plotter.getFigure().add_subplot(projection="mollweide"), data.rot, data.tilt)
         return [plotter]
 
     def _showScores(self, data):
-        plotter = EmPlotter(windowTitle="Scores: %s" % self.protocol.getRunName(), figsize=(12, 4.4))
+        plotter = EmPlotter(windowTitle=f"Scores: {self.protocol.getRunName()}", figsize=(12, 4.4))
         drawDistributions(plotter.getFigure(), data.scores)
         return [plotter]
 

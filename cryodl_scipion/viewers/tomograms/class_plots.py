@@ -31,7 +31,7 @@ def drawConfusion(axes, matrix, rows, columns):
     axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
         axes.text(
-            column, row, "%d" % count, ha="center", va="center", color="white" if parts[row, column] > 0.6 else "black"
+            column, row, f"{count}", ha="center", va="center", color="white" if parts[row, column] > 0.6 else "black"
         )
     axes.set_xticks(range(len(columns)))
     axes.set_xticklabels([shortened(name) for name in columns], rotation=30, ha="right")
@@ -53,7 +53,7 @@ def drawEmbedding(axes, places, classes, names):
             alpha=0.75,
             color=colourOf(int(number)) if number else "#888888",
             edgecolors="none",
-            label="%s (%d)" % (names.get(number, "class %d" % number), chosen.sum()),
+            label=f"{names.get(number, f'class {number}')} ({chosen.sum()})",
         )
     axes.set_xlabel("Component 1")
     axes.set_ylabel("Component 2" if places.shape[1] > 1 else "")
@@ -71,14 +71,14 @@ def drawAverages(figure, averages):
         axes.set_xticks([])
         axes.set_yticks([])
     for number, (row, (name, count, path)) in enumerate(zip(grid, averages), 1):
-        row[0].set_ylabel("%s\n(%d)" % (shortened(name), count), color=colourOf(number), fontsize=9)
+        row[0].set_ylabel(f"{shortened(name)}\n({count})", color=colourOf(number), fontsize=9)
         if path is None:
             row[1].text(0.5, 0.5, "no average", ha="center", transform=row[1].transAxes)
             continue
         for axes, image in zip(row, middleSlices(readCube(path))):
             axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, origin="lower")
     for axes, plane in zip(grid[0], _SLICES):
-        axes.set_title("across %s" % plane, fontsize=9)
+        axes.set_title(f"across {plane}", fontsize=9)
     figure.subplots_adjust(left=0.24, right=0.99, top=0.93, bottom=0.01, wspace=0.04, hspace=0.04)
 
 

@@ -24,15 +24,15 @@ def _row(tomogram, feature, figures):
         tomogram,
         feature,
         _size(figures["volume_nm3"]),
-        "%d" % figures["pieces"],
+        f"{figures['pieces']}",
         _size(figures.get("area_nm2")),
-        "%d" % figures["voxels"],
+        f"{figures['voxels']}",
     )
 
 
 def _size(value):
     """A volume or area with three or more figures, never as a power of ten."""
-    return "-" if value is None else "%.0f" % value if value >= 100 else "%.3g" % value
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def judgedRows(features):

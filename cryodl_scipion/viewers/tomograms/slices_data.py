@@ -92,7 +92,7 @@ class TomogramSlices:
     def _volume(self, tsId):
         path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
         if path is None:
-            raise ValueError("Neither a tomogram nor a mask of %s is known." % tsId)
+            raise ValueError(f"Neither a tomogram nor a mask of {tsId} is known.")
         return readMap(path)
 
     def _contrast(self, tsId):

@@ -27,7 +27,7 @@ def nameOf(label, names):
     """What a label is called. names: of labels 1, 2, ..."""
     if label == NOT_ANNOTATED:
         return "not annotated"
-    return "%d %s" % (label, names[label - 1]) if label <= len(names) else "label %d" % label
+    return f"{label} {names[label - 1]}" if label <= len(names) else f"label {label}"
 
 
 def clearOverlay(axes):
@@ -61,7 +61,7 @@ def drawScores(axes, scores, name, extent, opacity, threshold):
     )
     axes.legend(
         handles=[
-            Patch(color=matplotlib.colormaps[_HEAT](value), label="%s %.2f" % (name, value))
+            Patch(color=matplotlib.colormaps[_HEAT](value), label=f"{name} {value:.2f}")
             for value in np.unique(np.round([threshold, (1 + threshold) / 2, 1.0], 2))
         ],
         **_LEGEND,

@@ -136,15 +136,15 @@ class SlicesWindow(MicrographWindow):
             return "There are no tomograms." if self.index() is None else ""
         tsId = self._names[self.index()]
         parts = [
-            "%s = %d of %d (px of %.4g Å), %s"
-            % (self._plane, self._place, self._data.shape(tsId)[self._axis()], self._data.pixelSize, _AXES[self._plane])
+            f"{self._plane} = {self._place} of {self._data.shape(tsId)[self._axis()]} (px of "
+            f"{self._data.pixelSize:.4g} Å), {_AXES[self._plane]}"
         ]
         if self._data.points:
             near = len(self._data.pointsNear(tsId, self._axis(), self._place))
-            parts.append("%d of %s here" % (near, counted(len(self._data.points.get(tsId, ())), "place")))
+            parts.append(f"{near} of {counted(len(self._data.points.get(tsId, ())), 'place')} here")
         layer = self._data.layer(self._layer)
         if layer is not None and tsId not in layer.files:
-            parts.append("%s: none of this tomogram" % layer.name)
+            parts.append(f"{layer.name}: none of this tomogram")
         if self._data.files[tsId] is None:
             parts.append("the tomogram itself is not there")
         return "; ".join(parts + [self._problem] * bool(self._problem))

@@ -21,7 +21,7 @@ class SubtomogramGallery(Gallery):
     None: of each subtomogram, to turn it like its class average."""
 
     ITEM, GROUP, FILTER, UPWARDS = "Subtomogram", "Class", "Filter to (Å, 0: not)", True
-    WORDS = {plane: "across %s" % plane for plane in _PLANES}
+    WORDS = {plane: f"across {plane}" for plane in _PLANES}
 
     def __init__(self, names, ids, pixelSize, transforms=None, **values):
         Gallery.__init__(self, {plane: names for plane in _PLANES}, ids, pixelSize, **values)
@@ -30,7 +30,7 @@ class SubtomogramGallery(Gallery):
     @classmethod
     def ofClasses(cls, classes):
         """Of a SetOfClassesSubTomograms. Raises ValueError if all classes are empty."""
-        groups = {item.getObjId(): item.getObjLabel() or "class %d" % item.getObjId() for item in classes.iterItems()}
+        groups = {item.getObjId(): item.getObjLabel() or f"class {item.getObjId()}" for item in classes.iterItems()}
         kept, figures = [], {}
         for group, number in enumerate(sorted(groups), 1):
             for item in classes[number].iterItems():
@@ -53,7 +53,7 @@ class SubtomogramGallery(Gallery):
 
     def _places(self, position):
         how = "turned like the average of its class" if self._transforms is not None else "as it is in the file"
-        return ["Volume: %s" % self.names["z"][position], "Middle slices, %s" % how]
+        return [f"Volume: {self.names['z'][position]}", f"Middle slices, {how}"]
 
     def images(self, position, resolution=None, side=512):
         """Three (h, w): means of the middle slices across z, y and x, turned like the class average if known."""
@@ -76,7 +76,7 @@ def _figuresOf(item):
 
 def nameOf(item):
     """'path', or '000002@path' of an item in a stack of volumes."""
-    return "%06d@%s" % (item.getIndex(), fileOf(item)) if (item.getIndex() or 0) > 1 else fileOf(item)
+    return f"{item.getIndex():06d}@{fileOf(item)}" if (item.getIndex() or 0) > 1 else fileOf(item)
 
 
 def readCube(name):
@@ -134,7 +134,7 @@ def averagesOf(classes, averages):
     """[(name, number of items, file or None)] of classes, in the order of their numbers. averages: set, or None."""
     files = {} if averages is None else {item.getObjId(): fileOf(item) for item in averages.iterItems()}
     return [
-        (item.getObjLabel() or "class %d" % item.getObjId(), item.getSize(), files.get(item.getObjId()))
+        (item.getObjLabel() or f"class {item.getObjId()}", item.getSize(), files.get(item.getObjId()))
         for item in classes.iterItems(orderBy="id")
     ]
 
@@ -144,7 +144,7 @@ def readEmbedding(path):
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or "class" not in rows[0]:
-        raise ValueError("%s holds no embedding: there is no column `class`." % path)
+        raise ValueError(f"{path} holds no embedding: there is no column `class`.")
     components = [name for name in rows[0] if name not in ("name", "class")]
     return (
         np.array([[float(row[name]) for name in components] for row in rows]),

@@ -35,10 +35,10 @@ def readSurface(path, most=MOST_TRIANGLES):
     path: binary STL. Raises FileNotFoundError, or ValueError that names the file.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError("The surface %s is not there. Make it again by merging the features." % path)
+        raise FileNotFoundError(f"The surface {path} is not there. Make it again by merging the features.")
     count, rest = divmod(os.path.getsize(path) - _HEADER, FACET.itemsize)
     if count < 0 or rest:
-        raise ValueError("The surface %s is no whole binary STL file. Merge the features again." % path)
+        raise ValueError(f"The surface {path} is no whole binary STL file. Merge the features again.")
     if not count:
         return np.zeros((0, 3, 3), np.float32)
     corners = np.memmap(path, FACET, "r", _HEADER, (count,))["corners"]

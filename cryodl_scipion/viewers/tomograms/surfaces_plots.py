@@ -39,7 +39,7 @@ def drawSurfaces(axes, surfaces, features, shown):
     else:
         axes.text2D(0.5, 0.5, "No surface in this tomogram", ha="center", transform=axes.transAxes)
     for axis, setLabel in zip("xyz", (axes.set_xlabel, axes.set_ylabel, axes.set_zlabel)):
-        setLabel("%s (nm)" % axis)
+        setLabel(f"{axis} (nm)")
     if shown:
         axes.legend(
             handles=[Patch(color=colour(feature, features), label=feature) for feature in shown], loc="upper right"

@@ -24,7 +24,7 @@ class TileGallery(Gallery):
         self._folder, self._tiles = folder, read_tiles(folder)
         if not self._tiles:
             raise ValueError("There are no annotated tiles yet.")
-        kinds = ["%s: %s" % (tile.feature, "with" if tile.kind == POSITIVE else "without") for tile in self._tiles]
+        kinds = [f"{tile.feature}: {'with' if tile.kind == POSITIVE else 'without'}" for tile in self._tiles]
         names = sorted(set(kinds))
         Gallery.__init__(
             self,
@@ -50,8 +50,8 @@ class TileGallery(Gallery):
     def _places(self, position):
         tile = self._tiles[position]
         return [
-            "%s by %s" % (tile.feature, tile.annotator),
-            "In %s at z, y, x = %s px" % (tile.tomogram, ", ".join("%g" % value for value in tile.centre_zyx)),
+            f"{tile.feature} by {tile.annotator}",
+            f"In {tile.tomogram} at z, y, x = {', '.join(f'{value:g}' for value in tile.centre_zyx)} px",
         ]
 
 

@@ -45,7 +45,7 @@ class SubtomogramsToMeasure:
             if len(self._volumes) == _AVERAGED:
                 break
             self._volumes.append(nameOf(item))
-        self.names = ["mean of %d subtomograms" % len(self._volumes)] + [
+        self.names = [f"mean of {len(self._volumes)} subtomograms"] + [
             os.path.basename(name) for name in self._volumes[:_SHOWN]
         ]
         self.pixelSize, self.first = images.getSamplingRate(), 0

@@ -50,4 +50,4 @@ class CryodlAnnotateViewer(PanelsViewer):
                     "No tomograms",
                 )
             ]
-        return [WindowView(SlicesWindow, self.getTkRoot(), data, "Tiles of %s" % self.protocol.getRunName())]
+        return [WindowView(SlicesWindow, self.getTkRoot(), data, f"Tiles of {self.protocol.getRunName()}")]

@@ -34,7 +34,7 @@ class _ClassesPanels(PanelsViewer):
         return averagesOf(classes, getattr(self.protocol, AVERAGES, None))
 
     def _plotter(self, what, size):
-        return EmPlotter(windowTitle="%s: %s" % (what, self.protocol.getRunName()), figsize=size)
+        return EmPlotter(windowTitle=f"{what}: {self.protocol.getRunName()}", figsize=size)
 
     def _showCounts(self, classes):
         plotter, counts = self._plotter("Classes", (8, 5)), self.protocol._result().outputs["counts"]
@@ -82,7 +82,7 @@ class CryodlClassifyViewer(_ClassesPanels):
         plotter = self._plotter("Confusion", (7, 6))
         axes = plotter.getFigure().add_subplot()
         drawConfusion(axes, found["matrix"], found["rows"], found["columns"])
-        axes.set_title("Accuracy %.3f" % made["accuracy"])
+        axes.set_title(f"Accuracy {made['accuracy']:.3f}")
         plotter.getFigure().tight_layout()
         return [plotter]
 

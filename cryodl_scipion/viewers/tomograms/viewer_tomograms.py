@@ -84,7 +84,7 @@ class CryodlSegmentViewer(PanelsViewer):
             slicesView(
                 self.getTkRoot(),
                 TomogramSlices.ofTomograms(tomograms, sets.values()),
-                "Scores: %s" % self.protocol.getRunName(),
+                f"Scores: {self.protocol.getRunName()}",
             )
         ]
 
@@ -113,17 +113,17 @@ class CryodlMergeViewer(PanelsViewer):
     def _showLabels(self, labels):
         scores = [masks for masks in self.protocol._pointed("inputScores")]
         data = TomogramSlices.ofMasks(labels, scores + [layerOf(labels, "features")])
-        return [slicesView(self.getTkRoot(), data, "Features: %s" % self.protocol.getRunName())]
+        return [slicesView(self.getTkRoot(), data, f"Features: {self.protocol.getRunName()}")]
 
     def _showTable(self, labels):
         return [
             WindowView(
                 TableWindow,
                 self.getTkRoot(),
-                "Features: %s" % self.protocol.getRunName(),
+                f"Features: {self.protocol.getRunName()}",
                 FOUND_TITLES,
                 foundRows(self.protocol.getFound()),
-                "All figures: %s" % os.path.abspath(self.protocol._result().outputs["table"]),
+                f"All figures: {os.path.abspath(self.protocol._result().outputs['table'])}",
             )
         ]
 
@@ -141,7 +141,7 @@ class CryodlMergeViewer(PanelsViewer):
                 SurfacesWindow,
                 self.getTkRoot(),
                 Surfaces(files, made["scripts"], made["features"]),
-                "Surfaces: %s" % self.protocol.getRunName(),
+                f"Surfaces: {self.protocol.getRunName()}",
                 lambda path: chimeraViews(self, path, "script"),
             )
         ]
@@ -170,7 +170,7 @@ class CryodlPickFeaturesViewer(PanelsViewer):
             slicesView(
                 self.getTkRoot(),
                 placesOf(coordinates, [self.protocol.inputMasks.get()]),
-                "Places: %s" % self.protocol.getRunName(),
+                f"Places: {self.protocol.getRunName()}",
             )
         ]
 
@@ -223,7 +223,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
             WindowView(
                 PicturesWindow,
                 self.getTkRoot(),
-                "Evaluation: %s" % self.protocol.getRunName(),
+                f"Evaluation: {self.protocol.getRunName()}",
                 pictures,
                 (),
                 None,
