@@ -30,6 +30,16 @@ class ArrivingBatches(RememberedSettings):
     _WORK = None
     _NAME = "_micName"
 
+    def _addMicrographsParam(self, form, help):
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Micrographs",
+            help=f"{help} They may still be arriving.",
+        )
+
     def _addBatchParams(self, form, help, size=BATCH):
         """The last fields of the form. help: a sentence about batches, after the common one."""
         self._defineStreamingParams(form)

@@ -38,6 +38,15 @@ class PluginProtocol:
         ]
 
 
+class WithoutEngine:
+    """Mixin of protocols that do not run the engine; it stands first in the list of bases."""
+
+    @classmethod
+    def validateInstallation(cls) -> List[str]:
+        """No problems: these protocols can be used before the engine is installed."""
+        return []
+
+
 def chosenInputs(protocol) -> Iterator[Tuple[str, Pointer]]:
     """(field, pointer) of all inputs that a form shows and that are chosen, also where the output is still to come.
 

@@ -16,14 +16,14 @@ def citationsOf(network):
 
 def pickingInWords(coordinates, results, card):
     """Methods of a picking run. results: the contract's Results of `pick`; card: the model's, or None if it is gone."""
-    counts = {name for r in results for name in r.outputs.get("counts", {})}
+    counts = {name for r in results for name in r.outputs.counts or {}}
     text = (
         f"{counted(coordinates.getSize(), 'particle')} were picked on {counted(len(counts), 'micrograph')} with "
         f"cryodl {versionIn(results)}"
     )
     if card:
         text += f", by the model {card['name']} ({networkInWords(card)}{_learned(card)})"
-    if any(r.outputs.get("threshold") is not None for r in results):
+    if any(r.outputs.threshold is not None for r in results):
         text += f", at a score threshold of {thresholdsInWords(results)}"
     return text + "."
 
@@ -64,7 +64,7 @@ def simulationInWords(config, made, source, results):
     """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure's
     name."""
     text = (
-        f"{counted(config.count, 'micrograph')} with {counted(made['particles'], 'particle')} of {source} were "
+        f"{counted(config.count, 'micrograph')} with {counted(made.particles, 'particle')} of {source} were "
         f"simulated with cryodl {versionIn(results)} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, "
     )
     text += (

@@ -27,10 +27,6 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         pwutils.makePath(self._inputFolder())
         return structureForEngine(structure, self._inputFolder(), named)
 
-    def _settings(self):
-        """All that decides what the engine makes: the steps' argument, so that a changed one works anew."""
-        return contract.config_to_dict(self._config(**self._engineValues()))
-
     def _runOnce(self, config, *outputs, goesOn=False, folder=None):
         """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result.
 

@@ -58,6 +58,10 @@ class CryodlProtBase(PluginProtocol):
         """The contract's config of this form; `values` are those that are not on it."""
         return readConfig(self, self._CONFIG, **values)
 
+    def _settings(self):
+        """All that decides what the engine makes: the steps' argument, so that a changed one works anew."""
+        return contract.config_to_dict(self._config(**self._engineValues()))
+
     def _runEngine(self, config, folder):
         """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result.
 
@@ -165,7 +169,7 @@ def skippedItems(results):
     skipped = {}
     for result in results:
         for done in ("counts", "figures", "files"):  # of picking, of assessing, of denoising and segmenting
-            for name in result.outputs.get(done, ()):
+            for name in result.outputs.get(done) or ():
                 skipped.pop(name, None)
         skipped.update((item.item, item) for item in result.skipped)
     return list(skipped.values())

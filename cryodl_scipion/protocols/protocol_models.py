@@ -10,10 +10,10 @@ from pyworkflow.protocol import params
 from ..convert.models import copyModel
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
-from .inputs import PluginProtocol
+from .inputs import PluginProtocol, WithoutEngine
 
 
-class CryodlProtImportModel(PluginProtocol, EMProtocol):
+class CryodlProtImportModel(WithoutEngine, PluginProtocol, EMProtocol):
     """Import a trained model from a folder.
 
     In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`
@@ -24,10 +24,6 @@ class CryodlProtImportModel(PluginProtocol, EMProtocol):
     _label = "import model"
     _devStatus = BETA
     _possibleOutputs = {"outputModel": CryodlModel}
-
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
 
     def _defineParams(self, form):
         form.addSection("Input")
@@ -66,7 +62,7 @@ class CryodlProtImportModel(PluginProtocol, EMProtocol):
         return ["cryodl"]
 
 
-class CryodlProtExportModel(PluginProtocol, EMProtocol):
+class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
     """Copy a model out of the project, for another project, another person, or the command line.
 
     In: a model and the folder to make. What is exported is a folder with the weights and the card that says what the
@@ -76,10 +72,6 @@ class CryodlProtExportModel(PluginProtocol, EMProtocol):
 
     _label = "export model"
     _devStatus = BETA
-
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
 
     def _defineParams(self, form):
         form.addSection("Input")

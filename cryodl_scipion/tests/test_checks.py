@@ -22,7 +22,7 @@ def micrographs(*names, pixelSize=1.5, streaming=False):
 def result(counts=(), skipped=(), device="CPU"):
     return contract.Result(
         "pick",
-        dict(counts=dict.fromkeys(counts, 1)),
+        contract.outputs_of(contract.COMMANDS["pick"].outputs, dict(counts=dict.fromkeys(counts, 1)), old=True),
         device=device,
         skipped=tuple(contract.Skipped(n, n + ".mrc", "no end") for n in skipped),
     )

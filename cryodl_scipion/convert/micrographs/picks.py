@@ -38,7 +38,7 @@ def describeOutput(coordinates, folder, diameter):
 
 def foundDiameter(results):
     """Å: the particles' diameter as the runs of `pick` state it, given or found; None as long as none did."""
-    return next((r.outputs["particle_diameter"] for r in results if r.outputs.get("particle_diameter")), None)
+    return next((r.outputs.particle_diameter for r in results if r.outputs.particle_diameter), None)
 
 
 def setDiameter(coordinates, diameter):
@@ -82,12 +82,9 @@ def modelLine(card):
 
 def thresholdsInWords(results):
     """'0.400', or '0.350 to 0.450, for each micrograph its own'. results: the contract's Results of `pick`."""
-    ofEach = [t for r in results for t in (r.outputs.get("thresholds") or {}).values()]
+    ofEach = [t for r in results for t in (r.outputs.thresholds or {}).values()]
     thresholds = sorted(
-        set(
-            f"{t:.3f}"
-            for t in ofEach or [r.outputs["threshold"] for r in results if r.outputs.get("threshold") is not None]
-        )
+        set(f"{t:.3f}" for t in ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None])
     )
     if ofEach and len(thresholds) > 1:
         return f"{thresholds[0]} to {thresholds[-1]}, for each micrograph its own"
@@ -96,7 +93,7 @@ def thresholdsInWords(results):
 
 def _expectedLines(results):
     """How many particles the scores tell of, and how certain that is; nothing where the engine says nothing."""
-    expected = [r.outputs["expected_particles"] for r in results if r.outputs.get("expected_particles")]
+    expected = [r.outputs.expected_particles for r in results if r.outputs.expected_particles]
     if not expected:
         return []
     deviation = sum(e["deviation"] ** 2 for e in expected) ** 0.5
@@ -108,17 +105,17 @@ def _expectedLines(results):
 
 def pickLines(coordinates, results):
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
-    count = sum(len(r.outputs.get("counts", {})) for r in results)
+    count = sum(len(r.outputs.counts or {}) for r in results)
     lines = [f"*{counted(coordinates.getSize(), 'particle')}* on {counted(count, 'micrograph')}"]
     if count:
         lines[0] += f", {coordinates.getSize() / count:.1f} per micrograph"
-    if any(r.outputs.get("threshold") is not None for r in results):
+    if any(r.outputs.threshold is not None for r in results):
         lines.append(f"Score threshold: {thresholdsInWords(results)}")
     lines += _expectedLines(results)
-    contrasts = sorted({r.outputs["contrast"] for r in results if r.outputs.get("contrast")})
+    contrasts = sorted({r.outputs.contrast for r in results if r.outputs.contrast})
     if contrasts:
         lines.append(f"Protein is {' and '.join(contrasts)} in these micrographs.")
-    diameters = sorted({r.outputs["particle_diameter"] for r in results if r.outputs.get("particle_diameter")})
+    diameters = sorted({r.outputs.particle_diameter for r in results if r.outputs.particle_diameter})
     if diameters:
         lines.append(
             f"Particle diameter: {', '.join(f'{d:g}' for d in diameters)} Å, box {coordinates.getBoxSize() or 0} px"

@@ -39,18 +39,18 @@ def _said(test):
 # ----- improving
 def improvedLines(results, volumes):
     """Improved maps in the lines of a summary. results: of `improve-map`, {name of the map: Result}."""
-    improved = volumes - sum(bool(result.outputs.get("left_alone")) for result in results.values())
+    improved = volumes - sum(bool(result.outputs.left_alone) for result in results.values())
     lines = [
         f"*{counted(improved, 'map') if improved else 'No map was'} improved* by the model "
-        f"{', '.join(sorted({result.outputs['model'] for result in results.values()}))}"
+        f"{', '.join(sorted({result.outputs.model for result in results.values()}))}"
     ]
     for name, result in results.items():
-        if result.outputs.get("left_alone"):
-            lines.append(f"*Left as it is*: {result.outputs['left_alone']}")
-        if result.outputs["half_map_test"]:
+        if result.outputs.left_alone:
+            lines.append(f"*Left as it is*: {result.outputs.left_alone}")
+        if result.outputs.half_map_test:
             prefix = f"{name}: " if len(results) > 1 else ""
-            lines += [prefix + line for line in _said(result.outputs["half_map_test"])]
-    if not any(result.outputs["half_map_test"] or result.outputs.get("left_alone") for result in results.values()):
+            lines += [prefix + line for line in _said(result.outputs.half_map_test)]
+    if not any(result.outputs.half_map_test or result.outputs.left_alone for result in results.values()):
         lines.append(
             "Without half-maps nothing tells what is gained and what invented; with them the half-map test does."
         )
@@ -60,7 +60,7 @@ def improvedLines(results, volumes):
 def improvingInWords(count, card, results):
     """Methods of an improvement. card: of the model, or None if it is gone."""
     results = list(results)
-    alone = sum(bool(result.outputs.get("left_alone")) for result in results)
+    alone = sum(bool(result.outputs.left_alone) for result in results)
     if alone == count:
         return (
             f"{counted(count, 'map').capitalize()} lay outside the range that the map improver was trained on, and "
@@ -72,7 +72,7 @@ def improvingInWords(count, card, results):
     )
     if alone:
         text += f" ({counted(alone, 'other')} outside the range of its training: not changed)"
-    tests = [result.outputs["half_map_test"] for result in results if result.outputs["half_map_test"]]
+    tests = [result.outputs.half_map_test for result in results if result.outputs.half_map_test]
     if not tests:
         return text + "."
     if len(tests) == 1:
@@ -213,34 +213,34 @@ def evaluationInWords(evaluation, results):
 # ----- models
 def comparedLines(made):
     """A comparison of two models in the lines of a summary. made: Result.outputs."""
-    rmsd = made["rmsd_angstrom"]
+    rmsd = made.rmsd_angstrom
     return [
-        f"*{made['matched']} of {counted(made['reference_residues'], 'residue')} matched* "
-        f"({100 * made['coverage']:.1f} %), in {counted(made['fragments'], 'fragment')}",
+        f"*{made.matched} of {counted(made.reference_residues, 'residue')} matched* "
+        f"({100 * made.coverage:.1f} %), in {counted(made.fragments, 'fragment')}",
         f"RMSD of the matched: {'none' if rmsd is None else f'{rmsd:.2f} Å'}; residue names right: "
-        f"{100 * made['sequence_match']:.1f} %",
-        f"{made['false_residues']} of the {counted(made['residues'], 'residue')} built match nothing.",
-        "Chains: " + ", ".join(f"{name} {100 * part:.0f} %" for name, part in list(made["chains"].items())[:20]),
+        f"{100 * made.sequence_match:.1f} %",
+        f"{made.false_residues} of the {counted(made.residues, 'residue')} built match nothing.",
+        "Chains: " + ", ".join(f"{name} {100 * part:.0f} %" for name, part in list(made.chains.items())[:20]),
     ]
 
 
 def comparedInWords(made, distance, results):
-    rmsd = made["rmsd_angstrom"]
+    rmsd = made.rmsd_angstrom
     return (
-        f"Of the {made['reference_residues']} residues of the reference {100 * made['coverage']:.1f} % were "
+        f"Of the {made.reference_residues} residues of the reference {100 * made.coverage:.1f} % were "
         f"matched within {distance:g} Å (cryodl "
         f"{versionIn(results)}){'' if rmsd is None else f', with an RMSD of {rmsd:.2f} Å'}, and "
-        f"{100 * made['sequence_match']:.1f} % of these had the right residue name."
+        f"{100 * made.sequence_match:.1f} % of these had the right residue name."
     )
 
 
 # ----- simulation
 def simulatedLines(made, name):
     return [
-        f"*Half-maps of {name}*, {made['box']} px, {made['pixel_size']:.4g} Å/px",
-        f"FSC of the half-maps 0.143: {resolution_in_words(made['resolution'])}",
-        f"The whole map was sharpened by a B factor of {made['b_factor']:.0f} Å²."
-        if made["b_factor"]
+        f"*Half-maps of {name}*, {made.box} px, {made.pixel_size:.4g} Å/px",
+        f"FSC of the half-maps 0.143: {resolution_in_words(made.resolution)}",
+        f"The whole map was sharpened by a B-factor of {made.b_factor:.0f} Å²."
+        if made.b_factor
         else "The whole map is the mean of the half-maps.",
     ]
 
@@ -248,6 +248,6 @@ def simulatedLines(made, name):
 def simulatedInWords(made, name, results):
     return (
         f"Two half-maps of {name} with the faults of reconstructed ones were simulated with cryodl "
-        f"{versionIn(results)} at {made['pixel_size']:.4g} Å/px; their FSC falls to 0.143 at "
-        f"{resolution_in_words(made['resolution'])}."
+        f"{versionIn(results)} at {made.pixel_size:.4g} Å/px; their FSC falls to 0.143 at "
+        f"{resolution_in_words(made.resolution)}."
     )

@@ -130,9 +130,9 @@ class CryodlProtImproveMap(MapsBase):
         made = {"outputVolume": [], "outputConfidence": []}
         for name, volume in self._namedVolumes().items():
             outputs = results[name].outputs
-            made["outputVolume"].append(self._made(name, volume, outputs["map"], outputs))
-            if outputs["confidence"]:
-                made["outputConfidence"].append(self._made(name, volume, outputs["confidence"], outputs, True))
+            made["outputVolume"].append(self._made(name, volume, outputs.map, outputs))
+            if outputs.confidence:
+                made["outputConfidence"].append(self._made(name, volume, outputs.confidence, outputs, True))
         for name, volumes in made.items():
             if volumes:
                 self._defineOutputs(**({name + "s": self._setOf(volumes, name)} if isSet else {name: volumes[0]}))
@@ -144,7 +144,7 @@ class CryodlProtImproveMap(MapsBase):
         """Scipion's Volume of a file that was made of a map, where the map is."""
         made = Volume(location=path)
         made.setSamplingRate(volume.getSamplingRate())
-        alone = outputs.get("left_alone")
+        alone = outputs.left_alone
         made.setObjLabel(f"{name} ({'confidence' if confidence else 'as it was' if alone else 'improved'})")
         if ownOrigin(volume) is not None:
             made.setOrigin(ownOrigin(volume).clone())
@@ -153,8 +153,8 @@ class CryodlProtImproveMap(MapsBase):
             return made
         # the half-maps as they are: an FSC of improved ones tells nothing
         made.setHalfMaps(list(self._rawHalves(volume)))
-        made.setObjComment(alone or f"Improved by the model {outputs['model']}; not for FSC-based resolution.")
-        setattr(made, IMPROVER, String("" if alone else outputs["model"]))
+        made.setObjComment(alone or f"Improved by the model {outputs.model}; not for FSC-based resolution.")
+        setattr(made, IMPROVER, String("" if alone else outputs.model))
         return made
 
     def _setOf(self, volumes, name):

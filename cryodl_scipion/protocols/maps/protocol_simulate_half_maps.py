@@ -15,7 +15,7 @@ class CryodlProtSimulateHalfMaps(MapsBase):
     """Simulate two half-maps of an atomic model with the faults of reconstructed ones, and the truth.
 
     In: an atomic model. Out: the whole map with its two half-maps (blurred, noisy, with flexible parts and unevenly
-    spread orientations), the truth without noise and blur, and the model in their frame with the B factors that its
+    spread orientations), the truth without noise and blur, and the model in their frame with the B-factors that its
     atoms were blurred by. For tests of map improvement and of measures, where the truth must be known.
     """
 
@@ -61,8 +61,8 @@ class CryodlProtSimulateHalfMaps(MapsBase):
 
     def createOutputStep(self, settings):
         made = self._result().outputs
-        full, truth, structure = self._volume(made, "full"), self._volume(made, "truth"), AtomStruct(made["structure"])
-        full.setHalfMaps([made["half1"], made["half2"]])
+        full, truth, structure = self._volume(made, "full"), self._volume(made, "truth"), AtomStruct(made.structure)
+        full.setHalfMaps([made.half1, made.half2])
         truth.setObjComment("Density of the model without noise and blur.")
         self._defineOutputs(outputVolume=full, outputTruth=truth, outputStructure=structure)
         for output in (full, truth, structure):
@@ -70,8 +70,8 @@ class CryodlProtSimulateHalfMaps(MapsBase):
 
     def _volume(self, made, name):
         volume = Volume(location=made[name])
-        volume.setSamplingRate(made["pixel_size"])
-        volume.setOrigin(originTransform(headerOrigin(made[name], made["pixel_size"])))
+        volume.setSamplingRate(made.pixel_size)
+        volume.setOrigin(originTransform(headerOrigin(made[name], made.pixel_size)))
         return volume
 
     def _prefix(self):

@@ -49,14 +49,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
 
     def _defineParams(self, form):
         form.addSection("Input")
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            important=True,
-            label="Micrographs",
-            help="Micrographs to assess. They may still be arriving.",
-        )
+        self._addMicrographsParam(form, "Micrographs to assess.")
         form.addParam(
             "inputCoordinates",
             params.PointerParam,
@@ -119,7 +112,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                     if m.getMicName() not in done and verdicts.get(engineNames[m.getObjId()]) == output
                 ]
                 for micrograph in chosen:
-                    setFigures(micrograph, result.outputs["figures"][engineNames[micrograph.getObjId()]])
+                    setFigures(micrograph, result.outputs.figures[engineNames[micrograph.getObjId()]])
                 if chosen:
                     appendItems(self, output, self.inputMicrographs, chosen)
 
@@ -175,7 +168,7 @@ class CryodlProtAssess(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamin
                 []
                 if unlimited
                 else [
-                    "Least particles or Least mean score is set, but there are no Coordinates to "
+                    "Minimum number of particles or Minimum mean score is set, but there are no Coordinates to "
                     "measure it. Choose them, or leave both limits empty."
                 ]
             )

@@ -73,7 +73,7 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.pickStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get(), needsGPU=False)
 
@@ -94,17 +94,17 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
     def createOutputStep(self, settings, boxSize):
         outputs = contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
         coordinates = self._createSetOfCoordinates(self.getInputMicrographsPointer())
-        diameter = self.particleDiameter.get() or outputs.get("particle_diameter")
+        diameter = self.particleDiameter.get() or outputs.particle_diameter
         if boxSizeOf(self, diameter):
             coordinates.setBoxSize(boxSizeOf(self, diameter))
         describeOutput(coordinates, os.path.join(self.getPicksFolder(), "candidates"), diameter)
         micrographs = [m.clone() for m in self.getInputMicrographs()]
         names = micrographNames(micrographs)
         for micrograph in micrographs:
-            path = outputs["coordinates"].get(names[micrograph.getObjId()])
+            path = outputs.coordinates.get(names[micrograph.getObjId()])
             if path:  # the others were skipped, and are named in the summary
                 convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
-        model = CryodlModel.fromFolder(outputs["model"])
+        model = CryodlModel.fromFolder(outputs.model)
         self._defineOutputs(outputCoordinates=coordinates, outputModel=model)
         for output in (coordinates, model):
             self._defineSourceRelation(self.getInputMicrographsPointer(), output)
@@ -158,7 +158,7 @@ class CryodlProtAutoPick(CryodlProtBase, ProtParticlePicking):
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return ["No coordinates yet."] + self._roundLines()
-        stopped = results[-1].outputs.get("stop_reason") if results else None
+        stopped = results[-1].outputs.stop_reason if results else None
         return pickLines(coordinates, results) + self._roundLines(stopped)
 
     def _roundLines(self, stopped=None):

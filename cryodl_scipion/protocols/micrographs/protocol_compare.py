@@ -64,7 +64,7 @@ class CryodlProtCompare(PickSetsBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
         self._insertFunctionStep(self.compareStep, settings, sizes, needsGPU=False)
 

@@ -64,7 +64,7 @@ class CryodlProtConsensus(PickSetsBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
         self._insertFunctionStep(self.combineStep, settings, sizes, needsGPU=False)
         self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get() or 0, needsGPU=False)
@@ -84,7 +84,7 @@ class CryodlProtConsensus(PickSetsBase):
         describeOutput(output, None, self._diameter())
         setattr(output, PICKERS, String("; ".join(label for label, _ in self._labelledSets())))
         for name in self._names():
-            path = result.outputs["coordinates"].get(names[micrographs[name].getObjId()])
+            path = result.outputs.coordinates.get(names[micrographs[name].getObjId()])
             for row in readPicks(path, _COLUMNS) if path else []:
                 output.append(combined(row, micrographs[name]))
         self._defineOutputs(outputCoordinates=output)
@@ -139,7 +139,7 @@ class CryodlProtConsensus(PickSetsBase):
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
             return ["No coordinates yet."]
-        groups = results[-1].outputs["groups"]
+        groups = results[-1].outputs.groups
         lines = [
             f"*{counted(output.getSize(), 'particle')}* on {counted(len(self._names()), 'micrograph')}, found "
             f"by {self._ruleInWords()}"

@@ -60,14 +60,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
 
     def _defineParams(self, form):
         form.addSection("Input")
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            important=True,
-            label="Micrographs",
-            help="Micrographs to denoise. They may still be arriving.",
-        )
+        self._addMicrographsParam(form, "Micrographs to denoise.")
         for name, word in (("evenMicrographs", "even"), ("oddMicrographs", "odd")):
             form.addParam(
                 name,
@@ -156,7 +149,7 @@ class CryodlProtDenoiseMicrographs(CryodlProtBase, ArrivingBatches, EMProtocol, 
         with self._lock:
             micrographs, done = self._arriving.items(names), self._doneNames()
             result = self._batchResult(micrographs)
-            files, engineNames = result.outputs["files"], self._arriving.engineNames()
+            files, engineNames = result.outputs.files, self._arriving.engineNames()
             chosen = [m for m in micrographs if m.getMicName() not in done and engineNames[m.getObjId()] in files]
             for micrograph in chosen:
                 micrograph.setFileName(files[engineNames[micrograph.getObjId()]])

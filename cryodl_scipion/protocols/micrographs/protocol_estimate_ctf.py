@@ -6,7 +6,7 @@ import os
 from pwem.objects import SetOfCTF
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ...convert.arriving import ArrivingMicrographs, asInItsFile
@@ -49,14 +49,8 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
 
     def _defineParams(self, form):
         form.addSection("Input")
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            important=True,
-            label="Micrographs",
-            help="Micrographs, as they were averaged from their frames. They may still "
-            "be arriving. Voltage, Cs and amplitude contrast are theirs.",
+        self._addMicrographsParam(
+            form, "Averages of motion-corrected movies; voltage, Cs and amplitude contrast are theirs."
         )
         addConfigParams(
             form,
@@ -109,11 +103,9 @@ class CryodlProtEstimateCTF(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStr
             ctfs = []
             for micrograph in micrographs:
                 name = engineNames[micrograph.getObjId()]
-                if micrograph.getMicName() not in done and name in outputs["figures"]:
+                if micrograph.getMicName() not in done and name in outputs.figures:
                     ctfs.append(
-                        ctfModel(
-                            micrograph, outputs["figures"][name], outputs["spectra"][name], self.findPhaseShift.get()
-                        )
+                        ctfModel(micrograph, outputs.figures[name], outputs.spectra[name], self.findPhaseShift.get())
                     )
             if ctfs:
                 appendItems(

@@ -169,7 +169,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         for path in self._engineResultFiles():
             stamp = os.stat(path).st_mtime_ns
             if known.get(path, (None,))[0] != stamp:
-                known[path] = stamp, contract.Result.read(path).outputs["coordinates"]
+                known[path] = stamp, contract.Result.read(path).outputs.coordinates
         return {name: file for _, files in known.values() for name, file in files.items()}
 
     def _engineValues(self):

@@ -79,7 +79,7 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.simulateStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
@@ -94,19 +94,19 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         micrographs = self._createSetOfMicrographs()
         micrographs.setSamplingRate(config.pixel_size)
         micrographs.setAcquisition(_acquisition(config))
-        byName = appendMicrographs(micrographs, made["micrographs"])
+        byName = appendMicrographs(micrographs, made.micrographs)
         self._defineOutputs(outputMicrographs=micrographs)
         pointer = Pointer(self, extended="outputMicrographs")
         coordinates = self._createSetOfCoordinates(pointer)
-        coordinates.setBoxSize(config.box_size or boxSizeFor(made["particle_diameter"], config.pixel_size))
-        setDiameter(coordinates, made["particle_diameter"])
-        appendCoordinates(coordinates, byName, made["coordinates"])
+        coordinates.setBoxSize(config.box_size or boxSizeFor(made.particle_diameter, config.pixel_size))
+        setDiameter(coordinates, made.particle_diameter)
+        appendCoordinates(coordinates, byName, made.coordinates)
         ctfs = self._createSetOfCTF()
         ctfs.setMicrographs(pointer)
-        appendCTFs(ctfs, byName, made["ctf"])
+        appendCTFs(ctfs, byName, made.ctf)
         outputs = dict(outputCoordinates=coordinates, outputCTF=ctfs)
-        if made.get("particle_stack"):
-            outputs["outputParticles"] = self._particles(config, byName, made["particle_stack"])
+        if made.particle_stack:
+            outputs["outputParticles"] = self._particles(config, byName, made.particle_stack)
         self._defineOutputs(**outputs)
         for output in [micrographs] + list(outputs.values()):
             self._defineSourceRelation(self.inputStructure, output)
@@ -137,8 +137,8 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         if micrographs is None:
             return ["No micrographs yet."]
         lines = [
-            f"*{micrographs.getSize()} micrographs* with {made['particles']} particles of "
-            f"{made['particle_diameter']:.0f} Å, at {micrographs.getSamplingRate():g} Å/px"
+            f"*{micrographs.getSize()} micrographs* with {made.particles} particles of "
+            f"{made.particle_diameter:.0f} Å, at {micrographs.getSamplingRate():g} Å/px"
         ]
         particles = getattr(self, "outputParticles", None)
         if particles is not None:

@@ -9,10 +9,10 @@ from pyworkflow.protocol import params
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted
-from ..inputs import PluginProtocol
+from ..inputs import PluginProtocol, WithoutEngine
 
 
-class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
+class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
     """Choose another score threshold for particles picked by cryodl.
 
     In: coordinates of `cryodl - pick particles`. Out: those with at least the new score. The threshold may be lower
@@ -23,10 +23,6 @@ class CryodlProtThresholdPicks(PluginProtocol, EMProtocol):
     _label = "filter picks by score"
     _devStatus = BETA
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
-
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
 
     def _defineParams(self, form):
         form.addSection("Input")

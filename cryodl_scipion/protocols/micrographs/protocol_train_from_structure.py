@@ -111,7 +111,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
     # ----- steps
     def _insertAllSteps(self):
         simulation = contract.config_to_dict(self._simulationConfig())
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.simulateStep, simulation)
         self._insertFunctionStep(self.trainStep, simulation, settings)
         self._insertFunctionStep(self.createOutputStep, simulation, settings, needsGPU=False)
@@ -121,14 +121,14 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
 
     def trainStep(self, simulation, settings):
         made = self._simulated()
-        names, paths = zip(*simulatedFiles(made["micrographs"]))
+        names, paths = zip(*simulatedFiles(made.micrographs))
         config = self._config(
             **dict(
                 self._engineValues(),
                 micrographs=paths,
                 names=names,
-                coordinates=made["coordinates"],
-                particle_diameter=made["particle_diameter"],
+                coordinates=made.coordinates,
+                particle_diameter=made.particle_diameter,
             )
         )
         self._train(config, self._getExtraPath("training"))
@@ -155,7 +155,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
             labels="complete",
             contrast=simulation.contrast,
             # before the simulation any diameter will do for the form's checks
-            particle_diameter=made.get("particle_diameter", 100.0),
+            particle_diameter=made.particle_diameter if made else 100.0,
             output=self.getModelFolder(),
             start_from=self._generalFolder(),
             threads=self.numberOfThreads.get(),
@@ -169,8 +169,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         made, card = self._simulated(), self._card()
         lines = (
             [
-                f"*{made['particles']} simulated particles* of {made['particle_diameter']:.0f} Å, of "
-                f"{self._sourceName()}",
+                f"*{made.particles} simulated particles* of {made.particle_diameter:.0f} Å, of {self._sourceName()}",
                 self._sourceLine(),
             ]
             if made

@@ -109,7 +109,7 @@ class CryodlProtTrainPicker(TrainsModel, CryodlProtBase, EMProtocol):
     # ----- steps
     def _insertAllSteps(self):
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         sizes = [coordinates.getSize() for _, coordinates in self._labelSets()]
         self._insertFunctionStep(self.writeLabelsStep, sizes, needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)

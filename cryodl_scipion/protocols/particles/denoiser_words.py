@@ -64,7 +64,7 @@ def orientingInWords(count, structure, card, result, step):
         f"{counted(count, 'particle')} were given initial orientations with cryodl {versionIn([result])} by "
         f"comparison with projections of {structure}"
     )
-    text += f" in {result.outputs['directions']} directions {step:.3g}° apart"
+    text += f" in {result.outputs.directions} directions {step:.3g}° apart"
     return text + (
         f", of images denoised by {card['name']}." if card else ", of the raw images with their CTF and noise."
     )
@@ -74,14 +74,14 @@ def backProjectingInWords(result, symmetry, denoiser):
     """Methods of a back-projection. denoiser: name, '' for raw particles."""
     made = result.outputs
     text = (
-        f"{counted(made['count'], 'particle')}{f' denoised by the model {denoiser}' if denoiser else ''} were "
+        f"{counted(made.count, 'particle')}{f' denoised by the model {denoiser}' if denoiser else ''} were "
         f"back-projected with cryodl {versionIn([result])} under symmetry {symmetry}"
     )
     if denoiser:
         return text + "; the map shows what the model learned."
     return text + (
         "; the resolution by the Fourier shell correlation of half-maps at 0.143 is "
-        f"{resolution_in_words(made['resolution'])}."
+        f"{resolution_in_words(made.resolution)}."
     )
 
 
@@ -120,13 +120,13 @@ def evaluationInWords(evaluation, card, results):
 def integrityLines(result, subsets, least):
     """An assessment of compositions in the lines of a summary. subsets: {name: particles in its subset}."""
     made = result.outputs
-    lines = [f"*Likeliest composition of {counted(sum(made['counts'].values()), 'particle')}*"]
+    lines = [f"*Likeliest composition of {counted(sum(made.counts.values()), 'particle')}*"]
     lines += [
-        f"  {name}: {made['counts'].get(name, 0)}, of them {subsets[name]} with a probability of {least:g} or more"
-        for name in made["names"]
+        f"  {name}: {made.counts.get(name, 0)}, of them {subsets[name]} with a probability of {least:g} or more"
+        for name in made.names
     ]
-    if made.get("separation") is not None:
-        lines.append(f"About {100 * made['separation']:.0f} % of these classes should be right.")
+    if made.separation is not None:
+        lines.append(f"About {100 * made.separation:.0f} % of these classes should be right.")
     return lines + ["Images and alignments are those of the input."]
 
 
@@ -134,9 +134,9 @@ def integrityInWords(count, result, card):
     """Methods of an assessment of compositions. card: the denoiser's, or None."""
     made = result.outputs
     text = (
-        f"The compositions {', '.join(made['names'])} were told apart for each of {counted(count, 'particle')} with "
+        f"The compositions {', '.join(made.names)} were told apart for each of {counted(count, 'particle')} with "
         f"cryodl {versionIn([result])}"
     )
     text += f", with the denoiser {card['name']} beside the raw images" if card else ", from the raw images"
-    likeliest = ", ".join(f"{name} for {made['counts'].get(name, 0)}" for name in made["names"])
+    likeliest = ", ".join(f"{name} for {made.counts.get(name, 0)}" for name in made.names)
     return text + f"; the likeliest was {likeliest}."

@@ -7,8 +7,8 @@ from ..methods import versionIn
 
 def verdictLine(made):
     """The verdict as a sentence. made: outputs of fit-heterogeneity."""
-    amount = f"(p = {made['p_value']:.2g}; variability {100 * made['variability']:.2f} % of the molecule's power)"
-    if made["verdict"] == "motion":
+    amount = f"(p = {made.p_value:.2g}; variability {100 * made.variability:.2f} % of the molecule's power)"
+    if made.verdict == "motion":
         return f"*Motion found* {amount}."
     return (
         f"*No motion found* {amount}: the particles differ by no more than noise and errors of orientation and "
@@ -19,11 +19,11 @@ def verdictLine(made):
 def heterogeneityLines(result):
     """Lines of a summary."""
     made = result.outputs
-    lines = [verdictLine(made), f"{made['latent']} latent coordinates of {counted(made['count'], 'particle')}"]
-    if any(made["paths"]):
+    lines = [verdictLine(made), f"{made.latent} latent coordinates of {counted(made.count, 'particle')}"]
+    if any(made.paths):
         lines.append(
-            f"{counted(sum(map(len, made['paths'])), 'map')} along "
-            f"{counted(len(made['paths']), 'axis', 'axes')}, with half-maps"
+            f"{counted(sum(map(len, made.paths)), 'map')} along "
+            f"{counted(len(made.paths), 'axis', 'axes')}, with half-maps"
         )
     return lines
 
@@ -32,9 +32,9 @@ def heterogeneityInWords(result):
     """Methods."""
     made = result.outputs
     return (
-        f"A linear latent space of {made['latent']} dimensions was fitted to "
-        f"{counted(made['count'], 'particle')} with cryodl {versionIn([result])} by expectation-maximisation of "
+        f"A linear latent space of {made.latent} dimensions was fitted to "
+        f"{counted(made.count, 'particle')} with cryodl {versionIn([result])} by expectation-maximisation of "
         "principal components of the volumes, with the CTF and with errors of orientation, shift, contrast and "
         "defocus to first order. Components of each half of the particles were tested on the other half: p = "
-        f"{made['p_value']:.2g} for a rigid molecule ({made['verdict']})."
+        f"{made.p_value:.2g} for a rigid molecule ({made.verdict})."
     )

@@ -54,7 +54,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.orientStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
@@ -69,7 +69,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
         output.copyInfo(particles)
         output.setAlignmentProj()
         made = self._result().outputs
-        appendOriented(output, particles, made["particles"], made.get("noise_control"))
+        appendOriented(output, particles, made.particles, made.noise_control)
         self._defineOutputs(outputParticles=output)
         for pointer in (self.inputParticles, self.inputStructure, self.inputModel):
             if pointer.get() is not None:
@@ -108,15 +108,15 @@ class CryodlProtAssignOrientations(ParticlesBase):
             return ["No orientations yet."]
         made = result.outputs
         lines = [
-            f"*{output.getSize()} particles* with angles, of {made['directions']} directions "
-            f"({self.angularStep.get():.3g}° apart, symmetry {made['symmetry']})"
+            f"*{output.getSize()} particles* with angles, of {made.directions} directions "
+            f"({self.angularStep.get():.3g}° apart, symmetry {made.symmetry})"
         ]
-        if made.get("mean_score") is not None:
-            lines.append(f"Mean score {made['mean_score']:.3g}; scores and margins are attributes of the particles.")
-        if made.get("mean_probability") is not None:
-            lines.append(f"{100 * made['mean_probability']:.0f} % of the orientations should be right (within 15°).")
-        if made.get("reference"):
-            lines.append(f"The angles come from the reference {os.path.basename(made['reference'])}.")
+        if made.mean_score is not None:
+            lines.append(f"Mean score {made.mean_score:.3g}; scores and margins are attributes of the particles.")
+        if made.mean_probability is not None:
+            lines.append(f"{100 * made.mean_probability:.0f} % of the orientations should be right (within 15°).")
+        if made.reference:
+            lines.append(f"The angles come from the reference {os.path.basename(made.reference)}.")
         return lines + ["The images are the raw ones. The angles are a start for a refinement."]
 
     def _methods(self):

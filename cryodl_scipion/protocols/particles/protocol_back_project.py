@@ -44,7 +44,7 @@ class CryodlProtBackProject(ParticlesBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.reconstructStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
@@ -55,16 +55,16 @@ class CryodlProtBackProject(ParticlesBase):
 
     def createOutputStep(self, settings):
         made, denoiser = self._result().outputs, denoiserOf(self.inputParticles.get())
-        volume = Volume(location=made["map"])
-        volume.setSamplingRate(made["pixel_size"])
-        volume.setHalfMaps([made["half1"], made["half2"]])
-        if made.get("reference"):
-            volume.setObjComment(f"Angles from the reference {made['reference']}.")
+        volume = Volume(location=made.map)
+        volume.setSamplingRate(made.pixel_size)
+        volume.setHalfMaps([made.half1, made.half2])
+        if made.reference:
+            volume.setObjComment(f"Angles from the reference {made.reference}.")
         if denoiser:
             volume.setObjComment(f"Of denoised particles (model {denoiser}): it shows what the model learned.")
         fsc = FSC()
-        frequencies = [ring / (made["box"] * made["pixel_size"]) for ring in range(len(made["fsc"]))]
-        fsc.setData(frequencies, list(made["fsc"]))
+        frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]
+        fsc.setData(frequencies, list(made.fsc))
         fsc.setObjLabel("half-maps")
         self._defineOutputs(outputVolume=volume, outputFSC=fsc)
         for output in (volume, fsc):
@@ -108,14 +108,14 @@ class CryodlProtBackProject(ParticlesBase):
             return ["No map yet."]
         made = result.outputs
         lines = [
-            f"*Map* of {made['count']} particles, {made['box']} px, {made['pixel_size']:.4g} Å/px, with half-maps",
-            f"FSC of the half-maps 0.143: {contract.resolution_in_words(made['resolution'])}",
+            f"*Map* of {made.count} particles, {made.box} px, {made.pixel_size:.4g} Å/px, with half-maps",
+            f"FSC of the half-maps 0.143: {contract.resolution_in_words(made.resolution)}",
         ]
-        if made.get("reference"):
-            noise = made.get("noise_resolution")
+        if made.reference:
+            noise = made.noise_resolution
             lines.append(
-                f"Angles from the reference {made['reference']}; as many images of noise: "
-                f"{'not tested' if made.get('noise_fsc') is None else contract.resolution_in_words(noise)}."
+                f"Angles from the reference {made.reference}; as many images of noise: "
+                f"{'not tested' if made.noise_fsc is None else contract.resolution_in_words(noise)}."
             )
         if denoiserOf(self.inputParticles.get()):
             lines.append(

@@ -59,9 +59,9 @@ class CryodlProtClassify2D(ParticlesBase):
     def createOutputStep(self, settings):
         particles, made = self.inputParticles.get(), self._result().outputs
         classes = self._createSetOfClasses2D(self.inputParticles)
-        fillClasses(classes, particles, made["particles"], made["classes"])
+        fillClasses(classes, particles, made.particles, made.classes)
         averages = self._createSetOfAverages()
-        appendAverages(averages, particles, made["classes"])
+        appendAverages(averages, particles, made.classes)
         self._defineOutputs(outputClasses=classes, outputAverages=averages)
         for output in (classes, averages):
             self._defineSourceRelation(self.inputParticles, output)
@@ -102,13 +102,13 @@ class CryodlProtClassify2D(ParticlesBase):
         if result is None or getattr(self, "outputClasses", None) is None:
             return ["No classes yet."]
         made = result.outputs
-        filled = [(count, score) for count, score in zip(made["counts"], made["scores"]) if count]
+        filled = [(count, score) for count, score in zip(made.counts, made.scores) if count]
         good = [count for count, score in filled if score >= GOOD]
         lines = [
-            f"*{contract.counted(len(filled), 'class', 'classes')}* of {contract.counted(made['count'], 'particle')}",
+            f"*{contract.counted(len(filled), 'class', 'classes')}* of {contract.counted(made.count, 'particle')}",
             f"{len(good)} averages have a score of {GOOD:g} or more; they have {sum(good)} particles.",
         ]
-        if not made["converged"]:
+        if not made.converged:
             lines.append("The classes still changed in the last pass.")
         return lines
 
@@ -117,7 +117,7 @@ class CryodlProtClassify2D(ParticlesBase):
         if result is None or getattr(self, "outputClasses", None) is None:
             return []
         return [
-            f"{result.outputs['count']} particles were sorted into {self.classes.get()} 2-D classes with "
+            f"{result.outputs.count} particles were sorted into {self.classes.get()} 2-D classes with "
             "cryodl: first by rotational invariants, then by comparison with aligned class averages, whose CTF "
             "was "
             f"{'corrected' if self.correctCtf.get() and self.inputParticles.get().hasCTF() else 'not corrected'}."

@@ -11,7 +11,7 @@ from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
 from ...form import addConfigParams
-from ..inputs import PluginProtocol
+from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
 from .denoiser_words import denoisingInWords
 from .particle_checks import checkParticles, checkStacks
@@ -56,7 +56,7 @@ class CryodlProtDenoise(ParticlesBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.denoiseStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
@@ -68,7 +68,7 @@ class CryodlProtDenoise(ParticlesBase):
         particles = self.inputParticles.get()
         denoised = self._createSetOfParticles()
         denoised.copyInfo(particles)
-        appendDenoised(denoised, particles, self._result().outputs["particles"], self.inputModel.get().getModelName())
+        appendDenoised(denoised, particles, self._result().outputs.particles, self.inputModel.get().getModelName())
         self._defineOutputs(outputParticles=denoised)
         self._defineTransformRelation(self.inputParticles, denoised)
         self._defineSourceRelation(self.inputModel, denoised)
@@ -124,7 +124,7 @@ class CryodlProtDenoise(ParticlesBase):
         return citationsOf((self._modelCard() or {}).get("network"))
 
 
-class CryodlProtRawParticles(PluginProtocol, EMProtocol):
+class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
     """Go back from denoised particles to their raw images.
 
     In: denoised particles, or what any later step made of them (a subset, a class, a refinement). Out: the same
@@ -134,10 +134,6 @@ class CryodlProtRawParticles(PluginProtocol, EMProtocol):
     _label = "back to raw particles"
     _devStatus = BETA
     _possibleOutputs = {"outputParticles": SetOfParticles}
-
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
 
     def _defineParams(self, form):
         form.addSection("Input")

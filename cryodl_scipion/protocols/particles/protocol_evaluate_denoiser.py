@@ -70,7 +70,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, ParticlesBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.evaluateStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 

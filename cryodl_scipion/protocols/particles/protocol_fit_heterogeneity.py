@@ -81,14 +81,14 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         particles, made = self.inputParticles.get(), self._result().outputs
         output = self._createSetOfParticles()
         output.copyInfo(particles)
-        appendLatent(output, particles, made["particles"], made["latent"])
+        appendLatent(output, particles, made.particles, made.latent)
         flex = SetOfParticlesFlex.create(self._getPath(), suffix="Flex")
         flex.copyInfo(particles)
-        appendFlex(flex, particles, made["particles"], made["latent"])
-        mean = Volume(location=made["mean"])
-        mean.setSamplingRate(made["pixel_size"])
+        appendFlex(flex, particles, made.particles, made.latent)
+        mean = Volume(location=made.mean)
+        mean.setSamplingRate(made.pixel_size)
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
-        if any(made["paths"]):
+        if any(made.paths):
             outputs["outputVolumes"] = self._volumes(made)
         self._defineOutputs(**outputs)
         for volume in outputs.values():
@@ -96,11 +96,11 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
 
     def _volumes(self, made):
         volumes = self._createSetOfVolumes()
-        volumes.setSamplingRate(made["pixel_size"])
-        for axis, path in enumerate(made["paths"], 1):
+        volumes.setSamplingRate(made.pixel_size)
+        for axis, path in enumerate(made.paths, 1):
             for number, name in enumerate(path, 1):
                 volume = Volume(location=name)
-                volume.setSamplingRate(made["pixel_size"])
+                volume.setSamplingRate(made.pixel_size)
                 volume.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
                 volume.setObjComment(f"axis {axis}, map {number}")
                 volumes.append(volume)

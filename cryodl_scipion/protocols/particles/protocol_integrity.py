@@ -64,7 +64,7 @@ class CryodlProtIntegrity(ParticlesBase):
             "leastProbability",
             params.FloatParam,
             default=0.8,
-            label="Least probability",
+            label="Minimum probability",
             help="The subset of a composition holds the particles that have it with at least this "
             "probability; those that are less sure are in none.\n\nFrom 0 to 1.",
         )
@@ -80,7 +80,7 @@ class CryodlProtIntegrity(ParticlesBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.assessStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, self.leastProbability.get(), needsGPU=False)
 
@@ -90,7 +90,7 @@ class CryodlProtIntegrity(ParticlesBase):
         self._runOnce(self._config(**dict(self._engineValues(), structures=structures)), self.getIntegrityFolder())
 
     def createOutputStep(self, settings, leastProbability):
-        particles, path = self.inputParticles.get(), self._result().outputs["particles"]
+        particles, path = self.inputParticles.get(), self._result().outputs.particles
         output = self._newSet("all")
         appendAssessed(output, particles, path, len(self.getNames()))
         outputs = dict(outputParticles=output)
@@ -163,7 +163,7 @@ class CryodlProtIntegrity(ParticlesBase):
         elif len({outputWord(name, 0).lower() for name in names}) < len(names):
             errors.append(f"Two compositions have the same name ({', '.join(names)}). Give each its own.")
         if not 0 <= (self.leastProbability.get() if self.leastProbability.get() is not None else -1) <= 1:
-            errors.append(f"Least probability is {self.leastProbability.get()}; it must be between 0 and 1.")
+            errors.append(f"Minimum probability is {self.leastProbability.get()}; it must be between 0 and 1.")
         need = ("raw", "ctf") + (("angles",) if self.getEnumText("orientations") == "given" else ())
         errors += checkParticles(self.inputParticles.get(), need)
         for structure in structures:
@@ -187,7 +187,7 @@ class CryodlProtIntegrity(ParticlesBase):
             return ["No probabilities yet."]
         subsets = {
             name: getattr(self, f"outputParticles_{outputWord(name, number)}", None)
-            for number, name in enumerate(result.outputs["names"], 1)
+            for number, name in enumerate(result.outputs.names, 1)
         }
         sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
         return integrityLines(result, sizes, self.leastProbability.get())

@@ -9,10 +9,10 @@ from pyworkflow.protocol import params
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds
 from ...engine.cryodl import contract
 from ...form import addConfigParams
-from ..inputs import PluginProtocol
+from ..inputs import PluginProtocol, WithoutEngine
 
 
-class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
+class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     """Keep the 2-D classes whose score is high enough, and their particles.
 
     In: classes of *cryodl - classify particles in 2d*. Out: the particles of the classes with at least the score
@@ -22,10 +22,6 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
     _label = "select 2d classes"
     _devStatus = BETA
     _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses2D}
-
-    @classmethod
-    def validateInstallation(cls):
-        return []  # the engine is not needed
 
     def _defineParams(self, form):
         form.addSection("Input")
@@ -74,7 +70,7 @@ class CryodlProtSelectClasses(PluginProtocol, EMProtocol):
         if threshold is None or not 0 <= threshold <= 1:
             return [f"Threshold is {threshold}; it must be a number from 0 to 1."]
         if fewest is None or fewest < 1:
-            return [f"Fewest particles is {fewest}; it must be at least 1."]
+            return [f"Minimum number of particles is {fewest}; it must be at least 1."]
         if classes.getSize() == 0:
             return ["The set of classes is empty. Choose another."]
         rows = classRows(classes)

@@ -82,7 +82,7 @@ class CryodlProtSimulateParticles(ParticlesBase):
 
     # ----- steps
     def _insertAllSteps(self):
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.simulateStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
@@ -107,9 +107,9 @@ class CryodlProtSimulateParticles(ParticlesBase):
             particles.setAcquisition(acquisition)
             particles.setHasCTF(hasCTF)
             particles.setAlignmentProj()
-        appendSimulated(sets[0], made["particles"], made["clean"], sets[1])
+        appendSimulated(sets[0], made.particles, made.clean, sets[1])
         sets[1].setObjComment("Projections without CTF and noise.")
-        volume = Volume(location=made["map"])
+        volume = Volume(location=made.map)
         volume.setSamplingRate(config.pixel_size)
         outputs = dict(outputParticles=sets[0], outputClean=sets[1], outputVolume=volume)
         self._defineOutputs(**outputs)

@@ -94,7 +94,7 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
     # ----- steps
     def _insertAllSteps(self):
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
+        settings = self._settings()
         self._insertFunctionStep(self.writeInputsStep, settings, needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)

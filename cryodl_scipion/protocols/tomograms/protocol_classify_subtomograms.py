@@ -71,16 +71,14 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
         made, card = self._result().outputs, contract.read_card(self.inputModel.get().getFolder(), KIND)
         numbers = card.get("class_numbers") or range(1, len(card["classes"]) + 1)
         names = dict(zip(numbers, map(str, card["classes"])))
-        averages = {
-            number: made["averages"][name] for number, name in names.items() if name in (made["averages"] or {})
-        }
-        for output in self._defineClasses(made["subtomograms"], names, averages).values():
+        averages = {number: made.averages[name] for number, name in names.items() if name in (made.averages or {})}
+        for output in self._defineClasses(made.subtomograms, names, averages).values():
             self._defineSourceRelation(self.inputModel, output)
-        if made["counts"].get(UNKNOWN):
+        if made.counts.get(UNKNOWN):
             unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
             unknown.copyInfo(self.inputSubtomograms.get())
             unknown.setObjComment("Of these the model is least sure.")
-            appendUnknown(unknown, self.inputSubtomograms.get(), made["subtomograms"])
+            appendUnknown(unknown, self.inputSubtomograms.get(), made.subtomograms)
             self._defineOutputs(**{UNKNOWN_SET: unknown})
             self._defineSourceRelation(self.inputSubtomograms, unknown)
 

@@ -51,9 +51,9 @@ class CryodlProtClusterSubtomograms(SubtomogramsBase):
     def createOutputStep(self, settings):
         made = self._result().outputs
         self._defineClasses(
-            made["subtomograms"],
-            {int(number): f"group {number}" for number in made["counts"]},
-            {int(number): path for number, path in (made["averages"] or {}).items()},
+            made.subtomograms,
+            {int(number): f"group {number}" for number in made.counts},
+            {int(number): path for number, path in (made.averages or {}).items()},
         )
 
     # ----- what the steps share

@@ -121,8 +121,8 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         result = self._result()
         if result is None:
             return ["Not evaluated yet."]
-        return judgedLines(result.outputs["features"]) + [f"Table: {os.path.relpath(result.outputs['evaluation'])}"]
+        return judgedLines(result.outputs.features) + [f"Table: {os.path.relpath(result.outputs.evaluation)}"]
 
     def _methods(self):
         result = self._result()
-        return [] if result is None else [judgedInWords(result.outputs["features"], self._engineResults())]
+        return [] if result is None else [judgedInWords(result.outputs.features, self._engineResults())]

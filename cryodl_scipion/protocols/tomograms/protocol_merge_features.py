@@ -118,9 +118,9 @@ class CryodlProtMergeFeatures(TomogramsBase):
         labels.copyInfo(first)
         names = engineNames(first)
         for key, mask in byId(first).items():
-            if names[key] in made["files"]:
-                labels.append(maskOf(mask, made["files"][names[key]]))
-        markLabels(labels, made["features"])
+            if names[key] in made.files:
+                labels.append(maskOf(mask, made.files[names[key]]))
+        markLabels(labels, made.features)
         self._defineOutputs(outputLabels=labels)
         for pointer in self.inputScores:
             self._defineSourceRelation(pointer, labels)
@@ -177,9 +177,9 @@ class CryodlProtMergeFeatures(TomogramsBase):
             return ["No labels yet."]
         made = self._result().outputs
         return (
-            ["Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made["features"], 1))]
+            ["Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1))]
             + mergedLines(self.getFound())
-            + [f"Table: {made['table']}"]
+            + [f"Table: {made.table}"]
         )
 
     def _methods(self):
@@ -188,7 +188,7 @@ class CryodlProtMergeFeatures(TomogramsBase):
             return []
         return [
             mergingInWords(
-                labels.getSize(), self._result().outputs["features"], self.competitive.get(), self._engineResults()
+                labels.getSize(), self._result().outputs.features, self.competitive.get(), self._engineResults()
             )
         ]
 

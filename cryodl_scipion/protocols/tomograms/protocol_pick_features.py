@@ -91,8 +91,8 @@ class CryodlProtPickFeatures(TomogramsBase):
         scale = self.inputMasks.get().getSamplingRate() / precedents.get().getSamplingRate()
         tomograms, names = byId(precedents.get()), engineNames(self.inputMasks.get())
         for key in sorted(names):
-            if names[key] in made["files"]:
-                appendPlaces(coordinates, tomograms[key], readPlaces(made["files"][names[key]]), scale=scale)
+            if names[key] in made.files:
+                appendPlaces(coordinates, tomograms[key], readPlaces(made.files[names[key]]), scale=scale)
         self._defineOutputs(outputCoordinates=coordinates)
         for pointer in (self.inputMasks, self.inputTomograms):
             if pointer.get() is not None:
@@ -158,7 +158,7 @@ class CryodlProtPickFeatures(TomogramsBase):
         coordinates = getattr(self, "outputCoordinates", None)
         if coordinates is None:
             return ["No coordinates yet."]
-        counts = self._result().outputs["counts"]
+        counts = self._result().outputs.counts
         lines = [f"*{counted(coordinates.getSize(), 'coordinate')}* of {self._what()} ({self.getEnumText('shape')})"]
         return lines + [f"  {name}: {count}" for name, count in sorted(counts.items())]
 

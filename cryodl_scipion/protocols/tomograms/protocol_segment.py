@@ -110,12 +110,10 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         with self._lock:
             tomograms, engineNames = self._arriving.items(names), self._arriving.engineNames()
             result = self._batchResult(tomograms)
-            for key in result.outputs["features"]:
+            for key in result.outputs.features:
                 output = SCORES % plain(key)
                 done = namesIn(self, [output], self._NAME)
-                files = {
-                    idOf(t): result.outputs["files"].get(engineNames[t.getObjId()], {}).get(key) for t in tomograms
-                }
+                files = {idOf(t): result.outputs.files.get(engineNames[t.getObjId()], {}).get(key) for t in tomograms}
                 masks = [maskOf(t, files[idOf(t)]) for t in tomograms if files[idOf(t)] and idOf(t) not in done]
                 if masks:
                     appendItems(
@@ -124,7 +122,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
                         self.inputTomograms,
                         masks,
                         SetOfTomoMasks,
-                        self._marking(key, result.outputs["thresholds"].get(key, 0.5)),
+                        self._marking(key, result.outputs.thresholds.get(key, 0.5)),
                     )
 
     def _marking(self, key, threshold):
@@ -138,7 +136,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
 
     def _doneNames(self):
         """tsIds that every set has; a run may have died between two of them."""
-        keys = {key for result in self._engineResults() for key in result.outputs["features"]}
+        keys = {key for result in self._engineResults() for key in result.outputs.features}
         found = [namesIn(self, [SCORES % plain(key)], self._NAME) for key in keys]
         return set.intersection(*found) if found else set()
 

@@ -82,7 +82,7 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
     def createOutputStep(self, settings):
         config, made = self._config(**self._engineValues()), self._result().outputs
         subtomograms = SetOfSubTomograms.create(self._getPath(), template="subtomograms%s.sqlite")
-        subtomograms.setSamplingRate(made["pixel_size"])
+        subtomograms.setSamplingRate(made.pixel_size)
         subtomograms.setAcquisition(
             TomoAcquisition(
                 angleMin=config.tilt_min,
@@ -94,7 +94,7 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
                 magnification=50000,
             )
         )
-        appendSimulated(subtomograms, made["subtomograms"], made["classes"])
+        appendSimulated(subtomograms, made.subtomograms, made.classes)
         self._defineOutputs(outputSubtomograms=subtomograms)
         for pointer in self.inputStructures:
             self._defineSourceRelation(pointer, subtomograms)
@@ -122,9 +122,9 @@ class CryodlProtSimulateSubtomograms(OneRunBase):
             return ["No subtomograms yet."]
         made = self._result().outputs
         return [
-            f"*{counted(output.getSize(), 'subtomogram')}* of {made['box']} px, at {made['pixel_size']:g} Å/px, "
+            f"*{counted(output.getSize(), 'subtomogram')}* of {made.box} px, at {made.pixel_size:g} Å/px, "
             f"SNR {self.snr.get():g}",
-            "Classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(made["classes"], 1)),
+            "Classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(made.classes, 1)),
             "Classes, transforms and half sets are the true ones.",
         ]
 

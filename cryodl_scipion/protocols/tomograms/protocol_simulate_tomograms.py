@@ -95,14 +95,14 @@ class CryodlProtSimulateTomograms(OneRunBase):
     def createOutputStep(self, settings, boxSize):
         config, made = self._config(**self._engineValues()), self._result().outputs
         tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
-        tomograms.setSamplingRate(made["pixel_size"])
+        tomograms.setSamplingRate(made.pixel_size)
         tomograms.setAcquisition(_acquisition(config, made))
-        byName = appendTomograms(tomograms, made["tomograms"])
+        byName = appendTomograms(tomograms, made.tomograms)
         self._defineOutputs(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)
-        appendLabels(labels, byName, made["labels"])
-        markLabels(labels, made["features"])
+        appendLabels(labels, byName, made.labels)
+        markLabels(labels, made.features)
         outputs = dict(outputLabels=labels)
         if config.structures:
             outputs["outputCoordinates"] = self._coordinates(tomograms, byName, made)
@@ -114,10 +114,10 @@ class CryodlProtSimulateTomograms(OneRunBase):
     def _coordinates(self, tomograms, byName, made):
         coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
         coordinates.setPrecedents(Pointer(self, extended="outputTomograms"))
-        coordinates.setSamplingRate(made["pixel_size"])
+        coordinates.setSamplingRate(made.pixel_size)
         coordinates.setBoxSize(self.boxSize.get())
-        groups = {name: label for label, name in enumerate(made["features"], 1)}
-        for name, path in sorted(made["coordinates"].items()):
+        groups = {name: label for label, name in enumerate(made.features, 1)}
+        for name, path in sorted(made.coordinates.items()):
             appendPlaces(coordinates, byName[name], readPlaces(path), groups)
         return coordinates
 
@@ -154,8 +154,8 @@ class CryodlProtSimulateTomograms(OneRunBase):
 
 def _acquisition(config, made):
     return TomoAcquisition(
-        angleMin=made["tilt_min"],
-        angleMax=made["tilt_max"],
+        angleMin=made.tilt_min,
+        angleMax=made.tilt_max,
         step=config.tilt_step,
         accumDose=config.dose,
         tiltAxisAngle=0.0,

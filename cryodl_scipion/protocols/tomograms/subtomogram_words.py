@@ -19,8 +19,8 @@ def simulationInWords(config, result):
     """Methods of a simulation. config: SimulateSubtomogramsConfig."""
     made = result.outputs
     return (
-        f"{counted(made['count'], 'subtomogram')} of {', '.join(made['classes'])} were simulated with cryodl "
-        f"{versionIn([result])} at {made['pixel_size']:g} Å/px, with tilts from {config.tilt_min:g} to "
+        f"{counted(made.count, 'subtomogram')} of {', '.join(made.classes)} were simulated with cryodl "
+        f"{versionIn([result])} at {made.pixel_size:g} Å/px, with tilts from {config.tilt_min:g} to "
         f"{config.tilt_max:g}° in steps of {config.tilt_step:g}° and a signal-to-noise ratio of {config.snr:g}."
     )
 
@@ -61,18 +61,18 @@ def _how(network):
 # ----- classifying and clustering
 def classifiedLines(outputs):
     """Result.outputs of `classify-subtomograms` in the lines of a summary."""
-    counts = outputs["counts"]
+    counts = outputs.counts
     lines = [f"*{counted(sum(counts.values()), 'subtomogram')}*"] + [
         f"  {name}: {count}" for name, count in counts.items()
     ]
-    if outputs.get("accuracy") is not None:
-        lines.append(f"Accuracy, against the classes of the input: {outputs['accuracy']:.3f}")
+    if outputs.accuracy is not None:
+        lines.append(f"Accuracy, against the classes of the input: {outputs.accuracy:.3f}")
     return lines
 
 
 def classifyingInWords(outputs, card, result):
     """Methods of a classification. card: the model's, or None if it is gone."""
-    counts = outputs["counts"]
+    counts = outputs.counts
     text = f"{counted(sum(counts.values()), 'subtomogram')} were classified with cryodl {versionIn([result])}"
     if card:
         text += f" {_how(card['network'])} (model {card['name']})"
@@ -93,21 +93,21 @@ _EMBEDDINGS = {
 
 def clusteredLines(outputs):
     """Result.outputs of `cluster-subtomograms` in the lines of a summary."""
-    counts = outputs["counts"]
+    counts = outputs.counts
     lines = [f"*{counted(sum(counts.values()), 'subtomogram')} in {counted(len(counts), 'group')}*"]
     lines += [f"  group {number}: {count}{_resolution(outputs, number)}" for number, count in counts.items()]
-    return lines + [_ALIGNED[outputs["aligned"]]]
+    return lines + [_ALIGNED[outputs.aligned]]
 
 
 def _resolution(outputs, number):
-    found = outputs["resolutions"].get(number)
+    found = outputs.resolutions.get(number)
     return "" if found is None else f", its halves agree to {found:.3g} Å"
 
 
 def clusteringInWords(outputs, embedding, compensate, result):
     """Methods of a clustering."""
     text = (
-        f"{counted(sum(outputs['counts'].values()), 'subtomogram')} were grouped into {len(outputs['counts'])} "
+        f"{counted(sum(outputs.counts.values()), 'subtomogram')} were grouped into {len(outputs.counts)} "
         f"classes with cryodl {versionIn([result])} by {_EMBEDDINGS[embedding]}"
     )
     return text + (

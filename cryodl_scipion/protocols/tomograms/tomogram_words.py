@@ -148,16 +148,16 @@ def simulationLines(config, made):
     """config: SimulateTomogramsConfig; made: Result.outputs."""
     return [
         f"*{counted(config.count, 'tomogram')}* of {config.size} x {config.size} x {config.thickness} px, at "
-        f"{made['pixel_size']:g} Å/px",
-        "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made["features"], 1)),
+        f"{made.pixel_size:g} Å/px",
+        "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1)),
         "Labels, places and angles are the true ones.",
     ]
 
 
 def simulationInWords(config, made, results):
     return (
-        f"{counted(config.count, 'tomogram')} with {', '.join(made['features'])} were simulated with cryodl "
-        f"{versionIn(results)} at {made['pixel_size']:g} Å/px, from tilts of {config.tilt_min:g} to "
+        f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with cryodl "
+        f"{versionIn(results)} at {made.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to "
         f"{config.tilt_max:g}° in steps of {config.tilt_step:g}°, with a signal-to-noise ratio of "
         f"{config.snr:g}."
     )

@@ -140,5 +140,5 @@ class TestCryodlMapsChain(MapsTest):
 
     def test_the_simulated_model_is_the_given_one(self):
         made = self.compared.getCompared()
-        self.assertEqual((made["coverage"], made["false_residues"]), (1.0, 0))
-        self.assertLess(made["rmsd_angstrom"], 0.01)
+        self.assertEqual((made.coverage, made.false_residues), (1.0, 0))
+        self.assertLess(made.rmsd_angstrom, 0.01)

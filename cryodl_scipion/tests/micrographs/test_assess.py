@@ -65,7 +65,7 @@ class TestCryodlAssess(CryodlTest):
         self.assertEqual(set(figures["mic_001.mrc"]), set(FIGURES))
         summary = "\n".join(protocol.summary())
         self.assertIn("*2 good*, 2 bad of 4 micrographs", summary)
-        self.assertIn("Most carbon area: 25 %", summary)
+        self.assertIn("Maximum carbon area: 25 %", summary)
         protocol.mostCarbon.set(50)
         self.assertIn("another most carbon", " ".join(protocol.validate()))
 

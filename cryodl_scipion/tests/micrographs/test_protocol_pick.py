@@ -206,7 +206,8 @@ class TestCryodlPick(PickTest):
         self.assertFalse(protocol.evalParamCondition("thresholdRule"))
 
     def test_thresholds_and_expectations_in_words(self):
-        result = lambda **outputs: contract.Result("pick", outputs)
+        made = contract.COMMANDS["pick"].outputs
+        result = lambda **outputs: contract.Result("pick", contract.outputs_of(made, outputs, old=True))
         self.assertEqual(thresholdsInWords([result(threshold=0.4), result(threshold=0.5)]), "0.400 and 0.500")
         both = [
             result(

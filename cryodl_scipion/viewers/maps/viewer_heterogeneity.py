@@ -38,6 +38,6 @@ class CryodlHeterogeneityViewer(PanelsViewer):
         return [WindowView(LatentWindow, self.getTkRoot(), self.protocol, *latentOf(self.protocol.outputParticles))]
 
     def _showPath(self, result):
-        if not any(result.outputs["paths"]):
+        if not any(result.outputs.paths):
             raise ValueError("No maps were asked for along any axis. Set *Axes with maps* to 1 or more, and run again.")
-        return [WindowView(PathWindow, self.getTkRoot(), result.outputs["paths"], self.protocol.getRunName())]
+        return [WindowView(PathWindow, self.getTkRoot(), result.outputs.paths, self.protocol.getRunName())]

@@ -73,12 +73,10 @@ class CryodlImproveMapViewer(PanelsViewer):
     def groupOf(self, volume, outputs):
         """{label: file} of a map before and after. The mean of two half-maps is no file: the first stands for it."""
         before = {"before" if self.protocol._whole() else "half-map 1": structureFileOf(volume)}
-        return dict(
-            before, improved=outputs["map"], **({_CONFIDENCE: outputs["confidence"]} if outputs["confidence"] else {})
-        )
+        return dict(before, improved=outputs.map, **({_CONFIDENCE: outputs.confidence} if outputs.confidence else {}))
 
     def _showTest(self, made):
-        tests = {name: outputs["half_map_test"] for name, (_, outputs) in made.items() if outputs["half_map_test"]}
+        tests = {name: outputs.half_map_test for name, (_, outputs) in made.items() if outputs.half_map_test}
         if not tests:
             return [
                 self.infoMessage(
@@ -125,11 +123,11 @@ def chimeraScript(made):
     for place, outputs in enumerate(made):
         number += 1
         shown = number
-        lines.append(f'open "{os.path.abspath(outputs["map"])}"')
-        if outputs["confidence"]:
+        lines.append(f'open "{os.path.abspath(outputs.map)}"')
+        if outputs.confidence:
             number += 1
             lines += [
-                f'open "{os.path.abspath(outputs["confidence"])}"',
+                f'open "{os.path.abspath(outputs.confidence)}"',
                 f"volume #{number} hide",
                 f"color sample #{shown} map #{number} palette red:white:blue range 0,1",
             ]
@@ -161,7 +159,7 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
         )
 
     def _showSlices(self, made):
-        group = {"whole map": made["full"], "half-map 1": made["half1"], "truth": made["truth"]}
+        group = {"whole map": made.full, "half-map 1": made.half1, "truth": made.truth}
         return [
             WindowView(
                 LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"
@@ -169,4 +167,4 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
         ]
 
     def _showInChimera(self, made):
-        return chimeraViews(self, made["full"], "map")
+        return chimeraViews(self, made.full, "map")

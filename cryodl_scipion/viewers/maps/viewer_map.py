@@ -52,10 +52,8 @@ class CryodlBackProjectViewer(PanelsViewer):
         made, comment = self.protocol._result().outputs, volume.getObjComment()
         plotter = EmPlotter(windowTitle=f"FSC: {self.protocol.getRunName()}", figsize=(8, 5))
         axes = plotter.getFigure().add_subplot()
-        drawFsc(
-            axes, {"half-maps": made["fsc"]}, made["pixel_size"], made["box"], None if comment else made["resolution"]
-        )
-        axes.set_title(comment or f"{made['count']} particles", fontsize=10)
+        drawFsc(axes, {"half-maps": made.fsc}, made.pixel_size, made.box, None if comment else made.resolution)
+        axes.set_title(comment or f"{made.count} particles", fontsize=10)
         return [plotter]
 
     def _showInChimera(self, volume):

@@ -86,7 +86,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
             "showRounds",
             params.LabelParam,
             default=True,
-            label="Figures of the rounds",
+            label="Metrics of the rounds",
             help="How far picks and background of held-out micrographs are apart, in standard deviations, "
             "judged by an observer that does not know the network. The best round picks all "
             "micrographs.",

@@ -37,7 +37,7 @@ class CryodlOrientationsViewer(PanelsViewer):
 
     def _data(self):
         result = self.protocol._result()
-        return None if result is None else Orientations(result.outputs["particles"])
+        return None if result is None else Orientations(result.outputs.particles)
 
     def _showDirections(self, data):
         plotter = EmPlotter(windowTitle=f"Directions: {self.protocol.getRunName()}", figsize=(9, 5))
@@ -84,12 +84,12 @@ class CryodlIntegrityViewer(PanelsViewer):
     def _showProbabilities(self, result):
         made, plotter = result.outputs, EmPlotter(windowTitle="Compositions", figsize=(12, 4.4))
         drawProbabilities(
-            plotter.getFigure(), probabilitiesOf(made["particles"], len(made["names"])), made["names"], made["counts"]
+            plotter.getFigure(), probabilitiesOf(made.particles, len(made.names)), made.names, made.counts
         )
         return [plotter]
 
     def _showParticles(self, result):
-        gallery = Gallery.ofSet(self.protocol.outputParticles, groupNames=result.outputs["names"])
+        gallery = Gallery.ofSet(self.protocol.outputParticles, groupNames=result.outputs.names)
         return [
             WindowView(
                 GalleryWindow, self.getTkRoot(), gallery, self.protocol.getRunName(), next(iter(gallery.figures), None)

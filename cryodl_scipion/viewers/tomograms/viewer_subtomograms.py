@@ -37,7 +37,7 @@ class _ClassesPanels(PanelsViewer):
         return EmPlotter(windowTitle=f"{what}: {self.protocol.getRunName()}", figsize=size)
 
     def _showCounts(self, classes):
-        plotter, counts = self._plotter("Classes", (8, 5)), self.protocol._result().outputs["counts"]
+        plotter, counts = self._plotter("Classes", (8, 5)), self.protocol._result().outputs.counts
         drawCounts(plotter.getFigure().add_subplot(), counts)
         plotter.getFigure().tight_layout()
         return [plotter]
@@ -70,7 +70,7 @@ class CryodlClassifyViewer(_ClassesPanels):
 
     def _showConfusion(self, classes):
         made = self.protocol._result().outputs
-        found = made.get("confusion")
+        found = made.confusion
         if not found:
             return [
                 self.infoMessage(
@@ -82,7 +82,7 @@ class CryodlClassifyViewer(_ClassesPanels):
         plotter = self._plotter("Confusion", (7, 6))
         axes = plotter.getFigure().add_subplot()
         drawConfusion(axes, found["matrix"], found["rows"], found["columns"])
-        axes.set_title(f"Accuracy {made['accuracy']:.3f}")
+        axes.set_title(f"Accuracy {made.accuracy:.3f}")
         plotter.getFigure().tight_layout()
         return [plotter]
 
@@ -104,7 +104,7 @@ class CryodlClusterViewer(_ClassesPanels):
     )
 
     def _showEmbedding(self, classes):
-        places, numbers = readEmbedding(self.protocol._result().outputs["embedding"])
+        places, numbers = readEmbedding(self.protocol._result().outputs.embedding)
         averages = self._averages(classes)
         names = {number: name for number, (name, *_) in enumerate(averages, 1)}
         plotter = self._plotter("Embedding", (13, 7))

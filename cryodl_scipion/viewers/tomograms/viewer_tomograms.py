@@ -123,13 +123,13 @@ class CryodlMergeViewer(PanelsViewer):
                 f"Features: {self.protocol.getRunName()}",
                 FOUND_TITLES,
                 foundRows(self.protocol.getFound()),
-                f"All figures: {os.path.abspath(self.protocol._result().outputs['table'])}",
+                f"All figures: {os.path.abspath(self.protocol._result().outputs.table)}",
             )
         ]
 
     def _showSurfaces(self, labels):
         made = self.protocol._result().outputs
-        files = {name: each for name, each in (made["surfaces"] or {}).items() if each}
+        files = {name: each for name, each in (made.surfaces or {}).items() if each}
         if not files:
             return [
                 self.infoMessage(
@@ -140,7 +140,7 @@ class CryodlMergeViewer(PanelsViewer):
             WindowView(
                 SurfacesWindow,
                 self.getTkRoot(),
-                Surfaces(files, made["scripts"], made["features"]),
+                Surfaces(files, made.scripts, made.features),
                 f"Surfaces: {self.protocol.getRunName()}",
                 lambda path: chimeraViews(self, path, "script"),
             )
@@ -218,7 +218,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
 
     def _showFigures(self, result):
         made = result.outputs
-        pictures = {name: path for name, path in made["pictures"].items() if os.path.exists(path)}
+        pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
         return [
             WindowView(
                 PicturesWindow,
@@ -227,7 +227,7 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
                 pictures,
                 (),
                 None,
-                (JUDGED_TITLES, judgedRows(made["features"])),
+                (JUDGED_TITLES, judgedRows(made.features)),
             )
         ]
 

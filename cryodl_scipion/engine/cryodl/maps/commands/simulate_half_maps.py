@@ -98,7 +98,7 @@ def _check_memory(grid, config):
 
 
 def _write_structure(config, b_factors):
-    """The model as deposited, in the frame of the maps; the B factors are those that its atoms were blurred by."""
+    """The model as deposited, in the frame of the maps; the B-factors are those that its atoms were blurred by."""
     import gemmi
 
     from ...io.files import whole_file

@@ -93,7 +93,7 @@ def filtered(data, voxels_zyx, gain):
 
 
 def sharpened(data, voxels_zyx, b_factor, resolution):
-    """A map with the fall-off of a B factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
+    """A map with the fall-off of a B-factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
 
     The usual global sharpening (Rosenthal and Henderson 2003): F exp(B s² / 4).
     """
@@ -107,7 +107,7 @@ def sharpened(data, voxels_zyx, b_factor, resolution):
 
 
 def guinier_b_factor(data, voxels_zyx, resolution, coarsest=10.0):
-    """B factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between
+    """B-factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between
     `coarsest` Å and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
     curve = amplitudes(data, voxels_zyx)
     use = (curve.frequency >= 1 / coarsest) & (curve.frequency <= 1 / resolution) & (curve.value > 0)
