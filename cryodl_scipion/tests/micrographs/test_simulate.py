@@ -152,7 +152,7 @@ class TestCryodlSimulate(SimulateTest):
         self.assertEqual(self.errors(), "")
         self.assertIn("EMPTY", self.errors(dict(inputStructure=(None, ""))))
         self.assertIn("Number of micrographs is missing", self.errors(count=None))
-        self.assertIn("below the least defocus", self.errors(defocusMin=9000, defocusMax=8000))
+        self.assertIn("below the minimum defocus", self.errors(defocusMin=9000, defocusMax=8000))
         self.assertIn("Maximum SNR is 0.01, below", self.errors(snrMax=0.01))
         self.assertIn("Size is 10 px", self.errors(size=10))
         bare = self.bareParticles()

@@ -189,7 +189,7 @@ class TestCryodlTrainClassifier(SubtomogramsTest):
         self.assertIn(
             "Names of the classes is only, 1 name; the classes are 1, 2.", errors(self.labelled, classNames="only")
         )
-        self.assertIn("not above the least tilt", errors(self.labelled, tiltMin=50.0, tiltMax=40.0))
+        self.assertIn("not above the minimum tilt", errors(self.labelled, tiltMin=50.0, tiltMax=40.0))
         gone = makeSubtomograms(self)
         os.remove(gone.outputSubtomograms.getFirstItem().getFileName())
         self.assertIn("is not there", errors(gone))
