@@ -10,7 +10,7 @@ from torch_ctf import calculate_ctf_2d
 
 
 def ctf_rfft(
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     pixel_size: float,
     defocus_u: float | torch.Tensor,
     defocus_v: float | torch.Tensor,
@@ -80,4 +80,5 @@ def ctf_of_optics(
         torch.fft.fftfreq(box, pixel_size, device=device)[:, None] ** 2
         + torch.fft.rfftfreq(box, pixel_size, device=device) ** 2
     )
-    return transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    result: torch.Tensor = transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    return result

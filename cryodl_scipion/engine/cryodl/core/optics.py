@@ -23,7 +23,7 @@ class Optics:
     b_factor: float = 0.0
     scale: float = 1.0
 
-    def transfer(self, shape: tuple[int, int], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
+    def transfer(self, shape: tuple[int, ...], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
         """The CTF on the grid of rfft2 of an (h, w) image; see core.ctf.ctf_rfft."""
         # it is computed where its defocus lies
         u, v, angle = (

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .blocks import ConvBlock, Perceptron, SwinConvBlock
+from .blocks import ConvBlock, ImageSwinConvBlock, Perceptron
 from .method import DenoiserMethod
 from .scales import FrequencyScale
 
@@ -109,7 +109,7 @@ class SwinConvUNet(nn.Module):
 
 def _blocks(width, attends):
     if attends:
-        return nn.Sequential(SwinConvBlock(width, False), SwinConvBlock(width, True))
+        return nn.Sequential(ImageSwinConvBlock(width, False), ImageSwinConvBlock(width, True))
     return nn.Sequential(ConvBlock(width))
 
 
