@@ -14,6 +14,7 @@ from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .star import read_tables, write_tables
 from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened, read_sums, read_weights
+from .texts import rows_of
 
 if typing.TYPE_CHECKING:
     import torch
@@ -50,8 +51,8 @@ class SubtomogramSet:
     halves: np.ndarray | None
     tilts: np.ndarray
     weight_files: np.ndarray | None
-    columns: dict[str, list[str]]
-    optics_columns: dict[str, list[str]]
+    columns: dict[str, typing.Sequence[str]]
+    optics_columns: dict[str, typing.Sequence[str]]
     multiplied: bool = False
 
     def __len__(self) -> int:
@@ -118,7 +119,7 @@ class SubtomogramSet:
             self,
             names=tuple(self.names[i] for i in rows),
             tomograms=tuple(self.tomograms[i] for i in rows),
-            columns={k: [v[i] for i in rows] for k, v in self.columns.items()},
+            columns={k: rows_of(v, rows) for k, v in self.columns.items()},
             **chosen,
         )
 

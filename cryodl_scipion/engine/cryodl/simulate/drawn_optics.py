@@ -3,6 +3,7 @@
 
 import functools
 import os
+import typing
 
 import numpy as np
 
@@ -17,11 +18,11 @@ def random_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> 
     if not config.ctf_from:
         return micrographs.random_optics(config, rng)
     found = _optics_of(config.ctf_from, os.stat(config.ctf_from).st_mtime_ns)
-    return found[rng.integers(len(found))]
+    return found[int(rng.integers(len(found)))]
 
 
 @functools.lru_cache(maxsize=4)
-def _optics_of(path: str, changed: int) -> np.ndarray:
+def _optics_of(path: str, changed: int) -> typing.Sequence[micrographs.Optics]:
     """(n,) Optics of the particles of a STAR file. Raises ValueError without a CTF or with several microscopes."""
     optics, columns = modern_tables(read_tables(path), path)
     found = groups_of_particles(optics, columns, path).optics

@@ -7,8 +7,8 @@ import typing
 
 import torch
 
-from ..core.ctf import ctf_of_optics
 from ..core.fourier import circle, on_grid
+from ..core.optics import ctf_of_optics
 from ..core.projections import Projector
 from .micrographs import particle_diameter
 from .structures import dark_notes, is_model, load_density

@@ -8,7 +8,7 @@ import typing
 import torch
 import torch.nn.functional as F
 
-from ..core.ctf import ctf_of_optics
+from ..core.optics import ctf_of_optics
 
 if typing.TYPE_CHECKING:
     import numpy as np

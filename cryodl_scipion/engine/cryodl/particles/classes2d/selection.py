@@ -31,7 +31,7 @@ class ClassTable:
     scores: np.ndarray
     counts: np.ndarray
     images: list[str]
-    columns: dict[str, list[str]]
+    columns: dict[str, typing.Sequence[str]]
 
 
 def read_classes(path: str) -> ClassTable:

@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 
 from ...contract import Result
-from ...io.unfinished import check_output, working_folder
+from ...io.reference_columns import NOISE
+from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
 
 # columns of our own, beside RELION's
@@ -19,9 +20,8 @@ UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 def run(config):
     """Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
-    if not config.output.endswith(".star"):
-        raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
-    check_output(config.output, "Particles")
+    # the control of an earlier run under this name is not replaced; denoised images get none
+    star_stem(config.output, "Particles", *([] if config.model else [f"{NOISE}.star", f"{NOISE}.mrcs"]))
     from ...core.devices import choose_device, device_name, set_threads
     from ...core.symmetry import operations
     from ..orientations.assign import Search
@@ -33,7 +33,6 @@ def run(config):
     particles = _particles(config)
     device = choose_device(config.device)
     set_threads(config.threads)
-    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
     files = [config.particles, config.structure]
     structure = load_structure(config, particles, device)
     sources = readings(particles, structure.settings.diameter, config.contrast)
@@ -93,6 +92,7 @@ def _particles(config):
 def _prepare(search, sources, config, device):
     """Settle how the images are read, and learn their strength and noise. Returns warnings."""
     from ..orientations.readings import choose_reading, with_denoiser
+    from ..orientations.scale import size_notes
 
     said, warnings = choose_reading(search, sources, config.particles)
     print(said)
@@ -104,6 +104,8 @@ def _prepare(search, sources, config, device):
             f"{config.particles} holds denoised images, and so does the STAR file written. Refine with "
             "the raw ones: give them here, with the denoiser as --model."
         )
+    elif search.source.denoise is None:
+        warnings += size_notes(search, config.particles, config.structure)
     search.learn()
     return warnings
 
@@ -138,10 +140,15 @@ def _trust(search, found, config):
 
 def _origin(search, config):
     """Columns that say which reference the angles come from, one value for all particles."""
-    from ...io.reference_columns import COMPARED, REFERENCE
+    from ...contract import sha256
+    from ...io.reference_columns import COMPARED, DIGEST, DIGITS, REFERENCE
 
     resolution = search.settings.fine_resolution() if config.refine else search.settings.search_resolution()
-    return {REFERENCE: Path(config.structure).name.replace(" ", "_"), COMPARED: round(float(resolution), 3)}
+    return {
+        REFERENCE: Path(config.structure).name.replace(" ", "_"),
+        DIGEST: sha256(config.structure)[:DIGITS],
+        COMPARED: round(float(resolution), 3),
+    }
 
 
 def _noise_control(search, config):

@@ -20,11 +20,13 @@ def run(config):
     from ...io.particle_sets import read_particles
     from ...likelihood.prepare import check_not_empty, sample_rows
     from ...reconstruction.halves import looks_inverted, split_halves
+    from ...reconstruction.reference import noise_control
 
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = read_particles(config.particles, need=("angles",))
     _check_mask(particles, config)
-    warnings = _warnings(particles, config)
+    noise, doubts = noise_control(particles, config.noise_control)
+    warnings = _warnings(particles, config) + doubts
     halves = split_halves(particles, config.seed)
     device = choose_device(config.device)
     set_threads(config.threads)
@@ -37,8 +39,8 @@ def run(config):
             f"The map is negative where the particle is: protein seems to be dark in {particles.path}. "
             "Turn the sign of the images or of the map before it is used."
         )
-    told, sentences = _reference(particles, config, found, device)
-    for sentence in sentences:
+    told, sentences = _reference(particles, noise, config, found, device)
+    for sentence in doubts + sentences:
         warn(sentence)
     warnings += sentences
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -99,14 +101,13 @@ def _warnings(particles, config):
     )
 
 
-def _reference(particles, config, found, device):
+def _reference(particles, noise, config, found, device):
     """Outputs and sentences about the reference that gave the angles; nothing if none did."""
     from ...reconstruction.halves import reconstruct, split_halves
-    from ...reconstruction.reference import noise_control, reference_name, tested
+    from ...reconstruction.reference import reference_name, tested
 
     if not reference_name(particles):
         return dict(reference="", compared=None, noise_fsc=None, noise_resolution=None, fsc_beyond=None), []
-    noise = noise_control(particles, config.noise_control)
     curve = None if noise is None else reconstruct(noise, split_halves(noise, config.seed), config, device).fsc
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     rounded = None if test.noise is None else [round(float(v), 5) for v in test.noise]

@@ -4,8 +4,8 @@
 import numpy as np
 import torch
 
-from ...core.ctf import ctf_of_optics
 from ...core.fourier import circle, filtered
+from ...core.optics import ctf_of_optics
 from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.prepare import prepare, resample

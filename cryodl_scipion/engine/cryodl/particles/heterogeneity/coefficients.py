@@ -135,7 +135,7 @@ def _chunk(particles, rows, values, disc, deviation):
 
 def _ctf(particles, rows, phase):
     """(m, box, box // 2 + 1) sin(chi + phase), whatever was done to the images. phase: degrees."""
-    from ...core.ctf import ctf_of_optics
+    from ...core.optics import ctf_of_optics
 
     optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in particles.optics[rows]]
     return ctf_of_optics(optics, particles.box, particles.pixel_size)
