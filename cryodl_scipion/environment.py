@@ -5,13 +5,14 @@ import hashlib
 import os
 import shlex
 import sys
+from typing import Any, List
 
 from . import own_python
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, INSTALL_COMMAND
 from .engine.cryodl.contract.needed import NEEDED
 
 
-def installFile(name):
+def installFile(name: str) -> str:
     """Path of a file in install/."""
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "install", name)
 
@@ -21,19 +22,19 @@ def engineFolder() -> str:
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), "engine")
 
 
-def pythonOf(home):
+def pythonOf(home: str) -> str:
     """The environment's Python."""
     return os.path.join(home, "env", "bin", "python")
 
 
-def markerOf(home):
+def markerOf(home: str) -> str:
     """The file that install_env.sh writes last; its name holds the lock's checksum, so that a new lock is noticed."""
     with open(installFile("requirements.lock"), "rb") as lock:
         checksum = hashlib.sha256(lock.read()).hexdigest()
     return os.path.join(home, "env", "cryodl-ready-" + checksum[:12])
 
 
-def problems(home, ownPython):
+def problems(home: str, ownPython: str) -> List[str]:
     """Sentences about what hinders the engine from running; empty if nothing does.
 
     home: CRYODL_HOME. ownPython: CRYODL_PYTHON or ''.
@@ -58,7 +59,7 @@ def isPython(program: str) -> bool:
     return own_python.askPython(program, ()) is not None
 
 
-def _problemsOfOwn(python):
+def _problemsOfOwn(python: str) -> List[str]:
     remedy = (
         f"Give the path of a Python that has the packages of {installFile('requirements.lock')}, or leave it empty "
         f"and run: {INSTALL_COMMAND}"
@@ -74,7 +75,7 @@ def _problemsOfOwn(python):
     return []
 
 
-def installCommand(home, pipArgs, activation):
+def installCommand(home: str, pipArgs: Any, activation: Any) -> str:
     """The shell command that makes the environment in `home`.
 
     pipArgs: more arguments for pip. activation: what makes conda known to the shell, ending with `&&`; or ''.

@@ -4,7 +4,12 @@
 Scipion takes a wizard that wizards.py imports only if the name of its own module begins like that one's.
 """
 
+from typing import Any, Callable, List, Optional, Tuple
+
+from pwem.objects import EMSet
+from pwem.protocols import EMProtocol
 from pyworkflow.object import String
+from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
@@ -19,12 +24,13 @@ from .protocols import (
     CryodlProtTrainSegmenter,
 )
 from .protocols.tomograms.tomogram_checks import checkTomograms
+from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure
 
 _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
 
 
-def labelled(protocol):
+def labelled(protocol: EMProtocol) -> Any:
     """The set of masks whose values a form's Label is about. Raises ValueError if it is not chosen, or not there."""
     pointer = protocol.inputTruth if protocol.hasAttribute("inputTruth") else protocol.inputMasks
     masks = pointer.get()
@@ -38,7 +44,7 @@ def labelled(protocol):
     return masks
 
 
-def labelLines(masks):
+def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
     from .viewers.map_plots import readMap
     from .viewers.tomograms.slices_plots import nameOf
@@ -67,7 +73,7 @@ class CryodlLabelWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         try:
             lines = labelLines(labelled(form.protocol))
             if not lines:
@@ -88,7 +94,7 @@ class CryodlLabelWizard(Wizard):
             form.setVar("label", dialog.values[0].labelValue)
 
 
-def scoreSets(protocol):
+def scoreSets(protocol: EMProtocol) -> Any:
     """Sets of scores that a form's threshold is for. Raises ValueError if there are none."""
     if protocol.hasAttribute("inputScores"):
         sets = [pointer.get() for pointer in protocol.inputScores]
@@ -107,7 +113,7 @@ def scoreSets(protocol):
     return sets
 
 
-def thresholdText(thresholds):
+def thresholdText(thresholds: Any) -> str:
     """What a field for several features holds: 'membrane=0.4, ribosome=0.6'."""
     return ", ".join(f"{name}={round(value, 2):g}" for name, value in thresholds.items())
 
@@ -122,7 +128,7 @@ class CryodlScoreThresholdWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         try:
             sets = scoreSets(form.protocol)
         except (ValueError, OSError) as error:
@@ -133,17 +139,17 @@ class CryodlScoreThresholdWizard(Wizard):
 
         several = form.protocol.hasAttribute("inputScores")
 
-        def accept(thresholds):
+        def accept(thresholds: Any) -> None:
             one = round(next(iter(thresholds.values())), 2)
             form.setVar("threshold", thresholdText(thresholds) if several else one)
 
         SlicesWindow(form.root, TomogramSlices.ofMasks(sets[0], sets), "Score threshold", accept).show()
 
 
-def toMeasure(protocol):
+def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
     from .viewers.tomograms.slices_data import TomogramSlices
-    from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
+    from .viewers.tomograms.tomograms_to_measure import TomogramsToMeasure
 
     if protocol.hasAttribute("inputSubtomograms"):
         subtomograms = protocol.inputSubtomograms.get()
@@ -171,7 +177,7 @@ class CryodlSubtomogramDiameterWizard(Wizard):
     ]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "diameter"
         measure(form, getattr(form.protocol, field).get(), lambda value, _: form.setVar(field, round(value)))
 
@@ -182,16 +188,16 @@ class CryodlBoxWizard(Wizard):
     _targets = [(CryodlProtPickFeatures, ["boxSize"])]
     _environments = [DESKTOP_TKINTER]
 
-    def show(self, form, *params):
+    def show(self, form: Form, *params: Any) -> None:
         measure(form, None, lambda value, pixelSize: form.setVar("boxSize", boxOf(value, pixelSize)))
 
 
-def boxOf(diameter, pixelSize):
+def boxOf(diameter: float, pixelSize: float) -> Any:
     """Even box (px) that a circle of some Å fits in."""
     return max(2, 2 * int(round(diameter / pixelSize / 2 + 0.499)))
 
 
-def measure(form, value, accept):
+def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> None:
     """Open the circle. value: Å to begin with, or None. accept: takes Å, and Å/px of what was measured on."""
     try:
         measured = toMeasure(form.protocol)

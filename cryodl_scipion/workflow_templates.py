@@ -73,5 +73,5 @@ def missingPrograms(path: str) -> Dict[str, List[str]]:
     return missing
 
 
-def _listed(missing):
+def _listed(missing: Dict[str, List[str]]) -> str:
     return "\n".join(f"  {label}: {' '.join(problems)}" for label, problems in missing.items())

@@ -16,6 +16,9 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any, Dict, List
+
+from pwem.objects import EMSet
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = "scipion-em-cryodl"  # installp takes the folder's name for the distribution's
@@ -38,7 +41,7 @@ print(json.dumps(dict(
 """
 
 
-def main():
+def main() -> None:
     options = parseArguments()
     shutil.rmtree(options.work, ignore_errors=True)
     os.makedirs(options.work)
@@ -53,7 +56,7 @@ def main():
     sys.exit(1 if wrong else 0)
 
 
-def parseArguments():
+def parseArguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scipion", required=True, help="Scipion's environment (a venv); it is not changed")
     parser.add_argument("--python", required=True, help="the engine's Python")
@@ -62,7 +65,7 @@ def parseArguments():
     return parser.parse_args()
 
 
-def check(way, options):
+def check(way: Any, options: Any) -> Any:
     """What an installation finds, and sentences about what it lacks."""
     folder = os.path.join(os.path.abspath(options.work), way)
     source = os.path.join(folder, NAME)
@@ -80,7 +83,7 @@ def check(way, options):
 class Runner:
     """Runs the copy's Python, away from the checkout, and returns what it prints."""
 
-    def __init__(self, scipion, folder):
+    def __init__(self, scipion: Any, folder: str) -> None:
         self.python = os.path.join(scipion, "bin", "python")
         self.folder = os.path.join(folder, "elsewhere")
         home = os.path.join(folder, "home")
@@ -97,7 +100,7 @@ class Runner:
         )
         self.env.pop("PYTHONPATH", None)
 
-    def __call__(self, *words):
+    def __call__(self, *words: Any) -> Any:
         done = subprocess.run(
             [self.python, *words],
             cwd=self.folder,
@@ -111,15 +114,15 @@ class Runner:
         return done.stdout
 
 
-def plain(run, source):
+def plain(run: Any, source: EMSet) -> None:
     run("-m", "pip", "install", "-q", source)
 
 
-def editable(run, source):
+def editable(run: Any, source: EMSet) -> None:
     run("-m", "pip", "install", "-q", "-e", source)
 
 
-def wheel(run, source):
+def wheel(run: Any, source: EMSet) -> None:
     """As a release: sdist from the checkout, wheel from the sdist."""
     dist = os.path.join(os.path.dirname(source), "dist")
     run(
@@ -132,14 +135,14 @@ def wheel(run, source):
     run("-m", "pip", "install", "-q", os.path.join(dist, made))
 
 
-def installp(run, source):
+def installp(run: Any, source: EMSet) -> None:
     run("-m", "scipion", "installp", "-p", source, "--devel", "--noBin")
 
 
 WAYS = {"plain": plain, "editable": editable, "wheel": wheel, "installp": installp}
 
 
-def expected(source):
+def expected(source: EMSet) -> Dict[str, Any]:
     """The same keys as FINDER's, read from the checkout's text."""
     package = os.path.join(source, "cryodl_scipion")
     engine = os.path.join(package, "engine")
@@ -158,12 +161,12 @@ def expected(source):
     )
 
 
-def environmentVersion(package):
+def environmentVersion(package: Any) -> Any:
     with open(os.path.join(package, "constants.py"), encoding="utf-8") as file:
         return re.search(r'ENV_VERSION = "(.+)"', file.read()).group(1)
 
 
-def classes(package, module, attribute):
+def classes(package: Any, module: Any, attribute: str) -> List[str]:
     """Names of the classes in a module or folder that set an attribute, which makes Scipion show them."""
     path = os.path.join(package, module)
     paths = (
@@ -185,7 +188,7 @@ def classes(package, module, attribute):
     )
 
 
-def compare(found, wanted, source, way):
+def compare(found: Any, wanted: Any, source: EMSet, way: Any) -> Any:
     problems = [
         f"{key}: lacks {', '.join(sorted(set(wanted[key]) - set(found[key])))}"
         for key in wanted
@@ -199,7 +202,7 @@ def compare(found, wanted, source, way):
     return problems
 
 
-def checkCommands(run, found, python):
+def checkCommands(run: Any, found: Any, python: str) -> Any:
     """Scipion's own listings, and the engine as this installation holds it."""
     problems = []
     listed = run("-m", "scipion", "protocols")

@@ -2,8 +2,10 @@
 """Pictures of the demo: picks over micrographs, and class averages."""
 
 import os
+from typing import Any, Sequence
 
 import matplotlib
+from pwem.objects import EMSet
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of backend)
@@ -14,7 +16,7 @@ from scipy.ndimage import gaussian_filter  # noqa: E402
 MADE, MARKED = "#00c878", "#ff9f1c"
 
 
-def drawPicks(path, picks, data, pixelSize, diameter):
+def drawPicks(path: str, picks: Sequence[Any], data: Any, pixelSize: float, diameter: float) -> None:
     """One panel per micrograph: our picks as circles, the marked particles as dots.
 
     picks: {micrograph name: [(x, y, score)]}, px. data: folder with micrographs/ and coordinates/.
@@ -41,14 +43,14 @@ def drawPicks(path, picks, data, pixelSize, diameter):
     plt.close(figure)
 
 
-def readCoordinates(path):
+def readCoordinates(path: str) -> Any:
     """(n, 2) x and y of a STAR file whose first two columns they are."""
     with open(path) as star:
         rows = [line.split()[:2] for line in star if line.strip() and line.strip()[0].isdigit()]
     return np.array(rows, dtype=float).reshape(-1, 2)
 
 
-def drawClasses(path, classes):
+def drawClasses(path: str, classes: EMSet) -> None:
     """Class averages, the largest class first. classes: SetOfClasses2D."""
     averages = []
     for item in classes.iterItems():

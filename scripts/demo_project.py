@@ -11,8 +11,12 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any, Dict, Sequence
 
+import numpy as np
 import pyworkflow as pw
+from pwem.objects import EMSet, SetOfCoordinates
+from pwem.protocols import EMProtocol
 
 pw.Config.setDomain("pwem")
 pw.Config.getDomain().getPlugins()
@@ -43,7 +47,7 @@ IMPORTED, PICKED, EXTRACTED, CLASSIFIED = (
 LEAST_F1 = 0.75  # 0.84 was measured; mirrored or shifted picks would score near 0.1
 
 
-def main():
+def main() -> None:
     options = parseArguments()
     os.makedirs(options.output, exist_ok=True)
     started = time.time()
@@ -55,7 +59,7 @@ def main():
     report(picks, scores, time.time() - started, options.output)
 
 
-def parseArguments():
+def parseArguments() -> Any:
     parser = argparse.ArgumentParser(prog="bash scripts/demo", description=__doc__.splitlines()[0])
     # The engine's Python, and the folder for the pictures: scripts/demo gives both.
     parser.add_argument("--python", required=True, help=argparse.SUPPRESS)
@@ -66,7 +70,7 @@ def parseArguments():
     return parser.parse_args()
 
 
-def projectNames(name):
+def projectNames(name: str) -> Any:
     """(newest existing project, name that is free); the first is None if there is none. name, name_2, name_3 ..."""
     manager, newest, number = Manager(), None, 1
     free = name
@@ -76,7 +80,7 @@ def projectNames(name):
     return newest, free
 
 
-def finishedRuns(options):
+def finishedRuns(options: Any) -> Any:
     """Picking and classification of the newest project if all its four runs have finished; else None."""
     newest, _ = projectNames(options.project)
     if newest is None:
@@ -93,7 +97,7 @@ def finishedRuns(options):
     return runs[1], runs[3]
 
 
-def newRuns(options):
+def newRuns(options: Any) -> Any:
     """Picking and classification of a new project."""
     project = Manager().createProject(projectNames(options.project)[1])
     print(f"Scipion project: {project.path}")
@@ -102,7 +106,7 @@ def newRuns(options):
     return picking, classify(project, extract(project, picking))
 
 
-def run(project, protocol, label):
+def run(project: Any, protocol: EMProtocol, label: int) -> Any:
     """Launch a protocol, wait, and return it; stop the demo with its log if it fails."""
     protocol.setObjLabel(label)
     problems = protocol.validate()
@@ -118,7 +122,7 @@ def run(project, protocol, label):
     return protocol
 
 
-def importMicrographs(project):
+def importMicrographs(project: Any) -> Any:
     # Voltage, Cs and amplitude contrast as published for EMPIAR-10028; nothing below uses them, since CTF is left out.
     return run(
         project,
@@ -136,13 +140,13 @@ def importMicrographs(project):
     )
 
 
-def pick(project, imported, model):
+def pick(project: Any, imported: Any, model: str) -> Any:
     protocol = project.newProtocol(CryodlProtPick, modelFrom=SHIPPED, shippedModel=model)
     link(protocol.inputMicrographs, imported, "outputMicrographs")
     return run(project, protocol, PICKED)
 
 
-def extract(project, picking):
+def extract(project: Any, picking: Any) -> Any:
     protocol = project.newProtocol(
         ProtRelionExtractParticles,
         boxSize=BOX,
@@ -156,7 +160,7 @@ def extract(project, picking):
     return run(project, protocol, EXTRACTED)
 
 
-def classify(project, extraction):
+def classify(project: Any, extraction: Any) -> Any:
     protocol = project.newProtocol(
         ProtRelionClassify2D,
         numberOfClasses=4,
@@ -173,13 +177,13 @@ def classify(project, extraction):
     return run(project, protocol, CLASSIFIED)
 
 
-def link(pointer, protocol, output):
+def link(pointer: Any, protocol: EMProtocol, output: EMSet) -> None:
     """Point to an output by protocol and name: what Scipion's window does."""
     pointer.set(protocol)
     pointer.setExtended(output)
 
 
-def picksByMicrograph(coordinates):
+def picksByMicrograph(coordinates: SetOfCoordinates) -> Dict[str, Any]:
     """{micrograph name: [(x, y, score)]} of a set of coordinates; every micrograph is there, also without picks."""
     picks = {m.getObjId(): (os.path.splitext(m.getMicName())[0], []) for m in coordinates.getMicrographs().iterItems()}
     for item in coordinates.iterItems():
@@ -187,7 +191,7 @@ def picksByMicrograph(coordinates):
     return dict(picks.values())
 
 
-def score(picks, python, output):
+def score(picks: Sequence[Any], python: str, output: EMSet) -> Any:
     """The engine's evaluate-picks on what stands in Scipion's set, against the bundled coordinates."""
     folder = os.path.join(output, "coordinates")
     shutil.rmtree(folder, ignore_errors=True)
@@ -222,7 +226,7 @@ def score(picks, python, output):
     )
 
 
-def report(picks, scores, seconds, output):
+def report(picks: Sequence[Any], scores: np.ndarray, seconds: Any, output: EMSet) -> None:
     print(
         f"\n{sum(map(len, picks.values()))} picks on {len(picks)} micrographs "
         f"({', '.join((f'{name}: {len(found)}' for name, found in sorted(picks.items())))})"

@@ -53,7 +53,10 @@ def command_lines(name: str, command: contract.commands.Command) -> typing.List[
     lines += ["", "Outputs in `result.json`:", "", "| Output | Unit | Meaning |", "|---|---|---|"]
     return [
         *lines,
-        *(f"| `{info.name}` | {info.unit} | {cell(info.help)} |" for info in contract.describe_outputs(command.outputs)),
+        *(
+            f"| `{info.name}` | {info.unit} | {cell(info.help)} |"
+            for info in contract.describe_outputs(command.outputs)
+        ),
         "",
     ]
 

@@ -3,11 +3,12 @@
 
 import os
 import shutil
+from typing import Dict
 
 from ..engine.cryodl import contract
 
 
-def copyModel(source, target):
+def copyModel(source: str, target: str) -> None:
     """Copy a checked model folder, whole or not at all; the copy is checked as well.
 
     Raises FileExistsError if `target` is there, ValueError if the model is not whole, OSError as shutil.
@@ -24,7 +25,7 @@ def copyModel(source, target):
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def shippedModels(engineFolder, kind="picker"):
+def shippedModels(engineFolder: str, kind: str = "picker") -> Dict[str, str]:
     """{name: folder} of the models of a kind that come with the plugin, in alphabetical order. kind: None for all."""
     models = os.path.join(engineFolder, "cryodl", "models")
     names = sorted(os.listdir(models)) if os.path.isdir(models) else []

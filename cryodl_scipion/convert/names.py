@@ -6,9 +6,12 @@ is another one when the run is continued. Files keep their names.
 """
 
 import zlib
+from typing import Any
+
+from pwem.objects import SetOfImages
 
 
-def inputName(kind: str, source) -> str:
+def inputName(kind: str, source: SetOfImages) -> str:
     """Name for files that are written from an input set; another set has another name.
 
     Parameters
@@ -26,7 +29,7 @@ def inputName(kind: str, source) -> str:
     return f"{kind}_{checksum(source.getFileName(), source.getPrefix() or '')}_{source.getSize()}"
 
 
-def checksum(*words) -> str:
+def checksum(*words: Any) -> str:
     """Eight letters that tell apart what words (paths, numbers) tell apart."""
     text = "\n".join(map(str, words)).encode("utf-8", "surrogateescape")
     return f"{zlib.crc32(text):08x}"

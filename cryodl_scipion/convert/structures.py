@@ -4,9 +4,10 @@
 import glob
 import os
 import shutil
+from typing import List, Tuple
 
 import mrcfile
-from pwem.objects import AtomStruct
+from pwem.objects import AtomStruct, EMObject, Volume
 
 from .names import checksum
 
@@ -14,12 +15,12 @@ _MODELS = (".pdb", ".ent", ".cif", ".mmcif")
 _MAPS = (".mrc", ".map", ".ccp4", ".rec")
 
 
-def structureFileOf(structure):
+def structureFileOf(structure: EMObject) -> str:
     """The file of an AtomStruct or Volume, without the kind that Scipion may put behind it."""
     return (structure.getFileName() or "").split(":")[0]
 
 
-def patternProblems(patterns):
+def patternProblems(patterns: Tuple[str, ...]) -> List[str]:
     """Sentences about file names and patterns that no file fits."""
     said = []
     for pattern in patterns:
@@ -30,13 +31,13 @@ def patternProblems(patterns):
     return said
 
 
-def stemOf(path):
+def stemOf(path: str) -> str:
     """Name of a structure's file without folder and ending."""
     name = os.path.basename(path)
     return os.path.splitext(name[:-3] if name.endswith(".gz") else name)[0]
 
 
-def structureProblem(structure):
+def structureProblem(structure: EMObject) -> str:
     """A sentence about a structure that cannot be used, or ''."""
     path = structureFileOf(structure)
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
@@ -52,7 +53,7 @@ def structureProblem(structure):
     return ""
 
 
-def structureForEngine(structure, folder, named=False):
+def structureForEngine(structure: Volume, folder: str, named: bool = False) -> str:
     """Path of a structure for the engine; of a map a copy in `folder` with the pixel size of Scipion's object.
 
     The engine takes a map's pixel size from the header, which Scipion does not believe. named: the copy has the map's

@@ -2,6 +2,9 @@
 """Checks of input sets, shared by the protocols. Each gives sentences for the form; none changes anything."""
 
 import os
+from typing import Any, Dict, List, Sequence
+
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ..convert.micrograph_names import repeatedNames
 from ..convert.micrographs.coordinates import positionsByMicrograph
@@ -11,7 +14,7 @@ from ..engine.cryodl import contract
 _NAMED = 5
 
 
-def checkMicrographs(micrographs):
+def checkMicrographs(micrographs: Any) -> List[str]:
     """What is wrong with a set of micrographs to work on."""
     if micrographs.getSize() == 0 and not micrographs.isStreamOpen():
         return ["The set of micrographs is empty. Import micrographs first."]
@@ -26,7 +29,7 @@ def checkMicrographs(micrographs):
     return []
 
 
-def checkLabels(coordinates, others, micrographs):
+def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMicrographs) -> Any:
     """What is wrong with coordinates to learn from.
 
     others: {word: SetOfCoordinates} of the labels that are no particles: background, contamination, uncertain.
@@ -50,7 +53,7 @@ def checkLabels(coordinates, others, micrographs):
     return errors
 
 
-def _checkOtherLabels(word, coordinates, own):
+def _checkOtherLabels(word: str, coordinates: SetOfCoordinates, own: Any) -> List[str]:
     if coordinates.getSize() == 0:
         return [f"The set of {word} coordinates is empty. Leave the field empty, or choose another set."]
     theirs = {m.getObjId(): m.getMicName() for m in coordinates.getMicrographs()}
@@ -68,7 +71,7 @@ def _checkOtherLabels(word, coordinates, own):
     return []
 
 
-def _checkOther(other, coordinates, own):
+def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str]:
     names = {m.getMicName() for m in other}
     labelled = positionsByMicrograph(coordinates)
     missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
@@ -86,7 +89,7 @@ def _checkOther(other, coordinates, own):
     return []
 
 
-def _outside(what, coordinates, micrographs):
+def _outside(what: str, coordinates: SetOfCoordinates, micrographs: SetOfMicrographs) -> List[str]:
     """Coordinates that are not on their micrograph; sizes are read only of micrographs that may be concerned."""
     width, height = micrographs.getDim()[:2]
     suspects = {
@@ -111,7 +114,7 @@ def _outside(what, coordinates, micrographs):
     return []
 
 
-def checkDiameter(diameter, micrographs):
+def checkDiameter(diameter: float, micrographs: SetOfMicrographs) -> List[str]:
     """What is wrong with a particle's size in these micrographs. diameter: Å, or None if it is not given."""
     if diameter is None or not micrographs.getDim():
         return []
@@ -119,7 +122,7 @@ def checkDiameter(diameter, micrographs):
     return [problem] if problem else []
 
 
-def checkModelFolder(folder, kind="picker"):
+def checkModelFolder(folder: str, kind: str = "picker") -> List[str]:
     """What is wrong with a model to be used."""
     try:
         contract.check_model(folder, kind)
@@ -128,7 +131,7 @@ def checkModelFolder(folder, kind="picker"):
     return []
 
 
-def modelWarnings(card, pixelSize, diameter):
+def modelWarnings(card: Dict[str, Any], pixelSize: float, diameter: float) -> Any:
     """Sentences about micrographs (Å/px) and particles (Å) unlike those that a picker learned from.
 
     diameter: None where it is not known yet. A general model learned from all kinds.
@@ -151,7 +154,7 @@ def modelWarnings(card, pixelSize, diameter):
     return warnings
 
 
-def listed(names):
+def listed(names: Sequence[str]) -> str:
     """'a, b and 7 more'."""
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every protocol of the plugin has: its package's name, and the rule that a chosen input must be there."""
 
-from typing import Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Tuple
 
+from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, PointerList
 
+if TYPE_CHECKING:
+    from pwem.protocols import EMProtocol as ProtocolMixin
+else:
+    ProtocolMixin = object  # a mixin stands before the Scipion class, which it must not inherit from
 
-class PluginProtocol:
+
+class PluginProtocol(ProtocolMixin):
     """Mixin of all protocols of the plugin; it stands before the Scipion class in the list of bases."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # pyworkflow hands over the label of a workflow's run, and its protocols do not take it
         if kwargs.get("objLabel"):
@@ -47,7 +53,7 @@ class WithoutEngine:
         return []
 
 
-def chosenInputs(protocol) -> Iterator[Tuple[str, Pointer]]:
+def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
     """(field, pointer) of all inputs that a form shows and that are chosen, also where the output is still to come.
 
     Parameters

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from pwem.objects import EMSet, SetOfCoordinates, SetOfParticles
+
 from ..convert.micrographs.picks import thresholdsInWords
 from ..engine.cryodl import __version__
-from ..engine.cryodl.contract import DENOISER_NETWORKS, counted, network_citations, network_words
+from ..engine.cryodl.contract import DENOISER_NETWORKS, Result, counted, network_citations, network_words
 
 _LABELS = {"complete": "complete labels", "boxes": "labelled places only", "sparse": "sparse labels"}
 
 
-def citationsOf(network):
+def citationsOf(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a picker or denoiser, whose names differ; network: its name, or None if no
     model is known yet."""
     return ["cryodl"] + list(network_citations("picker", network) or network_citations("denoiser", network))
 
 
-def pickingInWords(coordinates, results, card):
+def pickingInWords(coordinates: SetOfCoordinates, results: Sequence[Result], card: Optional[Dict[str, Any]]) -> str:
     """Methods of a picking run. results: the contract's Results of `pick`; card: the model's, or None if it is gone."""
     counts = {name for r in results for name in r.outputs.counts or {}}
     text = (
@@ -28,7 +32,12 @@ def pickingInWords(coordinates, results, card):
     return text + "."
 
 
-def autoPickingInWords(coordinates, results, card, rounds):
+def autoPickingInWords(
+    coordinates: SetOfCoordinates,
+    results: Sequence[Result],
+    card: Optional[Dict[str, Any]],
+    rounds: Sequence[Dict[str, Any]],
+) -> str:
     """Methods of automatic picking. card: of the first model, or None; rounds: of readRounds."""
     text = pickingInWords(coordinates, results, None)[:-1]
     text += ", without labels"
@@ -39,7 +48,7 @@ def autoPickingInWords(coordinates, results, card, rounds):
     return text + "."
 
 
-def trainingInWords(card):
+def trainingInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
     text = (
@@ -60,7 +69,7 @@ def trainingInWords(card):
     return text + "."
 
 
-def simulationInWords(config, made, source, results):
+def simulationInWords(config: Any, made: Any, source: EMSet, results: Sequence[Result]) -> str:
     """Methods of a simulation. config: SimulateMicrographsConfig; made: Result.outputs; source: the structure's
     name."""
     text = (
@@ -75,7 +84,7 @@ def simulationInWords(config, made, source, results):
     return text + ("; the noise has the spectrum of our own micrographs." if config.noise_from else ".")
 
 
-def particleSimulationInWords(config, source, results):
+def particleSimulationInWords(config: Any, source: EMSet, results: Sequence[Result]) -> str:
     """Methods of a simulation of particles. config: SimulateParticlesConfig; source: the structure's name."""
     return (
         f"{counted(config.count, 'particle')} of {source} were simulated with cryodl {versionIn(results)} at "
@@ -84,7 +93,7 @@ def particleSimulationInWords(config, source, results):
     )
 
 
-def trainingLines(card):
+def trainingLines(card: Dict[str, Any]) -> Any:
     """A trained model in the lines of a summary. card: of the model."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
     lines = [f"Model {card['name']} for particles of {card['particle_diameter']:.4g} Å, network {card['network']}."]
@@ -107,23 +116,23 @@ def trainingLines(card):
     return lines
 
 
-def thresholdInWords(card):
+def thresholdInWords(card: Dict[str, Any]) -> str:
     """'0.400', or '0.400 ± 0.043' where the card knows its standard deviation."""
     uncertainty = card.get("threshold_uncertainty")
     return f"{card['threshold']:.3f}" + ("" if uncertainty is None else f" ± {uncertainty:.3f}")
 
 
-def networkInWords(card):
+def networkInWords(card: Dict[str, Any]) -> Any:
     """The network of a picker or denoiser; their names differ."""
     return network_words("denoiser" if card["network"] in DENOISER_NETWORKS else "picker", card["network"])
 
 
-def versionIn(results):
+def versionIn(results: Sequence[Result]) -> str:
     """The cryodl that worked, which an update may have replaced since."""
     return ", ".join(sorted({r.versions["cryodl"] for r in results if "cryodl" in r.versions})) or __version__
 
 
-def _learned(card):
+def _learned(card: Dict[str, Any]) -> str:
     training = card.get("training")
     if not training or "particles" not in training:
         return ""
@@ -139,7 +148,7 @@ _NO_TRUTH = {
 }
 
 
-def denoisedMicrographsInWords(denoised, results, card):
+def denoisedMicrographsInWords(denoised: SetOfParticles, results: Sequence[Result], card: Dict[str, Any]) -> str:
     """Methods of a denoising of micrographs. denoised: SetOfMicrographs; card: the model's."""
     return (
         f"For picking and inspection, {counted(denoised.getSize(), 'micrograph')} were denoised with cryodl "

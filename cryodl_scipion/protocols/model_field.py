@@ -4,8 +4,11 @@ box.
 """
 
 import os
+from typing import Any, Dict, List, Optional, Sequence
 
+from pwem.protocols import EMProtocol
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from .. import Plugin
 from ..convert.micrographs.picks import boxSizeFor
@@ -19,7 +22,14 @@ _TRAINED_BY = {"picker": "train picker", "map_improver": "train map improver"}
 GENERAL = "general"
 
 
-def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", none=None, **arguments):
+def addModelParams(
+    form: Form,
+    default: int = FROM_PROJECT,
+    kind: str = "picker",
+    condition: str = "True",
+    none: Optional[str] = None,
+    **arguments: Any,
+) -> None:
     """Add modelFrom, inputModel and shippedModel to a form.
 
     default: FROM_PROJECT, SHIPPED or NONE. kind: of the model's card. condition: of all three. none: what NONE is
@@ -65,16 +75,16 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
     )
 
 
-def _plain(arguments):
+def _plain(arguments: Dict[str, Any]) -> Dict[str, int]:
     return {name: value for name, value in arguments.items() if name not in ("label", "help")}
 
 
-def firstModel(names):
+def firstModel(names: Sequence[str]) -> str:
     """The shipped model that a new form has: the general one, where there is one."""
     return GENERAL if GENERAL in names else (list(names) or [""])[0]
 
 
-def addBoxParam(form):
+def addBoxParam(form: Form) -> None:
     form.addParam(
         "boxSize",
         params.IntParam,
@@ -86,7 +96,7 @@ def addBoxParam(form):
     )
 
 
-def checkModelField(protocol):
+def checkModelField(protocol: EMProtocol) -> List[str]:
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
     kind = getattr(protocol, "_MODEL_KIND", "picker")
     name, known = (protocol.shippedModel.get() or "").strip(), shippedModels(Plugin.getEngineFolder(), kind)
@@ -95,7 +105,7 @@ def checkModelField(protocol):
     return checkModelFolder(modelFolder(protocol), kind)
 
 
-def checkSizeFields(protocol):
+def checkSizeFields(protocol: Any) -> List[str]:
     """What is wrong with particle diameter and box, of a protocol whose model is whole."""
     if diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"):
         return [
@@ -110,7 +120,7 @@ def checkSizeFields(protocol):
     return []
 
 
-def modelFolder(protocol):
+def modelFolder(protocol: EMProtocol) -> str:
     """The folder that the fields name, '' if none is chosen. It need not exist."""
     if protocol.modelFrom.get() == FROM_PROJECT:
         model = protocol.inputModel.get()
@@ -119,7 +129,7 @@ def modelFolder(protocol):
     return os.path.join(Plugin.getEngineFolder(), "cryodl", "models", name) if name else ""
 
 
-def cardOf(protocol):
+def cardOf(protocol: EMProtocol) -> Any:
     """The model's card; None if the model is gone, which must not hide what was picked with it."""
     try:
         return contract.read_card(modelFolder(protocol))
@@ -127,13 +137,13 @@ def cardOf(protocol):
         return None
 
 
-def diameterOf(protocol):
+def diameterOf(protocol: EMProtocol) -> Any:
     """Å: the form's, else the model's. None without a model, and for a general model, which is for every size."""
     card = cardOf(protocol) or {}
     return protocol.particleDiameter.get() or (None if card.get("general") else card.get("particle_diameter"))
 
 
-def boxSizeOf(protocol, diameter):
+def boxSizeOf(protocol: EMProtocol, diameter: float) -> Any:
     """px: the form's, else what suits particles of this diameter in Å; None without any."""
     pixelSize = protocol.getInputMicrographs().getSamplingRate()
     return protocol.boxSize.get() or (diameter and boxSizeFor(diameter, pixelSize))

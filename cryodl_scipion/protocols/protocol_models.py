@@ -2,10 +2,12 @@
 """Bring models into a project, and take them out."""
 
 import os
+from typing import List
 
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ..convert.models import copyModel
 from ..engine.cryodl import contract
@@ -25,7 +27,7 @@ class CryodlProtImportModel(WithoutEngine, PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputModel": CryodlModel}
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "modelFolder",
@@ -36,16 +38,16 @@ class CryodlProtImportModel(WithoutEngine, PluginProtocol, EMProtocol):
             help="The folder with card.json and weights.safetensors.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.copyStep, self.modelFolder.get(), needsGPU=False)
 
-    def copyStep(self, folder):
+    def copyStep(self, folder: str) -> None:
         target = self._getExtraPath("model")
         if not os.path.exists(target):  # it is there when the run was stopped just after the copy
             copyModel(folder, target)
         self._defineOutputs(outputModel=CryodlModel.fromFolder(target))
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         if not (self.modelFolder.get() or "").strip():
             return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
         try:
@@ -54,11 +56,11 @@ class CryodlProtImportModel(WithoutEngine, PluginProtocol, EMProtocol):
             return [str(error)]
         return []
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         model = getattr(self, "outputModel", None)
         return ["No model yet."] if model is None else [str(model), f"From {self.modelFolder.get()}"]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]
 
 
@@ -73,7 +75,7 @@ class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
     _label = "export model"
     _devStatus = BETA
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputModel",
@@ -92,13 +94,13 @@ class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
             help="Folder to make for the copy. It must not exist; the folder above it must.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.exportStep, self.targetFolder.get(), needsGPU=False)
 
-    def exportStep(self, folder):
+    def exportStep(self, folder: str) -> None:
         copyModel(self.inputModel.get().getFolder(), folder)
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         model, target = self.inputModel.get(), (self.targetFolder.get() or "").strip()
         if model is None:
             return []  # pyworkflow names it
@@ -115,10 +117,10 @@ class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
             return [str(error)]
         return []
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         if not self.isFinished():
             return ["Not exported yet."]
         return [f"{self.inputModel.get()} was copied to {self.targetFolder.get()}"]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

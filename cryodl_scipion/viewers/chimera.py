@@ -2,11 +2,14 @@
 """Files opened in ChimeraX, where Scipion has it."""
 
 import os
+from typing import Any, List
 
 from pwem.viewers import Chimera, ChimeraView
 
+from ..viewers.panels_viewer import PanelsViewer
 
-def chimeraViews(viewer, path, what="file"):
+
+def chimeraViews(viewer: PanelsViewer, path: str, what: str = "file") -> List[Any]:
     """pyworkflow's views that open a map or a script, or that say what is missing. viewer: for messages."""
     program = Chimera.getProgram()
     if program and os.path.exists(program):

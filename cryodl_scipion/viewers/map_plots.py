@@ -2,9 +2,12 @@
 """Drawings of maps: slices, and correlations of their shells."""
 
 import warnings
+from typing import Any, Dict, List, Optional, Tuple
 
 import mrcfile
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .preview import stretch
 
@@ -12,7 +15,7 @@ AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a sli
 MARK = "#cc6677"
 
 
-def readMap(path, stack=False):
+def readMap(path: str, stack: bool = False) -> Any:
     """(d, h, w) map, read from the disk as it is needed. stack: (n, d, h, w), a stack of them.
 
     Raises FileNotFoundError, ValueError that name the file.
@@ -32,7 +35,7 @@ def readMap(path, stack=False):
     return data
 
 
-def slicesOf(density, part):
+def slicesOf(density: np.ndarray, part: float) -> List[np.ndarray]:
     """Slices across z, y and x. density: (d, h, w). part: 0 to 1, how far along each axis. List of three (h, w)."""
     places = [min(length - 1, int(part * length)) for length in density.shape]
     return [
@@ -42,7 +45,7 @@ def slicesOf(density, part):
     ]
 
 
-def drawSlices(figure, density, part):
+def drawSlices(figure: Figure, density: np.ndarray, part: float) -> None:
     """Three slices with the axes' names; x, y and z grow to the right and up."""
     figure.clear()
     for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slicesOf(density, part), AXES):
@@ -53,13 +56,26 @@ def drawSlices(figure, density, part):
     figure.tight_layout()
 
 
-def drawFsc(axes, curves, pixelSize, box, resolution=None, thresholds=(0.143, 0.5)):
+def drawFsc(
+    axes: Axes,
+    curves: Any,
+    pixelSize: float,
+    box: int,
+    resolution: Optional[float] = None,
+    thresholds: Any = (0.143, 0.5),
+) -> None:
     """Fourier shell correlation curves, whose rings begin with 0. curves: {label: values}. resolution: Å, marked."""
     longest = max([2] + [len(values) for values in curves.values()])
     drawFscAt(axes, np.arange(longest) / (box * pixelSize), curves, resolution, thresholds)
 
 
-def drawFscAt(axes, frequencies, curves, resolution=None, thresholds=(0.143, 0.5)):
+def drawFscAt(
+    axes: Axes,
+    frequencies: Any,
+    curves: Dict[str, List[float]],
+    resolution: Optional[float] = None,
+    thresholds: Tuple[float, float] = (0.143, 0.5),
+) -> None:
     """As drawFsc. frequencies: 1/Å of the curves' values, the first of which is that at 0."""
     for label, values in curves.items():
         axes.plot(frequencies[1 : len(values)], values[1:], label=label)

@@ -5,6 +5,7 @@ import os
 import re
 import tkinter as tk
 from tkinter import ttk
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from ..engine.cryodl import contract
 from .plots import drawTraining, readMetrics
@@ -28,13 +29,13 @@ _FIGURES = {
 _STEP = re.compile(r"step_0*(\d+)\.png$")
 
 
-def metricsPath(folder):
+def metricsPath(folder: str) -> Any:
     """The metrics of a model folder, or of its unfinished training."""
     whole = os.path.join(folder, METRICS)
     return whole if os.path.exists(whole) else os.path.join(folder + ".partial", METRICS)
 
 
-def samplesIn(folder):
+def samplesIn(folder: str) -> Dict[str, Any]:
     """{name: picture} of a model folder or its unfinished training.
 
     'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names.
@@ -55,7 +56,7 @@ def samplesIn(folder):
     return dict(newest, **dict({f"step {step}": path for step, path in steps}, **others))
 
 
-def cardLines(folder):
+def cardLines(folder: str) -> List[str]:
     """The card in words, one line each; what is not in it is left out."""
     if not os.path.exists(os.path.join(folder, contract.CARD)):
         return ["The model is not finished yet.", "The curves follow the training."]
@@ -74,8 +75,8 @@ def cardLines(folder):
         ("Trained at", _with(card.get("trained_pixel_size"), "%g Å/px")),
         ("Box", _with(card.get("box"), "%d px")),
         ("Structures", ", ".join(card.get("structures") or []) or None),
-        ("CTF of the input", _CTF.get(card.get("ctf"), card.get("ctf"))),
-        ("Grid", _with(card.get("grid"), "%g Å/px")),
+        ("CTF of the input", _CTF.get(str(card.get("ctf")), card.get("ctf"))),
+        ("Working pixel size", _with(card.get("grid"), "%g Å/px")),
         ("Resolutions", _with(card.get("resolutions"), "%s Å", lambda v: " to ".join(f"{r:g}" for r in v))),
         ("Default threshold", _with(card.get("threshold"), "%.3f")),
         None,
@@ -116,11 +117,13 @@ def cardLines(folder):
     return lines + ["", "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items())]
 
 
-def _with(value, form, convert=lambda value: value):
+def _with(
+    value: Optional[Union[float, List[float]]], form: str, convert: Callable[..., Any] = lambda value: value
+) -> Any:
     return None if value is None else form % convert(value)
 
 
-def _names(title, names):
+def _names(title: str, names: Optional[Sequence[str]]) -> List[str]:
     if not names:
         return []
     more = [f"  and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
@@ -130,7 +133,9 @@ def _names(title, names):
 class ModelWindow(FollowingWindow):
     """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
 
-    def __init__(self, parent, folder, title, samples=False):
+    _choice: Any
+
+    def __init__(self, parent: Any, folder: str, title: str, samples: bool = False) -> None:
         FollowingWindow.__init__(self, parent, title)
         self._folder, self._sample = folder, tk.StringVar(self.root, NEWEST)
         self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
@@ -139,10 +144,10 @@ class ModelWindow(FollowingWindow):
         self.addFigure((9.5, 8.6 if samples or samplesIn(folder) else 4.8))
         self.refresh()
 
-    def finished(self):
+    def finished(self) -> bool:
         return os.path.exists(os.path.join(self._folder, contract.CARD))
 
-    def draw(self):
+    def draw(self) -> None:
         samples = samplesIn(self._folder)
         if samples and self._sample.get() not in samples:
             self._sample.set(next(iter(samples)))  # this method makes pictures of other names
@@ -153,7 +158,7 @@ class ModelWindow(FollowingWindow):
         self._text.insert(tk.END, "\n".join(cardLines(self._folder)))
         self._text.config(state=tk.DISABLED)
 
-    def _offer(self, samples):
+    def _offer(self, samples: Any) -> None:
         """The list of sample pictures, as soon as there is one."""
         if not samples:
             return
@@ -166,6 +171,6 @@ class ModelWindow(FollowingWindow):
             self._choice.bind("<<ComboboxSelected>>", lambda event: self._redraw())
         self._choice.config(values=list(samples))
 
-    def _redraw(self):
+    def _redraw(self) -> None:
         self.draw()
         self._canvas.draw_idle()

@@ -2,10 +2,12 @@
 """What a set of our picks tells about itself."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from pwem.objects import SetOfCoordinates
 from pyworkflow.object import Float, String
 
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ..micrograph_names import micrographNames
 from .coordinates import picksByMicrograph, readPicks
 
@@ -17,12 +19,12 @@ DIAMETER = "_cryodlDiameter"
 _BOX_PER_DIAMETER = 1.5
 
 
-def boxSizeFor(diameter, pixelSize):
+def boxSizeFor(diameter: float, pixelSize: float) -> int:
     """Even box size in px. diameter: Å; pixelSize: Å/px."""
     return max(2, 2 * int(round(_BOX_PER_DIAMETER * diameter / pixelSize / 2)))
 
 
-def diameterInPixels(coordinates):
+def diameterInPixels(coordinates: SetOfCoordinates) -> Any:
     """Particle diameter in px; of sets that are not ours what their box suggests, None without a box."""
     diameter = getattr(coordinates, DIAMETER, None)
     if diameter is not None and diameter.hasValue():
@@ -30,35 +32,35 @@ def diameterInPixels(coordinates):
     return coordinates.getBoxSize() / _BOX_PER_DIAMETER if coordinates.getBoxSize() else None
 
 
-def describeOutput(coordinates, folder, diameter):
+def describeOutput(coordinates: SetOfCoordinates, folder: Optional[str], diameter: float) -> None:
     """Write on a set where its candidates are and how large (Å) its particles."""
     setattr(coordinates, CANDIDATES, String(folder))
     setDiameter(coordinates, diameter)
 
 
-def foundDiameter(results):
+def foundDiameter(results: Sequence[Result]) -> Any:
     """Å: the particles' diameter as the runs of `pick` state it, given or found; None as long as none did."""
     return next((r.outputs.particle_diameter for r in results if r.outputs.particle_diameter), None)
 
 
-def setDiameter(coordinates, diameter):
+def setDiameter(coordinates: SetOfCoordinates, diameter: float) -> None:
     """Write on a set how large (Å) its particles are."""
     setattr(coordinates, DIAMETER, Float(diameter))
 
 
-def candidatesFolder(coordinates):
+def candidatesFolder(coordinates: SetOfCoordinates) -> Any:
     """The folder of a set's candidates, None for sets that are not ours."""
     folder = getattr(coordinates, CANDIDATES, None)
     return None if folder is None else folder.get()
 
 
-def hasCandidates(coordinates):
+def hasCandidates(coordinates: SetOfCoordinates) -> bool:
     """True if the weaker candidates of a set of ours are still on disk."""
     folder = candidatesFolder(coordinates)
     return bool(folder) and os.path.isdir(folder)
 
 
-def scoredPicks(coordinates):
+def scoredPicks(coordinates: SetOfCoordinates) -> List[Tuple[Any, Any]]:
     """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none.
 
     A micrograph that was skipped has no candidates and no picks.
@@ -72,7 +74,7 @@ def scoredPicks(coordinates):
     return [(m, picks.get(m.getObjId(), [])) for m in micrographs]
 
 
-def modelLine(card):
+def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
     """The summary's line about the model of a run, in a list; empty without a card."""
     if not card:
         return []
@@ -80,7 +82,7 @@ def modelLine(card):
     return [f"Model: {card['name']} (network {card['network']}{'' if f1 is None else f', validation F1 {f1:.3f}'})"]
 
 
-def thresholdsInWords(results):
+def thresholdsInWords(results: Sequence[Result]) -> str:
     """'0.400', or '0.350 to 0.450, for each micrograph its own'. results: the contract's Results of `pick`."""
     ofEach = [t for r in results for t in (r.outputs.thresholds or {}).values()]
     thresholds = sorted(
@@ -91,7 +93,7 @@ def thresholdsInWords(results):
     return " and ".join(thresholds)
 
 
-def _expectedLines(results):
+def _expectedLines(results: Sequence[Result]) -> List[str]:
     """How many particles the scores tell of, and how certain that is; nothing where the engine says nothing."""
     expected = [r.outputs.expected_particles for r in results if r.outputs.expected_particles]
     if not expected:
@@ -103,7 +105,7 @@ def _expectedLines(results):
     ]
 
 
-def pickLines(coordinates, results):
+def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result]) -> Any:
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
     count = sum(len(r.outputs.counts or {}) for r in results)
     lines = [f"*{counted(coordinates.getSize(), 'particle')}* on {counted(count, 'micrograph')}"]

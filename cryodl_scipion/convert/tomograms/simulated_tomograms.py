@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `cryodl simulate-tomograms` made, as Scipion's sets."""
 
-from tomo.objects import TomoAcquisition, Tomogram
+from typing import Dict
+
+from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram
 
 from .tomograms import maskOf
 
 
-def appendTomograms(tomograms, files):
+def appendTomograms(tomograms: SetOfTomograms, files: Dict[str, str]) -> Dict[str, Tomogram]:
     """Append all to a SetOfTomograms, which has pixel size and acquisition. files: {name: path}; the name is the tsId.
 
     Returns {name: Tomogram with its id}.
@@ -26,7 +28,7 @@ def appendTomograms(tomograms, files):
     return made
 
 
-def appendLabels(masks, tomograms, files):
+def appendLabels(masks: SetOfTomoMasks, tomograms: Dict[str, Tomogram], files: Dict[str, str]) -> None:
     """Append the label volumes to a SetOfTomoMasks. tomograms: of appendTomograms."""
     for name, path in sorted(files.items()):
         masks.append(maskOf(tomograms[name], path))

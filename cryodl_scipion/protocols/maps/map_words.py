@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with maps, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
 from ...engine.cryodl import __version__
 from ...engine.cryodl.contract import (
+    Result,
     counted,
     half_map_resolutions,
     half_map_verdict,
@@ -11,6 +14,7 @@ from ...engine.cryodl.contract import (
     resolution_in_words,
     split_verdict,
 )
+from ...engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
 from ..methods import versionIn
 
 # Of the measures: FSC between half-maps at 0.143, Q-score, local resolution.
@@ -22,22 +26,22 @@ WHAT_FOR = (
 )
 
 
-def citationsOf(network):
+def citationsOf(network: Any) -> List[str]:
     """Keys of the bibliography for work with an improver; network: its name, or None if no model is known yet."""
     return ["cryodl"] + list(network_citations("map_improver", network))
 
 
-def networkOf(card):
+def networkOf(card: Dict[str, Any]) -> str:
     return network_words("map_improver", card["network"])
 
 
-def _said(test):
+def _said(test: Dict[str, float]) -> List[str]:
     """Lines of a half-map test but its warning, which the engine's Result has."""
     return split_verdict(half_map_verdict(test)[1])[0]
 
 
 # ----- improving
-def improvedLines(results, volumes):
+def improvedLines(results: Any, volumes: int) -> List[str]:
     """Improved maps in the lines of a summary. results: of `improve-map`, {name of the map: Result}."""
     improved = volumes - sum(bool(result.outputs.left_alone) for result in results.values())
     lines = [
@@ -57,7 +61,7 @@ def improvedLines(results, volumes):
     return lines + ["Not for FSC-based resolution, and not for deposition alone."]
 
 
-def improvingInWords(count, card, results):
+def improvingInWords(count: int, card: Optional[Dict[str, Any]], results: Iterable[Any]) -> str:
     """Methods of an improvement. card: of the model, or None if it is gone."""
     results = list(results)
     alone = sum(bool(result.outputs.left_alone) for result in results)
@@ -85,7 +89,7 @@ def improvingInWords(count, card, results):
 
 
 # ----- training
-def improverLines(card):
+def improverLines(card: Dict[str, Any]) -> List[str]:
     """A trained map improver in the lines of a summary."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
     lines = [
@@ -107,7 +111,7 @@ def improverLines(card):
     return lines
 
 
-def improverInWords(card):
+def improverInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
     text = (
@@ -128,7 +132,7 @@ def improverInWords(card):
     return text + "."
 
 
-def _whence(training):
+def _whence(training: Dict[str, Any]) -> str:
     """Where training maps came from, after a comma, or ''. Cards of old models do not tell how many were real."""
     if not training.get("simulated"):
         return ""
@@ -150,17 +154,17 @@ _FIGURES = (
 )
 
 
-def figureInWords(name, value):
+def figureInWords(name: str, value: float) -> str:
     return resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
 
 
-def evaluationRows(evaluation):
+def evaluationRows(evaluation: Dict[str, Any]) -> Any:
     """[(label, figure of the map, of the one before)] of evaluation.json; the last is missing without such a map."""
     both = [evaluation] + ([evaluation["before"]] if evaluation.get("before") else [])
     return [(label,) + tuple(figureInWords(name, e[name]) for e in both) for name, label in _FIGURES]
 
 
-def halfMapRows(evaluation):
+def halfMapRows(evaluation: Dict[str, Any]) -> List[Tuple[str, str]]:
     """[(label, figure)] of the half-maps of evaluation.json: their FSC and local resolution, as far as measured."""
     halves = evaluation.get("half_maps") or {}
     local = halves.get("local_resolution_angstrom")
@@ -175,7 +179,7 @@ def halfMapRows(evaluation):
     return rows
 
 
-def evaluationLines(evaluation):
+def evaluationLines(evaluation: Dict[str, Any]) -> List[str]:
     """evaluation.json in the lines of a summary."""
     before = evaluation.get("before")
     lines = [f"*Against the model* ({counted(evaluation['atoms'], 'atom')}; mask: {evaluation['mask']})"]
@@ -191,7 +195,7 @@ def evaluationLines(evaluation):
     return lines
 
 
-def evaluationInWords(evaluation, results):
+def evaluationInWords(evaluation: Dict[str, Any], results: Sequence[Result]) -> str:
     """Methods of an evaluation."""
     text = (
         f"The map was compared with its atomic model with cryodl {versionIn(results)}: their FSC falls to 0.5 "
@@ -211,7 +215,7 @@ def evaluationInWords(evaluation, results):
 
 
 # ----- models
-def comparedLines(made):
+def comparedLines(made: Any) -> List[str]:
     """A comparison of two models in the lines of a summary. made: Result.outputs."""
     rmsd = made.rmsd_angstrom
     return [
@@ -224,7 +228,7 @@ def comparedLines(made):
     ]
 
 
-def comparedInWords(made, distance, results):
+def comparedInWords(made: Any, distance: float, results: Sequence[Result]) -> str:
     rmsd = made.rmsd_angstrom
     return (
         f"Of the {made.reference_residues} residues of the reference {100 * made.coverage:.1f} % were "
@@ -235,7 +239,7 @@ def comparedInWords(made, distance, results):
 
 
 # ----- simulation
-def simulatedLines(made, name):
+def simulatedLines(made: SimulateHalfMapsOutputs, name: str) -> List[str]:
     return [
         f"*Half-maps of {name}*, {made.box} px, {made.pixel_size:.4g} Å/px",
         f"FSC of the half-maps 0.143: {resolution_in_words(made.resolution)}",
@@ -245,7 +249,7 @@ def simulatedLines(made, name):
     ]
 
 
-def simulatedInWords(made, name, results):
+def simulatedInWords(made: Any, name: str, results: Sequence[Result]) -> str:
     return (
         f"Two half-maps of {name} with the faults of reconstructed ones were simulated with cryodl "
         f"{versionIn(results)} at {made.pixel_size:.4g} Å/px; their FSC falls to 0.143 at "

@@ -3,9 +3,11 @@
 
 import json
 import os
+from typing import Any, List, Optional, Sequence, Tuple
 
-from pwem.objects import EMSet
+from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.maps.maps import FRAMES, frameOf, isMrc, mapForEngine, unequalVoxels
 from ...convert.structures import structureFileOf, structureProblem
@@ -22,7 +24,7 @@ class MapsBase(OneRunBase):
     _MODEL_KIND = "map_improver"
 
     # ----- form
-    def _addMapParam(self, form, name, help, pointerClass="Volume", **arguments):
+    def _addMapParam(self, form: Form, name: str, help: str, pointerClass: str = "Volume", **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -31,7 +33,7 @@ class MapsBase(OneRunBase):
             **dict(dict(label="Map", important=True), **arguments),
         )
 
-    def _addModelParam(self, form, name, help, **arguments):
+    def _addModelParam(self, form: Form, name: str, help: str, **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -40,7 +42,7 @@ class MapsBase(OneRunBase):
             **dict(dict(label="Atomic model", important=True), **arguments),
         )
 
-    def _addFrameParam(self, form, condition="True"):
+    def _addFrameParam(self, form: Form, condition: str = "True") -> None:
         form.addParam(
             "frame",
             params.EnumParam,
@@ -55,14 +57,14 @@ class MapsBase(OneRunBase):
         )
 
     # ----- files for the engine
-    def _place(self, volume, structure, name=_FRAME_FILE):
+    def _place(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
         """(x, y, z) Å where a map begins in the frame of a model; written down for the summary."""
         frame = frameOf(volume, structureFileOf(structure), self.frame.get())
         os.makedirs(self._inputFolder(), exist_ok=True)
         write_json(os.path.join(self._inputFolder(), name), frame._asdict())
         return frame.xyz
 
-    def _frameLines(self, name=_FRAME_FILE):
+    def _frameLines(self, name: str = _FRAME_FILE) -> List[str]:
         path = os.path.join(self._inputFolder(), name)
         if not os.path.exists(path):
             return []
@@ -73,11 +75,13 @@ class MapsBase(OneRunBase):
             f"{', '.join(f'{value:.2f}' for value in frame['xyz'])} Å)"
         ]
 
-    def _mapFor(self, volume, origin=None, pixelSize=False):
+    def _mapFor(
+        self, volume: Volume, origin: Optional[Tuple[float, float, float]] = None, pixelSize: bool = False
+    ) -> str:
         return mapForEngine(volume, self._inputFolder(), origin, pixelSize)
 
     # ----- checks
-    def _checkMap(self, volume, what="map"):
+    def _checkMap(self, volume: Volume, what: str = "map") -> List[str]:
         """A sentence about a map that cannot be used, in a list."""
         path = structureFileOf(volume)
         if not os.path.isfile(path):
@@ -86,7 +90,7 @@ class MapsBase(OneRunBase):
             return [f"The {what} {path} has no pixel size (sampling rate). Import it again with it."]
         return []
 
-    def _checkSameGrid(self, volume, other, what):
+    def _checkSameGrid(self, volume: Volume, other: Volume, what: str) -> List[str]:
         """A sentence about a mask, half-map or other map that is not on the grid of a map, in a list."""
         ours, theirs = volume.getDim(), other.getDim()
         if tuple(ours) != tuple(theirs):
@@ -101,7 +105,7 @@ class MapsBase(OneRunBase):
             ]
         return []
 
-    def _voxelWarnings(self, volumes):
+    def _voxelWarnings(self, volumes: Sequence[Volume]) -> List[str]:
         """Sentences about maps whose header has voxels that are no cubes: Scipion knows one pixel size only."""
         found = [
             (v, unequalVoxels(structureFileOf(v))) for v in volumes if isMrc(v) and os.path.exists(structureFileOf(v))
@@ -114,12 +118,12 @@ class MapsBase(OneRunBase):
             if sizes
         ]
 
-    def _modelCard(self):
+    def _modelCard(self) -> Any:
         """The improver's card; None without one, or if it is gone, which must not hide what was made with it."""
         return cardOf(self)
 
 
-def itemsOf(objects):
+def itemsOf(objects: Sequence[EMObject]) -> List[EMObject]:
     """Clones of the items of sets, and objects that are no sets, in their order."""
     items = []
     for found in objects:
@@ -127,10 +131,10 @@ def itemsOf(objects):
     return items
 
 
-def structureProblems(structures):
+def structureProblems(structures: Sequence[AtomStruct]) -> List[str]:
     return [problem for problem in map(structureProblem, structures) if problem]
 
 
-def ownOrigin(volume):
+def ownOrigin(volume: Volume) -> Any:
     """Scipion's origin for what is made of a map: the map's own, None if it has none."""
     return volume.getOrigin() if volume.hasOrigin() else None

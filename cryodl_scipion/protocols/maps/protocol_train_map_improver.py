@@ -3,11 +3,15 @@
 
 import csv
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
+from pwem.objects import AtomStruct, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..model_field import NONE, addModelParams, cardOf, checkModelField, modelFolder
 from ..training import TrainsModel
@@ -39,7 +43,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "pairsFrom",
@@ -127,30 +131,30 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = dict(
             self._settings(), pairs_of_the_project=[structureFileOf(o) for pair in self._pairs() for o in pair]
         )
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         if self.pairsFrom.get() == PROJECT and self._pairs():
             self._writePairs()
         self._train(self._config(**self._engineValues()), self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         pointers = [*self.inputVolumes, *self.inputModels] if self.pairsFrom.get() == PROJECT else []
         self._defineModel(
             pointers + list(self.simulateFrom) + ([self.inputModel] if self.modelFrom.get() != NONE else [])
         )
 
-    def _writePairs(self):
+    def _writePairs(self) -> None:
         """The table of pairs; maps are copied where their header is wrong, as the engine reads nothing else."""
         table = self._pairsTable()
         os.makedirs(os.path.dirname(table), exist_ok=True)
         relative = lambda path: os.path.relpath(path, os.path.dirname(table))
-        rows = []
+        rows: List[List[Any]] = [["map", "structure", "resolution"]]
         for number, ((volume, structure), resolution) in enumerate(zip(self._pairs(), self._resolutions())):
             origin = self._place(volume, structure, f"frame_{number}.json")
             rows.append(
@@ -161,31 +165,31 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
                 ]
             )
         with open(table + ".tmp", "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["map", "structure", "resolution"]] + rows)
+            csv.writer(file).writerows(rows)
         os.replace(table + ".tmp", table)
 
     # ----- inputs
-    def _pairsTable(self):
+    def _pairsTable(self) -> str:
         return os.path.join(self._inputFolder(), "pairs.csv")
 
-    def _pairs(self):
+    def _pairs(self) -> List[Tuple[Volume, AtomStruct]]:
         """[(Volume, AtomStruct)] of the project."""
         if self.pairsFrom.get() != PROJECT:
             return []
         return list(zip(itemsOf(self._pointed("inputVolumes")), itemsOf(self._pointed("inputModels"))))
 
-    def _resolutions(self):
+    def _resolutions(self) -> List[float]:
         """[Å] of the pairs. Raises ValueError for words that are no numbers."""
         values = [float(word) for word in (self.resolutions.get() or "").split(",") if word.strip()]
         return values * len(self._pairs()) if len(values) == 1 else values
 
-    def _structures(self):
+    def _structures(self) -> Tuple[str, ...]:
         pattern = (self.structureFiles.get() or "").strip()
         return tuple(structureFileOf(s) for s in itemsOf(self._pointed("simulateFrom"))) + (
             (pattern,) if pattern else ()
         )
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         pairs = {PROJECT: self._pairsTable() if self._pairs() else None, TABLE: self.pairs.get() or None, NOTHING: None}
         return dict(
             pairs=pairs[self.pairsFrom.get()],
@@ -196,7 +200,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = structureProblems(itemsOf(self._pointed("simulateFrom")))
         if self.pairsFrom.get() == PROJECT:
             errors += self._checkPairs()
@@ -208,7 +212,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
         errors += patternProblems(self._structures())
         return errors + ([] if self.modelFrom.get() == NONE else self._checkStart())
 
-    def _checkPairs(self):
+    def _checkPairs(self) -> List[str]:
         volumes, models = (itemsOf(self._pointed(name)) for name in ("inputVolumes", "inputModels"))
         if len(volumes) != len(models):
             return [
@@ -229,7 +233,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             ]
         return [error for volume in volumes for error in self._checkMap(volume)] + structureProblems(models)
 
-    def _checkStart(self):
+    def _checkStart(self) -> List[str]:
         errors, network = checkModelField(self), self.getEnumText("network")
         card = cardOf(self)
         if not errors and card["network"] != network:
@@ -239,7 +243,7 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             ]
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         warnings = self._voxelWarnings([volume for volume, _ in self._pairs()])
         if self.getEnumText("network") == "swinconv" and not self.usesGpu():
             warnings.append(
@@ -248,13 +252,13 @@ class CryodlProtTrainMapImprover(TrainsModel, MapsBase):
             )
         return warnings
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else improverLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [improverInWords(card)]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self.getEnumText("network"))

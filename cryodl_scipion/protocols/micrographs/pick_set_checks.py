@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of several sets of coordinates that are to be compared or combined. Each gives sentences for the form."""
 
+from typing import Any, List, Sequence, Tuple
+
+from pwem.objects import SetOfCoordinates
+
 from ...convert.micrograph_names import repeatedNames
 from ...convert.micrographs.pick_sets import commonMicrographs, micrographsByName
 from ..checks import listed
@@ -9,7 +13,7 @@ from ..checks import listed
 _SAME_EXTENT = 0.05
 
 
-def checkPickSets(labelled):
+def checkPickSets(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     """What is wrong with sets of coordinates. labelled: [(label, SetOfCoordinates)], the first gives the frame."""
     errors = [sentence for label, coordinates in labelled for sentence in _checkOne(label, coordinates)]
     errors = errors or _checkTwice(labelled)
@@ -20,7 +24,7 @@ def checkPickSets(labelled):
     return _checkExtents(labelled)
 
 
-def _checkOne(label, coordinates):
+def _checkOne(label: str, coordinates: SetOfCoordinates) -> List[str]:
     micrographs = coordinates.getMicrographs()
     if micrographs is None or micrographs.getSize() == 0:
         return [f"{label} belongs to no micrographs. Choose coordinates of a set of micrographs."]
@@ -45,7 +49,7 @@ def _checkOne(label, coordinates):
     return []
 
 
-def _checkTwice(labelled):
+def _checkTwice(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     """A set compared with itself agrees, and in a consensus it would vote twice."""
     seen = {}
     for label, coordinates in labelled:
@@ -56,7 +60,7 @@ def _checkTwice(labelled):
     return []
 
 
-def _nothingInCommon(labelled):
+def _nothingInCommon(labelled: Any) -> str:
     parts = [
         f"{label} has {listed(sorted(micrographsByName(coordinates), key=str)[:2])}" for label, coordinates in labelled
     ]
@@ -66,7 +70,7 @@ def _nothingInCommon(labelled):
     )
 
 
-def _checkExtents(labelled):
+def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
     frame = labelled[0][1].getMicrographs()
     errors = []
     for label, coordinates in labelled[1:]:
@@ -83,7 +87,7 @@ def _checkExtents(labelled):
     return errors
 
 
-def leftOutLines(labelled):
+def leftOutLines(labelled: Any) -> Any:
     """Sentences about micrographs that are not in all sets, and so are not compared or combined."""
     common = set(commonMicrographs([coordinates for _, coordinates in labelled]))
     lines = []

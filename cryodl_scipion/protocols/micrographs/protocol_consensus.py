@@ -2,17 +2,19 @@
 """Combine sets of coordinates: keep what several of them found."""
 
 import collections
+from typing import Any, Dict, List, Sequence
 
-from pwem.objects import Coordinate, SetOfCoordinates
+from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float, Integer, String
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.coordinates import SCORE, readPicks
 from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from .pick_sets_base import PickSetsBase
 
@@ -39,7 +41,7 @@ class CryodlProtConsensus(PickSetsBase):
         "output": "the run's folder",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addSetsParam(form, "Coordinates to combine, of other programs or of other settings.")
         addConfigParams(
@@ -63,18 +65,18 @@ class CryodlProtConsensus(PickSetsBase):
         )
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
         self._insertFunctionStep(self.combineStep, settings, sizes, needsGPU=False)
         self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get() or 0, needsGPU=False)
 
-    def combineStep(self, settings, sizes):
+    def combineStep(self, settings: Dict[str, Any], sizes: Sequence[int]) -> None:
         self._forget()
         self._writeSets()
         self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
 
-    def createOutputStep(self, settings, boxSize):
+    def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
         (result,) = self._engineResults()
         micrographs = {m.getMicName(): m.clone() for m in self._frame()}
         names = micrographNames(list(micrographs.values()))
@@ -91,7 +93,7 @@ class CryodlProtConsensus(PickSetsBase):
         for pointer in self.inputSets:
             self._defineSourceRelation(pointer, output)
 
-    def _boxSize(self):
+    def _boxSize(self) -> int:
         first = self._labelledSets()[0][1]
         return (
             self.boxSize.get()
@@ -99,11 +101,11 @@ class CryodlProtConsensus(PickSetsBase):
             or boxSizeFor(self._diameter(), first.getMicrographs().getSamplingRate())
         )
 
-    def candidatesFolder(self):
+    def candidatesFolder(self) -> str:
         """Folder with all that any set found, one STAR file per micrograph."""
         return self._getExtraPath(self._OUTPUT, "candidates")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             picks=self._pickFolders(),
             pixel_size=self._frame().getSamplingRate(),
@@ -112,7 +114,7 @@ class CryodlProtConsensus(PickSetsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = PickSetsBase._checkInputs(self)
         if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
             errors = [
@@ -120,7 +122,7 @@ class CryodlProtConsensus(PickSetsBase):
             ]
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         lines = PickSetsBase._warnings(self)
         if self._missingPointers() or self._checkInputs() or self.boxSize.get():
             return lines
@@ -135,7 +137,7 @@ class CryodlProtConsensus(PickSetsBase):
             )
         return lines
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
             return ["No coordinates yet."]
@@ -150,13 +152,13 @@ class CryodlProtConsensus(PickSetsBase):
         lines += [f"Found by {counted(number, 'set')}: {byNumber[number]}" for number in sorted(byNumber)]
         return lines
 
-    def _ruleInWords(self):
+    def _ruleInWords(self) -> str:
         sets = counted(len(self._labelledSets()), "set")
         if self.rule.get() == _AT_LEAST:
             return f"at least {self.atLeast.get()} of {sets}"
         return f"{sets} with a mean score of at least {self.leastScore.get():g}"
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None:
             return []
@@ -166,7 +168,7 @@ class CryodlProtConsensus(PickSetsBase):
         ]
 
 
-def combined(row, micrograph):
+def combined(row: Any, micrograph: Micrograph) -> Coordinate:
     """A Coordinate of (x, y, score, number of sets)."""
     x, y, score, number = row
     item = Coordinate(x=int(round(x)), y=int(round(y)))  # Scipion's are whole and truncate

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose another score threshold for picks, without running the network again."""
 
+from typing import Any, List
+
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
@@ -24,7 +27,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputCoordinates",
@@ -43,10 +46,10 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
             help="Picks with a lower score are left out. From 0 to 1. The wizard shows what it does.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.filterStep, self.threshold.get(), needsGPU=False)
 
-    def filterStep(self, threshold):
+    def filterStep(self, threshold: Any) -> None:
         source = self.inputCoordinates.get()
         output = self._createSetOfCoordinates(source.getMicrographs(asPointer=True))
         output.setBoxSize(source.getBoxSize())
@@ -58,7 +61,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
         self._defineOutputs(outputCoordinates=output)
         self._defineSourceRelation(self.inputCoordinates, output)
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         coordinates, threshold = self.inputCoordinates.get(), self.threshold.get()
         if coordinates is None:
             return []  # pyworkflow names it
@@ -74,7 +77,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
                 return ["The coordinates have no scores. Choose coordinates picked by cryodl."]
         return []
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         if coordinates is None or hasCandidates(coordinates):
             return []
@@ -83,7 +86,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
             "them is gone). Picks can be removed but no weaker ones added."
         ]
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None:
             return ["No coordinates yet."]
@@ -93,7 +96,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
             lines.append(f"The input has {source.getSize()}.")
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         return (
             []
@@ -101,5 +104,5 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, EMProtocol):
             else [f"{output.getSize()} particles with a score of at least {self.threshold.get():.3f} were kept."]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with denoisers and particles, in sentences for summaries and for the methods of a paper."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from pwem.objects import AtomStruct
+
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted, resolution_in_words
+from ...engine.cryodl.contract import Result, counted, resolution_in_words
 from ..methods import networkInWords, versionIn
 
 KINDS = (("raw", "raw"), ("wiener", "Wiener filter"), ("denoised", "denoised"))
 
 
-def denoiserLines(card):
+def denoiserLines(card: Dict[str, Any]) -> List[str]:
     """A trained denoiser in the lines of a summary."""
     training, validation = card.get("training") or {}, card.get("validation") or {}
     lines = [
@@ -30,7 +34,7 @@ def denoiserLines(card):
     return lines + ["What it makes is no raw data: measure what it invents with *cryodl - evaluate denoiser*."]
 
 
-def denoiserInWords(card):
+def denoiserInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     training = card.get("training") or {}
     structures = ", ".join(card.get("structures") or ["the structure"])
@@ -49,7 +53,7 @@ def denoiserInWords(card):
     return text + f" with projections of {structures} as targets."
 
 
-def denoisingInWords(count, card, result):
+def denoisingInWords(count: int, card: Optional[Dict[str, Any]], result: Result) -> str:
     """Methods of a denoising run. card: of the model, or None if it is gone."""
     by = f"the model {card['name']} ({networkInWords(card)})" if card else "a model that is no longer there"
     return (
@@ -58,7 +62,9 @@ def denoisingInWords(count, card, result):
     )
 
 
-def orientingInWords(count, structure, card, result, step):
+def orientingInWords(
+    count: int, structure: AtomStruct, card: Optional[Dict[str, Any]], result: Result, step: int
+) -> str:
     """Methods of an assignment of orientations. step: degrees; card: the denoiser's, or None."""
     text = (
         f"{counted(count, 'particle')} were given initial orientations with cryodl {versionIn([result])} by "
@@ -70,7 +76,7 @@ def orientingInWords(count, structure, card, result, step):
     )
 
 
-def backProjectingInWords(result, symmetry, denoiser):
+def backProjectingInWords(result: Result, symmetry: str, denoiser: str) -> str:
     """Methods of a back-projection. denoiser: name, '' for raw particles."""
     made = result.outputs
     text = (
@@ -85,7 +91,7 @@ def backProjectingInWords(result, symmetry, denoiser):
     )
 
 
-def evaluationLines(evaluation):
+def evaluationLines(evaluation: Dict[str, Any]) -> Any:
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation["mean_frc"], evaluation["resolution"], evaluation["control"]
     lines = [
@@ -101,7 +107,7 @@ def evaluationLines(evaluation):
     return lines
 
 
-def evaluationInWords(evaluation, card, results):
+def evaluationInWords(evaluation: Dict[str, Any], card: Optional[Dict[str, Any]], results: Sequence[Result]) -> str:
     """Methods of an evaluation. card: of the model, or None if it is gone."""
     mean, control = evaluation["mean_frc"], evaluation["control"]
     text = (
@@ -117,7 +123,7 @@ def evaluationInWords(evaluation, card, results):
     )
 
 
-def integrityLines(result, subsets, least):
+def integrityLines(result: Result, subsets: Any, least: Any) -> List[str]:
     """An assessment of compositions in the lines of a summary. subsets: {name: particles in its subset}."""
     made = result.outputs
     lines = [f"*Likeliest composition of {counted(sum(made.counts.values()), 'particle')}*"]
@@ -130,7 +136,7 @@ def integrityLines(result, subsets, least):
     return lines + ["Images and alignments are those of the input."]
 
 
-def integrityInWords(count, result, card):
+def integrityInWords(count: int, result: Result, card: Optional[Dict[str, Any]]) -> str:
     """Methods of an assessment of compositions. card: the denoiser's, or None."""
     made = result.outputs
     text = (

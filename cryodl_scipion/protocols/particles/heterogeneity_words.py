@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A latent space and its verdict in words, for summaries and methods."""
 
-from ...engine.cryodl.contract import counted
+from typing import Any
+
+from ...engine.cryodl.contract import Result, counted
 from ..methods import versionIn
 
 
-def verdictLine(made):
+def verdictLine(made: Any) -> str:
     """The verdict as a sentence. made: outputs of fit-heterogeneity."""
     amount = f"(p = {made.p_value:.2g}; variability {100 * made.variability:.2f} % of the molecule's power)"
     if made.verdict == "motion":
@@ -16,7 +18,7 @@ def verdictLine(made):
     )
 
 
-def heterogeneityLines(result):
+def heterogeneityLines(result: Result) -> Any:
     """Lines of a summary."""
     made = result.outputs
     lines = [verdictLine(made), f"{made.latent} latent coordinates of {counted(made.count, 'particle')}"]
@@ -28,7 +30,7 @@ def heterogeneityLines(result):
     return lines
 
 
-def heterogeneityInWords(result):
+def heterogeneityInWords(result: Result) -> str:
     """Methods."""
     made = result.outputs
     return (

@@ -3,9 +3,11 @@
 
 import os
 import warnings
+from typing import Any, List, Sequence, Tuple
 
 import mrcfile
 import numpy as np
+from pwem.objects import AtomStruct, SetOfParticles
 
 from ...convert.particles.denoised import denoiserOf
 
@@ -15,7 +17,9 @@ _MODES = (0, 1, 2, 6, 12)
 _LOOKED_AT = 8
 
 
-def checkParticles(particles, need=(), what="particles", fewest=1, finite=True):
+def checkParticles(
+    particles: SetOfParticles, need: Tuple[str, ...] = (), what: str = "particles", fewest: int = 1, finite: bool = True
+) -> List[str]:
     """What is wrong with a SetOfParticles.
 
     need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. fewest:
@@ -34,7 +38,7 @@ def checkParticles(particles, need=(), what="particles", fewest=1, finite=True):
     )
 
 
-def _checkRaw(particles, what):
+def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
     model = denoiserOf(particles)
     if model:
         return [
@@ -49,7 +53,7 @@ def _checkRaw(particles, what):
     return []
 
 
-def _checkNeeds(particles, need, what):
+def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
     first = particles.getFirstItem()
     if "angles" in need and not (particles.hasAlignmentProj() and first.hasTransform()):
         has = {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}.get(
@@ -68,7 +72,7 @@ def _checkNeeds(particles, need, what):
     return []
 
 
-def checkStacks(particles, what="particles", finite=True):
+def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool = True) -> List[str]:
     """What is wrong with the files of a set: absent, of another kind, shorter than the set believes, not finite (unless
     `finite` is False)."""
     stacks = [(row["_filename"], row["MAX"]) for row in particles.aggregate(["MAX"], "_index", ["_filename"])]
@@ -87,7 +91,7 @@ def checkStacks(particles, what="particles", finite=True):
     return [f"The {what} cannot be used: {bad}" for bad in [_notFinite(stacks) if finite else ""] if bad]
 
 
-def _stackProblem(path, most):
+def _stackProblem(path: str, most: int) -> Tuple[str, int]:
     """(sentence or '', box in px) of a stack whose image number `most` is needed."""
     if not os.path.exists(path):
         return f"the image stack {path} is not there. Bring it back, or extract the particles again.", 0
@@ -113,7 +117,7 @@ def _stackProblem(path, most):
     return "", shape[2]
 
 
-def _notFinite(stacks):
+def _notFinite(stacks: Sequence[Tuple[str, int]]) -> str:
     """A sentence about the first of some images, spread over the stacks, that holds a NaN or infinity; '' if none."""
     chosen = [stacks[i] for i in np.unique(np.linspace(0, len(stacks) - 1, _LOOKED_AT).astype(int))]
     for path, most in chosen:
@@ -130,7 +134,7 @@ def _notFinite(stacks):
     return ""
 
 
-def scaleWarnings(particles, structure, what="structure"):
+def scaleWarnings(particles: SetOfParticles, structure: AtomStruct, what: str = "structure") -> Any:
     """Sentences about a map whose pixels or box are not those of the particles. Models have neither."""
     size = structure.getSamplingRate() if hasattr(structure, "getSamplingRate") else None
     if not size:

@@ -3,9 +3,12 @@
 
 import os
 import re
+from typing import Any, List, Optional
 
 import pyworkflow.utils as pwutils
+from pwem.objects import SetOfParticles
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.names import inputName
 from ...convert.particles.particles import writeParticles
@@ -28,7 +31,7 @@ class ParticlesBase(OneRunBase):
     """Base of the protocols on particles. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
 
     # ----- form
-    def _addParticlesParam(self, form, help, name="inputParticles", **arguments):
+    def _addParticlesParam(self, form: Form, help: str, name: str = "inputParticles", **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -36,7 +39,7 @@ class ParticlesBase(OneRunBase):
             **dict(dict(important=True, label="Particles", help=help), **arguments),
         )
 
-    def _addStructureParam(self, form, help, name="inputStructure", **arguments):
+    def _addStructureParam(self, form: Form, help: str, name: str = "inputStructure", **arguments: Any) -> None:
         form.addParam(
             name,
             params.PointerParam,
@@ -52,7 +55,7 @@ class ParticlesBase(OneRunBase):
             ),
         )
 
-    def _addDenoiserParam(self, form, help, **arguments):
+    def _addDenoiserParam(self, form: Form, help: str, **arguments: Any) -> None:
         form.addParam(
             "inputModel",
             params.PointerParam,
@@ -61,17 +64,17 @@ class ParticlesBase(OneRunBase):
         )
 
     # ----- files for the engine
-    def _particlesFile(self, particles):
+    def _particlesFile(self, particles: SetOfParticles) -> str:
         """STAR file of an input set, named by it, so that another input is another file."""
         return os.path.join(self._inputFolder(), inputName("particles", particles) + ".star")
 
-    def _writeInputs(self, *sets):
+    def _writeInputs(self, *sets: SetOfParticles) -> None:
         pwutils.makePath(self._inputFolder())
         for particles in sets:
             writeParticles(self._particlesFile(particles), particles)
 
     # ----- checks
-    def _checkSymmetry(self):
+    def _checkSymmetry(self) -> List[str]:
         if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
             return []
         return [
@@ -79,11 +82,11 @@ class ParticlesBase(OneRunBase):
             "I4, in RELION's axes. Helical symmetry is not known here."
         ]
 
-    def _checkDenoiser(self):
+    def _checkDenoiser(self) -> List[str]:
         model = self.inputModel.get()
         return [] if model is None else checkModelFolder(model.getFolder(), "denoiser")
 
-    def _modelCard(self):
+    def _modelCard(self) -> Any:
         """The denoiser's card; None without one, or if it is gone, which must not hide what was made with it."""
         model = self.inputModel.get()
         try:
@@ -91,7 +94,7 @@ class ParticlesBase(OneRunBase):
         except ValueError:
             return None
 
-    def _pixelWarnings(self, particles):
+    def _pixelWarnings(self, particles: Any) -> List[str]:
         """A sentence if the denoiser learned at another pixel size than the particles have."""
         card = self._modelCard()
         if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
@@ -105,6 +108,6 @@ class ParticlesBase(OneRunBase):
             f"resampled for it and back.{finer}"
         ]
 
-    def _denoiserFolder(self):
+    def _denoiserFolder(self) -> Optional[str]:
         model = self.inputModel.get()
         return None if model is None else model.getFolder()

@@ -2,12 +2,15 @@
 """Give particles their first Euler angles."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfParticles
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.oriented import appendOriented
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import citationsOf
 from .denoiser_words import orientingInWords
@@ -35,7 +38,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Raw particles with CTF; angles that they have are not used.")
         self._addStructureParam(form, "What the particles are compared with.")
@@ -53,17 +56,17 @@ class CryodlProtAssignOrientations(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.orientStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def orientStep(self, settings):
+    def orientStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         structure = self._structureFor(self.inputStructure.get())
         self._runOnce(self._config(**dict(self._engineValues(), structure=structure)), self._starFile())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles = self.inputParticles.get()
         output = self._createSetOfParticles()
         output.copyInfo(particles)
@@ -75,10 +78,10 @@ class CryodlProtAssignOrientations(ParticlesBase):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, output)
 
-    def _starFile(self):
+    def _starFile(self) -> str:
         return self._getExtraPath("oriented.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             structure=structureFileOf(self.inputStructure.get()),
@@ -88,7 +91,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         return (
             checkParticles(self.inputParticles.get(), ("raw", "ctf"))
             + self._checkDenoiser()
@@ -96,13 +99,13 @@ class CryodlProtAssignOrientations(ParticlesBase):
             + self._checkStructure(self.inputStructure.get())
         )
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles, structure = self.inputParticles.get(), self.inputStructure.get()
         if particles is None or structure is None:
             return []
         return scaleWarnings(particles, structure) + self._pixelWarnings(particles)
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()
         if output is None or result is None:
             return ["No orientations yet."]
@@ -119,7 +122,7 @@ class CryodlProtAssignOrientations(ParticlesBase):
             lines.append(f"The angles come from the reference {os.path.basename(made.reference)}.")
         return lines + ["The images are the raw ones. The angles are a start for a refinement."]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()
         if output is None or result is None:
             return []
@@ -133,6 +136,6 @@ class CryodlProtAssignOrientations(ParticlesBase):
             )
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         network = (self._modelCard() or {}).get("network")
         return list(dict.fromkeys(citationsOf(network) + ["Gorski2005", "Scheres2012"]))

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Back-project oriented particles into a map."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import FSC, Volume
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.oriented import noiseControlOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from .denoiser_words import backProjectingInWords
 from .particle_checks import checkParticles
@@ -31,7 +35,7 @@ class CryodlProtBackProject(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
             form,
@@ -43,17 +47,17 @@ class CryodlProtBackProject(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.reconstructStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def reconstructStep(self, settings):
+    def reconstructStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         halves = [self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2)]
         self._runOnce(self._config(**self._engineValues()), self._mapFile(), *halves)
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         made, denoiser = self._result().outputs, denoiserOf(self.inputParticles.get())
         volume = Volume(location=made.map)
         volume.setSamplingRate(made.pixel_size)
@@ -70,10 +74,10 @@ class CryodlProtBackProject(ParticlesBase):
         for output in (volume, fsc):
             self._defineSourceRelation(self.inputParticles, output)
 
-    def _mapFile(self):
+    def _mapFile(self) -> str:
         return self._getExtraPath("map.mrc")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         particles = self.inputParticles.get()
         values = dict(
             particles=self._particlesFile(particles), output=self._mapFile(), threads=self.numberOfThreads.get()
@@ -86,13 +90,13 @@ class CryodlProtBackProject(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         particles = self.inputParticles.get()
         raw = () if denoiserOf(particles) else ("raw",)
         needsCTF = ("ctf",) if self.correctCtf.get() and raw else ()
         return checkParticles(particles, raw + ("angles",) + needsCTF, fewest=2) + self._checkSymmetry()
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         if particles is None or not denoiserOf(particles):
             return []
@@ -102,7 +106,7 @@ class CryodlProtBackProject(ParticlesBase):
             "raw particles."
         ]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputVolume", None) is None:
             return ["No map yet."]
@@ -123,11 +127,11 @@ class CryodlProtBackProject(ParticlesBase):
             )
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputVolume", None) is None:
             return []
         return [backProjectingInWords(result, self.symmetry.get(), denoiserOf(self.inputParticles.get()))]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl", "Scheres2012"]

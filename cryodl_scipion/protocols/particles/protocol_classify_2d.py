@@ -2,11 +2,14 @@
 """Sort particles into 2-D classes."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfAverages, SetOfClasses2D
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import appendAverages, fillClasses
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
@@ -33,7 +36,7 @@ class CryodlProtClassify2D(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
             form, "Raw particles of one box size, as they were extracted. Angles that they have are not used."
@@ -47,16 +50,16 @@ class CryodlProtClassify2D(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.classifyStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def classifyStep(self, settings):
+    def classifyStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         self._runOnce(self._config(**self._engineValues()), self._folder(), goesOn=True)
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles, made = self.inputParticles.get(), self._result().outputs
         classes = self._createSetOfClasses2D(self.inputParticles)
         fillClasses(classes, particles, made.particles, made.classes)
@@ -66,10 +69,10 @@ class CryodlProtClassify2D(ParticlesBase):
         for output in (classes, averages):
             self._defineSourceRelation(self.inputParticles, output)
 
-    def _folder(self):
+    def _folder(self) -> str:
         return self._getExtraPath("classes")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             output=self._folder(),
@@ -77,7 +80,7 @@ class CryodlProtClassify2D(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         particles = self.inputParticles.get()
         errors = checkParticles(particles, ("raw",), finite=False)
         count = self.classes.get()
@@ -88,7 +91,7 @@ class CryodlProtClassify2D(ParticlesBase):
             )
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         if particles is None or particles.hasCTF():
             return []
@@ -97,7 +100,7 @@ class CryodlProtClassify2D(ParticlesBase):
             "the microscope."
         ]
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputClasses", None) is None:
             return ["No classes yet."]
@@ -112,7 +115,7 @@ class CryodlProtClassify2D(ParticlesBase):
             lines.append("The classes still changed in the last pass.")
         return lines
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputClasses", None) is None:
             return []
@@ -123,9 +126,9 @@ class CryodlProtClassify2D(ParticlesBase):
             f"{'corrected' if self.correctCtf.get() and self.inputParticles.get().hasCTF() else 'not corrected'}."
         ]
 
-    def getClassesFile(self):
+    def getClassesFile(self) -> str:
         """classes.star of the engine."""
         return os.path.join(self._folder(), "classes.star")
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

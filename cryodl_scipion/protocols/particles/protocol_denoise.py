@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
+from typing import Any, Dict, List, Sequence
+
 from pwem.objects import SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..inputs import PluginProtocol, WithoutEngine
 from ..methods import citationsOf
@@ -37,7 +41,7 @@ class CryodlProtDenoise(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(
             form,
@@ -55,16 +59,16 @@ class CryodlProtDenoise(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.denoiseStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def denoiseStep(self, settings):
+    def denoiseStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         self._runOnce(self._config(**self._engineValues()), self._starFile(), self._getExtraPath("denoised.mrcs"))
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         particles = self.inputParticles.get()
         denoised = self._createSetOfParticles()
         denoised.copyInfo(particles)
@@ -73,10 +77,10 @@ class CryodlProtDenoise(ParticlesBase):
         self._defineTransformRelation(self.inputParticles, denoised)
         self._defineSourceRelation(self.inputModel, denoised)
 
-    def _starFile(self):
+    def _starFile(self) -> str:
         return self._getExtraPath("denoised.star")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             model=self._denoiserFolder(),
@@ -85,13 +89,13 @@ class CryodlProtDenoise(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         usesCTF = (self._modelCard() or {}).get("ctf") != "none"
         need = ("raw", "ctf") if usesCTF else ("raw",)
         errors = checkParticles(self.inputParticles.get(), need) + self._checkDenoiser()
         return errors or self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
 
-    def _checkRoom(self, particles, diameter):
+    def _checkRoom(self, particles: SetOfParticles, diameter: float) -> List[str]:
         room = particles.getXDim() * particles.getSamplingRate()
         if diameter <= room:
             return []
@@ -101,10 +105,10 @@ class CryodlProtDenoise(ParticlesBase):
             f"{1.5 * diameter:.0f} Å, or take another model."
         ]
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         return self._pixelWarnings(self.inputParticles.get())
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputParticles", None)
         if output is None:
             return ["No denoised particles yet."]
@@ -114,13 +118,13 @@ class CryodlProtDenoise(ParticlesBase):
             "The way back: *cryodl - back to raw particles*.",
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output, result = getattr(self, "outputParticles", None), self._result()
         return (
             [] if output is None or result is None else [denoisingInWords(output.getSize(), self._modelCard(), result)]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf((self._modelCard() or {}).get("network"))
 
 
@@ -135,7 +139,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputParticles": SetOfParticles}
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputParticles",
@@ -157,7 +161,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             "rescaled.\n\nEmpty: the places that the items know.",
         )
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         raw = self.rawParticles.get()
         self._insertFunctionStep(
             self.createOutputStep,
@@ -166,7 +170,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             needsGPU=False,
         )
 
-    def createOutputStep(self, size, rawSize):
+    def createOutputStep(self, size: int, rawSize: int) -> None:
         particles, raw = self.inputParticles.get(), self.rawParticles.get()
         output = self._createSetOfParticles()
         output.copyInfo(particles)
@@ -176,7 +180,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             if pointer.get() is not None:
                 self._defineSourceRelation(pointer, output)
 
-    def _validate(self):
+    def _validate(self) -> List[str]:
         particles, raw = self.inputParticles.get(), self.rawParticles.get()
         if particles is None:
             return []  # pyworkflow names it
@@ -184,7 +188,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             return ["The set of denoised particles is empty. Choose another."]
         return self._checkOwnPlaces(particles) if raw is None else self._checkRaw(particles, raw)
 
-    def _checkOwnPlaces(self, particles):
+    def _checkOwnPlaces(self, particles: SetOfParticles) -> List[str]:
         if not rawImageOf(particles.getFirstItem()):
             return [
                 "The particles do not know the place of raw images: they are no denoised particles, or a later "
@@ -201,7 +205,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             )
         return errors
 
-    def _checkRaw(self, particles, raw):
+    def _checkRaw(self, particles: SetOfParticles, raw: SetOfParticles) -> Any:
         if denoiserOf(raw):
             return ["The raw particles are denoised ones, too. Choose those that were denoised first."]
         errors = [] if raw.getSize() else ["The set of raw particles is empty. Choose another."]
@@ -213,7 +217,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             )
         return errors or checkStacks(raw, "raw particles")
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         output = getattr(self, "outputParticles", None)
         return (
             ["No particles yet."]
@@ -221,7 +225,7 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             else [f"*{output.getSize()} raw particles*, with all that later steps gave to their denoised images."]
         )
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputParticles", None)
         return (
             []
@@ -229,5 +233,5 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
             else [f"The raw images of {output.getSize()} denoised particles were used from there on."]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

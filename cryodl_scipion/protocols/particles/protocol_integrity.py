@@ -3,13 +3,16 @@
 
 import os
 import re
+from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import SetOfClasses3D, SetOfParticles
+from pwem.objects import SetOfClasses3D, SetOfParticles, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.compositions import appendAssessed, appendLikely, classify
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import citationsOf
 from .denoiser_words import integrityInWords, integrityLines
@@ -38,7 +41,7 @@ class CryodlProtIntegrity(ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         self._addParticlesParam(form, "Raw particles with CTF. Angles of a refinement help, if there are any.")
         form.addParam(
@@ -79,17 +82,17 @@ class CryodlProtIntegrity(ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.assessStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, self.leastProbability.get(), needsGPU=False)
 
-    def assessStep(self, settings):
+    def assessStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(self.inputParticles.get())
         structures = tuple(self._structureFor(structure) for structure in self._structures())
         self._runOnce(self._config(**dict(self._engineValues(), structures=structures)), self.getIntegrityFolder())
 
-    def createOutputStep(self, settings, leastProbability):
+    def createOutputStep(self, settings: Dict[str, Any], leastProbability: float) -> None:
         particles, path = self.inputParticles.get(), self._result().outputs.particles
         output = self._newSet("all")
         appendAssessed(output, particles, path, len(self.getNames()))
@@ -108,24 +111,24 @@ class CryodlProtIntegrity(ParticlesBase):
                 if pointer.get() is not None:
                     self._defineSourceRelation(pointer, made)
 
-    def _newSet(self, suffix):
+    def _newSet(self, suffix: str) -> SetOfParticles:
         made = self._createSetOfParticles("_" + suffix)
         made.copyInfo(self.inputParticles.get())
         return made
 
     # ----- what the steps share
-    def _structures(self):
+    def _structures(self) -> List[Volume]:
         return [pointer.get() for pointer in self.inputStructures if pointer.get() is not None]
 
-    def _volumes(self):
+    def _volumes(self) -> Optional[List[Volume]]:
         """The compositions as representatives of their classes, if all are maps."""
         volumes = self._structures()
         return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
 
-    def getIntegrityFolder(self):
+    def getIntegrityFolder(self) -> str:
         return self._getExtraPath("integrity")
 
-    def getNames(self):
+    def getNames(self) -> List[str]:
         """Names of the compositions: the form's, else those of their files."""
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]
         names = [
@@ -136,7 +139,7 @@ class CryodlProtIntegrity(ParticlesBase):
             return given or names
         return [f"{name} {number}" for number, name in enumerate(names, 1)]
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
             model=self._denoiserFolder(),
@@ -147,7 +150,7 @@ class CryodlProtIntegrity(ParticlesBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         structures, names = self._structures(), self.getNames()
         if len(structures) < 2:
             return [
@@ -170,7 +173,7 @@ class CryodlProtIntegrity(ParticlesBase):
             errors += self._checkStructure(structure)
         return errors + self._checkDenoiser()
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         if particles is None:
             return []
@@ -181,7 +184,7 @@ class CryodlProtIntegrity(ParticlesBase):
         ]
         return lines + self._pixelWarnings(particles)
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return ["No probabilities yet."]
@@ -192,16 +195,16 @@ class CryodlProtIntegrity(ParticlesBase):
         sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
         return integrityLines(result, sizes, self.leastProbability.get())
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return []
         return [integrityInWords(self.outputParticles.getSize(), result, self._modelCard())]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return list(dict.fromkeys(citationsOf((self._modelCard() or {}).get("network")) + ["Scheres2012"]))
 
 
-def outputWord(name, number):
+def outputWord(name: str, number: int) -> str:
     """A composition's name as it can stand in the name of an output; its number if nothing of it can."""
     return re.sub(r"\W+", "_", os.path.basename(name), flags=re.ASCII).strip("_") or f"composition{number}"

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep the 2-D classes whose averages are good."""
 
+from typing import Any, List, Sequence
+
 from pwem.objects import SetOfClasses2D, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds
 from ...engine.cryodl import contract
@@ -23,7 +26,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     _devStatus = BETA
     _possibleOutputs = {"outputParticles": SetOfParticles, "outputClasses": SetOfClasses2D}
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputClasses",
@@ -35,12 +38,12 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         )
         addConfigParams(form, contract.SelectClassesConfig, ["threshold", "fewest"], threshold=dict(important=True))
 
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         self._insertFunctionStep(
             self.selectStep, self.inputClasses.get().getSize(), self.threshold.get(), self.fewest.get(), needsGPU=False
         )
 
-    def selectStep(self, size, threshold, fewest):
+    def selectStep(self, size: int, threshold: float, fewest: int) -> None:
         source = self.inputClasses.get()
         ids = set(keptIds(classRows(source), threshold, fewest))
         if not ids:
@@ -53,7 +56,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         for output in (particles, classes):
             self._defineSourceRelation(self.inputClasses, output)
 
-    def _nothingKept(self, rows):
+    def _nothingKept(self, rows: Sequence[Sequence[Any]]) -> str:
         return (
             f"No class has a score of {self.threshold.get():g} and "
             f"{contract.counted(self.fewest.get(), 'particle')}; the best score is "
@@ -62,7 +65,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         )
 
     # ----- validation and information
-    def _validate(self):
+    def _validate(self) -> List[str]:
         classes = self.inputClasses.get()
         if classes is None:
             return []  # pyworkflow names it
@@ -78,7 +81,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
         return [] if keptIds(rows, threshold, fewest) else [self._nothingKept(rows)]
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
         if output is None:
             return ["No classes yet."]
@@ -92,7 +95,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             f"{contract.counted(lost, 'particle')} were left out.",
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
         return (
             []
@@ -103,5 +106,5 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             ]
         )
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a particle denoiser."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from pwem.objects import SetOfParticles, Volume
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.structures import structureFileOf
 from ...engine.cryodl import contract
+from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
 from ..methods import citationsOf
 from ..training import TrainsModel
@@ -43,7 +48,7 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputSets",
@@ -92,30 +97,30 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
         settings = self._settings()
         self._insertFunctionStep(self.writeInputsStep, settings, needsGPU=False)
         self._insertFunctionStep(self.trainStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
-    def writeInputsStep(self, settings):
+    def writeInputsStep(self, settings: Dict[str, Any]) -> None:
         self._writeInputs(*self._sets())
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         structures = tuple(self._structureFor(structure) for structure in self._structures())
         self._train(self._config(**dict(self._engineValues(), structure=structures)), self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineModel(list(self.inputSets) + list(self.inputStructures) + [self.inputModel])
 
-    def _sets(self):
+    def _sets(self) -> List[SetOfParticles]:
         return [pointer.get() for pointer in self.inputSets if pointer.get() is not None]
 
-    def _structures(self):
+    def _structures(self) -> List[Volume]:
         return [pointer.get() for pointer in self.inputStructures if pointer.get() is not None]
 
-    def _engineValues(self):
+    def _engineValues(self) -> Any:
         return dict(
             particles=tuple(self._particlesFile(particles) for particles in self._sets()),
             structure=tuple(structureFileOf(structure) for structure in self._structures()),
@@ -124,11 +129,11 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             threads=self.numberOfThreads.get(),
         )
 
-    def _startFolder(self):
+    def _startFolder(self) -> Optional[str]:
         return self._denoiserFolder() if self.evalParamCondition("inputModel") else None
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         sets, structures = self._sets(), self._structures()
         if not sets or not structures:
             return [
@@ -150,7 +155,7 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             errors += self._checkStructure(structure)
         return errors + (self._checkDenoiser() + self._checkStart() if self._startFolder() else [])
 
-    def _checkHalves(self, sets):
+    def _checkHalves(self, sets: Sequence[SetOfParticles]) -> List[str]:
         if self.getEnumText("splitBy") != "half":
             return []
         return [
@@ -161,13 +166,13 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             if particles.getSize() and not particles.getFirstItem().hasAttribute("_rlnRandomSubset")
         ]
 
-    def _network(self):
+    def _network(self) -> str:
         return contract.DENOISER_NETWORKS[self.network.get()]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return citationsOf(self._network())
 
-    def _checkStart(self):
+    def _checkStart(self) -> List[str]:
         start, network = self.inputModel.get(), self._network()
         if start.getNetwork() == network:
             return []
@@ -176,7 +181,7 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
             "Choose the same."
         ]
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         sets, structures, warnings = self._sets(), self._structures(), []
         count = sum(particles.getSize() for particles in sets)
         if 0 < count < FEW_PARTICLES:
@@ -194,10 +199,10 @@ class CryodlProtTrainDenoiser(TrainsModel, ParticlesBase):
                 warnings += scaleWarnings(particles, structure)
         return list(dict.fromkeys(warnings))
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else denoiserLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [denoiserInWords(card)]

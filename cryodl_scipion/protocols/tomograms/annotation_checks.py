@@ -2,11 +2,12 @@
 """Checks of annotations before a run. Each gives sentences for the form; none changes anything."""
 
 import os
+from typing import Any, Iterable, List, Optional, Set, Union
 
 from ...engine.cryodl.contract.annotations import check_name, read_tiles
 
 
-def checkNames(feature, annotator):
+def checkNames(feature: str, annotator: str) -> List[str]:
     """What is wrong with the names on a form."""
     for name, what in ((feature, "feature"), (annotator, "annotator")):
         if not name:
@@ -18,14 +19,14 @@ def checkNames(feature, annotator):
     return []
 
 
-def checkStacks(tiles, drawings):
+def checkStacks(tiles: str, drawings: str) -> List[str]:
     """What is wrong with the paths of stacks of tiles and drawings, '' or None where nothing was given."""
     if not tiles:
         return ["Tiles is empty. Give the stack of tiles (.mrcs)."]
     return [f"{path} is not there. Check the path." for path in (tiles, drawings) if path and not os.path.isfile(path)]
 
 
-def checkAnnotations(folder, moved=None):
+def checkAnnotations(folder: Optional[str], moved: Optional[Union[Iterable[Any], Set[Any]]] = None) -> List[str]:
     """What is wrong with a folder of annotations. moved: names of tomograms at hand; None: they are not looked for."""
     if not folder:
         return ["Folder of annotations is empty. Give the folder that holds annotations.json."]

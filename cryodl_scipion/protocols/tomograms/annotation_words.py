@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Annotations in sentences for summaries and for the methods of a paper."""
 
-from ...engine.cryodl.contract import counted
+from typing import List, Sequence
+
+from ...engine.cryodl.contract import Result, counted
+from ...objects import CryodlAnnotations
 from ..methods import versionIn
 
 # Fewer tiles than these seldom make a good network; the numbers of Chen et al. 2017.
 FEW_WITH, FEW_WITHOUT = 10, 100
 
 
-def annotationLines(annotations):
+def annotationLines(annotations: CryodlAnnotations) -> List[str]:
     """CryodlAnnotations in the lines of a summary."""
     lines = [
         f"*{feature}*: {counted(counts['positive'], 'tile')} with it, {counts['negative']} without"
@@ -30,7 +33,7 @@ def annotationLines(annotations):
     ]
 
 
-def annotatedInWords(annotations, results):
+def annotatedInWords(annotations: CryodlAnnotations, results: Sequence[Result]) -> str:
     """Methods of an annotation."""
     tiles = "; ".join(
         f"{feature} on {counted(counts['positive'], 'tile')} with and {counts['negative']} without it"

@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with subtomograms, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
+from typing import Any, Dict, List, Optional
+
 from ...convert.tomograms.subtomograms import UNKNOWN
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import CLASSIFIER_NETWORKS, counted, network_citations, network_words
+from ...engine.cryodl.contract import (
+    CLASSIFIER_NETWORKS,
+    Result,
+    SimulateSubtomogramsConfig,
+    counted,
+    network_citations,
+    network_words,
+)
+from ...engine.cryodl.contract.tomograms.classifying import ClassifySubtomogramsOutputs
+from ...engine.cryodl.contract.tomograms.clustering import ClusterSubtomogramsOutputs
 from ..methods import versionIn
 
 # Correlation of what both subtomograms have measured.
 CONSTRAINED = ("Xu2012",)
 
 
-def citationsOf(network):
+def citationsOf(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a classifier; network: its name, or None if no model is known yet."""
     return ["cryodl"] + list(network_citations("classifier", network))
 
 
-def simulationInWords(config, result):
+def simulationInWords(config: SimulateSubtomogramsConfig, result: Any) -> str:
     """Methods of a simulation. config: SimulateSubtomogramsConfig."""
     made = result.outputs
     return (
@@ -26,7 +37,7 @@ def simulationInWords(config, result):
 
 
 # ----- training
-def classifierLines(card):
+def classifierLines(card: Dict[str, Any]) -> List[str]:
     """A trained classifier in the lines of a summary."""
     validation, training = card.get("validation") or {}, card.get("training") or {}
     lines = [
@@ -41,7 +52,7 @@ def classifierLines(card):
     return lines
 
 
-def classifierInWords(card):
+def classifierInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     validation = card.get("validation") or {}
     text = (
@@ -54,12 +65,12 @@ def classifierInWords(card):
     return text + "."
 
 
-def _how(network):
+def _how(network: str) -> str:
     return network_words("classifier", network) if network in CLASSIFIER_NETWORKS else f"by the network {network}"
 
 
 # ----- classifying and clustering
-def classifiedLines(outputs):
+def classifiedLines(outputs: ClassifySubtomogramsOutputs) -> List[str]:
     """Result.outputs of `classify-subtomograms` in the lines of a summary."""
     counts = outputs.counts
     lines = [f"*{counted(sum(counts.values()), 'subtomogram')}*"] + [
@@ -70,7 +81,7 @@ def classifiedLines(outputs):
     return lines
 
 
-def classifyingInWords(outputs, card, result):
+def classifyingInWords(outputs: ClassifySubtomogramsOutputs, card: Optional[Dict[str, Any]], result: Result) -> str:
     """Methods of a classification. card: the model's, or None if it is gone."""
     counts = outputs.counts
     text = f"{counted(sum(counts.values()), 'subtomogram')} were classified with cryodl {versionIn([result])}"
@@ -91,7 +102,7 @@ _EMBEDDINGS = {
 }
 
 
-def clusteredLines(outputs):
+def clusteredLines(outputs: ClusterSubtomogramsOutputs) -> List[str]:
     """Result.outputs of `cluster-subtomograms` in the lines of a summary."""
     counts = outputs.counts
     lines = [f"*{counted(sum(counts.values()), 'subtomogram')} in {counted(len(counts), 'group')}*"]
@@ -99,12 +110,12 @@ def clusteredLines(outputs):
     return lines + [_ALIGNED[outputs.aligned]]
 
 
-def _resolution(outputs, number):
+def _resolution(outputs: ClusterSubtomogramsOutputs, number: str) -> str:
     found = outputs.resolutions.get(number)
     return "" if found is None else f", its halves agree to {found:.3g} Å"
 
 
-def clusteringInWords(outputs, embedding, compensate, result):
+def clusteringInWords(outputs: ClusterSubtomogramsOutputs, embedding: str, compensate: bool, result: Result) -> str:
     """Methods of a clustering."""
     text = (
         f"{counted(sum(outputs.counts.values()), 'subtomogram')} were grouped into {len(outputs.counts)} "

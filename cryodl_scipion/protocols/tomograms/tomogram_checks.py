@@ -2,6 +2,10 @@
 """Checks of tomograms, masks and subtomograms before a run: sentences for the form. None changes anything."""
 
 import os
+from typing import List, Optional, Sequence
+
+from pwem.objects import EMSet
+from tomo.objects import SetOfTomograms, SetOfTomoMasks, Tomogram
 
 from ...convert.tomograms.subtomograms import classNumbers, fileOf, imagesOf
 from ...convert.tomograms.tomograms import MRC_ENDINGS, byId, clonesOf, featureOf, featuresOf, idOf, sizeOf
@@ -11,7 +15,7 @@ from ..checks import listed
 FEWEST_OF_CLASS = 4
 
 
-def checkTomograms(volumes, what="tomograms"):
+def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms") -> List[str]:
     """What is wrong with a set of tomograms or masks: empty, without pixel size, of another format, absent."""
     if volumes.getSize() == 0 and not volumes.isStreamOpen():
         return [f"The set of {what} is empty. Choose another."]
@@ -28,7 +32,7 @@ def checkTomograms(volumes, what="tomograms"):
     return [f"The {what} cannot be used: {problem}" for problem in [_filesProblem(items)] if problem]
 
 
-def _filesProblem(items):
+def _filesProblem(items: Sequence[Tomogram]) -> str:
     strange = sorted(fileOf(item) for item in items if not fileOf(item).lower().endswith(MRC_ENDINGS))
     if strange:
         return (
@@ -46,7 +50,9 @@ def _filesProblem(items):
     return ""
 
 
-def checkPaired(tomograms, masks, what="label volumes", other="tomograms"):
+def checkPaired(
+    tomograms: SetOfTomograms, masks: SetOfTomoMasks, what: str = "label volumes", other: str = "tomograms"
+) -> List[str]:
     """What is wrong with masks of tomograms: of others, or of another size. Both sets are good by themselves."""
     known = byId(tomograms)
     for mask in clonesOf(masks):
@@ -64,7 +70,7 @@ def checkPaired(tomograms, masks, what="label volumes", other="tomograms"):
     return []
 
 
-def checkLabelField(masks, label, what="Label"):
+def checkLabelField(masks: SetOfTomoMasks, label: Optional[int], what: str = "Label") -> List[str]:
     """What is wrong with the value of a feature in a set of masks, chosen on a form; None is none."""
     if featureOf(masks) or label is not None:
         return []
@@ -72,7 +78,7 @@ def checkLabelField(masks, label, what="Label"):
     return [f"{what} is empty. Give the value of the feature in the masks{f': {known}' if known else ''}."]
 
 
-def checkSubtomograms(subtomograms, classes=False):
+def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     """What is wrong with a SetOfSubTomograms, or a set of classes of them. classes: whether classes are needed."""
     images = imagesOf(subtomograms)
     if subtomograms.getSize() == 0:
@@ -92,7 +98,7 @@ def checkSubtomograms(subtomograms, classes=False):
     return _checkClasses(subtomograms) if classes else []
 
 
-def _checkClasses(subtomograms):
+def _checkClasses(subtomograms: EMSet) -> List[str]:
     counts = classNumbers(subtomograms)
     unnamed = counts.pop(0, 0)
     if len(counts) < 2:

@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with tomograms, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
+from typing import Any, Dict, List, Optional, Sequence
+
+from tomo.objects import SetOfTomoMasks
+
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted, network_citations, network_words
+from ...engine.cryodl.contract import Result, SimulateTomogramsConfig, counted, network_citations, network_words
+from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
 from ..methods import versionIn
 
 # One network for each feature, and the competition of features, are of this paper.
 METHOD = "Chen2017"
 
 
-def citationsOf(network):
+def citationsOf(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a segmenter; network: its name, or None if no model is known yet."""
     return ["cryodl", METHOD] + [key for key in network_citations("segmenter", network) if key != METHOD]
 
 
-def _network(card):
+def _network(card: Dict[str, Any]) -> str:
     return network_words("segmenter", card["network"])
 
 
 # ----- training
-def segmenterLines(card):
+def segmenterLines(card: Dict[str, Any]) -> List[str]:
     """A trained segmenter in the lines of a summary."""
     tiles, training, validation = card.get("tiles") or {}, card.get("training") or {}, card.get("validation") or {}
     by = card["annotator"] if card["annotator"] != "unknown" else None
@@ -43,11 +48,11 @@ def segmenterLines(card):
     return lines
 
 
-def _boundary(error):
+def _boundary(error: Optional[float]) -> str:
     return "" if error is None else f", boundary off by {error:.3g} Å"
 
 
-def segmenterInWords(card):
+def segmenterInWords(card: Dict[str, Any]) -> str:
     """Methods of a training run. card: of its model."""
     tiles, validation = card.get("tiles") or {}, card.get("validation") or {}
     text = (
@@ -62,18 +67,18 @@ def segmenterInWords(card):
 
 
 # ----- segmenting, merging, picking, judging
-def segmentedLines(outputs):
+def segmentedLines(outputs: Dict[str, SetOfTomoMasks]) -> List[str]:
     """Sets of score volumes in the lines of a summary. outputs: {feature: SetOfTomoMasks}."""
     return [f"*{feature}*: {counted(masks.getSize(), 'tomogram')}" for feature, masks in sorted(outputs.items())]
 
 
-def segmentingInWords(count, cards, results):
+def segmentingInWords(count: int, cards: Sequence[Dict[str, Any]], results: Sequence[Result]) -> str:
     """Methods of a segmentation. cards: of the models that are still there."""
     by = " and ".join(f"{card['feature']} by {card['name']} ({_network(card)})" for card in cards)
     return f"{counted(count, 'tomogram')} were segmented with cryodl {versionIn(results)}{f': {by}' if by else ''}."
 
 
-def mergedLines(found):
+def mergedLines(found: Dict[str, Any]) -> List[str]:
     """The table of features. found: {tomogram: {feature: {voxels, volume_nm3, pieces, area_nm2}}}."""
     lines = []
     for tomogram, features in sorted(found.items()):
@@ -89,7 +94,7 @@ def mergedLines(found):
     return lines
 
 
-def mergingInWords(count, features, competitive, results):
+def mergingInWords(count: int, features: Sequence[str], competitive: bool, results: Sequence[Result]) -> str:
     """Methods of a merging of features."""
     how = (
         "every voxel was given to the feature whose score was farthest above its threshold (in log odds)"
@@ -110,7 +115,7 @@ _SHAPES = {
 }
 
 
-def pickedInWords(count, shape, spacing, what, results):
+def pickedInWords(count: int, shape: str, spacing: float, what: str, results: Sequence[Result]) -> str:
     """Methods of a picking in segmentations. what: the feature in words."""
     places = _SHAPES[shape] % spacing if "%" in _SHAPES[shape] else _SHAPES[shape]
     return (
@@ -119,7 +124,7 @@ def pickedInWords(count, shape, spacing, what, results):
     )
 
 
-def judgedLines(features):
+def judgedLines(features: Dict[str, Dict[str, float]]) -> List[str]:
     """A comparison of segmentations. features: {name: {dice, precision, recall, boundary_error ...}}."""
     lines = []
     for name, figures in features.items():
@@ -133,7 +138,7 @@ def judgedLines(features):
     return lines
 
 
-def judgedInWords(features, results):
+def judgedInWords(features: Dict[str, Dict[str, float]], results: Sequence[Result]) -> str:
     dice = ", ".join(
         f"{figures['dice']:.3f} for {name}" for name, figures in features.items() if figures.get("dice") is not None
     )
@@ -144,7 +149,7 @@ def judgedInWords(features, results):
 
 
 # ----- simulating
-def simulationLines(config, made):
+def simulationLines(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs) -> List[str]:
     """config: SimulateTomogramsConfig; made: Result.outputs."""
     return [
         f"*{counted(config.count, 'tomogram')}* of {config.size} x {config.size} x {config.thickness} px, at "
@@ -154,7 +159,7 @@ def simulationLines(config, made):
     ]
 
 
-def simulationInWords(config, made, results):
+def simulationInWords(config: Any, made: Any, results: Any) -> str:
     return (
         f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with cryodl "
         f"{versionIn(results)} at {made.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to "

@@ -2,9 +2,14 @@
 """Viewers of improved and of simulated maps."""
 
 import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from pwem.objects import Volume
 
 from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract import half_map_verdict
+from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
+from ...engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
 from ...protocols import CryodlProtImproveMap, CryodlProtSimulateHalfMaps
 from ..chimera import chimeraViews
 from ..panels_viewer import Panel, PanelsViewer
@@ -48,7 +53,7 @@ class CryodlImproveMapViewer(PanelsViewer):
     )
     _WAIT = "There is no improved map yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Optional[Dict[str, Tuple[Volume, ImproveMapOutputs]]]:
         """{name of the map: (volume before, Result.outputs)}"""
         results = self.protocol._resultsByName()
         return {
@@ -57,7 +62,7 @@ class CryodlImproveMapViewer(PanelsViewer):
             if name in results
         } or None
 
-    def _showSlices(self, made):
+    def _showSlices(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[WindowView]:
         groups = {name: self.groupOf(volume, outputs) for name, (volume, outputs) in made.items()}
         return [
             WindowView(
@@ -70,12 +75,12 @@ class CryodlImproveMapViewer(PanelsViewer):
             )
         ]
 
-    def groupOf(self, volume, outputs):
+    def groupOf(self, volume: Volume, outputs: ImproveMapOutputs) -> Dict[str, str]:
         """{label: file} of a map before and after. The mean of two half-maps is no file: the first stands for it."""
         before = {"before" if self.protocol._whole() else "half-map 1": structureFileOf(volume)}
         return dict(before, improved=outputs.map, **({_CONFIDENCE: outputs.confidence} if outputs.confidence else {}))
 
-    def _showTest(self, made):
+    def _showTest(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[WindowView]:
         tests = {name: outputs.half_map_test for name, (_, outputs) in made.items() if outputs.half_map_test}
         if not tests:
             return [
@@ -109,14 +114,14 @@ class CryodlImproveMapViewer(PanelsViewer):
             )
         ]
 
-    def _showInChimera(self, made):
+    def _showInChimera(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[Any]:
         script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
         with open(script, "w", encoding="utf-8") as file:
             file.write(chimeraScript([outputs for _, outputs in made.values()][:_MOST_OPENED]))
         return chimeraViews(self, script, "script")
 
 
-def chimeraScript(made):
+def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:
     """ChimeraX commands that open improved maps, the first shown, coloured by their confidence. made: Result.outputs
     of each."""
     lines, number = [], 0
@@ -152,13 +157,13 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
     )
     _WAIT = "There are no maps yet. Wait until the run has finished."
 
-    def _data(self):
+    def _data(self) -> Optional[SimulateHalfMapsOutputs]:
         result = self.protocol._result()
         return (
             result.outputs if result is not None and getattr(self.protocol, "outputVolume", None) is not None else None
         )
 
-    def _showSlices(self, made):
+    def _showSlices(self, made: Any) -> List[str]:
         group = {"whole map": made.full, "half-map 1": made.half1, "truth": made.truth}
         return [
             WindowView(
@@ -166,5 +171,5 @@ class CryodlSimulateHalfMapsViewer(PanelsViewer):
             )
         ]
 
-    def _showInChimera(self, made):
+    def _showInChimera(self, made: SimulateHalfMapsOutputs) -> List[Any]:
         return chimeraViews(self, made.full, "map")

@@ -5,12 +5,14 @@ import itertools
 import os
 import tkinter as tk
 from tkinter import messagebox, ttk
+from typing import Any, Sequence
 
 import mrcfile
 import numpy as np
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
-from pwem.protocols import ProtUserSubSet
+from pwem.objects import SetOfCoordinates
+from pwem.protocols import EMProtocol, ProtUserSubSet
 
 from ...convert.particles.latent import writeSelection
 from ...engine.cryodl.contract import counted
@@ -23,7 +25,9 @@ class LatentWindow(CanvasWindow):
     """Particles by two latent coordinates. protocol: whose outputParticles they are. ids, coordinates, clusters: see
     convert.latent.latentOf."""
 
-    def __init__(self, parent, protocol, ids, coordinates, clusters):
+    def __init__(
+        self, parent: Any, protocol: EMProtocol, ids: Sequence[int], coordinates: SetOfCoordinates, clusters: Any
+    ) -> None:
         CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
         self._protocol, self._ids = protocol, np.array(ids)
         self._coordinates, self._clusters = np.array(coordinates), np.array(clusters)
@@ -45,28 +49,30 @@ class LatentWindow(CanvasWindow):
         self.addFigure((8, 6))
         self.draw()
 
-    def points(self):
+    def points(self) -> Any:
         """(n, 2) the coordinates on show."""
         return self._coordinates[:, [int(box.get()) - 1 for box in self._axes]]
 
-    def draw(self):
+    def draw(self) -> None:
         self._figure.clear()
         axes, points = self._figure.add_subplot(), self.points()
         some = slice(None, None, max(1, len(points) // _SHOWN))
-        axes.scatter(*points[some].T, c=self._clusters[some], s=4, cmap="tab10")
-        axes.scatter(*points[self.chosen].T, s=9, facecolors="none", edgecolors="black", linewidths=0.4)
+        axes.scatter(points[some, 0], points[some, 1], c=self._clusters[some], s=4, cmap="tab10")
+        axes.scatter(
+            points[self.chosen, 0], points[self.chosen, 1], s=9, facecolors="none", edgecolors="black", linewidths=0.4
+        )
         axes.set_xlabel(f"latent coordinate {self._axes[0].get()}")
         axes.set_ylabel(f"latent coordinate {self._axes[1].get()}")
         self._lasso = LassoSelector(axes, self.choose)
         self._canvas.draw_idle()
 
-    def choose(self, corners):
+    def choose(self, corners: Any) -> None:
         """Choose the particles within a polygon of the drawing."""
         self.chosen = Path(corners).contains_points(self.points())
         self.words.set(f"{counted(int(self.chosen.sum()), 'particle')} chosen")
         self.draw()
 
-    def createSubset(self):
+    def createSubset(self) -> Any:
         """Start pwem's protocol that makes a set of the chosen particles. Returns it, None if none is chosen."""
         if not self.chosen.any():
             messagebox.showinfo("No particles", "Draw around particles with the mouse first.", parent=self.root)
@@ -86,7 +92,7 @@ class LatentWindow(CanvasWindow):
         self.words.set(f"The set of {counted(int(self.chosen.sum()), 'particle')} is made by {subset.getRunName()}.")
         return subset
 
-    def _newFile(self):
+    def _newFile(self) -> Any:
         """Path of a selection that no other run reads, now or when it is run again."""
         count = int(self.chosen.sum())
         names = (self._protocol._getExtraPath(f"chosen_{count}_{n}.sqlite") for n in itertools.count(1))
@@ -96,7 +102,7 @@ class LatentWindow(CanvasWindow):
 class PathWindow(CanvasWindow):
     """Maps along an axis: three central slices above three projections. paths: a list of map files for each axis."""
 
-    def __init__(self, parent, paths, title):
+    def __init__(self, parent: Any, paths: Sequence[str], title: str) -> None:
         CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
         self._paths = [path for path in paths if path]
         bar = ttk.Frame(self.root)
@@ -115,11 +121,11 @@ class PathWindow(CanvasWindow):
         self.addFigure((9, 6))
         self.draw()
 
-    def current(self):
+    def current(self) -> Any:
         """File of the map on show."""
         return self._paths[int(self._axis.get()) - 1][int(self.slider.get()) - 1]
 
-    def draw(self):
+    def draw(self) -> None:
         data = mrcfile.read(self.current())
         self._figure.clear()
         pictures = [data[len(data) // 2], data[:, len(data) // 2], data[:, :, len(data) // 2]]

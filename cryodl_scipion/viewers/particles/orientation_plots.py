@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of directions, and of how sure they are."""
 
+from typing import Any, Dict, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 _MOST_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
 _FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
@@ -9,7 +13,7 @@ _PIECES = 8  # of a cell, each way
 _BLUE, _RED = "#4477aa", "#cc6677"
 
 
-def directionCounts(rot, tilt):
+def directionCounts(rot: float, tilt: float) -> Any:
     """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
 
     rot, tilt: (n,) degrees, any turn; tilt is from the pole z.
@@ -23,7 +27,7 @@ def directionCounts(rot, tilt):
     return counts
 
 
-def drawDirections(axes, rot, tilt):
+def drawDirections(axes: Axes, rot: float, tilt: float) -> None:
     """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
 
     The pole z (tilt 0) is on top. Uniform directions give one colour all over.
@@ -44,14 +48,14 @@ def drawDirections(axes, rot, tilt):
     axes.set_title(directionsInWords(counts))
 
 
-def directionsInWords(counts):
+def directionsInWords(counts: Any) -> str:
     """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
     mean, empty = counts.mean(), 100 * np.mean(counts == 0)
     fullest = f"{counts.max() / mean:.1f} times the mean" if mean else "none"
     return f"{counts.sum()} particles; {empty:.0f} % of the directions are empty, the fullest has {fullest}"
 
 
-def drawDistributions(figure, columns):
+def drawDistributions(figure: Figure, columns: Any) -> None:
     """A histogram for each of {label: (n,) numbers}, with its median."""
     figure.clear()
     panels = np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False))
@@ -69,7 +73,7 @@ def drawDistributions(figure, columns):
     figure.tight_layout()
 
 
-def drawProbabilities(figure, probabilities, names, counts):
+def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], counts: Dict[str, int]) -> None:
     """How sure each particle's composition is, and how many have which.
 
     probabilities: (n, k). names: of the k compositions. counts: {name: particles of which it is the likeliest}.

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings of classes of subtomograms: how many, which for which, where in an embedding, and their averages."""
 
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from ..plots import shortened
@@ -13,7 +17,7 @@ _SLICES = ("z", "y", "x")
 _MOST_ROWS = 8  # of averages that are drawn beside an embedding
 
 
-def drawCounts(axes, counts):
+def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
     """How many items each class has. counts: {name: number}."""
     bars = axes.bar(range(len(counts)), list(counts.values()), color=[colourOf(n) for n in range(1, len(counts) + 1)])
     axes.bar_label(bars)
@@ -24,7 +28,7 @@ def drawCounts(axes, counts):
     axes.margins(y=0.12)
 
 
-def drawConfusion(axes, matrix, rows, columns):
+def drawConfusion(axes: Axes, matrix: Any, rows: Any, columns: Any) -> None:
     """Rows are the true classes, columns those that were found; colours are parts of a row, figures are numbers."""
     matrix = np.array(matrix, float).reshape(len(rows), len(columns))
     parts = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
@@ -41,7 +45,7 @@ def drawConfusion(axes, matrix, rows, columns):
     axes.set_ylabel("True")
 
 
-def drawEmbedding(axes, places, classes, names):
+def drawEmbedding(axes: Axes, places: np.ndarray, classes: np.ndarray, names: Dict[int, str]) -> None:
     """The first two components of an embedding, coloured by class. names: {class number: name}."""
     for number in sorted(set(classes)):
         chosen = classes == number
@@ -61,7 +65,7 @@ def drawEmbedding(axes, places, classes, names):
     axes.legend()
 
 
-def drawAverages(figure, averages):
+def drawAverages(figure: Union[Figure, SubFigure], averages: Sequence[Tuple[str, int, Optional[str]]]) -> None:
     """Middle slices of class averages, a row for each class. averages: [(name, count, file or None)].
 
     Raises ValueError or OSError that names the file.
@@ -82,7 +86,13 @@ def drawAverages(figure, averages):
     figure.subplots_adjust(left=0.24, right=0.99, top=0.93, bottom=0.01, wspace=0.04, hspace=0.04)
 
 
-def drawEmbeddingAndAverages(figure, places, classes, averages, names):
+def drawEmbeddingAndAverages(
+    figure: Any,
+    places: np.ndarray,
+    classes: np.ndarray,
+    averages: Sequence[Tuple[str, int, Optional[str]]],
+    names: Dict[int, str],
+) -> None:
     """The embedding on the left and the averages of its classes on the right."""
     left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
     drawEmbedding(left.add_subplot(), places, classes, names)
