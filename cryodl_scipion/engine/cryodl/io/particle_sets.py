@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     import torch
 
     from ..core.optics import Optics
+    from .relion_tables import Groups
 
 
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
@@ -171,7 +172,9 @@ def write_particles_star(
     write_tables(path, {"optics": optics, "particles": columns})
 
 
-def _particle_set(path, optics, columns, groups):
+def _particle_set(
+    path: str, optics: typing.Mapping[str, list[str]], columns: typing.Mapping[str, list[str]], groups: Groups
+) -> ParticleSet:
     numbers, stacks = split_names(columns["rlnImageName"])
     files, box = find_images(path, stacks, numbers)
     count = len(files)
@@ -199,7 +202,7 @@ def _particle_set(path, optics, columns, groups):
     )
 
 
-def _missing(path, need):
+def _missing(path: str, need: str) -> str:
     return {
         "angles": f"{path} has particles without angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi). Refine them in 3-D, "
         "or let `cryodl assign-orientations` find them.",
@@ -208,7 +211,7 @@ def _missing(path, need):
     }[need]
 
 
-def _check_needs(particles, need):
+def _check_needs(particles: ParticleSet, need: typing.Sequence[str]) -> None:
     if "raw" in need and particles.denoiser:
         raise ValueError(
             f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "

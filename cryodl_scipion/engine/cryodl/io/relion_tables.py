@@ -55,7 +55,9 @@ def modern_tables(
     return optics, columns
 
 
-def _from_old(columns, path, dimensions):
+def _from_old(
+    columns: dict[str, list[str]], path: str, dimensions: int
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
     px."""
     columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
@@ -79,7 +81,7 @@ def _from_old(columns, path, dimensions):
     return optics, {name: values for name, values in columns.items() if name not in gone}
 
 
-def _old_pixel_sizes(columns, path):
+def _old_pixel_sizes(columns: typing.Mapping[str, list[str]], path: str) -> list[str]:
     for name in ("rlnImagePixelSize", "rlnPixelSize"):
         if name in columns:
             return columns[name]
@@ -93,7 +95,7 @@ def _old_pixel_sizes(columns, path):
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
 
 
-def _is_number(word):
+def _is_number(word: str) -> bool:
     try:
         float(word)
     except ValueError:
@@ -171,7 +173,9 @@ def groups_of_particles(
     )
 
 
-def _pixel_size(optics, used, path):
+def _pixel_size(
+    optics: typing.Mapping[str, list[str]], used: typing.Sequence[int], path: str | os.PathLike[str]
+) -> float:
     if "rlnImagePixelSize" not in optics:
         raise ValueError(
             f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. "
@@ -188,7 +192,12 @@ def _pixel_size(optics, used, path):
     return sizes[0]
 
 
-def _optics(optics, columns, rows, path):
+def _optics(
+    optics: typing.Mapping[str, list[str]],
+    columns: typing.Mapping[str, list[str]],
+    rows: np.ndarray,
+    path: str | os.PathLike[str],
+) -> np.ndarray | None:
     """OpticsTable of n rows, or None if there is no CTF."""
     from ..core.optics import OpticsTable
 
@@ -217,7 +226,12 @@ def _optics(optics, columns, rows, path):
     return OpticsTable(values)
 
 
-def _ctf_state(optics, columns, used, path):
+def _ctf_state(
+    optics: typing.Mapping[str, list[str]],
+    columns: typing.Mapping[str, list[str]],
+    used: typing.Sequence[int],
+    path: str | os.PathLike[str],
+) -> str:
     states = set()
     for row in used:
         said = lambda name: (

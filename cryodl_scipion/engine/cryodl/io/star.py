@@ -30,7 +30,7 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _tables_of(document):
+def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
     """The tables of gemmi's document."""
     import gemmi
 

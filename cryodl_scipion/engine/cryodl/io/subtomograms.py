@@ -201,19 +201,19 @@ def write_subtomograms_star(
     write_tables(path, {"optics": subtomograms.optics_columns, "particles": columns})
 
 
-def _name(name, file, base):
+def _name(name: str, file: str | os.PathLike[str], base: str | os.PathLike[str] | None) -> str:
     """Name of a file in a new STAR file, with the number in it if the old name had one."""
     number, at, _ = name.rpartition("@")
     return number + at + (os.path.abspath(file) if base is None else os.path.relpath(file, base))
 
 
-def _tomograms(columns):
+def _tomograms(columns: typing.Mapping[str, list[str]]) -> tuple[str, ...]:
     """(n,) names of the tomograms, '' if there are none."""
     name = next((name for name in ("rlnTomoName", "rlnMicrographName") if name in columns), None)
     return tuple(columns[name]) if name else ("",) * len(columns["rlnImageName"])
 
 
-def _tilts(path, columns, tilt_min, tilt_max):
+def _tilts(path: str, columns: typing.Mapping[str, list[str]], tilt_min: float, tilt_max: float) -> np.ndarray:
     """(n, 2) degrees."""
     tilts = number_columns(path, columns, TILTS, _WHAT)
     if tilts is None:
@@ -228,7 +228,7 @@ def _tilts(path, columns, tilt_min, tilt_max):
     return tilts
 
 
-def _check_needs(found, need):
+def _check_needs(found: SubtomogramSet, need: typing.Sequence[typing.Any]) -> None:
     if found.multiplied and found.weight_files is None:
         raise ValueError(
             f"{found.path} says that its subtomograms are multiplied by their CTF "

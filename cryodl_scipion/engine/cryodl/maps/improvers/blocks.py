@@ -11,13 +11,13 @@ class FilterResponseNorm(nn.Module):
     """Filter response normalisation with its thresholded activation (Singh and Krishnan 2020): each channel over its
     own root mean square; no batch, no mean, so that boxes are independent and empty solvent stays empty."""
 
-    def __init__(self, channels, epsilon=1e-6):
+    def __init__(self, channels: int, epsilon: float = 1e-6) -> None:
         super().__init__()
         self.scale, self.shift = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
         self.threshold = nn.Parameter(torch.zeros(channels))
         self.epsilon = epsilon
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = (1, -1, 1, 1, 1)
         power = x.float().square().mean(dim=(2, 3, 4), keepdim=True)
         x = x * torch.rsqrt(power + self.epsilon).to(x.dtype)
@@ -69,7 +69,7 @@ class VolumeSwinConvBlock(SwinConvBlock):
         x = x + self._dropped(self.attention(self.first_norm(x)))
         return x + self._dropped(self.feed(self.second_norm(x)))
 
-    def _dropped(self, x):
+    def _dropped(self, x: torch.Tensor) -> torch.Tensor:
         """Drop path: the branch is left out for some examples while training, and made up for in the others."""
         if not self.training or self.drop == 0:
             return x
@@ -86,7 +86,18 @@ class SwinConvUNet(nn.Module):
     is a change of the input, none before training.
     """
 
-    def __init__(self, dim, blocks, window, head_channels, fold=1, outputs=1, drop=0.0, attention=True, residual=False):
+    def __init__(
+        self,
+        dim: int,
+        blocks: tuple[int, int, int, int],
+        window: int,
+        head_channels: int,
+        fold: int = 1,
+        outputs: int = 1,
+        drop: float = 0.0,
+        attention: bool = True,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
         self.fold, self.residual = fold, residual
         total = 2 * sum(blocks[:3]) + blocks[3]
@@ -110,7 +121,7 @@ class SwinConvUNet(nn.Module):
         if residual:
             nn.init.zeros_(self.tail.weight)
 
-    def forward(self, data):
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
         x = self.head(_folded(data, self.fold))
         skips = [x]
         for blocks, coarser in zip(self.down, self.coarser):
@@ -122,7 +133,7 @@ class SwinConvUNet(nn.Module):
         return torch.cat([output[:, :1] + data, output[:, 1:]], dim=1) if self.residual else output
 
 
-def _folded(x, n):
+def _folded(x: torch.Tensor, n: int) -> torch.Tensor:
     """(b, c, d, h, w) to (b, c n^3, d / n, h / n, w / n)."""
     if n == 1:
         return x
@@ -131,7 +142,7 @@ def _folded(x, n):
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * n**3, d // n, h // n, w // n)
 
 
-def _unfolded(x, n):
+def _unfolded(x: torch.Tensor, n: int) -> torch.Tensor:
     if n == 1:
         return x
     b, c, d, h, w = x.shape

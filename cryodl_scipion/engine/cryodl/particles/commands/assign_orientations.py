@@ -5,20 +5,32 @@ out.
 Result.outputs are the contract's AssignOrientationsOutputs.
 """
 
+from __future__ import annotations
+
+import os
 import shutil
+import typing
 from pathlib import Path
 
-from ...contract import Result
+from ...contract import AssignOrientationsConfig, Result
 from ...io.reference_columns import NOISE
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from ...io.particle_sets import ParticleSet
+    from ...likelihood.observed import Source
+    from ..orientations.assign import Orientations, Search
 
 # columns of our own, beside RELION's
 SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
 UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 
-def run(config):
+def run(config: AssignOrientationsConfig) -> Result:
     """Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
     # the control of an earlier run under this name is not replaced; denoised images get none
     star_stem(config.output, "Particles", *([] if config.model else [f"{NOISE}.star", f"{NOISE}.mrcs"]))
@@ -79,7 +91,7 @@ def run(config):
     return Result("assign-orientations", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _particles(config):
+def _particles(config: AssignOrientationsConfig) -> ParticleSet:
     """ParticleSet. Raw ones must have a CTF; denoised ones need none, but cannot be denoised again."""
     from ...io.particle_sets import read_particles
 
@@ -89,7 +101,9 @@ def _particles(config):
     return particles if particles.denoiser else read_particles(config.particles, need=("ctf",))
 
 
-def _prepare(search, sources, config, device):
+def _prepare(
+    search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, device: torch.device
+) -> list[str]:
     """Settle how the images are read, and learn their strength and noise. Returns warnings."""
     from ..orientations.readings import choose_reading, with_denoiser
     from ..orientations.scale import size_notes
@@ -110,14 +124,16 @@ def _prepare(search, sources, config, device):
     return warnings
 
 
-def _orient(search, folder):
+def _orient(search: Search, folder: str | os.PathLike[str]) -> Orientations:
     from tqdm import tqdm
 
     with tqdm(total=len(search.source.particles), unit="particle", mininterval=1.0) as bar:
         return search.run(lambda done: bar.update(done - bar.n), folder)
 
 
-def _trust(search, found, config):
+def _trust(
+    search: Search, found: Orientations, config: AssignOrientationsConfig
+) -> tuple[dict[str, typing.Any], list[str]]:
     """Columns that say how far the answers can be trusted, and sentences for the user."""
     from ..orientations.calibrate import calibrated
     from ..orientations.explained import explained
@@ -138,7 +154,7 @@ def _trust(search, found, config):
     return {"rlnMaxValueProbDistribution": probability, EXPLAINED: explanation.particle}, doubts
 
 
-def _origin(search, config):
+def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
     """Columns that say which reference the angles come from, one value for all particles."""
     from ...contract import sha256
     from ...io.reference_columns import COMPARED, DIGEST, DIGITS, REFERENCE
@@ -151,7 +167,7 @@ def _origin(search, config):
     }
 
 
-def _noise_control(search, config):
+def _noise_control(search: Search, config: AssignOrientationsConfig) -> str | None:
     """Path of the oriented noise, or None: denoised images have no noise to make up."""
     if search.source.denoise is not None or search.source.ctf_state == "denoised":
         return None
@@ -160,7 +176,9 @@ def _noise_control(search, config):
     return write_noise_control(search, config.output, _origin(search, config))
 
 
-def _write(path, particles, found, trust):
+def _write(
+    path: str | os.PathLike[str], particles: ParticleSet, found: Orientations, trust: typing.Mapping[str, typing.Any]
+) -> None:
     from ...io.particle_sets import write_particles_star
     from ...io.particles import ANGLES
 
@@ -176,7 +194,7 @@ def _write(path, particles, found, trust):
     write_particles_star(path, particles, changes)
 
 
-def _doubts(probability, config):
+def _doubts(probability: np.ndarray, config: AssignOrientationsConfig) -> list[str]:
     from ..orientations.calibrate import RIGHT
 
     mean = float(probability.mean())

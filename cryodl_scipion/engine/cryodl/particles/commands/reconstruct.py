@@ -4,14 +4,23 @@
 Result.outputs are the contract's ReconstructOutputs.
 """
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
-from ...contract import Result
+from ...contract import ReconstructConfig, Result
 from ...io.unfinished import check_output
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    import numpy as np
+    import torch
 
-def run(config):
+    from ...io.particle_sets import ParticleSet
+
+
+def run(config: ReconstructConfig) -> Result:
     """Back-project; the map is written last. A stopped run leaves nothing and starts anew."""
     paths = _paths(config.output)
     from ...core.devices import choose_device, device_name, set_threads
@@ -62,7 +71,7 @@ def run(config):
     return Result("reconstruct", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _paths(output):
+def _paths(output: str) -> dict[str, Path]:
     """{name: path} of the maps. Raises ValueError or FileExistsError."""
     if not output.endswith(".mrc"):
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
@@ -72,7 +81,7 @@ def _paths(output):
     return paths
 
 
-def _check_mask(particles, config):
+def _check_mask(particles: ParticleSet, config: ReconstructConfig) -> None:
     width = particles.box * particles.pixel_size
     if config.mask_diameter is not None and config.mask_diameter > width:
         raise ValueError(
@@ -82,7 +91,7 @@ def _check_mask(particles, config):
         )
 
 
-def _warnings(particles, config):
+def _warnings(particles: ParticleSet, config: ReconstructConfig) -> list[str]:
     """Sentences about what the map is not. Raises ValueError for raw particles whose CTF cannot be corrected."""
     if particles.denoiser:
         return [
@@ -101,7 +110,9 @@ def _warnings(particles, config):
     )
 
 
-def _reference(particles, noise, config, found, device):
+def _reference(
+    particles: ParticleSet, noise: typing.Any, config: ReconstructConfig, found: typing.Any, device: torch.device
+) -> tuple[dict[str, typing.Any], list[str]]:
     """Outputs and sentences about the reference that gave the angles; nothing if none did."""
     from ...reconstruction.halves import reconstruct, split_halves
     from ...reconstruction.reference import reference_name, tested
@@ -121,7 +132,7 @@ def _reference(particles, noise, config, found, device):
     return told, test.sentences(found.resolution)
 
 
-def _check_memory(box):
+def _check_memory(box: int) -> None:
     from ...core.projections import padded_side
     from ...simulate.structures import available_memory
 
@@ -133,7 +144,9 @@ def _check_memory(box):
         )
 
 
-def _reconstruct(particles, halves, config, device):
+def _reconstruct(
+    particles: ParticleSet, halves: np.ndarray, config: ReconstructConfig, device: torch.device
+) -> typing.Any:
     from tqdm import tqdm
 
     from ...reconstruction.halves import reconstruct
