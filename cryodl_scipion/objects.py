@@ -32,7 +32,7 @@ class CryodlModel(EMObject):
         self._classes = CsvList()
 
     @classmethod
-    def fromFolder(cls, folder: str) -> Any:
+    def fromFolder(cls, folder: str) -> "CryodlModel":
         """The model of a folder. Raises ValueError if the folder holds none."""
         card = contract.read_card(folder)
         model = cls()
@@ -60,7 +60,8 @@ class CryodlModel(EMObject):
         return self._modelName.get()
 
     def getKind(self) -> str:
-        """'picker', 'denoiser', 'micrograph_denoiser', 'segmenter', 'classifier' or 'map_improver'."""
+        """'picker', 'denoiser', 'micrograph_denoiser', 'tomogram_denoiser', 'segmenter', 'classifier' or
+        'map_improver'."""
         return self._kind.get()
 
     def getNetwork(self) -> str:
@@ -116,7 +117,7 @@ class CryodlAnnotations(EMObject):
         self._tomograms = CsvList()
 
     @classmethod
-    def fromFolder(cls, folder: str) -> Any:
+    def fromFolder(cls, folder: str) -> "CryodlAnnotations":
         """The annotations of a folder. Raises FileNotFoundError or ValueError if the folder holds none."""
         tiles, annotations = read_tiles(folder), cls()
         annotations._folder.set(folder)

@@ -3,13 +3,18 @@
 
 from typing import Dict
 
+from pwem.objects import SetOfMicrographs
 from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram
 
 from .tomograms import maskOf
 
 
-def appendTomograms(tomograms: SetOfTomograms, files: Dict[str, str]) -> Dict[str, Tomogram]:
-    """Append all to a SetOfTomograms, which has pixel size and acquisition. files: {name: path}; the name is the tsId.
+def appendTomograms(
+    tomograms: SetOfTomograms, files: Dict[str, str], even: SetOfMicrographs, odd: SetOfMicrographs
+) -> Dict[str, Tomogram]:
+    """Append all to a SetOfTomograms, which has pixel size and acquisition.
+
+    files: {name: path}; the name is the tsId. even, odd: the same of half tomograms, or empty.
 
     Returns {name: Tomogram with its id}.
     """
@@ -23,6 +28,8 @@ def appendTomograms(tomograms: SetOfTomograms, files: Dict[str, str]) -> Dict[st
         acquisition.copy(tomograms.getAcquisition())
         tomogram.setAcquisition(acquisition)
         tomogram.setOrigin()  # the middle, as tomo has it
+        if name in even:
+            tomogram.setHalfMaps([even[name], odd[name]])
         tomograms.append(tomogram)
         made[name] = tomogram.clone()
     return made

@@ -24,19 +24,25 @@ def heterogeneityLines(result: Result) -> Any:
     lines = [verdictLine(made), f"{made.latent} latent coordinates of {counted(made.count, 'particle')}"]
     if any(made.paths):
         lines.append(
-            f"{counted(sum(map(len, made.paths)), 'map')} along "
-            f"{counted(len(made.paths), 'axis', 'axes')}, with half-maps"
+            f"{counted(sum(map(len, made.paths)), 'map')} along {counted(len(made.paths), 'axis', 'axes')}, "
+            "with half-maps"
         )
     return lines
 
 
-def heterogeneityInWords(result: Result) -> str:
-    """Methods."""
+_WAYS = {
+    "linear": "expectation-maximisation of principal components of the volumes",
+    "gaussian": "expectation-maximisation of principal motions of Gaussians that anchors carry, and of a decoder "
+    "network of the first of them",
+}
+
+
+def heterogeneityInWords(result: Result, method: Any) -> str:
+    """Methods. method: of fit-heterogeneity."""
     made = result.outputs
     return (
-        f"A linear latent space of {made.latent} dimensions was fitted to "
-        f"{counted(made.count, 'particle')} with cryodl {versionIn([result])} by expectation-maximisation of "
-        "principal components of the volumes, with the CTF and with errors of orientation, shift, contrast and "
-        "defocus to first order. Components of each half of the particles were tested on the other half: p = "
-        f"{made.p_value:.2g} for a rigid molecule ({made.verdict})."
+        f"A latent space of {made.latent} dimensions was fitted to {counted(made.count, 'particle')} with "
+        f"cryodl {versionIn([result])} by {_WAYS[method]}, with the CTF and with errors of orientation, shift, "
+        "contrast and defocus to first order. Components of each half of the particles were tested on the "
+        f"other half: p = {made.p_value:.2g} for a rigid molecule ({made.verdict})."
     )

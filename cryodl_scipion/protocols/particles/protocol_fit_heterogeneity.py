@@ -17,6 +17,8 @@ from .heterogeneity_words import heterogeneityInWords, heterogeneityLines
 from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import ParticlesBase
 
+_GAUSSIAN = contract.LATENT_METHODS.index("gaussian")
+
 
 class CryodlProtFitHeterogeneity(ParticlesBase):
     """Fit a latent space to particles: how the molecule moves or what it lacks, or that it does neither.
@@ -39,6 +41,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         "reference": "the input volume",
         "mask": "the input mask",
         "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
         "threads": "Scipion's own field",
     }
 
@@ -65,14 +68,28 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["method", "latent", "resolution", "maps", "axes", "clusters", "contrast", "tolerance", "seed"],
+            [
+                "method",
+                "latent",
+                "resolution",
+                "maps",
+                "axes",
+                "clusters",
+                "gaussians",
+                "anchors",
+                "contrast",
+                "tolerance",
+                "seed",
+            ],
+            **dict.fromkeys(("gaussians", "anchors"), dict(condition=f"method == {_GAUSSIAN}")),
         )
+        self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
     def _insertAllSteps(self) -> None:
         settings = self._settings()
-        self._insertFunctionStep(self.fitStep, settings)
+        self._insertFunctionStep(self.fitStep, settings, needsGPU=self.usesGpu())
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def fitStep(self, settings: Dict[str, Any]) -> None:
@@ -99,7 +116,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         for volume in outputs.values():
             self._defineSourceRelation(self.inputParticles, volume)
 
-    def _volumes(self, made: FitHeterogeneityOutputs) -> Any:
+    def _volumes(self, made: FitHeterogeneityOutputs) -> SetOfVolumes:
         volumes = self._createSetOfVolumes()
         volumes.setSamplingRate(made.pixel_size)
         for axis, path in enumerate(made.paths, 1):
@@ -113,12 +130,12 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
 
     # ----- what the steps share
     def usesGpu(self) -> bool:
-        return False
+        return self.method.get() == _GAUSSIAN and super().usesGpu()
 
     def getLatentFolder(self) -> str:
         return self._getExtraPath("latent")
 
-    def _engineValues(self) -> Any:
+    def _engineValues(self) -> Dict[str, Any]:
         mask = self.inputMask.get()
         return dict(
             particles=self._particlesFile(self.inputParticles.get()),
@@ -151,7 +168,8 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return []
-        return [heterogeneityInWords(result)]
+        return [heterogeneityInWords(result, self.getEnumText("method"))]
 
     def _citations(self) -> List[str]:
-        return ["cryodl", "Tagare2015", "Tipping1999"]
+        theirs = "Chen2021" if self.method.get() == _GAUSSIAN else "Tagare2015"
+        return ["cryodl", theirs, "Tipping1999"]

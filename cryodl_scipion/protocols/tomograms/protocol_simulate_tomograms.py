@@ -82,6 +82,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
                 "amplitude_contrast",
                 "contrast",
                 "tilt_series",
+                "halves",
                 "seed",
             ],
         )
@@ -102,7 +103,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
         tomograms.setSamplingRate(made.pixel_size)
         tomograms.setAcquisition(_acquisition(config, made))
-        byName = appendTomograms(tomograms, made.tomograms)
+        byName = appendTomograms(tomograms, made.tomograms, made.even or {}, made.odd or {})
         self._defineOutputs(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)
@@ -118,7 +119,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
 
     def _coordinates(
         self, tomograms: SetOfTomograms, byName: Dict[str, Tomogram], made: SimulateTomogramsOutputs
-    ) -> Any:
+    ) -> SetOfCoordinates3D:
         coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
         coordinates.setPrecedents(Pointer(self, extended="outputTomograms"))
         coordinates.setSamplingRate(made.pixel_size)
@@ -132,7 +133,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
     def _simulatedFolder(self) -> str:
         return self._getExtraPath("simulated")
 
-    def _engineValues(self) -> Any:
+    def _engineValues(self) -> Dict[str, Any]:
         return dict(
             structures=tuple(structureFileOf(s) for s in self._pointed("inputStructures")),
             output=self._simulatedFolder(),
@@ -159,7 +160,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         return [simulationInWords(self._config(**self._engineValues()), self._result().outputs, self._engineResults())]
 
 
-def _acquisition(config: SimulateTomogramsConfig, made: Any) -> TomoAcquisition:
+def _acquisition(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs) -> TomoAcquisition:
     return TomoAcquisition(
         angleMin=made.tilt_min,
         angleMax=made.tilt_max,

@@ -6,7 +6,14 @@ import json
 import os
 import typing
 
-from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
+from .networks import (
+    CLASSIFIER_NETWORKS,
+    DENOISER_NETWORKS,
+    IMPROVER_NETWORKS,
+    PICKER_NETWORKS,
+    SEGMENTER_NETWORKS,
+    TOMOGRAM_DENOISER_NETWORKS,
+)
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -39,6 +46,10 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
     "classifier": (
         {"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER, "validation": dict},
         CLASSIFIER_NETWORKS,
+    ),
+    "tomogram_denoiser": (
+        {"pixel_size": _NUMBER, "fills_wedge": bool, "gain": list, "validation": dict, "training": dict},
+        TOMOGRAM_DENOISER_NETWORKS,
     ),
     "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
@@ -99,7 +110,9 @@ def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
     entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
     wanted = dict(_EVERY, **entries)
     wrong = [
-        key for key, kind in wanted.items() if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool)
+        key
+        for key, kind in wanted.items()
+        if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool) is not (kind is bool)
     ]
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")

@@ -19,6 +19,7 @@ from .views import FIRST_SPREAD
 if typing.TYPE_CHECKING:
     from .coefficients import Coefficients
     from .expectation import Sums
+    from .views import Views
 
 COARSE = 12  # waves per box: where the fit begins
 COARSE_ROUNDS = 6  # passes of the components at first
@@ -48,12 +49,12 @@ class Setting:
     """What the passes share. halves : (n,) 1 or 2. mask, focus : (box, box, box), where the molecule is, and where it
     changes. say : called with a sentence for each pass."""
 
-    coefficients: object
-    views: object
+    coefficients: Coefficients
+    views: Views
     halves: np.ndarray
     mask: np.ndarray
     box: int
-    say: object
+    say: typing.Callable[[str], typing.Any]
     focus: np.ndarray | float = 1.0
 
     def cube(self, radius: float) -> Cube:
