@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What was done with denoisers and particles, in sentences for summaries and for the methods of a paper."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import AtomStruct
 
@@ -53,7 +53,7 @@ def denoiserInWords(card: Dict[str, Any]) -> str:
     return text + f" with projections of {structures} as targets."
 
 
-def denoisingInWords(count: int, card: Optional[Dict[str, Any]], result: Result) -> str:
+def denoisingInWords(count: int, card: Dict[str, Any], result: Result) -> str:
     """Methods of a denoising run. card: of the model, or None if it is gone."""
     by = f"the model {card['name']} ({networkInWords(card)})" if card else "a model that is no longer there"
     return (
@@ -62,9 +62,7 @@ def denoisingInWords(count: int, card: Optional[Dict[str, Any]], result: Result)
     )
 
 
-def orientingInWords(
-    count: int, structure: AtomStruct, card: Optional[Dict[str, Any]], result: Result, step: int
-) -> str:
+def orientingInWords(count: int, structure: AtomStruct, card: Dict[str, Any], result: Result, step: int) -> str:
     """Methods of an assignment of orientations. step: degrees; card: the denoiser's, or None."""
     text = (
         f"{counted(count, 'particle')} were given initial orientations with cryodl {versionIn([result])} by "
@@ -91,6 +89,23 @@ def backProjectingInWords(result: Result, symmetry: str, denoiser: str) -> str:
     )
 
 
+def referenceLines(made: Any) -> Any:
+    """Lines about a map whose angles come from a reference: what of its FSC is the map's own. made: the outputs of
+    `reconstruct`."""
+    if not made.reference:
+        return []
+    lines = [f"Angles from the reference {made.reference}, which both half-maps share"]
+    if made.noise_fsc is None:
+        return lines + ["As many images of noise, oriented likewise: not tested"]
+    noise, own = resolution_in_words(made.noise_resolution), resolution_in_words(made.own_resolution)
+    lines.append(f"As many images of noise, oriented likewise: {noise}; without what noise has as well: {own}")
+    if made.fsc_beyond is not None:
+        lines.append(
+            f"Mean FSC beyond {made.compared:.3g} Å, which was not compared with the reference: {made.fsc_beyond:.3f}"
+        )
+    return lines
+
+
 def evaluationLines(evaluation: Dict[str, Any]) -> Any:
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation["mean_frc"], evaluation["resolution"], evaluation["control"]
@@ -107,7 +122,7 @@ def evaluationLines(evaluation: Dict[str, Any]) -> Any:
     return lines
 
 
-def evaluationInWords(evaluation: Dict[str, Any], card: Optional[Dict[str, Any]], results: Sequence[Result]) -> str:
+def evaluationInWords(evaluation: Dict[str, Any], card: Dict[str, Any], results: Sequence[Result]) -> str:
     """Methods of an evaluation. card: of the model, or None if it is gone."""
     mean, control = evaluation["mean_frc"], evaluation["control"]
     text = (
@@ -136,7 +151,7 @@ def integrityLines(result: Result, subsets: Any, least: Any) -> List[str]:
     return lines + ["Images and alignments are those of the input."]
 
 
-def integrityInWords(count: int, result: Result, card: Optional[Dict[str, Any]]) -> str:
+def integrityInWords(count: int, result: Result, card: Dict[str, Any]) -> str:
     """Methods of an assessment of compositions. card: the denoiser's, or None."""
     made = result.outputs
     text = (

@@ -11,7 +11,7 @@ from ...convert.particles.oriented import noiseControlOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ...form import addConfigParams
-from .denoiser_words import backProjectingInWords
+from .denoiser_words import backProjectingInWords, referenceLines
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
 
@@ -48,7 +48,7 @@ class CryodlProtBackProject(ParticlesBase):
 
     # ----- steps
     def _insertAllSteps(self) -> None:
-        settings = self._settings()
+        settings = contract.config_to_dict(self._config(**self._engineValues()))
         self._insertFunctionStep(self.reconstructStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
@@ -77,7 +77,7 @@ class CryodlProtBackProject(ParticlesBase):
     def _mapFile(self) -> str:
         return self._getExtraPath("map.mrc")
 
-    def _engineValues(self) -> Any:
+    def _engineValues(self) -> Dict[str, Any]:
         particles = self.inputParticles.get()
         values = dict(
             particles=self._particlesFile(particles), output=self._mapFile(), threads=self.numberOfThreads.get()
@@ -115,12 +115,7 @@ class CryodlProtBackProject(ParticlesBase):
             f"*Map* of {made.count} particles, {made.box} px, {made.pixel_size:.4g} Å/px, with half-maps",
             f"FSC of the half-maps 0.143: {contract.resolution_in_words(made.resolution)}",
         ]
-        if made.reference:
-            noise = made.noise_resolution
-            lines.append(
-                f"Angles from the reference {made.reference}; as many images of noise: "
-                f"{'not tested' if made.noise_fsc is None else contract.resolution_in_words(noise)}."
-            )
+        lines += referenceLines(made)
         if denoiserOf(self.inputParticles.get()):
             lines.append(
                 "Of denoised particles: it shows what the model learned, and the FSC says nothing of resolution."

@@ -186,4 +186,5 @@ __all__ = [
     "resolution_in_words",
     "said_skipped",
     "sha256",
+    "split_verdict",
 ]
