@@ -4,11 +4,10 @@
 import glob
 import os
 import shlex
-from typing import Any, List
+from typing import Any, List, Optional
 
 import pwem
 import pyworkflow.utils as pwutils
-from pwem.protocols import EMProtocol
 from pyworkflow import SCIPION_JSON_TEMPLATES, VarTypes
 from pyworkflow.utils import Environ
 
@@ -16,7 +15,6 @@ from . import engine_job, environment
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
 from .engine.cryodl import __version__
 from .engine.cryodl.contract import Result
-from .workflow_templates import CryodlTemplate
 
 _logo = "icon.png"
 _references = ["cryodl"]
@@ -35,7 +33,22 @@ class Plugin(pwem.Plugin):
         """The name before the protocols' labels, `cryodl - pick particles`; the package's own name is longer."""
         return "cryodl"
 
-    def getTemplates(self) -> List[CryodlTemplate]:
+    @classmethod
+    def getUrl(cls, protClass: Optional[type] = None) -> str:
+        """Address of a protocol's page, which its form shows under Help; empty where the documentation is not there.
+
+        The site is taken if `scripts/docs` has built it, else the page's text in the checkout.
+        """
+        if protClass is None:
+            return cls._url
+        page, package = protClass.__module__.rsplit(".", 1)[-1], os.path.dirname(cls.getEngineFolder())
+        for name in (f".cryodl/site/{page}.html", f"docs/{page}.md"):
+            path = os.path.join(os.path.dirname(package), name)
+            if os.path.exists(path):
+                return "file://" + path
+        return ""
+
+    def getTemplates(self) -> List[Any]:
         """The workflow templates; each says at once which of its programs are missing."""
         from .workflow_templates import CryodlTemplate  # pyworkflow.template needs a set-up Config
 
@@ -97,9 +110,7 @@ class Plugin(pwem.Plugin):
         return environment.problems(cls.getHome(), cls.getVar(CRYODL_PYTHON))
 
     @classmethod
-    def runEngine(
-        cls, protocol: EMProtocol, command: str, requestPath: str, resultPath: str, useGpu: bool = False
-    ) -> Any:
+    def runEngine(cls, protocol: Any, command: str, requestPath: str, resultPath: str, useGpu: bool = False) -> Any:
         """Run one command of the engine as a job of a protocol.
 
         command: 'pick', 'train-picker' ...; requestPath: a written request.json; resultPath: result.json to come.

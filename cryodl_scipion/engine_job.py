@@ -4,9 +4,8 @@
 import os
 import shlex
 import subprocess
-from typing import Optional
+from typing import Any, Optional
 
-from pwem.protocols import EMProtocol
 from pyworkflow.constants import RUN_JOB_GPU_PARAM_SEARCH
 from pyworkflow.utils import Environ
 
@@ -17,7 +16,7 @@ FAILURE_FILE = "failure.json"
 
 
 def run(
-    protocol: EMProtocol, python: str, environ: Environ, command: str, requestPath: str, resultPath: str, useGpu: bool
+    protocol: Any, python: str, environ: Environ, command: str, requestPath: str, resultPath: str, useGpu: bool
 ) -> Result:
     """See Plugin.runEngine."""
     failurePath = os.path.join(os.path.dirname(resultPath), FAILURE_FILE)

@@ -24,7 +24,6 @@ from .protocols import (
     CryodlProtTrainSegmenter,
 )
 from .protocols.tomograms.tomogram_checks import checkTomograms
-from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure
 
 _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
@@ -149,7 +148,7 @@ class CryodlScoreThresholdWizard(Wizard):
 def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
     from .viewers.tomograms.slices_data import TomogramSlices
-    from .viewers.tomograms.tomograms_to_measure import TomogramsToMeasure
+    from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 
     if protocol.hasAttribute("inputSubtomograms"):
         subtomograms = protocol.inputSubtomograms.get()
