@@ -24,6 +24,7 @@ from .protocols import (
     CryodlProtConsensus,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
+    CryodlProtExtractParticles,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
     CryodlProtLatentVolumes,
@@ -110,6 +111,7 @@ class CryodlDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),

@@ -17,16 +17,18 @@ def appendItems(
     items: Sequence[Image],
     SetClass: Any = SetOfMicrographs,
     describe: Optional[Callable[..., Any]] = None,
+    info: Any = None,
 ) -> None:
     """Append items to an output, which is made with the first of them.
 
-    source: the pointer to the set that they come from. describe: called with the new set before its first item.
+    source: the pointer to the set that they come from. describe: called with the new set before its first item. info:
+    set whose information the new one takes over, if it is not the source.
     """
     output: Any = getattr(protocol, outputName, None)
     isNew = output is None
     if isNew:
         output = SetClass.create(protocol._getPath(), prefix=outputName)
-        output.copyInfo(source.get())
+        output.copyInfo(source.get() if info is None else info)
         if describe is not None:
             describe(output)
     else:
