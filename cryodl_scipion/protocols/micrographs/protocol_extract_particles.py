@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
-from pwem.objects import EMSet, SetOfCTF, SetOfParticles
+from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase, params
@@ -162,7 +162,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         output.setIsPhaseFlipped(self.flipPhases.get())
         output.setCoordinates(self.inputCoordinates)
 
-    def _with(self, ctfs: SetOfCTF, names: Sequence[str]) -> List[str]:
+    def _with(self, ctfs: Dict[str, Any], names: Sequence[str]) -> List[Any]:
         return [m for m in self._arriving.items(names) if m.getMicName() in ctfs]
 
     def _doneNames(self) -> Any:
