@@ -24,6 +24,7 @@ if typing.TYPE_CHECKING:
 
 TOP = 64  # orientations of each particle that take part
 ROUNDS = 3
+SIGMAS = 24  # spreads of shifts that are tried
 # difference of logarithmic evidence of the whole sample from which one convention is surely the better
 SURE = 10.0
 # Å², B-factors tried
@@ -66,17 +67,20 @@ def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shi
     device = observed.match.device
     strong = reference.with_gain(fit.gain(reference.disc.rings, width).to(device))
     values = log_likelihoods(observed, Bank(strong, grid), shifts)
-    numbers = values.topk(min(TOP, values.shape[1]), 1).indices.cpu().numpy()
+    top = values.topk(min(TOP, values.shape[1]), 1)
+    numbers = top.indices.cpu().numpy()
     sums = [
         _sums(observed[row : row + 16], reference, strong, grid.angles(numbers[row : row + 16]), shifts)
         for row in range(0, len(observed), 16)
     ]
-    match, power, spread, energy = (sum(parts) for parts in zip(*sums))
+    match, power, energy = (sum(parts) for parts in list(zip(*sums))[:3])
+    places = torch.cat([part[3] for part in sums])
     count = len(observed)
     strength, fall = smooth_strength(match.cpu().numpy(), power.cpu().numpy(), width)
     if not strength > 0:  # nothing of the structure is seen: keep what the power said
         strength, fall = fit.strength, fit.fall
-    new = Fit(strength, fall, float((spread / (2 * count)).sqrt()), fit.residual)
+    others = values.scatter(1, top.indices, -torch.inf).logsumexp(1, keepdim=True)
+    new = Fit(strength, fall, likeliest_sigma(torch.logaddexp(places, others), shifts.yx), fit.residual)
     gain = new.gain(len(match), width).double().to(device)
     number = reference.disc.ring_sum(torch.ones(len(reference.disc), device=device)).clamp(min=1) * count
     residual = (energy - 2 * gain * match + gain.square() * power) / number
@@ -85,9 +89,9 @@ def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shi
 
 def _sums(
     observed: Observed, reference: Reference, strong: Reference, angles: np.ndarray, shifts: Shifts
-) -> tuple[torch.Tensor, torch.Tensor, float, torch.Tensor]:
-    """Sums over particles, by ring: products of images and expected projections, their power; squared shifts; the
-    images' power over the noise's. angles: (n, k, 3) likely orientations."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Sums over particles, by ring: products of images and expected projections, their power, the images' power over
+    the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) likely orientations."""
     turned = torch.stack([strong.at_angles(a) for a in angles])
     ramp = observed.disc.ramp(-shifts.yx)
     shifted = observed.match[:, None] * ramp  # n, s, d
@@ -98,9 +102,31 @@ def _sums(
     centred = weight.to(shifted.dtype) @ shifted  # n, k, d
     match = observed.disc.ring_sum((plain.conj() * centred).real) / 2
     power = observed.disc.ring_sum((weight.sum(2, keepdim=True) * plain.abs().square()).sum(1) * observed.weight)
-    spread = (weight.sum((0, 1)) * shifts.yx.square().sum(1)).sum().double()
     energy = observed.disc.ring_sum(observed.match.abs().square() / (4 * observed.weight.clamp(min=1e-12)))
-    return match, power, spread, energy
+    return match, power, energy, torch.logsumexp(value - shifts.log_prior, 1)
+
+
+def likeliest_sigma(places: torch.Tensor, yx: torch.Tensor) -> float:
+    """Standard deviation of shifts, px, under which particles are likeliest.
+
+    Where many particles tell little of their shift, expectation maximisation takes dozens of rounds to come down from a
+    wide prior (1.7 px after three, of 0.85, at SNR 0.02), and a wide prior costs right answers.
+
+    Parameters
+    ----------
+    places : Tensor, (n, s)
+        Logarithmic likelihood of each particle at each shift, summed over orientations; a shift that tells nothing has
+        what the orientations that were not looked at give it.
+    yx : Tensor, (s, 2)
+        Shifts, px.
+    """
+    square = yx.square().sum(1)
+    apart = float(square[square > 0].min().sqrt()) if bool((square > 0).any()) else 1.0
+    widest = max(float(square.max().sqrt()), apart)
+    tried = np.geomspace(apart / 2, max(widest, apart), SIGMAS)
+    priors = torch.stack([torch.log_softmax(-square / (2 * sigma**2), 0) for sigma in tried])
+    chance = torch.logsumexp(places[:, None] + priors, 2).double().sum(0)
+    return float(tried[int(chance.argmax())])
 
 
 def smooth_strength(match: torch.Tensor, power: torch.Tensor, width: float) -> tuple[float, float]:
