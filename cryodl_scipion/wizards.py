@@ -20,8 +20,10 @@ from .protocols import (
     CryodlProtConsensus,
     CryodlProtEstimateCTF,
     CryodlProtEvaluateMap,
+    CryodlProtExtractParticles,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
+    CryodlProtLatentVolumes,
     CryodlProtPick,
     CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
@@ -105,6 +107,7 @@ class CryodlDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
+        (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),
@@ -131,7 +134,11 @@ class CryodlDiameterWizard(Wizard):
 class CryodlMaskWizard(Wizard):
     """Choose the diameter of the mask, in which an FSC is measured or particles are compared, on the particles."""
 
-    _targets = [(CryodlProtBackProject, ["maskDiameter"]), (CryodlProtClassify2D, ["maskDiameter"])]
+    _targets = [
+        (CryodlProtBackProject, ["maskDiameter"]),
+        (CryodlProtClassify2D, ["maskDiameter"]),
+        (CryodlProtLatentVolumes, ["maskDiameter"]),
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):

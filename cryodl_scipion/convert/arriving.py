@@ -5,7 +5,7 @@ import os
 import sqlite3
 
 import pyworkflow.utils as pwutils
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import SetOfCoordinates, SetOfCTF, SetOfMicrographs
 
 from .micrograph_names import namesForEngine
 from .micrographs.pick_sets import anyScoreOf, micrographsByName, scaled, writePicks
@@ -90,6 +90,43 @@ class ArrivingMicrographs(ArrivingItems):
         return ids
 
 
+class PickedMicrographs(ArrivingMicrographs):
+    """Micrographs with picks on them, and with a CTF where CTFs are given: SetOfCTF, matched by micrograph name."""
+
+    def __init__(self, micrographs, coordinates, ctfs):
+        super().__init__(micrographs, coordinates)
+        self._ctfSet, self._ctfs, self._ctfsClosed = ctfs, {}, ctfs is None
+
+    def update(self):
+        if self._ctfSet is not None:
+            current = opened(SetOfCTF, self._ctfSet)
+            self._ctfsClosed = current.isStreamClosed()
+            if asInItsFile(current) and current.getSize():
+                self._ctfs = {ctf.getMicrograph().getMicName(): ctf.clone() for ctf in current.iterItems()}
+            current.close()
+        super().update()
+        self.closed = self.closed and self._ctfsClosed
+
+    def ready(self, known):
+        """As ArrivingMicrographs; while CTFs are still coming, only micrographs that have one."""
+        waiting = super().ready(known)
+        return waiting if self._ctfsClosed else [name for name in waiting if name in self._ctfs]
+
+    def ctfsOf(self, names):
+        """{micName: CTFModel} of those that have one; None where no CTFs are given."""
+        return None if self._ctfSet is None else {name: self._ctfs[name] for name in names if name in self._ctfs}
+
+    def coordinatesOn(self, micrographs):
+        """{micName: [Coordinate]} in the order of the files that writePicks writes."""
+        theirs = self._theirIds()
+        found = coordinatesOn(self._picks, [theirs[m.getMicName()] for m in micrographs if m.getMicName() in theirs])
+        return {m.getMicName(): found.get(theirs.get(m.getMicName()), []) for m in micrographs}
+
+    def idsOfNames(self):
+        """{micrograph's id: its name}."""
+        return {item.getObjId(): name for name, item in self._byName.items()}
+
+
 def opened(SetClass, growing):
     """The set as its file is now."""
     current = SetClass(filename=growing.getFileName())
@@ -116,15 +153,23 @@ def picksOn(growing, ids, scale):
 
     ids: of the coordinates' micrographs. scale: pixels of the target per pixel of the coordinates.
     """
-    picks = {objId: [] for objId in ids}
+    return {
+        objId: [scaled(item.getPosition(), scale) + (anyScoreOf(item),) for item in items]
+        for objId, items in coordinatesOn(growing, ids).items()
+    }
+
+
+def coordinatesOn(growing, ids):
+    """{micrograph id: [Coordinate, ...]} of some micrographs of a set of coordinates, in the set's order."""
+    found = {objId: [] for objId in ids}
     coordinates = opened(SetOfCoordinates, growing)
     if ids and coordinates.getSize():
         # One pass over the file for all of them; Scipion's sets know no IN.
         for item in coordinates.iterItems(where="_micId>=%d AND _micId<=%d" % (min(ids), max(ids))):
-            if item.getMicId() in picks:
-                picks[item.getMicId()].append(scaled(item.getPosition(), scale) + (anyScoreOf(item),))
+            if item.getMicId() in found:
+                found[item.getMicId()].append(item.clone())
     coordinates.close()
-    return picks
+    return found
 
 
 def checkPicks(micrographs, coordinates):

@@ -73,12 +73,13 @@ class ArrivingBatches(RememberedSettings):
     def _batchResult(self, items):
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config, folder, error, **outputs):
-        """The result of a batch of which nothing could be used. outputs: the engine's, empty."""
+    def _noteAllSkipped(self, config, place, error, **outputs):
+        """The result of a batch of which nothing could be used. place: the batch's folder. outputs: the engine's,
+        empty."""
         paths = getattr(config, self._ITEM + "s")
         skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, paths))
         contract.Result(contract.command_of(config), outputs, skipped=skipped, nothing_made=True).write(
-            os.path.join(folder, RESULT_FILE)
+            os.path.join(place, RESULT_FILE)
         )
 
     def _outputNames(self):

@@ -7,16 +7,17 @@ from pyworkflow.object import Set
 from ..convert.arriving import asInItsFile
 
 
-def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, describe=None):
+def appendItems(protocol, outputName, source, items, SetClass=SetOfMicrographs, describe=None, info=None):
     """Append items to an output, which is made with the first of them.
 
-    source: the pointer to the set that they come from. describe: called with the new set before its first item.
+    source: the pointer to the set that they come from. describe: called with the new set before its first item. info:
+    set whose information the new one takes over, if it is not the source.
     """
     output = getattr(protocol, outputName, None)
     isNew = output is None
     if isNew:
         output = SetClass.create(protocol._getPath(), prefix=outputName)
-        output.copyInfo(source.get())
+        output.copyInfo(source.get() if info is None else info)
         if describe is not None:
             describe(output)
     else:

@@ -23,9 +23,22 @@ class PluginProtocol:
     def validate(self) -> List[str]:
         """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field.
 
-        Scipion's scheduler starts a run as soon as it validates: this also makes it wait for optional inputs.
+        Scipion's scheduler starts a run as soon as it validates: this also makes it wait for optional inputs. What is
+        still wrong when all inputs are there and whole stays wrong: the run is started, and fails with the sentences,
+        instead of waiting for ever in silence.
         """
-        return self._unresolvedInputs() or super().validate()
+        errors = self._unresolvedInputs()
+        if errors:
+            return errors
+        errors = super().validate()
+        return [] if errors and self.isScheduled() and self._inputsAreWhole() else errors
+
+    def _inputsAreWhole(self) -> bool:
+        """Whether no chosen input is a set that still grows, or the output of a run that still works."""
+        return not any(
+            getattr(pointer.get(), "isStreamOpen", bool)() or getattr(pointer.getObjValue(), "isActive", bool)()
+            for _, pointer in chosenInputs(self)
+        )
 
     def _unresolvedInputs(self) -> List[str]:
         """A sentence for each pointer that names an output which the other run does not have (yet)."""

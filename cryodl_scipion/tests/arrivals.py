@@ -7,14 +7,13 @@ Used by test_facility.py with a few micrographs and by benchmarks/streaming.py w
 
 import collections
 import os
-import signal
 import time
 
 import mrcfile
 import numpy as np
 
 from ..convert.micrographs.coordinates import readPicks
-from .processes import childrenByParent, describeProcess, isThere
+from .processes import describeProcess, isThere, killTree, treeOf
 
 SIDE = 256  # px
 PIXEL_SIZE = 10.0  # Å/px
@@ -105,22 +104,13 @@ class KilledRun:
     # ----- killing
     def _processes(self):
         """Ids of the run's processes, Scipion's first."""
-        found, children = [self.protocol.getPid()], childrenByParent()
-        for pid in found:
-            found += children.get(pid, [])
-        return [pid for pid in found if os.path.exists("/proc/%d" % pid)]
+        return treeOf(self.protocol.getPid())
 
     def _alive(self):
         return isThere(self.protocol.getPid())
 
     def _kill(self):
-        processes = self._processes()
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)  # so that none can react to the death of another
-        for pid in processes:
-            os.kill(pid, signal.SIGKILL)
-        while any(isThere(pid) for pid in processes):
-            time.sleep(0.1)
+        killTree(self.protocol.getPid())
 
     def _killAndContinue(self):
         self._kill()

@@ -16,6 +16,7 @@ import fake_annotations
 import fake_compare
 import fake_ctf
 import fake_denoising
+import fake_extract
 import fake_heterogeneity
 import fake_maps
 import fake_micrographs
@@ -60,6 +61,7 @@ def main():
             **fake_compare.WORK,
             **fake_ctf.WORK,
             **fake_denoising.WORK,
+            **fake_extract.WORK,
             **fake_maps.WORK,
             **fake_micrographs.WORK,
             **fake_tomograms.WORK,

@@ -2,6 +2,8 @@
 """Processes of a Linux machine: their children, their memory, and whether they are there."""
 
 import os
+import signal
+import time
 
 _MB = 1024.0  # kB
 
@@ -39,3 +41,22 @@ def describeProcess(pid):
     except OSError:
         return "", {}
     return command, {words[0].rstrip(":"): int(words[1]) / _MB for words in lines}
+
+
+def treeOf(pid):
+    """Ids of a process and of all that it started, those that are there."""
+    found, children = [pid], childrenByParent()
+    for parent in found:
+        found += children.get(parent, [])
+    return [number for number in found if os.path.exists("/proc/%d" % number)]
+
+
+def killTree(pid):
+    """End a process and all that it started at once, by SIGKILL. Returns when they are gone."""
+    processes = treeOf(pid)
+    for number in processes:
+        os.kill(number, signal.SIGSTOP)  # so that none can react to the death of another
+    for number in processes:
+        os.kill(number, signal.SIGKILL)
+    while any(isThere(number) for number in processes):
+        time.sleep(0.1)

@@ -73,6 +73,37 @@ TEMPLATES = {
             },
         },
     ),
+    "cryodl-unattended": (
+        dict(
+            IMPORT,
+            timeout=("900", "ProtImportMicrographs", "timeout", "900"),
+            settled=("5", "ProtImportMicrographs", "fileTimeout", "5"),
+            mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
+            model=("ribosome", "CryodlProtPick", "shippedModel", "ribosome"),
+            diameter=("160", "CryodlProtPick", "particleDiameter", 160),
+            box=("180", "CryodlProtExtractParticles", "box", 180),
+            scaledbox=("90", "CryodlProtExtractParticles", "scaledBox", 90),
+            classes=("7", "CryodlProtClassify2D", "classes", 7),
+            score=("0.4", "CryodlProtSelectClasses", "threshold", 0.4),
+            symmetry=("D2", "CryodlProtAssignOrientations", "symmetry", "D2"),
+            mapsymmetry=("D2", "CryodlProtBackProject", "symmetry", "D2"),
+        ),
+        {
+            "CryodlProtEstimateCTF": MICROGRAPHS,
+            "CryodlProtPick": MICROGRAPHS,
+            "CryodlProtExtractParticles": {
+                "inputCoordinates": "CryodlProtPick.outputCoordinates",
+                "inputCTF": "CryodlProtEstimateCTF.outputCTF",
+            },
+            "CryodlProtClassify2D": {"inputParticles": "CryodlProtExtractParticles.outputParticles"},
+            "CryodlProtSelectClasses": {"inputClasses": "CryodlProtClassify2D.outputClasses"},
+            "CryodlProtAssignOrientations": {
+                "inputParticles": "CryodlProtSelectClasses.outputParticles",
+                "inputStructure": MAP,
+            },
+            "CryodlProtBackProject": {"inputParticles": "CryodlProtAssignOrientations.outputParticles"},
+        },
+    ),
     "cryodl-denoising": (
         dict(
             mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
@@ -111,6 +142,25 @@ TEMPLATES = {
                 "inputBefore": HALVES + "outputVolume",
                 "inputStructure": HALVES + "outputStructure",
             },
+        },
+    ),
+    "cryodl-motion": (
+        dict(
+            pixel=("4.5", "CryodlProtSimulateParticles", "pixelSize", 4.5),
+            box=("48", "CryodlProtSimulateParticles", "box", 48),
+            count=("900", "CryodlProtSimulateParticles", "count", 900),
+            snr=("0.2", "CryodlProtSimulateParticles", "snr", 0.2),
+            domain=("B", "CryodlProtSimulateParticles", "domain", "B"),
+            range=("30", "CryodlProtSimulateParticles", "hingeRange", 30.0),
+            maps=("4", "CryodlProtLatentVolumes", "maps", 4),
+        ),
+        {
+            "CryodlProtSimulateParticles": {"inputStructure": "ProtImportPdb.outputPdb"},
+            "CryodlProtFitHeterogeneity": {
+                "inputParticles": "CryodlProtSimulateParticles.outputParticles",
+                "inputVolume": "CryodlProtSimulateParticles.outputVolume",
+            },
+            "CryodlProtLatentVolumes": {"inputParticles": "CryodlProtFitHeterogeneity.outputParticles"},
         },
     ),
     "cryodl-tomograms": (
@@ -159,12 +209,15 @@ TEMPLATES = {
 class TestCryodlTemplate(CryodlTest):
     def imported(self, name):
         """{alias: path} of the files or folders that a template asks for, one for each import."""
-        maps = {"cryodl-denoising": ["map"], "cryodl-tomograms": ["map", "othermap"]}.get(name, [])
-        if name == "cryodl-maps":
+        maps = {"cryodl-denoising": ["map"], "cryodl-tomograms": ["map", "othermap"], "cryodl-unattended": ["map"]}.get(
+            name, []
+        )
+        if name in ("cryodl-maps", "cryodl-motion"):
             return {"structure": writeModelOf(os.path.join(self.data, "model.pdb"), (0, 0, 0))}
-        return {alias: writeMap(os.path.join(self.data, alias + ".mrc")) for alias in maps} or {
-            "mics": os.path.dirname(synthetic.writeMicrographs(self.data + "/mics", 1)[0])
-        }
+        paths = {alias: writeMap(os.path.join(self.data, alias + ".mrc")) for alias in maps}
+        if not maps or name == "cryodl-unattended":
+            paths["mics"] = os.path.dirname(synthetic.writeMicrographs(self.data + "/mics", 1)[0])
+        return paths
 
     def load(self, name):
         """{name of a run: protocol} of a template, filled and loaded."""

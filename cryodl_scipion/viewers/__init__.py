@@ -3,7 +3,7 @@
 
 from ..tomography import HAS_TOMO
 from .maps.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvaluateMapViewer
-from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer
+from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer, CryodlLatentVolumesViewer
 from .maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from .micrographs.viewer_assess import CryodlAssessViewer
@@ -20,6 +20,7 @@ from .particles.viewer_evaluate import CryodlEvaluateViewer
 from .particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
 from .viewer_ctf import CryodlCTFViewer
 from .viewer_model import CryodlModelViewer, CryodlTrainViewer
+from .viewer_report import CryodlReportViewer
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer

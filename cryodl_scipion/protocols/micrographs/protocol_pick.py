@@ -3,11 +3,13 @@
 
 import json
 import os
+import time
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import ProtParticlePickingAuto
 from pyworkflow import BETA
+from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 
 from ...convert.arriving import asInItsFile
@@ -39,6 +41,8 @@ DIAMETER_HELP = (
 )
 # Starting the engine costs a second or two; a batch spreads it over its micrographs.
 BATCH = 16
+# Seconds that a micrograph waits at most for others to fill its batch.
+LONGEST_WAIT = 60
 
 
 class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto):
@@ -55,6 +59,7 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
     _CONFIG = contract.PickConfig
     _MADE = "picked"
+    _waitsSince = None
     NOT_ON_FORM = {
         "micrographs": "the input set",
         "pixel_size": "the micrographs' sampling rate",
@@ -83,6 +88,13 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         self._addGpuParams(form)
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(BATCH)
+        form.addParam(
+            "batchWait",
+            params.IntParam,
+            default=LONGEST_WAIT,
+            label="Longest wait (s)",
+            help="A batch that is not full is started when its first micrograph has waited so long. 0: at once.",
+        )
         form.addParallelSection(threads=2, mpi=0, binThreads=2)
 
     # ----- steps, called by pwem's streaming loop
@@ -90,6 +102,20 @@ class CryodlProtPick(CryodlProtBase, RememberedSettings, ProtParticlePickingAuto
         pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
         self._rememberSettings()
         return []
+
+    def _insertNewMicsSteps(self, inputMics):
+        """Batches that are full, and one that is not but whose first micrograph has waited long enough."""
+        new = [m for m in inputMics if m.getMicName() not in self.micDict]
+        steps = super()._insertNewMicsSteps(new)
+        left = [m for m in new if m.getMicName() not in self.micDict]
+        now = time.monotonic()
+        if steps or not left or self._waitsSince is None:
+            self._waitsSince = now if left else None
+        if left and now - self._waitsSince >= (self.batchWait.get() or 0):
+            steps.append(self._insertPickMicrographListStep(left, self.initialIds, *self._getPickArgs()))
+            self.micDict.update((m.getMicName(), m) for m in left)
+            self._waitsSince = None
+        return steps
 
     def _getPickArgs(self):
         return [json.dumps(self._settings(), sort_keys=True)]

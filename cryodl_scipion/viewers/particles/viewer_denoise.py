@@ -5,7 +5,12 @@ from pwem.objects import SetOfParticles
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.particles.denoised import denoiserOf
-from ...protocols import CryodlProtDenoise, CryodlProtRawParticles, CryodlProtSimulateParticles
+from ...protocols import (
+    CryodlProtDenoise,
+    CryodlProtExtractParticles,
+    CryodlProtRawParticles,
+    CryodlProtSimulateParticles,
+)
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..window import WindowView
@@ -30,7 +35,7 @@ class CryodlParticlesViewer(Viewer):
     """What `Analyze results` opens for runs that make particles: a gallery, with the truth of simulated ones beside."""
 
     _name = "cryodl particles"
-    _targets = [CryodlProtDenoise, CryodlProtRawParticles, CryodlProtSimulateParticles]
+    _targets = [CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtRawParticles, CryodlProtSimulateParticles]
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj, **kwargs):

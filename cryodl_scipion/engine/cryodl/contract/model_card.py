@@ -59,7 +59,9 @@ _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 
 
-def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
+def read_card(
+    folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
+) -> typing.Dict[str, typing.Any]:
     """The card of a model folder, a dict with all that its kind needs.
 
     kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with
@@ -142,7 +144,9 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
             raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
 
 
-def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
+def check_model(
+    folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
+) -> typing.Dict[str, typing.Any]:
     """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong
     weights."""
     card = read_card(folder, kind)
@@ -154,7 +158,7 @@ def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[s
     return card
 
 
-def sha256(path: str) -> str:
+def sha256(path: typing.Union[str, "os.PathLike[str]"]) -> str:
     """Checksum of a file as hexadecimal text."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

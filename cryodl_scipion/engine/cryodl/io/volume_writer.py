@@ -154,7 +154,7 @@ def new_volume(
         mrc.voxel_size = pixel_size
         if label:
             mrc.add_label(label)
-    _fill_with_zeros(path, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    _fill_with_zeros(Path(path), int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
 
 
 def _fill_with_zeros(path: Path, size: int) -> None:

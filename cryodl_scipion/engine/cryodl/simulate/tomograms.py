@@ -43,7 +43,7 @@ class Particle:
 class Placed:
     """Structures in a tomogram: names (n,), centres_zyx (n, 3) px, angles (n, 3) degrees."""
 
-    names: list
+    names: list[str]
     centres_zyx: np.ndarray
     angles: np.ndarray
 

@@ -71,7 +71,7 @@ def run(config: ReconstructConfig) -> Result:
     return Result("reconstruct", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _paths(output: str) -> dict[str, Path]:
+def _paths(output: str) -> dict[str, str]:
     """{name: path} of the maps. Raises ValueError or FileExistsError."""
     if not output.endswith(".mrc"):
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")

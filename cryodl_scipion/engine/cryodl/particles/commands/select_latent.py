@@ -46,7 +46,7 @@ def run(config: SelectLatentConfig) -> Result:
     return Result("select-latent", dict(particles=config.output, count=count, of=len(particles)), device="CPU")
 
 
-def _ranges(words: str) -> list[tuple[int, float, float]]:
+def _ranges(words: str | None) -> list[tuple[int, float, float]]:
     """[(axis, low, high)] of the option --region."""
     found = []
     for word in (words or "").replace(" ", "").split(","):

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ def load_coefficients(
     radius: float,
     diameter_px: float,
     contrast: str,
-    folder: Path,
+    folder: str | os.PathLike[str],
     progress: typing.Callable[[int], typing.Any] | None = None,
 ) -> Coefficients:
     """Read all images once and write their coefficients into `folder`.

@@ -64,7 +64,7 @@ class Setting:
         return np.arange(len(self.coefficients))
 
 
-def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, object]:
+def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean volume (box, box, box) of the images, FSC of its halves, and the Sums of all images.
 
     The map is damped shell by shell by what the halves agree on. spread: (9,), see expect; orientations are not moved.
@@ -155,7 +155,7 @@ def fit_components(
     return Fit(volumes[0], axes, deviations, sums.latent @ turn, curve, spread)
 
 
-def start(mean: np.ndarray, number: int, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
     """(number, box, box, box) smooth random changes of the mean volume."""
     from scipy.ndimage import gaussian_filter
 

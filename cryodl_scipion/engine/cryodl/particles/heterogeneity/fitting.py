@@ -105,7 +105,8 @@ def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder
     components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
     motion = _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
     if motion.verdict == "motion":
-        setting.focus = masks.changing(*motion.halves, setting.mask)
+        first, second = motion.halves
+        setting.focus = masks.changing(first, second, setting.mask)
     known = motion.halves[0]
     fit = fit_components(setting, mean, known, config.latent, inputs.radius, start.spread, start.curve, rng)
     if motion.verdict == "motion":

@@ -13,6 +13,7 @@ import torch
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.symmetry import SIMILAR, symmetry_correlation
+from ...io.particle_sets import ParticleSet
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube
 from ...simulate.structures import load_density
@@ -39,7 +40,7 @@ class Inputs:
     reference: np.ndarray
     mask: np.ndarray | None
     diameter: float
-    notes: list
+    notes: list[str]
 
 
 def load_inputs(config: FitHeterogeneityConfig) -> Inputs:

@@ -46,7 +46,7 @@ class Recorder(Linear):
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
-        self.excess, self.freedom, self.size = [], [], []
+        self.excess, self.freedom, self.size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> typing.Any:
         """As Linear's."""
@@ -89,7 +89,7 @@ def find_motion(
     """
     radius = min(radius, COARSE)
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
-    excess, freedom, size, found = [], [], [], []
+    excess, freedom, size, found = (list[typing.Any]() for _ in range(4))
     for half in (1, 2):
         own, other = (np.nonzero((setting.halves == half) == mine)[0] for mine in (True, False))
         volumes = components(own)

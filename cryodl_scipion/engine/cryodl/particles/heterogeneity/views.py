@@ -99,7 +99,7 @@ class Seen:
     transfer: np.ndarray
     slices: np.ndarray
     errors: np.ndarray
-    matrix: object
+    matrix: np.ndarray
 
 
 def look(
