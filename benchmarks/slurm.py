@@ -117,7 +117,8 @@ class Trials:
             rows.append(
                 dict(name=name, tried=TRIALS[name], verdict=verdict, said=said, seconds=round(time.monotonic() - start))
             )
-            print("%(name)s: %(verdict)s (%(seconds)d s). %(said)s" % rows[-1], flush=True)
+            last = rows[-1]
+            print(f"{last['name']}: {last['verdict']} ({last['seconds']} s). {last['said']}", flush=True)
         return rows
 
     # ----- trials: (what was said, sentences about what went wrong)
@@ -125,14 +126,14 @@ class Trials:
         run, jobs = self._submitted("Y")
         self._wait(run)
         jobs = self._jobsSince(jobs)
-        problems = [] if len(jobs) == self._batches() else ["%d jobs for %d batches" % (len(jobs), self._batches())]
-        return "%d jobs, %s" % (len(jobs), _states(jobs)), problems + self._check(run)
+        problems = [] if len(jobs) == self._batches() else [f"{len(jobs)} jobs for {self._batches()} batches"]
+        return f"{len(jobs)} jobs, {_states(jobs)}", problems + self._check(run)
 
     def _whole(self):
         run, jobs = self._submitted("N")
         self._wait(run)
         jobs = self._jobsSince(jobs)
-        return "1 job, " + _states(jobs), ([] if len(jobs) == 1 else ["%d jobs" % len(jobs)]) + self._check(run)
+        return "1 job, " + _states(jobs), ([] if len(jobs) == 1 else [f"{len(jobs)} jobs"]) + self._check(run)
 
     def _whole_killed(self):
         run, job = self._atWork("N")
@@ -141,14 +142,14 @@ class Trials:
         status, said = run.getStatus(), run.getErrorMessage()
         if run.isFinished():
             return "", ["the run had ended before its job was killed"]
-        return self._continued(run, "%s; %s" % (status, _plain(said)))
+        return self._continued(run, f"{status}; {_plain(said)}")
 
     def _whole_requeued(self):
         run, job = self._atWork("N")
         self.cluster.ask("scontrol", "requeue", job)
         self._wait(run)
         restarts = self.cluster.details(job).get("Restarts")
-        return "%s restarts of the job" % restarts, ([] if restarts == "1" else ["not requeued"]) + self._check(run)
+        return f"{restarts} restarts of the job", ([] if restarts == "1" else ["not requeued"]) + self._check(run)
 
     def _step_killed(self):
         run, job = self._atWork("Y")
@@ -163,13 +164,13 @@ class Trials:
         self.cluster.ask("scontrol", "requeue", job)
         self._wait(run)
         restarts = self.cluster.details(job).get("Restarts")
-        return "%s restarts of the job" % restarts, ([] if restarts == "1" else ["not requeued"]) + self._check(run)
+        return f"{restarts} restarts of the job", ([] if restarts == "1" else ["not requeued"]) + self._check(run)
 
     # ----- runs
     def _newRun(self, steps):
         run = self.project.newProtocol(
             CryodlProtPick,
-            objLabel="pick, steps to queue: %s" % steps,
+            objLabel=f"pick, steps to queue: {steps}",
             modelFrom=SHIPPED,
             shippedModel="ribosome",
             particleDiameter=self._diameter,
@@ -204,7 +205,7 @@ class Trials:
             if running and 1 <= len(self._candidates(run)) < self._count:
                 return run, running[0]
             time.sleep(0.1)
-        raise TimeoutError("no micrograph was picked in %d s" % _LIMIT)
+        raise TimeoutError(f"no micrograph was picked in {_LIMIT} s")
 
     def _jobsSince(self, before):
         return {job: state for job, state in self.cluster.jobs().items() if job not in before}
@@ -219,7 +220,7 @@ class Trials:
             self.project._updateProtocol(run)
             if not run.isActive():
                 return
-        raise TimeoutError("the run had not ended after %d s: %s" % (_LIMIT, run.getStatus()))
+        raise TimeoutError(f"the run had not ended after {_LIMIT} s: {run.getStatus()}")
 
     def _continued(self, run, said):
         """Continue a run that was killed; what was picked before must not be picked again."""
@@ -228,8 +229,8 @@ class Trials:
         self._wait(run)
         after = self._candidates(run)
         again = [name for name in before if after.get(name) != before[name]]
-        return "%s; continued with %d of %d done" % (said, len(before), self._count), self._check(run) + [
-            "%s was picked twice" % name for name in again
+        return f"{said}; continued with {len(before)} of {self._count} done", self._check(run) + [
+            f"{name} was picked twice" for name in again
         ]
 
     # ----- results
@@ -245,7 +246,7 @@ class Trials:
 
     def _check(self, run):
         if not run.isFinished():
-            return ["the run did not finish: %s %s" % (run.getStatus(), _plain(run.getErrorMessage()))]
+            return [f"the run did not finish: {run.getStatus()} {_plain(run.getErrorMessage())}"]
         problems = [] if run.outputCoordinates.isStreamClosed() else ["the set is still open"]
         if self._picks(run) != self._wanted:
             problems.append("the picks are not those of an undisturbed run")

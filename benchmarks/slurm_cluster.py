@@ -44,7 +44,7 @@ def missing() -> str:
     """A sentence where a program of SLURM, or the right to start it, is missing; '' where nothing is."""
     lost = [name for name in PROGRAMS if _program(name) is None]
     if lost:
-        return "%s missing. On Debian: apt-get install slurmctld slurmd slurm-client munge" % ", ".join(lost)
+        return f"{', '.join(lost)} missing. On Debian: apt-get install slurmctld slurmd slurm-client munge"
     return "" if os.geteuid() == 0 else "slurmd is started by root alone. Run this as root, in a container or sandbox."
 
 
@@ -66,7 +66,7 @@ class Cluster:
             file.write(os.urandom(1024))
         os.environ["SLURM_CONF"] = self._path("slurm.conf")
         names = dict(socket="socket", pid="pid-file", key="key-file", log="log-file", seed="seed-file")
-        options = ["--%s=%s" % (option, self._path("munge." + end)) for end, option in names.items()]
+        options = [f"--{option}={self._path('munge.' + end)}" for end, option in names.items()]
         try:
             self._start("munged", "--foreground", "--force", *options)
             self._start("slurmctld", "-D")
@@ -95,7 +95,7 @@ class Cluster:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise RuntimeError("%s See %s." % (sentence, self.folder))
+                raise RuntimeError(f"{sentence} See {self.folder}.")
             time.sleep(0.5)
 
     def ask(self, *command):

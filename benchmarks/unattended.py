@@ -152,7 +152,7 @@ class Trial:
             try:
                 template.refresh()
             except (IndexError, OSError) as error:  # the machine's hosts.conf is just being written; the runs go on
-                print("Not refreshed: %r" % error, flush=True)
+                print(f"Not refreshed: {error!r}", flush=True)
             self._nameStopFile()
             if waiting and waiting[0][1]() >= waiting[0][2] * len(self.names):
                 self._kill(*waiting.pop(0)[:2])
@@ -172,7 +172,7 @@ class Trial:
     def _kill(self, name, done):
         run = self._named(name)
         killTree(run.getPid())
-        self.kills.append("%s, with %d of %d micrographs done" % (run.getObjLabel(), done(), len(self.names)))
+        self.kills.append(f"{run.getObjLabel()}, with {done()} of {len(self.names)} micrographs done")
         print("Killed: " + self.kills[-1], flush=True)
 
     def _files(self, name, *pattern):
@@ -190,7 +190,7 @@ class Trial:
         """Sentences about what was lost or doubled."""
         unfinished = [run.getObjLabel() for run in self._template.runs if not run.isFinished()]
         if unfinished:
-            return ["These runs did not finish: %s. %s" % (", ".join(unfinished), self._template.told())]
+            return [f"These runs did not finish: {', '.join(unfinished)}. {self._template.told()}"]
         ctfs = collections.Counter(
             c.getMicrograph().getMicName()[:-4] for c in self._named("CryodlProtEstimateCTF").outputCTF.iterItems()
         )
@@ -201,12 +201,12 @@ class Trial:
         found = self._missing("CTF", "CryodlProtEstimateCTF", ctfs)
         found += self._missing("picks", PICK, {name for name, _, _ in picks})
         for what, counts in (("CTF", ctfs), ("pick", picks), ("particle", particles)):
-            found += ["%s twice: %s" % (what, item) for item, count in counts.items() if count > 1]
-        found += ["a particle that is no pick: %s" % (item,) for item in particles if item not in picks]
+            found += [f"{what} twice: {item}" for item, count in counts.items() if count > 1]
+        found += [f"a particle that is no pick: {item}" for item in particles if item not in picks]
         edge = sum(sum(r.outputs["at_edge"].values()) for r in self._named(CUT)._engineResults())
         lost = [item for item in picks if item not in particles and item[0] in ctfs]
         if len(lost) > edge:
-            found.append("%d picks gave no particle, of which %d lie at the edge" % (len(lost), edge))
+            found.append(f"{len(lost)} picks gave no particle, of which {edge} lie at the edge")
         return found
 
     def _placesOf(self, coordinates):
@@ -215,7 +215,7 @@ class Trial:
     def _missing(self, what, run, there):
         skipped = {s.item for result in self._named(run)._engineResults() for s in result.skipped}
         empty = {n for r in self._named(run)._engineResults() for n, c in r.outputs.get("counts", {}).items() if not c}
-        return ["%s of %s are lost" % (what, n) for n in self.names if n not in there and n not in skipped | empty]
+        return [f"{what} of {n} are lost" for n in self.names if n not in there and n not in skipped | empty]
 
     def figures(self):
         """Numbers of particles at each step, and the map's resolution."""

@@ -35,7 +35,7 @@ def wordsOfRuns(project: str, without: str = "") -> Dict[str, Dict[str, Any]]:
     return words
 
 
-def _wordsOf(project, path, number):
+def _wordsOf(project: Any, path: str, number: int) -> Dict[str, Any]:
     try:
         run = getProtocolFromDb(project, os.path.relpath(path, project), number)
         try:
@@ -43,8 +43,8 @@ def _wordsOf(project, path, number):
         finally:
             run.getProject().closeMapper()
     except Exception as error:  # whatever a plugin of others raises must not hide the other runs
-        return dict(label="", summary=["This run cannot be read: %s" % error], methods=[])
+        return dict(label="", summary=[f"This run cannot be read: {error}"], methods=[])
 
 
-def _texts(function) -> List[str]:
+def _texts(function: Any) -> List[str]:
     return [str(line) for line in function() or [] if str(line).strip()]

@@ -4,12 +4,14 @@
 import json
 import os
 import time
+from typing import Any, Dict, List
 
 import pyworkflow.utils as pwutils
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.object import String
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ..convert.runs import wordsOfRuns
 from ..engine.cryodl import contract
@@ -41,7 +43,7 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
         "own": "this run",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Report")
         addConfigParams(form, self._CONFIG, ["micrographs", "refresh"])
         form.addParam(
@@ -59,15 +61,15 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
             help="It ends after this time, also if runs still work.",
         )
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # no network runs
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         # the time makes that a continued run writes anew
         self._insertFunctionStep(self.reportStep, time.time(), needsGPU=False)
 
-    def reportStep(self, started):
+    def reportStep(self, started: Any) -> None:
         """Write the page until no other run works."""
         end = time.monotonic() + 3600 * (self.longest.get() or 0)
         while True:
@@ -80,7 +82,7 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
             while time.monotonic() < again:
                 time.sleep(min(_LOOK, self.every.get()))
 
-    def _writePage(self):
+    def _writePage(self) -> Any:
         """Whether other runs still work."""
         pwutils.makePath(self._getExtraPath())
         project = self.getProject().path
@@ -88,13 +90,13 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
         with open(self._getExtraPath(WORDS), "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(words, file)
         self._runEngine(self._config(**self._engineValues()), self._getExtraPath("report"))
-        return self._result().outputs["working"]
+        return self._result().outputs.working
 
-    def getPage(self):
+    def getPage(self) -> str:
         """Path of the page."""
         return self._getExtraPath(PAGE)
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         return dict(
             output=self.getPage(),
             project=".",
@@ -104,25 +106,25 @@ class CryodlProtReport(CryodlProtBase, EMProtocol):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         wrong = (self.every.get() or 0) < 0
-        return ["Write again is %s s; it must be 0 or more." % self.every.get()] if wrong else []
+        return [f"Write again is {self.every.get()} s; it must be 0 or more."] if wrong else []
 
-    def _result(self):
+    def _result(self) -> Any:
         path = os.path.join(self._getExtraPath("report"), RESULT_FILE)
         return contract.Result.read(path) if os.path.exists(path) else None
 
-    def _summary(self):
+    def _summary(self) -> List[str]:
         result = self._result()
         if result is None:
             return ["No report yet."]
-        alarms = result.outputs["alarms"]
-        return ["*Report on %s*: %s" % (contract.counted(result.outputs["runs"], "run"), self.getPage())] + [
-            "Alarm: %s" % alarm for alarm in alarms
+        alarms = result.outputs.alarms
+        return [f"*Report on {contract.counted(result.outputs.runs, 'run')}*: {self.getPage()}"] + [
+            f"Alarm: {alarm}" for alarm in alarms
         ]
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         return []  # it makes nothing of the data
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -34,7 +34,7 @@ def writeMicrographs(folder, count):
         image = generator.standard_normal((SIDE, SIDE), np.float32)
         for px, py in generator.uniform(30, SIDE - 30, (_PARTICLES, 2)):
             image -= 2 * np.exp(-(np.hypot(x - px, y - py) ** 4) / (0.45 * DIAMETER / PIXEL_SIZE) ** 4)
-        paths.append(os.path.join(folder, "mic_%05d.mrc" % number))
+        paths.append(os.path.join(folder, f"mic_{number:05d}.mrc"))
         with mrcfile.new(paths[-1]) as mrc:
             mrc.set_data(np.clip(image * 20 + 100, 0, 255).astype(np.int16))
             mrc.voxel_size = PIXEL_SIZE
@@ -84,7 +84,7 @@ class KilledRun:
             if self.seconds() > seconds:
                 self._kill()
                 raise TimeoutError(
-                    "%d of %d micrographs were picked in %d s." % (len(self.picked()), self.arrivals.count, seconds)
+                    f"{len(self.picked())} of {self.arrivals.count} micrographs were picked in {seconds} s."
                 )
             self.arrivals.update()
             self._sample()
@@ -92,9 +92,8 @@ class KilledRun:
                 self._killAt.pop(0)
                 self._killAndContinue()
             elif self._killAt and not self._alive():
-                raise RuntimeError(
-                    "The run ended before it was killed: %s" % "\n".join(self.protocol.getLogsLastLines(40, logFile=0))
-                )
+                lines = "\n".join(self.protocol.getLogsLastLines(40, logFile=0))
+                raise RuntimeError(f"The run ended before it was killed: {lines}")
             time.sleep(self._pause)
         self.project._updateProtocol(self.protocol)
 
@@ -118,7 +117,7 @@ class KilledRun:
         self._stamps.update(self.picked())
         self.project._updateProtocol(self.protocol)  # as the project window does; it finds the process gone
         if not self.protocol.isFailed():
-            raise RuntimeError("Scipion takes the killed run for %s." % self.protocol.getStatus())
+            raise RuntimeError(f"Scipion takes the killed run for {self.protocol.getStatus()}.")
         self.project.launchProtocol(self.protocol, wait=False)
 
     # ----- measuring
@@ -145,26 +144,24 @@ class KilledRun:
         """Sentences about what was lost, doubled or done twice; empty if nothing was. names: of all micrographs."""
         protocol, output = self.protocol, getattr(self.protocol, "outputCoordinates", None)
         if output is None or not protocol.isFinished():
-            return ["The run did not finish: %s" % protocol.getErrorMessage()]
+            return [f"The run did not finish: {protocol.getErrorMessage()}"]
         found = [] if output.isStreamClosed() else ["The set of coordinates is still open."]
         picked, inSet = self.picked(), collections.defaultdict(list)
         for item in output.iterItems():
             inSet[os.path.splitext(item.getMicName())[0]].append(item.getPosition())
-        found += ["%s was picked twice." % n for n, stamp in self._stamps.items() if picked.get(n) != stamp]
-        found += ["%s was not picked." % n for n in names if n not in picked]
-        found += ["%s is in the set but not among the micrographs." % n for n in inSet if n not in names]
+        found += [f"{n} was picked twice." for n, stamp in self._stamps.items() if picked.get(n) != stamp]
+        found += [f"{n} was not picked." for n in names if n not in picked]
+        found += [f"{n} is in the set but not among the micrographs." for n in inSet if n not in names]
         for name in names:
             wanted = sorted(
                 (int(round(x)), int(round(y)))
                 for x, y, _ in readPicks(os.path.join(protocol.getCoordsDir(), name + ".star"))
             )
             if sorted(inSet[name]) != wanted:
-                found.append(
-                    "%s has %d coordinates in the set and %d in its file." % (name, len(inSet[name]), len(wanted))
-                )
+                found.append(f"{name} has {len(inSet[name])} coordinates in the set and {len(wanted)} in its file.")
         done = protocol._readDoneList()
         if sorted(done) != sorted(set(done)) or len(done) != len(names):
-            found.append("%d micrographs are noted down as done, %d different ones." % (len(done), len(set(done))))
+            found.append(f"{len(done)} micrographs are noted down as done, {len(set(done))} different ones.")
         return found
 
 
@@ -173,6 +170,6 @@ def waitForOutput(project, protocol, name, seconds):
     end = time.monotonic() + seconds
     while not protocol.hasAttribute(name):
         if time.monotonic() > end or not protocol.isActive():
-            raise RuntimeError("%s has no %s. %s" % (protocol.getClassName(), name, protocol.getErrorMessage()))
+            raise RuntimeError(f"{protocol.getClassName()} has no {name}. {protocol.getErrorMessage()}")
         time.sleep(1)
         project._updateProtocol(protocol)

@@ -32,15 +32,17 @@ def extract(config):
                 edge[name] = edge.get(name, 0) + 1
                 continue
             boxes.append(-image[top : top + side, left : left + side].astype(np.float32))
-            rows.append("%06d@%s/%s.mrcs %s %d" % (len(boxes), folder, name, path, number))
+            rows.append(f"{len(boxes):06d}@{folder}/{name}.mrcs {path} {number}")
         counts[name] = len(boxes)
         if boxes:
             with mrcfile.new(os.path.join(folder, name + ".mrcs"), overwrite=True) as mrc:
                 mrc.set_data(np.array(boxes))
     if not counts:
-        raise contract.AllSkipped("No particle could be cut out. The first: %s" % skipped[0].reason)
+        raise contract.AllSkipped(f"No particle could be cut out. The first: {skipped[0].reason}")
     columns = ["rlnImageName", "rlnMicrographName", "cryodlPickNumber"]
-    lines = ["data_particles", "", "loop_"] + ["_%s #%d" % pair[::-1] for pair in enumerate(columns, 1)] + rows
+    lines = (
+        ["data_particles", "", "loop_"] + [f"_{column} #{number}" for number, column in enumerate(columns, 1)] + rows
+    )
     with open(config.output, "w") as file:
         file.write("\n".join(lines) + "\n")
     return dict(

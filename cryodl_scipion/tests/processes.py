@@ -14,7 +14,7 @@ def isThere(pid):
         os.waitpid(pid, os.WNOHANG)  # one of ours would stay as a zombie
     except ChildProcessError:
         pass
-    return os.path.exists("/proc/%d" % pid)
+    return os.path.exists(f"/proc/{pid}")
 
 
 def childrenByParent():
@@ -23,7 +23,7 @@ def childrenByParent():
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                with open("/proc/%s/stat" % name) as file:
+                with open(f"/proc/{name}/stat") as file:
                     parent = int(file.read().rsplit(")", 1)[1].split()[1])
             except (OSError, IndexError):
                 continue  # it has just ended
@@ -34,9 +34,9 @@ def childrenByParent():
 def describeProcess(pid):
     """(command line with zeros between words, {VmRSS and VmHWM: MB}); empty if it has ended."""
     try:
-        with open("/proc/%d/cmdline" % pid) as file:
+        with open(f"/proc/{pid}/cmdline") as file:
             command = file.read()
-        with open("/proc/%d/status" % pid) as file:
+        with open(f"/proc/{pid}/status") as file:
             lines = [line.split() for line in file if line.startswith(("VmRSS", "VmHWM"))]
     except OSError:
         return "", {}
@@ -48,7 +48,7 @@ def treeOf(pid):
     found, children = [pid], childrenByParent()
     for parent in found:
         found += children.get(parent, [])
-    return [number for number in found if os.path.exists("/proc/%d" % number)]
+    return [number for number in found if os.path.exists(f"/proc/{number}")]
 
 
 def killTree(pid):

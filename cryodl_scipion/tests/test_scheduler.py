@@ -101,11 +101,11 @@ class TestCryodlScheduler(CryodlTest):
         for name, template in self.made.items():
             unfinished = [run.getObjLabel() for run in template.runs if not run.isFinished()]
             self.assertTrue(template.runs, template.log.read_text())
-            self.assertEqual(unfinished, [], "%s\n%s" % (name, template.told()))
+            self.assertEqual(unfinished, [], f"{name}\n{template.told()}")
 
     def test_killed_runs_end_well_when_they_are_continued(self):
         if _KILLED not in self.made:
-            self.skipTest("%s was not chosen." % _KILLED)
+            self.skipTest(f"{_KILLED} was not chosen.")
         template = self.made[_KILLED]
         ours = [run.getObjId() for run in template.runs if run.getPlugin().getName() == "cryodl"]
         self.assertEqual(sorted(template.continued), ours)

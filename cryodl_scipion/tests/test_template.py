@@ -242,27 +242,27 @@ class TestCryodlTemplate(CryodlTest):
         for protocol in loaded.values():
             classes.append(protocol.getClassName())
             number = classes.count(classes[-1])
-            self.names[protocol.getObjId()] = classes[-1] + (" %d" % number if number > 1 else "")
+            self.names[protocol.getObjId()] = classes[-1] + (f" {number}" if number > 1 else "")
         return {self.names[protocol.getObjId()]: protocol for protocol in loaded.values()}
 
     def wordsOf(self, pointer):
         """'run.output' of a pointer, or a list of them."""
         if isinstance(pointer, PointerList):
             return [self.wordsOf(one) for one in pointer]
-        return "%s.%s" % (self.names[pointer.getObjValue().getObjId()], pointer.getExtended())
+        return f"{self.names[pointer.getObjValue().getObjId()]}.{pointer.getExtended()}"
 
     def test_templates_become_linked_runs_with_the_answers(self):
         for template, (answers, links) in TEMPLATES.items():
             missing = [name for name in links if name.split()[0] not in Domain.getProtocols()]
             if missing:
-                self.skipTest("The plugins of these protocols are not installed: %s" % ", ".join(missing))
+                self.skipTest(f"The plugins of these protocols are not installed: {', '.join(missing)}")
             runs = self.load(template)
             self.assertEqual(len(set(runs) - set(links)), len(self.imported(template)))
             for value, name, field, wanted in answers.values():
                 self.assertEqual(runs[name].getAttributeValue(field), wanted, field)
             for name, pointers in links.items():
                 for field, wanted in pointers.items():
-                    self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, "%s %s" % (name, field))
+                    self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, f"{name} {field}")
 
     def test_every_run_waits_for_each_of_its_inputs(self):
         """Scipion's scheduler starts a run when its prerequisites have ended and its form has no fault."""
@@ -275,7 +275,7 @@ class TestCryodlTemplate(CryodlTest):
                         self.assertIn(
                             run.getParam(field).label.get(),
                             " ".join(run.validate()),
-                            "%s of %s in %s" % (field, name, template),
+                            f"{field} of {name} in {template}",
                         )
 
     def test_no_run_is_scheduled_twice(self):
@@ -303,7 +303,7 @@ class TestCryodlTemplate(CryodlTest):
             self.assertEqual({run.numberOfMpi.get() for run in runs}, {1}, template)
 
     def test_a_missing_program_is_said_before_a_project_is_made(self):
-        answers = ["%s=%s" % (alias, value) for alias, (value, *_) in TEMPLATES["cryodl-picking"][0].items()]
+        answers = [f"{alias}={value}" for alias, (value, *_) in TEMPLATES["cryodl-picking"][0].items()]
         run = subprocess.run(
             [
                 sys.executable,

@@ -4,6 +4,7 @@
 import os
 import webbrowser
 from pathlib import Path
+from typing import Any, List
 
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
@@ -17,11 +18,11 @@ class CryodlReportViewer(Viewer):
     _targets = [CryodlProtReport]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         page = os.path.abspath(obj.getPage())
         if not os.path.exists(page):
             return [self.infoMessage("There is no report yet. Wait until it is written.", "Nothing yet")]
         address = Path(page).as_uri()
         if webbrowser.open(address):
             return []
-        return [self.infoMessage("No browser was found. Open this file in one: %s" % page, "The report")]
+        return [self.infoMessage(f"No browser was found. Open this file in one: {page}", "The report")]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files for `cryodl extract-particles`, and what it cut out as Scipion's particles."""
 
-from typing import Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from pwem.objects import Coordinate, CTFModel, Micrograph, Particle
 
@@ -12,7 +12,7 @@ from .particles import locationOf
 _COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")
 
 
-def writeCtfs(path: str, ctfs: Dict[str, CTFModel]) -> None:
+def writeCtfs(path: Any, ctfs: Dict[str, CTFModel]) -> None:
     """Write the CTFs of micrographs as the engine reads them; the microscope's constants are given apart.
 
     Parameters
@@ -23,10 +23,10 @@ def writeCtfs(path: str, ctfs: Dict[str, CTFModel]) -> None:
         By the micrographs' names in the engine.
     """
     names = ["rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"]
-    lines = ["", "data_micrographs", "", "loop_"] + ["_%s #%d" % pair[::-1] for pair in enumerate(names, 1)]
+    lines = ["", "data_micrographs", "", "loop_"] + [f"_{name} #{number}" for number, name in enumerate(names, 1)]
     for name, ctf in ctfs.items():
         values = tuple(ctf.getDefocus()) + (ctf.getPhaseShift() or 0.0,)
-        lines.append('"%s.mrc" ' % name + " ".join("%.4f" % value for value in values))
+        lines.append(f'"{name}.mrc" ' + " ".join(f"{value:.4f}" for value in values))
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 
@@ -75,7 +75,7 @@ def extractedParticles(
         yield item
 
 
-def _onMicrograph(coordinate, micrograph, scale):
+def _onMicrograph(coordinate: Any, micrograph: Micrograph, scale: Any) -> Any:
     """The coordinate with all its attributes, on the micrograph that the particle was cut out of."""
     copy = coordinate.clone()
     if abs(scale - 1) > 1e-6:

@@ -2,19 +2,21 @@
 """Cut particles out of micrographs as picks and CTFs come."""
 
 import os
+from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
-from pwem.objects import SetOfParticles
+from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
+from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import PickedMicrographs, asInItsFile, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.extracted import extractedParticles, writeCtfs
 from ...engine.cryodl import __version__, contract
-from ...engine.cryodl.contract import counted
+from ...engine.cryodl.contract import Result, counted
 from ...form import addConfigParams
 from ..batches import ArrivingBatches
 from ..checks import checkDiameter, checkMicrographs
@@ -51,7 +53,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
     }
     stepsExecutionMode = STEPS_PARALLEL
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputCoordinates",
@@ -92,15 +94,15 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         )
         self._addBatchParams(form, "It starts with those that have picks and CTF.")
 
-    def usesGpu(self):
+    def usesGpu(self) -> bool:
         return False  # no network runs
 
     # ----- steps
-    def stepsGeneratorStep(self):
+    def stepsGeneratorStep(self) -> None:
         self._arriving = PickedMicrographs(self._micrographs(), self.inputCoordinates.get(), self.inputCTF.get())
         self._insertBatches(self.extractStep, self.outputStep)
 
-    def extractStep(self, names):
+    def extractStep(self, names: Any) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
             micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
@@ -125,22 +127,22 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
             empty = dict(particles=None, folder=None, stacks={}, counts={}, at_edge={}, unusable={})
             self._noteAllSkipped(config, folder, error, count=0, box=None, pixel_size=None, **empty)
 
-    def outputStep(self, names):
+    def outputStep(self, names: Sequence[str]) -> None:
         """Append a batch to the set; micrographs whose particles it has already are left alone."""
         with self._lock:
             done = self._doneNames()
             micrographs = self._arriving.items(names)
             made = self._batchResult(micrographs).outputs
-            if not made["count"]:
+            if not made.count:
                 return
             wanted = {m.getFileName(): m for m in micrographs}
             found = extractedParticles(
-                made["particles"],
+                made.particles,
                 wanted,
                 self._arriving.coordinatesOn(micrographs),
                 self._arriving.ctfsOf(names),
                 self.inputCoordinates.get().getMicrographs().getSamplingRate() / self._micrographs().getSamplingRate(),
-                made["pixel_size"],
+                made.pixel_size,
             )
             new = [item for item in found if item.getCoordinate().getMicName() not in done]
             if new:
@@ -150,20 +152,20 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
                     self.inputCoordinates,
                     new,
                     SetOfParticles,
-                    lambda output: self._describe(output, made["pixel_size"]),
+                    lambda output: self._describe(output, made.pixel_size),
                     self._micrographs(),
                 )
 
-    def _describe(self, output, pixelSize):
+    def _describe(self, output: EMSet, pixelSize: float) -> None:
         output.setSamplingRate(pixelSize)
         output.setHasCTF(self.inputCTF.get() is not None)
         output.setIsPhaseFlipped(self.flipPhases.get())
         output.setCoordinates(self.inputCoordinates)
 
-    def _with(self, ctfs, names):
+    def _with(self, ctfs: Dict[str, Any], names: Sequence[str]) -> List[Any]:
         return [m for m in self._arriving.items(names) if m.getMicName() in ctfs]
 
-    def _doneNames(self):
+    def _doneNames(self) -> Any:
         output = getattr(self, OUTPUT, None)
         if output is None or not asInItsFile(output) or not output.getSize():
             return set()
@@ -173,11 +175,11 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         return done
 
     # ----- what the steps share
-    def _micrographs(self):
+    def _micrographs(self) -> Any:
         other = self.inputMicrographs.get()
         return self.inputCoordinates.get().getMicrographs() if other is None else other
 
-    def _diameter(self):
+    def _diameter(self) -> Any:
         """Å, None if nobody knows it."""
         coordinates = self.inputCoordinates.get()
         if self.particleDiameter.get():
@@ -185,7 +187,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         pixels = diameterInPixels(coordinates)
         return round(pixels * coordinates.getMicrographs().getSamplingRate(), 1) if pixels else None
 
-    def _settings(self):
+    def _settings(self) -> Dict[str, Any]:
         """What decides the particles: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ("names", "output", "threads", "micrographs", "coordinates", "ctf"):
@@ -194,7 +196,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         sets["ctfs"] = self.inputCTF.get()
         return dict(config, **{name: None if s is None else s.getFileName() for name, s in sets.items()})
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         micrographs, ctfs = self._micrographs(), self.inputCTF.get()
         acquisition = micrographs.getAcquisition()
         return dict(
@@ -212,7 +214,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
         if coordinates.getMicrographs() is None:
             return ["The coordinates belong to no micrographs. Choose coordinates of a set of micrographs."]
@@ -226,23 +228,23 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
             errors = checkDiameter(self._diameter(), micrographs)
         return errors or self._checkContinuation()
 
-    def _tell(self, results):
+    def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, OUTPUT, None)
         if output is None:
             return ["No particles yet."]
-        edge = sum(sum(r.outputs["at_edge"].values()) for r in results)
-        size = "" if not output.getDim() else " of %d px" % output.getXDim()
-        lines = ["*%s*%s, %.4g Å/px" % (counted(output.getSize(), "particle"), size, output.getSamplingRate())]
-        return lines + (["%d picks were left out: their box reaches over the edge." % edge] if edge else [])
+        edge = sum(sum(r.outputs.at_edge.values()) for r in results)
+        size = "" if not output.getDim() else f" of {output.getXDim()} px"
+        lines = [f"*{counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
+        return lines + ([f"{edge} picks were left out: their box reaches over the edge."] if edge else [])
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         output = getattr(self, OUTPUT, None)
         if output is None:
             return []
         return [
-            "%s were cut out of the micrographs%s with cryodl %s."
-            % (counted(output.getSize(), "particle"), " and normalised" if self.normalise.get() else "", __version__)
+            f"{counted(output.getSize(), 'particle')} were cut out of the "
+            f"micrographs{' and normalised' if self.normalise.get() else ''} with cryodl {__version__}."
         ]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return ["cryodl"]

@@ -73,9 +73,9 @@ class TestCryodlExtractParticles(CryodlTest):
 
     def test_what_was_left_out_is_said(self):
         summary = "\n".join(self.extracted.summary())
-        self.assertIn("*%d particles* of %d px, 3 Å/px" % (2 * WHOLE, BOX), summary)
+        self.assertIn(f"*{2 * WHOLE} particles* of {BOX} px, 3 Å/px", summary)
         self.assertRegex(summary, r"1 skipped:\*\n +mic_009: .*no CTF")
-        self.assertIn("%d particles were cut out" % (2 * WHOLE), self.extracted.methods()[0])
+        self.assertIn(f"{2 * WHOLE} particles were cut out", self.extracted.methods()[0])
 
     def test_without_ctfs_all_micrographs_are_used(self):
         bare = self.extract(self.picked, None, box=100)
@@ -137,6 +137,6 @@ class TestCryodlExtractParticles(CryodlTest):
             moved(path)
         open(imported._getStopStreamingFilename(), "w").close()  # the import ends when it finds nothing new
         self.proj.launchProtocol(extracted, wait=True)
-        self.assertEqual(self.perMicrograph(extracted), {"mic_00%d.mrc" % n: WHOLE for n in (1, 2, 3)})
+        self.assertEqual(self.perMicrograph(extracted), {f"mic_00{n}.mrc": WHOLE for n in (1, 2, 3)})
         with open(extracted._getExtraPath("batches", "extracted.log")) as file:
-            self.assertEqual(sorted(file.read().split()), ["mic_00%d" % n for n in (1, 2, 3)])
+            self.assertEqual(sorted(file.read().split()), [f"mic_00{n}" for n in (1, 2, 3)])

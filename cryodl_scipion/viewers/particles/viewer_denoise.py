@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of denoised and of simulated particles."""
 
+from typing import Any, List
+
 from pwem.objects import SetOfParticles
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
@@ -24,11 +26,11 @@ class CryodlGalleryViewer(Viewer):
     _environments = [DESKTOP_TKINTER]
 
     @classmethod
-    def can_handle_this_instance(cls, instance):
+    def can_handle_this_instance(cls, instance: Any) -> bool:
         return isinstance(instance, SetOfParticles) and bool(denoiserOf(instance))
 
-    def _visualize(self, obj, **kwargs):
-        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), "Denoised by %s" % denoiserOf(obj))]
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
+        return [WindowView(GalleryWindow, self.getTkRoot(), Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}")]
 
 
 class CryodlParticlesViewer(Viewer):
@@ -38,7 +40,7 @@ class CryodlParticlesViewer(Viewer):
     _targets = [CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtRawParticles, CryodlProtSimulateParticles]
     _environments = [DESKTOP_TKINTER]
 
-    def _visualize(self, obj, **kwargs):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
             return [self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")]
