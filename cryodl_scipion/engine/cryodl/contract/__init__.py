@@ -45,6 +45,7 @@ from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, s
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
+    DETECTOR_NETWORKS,
     IMPROVER_NETWORKS,
     NETWORKS,
     PICKER_NETWORKS,
@@ -66,6 +67,7 @@ from .processes import PARENT_VARIABLE, process_name
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
+from .tomograms.detecting import DetectParticlesConfig, TrainDetectorConfig
 from .tomograms.segmenting import (
     AnnotateConfig,
     EvaluateSegmentationConfig,
@@ -100,6 +102,8 @@ __all__ = [
     "ComparePicksConfig",
     "ConsensusPicksConfig",
     "DENOISER_NETWORKS",
+    "DETECTOR_NETWORKS",
+    "DetectParticlesConfig",
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
     "DoctorConfig",
@@ -150,6 +154,7 @@ __all__ = [
     "THRESHOLD_RULES",
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
+    "TrainDetectorConfig",
     "TrainGeneralPickerConfig",
     "TrainMapImproverConfig",
     "TrainPickerConfig",

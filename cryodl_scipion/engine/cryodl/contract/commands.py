@@ -80,6 +80,12 @@ from .tomograms.classifying import (
     TrainClassifierConfig,
     TrainClassifierOutputs,
 )
+from .tomograms.detecting import (
+    DetectParticlesConfig,
+    DetectParticlesOutputs,
+    TrainDetectorConfig,
+    TrainDetectorOutputs,
+)
 from .tomograms.segmenting import (
     AnnotateConfig,
     AnnotationsOutputs,
@@ -226,6 +232,10 @@ COMMANDS = {
             "tomograms.commands.cluster_subtomograms",
             ClusterSubtomogramsConfig,
             ClusterSubtomogramsOutputs,
+        ),
+        Command("train-detector", "tomograms.commands.train_detector", TrainDetectorConfig, TrainDetectorOutputs),
+        Command(
+            "detect-particles", "tomograms.commands.detect_particles", DetectParticlesConfig, DetectParticlesOutputs
         ),
         Command("improve-map", "maps.commands.improve_map", ImproveMapConfig, ImproveMapOutputs),
         Command("evaluate-map", "maps.commands.evaluate_map", EvaluateMapConfig, EvaluateMapOutputs),
