@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import typing
+from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Places:
     return Places(
         str(path),
         tuple(f"{int(number)}" for number in at("tomogram")),
-        tuple(f"class_{int(k)}" if several else micrograph_key(path) for k in at("kind")),
+        tuple(f"class_{int(k)}" if several else Path(path).stem for k in at("kind")),
         values[:, first : first + 3] + values[:, shift : shift + 3] - 1,
         "px",
     )
@@ -90,7 +91,7 @@ def read_imod_model(path: str | os.PathLike[str]) -> Places:
             place = stop
         else:
             place += 8 + size
-    key = micrograph_key(str(path)[: -len(".mod")])
+    key = micrograph_key(Path(path).stem)
     xyz = np.concatenate(points) if points else np.zeros((0, 3))
     return Places(str(path), (key,) * len(xyz), tuple(species), xyz, "px")
 

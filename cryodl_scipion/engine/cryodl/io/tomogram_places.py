@@ -131,3 +131,11 @@ def write_places(
     first = next(iter(tables[0]))
     rows[GROUP] = [sizes.index(size) + 1 for table, size in zip(tables, pixel_sizes) for _ in table[first]]
     write_tables(path, {"optics": optics, "particles": rows})
+
+
+def join_places(
+    path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
+) -> None:
+    """Write the particles of some STAR files of write_places, one after the other, as one. pixel_sizes: of each."""
+    tables = [read_tables(file)["particles"] for file in files]
+    write_places(path, [{k: v for k, v in table.items() if k != GROUP} for table in tables], pixel_sizes)

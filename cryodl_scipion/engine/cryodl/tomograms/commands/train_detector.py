@@ -103,5 +103,6 @@ def _say_start(config, gathered, task, parted, device):
     )
     print(
         f"Training the detector {config.network} on {device}, at {gathered.pixel_size:.4g} Å/px: "
-        f"{count(task.training)} in {counted(len(task.training), 'volume')}; held out {count(task.validation)} ({parted})."
+        f"{count(task.training)} in {counted(len(task.training), 'volume')}; "
+        f"held out {count(task.validation)} ({parted})."
     )

@@ -15,9 +15,7 @@ from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
 from ...io.tomogram_places import read_places
 from ...io.tomograms import Tomogram, working_pixel_size
-from ..segmenters.grid import grey_statistics, working_factor
-from ..segmenters.resample import needed_range, resample, resampled_length
-from ..segmenters.segmenter import LIMIT
+from ..segmenters.working import WorkingTomogram, check_volume
 
 SMALLEST_PX = 12.0  # working px that the smallest particle is wide at least, where nobody says another size
 OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
@@ -61,11 +59,7 @@ def gather(config: typing.Any) -> Gathered:
     notes: list[str] = []
     sizes = {}
     for name, tomogram in tomograms.items():
-        if min(tomogram.shape) < 8:
-            raise ValueError(
-                f"{tomogram.path} has {tomogram.shape[0]} slices of {tomogram.shape[2]} x {tomogram.shape[1]} px: it "
-                "is an image or a thin stack, not a tomogram. Give volumes."
-            )
+        check_volume(tomogram)
         sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
         notes += [note] if note else []
     places = _places(config, tomograms, sizes, notes)
@@ -74,10 +68,10 @@ def gather(config: typing.Any) -> Gathered:
     working = config.working_pixel_size or max(max(sizes.values()), min(diameters) / SMALLEST_PX)
     labelled, skews = [], []
     for name, tomogram in tomograms.items():
-        factor = working_factor(sizes[name], working)
-        volume = at_working_size(tomogram, factor)
+        source = WorkingTomogram(tomogram, sizes[name], working)
+        volume = whole_volume(source)
         skews.append(skewness(volume))
-        points = tuple((places[name].get(one, np.zeros((0, 3))) + 0.5) * factor - 0.5 for one in species)
+        points = tuple((places[name].get(one, np.zeros((0, 3))) + 0.5) * source.factor - 0.5 for one in species)
         labelled.append(Labelled(name, volume, points))
     return Gathered(
         species,
@@ -182,23 +176,18 @@ def _diameters(config: typing.Any, species: tuple[str, ...]) -> tuple[float, ...
     return tuple(given[name] for name in species)
 
 
-def at_working_size(tomogram: Tomogram, factor: float) -> torch.Tensor:
-    """(z, y, x) float16 tensor of a whole tomogram, normalised, at the working pixel size."""
-    shape = resampled_length(tomogram.shape, factor)
+def whole_volume(source: WorkingTomogram) -> torch.Tensor:
+    """(z, y, x) float16 tensor of a whole tomogram at the working pixel size."""
+    across = source.tomogram.shape[1] * source.tomogram.shape[2]
     require_memory(
-        2.0 * float(np.prod(shape)) + 8.0 * SLAB / factor * tomogram.shape[1] * tomogram.shape[2],
-        f"Training on {tomogram.path}",
+        2.0 * float(np.prod(source.shape)) + 8.0 * SLAB / source.factor * across,
+        f"Training on {source.tomogram.path}",
         "Give fewer tomograms, or a larger --working-pixel-size.",
     )
-    middle, width = grey_statistics(tomogram, factor)
-    result = torch.empty(shape, dtype=torch.float16)
-    for start in range(0, shape[0], SLAB):
-        stop = min(start + SLAB, shape[0])
-        read = needed_range(start, stop, shape[0], tomogram.shape[0])
-        part = torch.from_numpy(tomogram.part(read))
-        wanted = [(start, stop), (0, shape[1]), (0, shape[2])]
-        slab = resample(part, (read[0], 0, 0), tomogram.shape, shape, wanted)
-        result[start:stop] = ((slab - middle) / width).clamp(-LIMIT, LIMIT).half()
+    result = torch.empty(source.shape, dtype=torch.float16)
+    for start in range(0, source.shape[0], SLAB):
+        stop = min(start + SLAB, source.shape[0])
+        result[start:stop] = source.part([(start, stop), (0, source.shape[1]), (0, source.shape[2])]).half()
     return result
 
 

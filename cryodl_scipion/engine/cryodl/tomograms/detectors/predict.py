@@ -18,10 +18,8 @@ from ...core.tiles import tile_spans
 from ...io.tomograms import Tomogram
 from ...learning.inference import for_inference
 from ...learning.registry import method_of
-from ..segmenters.grid import grey_statistics, working_factor
 from ..segmenters.method import load_network
-from ..segmenters.resample import needed_range, resample, resampled_length
-from ..segmenters.segmenter import LIMIT
+from ..segmenters.working import WorkingTomogram
 from .unet3d import STRIDE
 
 LEAST_SCORE = 0.05  # of a candidate
@@ -80,15 +78,13 @@ class Sized:
 class TomogramBlocks:
     """A tomogram cut into blocks at a detector's pixel size, normalised as in its training.
 
-    tomogram: Tomogram. pixel_size: Å/px to take for it. memory: GB for a block and its answer. Raises ValueError for a
-    tomogram that is the same everywhere.
+    tomogram: Tomogram. pixel_size: Å/px to take for it. memory: GB for a block and its answer. Raises ValueError as
+    WorkingTomogram.
     """
 
     def __init__(self, tomogram: Tomogram, pixel_size: float, detector: Detector, memory: float) -> None:
-        self.tomogram = tomogram
-        self.factor = working_factor(pixel_size, detector.pixel_size)
-        self.shape = resampled_length(tomogram.shape, self.factor)
-        self.middle, self.width = grey_statistics(tomogram, self.factor)
+        self.working = WorkingTomogram(tomogram, pixel_size, detector.pixel_size)
+        self.shape = self.working.shape
         method = detector.method
         sides = block_sides(self.shape, memory * GIGABYTE / method.bytes_per_voxel, method.granularity)
         self.spans = [
@@ -104,13 +100,7 @@ class TomogramBlocks:
         for block in itertools.product(*self.spans):
             whole = [(a, min(b, n)) for (a, b, _, _), n in zip(block, self.shape)]
             kept = [(c, min(d, n)) for (_, _, c, d), n in zip(block, self.shape)]
-            yield whole, kept, self._voxels(whole)
-
-    def _voxels(self, ranges: list[tuple[int, int]]) -> torch.Tensor:
-        read = [needed_range(a, b, m, n) for (a, b), m, n in zip(ranges, self.shape, self.tomogram.shape)]
-        part = torch.from_numpy(self.tomogram.part(*read))
-        part = resample(part, [r[0] for r in read], self.tomogram.shape, self.shape, ranges)
-        return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
+            yield whole, kept, self.working.part(whole)
 
 
 def block_sides(shape: typing.Sequence[int], voxels: float, multiple: int) -> list[int]:
@@ -164,5 +154,4 @@ def _add(
 
 def _in_tomogram(parts: list[tuple[np.ndarray, np.ndarray]], blocks: TomogramBlocks) -> Candidates:
     zyx = np.concatenate([p for p, _ in parts] or [np.zeros((0, 3))])
-    scale = np.array(blocks.tomogram.shape) / np.array(blocks.shape)
-    return Candidates((zyx + 0.5) * scale - 0.5, np.concatenate([s for _, s in parts] or [np.zeros(0)]))
+    return Candidates(blocks.working.in_tomogram(zyx), np.concatenate([s for _, s in parts] or [np.zeros(0)]))
