@@ -45,7 +45,7 @@ class CryodlModel(EMObject):
         model._pixelSizes.set(" ".join("%g" % size for size in sizes))
         model._feature.set(card.get("feature"))
         model._annotator.set(card.get("annotator"))
-        model._classes.set([str(name) for name in card.get("classes") or ()])
+        model._classes.set([str(name) for name in card.get("classes") or card.get("species") or ()])
         return model
 
     def getFolder(self):
@@ -59,7 +59,8 @@ class CryodlModel(EMObject):
         return self._modelName.get()
 
     def getKind(self):
-        """'picker', 'denoiser', 'micrograph_denoiser', 'segmenter', 'classifier' or 'map_improver'."""
+        """'picker', 'denoiser', 'micrograph_denoiser', 'segmenter', 'classifier', 'detector' or
+        'map_improver'."""
         return self._kind.get()
 
     def getNetwork(self):
@@ -86,7 +87,7 @@ class CryodlModel(EMObject):
         return self._annotator.get()
 
     def getClasses(self):
-        """Names of a classifier's classes, [] of other models."""
+        """Names of a classifier's classes or of a detector's species, [] of other models."""
         return list(self._classes)
 
     def getFiles(self):
@@ -95,7 +96,7 @@ class CryodlModel(EMObject):
     def __str__(self):
         parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
         if self.getClasses():
-            parts.append("%d classes" % len(self.getClasses()))
+            parts.append("%d %s" % (len(self.getClasses()), "species" if self.getKind() == "detector" else "classes"))
         if self.getParticleDiameter():
             parts.append("%g Å" % self.getParticleDiameter())
         if self.getThreshold() is not None:

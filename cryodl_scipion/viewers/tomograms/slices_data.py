@@ -6,6 +6,7 @@ import collections
 import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
 
+from ...convert.tomograms.coordinates3d import speciesOf
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from ..map_plots import readMap
 from ..preview import LARGEST_SIDE, Preview, percentilesOf, stretchedTo
@@ -32,11 +33,14 @@ class TomogramSlices:
     """What a window on tomograms shows.
 
     files: {tsId: path of the tomogram, None if nobody knows it}. layers: [Layer]. points: {tsId: (n, 3) x, y, z px}.
-    pixelSize: Å/px. diameter: of the circles at points, px.
+    pixelSize: Å/px. diameter: of the circles at points, px. species: {tsId: [name of each point]}, of points that say
+    what they are.
     """
 
-    def __init__(self, files, layers=(), points=None, pixelSize=1.0, diameter=10):
+    def __init__(self, files, layers=(), points=None, pixelSize=1.0, diameter=10, species=None):
         self.files, self.layers, self.points = files, list(layers), points or {}
+        self._species = species or {}
+        self.speciesNames = sorted({name for names in self._species.values() for name in names})
         self.pixelSize, self.diameter = pixelSize, diameter
         self.ids, self._contrasts = list(files), {}
 
@@ -46,7 +50,8 @@ class TomogramSlices:
         layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
         files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
         points, diameter = ({}, 10) if coordinates is None else (pointsOf(coordinates), coordinates.getBoxSize() or 10)
-        return cls(files, layers, points, tomograms.getSamplingRate(), diameter)
+        species = {} if coordinates is None else speciesAt(coordinates)
+        return cls(files, layers, points, tomograms.getSamplingRate(), diameter, species)
 
     ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
 
@@ -81,13 +86,26 @@ class TomogramSlices:
 
     def pointsNear(self, tsId, axis, index):
         """(n, 3): place from left to right and from top to bottom (px), and radius of each point's circle here."""
-        points = np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
+        points = self._pointsOf(tsId)
         beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
-        near = np.abs(beyond) < radius
+        near = self._near(tsId, axis, index)
         across, down = [n for n in (2, 1, 0) if n != axis]  # axes of the array that run right and down
         return np.column_stack(
             [points[near, 2 - across], points[near, 2 - down], np.sqrt(radius**2 - beyond[near] ** 2)]
         )
+
+    def speciesNear(self, tsId, axis, index):
+        """[place in speciesNames] of the points of pointsNear; 0 for all where the points do not say what they are."""
+        names = self._species.get(tsId)
+        near = self._near(tsId, axis, index)
+        return [self.speciesNames.index(names[n]) if names else 0 for n in np.flatnonzero(near)]
+
+    def _pointsOf(self, tsId):
+        return np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
+
+    def _near(self, tsId, axis, index):
+        """(n,) bool: which points' circles a slice cuts."""
+        return np.abs(self._pointsOf(tsId)[:, 2 - axis] - index) < self.diameter / 2
 
     def _volume(self, tsId):
         path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
@@ -130,3 +148,15 @@ def pointsOf(coordinates):
             item.setVolume(tomograms[item.getTomoId()])
             points.setdefault(item.getTomoId(), []).append(item.getPosition(BOTTOM_LEFT_CORNER))
     return {name: np.array(places, float) for name, places in points.items()}
+
+
+def speciesAt(coordinates):
+    """{tsId: [species of each of pointsOf]} of a SetOfCoordinates3D; {} if its items do not say what they are."""
+    tomograms, found = byId(coordinates.getPrecedents()), {}
+    for item in coordinates.iterItems():
+        name = speciesOf(item, None)
+        if name is None:
+            return {}
+        if item.getTomoId() in tomograms:
+            found.setdefault(item.getTomoId(), []).append(name)
+    return found
