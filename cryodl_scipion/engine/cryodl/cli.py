@@ -34,7 +34,8 @@ EPILOGS = {
     "train-detector": "example:\n  cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star "
     "--diameter ribosome=300 ferritin=120\n      --output models/particles\n",
     "detect-particles": "examples:\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc "
-    "--output found/\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --model models/particles --output found/\n",
+    "--output found/\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --model models/particles "
+    "--output found/\n",
     "evaluate-segmentation": "example:\n  cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels "
     "'labels/*.mrc' --output evaluated/\n",
     "simulate-tomograms": "example:\n  cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb "
