@@ -7,7 +7,7 @@ from ..relion_star import _SPACE, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 # Attributes of items that RELION's plugin keeps under these names.
-_KEPT = ("rlnRandomSubset", "rlnClassNumber", "cryodlReference", "cryodlReferenceResolution")
+_KEPT = ("rlnRandomSubset", "rlnClassNumber", "cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution")
 _ID = "rlnImageId"
 _ORIGINAL = "rlnImageOriginalName"
 

@@ -87,7 +87,7 @@ def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str
         )
     try:
         with open(path, encoding="utf-8") as file:
-            card = json.load(file, parse_constant=_refuse_constant)
+            card: typing.Dict[str, typing.Any] = json.load(file, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
     _check_version(path, card)

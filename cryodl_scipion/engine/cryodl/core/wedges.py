@@ -19,4 +19,5 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
     both = measured | ((-tilt >= tilt_min - 1e-4) & (-tilt <= tilt_max + 1e-4))
     edge = (kx == 0) | (kx == 0.5)
     measured = torch.where(edge, both, measured) | ((kz == 0) & (kx == 0))
-    return measured.float().expand(box, box, box // 2 + 1).contiguous()
+    result: torch.Tensor = measured.float().expand(box, box, box // 2 + 1).contiguous()
+    return result

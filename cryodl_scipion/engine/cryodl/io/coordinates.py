@@ -70,7 +70,11 @@ def align_keys(coordinates: dict[str, typing.Any], names: typing.Iterable[str]) 
 
 
 def write_coordinates(
-    path: str | os.PathLike[str], yx: np.ndarray, scores: np.ndarray, comment: str = "", **numbers
+    path: str | os.PathLike[str],
+    yx: np.ndarray,
+    scores: np.ndarray,
+    comment: str = "",
+    **numbers: typing.Mapping[str, np.ndarray],
 ) -> None:
     """Write a STAR file that RELION reads, whole or not at all.
 
@@ -88,7 +92,7 @@ def write_coordinates(
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def _read_file(path):
+def _read_file(path: Path) -> dict[str, np.ndarray]:
     readers = {".star": _read_star, ".box": _read_box, ".txt": _read_topaz}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -104,7 +108,7 @@ def _read_file(path):
     return groups
 
 
-def _read_star(path):
+def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     import gemmi
 
     for block in star_document(path):
@@ -124,7 +128,7 @@ def _read_star(path):
     raise ValueError("no loop has the columns _rlnCoordinateX and _rlnCoordinateY.")
 
 
-def _keys_of(names):
+def _keys_of(names: typing.Sequence[str]) -> list[str]:
     """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
     keys, owner = [], {}
     for name in names:
@@ -139,7 +143,7 @@ def _keys_of(names):
     return keys
 
 
-def _read_topaz(path):
+def _read_topaz(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     lines = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
     head = [c.lower() for c in lines[0]] if lines else []
     if not {"image_name", "x_coord", "y_coord"} <= set(head):
@@ -159,7 +163,7 @@ def _read_topaz(path):
     return groups
 
 
-def _read_box(path):
+def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .stacks import stack_shape
+from .texts import Texts
 
 
 def split_name(name: str) -> tuple[int, str]:
@@ -18,6 +19,19 @@ def split_name(name: str) -> tuple[int, str]:
     if not number.isdigit() or int(number) < 1:
         raise ValueError(f"The image name {name!r} does not begin with the number of the image in its stack, from 1.")
     return int(number), stack
+
+
+def split_names(names: typing.Sequence[str]) -> tuple[np.ndarray, Texts]:
+    """Numbers (n,), from 1, and stacks of image names; see split_name."""
+    numbers = np.empty(len(names), np.int64)
+
+    def stacks() -> typing.Iterator[str]:
+        for row, name in enumerate(names):
+            numbers[row], stack = split_name(name)
+            yield stack
+
+    found = Texts.of(stacks())
+    return numbers, found
 
 
 def find_images(
@@ -81,8 +95,8 @@ def names_base(name: str, file: str, target: str | os.PathLike[str]) -> Path | N
 
 def names_of(
     files: typing.Sequence[str] | np.ndarray, numbers: typing.Sequence[int] | np.ndarray, base: Path | None
-) -> list[str]:
-    """List of 'number@stack' of images. files: (n,) stacks. numbers: (n,) places in them, 0-based. base: see
+) -> Texts:
+    """'number@stack' of images. files: (n,) stacks. numbers: (n,) places in them, 0-based. base: see
     names_base."""
     stacks = {file: os.path.abspath(file) if base is None else os.path.relpath(file, base) for file in set(files)}
-    return [f"{number + 1:06d}@{stacks[file]}" for number, file in zip(numbers, files)]
+    return Texts.of(f"{number + 1:06d}@{stacks[file]}" for number, file in zip(numbers, files))

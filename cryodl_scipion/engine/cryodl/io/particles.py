@@ -139,5 +139,5 @@ def write_particles(
             file.write(part.read_text(encoding="utf-8"))
 
 
-def _head(block, columns):
+def _head(block: str, columns: typing.Sequence[str]) -> str:
     return f"\ndata_{block}\n\nloop_\n" + "".join(f"_{c} #{i}\n" for i, c in enumerate(columns, 1))

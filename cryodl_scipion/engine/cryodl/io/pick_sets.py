@@ -44,12 +44,12 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
     return dict(named)
 
 
-def _name_and_path(text):
+def _name_and_path(text: str) -> tuple[str, str]:
     name, sign, path = text.partition("=")
     return (name.strip(), path) if sign and name.strip() and not os.path.exists(text) else ("", text)
 
 
-def _shortest_names(paths):
+def _shortest_names(paths: typing.Sequence[str]) -> list[str]:
     """The ends of the paths, with as many folders as tell them apart."""
     parts = [Path(os.path.abspath(p)).parts for p in paths]
     names = []

@@ -122,7 +122,7 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typi
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
 
-def scale_bar(axes, voxel):
+def scale_bar(axes: typing.Any, voxel: float) -> None:
     """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å along the picture's rows."""
     width = voxel * abs(np.diff(axes.get_xlim())[0])
     length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
@@ -140,7 +140,7 @@ def scale_bar(axes, voxel):
     )
 
 
-def _pyplot():
+def _pyplot() -> typing.Any:
     """matplotlib's pyplot, drawing to files only."""
     import matplotlib
 

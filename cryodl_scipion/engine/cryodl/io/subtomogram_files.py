@@ -75,7 +75,7 @@ def find_weights(path: str | os.PathLike[str], columns: dict[str, list[str]], bo
 
 
 @functools.lru_cache(maxsize=2**16)  # headers only; reading one takes longer than reading a subtomogram
-def _header(path, size, changed):
+def _header(path: str, size: int, changed: int) -> Tomogram:
     return Tomogram(path)
 
 

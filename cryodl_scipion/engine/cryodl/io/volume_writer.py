@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import typing
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def new_volume(
     _fill_with_zeros(path, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
 
 
-def _fill_with_zeros(path, size):
+def _fill_with_zeros(path: Path, size: int) -> None:
     """Zeros behind the header, in written blocks: a full disk is told now, and kills no memory map later."""
     with open(path, "r+b") as file:
         file.seek(HEADER)

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two atomic models of one map, compared residue by residue as they stand: nothing is superposed."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from .atoms import BACKBONE
 
+if typing.TYPE_CHECKING:
+    from .atoms import Atoms
 
-def compare(built, reference, distance=3.0):
+
+def compare(
+    built: Atoms, reference: Atoms, distance: float = 3.0
+) -> tuple[dict[str, typing.Any], list[tuple[tuple[str, str, str], tuple[str, str, str], float]]]:
     """Figures of a built model against a reference, and the matched pairs.
 
     built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
@@ -42,7 +51,7 @@ def compare(built, reference, distance=3.0):
     return figures, [(built.residues[a], reference.residues[b], d) for a, b, d in pairs]
 
 
-def _trace(atoms):
+def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:
     """[(residue, xyz, protein)] of one backbone atom of each residue."""
     trace, seen = [], set()
     for name, residue, xyz, protein in zip(atoms.atom_names, atoms.residue, atoms.xyz, atoms.protein):
@@ -57,7 +66,11 @@ def _trace(atoms):
     return trace
 
 
-def _matched(mine, theirs, distance):
+def _matched(
+    mine: typing.Sequence[tuple[int, np.ndarray, bool]],
+    theirs: typing.Sequence[tuple[int, np.ndarray, bool]],
+    distance: float,
+) -> list[tuple[int, int, float]]:
     """[(residue, residue, Å)]: one-to-one pairs within the distance, as many as there can be, the nearest of these."""
     from scipy.optimize import linear_sum_assignment
     from scipy.sparse import csr_matrix
@@ -87,7 +100,7 @@ def _matched(mine, theirs, distance):
     return pairs
 
 
-def _fragments(pairs, built, reference):
+def _fragments(pairs: typing.Sequence[tuple[int, int, float]], built: Atoms, reference: Atoms) -> int:
     """Number of runs of pairs that follow each other in both models, within their chains."""
     count, last = 0, None
     for a, b, _ in pairs:

@@ -36,7 +36,7 @@ class HandSession(Shown):
         One sentence about what happened last; whether the picks could not be saved.
     """
 
-    def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float):
+    def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float) -> None:
         self.store, self.painting, self.message, self.failed = store, False, "", False
         self.radius, self.touched = diameter / pixel_size / 2, set()
         self.brush = 2 * self.radius
@@ -154,7 +154,7 @@ class HandSession(Shown):
             self.message, self.failed = f"NOT SAVED: {error}", True
 
     # ----- parts
-    def _remove(self, y, x):
+    def _remove(self, y: float, x: float) -> None:
         number = self.near(y, x)
         if number is None:
             self._undo.pop()
@@ -166,13 +166,13 @@ class HandSession(Shown):
         self.message = ""
         self.save()
 
-    def _paint(self, y, x):
+    def _paint(self, y: float, x: float) -> None:
         half = max(self.brush / 2 / self.binning, 0.5)
         row, column = (y + 0.5) / self.binning - 0.5, (x + 0.5) / self.binning - 0.5
         rows, columns = np.ogrid[: self.ignored.shape[0], : self.ignored.shape[1]]
         self.ignored[(rows - row) ** 2 + (columns - column) ** 2 <= half**2] = self._held == "paint"
 
-    def _remember(self, mask=False):
+    def _remember(self, mask: bool = False) -> None:
         """Note how the micrograph is, before it is changed. mask: the area to ignore, too."""
         ignored = self.ignored.copy() if mask else None
         self._undo.append((self.number, list(self.picks), list(self.removed), ignored))

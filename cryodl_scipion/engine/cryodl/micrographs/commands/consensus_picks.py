@@ -8,10 +8,11 @@ Result.outputs are the contract's ConsensusPicksOutputs.
 
 import collections
 import os
+import typing
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import ConsensusPicksConfig, Result, counted
 from ...contract.result import write_json
 from ...io.coordinates import write_coordinates
 from ...io.pick_sets import lacking_in_words, read_pick_sets
@@ -23,7 +24,7 @@ from .pick import CANDIDATES
 RECORD = "consensus.json"
 
 
-def run(config):
+def run(config: ConsensusPicksConfig) -> Result:
     """Write everything into <output>.partial, then rename."""
     check_output(config.output)
     sets = read_pick_sets(config.picks)
@@ -75,7 +76,9 @@ def run(config):
     return Result("consensus-picks", outputs, warnings=tuple(notes))
 
 
-def combine(sets, name, config):
+def combine(
+    sets: typing.Mapping[str, typing.Any], name: str, config: ConsensusPicksConfig
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, ...]]]:
     """All that any set found in one micrograph, best first.
 
     sets: {set: {micrograph: (yx, scores)}}. Returns yx (n, 2), combined scores (n,), and the labels of the
@@ -91,7 +94,7 @@ def combine(sets, name, config):
     return values[:, 1:], -values[:, 0], [row[3] for row in found]
 
 
-def _rule_in_words(config, number):
+def _rule_in_words(config: ConsensusPicksConfig, number: int) -> str:
     if config.rule == "at-least":
         return f"at least {config.at_least} of {number} sets found"
     return f"score at least {config.least_score:g} on average over {number} sets"

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Places of micrographs that are left out of training and validation: circles around coordinates, or masks."""
 
+from __future__ import annotations
+
+import os
 import typing
 from pathlib import Path
 
@@ -23,7 +26,7 @@ class Uncertain(typing.NamedTuple):
     mask: str | None = None
 
 
-def read_uncertain(source):
+def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
     """{micrograph key: Uncertain} of a folder (or one file) with coordinates, masks or both.
 
     Raises FileNotFoundError, or ValueError if there are neither, or two masks for one key.
@@ -49,7 +52,7 @@ def read_uncertain(source):
     return {key: Uncertain(circles.get(key, np.zeros((0, 2))), masks.get(key)) for key in {**circles, **masks}}
 
 
-def check_mask(mask, path, shape):
+def check_mask(mask: np.ndarray, path: str | os.PathLike[str], shape: tuple[int, ...]) -> None:
     """Raises ValueError if a mask file has not the size (h, w) of its micrograph at `path`."""
     found = micrograph_shape(mask)
     if tuple(found) != tuple(shape):
@@ -59,7 +62,9 @@ def check_mask(mask, path, shape):
         )
 
 
-def certain_area(uncertain, shape, working_shape, diameter):
+def certain_area(
+    uncertain: Uncertain, shape: tuple[int, ...], working_shape: tuple[int, ...], diameter: float
+) -> torch.Tensor:
     """(h, w) bool tensor of working_shape: True where nothing is uncertain.
 
     uncertain: Uncertain. shape: of the micrograph. diameter: working px; circles are one diameter wide.

@@ -5,20 +5,28 @@ any motion out.
 Result.outputs are the contract's FitHeterogeneityOutputs.
 """
 
+from __future__ import annotations
+
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result
+from ...contract import FitHeterogeneityConfig, Result
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from ..heterogeneity.inputs import Inputs
 
 SCRATCH = "coefficients"
 LATENT, CLUSTER = "cryodlLatent", "cryodlCluster"
 
 
-def run(config):
+def run(config: FitHeterogeneityConfig) -> Result:
     """Fit into <output>.partial, then rename; a stopped run begins anew."""
     check_output(config.output)
     from ...core.devices import set_threads
@@ -41,13 +49,15 @@ def run(config):
     return Result("fit-heterogeneity", outputs, device="CPU", warnings=tuple(inputs.notes + outcome.notes))
 
 
-def _verdict(motion):
+def _verdict(motion: typing.Any) -> str:
     """A sentence."""
     amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
     return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
 
 
-def _write(config, inputs, outcome, folder):
+def _write(
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
+) -> dict[str, typing.Any]:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
     from ..heterogeneity.paths import resized
@@ -81,7 +91,7 @@ def _write(config, inputs, outcome, folder):
     )
 
 
-def _record(config, inputs, outcome):
+def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any) -> dict[str, typing.Any]:
     """What heterogeneity.json says besides the verdict."""
     fit, motion, width = outcome.fit, outcome.motion, inputs.particles.box * inputs.particles.pixel_size
     return dict(
@@ -102,7 +112,7 @@ def _record(config, inputs, outcome):
     )
 
 
-def _clusters(latent, config):
+def _clusters(latent: np.ndarray, config: FitHeterogeneityConfig) -> np.ndarray:
     """(n,) number of each particle's cluster, from 1, the largest first."""
     from sklearn.cluster import KMeans
 
@@ -113,7 +123,13 @@ def _clusters(latent, config):
     return np.argsort(order)[found] + 1
 
 
-def _write_particles(config, particles, latent, clusters, folder):
+def _write_particles(
+    config: FitHeterogeneityConfig,
+    particles: ParticleSet,
+    latent: np.ndarray,
+    clusters: np.ndarray,
+    folder: str | os.PathLike[str],
+) -> None:
     """particles.star: all rows in their order."""
     from ...io.particle_sets import write_particles_star
 
@@ -121,7 +137,9 @@ def _write_particles(config, particles, latent, clusters, folder):
     write_particles_star(str(folder / "particles.star"), particles, dict(columns, **{CLUSTER: clusters}))
 
 
-def _write_paths(config, inputs, outcome, folder):
+def _write_paths(
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
+) -> tuple[list[typing.Any], list[dict[str, typing.Any]]]:
     """Names of the maps along each axis, and what heterogeneity.json says of them."""
     from tqdm import tqdm
 

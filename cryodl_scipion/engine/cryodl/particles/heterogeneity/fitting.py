@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole fit: from particles and a reference to latent coordinates, volumes and a verdict."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 
 import numpy as np
 
+from ...contract import FitHeterogeneityConfig
 from ...likelihood.prepare import WIDEST, check_not_empty, sample_rows
 from ...likelihood.signal import find_contrast
 from ...reconstruction.halves import split_halves
@@ -15,6 +20,10 @@ from .curves import along_curve
 from .inputs import AGREE, SHELLS, compare_maps
 from .motion import Motion, find_motion
 from .views import FIRST_SPREAD, Views
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .inputs import Inputs
 
 
 @dataclasses.dataclass
@@ -29,7 +38,12 @@ class Outcome:
     notes: list
 
 
-def fit_heterogeneity(config, inputs, folder, say) -> Outcome:
+def fit_heterogeneity(
+    config: FitHeterogeneityConfig,
+    inputs: Inputs,
+    folder: str | os.PathLike[str],
+    say: typing.Callable[[str], typing.Any],
+) -> Outcome:
     """Fit a latent space.
 
     Parameters
@@ -78,7 +92,7 @@ def fit_heterogeneity(config, inputs, folder, say) -> Outcome:
     return Outcome(fit, motion, setting, contrast, notes)
 
 
-def _contrast(config, particles, diameter_px):
+def _contrast(config: FitHeterogeneityConfig, particles: ParticleSet, diameter_px: float) -> tuple[str, list[str]]:
     """'bright' or 'dark', and sentences."""
     if config.contrast != "auto":
         return config.contrast, []

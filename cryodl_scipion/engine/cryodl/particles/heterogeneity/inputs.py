@@ -2,11 +2,12 @@
 """What goes into a fit of heterogeneity, and whether it is fit for it."""
 
 import dataclasses
+import os
 
 import numpy as np
 import torch
 
-from ...contract import PARTICLES_PER_DIMENSION
+from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.symmetry import SIMILAR, symmetry_correlation
 from ...simulate.micrographs import particle_diameter
@@ -35,7 +36,7 @@ class Inputs:
     notes: list
 
 
-def load_inputs(config) -> Inputs:
+def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     """The Inputs of a FitHeterogeneityConfig.
 
     Raises
@@ -75,7 +76,7 @@ def load_inputs(config) -> Inputs:
     return Inputs(particles, radius, box, reference, mask, diameter, notes)
 
 
-def _mask(config, voxel, box, reference):
+def _mask(config: FitHeterogeneityConfig, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
     """(box, box, box) between 0 and 1."""
     values = fit_cube(load_density(config.mask, voxel), box).numpy()
     values = np.clip(values / max(float(values.max()), 1e-30), 0, 1)
@@ -88,7 +89,7 @@ def _mask(config, voxel, box, reference):
     return values
 
 
-def symmetry_notes(density, path):
+def symmetry_notes(density: torch.Tensor, path: str | os.PathLike[str]) -> list[str]:
     """A sentence, in a list, if a map is symmetric about RELION's axes."""
     found = [group for group in GROUPS if symmetry_correlation(density, group) > SIMILAR]
     if not found:
@@ -100,7 +101,9 @@ def symmetry_notes(density, path):
     ]
 
 
-def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, reference: np.ndarray, config) -> list[str]:
+def compare_maps(
+    own: np.ndarray, halves_fsc: np.ndarray, reference: np.ndarray, config: FitHeterogeneityConfig
+) -> list[str]:
     """Whether the particles' own map is that of the reference.
 
     Parameters

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether there is any heterogeneity: components of one half of the particles, tested on the other half."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import numpy as np
 
@@ -11,6 +14,9 @@ from .expectation import expect
 from .posterior import Linear
 from .solving import orthonormal, shell_power, solve
 from .views import FIRST_SPREAD
+
+if typing.TYPE_CHECKING:
+    from .cube import Cube
 
 ROUNDS = 8  # passes of the components of a half
 COMPONENTS = 3
@@ -38,11 +44,11 @@ class Recorder(Linear):
     """Keeps what each image says of components that it had no part in, after all that errors of its orientation,
     contrast and CTF could explain is taken out. excess, freedom, size : one number for each image."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int) -> None:
         super().__init__(count)
         self.excess, self.freedom, self.size = [], [], []
 
-    def __call__(self, gram, match, moved, spread):
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> typing.Any:
         """As Linear's."""
         q = self.count
         inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / (FREE * FIRST_SPREAD) ** 2))
@@ -95,7 +101,9 @@ def find_motion(
     return Motion(max(0.0, float(variability)), float(error), float(p_value), halves)
 
 
-def _components(setting, rows, cube, count, mean, rng):
+def _components(
+    setting: Setting, rows: np.ndarray, cube: Cube, count: int, mean: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """(q + 1, box, box, box): mean, and components of some rows alone, in units of their deviations."""
     volumes = np.concatenate([mean[None], start(mean, COMPONENTS, setting.mask, rng)])
     power = shell_power(mean[None], cube) * np.array([1.0] + [CHANGE] * COMPONENTS)[:, None]
@@ -108,7 +116,7 @@ def _components(setting, rows, cube, count, mean, rng):
     return volumes
 
 
-def projected_power(setting: Setting, mean: np.ndarray, cube, count: int) -> float:
+def projected_power(setting: Setting, mean: np.ndarray, cube: Cube, count: int) -> float:
     """Sum over all particles of the power of the mean volume in their images, in units of the noise."""
     from .expectation import batches
     from .views import as_complex

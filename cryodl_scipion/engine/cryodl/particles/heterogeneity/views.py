@@ -2,10 +2,18 @@
 """What each image shows of the mean volume, and how small errors of its orientation, shift, contrast and CTF would
 change that."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .coefficients import Coefficients
+    from .cube import Cube
 
 ERRORS = (
     "rotation_x",
@@ -49,7 +57,7 @@ class Views:
     moved: np.ndarray
 
     @classmethod
-    def of(cls, particles) -> "Views":
+    def of(cls, particles: ParticleSet) -> Views:
         """The Views that a ParticleSet states."""
         from ...core.projections import rotation_matrices
 
@@ -94,7 +102,9 @@ class Seen:
     matrix: object
 
 
-def look(coefficients, views: Views, rows: np.ndarray, cube, mean_table: np.ndarray, count: int) -> Seen:
+def look(
+    coefficients: Coefficients, views: Views, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int
+) -> Seen:
     """The Seen of some rows.
 
     Parameters
@@ -131,7 +141,7 @@ def look(coefficients, views: Views, rows: np.ndarray, cube, mean_table: np.ndar
     return Seen(data, transfer, slices, errors, matrix)
 
 
-def as_complex(table):
+def as_complex(table: np.ndarray) -> np.ndarray:
     """(n, c) complex64 of (n, 2 c) real and imaginary parts."""
     return np.ascontiguousarray(table, np.float32).view(np.complex64)
 

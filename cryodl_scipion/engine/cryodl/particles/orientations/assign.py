@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orientations of particles by maximum likelihood: one search for all, and a refinement of the likeliest answers."""
 
+from __future__ import annotations
+
 import copy
 import dataclasses
+import os
+import typing
 
 import numpy as np
 import torch
@@ -17,6 +21,13 @@ from ...likelihood.refine import Neighbourhood, Pose, refine
 from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods
 from .amplitude import ROUNDS, evidences, first_fit, improved
 from .settings import Settings  # noqa: F401, whoever makes a Search needs it
+
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
+    from ...io.particle_sets import ParticleSet
+    from ...likelihood.observed import Observed, Source
+    from ..classes2d.bank import Bank
+    from .amplitude import Fit
 
 SAMPLE = 192  # particles from which strength and spread of shifts are learnt
 CONVENTION_SAMPLE = 64  # ... and contrast and treatment
@@ -50,7 +61,15 @@ class Search:
     pixel_size: of the projector, Å/px. settings: Settings. fit: amplitude.Fit; learnt from the particles if None.
     """
 
-    def __init__(self, source, projector, pixel_size, settings, device, fit=None):
+    def __init__(
+        self,
+        source: Source,
+        projector: Projector,
+        pixel_size: float,
+        settings: Settings,
+        device: torch.device,
+        fit: Fit | None = None,
+    ) -> None:
         particles = source.particles
         self.settings, self.width = settings, particles.box * particles.pixel_size
         self.pixel_size = particles.pixel_size
@@ -63,10 +82,10 @@ class Search:
         self.source = source
         self.fit = fit
 
-    def _disc(self, resolution, box, device):
+    def _disc(self, resolution: float, box: int, device: torch.device) -> HalfDisc:
         return HalfDisc(box, max(2.0, self.width / resolution), device)
 
-    def shifts(self, sigma=None):
+    def shifts(self, sigma: float | None = None) -> Shifts:
         """Shifts of the search: as far apart as a quarter of its finest detail."""
         step = self.settings.search_resolution() / 4 / self.pixel_size
         radius = self.settings.max_shift / self.pixel_size
@@ -75,20 +94,20 @@ class Search:
             radius = min(radius, max(WIDEST_PRIOR * sigma, 1.5 * step))
         return Shifts.within(radius, step, sigma, self.disc.device)
 
-    def sample(self, most):
+    def sample(self, most: int) -> np.ndarray:
         """Rows of at most `most` particles, evenly spread; fewer if the grid is so fine that memory would not do."""
         count = len(self.source.particles)
         most = int(np.clip(MEMORY / (4 * len(self.grid)), 16, most))
         return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
-    def compare(self, sources):
+    def compare(self, sources: typing.Sequence[Source]) -> list[float]:
         """Logarithmic evidence of each of several readings of the images (Sources), from a sample of the particles."""
         if len(sources) == 1:
             return [0.0]
         rows = self.sample(CONVENTION_SAMPLE)
         return evidences(sources, rows, self.disc, self.plain, self.grid, self.shifts(), self.width)
 
-    def learn(self):
+    def learn(self) -> None:
         """Learn from a sample of the particles how strongly they show the structure, and how far they are shifted."""
         observed = self.source.observed(self.sample(SAMPLE), self.disc)
         fit, shifts = first_fit(observed, self.plain), self.shifts()
@@ -100,11 +119,13 @@ class Search:
                 observed = self.source.observed(self.sample(SAMPLE), self.disc)
         self.fit = fit
 
-    def _noise_from(self, fit):
+    def _noise_from(self, fit: Fit) -> None:
         rings = torch.arange(len(self.source.noise)).clamp(max=len(fit.residual) - 1)
         self.source = dataclasses.replace(self.source, noise=self.source.noise * fit.residual.clamp(min=1e-3)[rings])
 
-    def run(self, progress=None, folder=None):
+    def run(
+        self, progress: typing.Callable[[int], typing.Any] | None = None, folder: str | os.PathLike[str] | None = None
+    ) -> Orientations:
         """Orientations of all particles, chunk by chunk. progress: called with the number of particles done. folder:
         where chunks are kept, so that a stopped run goes on; None: nowhere."""
         bank = Bank(self._strong(self.plain), self.grid)
@@ -128,16 +149,16 @@ class Search:
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Orientations)}
         )
 
-    def like(self, particles):
+    def like(self, particles: ParticleSet) -> Search:
         """The same search on other particles, read in the same way."""
         other = copy.copy(self)
         other.source = dataclasses.replace(self.source, particles=particles)
         return other
 
-    def _strong(self, reference):
+    def _strong(self, reference: Reference) -> Reference:
         return reference.with_gain(self.fit.gain(reference.disc.rings, self.width))
 
-    def _orient(self, rows, bank, fine):
+    def _orient(self, rows: np.ndarray, bank: Bank, fine: Reference) -> Orientations:
         observed, shifts = self.source.observed(rows, self.disc), self.shifts(self.fit.sigma)
         values = log_likelihoods(observed, bank, shifts)
         apart = 2 * self.settings.angular_step
@@ -149,7 +170,7 @@ class Search:
             return _answer(poses[0], modes.mass, total, modes.mass[:, 0], self.settings.symmetry)
         return self._refined(self.source.observed(rows, self.fine_disc), fine, poses, total, modes.mass)
 
-    def _placed(self, observed, reference, numbers, shifts):
+    def _placed(self, observed: Observed, reference: Reference, numbers: torch.Tensor, shifts: torch.Tensor) -> Pose:
         """Pose of orientations of the grid, with the shifts that suit them."""
         device = observed.match.device
         matrices = torch.from_numpy(rotation_matrices(self.grid.angles(numbers.cpu().numpy()))).float().to(device)
@@ -157,11 +178,18 @@ class Search:
         middle = torch.zeros((len(matrices), 2), device=device)
         return refine(observed, reference, matrices, middle, still, self._sigma())
 
-    def _sigma(self):
+    def _sigma(self) -> float:
         """px: standard deviation of the shifts, not taken to be less than the search could tell."""
         return max(self.fit.sigma, self.settings.search_resolution() / 8 / self.pixel_size)
 
-    def _refined(self, observed, reference, poses, total, coarse):
+    def _refined(
+        self,
+        observed: Observed,
+        reference: Reference,
+        poses: typing.Sequence[Pose],
+        total: torch.Tensor,
+        coarse: torch.Tensor,
+    ) -> Orientations:
         """Orientations from the likeliest answers: all are refined once with the fine detail, the best one further."""
         turn = TURN * self.settings.angular_step
         shift = self.settings.search_resolution() / 8 / self.pixel_size
@@ -181,7 +209,7 @@ class Search:
             pose = refine(observed, reference, pose.matrices, pose.shifts_yx, near, self._sigma())
         return _answer(pose, self._mass(poses, every, best), total, coarse[rows, best], self.settings.symmetry)
 
-    def _mass(self, poses, every, best):
+    def _mass(self, poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
         """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.
 
         every: (n, m) evidence of the Poses. best: (n,) place of the best.
@@ -196,7 +224,7 @@ class Search:
         return torch.cat([mass[rows, best][:, None], others], 1)
 
 
-def _answer(pose, mass, total, coarse, symmetry):
+def _answer(pose: Pose, mass: torch.Tensor, total: torch.Tensor, coarse: torch.Tensor, symmetry: str) -> Orientations:
     """Orientations of Pose. mass: (n, m) probability of the answer and of others. total: (n,) evidence. coarse: (n,)
     the answer's probability in the search."""
     matrices = into_unit(pose.matrices.cpu().double().numpy(), symmetry)

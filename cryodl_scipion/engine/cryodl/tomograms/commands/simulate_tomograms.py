@@ -4,22 +4,31 @@
 Result.outputs are the contract's SimulateTomogramsOutputs.
 """
 
+from __future__ import annotations
+
 import json
 import os
+import typing
+from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import Result, SimulateTomogramsConfig, counted
 from ...contract.result import write_json
 from ...io.files import expand_paths
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...simulate.tomograms import Particle, Placed
+
 FOLDERS = ("tomograms", "labels", "coordinates")
 MOST_FEATURES = 127  # of int8 labels
 
 
-def run(config):
+def run(config: SimulateTomogramsConfig) -> Result:
     """Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
     check_output(config.output)
     from tqdm import tqdm
@@ -54,7 +63,7 @@ def run(config):
     return Result("simulate-tomograms", outputs, device=device_name(device), warnings=(*notes, *_warnings(counts)))
 
 
-def _check_memory(config, tilts):
+def _check_memory(config: SimulateTomogramsConfig, tilts: int) -> None:
     from ...simulate.cells import BYTES_PER_VOXEL
     from ...simulate.structures import available_memory
 
@@ -67,7 +76,7 @@ def _check_memory(config, tilts):
         )
 
 
-def _particles(config, paths):
+def _particles(config: SimulateTomogramsConfig, paths: typing.Sequence[str]) -> tuple[list[Particle], list[int]]:
     """Particles of the structures' files, and the copies wanted of each."""
     from ...simulate.structures import structure_names
     from ...simulate.tomograms import OTHERS, load_particle
@@ -91,7 +100,16 @@ def _particles(config, paths):
     return particles, copies * len(paths) if len(copies) == 1 else copies
 
 
-def _simulate(config, index, name, particles, copies, tilts, device, folder):
+def _simulate(
+    config: SimulateTomogramsConfig,
+    index: int,
+    name: str,
+    particles: typing.Sequence[Particle],
+    copies: typing.Sequence[int],
+    tilts: typing.Sequence[float],
+    device: torch.device,
+    folder: Path,
+) -> dict[str, tuple[int, int]]:
     """Make and write one tomogram; {feature: (placed, wanted)}."""
     from ...simulate.tomograms import fill_cell, photograph, reconstruct
 
@@ -108,21 +126,21 @@ def _simulate(config, index, name, particles, copies, tilts, device, folder):
     return counts
 
 
-def _write(path, volume, pixel_size, dtype):
+def _write(path: Path, volume: np.ndarray, pixel_size: float, dtype: type[np.float32] | type[np.int8]) -> None:
     from ...io.tomograms import VolumeWriter
 
     with VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
         file.write(0, volume)
 
 
-def _write_tilts(path, tilts):
+def _write_tilts(path: Path, tilts: typing.Sequence[float]) -> None:
     from ...io.files import whole_file
 
     with whole_file(path) as temporary:
         temporary.write_text("".join(f"{tilt:.2f}\n" for tilt in tilts))
 
 
-def _write_coordinates(path, name, placed):
+def _write_coordinates(path: Path, name: str, placed: Placed) -> None:
     from ...io.particles import ANGLES
     from ...io.star import write_tables
 
@@ -139,7 +157,13 @@ def _write_coordinates(path, name, placed):
     )
 
 
-def _finish(config, folder, particles, counts, tilts):
+def _finish(
+    config: SimulateTomogramsConfig,
+    folder: Path,
+    particles: typing.Sequence[Particle],
+    counts: typing.Mapping[str, typing.Any],
+    tilts: typing.Sequence[float],
+) -> dict[str, typing.Any]:
     """features.json, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
     from ...simulate.tomograms import features_of
 
@@ -172,7 +196,7 @@ def _finish(config, folder, particles, counts, tilts):
     )
 
 
-def _warnings(counts):
+def _warnings(counts: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     for name, found in counts.items():
         for feature, (placed, wanted) in found.items():
             if placed < wanted:

@@ -4,13 +4,24 @@
 Result.outputs are the contract's TrainSegmenterOutputs.
 """
 
-import time
+from __future__ import annotations
 
-from ...contract import Result, counted
+import time
+import typing
+from pathlib import Path
+
+from ...contract import Result, TrainSegmenterConfig, counted
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    import torch
 
-def run(config):
+    from ..segmenters.examples import Example, Gathered
+    from ..segmenters.method import SegmenterMethod
+    from ..segmenters.train import SegmenterTask
+
+
+def run(config: TrainSegmenterConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...learning.run_training import check_output, finish, fit_task, working_folder
     from ..segmenters import segmenter_method
@@ -60,7 +71,9 @@ def run(config):
     )
 
 
-def _task(config, method, gathered):
+def _task(
+    config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered
+) -> tuple[SegmenterTask, tuple[list[Example], list[Example], str]]:
     """SegmenterTask with a new network or that of --start-from, and the split: training, validation, how."""
     import numpy as np
 
@@ -72,7 +85,7 @@ def _task(config, method, gathered):
     return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
 
 
-def _started(config, method, gathered):
+def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
     from ...io.model import find_model, read_model
     from ..segmenters.grid import SAME
@@ -93,7 +106,13 @@ def _started(config, method, gathered):
     return load_network(method, weights, config.start_from)
 
 
-def _say_start(config, method, gathered, split, device):
+def _say_start(
+    config: TrainSegmenterConfig,
+    method: SegmenterMethod,
+    gathered: Gathered,
+    split: tuple[list[Example], list[Example], str],
+    device: str,
+) -> None:
     for sentence in gathered.notes:
         print(sentence)
     for sentence in gathered.warnings:
@@ -111,7 +130,7 @@ def _say_start(config, method, gathered, split, device):
         print(f"Known weakness of {config.network}: {method.weak}")
 
 
-def _draw(folder, task, card):
+def _draw(folder: Path, task: SegmenterTask, card: typing.Mapping[str, typing.Any]) -> None:
     """Pictures of tiles that were learnt, and of those that were not."""
     from ..segmenters.calibrate import Calibration
     from ..segmenters.pictures import draw_tiles

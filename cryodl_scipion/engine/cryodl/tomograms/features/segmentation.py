@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One feature of a label volume or score volume, as a mask that is read by parts."""
 
+import os
+import typing
+
 import numpy as np
 
 from ...io.tomograms import Tomogram, working_pixel_size
@@ -17,7 +20,9 @@ class Segmentation:
     or has no pixel size, or if one with a label holds scores. note: a sentence for the user, or "".
     """
 
-    def __init__(self, path, label, threshold, pixel_size=None):
+    def __init__(
+        self, path: str | os.PathLike[str], label: int | None, threshold: float, pixel_size: float | None = None
+    ) -> None:
         self._volume = Tomogram(path)
         self.path, self.shape = self._volume.path, self._volume.shape
         self.label, self._threshold = label, threshold
@@ -33,7 +38,7 @@ class Segmentation:
                 "These are scores; leave out --label."
             )
 
-    def read(self, *ranges):
+    def read(self, *ranges: typing.Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray | None]:
         """Mask (z, y, x) bool of the places [start, stop) for the first axes, and the scores there, None for labels."""
         if self.label is not None:
             labels = self._volume.labels(*ranges, otherwise="If they are scores, leave out --label.")
@@ -41,7 +46,7 @@ class Segmentation:
         scores = as_probabilities(self._volume.raw(*ranges), self.path)
         return scores >= self._threshold, scores
 
-    def crop(self, box):
+    def crop(self, box: np.ndarray) -> tuple[np.ndarray, int]:
         """Mask of a box, on bins if it is large, and the voxels of a bin. A bin is in the mask if any of its voxels is.
 
         box: (3, 2) first voxel and end along z, y, x.
@@ -58,13 +63,13 @@ class Segmentation:
         return np.concatenate(parts), step
 
 
-def _any_bins(mask, step):
+def _any_bins(mask: np.ndarray, step: int) -> np.ndarray:
     for axis in range(3):
         mask = np.logical_or.reduceat(mask, np.arange(0, mask.shape[axis], step), axis)
     return mask
 
 
-def isolated(mask, place):
+def isolated(mask: np.ndarray, place: np.ndarray) -> bool:
     """The connected piece of a mask that holds a voxel. place: zyx of it."""
     from scipy.ndimage import label
 

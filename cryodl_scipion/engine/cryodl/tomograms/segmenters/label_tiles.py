@@ -3,6 +3,10 @@
 throughout.
 """
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 from scipy.ndimage import find_objects
 from scipy.ndimage import label as label_components
@@ -10,11 +14,16 @@ from scipy.ndimage import label as label_components
 from ...contract import UNANNOTATED
 from ..annotations.label_volumes import LEAST_PART, MOST_UNANNOTATED, PLENTY, Place
 
+if typing.TYPE_CHECKING:
+    from ..annotations.label_volumes import LabelVolume
+
 CELLS = 8  # for each tile side: how finely annotated areas are told apart
 LARGER = 1.5  # sides up to which an annotated area is one tile
 
 
-def find_tiles(volume, number, label, size, wanted, rng):
+def find_tiles(
+    volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
+) -> tuple[list[Place], list[Place], set[int]]:
     """Places with the feature and without it, two lists of annotations.label_volumes.Place; and the values seen, a
     set without UNANNOTATED.
 
@@ -38,7 +47,7 @@ def find_tiles(volume, number, label, size, wanted, rng):
     return (*found, seen)
 
 
-def _corners(known, size, rng):
+def _corners(known: np.ndarray, size: int, rng: np.random.Generator) -> typing.Any:
     """Corners (y, x) of tiles that cover what is annotated in a slice, and whether each is an area of its own.
 
     known: (h, w) bool. A corner may lie up to half a tile beyond the border.
@@ -56,7 +65,7 @@ def _corners(known, size, rng):
     return corners
 
 
-def _areas(known, cell):
+def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, slice]]:
     """Rows and columns, two slices each, of the connected annotated areas. What is nearer than a cell is connected."""
     if not known.any():
         return []
@@ -76,7 +85,7 @@ def _areas(known, cell):
     return areas
 
 
-def _grid(area, size, rng=None):
+def _grid(area: tuple[slice, slice], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
     """Corners of tiles side by side, the first one anywhere, with an rng; without one, of tiles that cover the area."""
     starts = []
     for part in area:
@@ -89,7 +98,7 @@ def _grid(area, size, rng=None):
     return [(y, x) for y in starts[0] for x in starts[1]]
 
 
-def _parts(labels, corner, size, label):
+def _parts(labels: np.ndarray, corner: tuple[int, int], size: int, label: int) -> tuple[float, float, float]:
     """Parts of a tile that are the feature, annotated, and another feature."""
     tile = labels[tuple(slice(max(c, 0), max(c, 0) + size + min(c, 0)) for c in corner)]
     feature, unannotated, nothing = ((tile == value).mean() for value in (label, UNANNOTATED, 0))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A trained segmenter, ready to give scores to slabs of tomograms."""
 
+import typing
+
 import torch
 import torch.nn.functional as F
 
@@ -22,7 +24,9 @@ class Segmenter:
     that scores() is given, beside the slab and its answer. Raises ValueError if weights and card do not fit.
     """
 
-    def __init__(self, card, weights, device):
+    def __init__(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("segmenter", card["network"])
         self.network = for_inference(load_network(self.method, weights, card["name"]), device, self.dtype)
@@ -32,7 +36,7 @@ class Segmenter:
         self.slope, self.offset = card["calibration"]
 
     @staticmethod
-    def normalise(slab, statistics):
+    def normalise(slab: torch.Tensor, statistics: tuple[float, float]) -> torch.Tensor:
         """Grey values as the network knows them: middle 0, width 1.
 
         slab: tensor at the model's pixel size. statistics: (middle, width) of the whole tomogram at that pixel size, as
@@ -42,7 +46,7 @@ class Segmenter:
         return ((slab - middle) / width).clamp_(-LIMIT, LIMIT)
 
     @torch.inference_mode()
-    def scores(self, slab):
+    def scores(self, slab: torch.Tensor) -> torch.Tensor:
         """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context.
 
         slab: (z, y, x) float32 tensor at the model's pixel size, normalised; slices and places beyond the tomogram's
@@ -66,7 +70,7 @@ class Segmenter:
             result[start:stop] = self._window(window)[: stop - start, :h, :w].float().cpu()
         return result
 
-    def _window(self, window):
+    def _window(self, window: torch.Tensor) -> torch.Tensor:
         """Probabilities (slices_out, y, x) of as many slices as the network takes."""
         raw = self.network(window[None].contiguous(memory_format=torch.channels_last)).float()
         if self.method.stride > 1:
