@@ -17,4 +17,5 @@ def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Te
     mean = transform[0, 0, 0].clone()
     phases *= transform.abs()
     phases[0, 0, 0] = mean
-    return torch.fft.irfftn(phases, s=volume.shape)
+    copy: torch.Tensor = torch.fft.irfftn(phases, s=volume.shape)
+    return copy

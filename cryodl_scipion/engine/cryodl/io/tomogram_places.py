@@ -80,7 +80,9 @@ def read_places(path: str | os.PathLike[str]) -> Places:
     )
 
 
-def _species(table: dict[str, list[str]], path: str | os.PathLike[str], count: int) -> tuple[str, ...]:
+def _species(
+    table: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str], count: int
+) -> tuple[str, ...]:
     """(n,) names: a column's, else of several classes, else the file's name."""
     named = next((table[name] for name in SPECIES if name in table), None)
     if named is not None:
@@ -91,7 +93,9 @@ def _species(table: dict[str, list[str]], path: str | os.PathLike[str], count: i
     return (micrograph_key(path),) * count
 
 
-def _numbers(table: dict[str, list[str]], columns: typing.Sequence[str], path: str | os.PathLike[str]) -> np.ndarray:
+def _numbers(
+    table: typing.Mapping[str, typing.Sequence[str]], columns: typing.Sequence[str], path: str | os.PathLike[str]
+) -> np.ndarray:
     try:
         xyz = np.array([[float(v) for v in table[name]] for name in columns]).T.reshape(-1, 3)
     except ValueError as error:

@@ -5,12 +5,24 @@ A finished tomogram is not searched again, so that tomograms may arrive in sever
 Result.outputs are the contract's DetectParticlesOutputs. Tomograms that could not be searched are in Result.skipped.
 """
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract import AllSkipped, DetectParticlesConfig, Result, Skipped, counted, in_words, said_skipped
 from ...io.files import expand_paths, name_tomograms
 from ...io.warn import warn
 from ..features.record import FolderRecord
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ..detectors.answer import SpeciesFound
+    from ..detectors.finder import NetworkFinder
+    from ..templates.finder import TemplateFinder
+
+    Finder = NetworkFinder | TemplateFinder
 
 INDEX, ALL = "detect_particles.json", "particles.star"
 FREE = ("tomograms", "output", "names", "memory", "device", "threads")
@@ -20,7 +32,7 @@ CONTROL_WORDS = (
 )
 
 
-def run(config):
+def run(config: DetectParticlesConfig) -> Result:
     """Search what is not searched yet."""
     from ...contract import config_to_dict
     from ...core.devices import choose_device, device_name, set_threads
@@ -63,20 +75,27 @@ def run(config):
     )
 
 
-def _finder(config, named, device):
+def _finder(config: DetectParticlesConfig, named: typing.Sequence[tuple[str, str]], device: torch.device) -> Finder:
     from ..detectors.finder import NetworkFinder
     from ..templates.finder import TemplateFinder
 
     return TemplateFinder(config, named, device) if config.template else NetworkFinder(config, named, device)
 
 
-def _search_all(config, named, folder, record, finder):
+def _search_all(
+    config: DetectParticlesConfig,
+    named: typing.Sequence[tuple[str, str]],
+    folder: Path,
+    record: FolderRecord,
+    finder: Finder,
+) -> tuple[list[Skipped], list[str]]:
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
     from ...io.tomogram_places import write_places
     from ...io.tomograms import Tomogram, working_pixel_size
     from ..detectors.answer import columns_of, said
 
-    skipped, notes = [], []
+    skipped: list[Skipped] = []
+    notes: list[str] = []
     for name, path in named:
         try:
             if record.has(name, [path]):
@@ -98,7 +117,7 @@ def _search_all(config, named, folder, record, finder):
     return skipped, notes
 
 
-def _entry(name, found, pixel_size):
+def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -> dict[str, typing.Any]:
     return dict(
         file=f"{name}.star",
         pixel_size=pixel_size,
@@ -109,7 +128,9 @@ def _entry(name, found, pixel_size):
     )
 
 
-def _outputs(config, folder, record, done, finder):
+def _outputs(
+    config: DetectParticlesConfig, folder: Path, record: FolderRecord, done: typing.Sequence[str], finder: Finder
+) -> dict[str, typing.Any]:
     from ...io.tomogram_places import join_places
 
     everything = [item for _, item in sorted(record.items.items())]
@@ -133,7 +154,7 @@ def _outputs(config, folder, record, done, finder):
     )
 
 
-def _warnings(outputs, skipped):
+def _warnings(outputs: typing.Mapping[str, typing.Any], skipped: list[Skipped]) -> typing.Iterator[str]:
     yield from said_skipped(skipped, "tomogram")
     for species in outputs["species"]:
         without = [name for name, counts in outputs["counts"].items() if not counts.get(species)]

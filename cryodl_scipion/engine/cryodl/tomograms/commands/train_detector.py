@@ -4,13 +4,23 @@
 Result.outputs are the contract's TrainDetectorOutputs.
 """
 
-import time
+from __future__ import annotations
 
-from ...contract import Result, counted
+import time
+import typing
+
+from ...contract import Result, TrainDetectorConfig, counted
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    import torch
 
-def run(config):
+    from ..detectors.labels import Gathered
+    from ..detectors.train import DetectorTask
+    from ..detectors.unet3d import HeatMapUNet
+
+
+def run(config: TrainDetectorConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...learning.run_training import check_output, finish, fit_task, working_folder
     from ..detectors.labels import gather
@@ -50,11 +60,11 @@ def run(config):
     return Result("train-detector", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _told(name, figures, beta):
+def _told(name: str, figures: typing.Mapping[str, typing.Any], beta: float) -> str:
     return name + (" none" if figures["f_beta"] is None else f" F{beta:g} {figures['f_beta']:.2f}")
 
 
-def _task(config, gathered):
+def _task(config: TrainDetectorConfig, gathered: Gathered) -> tuple[DetectorTask, str]:
     """DetectorTask with a new network or that of --start-from, and how the tomograms were parted."""
     import numpy as np
 
@@ -76,26 +86,26 @@ def _task(config, gathered):
     return DetectorTask(method, network, gathered, training, validation, config.batch_size), parted
 
 
-def _started(config, method, gathered):
+def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: Gathered) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it finds other species or is of another kind."""
     from ...io.model import find_model, read_model
-    from ..detectors.predict import Sized
-    from ..segmenters.method import load_network
+    from ..detectors.predict import load_detector
 
-    card, weights = read_model(find_model(config.start_from, "detector"), "detector")
+    source = typing.cast(str, config.start_from)
+    card, weights = read_model(find_model(source, "detector"), "detector")
     for what, theirs, ours in (
         ("network", card["network"], config.network),
         ("species", ", ".join(card["species"]), ", ".join(gathered.species)),
     ):
         if theirs != ours:
             raise ValueError(
-                f"Start from model (--start-from) {config.start_from} has the {what} {theirs}, but this training has "
+                f"Start from model (--start-from) {source} has the {what} {theirs}, but this training has "
                 f"{ours}. Both must be the same."
             )
-    return load_network(Sized(method, len(gathered.species)), weights, config.start_from)
+    return load_detector(method, len(gathered.species), weights, source)
 
 
-def _say_start(config, gathered, task, parted, device):
+def _say_start(config: TrainDetectorConfig, gathered: Gathered, task: DetectorTask, parted: str, device: str) -> None:
     for sentence in gathered.notes:
         warn(sentence)
     count = lambda part: ", ".join(

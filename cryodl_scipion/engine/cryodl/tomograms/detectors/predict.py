@@ -18,7 +18,6 @@ from ...core.tiles import tile_spans
 from ...io.tomograms import Tomogram
 from ...learning.inference import for_inference
 from ...learning.registry import method_of
-from ..segmenters.method import load_network
 from ..segmenters.working import WorkingTomogram
 from .unet3d import STRIDE
 
@@ -51,7 +50,7 @@ class Detector:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.species, self.pixel_size = tuple(card["species"]), float(card["pixel_size"])
         self.method = method_of("detector", card["network"])
-        network = load_network(Sized(self.method, len(self.species)), weights, card["name"])
+        network = load_detector(self.method, len(self.species), weights, card["name"])
         self.network = for_inference(network, device, self.dtype)
 
     @torch.inference_mode()
@@ -65,14 +64,20 @@ class Detector:
         return found[(slice(None), *(slice(-(-n // STRIDE)) for n in voxels.shape))]
 
 
-class Sized:
-    """A method whose network is built for a number of species. method: of detectors. species: their number."""
+def load_detector(method: typing.Any, species: int, weights: dict[str, torch.Tensor], source: str) -> torch.nn.Module:
+    """A method's network for a number of species, with the weights {name: tensor} of a model.
 
-    def __init__(self, method: typing.Any, species: int) -> None:
-        self.name, self._method, self._species = method.name, method, species
-
-    def build(self) -> torch.nn.Module:
-        return self._method.build(self._species)
+    source: the model's folder or name, for the message. Raises ValueError if they are of another network.
+    """
+    network: torch.nn.Module = method.build(species)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"The weights of {source} do not fit the network {method.name} in this version of cryodl. Train the model "
+            "again, or use the version that its card.json names."
+        ) from None
+    return network
 
 
 class TomogramBlocks:

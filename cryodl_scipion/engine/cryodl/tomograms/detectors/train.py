@@ -75,17 +75,15 @@ class DetectorTask(Task):
             [(t, n) for t, one in enumerate(training) for n in range(len(one.points[s]))]
             for s in range(len(gathered.species))
         ]
-        self.networks = torch.nn.ModuleDict({"detector": network.to(memory_format=torch.channels_last_3d)})
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.networks = torch.nn.ModuleDict({"detector": network})
         self.optimizers = {"detector": method.optimizer(network)}
         self.crops = self._validation_crops()
+        self.validates_poorly = sum(len(p) for one in validation for p in one.points) < FEW_VALIDATED
 
     @property
     def usual_steps(self) -> int:
         return self.method.usual_steps(sum(map(len, self.places)))
-
-    @property
-    def validates_poorly(self) -> bool:
-        return sum(len(p) for one in self.validation for p in one.points) < FEW_VALIDATED
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         views = [augmented(*self._crop(rng), rng) for _ in range(self.batch_size)]

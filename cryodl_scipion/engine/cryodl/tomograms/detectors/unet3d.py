@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import typing
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -27,7 +29,7 @@ class HeatMaps(nn.Module):
         self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
         self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
         self.head = nn.Conv3d(widths[0], species, 1)
-        nn.init.constant_(self.head.bias, torch.tensor(FEW).logit().item())
+        nn.init.constant_(typing.cast(torch.Tensor, self.head.bias), torch.tensor(FEW).logit().item())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = folded(x)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -72,7 +71,7 @@ def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list
     box = 2 * math.ceil((diameter / working + 2 * EDGE + 2) / 2)
     step = config.angular_step or min(60.0, math.degrees(TURN * resolution / diameter))
     template = Template(
-        structure_names([Path(path)])[0],
+        structure_names([str(path)])[0],
         finer(fit_cube(density, max(box, density.shape[-1])), FINER),
         sphere(box, diameter / working / 2),
         diameter,
