@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl reconstruct` beside relion_reconstruct, on the same particles at their true angles: FSC without any mask.
 
-    PYTHON benchmarks/half_maps.py [--count N] [--snr S] [--complexes FILE ...] [--output FOLDER] [--figures FILE]
+    PYTHON benchmarks/half_maps.py [--count N] [--snr S] [--complexes FILE ...] [--box PX ...] [--output FOLDER]
 
 Particles of made_particles.py. relion_reconstruct (RELION_HOME or PATH) runs with --ctf --pad 2, once for each half.
 Printed: mean FSC over the shells from 1 to Nyquist, of the half-maps with each other and of both halves' sum with the
@@ -21,7 +21,7 @@ from made_particles import COMPLEXES, make
 from map_sizes import atoms_of, map_of
 
 sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
-CASES = ((64, 3.5), (128, 1.75))  # px, Å
+FIELD = 224.0  # Å, width of the images
 
 
 def relion():
@@ -117,13 +117,14 @@ def main():
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--snr", type=float, default=0.05)
     parser.add_argument("--complexes", nargs="+", default=COMPLEXES[:3])
+    parser.add_argument("--box", type=int, nargs="+", default=(64, 128), help="px")
     parser.add_argument("--output", type=Path, default=Path("benchmark_results/half_maps"))
     parser.add_argument("--figures", type=Path, help="JSON to write the rows into")
     options = parser.parse_args()
     found = []
-    for box, pixel_size in CASES:
+    for box in options.box:
         for name in options.complexes:
-            for program, row in compared(name, box, pixel_size, options).items():
+            for program, row in compared(name, box, FIELD / box, options).items():
                 found.append(dict(complex=name[:4], box=box, count=options.count, program=program, **row))
                 print(found[-1], flush=True)
     if options.figures:

@@ -59,7 +59,7 @@ class CryodlModel(EMObject):
         return self._modelName.get()
 
     def getKind(self):
-        """'picker', 'denoiser', 'micrograph_denoiser', 'segmenter', 'classifier', 'detector' or
+        """'picker', 'denoiser', 'micrograph_denoiser', 'tomogram_denoiser', 'segmenter', 'classifier', 'detector' or
         'map_improver'."""
         return self._kind.get()
 

@@ -34,6 +34,7 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_annotate import CryodlProtAnnotate
     from .tomograms.protocol_classify_subtomograms import CryodlProtClassifySubtomograms
     from .tomograms.protocol_cluster_subtomograms import CryodlProtClusterSubtomograms
+    from .tomograms.protocol_denoise_tomograms import CryodlProtDenoiseTomograms
     from .tomograms.protocol_detect_particles import CryodlProtDetectParticles
     from .tomograms.protocol_evaluate_segmentation import CryodlProtEvaluateSegmentation
     from .tomograms.protocol_merge_features import CryodlProtMergeFeatures

@@ -7,6 +7,7 @@ from ..protocols import (
     CryodlProtAnnotate,
     CryodlProtClassifySubtomograms,
     CryodlProtClusterSubtomograms,
+    CryodlProtDenoiseTomograms,
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
     CryodlProtMergeFeatures,
@@ -16,6 +17,7 @@ from ..protocols import (
 )
 from ..viewers.tomograms import viewer_tomograms
 from ..viewers.tomograms.viewer_annotations import CryodlAnnotateViewer
+from ..viewers.tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
 from ..viewers.tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
 from .tomogram_runs import TomogramsTest
 from .viewer_panels import PanelsTest
@@ -28,6 +30,7 @@ PANELS = {
     CryodlProtDetectParticles: viewer_tomograms.CryodlDetectParticlesViewer,
     CryodlProtSimulateTomograms: viewer_tomograms.CryodlSimulateTomogramsViewer,
     CryodlProtEvaluateSegmentation: viewer_tomograms.CryodlEvaluateSegmentationViewer,
+    CryodlProtDenoiseTomograms: CryodlDenoiseTomogramsViewer,
     CryodlProtAnnotate: CryodlAnnotateViewer,
     CryodlProtClassifySubtomograms: CryodlClassifyViewer,
     CryodlProtClusterSubtomograms: CryodlClusterViewer,

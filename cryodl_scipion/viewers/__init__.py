@@ -23,6 +23,7 @@ from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer
+    from .tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
     from .tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
 
     # Before pwem's "AMDViewer", which shows tables: of sets that we made the pictures are what one wants.

@@ -30,6 +30,8 @@ EPILOGS = {
     "join-annotations": "example:\n  cryodl join-annotations --folders anna/ ben/ --annotations together/\n",
     "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
     "models/membrane\n",
+    "denoise-tomograms": "example:\n  cryodl denoise-tomograms --even 'halves/*_EVN.mrc' --odd 'halves/*_ODD.mrc' "
+    "--output denoised",
     "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome "
     "--output scores/\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
@@ -104,6 +106,7 @@ EPILOGS = {
     "latent/",
     "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
     "open.star",
+    "latent-volumes": "example:\n  cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
     "classify-2d": "example:\n  cryodl classify-2d --particles particles.star --classes 50 --output classes\n",
     "select-classes": "example:\n  cryodl select-classes --classes classes/classes.star --threshold 0.5 --output "
     "good\n",

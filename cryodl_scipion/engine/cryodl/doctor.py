@@ -41,7 +41,7 @@ def examine(device: str = "auto") -> dict[str, typing.Any]:
     device: as --device; a GPU that is asked for and absent is a problem.
     """
     versions, problems = _versions()
-    gpus, notes = [], []
+    gpus, notes = list[dict[str, typing.Any]](), list[str]()
     if "torch" in versions:
         gpus, gpu_problems, notes = _gpus(device)
         problems += gpu_problems
@@ -97,7 +97,7 @@ def _gpus(asked: str) -> tuple[list[dict[str, typing.Any]], list[str], list[typi
     if absent:
         problems.append(
             f"GPU {', '.join(absent)} (--device {asked}) is asked for and absent; torch sees "
-            f"{len(gpus)} GPU(s). Choose one of: {', '.join([g['device'] for g in gpus] + ['cpu'])}."
+            f"{len(gpus)} GPU(s). Choose one of: {', '.join([*(str(g['device']) for g in gpus), 'cpu'])}."
         )
     if not gpus and shutil.which("nvidia-smi"):
         build = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a CPU build"

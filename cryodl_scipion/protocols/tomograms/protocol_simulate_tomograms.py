@@ -77,6 +77,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
                 "amplitude_contrast",
                 "contrast",
                 "tilt_series",
+                "halves",
                 "seed",
             ],
         )
@@ -97,7 +98,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
         tomograms.setSamplingRate(made["pixel_size"])
         tomograms.setAcquisition(_acquisition(config, made))
-        byName = appendTomograms(tomograms, made["tomograms"])
+        byName = appendTomograms(tomograms, made["tomograms"], made["even"] or {}, made["odd"] or {})
         self._defineOutputs(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)

@@ -46,6 +46,7 @@ from .networks import (
     NETWORKS,
     PICKER_NETWORKS,
     SEGMENTER_NETWORKS,
+    TOMOGRAM_DENOISER_NETWORKS,
     Network,
     network_citations,
     network_names,
@@ -56,7 +57,13 @@ from .params import check, config_from_dict, config_to_dict, describe, describe_
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
-from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
+from .particles.heterogeneity import (
+    LATENT_METHODS,
+    PARTICLES_PER_DIMENSION,
+    FitHeterogeneityConfig,
+    LatentVolumesConfig,
+    SelectLatentConfig,
+)
 from .particles.integrity import AssessIntegrityConfig
 from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
@@ -67,6 +74,7 @@ from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_w
 from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
 from .tomograms.clustering import ClusterSubtomogramsConfig
+from .tomograms.denoising import DenoiseTomogramsConfig
 from .tomograms.detecting import DetectParticlesConfig, TrainDetectorConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
@@ -100,6 +108,7 @@ __all__ = [
     "DetectParticlesConfig",
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
+    "DenoiseTomogramsConfig",
     "DoctorConfig",
     "EstimateCtfConfig",
     "EvaluateDenoiserConfig",
@@ -137,6 +146,7 @@ __all__ = [
     "SEGMENTER_NETWORKS",
     "SMALLEST_PX",
     "SegmentConfig",
+    "LatentVolumesConfig",
     "SelectLatentConfig",
     "SelectClassesConfig",
     "SimulateHalfMapsConfig",
@@ -146,6 +156,7 @@ __all__ = [
     "SimulateTomogramsConfig",
     "Skipped",
     "THRESHOLD_RULES",
+    "TOMOGRAM_DENOISER_NETWORKS",
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
     "TrainDetectorConfig",
@@ -180,4 +191,5 @@ __all__ = [
     "resolution_in_words",
     "said_skipped",
     "sha256",
+    "split_verdict",
 ]

@@ -28,6 +28,8 @@ from .particles.denoising import DenoiseConfig, DenoiseOutputs, EvaluateDenoiser
 from .particles.heterogeneity import (
     FitHeterogeneityConfig,
     FitHeterogeneityOutputs,
+    LatentVolumesConfig,
+    LatentVolumesOutputs,
     SelectLatentConfig,
     SelectLatentOutputs,
 )
@@ -48,6 +50,7 @@ from .tomograms.classifying import (
     TrainClassifierOutputs,
 )
 from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomogramsOutputs
+from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
 from .tomograms.detecting import (
     DetectParticlesConfig,
     DetectParticlesOutputs,
@@ -148,6 +151,9 @@ COMMANDS = {
         ),
         Command("join-annotations", "tomograms.commands.join_annotations", JoinAnnotationsConfig, AnnotationsOutputs),
         Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
+        Command(
+            "denoise-tomograms", "tomograms.commands.denoise_tomograms", DenoiseTomogramsConfig, DenoiseTomogramsOutputs
+        ),
         Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
         Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
@@ -202,6 +208,7 @@ COMMANDS = {
             "fit-heterogeneity", "particles.commands.fit_heterogeneity", FitHeterogeneityConfig, FitHeterogeneityOutputs
         ),
         Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
+        Command("latent-volumes", "particles.commands.latent_volumes", LatentVolumesConfig, LatentVolumesOutputs),
         Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
         Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
         Command("doctor", "doctor", DoctorConfig),

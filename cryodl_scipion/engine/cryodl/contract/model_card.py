@@ -13,6 +13,7 @@ from .networks import (
     IMPROVER_NETWORKS,
     PICKER_NETWORKS,
     SEGMENTER_NETWORKS,
+    TOMOGRAM_DENOISER_NETWORKS,
 )
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
@@ -58,6 +59,10 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         },
         DETECTOR_NETWORKS,
     ),
+    "tomogram_denoiser": (
+        {"pixel_size": _NUMBER, "fills_wedge": bool, "gain": list, "validation": dict, "training": dict},
+        TOMOGRAM_DENOISER_NETWORKS,
+    ),
     "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
 # Entries that are lengths (Å, px), or lists of them.
@@ -66,7 +71,9 @@ _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 
 
-def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
+def read_card(
+    folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
+) -> typing.Dict[str, typing.Any]:
     """The card of a model folder, a dict with all that its kind needs.
 
     kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with
@@ -117,7 +124,9 @@ def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
     entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
     wanted = dict(_EVERY, **entries)
     wrong = [
-        key for key, kind in wanted.items() if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool)
+        key
+        for key, kind in wanted.items()
+        if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool) is not (kind is bool)
     ]
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")
@@ -148,7 +157,9 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
             raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
 
 
-def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
+def check_model(
+    folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
+) -> typing.Dict[str, typing.Any]:
     """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong
     weights."""
     card = read_card(folder, kind)
@@ -160,7 +171,7 @@ def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[s
     return card
 
 
-def sha256(path: str) -> str:
+def sha256(path: typing.Union[str, "os.PathLike[str]"]) -> str:
     """Checksum of a file as hexadecimal text."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -19,7 +19,7 @@ def logit(probability: np.ndarray) -> np.ndarray:
     return result
 
 
-def calibrate(raw: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
+def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
     """Raw network scores in [0, 1] to probabilities: a logistic curve over their log odds (Platt 1999).
 
     calibration: (slope, offset). Order is kept, since the slope is positive.

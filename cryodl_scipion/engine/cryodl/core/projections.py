@@ -100,7 +100,7 @@ def projection_memory(side: int) -> int:
     return 12 * padded_side(side) ** 3
 
 
-def phase_ramp(shape: tuple[int, ...], shifts_yx: typing.Any, device: torch.device) -> torch.Tensor:
+def phase_ramp(shape: tuple[int, ...], shifts_yx: typing.Any, device: torch.device | str) -> torch.Tensor:
     """(n, h, w // 2 + 1) factors on the grid of rfft2 that move images by (n, 2) px."""
     y = torch.fft.fftfreq(shape[0], device=device, dtype=torch.float64)
     x = torch.fft.rfftfreq(shape[1], device=device, dtype=torch.float64)

@@ -39,7 +39,7 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
     )
     if not files:
         raise ValueError(f"The folder {source} has no coordinates: no .star, .box or .txt file in it.")
-    rows, owner = {}, {}
+    rows, owner = dict[str, typing.Any](), dict[str, Path]()
     for file in files:
         for key, values in _read_file(file).items():
             if owner.setdefault(key, file) != file:
@@ -57,7 +57,7 @@ def align_keys(coordinates: dict[str, typing.Any], names: typing.Iterable[str]) 
     A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
     Raises ValueError if two keys belong to one name.
     """
-    plain, owner = {without_pick_suffix(n): n for n in names}, {}
+    plain, owner = {without_pick_suffix(n): n for n in names}, dict[str, Path]()
     for key in coordinates:
         name = key if key in names else plain.get(without_pick_suffix(key), key)
         if name in owner:
@@ -70,11 +70,7 @@ def align_keys(coordinates: dict[str, typing.Any], names: typing.Iterable[str]) 
 
 
 def write_coordinates(
-    path: str | os.PathLike[str],
-    yx: np.ndarray,
-    scores: np.ndarray,
-    comment: str = "",
-    **numbers: typing.Mapping[str, np.ndarray],
+    path: str | os.PathLike[str], yx: np.ndarray, scores: np.ndarray, comment: str = "", **numbers: np.ndarray
 ) -> None:
     """Write a STAR file that RELION reads, whole or not at all.
 
@@ -118,7 +114,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
         names = block.find_loop("_rlnMicrographName")
         keys = _keys_of([gemmi.cif.as_string(n) for n in names]) if names.get_loop() else None
-        groups = {} if keys else {micrograph_key(path): []}
+        groups: dict[str, list[typing.Any]] = {} if keys else {micrograph_key(path): []}
         for i, (a, b) in enumerate(zip(x, y)):
             row = (float(a), float(b), float(score[i]) if score else 0.0)
             groups.setdefault(keys[i] if keys else micrograph_key(path), []).append(row)
@@ -130,7 +126,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 def _keys_of(names: typing.Sequence[str]) -> list[str]:
     """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
-    keys, owner = [], {}
+    keys, owner = list[str](), dict[str, Path]()
     for name in names:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
         if owner.setdefault(key, file) != file:
@@ -157,7 +153,7 @@ def _read_topaz(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         if len(row) < len(head):
             raise ValueError(f"line {number} has {len(row)} columns; the header names {len(head)}.")
         found.append((row[name], (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)))
-    groups = {}
+    groups: dict[str, list[typing.Any]] = {}
     for key, (_, values) in zip(_keys_of([micrograph for micrograph, _ in found]), found):
         groups.setdefault(key, []).append(values)
     return groups

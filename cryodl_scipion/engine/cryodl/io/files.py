@@ -125,7 +125,7 @@ def name_micrographs(
                 f"The name {name!r} (--names) cannot be the name of a file in the output folder. Use "
                 "letters, digits and signs, without / and line breaks."
             )
-    seen, pairs = {}, []
+    seen, pairs = dict[str, str](), list[tuple[str, str]]()
     for name, path in zip(names or [micrograph_key(p) for p in paths], paths):
         if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
             raise ValueError(f"The {what} {path} is given twice.")

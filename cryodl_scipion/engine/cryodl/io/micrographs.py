@@ -62,7 +62,7 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
     Headers often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but
     nothing makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px.
     """
-    found = {}
+    found: dict[float, list[str]] = {}
     for path in paths:
         size = _header_pixel_size(path)
         if size is not None and abs(size / pixel_size - 1) > 0.02:

@@ -47,7 +47,7 @@ class MrcHeader:
     record: np.recarray
     shape: tuple[int, int, int]
     start: int
-    opener: typing.Callable
+    opener: typing.Callable[..., typing.BinaryIO]
 
     @property
     def mode(self) -> int:

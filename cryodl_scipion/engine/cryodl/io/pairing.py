@@ -21,7 +21,7 @@ def pair_by_name(
     """
     if len(names) == len(others) == 1:
         return [0], ""
-    found = {}
+    found: dict[str, str] = {}
     for place, other in enumerate(others):
         name = max(names, key=lambda n: _likeness(n, other))
         if _likeness(name, other) > (0, 0):

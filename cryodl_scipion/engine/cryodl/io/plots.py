@@ -33,7 +33,7 @@ def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike
 
 
 def plot_precision_recall(
-    curves: dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
+    curves: typing.Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
 ) -> None:
     """Precision against recall of several sets as a PNG.
 
@@ -43,10 +43,10 @@ def plot_precision_recall(
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")
     for level in (0.2, 0.4, 0.6, 0.8):
-        recall = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
-        axes.plot(recall, [level * r / (2 * r - level) for r in recall], color="0.85", linewidth=0.8, zorder=0)
+        iso = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
+        axes.plot(iso, [level * r / (2 * r - level) for r in iso], color="0.85", linewidth=0.8, zorder=0)
         axes.annotate(
-            f"F1 {level}", (1.0, recall[0]), color="0.6", fontsize=7, ha="right", va="center", backgroundcolor="white"
+            f"F1 {level}", (1.0, iso[0]), color="0.6", fontsize=7, ha="right", va="center", backgroundcolor="white"
         )
     for name, (precision, recall, point) in curves.items():
         (line,) = axes.plot(recall, precision, linewidth=1.5, label=name)

@@ -105,7 +105,7 @@ def pick_tables(
     rows = [(name, group, x, y, s) for name, group, yx, scores in picks for (y, x), s in zip(yx, scores)]
     columns = list(zip(*rows)) if rows else [()] * 5
     names = ("rlnMicrographName", "rlnOpticsGroup", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
-    return dict(optics=tables["optics"], particles=dict(zip(names, columns)))
+    return dict(optics=dict(tables["optics"]), particles=dict(zip(names, columns)))
 
 
 def extraction_command(micrographs: str, coordinates: list, box: int, diameter_px: float, invert: bool) -> str:

@@ -60,7 +60,8 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
 def star_text(value: typing.Any) -> str:
     """A number or text as RELION reads it."""
     if isinstance(value, (float, np.floating)):
-        return f"{value:.6f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.6e}"
+        number = float(value)
+        return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6e}"
     text = str(value)
     if not text:
         return "None"  # RELION's word for an empty text

@@ -2,7 +2,6 @@
 """Tomograms and volumes as large as the disk holds: read by memory map; volume_writer.py writes them."""
 
 import os
-import typing
 
 import numpy as np
 
@@ -65,11 +64,11 @@ class Tomogram:
             )
         return part
 
-    def raw(self, *ranges: typing.Sequence[tuple[int, int]]) -> np.ndarray:
+    def raw(self, *ranges: tuple[int, int]) -> np.ndarray:
         """As part, of the file's own type."""
         return np.array(self._data[tuple(slice(*r) for r in ranges)], self.dtype)
 
-    def labels(self, *ranges: typing.Sequence[tuple[int, int]], otherwise: str = "") -> np.ndarray:
+    def labels(self, *ranges: tuple[int, int], otherwise: str = "") -> np.ndarray:
         """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign.
 
         otherwise: sentence for the user whose file holds other numbers, which raise ValueError.

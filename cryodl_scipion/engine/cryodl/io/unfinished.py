@@ -29,7 +29,7 @@ def check_output(output: str, what: str = "Output folder") -> None:
         )
 
 
-def star_stem(output: str, what: str, *beside: typing.Sequence[str]) -> str:
+def star_stem(output: str, what: str, *beside: str) -> str:
     """Path of a STAR file to be written, without its ending.
 
     what: it holds, for messages. beside: patterns of the names of files that will lie beside it, after that stem.
@@ -67,9 +67,9 @@ def working_folder(
     other = _differences(found, mine) if found is not None else []
     if found is not None and not (continues and not other):
         if continues and precious and (folder / precious).exists():
-            other = ", ".join(other)
+            listed = ", ".join(other)
             raise ValueError(
-                f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or "
+                f"{folder} holds an unfinished {command} with other parameters ({listed}). Remove it, or "
                 "choose another --output."
             )
         _empty(folder, command)
@@ -78,7 +78,7 @@ def working_folder(
     return folder
 
 
-def finish_folder(folder: str | os.PathLike[str], output: str, *leftovers: str) -> None:
+def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str], *leftovers: str) -> None:
     """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in
     it."""
     rename_folder(folder, output)

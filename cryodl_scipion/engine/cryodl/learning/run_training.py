@@ -92,7 +92,7 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     return schedule
 
 
-def finish(folder: Path, output: str) -> None:
+def finish(folder: Path, output: str | os.PathLike[str]) -> None:
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
     from ..io.plots import plot_learning_curve
     from .checkpoints import CHECKPOINT

@@ -52,7 +52,7 @@ class Prepared(Measured):
 
     image: torch.Tensor
     valid: torch.Tensor
-    shape: tuple
+    shape: tuple[int, ...]
 
 
 def prepare_micrograph(image: np.ndarray, factor: float, diameter_px: float, dark_protein: bool = True) -> Prepared:

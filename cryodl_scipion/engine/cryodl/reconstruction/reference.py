@@ -23,13 +23,15 @@ LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map i
 @dataclasses.dataclass(frozen=True)
 class ReferenceTest:
     """name: of the reference. compared: Å, finest detail that the orientations are from. noise: (d // 2 + 1,) FSC that
-    as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143, or None. beyond: mean
-    FSC of the shells finer than `compared`, or None if there are none."""
+    as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143, or None.
+    own_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part, or None. beyond: mean FSC of
+    the shells finer than `compared`, or None if there are none."""
 
     name: str
     compared: float | None
     noise: torch.Tensor | None
     noise_resolution: float | None
+    own_resolution: float | None
     beyond: float | None
 
     def sentences(self, resolution: float | None) -> list[str]:
@@ -52,6 +54,10 @@ class ReferenceTest:
             )
             if resolution is not None and self.noise_resolution < LIKE_NOISE * resolution:
                 said.append("The map cannot be told from one of noise by its FSC: it may be the reference alone.")
+            reached = (
+                "nothing is resolved" if self.own_resolution is None else f"{self.own_resolution:.1f} Å are reached"
+            )
+            said.append(f"Without the part of the FSC that noise has as well, {reached}.")
         if self.beyond is not None:
             said.append(
                 f"Detail finer than {self.compared:.1f} Å was not compared with the reference: there the mean "
@@ -135,6 +141,7 @@ def tested(
         compared,
         noise,
         None if noise is None else resolution_at(noise, 0.143, pixel_size, box),
+        None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box),
         beyond,
     )
 
@@ -144,3 +151,15 @@ def scaled(curve: torch.Tensor, factor: float) -> torch.Tensor:
     share = curve.clamp(0, 1 - 1e-4)
     share = factor * share / (1 - share)
     return share / (1 + share)
+
+
+def own_part(curve: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """The FSC that is left when the part is taken off which noise has as well: (F - N) / (1 - N).
+
+    References
+    ----------
+    Chen et al. 2013, Ultramicroscopy 135, 24-35, eq. 4, there of noise in place of high frequencies alone. Particles
+    that show the reference are drawn to it less than noise is, so that more may be the particles' own.
+    """
+    share = noise.clamp(0, 1 - 1e-4)
+    return (curve - share) / (1 - share)

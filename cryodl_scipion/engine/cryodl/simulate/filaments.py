@@ -34,7 +34,7 @@ class Kind:
     sigma: float
     volume: float
     bend: float
-    length: tuple
+    length: tuple[float, float]
 
 
 # 13 protofilaments, three-start helix of monomers of 50 kDa

@@ -39,11 +39,11 @@ class States:
     their sum is 1. diameter: Å, of the largest. notes: sentences for the user.
     """
 
-    densities: tuple
+    densities: tuple[torch.Tensor, ...]
     coordinates: np.ndarray
     probabilities: np.ndarray
     diameter: float
-    notes: tuple
+    notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.densities)
@@ -54,7 +54,10 @@ class States:
 
     def mean(self) -> torch.Tensor:
         """(box, box, box): the mean over all particles."""
-        return sum(float(p) * density for p, density in zip(self.probabilities, self.densities))
+        mean = torch.zeros_like(self.densities[0])
+        for probability, density in zip(self.probabilities, self.densities):
+            mean = mean + float(probability) * density
+        return mean
 
 
 class Ensemble:

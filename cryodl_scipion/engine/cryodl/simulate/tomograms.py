@@ -43,7 +43,7 @@ class Particle:
 class Placed:
     """Structures in a tomogram: names (n,), centres_zyx (n, 3) px, angles (n, 3) degrees."""
 
-    names: list
+    names: list[str]
     centres_zyx: np.ndarray
     angles: np.ndarray
 
@@ -196,7 +196,28 @@ def photograph(
     return images
 
 
-def reconstruct(images: torch.Tensor, config: SimulateTomogramsConfig, tilts: typing.Sequence[float]) -> torch.Tensor:
-    """(z, y, x) tomogram of the tilt images, its mean 0 and its standard deviation 1."""
+def reconstruct(
+    images: torch.Tensor, config: SimulateTomogramsConfig, tilts: typing.Sequence[float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(z, y, x) tomogram of the tilt images, its mean 0 and its standard deviation 1; and what it was divided by."""
     volume = back_projected(images, tilts, config.thickness, config.size)
-    return (volume - volume.mean()) / volume.std().clamp(min=1e-12)
+    scale = volume.std().clamp(min=1e-12)
+    return (volume - volume.mean()) / scale, scale
+
+
+def reconstruct_halves(
+    images: torch.Tensor,
+    tomogram: torch.Tensor,
+    scale: torch.Tensor,
+    config: SimulateTomogramsConfig,
+    tilts: typing.Sequence[float],
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two (z, y, x) tomograms as of the even and the odd frames, whose mean is the tomogram.
+
+    images: of photograph, whose noise n has variance 1. tomogram, scale: reconstruct's of them. With another noise m
+    of the same strength, n + m and n - m are independent, and each has the noise of half of the exposure.
+    """
+    other = torch.stack([noise(image.shape, rng, image.device) for image in images])
+    difference = back_projected(other, tilts, config.thickness, config.size) / scale
+    return tomogram + difference, tomogram - difference

@@ -19,7 +19,7 @@ from cryodl.particles.orientations.calibrate import learnt
 from cryodl.particles.orientations.readings import readings
 from cryodl.particles.orientations.scale import size_notes
 from cryodl.particles.orientations.structure import load_structure
-from cryodl.reconstruction.reference import scaled
+from cryodl.reconstruction.reference import own_part, scaled
 
 
 @pytest.fixture
@@ -98,6 +98,11 @@ def test_the_fsc_of_more_images_is_that_of_their_common_part():
     assert scaled(torch.tensor([0.2]), 4.0) == pytest.approx(0.5)  # 0.25 x 4 = 1 to 1
 
 
+def test_what_noise_has_as_well_is_taken_off_the_fsc():
+    found = own_part(torch.tensor([1.0, 0.6, 0.3, 0.1]), torch.tensor([0.9, 0.2, 0.3, 0.2]))
+    assert found.tolist() == pytest.approx([1.0, 0.5, 0.0, -0.125], abs=1e-5)
+
+
 def test_a_mask_larger_than_the_box_is_refused(project):
     message = run_command("reconstruct", 2, particles="p.star", output="m.mrc", mask_diameter=200)
     assert "Mask diameter (--mask-diameter) is 200 Å" in message and "128 Å wide" in message
@@ -151,6 +156,7 @@ def test_a_noise_control_of_another_reference_is_not_used_and_that_is_said(proje
     write("again.star", digest="ffffffffffff")  # another map under the same name
     fsc, said = reconstruct("right.star")
     assert len(fsc) == BOX // 2 + 1 and "not the noise control" not in said
+    assert "Without the part of the FSC that noise has as well" in said
     for control, words in (("other.star", "reference of its angles is other.mrc"), ("again.star", "SHA-256")):
         fsc, said = reconstruct(control)
         assert fsc is None and f"{control} is not the noise control of o.star" in said and words in said

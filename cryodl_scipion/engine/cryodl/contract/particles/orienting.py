@@ -144,4 +144,7 @@ class ReconstructOutputs(Outputs):
     noise_resolution: typing.Optional[float] = output(
         "Where the FSC of the noise's maps falls below 0.143.", unit="Å", default=None
     )
+    own_resolution: typing.Optional[float] = output(
+        "Where the FSC without the part that noise has as well falls below 0.143.", unit="Å", default=None
+    )
     fsc_beyond: typing.Optional[float] = output("Mean FSC finer than the detail that gave the angles.", default=None)

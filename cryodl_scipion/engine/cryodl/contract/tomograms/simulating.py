@@ -16,8 +16,8 @@ class SimulateTomogramsConfig:
     """Simulate tomograms of cells: structures, membranes, filaments, fiducials; exact labels, places and angles."""
 
     output: str = param(
-        "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star and "
-        "tilt_series/*.mrc. It must not exist.",
+        "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star, "
+        "tilt_series/*.mrc and halves/*.mrc. It must not exist.",
         label="Output folder",
         path="folder",
     )
@@ -86,6 +86,12 @@ class SimulateTomogramsConfig:
         choices=("dark", "bright"),
     )
     tilt_series: bool = param("Also keep the tilt images.", default=False, label="Keep the tilt images")
+    halves: bool = param(
+        "Also write two halves of each tomogram, halves/*_even.mrc and *_odd.mrc, each with its own noise as of half "
+        "of the exposure; their mean is the tomogram.",
+        default=False,
+        label="Half tomograms",
+    )
     seed: int = seed_field()
     device: str = device_field()
     threads: int = threads_field()
@@ -117,3 +123,7 @@ class SimulateTomogramsOutputs(Outputs):
     tilt_series: typing.Optional[Texts] = output(
         "Tilt series of each tomogram; null if they were not asked for.", path="file"
     )
+    even: typing.Optional[Texts] = output(
+        "Even half of each tomogram; null if they were not asked for.", path="file", default=None
+    )
+    odd: typing.Optional[Texts] = output("Odd half of each tomogram.", path="file", default=None)

@@ -113,7 +113,7 @@ def _halves(
     config: EvaluateMapConfig,
     volume: Volume,
     reference: Reference,
-    details: typing.Mapping[str, typing.Any],
+    details: dict[str, typing.Any],
     device: torch.device,
 ) -> tuple[dict[str, typing.Any], list[str]]:
     """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""

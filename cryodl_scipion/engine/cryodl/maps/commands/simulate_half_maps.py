@@ -75,7 +75,7 @@ def run(config: SimulateHalfMapsConfig) -> Result:
     return Result("simulate-half-maps", outputs, device="CPU", warnings=(*atoms.notes, *_missed(config, resolution)))
 
 
-def _missed(config: SimulateHalfMapsConfig, resolution: float) -> typing.Iterator[str]:
+def _missed(config: SimulateHalfMapsConfig, resolution: float | None) -> typing.Iterator[str]:
     if resolution is None or abs(resolution - config.resolution) > FAR * config.resolution:
         yield (
             f"The half-maps were to agree to {config.resolution:g} Å (--resolution); the FSC around the atoms falls "

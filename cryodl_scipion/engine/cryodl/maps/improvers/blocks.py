@@ -4,6 +4,7 @@
 import torch
 from torch import nn
 
+from ...learning.networks.folding import folded, unfolded
 from ...learning.networks.swin_conv import SwinConvBlock, WindowAttention
 
 
@@ -122,29 +123,12 @@ class SwinConvUNet(nn.Module):
             nn.init.zeros_(self.tail.weight)
 
     def forward(self, data: torch.Tensor) -> torch.Tensor:
-        x = self.head(_folded(data, self.fold))
+        x = self.head(folded(data, self.fold))
         skips = [x]
         for blocks, coarser in zip(self.down, self.coarser):
             skips.append(coarser(blocks(skips[-1])))
         x = self.body(skips[-1])
         for finer, blocks in zip(self.finer, self.up):
             x = blocks(finer(x + skips.pop()))
-        output = _unfolded(self.tail(x + skips.pop()), self.fold)
+        output = unfolded(self.tail(x + skips.pop()), self.fold)
         return torch.cat([output[:, :1] + data, output[:, 1:]], dim=1) if self.residual else output
-
-
-def _folded(x: torch.Tensor, n: int) -> torch.Tensor:
-    """(b, c, d, h, w) to (b, c n^3, d / n, h / n, w / n)."""
-    if n == 1:
-        return x
-    b, c, d, h, w = x.shape
-    x = x.reshape(b, c, d // n, n, h // n, n, w // n, n)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * n**3, d // n, h // n, w // n)
-
-
-def _unfolded(x: torch.Tensor, n: int) -> torch.Tensor:
-    if n == 1:
-        return x
-    b, c, d, h, w = x.shape
-    x = x.reshape(b, c // n**3, n, n, n, d, h, w)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // n**3, d * n, h * n, w * n)

@@ -42,7 +42,7 @@ class Pairs:
         self.folder = Path(folder) / FOLDER
         self.folder.mkdir(exist_ok=True)
         self.grid = config.grid
-        self.notes, self.warnings = [], []
+        self.notes, self.warnings = list[str](), list[str]()
         rows = _table(config.pairs) if config.pairs else []
         structures = expand_paths(config.structures) if config.structures else []
         rows, structures = self._without_left_out(rows, structures, config.leave_out)
@@ -52,7 +52,11 @@ class Pairs:
             *[("real", row) for row in rows],
             *[("simulated", s) for s in structures for _ in range(config.simulated)],
         ]
-        self.training, self.validation, self.names = [], [], {"training": set(), "validation": set()}
+        self.training, self.validation, self.names = (
+            list[typing.Any](),
+            list[typing.Any](),
+            {"training": set[str](), "validation": set[str]()},
+        )
         for number, (kind, source) in enumerate(self.sources):
             path = self.folder / f"{number:05d}.npy"
             if not path.exists():

@@ -15,7 +15,7 @@ from .losses import atom_scores, correlation, distance, presence_loss, shell_los
 
 if typing.TYPE_CHECKING:
     from .blocks import SwinConvUNet
-    from .method import Fast
+    from .method import ImproverMethod
     from .pairs import Pairs
 
 PRESENCE = 0.2  # weight of the second output's loss
@@ -31,7 +31,7 @@ class ImproverTask(Task):
 
     def __init__(
         self,
-        method: Fast,
+        method: ImproverMethod,
         network: SwinConvUNet,
         pairs: Pairs,
         ssim: float,
@@ -42,7 +42,8 @@ class ImproverTask(Task):
         self.method, self.pairs, self.ssim, self.shells, self.atoms = method, pairs, ssim, shells, atoms
         self.wanted = torch.from_numpy(WANTED).float()
         self.batch_size = batch_size or method.batch_size
-        self.networks = torch.nn.ModuleDict({"improver": network.to(memory_format=torch.channels_last_3d)})
+        self.networks = torch.nn.ModuleDict({"improver": network})
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as inference.py
         self.optimizers = {"improver": method.optimizer(network)}
 
     @property

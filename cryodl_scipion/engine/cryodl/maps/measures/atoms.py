@@ -30,10 +30,10 @@ class Atoms:
     b: np.ndarray
     occupancy: np.ndarray
     residue: np.ndarray
-    residues: tuple
-    atom_names: tuple
+    residues: tuple[tuple[str, str, str], ...]
+    atom_names: tuple[str, ...]
     protein: np.ndarray
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -69,7 +69,7 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
     import gemmi
 
     structure = read_structure(path)
-    xyz, number, b, occupancy, residue, names, protein, residues = [], [], [], [], [], [], [], []
+    xyz, number, b, occupancy, residue, names, protein, residues = (list[typing.Any]() for _ in range(8))
     unknown = 0
     for chain, group in _groups(structure):
         amino_acid, kept = gemmi.find_tabulated_residue(group.name).is_amino_acid(), False

@@ -30,10 +30,11 @@ def compare(
     mine, theirs = _trace(built), _trace(reference)
     pairs = []
     for protein in (True, False):
-        pairs += _matched(*[[r for r in trace if r[2] == protein] for trace in (mine, theirs)], distance)
+        ours, others = ([r for r in trace if r[2] == protein] for trace in (mine, theirs))
+        pairs += _matched(ours, others, distance)
     pairs.sort(key=lambda pair: pair[1])
     same = sum(built.residues[a][2] == reference.residues[b][2] for a, b, _ in pairs)
-    chains = {}
+    chains: dict[str, list[typing.Any]] = {}
     matched = {b for _, b, _ in pairs}
     for index, _, _ in theirs:
         chains.setdefault(reference.residues[index][0], []).append(index in matched)

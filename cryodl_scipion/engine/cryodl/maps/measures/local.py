@@ -49,7 +49,7 @@ def local_resolution(
     pixel_size: float,
     mask: np.ndarray,
     resolution: float,
-    progress: typing.Callable[[int, int], None] | None = None,
+    progress: typing.Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Local resolution by windowed FSC: (z, y, x) float32 array, Å; 0 outside of the mask.
 

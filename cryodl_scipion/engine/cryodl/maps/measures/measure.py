@@ -27,7 +27,7 @@ class Reference:
     """What maps on one grid are compared with. atoms: maps.atoms.Atoms. density: of the model. mask: (z, y, x), 0 to 1.
     inside: (n,) bool, atoms inside of the grid."""
 
-    atoms: object
+    atoms: Atoms
     density: np.ndarray
     mask: np.ndarray
     inside: np.ndarray
@@ -41,7 +41,7 @@ def reference_for(volume: Volume, atoms: Atoms, mask: np.ndarray | None = None, 
         mask = soft_mask(atoms.xyz, volume, mask_radius)
     places = volume.places(atoms.xyz)
     inside = ((places >= 0) & (places <= np.array(volume.data.shape) - 1)).all(axis=1)
-    return Reference(atoms, density, mask, inside)
+    return Reference(atoms, density, mask, np.asarray(inside))
 
 
 def measure_map(volume: Volume, reference: Reference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
@@ -86,7 +86,9 @@ def measure_halves(
     """
     voxels = halves[0].voxels_zyx
     curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
-    figures = dict(resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5))
+    figures: dict[str, typing.Any] = dict(
+        resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5)
+    )
     resolution, local = resolution or figures["resolution_angstrom"], None
     if resolution and halves[0].isotropic:
         local = local_resolution(halves[0].data, halves[1].data, halves[0].pixel_size, mask, resolution)

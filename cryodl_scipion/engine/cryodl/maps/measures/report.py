@@ -82,7 +82,7 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     for limit in (0.5, 0.143):
         axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
     highest = next(iter(curves.values())).frequency[-1]
-    periods = []
+    periods: list[float] = []
     for period in (20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2):
         if TICKS * highest < 1 / period - (1 / periods[-1] if periods else 0) and 1 / period <= highest:
             periods.append(period)

@@ -31,7 +31,7 @@ class Volume:
     data: np.ndarray
     voxels_zyx: np.ndarray
     origin_zyx: np.ndarray
-    order: tuple = (0, 1, 2)
+    order: tuple[int, ...] = (0, 1, 2)
     header: np.ndarray = None
 
     @property

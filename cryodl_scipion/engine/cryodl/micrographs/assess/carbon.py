@@ -56,7 +56,8 @@ def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.
 
 def _grid_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     cells = min(GRID, max(shape) // 4)
-    return tuple(max(4, round(side / max(shape) * cells)) for side in shape)
+    rows, columns = (max(4, round(side / max(shape) * cells)) for side in shape)
+    return rows, columns
 
 
 def _features(

@@ -2,6 +2,7 @@
 """What the window of picks does, without the window: picks, areas to ignore, undoing, saving."""
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -38,9 +39,10 @@ class HandSession(Shown):
 
     def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float) -> None:
         self.store, self.painting, self.message, self.failed = store, False, "", False
-        self.radius, self.touched = diameter / pixel_size / 2, set()
+        self.radius, self.touched = diameter / pixel_size / 2, set[str]()
         self.brush = 2 * self.radius
-        self._undo, self._held = [], None
+        self._undo: list[typing.Any] = []
+        self._held: typing.Any = None
         Shown.__init__(self, micrographs, pixel_size)
         self.choose(0)
 
@@ -62,8 +64,10 @@ class HandSession(Shown):
     def near(self, y: float, x: float) -> int | None:
         """Number of the pick that a click at a place means, None if there is none."""
         far = [(p.y - y) ** 2 + (p.x - x) ** 2 for p in self.picks]
-        best = int(np.argmin(far)) if far else None
-        return best if far and far[best] <= (REACH * self.radius) ** 2 else None
+        if not far:
+            return None
+        best = int(np.argmin(far))
+        return best if far[best] <= (REACH * self.radius) ** 2 else None
 
     def press(self, y: float, x: float, erase: bool = False) -> None:
         """Begin an action at a place: take a pick that is there, put a new one, or paint.

@@ -34,7 +34,7 @@ class Shown:
         self.full = read_micrograph(self.micrographs[number][1])
         self.shape, self.readable = self.full.shape, True
         self.small, self.binning = block_means(self.full, SIDE)
-        self._limits = {}
+        self._limits: dict[int, tuple[float, float]] = {}
 
     def blank(self) -> None:
         """An empty picture in place of a micrograph that cannot be read."""

@@ -127,4 +127,6 @@ def _picks(values: tuple[np.ndarray, np.ndarray] | None, certain: bool) -> list[
 
 def _write(path: str | os.PathLike[str], picks: typing.Sequence[Pick], comment: str) -> None:
     yx = np.array([(p.y, p.x) for p in picks]).reshape(-1, 2)
-    write_coordinates(path, yx, [p.score for p in picks], comment, **{CERTAIN: [int(p.certain) for p in picks]})
+    write_coordinates(
+        path, yx, np.array([p.score for p in picks]), comment, **{CERTAIN: np.array([int(p.certain) for p in picks])}
+    )

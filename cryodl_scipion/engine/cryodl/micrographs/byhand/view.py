@@ -22,7 +22,7 @@ class MicrographView:
     def __init__(self, axes: typing.Any) -> None:
         self.axes, self.hidden = axes, False
         self._image = self._shown = self._micrograph = self._background = None
-        self._picks, self._bar = [], []
+        self._picks, self._bar = list[typing.Any](), list[typing.Any]()
         axes.set_axis_off()
         axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
 

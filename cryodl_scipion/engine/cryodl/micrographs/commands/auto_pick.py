@@ -36,7 +36,7 @@ def run(config: AutoPickConfig) -> Result:
     _check_same_run(folder, config, read_card(first, "picker"), chosen)
     from ..pickers.round_loop import RoundLoop
 
-    entries, loop = [], RoundLoop(config, folder, first, chosen, pick.run)
+    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick.run)
     while True:
         number = len(entries)
         entry = read_round(folder, number)

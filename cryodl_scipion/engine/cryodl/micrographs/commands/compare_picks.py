@@ -53,7 +53,7 @@ def compare(
             check_common(path, sets[name], config, reference)
     notes = lacking_in_words(sets, names) + _elsewhere(sets, names)
     sets = {name: within_border(picks, shapes, config.border) for name, picks in sets.items()}
-    figures, candidates, curves = {}, {}, {}
+    figures, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), dict[str, typing.Any]()
     if reference is not None:
         figures, candidates, curves = _against(reference, sets, config, shapes, distance)
     counts = {name: sum(len(picks[n][1]) for n in names if n in picks) for name, picks in sets.items()}

@@ -36,7 +36,7 @@ def run(config: ConsensusPicksConfig) -> Result:
     rule = _rule_in_words(config, len(sets))
     folder = working_folder(config, continues=False)
     (folder / CANDIDATES).mkdir()
-    counts, groups = {}, collections.Counter()
+    counts, groups = dict[str, int](), collections.Counter[str]()
     for name in names:
         yx, scores, found_by = combine(sets, name, config)
         groups.update(" + ".join(labels) for labels in found_by)
@@ -57,14 +57,14 @@ def run(config: ConsensusPicksConfig) -> Result:
             cryodlNumberOfSets=numbers,
             comment=f"cryodl: everything that any of {', '.join(sets)} found in {name}",
         )
-    groups = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
-    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
+    by_pickers = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
+    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=by_pickers)
     write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
     finish_folder(folder, config.output)
-    for key, count in groups.items():
+    for key, count in by_pickers.items():
         print(f"{count:8d} particles found by {key}")
     print(
-        f"{counted(record['picks'], 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
+        f"{counted(sum(counts.values()), 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
         f"{config.output}/<micrograph>.star"
     )
     coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}

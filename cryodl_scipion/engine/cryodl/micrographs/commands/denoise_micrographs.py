@@ -47,7 +47,7 @@ class Source:
 
     name: str
     path: str
-    paths: tuple
+    paths: tuple[str, ...]
 
 
 def run(config: DenoiseMicrographsConfig) -> Result:

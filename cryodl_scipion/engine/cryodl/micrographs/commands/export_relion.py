@@ -73,7 +73,7 @@ def project_name_of_folder(output: str, project: str) -> str:
 
 def _check_files(rows: typing.Sequence[typing.Any]) -> None:
     """Two micrographs must not have one file of coordinates."""
-    owner = {}
+    owner: dict[str, typing.Any] = {}
     for row in rows.values():
         other = owner.setdefault(coordinate_file(row), row)
         if other != row:

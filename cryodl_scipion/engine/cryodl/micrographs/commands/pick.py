@@ -60,7 +60,7 @@ def run(config: PickConfig) -> Result:
     for name in (n for n, _ in named if n not in new):
         ((yx, scores),) = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
         picks.write(name, yx, scores)
-    device, skipped = "none: no network was run", []
+    device, skipped = "none: no network was run", list[Skipped]()
     if todo:
         device, settings = _pick_new(todo, config, model, settings, picks, skipped, notes)
     if named and len(skipped) == len(named):

@@ -23,6 +23,8 @@ if typing.TYPE_CHECKING:
     import torch
 
     from ...learning.training import FitReport
+    from ..pickers.crops import LabelledImage
+    from ..pickers.general import RealSet
     from ..pickers.method import PickerMethod
     from ..pickers.train import Hits, PickerTask
 
@@ -84,13 +86,13 @@ class _Material:
     structures: varied ones to choose the weights by, and plain ones for calibration and for the card's figures.
     names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
 
-    training: list
-    validation: list
-    plain: list
-    test: list
-    names: list
-    held_out: list
-    real: list
+    training: list[typing.Sequence[LabelledImage]]
+    validation: list[LabelledImage]
+    plain: list[LabelledImage]
+    test: list[LabelledImage]
+    names: list[str]
+    held_out: list[str]
+    real: list[RealSet]
 
     @property
     def simulated(self) -> int:

@@ -37,7 +37,7 @@ def run(config: TrainPickerConfig) -> Result | None:
     from ..pickers.splits import split_items
 
     check_output(config.output)
-    notes = []
+    notes: list[str] = []
     items = match_labels(config, notes.append)
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
     method, folder = picker_method(config.network), working_folder(config)

@@ -61,11 +61,11 @@ def phase_averaged(cells: Cells, microscope: Microscope, found: Found) -> Profil
     width = cells.frequency[1] - cells.frequency[0]
     place = np.rint((equal - cells.frequency[0]) / width).astype(int)
     inside = (place >= 0) & (place < len(cells.frequency)) & (cells.weights > 0)
-    weights, data = (
+    weights, sums = (
         np.bincount(place[inside], w[inside], len(cells.frequency))
         for w in (cells.weights, cells.weights * cells.values)
     )
-    data = data / np.maximum(weights, 1)
+    data = sums / np.maximum(weights, 1)
     squared = cells.frequency**2
     phase = found.defocus * microscope.defocus_factor(squared) + microscope.fixed_phase(squared) + found.phase_shift
     loss = window_loss(2 * microscope.wavelength * found.defocus * cells.frequency / cells.tile)

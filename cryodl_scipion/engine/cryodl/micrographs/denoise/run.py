@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 import typing
 from pathlib import Path
@@ -25,7 +24,6 @@ from .train import RATE, MicrographTask
 from .views import cut, make_views
 
 if typing.TYPE_CHECKING:
-    from ..commands.denoise_micrographs import Source
     from .views import Views
 
 VALIDATION_PART = 0.15  # of the rows of each micrograph
@@ -40,7 +38,7 @@ def settle_method(config: DenoiseMicrographsConfig) -> str:
 
 
 def train_model(
-    config: DenoiseMicrographsConfig, sources: typing.Sequence[Source], output: str | os.PathLike[str]
+    config: DenoiseMicrographsConfig, sources: typing.Sequence[tuple[str, tuple[str, ...]]], output: Path
 ) -> None:
     """Train on some of the micrographs and write the model's folder; a killed training continues from <output>.partial.
 
@@ -90,10 +88,13 @@ def train_model(
 
 
 def load_views(
-    sources: typing.Sequence[Source], config: DenoiseMicrographsConfig, resolution: float, method: str
+    sources: typing.Sequence[tuple[str, tuple[str, ...]]],
+    config: DenoiseMicrographsConfig,
+    resolution: float,
+    method: str,
 ) -> tuple[list[str], list[Views]]:
     """Names and Views of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
-    factor, names, views, bad = config.pixel_size / (resolution / 2), [], [], []
+    factor, names, views, bad = config.pixel_size / (resolution / 2), list[str](), list[typing.Any](), list[Skipped]()
     wanted = min(config.training_micrographs, len(sources))
     for index in spread_first(range(len(sources)), wanted):
         if len(names) == wanted:
@@ -101,7 +102,7 @@ def load_views(
         name, paths = sources[index]
         try:
             images = read_images(paths)
-            images = images if method == "even-odd" else [sum(images) / np.float32(len(images))]
+            images = images if method == "even-odd" else [np.asarray(sum(images) / np.float32(len(images)))]
             made = make_views(working_images(images, factor))
         except (ValueError, FileNotFoundError) as error:
             bad.append(Skipped(name, paths[0], str(error)))

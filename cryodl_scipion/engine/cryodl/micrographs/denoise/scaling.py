@@ -53,7 +53,7 @@ class WorkingImage:
     amplitude: torch.Tensor
     scale: float
     background: torch.Tensor
-    shape: tuple
+    shape: tuple[int, ...]
 
 
 def working_pixel_size(pixel_size: float, resolution: float) -> float:

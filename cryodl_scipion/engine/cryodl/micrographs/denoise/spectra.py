@@ -15,10 +15,10 @@ def frequencies(shape: tuple[int, ...]) -> torch.Tensor:
 
 def on_grid(spectrum: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     """(h, w // 2 + 1) values of a (BINS,) spectrum on the grid of rfft2 of an (h, w) image, straight between bins."""
-    spectrum = torch.as_tensor(spectrum, dtype=torch.float32)
+    values = torch.as_tensor(spectrum, dtype=torch.float32)
     place = (frequencies(shape) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
     low = place.long().clamp(max=BINS - 2)
-    return torch.lerp(spectrum[low], spectrum[low + 1], place - low)
+    return torch.lerp(values[low], values[low + 1], place - low)
 
 
 def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -> np.ndarray:

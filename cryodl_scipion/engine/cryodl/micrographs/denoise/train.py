@@ -38,7 +38,7 @@ class MicrographTask(Task):
         self, training: typing.Sequence[Views], validation: typing.Sequence[Views], device: torch.device
     ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        network = MicrographUNet().to(memory_format=torch.channels_last)
+        network = MicrographUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
         self.networks = torch.nn.ModuleDict({"denoiser": network})
         self.optimizers = {"denoiser": torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)}
         self.sides = [

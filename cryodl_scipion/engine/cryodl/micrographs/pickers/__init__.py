@@ -21,8 +21,8 @@ def picker_method(name: str) -> UNetPicker:
 
 
 def load_network(
-    method: UNetPicker, weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
-) -> PickerUNet:
+    method: typing.Any, weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
+) -> typing.Any:
     """A method's network with the weights of a model.
 
     weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another

@@ -36,7 +36,7 @@ class Adapted:
     many it was fitted to. own: whether it is the model's own calibration, as the scores form no two heaps. separation:
     of the heaps. expected_f1: of these candidates at the threshold."""
 
-    calibration: tuple[float, float]
+    calibration: tuple[float, ...]
     threshold: float
     uncertainty: float
     candidates: int
@@ -45,7 +45,7 @@ class Adapted:
     expected_f1: float = 0.0
 
 
-def adapt(raw: np.ndarray, calibration: tuple[float, float]) -> Adapted | None:
+def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
     """Adapted for candidates of one data set; None if there are too few.
 
     raw: (n,) raw scores of all candidates of some micrographs. calibration: the model's own (slope, offset).

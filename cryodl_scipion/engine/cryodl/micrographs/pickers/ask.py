@@ -16,9 +16,6 @@ from .pick_record import PickSettings, usual_contrast
 from .predict import Picker, working_factor
 from .size import SIDE, WHOLE, Look, Size, find_size
 
-if typing.TYPE_CHECKING:
-    from .propose import Look
-
 UNSURE = (
     "At no size do these micrographs show what looks surely like particles: they may be empty, all carbon, or of "
     "very low contrast. They are picked at the stated diameter; trust no score before you have looked at the "
@@ -27,7 +24,11 @@ UNSURE = (
 
 
 def ask_micrographs(
-    settings: PickSettings, paths: typing.Sequence[str], picker: Picker, card: dict, notes: list[str]
+    settings: PickSettings,
+    paths: typing.Sequence[str],
+    picker: Picker,
+    card: typing.Mapping[str, typing.Any],
+    notes: list[str],
 ) -> PickSettings:
     """The settings with what some of the micrographs tell.
 
@@ -78,7 +79,13 @@ class _Asked:
         card: typing.Mapping[str, typing.Any],
         sized: typing.Mapping[str, PickSettings],
     ) -> None:
-        self.paths, self.picker, self.card, self.sized, self._raw = paths, picker, card, sized, {}
+        self.paths, self.picker, self.card, self.sized, self._raw = (
+            paths,
+            picker,
+            card,
+            sized,
+            dict[typing.Any, typing.Any](),
+        )
 
     def raw(self, contrast: str) -> list[np.ndarray]:
         """[(n,) raw scores of each micrograph]; [] without any size."""

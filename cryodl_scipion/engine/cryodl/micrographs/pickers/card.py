@@ -94,7 +94,7 @@ def merge(parts: typing.Sequence[Hits]) -> Hits:
     )
 
 
-def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> tuple[tuple[float, float], float, float]:
+def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> tuple[tuple[float, ...], float, float]:
     """(slope, offset) of the scores, the default threshold, and the threshold's uncertainty (one standard deviation).
 
     task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
@@ -104,7 +104,7 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     picks and the rest, told on the scale of the model's scores.
     """
     if task.labels == "boxes":
-        by_micrograph = [task.box_hits(task.training + task.validation)]
+        by_micrograph = [task.box_hits([*task.training, *task.validation])]
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, share=0.5), BOX_THRESHOLD)
     elif task.labels == "sparse":
         share = sum(im.expected for im in task.validation) / max(1, sum(len(im.positives) for im in task.validation))
@@ -115,12 +115,12 @@ def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> t
     return calibration, threshold, _uncertainty(by_micrograph, fit, calibration)
 
 
-def _fit_complete(hits: Hits) -> tuple[tuple[float, float], float]:
+def _fit_complete(hits: Hits) -> tuple[tuple[float, ...], float]:
     calibration = fit_calibration(hits.hit, hits.raw)
     return calibration, best_threshold(calibrate(hits.raw, calibration), hits.reference)
 
 
-def _fit_sparse(hits: Hits, share: float) -> tuple[tuple[float, float], float]:
+def _fit_sparse(hits: Hits, share: float) -> tuple[tuple[float, ...], float]:
     """share: particles that there are, labelled or not, for each labelled one."""
     calibration = fit_sparse_calibration(hits.hit, hits.raw, share)
     return calibration, best_threshold(calibrate(hits.raw, calibration), share * hits.reference)
@@ -128,8 +128,8 @@ def _fit_sparse(hits: Hits, share: float) -> tuple[tuple[float, float], float]:
 
 def _uncertainty(
     parts: typing.Sequence[Hits],
-    fit: typing.Callable[[Hits], tuple[tuple[float, float], float]],
-    calibration: tuple[float, float],
+    fit: typing.Callable[[Hits], tuple[tuple[float, ...], float]],
+    calibration: tuple[float, ...],
 ) -> float:
     """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores. 0 without candidates."""
     rng, cuts = np.random.default_rng(0), []
@@ -137,7 +137,7 @@ def _uncertainty(
         return 0.0
     for _ in range(REPEATS):
         (slope, offset), threshold = fit(_drawn(parts, rng))
-        raw = 1 / (1 + np.exp(-(logit(threshold) - offset) / slope))  # the cut, as the network scores
+        raw = 1 / (1 + np.exp(-(logit(np.asarray(threshold)) - offset) / slope))  # the cut, as the network scores
         cuts.append(float(calibrate(raw, calibration)))
     return round(float(np.std(cuts)), 4)
 

@@ -57,7 +57,7 @@ def scores_of_some(
     those evenly spread over the list come first; those that cannot be read or picked are passed over here: picking
     reports them.
     """
-    scores = {contrast: [] for contrast in contrasts}
+    scores: dict[str, list[typing.Any]] = {contrast: [] for contrast in contrasts}
     for path in spread_first(paths, MOST_MICROGRAPHS):
         if len(scores[contrasts[0]]) == MOST_MICROGRAPHS:
             break

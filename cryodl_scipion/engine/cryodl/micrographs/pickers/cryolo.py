@@ -30,7 +30,6 @@ if typing.TYPE_CHECKING:
     import numpy as np
 
     from .crops import LabelledImage
-    from .unet import PickerUNet
 
 WIDTHS = (32, 64, 128, 64, 128, 256, 128, 256, 512, 256, 512, 256, 512, 1024, 512, 1024)
 SMALL_KERNELS, POOLED = (4, 7, 10, 12, 15), (1, 2, 5, 8)
@@ -76,7 +75,7 @@ class CrYOLO(PickerMethod):
     bytes_per_pixel = 200
     spot_area = CELL**2
 
-    def build(self) -> PickerUNet:
+    def build(self) -> nn.Module:
         return GridOfCells()
 
     def usual_steps(self, particles: int, labels: str) -> int:

@@ -24,7 +24,6 @@ from .patch import PatchPicker, start_weights
 if typing.TYPE_CHECKING:
     import numpy as np
 
-    from .unet import PickerUNet
 
 WIDTHS, KERNELS = (6, 12, 12), (9, 5, 5)
 
@@ -40,7 +39,7 @@ class DeepEM(PatchPicker):
     learning_rate = 0.1
     bytes_per_pixel = 40
 
-    def build(self) -> PickerUNet:
+    def build(self) -> nn.Module:
         layers, before = [], 1
         for width, kernel in zip(WIDTHS, KERNELS):
             layers += [nn.Conv2d(before, width, kernel), nn.Sigmoid(), nn.AvgPool2d(2)]

@@ -22,7 +22,6 @@ from .patch import PatchPicker, start_weights
 if typing.TYPE_CHECKING:
     import torch
 
-    from .unet import PickerUNet
 
 WIDTHS, KERNELS, HIDDEN = (8, 16, 32, 64), (9, 5, 3, 2), 256
 
@@ -39,7 +38,7 @@ class DeepPicker(PatchPicker):
     decay = 0.95
     bytes_per_pixel = 110
 
-    def build(self) -> PickerUNet:
+    def build(self) -> nn.Module:
         layers, before = [], 1
         for width, kernel in zip(WIDTHS, KERNELS):
             layers += [nn.Conv2d(before, width, kernel), nn.ReLU(), nn.MaxPool2d(2)]

@@ -27,7 +27,6 @@ if typing.TYPE_CHECKING:
     import numpy as np
 
     from .crops import LabelledImage
-    from .unet import PickerUNet
 
 WIDTHS, KERNEL = (40, 40, 1), 15
 CROP_SIDE = 64  # working px, as the authors' tiles
@@ -77,7 +76,7 @@ class EMAN2(HeatmapPicker):
     needs_contamination = True
     bytes_per_pixel = 200
 
-    def build(self) -> PickerUNet:
+    def build(self) -> nn.Module:
         return TwoNetworks()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:

@@ -34,10 +34,10 @@ class FilledIn:
     """images: LabelledImages with everything. contrast: 'dark' or 'bright' protein. said: sentences for the log.
     warnings: sentences for the user, in the result too."""
 
-    images: list
+    images: list[LabelledImage]
     contrast: str
-    said: tuple
-    warnings: tuple
+    said: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod) -> FilledIn:

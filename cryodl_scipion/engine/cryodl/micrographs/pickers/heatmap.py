@@ -71,8 +71,8 @@ class HeatmapPicker(PickerMethod):
 
     def target(
         self,
-        positives: np.ndarray,
-        negatives: np.ndarray,
+        positives: torch.Tensor,
+        negatives: torch.Tensor,
         shape: tuple[int, ...],
         stride: int,
         dense: bool,
@@ -124,7 +124,7 @@ def _grid(shape: tuple[int, ...], stride: int) -> tuple[torch.Tensor, torch.Tens
     return (torch.arange(shape[0]) + shift)[:, None], (torch.arange(shape[1]) + shift)[None, :]
 
 
-def _nearest_squared(points: np.ndarray, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+def _nearest_squared(points: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """(h, w) squared distance to the nearest of points (n, 2); large where there is none."""
     if not len(points):
         return torch.full((rows.shape[0], columns.shape[1]), 1e9)

@@ -16,7 +16,6 @@ if typing.TYPE_CHECKING:
 
     from ..normalize import Prepared
     from .crops import LabelledImage
-    from .unet import PickerUNet
 
 
 class PickerMethod:
@@ -31,23 +30,25 @@ class PickerMethod:
     spot_area: working px^2 that count as one particle, for the prior of sparse labels.
     """
 
+    name: str
+    working_diameter: int
     weak = ""
     learning_rate = 0.003
-    decay = None
+    decay: float | None = None
     ema = 0.97
     bytes_per_pixel = 160
     needs_contamination = False
     unlabelled_loss = None  # a criterion of pu.py where labels are sparse
 
-    def build(self) -> PickerUNet:
+    def build(self) -> typing.Any:
         """The network that learns: (b, 1, s, s) normalised crops -> whatever loss() takes."""
         raise NotImplementedError
 
-    def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> PickerUNet:
+    def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> typing.Any:
         """The network of a model's weights, {name: tensor}, where build's is not the only one."""
         return self.build()
 
-    def dense(self, network: PickerUNet) -> PickerUNet:
+    def dense(self, network: typing.Any) -> typing.Any:
         """The network that picks, with the same weights: (b, 1, h, w) -> (b, c, h/stride, w/stride).
 
         It has the attributes stride, multiple (h and w must be multiples of it) and receptive_radius (px).

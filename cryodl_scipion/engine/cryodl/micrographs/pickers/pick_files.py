@@ -36,7 +36,7 @@ class Picks:
     ) -> None:
         self.folder, self.card = folder, card
         self.given, self.rule = config.threshold, config.threshold_rule
-        self.counts, self.thresholds, self.expected = {}, {}, Expectation()
+        self.counts, self.thresholds, self.expected = dict[str, int](), dict[str, float](), Expectation()
         self.take_threshold(settings)
 
     def take_threshold(self, settings: PickSettings) -> None:

@@ -48,7 +48,7 @@ class PickSettings:
     avoid: str = "nothing"
 
     @property
-    def scale(self) -> float:
+    def scale(self) -> float | None:
         """Å: the diameter that micrographs are rescaled for, None as long as there is none. A stated one holds unless
         the micrographs clearly contradict it."""
         if self.size is None:

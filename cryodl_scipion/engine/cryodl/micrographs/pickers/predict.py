@@ -20,6 +20,7 @@ from ..normalize import prepare_micrograph
 
 if typing.TYPE_CHECKING:
     from ..normalize import Prepared
+    from .method import PickerMethod
     from .unet import UNetPicker
 
 # Candidates below this raw score are forgotten. Of 3,507 particles among the candidates of 20 simulated sets 52 scored
@@ -38,12 +39,12 @@ class Picker:
     'bright' protein in the micrographs.
     """
 
-    method: object
+    method: PickerMethod
     network: torch.nn.Module
     device: torch.device
-    calibration: tuple = (1.0, 0.0)
+    calibration: tuple[float, float] = (1.0, 0.0)
     memory: float = 0.4
-    notes: list = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
     contrast: str = "dark"
 
     def __post_init__(self) -> None:

@@ -161,7 +161,7 @@ def _free_places(item: typing.Any, diameter: float) -> np.ndarray:
     return free & _far_from(item.positives, shape, FREE_DISTANCE * diameter)
 
 
-def _far_from(points: np.ndarray, shape: tuple[int, ...], distance: float) -> np.ndarray:
+def _far_from(points: np.ndarray | typing.Sequence[np.ndarray], shape: tuple[int, ...], distance: float) -> np.ndarray:
     """(h, w) bool: pixels at least `distance` from all points (n, 2)."""
     far = np.ones(shape, bool)
     for y, x in points:

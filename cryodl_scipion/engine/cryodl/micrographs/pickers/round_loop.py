@@ -39,7 +39,7 @@ class RoundLoop:
         self,
         config: AutoPickConfig,
         folder: Path,
-        first: dict[str, typing.Any],
+        first: Path,
         chosen: typing.Sequence[tuple[str, str]],
         pick: typing.Callable[[PickConfig], Result],
     ) -> None:

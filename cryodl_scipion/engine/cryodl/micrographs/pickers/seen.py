@@ -51,7 +51,7 @@ def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) 
     return found
 
 
-def _scaled(image: Prepared, factor: float) -> Prepared:
+def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | LabelledImage:
     if abs(factor - 1) < 0.01:
         return image
     shape = resampled_shape(image.image.shape, factor)
@@ -68,7 +68,7 @@ def seen_particles(images: typing.Sequence[LabelledImage], diameter: float) -> l
 
 def decide_labels(
     config: TrainPickerConfig, items: typing.Sequence[Labels], method: PickerMethod
-) -> tuple[object, list[str]]:
+) -> tuple[TrainPickerConfig, list[str]]:
     """A TrainPickerConfig whose labels are not "auto", and sentences about what they were taken for.
 
     items: Labels of the micrographs. Labels that leave out most of what the general model surely sees are taken for

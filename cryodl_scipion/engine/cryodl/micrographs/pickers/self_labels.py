@@ -35,7 +35,7 @@ class Picked(typing.NamedTuple):
 
     name: str
     path: str
-    shape: tuple
+    shape: tuple[int, ...]
     yx: np.ndarray
     scores: np.ndarray
 

@@ -145,7 +145,7 @@ def judge_round(
     picked: {name: Picked}. numbers: {name: how many picks count}, the same in every round; a round that has fewer gets
     random places for the missing ones, since picking only the easy ones is no merit.
     """
-    parts = ([], [])
+    parts: tuple[list[typing.Any], list[typing.Any]] = ([], [])
     for index, (name, image) in enumerate(prepared.items()):
         places = map_positions(best_picks(picked[name], numbers[name]), picked[name].shape, image.image.shape)
         missing = numbers[name] - len(places)

@@ -138,7 +138,7 @@ def _beyond(sure: int, opposite: int) -> bool:
 
 
 def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
-    images = []
+    images: list[np.ndarray] = []
     for path in spread_first(paths, MICROGRAPHS):
         if len(images) == MICROGRAPHS:
             break
@@ -187,7 +187,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order][np.searchsorted(running, running[-1] / 2)])
 
 
-def _others(diameter: float, rungs: np.ndarray, filled: typing.Sequence[float]) -> tuple[float, ...]:
+def _others(diameter: float, rungs: typing.Sequence[float], filled: np.ndarray) -> tuple[float, ...]:
     """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
     limit = OTHER_KIND * filled.max()
     return tuple(

@@ -10,7 +10,7 @@ SLOPES = np.geomspace(0.2, 8.0, 60)
 MOST_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle" of everything
 
 
-def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, share: float) -> tuple[float, float]:
+def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, share: float) -> tuple[float, ...]:
     """(slope, offset) for core.calibration.calibrate, where the labelled particles are a random part of all.
 
     labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. share: particles

@@ -23,7 +23,7 @@ def split_items(
     """
     with_particles = [i for i, item in enumerate(items) if len(item[2])]
     if len(with_particles) == 1:
-        return items, [items[with_particles[0]]]
+        return list(items), [items[with_particles[0]]]
     order = rng.permutation(len(items))
     number = max(1, int(round(fraction * len(items))))
     held = set(order[:number].tolist())
@@ -34,7 +34,7 @@ def split_items(
     return [items[i] for i in range(len(items)) if i not in held], [items[i] for i in sorted(held)]
 
 
-def split_image(image: LabelledImage, fraction: float, margin: float) -> tuple[LabelledImage, LabelledImage]:
+def split_image(image: LabelledImage, fraction: float, margin: float) -> list[LabelledImage]:
     """One labelled image as a training and a validation part, left and right with a gap of `margin` px between.
 
     The cut lies where about `fraction` of the particles are right of it. Expected particles go with the area.
@@ -48,7 +48,9 @@ def split_image(image: LabelledImage, fraction: float, margin: float) -> tuple[L
     ]
 
 
-def _part(image: LabelledImage, columns: np.ndarray, keep: typing.Callable[[np.ndarray], np.ndarray]) -> LabelledImage:
+def _part(
+    image: LabelledImage, columns: torch.Tensor, keep: typing.Callable[[np.ndarray], np.ndarray]
+) -> LabelledImage:
     """The image with what lies in some of its columns, (w,) bool; keep: takes the points that lie there."""
     allowed = columns[None].expand(image.image.shape)
     part = dataclasses.replace(

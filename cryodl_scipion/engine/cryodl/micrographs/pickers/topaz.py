@@ -21,7 +21,7 @@ from torch import nn
 from .patch import PatchPicker
 
 if typing.TYPE_CHECKING:
-    from .unet import PickerUNet
+    pass
 
 UNITS, KERNELS, STEPS = (32, 64, 128), (7, 5, 5), (2, 2, 1)
 
@@ -38,7 +38,7 @@ class Topaz(PatchPicker):
     learning_rate = 0.001
     bytes_per_pixel = 50
 
-    def build(self) -> PickerUNet:
+    def build(self) -> nn.Module:
         layers, before = [], 1
         for width, kernel, step in zip(UNITS, KERNELS, STEPS):
             layers += [nn.Conv2d(before, width, kernel, step, bias=False), nn.BatchNorm2d(width), nn.PReLU()]

@@ -35,7 +35,7 @@ def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
     if not source.exists():
         raise FileNotFoundError(f"Uncertain places (--uncertain) {source} do not exist.")
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith("."))
-    masks, with_coordinates = {}, any(p.suffix.lower() in COORDINATE_SUFFIXES for p in files)
+    masks, with_coordinates = dict[str, str](), any(p.suffix.lower() in COORDINATE_SUFFIXES for p in files)
     for path in files:
         if path.suffix.lower() == MASK_SUFFIX:
             key = micrograph_key(path)
@@ -52,7 +52,7 @@ def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
     return {key: Uncertain(circles.get(key, np.zeros((0, 2))), masks.get(key)) for key in {**circles, **masks}}
 
 
-def check_mask(mask: np.ndarray, path: str | os.PathLike[str], shape: tuple[int, ...]) -> None:
+def check_mask(mask: str | os.PathLike[str], path: str | os.PathLike[str], shape: tuple[int, ...]) -> None:
     """Raises ValueError if a mask file has not the size (h, w) of its micrograph at `path`."""
     found = micrograph_shape(mask)
     if tuple(found) != tuple(shape):

@@ -38,7 +38,7 @@ def curve_numbers(curves: torch.Tensor) -> torch.Tensor:
     return torch.stack([low, first / last], 1).float()
 
 
-def _inside() -> bool:
+def _inside() -> torch.Tensor:
     axis = torch.linspace(-1, 1, SIDE) * FILLED
     return axis[:, None] ** 2 + axis[None] ** 2 <= 1
 

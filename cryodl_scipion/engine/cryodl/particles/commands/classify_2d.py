@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import typing
+from pathlib import Path
 
 from ...contract import Classify2DConfig, Result, Skipped, counted, in_words, said_skipped
 from ...io.unfinished import check_output, finish_folder, working_folder
@@ -87,7 +88,7 @@ def _records(
 
     particles = settings.particles
     with tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar:
-        records = load_or_make(folder, particles, settings.scale, bar.update)
+        records = load_or_make(Path(folder), particles, settings.scale, bar.update)
     missing = np.setdiff1d(np.arange(len(particles)), records.rows)
     skipped = [
         Skipped(

@@ -101,7 +101,7 @@ def _other_molecule(
     known = config.unseen_structure is not None
     need = ("ctf", "raw", "angles") if known else ("ctf", "raw")
     particles = _some(read_particles(config.unseen, need=need), UNSEEN, rng)
-    projector, notes = None, []
+    projector, notes = None, list[str]()
     diameter = bench.diameter_px * bench.particles.pixel_size
     if known:
         projector, diameter, notes = load_projector(

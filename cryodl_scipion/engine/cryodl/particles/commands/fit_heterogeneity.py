@@ -27,26 +27,28 @@ LATENT, CLUSTER = "cryodlLatent", "cryodlCluster"
 
 
 def run(config: FitHeterogeneityConfig) -> Result:
-    """Fit into <output>.partial, then rename; a stopped run begins anew."""
+    """Fit into <output>.partial, then rename; a stopped training continues, all else begins anew."""
     check_output(config.output)
-    from ...core.devices import set_threads
+    from ...core.devices import choose_device, device_name, set_threads
+    from ..heterogeneity.deep import CHECKPOINT
     from ..heterogeneity.fitting import fit_heterogeneity
     from ..heterogeneity.inputs import load_inputs
 
     set_threads(config.threads)
+    device = device_name(choose_device(config.device if config.method == "gaussian" else "cpu"))
     inputs = load_inputs(config)
     files = [config.particles, config.reference, *([config.mask] if config.mask else [])]
-    folder = working_folder(config, files, continues=False)
-    (folder / SCRATCH).mkdir()
+    folder = working_folder(config, files, continues=config.method == "gaussian")
+    (folder / SCRATCH).mkdir(exist_ok=True)
     for note in inputs.notes:
         warn(note)
     outcome = fit_heterogeneity(config, inputs, folder / SCRATCH, print)
     for note in outcome.notes:
         warn(note)
     outputs = _write(config, inputs, outcome, folder)
-    finish_folder(folder, config.output, SCRATCH)
+    finish_folder(folder, config.output, SCRATCH, CHECKPOINT)
     print(_verdict(outcome.motion) + f" {outputs['particles']}")
-    return Result("fit-heterogeneity", outputs, device="CPU", warnings=tuple(inputs.notes + outcome.notes))
+    return Result("fit-heterogeneity", outputs, device=device, warnings=tuple(inputs.notes + outcome.notes))
 
 
 def _verdict(motion: typing.Any) -> str:
@@ -109,6 +111,7 @@ def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any)
         shift_error_angstrom=float(fit.spread[3] * inputs.particles.pixel_size),
         contrast_deviation=float(fit.spread[5]),
         notes=inputs.notes + outcome.notes,
+        **outcome.record,
     )
 
 

@@ -71,7 +71,7 @@ def run(config: ReconstructConfig) -> Result:
     return Result("reconstruct", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _paths(output: str) -> dict[str, Path]:
+def _paths(output: str) -> dict[str, str]:
     """{name: path} of the maps. Raises ValueError or FileExistsError."""
     if not output.endswith(".mrc"):
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
@@ -118,7 +118,8 @@ def _reference(
     from ...reconstruction.reference import reference_name, tested
 
     if not reference_name(particles):
-        return dict(reference="", compared=None, noise_fsc=None, noise_resolution=None, fsc_beyond=None), []
+        none = ("compared", "noise_fsc", "noise_resolution", "own_resolution", "fsc_beyond")
+        return dict(dict.fromkeys(none), reference=""), []
     curve = None if noise is None else reconstruct(noise, split_halves(noise, config.seed), config, device).fsc
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     rounded = None if test.noise is None else [round(float(v), 5) for v in test.noise]
@@ -127,6 +128,7 @@ def _reference(
         compared=test.compared,
         noise_fsc=rounded,
         noise_resolution=test.noise_resolution,
+        own_resolution=test.own_resolution,
         fsc_beyond=test.beyond,
     )
     return told, test.sentences(found.resolution)

@@ -29,10 +29,10 @@ def run(config: SelectLatentConfig) -> Result:
     particles = read_particles(config.particles)
     chosen = np.ones(len(particles), bool)
     for axis, low, high in _ranges(config.region):
-        values = _column(particles, f"{LATENT}{axis}")
+        values = latent_column(particles, f"{LATENT}{axis}")
         chosen &= (values >= low) & (values <= high)
     if config.clusters:
-        chosen &= np.isin(_column(particles, CLUSTER), _numbers(config.clusters))
+        chosen &= np.isin(latent_column(particles, CLUSTER), _numbers(config.clusters))
     if not chosen.any():
         asked = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
         raise ValueError(
@@ -46,7 +46,7 @@ def run(config: SelectLatentConfig) -> Result:
     return Result("select-latent", dict(particles=config.output, count=count, of=len(particles)), device="CPU")
 
 
-def _ranges(words: str) -> list[tuple[int, float, float]]:
+def _ranges(words: str | None) -> list[tuple[int, float, float]]:
     """[(axis, low, high)] of the option --region."""
     found = []
     for word in (words or "").replace(" ", "").split(","):
@@ -70,7 +70,8 @@ def _numbers(words: str) -> list[int]:
         raise ValueError(f"Clusters (--clusters) is {words!r}; whole numbers with commas are expected.") from None
 
 
-def _column(particles: ParticleSet, name: str) -> np.ndarray:
+def latent_column(particles: ParticleSet, name: str) -> np.ndarray:
+    """(n,) numbers of a column of particles; ValueError without it."""
     from ...io.relion_tables import number_columns
 
     values = number_columns(particles.path, particles.columns, (name,))

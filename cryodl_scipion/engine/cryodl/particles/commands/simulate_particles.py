@@ -166,7 +166,7 @@ def _finish(
             for start in starts:
                 part = str(_stacks_of(folder, start)[place])
                 count = min(CHUNK, config.count - start)
-                stack.add(read_images([part] * count, range(count)))
+                stack.add(read_images([part] * count, np.arange(count)))
     write_map(paths["map"], scale * states.mean(), config.pixel_size)
     made = write_states(config, states, scale)
     rows = [_truth(config, start, states, orientations) for start in starts]

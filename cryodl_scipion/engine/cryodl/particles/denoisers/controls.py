@@ -43,7 +43,7 @@ def made_up_molecule(box: int, diameter_px: float, rng: np.random.Generator, sma
     balls = rng.normal(size=(5, 3))
     balls *= 0.45 * radius * rng.random((5, 1)) ** (1 / 3) / np.linalg.norm(balls, axis=1, keepdims=True)
     sizes = radius * rng.uniform(0.3, 0.5, 5)
-    place, places = balls[0], []
+    place, places = balls[0], list[np.ndarray]()
     while len(places) < 40 * len(balls) * max(1, int(radius)):
         step = place + rng.normal(scale=max(1.0, 0.06 * radius), size=3)
         if (np.linalg.norm(step - balls, axis=1) < sizes).any():
@@ -87,7 +87,7 @@ def _normalised(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     return centred / centred.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
 
 
-def _turned(images: torch.Tensor, step: int) -> torch.Tensor:
+def _turned(images: torch.Tensor, step: float) -> torch.Tensor:
     """(n * turns, s, s): each image turned about pixel s // 2 in steps over the whole circle."""
     side = images.shape[-1]
     axis = torch.arange(side) - side // 2
@@ -117,7 +117,7 @@ def judge(figures: typing.Mapping[str, typing.Any]) -> tuple[str, list[str]]:
     real_similarity, mean_frc ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its
     projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth.
     """
-    bad, good = [], []
+    bad, good = list[str](), list[str]()
     along = figures["noise"] - figures["unrelated"] > ALLOWED_FRC
     (bad if along else good).append(
         f"Denoised pure noise has a mean FRC of {figures['noise']:.3f} with the projections it was paired with, and "

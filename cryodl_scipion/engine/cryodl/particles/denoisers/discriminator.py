@@ -26,7 +26,7 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, box: int = 256) -> None:
         super().__init__()
         halved = max(n for n in range(HALVING + 1) if n == 0 or map_side(box, n) > 1)
-        layers, before = [], 2
+        layers, before = list[nn.Module](), 2
         for index, width in enumerate(WIDTHS):
             stride, padding = _geometry(index, halved)
             layers += [nn.Conv2d(before, width, 4, stride, padding, bias=index == 0)]

@@ -39,9 +39,9 @@ class Bench:
     both as wiener.ring_power.
     """
 
-    particles: object
-    projector: object
-    denoiser: object
+    particles: ParticleSet
+    projector: Projector | None
+    denoiser: Denoiser
     contrast: str
     diameter_px: float
     amplitude: float

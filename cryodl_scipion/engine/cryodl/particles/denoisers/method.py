@@ -30,6 +30,7 @@ class DenoiserMethod:
     network that first sees how the particle lies finds it in the noise sooner.
     """
 
+    name: str
     weak = ""
     learning_rate = 1e-3
     decay = None
@@ -43,7 +44,7 @@ class DenoiserMethod:
     boost = 1.0
     boosted = 0.0
 
-    def learn(self, network: torch.nn.Module, pairs: Pairs, statistics: Statistics) -> None:
+    def learn(self, network: typing.Any, pairs: Pairs, statistics: Statistics) -> None:
         """What the network takes from Pairs and their scales.Statistics before training."""
         network.learn_scale(statistics)
 

@@ -44,7 +44,7 @@ class RealPairs:
     ) -> None:
         self.particles, self.projector, self.pairs = particles, projector, pairs
         self.scale, self.sign, self.ctf_state = scale, sign, ctf_state
-        self._targets, self._most = {}, max(1, CACHE_BYTES // (2 * pairs.box**2))
+        self._targets, self._most = dict[int, torch.Tensor](), max(1, CACHE_BYTES // (2 * pairs.box**2))
 
     def images(self, rows: np.ndarray) -> tuple[torch.Tensor, float]:
         """(m, box, box) prepared images, protein bright, and the exact pixel size that they got."""

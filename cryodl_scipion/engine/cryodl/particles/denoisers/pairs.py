@@ -54,8 +54,11 @@ class Pairs:
         self.particles, self.projectors, self.box, self.pixel_size = particles, projectors, box, pixel_size
         self.diameter_px, self.simulated, self.seed = diameter / pixel_size, simulated, seed
         self.low_pass = None if resolution is None else low_pass(box, pixel_size, resolution)
-        self.training, self.validation, self.scales, self.fits, self.contrasts = [], [], [], [], []
-        self.snrs, self.spectra, self.notes, self.warnings, self._real, self._made = [], [], [], [], [], []
+        self.training, self.validation = list[np.ndarray](), list[np.ndarray]()
+        self.scales, self.fits, self.contrasts = list[float](), list[typing.Any](), list[str]()
+        self.snrs, self.spectra = list[float](), list[torch.Tensor]()
+        self.notes, self.warnings = list[str](), list[str]()
+        self._real, self._made = list[RealPairs](), list[SimulatedPairs]()
         for one, projector in zip(particles, projectors, strict=True):
             self._add(one, projector, contrast, split_by, fraction)
 

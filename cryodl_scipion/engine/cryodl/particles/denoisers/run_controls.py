@@ -94,7 +94,8 @@ def _noise(bench: Bench, rng: np.random.Generator) -> dict[str, float]:
     the circle, denoised, filtered: the first images}."""
     count, box = len(bench.particles), bench.particles.box
     inside = circle(box, bench.diameter_px)
-    sums, first = {"frc": [], "unrelated": [], "contrast": []}, {}
+    sums: dict[str, list[typing.Any]] = {"frc": [], "unrelated": [], "contrast": []}
+    first: dict[str, typing.Any] = {}
     for rows in bench.chunks():
         images = prepare(pure_noise(len(rows), box, bench.noise, rng), bench.diameter_px)
         ctf, truth = bench.particles.ctf(rows), bench.truth(rows)

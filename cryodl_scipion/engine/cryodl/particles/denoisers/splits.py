@@ -41,8 +41,12 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
             + f", so that its particles cannot be kept apart by {by} (--split-by). Choose auto."
         )
     rng = np.random.default_rng((seed, 77))
-    ways = {"micrograph": _by_micrograph, "half": lambda *_: particles.halves == 2, "random": _at_random}
-    held = ways[by](particles, fraction, rng)
+    ways: dict[str, typing.Callable[..., typing.Any]] = {
+        "micrograph": _by_micrograph,
+        "half": lambda *_: particles.halves == 2,
+        "random": _at_random,
+    }
+    held: np.ndarray = ways[by](particles, fraction, rng)
     training, validation = np.nonzero(~held)[0], np.nonzero(held)[0]
     how = {"micrograph": "by micrograph", "half": "by half set", "random": "at random"}[by]
     return (

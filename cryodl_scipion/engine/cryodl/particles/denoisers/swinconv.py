@@ -42,7 +42,7 @@ class Glance(nn.Module):
     grid).
     """
 
-    def __init__(self, side: int, channels: int, grid: float) -> None:
+    def __init__(self, side: int, channels: int, grid: int) -> None:
         super().__init__()
         self.pool, self.channels, self.grid = -(-side // GLANCE_SIDE), channels, grid
         seen = side // self.pool
@@ -129,7 +129,7 @@ class SwinConv(DenoiserMethod):
     ema = 0.995
 
     def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
-        return SwinConvUNet(box).to(memory_format=torch.channels_last)
+        return SwinConvUNet(box).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
 
     def usual_steps(self, particles: int) -> int:
         return 6000 if particles >= 500 else 3000

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -35,7 +35,9 @@ class Coefficients:
     sine, cosine : ndarray, (n, d) float32
         The CTF sin(chi), and cos(chi), over the standard deviation of the noise.
     wave : ndarray, (d,) float64
-        Phase that one Å of defocus adds, radians.
+        Phase that one Å of defocus adds at a wavelength of one Å, radians.
+    wavelength : ndarray, (n,) float64
+        Of each image's electrons, Å.
     azimuth : ndarray, (d,) float64
         Direction of each place from the x axis, radians.
     scale : ndarray, (rings,)
@@ -47,6 +49,7 @@ class Coefficients:
     sine: np.ndarray
     cosine: np.ndarray
     wave: np.ndarray
+    wavelength: np.ndarray
     azimuth: np.ndarray
     scale: np.ndarray
 
@@ -72,7 +75,7 @@ def load_coefficients(
     radius: float,
     diameter_px: float,
     contrast: str,
-    folder: Path,
+    folder: str | os.PathLike[str],
     progress: typing.Callable[[int], typing.Any] | None = None,
 ) -> Coefficients:
     """Read all images once and write their coefficients into `folder`.
@@ -154,10 +157,10 @@ def _ctf(particles: ParticleSet, rows: np.ndarray, phase: float) -> torch.Tensor
     return ctf_of_optics(optics, particles.box, particles.pixel_size)
 
 
-def _defocus_phase(particles: ParticleSet, disc: HalfDisc) -> tuple[np.ndarray, np.ndarray]:
-    """`wave` and `azimuth` of Coefficients."""
-    volt = 1e3 * particles.optics[0].voltage_kv
+def _defocus_phase(particles: ParticleSet, disc: HalfDisc) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`wave`, `wavelength` and `azimuth` of Coefficients."""
+    volt = 1e3 * np.array([optics.voltage_kv for optics in particles.optics])
     wavelength = 12.2643 / np.sqrt(volt + 0.97845e-6 * volt**2)  # Å
     y, x = disc.y.numpy().astype(float), disc.x.numpy().astype(float)
     width = particles.box * particles.pixel_size
-    return np.pi * wavelength * (y**2 + x**2) / width**2, np.arctan2(y, x)
+    return np.pi * (y**2 + x**2) / width**2, wavelength, np.arctan2(y, x)

@@ -19,6 +19,7 @@ from .views import FIRST_SPREAD
 if typing.TYPE_CHECKING:
     from .coefficients import Coefficients
     from .expectation import Sums
+    from .views import Views
 
 COARSE = 12  # waves per box: where the fit begins
 COARSE_ROUNDS = 6  # passes of the components at first
@@ -48,12 +49,12 @@ class Setting:
     """What the passes share. halves : (n,) 1 or 2. mask, focus : (box, box, box), where the molecule is, and where it
     changes. say : called with a sentence for each pass."""
 
-    coefficients: object
-    views: object
+    coefficients: Coefficients
+    views: Views
     halves: np.ndarray
     mask: np.ndarray
     box: int
-    say: object
+    say: typing.Callable[[str], typing.Any]
     focus: np.ndarray | float = 1.0
 
     def cube(self, radius: float) -> Cube:
@@ -63,7 +64,7 @@ class Setting:
         return np.arange(len(self.coefficients))
 
 
-def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, object]:
+def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean volume (box, box, box) of the images, FSC of its halves, and the Sums of all images.
 
     The map is damped shell by shell by what the halves agree on. spread: (9,), see expect; orientations are not moved.
@@ -154,7 +155,7 @@ def fit_components(
     return Fit(volumes[0], axes, deviations, sums.latent @ turn, curve, spread)
 
 
-def start(mean: np.ndarray, number: int, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
     """(number, box, box, box) smooth random changes of the mean volume."""
     from scipy.ndimage import gaussian_filter
 

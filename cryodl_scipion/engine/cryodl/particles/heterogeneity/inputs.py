@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes into a fit of heterogeneity, and whether it is fit for it."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
+import typing
 
 import numpy as np
 import torch
@@ -10,9 +13,13 @@ import torch
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.symmetry import SIMILAR, symmetry_correlation
+from ...io.particle_sets import ParticleSet
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube
 from ...simulate.structures import load_density
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
@@ -27,13 +34,13 @@ class Inputs:
     """particles : ParticleSet. radius : waves per box. box : side of the volumes. reference, mask : (box, box, box)
     arrays; mask None without one. diameter : Å. notes : sentences for the user."""
 
-    particles: object
+    particles: ParticleSet
     radius: float
     box: int
     reference: np.ndarray
     mask: np.ndarray | None
     diameter: float
-    notes: list
+    notes: list[str]
 
 
 def load_inputs(config: FitHeterogeneityConfig) -> Inputs:

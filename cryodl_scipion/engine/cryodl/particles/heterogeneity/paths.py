@@ -99,7 +99,7 @@ def _sums(
     cube: Cube,
     diameter_px: float,
     contrast: str,
-    progress: typing.Callable[[int], typing.Any],
+    progress: typing.Callable[[int], typing.Any] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """match (side³, k, 2) and weight (side³, k) of some rows."""
     disc = sorted_disc(particles.box, particles.box / 2 - 1)
@@ -127,7 +127,7 @@ def _sums(
 
 def _maps(
     halves: typing.Sequence[tuple[np.ndarray, np.ndarray]], cube: Cube, diameter_px: float
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """((map, half1, half2), fsc) of the sums (match, weight) of two halves."""
     found = [_solved(match, weight, cube, None) for match, weight in halves]
     mask = soft_sphere(cube.box, diameter_px).numpy()

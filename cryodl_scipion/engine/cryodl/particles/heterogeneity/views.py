@@ -99,7 +99,7 @@ class Seen:
     transfer: np.ndarray
     slices: np.ndarray
     errors: np.ndarray
-    matrix: object
+    matrix: np.ndarray
 
 
 def look(
@@ -121,7 +121,8 @@ def look(
     data = data * np.exp(1j * turns).astype(np.complex64)
     wave, azimuth = coefficients.wave[:count] * KILO, coefficients.azimuth[:count]
     along = wave * np.stack([np.ones(count), np.cos(2 * azimuth), np.sin(2 * azimuth)])  # 3, d
-    phase = views.defocus[rows] @ along
+    wavelength = coefficients.wavelength[rows]
+    phase = wavelength[:, None] * (views.defocus[rows] @ along)
     transfer = (sine * np.cos(phase) + cosine * np.sin(phase)).astype(np.float32)
     slope = (cosine * np.cos(phase) - sine * np.sin(phase)).astype(np.float32)
     matrix = cube.interpolation(views.matrices[rows], np.stack([x, y]))
@@ -136,7 +137,7 @@ def look(
     errors[..., 3] = seen * slices * (-2j * np.pi / box * y)
     errors[..., 4] = seen * slices * (-2j * np.pi / box * x)
     errors[..., 5] = transfer * slices
-    shown = slope * views.contrast[rows, None].astype(np.float32) * slices
+    shown = slope * (wavelength * views.contrast[rows])[:, None].astype(np.float32) * slices
     errors[..., 6:] = shown[..., None] * along.T.astype(np.float32)
     return Seen(data, transfer, slices, errors, matrix)
 

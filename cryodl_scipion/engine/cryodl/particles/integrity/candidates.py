@@ -29,7 +29,6 @@ from ..orientations.readings import choose_reading, readings, with_denoiser
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...io.particle_sets import ParticleSet
-    from ..classes2d.bank import Bank
 
 WIDEST_SHIFT = 0.1  # of the box
 SAMPLE = 96  # particles from which strength is learnt where angles are given

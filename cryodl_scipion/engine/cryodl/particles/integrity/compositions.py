@@ -93,7 +93,8 @@ def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLi
         return
     here = np.array([one[key] for key in common]), np.array([two[key] for key in common])
     distance = float(np.sqrt(((here[0] - here[1]) ** 2).sum(1).mean()))
-    best = gemmi.superpose_positions(*([gemmi.Position(*xyz) for xyz in side] for side in here))
+    fixed, movable = ([gemmi.Position(*xyz) for xyz in side] for side in here)
+    best = gemmi.superpose_positions(fixed, movable)
     if distance > best.rmsd + LARGEST_DISTANCE:
         turn = np.degrees(np.arccos(np.clip((np.trace(np.array(best.transform.mat.tolist())) - 1) / 2, -1, 1)))
         shift = " ".join(f"{v:+.0f}" for v in here[0].mean(0) - here[1].mean(0))

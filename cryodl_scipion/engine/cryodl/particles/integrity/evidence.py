@@ -41,7 +41,7 @@ class Level:
     shifts: torch.Tensor
     disc: HalfDisc
     places: torch.Tensor
-    references: list
+    references: list[Reference]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,6 @@ if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...likelihood.observed import Source
     from .candidates import Given, Searched
-    from .evidence import Evidence
 
 EACH = 4  # particles of each composition
 SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye sees nothing in finer noise
@@ -26,7 +25,7 @@ SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye
 def draw_examples(
     candidates: Searched | Given,
     projectors: typing.Sequence[Projector],
-    evidence: Evidence,
+    evidence: typing.Mapping[str, torch.Tensor],
     names: typing.Sequence[str],
     probability: np.ndarray,
     path: str | os.PathLike[str],

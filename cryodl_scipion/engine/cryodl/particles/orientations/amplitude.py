@@ -85,7 +85,7 @@ def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shi
 
 def _sums(
     observed: Observed, reference: Reference, strong: Reference, angles: np.ndarray, shifts: Shifts
-) -> tuple[torch.Tensor, torch.Tensor, float, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Sums over particles, by ring: products of images and expected projections, their power; squared shifts; the
     images' power over the noise's. angles: (n, k, 3) likely orientations."""
     turned = torch.stack([strong.at_angles(a) for a in angles])

@@ -95,7 +95,8 @@ def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     """Slope and constant of the line through values over energies; through 0 if these hardly differ."""
     if energy.std() < 0.01 * energy.mean():
         return values.mean() / max(energy.mean(), 1e-30), 0.0
-    return np.polyfit(energy, values, 1)
+    slope, constant = np.polyfit(energy, values, 1)
+    return float(slope), float(constant)
 
 
 def _mean_power(search: Search) -> torch.Tensor:

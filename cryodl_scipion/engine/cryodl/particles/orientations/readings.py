@@ -43,7 +43,7 @@ def choose_reading(search: Search, sources: typing.Sequence[Source], path: str |
     if not float(noise.max()) > 0:
         raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
     found = search.compare(sources)
-    contrasts = {}
+    contrasts: dict[str, typing.Any] = {}
     for evidence, source in zip(found, sources):
         contrasts[source.contrast] = max(evidence, contrasts.get(source.contrast, evidence))
     (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []

@@ -31,7 +31,7 @@ class Structure:
     projector: Projector
     pixel_size: float
     settings: Settings
-    notes: tuple
+    notes: tuple[str, ...]
 
 
 def load_structure(config: AssignOrientationsConfig, particles: ParticleSet, device: torch.device) -> Structure:

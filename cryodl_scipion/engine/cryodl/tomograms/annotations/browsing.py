@@ -23,12 +23,16 @@ class Browser(Slices):
     """
 
     def __init__(
-        self, store: AnnotationStore, tomograms: typing.Sequence[tuple[str, Tomogram]], feature: str, annotator: str
+        self,
+        store: AnnotationStore,
+        tomograms: typing.Sequence[tuple[str, Tomogram, float]],
+        feature: str,
+        annotator: str,
     ) -> None:
         Slices.__init__(self, tomograms)
         check_name(annotator, "annotator")
         self.store, self.annotator, self.active, self.message = store, annotator, None, ""
-        self._named, self._sheets = [], {}
+        self._named, self._sheets = list[str](), dict[tuple[str, str], list[Sheet]]()
         for name, tomogram, _ in tomograms:
             store.place(name, tomogram.path, tomogram.shape)
         self.choose_feature(feature)

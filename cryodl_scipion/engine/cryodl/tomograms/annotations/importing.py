@@ -12,7 +12,7 @@ from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import micrograph_key
 from ...io.stacks import read_images, stack_shape
 from ...io.tomograms import working_pixel_size
-from .label_volumes import LEAST_PART, choose, choose_negative, find_places, open_pairs
+from .label_volumes import LEAST_PART, Place, choose, choose_negative, find_places, open_pairs
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
@@ -30,7 +30,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig) -> li
     _check_sizes(tomograms, config.tile)
     rng = np.random.default_rng(config.seed)
     share = [-(-n // len(volumes)) for n in (config.positive_tiles, config.negative_tiles)]
-    with_feature, without, seen = [], [], set()
+    with_feature, without, seen = list[Place](), list[Place](), set[int]()
     for number, volume in enumerate(volumes):
         found = find_places(volume, number, config.label, config.tile, share, rng)
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]

@@ -27,7 +27,7 @@ class Place:
 
     volume: int
     z: int
-    corner_yx: tuple
+    corner_yx: tuple[int, int]
     hard: bool = False
 
 
@@ -50,7 +50,7 @@ class LabelVolume:
                 f"{sizes[1]}. Check that they belong together, or resample the labels."
             )
 
-    def labels(self, *ranges: typing.Sequence[tuple[int, int]]) -> np.ndarray:
+    def labels(self, *ranges: tuple[int, int]) -> np.ndarray:
         """Whole numbers at the places given as in Tomogram.labels."""
         return self._volume.labels(*ranges, otherwise=self._otherwise)
 
@@ -100,7 +100,7 @@ def find_places(
     volume: LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times
     as many, which is seldom before a few slices and never before FEWEST_SLICES. rng: numpy Generator.
     """
-    found, seen = ([], []), set()
+    found, seen = (list[Place](), list[Place]()), set[int]()
     for count, z in enumerate(rng.permutation(volume.shape[0])):
         enough = [count >= FEWEST_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
         if all(enough):
@@ -154,7 +154,7 @@ def _parts(mask: np.ndarray, corners: tuple[np.ndarray, np.ndarray], size: int) 
 
 def choose(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
     """At most `number` of the places, of all volumes alike and of as many slices as possible, in random order."""
-    taken, slices, order = {}, {}, []
+    taken, slices, order = dict[int, int](), dict[tuple[int, int], int](), list[typing.Any]()
     for index in rng.permutation(len(places)):
         volume, z = places[index].volume, places[index].z
         in_slice, of_volume = taken.setdefault((volume, z), []), slices.setdefault(volume, {})

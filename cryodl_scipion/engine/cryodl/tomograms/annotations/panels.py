@@ -60,7 +60,7 @@ class TileList:
             axes.text(0, row + 0.5, "", family="monospace", fontsize=9, va="center", clip_on=True)
             for row in range(LINES)
         ]
-        self._lines, self._shown, self._first, self._followed = [], [], 0, None
+        self._lines, self._shown, self._first, self._followed = list[typing.Any](), list[typing.Any](), 0, None
 
     def show(self, session: Session) -> None:
         """All of a session, the chosen tile among what is seen if it was another one before."""

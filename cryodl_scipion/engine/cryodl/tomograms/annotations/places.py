@@ -13,9 +13,9 @@ class Places(TomogramPlaces):
 
     def __init__(self, folder: str, table: typing.Mapping[str, typing.Any] | typing.Sequence[typing.Any] = ()) -> None:
         super().__init__(folder, table)
-        self._open = {}
+        self._open: dict[str, Tomogram] = {}
 
-    def set(self, name: str, path: str, shape: tuple[int, ...] = None) -> None:
+    def set(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
         """As TomogramPlaces.set."""
         super().set(name, path, shape)
         self._open.pop(name, None)
@@ -40,5 +40,5 @@ class Places(TomogramPlaces):
         return tomogram
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _size(shape: typing.Sequence[int]) -> str:
     return " x ".join(str(n) for n in reversed(shape))

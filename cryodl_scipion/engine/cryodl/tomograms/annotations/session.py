@@ -29,13 +29,14 @@ class Session(Browser):
     def __init__(
         self,
         store: AnnotationStore,
-        tomograms: typing.Sequence[tuple[str, Tomogram]],
+        tomograms: typing.Sequence[tuple[str, Tomogram, float]],
         feature: str,
         annotator: str,
         size: int,
     ) -> None:
         self.size, self.brush, self.uncertain, self.marking, self.failed = size, 4, False, False, False
-        self._undo, self._stroke = [], None
+        self._undo: list[typing.Any] = []
+        self._stroke: typing.Any = None
         Browser.__init__(self, store, tomograms, feature, annotator)
 
     # ----- tiles

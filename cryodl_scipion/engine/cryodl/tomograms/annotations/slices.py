@@ -19,9 +19,9 @@ SAMPLED, WIDTH = 7, 500  # slices, and px along their sides, that the grey value
 class Slices:
     """tomograms: list of (name, Tomogram, pixel size in Å/px). Only what is shown is read."""
 
-    def __init__(self, tomograms: typing.Sequence[tuple[str, Tomogram]]) -> None:
+    def __init__(self, tomograms: typing.Sequence[tuple[str, Tomogram, float]]) -> None:
         self.tomograms, self.number, self.z, self.averaged, self.contrast = tomograms, 0, 0, 1, 1.0
-        self._limits = {}
+        self._limits: dict[str, tuple[float, float]] = {}
 
     @property
     def name(self) -> str:

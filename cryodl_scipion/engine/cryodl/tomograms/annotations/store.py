@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import typing
-from pathlib import Path
 
 import numpy as np
 
@@ -33,7 +32,9 @@ if typing.TYPE_CHECKING:
 _SAVED = ("number", "tomogram", "pixel_size", "centre_zyx", "size", "feature", "annotator", "kind", "drawing", "image")
 
 
-def read_annotations(folder: Path, tomograms: typing.Mapping[str, str] | None = None) -> AnnotationStore:
+def read_annotations(
+    folder: str | os.PathLike[str], tomograms: typing.Mapping[str, str] | None = None
+) -> AnnotationStore:
     """AnnotationStore of a folder. Tomograms are not opened before their images are asked for.
 
     tomograms: {name: path} of where tomograms lie now, for those that were moved; or None.
@@ -58,10 +59,11 @@ class AnnotationStore:
     save()."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder, self.entries = str(folder), []
-        self._drawings, self._images, self._stored_images = {}, {}, None  # by their places in the stacks
+        self.folder, self.entries = str(folder), list[Tile]()
+        self._drawings, self._images = dict[int, np.ndarray](), dict[int, np.ndarray]()
+        self._stored_images: typing.Any = None  # by their places in the stacks
         self._places = Places(self.folder)
-        self._free, self._used, self._last, self._revision, self._changed = set(), 0, 0, 0, set()
+        self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[int]()
 
     # ----- looking
     def tiles(
@@ -129,7 +131,7 @@ class AnnotationStore:
         return self._places.shape(name)
 
     # ----- changing
-    def place(self, name: str, path: str, shape: tuple[int, ...] = None) -> None:
+    def place(self, name: str, path: str, shape: tuple[int, ...] | None = None) -> None:
         """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
         self._places.set(name, path, shape)
         self.entries = [
@@ -217,7 +219,7 @@ class AnnotationStore:
 
     # ----- parts
     def _save_images(self) -> None:
-        stored = {} if self._stored_images is None else dict(enumerate(self._stored_images))
+        stored: dict[int, np.ndarray] = {} if self._stored_images is None else dict(enumerate(self._stored_images))
         images = {**stored, **self._images}
         side = max(image.shape[-1] for image in images.values())
         write_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)

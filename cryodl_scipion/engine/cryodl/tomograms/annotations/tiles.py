@@ -79,7 +79,7 @@ def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
 
 
 def cut(
-    tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int = 0, margin: float = 0
+    tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int = 0, margin: int = 0
 ) -> np.ndarray:
     """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 around a centre; reflected beyond the border.
 

@@ -36,7 +36,9 @@ class SliceView:
     """The whole slice, or a part of it. axes: matplotlib's."""
 
     def __init__(self, axes: typing.Any) -> None:
-        self.axes, self._image, self._drawn, self.hidden = axes, None, [], False
+        self.axes, self.hidden = axes, False
+        self._image: typing.Any = None
+        self._drawn: list[typing.Any] = []
         axes.set_axis_off()
 
     def show_image(self, image: np.ndarray, limits: tuple[float, float], whole: bool) -> None:
@@ -78,7 +80,7 @@ class SliceView:
             return
         move_axes(self.axes, self._image.get_size(), x, y)
 
-    def _frame(self, tile: Tile, colour: str, width: float, style: str) -> typing.Any:
+    def _frame(self, tile: Tile | Sheet, colour: str, width: float, style: str) -> typing.Any:
         row, column = tile.corner_yx
         return self.axes.add_patch(
             Rectangle(
@@ -170,7 +172,7 @@ class TileView:
         self.axes.draw_artist(self._brush)
 
 
-def extent_of(tile: Tile) -> tuple[float, float, float, float]:
+def extent_of(tile: Tile | Sheet) -> tuple[float, float, float, float]:
     """Left, right, bottom, top of a tile's pixels, for imshow."""
     row, column = tile.corner_yx
     return column - 0.5, column + tile.size - 0.5, row - 0.5, row + tile.size - 0.5

@@ -37,7 +37,7 @@ def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, t
     )
 
 
-def validated(prediction: Prediction, labels: np.ndarray) -> tuple[float, dict[str, typing.Any]]:
+def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict[str, typing.Any]]:
     """Temperature and validation figures of a Prediction of validation subtomograms. labels: (n,) int.
 
     confusion: rows are the true classes, columns those that were found; numbers of subtomograms.

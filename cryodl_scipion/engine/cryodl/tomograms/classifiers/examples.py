@@ -39,7 +39,7 @@ class Examples:
 
 def labelled(
     subtomograms: SubtomogramSet, class_names: typing.Sequence[str] = ()
-) -> tuple[SubtomogramSet, np.ndarray, list[int], tuple[str, ...], list[str]]:
+) -> tuple[SubtomogramSet, np.ndarray, tuple[int, ...], tuple[str, ...], list[str]]:
     """The subtomograms that have a class (not 0), their labels (n,), the class numbers and their names, and sentences
     for the user.
 

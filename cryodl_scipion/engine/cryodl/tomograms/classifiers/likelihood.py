@@ -77,11 +77,7 @@ class Likelihood(ClassifierMethod):
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
     def completed(
-        self,
-        weights: typing.Mapping[str, torch.Tensor],
-        examples: Examples,
-        config: TrainClassifierConfig,
-        device: torch.device,
+        self, weights: dict[str, torch.Tensor], examples: Examples, config: TrainClassifierConfig, device: torch.device
     ) -> dict[str, torch.Tensor]:
         """The averages, refined with all examples. What is usual was learnt from averages that had not seen the
         validation part, and stays."""

@@ -48,6 +48,7 @@ class ClassifierMethod:
     networks only.
     """
 
+    name: str
     weak = ""
     learns_by_steps = True
     box = 40
@@ -85,11 +86,7 @@ class ClassifierMethod:
         raise NotImplementedError
 
     def completed(
-        self,
-        weights: typing.Mapping[str, torch.Tensor],
-        examples: Examples,
-        config: TrainClassifierConfig,
-        device: torch.device,
+        self, weights: dict[str, torch.Tensor], examples: Examples, config: TrainClassifierConfig, device: torch.device
     ) -> dict[str, torch.Tensor]:
         """The weights of the model, once its probabilities and limits were fitted with the weights that were learnt.
 

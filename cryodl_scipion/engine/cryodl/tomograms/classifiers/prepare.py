@@ -97,7 +97,7 @@ def find_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> 
     return asked, "", f"Protein was said to be {asked} (--contrast), but: {said}" if sure and found != asked else ""
 
 
-def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> np.ndarray:
+def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:
     """(n,) correlations of subtomograms with a ball that lacks the same coefficients."""
     box = subtomograms.box
     volumes = subtomograms.volumes(rows)

@@ -40,7 +40,8 @@ class NetworkPredictor:
                 f"{len(card['classes'])} classes in this version of cryodl. Train the model again, or use "
                 "the version that its card.json names."
             ) from None
-        self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
+        self.network = network.to(device).eval()
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as inference.py
 
     def predict(
         self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str, batch_size: int = 32

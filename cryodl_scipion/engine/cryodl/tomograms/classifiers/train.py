@@ -100,7 +100,7 @@ class ClassifierTask(Task):
         }
 
 
-def network_output(network: torch.nn.Sequential, volumes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def network_output(network: typing.Any, volumes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(n, k) logits, and (n, d) features that its last layer makes them of, float32 on the CPU, of prepared volumes (n,
     1, box, box, box). It computes in the device's fastest type."""
     device = next(network.parameters()).device

@@ -22,7 +22,7 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.01), np.log(1000)), method="bounded").x))
 
 
-def kept_confidences(confidence: np.ndarray) -> list[float]:
+def kept_confidences(confidence: torch.Tensor) -> list[float]:
     """Sorted list of the validation subtomograms' confidences, evenly thinned out to what a card keeps."""
     values = np.sort(np.asarray(confidence, float))
     if len(values) > MOST:

@@ -271,14 +271,15 @@ def _draw(
     names: typing.Mapping[int, str],
     record: dict[str, typing.Any],
     tomograms: typing.Mapping[str, Tomogram],
-) -> dict[str, str]:
+) -> list[str]:
     """Write the pictures. tomograms: {name: Tomogram}. Returns their names."""
     from ..evaluation.pictures import draw_curve, draw_figures, draw_slices
 
     drawn = ["figures"]
     draw_figures(record["features"], folder / "figures.png")
     if pairs[0].label is not None and next(iter(record["features"].values()))["average_precision"] is not None:
-        draw_curve(_all_scores(measured), *names.values(), folder / "curve.png")
+        (name,) = names.values()
+        draw_curve(_all_scores(measured), name, folder / "curve.png")
         drawn.append("curve")
     for pair, (_, slices, _) in list(zip(pairs, measured))[:MOST_PICTURES]:
         if slices:

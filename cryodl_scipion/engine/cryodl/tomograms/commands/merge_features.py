@@ -104,10 +104,7 @@ def _sources(scored: Scored, features: typing.Sequence[Feature]) -> list[str]:
 
 
 def _warnings(
-    record: FolderRecord,
-    done: typing.Mapping[str, dict[str, typing.Any]],
-    features: typing.Sequence[Feature],
-    skipped: list[Skipped],
+    record: FolderRecord, done: typing.Sequence[str], features: typing.Sequence[Feature], skipped: list[Skipped]
 ) -> typing.Iterator[str]:
     yield from said_skipped(skipped, "tomogram")
     for feature in features:
@@ -138,7 +135,7 @@ def _outputs(
     config: MergeFeaturesConfig,
     folder: Path,
     record: FolderRecord,
-    done: typing.Mapping[str, dict[str, typing.Any]],
+    done: typing.Sequence[str],
     features: typing.Sequence[Feature],
 ) -> dict[str, typing.Any]:
     from ..features.merging import picture_paths

@@ -51,7 +51,7 @@ def run(config: SegmentConfig) -> Result:
     scores = ScoreFolder(
         config.output, features, compared_features(cards), _settings(config, cards), _described(features, folders)
     )
-    skipped, notes = [], []
+    skipped, notes = list[Skipped](), list[str]()
     sources = list(_sources(config, named, cards, skipped, notes))
     finished = {s.name: scores.finished(s.name, s.path, s.tomogram.shape, s.pixel_size) for s in sources}
     todo = [s for s in sources if not finished[s.name]]

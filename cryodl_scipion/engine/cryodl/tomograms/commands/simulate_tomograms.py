@@ -25,6 +25,7 @@ if typing.TYPE_CHECKING:
     from ...simulate.tomograms import Particle, Placed
 
 FOLDERS = ("tomograms", "labels", "coordinates")
+HALVES = ("even", "odd")
 MOST_FEATURES = 127  # of int8 labels
 
 
@@ -46,7 +47,7 @@ def run(config: SimulateTomogramsConfig) -> Result:
     for note in notes:
         warn(note)
     folder = working_folder(config, paths)
-    for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series):
+    for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series, *["halves"] * config.halves):
         (folder / name).mkdir(exist_ok=True)
     counts = {}
     for index in tqdm(range(config.count), unit="tomogram", mininterval=1.0):
@@ -111,13 +112,16 @@ def _simulate(
     folder: Path,
 ) -> dict[str, tuple[int, int]]:
     """Make and write one tomogram; {feature: (placed, wanted)}."""
-    from ...simulate.tomograms import fill_cell, photograph, reconstruct
+    from ...simulate.tomograms import fill_cell, photograph, reconstruct, reconstruct_halves
 
     rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
     cell, placed, counts = fill_cell(config, particles, copies, rng)
     images = photograph(cell.density, config, tilts, rng, device)
-    tomogram = reconstruct(images, config, tilts).cpu().numpy()
-    _write(folder / "tomograms" / f"{name}.mrc", tomogram, config.pixel_size, np.float32)
+    tomogram, scale = reconstruct(images, config, tilts)
+    _write(folder / "tomograms" / f"{name}.mrc", tomogram.cpu().numpy(), config.pixel_size, np.float32)
+    if config.halves:
+        for half, volume in zip(HALVES, reconstruct_halves(images, tomogram, scale, config, tilts, rng)):
+            _write(folder / "halves" / f"{name}_{half}.mrc", volume.cpu().numpy(), config.pixel_size, np.float32)
     _write(folder / "labels" / f"{name}.mrc", cell.labels, config.pixel_size, np.int8)
     if config.tilt_series:
         _write(folder / "tilt_series" / f"{name}.mrc", images.cpu().numpy(), config.pixel_size, np.float32)
@@ -192,6 +196,7 @@ def _finish(
         tilt_min=tilts[0],
         tilt_max=tilts[-1],
         tilt_series=files("tilt_series") if config.tilt_series else None,
+        **{half: files("halves", f"_{half}.mrc") if config.halves else None for half in HALVES},
         counts={f: sum(found[f][0] for found in counts.values()) for f in features},
     )
 

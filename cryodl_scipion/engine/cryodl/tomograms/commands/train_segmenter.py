@@ -91,7 +91,8 @@ def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Ga
     from ..segmenters.grid import SAME
     from ..segmenters.method import load_network
 
-    card, weights = read_model(find_model(config.start_from, "segmenter"), "segmenter")
+    start = str(config.start_from)
+    card, weights = read_model(find_model(start, "segmenter"), "segmenter")
     if card["network"] != config.network:
         raise ValueError(
             f"Start from model (--start-from) {config.start_from} has the network {card['network']}, but "
@@ -103,7 +104,7 @@ def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Ga
             f"but this training at {gathered.pixel_size:g} Å/px. Give --working-pixel-size "
             f"{card['pixel_size']:g}."
         )
-    return load_network(method, weights, config.start_from)
+    return load_network(method, weights, start)
 
 
 def _say_start(

@@ -43,7 +43,7 @@ class PieceCounts:
         )
 
 
-def count_pieces(pair: Pair, labels: typing.Iterable[int]) -> tuple[dict[int, PieceCounts], dict[int, int]]:
+def count_pieces(pair: Pair, labels: typing.Sequence[int]) -> tuple[dict[int, PieceCounts], dict[int, int]]:
     """{label: PieceCounts} of a Pair; and {label: slice with most of it in the labels, or in the segmentation if there
     is nothing in the labels}. Voxels that nobody knows are in no piece."""
     slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))

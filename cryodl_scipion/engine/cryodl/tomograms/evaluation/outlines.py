@@ -38,7 +38,7 @@ class Distances:
 
     counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(FARTHEST**2 + 1, np.int64))
     alone: int = 0
-    sides: tuple = (0, 0)
+    sides: tuple[int, ...] = (0, 0)
 
     def add(self, found: np.ndarray, truth: np.ndarray, known: np.ndarray, core: tuple[slice, ...]) -> None:
         """found, truth, known: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core: three
@@ -58,9 +58,9 @@ class Distances:
             own = own & ~near
         if own.any():
             places = np.argwhere(own) + [part.start for part in core]
-            distance = _nearest(places, np.argwhere(other))
-            self.alone += int(np.isinf(distance).sum())
-            squared = np.rint(np.minimum(distance, FARTHEST) ** 2).astype(np.int64)
+            nearest = _nearest(places, np.argwhere(other))
+            self.alone += int(np.isinf(nearest).sum())
+            squared = np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64)
             counts += np.bincount(squared, minlength=len(counts))
         self.counts = self.counts + counts
 

@@ -60,7 +60,7 @@ class Pair:
             )
         )
 
-    def read(self, *ranges: typing.Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """(found, truth, scores) of the places given as in Tomogram.raw: int32 labels, UNANNOTATED in the truth where
         nobody knows; scores are float32, None for label volumes."""
         truth = self._truth.labels(*ranges)
@@ -81,7 +81,7 @@ def blocks(shape: tuple[int, ...], side: int) -> typing.Iterator[tuple[tuple[int
     return itertools.product(*([(a, min(a + side, n)) for a in range(0, n, side)] for n in shape))
 
 
-def known(truth: np.ndarray) -> bool:
+def known(truth: np.ndarray) -> np.ndarray:
     """Where somebody knows."""
     return truth != UNANNOTATED
 

@@ -18,7 +18,8 @@ class AreaCounter:
 
     def __init__(self, labels: int) -> None:
         """labels: the number of labels, 1 to that."""
-        self._areas, self._last = np.zeros(labels + 1), None
+        self._areas = np.zeros(labels + 1)
+        self._last: np.ndarray | None = None
 
     def add(self, slab: np.ndarray) -> None:
         """The next slices: (n, y, x) int8 of 0 and labels."""
@@ -31,7 +32,7 @@ class AreaCounter:
                 self._count(part, direction)
         self._last = slab[-1:].copy()
 
-    def _count(self, slab: np.ndarray, direction: np.ndarray) -> None:
+    def _count(self, slab: np.ndarray, direction: tuple[int, int, int]) -> None:
         here = slab[tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(direction, slab.shape))]
         there = slab[tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(direction, slab.shape))]
         other = here != there

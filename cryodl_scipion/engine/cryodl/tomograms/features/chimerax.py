@@ -40,7 +40,7 @@ def write_script(
     path: str | os.PathLike[str],
     volume: str | os.PathLike[str],
     tomogram: str | os.PathLike[str] | None,
-    surfaces: typing.Mapping[str, typing.Any],
+    surfaces: typing.Sequence[tuple[str, typing.Any]],
     pixel_size: float,
     origin_xyz: typing.Sequence[float],
     middle: np.ndarray,
@@ -62,10 +62,10 @@ def write_script(
         ]
     number += 1
     lines += [f"open {beside(volume)} name labels", f"volume #{number} {place}", f"hide #{number} models"]
-    for place, (name, surface) in enumerate(surfaces):
+    for index, (name, surface) in enumerate(surfaces):
         if surface:
             number += 1
-            colour = COLOURS[place % len(COLOURS)]
+            colour = COLOURS[index % len(COLOURS)]
             lines += [f'open {beside(surface)} name "{name}"', f"color #{number} {colour}"]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines + ["lighting soft", "view"]) + "\n", encoding="utf-8")

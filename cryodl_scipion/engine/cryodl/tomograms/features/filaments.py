@@ -62,7 +62,7 @@ def sampled(places: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarr
     return at(wanted), directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def _curve(places: np.ndarray, radius: float) -> typing.Callable[[np.ndarray], np.ndarray]:
+def _curve(places: np.ndarray, radius: float) -> typing.Callable[[typing.Any], np.ndarray]:
     """A function of (k,) parameters in [0, 1] that gives (k, 3) places on a smooth curve."""
     from scipy.interpolate import splev, splprep
 

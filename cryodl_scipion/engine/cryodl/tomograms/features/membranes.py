@@ -23,7 +23,7 @@ LINKS = 8  # neighbours that normals are compared with
 
 def on_membranes(
     voxels: np.ndarray, piece_of: np.ndarray, thickness: float, spacing: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """(zyx, normals, index of the piece) of points on the middle surfaces of pieces, no two of one piece nearer than
     the spacing (by some per cent), and few places farther from all of them than it.
 

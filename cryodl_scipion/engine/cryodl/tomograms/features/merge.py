@@ -61,7 +61,7 @@ def _merge_block(
             scores = gaussian_filter(scores, sigma, mode="nearest", truncate=TRUNCATE)[core]
         places = np.flatnonzero(scores >= threshold)
         if competitive:
-            surplus = log_odds(scores.reshape(-1)[places]) - log_odds(np.float32(threshold))
+            surplus = log_odds(scores.reshape(-1)[places]) - log_odds(float(np.float32(threshold)))
             wins = surplus > best.reshape(-1)[places]
             places = places[wins]
             best.reshape(-1)[places] = surplus[wins]

@@ -34,7 +34,7 @@ class Pieces:
         return len(self.voxels)
 
     def numbered(
-        self, z: int, slab: np.ndarray, wanted: np.ndarray
+        self, z: int, slab: np.ndarray, wanted: np.ndarray | typing.Sequence[int]
     ) -> typing.Iterator[tuple[int, tuple[slice, ...], np.ndarray]]:
         """Yields (label, slices, numbers) of the same slab as was added at z: numbers (z, y, x) of the pieces, 0 for
         none, in the part of the slab that `slices` cuts out."""
@@ -49,8 +49,13 @@ class PieceFinder:
     """Finds pieces in slabs that come in the order of z. wanted: labels to look for."""
 
     def __init__(self, wanted: typing.Sequence[int] | None) -> None:
-        self._wanted, self._count, self._offsets, self._pairs = tuple(wanted), 0, {}, []
-        self._measured, self._bottom = [], None
+        self._wanted, self._count, self._offsets, self._pairs = (
+            tuple(wanted),
+            0,
+            dict[int, typing.Any](),
+            list[np.ndarray](),
+        )
+        self._measured, self._bottom = list[dict[str, np.ndarray]](), None
 
     def add(self, z: int, slab: np.ndarray, scores: np.ndarray | None = None) -> None:
         """The slices from z on. slab: (n, y, x) whole numbers. scores: of the same shape, or None."""

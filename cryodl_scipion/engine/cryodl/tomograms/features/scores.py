@@ -48,7 +48,7 @@ class ScoreFolder:
     notes: tuple[str, ...]
 
 
-def read_folder(folder: Path, thresholds: typing.Sequence[str] = ()) -> ScoreFolder:
+def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str] = ()) -> ScoreFolder:
     """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc.
 
     thresholds: as the user gave them, see parse_thresholds. Raises FileNotFoundError or ValueError.
@@ -121,7 +121,7 @@ def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.nda
     return scores
 
 
-def log_odds(probabilities: np.ndarray) -> np.ndarray:
+def log_odds(probabilities: np.ndarray | float) -> np.ndarray:
     """log(p / (1 - p)), finite."""
     p = np.clip(probabilities, LEAST, 1 - LEAST)
     return np.log(p / (1 - p))
@@ -140,7 +140,7 @@ class FeatureScores:
         self.shape, self.path = self._volumes[0].shape, self._volumes[0].path
         self.pixel_size = self._volumes[0].pixel_size
 
-    def read(self, *ranges: typing.Sequence[tuple[int, int]]) -> np.ndarray:
+    def read(self, *ranges: tuple[int, int]) -> np.ndarray:
         """(z, y, x) float32 probabilities of the places [start, stop) for the first axes."""
         parts = (as_probabilities(volume.raw(*ranges), volume.path) for volume in self._volumes)
         if len(self._volumes) == 1:
@@ -196,14 +196,14 @@ def _read_index(folder: Path) -> dict[str, typing.Any] | None:
 
 def _usual_thresholds(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, float]:
     """{feature: threshold} of segment.json; of several annotators the mean in log odds, as their scores are."""
-    collected = {}
+    collected: dict[str, list[float]] = {}
     for entry in entries:
         collected.setdefault(_plain(entry["name"]), []).append(float(entry.get("threshold", USUAL_THRESHOLD)))
     return {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in collected.items()}
 
 
 def _from_names(folder: Path) -> list[Scored]:
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for path in sorted(folder.glob("*__*.mrc")):
         if not path.name.startswith("."):
             tomogram, _, feature = path.stem.rpartition("__")
@@ -225,7 +225,7 @@ def _from_index(folder: Path, index: typing.Mapping[str, typing.Any]) -> list[Sc
 
 def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """{feature: paths}: a combined volume if there is one, else those of all annotators."""
-    grouped = {}
+    grouped: dict[str, list[str]] = {}
     for name in sorted(files):
         grouped.setdefault(_plain(name), []).append(files[name])
     return {name: (files[name],) if name in files else tuple(paths) for name, paths in grouped.items()}

@@ -2,7 +2,6 @@
 """One feature of a label volume or score volume, as a mask that is read by parts."""
 
 import os
-import typing
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class Segmentation:
                 "These are scores; leave out --label."
             )
 
-    def read(self, *ranges: typing.Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Mask (z, y, x) bool of the places [start, stop) for the first axes, and the scores there, None for labels."""
         if self.label is not None:
             labels = self._volume.labels(*ranges, otherwise="If they are scores, leave out --label.")
@@ -69,7 +68,7 @@ def _any_bins(mask: np.ndarray, step: int) -> np.ndarray:
     return mask
 
 
-def isolated(mask: np.ndarray, place: np.ndarray) -> bool:
+def isolated(mask: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The connected piece of a mask that holds a voxel. place: zyx of it."""
     from scipy.ndimage import label
 

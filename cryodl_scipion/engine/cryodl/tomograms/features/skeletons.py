@@ -62,7 +62,7 @@ def _branches(places: np.ndarray) -> list[list[int]]:
     from scipy.spatial import cKDTree
 
     pairs = cKDTree(places).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
-    neighbours = [[] for _ in places]
+    neighbours: list[list[int]] = [[] for _ in places]
     for a, b in pairs:
         neighbours[a].append(b)
         neighbours[b].append(a)
@@ -71,7 +71,7 @@ def _branches(places: np.ndarray) -> list[list[int]]:
     graph = coo_array((np.ones(len(inner)), inner.T), shape=(len(places),) * 2)
     _, cluster = connected_components(graph, directed=False)
     middle = _middles(places, np.flatnonzero(many), cluster)
-    branches, seen = [], set()
+    branches, seen = list[list[int]](), set[typing.Any]()
     starts = [(int(i), int(n)) for i in np.flatnonzero(many) for n in neighbours[i] if not many[n]]
     starts += [(int(i), None) for i in range(len(places)) if not many[i] and len(neighbours[i]) <= 1]
     for start, first in starts:
@@ -156,7 +156,7 @@ class _Network:
 
 def _pruned(branches: typing.Sequence[list[int]], places: np.ndarray, radii: np.ndarray) -> list[list[int]]:
     """Branches without spurs, the shortest spur first; what a removed spur had split is one branch again."""
-    network, queue = _Network(branches), []
+    network, queue = _Network(branches), list[typing.Any]()
 
     def look_at(numbers: typing.Iterable[int]) -> None:
         for number in numbers:
@@ -194,7 +194,7 @@ def _mended(network: typing.Any, end: int) -> list[int]:
 
 def _joined(branches: typing.Sequence[list[int]], places: np.ndarray, radii: np.ndarray) -> list[list[int]]:
     """Branches, those that go on straight through a branch point joined, the straightest first."""
-    network, queue = _Network(branches), []
+    network, queue = _Network(branches), list[typing.Any]()
 
     def look_at(end: int) -> None:
         for one, other in network.pairs(end):

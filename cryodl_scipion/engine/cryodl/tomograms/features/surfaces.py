@@ -24,7 +24,7 @@ def binning(shape: tuple[int, ...]) -> int:
 
 def write_surface(
     path: str | os.PathLike[str],
-    mask_of: typing.Callable[[int, int], np.ndarray],
+    mask_of: typing.Callable[[tuple[int, int]], np.ndarray],
     shape: tuple[int, ...],
     pixel_size: float,
     origin_xyz: typing.Sequence[float],
@@ -63,7 +63,7 @@ class _Field:
     """A mask binned and smoothed, slab by slab. step: voxels of a bin."""
 
     def __init__(
-        self, mask_of: typing.Callable[[int, int], np.ndarray], shape: tuple[int, ...], step: int, memory: float
+        self, mask_of: typing.Callable[[tuple[int, int]], np.ndarray], shape: tuple[int, ...], step: int, memory: float
     ) -> None:
         self._mask_of, self._shape, self.step = mask_of, shape, step
         self._bins = tuple(-(-n // step) for n in shape)

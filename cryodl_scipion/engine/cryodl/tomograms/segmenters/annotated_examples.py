@@ -34,7 +34,7 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
     annotator = _chosen("annotator", config.annotator, annotators, config)
     tiles = store.tiles(feature, annotator)
     names = list(dict.fromkeys(t.tomogram for t in tiles))
-    sizes, notes = [_tile_size(tiles, name, config) for name in names], []
+    sizes, notes = [_tile_size(tiles, name, config) for name in names], list[str]()
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
     factors, depth = dict(zip(names, factors)), Depth.of(method)
     statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}

@@ -20,9 +20,9 @@ class Feature:
     annotators, thresholds: theirs."""
 
     name: str
-    models: tuple
-    annotators: tuple
-    thresholds: tuple
+    models: tuple[int, ...]
+    annotators: tuple[str, ...]
+    thresholds: tuple[float, ...]
 
     @property
     def threshold(self) -> float:
@@ -72,7 +72,7 @@ def compared_features(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -
 
 
 def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[Feature, ...]:
-    groups = {}
+    groups: dict[str, list[int]] = {}
     for number, card in enumerate(cards):
         groups.setdefault(card["feature"], []).append(number)
     return tuple(

@@ -34,7 +34,7 @@ class Example:
     """
 
     tomogram: str
-    centre_zyx: tuple
+    centre_zyx: tuple[float, ...]
     size: int
     positive: bool
     image: torch.Tensor
@@ -63,13 +63,13 @@ class Gathered:
     trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user.
     """
 
-    examples: list
+    examples: list[Example]
     feature: str
     annotator: str
     pixel_size: float
     trained_pixel_size: float
-    notes: list
-    warnings: list
+    notes: list[str]
+    warnings: list[str]
 
 
 def make_example(

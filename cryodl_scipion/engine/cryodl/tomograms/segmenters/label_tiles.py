@@ -31,7 +31,7 @@ def find_tiles(
     tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Place. size:
     of a tile, px. wanted: tiles of each kind. rng: numpy Generator.
     """
-    found, seen = ([], []), set()
+    found, seen = (list[Place](), list[Place]()), set[int]()
     for z in rng.permutation(volume.shape[0]):
         if min(len(places) for places in found) >= PLENTY * wanted:
             break
@@ -65,7 +65,7 @@ def _corners(known: np.ndarray, size: int, rng: np.random.Generator) -> typing.A
     return corners
 
 
-def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, slice]]:
+def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
     """Rows and columns, two slices each, of the connected annotated areas. What is nearer than a cell is connected."""
     if not known.any():
         return []
@@ -85,7 +85,7 @@ def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, slice]]:
     return areas
 
 
-def _grid(area: tuple[slice, slice], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
+def _grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
     """Corners of tiles side by side, the first one anywhere, with an rng; without one, of tiles that cover the area."""
     starts = []
     for part in area:

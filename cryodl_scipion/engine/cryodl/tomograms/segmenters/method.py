@@ -25,6 +25,7 @@ class SegmenterMethod:
     of the weights.
     """
 
+    name: str
     weak = ""
     slices_in = slices_out = 1
     stride = 1

@@ -35,7 +35,7 @@ class TomogramScores:
     def __init__(
         self, tomogram: Tomogram, pixel_size: float, segmenters: typing.Sequence[Segmenter], memory: float
     ) -> None:
-        self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, []
+        self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, list[str]()
         self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
         self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
         self._waiting = [None] * len(self.grids)  # of each grid: first slice, (members, slices, y, x) float16

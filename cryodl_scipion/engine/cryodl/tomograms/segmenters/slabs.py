@@ -34,10 +34,10 @@ class Grid:
     bytes_per_pixel: memory of the network for each place of a tile.
     """
 
-    shape: tuple
-    working: tuple
+    shape: tuple[int, ...]
+    working: tuple[int, ...]
     factor: float
-    members: tuple
+    members: tuple[int, ...]
     context: int
     slices: int
     granularity: int
@@ -64,7 +64,7 @@ class Grid:
 
 def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Sequence[Segmenter]) -> tuple[Grid, ...]:
     """The Grids of segmenters (segmenter.Segmenter) over a tomogram of a shape (z, y, x) and pixel size in Å/px."""
-    members = {}
+    members: dict[float, list[int]] = {}
     for number, segmenter in enumerate(segmenters):
         factor = working_factor(pixel_size, segmenter.card["pixel_size"])
         members.setdefault(factor, []).append(number)
@@ -96,7 +96,7 @@ class Plan:
     its overlap. memory: GB that this takes, by estimate."""
 
     thickness: int
-    tiles: tuple
+    tiles: tuple[int, ...]
     memory: float
 
     def slabs(self, slices: int, first: int = 0) -> list[tuple[int, int]]:

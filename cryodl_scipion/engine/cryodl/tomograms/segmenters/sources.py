@@ -11,7 +11,7 @@ import numpy as np
 from ...contract import TrainSegmenterConfig
 from ...contract.annotations import check_name
 from ...io.tomograms import working_pixel_size
-from ..annotations.label_volumes import choose, choose_negative, open_pairs
+from ..annotations.label_volumes import Place, choose, choose_negative, open_pairs
 from .annotated_examples import examples_of_annotations
 from .examples import TILE, Depth, Gathered, cut_example
 from .grid import grey_statistics, working_grid
@@ -66,7 +66,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathe
     sizes, notes = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
     notes = [note for note in notes if note]
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
-    rng, found, seen = np.random.default_rng(config.seed), ([], []), set()
+    rng, found, seen = np.random.default_rng(config.seed), (list[Place](), list[Place]()), set[int]()
     for number, (volume, factor) in enumerate(zip(volumes, factors)):
         size, wanted = int(round(TILE / factor)), -(-MOST // len(volumes))
         *places, values = find_tiles(volume, number, config.label, size, wanted, rng)

@@ -48,7 +48,7 @@ def split_examples(
 def _parted(examples: typing.Sequence[Example], held: typing.Collection[int]) -> tuple[list[Example], list[Example]]:
     """Lists of what is not held and does not overlap with what is, and of what is held."""
     validation = [examples[i] for i in sorted(held)]
-    places = {}
+    places: dict[str, list[Example]] = {}
     for example in validation:
         places.setdefault(example.tomogram, []).append(example)
     training = [
@@ -111,7 +111,7 @@ def _one_side(examples: typing.Sequence[Example], fraction: float) -> tuple[list
 
 def _beyond(examples: typing.Sequence[Example], fraction: float, axis: int, sign: int) -> set[int]:
     """Numbers of the examples beyond a plane in each tomogram."""
-    held = set()
+    held: set[int] = set()
     for name in dict.fromkeys(e.tomogram for e in examples):
         inside = [i for i, e in enumerate(examples) if e.tomogram == name]
         place = {i: sign * examples[i].centre_zyx[axis] for i in inside}

@@ -47,7 +47,8 @@ class SegmenterTask(Task):
             for e in [v for v in validation if v.positive is kind][:most]
         ]
         # from the first step on, as a continued training must end the same, and sums round by layout
-        self.networks = torch.nn.ModuleDict({"segmenter": network.to(memory_format=method.memory_format)})
+        self.networks = torch.nn.ModuleDict({"segmenter": network})
+        network.to(memory_format=method.memory_format)  # type: ignore[call-overload]  # as inference.py
         self.optimizers = {"segmenter": method.optimizer(network)}
 
     @property
@@ -92,7 +93,7 @@ class SegmenterTask(Task):
         }
 
     @torch.no_grad()
-    def answers(self, examples: typing.Sequence[Example]) -> list[np.ndarray]:
+    def answers(self, examples: typing.Sequence[Example]) -> list[torch.Tensor]:
         """Raw scores (s, s) of the annotated slice of each example, at the size of its image."""
         network, dtype = self.networks["segmenter"], fast_dtype(self.device)
         network.eval()

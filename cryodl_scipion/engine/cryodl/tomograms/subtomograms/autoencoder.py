@@ -114,7 +114,7 @@ class EmbeddingTask(Task):
 
 def learned_places(
     observed: Observed, components: int, folder: Path, accelerator: typing.Any, seed: int = 0, compensate: bool = True
-) -> np.ndarray:
+) -> torch.Tensor:
     """(n, components) places of aligned, Observed subtomograms. folder: for the training's record; a stopped one
     continues."""
     task = EmbeddingTask(observed, components, seed, compensate)

@@ -10,14 +10,12 @@ import torch
 from ...core.ball import side_by_side
 
 if typing.TYPE_CHECKING:
-    import numpy as np
-
     from .observed import Observed
 
 ROUNDS, SETTLED = 60, 1e-4
 
 
-def principal_components(observed: Observed, components: int, seed: int = 0, compensate: bool = True) -> np.ndarray:
+def principal_components(observed: Observed, components: int, seed: int = 0, compensate: bool = True) -> torch.Tensor:
     """(n, components) places of aligned, Observed subtomograms along the main differences from their mean.
 
     A subtomogram is the mean, plus components times its place, plus noise, wherever it was measured; components and

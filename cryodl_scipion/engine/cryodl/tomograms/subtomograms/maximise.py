@@ -28,7 +28,7 @@ class Estimate:
     noise: torch.Tensor
     fsc: torch.Tensor
     evidence: torch.Tensor
-    poses: Poses = None
+    poses: Poses | None = None
 
 
 def from_poses(observed: Observed, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
@@ -67,7 +67,8 @@ def maximised(
     """Estimate of two Sums."""
     ball = sums[0].ball
     each = [one.volume(0.1 * one.shell_weights()) * mask for one in sums]
-    fsc = shell_correlation(*each, ball)
+    one, other = each
+    fsc = shell_correlation(one, other, ball)
     both = sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
     floor = both.shell_weights() * (1 - agreed) / (2 * agreed)

@@ -11,7 +11,7 @@ import numpy as np
 from ...io.plots import new_figure, save_figure
 
 if typing.TYPE_CHECKING:
-    import torch
+    pass
 
 
 def plot_embedding(places: np.ndarray, classes: np.ndarray, path: str | os.PathLike[str]) -> None:
@@ -39,10 +39,7 @@ def plot_embedding(places: np.ndarray, classes: np.ndarray, path: str | os.PathL
 
 
 def plot_averages(
-    volumes: typing.Sequence[torch.Tensor],
-    titles: typing.Sequence[str],
-    pixel_size: float,
-    path: str | os.PathLike[str],
+    volumes: typing.Sequence[typing.Any], titles: typing.Sequence[str], pixel_size: float, path: str | os.PathLike[str]
 ) -> None:
     """Middle slices of averages (d, d, d) along z, y and x as a PNG: one row for each."""
     figure, axes = new_figure(len(volumes), 3, (5.4, 1.8 * len(volumes) + 0.3))

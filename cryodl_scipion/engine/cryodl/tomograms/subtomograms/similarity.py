@@ -10,12 +10,10 @@ import torch
 from ...core.ball import side_by_side
 
 if typing.TYPE_CHECKING:
-    import numpy as np
-
     from .observed import Observed
 
 
-def similarities(observed: Observed, compensate: bool = True) -> np.ndarray:
+def similarities(observed: Observed, compensate: bool = True) -> torch.Tensor:
     """(n, n) correlations in [-1, 1] of aligned, Observed subtomograms.
 
     compensate: only what both of a pair measured counts; else all does, and what is missing counts as zero. Three
@@ -29,7 +27,7 @@ def similarities(observed: Observed, compensate: bool = True) -> np.ndarray:
     return product / (power * power.T).sqrt().clamp(min=1e-12)
 
 
-def embedded(similarity: np.ndarray, components: int) -> np.ndarray:
+def embedded(similarity: torch.Tensor, components: int) -> torch.Tensor:
     """(n, components) places whose scalar products come closest to the similarities, the mean taken away (classical
     scaling)."""
     centred = similarity - similarity.mean(0) - similarity.mean(1, keepdim=True) + similarity.mean()
