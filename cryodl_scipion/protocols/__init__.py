@@ -25,6 +25,7 @@ from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticle
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
 from .particles.protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .particles.protocol_integrity import CryodlProtIntegrity
+from .particles.protocol_latent_volumes import CryodlProtLatentVolumes
 from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
