@@ -158,12 +158,14 @@ def detector(options, structures):
     _, cpu, _, memory = cryodl("detect-particles", *words, "--output", found, "--result", output / "detected.json")
     made = json.loads((output / "detected.json").read_text())["outputs"]
     card = json.loads((model / "card.json").read_text())
+    draw(tomograms[0], made["files"][tomograms[0].stem])
     figures = {name: contest(test, made, name) for name in SPECIES}
     weights = [SPECIES[name][2] for name in SPECIES]
     voxels = len(tomograms) * TEST_CELL["size"] ** 2 * TEST_CELL["thickness"] / 1e6
     return dict(
         steps=card["training"]["steps"],
-        training=json.loads((output / "training.json").read_text()),
+        training=json.loads(notes.read_text()) if (notes := output / "training.json").exists() else {},
+        held_out={name: card["validation"][name]["f_beta"] for name in SPECIES},
         f_beta=round(float(np.average([f["f_beta"] for f in figures.values()], weights=weights)), 3),
         mean_without_weights=round(float(np.mean([f["f_beta"] for f in figures.values()])), 3),
         species=figures,
@@ -232,6 +234,31 @@ def template(options, structures, species):
         cpu_seconds_per_mvoxel_and_orientation=float(f"{cpu / voxels / made['orientations']:.3g}"),
         memory_mb=round(memory),
     )
+
+
+def draw(tomogram, star):
+    """docs/images/detected_particles.png: the middle slices of a tomogram, and what was detected in them."""
+    from matplotlib.patches import Circle
+
+    from cryodl.io.plots import new_figure, save_figure
+    from cryodl.io.tomograms import Tomogram
+
+    volume = Tomogram(tomogram)
+    middle = volume.shape[0] // 2
+    image = volume.part((middle - 2, middle + 3)).mean(axis=0)
+    figure, axes = new_figure(1, 2, (9.6, 5))
+    for panel in axes[0]:
+        panel.imshow(image, cmap="gray", origin="lower", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99))
+        panel.set_axis_off()
+    for number, (species, row) in enumerate(SPECIES.items()):
+        colour, radius = f"C{number}", row[1] / PIXEL_SIZE
+        axes[0, 1].plot([], [], "o", markerfacecolor="none", color=colour, label=species)
+        for z, y, x in found_in(star, species)[0]:
+            if abs(z - middle) < radius:
+                size = (radius**2 - (z - middle) ** 2) ** 0.5
+                axes[0, 1].add_patch(Circle((x, y), size, fill=False, color=colour, linewidth=1.5))
+    axes[0, 1].legend(loc="upper right", fontsize=7)
+    save_figure(figure, ROOT / "docs" / "images" / "detected_particles.png")
 
 
 def import_engine():
