@@ -7,10 +7,11 @@ alignment.py.
 """
 
 import os
+from typing import Any, Dict, List, Sequence, Tuple
 
 from pyworkflow.object import Float, String
 from tomo.constants import BOTTOM_LEFT_CORNER
-from tomo.objects import Coordinate3D
+from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ..alignment import matrixOf
 from ..star import columnsOf, readColumns, tableWith
@@ -22,7 +23,7 @@ SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", 
 SPECIES = "cryodlSpecies"
 
 
-def readPlaces(path):
+def readPlaces(path: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the rows of a STAR file; columns that the file lacks are absent."""
     table = tableWith(path, PLACE[0])
     kinds = dict(
@@ -33,7 +34,13 @@ def readPlaces(path):
     return [dict(zip(there, row)) for row in readColumns(path, there, [kinds[name] for name in there], table)]
 
 
-def appendPlaces(coordinates, tomogram, rows, groups=None, scale=1.0):
+def appendPlaces(
+    coordinates: SetOfCoordinates3D,
+    tomogram: Tomogram,
+    rows: Sequence[Dict[str, Any]],
+    groups: Any = None,
+    scale: float = 1.0,
+) -> None:
     """Append rows of readPlaces to a SetOfCoordinates3D.
 
     tomogram: the one that the places lie in, of the set's precedents. groups: {structure or species: group number};
@@ -55,18 +62,18 @@ def appendPlaces(coordinates, tomogram, rows, groups=None, scale=1.0):
         coordinates.append(item)
 
 
-def speciesOfRow(row):
+def speciesOfRow(row: Dict[str, Any]) -> Any:
     """What a row of readPlaces is of; None if it does not say."""
     return row.get(SPECIES, row.get(STRUCTURE))
 
 
-def speciesOf(item, otherwise):
+def speciesOf(item: Coordinate3D, otherwise: Any) -> Any:
     """What a Coordinate3D is of: what cryodl noted on it, else `otherwise`."""
     noted = [item.getAttributeValue("_" + name, None) for name in (SPECIES, STRUCTURE)]
     return next((name for name in noted if name), otherwise)
 
 
-def speciesIn(coordinates, otherwise):
+def speciesIn(coordinates: SetOfCoordinates3D, otherwise: str) -> Dict[str, int]:
     """{species: number of coordinates} of a SetOfCoordinates3D."""
     counts = {}
     for item in coordinates.iterItems():
@@ -75,7 +82,9 @@ def speciesIn(coordinates, otherwise):
     return counts
 
 
-def writePlaces(path, sets, tomograms, names):
+def writePlaces(
+    path: str, sets: Sequence[Tuple[SetOfCoordinates3D, str]], tomograms: Any, names: Dict[str, str]
+) -> int:
     """STAR file of coordinates for the engine, in px of the tomograms.
 
     sets: [(SetOfCoordinates3D, species of those that do not say)]. tomograms: SetOfTomograms that the engine is given.
@@ -85,7 +94,7 @@ def writePlaces(path, sets, tomograms, names):
     columns = ("rlnTomoName",) + PLACE + (SPECIES,)
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         file.write("\ndata_particles\n\nloop_\n")
-        file.writelines("_%s #%d\n" % (name, number) for number, name in enumerate(columns, 1))
+        file.writelines(f"_{name} #{number}\n" for number, name in enumerate(columns, 1))
         for coordinates, otherwise in sets:
             scale = coordinates.getSamplingRate() / tomograms.getSamplingRate()
             own = byId(coordinates.getPrecedents())
@@ -95,7 +104,8 @@ def writePlaces(path, sets, tomograms, names):
                     continue
                 item.setVolume(own[tsId])
                 place = [(value + 0.5) * scale - 0.5 for value in item.getPosition(BOTTOM_LEFT_CORNER)]
-                file.write("%s %.4f %.4f %.4f %s\n" % (names[tsId], *place, speciesOf(item, otherwise)))
+                x, y, z = place
+                file.write(f"{names[tsId]} {x:.4f} {y:.4f} {z:.4f} {speciesOf(item, otherwise)}\n")
                 count += 1
     os.replace(path + ".tmp", path)
     return count

@@ -106,6 +106,8 @@ def test_order_of_choices_is_frozen():
         "ExportRelionConfig.protein": ("dark", "bright"),
         "DetectParticlesConfig.contrast": ("dark", "bright"),
         "TrainDetectorConfig.network": ("unet3d", "wide"),
+        "ExtractParticlesConfig.protein": ("dark", "bright"),
+        "ExtractParticlesConfig.border": ("drop", "fill"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
         "SimulateTomogramsConfig.contrast": ("dark", "bright"),
         "SimulateSubtomogramsConfig.contrast": ("dark", "bright"),

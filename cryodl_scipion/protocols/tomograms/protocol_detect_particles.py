@@ -2,8 +2,10 @@
 """Find particles in tomograms, with a template or with a trained detector."""
 
 import re
+from typing import Any, Dict, List, Optional
 
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfCoordinates3D
 
 from ...convert.structures import structureFileOf
@@ -17,8 +19,8 @@ from .tomogram_checks import checkTomograms
 from .tomograms_base import TomogramsBase
 
 TEMPLATE, NETWORK = 0, 1
-_TEMPLATE, _NETWORK = ("findBy == %d" % kind for kind in (TEMPLATE, NETWORK))
-OF_SPECIES = "coordinates_%s"  # of several species; signs that no attribute can have are underscores
+_TEMPLATE, _NETWORK = (f"findBy == {kind}" for kind in (TEMPLATE, NETWORK))
+OF_SPECIES = "coordinates_{}"  # of several species; signs that no attribute can have are underscores
 _OF_TEMPLATES = [
     "diameter",
     "symmetry",
@@ -59,7 +61,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputTomograms",
@@ -114,32 +116,34 @@ class CryodlProtDetectParticles(TomogramsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.detectStep, settings)
         self._insertFunctionStep(self.createOutputStep, settings, self.boxSize.get(), needsGPU=False)
 
-    def detectStep(self, settings):
+    def detectStep(self, settings: Dict[str, Any]) -> None:
         values = self._engineValues()
         if self._byTemplate():
             values["template"] = self._structureFor(self.inputStructure.get(), named=True)
         self._runOnce(self._config(**values), self._detectedFolder(), goesOn=True)
 
-    def createOutputStep(self, settings, boxSize):
+    def createOutputStep(self, settings: Dict[str, Any], boxSize: Optional[int]) -> None:
         made = self._result().outputs
         species = made["species"]
         rows = {name: readPlaces(path) for name, path in made["files"].items()}
         outputs = dict(outputCoordinates=self._coordinates(made, rows, species, boxSize, ""))
         for number, one in enumerate(species if len(species) > 1 else (), 1):
-            outputs[OF_SPECIES % re.sub(r"\W", "_", one)] = self._coordinates(
-                made, rows, [one], boxSize, "_%d" % number
+            outputs[OF_SPECIES.format(re.sub(r"\W", "_", one))] = self._coordinates(
+                made, rows, [one], boxSize, f"_{number}"
             )
         self._defineOutputs(**outputs)
         for output in outputs.values():
             for pointer in (self.inputTomograms, self.inputStructure if self._byTemplate() else self.inputModel):
                 self._defineSourceRelation(pointer, output)
 
-    def _coordinates(self, made, rows, species, boxSize, suffix):
+    def _coordinates(
+        self, made: Any, rows: Dict[str, Any], species: List[str], boxSize: Optional[int], suffix: str
+    ) -> SetOfCoordinates3D:
         """SetOfCoordinates3D of some species. rows: {tomogram's name for the engine: of readPlaces}."""
         source = self.inputTomograms.get()
         coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite", suffix=suffix)
@@ -155,13 +159,13 @@ class CryodlProtDetectParticles(TomogramsBase):
         return coordinates
 
     # ----- what the steps share
-    def _byTemplate(self):
+    def _byTemplate(self) -> bool:
         return self.findBy.get() == TEMPLATE
 
-    def _detectedFolder(self):
+    def _detectedFolder(self) -> str:
         return self._getExtraPath("detected")
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         tomograms = self.inputTomograms.get()
         items, names = clonesOf(tomograms), engineNames(tomograms)
         structure, model = self.inputStructure.get(), self.inputModel.get()
@@ -181,7 +185,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         )
 
     @staticmethod
-    def _tilts(tomograms):
+    def _tilts(tomograms: Any) -> Dict[str, float]:
         """The range of tilts of the set's acquisition; nothing where it says none, and the usual ±60° is taken."""
         acquisition = tomograms.getFirstItem().getAcquisition()
         low, high = (None, None) if acquisition is None else (acquisition.getAngleMin(), acquisition.getAngleMax())
@@ -189,7 +193,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         return dict(tilt_min=float(low), tilt_max=float(high)) if known else {}
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         errors = checkTomograms(self.inputTomograms.get())
         structure, model = self.inputStructure.get(), self.inputModel.get()
         if self._byTemplate() and not errors:
@@ -197,23 +201,23 @@ class CryodlProtDetectParticles(TomogramsBase):
         if not self._byTemplate() and not errors:
             errors = ["Detector is missing."] if model is None else checkModelFolder(model.getFolder(), "detector")
         if self.boxSize.get() is not None and self.boxSize.get() < 2:
-            errors.append("Box size (px) is %d; it must be at least 2." % self.boxSize.get())
+            errors.append(f"Box size (px) is {self.boxSize.get()}; it must be at least 2.")
         return errors
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         if self._byTemplate() and not self._tilts(self.inputTomograms.get()):
             return ["The tomograms do not say the range of their tilts; -60 to 60° is taken."]
         return []
 
-    def _made(self):
+    def _made(self) -> Any:
         """The engine's outputs, None before the coordinates are there."""
         return None if getattr(self, "outputCoordinates", None) is None else self._result().outputs
 
-    def _tell(self, results):
+    def _tell(self, results: Any) -> List[str]:
         made = self._made()
         return ["No coordinates yet."] if made is None else detectedLines(made)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         made = self._made()
         if made is None:
             return []
@@ -221,7 +225,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         name = "" if structure is None else self._structureName(structure)
         return [detectionInWords(made, name, self._detectorCard(), self._engineResults())]
 
-    def _detectorCard(self):
+    def _detectorCard(self) -> Optional[Dict[str, Any]]:
         """The detector's card; None with a template, and if the model is gone, which must not hide what it found."""
         model = self.inputModel.get()
         try:
@@ -229,7 +233,7 @@ class CryodlProtDetectParticles(TomogramsBase):
         except ValueError:
             return None
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         if self._byTemplate():
             return ["cryodl"] + MATCHING
         card = self._detectorCard()

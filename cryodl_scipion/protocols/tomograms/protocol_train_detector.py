@@ -2,9 +2,11 @@
 """Train a network that finds particles in tomograms."""
 
 import os
+from typing import Any, Dict, List, Tuple
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
 from ...convert.tomograms.coordinates3d import speciesIn, writePlaces
 from ...convert.tomograms.tomograms import byId, clonesOf, engineNames
@@ -39,7 +41,7 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
         "threads": "Scipion's own field",
     }
 
-    def _defineParams(self, form):
+    def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         form.addParam(
             "inputTomograms",
@@ -99,33 +101,33 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
-    def _insertAllSteps(self):
+    def _insertAllSteps(self) -> None:
         # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
         self._insertFunctionStep(self.writeInputStep, self._settings(), needsGPU=False)
         self._insertFunctionStep(self.trainStep, self._settings())
         self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
 
-    def writeInputStep(self, settings):
+    def writeInputStep(self, settings: Dict[str, Any]) -> None:
         tomograms = self.inputTomograms.get()
         self._linkVolumes("tomograms", self._inOrder(clonesOf(tomograms)))
         pwutils.makePath(self._inputFolder())
         writePlaces(self._starFile(), self._namedSets(), tomograms, engineNames(tomograms))
 
-    def trainStep(self, settings):
+    def trainStep(self, settings: Dict[str, Any]) -> None:
         self._train(self._config(**self._engineValues()), self._getExtraPath())
 
-    def createOutputStep(self, settings):
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineModel([self.inputTomograms, *self.inputCoordinates, self.inputModel])
 
     # ----- what the steps share
-    def _starFile(self):
+    def _starFile(self) -> str:
         return os.path.join(self._inputFolder(), "particles.star")
 
-    def _namedSets(self):
+    def _namedSets(self) -> List[Tuple[Any, str]]:
         """[(SetOfCoordinates3D, name of its species where its items do not say)]."""
-        return [(one, "species_%d" % number) for number, one in enumerate(self._pointed("inputCoordinates"), 1)]
+        return [(one, f"species_{number}") for number, one in enumerate(self._pointed("inputCoordinates"), 1)]
 
-    def _engineValues(self):
+    def _engineValues(self) -> Dict[str, Any]:
         tomograms, model = self.inputTomograms.get(), self.inputModel.get()
         return dict(
             output=self.getModelFolder(),
@@ -138,7 +140,7 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
         )
 
     # ----- validation and information
-    def _checkInputs(self):
+    def _checkInputs(self) -> List[str]:
         tomograms, sets = self.inputTomograms.get(), self._namedSets()
         errors = checkTomograms(tomograms)
         if not errors and not sets:
@@ -148,35 +150,31 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
         model = self.inputModel.get()
         return errors or ([] if model is None else checkModelFolder(model.getFolder(), "detector"))
 
-    def _checkCoordinates(self, coordinates, name, tomograms):
+    def _checkCoordinates(self, coordinates: Any, name: str, tomograms: Any) -> List[str]:
         if not coordinates.getSize():
-            return ["The set of coordinates %s is empty. Choose another." % name]
+            return [f"The set of coordinates {name} is empty. Choose another."]
         known = set(byId(tomograms))
         theirs = {item.getTomoId() for item in coordinates.iterItems()}
         if theirs & known:
             return []
         return [
-            "None of the coordinates (%s) lies in one of the tomograms (%s); their tomograms are %s. They are matched "
-            "by their names (tsId)." % (name, listed(sorted(known)), listed(sorted(str(n) for n in theirs)))
+            f"None of the coordinates ({name}) lies in one of the tomograms ({listed(sorted(known))}); their tomograms "
+            f"are {listed(sorted(str(n) for n in theirs))}. They are matched by their names (tsId)."
         ]
 
-    def _warnings(self):
+    def _warnings(self) -> List[str]:
         known = {name for one, other in self._namedSets() for name in speciesIn(one, other)}
         wanted = [word.strip() for word in (self.species.get() or "").split(",") if word.strip()]
         missing = sorted(set(wanted) - known)
-        return (
-            ["There are no coordinates of %s; there are %s." % (listed(missing), listed(sorted(known)))]
-            if missing
-            else []
-        )
+        return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []
 
-    def _tell(self, results):
+    def _tell(self, results: Any) -> List[str]:
         card = self._card()
         return ["No model yet."] if card is None else detectorLines(card)
 
-    def _methods(self):
+    def _methods(self) -> List[str]:
         card = self._card()
         return [] if card is None else [detectorInWords(card)]
 
-    def _citations(self):
+    def _citations(self) -> List[str]:
         return detectorCitations(self.getEnumText("network"))
