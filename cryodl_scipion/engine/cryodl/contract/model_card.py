@@ -9,6 +9,7 @@ import typing
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
+    DETECTOR_NETWORKS,
     FILAMENT_NETWORKS,
     IMPROVER_NETWORKS,
     PICKER_NETWORKS,
@@ -49,6 +50,17 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         CLASSIFIER_NETWORKS,
     ),
     "filament_picker": ({"threshold": _NUMBER, "diameters": list, "validation": dict}, FILAMENT_NETWORKS),
+    "detector": (
+        {
+            "species": list,
+            "pixel_size": _NUMBER,
+            "diameters": list,
+            "thresholds": list,
+            "beta": _NUMBER,
+            "validation": dict,
+        },
+        DETECTOR_NETWORKS,
+    ),
     "tomogram_denoiser": (
         {"pixel_size": _NUMBER, "fills_wedge": bool, "gain": list, "validation": dict, "training": dict},
         TOMOGRAM_DENOISER_NETWORKS,
@@ -137,10 +149,11 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
     for key in ("threshold", "minimum_distance"):
         if key in wanted and not -_LARGEST < card[key] < _LARGEST:
             raise ValueError(f"{path} is damaged: {key} is {card[key]!r}. {_FROM_SOURCE}")
-    for key in ("classes", "structures"):
+    for key in ("classes", "structures", "species"):
         if key in wanted and not card[key]:
             raise ValueError(f"{path} is damaged: {key} is empty. {_FROM_SOURCE}")
-    names = [card["feature"]] if "feature" in wanted else card["classes"] if "classes" in wanted else []
+    named = next((key for key in ("classes", "species") if key in wanted), None)
+    names = [card["feature"]] if "feature" in wanted else card[named] if named else []
     for name in names:
         if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):
             raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
