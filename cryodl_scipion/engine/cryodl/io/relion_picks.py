@@ -119,7 +119,7 @@ def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
     for path in sorted(Path(source).glob("*.star")) if os.path.isdir(source) else []:
         for table in read_tables(path).values():
             if TUBE in table:
-                found[micrograph_key(str(path))] = table
+                found[micrograph_key(str(path))] = {name: list(texts) for name, texts in table.items()}
     return found
 
 
