@@ -84,6 +84,7 @@ def test_order_of_choices_is_frozen():
         "PickConfig.contrast": contrast,
         "PickConfig.avoid": ("nothing", "contamination", "contamination and carbon"),
         "AutoPickConfig.contrast": contrast,
+        "PickFilamentsConfig.contrast": ("dark", "bright"),
         "ConsensusPicksConfig.rule": ("at-least", "score"),
         "SimulateMicrographsConfig.contrast": ("dark", "bright"),
         "SimulateParticlesConfig.contrast": ("dark", "bright"),
