@@ -38,6 +38,7 @@ if HAS_TOMO:  # see tomography.py
         CryodlBoxWizard,
         CryodlLabelWizard,
         CryodlScoreThresholdWizard,
+        CryodlShippedModelsWizard,
         CryodlSubtomogramDiameterWizard,
     )
 
@@ -282,6 +283,8 @@ def shippedModelLines(kind="picker"):
 
 
 def _purposeOf(card):
+    if card["kind"] == "segmenter":
+        return "for %ss in tomograms" % card["feature"]
     if card["kind"] == "map_improver":
         return "for maps of %s Å" % " to ".join("%.3g" % resolution for resolution in card["resolutions"])
     return (

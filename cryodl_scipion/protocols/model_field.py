@@ -68,6 +68,53 @@ def addModelParams(form, default=FROM_PROJECT, kind="picker", condition="True", 
     )
 
 
+def addShippedModels(form, kind, **arguments):
+    """Add shippedModels to a form: names of models that come with the plugin, for a protocol that takes several."""
+    names = list(shippedModels(Plugin.getEngineFolder(), kind))
+    form.addParam(
+        "shippedModels",
+        params.StringParam,
+        default="",
+        label="Shipped models",
+        **dict(
+            dict(
+                important=True,
+                help="Names of models that come with the plugin, with commas between them; the wizard lists them. This "
+                "version has: %s.\n\nEmpty: none of them." % (", ".join(names) or "none"),
+            ),
+            **arguments,
+        ),
+    )
+
+
+def startable(kind):
+    """(names, networks) in words of the shipped models of a kind."""
+    cards = {n: contract.read_card(f) for n, f in shippedModels(Plugin.getEngineFolder(), kind).items()}
+    words = ", ".join(cards), ", ".join(sorted({card["network"] for card in cards.values()}))
+    return tuple(word or "none" for word in words)
+
+
+def shippedNames(protocol):
+    """What shippedModels names, each once."""
+    return list(dict.fromkeys((protocol.shippedModels.get() or "").replace(",", " ").split()))
+
+
+def shippedFolders(protocol, kind):
+    """Folders of the models that shippedModels names and that there are."""
+    known = shippedModels(Plugin.getEngineFolder(), kind)
+    return [known[name] for name in shippedNames(protocol) if name in known]
+
+
+def checkShippedModels(protocol, kind):
+    """What is wrong with shippedModels. Sentences for the form."""
+    known = shippedModels(Plugin.getEngineFolder(), kind)
+    return [
+        "Shipped models has %r, which there is not. Shipped models: %s." % (name, ", ".join(known) or "none")
+        for name in shippedNames(protocol)
+        if name not in known
+    ]
+
+
 def _plain(arguments):
     return {name: value for name, value in arguments.items() if name not in ("label", "help")}
 
@@ -119,7 +166,8 @@ def modelFolder(protocol):
         model = protocol.inputModel.get()
         return "" if model is None else model.getFolder()
     name = (protocol.shippedModel.get() or "").strip() if protocol.modelFrom.get() == SHIPPED else ""
-    return os.path.join(Plugin.getEngineFolder(), "cryodl", "models", name) if name else ""
+    kind = getattr(protocol, "_MODEL_KIND", "picker")
+    return shippedModels(Plugin.getEngineFolder(), kind).get(name, os.path.join("models", name)) if name else ""
 
 
 def cardOf(protocol):

@@ -26,8 +26,8 @@ EPILOGS = {
     "join-annotations": "example:\n  cryodl join-annotations --folders anna/ ben/ --annotations together/\n",
     "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
     "models/membrane\n",
-    "segment": "example:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model models/membrane models/ribosome "
-    "--output scores/\n",
+    "segment": "examples:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model membrane ribosome --output scores/\n"
+    "  cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
     "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
     "--diameter 250\n      --output picked/\n",
@@ -80,6 +80,8 @@ EPILOGS = {
     "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
     "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "
     "--output simulated/",
+    "train-general-segmenter": "example:\n  cryodl train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' "
+    "--output models/tomograms",
     "train-general-picker": "example:\n  cryodl train-general-picker --structures 'structures/*.cif' --output general",
     "simulate-particles": "example:\n  cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 "
     "--count 1000 --snr 0.05 --output particles.star",

@@ -129,7 +129,7 @@ def find_models(folder):
             card = check_model(model)
             models.append(
                 {
-                    "name": model.name,
+                    "name": model.name.removeprefix(card["kind"] + "_"),
                     "folder": str(model),
                     "kind": card["kind"],
                     "network": card["network"],

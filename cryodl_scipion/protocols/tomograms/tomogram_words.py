@@ -2,11 +2,12 @@
 """What was done with tomograms, in sentences for summaries and for the methods of a paper, and whom to cite."""
 
 from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import counted, network_citations, network_words
+from ...engine.cryodl.contract import counted, network_citations, network_words, noise_in_words
 from ..methods import versionIn
 
 # One network for each feature, and the competition of features, are of this paper.
 METHOD = "Chen2017"
+MOST_NOISE_LINES = 5  # tomograms whose answer to noise stands in a summary
 
 
 def citationsOf(network):
@@ -66,6 +67,21 @@ def segmenterInWords(card):
 def segmentedLines(outputs):
     """Sets of score volumes in the lines of a summary. outputs: {feature: SetOfTomoMasks}."""
     return ["*%s*: %s" % (feature, counted(masks.getSize(), "tomogram")) for feature, masks in sorted(outputs.items())]
+
+
+def noiseLines(results):
+    """What the models found in noise, the feature with the highest part of each tomogram. results: of `segment`."""
+    found = {}
+    for result in results:
+        found.update(result.outputs.get("noise") or {})
+    lines = []
+    for tomogram, features in sorted(found.items()):
+        if features:
+            worst = max(features, key=lambda feature: features[feature]["noise"])
+            lines.append(noise_in_words(tomogram, worst, features[worst]))
+    if len(lines) > MOST_NOISE_LINES:
+        lines[MOST_NOISE_LINES:] = ["... and so on for %d more tomograms." % (len(lines) - MOST_NOISE_LINES)]
+    return lines
 
 
 def segmentingInWords(count, cards, results):

@@ -41,7 +41,7 @@ from .micrographs.exporting import ExportRelionConfig
 from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
 from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
-from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256
+from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256, shipped_folders
 from .networks import (
     CLASSIFIER_NETWORKS,
     DENOISER_NETWORKS,
@@ -66,6 +66,7 @@ from .processes import PARENT_VARIABLE, process_name
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
+from .tomograms.pretraining import TrainGeneralSegmenterConfig
 from .tomograms.segmenting import (
     AnnotateConfig,
     EvaluateSegmentationConfig,
@@ -75,6 +76,7 @@ from .tomograms.segmenting import (
     PickFeaturesConfig,
     SegmentConfig,
     TrainSegmenterConfig,
+    noise_in_words,
 )
 from .tomograms.simulating import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from .words import counted, resolution_in_words
@@ -151,6 +153,7 @@ __all__ = [
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
     "TrainGeneralPickerConfig",
+    "TrainGeneralSegmenterConfig",
     "TrainMapImproverConfig",
     "TrainPickerConfig",
     "TrainSegmenterConfig",
@@ -168,6 +171,7 @@ __all__ = [
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",
+    "noise_in_words",
     "network_citations",
     "network_names",
     "network_words",
@@ -181,4 +185,5 @@ __all__ = [
     "resolution_in_words",
     "said_skipped",
     "sha256",
+    "shipped_folders",
 ]

@@ -80,6 +80,7 @@ from .tomograms.classifying import (
     TrainClassifierConfig,
     TrainClassifierOutputs,
 )
+from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from .tomograms.segmenting import (
     AnnotateConfig,
     AnnotationsOutputs,
@@ -190,6 +191,12 @@ COMMANDS = {
             "import-annotations", "tomograms.commands.import_annotations", ImportAnnotationsConfig, AnnotationsOutputs
         ),
         Command("join-annotations", "tomograms.commands.join_annotations", JoinAnnotationsConfig, AnnotationsOutputs),
+        Command(
+            "train-general-segmenter",
+            "tomograms.commands.train_general_segmenter",
+            TrainGeneralSegmenterConfig,
+            TrainGeneralSegmenterOutputs,
+        ),
         Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
         Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),

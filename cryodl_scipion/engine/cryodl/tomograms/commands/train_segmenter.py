@@ -9,6 +9,8 @@ import time
 from ...contract import Result, counted
 from ...io.warn import warn
 
+FURTHER = 0.3  # of a network's own learning rate, where it begins with the weights of a model
+
 
 def run(config):
     """Train and write the model. A killed training continues from <output>.partial."""
@@ -17,6 +19,7 @@ def run(config):
     from ..segmenters.sources import gather
 
     check_output(config.output)
+    config = _as_the_start(config)
     method = segmenter_method(config.network)
     gathered = gather(config, method)
     folder = working_folder(config)
@@ -70,6 +73,25 @@ def _task(config, method, gathered):
     split = split_examples(gathered.examples, config.validation_fraction, np.random.default_rng(config.seed))
     network = _started(config, method, gathered) if config.start_from else method.build()
     return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
+
+
+def _as_the_start(config):
+    """The config with the working pixel size of the model to start from where it gives none, and a rate at which what
+    that model knows is not forgotten."""
+    import dataclasses
+
+    from ...contract import read_card
+    from ...io.model import find_model
+    from ..segmenters import segmenter_method
+
+    if not config.start_from:
+        return config
+    card = read_card(str(find_model(config.start_from, "segmenter")), "segmenter")
+    return dataclasses.replace(
+        config,
+        working_pixel_size=config.working_pixel_size or card["pixel_size"],
+        learning_rate=config.learning_rate or FURTHER * segmenter_method(config.network).learning_rate,
+    )
 
 
 def _started(config, method, gathered):

@@ -68,12 +68,13 @@ class SegmenterMethod:
         return 1.0
 
 
-def load_network(method, weights, source):
+def load_network(method, weights, source, features=1):
     """A method's network with the weights {name: tensor} of a model.
 
-    source: the model's folder or name, for the message. Raises ValueError if they are of another network.
+    source: the model's folder or name, for the message. features: that it answers for. Raises ValueError if they are of
+    another network.
     """
-    network = method.build()
+    network = method.build() if features == 1 else method.build(features)
     try:
         network.load_state_dict(weights)
     except RuntimeError:

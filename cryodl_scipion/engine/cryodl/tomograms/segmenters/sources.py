@@ -14,7 +14,6 @@ from .grid import grey_statistics, working_grid
 from .label_tiles import find_tiles
 
 FEW = 20  # tiles without the feature, below which a network hardly learns what it does not look like
-MOST = 200  # tiles of each kind that are learnt from
 
 
 def gather(config, method):
@@ -60,7 +59,7 @@ def _from_labels(config, method):
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
     rng, found, seen = np.random.default_rng(config.seed), ([], []), set()
     for number, (volume, factor) in enumerate(zip(volumes, factors)):
-        size, wanted = int(round(TILE / factor)), -(-MOST // len(volumes))
+        size, wanted = int(round(TILE / factor)), -(-config.tiles // len(volumes))
         *places, values = find_tiles(volume, number, config.label, size, wanted, rng)
         seen |= values
         for kind, new in zip(found, places):
@@ -69,7 +68,7 @@ def _from_labels(config, method):
         raise ValueError(_nothing_found(config, volumes, seen))
     statistics = [grey_statistics(t, f) for t, f in zip(tomograms, factors)]
     examples, depth = [], Depth.of(method)
-    for place in choose(found[0], MOST, rng) + choose_negative(found[1], MOST, rng):
+    for place in choose(found[0], config.tiles, rng) + choose_negative(found[1], config.tiles, rng):
         n, size = place.volume, int(round(TILE / factors[place.volume]))
         centre = (place.z, place.corner_yx[0] + size // 2, place.corner_yx[1] + size // 2)
         read = lambda z, y, x, n=n: volumes[n].labels(z, y, x)
