@@ -2,8 +2,9 @@
 """The shipped segmenters on tomograms that they never saw, no tile drawn; and what ten tiles add.
 
 Simulated cells of three settings that the training did not have, with a ribosome (the mitochondrial one, 5MRC) and
-other structures that it did not have; the real envelopes of EMD-1155; noise alone, as it is and smoothed. Dice is that of
-`cryodl evaluate-segmentation` at the score 0.5. Ten tiles are drawn in one tomogram of a setting and judged on another.
+other structures that it did not have; the real envelopes of EMD-1155; noise alone, as it is and smoothed. Dice is that
+of `cryodl evaluate-segmentation` at the score 0.5. Ten tiles are drawn in one tomogram of a setting and judged on
+another.
 """
 
 import json

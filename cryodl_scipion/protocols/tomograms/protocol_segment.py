@@ -28,8 +28,9 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     """Find features in tomograms with trained networks, one for each feature.
 
     In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train feature
-    segmentation*, or those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out: for
-    each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of the tomograms. Let them compete with *cryodl - merge features*. A stopped run continues where it was.
+    segmentation*, or those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out:
+    for each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of the tomograms. Let
+    them compete with *cryodl - merge features*. A stopped run continues where it was.
     """
 
     _label = "segment tomograms"

@@ -317,8 +317,8 @@ def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typin
     """A sentence on the answer of a model to noise; parts: of SegmentOutputs.noise."""
     noise, found = ("%.3g" % (100 * round(parts[key], 6)) for key in ("noise", "tomogram"))
     return (
-        f"{tomogram}, {feature}: the model finds it in {noise} % of noise with the tomogram's spectrum, and in {found} % "
-        "of the blocks of the tomogram that the noise was made of."
+        f"{tomogram}, {feature}: the model finds it in {noise} % of noise with the tomogram's spectrum, and in "
+        f"{found} % of the blocks of the tomogram that the noise was made of."
     )
 
 

@@ -29,7 +29,7 @@ class Segmentation:
                 f"{path} holds {self._volume.dtype} numbers, which scores are not. Give the feature's "
                 "value (--label) if it is a label volume."
             )
-        if label is None and self._volume.dtype == np.int8 and not says_scores(self.path):
+        if label is None and self._volume.dtype == np.int8 and not (is_listed(path) or says_scores(self.path)):
             self._refuse_labels()
         if label is not None and (self._volume.dtype == np.float16 or is_listed(path)):
             raise ValueError(
@@ -48,7 +48,7 @@ class Segmentation:
         if max(seen) > 0:
             raise ValueError(
                 f"{self.path} holds the whole numbers {', '.join(map(str, sorted(seen)))} and does not say that they "
-                "are scores, which would be hundredths: it looks like a label volume. Say which value to pick (--label)."
+                "are scores, which are hundredths: it looks like a label volume. Say which value to pick (--label)."
             )
 
     def read(self, *ranges):

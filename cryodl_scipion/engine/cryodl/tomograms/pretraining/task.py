@@ -55,15 +55,18 @@ class Cells:
         return number, zyx[rng.integers(len(zyx))].tolist()
 
     def crop(self, number, centre, depth, side, jitter, rng):
-        """Image (depth, side, side) float32 and labels (depth, side, side) int64 around a place, within the cell."""
+        """Image (depth, side, side) float32 and labels (depth, side, side) int64 around a place, within the cell; a
+        smaller cell is mirrored at its end."""
         shape, size = self.images[number].shape, (depth, side, side)
         starts = []
         for place, n, length in zip(centre, shape, size):
             start = place - length // 2 + int(rng.integers(-jitter, jitter + 1))
             starts.append(int(np.clip(start, 0, max(0, n - length))))
         part = tuple(slice(start, start + length) for start, length in zip(starts, size))
-        image = torch.from_numpy(self.images[number][part].astype(np.float32))
-        return image, torch.from_numpy(self.labels[number][part].astype(np.int64))
+        pads = [(0, max(0, length - n)) for n, length in zip(shape, size)]
+        whole = lambda values: np.pad(values[part], pads, "symmetric") if any(p[1] for p in pads) else values[part]
+        image = torch.from_numpy(whole(self.images[number]).astype(np.float32))
+        return image, torch.from_numpy(whole(self.labels[number]).astype(np.int64))
 
 
 class CellsTask(Task):
