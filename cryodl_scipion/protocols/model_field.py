@@ -75,10 +75,10 @@ def addShippedModels(form, kind, **arguments):
         "shippedModels",
         params.StringParam,
         default="",
-        label="Shipped models",
         **dict(
             dict(
                 important=True,
+                label="Shipped models",
                 help="Names of models that come with the plugin, with commas between them; the wizard lists them. This "
                 "version has: %s.\n\nEmpty: none of them." % (", ".join(names) or "none"),
             ),

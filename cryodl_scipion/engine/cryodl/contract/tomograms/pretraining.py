@@ -60,6 +60,14 @@ class TrainGeneralSegmenterConfig:
         none_means="they are removed in the end",
         expert=True,
     )
+    start_from: typing.Optional[str] = param(
+        "Folder that an earlier training left (a folder for each feature in it), to continue from.",
+        default=None,
+        label="Start from models",
+        path="folder",
+        none_means="start from random weights",
+        expert=True,
+    )
     steps: typing.Optional[int] = steps_field()
     batch_size: typing.Optional[int] = batch_size_field("Crops")
     learning_rate: typing.Optional[float] = learning_rate_field()

@@ -55,6 +55,7 @@ def run(config):
 
 def _task(config, folder):
     """CellsTask with a new network, its cells in a folder."""
+    from ..pretraining.card import joined_network
     from ..pretraining.cells import CellMaker
     from ..pretraining.task import Cells, CellsTask
     from ..segmenters import segmenter_method
@@ -63,4 +64,6 @@ def _task(config, folder):
     maker = CellMaker(folder, config)
     validation = Cells(lambda number: maker.path(FIRST_VALIDATION + number))
     validation.grow(config.validation_cells)
-    return CellsTask(segmenter_method(config.network), Cells(maker.path), config.cells, validation, config.batch_size)
+    method = segmenter_method(config.network)
+    network = joined_network(method, Path(config.start_from)) if config.start_from else None
+    return CellsTask(method, Cells(maker.path), config.cells, validation, config.batch_size, network)

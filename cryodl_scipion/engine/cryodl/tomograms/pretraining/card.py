@@ -5,10 +5,12 @@ import numpy as np
 import torch
 
 from ... import __version__
-from ...io.model import write_model
+from ...io.model import read_model, write_model
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
 from ..segmenters.calibrate import Counted, dice, fit
 from ..segmenters.card import THRESHOLD
+from ..segmenters.method import load_network
+from ..segmenters.segmenter import HEAD
 
 ANNOTATOR = "simulation"
 
@@ -46,9 +48,16 @@ def write_models(folder, config, task, report, device, seconds):
 def weights_of(weights, number, features):
     """The weights of a network that finds the feature `number` alone, of one with several: its part of the head."""
     result = dict(weights)
-    for name in ("head.weight", "head.bias"):
+    for name in HEAD:
         result[name] = weights[name].chunk(features)[number]
     return result
+
+
+def joined_network(method, folder):
+    """The network of all features whose parts `write_models` left in a folder (a Path)."""
+    every = [read_model(folder / feature, "segmenter")[1] for feature in FEATURES]
+    heads = {name: torch.cat([weights[name] for weights in every]) for name in HEAD}
+    return load_network(method, dict(every[0], **heads), str(folder), len(FEATURES))
 
 
 def _card(config, task, report, device, seconds):
