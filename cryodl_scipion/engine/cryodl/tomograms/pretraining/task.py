@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of one network for all features on simulated cells: dense labels, crops anywhere, noise as an example."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,8 @@ from ..segmenters.losses import soft_dice
 from ..segmenters.train import view_grid
 
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
-NOISE = 0.1  # part of the crops that are turned into noise of the same spectrum, without any feature
+NOISE = 0.15  # part of the crops that are noise without any feature: half with the spectrum of a crop, half smoothed
+SMOOTHED = (0.3, 4.0)  # px, widths of the Gaussians that noise is smoothed by
 TURNED = 0.4  # part of the crops that are turned by any angle; the others by whole quarters, which costs nothing
 REMEMBERED = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
@@ -124,7 +127,8 @@ class CellsTask(Task):
             quarter, mirror = int(rng.integers(4)), rng.random() < 0.5
             image, labels = (torch.rot90(part.flip(2) if mirror else part, quarter, (1, 2)) for part in (image, labels))
         if rng.random() < NOISE:
-            image, labels = phase_randomised(image, rng), torch.zeros_like(labels)
+            made = phase_randomised(image, rng) if rng.random() < 0.5 else smoothed_noise(image.shape, rng)
+            image, labels = made, torch.zeros_like(labels)
         return vary_contrast(image, rng), labels[self._answered].to(torch.uint8)
 
     @property
@@ -181,3 +185,13 @@ def phase_randomised(image, rng):
     transform = torch.fft.rfftn(image)
     white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32)))
     return torch.fft.irfftn(transform.abs() * white / white.abs().clamp(min=1e-9), s=image.shape)
+
+
+def smoothed_noise(shape, rng):
+    """(z, y, x) Gaussian noise of variance 1, smoothed by a Gaussian of a random width, as filtered tomograms are."""
+    width = float(np.exp(rng.uniform(*np.log(SMOOTHED))))
+    frequencies = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]
+    square = sum(f.square() for f in torch.meshgrid(*frequencies, indexing="ij"))
+    white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)))
+    noise = torch.fft.irfftn(white * torch.exp(-2 * (math.pi * width) ** 2 * square), s=tuple(shape))
+    return noise / noise.std()
