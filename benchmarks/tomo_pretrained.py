@@ -37,9 +37,9 @@ SETTINGS = {
         "membrane_proteins": 2,
         "crowding": 0.1,
     },
-    "16 Å, ±60 by 3°, SNR 0.2, gold": {
+    "16 Å, ±60 by 3°, SNR 0.6, gold": {
         "pixel_size": 16,
-        "snr": 0.6,  # gold takes two thirds of the variance
+        "snr": 0.6,  # much of the variance is that of the gold
         "fiducials": 3,
         "defocus": 30000,
         "crowding": 0.15,
