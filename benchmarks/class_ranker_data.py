@@ -14,8 +14,8 @@ from common import ROOT
 sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
 import torch  # noqa: E402
 
-from cryodl.core.ctf import ctf_of_optics  # noqa: E402
 from cryodl.core.fourier import on_grid, radial_mean  # noqa: E402
+from cryodl.core.optics import ctf_of_optics  # noqa: E402
 from cryodl.core.projections import random_angles  # noqa: E402
 from cryodl.particles.classes2d.averages import filtered  # noqa: E402
 from cryodl.particles.classes2d.features import curve_numbers, small_images  # noqa: E402

@@ -40,7 +40,7 @@ def make_mixture(folder, names, count, snr, box=BOX, pixel_size=PIXEL_SIZE, seed
     """
     import torch
 
-    from cryodl.core.ctf import ctf_of_optics
+    from cryodl.core.optics import ctf_of_optics
     from cryodl.core.projections import random_angles
     from cryodl.io.particle_sets import StackWriter
     from cryodl.simulate.particle_images import load_projector, noise_images

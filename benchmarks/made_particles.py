@@ -74,18 +74,35 @@ def make(path, folder, snr, count, seed=1, box=64, pixel_size=3.5, resolution=8.
 
     rng = np.random.default_rng(seed)
     xyz, weight = atoms_of(path)
+    star = make_mixed([(xyz, weight)], np.zeros(count, int), folder, snr, rng, box, pixel_size, noise_only)
+    voxel = resolution / 3
+    with mrcfile.new(folder / "map.mrc", map_of(xyz, weight, resolution, voxel, "sharp", rng), overwrite=True) as mrc:
+        mrc.voxel_size = voxel
+    return star
+
+
+def make_mixed(bodies, kinds, folder, snr, rng, box=64, pixel_size=3.5, noise_only=False):
+    """Write particles.star and particles.mrcs of several compositions into a new folder; the STAR file's path.
+
+    bodies: [(xyz, weights)] of atoms in one frame. kinds: (n,) int, the composition of each particle. snr: of all
+    particles together.
+    """
+    import mrcfile
+
+    count = len(kinds)
     turns, shifts = Rotation.random(count, rng), rng.uniform(-REACH, REACH, (count, 2))
     defoci = rng.uniform(*DEFOCUS, -(-count // PER_MICROGRAPH))[np.arange(count) // PER_MICROGRAPH]
-    clean = projections(xyz, weight, turns, shifts, box, pixel_size)
+    clean = np.empty((count, box, box), np.float32)
+    for kind, (xyz, weight) in enumerate(bodies):
+        rows = np.nonzero(kinds == kind)[0]
+        if len(rows):
+            clean[rows] = projections(xyz, weight, turns[rows], shifts[rows], box, pixel_size)
     clean = np.fft.irfft2(np.fft.rfft2(clean) * np.stack([ctf(box, pixel_size, d) for d in defoci]), s=(box, box))
     noise = coloured_noise(count, box, pixel_size, rng)
     scale = 0 if noise_only else np.sqrt(snr / clean.var(axis=(1, 2)).mean())
     folder.mkdir(parents=True, exist_ok=True)
     with mrcfile.new(folder / "particles.mrcs", (scale * clean + noise).astype(np.float32), overwrite=True) as mrc:
         mrc.voxel_size = pixel_size
-    voxel = resolution / 3
-    with mrcfile.new(folder / "map.mrc", map_of(xyz, weight, resolution, voxel, "sharp", rng), overwrite=True) as mrc:
-        mrc.voxel_size = voxel
     _write_star(folder / "particles.star", turns, shifts, defoci, box, pixel_size)
     return folder / "particles.star"
 

@@ -150,6 +150,15 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     year = {2015},
     doi = {https://doi.org/10.1016/j.jsb.2015.05.007}
 }
+@article{Chen2021,
+    title = {Deep learning-based mixed-dimensional Gaussian mixture model for characterizing variability in cryo-EM},
+    author = {Chen, Muyuan and Ludtke, Steven J.},
+    journal = {Nature Methods},
+    volume = {18},
+    pages = {930--936},
+    year = {2021},
+    doi = {https://doi.org/10.1038/s41592-021-01220-5}
+}
 @article{Tipping1999,
     title = {Probabilistic Principal Component Analysis},
     author = {Tipping, Michael E. and Bishop, Christopher M.},
@@ -189,6 +198,33 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     pages = {2965--2974},
     year = {2018},
     url = {https://arxiv.org/abs/1803.04189}
+}
+@inproceedings{Buchholz2019,
+    title = {Cryo-CARE: Content-Aware Image Restoration for Cryo-Transmission Electron Microscopy Data},
+    author = {Buchholz, Tim-Oliver and Jordan, Mareike and Pigino, Gaia and Jug, Florian},
+    booktitle = {2019 IEEE 16th International Symposium on Biomedical Imaging (ISBI)},
+    pages = {502--506},
+    year = {2019},
+    doi = {https://doi.org/10.1109/ISBI.2019.8759519}
+}
+@article{Liu2022IsoNet,
+    title = {Isotropic reconstruction for electron tomography with deep learning},
+    author = {Liu, Yun-Tao and Zhang, Heng and Wang, Hui and Tao, Chang-Lu and Bi, Guo-Qiang and Zhou, Z. Hong},
+    journal = {Nature Communications},
+    volume = {13},
+    pages = {6482},
+    year = {2022},
+    doi = {https://doi.org/10.1038/s41467-022-33957-8}
+}
+@article{Wiedemann2024,
+    title = {A deep learning method for simultaneous denoising and missing wedge reconstruction in cryogenic electron
+             tomography},
+    author = {Wiedemann, Simon and Heckel, Reinhard},
+    journal = {Nature Communications},
+    volume = {15},
+    pages = {8255},
+    year = {2024},
+    doi = {https://doi.org/10.1038/s41467-024-51438-y}
 }
 @inproceedings{Pang2021,
     title = {Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising},

@@ -59,7 +59,8 @@ class CryodlModel(EMObject):
         return self._modelName.get()
 
     def getKind(self):
-        """'picker', 'denoiser', 'micrograph_denoiser', 'segmenter', 'classifier' or 'map_improver'."""
+        """'picker', 'denoiser', 'micrograph_denoiser', 'tomogram_denoiser', 'segmenter', 'classifier' or
+        'map_improver'."""
         return self._kind.get()
 
     def getNetwork(self):

@@ -22,6 +22,7 @@ from .protocols import (
     CryodlProtEvaluateMap,
     CryodlProtImproveMap,
     CryodlProtIntegrity,
+    CryodlProtLatentVolumes,
     CryodlProtPick,
     CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
@@ -132,7 +133,11 @@ class CryodlDiameterWizard(Wizard):
 class CryodlMaskWizard(Wizard):
     """Choose the diameter of the mask, in which an FSC is measured or particles are compared, on the particles."""
 
-    _targets = [(CryodlProtBackProject, ["maskDiameter"]), (CryodlProtClassify2D, ["maskDiameter"])]
+    _targets = [
+        (CryodlProtBackProject, ["maskDiameter"]),
+        (CryodlProtClassify2D, ["maskDiameter"]),
+        (CryodlProtLatentVolumes, ["maskDiameter"]),
+    ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form, *params):

@@ -25,6 +25,7 @@ from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticle
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
 from .particles.protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .particles.protocol_integrity import CryodlProtIntegrity
+from .particles.protocol_latent_volumes import CryodlProtLatentVolumes
 from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
@@ -34,6 +35,7 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_annotate import CryodlProtAnnotate
     from .tomograms.protocol_classify_subtomograms import CryodlProtClassifySubtomograms
     from .tomograms.protocol_cluster_subtomograms import CryodlProtClusterSubtomograms
+    from .tomograms.protocol_denoise_tomograms import CryodlProtDenoiseTomograms
     from .tomograms.protocol_evaluate_segmentation import CryodlProtEvaluateSegmentation
     from .tomograms.protocol_merge_features import CryodlProtMergeFeatures
     from .tomograms.protocol_pick_features import CryodlProtPickFeatures

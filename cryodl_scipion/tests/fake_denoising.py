@@ -171,6 +171,7 @@ def reconstruct(config):
         compared=None,
         noise_fsc=None,
         noise_resolution=None,
+        own_resolution=None,
         fsc_beyond=None,
     ), []
 

@@ -44,4 +44,24 @@ def fitHeterogeneity(config):
     ), []
 
 
-WORK = {"fit-heterogeneity": fitHeterogeneity}
+def latentVolumes(config):
+    columns, rows, optics = readStar(config.particles)
+    coordinates = sorted(float(row[columns.index("cryodlLatent1")]) for row in rows)
+    os.makedirs(config.output)
+    box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
+    paths = [os.path.join(config.output, "map_%02d.mrc" % (number + 1)) for number in range(config.maps)]
+    for number, path in enumerate(paths):
+        for ending in ("", "_half1", "_half2"):
+            writeMrc(path[:-4] + ending + ".mrc", np.full((box,) * 3, number + 1.0, np.float32), size)
+    return dict(
+        volumes=paths,
+        record=os.path.join(config.output, "volumes.json"),
+        coordinates=[[coordinates[number]] for number in range(config.maps)],
+        resolutions=[10.0] * config.maps,
+        count=len(rows),
+        pixel_size=size,
+        box=box,
+    ), []
+
+
+WORK = {"fit-heterogeneity": fitHeterogeneity, "latent-volumes": latentVolumes}

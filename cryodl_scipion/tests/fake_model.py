@@ -5,6 +5,19 @@ import hashlib
 import json
 import os
 
+# What denoise-tomograms says of a tomogram.
+TOMOGRAM_CONTROLS = dict(
+    frequencies=[0.01, 0.02, 0.03],
+    fsc_halves=[0.8, 0.4, 0.1],
+    fsc_denoised=[0.85, 0.6, 0.2],
+    kept=[0.9, 0.5, 0.2],
+    signal_correlation_before=0.2,
+    signal_correlation_after=0.7,
+    noise_left=0.3,
+    wiener_noise_left=0.6,
+    random_phases_left=0.5,
+)
+
 
 def writeModel(folder, values):
     """A model folder; `values` replace entries of the card; None takes one away."""
@@ -76,6 +89,27 @@ def segmenterCard(feature, **values):
             validation=dict(dice=0.8, boundary_error_angstrom=12.0),
         ),
         **values,
+    )
+
+
+def tomogramDenoiserCard(**values):
+    """Entries of a tomogram denoiser's card for writeModel."""
+    others = ("pixel_sizes", "particle_diameter", "minimum_distance", "threshold_uncertainty", "threshold")
+    return dict(
+        dict.fromkeys(others),
+        **dict(
+            dict(
+                kind="tomogram_denoiser",
+                name="model",
+                network="unet3d",
+                pixel_size=10.0,
+                fills_wedge=False,
+                gain=[0.5] * 32,
+                training={},
+                validation=dict(correlation=0.3, wiener_correlation=0.2, wedge_correlation=0.1),
+            ),
+            **values,
+        ),
     )
 
 

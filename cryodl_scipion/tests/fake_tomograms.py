@@ -11,7 +11,7 @@ import os
 
 import mrcfile
 import numpy as np
-from fake_model import segmenterCard, writeModel
+from fake_model import TOMOGRAM_CONTROLS, segmenterCard, tomogramDenoiserCard, writeModel
 from fake_simulator import writeTable
 from fake_stops import dieSometimes, trainSteps
 from fake_truth import SHAPE, placesOf
@@ -57,6 +57,33 @@ def simulateTomograms(config):
         tilt_min=config.tilt_min,
         tilt_max=config.tilt_max,
         tilt_series=None,
+    ), []
+
+
+def denoiseTomograms(config):
+    """As `cryodl denoise-tomograms`: the mean of the halves, or the tomogram, as it is."""
+    os.makedirs(config.output, exist_ok=True)
+    model = config.model or os.path.join(config.output, "model")
+    if not os.path.exists(model):
+        writeModel(model, tomogramDenoiserCard(fills_wedge=config.fill_wedge, training=dict(tomograms=config.names)))
+    card, controls = contract.read_card(model), {}
+    files, halves = {}, dict(even={}, odd={})
+    for name, *paths in zip(config.names, *((config.even, config.odd) if config.even else (config.tomograms,))):
+        volumes = [mrcfile.read(path).astype(np.float32) for path in paths]
+        files[name] = os.path.join(config.output, name + ".mrc")
+        writeVolume(files[name], sum(volumes) / len(volumes), config.pixel_size)
+        for half, volume in zip(("even", "odd"), volumes if config.halves and len(volumes) == 2 else ()):
+            halves[half][name] = os.path.join(config.output, "%s_%s.mrc" % (name, half))
+            writeVolume(halves[half][name], volume, config.pixel_size)
+        controls[name] = TOMOGRAM_CONTROLS if len(volumes) == 2 else {}
+    return dict(
+        tomograms=config.output,
+        files=files,
+        model=model,
+        fills_wedge=card["fills_wedge"],
+        pixel_sizes=dict.fromkeys(files, config.pixel_size),
+        controls=controls,
+        **halves,
     ), []
 
 
@@ -210,6 +237,7 @@ def writeVolume(path, data, pixelSize):
 WORK = {
     "simulate-tomograms": simulateTomograms,
     "train-segmenter": trainSegmenter,
+    "denoise-tomograms": denoiseTomograms,
     "segment": segment,
     "merge-features": mergeFeatures,
     "pick-features": pickFeatures,

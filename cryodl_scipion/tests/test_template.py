@@ -113,6 +113,25 @@ TEMPLATES = {
             },
         },
     ),
+    "cryodl-motion": (
+        dict(
+            pixel=("4.5", "CryodlProtSimulateParticles", "pixelSize", 4.5),
+            box=("48", "CryodlProtSimulateParticles", "box", 48),
+            count=("900", "CryodlProtSimulateParticles", "count", 900),
+            snr=("0.2", "CryodlProtSimulateParticles", "snr", 0.2),
+            domain=("B", "CryodlProtSimulateParticles", "domain", "B"),
+            range=("30", "CryodlProtSimulateParticles", "hingeRange", 30.0),
+            maps=("4", "CryodlProtLatentVolumes", "maps", 4),
+        ),
+        {
+            "CryodlProtSimulateParticles": {"inputStructure": "ProtImportPdb.outputPdb"},
+            "CryodlProtFitHeterogeneity": {
+                "inputParticles": "CryodlProtSimulateParticles.outputParticles",
+                "inputVolume": "CryodlProtSimulateParticles.outputVolume",
+            },
+            "CryodlProtLatentVolumes": {"inputParticles": "CryodlProtFitHeterogeneity.outputParticles"},
+        },
+    ),
     "cryodl-tomograms": (
         dict(
             mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
@@ -160,7 +179,7 @@ class TestCryodlTemplate(CryodlTest):
     def imported(self, name):
         """{alias: path} of the files or folders that a template asks for, one for each import."""
         maps = {"cryodl-denoising": ["map"], "cryodl-tomograms": ["map", "othermap"]}.get(name, [])
-        if name == "cryodl-maps":
+        if name in ("cryodl-maps", "cryodl-motion"):
             return {"structure": writeModelOf(os.path.join(self.data, "model.pdb"), (0, 0, 0))}
         return {alias: writeMap(os.path.join(self.data, alias + ".mrc")) for alias in maps} or {
             "mics": os.path.dirname(synthetic.writeMicrographs(self.data + "/mics", 1)[0])

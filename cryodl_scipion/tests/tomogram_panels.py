@@ -7,6 +7,7 @@ from ..protocols import (
     CryodlProtAnnotate,
     CryodlProtClassifySubtomograms,
     CryodlProtClusterSubtomograms,
+    CryodlProtDenoiseTomograms,
     CryodlProtEvaluateSegmentation,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
@@ -15,6 +16,7 @@ from ..protocols import (
 )
 from ..viewers.tomograms import viewer_tomograms
 from ..viewers.tomograms.viewer_annotations import CryodlAnnotateViewer
+from ..viewers.tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
 from ..viewers.tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
 from .tomogram_runs import TomogramsTest
 from .viewer_panels import PanelsTest
@@ -26,6 +28,7 @@ PANELS = {
     CryodlProtPickFeatures: viewer_tomograms.CryodlPickFeaturesViewer,
     CryodlProtSimulateTomograms: viewer_tomograms.CryodlSimulateTomogramsViewer,
     CryodlProtEvaluateSegmentation: viewer_tomograms.CryodlEvaluateSegmentationViewer,
+    CryodlProtDenoiseTomograms: CryodlDenoiseTomogramsViewer,
     CryodlProtAnnotate: CryodlAnnotateViewer,
     CryodlProtClassifySubtomograms: CryodlClassifyViewer,
     CryodlProtClusterSubtomograms: CryodlClusterViewer,

@@ -3,6 +3,7 @@
 
 PANELS = {
     "CryodlProtSegment": ("showScores",),
+    "CryodlProtDenoiseTomograms": ("showSlices",),
     "CryodlProtMergeFeatures": ("showLabels", "showTable"),
     "CryodlProtPickFeatures": ("showPlaces",),
     "CryodlProtClassifySubtomograms": ("showGallery",),

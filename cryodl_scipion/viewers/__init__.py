@@ -3,7 +3,7 @@
 
 from ..tomography import HAS_TOMO
 from .maps.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvaluateMapViewer
-from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer
+from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer, CryodlLatentVolumesViewer
 from .maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from .micrographs.viewer_assess import CryodlAssessViewer
@@ -23,6 +23,7 @@ from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer
+    from .tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
     from .tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
 
     # Before pwem's "AMDViewer", which shows tables: of sets that we made the pictures are what one wants.

@@ -14,7 +14,8 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 # Attributes of items, with an underscore before them.
 SCORES = ("rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin", "cryodlExplained", "cryodlReferenceResolution")
-REFERENCE = "cryodlReference"  # file name of the structure that the angles come from
+# of the structure that the angles come from: its file's name, and the beginning of its SHA-256
+REFERENCE = ("cryodlReference", "cryodlReferenceDigest")
 NOISE = "_cryodlNoiseControl"  # attribute: the engine's STAR file of noise that was oriented likewise
 
 
@@ -31,7 +32,7 @@ def appendOriented(output, particles, path, noise=None):
     """
     there = columnsOf(path, "particles")
     scores = [name for name in SCORES if name in there]
-    words = [REFERENCE] if REFERENCE in there else []
+    words = [name for name in REFERENCE if name in there]
     columns, kinds = ANGLES + ORIGIN + tuple(scores + words), (float,) * (5 + len(scores)) + (str,) * len(words)
     for item, row in pairedRows(particles, path, columns, kinds):
         copy = item.clone()

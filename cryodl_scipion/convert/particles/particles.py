@@ -7,7 +7,8 @@ from ..relion_star import _SPACE, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 # Attributes of items that RELION's plugin keeps under these names.
-_KEPT = ("rlnRandomSubset", "rlnClassNumber", "cryodlReference", "cryodlReferenceResolution")
+_KEPT = ("rlnRandomSubset", "rlnClassNumber", "cryodlReference", "cryodlReferenceDigest", "cryodlReferenceResolution")
+_KEPT += tuple("cryodlLatent%d" % number for number in range(1, 21)) + ("cryodlCluster",)
 _ID = "rlnImageId"
 _ORIGINAL = "rlnImageOriginalName"
 

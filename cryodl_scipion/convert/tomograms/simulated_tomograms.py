@@ -6,8 +6,10 @@ from tomo.objects import TomoAcquisition, Tomogram
 from .tomograms import maskOf
 
 
-def appendTomograms(tomograms, files):
-    """Append all to a SetOfTomograms, which has pixel size and acquisition. files: {name: path}; the name is the tsId.
+def appendTomograms(tomograms, files, even, odd):
+    """Append all to a SetOfTomograms, which has pixel size and acquisition.
+
+    files: {name: path}; the name is the tsId. even, odd: the same of half tomograms, or empty.
 
     Returns {name: Tomogram with its id}.
     """
@@ -21,6 +23,8 @@ def appendTomograms(tomograms, files):
         acquisition.copy(tomograms.getAcquisition())
         tomogram.setAcquisition(acquisition)
         tomogram.setOrigin()  # the middle, as tomo has it
+        if name in even:
+            tomogram.setHalfMaps([even[name], odd[name]])
         tomograms.append(tomogram)
         made[name] = tomogram.clone()
     return made

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line, generated from the contract. torch is imported inside commands, so that --help is quick."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import os
 import sys
 import time
 import traceback
+import typing
 
 from . import __version__
-from .contract import COMMANDS, AllSkipped, Failure, Request, check, describe_all
+from .contract import COMMANDS, AllSkipped, Command, Failure, Request, check, describe_all
+from .contract.params import ParamInfo
 from .io.memory import memory_sentence
 from .io.output_lock import output_lock
 from .io.parent import end_with_parent
@@ -26,6 +30,8 @@ EPILOGS = {
     "join-annotations": "example:\n  cryodl join-annotations --folders anna/ ben/ --annotations together/\n",
     "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
     "models/membrane\n",
+    "denoise-tomograms": "example:\n  cryodl denoise-tomograms --even 'halves/*_EVN.mrc' --odd 'halves/*_ODD.mrc' "
+    "--output denoised",
     "segment": "examples:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model membrane ribosome --output scores/\n"
     "  cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/\n",
     "merge-features": "example:\n  cryodl merge-features --scores scores/ --smallest 500 --surfaces --output merged/\n",
@@ -97,6 +103,7 @@ EPILOGS = {
     "latent/",
     "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
     "open.star",
+    "latent-volumes": "example:\n  cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
     "classify-2d": "example:\n  cryodl classify-2d --particles particles.star --classes 50 --output classes\n",
     "select-classes": "example:\n  cryodl select-classes --classes classes/classes.star --threshold 0.5 --output "
     "good\n",
@@ -113,7 +120,7 @@ class UserError(Exception):
     """What the user can mend; shown as one line, without a traceback."""
 
 
-def main(arguments=None):
+def main(arguments: typing.Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 the user can mend it, 1 anything else."""
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
@@ -155,7 +162,9 @@ def main(arguments=None):
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the option that was probably meant."""
 
-    def parse_args(self, args=None, namespace=None):
+    def parse_args(  # type: ignore[override]  # argparse's overloads allow classes of other namespaces
+        self, args: typing.Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
         """As argparse's; what the chosen command does not know is told by its own parser, which knows its options."""
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
@@ -163,7 +172,7 @@ class Parser(argparse.ArgumentParser):
             chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options
 
-    def error(self, message):
+    def error(self, message: str) -> typing.NoReturn:
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
             import difflib
@@ -174,7 +183,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"cryodl: error: {message} (see {self.prog} --help)\n")
 
 
-def build_parser():
+def build_parser() -> Parser:
     """The argparse parser of all commands."""
     parser = Parser(
         prog="cryodl",
@@ -207,7 +216,7 @@ def build_parser():
     return parser
 
 
-def _add_argument(parser, info):
+def _add_argument(parser: argparse._ArgumentGroup, info: ParamInfo) -> None:
     hidden = info.required or info.default is None or info.default is False or info.default in ((), "")
     default = " ".join(map(str, info.default)) if isinstance(info.default, (tuple, list)) else info.default
     notes = [
@@ -237,13 +246,13 @@ def _add_argument(parser, info):
         )
 
 
-def _metavar(info):
+def _metavar(info: ParamInfo) -> str:
     if info.choices:
         return "{" + ",".join(info.choices) + "}"
     return info.path.upper() or {"int": "N", "float": "X", "paths": "TEXT"}.get(info.kind, "TEXT")
 
 
-def _config(command, options):
+def _config(command: Command, options: argparse.Namespace) -> typing.Any:
     """The checked config of parsed options; --device and --threads override a request's."""
     given = {i.name: getattr(options, i.name) for i in describe_all(command.config) if hasattr(options, i.name)}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
@@ -263,14 +272,14 @@ def _config(command, options):
     return _checked(command.config(**given))
 
 
-def _checked(config):
+def _checked(config: typing.Any) -> typing.Any:
     problems = check(config)
     if problems:
         raise UserError(" ".join(problems))
     return config
 
 
-def _run(command, config, result_path):
+def _run(command: Command, config: typing.Any, result_path: str | None) -> None:
     start = time.monotonic()
     begin()
     with output_lock(command, config):
@@ -294,13 +303,13 @@ def _run(command, config, result_path):
         result.write(result_path)
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     from importlib.metadata import version  # importing torch for its version would double the time of short commands
 
     return {"cryodl": __version__, "torch": version("torch"), "python": sys.version.split()[0]}
 
 
-def _sentence(error):
+def _sentence(error: AllSkipped | UserError) -> str:
     """The message of an error; that of the system's own errors with the file's name and without their number."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
@@ -308,13 +317,13 @@ def _sentence(error):
     return str(error)
 
 
-def _end_progress_bars():
+def _end_progress_bars() -> None:
     """A bar that an error interrupts leaves the terminal in the middle of its line, where the sentence would go on."""
     for bar in list(getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())):
         bar.close()
 
 
-def _fail(command, kind, message, path, code):
+def _fail(command: Command, kind: str, message: str, path: str | None, code: int) -> int:
     _end_progress_bars()
     print(f"cryodl: error: {message}", file=sys.stderr)
     if path:

@@ -8,11 +8,12 @@ import os
 import platform
 import shutil
 import sys
+import typing
 from pathlib import Path
 
 import cryodl
 
-from .contract import CARD, check_model
+from .contract import CARD, DoctorConfig, check_model
 from .contract.needed import NEEDED
 
 REMEDY = (
@@ -23,7 +24,7 @@ MODELS = Path(cryodl.__file__).parent / "models"
 FIGURES = {"f1": "F1", "q_score": "Q-score", "q_score_before": "Q-score without it"}  # of a card that are shown
 
 
-def run(config):
+def run(config: DoctorConfig) -> None:
     """Print the report, as JSON if config.json.
 
     Raises SystemExit(1) if there are problems that keep the engine from working.
@@ -34,13 +35,13 @@ def run(config):
         raise SystemExit(1)
 
 
-def examine(device="auto"):
+def examine(device: str = "auto") -> dict[str, typing.Any]:
     """All that the report says: versions, devices, threads, models, notes, problems. Works without torch.
 
     device: as --device; a GPU that is asked for and absent is a problem.
     """
     versions, problems = _versions()
-    gpus, notes = [], []
+    gpus, notes = list[dict[str, typing.Any]](), list[str]()
     if "torch" in versions:
         gpus, gpu_problems, notes = _gpus(device)
         problems += gpu_problems
@@ -56,7 +57,7 @@ def examine(device="auto"):
     }
 
 
-def _versions():
+def _versions() -> tuple[dict[str, str], list[typing.Any]]:
     """Versions of everything needed, and sentences about what does not import."""
     versions, problems = {"cryodl": cryodl.__version__, "python": platform.python_version()}, []
     for distribution, module in NEEDED.items():
@@ -69,7 +70,7 @@ def _versions():
     return versions, problems
 
 
-def _gpus(asked):
+def _gpus(asked: str) -> tuple[list[dict[str, typing.Any]], list[str], list[typing.Any]]:
     """GPUs that torch can use: list of dicts, problems, notes. asked: as --device."""
     import torch
 
@@ -96,7 +97,7 @@ def _gpus(asked):
     if absent:
         problems.append(
             f"GPU {', '.join(absent)} (--device {asked}) is asked for and absent; torch sees "
-            f"{len(gpus)} GPU(s). Choose one of: {', '.join([g['device'] for g in gpus] + ['cpu'])}."
+            f"{len(gpus)} GPU(s). Choose one of: {', '.join([*(str(g['device']) for g in gpus), 'cpu'])}."
         )
     if not gpus and shutil.which("nvidia-smi"):
         build = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "is a CPU build"
@@ -107,7 +108,7 @@ def _gpus(asked):
     return gpus, problems, notes
 
 
-def _cpu():
+def _cpu() -> dict[str, typing.Any]:
     """Name of the CPU, and whether it computes in bf16, which makes picking several times faster."""
     name, flags = platform.machine(), set()
     cpuinfo = Path("/proc/cpuinfo")
@@ -121,7 +122,7 @@ def _cpu():
     return {"device": "cpu", "name": name, "bf16": bool(flags & {"avx512_bf16", "amx_bf16"})}
 
 
-def find_models(folder):
+def find_models(folder: Path) -> tuple[list[dict[str, typing.Any]], list[str]]:
     """Shipped models in `folder`: list of dicts from their cards, and sentences about damaged ones."""
     models, problems = [], []
     for model in sorted(path.parent for path in Path(folder).glob(f"*/{CARD}")):
@@ -142,7 +143,7 @@ def find_models(folder):
     return models, problems
 
 
-def as_text(report):
+def as_text(report: typing.Mapping[str, typing.Any]) -> str:
     """The report for people."""
     lines = [
         "cryodl " + report["versions"]["cryodl"],

@@ -100,6 +100,26 @@ def backProjectingInWords(result, symmetry, denoiser):
     )
 
 
+def referenceLines(made):
+    """Lines about a map whose angles come from a reference: what of its FSC is the map's own. made: the outputs of
+    `reconstruct`."""
+    if not made.get("reference"):
+        return []
+    lines = ["Angles from the reference %s, which both half-maps share" % made["reference"]]
+    if made.get("noise_fsc") is None:
+        return lines + ["As many images of noise, oriented likewise: not tested"]
+    lines.append(
+        "As many images of noise, oriented likewise: %s; without what noise has as well: %s"
+        % tuple(resolution_in_words(made.get(name)) for name in ("noise_resolution", "own_resolution"))
+    )
+    if made.get("fsc_beyond") is not None:
+        lines.append(
+            "Mean FSC beyond %.3g Å, which was not compared with the reference: %.3f"
+            % (made["compared"], made["fsc_beyond"])
+        )
+    return lines
+
+
 def evaluationLines(evaluation):
     """evaluation.json in the lines of a summary: gain, then control."""
     mean, resolution, control = evaluation["mean_frc"], evaluation["resolution"], evaluation["control"]

@@ -28,13 +28,26 @@ def heterogeneityLines(result):
     return lines
 
 
-def heterogeneityInWords(result):
-    """Methods."""
+_WAYS = {
+    "linear": "expectation-maximisation of principal components of the volumes",
+    "gaussian": "expectation-maximisation of principal motions of Gaussians that anchors carry, and of a decoder "
+    "network of the first of them",
+}
+
+
+def heterogeneityInWords(result, method):
+    """Methods. method: of fit-heterogeneity."""
     made = result.outputs
     return (
-        "A linear latent space of %d dimensions was fitted to %s with cryodl %s by expectation-maximisation of "
-        "principal components of the volumes, with the CTF and with errors of orientation, shift, contrast and "
-        "defocus to first order. Components of each half of the particles were tested on the other half: p = %.2g "
-        "for a rigid molecule (%s)."
-        % (made["latent"], counted(made["count"], "particle"), versionIn([result]), made["p_value"], made["verdict"])
+        "A latent space of %d dimensions was fitted to %s with cryodl %s by %s, with the CTF and with errors of "
+        "orientation, shift, contrast and defocus to first order. Components of each half of the particles were "
+        "tested on the other half: p = %.2g for a rigid molecule (%s)."
+        % (
+            made["latent"],
+            counted(made["count"], "particle"),
+            versionIn([result]),
+            _WAYS[method],
+            made["p_value"],
+            made["verdict"],
+        )
     )

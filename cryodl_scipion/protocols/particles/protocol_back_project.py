@@ -7,7 +7,7 @@ from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.oriented import noiseControlOf
 from ...engine.cryodl import contract
 from ...form import addConfigParams
-from .denoiser_words import backProjectingInWords
+from .denoiser_words import backProjectingInWords, referenceLines
 from .particle_checks import checkParticles
 from .particles_base import ParticlesBase
 
@@ -112,15 +112,7 @@ class CryodlProtBackProject(ParticlesBase):
             % (made["count"], made["box"], made["pixel_size"]),
             "FSC of the half-maps 0.143: %s" % contract.resolution_in_words(made["resolution"]),
         ]
-        if made.get("reference"):
-            noise = made.get("noise_resolution")
-            lines.append(
-                "Angles from the reference %s; as many images of noise: %s."
-                % (
-                    made["reference"],
-                    "not tested" if made.get("noise_fsc") is None else contract.resolution_in_words(noise),
-                )
-            )
+        lines += referenceLines(made)
         if denoiserOf(self.inputParticles.get()):
             lines.append(
                 "Of denoised particles: it shows what the model learned, and the FSC says nothing of resolution."

@@ -12,6 +12,8 @@ from .heterogeneity_words import heterogeneityInWords, heterogeneityLines
 from .particle_checks import checkParticles, scaleWarnings
 from .particles_base import ParticlesBase
 
+_GAUSSIAN = contract.LATENT_METHODS.index("gaussian")
+
 
 class CryodlProtFitHeterogeneity(ParticlesBase):
     """Fit a latent space to particles: how the molecule moves or what it lacks, or that it does neither.
@@ -34,6 +36,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         "reference": "the input volume",
         "mask": "the input mask",
         "output": "the run's folder",
+        "device": "the GPUs that Scipion assigns",
         "threads": "Scipion's own field",
     }
 
@@ -60,14 +63,28 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         addConfigParams(
             form,
             self._CONFIG,
-            ["method", "latent", "resolution", "maps", "axes", "clusters", "contrast", "tolerance", "seed"],
+            [
+                "method",
+                "latent",
+                "resolution",
+                "maps",
+                "axes",
+                "clusters",
+                "gaussians",
+                "anchors",
+                "contrast",
+                "tolerance",
+                "seed",
+            ],
+            **dict.fromkeys(("gaussians", "anchors"), dict(condition="method == %d" % _GAUSSIAN)),
         )
+        self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
     # ----- steps
     def _insertAllSteps(self):
         settings = self._settings()
-        self._insertFunctionStep(self.fitStep, settings)
+        self._insertFunctionStep(self.fitStep, settings, needsGPU=self.usesGpu())
         self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
 
     def fitStep(self, settings):
@@ -108,7 +125,7 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
 
     # ----- what the steps share
     def usesGpu(self):
-        return False
+        return self.method.get() == _GAUSSIAN and super().usesGpu()
 
     def getLatentFolder(self):
         return self._getExtraPath("latent")
@@ -146,7 +163,8 @@ class CryodlProtFitHeterogeneity(ParticlesBase):
         result = self._result()
         if result is None or getattr(self, "outputParticles", None) is None:
             return []
-        return [heterogeneityInWords(result)]
+        return [heterogeneityInWords(result, self.getEnumText("method"))]
 
     def _citations(self):
-        return ["cryodl", "Tagare2015", "Tipping1999"]
+        theirs = "Chen2021" if self.method.get() == _GAUSSIAN else "Tagare2015"
+        return ["cryodl", theirs, "Tipping1999"]

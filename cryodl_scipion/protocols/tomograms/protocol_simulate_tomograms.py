@@ -83,6 +83,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
                 "alignment_error",
                 "ctf_gradient",
                 "tilt_series",
+                "halves",
                 "seed",
             ],
         )
@@ -103,7 +104,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
         tomograms.setSamplingRate(made["pixel_size"])
         tomograms.setAcquisition(_acquisition(config, made))
-        byName = appendTomograms(tomograms, made["tomograms"])
+        byName = appendTomograms(tomograms, made["tomograms"], made["even"] or {}, made["odd"] or {})
         self._defineOutputs(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)

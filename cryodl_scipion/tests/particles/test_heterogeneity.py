@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from ...convert.particles.latent import latentOf, writeSelection
-from ...protocols import CryodlProtFitHeterogeneity
+from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
 from ..particle_sets import BOX, PIXEL_SIZE, ParticlesTest, makeParticles
 
 MANY = 110  # one latent dimension needs 100 particles
@@ -70,6 +70,18 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertIn("at least 200 are needed", self.errors(latent=2))
         self.assertIn("no alignment", self.errors(makeParticles(self, "bare", count=MANY, aligned=False)))
         self.assertIn("no CTF", self.errors(makeParticles(self, "no ctf", count=MANY, ctf=False)))
+
+    def test_maps_along_the_latent_space_carry_their_coordinates(self):
+        made = self.runProtocol(
+            CryodlProtLatentVolumes, dict(inputParticles=(self.fitted, "outputParticles")), axes="1", maps=3
+        )
+        self.assertEqual([v.getZFlex().tolist() for v in made.outputFlexVolumes], [[0.0], [1.0], [2.0]])
+        volumes = [v.clone() for v in made.outputVolumes]
+        self.assertEqual([v.getDim() for v in volumes], [(BOX,) * 3] * 3)
+        self.assertTrue(all(os.path.exists(path) for path in volumes[1].getHalfMaps().split(",")))
+        self.assertIn("*3 maps* with half-maps", "\n".join(made.summary()))
+        none = self.makeProtocol(CryodlProtLatentVolumes, dict(inputParticles=(self.raw, "outputParticles")), maps=3)
+        self.assertIn("no latent coordinates", " ".join(none.validate()))
 
     def test_a_selection_leaves_only_the_chosen_particles_enabled(self):
         from pwem.objects import SetOfParticles

@@ -2,7 +2,7 @@
 """Viewer of a latent space."""
 
 from ...convert.particles.latent import latentOf
-from ...protocols import CryodlProtFitHeterogeneity
+from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
 from ..panels_viewer import Panel, PanelsViewer
 from ..particles.latent_window import LatentWindow, PathWindow
 from ..window import WindowView
@@ -41,3 +41,23 @@ class CryodlHeterogeneityViewer(PanelsViewer):
         if not any(result.outputs["paths"]):
             raise ValueError("No maps were asked for along any axis. Set *Axes with maps* to 1 or more, and run again.")
         return [WindowView(PathWindow, self.getTkRoot(), result.outputs["paths"], self.protocol.getRunName())]
+
+
+class CryodlLatentVolumesViewer(PanelsViewer):
+    """What `Analyze results` opens for maps at points of a latent space."""
+
+    _label = "latent volumes viewer"
+    _targets = [CryodlProtLatentVolumes]
+    _SECTION = "Latent volumes"
+    _PANELS = (
+        Panel("showPath", "Maps along the way", "Central slices and projections of the maps; the slider goes along."),
+    )
+    _WAIT = "There are no maps yet. Wait until the run has finished."
+
+    def _data(self):
+        result = self.protocol._result()
+        return result if getattr(self.protocol, "outputVolumes", None) is not None else None
+
+    def _showPath(self, result):
+        paths = [result.outputs["volumes"]]
+        return [WindowView(PathWindow, self.getTkRoot(), paths, self.protocol.getRunName())]

@@ -20,27 +20,23 @@ from .fields import (
     UNANNOTATED,
 )
 from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
-from .maps.improving import (
-    CompareModelsConfig,
-    EvaluateMapConfig,
-    ImproveMapConfig,
-    ListPairsConfig,
-    SimulateHalfMapsConfig,
-    TrainMapImproverConfig,
-)
+from .maps.evaluating import CompareModelsConfig, EvaluateMapConfig
+from .maps.improving import ImproveMapConfig
+from .maps.listing import ListPairsConfig
+from .maps.simulating import SimulateHalfMapsConfig
+from .maps.training import TrainMapImproverConfig
+from .micrographs.assessing import AssessMicrographsConfig
+from .micrographs.auto_picking import AutoPickConfig
 from .micrographs.by_hand import PickByHandConfig
-from .micrographs.comparing import (
-    AssessMicrographsConfig,
-    ComparePicksConfig,
-    ConsensusPicksConfig,
-    EvaluatePicksConfig,
-)
+from .micrographs.comparing import ComparePicksConfig, EvaluatePicksConfig
+from .micrographs.consensus import ConsensusPicksConfig
 from .micrographs.ctf import EstimateCtfConfig
 from .micrographs.denoising import DenoiseMicrographsConfig
 from .micrographs.exporting import ExportRelionConfig
-from .micrographs.picking import AutoPickConfig, PickConfig, ProposeBoxesConfig
+from .micrographs.general import TrainGeneralPickerConfig
+from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
-from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig
+from .micrographs.training import TrainPickerConfig
 from .model_card import CARD, FORMAT_VERSION, WEIGHTS, check_model, read_card, sha256, shipped_folders
 from .networks import (
     CLASSIFIER_NETWORKS,
@@ -49,6 +45,7 @@ from .networks import (
     NETWORKS,
     PICKER_NETWORKS,
     SEGMENTER_NETWORKS,
+    TOMOGRAM_DENOISER_NETWORKS,
     Network,
     network_citations,
     network_names,
@@ -58,27 +55,31 @@ from .outputs import Outputs, describe_outputs, output, output_problems, outputs
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
-from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
-from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, SelectLatentConfig
-from .particles.orienting import AssessIntegrityConfig, AssignOrientationsConfig, ReconstructConfig
+from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
+from .particles.heterogeneity import (
+    LATENT_METHODS,
+    PARTICLES_PER_DIMENSION,
+    FitHeterogeneityConfig,
+    LatentVolumesConfig,
+    SelectLatentConfig,
+)
+from .particles.integrity import AssessIntegrityConfig
+from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
+from .particles.training import TrainDenoiserConfig
 from .processes import PARENT_VARIABLE, process_name
 from .request import Request
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
-from .tomograms.classifying import ClassifySubtomogramsConfig, ClusterSubtomogramsConfig, TrainClassifierConfig
+from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinAnnotationsConfig
+from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
+from .tomograms.clustering import ClusterSubtomogramsConfig
+from .tomograms.denoising import DenoiseTomogramsConfig
+from .tomograms.evaluating import EvaluateSegmentationConfig
+from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
-from .tomograms.segmenting import (
-    AnnotateConfig,
-    EvaluateSegmentationConfig,
-    ImportAnnotationsConfig,
-    JoinAnnotationsConfig,
-    MergeFeaturesConfig,
-    PickFeaturesConfig,
-    SegmentConfig,
-    TrainSegmenterConfig,
-    noise_in_words,
-)
-from .tomograms.simulating import SimulateSubtomogramsConfig, SimulateTomogramsConfig
+from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
+from .tomograms.simulating import SimulateTomogramsConfig
+from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
 from .words import counted, resolution_in_words
 
 __all__ = [
@@ -104,6 +105,7 @@ __all__ = [
     "DENOISER_NETWORKS",
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
+    "DenoiseTomogramsConfig",
     "DoctorConfig",
     "EstimateCtfConfig",
     "EvaluateDenoiserConfig",
@@ -141,6 +143,7 @@ __all__ = [
     "SEGMENTER_NETWORKS",
     "SMALLEST_PX",
     "SegmentConfig",
+    "LatentVolumesConfig",
     "SelectLatentConfig",
     "SelectClassesConfig",
     "SimulateHalfMapsConfig",
@@ -150,6 +153,7 @@ __all__ = [
     "SimulateTomogramsConfig",
     "Skipped",
     "THRESHOLD_RULES",
+    "TOMOGRAM_DENOISER_NETWORKS",
     "TrainClassifierConfig",
     "TrainDenoiserConfig",
     "TrainGeneralPickerConfig",
@@ -186,4 +190,5 @@ __all__ = [
     "said_skipped",
     "sha256",
     "shipped_folders",
+    "split_verdict",
 ]

@@ -5,104 +5,58 @@ import dataclasses
 import typing
 
 from .fields import device_field
-from .maps.improving import (
-    CompareModelsConfig,
-    CompareModelsOutputs,
-    EvaluateMapConfig,
-    EvaluateMapOutputs,
-    ImproveMapConfig,
-    ImproveMapOutputs,
-    ListPairsConfig,
-    ListPairsOutputs,
-    SimulateHalfMapsConfig,
-    SimulateHalfMapsOutputs,
-    TrainMapImproverConfig,
-    TrainMapImproverOutputs,
-)
+from .maps.evaluating import CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs
+from .maps.improving import ImproveMapConfig, ImproveMapOutputs
+from .maps.listing import ListPairsConfig, ListPairsOutputs
+from .maps.simulating import SimulateHalfMapsConfig, SimulateHalfMapsOutputs
+from .maps.training import TrainMapImproverConfig, TrainMapImproverOutputs
+from .micrographs.assessing import AssessMicrographsConfig, AssessMicrographsOutputs
+from .micrographs.auto_picking import AutoPickConfig, AutoPickOutputs
 from .micrographs.by_hand import PickByHandConfig, PickByHandOutputs
-from .micrographs.comparing import (
-    AssessMicrographsConfig,
-    AssessMicrographsOutputs,
-    ComparePicksConfig,
-    ComparePicksOutputs,
-    ConsensusPicksConfig,
-    ConsensusPicksOutputs,
-    EvaluatePicksConfig,
-)
+from .micrographs.comparing import ComparePicksConfig, ComparePicksOutputs, EvaluatePicksConfig
+from .micrographs.consensus import ConsensusPicksConfig, ConsensusPicksOutputs
 from .micrographs.ctf import EstimateCtfConfig, EstimateCtfOutputs
 from .micrographs.denoising import DenoiseMicrographsConfig, DenoiseMicrographsOutputs
 from .micrographs.exporting import ExportRelionConfig, ExportRelionOutputs
-from .micrographs.picking import (
-    AutoPickConfig,
-    AutoPickOutputs,
-    PickConfig,
-    PickOutputs,
-    ProposeBoxesConfig,
-    ProposeBoxesOutputs,
-)
+from .micrographs.general import TrainGeneralPickerConfig, TrainGeneralPickerOutputs
+from .micrographs.picking import PickConfig, PickOutputs, ProposeBoxesConfig, ProposeBoxesOutputs
 from .micrographs.simulating import SimulateMicrographsConfig, SimulateMicrographsOutputs
-from .micrographs.training import (
-    TrainGeneralPickerConfig,
-    TrainGeneralPickerOutputs,
-    TrainPickerConfig,
-    TrainPickerOutputs,
-)
+from .micrographs.training import TrainPickerConfig, TrainPickerOutputs
 from .params import param
 from .particles.classes2d import Classify2DConfig, Classify2DOutputs, SelectClassesConfig, SelectClassesOutputs
-from .particles.denoising import (
-    DenoiseConfig,
-    DenoiseOutputs,
-    EvaluateDenoiserConfig,
-    EvaluateDenoiserOutputs,
-    TrainDenoiserConfig,
-    TrainDenoiserOutputs,
-)
+from .particles.denoising import DenoiseConfig, DenoiseOutputs, EvaluateDenoiserConfig, EvaluateDenoiserOutputs
 from .particles.heterogeneity import (
     FitHeterogeneityConfig,
     FitHeterogeneityOutputs,
+    LatentVolumesConfig,
+    LatentVolumesOutputs,
     SelectLatentConfig,
     SelectLatentOutputs,
 )
+from .particles.integrity import AssessIntegrityConfig, AssessIntegrityOutputs
 from .particles.orienting import (
-    AssessIntegrityConfig,
-    AssessIntegrityOutputs,
     AssignOrientationsConfig,
     AssignOrientationsOutputs,
     ReconstructConfig,
     ReconstructOutputs,
 )
 from .particles.simulating import SimulateParticlesConfig, SimulateParticlesOutputs
+from .particles.training import TrainDenoiserConfig, TrainDenoiserOutputs
+from .tomograms.annotating import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import (
     ClassifySubtomogramsConfig,
     ClassifySubtomogramsOutputs,
-    ClusterSubtomogramsConfig,
-    ClusterSubtomogramsOutputs,
     TrainClassifierConfig,
     TrainClassifierOutputs,
 )
+from .tomograms.clustering import ClusterSubtomogramsConfig, ClusterSubtomogramsOutputs
+from .tomograms.denoising import DenoiseTomogramsConfig, DenoiseTomogramsOutputs
+from .tomograms.evaluating import EvaluateSegmentationConfig, EvaluateSegmentationOutputs
+from .tomograms.features import MergeFeaturesConfig, MergeFeaturesOutputs, PickFeaturesConfig, PickFeaturesOutputs
 from .tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
-from .tomograms.segmenting import (
-    AnnotateConfig,
-    AnnotationsOutputs,
-    EvaluateSegmentationConfig,
-    EvaluateSegmentationOutputs,
-    ImportAnnotationsConfig,
-    JoinAnnotationsConfig,
-    MergeFeaturesConfig,
-    MergeFeaturesOutputs,
-    PickFeaturesConfig,
-    PickFeaturesOutputs,
-    SegmentConfig,
-    SegmentOutputs,
-    TrainSegmenterConfig,
-    TrainSegmenterOutputs,
-)
-from .tomograms.simulating import (
-    SimulateSubtomogramsConfig,
-    SimulateSubtomogramsOutputs,
-    SimulateTomogramsConfig,
-    SimulateTomogramsOutputs,
-)
+from .tomograms.segmenting import SegmentConfig, SegmentOutputs, TrainSegmenterConfig, TrainSegmenterOutputs
+from .tomograms.simulating import SimulateTomogramsConfig, SimulateTomogramsOutputs
+from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,6 +152,9 @@ COMMANDS = {
             TrainGeneralSegmenterOutputs,
         ),
         Command("train-segmenter", "tomograms.commands.train_segmenter", TrainSegmenterConfig, TrainSegmenterOutputs),
+        Command(
+            "denoise-tomograms", "tomograms.commands.denoise_tomograms", DenoiseTomogramsConfig, DenoiseTomogramsOutputs
+        ),
         Command("segment", "tomograms.commands.segment", SegmentConfig, SegmentOutputs),
         Command("merge-features", "tomograms.commands.merge_features", MergeFeaturesConfig, MergeFeaturesOutputs),
         Command("pick-features", "tomograms.commands.pick_features", PickFeaturesConfig, PickFeaturesOutputs),
@@ -248,6 +205,7 @@ COMMANDS = {
             "fit-heterogeneity", "particles.commands.fit_heterogeneity", FitHeterogeneityConfig, FitHeterogeneityOutputs
         ),
         Command("select-latent", "particles.commands.select_latent", SelectLatentConfig, SelectLatentOutputs),
+        Command("latent-volumes", "particles.commands.latent_volumes", LatentVolumesConfig, LatentVolumesOutputs),
         Command("classify-2d", "particles.commands.classify_2d", Classify2DConfig, Classify2DOutputs),
         Command("select-classes", "particles.commands.select_classes", SelectClassesConfig, SelectClassesOutputs),
         Command("doctor", "doctor", DoctorConfig),

@@ -6,7 +6,14 @@ import json
 import os
 import typing
 
-from .networks import CLASSIFIER_NETWORKS, DENOISER_NETWORKS, IMPROVER_NETWORKS, PICKER_NETWORKS, SEGMENTER_NETWORKS
+from .networks import (
+    CLASSIFIER_NETWORKS,
+    DENOISER_NETWORKS,
+    IMPROVER_NETWORKS,
+    PICKER_NETWORKS,
+    SEGMENTER_NETWORKS,
+    TOMOGRAM_DENOISER_NETWORKS,
+)
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -40,6 +47,10 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
         {"classes": list, "pixel_size": _NUMBER, "box": int, "particle_diameter": _NUMBER, "validation": dict},
         CLASSIFIER_NETWORKS,
     ),
+    "tomogram_denoiser": (
+        {"pixel_size": _NUMBER, "fills_wedge": bool, "gain": list, "validation": dict, "training": dict},
+        TOMOGRAM_DENOISER_NETWORKS,
+    ),
     "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
 # Entries that are lengths (Å, px), or lists of them.
@@ -48,7 +59,9 @@ _LARGEST = 1e6
 _FROM_SOURCE = "Take the model from its source again."
 
 
-def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
+def read_card(
+    folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
+) -> typing.Dict[str, typing.Any]:
     """The card of a model folder, a dict with all that its kind needs.
 
     kind: one of _KINDS, the kind of model that is wanted. Raises ValueError that names the folder, what is wrong with
@@ -69,7 +82,7 @@ def read_card(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str
         )
     try:
         with open(path, encoding="utf-8") as file:
-            card = json.load(file, parse_constant=_refuse_constant)
+            card: typing.Dict[str, typing.Any] = json.load(file, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
     _check_version(path, card)
@@ -99,7 +112,9 @@ def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
     entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
     wanted = dict(_EVERY, **entries)
     wrong = [
-        key for key, kind in wanted.items() if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool)
+        key
+        for key, kind in wanted.items()
+        if not isinstance(card.get(key), kind) or isinstance(card.get(key), bool) is not (kind is bool)
     ]
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of another type. {_FROM_SOURCE}")
@@ -147,7 +162,9 @@ def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Di
     return found
 
 
-def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[str, typing.Any]:
+def check_model(
+    folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
+) -> typing.Dict[str, typing.Any]:
     """The card of a whole and undamaged model folder. Raises ValueError as read_card, and for missing or wrong
     weights."""
     card = read_card(folder, kind)
@@ -159,7 +176,7 @@ def check_model(folder: str, kind: typing.Optional[str] = None) -> typing.Dict[s
     return card
 
 
-def sha256(path: str) -> str:
+def sha256(path: typing.Union[str, "os.PathLike[str]"]) -> str:
     """Checksum of a file as hexadecimal text."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

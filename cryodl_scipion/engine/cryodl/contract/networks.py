@@ -106,6 +106,22 @@ NETWORKS: typing.Tuple[Network, ...] = (
         "the 3-D Swin-Conv-UNet of EMReady",
         ("He2023EMReady", "Zhang2023SCUNet"),
     ),
+    Network(
+        "tomogram_denoiser",
+        "unet3d",
+        "tomograms.denoisers.unet",
+        "UNet3D",
+        "a small 3-D U-Net that corrects a Wiener filter",
+        ("Cicek2016",),
+    ),
+    Network(
+        "tomogram_denoiser",
+        "unet3d_wide",
+        "tomograms.denoisers.unet",
+        "WideUNet3D",
+        "a 3-D U-Net that corrects a Wiener filter",
+        ("Cicek2016",),
+    ),
 )
 
 
@@ -137,3 +153,4 @@ DENOISER_NETWORKS = network_names("denoiser")
 SEGMENTER_NETWORKS = network_names("segmenter")
 CLASSIFIER_NETWORKS = network_names("classifier")
 IMPROVER_NETWORKS = network_names("map_improver")
+TOMOGRAM_DENOISER_NETWORKS = network_names("tomogram_denoiser")

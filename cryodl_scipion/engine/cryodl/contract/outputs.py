@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a command gives back: one frozen dataclass beside its config, checked when result.json is written and read."""
 
-import collections.abc
 import dataclasses
 import math
 import typing
@@ -46,7 +45,7 @@ def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQU
     return dataclasses.field(default=default, metadata=dict(help=help, unit=unit, path=path))
 
 
-class Outputs(collections.abc.Mapping):
+class Outputs(typing.Mapping[str, typing.Any]):
     """Base of the dataclasses. `outputs.counts` and `outputs["counts"]` are the same value; a subclass is decorated
     with @dataclasses.dataclass(frozen=True, eq=False)."""
 

@@ -15,7 +15,7 @@ CONTRACT_VERSION = 1  # of requests
 RESULT_VERSION = 2  # 2: outputs are declared; results of version 1 can still be read
 
 
-def write_json(path: str, data: typing.Any) -> None:
+def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) -> None:
     """Write JSON under a temporary name, then rename. File names that are not UTF-8 come back as they were."""
     temporary = temporary_path(path)
     try:

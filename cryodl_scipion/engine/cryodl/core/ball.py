@@ -28,7 +28,8 @@ class HalfBall:
         """(n, d) complex64 coefficients of (n, box, box, box) tensors, origin at voxel box // 2; white noise of
         variance 1 has power 1."""
         middle = self.ramp(torch.full((1, 3), -float(self.box // 2), device=self.device))
-        return self.on_grid(torch.fft.rfftn(volumes.float(), dim=(1, 2, 3))) * middle / self.box**1.5
+        result: torch.Tensor = self.on_grid(torch.fft.rfftn(volumes.float(), dim=(1, 2, 3))) * middle / self.box**1.5
+        return result
 
     def to_volumes(self, coefficients: torch.Tensor) -> torch.Tensor:
         """(n, box, box, box) of (n, d): the opposite of of_volumes; what lies beyond the ball is zero."""
@@ -37,7 +38,8 @@ class HalfBall:
         grid[:, self.z % self.box, self.y % self.box, self.x] = values
         edge = self.x == 0  # here both of a pair of conjugates are wanted
         grid[:, (-self.z[edge]) % self.box, (-self.y[edge]) % self.box, 0] = values[:, edge].conj()
-        return torch.fft.irfftn(grid, s=(self.box,) * 3, dim=(1, 2, 3)) * self.box**1.5
+        result: torch.Tensor = torch.fft.irfftn(grid, s=(self.box,) * 3, dim=(1, 2, 3)) * self.box**1.5
+        return result
 
     def on_grid(self, values: torch.Tensor) -> torch.Tensor:
         """(n, d) of values (n, box, box, box // 2 + 1) on the grid of rfftn."""

@@ -15,10 +15,11 @@ _F1_FOR_RECALL = 0.002
 def logit(probability: np.ndarray) -> np.ndarray:
     """Log odds, finite also for 0 and 1."""
     probability = np.clip(probability, 1e-6, 1 - 1e-6)
-    return np.log(probability / (1 - probability))
+    result: np.ndarray = np.log(probability / (1 - probability))
+    return result
 
 
-def calibrate(raw: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
+def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
     """Raw network scores in [0, 1] to probabilities: a logistic curve over their log odds (Platt 1999).
 
     calibration: (slope, offset). Order is kept, since the slope is positive.
@@ -51,8 +52,10 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
         raise ValueError(f"Scores go from {scores.min():g} to {scores.max():g}; probabilities lie between 0 and 1.")
     which = np.clip(np.ceil(scores * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(which, minlength=bins)
-    mean = lambda values: np.bincount(which, values, minlength=bins) / np.maximum(count, 1)
-    return Reliability(mean(scores), mean(hit.astype(float)), count)
+    score, frequency = (
+        np.bincount(which, of, minlength=bins) / np.maximum(count, 1) for of in (scores, hit.astype(float))
+    )
+    return Reliability(score, frequency, count)
 
 
 def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> float:

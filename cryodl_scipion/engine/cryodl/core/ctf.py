@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import typing
-
 import torch
 from torch_ctf import calculate_ctf_2d
 
 
 def ctf_rfft(
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     pixel_size: float,
     defocus_u: float | torch.Tensor,
     defocus_v: float | torch.Tensor,
@@ -45,39 +43,3 @@ def ctf_rfft(
         rfft=True,
         fftshift=False,
     )
-
-
-def ctf_of_optics(
-    optics: typing.Sequence[typing.Any], box: int, pixel_size: float, device: torch.device | None = None
-) -> torch.Tensor:
-    """(n, box, box // 2 + 1) CTF of images with an Optics each, see ctf_rfft. optics: n core.optics.Optics.
-
-    RELION's B-factor and scale of the CTF multiply it by scale x exp(-B q² / 4), q in 1/Å.
-    """
-    columns = torch.tensor(
-        [
-            [
-                o.defocus_u,
-                o.defocus_v,
-                o.defocus_angle,
-                o.voltage_kv,
-                o.cs_mm,
-                o.amplitude_contrast,
-                o.phase_shift,
-                o.b_factor,
-                o.scale,
-            ]
-            for o in optics
-        ],
-        dtype=torch.float32,
-        device=device,
-    ).reshape(-1, 9)
-    u, v, angle, voltage, cs, contrast, phase, fall, scale = columns.T
-    transfer = ctf_rfft((box, box), pixel_size, u, v, angle, voltage, cs, contrast, phase)
-    if not (fall.any() or (scale != 1).any()):
-        return transfer
-    square = (
-        torch.fft.fftfreq(box, pixel_size, device=device)[:, None] ** 2
-        + torch.fft.rfftfreq(box, pixel_size, device=device) ** 2
-    )
-    return transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)

@@ -41,7 +41,8 @@ def _cropped(transform: torch.Tensor, side: int, box: int) -> torch.Tensor:
 def shells(box: int) -> torch.Tensor:
     """(box, box // 2 + 1) int64: the nearest whole frequency, in waves per box, of each place on the grid of rfft2."""
     y, x = torch.fft.fftfreq(box) * box, torch.fft.rfftfreq(box) * box
-    return (y[:, None] ** 2 + x[None] ** 2).sqrt().round().long()
+    result: torch.Tensor = (y[:, None] ** 2 + x[None] ** 2).sqrt().round().long()
+    return result
 
 
 def plane_weights(box: int) -> torch.Tensor:
@@ -86,7 +87,8 @@ def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
     """Images times a factor on the grid of rfft2; None leaves them."""
     if factor is None:
         return images
-    return torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
+    result: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
+    return result
 
 
 def low_pass(box: int, pixel_size: float, resolution: float) -> torch.Tensor:

@@ -18,7 +18,8 @@ def map_positions(yx: np.ndarray, from_shape: typing.Sequence[int], to_shape: ty
     Returns (n, 2) float64 in pixels of a grid of to_shape.
     """
     scale = np.asarray(to_shape, float) / np.asarray(from_shape, float)
-    return (np.asarray(yx, float).reshape(-1, 2) + 0.5) * scale - 0.5
+    result: np.ndarray = (np.asarray(yx, float).reshape(-1, 2) + 0.5) * scale - 0.5
+    return result
 
 
 def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> np.ndarray:

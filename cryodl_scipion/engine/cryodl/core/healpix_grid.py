@@ -24,7 +24,8 @@ def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
     walls = INSIDE - operations(symmetry)[1:] @ INSIDE  # the planes half-way between INSIDE and its equivalents
     walls = walls / np.linalg.norm(walls, axis=1, keepdims=True)
     x, y, z = points[(points @ walls.T >= -np.sin(np.radians(BORDER * step_deg))).all(axis=1)].T
-    return np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
+    result: np.ndarray = np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
+    return result
 
 
 def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
@@ -32,7 +33,8 @@ def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
     INSIDE."""
     equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
     best = (equivalents[..., 2] @ INSIDE).argmax(axis=1)
-    return equivalents[np.arange(len(best)), best]
+    result: np.ndarray = equivalents[np.arange(len(best)), best]
+    return result
 
 
 def sides(step_deg: float) -> int:
@@ -67,7 +69,8 @@ def disc_of_shifts(radius: float, step: float) -> np.ndarray:
     """(n, 2) yx: the points of a square grid through (0, 0) within a radius, in the unit of both."""
     axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
     yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    return yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6]
+    result: np.ndarray = yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6]
+    return result
 
 
 def ball_of_turns(radius_deg: float, step_deg: float) -> np.ndarray:
@@ -75,4 +78,5 @@ def ball_of_turns(radius_deg: float, step_deg: float) -> np.ndarray:
     axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
     turns = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     turns = turns[(turns**2).sum(axis=1) <= radius_deg**2 + 1e-6]
-    return Rotation.from_rotvec(turns, degrees=True).as_matrix()
+    result: np.ndarray = Rotation.from_rotvec(turns, degrees=True).as_matrix()
+    return result

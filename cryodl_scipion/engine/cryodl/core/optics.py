@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The optics of one image: defocus, astigmatism and the microscope's constants."""
+"""The optics of images: defocus, astigmatism and the microscope's constants."""
+
+from __future__ import annotations
 
 import dataclasses
+import typing
 
+import numpy as np
 import torch
 
 from .ctf import ctf_rfft
@@ -23,7 +27,7 @@ class Optics:
     b_factor: float = 0.0
     scale: float = 1.0
 
-    def transfer(self, shape: tuple[int, int], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
+    def transfer(self, shape: tuple[int, ...], pixel_size: float, device: torch.device | None = None) -> torch.Tensor:
         """The CTF on the grid of rfft2 of an (h, w) image; see core.ctf.ctf_rfft."""
         # it is computed where its defocus lies
         u, v, angle = (
@@ -32,3 +36,54 @@ class Optics:
         return ctf_rfft(
             shape, pixel_size, u, v, angle, self.voltage_kv, self.cs_mm, self.amplitude_contrast, self.phase_shift
         )
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Optics))
+
+
+class OpticsTable(typing.Sequence[Optics]):
+    """A sequence of Optics, kept as numbers side by side. values: (n, len(FIELDS)) float64."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: typing.Any) -> typing.Any:
+        """The Optics of a row; of a slice, or an array of rows or of bool, an OpticsTable."""
+        found = self.values[rows]
+        return Optics(*found.tolist()) if found.ndim == 1 else OpticsTable(found)
+
+    def __array__(self, dtype: typing.Any = None, copy: bool | None = None) -> np.ndarray:
+        """(n,) objects."""
+        found = np.empty(len(self), object)
+        found[:] = list(self)
+        return found
+
+
+def optics_values(optics: typing.Sequence[Optics]) -> np.ndarray:
+    """(n, len(FIELDS)) float64 of n Optics."""
+    if isinstance(optics, OpticsTable):
+        return optics.values
+    return np.array([[getattr(one, name) for name in FIELDS] for one in optics], float).reshape(-1, len(FIELDS))
+
+
+def ctf_of_optics(
+    optics: typing.Sequence[Optics], box: int, pixel_size: float, device: torch.device | None = None
+) -> torch.Tensor:
+    """(n, box, box // 2 + 1) CTF of images with an Optics each, see ctf.ctf_rfft.
+
+    RELION's B-factor and scale of the CTF multiply it by scale x exp(-B q² / 4), q in 1/Å.
+    """
+    columns = torch.as_tensor(optics_values(optics), dtype=torch.float32, device=device)
+    u, v, angle, voltage, cs, contrast, phase, fall, scale = columns.T
+    transfer = ctf_rfft((box, box), pixel_size, u, v, angle, voltage, cs, contrast, phase)
+    if not (fall.any() or (scale != 1).any()):
+        return transfer
+    square = (
+        torch.fft.fftfreq(box, pixel_size, device=device)[:, None] ** 2
+        + torch.fft.rfftfreq(box, pixel_size, device=device) ** 2
+    )
+    result: torch.Tensor = transfer * scale[:, None, None] * torch.exp(-fall[:, None, None] / 4 * square)
+    return result

@@ -26,7 +26,8 @@ def random_angles(count: int, rng: np.random.Generator) -> np.ndarray:
 def rotation_matrices(angles: np.ndarray) -> np.ndarray:
     """(n, 3, 3) matrices that turn an image's xyz frame into the density's, for RELION's rot, tilt, psi in degrees."""
     # RELION's matrix takes density coordinates to image coordinates: intrinsic ZYZ, so the inverse is needed here
-    return Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix()
+    result: np.ndarray = Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix()
+    return result
 
 
 class Projector:
@@ -50,7 +51,8 @@ class Projector:
         padded = torch.fft.irfftn(torch.fft.ifftshift(self.transform, dim=(0, 1)), s=(self.padded,) * 3)
         density = padded.roll((middle,) * 3, (0, 1, 2))[: self.side, : self.side, : self.side]
         damp = torch.sinc((torch.arange(self.side, device=self.device) - middle) / self.padded) ** 2
-        return density * damp * damp[:, None] * damp[:, None, None]
+        result: torch.Tensor = density * damp * damp[:, None] * damp[:, None, None]
+        return result
 
     def project(self, angles: np.ndarray, shifts_yx: typing.Any = None, box: int | None = None) -> torch.Tensor:
         """Projections along the beam.
@@ -98,7 +100,7 @@ def projection_memory(side: int) -> int:
     return 12 * padded_side(side) ** 3
 
 
-def phase_ramp(shape: tuple[int, int], shifts_yx: typing.Any, device: torch.device) -> torch.Tensor:
+def phase_ramp(shape: tuple[int, ...], shifts_yx: typing.Any, device: torch.device | str) -> torch.Tensor:
     """(n, h, w // 2 + 1) factors on the grid of rfft2 that move images by (n, 2) px."""
     y = torch.fft.fftfreq(shape[0], device=device, dtype=torch.float64)
     x = torch.fft.rfftfreq(shape[1], device=device, dtype=torch.float64)
@@ -122,7 +124,7 @@ def _centred_transform(density: torch.Tensor, padded: int) -> torch.Tensor:
     # linear interpolation in the transform damps by sinc^2 along each axis
     undamp = 1 / torch.sinc(place / padded) ** 2
     alternate = 1.0 - 2.0 * (place % 2)  # moves frequency 0 to the middle
-    transform = density * undamp * (undamp * alternate)[:, None] * (undamp * alternate)[:, None, None]
+    transform: torch.Tensor = density * undamp * (undamp * alternate)[:, None] * (undamp * alternate)[:, None, None]
     transform = torch.fft.rfft(transform, n=padded, dim=2)
     transform *= _origin(torch.fft.rfftfreq(padded), middle, density.device)
     centred = torch.fft.fftshift(torch.fft.fftfreq(padded))

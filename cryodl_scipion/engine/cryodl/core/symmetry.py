@@ -53,7 +53,10 @@ def operations(symmetry: str) -> np.ndarray:
 
 
 def _rotation(order: int, axis: typing.Sequence[float]) -> np.ndarray:
-    return Rotation.from_rotvec(2 * np.pi / order * np.array(axis, float) / np.linalg.norm(axis)).as_matrix()
+    result: np.ndarray = Rotation.from_rotvec(
+        2 * np.pi / order * np.array(axis, float) / np.linalg.norm(axis)
+    ).as_matrix()
+    return result
 
 
 def _closed(generators: typing.Sequence[np.ndarray]) -> np.ndarray:
@@ -75,11 +78,12 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
     first, second = (
         Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True) for a in (angles, others)
     )
-    return np.degrees(
+    result: np.ndarray = np.degrees(
         np.min(
             [(first.inv() * Rotation.from_matrix(turn) * second).magnitude() for turn in operations(symmetry)], axis=0
         )
     )
+    return result
 
 
 def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:

@@ -14,11 +14,12 @@ def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
     axes = (1, 2, 3)
     transform = torch.fft.fftshift(torch.fft.fftn(volumes.roll((-(old // 2),) * 3, axes), dim=axes), dim=axes)
     half = (min(old, side) - 1) // 2  # the highest frequency of an even side, which has no partner, is left out
-    result = transform.new_zeros(len(volumes), side, side, side)
+    kept_part = transform.new_zeros(len(volumes), side, side, side)
     new, kept = (slice(n // 2 - half, n // 2 + half + 1) for n in (side, old))
-    result[:, new, new, new] = transform[:, kept, kept, kept]
-    small = torch.fft.ifftn(torch.fft.ifftshift(result, dim=axes), dim=axes).real * (side / old) ** 3
-    return small.roll((side // 2,) * 3, axes).float()
+    kept_part[:, new, new, new] = transform[:, kept, kept, kept]
+    small = torch.fft.ifftn(torch.fft.ifftshift(kept_part, dim=axes), dim=axes).real * (side / old) ** 3
+    result: torch.Tensor = small.roll((side // 2,) * 3, axes).float()
+    return result
 
 
 def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:

@@ -19,4 +19,24 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
     both = measured | ((-tilt >= tilt_min - 1e-4) & (-tilt <= tilt_max + 1e-4))
     edge = (kx == 0) | (kx == 0.5)
     measured = torch.where(edge, both, measured) | ((kz == 0) & (kx == 0))
-    return measured.float().expand(box, box, box // 2 + 1).contiguous()
+    result: torch.Tensor = measured.float().expand(box, box, box // 2 + 1).contiguous()
+    return result
+
+
+def turned_wedge(
+    box: int, tilt_min: float, tilt_max: float, axes: tuple[int, ...], flips: tuple[int, ...]
+) -> torch.Tensor:
+    """`wedge` of a cube that was turned: of volume.permute(axes).flip(flips).
+
+    axes: of the cube (z, y, x), in their new order. flips: axes of the turned cube that are reversed.
+    """
+    half = wedge(box, tilt_min, tilt_max)
+    opposite = -torch.arange(box) % box
+    whole = half.new_empty(box, box, box)
+    whole[..., : half.shape[-1]] = half
+    columns = torch.arange(half.shape[-1], box)
+    whole[..., half.shape[-1] :] = half[opposite][:, opposite][..., box - columns]
+    turned = whole.permute(axes)
+    for axis in flips:
+        turned = turned.index_select(axis, opposite)
+    return turned[..., : half.shape[-1]].contiguous()

@@ -39,7 +39,7 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
     )
     if not files:
         raise ValueError(f"The folder {source} has no coordinates: no .star, .box or .txt file in it.")
-    rows, owner = {}, {}
+    rows, owner = dict[str, typing.Any](), dict[str, Path]()
     for file in files:
         for key, values in _read_file(file).items():
             if owner.setdefault(key, file) != file:
@@ -57,7 +57,7 @@ def align_keys(coordinates: dict[str, typing.Any], names: typing.Iterable[str]) 
     A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
     Raises ValueError if two keys belong to one name.
     """
-    plain, owner = {without_pick_suffix(n): n for n in names}, {}
+    plain, owner = {without_pick_suffix(n): n for n in names}, dict[str, Path]()
     for key in coordinates:
         name = key if key in names else plain.get(without_pick_suffix(key), key)
         if name in owner:
@@ -70,7 +70,7 @@ def align_keys(coordinates: dict[str, typing.Any], names: typing.Iterable[str]) 
 
 
 def write_coordinates(
-    path: str | os.PathLike[str], yx: np.ndarray, scores: np.ndarray, comment: str = "", **numbers
+    path: str | os.PathLike[str], yx: np.ndarray, scores: np.ndarray, comment: str = "", **numbers: np.ndarray
 ) -> None:
     """Write a STAR file that RELION reads, whole or not at all.
 
@@ -88,7 +88,7 @@ def write_coordinates(
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def _read_file(path):
+def _read_file(path: Path) -> dict[str, np.ndarray]:
     readers = {".star": _read_star, ".box": _read_box, ".txt": _read_topaz}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -104,7 +104,7 @@ def _read_file(path):
     return groups
 
 
-def _read_star(path):
+def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     import gemmi
 
     for block in star_document(path):
@@ -114,7 +114,7 @@ def _read_star(path):
         score = next((c for c in (block.find_loop(n) for n in _SCORE_COLUMNS) if c.get_loop()), None)
         names = block.find_loop("_rlnMicrographName")
         keys = _keys_of([gemmi.cif.as_string(n) for n in names]) if names.get_loop() else None
-        groups = {} if keys else {micrograph_key(path): []}
+        groups: dict[str, list[typing.Any]] = {} if keys else {micrograph_key(path): []}
         for i, (a, b) in enumerate(zip(x, y)):
             row = (float(a), float(b), float(score[i]) if score else 0.0)
             groups.setdefault(keys[i] if keys else micrograph_key(path), []).append(row)
@@ -124,9 +124,9 @@ def _read_star(path):
     raise ValueError("no loop has the columns _rlnCoordinateX and _rlnCoordinateY.")
 
 
-def _keys_of(names):
+def _keys_of(names: typing.Sequence[str]) -> list[str]:
     """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
-    keys, owner = [], {}
+    keys, owner = list[str](), dict[str, Path]()
     for name in names:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])
         if owner.setdefault(key, file) != file:
@@ -139,7 +139,7 @@ def _keys_of(names):
     return keys
 
 
-def _read_topaz(path):
+def _read_topaz(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     lines = [line.split() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
     head = [c.lower() for c in lines[0]] if lines else []
     if not {"image_name", "x_coord", "y_coord"} <= set(head):
@@ -153,13 +153,13 @@ def _read_topaz(path):
         if len(row) < len(head):
             raise ValueError(f"line {number} has {len(row)} columns; the header names {len(head)}.")
         found.append((row[name], (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)))
-    groups = {}
+    groups: dict[str, list[typing.Any]] = {}
     for key, (_, values) in zip(_keys_of([micrograph for micrograph, _ in found]), found):
         groups.setdefault(key, []).append(values)
     return groups
 
 
-def _read_box(path):
+def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()

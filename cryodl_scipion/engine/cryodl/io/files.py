@@ -32,7 +32,7 @@ def without_pick_suffix(key: str) -> str:
     return _without_ending(key, _PICK_SUFFIXES)
 
 
-def _without_ending(key, endings):
+def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
     for ending in endings:
         if key.lower().endswith(ending) and len(key) > len(ending):
             return key[: -len(ending)]
@@ -65,7 +65,7 @@ def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
     return found
 
 
-def _read_list(path):
+def _read_list(path: str) -> list[str]:
     if path.lower().endswith(".star"):
         from .star_columns import read_star_column
 
@@ -125,7 +125,7 @@ def name_micrographs(
                 f"The name {name!r} (--names) cannot be the name of a file in the output folder. Use "
                 "letters, digits and signs, without / and line breaks."
             )
-    seen, pairs = {}, []
+    seen, pairs = dict[str, str](), list[tuple[str, str]]()
     for name, path in zip(names or [micrograph_key(p) for p in paths], paths):
         if name in seen and os.path.realpath(seen[name]) == os.path.realpath(path):
             raise ValueError(f"The {what} {path} is given twice.")
@@ -178,13 +178,13 @@ def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
 
 
 @functools.lru_cache(maxsize=1024)  # once for each folder and process
-def _tidy(folder):
+def _tidy(folder: str) -> None:
     with contextlib.suppress(OSError):
         remove_abandoned(folder)
 
 
 @functools.lru_cache(maxsize=1)
-def _umask():
+def _umask() -> int:
     """The mask of this process. Read from the system: setting it, as os.umask does, is seen by other threads."""
     try:
         with open("/proc/self/status", encoding="utf-8", errors="replace") as file:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .stacks import stack_shape
+from .texts import Texts
 
 
 def split_name(name: str) -> tuple[int, str]:
@@ -20,6 +21,19 @@ def split_name(name: str) -> tuple[int, str]:
     return int(number), stack
 
 
+def split_names(names: typing.Sequence[str]) -> tuple[np.ndarray, Texts]:
+    """Numbers (n,), from 1, and stacks of image names; see split_name."""
+    numbers = np.empty(len(names), np.int64)
+
+    def stacks() -> typing.Iterator[str]:
+        for row, name in enumerate(names):
+            numbers[row], stack = split_name(name)
+            yield stack
+
+    found = Texts.of(stacks())
+    return numbers, found
+
+
 def find_images(
     path: str | os.PathLike[str], stacks: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +43,7 @@ def find_images(
     numbers: (n,) places in them, from 1. Returns paths (n,) and the box in px. Raises FileNotFoundError or ValueError
     for stacks that are missing, too short or of several box sizes.
     """
-    found, boxes, most = {}, {}, {}
+    found, boxes, most = dict[str, str](), dict[int, str](), dict[str, int]()
     for stack, number in zip(stacks, numbers):
         most[stack] = max(most.get(stack, 0), int(number))
     for stack, number in most.items():
@@ -81,8 +95,8 @@ def names_base(name: str, file: str, target: str | os.PathLike[str]) -> Path | N
 
 def names_of(
     files: typing.Sequence[str] | np.ndarray, numbers: typing.Sequence[int] | np.ndarray, base: Path | None
-) -> list[str]:
-    """List of 'number@stack' of images. files: (n,) stacks. numbers: (n,) places in them, 0-based. base: see
+) -> Texts:
+    """'number@stack' of images. files: (n,) stacks. numbers: (n,) places in them, 0-based. base: see
     names_base."""
     stacks = {file: os.path.abspath(file) if base is None else os.path.relpath(file, base) for file in set(files)}
-    return [f"{number + 1:06d}@{stacks[file]}" for number, file in zip(numbers, files)]
+    return Texts.of(f"{number + 1:06d}@{stacks[file]}" for number, file in zip(numbers, files))

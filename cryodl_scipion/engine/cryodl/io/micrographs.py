@@ -37,7 +37,7 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     return _as_float32(image, path)
 
 
-def _as_float32(image, path):
+def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     """Raises ValueError for finite values that float32 cannot hold."""
     try:
         with np.errstate(over="raise"):
@@ -62,7 +62,7 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
     Headers often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but
     nothing makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px.
     """
-    found = {}
+    found: dict[float, list[str]] = {}
     for path in paths:
         size = _header_pixel_size(path)
         if size is not None and abs(size / pixel_size - 1) > 0.02:
@@ -74,7 +74,7 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
     ]
 
 
-def _header_pixel_size(path):
+def _header_pixel_size(path: str | os.PathLike[str]) -> float | None:
     """Å/px of an uncompressed MRC header, None if it is not one or says nothing."""
     if str(path).lower().endswith((".gz", ".bz2")) or is_tiff(path) or not os.path.isfile(path):
         return None
@@ -92,7 +92,9 @@ def _header_pixel_size(path):
     return size if 0.05 < size < 100 and abs(size - 1) > 1e-3 else None
 
 
-def write_micrograph(path: str | os.PathLike[str], image: np.ndarray, pixel_size: float, *labels) -> None:
+def write_micrograph(
+    path: str | os.PathLike[str], image: np.ndarray, pixel_size: float, *labels: typing.Sequence[str]
+) -> None:
     """Write an (h, w) array as an MRC file of its type, whole or not at all. labels: lines for the header, at most 80
     letters each."""
     import mrcfile
@@ -111,7 +113,7 @@ def is_tiff(path: str | os.PathLike[str]) -> bool:
     return name.endswith(TIFF_SUFFIXES)
 
 
-def _check_exists(path):
+def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise FileNotFoundError(f"Micrograph {path} {what}.")
@@ -119,20 +121,20 @@ def _check_exists(path):
         raise ValueError(f"{path} is empty (0 bytes); it was probably not copied to the end.")
 
 
-def _read_mrc(path):
+def _read_mrc(path: str | os.PathLike[str]) -> np.ndarray:
     _check_exists(path)
     with _permitted(path):
         return read_data(path, read_header(path))
 
 
-def _read_tiff(path):
+def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     _check_exists(path)
     with _permitted(path):
         return read_tiff(path)
 
 
 @contextlib.contextmanager
-def _permitted(path):
+def _permitted(path: str | os.PathLike[str]) -> typing.Iterator[None]:
     """A file that may not be read is a bad file, as one that is damaged: it is skipped, and the others are used."""
     try:
         yield

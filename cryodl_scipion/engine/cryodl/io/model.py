@@ -21,7 +21,7 @@ def shipped_models(kind: str | None = None) -> list[str]:
     return list(shipped_folders(str(SHIPPED), kind))
 
 
-def find_model(name_or_folder: str, kind: str | None = None) -> Path:
+def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) -> Path:
     """The folder of a model given by folder or by shipped name.
 
     Raises FileNotFoundError that lists the names of shipped models (of a kind)."""

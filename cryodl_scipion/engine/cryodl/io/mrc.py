@@ -2,6 +2,8 @@
 """Headers and data of MRC files, plain, .gz or .bz2. No more is read than the header's shape asks for and the file
 and the memory can hold: a damaged header costs nothing."""
 
+from __future__ import annotations
+
 import bz2
 import dataclasses
 import gzip
@@ -45,7 +47,7 @@ class MrcHeader:
     record: np.recarray
     shape: tuple[int, int, int]
     start: int
-    opener: typing.Callable
+    opener: typing.Callable[..., typing.BinaryIO]
 
     @property
     def mode(self) -> int:
@@ -63,7 +65,7 @@ class MrcHeader:
         return int(np.prod([max(0, n) for n in self.shape], dtype=object)) * (self.dtype.itemsize if self.dtype else 1)
 
 
-def read_header(path: typing.Union[str, "os.PathLike[str]"]) -> MrcHeader:
+def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     """Header of an MRC file; the extended header and the data are not touched.
 
     Raises
@@ -92,7 +94,7 @@ def read_header(path: typing.Union[str, "os.PathLike[str]"]) -> MrcHeader:
     return MrcHeader(record, shape, HEADER + extended, opener)
 
 
-def _parse(head):
+def _parse(head: bytes) -> np.ndarray:
     """mrcfile's record of 1024 bytes. It is given none of the extended header, which it would read at once."""
     import mrcfile.mrcinterpreter
 
@@ -107,7 +109,7 @@ def _parse(head):
     return record
 
 
-def read_data(path: typing.Union[str, "os.PathLike[str]"], header: MrcHeader) -> np.ndarray:
+def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
     """All values of an MRC file: (ny, nx), (nz, ny, nx), or four axes for a stack of volumes; of the file's type.
 
     Raises
@@ -135,7 +137,7 @@ def read_data(path: typing.Union[str, "os.PathLike[str]"], header: MrcHeader) ->
     return data[0] if header.shape[0] == 1 else data
 
 
-def _read_bytes(path, header, size):
+def _read_bytes(path: str | os.PathLike[str], header: MrcHeader, size: int) -> np.ndarray:
     """(n,) bytes of the data, n at most `size`. Memory is taken as it fills, so that a header that lies costs none."""
     try:
         with header.opener(path, "rb") as file:
@@ -156,7 +158,7 @@ def _read_bytes(path, header, size):
         raise ValueError(f"{path} is not a readable MRC file: {error}.") from None
 
 
-def _cut_short(path, what, found):
+def _cut_short(path: str | os.PathLike[str], what: str, found: int) -> ValueError:
     return ValueError(
         f"{path} is damaged or cut short: its header promises {what}, {found or 'fewer'} could be read. Copy it again."
     )

@@ -16,6 +16,7 @@ import time
 import typing
 from pathlib import Path
 
+from ..contract import Command
 from ..contract.processes import remove_abandoned, temporary_path
 
 WAIT = 3.0  # seconds: a killed run may need a moment to end
@@ -77,7 +78,7 @@ def lock_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.lock")
 
 
-def _check_writable(output, field):
+def _check_writable(output: Path, field: str) -> None:
     """Write a little where the output will be and remove it again. Makes the folder above the output."""
     output.parent.mkdir(parents=True, exist_ok=True)
     for folder in {output.parent, output if output.is_dir() else output.parent}:
@@ -101,7 +102,7 @@ def _check_writable(output, field):
                 os.remove(temporary)
 
 
-def _items(command, config, output):
+def _items(command: Command, config: typing.Any, output: Path) -> list[str] | None:
     """Names that this run works on in a shared folder; None for all of it."""
     field = SHARED.get(command.name)
     if field is None:
@@ -113,7 +114,7 @@ def _items(command, config, output):
     return ["the model", *names] if learns else names
 
 
-def _lock(path, items, command, wait, field):
+def _lock(path: Path, items: typing.Sequence[str] | None, command: str, wait: float, field: str) -> int | None:
     """Open and lock the file. Returns its handle, None where the file system knows no locks."""
     end = time.monotonic() + wait
     while True:
@@ -141,7 +142,7 @@ def _lock(path, items, command, wait, field):
             time.sleep(0.1)
 
 
-def _take(handle, items):
+def _take(handle: int, items: typing.Sequence[str] | None) -> str | None:
     """Lock the items. Returns None, or the first that another process holds ("" is the whole output)."""
     for name in items if items is not None else [""]:
         start, length = (_place(name), 1) if items is not None else (0, 0)
@@ -154,17 +155,17 @@ def _take(handle, items):
     return None
 
 
-def _set(handle, kind, start, length):
+def _set(handle: int, kind: int, start: int, length: int) -> None:
     """A lock of an open file, not of a process: closing another handle of the same file does not free it."""
     fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack("@hhqqi4x", kind, os.SEEK_SET, start, length, 0))
 
 
-def _place(name):
+def _place(name: str) -> int:
     """Byte of the file that stands for a name; nothing is written there."""
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:7], "big")
 
 
-def _same(handle, path):
+def _same(handle: int, path: Path) -> bool:
     """Whether the file is still the one under its name: the run before may have removed it in the meantime."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
@@ -172,13 +173,13 @@ def _same(handle, path):
         return False
 
 
-def _sign(handle, items, command):
+def _sign(handle: int, items: typing.Sequence[str] | None, command: str) -> None:
     if items is None:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(dict(command=command, process=os.getpid(), host=socket.gethostname())).encode(), 0)
 
 
-def _owner(handle):
+def _owner(handle: int) -> str:
     try:
         owner = json.loads(os.pread(handle, 4096, 0))
         return f"cryodl {owner['command']} (process {owner['process']} on {owner['host']})"
@@ -186,7 +187,7 @@ def _owner(handle):
         return "Another cryodl command"
 
 
-def _sentence(path, name, owner, field):
+def _sentence(path: Path, name: str, owner: str, field: str) -> str:
     output = path.with_name(path.name[1 : -len(".lock")])
     what = f"{name} in {output}" if name else str(output)
     return (
@@ -195,7 +196,7 @@ def _sentence(path, name, owner, field):
     )
 
 
-def _release(handle, path):
+def _release(handle: int | None, path: Path) -> None:
     """Free the lock, and remove its file if nobody else uses it."""
     if handle is None:
         return

@@ -21,7 +21,7 @@ def pair_by_name(
     """
     if len(names) == len(others) == 1:
         return [0], ""
-    found = {}
+    found: dict[str, str] = {}
     for place, other in enumerate(others):
         name = max(names, key=lambda n: _likeness(n, other))
         if _likeness(name, other) > (0, 0):
@@ -50,27 +50,27 @@ def pair_by_name(
     )
 
 
-def _likeness(one, other):
+def _likeness(one: str, other: str) -> tuple[int, int]:
     """(length of the name that is in both, whether they are the same); (0, 0) for names that are not alike."""
     short, long = sorted((one, other), key=len)
     alike = re.search(rf"(?<![A-Za-z0-9]){re.escape(short)}(?![A-Za-z0-9])", long)
     return (len(short), int(one == other)) if alike else (0, 0)
 
 
-def _contradict(one, other):
+def _contradict(one: str, other: str) -> bool:
     """Whether each name has a number that the other has not (tomo_3_bin4 and tomo_2_bin4)."""
     mine, theirs = ({int(digits) for digits in re.findall(r"\d+", name)} for name in (one, other))
     return bool(mine - theirs and theirs - mine)
 
 
-def _natural(name):
+def _natural(name: str) -> list[int | str]:
     """Sorts 2 before 10, however many digits they are written with."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _pairs(pairs):
+def _pairs(pairs: typing.Sequence[tuple[str, str]]) -> str:
     return _listed([f"{name} with {other}" for name, other in pairs])
 
 
-def _listed(names):
+def _listed(names: typing.Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

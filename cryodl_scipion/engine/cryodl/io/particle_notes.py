@@ -62,7 +62,7 @@ def header_notes(particles: typing.Any) -> list[str]:
     ]
 
 
-def _means_something(name, value):
+def _means_something(name: str, value: typing.Any) -> bool:
     try:
         numbers = [float(word) for word in str(value).strip("[]").split(",") if word.strip()]
     except ValueError:

@@ -9,16 +9,20 @@ import typing
 
 import numpy as np
 
-from .image_names import find_images, names_base, names_of, split_name
+from .image_names import find_images, names_base, names_of, split_names
 from .particle_notes import particle_notes
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
+from .texts import rows_of
 from .warn import warn
 
 if typing.TYPE_CHECKING:
     import torch
+
+    from ..core.optics import Optics
+    from .relion_tables import Groups
 
 
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
@@ -33,27 +37,27 @@ class ParticleSet:
     path: the STAR file. pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the
     stacks. numbers: (n,) int, 0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt,
     psi in degrees, or None. shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics:
-    (n,) Optics, or None without a CTF. ctf_state: what was done to the images with their CTF: 'none', 'flipped'
-    (phases) or 'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that
-    made the images, '' for raw ones. columns, optics_columns: all of the two tables, {name: list of str}.
+    OpticsTable of n rows, or None without a CTF. ctf_state: what was done to the images with their CTF: 'none',
+    'flipped' (phases) or 'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the
+    model that made the images, '' for raw ones. columns, optics_columns: all of the two tables, {name: texts}.
     """
 
     path: str
     pixel_size: float
     box: int
-    names: tuple[str, ...]
+    names: typing.Sequence[str]
     files: np.ndarray
     numbers: np.ndarray
-    micrographs: tuple[str, ...]
+    micrographs: typing.Sequence[str]
     angles: np.ndarray | None
     shifts_yx: np.ndarray | None
-    optics: np.ndarray | None
+    optics: typing.Sequence[Optics] | None
     ctf_state: str
     halves: np.ndarray | None
     classes: np.ndarray | None
     denoiser: str
-    columns: dict[str, list[str]]
-    optics_columns: dict[str, list[str]]
+    columns: dict[str, typing.Sequence[str]]
+    optics_columns: dict[str, typing.Sequence[str]]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,7 +87,7 @@ class ParticleSet:
 
         box, pixel_size: of images that were resampled. Raises ValueError for particles without a CTF.
         """
-        from ..core.ctf import ctf_of_optics
+        from ..core.optics import ctf_of_optics
 
         if self.optics is None:
             raise ValueError(_missing(self.path, "ctf"))
@@ -104,9 +108,9 @@ class ParticleSet:
             chosen[name] = None if value is None else value[rows]
         return dataclasses.replace(
             self,
-            names=tuple(self.names[i] for i in rows),
-            micrographs=tuple(self.micrographs[i] for i in rows),
-            columns={k: [v[i] for i in rows] for k, v in self.columns.items()},
+            names=rows_of(self.names, rows),
+            micrographs=rows_of(self.micrographs, rows),
+            columns={k: rows_of(v, rows) for k, v in self.columns.items()},
             **chosen,
         )
 
@@ -168,9 +172,11 @@ def write_particles_star(
     write_tables(path, {"optics": optics, "particles": columns})
 
 
-def _particle_set(path, optics, columns, groups):
-    numbers, stacks = zip(*(split_name(name) for name in columns["rlnImageName"]))
-    files, box = find_images(path, stacks, np.array(numbers))
+def _particle_set(
+    path: str, optics: typing.Mapping[str, list[str]], columns: typing.Mapping[str, list[str]], groups: Groups
+) -> ParticleSet:
+    numbers, stacks = split_names(columns["rlnImageName"])
+    files, box = find_images(path, stacks, numbers)
     count = len(files)
     angles = number_columns(path, columns, ANGLES)
     origins = number_columns(path, columns, ("rlnOriginYAngst", "rlnOriginXAngst"))
@@ -180,10 +186,10 @@ def _particle_set(path, optics, columns, groups):
         path=path,
         pixel_size=groups.pixel_size,
         box=box,
-        names=tuple(columns["rlnImageName"]),
+        names=columns["rlnImageName"],
         files=files,
-        numbers=np.array(numbers) - 1,
-        micrographs=tuple(columns.get("rlnMicrographName", [""] * count)),
+        numbers=numbers - 1,
+        micrographs=columns.get("rlnMicrographName", [""] * count),
         angles=angles,
         shifts_yx=None if origins is None else -origins / groups.pixel_size,
         optics=groups.optics,
@@ -196,7 +202,7 @@ def _particle_set(path, optics, columns, groups):
     )
 
 
-def _missing(path, need):
+def _missing(path: str, need: str) -> str:
     return {
         "angles": f"{path} has particles without angles (rlnAngleRot, rlnAngleTilt, rlnAnglePsi). Refine them in 3-D, "
         "or let `cryodl assign-orientations` find them.",
@@ -205,7 +211,7 @@ def _missing(path, need):
     }[need]
 
 
-def _check_needs(particles, need):
+def _check_needs(particles: ParticleSet, need: typing.Sequence[str]) -> None:
     if "raw" in need and particles.denoiser:
         raise ValueError(
             f"{particles.path} holds denoised images (by {particles.denoiser}); raw ones are needed. "

@@ -3,6 +3,7 @@
 
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
 
@@ -136,8 +137,8 @@ def write_particles(
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + _head("particles", PARTICLES))
         for part in parts:
-            file.write(part.read_text(encoding="utf-8"))
+            file.write(Path(part).read_text(encoding="utf-8"))
 
 
-def _head(block, columns):
+def _head(block: str, columns: typing.Sequence[str]) -> str:
     return f"\ndata_{block}\n\nloop_\n" + "".join(f"_{c} #{i}\n" for i, c in enumerate(columns, 1))

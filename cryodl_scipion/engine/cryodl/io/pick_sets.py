@@ -44,12 +44,12 @@ def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
     return dict(named)
 
 
-def _name_and_path(text):
+def _name_and_path(text: str) -> tuple[str, str]:
     name, sign, path = text.partition("=")
     return (name.strip(), path) if sign and name.strip() and not os.path.exists(text) else ("", text)
 
 
-def _shortest_names(paths):
+def _shortest_names(paths: typing.Sequence[str]) -> list[str]:
     """The ends of the paths, with as many folders as tell them apart."""
     parts = [Path(os.path.abspath(p)).parts for p in paths]
     names = []
@@ -67,20 +67,20 @@ def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.
     Raises what name_sets, read_coordinates and align_keys raise.
     """
     sets = {name: read_coordinates(path) for name, path in name_sets(texts).items()}
-    names = {}
+    names: dict[str, str] = {}
     for key in sorted({key for picks in sets.values() for key in picks}, key=lambda k: (len(k), k)):
         names.setdefault(without_pick_suffix(key), key)
     return {name: align_keys(picks, list(names.values())) for name, picks in sets.items()}
 
 
-def lacking(sets: dict[str, typing.Any], names: typing.Iterable[str]) -> dict[str, list[str]]:
+def lacking(sets: dict[str, typing.Any], names: typing.Collection[str]) -> dict[str, list[str]]:
     """{set: micrographs of `names` that it has no list for}, only sets that lack any. A list without picks is a
     list."""
     missing = {name: [n for n in names if n not in picks] for name, picks in sets.items()}
     return {name: absent for name, absent in missing.items() if absent}
 
 
-def lacking_in_words(sets: dict[str, typing.Any], names: typing.Iterable[str]) -> list[str]:
+def lacking_in_words(sets: dict[str, typing.Any], names: typing.Collection[str]) -> list[str]:
     """One sentence for each set that lacks micrographs."""
     return [
         f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs ({', '.join(absent[:8])}"

@@ -33,7 +33,7 @@ def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike
 
 
 def plot_precision_recall(
-    curves: dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
+    curves: typing.Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
 ) -> None:
     """Precision against recall of several sets as a PNG.
 
@@ -43,10 +43,10 @@ def plot_precision_recall(
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")
     for level in (0.2, 0.4, 0.6, 0.8):
-        recall = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
-        axes.plot(recall, [level * r / (2 * r - level) for r in recall], color="0.85", linewidth=0.8, zorder=0)
+        iso = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
+        axes.plot(iso, [level * r / (2 * r - level) for r in iso], color="0.85", linewidth=0.8, zorder=0)
         axes.annotate(
-            f"F1 {level}", (1.0, recall[0]), color="0.6", fontsize=7, ha="right", va="center", backgroundcolor="white"
+            f"F1 {level}", (1.0, iso[0]), color="0.6", fontsize=7, ha="right", va="center", backgroundcolor="white"
         )
     for name, (precision, recall, point) in curves.items():
         (line,) = axes.plot(recall, precision, linewidth=1.5, label=name)
@@ -122,7 +122,7 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typi
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
 
-def scale_bar(axes, voxel):
+def scale_bar(axes: typing.Any, voxel: float) -> None:
     """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å along the picture's rows."""
     width = voxel * abs(np.diff(axes.get_xlim())[0])
     length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
@@ -140,7 +140,7 @@ def scale_bar(axes, voxel):
     )
 
 
-def _pyplot():
+def _pyplot() -> typing.Any:
     """matplotlib's pyplot, drawing to files only."""
     import matplotlib
 

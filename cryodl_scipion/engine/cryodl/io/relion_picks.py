@@ -5,8 +5,14 @@ RELION looks for the coordinates of MotionCorr/job002/day1/a.mrc in <folder>/day
 micrograph's name, and leaves out what stands before and in the number of a job of its own.
 """
 
+from __future__ import annotations
+
 import os
 import re
+import typing
+
+if typing.TYPE_CHECKING:
+    import numpy as np
 
 SUFFIX = "_pick.star"
 _JOB = re.compile(r"^.*?/job\d{3,}/")
@@ -48,7 +54,13 @@ def coordinate_file(name: str) -> str:
     return os.path.splitext(_JOB.sub("", name))[0] + SUFFIX
 
 
-def micrograph_tables(names, pixel_size: float, voltage: float, spherical_aberration: float, amplitude_contrast: float):
+def micrograph_tables(
+    names: typing.Sequence[str],
+    pixel_size: float,
+    voltage: float,
+    spherical_aberration: float,
+    amplitude_contrast: float,
+) -> dict[str, dict[str, list[typing.Any]]]:
     """RELION's tables of micrographs with one optics group: {table: {column: values}}.
 
     Parameters
@@ -77,7 +89,10 @@ def micrograph_tables(names, pixel_size: float, voltage: float, spherical_aberra
     )
 
 
-def pick_tables(tables, picks):
+def pick_tables(
+    tables: typing.Mapping[str, typing.Mapping[str, typing.Any]],
+    picks: typing.Sequence[tuple[str, int, np.ndarray, np.ndarray]],
+) -> dict[str, dict[str, typing.Any]]:
     """RELION's tables of picked places without images, as cryoSPARC imports them: {table: {column: values}}.
 
     Parameters
@@ -90,7 +105,7 @@ def pick_tables(tables, picks):
     rows = [(name, group, x, y, s) for name, group, yx, scores in picks for (y, x), s in zip(yx, scores)]
     columns = list(zip(*rows)) if rows else [()] * 5
     names = ("rlnMicrographName", "rlnOpticsGroup", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
-    return dict(optics=tables["optics"], particles=dict(zip(names, columns)))
+    return dict(optics=dict(tables["optics"]), particles=dict(zip(names, columns)))
 
 
 def extraction_command(micrographs: str, coordinates: list, box: int, diameter_px: float, invert: bool) -> str:

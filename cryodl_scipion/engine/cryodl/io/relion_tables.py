@@ -2,6 +2,8 @@
 """The two tables of RELION's particles: brought from version 3.0 to 3.1, and what the optics groups mean for each
 particle."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import typing
@@ -9,6 +11,9 @@ import typing
 import numpy as np
 
 from .particles import MICROSCOPE
+
+if typing.TYPE_CHECKING:
+    from ..core.optics import Optics
 
 SHARED = (*MICROSCOPE, "rlnImagePixelSize")
 OLD_PIXEL = ("rlnDetectorPixelSize", "rlnMagnification")
@@ -20,14 +25,16 @@ class Groups:
     """What the optics table says of the particles; see particle_sets.ParticleSet."""
 
     pixel_size: float
-    optics: np.ndarray | None
+    optics: typing.Sequence[Optics] | None
     ctf_state: str
 
 
 def modern_tables(
-    tables: dict[str, dict[str, list[str]]], path: str | os.PathLike[str], dimensions: int = 2
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Optics and particle table, {column: list of str} each, as RELION 3.1 has them.
+    tables: typing.Mapping[str, typing.Mapping[str, typing.Sequence[str]]],
+    path: str | os.PathLike[str],
+    dimensions: int = 2,
+) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
+    """Optics and particle table, {column: texts} each, as RELION 3.1 has them.
 
     tables: as star.read_tables gives them. path: for messages. dimensions: 3 for subtomograms; of files that do not say
     it. Raises ValueError if there are no particles.
@@ -44,11 +51,13 @@ def modern_tables(
                 f"{path} has {len(optics['rlnOpticsGroup'])} optics groups, but its particles have no "
                 "column rlnOpticsGroup that says which is theirs."
             )
-        columns["rlnOpticsGroup"] = optics["rlnOpticsGroup"] * len(columns["rlnImageName"])
+        columns["rlnOpticsGroup"] = [*optics["rlnOpticsGroup"]] * len(columns["rlnImageName"])
     return optics, columns
 
 
-def _from_old(columns, path, dimensions):
+def _from_old(
+    columns: dict[str, list[str]], path: str, dimensions: int
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Tables of particles without optics groups: RELION 3.0 keeps the microscope with each particle, and origins in
     px."""
     columns["rlnImagePixelSize"] = _old_pixel_sizes(columns, path)
@@ -72,7 +81,7 @@ def _from_old(columns, path, dimensions):
     return optics, {name: values for name, values in columns.items() if name not in gone}
 
 
-def _old_pixel_sizes(columns, path):
+def _old_pixel_sizes(columns: typing.Mapping[str, list[str]], path: str) -> list[str]:
     for name in ("rlnImagePixelSize", "rlnPixelSize"):
         if name in columns:
             return columns[name]
@@ -86,7 +95,7 @@ def _old_pixel_sizes(columns, path):
     return [f"{1e4 * float(d) / float(m):.6f}" for d, m in zip(*(columns[name] for name in OLD_PIXEL))]
 
 
-def _is_number(word):
+def _is_number(word: str) -> bool:
     try:
         float(word)
     except ValueError:
@@ -95,14 +104,17 @@ def _is_number(word):
 
 
 def number_columns(
-    path: str | os.PathLike[str], columns: dict[str, list[str]], names: typing.Sequence[str], what: str = "particle"
+    path: str | os.PathLike[str],
+    columns: dict[str, typing.Sequence[str]],
+    names: typing.Sequence[str],
+    what: str = "particle",
 ) -> np.ndarray | None:
     """(n, len(names)) float array of columns, or None if one is missing. path, what: for the message of the ValueError
     for values that are no finite numbers."""
     if any(name not in columns for name in names):
         return None
     try:
-        values = np.array([columns[name] for name in names], float).T
+        values = np.stack([np.array(columns[name], float) for name in names], 1)
     except ValueError:
         name, row = next(
             (name, row) for name in names for row, word in enumerate(columns[name]) if not _is_number(word)
@@ -118,7 +130,7 @@ def number_columns(
 
 
 def whole_column(
-    path: str | os.PathLike[str], columns: dict[str, list[str]], name: str, what: str = "particle"
+    path: str | os.PathLike[str], columns: dict[str, typing.Sequence[str]], name: str, what: str = "particle"
 ) -> np.ndarray | None:
     """(n,) int array of a column, or None if it is missing. path, what: as number_columns'. Raises ValueError for
     values that are no whole numbers."""
@@ -135,7 +147,10 @@ def whole_column(
 
 
 def groups_of_particles(
-    optics: dict[str, list[str]], columns: dict[str, list[str]], path: str | os.PathLike[str], dimensions: int = 2
+    optics: dict[str, typing.Sequence[str]],
+    columns: dict[str, typing.Sequence[str]],
+    path: str | os.PathLike[str],
+    dimensions: int = 2,
 ) -> Groups:
     """Groups of the tables of modern_tables. Raises ValueError for pixel sizes or treatments that differ, images of
     other dimensions, and groups that are missing."""
@@ -158,7 +173,9 @@ def groups_of_particles(
     )
 
 
-def _pixel_size(optics, used, path):
+def _pixel_size(
+    optics: typing.Mapping[str, list[str]], used: typing.Sequence[int], path: str | os.PathLike[str]
+) -> float:
     if "rlnImagePixelSize" not in optics:
         raise ValueError(
             f"{path} does not say how large its pixels are: its optics table has no rlnImagePixelSize. "
@@ -175,9 +192,14 @@ def _pixel_size(optics, used, path):
     return sizes[0]
 
 
-def _optics(optics, columns, rows, path):
-    """(n,) array of Optics, or None if there is no CTF."""
-    from ..core.optics import Optics
+def _optics(
+    optics: typing.Mapping[str, list[str]],
+    columns: typing.Mapping[str, list[str]],
+    rows: np.ndarray,
+    path: str | os.PathLike[str],
+) -> np.ndarray | None:
+    """OpticsTable of n rows, or None if there is no CTF."""
+    from ..core.optics import OpticsTable
 
     if "rlnDefocusU" not in columns or any(name not in optics for name in MICROSCOPE):
         return None
@@ -201,14 +223,15 @@ def _optics(optics, columns, rows, path):
         raise ValueError(f"{path}: the CTF of particle {bad[0] + 1} is not made of finite numbers.")
     if not (u.any() or v.any()):
         return None  # written by programs that know no CTF
-    # particles of one micrograph mostly share their optics: one object for all of them
-    kinds, places = np.unique(values, axis=0, return_inverse=True)
-    found = np.empty(len(kinds), object)
-    found[:] = [Optics(*row) for row in kinds.tolist()]
-    return found[places.reshape(-1)]
+    return OpticsTable(values)
 
 
-def _ctf_state(optics, columns, used, path):
+def _ctf_state(
+    optics: typing.Mapping[str, list[str]],
+    columns: typing.Mapping[str, list[str]],
+    used: typing.Sequence[int],
+    path: str | os.PathLike[str],
+) -> str:
     states = set()
     for row in used:
         said = lambda name: (

@@ -14,6 +14,9 @@ import numpy as np
 from .files import whole_file
 from .mrc import HEADER, MODES, read_header
 
+if typing.TYPE_CHECKING:
+    from .mrc import MrcHeader
+
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
 
 
@@ -52,7 +55,7 @@ def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     return shape
 
 
-def _voxel(header):
+def _voxel(header: MrcHeader) -> tuple[float, float]:
     """Size of a pixel along y and x in Å, 0 where the header has none."""
     record = header.record
     return tuple(
@@ -62,7 +65,7 @@ def _voxel(header):
 
 
 @functools.lru_cache(maxsize=128)
-def _mapped(path, size, changed):
+def _mapped(path: str, size: int, changed: int) -> np.ndarray:
     """(n, h, w) memory map of a stack; size and time of the last change make that a replaced file is mapped anew."""
     header = read_header(path)
     return np.memmap(path, header.dtype, "r", header.start, header.shape)
@@ -147,7 +150,7 @@ class StackWriter:
             self._complete_header()
         return self._exit.__exit__(kind, error, trace)
 
-    def _complete_header(self):
+    def _complete_header(self) -> None:
         mean, square = self._sums / (self.count * self.box**2)
         for place, form, values in (
             (8, "<i", (self.count,)),

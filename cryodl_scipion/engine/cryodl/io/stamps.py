@@ -40,7 +40,7 @@ def input_stamps(config: typing.Any) -> dict[str, str]:
     return found
 
 
-def _files(text):
+def _files(text: str) -> typing.Iterator[str]:
     """Files that a text of a config names; none if it is a word."""
     paths = [text] if os.path.exists(text) else sorted(glob.glob(text))
     for path in paths:
@@ -52,12 +52,12 @@ def _files(text):
             yield path
 
 
-def _content(path):
+def _content(path: str) -> list[tuple[str, int]] | str:
     if os.path.getsize(path) > SMALL:
         return sorted(file_stamp(path).items())
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def _digest(values):
+def _digest(values: typing.Sequence[list[list[tuple[str, int]] | str | tuple[str, int]]]) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

@@ -9,42 +9,41 @@ import numpy as np
 
 from .files import whole_file
 from .star_columns import star_document
+from .star_rows import plain_tables
+from .texts import Texts
 
 # how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read
 _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
 
 
-def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
-    """{block name: {column: list of str}} of a STAR file, columns without their leading underscore.
+def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
+    """{block name: {column: Texts}} of a STAR file, columns without their leading underscore.
 
     Single values count as tables of one row. Raises FileNotFoundError or ValueError that name the file.
     """
-    import gemmi
-
     try:
-        document = star_document(path)
+        tables = plain_tables(path)
+        return _tables_of(star_document(path)) if tables is None else tables
     except OSError:
         raise FileNotFoundError(f"{path} does not exist or cannot be read.") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    tables = {}
+
+
+def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
+    """The tables of gemmi's document."""
+    import gemmi
+
+    tables: dict[str, dict[str, Texts]] = {}
     for block in document:
         table = tables.setdefault(block.name, {})
         for item in block:
             if item.pair:
-                table[item.pair[0].lstrip("_")] = [gemmi.cif.as_string(item.pair[1])]
+                table[item.pair[0].lstrip("_")] = Texts.of([gemmi.cif.as_string(item.pair[1])])
             elif item.loop:
                 for tag in item.loop.tags:
-                    table[tag.lstrip("_")] = _column(block, tag)
+                    table[tag.lstrip("_")] = Texts.of(gemmi.cif.as_string(word) for word in block.find_loop(tag))
     return tables
-
-
-def _column(block, tag):
-    """A column's texts; equal ones are one object, so that a name of ten thousand rows is kept once."""
-    import gemmi
-
-    texts = {}
-    return [texts.setdefault(word, gemmi.cif.as_string(word)) for word in block.find_loop(tag)]
 
 
 def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typing.Any]]) -> None:
@@ -53,7 +52,7 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
         for block, columns in tables.items():
             file.write(f"\n# version 30001\n\ndata_{block}\n\nloop_\n")
             file.writelines(f"_{name} #{place}\n" for place, name in enumerate(columns, 1))
-            texts = [[star_text(v) for v in values] for values in columns.values()]
+            texts = [map(star_text, values) for values in columns.values()]
             file.writelines("  ".join(row) + "\n" for row in zip(*texts, strict=True))
             file.write("\n")
 
@@ -61,7 +60,8 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
 def star_text(value: typing.Any) -> str:
     """A number or text as RELION reads it."""
     if isinstance(value, (float, np.floating)):
-        return f"{value:.6f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.6e}"
+        number = float(value)
+        return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6e}"
     text = str(value)
     if not text:
         return "None"  # RELION's word for an empty text

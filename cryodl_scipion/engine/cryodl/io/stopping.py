@@ -17,6 +17,7 @@ _ITEMS = {
     "assess-micrographs": "micrograph",
     "estimate-ctf": "micrograph",
     "denoise-micrographs": "micrograph",
+    "denoise-tomograms": "tomogram",
     "segment": "tomogram",
     "merge-features": "tomogram",
     "pick-features": "tomogram",

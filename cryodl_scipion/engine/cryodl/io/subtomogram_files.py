@@ -24,7 +24,7 @@ def find_volumes(
     path: str | os.PathLike[str], names: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
 ) -> tuple[np.ndarray, int]:
     """Paths (n,) of the volumes of a STAR file, and their box in px."""
-    found, boxes, most = {}, {}, {}
+    found, boxes, most = dict[str, str](), dict[int, str](), dict[str, int]()
     for name, number in zip(names, numbers):
         most[name] = max(most.get(name, 0), int(number))
     for name, number in most.items():
@@ -75,7 +75,7 @@ def find_weights(path: str | os.PathLike[str], columns: dict[str, list[str]], bo
 
 
 @functools.lru_cache(maxsize=2**16)  # headers only; reading one takes longer than reading a subtomogram
-def _header(path, size, changed):
+def _header(path: str, size: int, changed: int) -> Tomogram:
     return Tomogram(path)
 
 

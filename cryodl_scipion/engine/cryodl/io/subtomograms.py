@@ -14,6 +14,7 @@ from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
 from .star import read_tables, write_tables
 from .subtomogram_files import WEIGHTS, divided, find_volumes, find_weights, opened, read_sums, read_weights
+from .texts import rows_of
 
 if typing.TYPE_CHECKING:
     import torch
@@ -50,8 +51,8 @@ class SubtomogramSet:
     halves: np.ndarray | None
     tilts: np.ndarray
     weight_files: np.ndarray | None
-    columns: dict[str, list[str]]
-    optics_columns: dict[str, list[str]]
+    columns: dict[str, typing.Sequence[str]]
+    optics_columns: dict[str, typing.Sequence[str]]
     multiplied: bool = False
 
     def __len__(self) -> int:
@@ -118,7 +119,7 @@ class SubtomogramSet:
             self,
             names=tuple(self.names[i] for i in rows),
             tomograms=tuple(self.tomograms[i] for i in rows),
-            columns={k: [v[i] for i in rows] for k, v in self.columns.items()},
+            columns={k: rows_of(v, rows) for k, v in self.columns.items()},
             **chosen,
         )
 
@@ -200,19 +201,19 @@ def write_subtomograms_star(
     write_tables(path, {"optics": subtomograms.optics_columns, "particles": columns})
 
 
-def _name(name, file, base):
+def _name(name: str, file: str | os.PathLike[str], base: str | os.PathLike[str] | None) -> str:
     """Name of a file in a new STAR file, with the number in it if the old name had one."""
     number, at, _ = name.rpartition("@")
     return number + at + (os.path.abspath(file) if base is None else os.path.relpath(file, base))
 
 
-def _tomograms(columns):
+def _tomograms(columns: typing.Mapping[str, list[str]]) -> tuple[str, ...]:
     """(n,) names of the tomograms, '' if there are none."""
     name = next((name for name in ("rlnTomoName", "rlnMicrographName") if name in columns), None)
     return tuple(columns[name]) if name else ("",) * len(columns["rlnImageName"])
 
 
-def _tilts(path, columns, tilt_min, tilt_max):
+def _tilts(path: str, columns: typing.Mapping[str, list[str]], tilt_min: float, tilt_max: float) -> np.ndarray:
     """(n, 2) degrees."""
     tilts = number_columns(path, columns, TILTS, _WHAT)
     if tilts is None:
@@ -227,7 +228,7 @@ def _tilts(path, columns, tilt_min, tilt_max):
     return tilts
 
 
-def _check_needs(found, need):
+def _check_needs(found: SubtomogramSet, need: typing.Sequence[typing.Any]) -> None:
     if found.multiplied and found.weight_files is None:
         raise ValueError(
             f"{found.path} says that its subtomograms are multiplied by their CTF "

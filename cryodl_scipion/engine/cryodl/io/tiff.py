@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images in TIFF files, plain, .gz or .bz2: the first page, of which no more is taken than the file can hold."""
 
+from __future__ import annotations
+
 import bz2
 import contextlib
 import gzip
@@ -14,12 +16,15 @@ import numpy as np
 from .files import check_utf8_name
 from .memory import TooLittleMemory, require_memory
 
+if typing.TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage
+
 MOST_EXPANDED = 512 << 20  # bytes of a compressed file
 MOST_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 
 
-def read_tiff(path: typing.Union[str, "os.PathLike[str]"], header_only: bool = False):
+def read_tiff(path: str | os.PathLike[str], header_only: bool = False) -> np.ndarray | tuple[int, int]:
     """The first image of a file, rows from the last one on, as RELION counts y (frames.py).
 
     Parameters
@@ -59,7 +64,7 @@ class _Refused(ValueError):
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> typing.Iterator[None]:
     """Without tifffile's own log of what is broken; what matters is raised with the file's name."""
     logger = logging.getLogger("tifffile")
     before, logger.disabled = logger.disabled, True
@@ -69,7 +74,7 @@ def _quiet():
         logger.disabled = before
 
 
-def _open(path):
+def _open(path: str | os.PathLike[str]) -> typing.BinaryIO:
     opener = _OPENERS.get(os.path.splitext(path)[1].lower())
     if opener is None:
         return open(path, "rb")
@@ -80,7 +85,7 @@ def _open(path):
     return io.BytesIO(values)
 
 
-def _check_single(tiff, page):
+def _check_single(tiff: TiffFile, page: TiffPage) -> None:
     """Raises _Refused for a movie. Only the second page is looked at: a damaged chain of pages may have no end."""
     several = int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1
     if several <= 1:
@@ -96,7 +101,7 @@ def _check_single(tiff, page):
     )
 
 
-def _check_size(page, shape, path):
+def _check_size(page: TiffPage, shape: tuple[int, ...], path: str | os.PathLike[str]) -> None:
     """Raises _Refused if the tags promise more than the file has, TooLittleMemory if it is more than the memory."""
     if page.dtype is None:
         raise _Refused("is not a readable TIFF file: the type of its values is not known.")

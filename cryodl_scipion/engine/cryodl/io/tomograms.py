@@ -45,13 +45,13 @@ class Tomogram:
         self.pixel_size = _pixel_size(header, self.path)
 
     @property
-    def _data(self):
+    def _data(self) -> np.ndarray:
         """The mapped volume. Mapped anew each time: what a map has read counts as memory of the process as long as the
         map lives."""
         dtype, start, stored = self._stored
         return np.memmap(self.path, dtype, "r", start, stored).transpose(self._axes)
 
-    def part(self, *ranges) -> np.ndarray:
+    def part(self, *ranges: tuple[int, int]) -> np.ndarray:
         """(z, y, x) float32 array, a copy, of the places [start, stop) given for the first axes; the rest is whole.
 
         Raises ValueError for values that are not finite numbers.
@@ -64,11 +64,11 @@ class Tomogram:
             )
         return part
 
-    def raw(self, *ranges) -> np.ndarray:
+    def raw(self, *ranges: tuple[int, int]) -> np.ndarray:
         """As part, of the file's own type."""
         return np.array(self._data[tuple(slice(*r) for r in ranges)], self.dtype)
 
-    def labels(self, *ranges, otherwise: str = "") -> np.ndarray:
+    def labels(self, *ranges: tuple[int, int], otherwise: str = "") -> np.ndarray:
         """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign.
 
         otherwise: sentence for the user whose file holds other numbers, which raise ValueError.
@@ -114,7 +114,7 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float
     )
 
 
-def _dtype(header, path):
+def _dtype(header: np.ndarray, path: str) -> np.dtype:
     """Type of the values. IMOD wrote unsigned bytes as mode 0 for years, and says so in a flag of its own."""
     mode = int(header.mode)
     if mode not in MODES:
@@ -128,7 +128,7 @@ def _dtype(header, path):
     return np.dtype(MODES[mode])
 
 
-def _axes(header, path):
+def _axes(header: np.ndarray, path: str) -> tuple[int, int, int]:
     """Order of the file's axes that makes them z, y, x."""
     mapped = [int(header.maps), int(header.mapr), int(header.mapc)]
     if sorted(mapped) != [1, 2, 3]:
@@ -138,7 +138,7 @@ def _axes(header, path):
     return tuple(mapped.index(axis) for axis in (3, 2, 1))
 
 
-def _pixel_size(header, path):
+def _pixel_size(header: np.ndarray, path: str) -> float | None:
     """Å/px, None if the header says nothing. The cell belongs to x, y, z, whatever their order in the file is."""
     lengths = [float(getattr(header.cella, axis)) for axis in "xyz"]
     counts = [int(header.mx), int(header.my), int(header.mz)]

@@ -29,7 +29,7 @@ def check_output(output: str, what: str = "Output folder") -> None:
         )
 
 
-def star_stem(output: str, what: str, *beside) -> str:
+def star_stem(output: str, what: str, *beside: str) -> str:
     """Path of a STAR file to be written, without its ending.
 
     what: it holds, for messages. beside: patterns of the names of files that will lie beside it, after that stem.
@@ -67,9 +67,9 @@ def working_folder(
     other = _differences(found, mine) if found is not None else []
     if found is not None and not (continues and not other):
         if continues and precious and (folder / precious).exists():
-            other = ", ".join(other)
+            listed = ", ".join(other)
             raise ValueError(
-                f"{folder} holds an unfinished {command} with other parameters ({other}). Remove it, or "
+                f"{folder} holds an unfinished {command} with other parameters ({listed}). Remove it, or "
                 "choose another --output."
             )
         _empty(folder, command)
@@ -78,7 +78,7 @@ def working_folder(
     return folder
 
 
-def finish_folder(folder: str | os.PathLike[str], output: str, *leftovers) -> None:
+def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str], *leftovers: str) -> None:
     """Give a working folder its final name, and remove its record and the leftovers: names of files or folders in
     it."""
     rename_folder(folder, output)
@@ -96,7 +96,7 @@ def remove_unused(output: str | None) -> None:
         shutil.rmtree(folder)
 
 
-def _parameters(config, files):
+def _parameters(config: typing.Any, files: typing.Sequence[Path | str]) -> dict[str, typing.Any]:
     values = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
     values["inputs"] = input_stamps(config)
     if files:
@@ -104,7 +104,7 @@ def _parameters(config, files):
     return json.loads(json.dumps(values))  # as they come back from the record
 
 
-def _differences(found, mine):
+def _differences(found: typing.Mapping[str, typing.Any], mine: typing.Mapping[str, typing.Any]) -> list[str]:
     """Words for what differs. Records of earlier versions say nothing of the inputs."""
     words = [k.replace("_", " ") for k in mine if k != "inputs" and found.get(k) != mine[k]]
     before, now = found.get("inputs"), mine["inputs"]
@@ -117,7 +117,7 @@ def _differences(found, mine):
     return words
 
 
-def _read_record(folder, command):
+def _read_record(folder: Path, command: str) -> dict[str, typing.Any] | None:
     """Parameters of the run that the folder is of; None if there is nothing in it. Raises ValueError if it is not
     ours."""
     if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
@@ -136,18 +136,18 @@ def _read_record(folder, command):
     return parameters
 
 
-def _write_record(folder, command, parameters):
+def _write_record(folder: Path, command: str, parameters: typing.Mapping[str, typing.Any]) -> None:
     write_json(folder / RECORD, dict(command=command, parameters=parameters))
 
 
-def _empty(folder, command):
+def _empty(folder: Path, command: str) -> None:
     _write_record(folder, command, {})  # first: stopped half-way, it is ours still, but nobody's to continue
     for path in folder.iterdir():
         if path.name != RECORD:
             _remove(path)
 
 
-def _remove(path):
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

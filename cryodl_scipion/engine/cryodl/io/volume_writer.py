@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import typing
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class VolumeWriter:
         except BaseException as error:
             self._whole.__exit__(type(error), error, error.__traceback__)
             raise
-        self._written = np.zeros(int(shape[0]), bool)
+        self._voxels, self._written = int(shape[1]) * int(shape[2]), np.zeros(int(shape[0]), np.int64)
 
     def __enter__(self) -> VolumeWriter:
         return self
@@ -46,13 +47,17 @@ class VolumeWriter:
     def write(self, z: int, slab: np.ndarray) -> None:
         """Write slices z, z + 1, ...; slab: (n, y, x) array."""
         self._volume.write(z, slab)
-        self._written[z : z + len(slab)] = True
+        self._written[z : z + len(slab)] = self._voxels
+
+    def write_block(self, place: typing.Sequence[int], block: np.ndarray) -> None:
+        """Write a (z, y, x) block whose first voxel is at the place; blocks may not overlap."""
+        self._volume.write_block(place, block)
+        self._written[place[0] : place[0] + len(block)] += block[0].size
 
     def __exit__(self, kind: typing.Any, error: typing.Any, trace: typing.Any) -> None:
-        if kind is None and not self._written.all():
-            error = RuntimeError(
-                f"Only {self._written.sum()} of {len(self._written)} slices of {self.path} were written."
-            )
+        whole = self._written == self._voxels
+        if kind is None and not whole.all():
+            error = RuntimeError(f"Only {whole.sum()} of {len(whole)} slices of {self.path} were written.")
             kind = RuntimeError
         self._volume.close(complete=kind is None)
         self._whole.__exit__(kind, error, trace)
@@ -79,8 +84,30 @@ class OpenVolume:
         slab = np.ascontiguousarray(slab, self._dtype)
         if slab.shape[1:] != self.shape[1:] or not 0 <= z <= self.shape[0] - len(slab):
             raise ValueError(f"A slab of shape {slab.shape} at slice {z} is not part of a volume of {self.shape}.")
-        self._file.seek(HEADER + z * self.shape[1] * self.shape[2] * self._dtype.itemsize)
+        self._seek(z, 0, 0)
         self._file.write(slab.data)
+        self._count(slab)
+
+    def write_block(self, place: typing.Sequence[int], block: np.ndarray) -> None:
+        """Write a (z, y, x) block whose first voxel is at the place, row by row."""
+        block = np.ascontiguousarray(block, self._dtype)
+        if any(not 0 <= a <= n - m for a, n, m in zip(place, self.shape, block.shape)):
+            raise ValueError(f"A block of shape {block.shape} at {place} is not part of a volume of {self.shape}.")
+        z, y, x = place
+        for number, values in enumerate(block, z):
+            if block.shape[2] == self.shape[2]:
+                self._seek(number, y, 0)
+                self._file.write(values.data)
+                continue
+            for row, line in enumerate(values, y):
+                self._seek(number, row, x)
+                self._file.write(line.data)
+        self._count(block)
+
+    def _seek(self, z: int, y: int, x: int) -> None:
+        self._file.seek(HEADER + ((z * self.shape[1] + y) * self.shape[2] + x) * self._dtype.itemsize)
+
+    def _count(self, slab: np.ndarray) -> None:
         for values in slab:  # one slice at a time, for the memory of its copies
             values = values.astype(np.float32)
             self.known = [
@@ -127,10 +154,10 @@ def new_volume(
         mrc.voxel_size = pixel_size
         if label:
             mrc.add_label(label)
-    _fill_with_zeros(path, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    _fill_with_zeros(Path(path), int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
 
 
-def _fill_with_zeros(path, size):
+def _fill_with_zeros(path: Path, size: int) -> None:
     """Zeros behind the header, in written blocks: a full disk is told now, and kills no memory map later."""
     with open(path, "r+b") as file:
         file.seek(HEADER)

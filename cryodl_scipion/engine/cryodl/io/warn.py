@@ -4,7 +4,7 @@ of a Result at its end."""
 
 import typing
 
-_said = {}  # a dict keeps the order
+_said: dict[str, bool] = {}  # a dict keeps the order
 
 
 def warn(sentence: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 _BACKENDS = ("TkAgg", "QtAgg")
 
 
-def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str):
+def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str) -> typing.Any:
     """A matplotlib figure in a window, of the first kind of windows that works; smaller where the screen is.
 
     Parameters
@@ -52,7 +52,7 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
     )
 
 
-def show_until_closed(figure) -> None:
+def show_until_closed(figure: typing.Any) -> None:
     """Show a window, without matplotlib's own keys, and return when it is closed."""
     manager = figure.canvas.manager
     if manager.key_press_handler_id is not None:
@@ -62,7 +62,7 @@ def show_until_closed(figure) -> None:
     plt.show(block=True)
 
 
-def zoom_axes(axes, shape: tuple[int, int], factor: float, x: float, y: float) -> None:
+def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float, y: float) -> None:
     """Enlarge a picture around a place, out to the whole picture at most.
 
     Parameters
@@ -79,7 +79,7 @@ def zoom_axes(axes, shape: tuple[int, int], factor: float, x: float, y: float) -
         _put(get, put, start, start + span)
 
 
-def move_axes(axes, shape: tuple[int, int], x: float, y: float) -> None:
+def move_axes(axes: typing.Any, shape: tuple[int, int], x: float, y: float) -> None:
     """Show another part of a picture, x and y px further, not beyond it. shape: as zoom_axes."""
     for get, put, step, count in _sides(axes, shape, x, y):
         low, high = sorted(get())
@@ -87,18 +87,20 @@ def move_axes(axes, shape: tuple[int, int], x: float, y: float) -> None:
         _put(get, put, low + step, high + step)
 
 
-def _sides(axes, shape, x, y) -> typing.Iterator[tuple]:
+def _sides(axes: typing.Any, shape: tuple[int, ...], x: float, y: float) -> typing.Iterator[tuple]:
     yield axes.get_xlim, axes.set_xlim, x, shape[1]
     yield axes.get_ylim, axes.set_ylim, y, shape[0]
 
 
-def _put(get, put, low, high):
+def _put(
+    get: typing.Callable[[], tuple[float, float]], put: typing.Callable[..., typing.Any], low: float, high: float
+) -> None:
     """Set limits in the order that they have: pictures of micrographs have their first row above."""
     first, last = get()
     put((low, high) if first < last else (high, low))
 
 
-def _fit_screen(figure):
+def _fit_screen(figure: typing.Any) -> None:
     """Make the window smaller where the screen is."""
     window = figure.canvas.manager.window
     if hasattr(window, "winfo_screenwidth"):  # Tk's; Qt keeps its windows on the screen by itself

@@ -24,11 +24,11 @@ class TrainingState:
     step: int = 0
     seconds: float = 0.0
     best_step: int = 0
-    best: dict = dataclasses.field(default_factory=dict)
+    best: dict[str, float] = dataclasses.field(default_factory=dict)
     since_best: int = 0
     highest: float = 0.0
     stop_reason: str = ""
-    best_weights: dict = dataclasses.field(default_factory=dict)
+    best_weights: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -68,7 +68,10 @@ def load_checkpoint(
         raise ValueError(
             f"{folder / CHECKPOINT} is damaged ({error}). Remove it; the training then begins anew."
         ) from None
-    part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
+
+    def part(head: str) -> dict[str, torch.Tensor]:
+        return {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
+
     networks.load_state_dict(part("network."))
     average.load_state_dict(part("average."))
     state.best_weights = part("best.")

@@ -20,7 +20,9 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
                     block[i], block[i + 1] = fuse_conv_bn_eval(first, second), torch.nn.Identity()
     volumes = any(isinstance(layer, torch.nn.Conv3d) for layer in copy.modules())
     memory_format = torch.channels_last_3d if volumes else torch.channels_last
-    return copy.to(device, dtype).to(memory_format=memory_format)  # type: ignore[call-overload]
+    copy = copy.to(device, dtype)
+    copy.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs know no keyword alone
+    return copy
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -27,7 +27,7 @@ def check_output(output: str) -> None:
 
 def working_folder(config: typing.Any) -> Path:
     """<output>.partial, new or of the same training. Raises ValueError if it is of another one, or not ours."""
-    from .training import CHECKPOINT
+    from .checkpoints import CHECKPOINT
 
     return unfinished.working_folder(config, precious=CHECKPOINT)
 
@@ -92,10 +92,11 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
     return schedule
 
 
-def finish(folder: Path, output: str) -> None:
+def finish(folder: Path, output: str | os.PathLike[str]) -> None:
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model."""
     from ..io.plots import plot_learning_curve
-    from .training import CHECKPOINT, METRICS
+    from .checkpoints import CHECKPOINT
+    from .training import METRICS
 
     plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
     unfinished.finish_folder(folder, output, CHECKPOINT)

@@ -111,7 +111,7 @@ class FitReport:
 
     steps: int
     best_step: int
-    best: dict
+    best: dict[str, float]
     stop_reason: str
     seconds: float
 

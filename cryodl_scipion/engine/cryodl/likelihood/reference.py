@@ -44,7 +44,8 @@ class HalfDisc:
     def of_images(self, images: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 coefficients of (n, box, box) images, pixel box // 2 taken as the origin."""
         transform = torch.fft.rfft2(images)[:, self.y % self.box, self.x]
-        return transform * self.ramp(torch.full((1, 2), -float(self.box // 2), device=self.device))
+        result: torch.Tensor = transform * self.ramp(torch.full((1, 2), -float(self.box // 2), device=self.device))
+        return result
 
     def to_images(self, values: torch.Tensor) -> torch.Tensor:
         """(n, box, box) images of (n, d) coefficients, zero elsewhere; the inverse of of_images."""
@@ -53,7 +54,8 @@ class HalfDisc:
         grid[:, self.y % self.box, self.x] = centred
         own = self.x == 0  # of pairs of conjugates within one column, irfft2 needs both
         grid[:, (-self.y[own]) % self.box, 0] = centred[:, own].conj()
-        return torch.fft.irfft2(grid, s=(self.box, self.box))
+        result: torch.Tensor = torch.fft.irfft2(grid, s=(self.box, self.box))
+        return result
 
     def on_grid(self, values: torch.Tensor) -> torch.Tensor:
         """(n, d) of values (n, box, box // 2 + 1) on the grid of rfft2."""

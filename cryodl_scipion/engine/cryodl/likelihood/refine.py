@@ -71,6 +71,26 @@ def refine(
     return Pose(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Pose)))
 
 
+def refined_where(
+    rows: torch.Tensor,
+    observed: Observed,
+    reference: Reference,
+    pose: Pose,
+    near: Neighbourhood,
+    sigma: float | None = None,
+) -> Pose:
+    """The Pose with some of its rows refined, see `refine`; the others as they are. rows: (n,) bool tensor."""
+    if bool(rows.all()):
+        return refine(observed, reference, pose.matrices, pose.shifts_yx, near, sigma)
+    if not bool(rows.any()):
+        return pose
+    part = refine(observed[rows], reference, pose.matrices[rows], pose.shifts_yx[rows], near, sigma)
+    found = {f.name: getattr(pose, f.name).clone() for f in dataclasses.fields(Pose)}
+    for name, values in found.items():
+        values[rows] = getattr(part, name)
+    return Pose(**found)
+
+
 def _refine(
     observed: Observed,
     reference: Reference,

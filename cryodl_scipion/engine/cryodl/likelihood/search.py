@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 
@@ -96,9 +97,27 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
         part = observed[start : start + batch]
         shifted = side_by_side(part.match[:, None] * ramp).reshape(-1, 2 * len(observed.disc))
         for numbers, slices, power in bank.blocks():
-            fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1) + shifts.log_prior[:, None]
-            result[start : start + batch, numbers] = log_sum_exp(fit, 1) - part.weight @ power.T
+            with quick_products():
+                fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1)
+            value = log_sum_exp(fit.add_(shifts.log_prior[:, None]), 1)
+            result[start : start + batch, numbers] = value - part.weight @ power.T
     return result
+
+
+@contextlib.contextmanager
+def quick_products() -> typing.Iterator[None]:
+    """Let large matrix products take the processor's quickest way.
+
+    On CPUs torch then calls oneDNN instead of MKL: twice as fast on AMD's with AVX-512, in full precision (85 and 189
+    GFLOP/s of one core, differences of 4e-7). Where a processor or GPU has units for bfloat16 or TF32 these are used:
+    their rounding of 0.2 % changes a logarithmic likelihood, of noise of some 10, by some 0.03.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def log_sum_exp(values: torch.Tensor, axis: int) -> torch.Tensor:

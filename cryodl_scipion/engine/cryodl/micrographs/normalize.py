@@ -5,8 +5,11 @@ The measures are robust on purpose: real micrographs have hot pixels, gradients 
 filled by shifting frames. None of them may move the scale of the rest.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
+import typing
 
 import numpy as np
 import torch
@@ -28,10 +31,10 @@ class Measured:
     """What has an image and its valid pixels, and measures it once: crops of it are drawn a thousand times."""
 
     @functools.cached_property
-    def _strengths(self):
+    def _strengths(self) -> dict[typing.Any, typing.Any]:
         return {}
 
-    def strength(self, diameter_px):
+    def strength(self, diameter_px: float) -> float:
         """feature_strength of the image for particles of this diameter (working px)."""
         if diameter_px not in self._strengths:
             self._strengths[diameter_px] = feature_strength(self.image.float(), self.valid, diameter_px)
@@ -49,10 +52,10 @@ class Prepared(Measured):
 
     image: torch.Tensor
     valid: torch.Tensor
-    shape: tuple
+    shape: tuple[int, ...]
 
 
-def prepare_micrograph(image, factor, diameter_px, dark_protein=True):
+def prepare_micrograph(image: np.ndarray, factor: float, diameter_px: float, dark_protein: bool = True) -> Prepared:
     """Rescale and normalise a micrograph.
 
     image: (h, w) float32 array as read. factor: working size over file size.
@@ -66,7 +69,7 @@ def prepare_micrograph(image, factor, diameter_px, dark_protein=True):
     return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(image.shape))
 
 
-def rescale_micrograph(image, factor):
+def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
     """A micrograph at the working size, its median 0 and its outliers clipped, and what of it is really there.
 
     image, factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding,
@@ -84,7 +87,7 @@ def rescale_micrograph(image, factor):
     return small, valid
 
 
-def feature_strength(image, valid, diameter_px):
+def feature_strength(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> float:
     """How strong the strongest particle-sized features of a prepared micrograph are, in units of its noise.
 
     The 99th percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing
@@ -102,7 +105,7 @@ def feature_strength(image, valid, diameter_px):
     return max(_NOISE_STRENGTH, float(torch.quantile(values, 0.99)))
 
 
-def _finite_pixels(image):
+def _finite_pixels(image: torch.Tensor) -> torch.Tensor | None:
     """None if every pixel is finite, else a bool mask. Raises ValueError if most are not."""
     if bool(torch.isfinite(image.sum())):  # a sum is finite only if all are: the quick way for good files
         return None
@@ -113,7 +116,9 @@ def _finite_pixels(image):
     return finite
 
 
-def _rescale(image, finite, shape):
+def _rescale(
+    image: torch.Tensor, finite: torch.Tensor | None, shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Clip outliers and resample by area with antialiasing. Returns image and share of finite pixels, both `shape`."""
     sample = image[::7, ::7] if finite is None else image[finite][::49]
     median = sample.median()
@@ -130,11 +135,11 @@ def _rescale(image, finite, shape):
     return small, share
 
 
-def _resize(image, shape):
+def _resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return F.interpolate(image[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
 
 
-def _unfilled(image):
+def _unfilled(image: torch.Tensor) -> torch.Tensor:
     """(h, w) bool: pixels with detail of their own; False in constant areas and in streaked or constant margins."""
     along_y = (image[1:] - image[:-1]).abs()
     along_x = (image[:, 1:] - image[:, :-1]).abs()
@@ -157,12 +162,12 @@ def _unfilled(image):
     return valid & ~_constant_areas(along_y, along_x, typical)
 
 
-def _sampling_step(image):
+def _sampling_step(image: torch.Tensor) -> int:
     """Take every so many-th row and column for a median: 200,000 values tell it to 0.2 %, and sorting all is slow."""
     return max(1, int((image.numel() / 2e5) ** 0.5))
 
 
-def _margin(profile):
+def _margin(profile: torch.Tensor) -> int:
     """Width in px of the filled strip that begins a profile of changes between neighbouring lines."""
     limit = int(len(profile) * _WIDEST_MARGIN)
     low = (profile[:limit] < _MARGIN_CONTRAST).nonzero()
@@ -173,7 +178,7 @@ def _margin(profile):
     return width + 1 if (profile[:width] < _MARGIN_CONTRAST).float().mean() > 0.6 else 0
 
 
-def _constant_areas(along_y, along_x, typical):
+def _constant_areas(along_y: torch.Tensor, along_x: torch.Tensor, typical: torch.Tensor) -> torch.Tensor:
     """(h, w) bool: places where nothing changes over 5 px (masked or zero-filled)."""
     still = torch.maximum(F.pad(along_y, (0, 0, 0, 1)), F.pad(along_x, (0, 1))) < 1e-3 * typical
     if not still.any():
@@ -181,7 +186,7 @@ def _constant_areas(along_y, along_x, typical):
     return ~(F.max_pool2d((~still).float()[None, None], 5, stride=1, padding=2)[0, 0] > 0)
 
 
-def _flatten(image, valid, diameter_px):
+def _flatten(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> torch.Tensor:
     """Background 0 and noise 1, both estimated over several particle diameters and only from valid pixels."""
     weight = valid.float()
     sigma = 2.0 * diameter_px
@@ -194,13 +199,13 @@ def _flatten(image, valid, diameter_px):
     return flat / (local.clamp(min=0.3 * scale) * scale).sqrt()
 
 
-def smooth_background(image, valid, sigma):
+def smooth_background(image: torch.Tensor, valid: torch.Tensor, sigma: float) -> torch.Tensor:
     """(h, w) background of an image: a plane, and what is smooth over `sigma` px beside it, from the valid pixels."""
     plane, weight = _plane(image, valid), valid.float()
     return plane + _smooth((image - plane) * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
 
 
-def _plane(image, valid):
+def _plane(image: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """(h, w) least-squares plane through the valid pixels: a steep ramp of ice or beam, of which a smooth background
     alone leaves a rest along the edges."""
     step = _sampling_step(image)
@@ -212,12 +217,12 @@ def _plane(image, valid):
     return y * axes[0].float()[:, None] + x * axes[1].float()[None, :] + offset
 
 
-def _robust_sigma(values):
+def _robust_sigma(values: torch.Tensor) -> torch.Tensor:
     spread = 1.4826 * (values - values.median()).abs().median()
     return spread if spread > 0 else values.std().clamp(min=1e-12)
 
 
-def _smooth(image, sigma):
+def _smooth(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that its cost does not
     grow."""
     step = max(1, int(sigma / 2))

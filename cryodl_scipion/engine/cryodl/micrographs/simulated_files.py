@@ -1,20 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of a simulated micrograph: image, mask, coordinates with angles and CTF, CTFFIND's text, particles cut out."""
 
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
 import numpy as np
 
+from ..contract import SimulateMicrographsConfig
 from ..io.micrographs import write_micrograph
 from ..io.particles import particle_rows, write_oriented_coordinates, write_stack
+
+if typing.TYPE_CHECKING:
+    from ..core.optics import Optics
+    from ..simulate.micrographs import SimulatedMicrograph
 
 SPOILERS = ("ice", "carbon", "aggregates")  # of a SimulateMicrographsConfig: what masks are written for
 
 
-def has_masks(config):
+def has_masks(config: SimulateMicrographsConfig) -> bool:
     """Whether masks are written for a SimulateMicrographsConfig."""
     return any(getattr(config, name) for name in SPOILERS)
 
 
-def write_simulated(folder, name, micrograph, config, diameter):
+def write_simulated(
+    folder: Path, name: str, micrograph: SimulatedMicrograph, config: SimulateMicrographsConfig, diameter: float
+) -> dict[str, int]:
     """Write all files of a SimulatedMicrograph into a folder that has the folders for them.
 
     done/<name>.rows are its lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph
@@ -35,7 +47,9 @@ def write_simulated(folder, name, micrograph, config, diameter):
     return dict(particles=len(micrograph.centres_yx), cut=cut)
 
 
-def _write_stack(folder, name, micrograph, config, diameter):
+def _write_stack(
+    folder: Path, name: str, micrograph: SimulatedMicrograph, config: SimulateMicrographsConfig, diameter: float
+) -> int:
     """Cut the particles out; particles/<name>.mrcs and its lines of particles.star. Returns their number."""
     from ..simulate.particles import cut_particles
 
@@ -59,7 +73,7 @@ def _write_stack(folder, name, micrograph, config, diameter):
     return len(images)
 
 
-def _ctffind_text(name, optics, config):
+def _ctffind_text(name: str, optics: Optics, config: SimulateMicrographsConfig) -> str:
     """CTFFIND 4's text output: what Scipion's import of CTF reads."""
     return (
         f"# Known CTF of a simulated micrograph, in the format of CTFFIND 4\n"

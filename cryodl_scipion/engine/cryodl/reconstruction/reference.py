@@ -11,24 +11,27 @@ import numpy as np
 import torch
 
 from ..core.frc import resolution_at
-from ..io.reference_columns import COMPARED, REFERENCE, noise_name
+from ..io.reference_columns import COMPARED, DIGEST, REFERENCE, noise_name
 
 if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
 
+SAME_PIXEL = 1e-3  # relative difference of pixel sizes that are the same
 LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map is not told from noise
 
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceTest:
     """name: of the reference. compared: Å, finest detail that the orientations are from. noise: (d // 2 + 1,) FSC that
-    as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143, or None. beyond: mean
-    FSC of the shells finer than `compared`, or None if there are none."""
+    as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143, or None.
+    own_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part, or None. beyond: mean FSC of
+    the shells finer than `compared`, or None if there are none."""
 
     name: str
     compared: float | None
     noise: torch.Tensor | None
     noise_resolution: float | None
+    own_resolution: float | None
     beyond: float | None
 
     def sentences(self, resolution: float | None) -> list[str]:
@@ -51,6 +54,10 @@ class ReferenceTest:
             )
             if resolution is not None and self.noise_resolution < LIKE_NOISE * resolution:
                 said.append("The map cannot be told from one of noise by its FSC: it may be the reference alone.")
+            reached = (
+                "nothing is resolved" if self.own_resolution is None else f"{self.own_resolution:.1f} Å are reached"
+            )
+            said.append(f"Without the part of the FSC that noise has as well, {reached}.")
         if self.beyond is not None:
             said.append(
                 f"Detail finer than {self.compared:.1f} Å was not compared with the reference: there the mean "
@@ -61,17 +68,61 @@ class ReferenceTest:
 
 def reference_name(particles: ParticleSet) -> str:
     """The reference that gave the particles their angles, or ''."""
-    return next((v for v in particles.columns.get(REFERENCE, []) if v not in ("", "None")), "")
+    return _value(particles, REFERENCE)
 
 
-def noise_control(particles: ParticleSet, wanted: str | None) -> ParticleSet | None:
-    """ParticleSet of oriented noise: the file `wanted`, or the one beside the particles; None if there is none."""
+def noise_control(particles: ParticleSet, wanted: str | None) -> tuple[ParticleSet | None, list[str]]:
+    """ParticleSet of oriented noise, and sentences for the user.
+
+    It is that of the file `wanted`, else of the one beside the particles; None if there is none, if it was oriented by
+    another reference or with other detail, or if the particles' angles come from no reference.
+    """
     from ..io.particle_sets import read_particles
 
+    if not reference_name(particles):
+        return None, [
+            f"The noise control {wanted} was not used: {particles.path} does not say that its angles come from a "
+            f"reference ({REFERENCE})."
+        ] * bool(wanted)
     path = Path(wanted or noise_name(str(particles.path)))
     if wanted is None and not path.exists():
-        return None
-    return read_particles(path, need=("angles",))
+        return None, []
+    noise = read_particles(path, need=("angles",))
+    wrong = _difference(particles, noise)
+    if not wrong:
+        return noise, []
+    return None, [
+        f"{path} is not the noise control of {particles.path}, and was not used: {wrong}. Give the NAME_noise.star "
+        "that assign-orientations wrote with these particles (--noise-control)."
+    ]
+
+
+def _difference(particles: ParticleSet, noise: ParticleSet) -> str:
+    """How oriented noise differs from the particles whose control it should be; '' if it does not."""
+    for name, what in ((REFERENCE, "reference"), (DIGEST, "reference's content (SHA-256)"), (COMPARED, "detail in Å")):
+        theirs, its = (_value(one, name) for one in (particles, noise))
+        if name == REFERENCE and not its:
+            return "it does not say from which reference its angles come"
+        if theirs and its and theirs != its and not _same_number(theirs, its):
+            return f"the {what} of its angles is {its}, that of the particles' is {theirs}"
+    if noise.box != particles.box or abs(noise.pixel_size / particles.pixel_size - 1) > SAME_PIXEL:
+        return (
+            f"its images are {noise.box} px x {noise.pixel_size:g} Å, the particles' {particles.box} px x "
+            f"{particles.pixel_size:g} Å"
+        )
+    return ""
+
+
+def _value(particles: ParticleSet, name: str) -> str:
+    """The value of a column that all particles share, or ''."""
+    return next((v for v in particles.columns.get(name, []) if v not in ("", "None")), "")
+
+
+def _same_number(one: str, two: str) -> bool:
+    try:
+        return abs(float(one) - float(two)) < 1e-3
+    except ValueError:
+        return False
 
 
 def tested(
@@ -90,6 +141,7 @@ def tested(
         compared,
         noise,
         None if noise is None else resolution_at(noise, 0.143, pixel_size, box),
+        None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box),
         beyond,
     )
 
@@ -99,3 +151,15 @@ def scaled(curve: torch.Tensor, factor: float) -> torch.Tensor:
     share = curve.clamp(0, 1 - 1e-4)
     share = factor * share / (1 - share)
     return share / (1 + share)
+
+
+def own_part(curve: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """The FSC that is left when the part is taken off which noise has as well: (F - N) / (1 - N).
+
+    References
+    ----------
+    Chen et al. 2013, Ultramicroscopy 135, 24-35, eq. 4, there of noise in place of high frequencies alone. Particles
+    that show the reference are drawn to it less than noise is, so that more may be the particles' own.
+    """
+    share = noise.clamp(0, 1 - 1e-4)
+    return (curve - share) / (1 - share)

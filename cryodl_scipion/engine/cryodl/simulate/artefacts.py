@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 
-def smooth_noise(shape, scale, rng):
+def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> torch.Tensor:
     """(h, w) Gaussian noise of variance about 1 that varies over `scale` px."""
     coarse = tuple(max(2, int(math.ceil(n / scale)) + 3) for n in shape)
     noise = torch.from_numpy(rng.standard_normal(coarse, dtype=np.float32))
@@ -23,7 +23,9 @@ def smooth_noise(shape, scale, rng):
     return fine / fine.std().clamp(min=1e-6)
 
 
-def add_ice(image, count, diameter_px, rng):
+def add_ice(
+    image: torch.Tensor, count: int, diameter_px: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`count` pieces of ice or dirt: dark lumps of 0.4 to 3 diameters, some faceted, some with a bright fringe.
 
     Returns image and mask.
@@ -48,7 +50,7 @@ def add_ice(image, count, diameter_px, rng):
     return image, mask
 
 
-def _window(shape, centre, reach):
+def _window(shape: tuple[int, ...], centre: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray] | None:
     """Rows and columns (integer arrays) of a square around a centre, cut at the edges; None if nothing is left."""
     low = np.maximum(np.floor(centre - reach).astype(int), 0)
     high = np.minimum(np.ceil(centre + reach).astype(int) + 1, shape)
@@ -57,7 +59,9 @@ def _window(shape, centre, reach):
     return np.arange(low[0], high[0]), np.arange(low[1], high[1])
 
 
-def _lump(rows, columns, centre, radius, rng):
+def _lump(
+    rows: np.ndarray, columns: np.ndarray, centre: np.ndarray, radius: float, rng: np.random.Generator
+) -> torch.Tensor:
     """Depth in px below the surface of an irregular piece (negative outside), (rows, columns)."""
     y = torch.from_numpy(rows - centre[0]).float()[:, None]
     x = torch.from_numpy(columns - centre[1]).float()[None, :]
@@ -65,9 +69,9 @@ def _lump(rows, columns, centre, radius, rng):
         depth = torch.full((len(rows), len(columns)), 1e9)
         turn = rng.uniform(0, 2 * math.pi)
         for side in range(int(rng.integers(4, 8))):
-            angle = turn + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
+            normal = turn + 2 * math.pi * side / 6 + rng.normal(0, 0.2)
             depth = torch.minimum(
-                depth, radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(angle) + x * math.cos(angle))
+                depth, radius * float(rng.uniform(0.7, 1.1)) - (y * math.sin(normal) + x * math.cos(normal))
             )
         return depth
     angle = torch.atan2(y + 0 * x, x + 0 * y)
@@ -79,7 +83,9 @@ def _lump(rows, columns, centre, radius, rng):
     return edge - (y**2 + x**2).sqrt()
 
 
-def add_carbon(image, diameter_px, rng, share=None):
+def add_carbon(
+    image: torch.Tensor, diameter_px: float, rng: np.random.Generator, share: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Carbon film on one side of a curved edge: darker, and grainy at all scales.
 
     share: part of the area that carbon covers, 0.1 to 0.5 if None. Returns image and mask.
@@ -104,7 +110,7 @@ def add_carbon(image, diameter_px, rng, share=None):
     return image - film * (float(rng.uniform(0.3, 3.0)) + grain) - rim, mask
 
 
-def add_specks(image, wide, rng):
+def add_specks(image: torch.Tensor, wide: float, rng: np.random.Generator) -> torch.Tensor:
     """Few to very many small dark specks, often stronger than particles: contamination, bits of ice. Returns the image.
 
     wide: extent of a particle, px; specks are 0.06 to 0.3 of it wide.
@@ -126,7 +132,7 @@ def add_specks(image, wide, rng):
     return image
 
 
-def film_texture(shape, wide, rng):
+def film_texture(shape: tuple[int, ...], wide: float, rng: np.random.Generator) -> torch.Tensor:
     """(h, w) texture between the particles, of unfolded protein or detergent, in some fields: it passes through the CTF
     as the particles do, whose standard deviation is 1. wide: extent of a particle, px."""
     if rng.random() > 0.4:
@@ -135,7 +141,7 @@ def film_texture(shape, wide, rng):
     return float(rng.uniform(0.05, 0.7)) * grain
 
 
-def add_gradient(image, strength, rng):
+def add_gradient(image: torch.Tensor, strength: float, rng: np.random.Generator) -> torch.Tensor:
     """A smooth ramp and bow of ice thickness whose range over the micrograph is `strength`. Returns the image."""
     y, x = (torch.linspace(-1, 1, n) for n in image.shape)
     a, b, c, d, e = (float(v) for v in rng.normal(0, 1, 5))

@@ -16,14 +16,14 @@ from scipy.spatial.transform import Rotation
 POINTS = 4000  # residues of an assembly: enough that a voxel's share is smooth
 
 
-def random_assembly(diameter, rng):
+def random_assembly(diameter: float, rng: np.random.Generator) -> tuple[str, torch.Tensor]:
     """A random shape of `diameter` voxels. Returns (kind, density (d, d, d) float32 tensor, positive, centred)."""
     kind = KINDS[rng.integers(len(KINDS))]
     points, mass = _SHAPES[kind](rng)
     return kind, density_of_points(points, mass, diameter, rng)
 
 
-def density_of_points(points, mass, diameter, rng):
+def density_of_points(points: np.ndarray, mass: np.ndarray, diameter: float, rng: np.random.Generator) -> torch.Tensor:
     """Points (n, 3) in any unit and their masses (n,), as a density whose widest extent is `diameter` voxels."""
     points = points - np.average(points, axis=0, weights=mass)
     radius = np.quantile(np.linalg.norm(points, axis=1), 0.99)
@@ -35,7 +35,9 @@ def density_of_points(points, mass, diameter, rng):
     return torch.from_numpy(volume / volume.max())
 
 
-def _lumps(count, rng, spread=1.0, size=(0.35, 0.8)):
+def _lumps(
+    count: int, rng: np.random.Generator, spread: float = 1.0, size: tuple[float, float] = (0.35, 0.8)
+) -> np.ndarray:
     """A globular subunit: `count` ellipsoidal lumps grown onto each other, about `spread` wide."""
     centres = [np.zeros(3)]
     for _ in range(count - 1):
@@ -49,31 +51,31 @@ def _lumps(count, rng, spread=1.0, size=(0.35, 0.8)):
     return np.vstack(points)
 
 
-def _direction(rng):
+def _direction(rng: np.random.Generator) -> np.ndarray:
     v = rng.normal(size=3)
     return v / np.linalg.norm(v)
 
 
-def _ball(count, rng):
+def _ball(count: int, rng: np.random.Generator) -> np.ndarray:
     """Points in the unit ball."""
     v = rng.normal(size=(count, 3))
     return v / np.linalg.norm(v, axis=1, keepdims=True) * rng.uniform(0, 1, (count, 1)) ** (1 / 3)
 
 
-def _equal(points):
+def _equal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points, np.ones(len(points))
 
 
-def _turned(points, order):
+def _turned(points: np.ndarray, order: int) -> np.ndarray:
     """Copies about the z axis."""
     return np.vstack([Rotation.from_euler("z", 360 * k / order, degrees=True).apply(points) for k in range(order)])
 
 
-def _globule(rng):
+def _globule(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return _equal(_lumps(int(rng.integers(1, 7)), rng))
 
 
-def _symmetric(rng):
+def _symmetric(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Cn or Dn assembly of an irregular subunit."""
     order = int(rng.choice([2, 2, 3, 4, 5, 6]))
     subunit = _lumps(int(rng.integers(2, 5)), rng) + [rng.uniform(0.5, 1.1) * max(1, order / 4), 0, rng.uniform(0, 0.7)]
@@ -83,7 +85,7 @@ def _symmetric(rng):
     return _equal(points)
 
 
-def _rings(rng):
+def _rings(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One to four stacked rings with a hole, as of AAA proteins, proteasomes, chaperonins."""
     order, layers = int(rng.integers(5, 10)), int(rng.integers(1, 5))
     radius = rng.uniform(0.7, 1.2) * order / 6
@@ -93,7 +95,7 @@ def _rings(rng):
     return _equal(np.vstack([turned() + [0, 0, height * k] for k in range(layers)]))
 
 
-def _shell(rng):
+def _shell(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Hollow shell: ferritin, capsids, vaults; some bumpy, some with content."""
     order = int(rng.choice([12, 24, 60, 180]))
     v = np.array([_direction(rng) for _ in range(order)]) if rng.random() < 0.3 else _fibonacci(order)
@@ -118,14 +120,14 @@ def _shell(rng):
     return points * [1, 1, rng.choice([1.0, 1.0, rng.uniform(0.6, 1.6)])], mass
 
 
-def _fibonacci(count):
+def _fibonacci(count: int) -> np.ndarray:
     """Nearly even directions on a sphere."""
     k = np.arange(count) + 0.5
     polar, turn = np.arccos(1 - 2 * k / count), math.pi * (1 + math.sqrt(5)) * k
     return np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], 1)
 
 
-def _rod(rng):
+def _rod(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rods and short pieces of filaments, twisted."""
     units, rise = int(rng.integers(4, 14)), rng.uniform(0.5, 0.8)
     unit = _lumps(2, rng) * 0.8 + [rng.uniform(0, 0.6), 0, 0]
@@ -137,7 +139,7 @@ def _rod(rng):
     )
 
 
-def _branched(rng):
+def _branched(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Domains on thin linkers: antibodies, multi-domain enzymes, complexes with a long arm."""
     middle = _lumps(2, rng) * rng.uniform(0.5, 1.2)
     arms = []
@@ -148,14 +150,14 @@ def _branched(rng):
     return _equal(np.vstack([middle] + arms))
 
 
-def _disc(rng):
+def _disc(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Flat particles: nucleosomes, discs, single layers."""
     points = _ball(POINTS, rng) * [1, rng.uniform(0.7, 1), rng.uniform(0.25, 0.5)]
     rim = points[np.linalg.norm(points[:, :2], axis=1) > rng.uniform(0, 0.7)]
     return _equal(np.vstack([points, rim]))
 
 
-def _membrane_protein(rng):
+def _membrane_protein(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A protein through a micelle or nanodisc of less density, with domains on one or both sides."""
     order = int(rng.choice([1, 1, 2, 3, 4, 5]))
     protein = _turned(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The inside of a simulated tomogram: densities and labels of things that do not overlap."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
@@ -19,33 +21,33 @@ class Part:
 
     claimed: np.ndarray
     labelled: np.ndarray
-    density: typing.Callable
+    density: typing.Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
 class Cell:
     """density: (z, y, x) float32, solvent 0. labels: (z, y, x) int8, 0 for solvent."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = tuple(shape)
         self.density = np.zeros(self.shape, np.float32)
         self.labels = np.zeros(self.shape, np.int8)
 
-    def is_free(self, places):
+    def is_free(self, places: np.ndarray) -> bool:
         """True if none of the places (n, 3) is labelled."""
         return not self.labels.ravel()[self._flat(places)[0]].any()
 
-    def labelled(self, places):
+    def labelled(self, places: np.ndarray) -> np.ndarray:
         """(...,) bool for places (..., 3): within the cell, and labelled."""
         inside = self.inside(places)
         result = np.zeros(inside.shape, bool)
         result[inside] = self.labels[tuple(places[inside].T)] > 0
         return result
 
-    def inside(self, places):
+    def inside(self, places: np.ndarray) -> np.ndarray:
         """(...,) bool for places (..., 3)."""
-        return ((places >= 0) & (places < self.shape)).all(-1)
+        return np.all((places >= 0) & (places < self.shape), axis=-1)
 
-    def put(self, part, label):
+    def put(self, part: Part, label: int) -> bool:
         """True if the part was put in: all of it that lies in the cell was free, and there is some."""
         labelled, _ = self._flat(part.labelled)
         if not len(labelled) or not self.is_free(part.claimed):
@@ -56,13 +58,13 @@ class Cell:
         self.labels.ravel()[labelled] = label
         return True
 
-    def _flat(self, places):
+    def _flat(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Flat places of those inside, and which (n,) bool these are."""
         inside = self.inside(places)
         return np.ravel_multi_index(tuple(places[inside].T), self.shape), inside
 
 
-def put_many(cell, make, count, label, tries=60):
+def put_many(cell: Cell, make: typing.Callable[[], Part | None], count: int, label: int, tries: int = 60) -> int:
     """Put `count` things into a cell. make: function without arguments that proposes a Part, or None. Returns how many
     found room; there is none when `tries` proposals, one after the other, did not fit."""
     placed = failures = 0
@@ -73,14 +75,14 @@ def put_many(cell, make, count, label, tries=60):
     return placed
 
 
-def ball_offsets(radius):
+def ball_offsets(radius: float) -> np.ndarray:
     """(n, 3) whole offsets within `radius` px, one more on all sides for centres between voxels."""
     reach = int(np.ceil(radius)) + 1
     grid = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     return grid[np.linalg.norm(grid, axis=1) <= radius + 1]
 
 
-def balls(centres, radius):
+def balls(centres: np.ndarray, radius: float) -> np.ndarray:
     """(n, 3) voxels, each once, within `radius` px of any of the centres (m, 3)."""
     offsets, whole = ball_offsets(radius), np.rint(centres).astype(int)
     low = whole.min(0) + offsets.min(0)
@@ -91,7 +93,7 @@ def balls(centres, radius):
     return np.argwhere(block) + low
 
 
-def blobs(centres, sigma, mass):
+def blobs(centres: np.ndarray, sigma: float, mass: float) -> tuple[np.ndarray, np.ndarray]:
     """Sum of Gaussians: places (n, 3) and densities (n,). centres: (m, 3) px. sigma: px. mass: sum of each one."""
     offsets = ball_offsets(3 * sigma)
     whole = np.rint(centres).astype(int)

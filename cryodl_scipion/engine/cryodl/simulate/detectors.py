@@ -45,7 +45,7 @@ def compressed(image: torch.Tensor, zoom: float, step: float) -> torch.Tensor:
     step: of the lowest frequencies, in standard deviations of a pixel.
     """
     h, w = image.shape
-    sides = [BLOCK * int(math.ceil(n * zoom / BLOCK)) for n in (h, w)]
+    sides = tuple(BLOCK * int(math.ceil(n * zoom / BLOCK)) for n in (h, w))
     fine = _resized(image, sides)
     blocks = fine.reshape(sides[0] // BLOCK, BLOCK, sides[1] // BLOCK, BLOCK).transpose(1, 2)
     cosines = _cosines()
@@ -55,14 +55,12 @@ def compressed(image: torch.Tensor, zoom: float, step: float) -> torch.Tensor:
     return _resized(blocks.transpose(1, 2).reshape(sides), (h, w))
 
 
-def _resized(image, shape):
-    return F.interpolate(image[None, None], size=tuple(shape), mode="bilinear", antialias=True, align_corners=False)[
-        0, 0
-    ]
+def _resized(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    return F.interpolate(image[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
 
 
 @functools.lru_cache(maxsize=1)
-def _cosines():
+def _cosines() -> torch.Tensor:
     """(8, 8) orthonormal cosine transform."""
     k, n = torch.arange(BLOCK)[:, None], torch.arange(BLOCK)[None]
     matrix = torch.cos(math.pi * (2 * n + 1) * k / (2 * BLOCK)) * (2 / BLOCK) ** 0.5

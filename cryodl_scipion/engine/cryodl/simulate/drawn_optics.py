@@ -3,24 +3,26 @@
 
 import functools
 import os
+import typing
 
 import numpy as np
 
+from ..contract import SimulateParticlesConfig
 from ..io.relion_tables import groups_of_particles, modern_tables
 from ..io.star import read_tables
 from . import micrographs
 
 
-def random_optics(config, rng: np.random.Generator) -> micrographs.Optics:
+def random_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:
     """Optics of one micrograph of a SimulateParticlesConfig."""
     if not config.ctf_from:
         return micrographs.random_optics(config, rng)
     found = _optics_of(config.ctf_from, os.stat(config.ctf_from).st_mtime_ns)
-    return found[rng.integers(len(found))]
+    return found[int(rng.integers(len(found)))]
 
 
 @functools.lru_cache(maxsize=4)
-def _optics_of(path, changed):
+def _optics_of(path: str, changed: int) -> typing.Sequence[micrographs.Optics]:
     """(n,) Optics of the particles of a STAR file. Raises ValueError without a CTF or with several microscopes."""
     optics, columns = modern_tables(read_tables(path), path)
     found = groups_of_particles(optics, columns, path).optics

@@ -28,7 +28,7 @@ def places(shape: tuple, wide: float, rng: np.random.Generator) -> tuple[np.ndar
     return centres, np.vstack(clumped)
 
 
-def _apart(places, distance, most):
+def _apart(places: np.ndarray, distance: float, most: int) -> np.ndarray:
     """The first `most` of the places (n, 2) that keep the distance from all before them."""
     from scipy.spatial import cKDTree
 

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Microtubules and thin filaments: smoothly bent lines of subunits."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
 from .cells import Part, ball_offsets, balls, blobs
 from .membranes import BLUR_PX
+
+if typing.TYPE_CHECKING:
+    from .cells import Cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Kind:
     sigma: float
     volume: float
     bend: float
-    length: tuple
+    length: tuple[float, float]
 
 
 # 13 protofilaments, three-start helix of monomers of 50 kDa
@@ -37,7 +43,7 @@ MICROTUBULE = Kind(125, 40, 0, 13, 3 * 40 / 13, 103, 14, 60500, 0.4, (0.4, 2.0))
 FILAMENT = Kind(35, 27.3, -166.4, 1, 0, 16, 13, 51000, 0.8, (0.25, 1.0))
 
 
-def filament(cell, kind, pixel_size, rng):
+def filament(cell: Cell, kind: Kind, pixel_size: float, rng: np.random.Generator) -> Part | None:
     """A Part: the longest free piece of a curve through the cell, or None if that is too short."""
     line = _line(cell.shape, kind.bend, rng)
     radius = kind.radius / pixel_size
@@ -64,7 +70,7 @@ def filament(cell, kind, pixel_size, rng):
     )
 
 
-def _line(shape, bend, rng):
+def _line(shape: tuple[int, ...], bend: float, rng: np.random.Generator) -> np.ndarray:
     """(n, 3) zyx places 1 px apart along a smooth curve through the cell, long enough to cross it."""
     number = 2 * int(np.linalg.norm(shape))
     along = np.linspace(-0.5, 0.5, number)
@@ -77,16 +83,17 @@ def _line(shape, bend, rng):
     return line - line[number // 2] + rng.uniform(0.15, 0.85, 3) * np.array(shape)
 
 
-def _longest(free):
+def _longest(free: np.ndarray) -> tuple[int, int]:
     """Start and stop of the longest run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], free.astype(int), [0]])))
     if not len(edges):
         return 0, 0
     runs = edges.reshape(-1, 2)
-    return tuple(int(e) for e in runs[np.argmax(runs[:, 1] - runs[:, 0])])
+    start, stop = runs[np.argmax(runs[:, 1] - runs[:, 0])]
+    return int(start), int(stop)
 
 
-def _subunits(line, kind, rng):
+def _subunits(line: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray:
     """(n, 3) zyx middles of the subunits along a line (m, 3) of places in Å."""
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     rings = np.arange(0, lengths[-1], kind.rise)

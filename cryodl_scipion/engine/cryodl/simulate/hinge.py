@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A domain of an atomic model, and its rotation about a hinge."""
 
+from __future__ import annotations
+
 import re
+import typing
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+if typing.TYPE_CHECKING:
+    from .states import Model
+
 CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
 
 
-def selected(model, words: str, option: str) -> np.ndarray:
+def selected(model: Model, words: str, option: str) -> np.ndarray:
     """(n,) bool: atoms of a states.Model that a selection names.
 
     Parameters
@@ -48,7 +54,7 @@ def selected(model, words: str, option: str) -> np.ndarray:
     return chosen
 
 
-def hinge_of(model, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
+def hinge_of(model: Model, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
     """A point on the hinge and its direction.
 
     Parameters
@@ -79,7 +85,7 @@ def hinge_of(model, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, 
     return point, axis / np.linalg.norm(axis)
 
 
-def _direction(words):
+def _direction(words: str) -> np.ndarray:
     try:
         axis = np.array([float(word) for word in words.replace(",", " ").split()])
     except ValueError:

@@ -2,6 +2,7 @@
 """Lipid bilayers: closed vesicles with bumps, and open sheets that cross the tomogram."""
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -28,13 +29,19 @@ class Bilayer:
     head_sigma: float = 7.0
     heads: float = 1.5
     core: float = -0.25
-    coat: tuple | None = None
+    coat: tuple[float, float, float] | None = None
     proteins: float = 0.0
-    reach: tuple = (30.0, 120.0)
+    reach: tuple[float, float] = (30.0, 120.0)
     protein_sigma: float = 18.0
 
 
-def vesicle(shape, pixel_size, rng, bilayer=Bilayer(), largest=LARGEST):
+def vesicle(
+    shape: tuple[int, ...],
+    pixel_size: float,
+    rng: np.random.Generator,
+    bilayer: Bilayer = Bilayer(),
+    largest: float = LARGEST,
+) -> Part:
     """A Part: an ellipsoid with bumps; it may be cut by the cell's borders, its centre lies within.
 
     largest: Å, of its radius; and at most 0.3 of the cell's width.
@@ -44,7 +51,7 @@ def vesicle(shape, pixel_size, rng, bilayer=Bilayer(), largest=LARGEST):
     axes, centre = radius * rng.uniform(0.75, 1.25, 3), rng.uniform(0, 1, 3) * np.array(shape)
     waves, phases, heights = rng.normal(0, 1.5, (4, 3)), rng.uniform(0, 2 * np.pi, 4), rng.uniform(0.01, 0.05, 4)
 
-    def level(places):
+    def level(places: np.ndarray) -> np.ndarray:
         """0 on the surface, negative within."""
         place = places - centre
         length = np.maximum(np.linalg.norm(place, axis=-1), 1e-6)
@@ -58,7 +65,7 @@ def vesicle(shape, pixel_size, rng, bilayer=Bilayer(), largest=LARGEST):
     return _part(level, near, (centre, reach), shape, pixel_size, bilayer, rng)
 
 
-def sheet(shape, pixel_size, rng, bilayer=Bilayer()):
+def sheet(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator, bilayer: Bilayer = Bilayer()) -> Part:
     """A Part: a wavy plane through the cell, across the plane of the tomogram more than along it."""
     turn, lean = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
     normal = np.array([np.sin(lean), np.cos(lean) * np.sin(turn), np.cos(lean) * np.cos(turn)])
@@ -68,36 +75,44 @@ def sheet(shape, pixel_size, rng, bilayer=Bilayer()):
     phases, heights = rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.01, 0.06, 3) * size
     through = rng.uniform(0.2, 0.8, 3) * np.array(shape)
 
-    def level(places):
+    def level(places: np.ndarray) -> np.ndarray:
         return (places - through) @ normal - (heights * np.cos(places @ waves.T + phases)).sum(-1)
 
     near = 2.5 * (1.5 * _seen_width(bilayer) / pixel_size + 2)
     return _part(level, near, (np.array(shape) / 2, size), shape, pixel_size, bilayer, rng)
 
 
-def _seen_width(bilayer):
+def _seen_width(bilayer: Bilayer) -> float:
     """Å, twice as far from the middle as a membrane has density: its proteins do not count."""
     return max(bilayer.thickness, 2 * (abs(bilayer.coat[0]) + 2 * bilayer.coat[1]) if bilayer.coat else 0.0)
 
 
-def _part(level, near, ball, shape, pixel_size, bilayer, rng):
+def _part(
+    level: typing.Callable[[np.ndarray], np.ndarray],
+    near: float,
+    ball: tuple[np.ndarray, float],
+    shape: tuple[int, ...],
+    pixel_size: float,
+    bilayer: Bilayer,
+    rng: np.random.Generator,
+) -> Part:
     """Part of the surface where `level`, a function of places (n, 3), is 0. near: values of it to look at. ball:
     centre and radius of what holds all of it, px."""
     centre, reach = ball
     low = np.maximum(np.floor(centre - reach), 0).astype(int)
     high = np.minimum(np.ceil(centre + reach) + 1, shape).astype(int)
     plane = np.stack(np.meshgrid(np.arange(low[1], high[1]), np.arange(low[2], high[2]), indexing="ij"), -1)
-    plane, places = plane.reshape(-1, 2), [np.zeros((0, 3), int)]
+    plane, found = plane.reshape(-1, 2), [np.zeros((0, 3), int)]
     for z in range(low[0], high[0]):
         slice_places = np.column_stack([np.full(len(plane), z), plane])
-        places.append(slice_places[np.abs(level(slice_places)) < near])
-    places = np.concatenate(places)
+        found.append(slice_places[np.abs(level(slice_places)) < near])
+    places = np.concatenate(found)
     slope = np.stack([level(places + step) - level(places - step) for step in 0.5 * np.eye(3)])
     distance = level(places) / np.maximum(np.linalg.norm(slope, axis=0), 1e-9) * pixel_size
     labelled = np.abs(distance) <= bilayer.thickness / 2
     claimed = np.abs(distance) <= bilayer.thickness / 2 + pixel_size
 
-    def density():
+    def density() -> tuple[np.ndarray, np.ndarray]:
         middle = np.abs(distance) <= pixel_size / 2
         more, values = _proteins(places[middle], slope[:, middle].T, pixel_size, bilayer, rng)
         return np.concatenate([places, more]), np.concatenate([profile(distance, pixel_size, bilayer), values])
@@ -105,7 +120,7 @@ def _part(level, near, ball, shape, pixel_size, bilayer, rng):
     return Part(places[claimed], places[labelled], density)
 
 
-def profile(distance, pixel_size, bilayer=Bilayer()):
+def profile(distance: np.ndarray, pixel_size: float, bilayer: Bilayer = Bilayer()) -> np.ndarray:
     """Density of a bilayer at a distance in Å from its middle, blurred by the voxels."""
     sigma = np.hypot(bilayer.head_sigma, BLUR_PX * pixel_size)
     core_sigma = np.hypot(0.6 * bilayer.head_sigma, BLUR_PX * pixel_size)
@@ -120,7 +135,9 @@ def profile(distance, pixel_size, bilayer=Bilayer()):
     return result
 
 
-def _proteins(middles, normals, pixel_size, bilayer, rng):
+def _proteins(
+    middles: np.ndarray, normals: np.ndarray, pixel_size: float, bilayer: Bilayer, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Places (n, 3) and densities (n,) of the proteins of a membrane.
 
     middles: (m, 3) voxels in its middle, about one for each voxel's face. normals: (m, 3) of any length, outwards.

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated micrographs of which everything is known: positions, orientations, CTF."""
 
+from __future__ import annotations
+
 import dataclasses
-import typing
 
 import numpy as np
 import torch
 
+from ..contract import SimulateMicrographsConfig, SimulateParticlesConfig
 from ..core.optics import Optics
 from ..core.projections import Projector, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice
-from .noise import MicroscopeNoise
+from .noise import MeasuredNoise, MicroscopeNoise
 from .particles import MARGIN, discs, draw_particles, random_centres, random_clumps
 
 REFERENCE_DOSE = 40.0  # e/Å² to which an SNR belongs
@@ -33,7 +35,7 @@ class Surroundings:
     carbon: float = 0.0
     gradient: float = 0.0
     dark_protein: bool = True
-    noise: typing.Callable = MicroscopeNoise()
+    noise: MicroscopeNoise | MeasuredNoise = MicroscopeNoise()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,7 @@ class SimulatedMicrograph:
     spoiled: torch.Tensor
 
 
-def particle_diameter(density, pixel_size):
+def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
     """Diameter in Å of the sphere around the middle that holds 99 % of the density."""
     d, steps = density.shape[-1], 8  # per px of radius
     grid = torch.arange(d, device=density.device, dtype=torch.float32) - d // 2
@@ -60,7 +62,7 @@ def particle_diameter(density, pixel_size):
     return 2 * (float(torch.searchsorted(mass, 0.99 * mass[-1])) + 0.5) / steps * pixel_size
 
 
-def random_optics(config, rng):
+def random_optics(config: SimulateMicrographsConfig | SimulateParticlesConfig, rng: np.random.Generator) -> Optics:
     """Optics within the ranges of a SimulateMicrographsConfig."""
     mean = rng.uniform(config.defocus_min, config.defocus_max)
     half = rng.uniform(0, config.astigmatism) / 2
@@ -74,7 +76,17 @@ def random_optics(config, rng):
     )
 
 
-def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, diameter_px, surroundings=Surroundings()):
+def simulate_micrograph(
+    density: Projector | torch.Tensor,
+    pixel_size: float,
+    shape: tuple[int, ...],
+    count: int,
+    snr: float,
+    optics: Optics,
+    rng: np.random.Generator,
+    diameter_px: float,
+    surroundings: Surroundings = Surroundings(),
+) -> SimulatedMicrograph:
     """One micrograph of randomly turned and placed particles.
 
     density: (d, d, d) tensor, protein positive, or a Projector of it (quicker for several micrographs); all is computed
@@ -123,7 +135,9 @@ def simulate_micrograph(density, pixel_size, shape, count, snr, optics, rng, dia
     )
 
 
-def apply_ctf(image, pixel_size, optics, damping=None):
+def apply_ctf(
+    image: torch.Tensor, pixel_size: float, optics: Optics, damping: torch.Tensor | None = None
+) -> torch.Tensor:
     """A projection as the microscope sees it, protein still bright. (h, w) tensor.
 
     damping: (h, w // 2 + 1) amplitude that is left, or None.
@@ -133,7 +147,9 @@ def apply_ctf(image, pixel_size, optics, damping=None):
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])
 
 
-def _spoiling_layer(shape, diameter_px, surroundings, rng):
+def _spoiling_layer(
+    shape: tuple[int, ...], diameter_px: float, surroundings: Surroundings, rng: np.random.Generator
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """What ice, carbon and a gradient add to a micrograph, and where ice and carbon are: (h, w) tensors, or None."""
     pieces, film = rng.poisson(surroundings.ice), rng.random() < surroundings.carbon
     if not (pieces or film or surroundings.gradient):
@@ -149,7 +165,7 @@ def _spoiling_layer(shape, diameter_px, surroundings, rng):
     return layer, spoiled
 
 
-def _angles(count, orientations, rng):
+def _angles(count: int, orientations: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
     """(count, 3) random angles, or drawn from given ones."""
     if orientations is None:
         return random_angles(count, rng)

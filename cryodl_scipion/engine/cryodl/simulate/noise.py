@@ -6,11 +6,17 @@ mean 0 and expected variance 1; noise.chosen(rng) is the source for one microgra
 what it leaves of the particles' amplitudes (None: all).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import numpy as np
 import torch
+
+if typing.TYPE_CHECKING:
+    from ..core.optics import Optics
 
 # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
 SOLVENT = 1.0
@@ -30,17 +36,24 @@ class MicroscopeNoise:
 
     solvent: float = SOLVENT
 
-    def __call__(self, shape, pixel_size, optics, rng, device=None):
+    def __call__(
+        self,
+        shape: tuple[int, ...],
+        pixel_size: float,
+        optics: Optics,
+        rng: np.random.Generator,
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
         if not self.solvent:
             return _white(shape, rng, device)
         fall = torch.exp(-((_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2))
         solvent = self.solvent * fall * optics.transfer(shape, pixel_size, device).square()
         return shaped_noise(1 + solvent, shape, rng, device)
 
-    def chosen(self, rng):
+    def chosen(self, rng: np.random.Generator) -> MicroscopeNoise:
         return self
 
-    def damping(self, shape, device=None):
+    def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> None:
         return None
 
 
@@ -54,13 +67,20 @@ class MeasuredNoise:
 
     spectra: np.ndarray
 
-    def __call__(self, shape, pixel_size, optics, rng, device=None):
+    def __call__(
+        self,
+        shape: tuple[int, ...],
+        pixel_size: float,
+        optics: Optics,
+        rng: np.random.Generator,
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
         return shaped_noise(self._on_grid(self.spectra[0], shape, device), shape, rng, device)
 
-    def chosen(self, rng):
+    def chosen(self, rng: np.random.Generator) -> MeasuredNoise:
         return MeasuredNoise(self.spectra[rng.integers(len(self.spectra))][None])
 
-    def damping(self, shape, device=None):
+    def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> torch.Tensor:
         """(h, w // 2 + 1) amplitude: particles fade beyond the spectrum's maximum as the noise does. Without this,
         particles would have detail that no particle of a low-passed or binned file has."""
         power = self.spectra[0]
@@ -68,7 +88,7 @@ class MeasuredNoise:
         return self._on_grid(fall / power.max(), shape, device).sqrt()
 
     @staticmethod
-    def _on_grid(spectrum, shape, device):
+    def _on_grid(spectrum: np.ndarray, shape: tuple[int, ...], device: torch.device | None) -> torch.Tensor:
         """(h, w // 2 + 1) power between the bins, straight in its logarithm: filtered files fall steeply."""
         logs = torch.as_tensor(np.log(np.maximum(spectrum, 1e-12 * spectrum.max())), dtype=torch.float32, device=device)
         place = (_frequency(shape, device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
@@ -76,7 +96,9 @@ class MeasuredNoise:
         return torch.lerp(logs[low], logs[low + 1], place - low).exp()
 
 
-def shaped_noise(power, shape, rng, device=None):
+def shaped_noise(
+    power: torch.Tensor, shape: tuple[int, ...], rng: np.random.Generator, device: torch.device | None = None
+) -> torch.Tensor:
     """(h, w) Gaussian noise of variance 1 with a power spectrum, (h, w // 2 + 1) on the grid of rfft2 (any scale)."""
     amplitude = power.sqrt()
     amplitude = amplitude / _mean_over_plane(power, shape[1]).sqrt()
@@ -84,12 +106,12 @@ def shaped_noise(power, shape, rng, device=None):
     return torch.fft.irfft2(torch.fft.rfft2(_white(shape, rng, device)) * amplitude, s=shape)
 
 
-def bin_frequencies():
+def bin_frequencies() -> np.ndarray:
     """(BINS,) frequencies of a measured spectrum, cycles per px."""
     return (np.arange(BINS) + 0.5) * CORNER / BINS
 
 
-def measure_spectrum(image, diameter_px, valid=None):
+def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tensor | None = None) -> np.ndarray:
     """Power spectrum of a micrograph's noise, by rotational averages of its patches with the fewest particles.
 
     Patches of 1.5 diameters overlap by half. Those that stand out in the band of frequencies where particles of this
@@ -117,13 +139,13 @@ def measure_spectrum(image, diameter_px, valid=None):
     return radial / np.average(radial, weights=np.maximum(area, 0))
 
 
-def _sharpened(radial, side):
+def _sharpened(radial: np.ndarray, side: int) -> np.ndarray:
     """A radial spectrum with the smear of the patches' Hann window taken off to first order."""
     beside = [np.interp(bin_frequencies() + step, bin_frequencies(), radial) for step in (-1 / side, 1 / side)]
     return radial * radial / np.maximum((beside[0] + 4 * radial + beside[1]) / 6, 1e-12 * radial.max())
 
 
-def _patch_powers(image, side, valid):
+def _patch_powers(image: torch.Tensor, side: int, valid: torch.Tensor | None) -> torch.Tensor:
     """(n, side, side // 2 + 1) periodograms of the usable patches."""
     step = side // 2
     if min(image.shape) < side:
@@ -144,7 +166,7 @@ def _patch_powers(image, side, valid):
     return torch.cat(powers)
 
 
-def _without_plane(patches):
+def _without_plane(patches: torch.Tensor) -> torch.Tensor:
     """Patches less their mean and ramps."""
     side = patches.shape[-1]
     axis = torch.linspace(-1, 1, side)
@@ -155,7 +177,9 @@ def _without_plane(patches):
     return patches - ramp_y[:, None, None] * axis[:, None] - ramp_x[:, None, None] * axis[None]
 
 
-def _quiet_patches(power, frequency, weight, diameter_px):
+def _quiet_patches(
+    power: torch.Tensor, frequency: torch.Tensor, weight: torch.Tensor, diameter_px: float
+) -> torch.Tensor:
     """(n,) bool: patches whose power in the particles' band is no more than chance above the quietest ones'."""
     side = power.shape[1]
     # a particle's signal lies from one over its diameter to some five times that; a few modes at least
@@ -172,18 +196,18 @@ def _quiet_patches(power, frequency, weight, diameter_px):
     return level <= float(torch.quantile(level, 0.1)) * limit / quietest
 
 
-def _white(shape, rng, device):
+def _white(shape: tuple[int, ...], rng: np.random.Generator, device: torch.device | None) -> torch.Tensor:
     generator = torch.Generator(device or "cpu").manual_seed(int(rng.integers(2**62)))
     return torch.randn(shape, generator=generator, device=device)
 
 
-def _frequency(shape, device):
+def _frequency(shape: tuple[int, ...], device: torch.device | None) -> torch.Tensor:
     """(h, w // 2 + 1) cycles per px on the grid of rfft2."""
     y, x = torch.fft.fftfreq(shape[0], device=device), torch.fft.rfftfreq(shape[1], device=device)
     return (y[:, None] ** 2 + x[None] ** 2).sqrt()
 
 
-def _mean_over_plane(power, width):
+def _mean_over_plane(power: torch.Tensor, width: int) -> torch.Tensor:
     """Mean over the whole plane of what is given on the grid of rfft2."""
     total = 2 * power.double().sum() - power[:, 0].double().sum()
     if width % 2 == 0:

@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Single particle images of a structure: projections, CTF and noise."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 
-from ..core.ctf import ctf_of_optics
 from ..core.fourier import circle, on_grid
+from ..core.optics import ctf_of_optics
 from ..core.projections import Projector
 from .micrographs import particle_diameter
 from .structures import dark_notes, is_model, load_density
 
+if typing.TYPE_CHECKING:
+    import numpy as np
 
-def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
+    from ..core.optics import Optics
+    from .states import Ensemble
+
+
+def load_projector(
+    structure: str, pixel_size: float, box: int, device: str | torch.device = "cpu", resolution: float | None = None
+) -> tuple[Projector, float, list[str]]:
     """A structure ready to be projected into images of `box` px.
 
     Arguments and the rest that is returned: see load_cube. Returns Projector, diameter in Å, and sentences for the
@@ -20,7 +32,9 @@ def load_projector(structure, pixel_size, box, device="cpu", resolution=None):
     return Projector(density.to(device)), diameter, notes
 
 
-def load_cube(structure, pixel_size, box, resolution=None):
+def load_cube(
+    structure: str, pixel_size: float, box: int, resolution: float | None = None
+) -> tuple[torch.Tensor, float, list[str]]:
     """The density of a structure in (box,) * 3 voxels.
 
     structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the
@@ -38,14 +52,14 @@ def load_cube(structure, pixel_size, box, resolution=None):
     return fit_cube(density, box), diameter, notes
 
 
-def fit_cube(density, box):
+def fit_cube(density: torch.Tensor, box: int) -> torch.Tensor:
     """(d, d, d) cut, or surrounded by zeros, to (box,) * 3: voxel d // 2 becomes voxel box // 2."""
     before = box // 2 - density.shape[-1] // 2
     after = box - density.shape[-1] - before
     return torch.nn.functional.pad(density, (before, after) * 3)
 
 
-def voxel_notes(structure, pixel_size):
+def voxel_notes(structure: str, pixel_size: float) -> list[str]:
     """Sentences if a map has other voxels than the images' pixels of `pixel_size` Å, or if protein is negative in it.
     Models have none."""
     if is_model(structure):
@@ -59,7 +73,7 @@ def voxel_notes(structure, pixel_size):
     ]
 
 
-def _box_notes(structure, box, side):
+def _box_notes(structure: str, box: int, side: int) -> list[str]:
     """A sentence, in a list, if a map of `side` px, when resampled, does not fill the images' box."""
     if is_model(structure) or side == box:
         return []
@@ -70,7 +84,7 @@ def _box_notes(structure, box, side):
     ]
 
 
-def _header(path):
+def _header(path: str) -> tuple[float, tuple[int, int, int]]:
     """Voxel size (Å) and shape (x, y, z) of a map."""
     from ..io.mrc import read_header
 
@@ -78,7 +92,13 @@ def _header(path):
     return float(found.record.cella.x) / max(1, int(found.record.mx)), found.shape[::-1]
 
 
-def particle_images(clean, optics, pixel_size, rng, noise=None):
+def particle_images(
+    clean: torch.Tensor,
+    optics: typing.Sequence[Optics],
+    pixel_size: float,
+    rng: np.random.Generator,
+    noise: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Noisy particle images of projections, protein bright, noise of variance 1.
 
     clean: (n, box, box) tensor of projections, their scale such that the wanted SNR results (see signal_scale). optics:
@@ -90,7 +110,13 @@ def particle_images(clean, optics, pixel_size, rng, noise=None):
     return torch.fft.irfft2(seen, s=(box, box)) + noise_images(len(clean), box, rng, noise, clean.device)
 
 
-def noise_images(count, box, rng, power=None, device="cpu"):
+def noise_images(
+    count: int,
+    box: int,
+    rng: np.random.Generator,
+    power: torch.Tensor | None = None,
+    device: str | torch.device = "cpu",
+) -> torch.Tensor:
     """(count, box, box) Gaussian noise of expected variance 1, white or with a radial power spectrum (..., r)."""
     white = torch.from_numpy(rng.standard_normal((count, box, box), dtype="float32")).to(device)
     if power is None:
@@ -102,7 +128,14 @@ def noise_images(count, box, rng, power=None, device="cpu"):
     return torch.fft.irfft2(torch.fft.rfft2(white) * (grid / mean).sqrt(), s=(box, box))
 
 
-def signal_scale(projector, angles, optics, pixel_size, snr, diameter_px=None):
+def signal_scale(
+    projector: Ensemble,
+    angles: np.ndarray,
+    optics: typing.Sequence[Optics],
+    pixel_size: float,
+    snr: float,
+    diameter_px: float | None = None,
+) -> float:
     """Number to multiply a structure with, so that its images have an SNR in noise of variance 1.
 
     angles: (n, 3) of a sample of the particles, optics: their n Optics. The SNR is the variance of the images without

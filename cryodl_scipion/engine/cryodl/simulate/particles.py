@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where simulated particles lie, alone and in clumps; and cutting them out as RELION wants them."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
+
+if typing.TYPE_CHECKING:
+    from ..core.projections import Projector
 
 MARGIN = 0.75  # particle diameters from the edge, so that each is whole
 CLUMP_DISTANCES = (0.5, 0.8)  # diameters between neighbours in an aggregate
 CLUMP_SIZES = (5, 30)  # particles of an aggregate
 
 
-def random_centres(shape, count, distance, margin, rng, taken=None, blocked=None):
+def random_centres(
+    shape: tuple[int, ...],
+    count: int,
+    distance: float,
+    margin: float,
+    rng: np.random.Generator,
+    taken: np.ndarray | None = None,
+    blocked: np.ndarray | None = None,
+) -> np.ndarray:
     """(n, 2) yx positions at least `distance` px apart and `margin` px from the edge; n is smaller if they do not fit.
 
     taken: (m, 2) positions of other things, from which they keep the same distance. blocked: (h, w) bool, where none
@@ -36,7 +51,7 @@ def random_centres(shape, count, distance, margin, rng, taken=None, blocked=None
     return centres[others:]
 
 
-def _apart(places, distance):
+def _apart(places: np.ndarray, distance: float) -> np.ndarray:
     """Places (n, 2) without those that are too near to one before them that stays."""
     from scipy.spatial import cKDTree
 
@@ -48,21 +63,23 @@ def _apart(places, distance):
     return places[stays]
 
 
-def random_clumps(shape, count, diameter_px, rng):
+def random_clumps(shape: tuple[int, ...], count: int, diameter_px: float, rng: np.random.Generator) -> np.ndarray:
     """(n, 2) yx positions of the particles of `count` aggregates: each grows from a place anywhere, its next particle
     beside one that is there."""
-    places = [np.zeros((0, 2))]
+    clumps = [np.zeros((0, 2))]
     for _ in range(count):
         clump = [rng.uniform(0, 1, 2) * shape]
         for _ in range(int(rng.integers(*CLUMP_SIZES)) - 1):
             angle, step = rng.uniform(0, 2 * np.pi), rng.uniform(*CLUMP_DISTANCES) * diameter_px
             clump.append(clump[rng.integers(len(clump))] + step * np.array([np.sin(angle), np.cos(angle)]))
-        places.append(np.array(clump))
-    places = np.vstack(places)
+        clumps.append(np.array(clump))
+    places = np.vstack(clumps)
     return places[((places >= 0) & (places <= np.array(shape) - 1)).all(axis=1)]
 
 
-def draw_particles(projector, centres, angles, shape):
+def draw_particles(
+    projector: Projector, centres: np.ndarray, angles: np.ndarray, shape: tuple[int, ...]
+) -> torch.Tensor:
     """(h, w) sum of the projections at their positions, sub-pixel parts by a phase shift; on the projector's device."""
     d = projector.side
     canvas = torch.zeros((shape[0] + 2 * d, shape[1] + 2 * d), device=projector.device)
@@ -75,7 +92,7 @@ def draw_particles(projector, centres, angles, shape):
     return canvas[d:-d, d:-d].contiguous()
 
 
-def discs(shape, centres, radius):
+def discs(shape: tuple[int, ...], centres: np.ndarray, radius: float) -> np.ndarray:
     """(h, w) bool array: within `radius` px of any of the centres (n, 2) yx."""
     mask = np.zeros(shape, bool)
     for y, x in centres:
@@ -88,7 +105,9 @@ def discs(shape, centres, radius):
     return mask
 
 
-def cut_particles(image, centres, box, radius, dark_protein=True):
+def cut_particles(
+    image: torch.Tensor, centres: np.ndarray, box: int, radius: float, dark_protein: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Boxes around particles, as RELION's extraction makes them: protein white, mean 0 and standard deviation 1 outside
     of a circle.
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The structures that varied micrographs show: files and made-up assemblies, all at the same extent in voxels."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +29,7 @@ class PoolMember:
     extent: float
 
 
-def made_up(count, seed):
+def made_up(count: int, seed: int) -> list[PoolMember]:
     """`count` made-up assemblies, always the same for a seed."""
     members = []
     for index in range(count):
@@ -37,7 +40,7 @@ def made_up(count, seed):
     return members
 
 
-def of_files(paths, leave_out=()):
+def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[str] = ()) -> list[PoolMember]:
     """Structures of files (maps or models), without those whose file name (without extensions) is in leave_out.
 
     Raises ValueError as load_density, which names the file.
@@ -55,7 +58,7 @@ def of_files(paths, leave_out=()):
     return members
 
 
-def _cropped(density):
+def _cropped(density: torch.Tensor) -> torch.Tensor:
     """Without the empty rim, largest value 1. Empty means outside of 0.75 of EXTENT_PX from the middle."""
     reach = int(0.75 * EXTENT_PX)
     middle = density.shape[-1] // 2

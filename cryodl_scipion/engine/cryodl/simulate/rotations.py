@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turning densities in three dimensions, by RELION's Euler angles."""
 
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,13 @@ from ..core.projections import rotation_matrices  # noqa: F401, for those who tu
 CHUNK_VOXELS = 2**24  # results computed at a time: their sampling places take 12 bytes each
 
 
-def rotated(density, angles, shifts_zyx=None, box=None, sampling=1):
+def rotated(
+    density: torch.Tensor,
+    angles: np.ndarray | typing.Sequence[typing.Sequence[float]],
+    shifts_zyx: np.ndarray | typing.Sequence[typing.Sequence[float]] | None = None,
+    box: int | None = None,
+    sampling: int = 1,
+) -> torch.Tensor:
     """A density turned and moved, by trilinear interpolation.
 
     Summed over z the result is Projector.project(angles): place r of it holds the density at M (r - shift), M of
@@ -27,14 +35,14 @@ def rotated(density, angles, shifts_zyx=None, box=None, sampling=1):
     source, step = density.float()[None, None], max(1, CHUNK_VOXELS // box**3)
     for start in range(0, len(angles), step):
         part = slice(start, start + step)
-        theta = _theta(angles[part], shifts[part], density.shape[-1], box, sampling)
-        theta = torch.as_tensor(theta, dtype=torch.float32, device=density.device)
-        grid = F.affine_grid(theta, (len(theta), 1, box, box, box), align_corners=True)
+        matrices = _theta(angles[part], shifts[part], density.shape[-1], box, sampling)
+        theta = torch.as_tensor(matrices, dtype=torch.float32, device=density.device)
+        grid = F.affine_grid(theta, [len(theta), 1, box, box, box], align_corners=True)
         result[part] = F.grid_sample(source.expand(len(theta), -1, -1, -1, -1), grid, align_corners=True)[:, 0]
     return result
 
 
-def _theta(angles, shifts_zyx, side, box, sampling):
+def _theta(angles: np.ndarray, shifts_zyx: np.ndarray, side: int, box: int, sampling: int) -> np.ndarray:
     """(n, 3, 4) matrices of affine_grid, whose coordinates are -1 and 1 at the middles of the outermost voxels."""
     matrices = sampling * rotation_matrices(angles)
     half = (box - 1) / 2
@@ -46,7 +54,7 @@ def _theta(angles, shifts_zyx, side, box, sampling):
     return np.concatenate([linear, constant], axis=2)
 
 
-def finer(density, times):
+def finer(density: torch.Tensor, times: int) -> torch.Tensor:
     """A density sampled `times` as finely, by its Fourier transform: (d, d, d) to (times * d,) * 3.
 
     Voxel i becomes voxel times * i. The density should fade before its cube's faces. Values stay as they are.

@@ -54,18 +54,18 @@ def is_dark(smooth: np.ndarray) -> bool:
     return bool(float((smooth.astype(np.float64) ** 3).mean()) < 0 and -low > TAIL * high)
 
 
-def _first_level(data):
+def _first_level(data: np.ndarray) -> float:
     """Median outside of the ellipsoid that the box holds."""
     axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
     outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
     return float(np.median(outside)) if outside.size else 0.0
 
 
-def _outline(smooth):
+def _outline(smooth: np.ndarray) -> tuple[np.ndarray, float]:
     """Bool array of the molecule's voxels, and the density of its solvent."""
-    outline, level, threshold = None, 0.0, 0.3 * float(smooth.max())
+    outline, level, threshold = np.zeros(smooth.shape, bool), 0.0, 0.3 * float(smooth.max())
     if not threshold > 0:
-        return np.zeros(smooth.shape, bool), 0.0
+        return outline, 0.0
     for _ in range(ROUNDS):
         outline = _without_dust(smooth, smooth > threshold)
         solvent = smooth[(smooth < threshold) & (smooth != 0)]
@@ -78,7 +78,7 @@ def _outline(smooth):
     return outline, level
 
 
-def _without_dust(smooth, above):
+def _without_dust(smooth: np.ndarray, above: np.ndarray) -> np.ndarray:
     """The connected components that hold at least DUST of the largest one's mass."""
     from scipy.ndimage import label
 

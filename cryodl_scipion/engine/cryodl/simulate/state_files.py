@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The truth of a simulated mixture in files: maps of its states, and columns of its particles."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
+from ..contract import SimulateParticlesConfig
 from ..io.maps import write_map
+
+if typing.TYPE_CHECKING:
+    from .states import States
 
 STATE, LATENT = "cryodlTrueState", "cryodlTrueLatent"  # 1-based; degrees of a hinge
 
@@ -14,7 +22,7 @@ def state_files(output: str, count: int) -> list[str]:
     return [f"{stem}_state{number:03d}.mrc" for number in range(1, count + 1)] if count > 1 else []
 
 
-def write_states(config, states, scale: float) -> list[str]:
+def write_states(config: SimulateParticlesConfig, states: States, scale: float) -> list[str]:
     """Write the maps of all states.States, times `scale`; returns their paths."""
     paths = state_files(config.output, len(states))
     for path, density in zip(paths, states.densities):
@@ -22,7 +30,7 @@ def write_states(config, states, scale: float) -> list[str]:
     return paths
 
 
-def state_columns(states, numbers: np.ndarray) -> dict[str, np.ndarray]:
+def state_columns(states: States, numbers: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of the particle table; none of a single state. numbers: (n,) state of each particle, 0-based."""
     if len(states) == 1:
         return {}

@@ -2,11 +2,14 @@
 """States of a molecule to simulate mixtures from: several structures, chains left out, a domain rotated about a
 hinge."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
 import torch
 
+from ..contract import SimulateParticlesConfig
 from ..core.projections import Projector, projection_memory
 from .hinge import hinge_of, rotated, selected
 from .micrographs import particle_diameter
@@ -36,13 +39,13 @@ class States:
     their sum is 1. diameter: Å, of the largest. notes: sentences for the user.
     """
 
-    densities: tuple
+    densities: tuple[torch.Tensor, ...]
     coordinates: np.ndarray
     probabilities: np.ndarray
     diameter: float
-    notes: tuple
+    notes: tuple[str, ...]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.densities)
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -51,7 +54,10 @@ class States:
 
     def mean(self) -> torch.Tensor:
         """(box, box, box): the mean over all particles."""
-        return sum(float(p) * density for p, density in zip(self.probabilities, self.densities))
+        mean = torch.zeros_like(self.densities[0])
+        for probability, density in zip(self.probabilities, self.densities):
+            mean = mean + float(probability) * density
+        return mean
 
 
 class Ensemble:
@@ -65,13 +71,13 @@ class Ensemble:
         State of each particle that `project` is asked for; all of state 0 if None.
     """
 
-    def __init__(self, states, device, of=None):
+    def __init__(self, states: States, device: torch.device, of: np.ndarray | None = None) -> None:
         self.states, self.device, self.numbers = states, device, of
         self.side = states.densities[0].shape[-1]
-        self._projectors = {}
+        self._projectors: dict[int, Projector] = {}
         self._most = max(1, int(KEPT_BYTES * available_memory() / projection_memory(self.side)))
 
-    def of(self, numbers: np.ndarray) -> "Ensemble":
+    def of(self, numbers: np.ndarray) -> Ensemble:
         """The same states for particles of the states `numbers`, (n,)."""
         other = object.__new__(Ensemble)
         other.__dict__.update(self.__dict__, numbers=np.asarray(numbers))
@@ -88,7 +94,7 @@ class Ensemble:
             images[torch.from_numpy(rows)] = self._projector(int(number)).project(angles[rows], shifts, box)
         return images
 
-    def _projector(self, number):
+    def _projector(self, number: int) -> Projector:
         if number not in self._projectors:
             while len(self._projectors) >= self._most:
                 self._projectors.pop(next(iter(self._projectors)))
@@ -96,7 +102,7 @@ class Ensemble:
         return self._projectors[number]
 
 
-def load_states(config) -> States:
+def load_states(config: SimulateParticlesConfig) -> States:
     """The States of a SimulateParticlesConfig. Raises ValueError that names the file or the option that is wrong."""
     if config.domain or config.left_out:
         states = _states_of_model(config)
@@ -114,7 +120,7 @@ def load_states(config) -> States:
     )
 
 
-def _probabilities(words, count):
+def _probabilities(words: str | None, count: int) -> np.ndarray:
     """(count,) from the option --weights; equal without it."""
     try:
         weights = np.array([float(word) for word in words.replace(",", " ").split()]) if words else np.ones(count)
@@ -128,7 +134,7 @@ def _probabilities(words, count):
     return weights / weights.sum()
 
 
-def _states_of_model(config):
+def _states_of_model(config: SimulateParticlesConfig) -> list[tuple[torch.Tensor, float, list[str], float]]:
     """[(density, diameter, notes, coordinate)] of an atomic model that is moved or cut."""
     model = read_model(config.structure)
     centre = np.average(model.xyz, axis=0, weights=model.weight)
@@ -137,7 +143,7 @@ def _states_of_model(config):
         return [
             _density(config, model.xyz - centre, model.weight * kept, 0.0) for kept in (np.ones(len(gone)), 1.0 - gone)
         ]
-    domain = selected(model, config.domain, "--domain")
+    domain = selected(model, config.domain or "", "--domain")
     point, axis = hinge_of(model, domain, config.hinge_axis)
     angles = np.linspace(-config.hinge_range / 2, config.hinge_range / 2, config.hinge_states)
     return [
@@ -146,7 +152,9 @@ def _states_of_model(config):
     ]
 
 
-def _density(config, xyz, weight, coordinate):
+def _density(
+    config: SimulateParticlesConfig, xyz: np.ndarray, weight: np.ndarray, coordinate: float
+) -> tuple[torch.Tensor, float, list[str], float]:
     here = weight > 0
     density = density_of_atoms(xyz[here], weight[here], config.pixel_size, 2 * config.pixel_size, config.structure)
     diameter = particle_diameter(density, config.pixel_size)
@@ -156,7 +164,7 @@ def _density(config, xyz, weight, coordinate):
             f"{config.box} px x {config.pixel_size:g} Å/px = {config.box * config.pixel_size:.0f} Å. "
             "Choose a larger --box or a smaller --hinge-range."
         )
-    return fit_cube(density, config.box), diameter, (), coordinate
+    return fit_cube(density, config.box), diameter, [], coordinate
 
 
 def read_model(path: str) -> Model:

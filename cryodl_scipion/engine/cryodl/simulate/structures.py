@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Structures to simulate from: density maps, and atomic models turned into density."""
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,9 @@ from ..core.projections import projection_memory
 from ..io.memory import available_memory
 from ..io.mrc import read_data, read_header
 from .solvent import molecule
+
+if typing.TYPE_CHECKING:
+    from gemmi import Assembly, Model
 
 MODEL_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
@@ -21,7 +27,9 @@ MOST_UNEQUAL = 2.0  # of the sides of a voxel
 NEAR, MOST_STRAY = 200.0, 20.0  # Å; an atom beyond is a mistake, if it is so many times as far as the median one
 
 
-def load_density(path, pixel_size, resolution=None, centre=None):
+def load_density(
+    path: Path | str, pixel_size: float, resolution: float | None = None, centre: np.ndarray | None = None
+) -> torch.Tensor:
     """The density of a structure in a cube, protein positive and solvent zero.
 
     path: .mrc or .map (voxel size from its header; the middle of its box, voxel n // 2, becomes the cube's), or .pdb or
@@ -41,14 +49,14 @@ def load_density(path, pixel_size, resolution=None, centre=None):
     return _density_of_map(path, pixel_size)
 
 
-def is_model(path):
+def is_model(path: Path | str) -> bool:
     """True for the name of an atomic model's file."""
     return str(path).lower().removesuffix(".gz").endswith(MODEL_SUFFIXES)
 
 
-def structure_names(paths):
+def structure_names(paths: typing.Sequence[str]) -> list[str]:
     """Names of structures: their files' names without endings. Raises ValueError if two have the same."""
-    names = []
+    names: list[str] = []
     for path in paths:
         name = Path(path).name
         for ending in (".gz", ".bz2", ".mrc", ".map", *MODEL_SUFFIXES):
@@ -59,13 +67,13 @@ def structure_names(paths):
     return names
 
 
-def mass_and_centre(path):
+def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
     """Sum of the atomic numbers of a model, and their centre, (3,) xyz in Å."""
     xyz, weight = _read_atoms(Path(path))
     return float(weight.sum()), np.average(xyz, axis=0, weights=weight)
 
 
-def check_memory(side, path, pixel_size, available=None):
+def check_memory(side: int, path: Path | str, pixel_size: float, available: float | None = None) -> None:
     """Raises ValueError if a density of `side` voxels is too large to be projected with `available` bytes (of this
     machine if None). path, pixel_size: for the message."""
     available = available or available_memory()
@@ -78,7 +86,7 @@ def check_memory(side, path, pixel_size, available=None):
         )
 
 
-def _read_atoms(path):
+def _read_atoms(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, 3) xyz in Å and weights (n,) (atomic numbers times occupancy) of the first assembly, no water."""
     import gemmi
 
@@ -101,7 +109,7 @@ def _read_atoms(path):
     return values[:, :3], values[:, 3]
 
 
-def _of_chains_that_are_there(assembly, model):
+def _of_chains_that_are_there(assembly: Assembly, model: Model) -> Assembly:
     """The assembly without chains that the model lacks: files from which somebody cut a partner still name its
     chains."""
     chains, subchains = {c.name for c in model}, {s.subchain_id() for c in model for s in c.subchains()}
@@ -111,7 +119,9 @@ def _of_chains_that_are_there(assembly, model):
     return assembly
 
 
-def density_of_atoms(xyz, weight, pixel_size, resolution, path):
+def density_of_atoms(
+    xyz: np.ndarray, weight: np.ndarray, pixel_size: float, resolution: float, path: Path | str
+) -> torch.Tensor:
     """Atoms (n, 3), in Å from the middle, spread over the nearest 8 voxels, then blurred by a Gaussian of the wanted
     resolution."""
     radii = np.linalg.norm(xyz, axis=1)
@@ -136,7 +146,7 @@ def density_of_atoms(xyz, weight, pixel_size, resolution, path):
     return torch.from_numpy(gaussian_filter(volume.reshape((side,) * 3), 0.225 * resolution / pixel_size))
 
 
-def _density_of_map(path, pixel_size):
+def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
     data, voxels = _read_map(path)
     # even, so that the middle of the cube is voxel d // 2 with as much on either side
     side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
@@ -144,7 +154,7 @@ def _density_of_map(path, pixel_size):
     return torch.from_numpy(_resampled(_without_solvent(data, voxels, path), voxels / pixel_size, side))
 
 
-def dark_notes(path):
+def dark_notes(path: Path | str) -> list[str]:
     """A sentence, in a list, if protein is negative in a map; load_density changes its sign. Models have none."""
     if is_model(path):
         return []
@@ -160,7 +170,7 @@ def dark_notes(path):
     ]
 
 
-def _read_map(path):
+def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(z, y, x) float32 array of a map and its voxel sizes in Å."""
     found = read_header(path)
     data = np.array(read_data(path, found), np.float32)
@@ -184,7 +194,7 @@ def _read_map(path):
     return data, voxels
 
 
-def _without_solvent(data, voxels, path):
+def _without_solvent(data: np.ndarray, voxels: np.ndarray, path: Path) -> np.ndarray:
     """The map with its solvent at zero and protein positive; see solvent.molecule."""
     density, _ = molecule(data, voxels)
     if not density.max() > 0:
@@ -192,7 +202,7 @@ def _without_solvent(data, voxels, path):
     return density
 
 
-def _resampled(data, zoom, side):
+def _resampled(data: np.ndarray, zoom: np.ndarray, side: int) -> np.ndarray:
     """`data` in the middle of a cube, enlarged by `zoom` (3,) along its axes about voxel n // 2."""
     from scipy.ndimage import affine_transform, gaussian_filter
 

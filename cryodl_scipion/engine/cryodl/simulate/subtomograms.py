@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subtomograms of a structure: turned and moved, seen in a tilt series, reconstructed."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from ..core.optics import Optics
 from ..core.projections import random_angles
 from .micrographs import particle_diameter
@@ -40,7 +44,7 @@ class Truth:
     optics: list | None
 
 
-def load_structure(path, config):
+def load_structure(path: str, config: SimulateSubtomogramsConfig) -> Structure:
     """Structure of a file. Raises ValueError if it does not fit into the box."""
     density = load_density(path, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
@@ -60,7 +64,14 @@ class SubtomogramSimulator:
     config: SimulateSubtomogramsConfig. tilts: degrees. number: of the class, 1, 2, ...; it seeds the random numbers.
     """
 
-    def __init__(self, structure, config, tilts, number, device):
+    def __init__(
+        self,
+        structure: Structure,
+        config: SimulateSubtomogramsConfig,
+        tilts: typing.Sequence[float],
+        number: int,
+        device: torch.device,
+    ) -> None:
         self.structure = dataclasses.replace(structure, density=structure.density.to(device))
         self.config, self.tilts, self.number, self.device = config, tilts, number, device
         reach = structure.diameter_px / 2 + config.max_shift / config.pixel_size
@@ -70,10 +81,10 @@ class SubtomogramSimulator:
         self.signal, self.noise = self._strengths()
 
     @property
-    def at_a_time(self):
+    def at_a_time(self) -> int:
         return max(1, CHUNK_VALUES // (len(self.tilts) * self.rows * self.width))
 
-    def truth(self, indices):
+    def truth(self, indices: range) -> Truth:
         """Truth of subtomograms; the same whatever their number and order."""
         reach, angles, shifts = self.config.max_shift / self.config.pixel_size, [], []
         for index in indices:
@@ -82,7 +93,7 @@ class SubtomogramSimulator:
             shifts.append(rng.uniform(-reach, reach, 3))
         return Truth(np.array(angles), np.array(shifts), self._optics(indices))
 
-    def volumes(self, indices):
+    def volumes(self, indices: range) -> torch.Tensor:
         """(n, box, box, box) float32 tensor; noise of variance 1, protein bright or dark as the config says."""
         images = self.signal * self._clean(self.truth(indices))
         for image, index in zip(images, indices):
@@ -90,7 +101,7 @@ class SubtomogramSimulator:
         volumes = self._reconstructed(images)
         return volumes if self.config.contrast == "bright" else -volumes
 
-    def _strengths(self):
+    def _strengths(self) -> tuple[float, float]:
         """Factors of the projections and of the tilt images' white noise."""
         rng = self._rng(SAMPLE_OF, 0)
         truth = Truth(random_angles(SAMPLE, rng), np.zeros((SAMPLE, 3)), self._optics(range(SAMPLE)))
@@ -99,7 +110,7 @@ class SubtomogramSimulator:
         empty = self._reconstructed(noise((SAMPLE, len(self.tilts), self.rows, self.width), rng, self.device)).var()
         return float((self.config.snr / signal).sqrt()), float(1 / empty.sqrt())
 
-    def _clean(self, truth):
+    def _clean(self, truth: Truth) -> torch.Tensor:
         """(n, tilts, rows, width) projections as the microscope shows them, without noise."""
         cubes = rotated(self.structure.density, truth.angles, truth.shifts_zyx, self.side, FINER)
         count, side = cubes.shape[:2]
@@ -110,35 +121,35 @@ class SubtomogramSimulator:
         images = F.pad(images, (0, 0, before, self.rows - side - before))
         return seen(images, self.config.pixel_size, truth.optics)
 
-    def _reconstructed(self, images):
+    def _reconstructed(self, images: torch.Tensor) -> torch.Tensor:
         """(n, box, box, box) back-projections of (n, tilts, rows, width)."""
         box, start = self.config.box, self.rows // 2 - self.config.box // 2
         images = images[:, :, start : start + box].transpose(0, 1)
         volume = back_projected(images.reshape(len(self.tilts), -1, self.width), self.tilts, box, box)
         return volume.reshape(box, -1, box, box).transpose(0, 1).contiguous()
 
-    def _optics(self, indices):
+    def _optics(self, indices: range) -> list[Optics] | None:
         if not self.config.defocus:
             return None
         return [optics_of(self.config, index) for index in indices]
 
-    def _rng(self, purpose, index):
+    def _rng(self, purpose: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self.config.seed, self.number, purpose, index))
 
 
-def ball(box, diameter_px, device=None):
+def ball(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
     """(box, box, box) bool: within half a diameter of voxel box // 2."""
     square = (torch.arange(box, device=device) - box // 2).square()
     return square[:, None, None] + square[:, None] + square <= (diameter_px / 2) ** 2
 
 
-def optics_of(config, index):
+def optics_of(config: SimulateSubtomogramsConfig, index: int) -> Optics:
     """Optics of the subtomogram `index` of each structure."""
     rng = np.random.default_rng((config.seed, 0, OPTICS_OF, index // PER_TOMOGRAM))
     return random_defocus(config, rng)
 
 
-def random_defocus(config, rng):
+def random_defocus(config: SimulateSubtomogramsConfig | SimulateTomogramsConfig, rng: np.random.Generator) -> Optics:
     """Optics with a defocus within the config's spread, not below zero, without astigmatism."""
     defocus = max(0.0, config.defocus + rng.uniform(-1, 1) * config.defocus_spread)
     return Optics(defocus, defocus, 0.0, config.voltage, config.spherical_aberration, config.amplitude_contrast)

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a microscope makes of the projections of a tilt series: CTF, radiation damage, noise."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import torch
 import torch.nn.functional as F
 
-from ..core.ctf import ctf_of_optics
+from ..core.optics import ctf_of_optics
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from ..core.optics import Optics
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
 REACH_PX = 48  # that strips of one defocus see beyond themselves
@@ -17,7 +25,7 @@ DEFOCUS_STEP = 600.0  # Å of height that a strip of one defocus may span
 CRITICAL = (0.245, -1.665, 2.81)
 
 
-def exposures(tilts, dose):
+def exposures(tilts: typing.Sequence[float], dose: float) -> torch.Tensor:
     """e/Å² that the specimen has seen in the middle of each image; the smallest tilts are taken first."""
     order = sorted(range(len(tilts)), key=lambda i: (abs(tilts[i]), tilts[i]))
     each = dose / len(tilts)
@@ -26,7 +34,7 @@ def exposures(tilts, dose):
     return seen
 
 
-def fading(shape, pixel_size, exposure):
+def fading(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tensor) -> torch.Tensor:
     """(n, h, w // 2 + 1) part of the amplitude that is left after exposures (n,) in e/Å², on the grid of rfft2."""
     y = torch.fft.fftfreq(shape[0], pixel_size, device=exposure.device)[:, None]
     x = torch.fft.rfftfreq(shape[1], pixel_size, device=exposure.device)
@@ -35,7 +43,12 @@ def fading(shape, pixel_size, exposure):
     return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency**power + rest)))
 
 
-def seen(images, pixel_size, optics, exposure=None):
+def seen(
+    images: torch.Tensor,
+    pixel_size: float,
+    optics: typing.Sequence[Optics] | None,
+    exposure: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Projections as the microscope shows them, protein still bright.
 
     images: (n, m, h, w) tensor of n volumes' m tilts. pixel_size: Å/px. optics: n Optics, one for all tilts of a
@@ -53,7 +66,9 @@ def seen(images, pixel_size, optics, exposure=None):
     return torch.fft.irfft2(transform, s=shape)[..., :height, :width]
 
 
-def seen_on_slope(image, pixel_size, optics, exposure, tilt):
+def seen_on_slope(
+    image: torch.Tensor, pixel_size: float, optics: typing.Sequence[Optics], exposure: torch.Tensor | None, tilt: float
+) -> torch.Tensor:
     """A projection as `seen` shows it, its defocus that of the tilted specimen: less by the height above the tilt axis.
 
     image: (h, w) tensor, its tilt axis the column w // 2; optics: one Optics in a list, of the tilt axis; exposure:
@@ -74,7 +89,7 @@ def seen_on_slope(image, pixel_size, optics, exposure, tilt):
     return result
 
 
-def moved(images, shifts_yx):
+def moved(images: torch.Tensor, shifts_yx: np.ndarray) -> torch.Tensor:
     """Images (n, h, w) moved by shifts (n, 2) px; what leaves on one side comes back on the other."""
     shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=images.device)
     y = torch.fft.fftfreq(images.shape[1], device=images.device)[:, None]
@@ -84,13 +99,15 @@ def moved(images, shifts_yx):
     return torch.fft.irfft2(turned, s=images.shape[1:])
 
 
-def transfers(optics, shape, pixel_size, device):
+def transfers(
+    optics: typing.Sequence[Optics], shape: tuple[int, ...], pixel_size: float, device: torch.device
+) -> torch.Tensor:
     """(n, h, w // 2 + 1) CTF of n Optics for images of a shape."""
     if shape[0] == shape[1]:
         return ctf_of_optics(optics, shape[0], pixel_size, device)
     return torch.stack([o.transfer(shape, pixel_size, device) for o in optics])
 
 
-def noise(shape, rng, device):
+def noise(shape: tuple[int, ...], rng: np.random.Generator, device: torch.device) -> torch.Tensor:
     """White noise of variance 1, the same on every device."""
     return torch.from_numpy(rng.standard_normal(shape, dtype="float32")).to(device)

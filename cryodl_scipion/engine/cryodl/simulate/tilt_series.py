@@ -5,27 +5,30 @@ The rows y of a volume are independent of each other, so several volumes may lie
 """
 
 import math
+import typing
 
 import torch
 import torch.nn.functional as F
+
+from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 
 CHUNK_VALUES = 2**24  # samples of rays, or voxels, computed at a time
 PASSED, STOPPED = 0.4, 0.5  # cycles per px between which the ramp filter falls to nothing
 
 
-def tilt_angles(config):
+def tilt_angles(config: SimulateSubtomogramsConfig | SimulateTomogramsConfig) -> list[float]:
     """Tilts in degrees from the least to the largest, both included where the step allows."""
     number = int(math.floor((config.tilt_max - config.tilt_min) / config.tilt_step + 1e-6)) + 1
     return [config.tilt_min + i * config.tilt_step for i in range(number)]
 
 
-def image_width(thickness, width, tilts):
+def image_width(thickness: int, width: int, tilts: typing.Sequence[float]) -> int:
     """px that images need, so that every voxel of a volume is in all of them; even."""
     needed = max(width * abs(math.cos(t)) + thickness * abs(math.sin(t)) for t in map(math.radians, tilts))
     return 2 * math.ceil(max(width, needed) / 2)
 
 
-def tilt_images(volume, tilts, width=None):
+def tilt_images(volume: torch.Tensor, tilts: typing.Sequence[float], width: int | None = None) -> torch.Tensor:
     """Projections of a volume along the beam, at each tilt.
 
     volume: (z, y, x) tensor, zero around; its voxel (z // 2, x // 2) lies in the images' column width // 2. tilts:
@@ -45,7 +48,7 @@ def tilt_images(volume, tilts, width=None):
     return images
 
 
-def _rays(shape, tilt, width, device):
+def _rays(shape: tuple[int, ...], tilt: float, width: int, device: torch.device) -> torch.Tensor:
     """(1, steps, width, 2) places x, z of grid_sample, one voxel apart along the ray of each column."""
     depth, _, across = shape
     column = torch.arange(width, device=device) - width // 2
@@ -59,18 +62,20 @@ def _rays(shape, tilt, width, device):
     return torch.stack([_normal(x, across), _normal(z, depth)], -1)[None]
 
 
-def _normal(place, side):
+def _normal(place: torch.Tensor, side: int) -> torch.Tensor:
     return place * (2 / max(side - 1, 1)) - 1
 
 
-def _undamped(image, tilt):
+def _undamped(image: torch.Tensor, tilt: float) -> torch.Tensor:
     """An image without the mean damping that linear interpolation along x and z means: the squares of sinc."""
     frequency = torch.fft.rfftfreq(image.shape[1], device=image.device)
     damping = torch.sinc(frequency * math.cos(tilt)) ** 2 * torch.sinc(frequency * math.sin(tilt)) ** 2
     return torch.fft.irfft(torch.fft.rfft(image) / damping, n=image.shape[1])
 
 
-def back_projected(images, tilts, thickness, width=None):
+def back_projected(
+    images: torch.Tensor, tilts: typing.Sequence[float], thickness: int, width: int | None = None
+) -> torch.Tensor:
     """Weighted back-projection: the volume that the images are projections of, without what no tilt has measured.
 
     images: (tilts, y, w) tensor. tilts: degrees, in steps of equal width. thickness, width: px of the volume, width
@@ -93,7 +98,7 @@ def back_projected(images, tilts, thickness, width=None):
     return volume.transpose(0, 1).contiguous()
 
 
-def _ramped(images):
+def _ramped(images: torch.Tensor) -> torch.Tensor:
     """Images (..., w) through the ramp filter, at half the pixel size: (..., 2 w), column i becoming column 2 i."""
     width = images.shape[-1]
     padded = 2 * width

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated tomograms: what lies in them, and how a microscope and a back-projection show it."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
@@ -8,6 +10,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from ..contract import SimulateTomogramsConfig
 from ..core.projections import random_angles
 from . import filaments, membranes
 from .cells import Cell, Part, balls, put_many
@@ -42,12 +45,12 @@ class Particle:
 class Placed:
     """Structures in a tomogram: names (n,), centres_zyx (n, 3) px, angles (n, 3) degrees."""
 
-    names: list
+    names: list[str]
     centres_zyx: np.ndarray
     angles: np.ndarray
 
 
-def load_particle(path, name, config):
+def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Particle:
     """Particle of a file. Raises ValueError if it is larger than the tomogram."""
     density = load_density(path, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
@@ -64,7 +67,7 @@ def load_particle(path, name, config):
     return Particle(name, finer(fit_cube(density, side), FINER) / scale, side, threshold)
 
 
-def molecular_threshold(density, path, pixel_size):
+def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> float:
     """The density above which a structure's own volume lies.
 
     Of models the volume follows from their mass: 2.16 Da per atomic number without hydrogens (of an average residue,
@@ -79,7 +82,7 @@ def molecular_threshold(density, path, pixel_size):
     return float(density.flatten().sort(descending=True).values[place])
 
 
-def features_of(config, particles):
+def features_of(config: SimulateTomogramsConfig, particles: typing.Sequence[Particle]) -> list[str]:
     """Names of the features, in the order of their labels 1, 2, ..."""
     wanted = (config.vesicles + config.membranes, config.microtubules, config.filaments, config.fiducials)
     return [p.name for p in particles] + [name for name, count in zip(OTHERS, wanted) if count]
@@ -90,24 +93,30 @@ class Looks:
     """How what is no structure looks: bilayer() gives the next membrane's Bilayer; filaments.Kind of the others.
     tries: see cells.put_many."""
 
-    bilayer: typing.Callable
+    bilayer: typing.Callable[[], membranes.Bilayer]
     microtubule: filaments.Kind = filaments.MICROTUBULE
     filament: filaments.Kind = filaments.FILAMENT
     tries: int = 60
 
 
-def usual_looks(config):
+def usual_looks(config: SimulateTomogramsConfig) -> Looks:
     """Looks of a SimulateTomogramsConfig: all membranes alike, with the proteins that it asks for."""
     bilayer = membranes.Bilayer(proteins=config.membrane_proteins / 1e4)
     return Looks(lambda: bilayer)
 
 
-def fill_cell(config, particles, copies, rng, looks=None):
+def fill_cell(
+    config: SimulateTomogramsConfig,
+    particles: typing.Sequence[Particle],
+    copies: typing.Sequence[int],
+    rng: np.random.Generator,
+    looks: Looks | None = None,
+) -> tuple[Cell, Placed, dict[str, tuple[int, int]]]:
     """A Cell with all that the config asks for, its Placed structures, and {feature: (placed, wanted)}."""
     cell = Cell((config.thickness, config.size, config.size))
     labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
     looks = looks or usual_looks(config)
-    pixel, counts = config.pixel_size, {}
+    pixel, counts = config.pixel_size, dict[str, tuple[int, int]]()
     makers = (
         ("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng, looks.bilayer())),
         ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng, looks.bilayer())),
@@ -117,9 +126,9 @@ def fill_cell(config, particles, copies, rng, looks=None):
     )
     for name, wanted, make in makers:
         if wanted:
-            placed = put_many(cell, make, wanted, labels[name], looks.tries)
+            fitting = put_many(cell, make, wanted, labels[name], looks.tries)
             before = counts.get(name, (0, 0))
-            counts[name] = (before[0] + placed, before[1] + wanted)
+            counts[name] = (before[0] + fitting, before[1] + wanted)
     found = {}
     for particle, wanted in sorted(zip(particles, copies), key=lambda pair: -pair[0].side):  # large ones first
         found[particle.name] = _place(cell, particle, wanted, labels[particle.name], rng)
@@ -135,9 +144,12 @@ def fill_cell(config, particles, copies, rng, looks=None):
     return cell, placed, {name: counts[name] for name in labels}
 
 
-def _place(cell, particle, wanted, label, rng):
+def _place(
+    cell: Cell, particle: Particle, wanted: int, label: int, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Centres and angles of the copies of a structure that found room; whole ones only."""
-    found, failures = [], 0
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    failures = 0
     while len(found) < wanted and failures < HOPELESS:
         angles, shift = random_angles(1, rng), rng.uniform(-0.5, 0.5, 3)
         density = rotated(particle.density, angles, shift[None], particle.side, FINER)[0].numpy()
@@ -150,7 +162,7 @@ def _place(cell, particle, wanted, label, rng):
     return found
 
 
-def _room(cell, density, threshold, label, rng):
+def _room(cell: Cell, density: np.ndarray, threshold: float, label: int, rng: np.random.Generator) -> np.ndarray | None:
     """Put a turned structure, whole, into a free place. Returns the place of its voxel 0, or None without room."""
     around, body, all_of_it = (np.argwhere(density > level) for level in (ENVELOPE * threshold, threshold, EMPTY))
     low, high = -body.min(0), np.array(cell.shape) - body.max(0)
@@ -164,19 +176,18 @@ def _room(cell, density, threshold, label, rng):
     return None
 
 
-def add_crowd(cell, part, pixel_size, rng):
+def add_crowd(cell: Cell, part: float, pixel_size: float, rng: np.random.Generator) -> None:
     """Small proteins everywhere but in what is labelled: globules of CROWD_RADII, which fill this part of the space."""
     for radius in CROWD_RADII:
         volume = 4 / 3 * np.pi * (radius / pixel_size) ** 3
         number = rng.poisson(part / len(CROWD_RADII) / volume, cell.shape).astype(np.float32)
         number[cell.labels > 0] = 0
-        sigma = float(
-            np.hypot(radius / pixel_size / np.sqrt(5), membranes.BLUR_PX)
-        )  # of a ball's places, along an axis
+        spread = radius / pixel_size / np.sqrt(5)  # of a ball's places, along an axis
+        sigma = float(np.hypot(spread, membranes.BLUR_PX))
         cell.density += volume * gaussian_filter(number, sigma)
 
 
-def _bead(shape, pixel_size, rng):
+def _bead(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator) -> Part | None:
     """A Part: a gold bead, whole."""
     radius = BEAD_RADIUS / pixel_size
     if 2 * radius > min(shape) - 2:
@@ -188,7 +199,13 @@ def _bead(shape, pixel_size, rng):
     return Part(around, body, lambda: (around, BEAD_DENSITY * np.clip(radius - distance + 0.5, 0, 1)))
 
 
-def photograph(density, config, tilts, rng, device):
+def photograph(
+    density: np.ndarray,
+    config: SimulateTomogramsConfig,
+    tilts: typing.Sequence[float],
+    rng: np.random.Generator,
+    device: torch.device,
+) -> torch.Tensor:
     """(tilts, y, w) noisy tilt images of a cell's density, protein dark or bright as the config says.
 
     w is such that every voxel is in every image. The noise has variance 1, the same in all images."""
@@ -212,7 +229,28 @@ def photograph(density, config, tilts, rng, device):
     return images
 
 
-def reconstruct(images, config, tilts):
-    """(z, y, x) tomogram of the tilt images, its mean 0 and its standard deviation 1."""
+def reconstruct(
+    images: torch.Tensor, config: SimulateTomogramsConfig, tilts: typing.Sequence[float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(z, y, x) tomogram of the tilt images, its mean 0 and its standard deviation 1; and what it was divided by."""
     volume = back_projected(images, tilts, config.thickness, config.size)
-    return (volume - volume.mean()) / volume.std().clamp(min=1e-12)
+    scale = volume.std().clamp(min=1e-12)
+    return (volume - volume.mean()) / scale, scale
+
+
+def reconstruct_halves(
+    images: torch.Tensor,
+    tomogram: torch.Tensor,
+    scale: torch.Tensor,
+    config: SimulateTomogramsConfig,
+    tilts: typing.Sequence[float],
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two (z, y, x) tomograms as of the even and the odd frames, whose mean is the tomogram.
+
+    images: of photograph, whose noise n has variance 1. tomogram, scale: reconstruct's of them. With another noise m
+    of the same strength, n + m and n - m are independent, and each has the noise of half of the exposure.
+    """
+    other = torch.stack([noise(image.shape, rng, image.device) for image in images])
+    difference = back_projected(other, tilts, config.thickness, config.size) / scale
+    return tomogram + difference, tomogram - difference

@@ -5,8 +5,11 @@ They are made at the network's own scale (the user's particle diameter is `diame
 fraction of a second: what was larger in the file has been averaged away there.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import numpy as np
 import torch
@@ -39,7 +42,15 @@ class Scene:
     size: float
 
 
-def random_scene(density, extent_px, extent, other, diameter_px, rng, side=SIDE):
+def random_scene(
+    density: torch.Tensor,
+    extent_px: int,
+    extent: float,
+    other: typing.Sequence[torch.Tensor],
+    diameter_px: float,
+    rng: np.random.Generator,
+    side: int = SIDE,
+) -> Scene:
     """One micrograph of one structure.
 
     density: (d, d, d) tensor, its widest extent `extent_px` voxels and about `extent` Å. other: densities in the same
@@ -68,14 +79,14 @@ def random_scene(density, extent_px, extent, other, diameter_px, rng, side=SIDE)
     return Scene(image, centres[keep if sought else keep & False], uncertain, pixel_size, 1 / stated)
 
 
-def _stated(rng):
+def _stated(rng: np.random.Generator) -> tuple[float, bool]:
     """The stated diameter over the widest extent, and whether it is near enough that there are particles to find."""
     if rng.random() >= FAR_OFF:
         return float(np.exp(rng.uniform(*np.log(STATED)))), True
     return float(rng.uniform(*(TOO_LARGE if rng.random() < 0.5 else TOO_SMALL))), False
 
 
-def _views(density, zoom, count, rng):
+def _views(density: torch.Tensor, zoom: float, count: int, rng: np.random.Generator) -> torch.Tensor:
     """(count, b, b) projections at the scale of the scene, in-plane turns included."""
     if zoom > 2.2:  # coarser, and enlarged: so large a particle is there only to be left alone
         views = _views(density, 1.5, min(count, 24), rng)
@@ -95,7 +106,7 @@ def _views(density, zoom, count, rng):
     return project(density, angles)
 
 
-def _paint(views, centres, shape, rng):
+def _paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
     """Sum of random views at whole pixels of the centres, (h, w); each a little stronger or weaker than the next, in
     some fields many of them faint."""
     views = views[:, 1:, 1:]  # an odd side, whose middle stays where it is when a view is turned
@@ -109,13 +120,13 @@ def _paint(views, centres, shape, rng):
     return canvas[b : b + shape[0], b : b + shape[1]]
 
 
-def turned(view, turn):
+def turned(view: torch.Tensor, turn: int) -> torch.Tensor:
     """One of the 8 symmetries of the square, 0 to 7. view: (b, b), b odd: its middle pixel stays the middle."""
     view = torch.rot90(view, turn % 4)
     return view.flip(0) if turn > 3 else view
 
 
-def _strength(clean, centres, wide):
+def _strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> torch.Tensor:
     """Standard deviation of the clean image within the particles' circles."""
     h, w = clean.shape
     inside = torch.zeros((h, w), dtype=torch.bool)
@@ -126,24 +137,26 @@ def _strength(clean, centres, wide):
     return part.std().clamp(min=1e-6) if len(part) > 8 else clean.std().clamp(min=1e-6)
 
 
-def _stray(other, zoom, shape, wide, rng):
+def _stray(
+    other: typing.Sequence[torch.Tensor], zoom: float, shape: tuple[int, ...], wide: float, rng: np.random.Generator
+) -> float | torch.Tensor:
     """Pieces of other things, from a few to very many: fragments clearly smaller (or some few larger), that must not be
     taken for particles."""
     if rng.random() > 0.6:
         return 0.0
     if rng.random() < 0.15:
-        views = _views(other[rng.integers(len(other))], zoom * rng.uniform(1.8, 2.6), 8, rng)
+        views = _views(other[int(rng.integers(len(other)))], zoom * rng.uniform(1.8, 2.6), 8, rng)
         return float(rng.uniform(0.2, 0.8)) * _paint(
             views, rng.uniform(0, 1, (int(rng.integers(1, 7)), 2)) * shape, shape, rng
         )
-    views = _views(other[rng.integers(len(other))], zoom * rng.uniform(0.2, 0.45), 24, rng)
+    views = _views(other[int(rng.integers(len(other)))], zoom * rng.uniform(0.2, 0.45), 24, rng)
     most = shape[0] * shape[1] / wide**2
     count = int(np.exp(rng.uniform(math.log(3), math.log(max(4.0, most)))))
     strength = float(np.exp(rng.uniform(math.log(0.3), math.log(2.0))))
     return strength * _paint(views, rng.uniform(0, 1, (count, 2)) * shape, shape, rng)
 
 
-def _exposed(clean, pixel_size, shape, rng):
+def _exposed(clean: torch.Tensor, pixel_size: float, shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
     """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein."""
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
@@ -170,7 +183,7 @@ def _exposed(clean, pixel_size, shape, rng):
     return _filtered(noise - image + low, frequency * pixel_size, rng)
 
 
-def _filtered(image, frequency, rng):
+def _filtered(image: torch.Tensor, frequency: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """As the file was sampled down, or low-passed or denoised before. frequency: cycles/px of the rfft, up to 0.7."""
     kept = torch.exp(-(frequency**2) * float(rng.uniform(0, 5)))
     if rng.random() < 0.35:
@@ -179,19 +192,26 @@ def _filtered(image, frequency, rng):
     return torch.fft.irfft2(torch.fft.rfft2(image) * kept, s=image.shape)
 
 
-def _transmitted(clean, transfer):
+def _transmitted(clean: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
     """How much of the standard deviation the CTF leaves, so that the SNR is that of what can be seen."""
     before = clean - clean.mean()
     after = torch.fft.irfft2(torch.fft.rfft2(before) * transfer, s=clean.shape)
     return (after.std() / before.std().clamp(min=1e-6)).clamp(min=0.05)
 
 
-def _frequency(shape, pixel_size):
+def _frequency(shape: tuple[int, ...], pixel_size: float) -> torch.Tensor:
     y, x = torch.fft.fftfreq(shape[0], pixel_size), torch.fft.rfftfreq(shape[1], pixel_size)
     return (y[:, None] ** 2 + x[None, :] ** 2).sqrt()
 
 
-def _spoiled(image, centres, good, wide, diameter_px, rng):
+def _spoiled(
+    image: torch.Tensor,
+    centres: np.ndarray,
+    good: np.ndarray,
+    wide: float,
+    diameter_px: float,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, np.ndarray, torch.Tensor]:
     """Ice, carbon, gradients, margins. Particles under ice are no good; on carbon people mark them or do not."""
     uncertain = torch.zeros(image.shape, dtype=torch.bool)
     at = tuple(np.clip(np.rint(centres).astype(int), 0, image.shape[0] - 1).T)
@@ -209,7 +229,7 @@ def _spoiled(image, centres, good, wide, diameter_px, rng):
     return image, good, uncertain
 
 
-def _around(places, shape, radius):
+def _around(places: np.ndarray, shape: tuple[int, ...], radius: float) -> torch.Tensor:
     """(h, w) bool: within `radius` px of any of the places."""
     mask = torch.zeros(shape, dtype=torch.bool)
     reach = int(radius) + 1

@@ -4,6 +4,7 @@ filaments, neighbours, tilts, errors, noise and filters in each, some of them em
 
 import dataclasses
 import math
+import typing
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from . import filaments
 from .artefacts import smooth_noise
 from .membranes import Bilayer
 from .tilt_series import tilt_angles
-from .tomograms import Looks, fill_cell, photograph, reconstruct
+from .tomograms import Looks, Particle, fill_cell, photograph, reconstruct
 
 FEATURES = ("membrane", "ribosome", "microtubule", "filament")  # labels 1 to 4 of a varied cell
 PIXEL_SIZES = (10.0, 12.0, 13.0, 15.0, 17.0)  # Å/px that cells are simulated at
@@ -33,7 +34,13 @@ class VariedCell:
     pixel_size: float
 
 
-def random_cell(ribosomes, others, pixel_size, rng, device="cpu"):
+def random_cell(
+    ribosomes: typing.Sequence[Particle],
+    others: typing.Sequence[Particle],
+    pixel_size: float,
+    rng: np.random.Generator,
+    device: torch.device | None = None,
+) -> VariedCell:
     """A VariedCell.
 
     ribosomes, others: lists of tomograms.Particle at the pixel size (Å/px): ribosomes, and what is none. rng: numpy
@@ -46,8 +53,8 @@ def random_cell(ribosomes, others, pixel_size, rng, device="cpu"):
         particles, copies = [], []
     cell, _, _ = fill_cell(config, particles, copies, rng, looks)
     tilts = tilt_angles(config)
-    images = photograph(cell.density, config, tilts, rng, device)
-    volume = filtered(reconstruct(images, config, tilts), pixel_size, rng)
+    images = photograph(cell.density, config, tilts, rng, device or torch.device("cpu"))
+    volume = filtered(reconstruct(images, config, tilts)[0], pixel_size, rng)
     names = [p.name for p in particles] + ["membrane"] * (config.vesicles + config.membranes > 0)
     names += [n for n, k in (("microtubule", config.microtubules), ("filament", config.filaments)) if k]
     known = {p.name: "ribosome" for p in ribosomes}
@@ -55,11 +62,16 @@ def random_cell(ribosomes, others, pixel_size, rng, device="cpu"):
     return VariedCell(volume, np.array(classes, np.int8)[cell.labels], pixel_size)
 
 
-def _class(name):
+def _class(name: str) -> int:
     return FEATURES.index(name) + 1 if name in FEATURES else 0
 
 
-def _drawn(ribosomes, others, config, rng):
+def _drawn(
+    ribosomes: typing.Sequence[Particle],
+    others: typing.Sequence[Particle],
+    config: SimulateTomogramsConfig,
+    rng: np.random.Generator,
+) -> tuple[list[Particle], list[int]]:
     """Particles and copies of them for a cell."""
     chosen = [ribosomes[k] for k in rng.permutation(len(ribosomes))[: rng.integers(1 - (rng.random() < 0.3), 3)]]
     chosen += [others[k] for k in rng.permutation(len(others))[: rng.integers(0, 7)]]
@@ -71,7 +83,7 @@ def _drawn(ribosomes, others, config, rng):
     return chosen, copies
 
 
-def random_config(pixel_size, rng):
+def random_config(pixel_size: float, rng: np.random.Generator) -> SimulateTomogramsConfig:
     """A SimulateTomogramsConfig of one tomogram."""
     beads = int(rng.integers(1, 7)) if rng.random() < 0.3 else 0
     snr = 100.0 if rng.random() < CLEAN else math.exp(rng.uniform(*np.log(SNRS)))
@@ -100,7 +112,7 @@ def random_config(pixel_size, rng):
     )
 
 
-def random_looks(rng):
+def random_looks(rng: np.random.Generator) -> Looks:
     """Looks of what is no structure, another for each membrane."""
     microtubule, filament = filaments.MICROTUBULE, filaments.FILAMENT
     strands = int(rng.choice([13, 13, 13, 11, 12, 14, 15]))
@@ -124,7 +136,7 @@ def random_looks(rng):
     return Looks(lambda: random_bilayer(rng), microtubule, filament, FEW_TRIES)
 
 
-def random_bilayer(rng):
+def random_bilayer(rng: np.random.Generator) -> Bilayer:
     """A Bilayer: thinner or thicker, with or without proteins and coat."""
     leaflets = rng.uniform(30, 46)
     coat = None
@@ -143,7 +155,7 @@ def random_bilayer(rng):
     )
 
 
-def filtered(volume, pixel_size, rng):
+def filtered(volume: torch.Tensor, pixel_size: float, rng: np.random.Generator) -> torch.Tensor:
     """A tomogram (z, y, x) as programs leave it: smoothed, its coarse parts weighed otherwise, its ground uneven."""
     frequency = _frequency(volume.shape, pixel_size, volume.device)
     kept = torch.ones_like(frequency)
@@ -164,7 +176,7 @@ def filtered(volume, pixel_size, rng):
     return result
 
 
-def _frequency(shape, pixel_size, device):
+def _frequency(shape: tuple[int, ...], pixel_size: float, device: torch.device) -> torch.Tensor:
     """|k| in 1/Å on the grid of rfftn."""
     axes = [torch.fft.fftfreq(n, pixel_size, device=device) for n in shape[:2]]
     axes.append(torch.fft.rfftfreq(shape[2], pixel_size, device=device))

@@ -13,7 +13,7 @@ from cryodl.contract import IMPROVER_NETWORKS, TrainMapImproverConfig
 from cryodl.io.model import write_model
 from cryodl.maps.commands import train_map_improver
 from cryodl.maps.improvers import improver_method
-from cryodl.maps.improvers.blocks import FilterResponseNorm, SwinConvBlock, WindowAttention
+from cryodl.maps.improvers.blocks import FilterResponseNorm, VolumeAttention, VolumeSwinConvBlock
 from cryodl.maps.improvers.boxes import BOX, WANTED, Box, score_places, turned
 from cryodl.maps.improvers.grids import REACH, from_grid, map_scale, scale_of, scaled, target_width, to_grid
 from cryodl.maps.improvers.losses import atom_scores, distance, shell_loss, ssim_loss
@@ -72,7 +72,7 @@ def test_filter_response_norm_makes_the_mean_square_one():
 def test_attention_stays_within_its_window_and_shifted_windows_do_not_join_opposite_borders():
     torch.manual_seed(0)
     for shifted, mate, stranger in ((False, 2, 3), (True, 3, 8)):
-        attention = WindowAttention(16, 3, 16, shifted)
+        attention = VolumeAttention(16, 3, 16, shifted)
         x = torch.randn(1, 9, 9, 9, 16)
         changed = x.clone()
         changed[0, 1 + shifted, 0, 0] += 1  # unshifted windows are 0-2, 3-5, 6-8; shifted ones 1-3, 4-6, 7-8 and 0
@@ -83,7 +83,7 @@ def test_attention_stays_within_its_window_and_shifted_windows_do_not_join_oppos
 
 def test_drop_path_is_for_training_only():
     torch.manual_seed(0)
-    block = SwinConvBlock(32, 3, 16, False, drop=0.5).eval()
+    block = VolumeSwinConvBlock(32, 3, 16, False, drop=0.5).eval()
     x = torch.randn(1, 32, 6, 6, 6)
     whole = block(x)
     torch.testing.assert_close(block(x), whole)

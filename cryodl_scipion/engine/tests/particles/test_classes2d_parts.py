@@ -8,8 +8,7 @@ import pytest
 import torch
 from classes2d_data import shape, turned
 
-from cryodl.core.ctf import ctf_of_optics
-from cryodl.core.optics import Optics
+from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.particles.classes2d.averages import filtered, rotated
 from cryodl.particles.classes2d.bank import FOLDS, Bank, centres_of
 from cryodl.particles.classes2d.invariants import first_sorting, invariants

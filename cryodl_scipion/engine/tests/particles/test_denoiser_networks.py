@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from cryodl.contract.networks import DENOISER_NETWORKS
+from cryodl.learning.networks.swin_conv import window_side
 from cryodl.particles.denoisers import denoiser_method
-from cryodl.particles.denoisers.blocks import Bottleneck, SwinConvBlock, WindowAttention, window_side
+from cryodl.particles.denoisers.blocks import WINDOW, Bottleneck, ImageAttention, ImageSwinConvBlock
 from cryodl.particles.denoisers.cgan import GeneratorUNet, depth
 from cryodl.particles.denoisers.discriminator import PatchDiscriminator, map_side
 from cryodl.particles.denoisers.method import load_network
@@ -74,7 +75,7 @@ def test_weights_of_another_box_are_refused():
 def test_attention_stays_within_its_window_and_shifted_windows_join_neighbours():
     torch.manual_seed(0)
     for shifted, reached in ((False, {(0, 0)}), (True, {(0, 0), (0, 1), (1, 0), (1, 1)})):
-        layer = WindowAttention(16, shifted)
+        layer = ImageAttention(16, shifted)
         layer.bias.data.normal_()
         with torch.no_grad():
             x = torch.randn(1, 16, 16, 16)
@@ -85,9 +86,9 @@ def test_attention_stays_within_its_window_and_shifted_windows_join_neighbours()
 
 
 def test_windows_tile_any_grid():
-    assert [window_side(n) for n in (4, 7, 8, 10, 12, 14, 16, 56, 64)] == [4, 7, 8, 5, 6, 7, 8, 8, 8]
+    assert [window_side(n, WINDOW) for n in (4, 7, 8, 10, 12, 14, 16, 56, 64)] == [4, 7, 8, 5, 6, 7, 8, 8, 8]
     for grid in (4, 7, 10):
-        assert SwinConvBlock(32, True)(torch.randn(1, 32, grid, grid)).shape == (1, 32, grid, grid)
+        assert ImageSwinConvBlock(32, True)(torch.randn(1, 32, grid, grid)).shape == (1, 32, grid, grid)
 
 
 def convolutions(network):

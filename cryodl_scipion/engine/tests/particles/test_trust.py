@@ -10,12 +10,16 @@ from denoiser_data import run_command, train_denoiser, write_untrained_denoiser
 from particle_data import BOX, PIXEL, simulate_particles
 from synthetic import write_mrc
 
-from cryodl.core.ctf import ctf_of_optics
-from cryodl.core.optics import Optics
+from cryodl.contract import AssignOrientationsConfig
+from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.reference import HalfDisc
+from cryodl.particles.orientations.assign import Search
 from cryodl.particles.orientations.calibrate import learnt
-from cryodl.reconstruction.reference import scaled
+from cryodl.particles.orientations.readings import readings
+from cryodl.particles.orientations.scale import size_notes
+from cryodl.particles.orientations.structure import load_structure
+from cryodl.reconstruction.reference import own_part, scaled
 
 
 @pytest.fixture
@@ -94,6 +98,11 @@ def test_the_fsc_of_more_images_is_that_of_their_common_part():
     assert scaled(torch.tensor([0.2]), 4.0) == pytest.approx(0.5)  # 0.25 x 4 = 1 to 1
 
 
+def test_what_noise_has_as_well_is_taken_off_the_fsc():
+    found = own_part(torch.tensor([1.0, 0.6, 0.3, 0.1]), torch.tensor([0.9, 0.2, 0.3, 0.2]))
+    assert found.tolist() == pytest.approx([1.0, 0.5, 0.0, -0.125], abs=1e-5)
+
+
 def test_a_mask_larger_than_the_box_is_refused(project):
     message = run_command("reconstruct", 2, particles="p.star", output="m.mrc", mask_diameter=200)
     assert "Mask diameter (--mask-diameter) is 200 Å" in message and "128 Å wide" in message
@@ -127,3 +136,53 @@ def test_aberrations_and_a_header_that_contradicts_the_file_are_said(project):
     warnings = run_command("reconstruct", particles="a.star", output="m.mrc").warnings
     assert any("has beam tilt, odd Zernike aberrations" in warning for warning in warnings)
     assert any("4.5 Å (rlnImagePixelSize)" in warning and "4 Å" in warning for warning in warnings)
+
+
+def test_a_noise_control_of_another_reference_is_not_used_and_that_is_said(project):
+    particles = read_particles("p.star")
+
+    def write(name, reference="map.mrc", digest="0a1b2c3d4e5f"):
+        given = dict(cryodlReference=reference, cryodlReferenceDigest=digest, cryodlReferenceResolution="12.5")
+        write_particles_star(name, particles, {column: [value] * len(particles) for column, value in given.items()})
+
+    def reconstruct(control, particles="o.star"):
+        output = f"{control[:5]}.mrc"
+        result = run_command("reconstruct", particles=particles, output=output, noise_control=control)
+        return result.outputs["noise_fsc"], " ".join(result.warnings)
+
+    write("o.star")
+    write("right.star")
+    write("other.star", reference="other.mrc")
+    write("again.star", digest="ffffffffffff")  # another map under the same name
+    fsc, said = reconstruct("right.star")
+    assert len(fsc) == BOX // 2 + 1 and "not the noise control" not in said
+    assert "Without the part of the FSC that noise has as well" in said
+    for control, words in (("other.star", "reference of its angles is other.mrc"), ("again.star", "SHA-256")):
+        fsc, said = reconstruct(control)
+        assert fsc is None and f"{control} is not the noise control of o.star" in said and words in said
+    fsc, said = reconstruct("p.star")
+    assert fsc is None and "does not say from which reference" in said
+    assert "does not say that its angles come from a reference" in reconstruct("o.star", particles="p.star")[1]
+
+
+def test_an_earlier_noise_control_is_not_replaced(project):
+    (project / "o_noise.mrcs").write_text("mine")
+    message = run_command(
+        "assign-orientations", 2, particles="p.star", structure="map.mrc", output="o.star", angular_step=15
+    )
+    assert "o_noise.mrcs, which would be written, exists already" in message
+    assert (project / "o_noise.mrcs").read_text() == "mine" and not list(project.glob("*.partial"))
+
+
+def test_a_pixel_size_that_the_structure_contradicts_is_said(project):
+    def notes(name):
+        particles = read_particles(name)
+        config = AssignOrientationsConfig(particles=name, structure="map.mrc", output="o.star", angular_step=15)
+        structure = load_structure(config, particles, "cpu")
+        source = readings(particles, structure.settings.diameter, "bright")[0].measured()
+        search = Search(source, structure.projector, structure.pixel_size, structure.settings, "cpu")
+        return size_notes(search, name, "map.mrc")
+
+    write_particles_star("small.star", read_particles("p.star"), pixel_size=1.2 * PIXEL)
+    assert notes("p.star") == []
+    assert "1.20 times as large" in notes("small.star")[0]

@@ -6,8 +6,7 @@ import pytest
 import torch
 from synthetic import correlation, lopsided_density
 
-from cryodl.core.ctf import ctf_of_optics
-from cryodl.core.optics import Optics
+from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.core.projections import Projector, random_angles
 from cryodl.particles.denoisers.turns import TURNS, turned, turned_optics
 

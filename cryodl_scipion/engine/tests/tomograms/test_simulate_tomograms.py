@@ -229,3 +229,14 @@ def test_structures_of_one_name_or_of_another_features_are_refused():
         write_mrc(name, lopsided_density(20), PIXEL)
     assert "called ribo" in simulate(structures=("ribo.mrc", "other/ribo.mrc"), code=2)
     assert "membrane" in simulate(structures="membrane.mrc", code=2)
+
+
+def test_halves_have_noise_of_their_own_and_the_tomogram_is_their_mean():
+    outputs = simulate(halves=True, snr=0.05).outputs
+    whole, even, odd = (Tomogram(outputs[kind]["tomo_001"]).part() for kind in ("tomograms", "even", "odd"))
+    assert np.allclose((even + odd) / 2, whole, atol=1e-5)
+    alone = Tomogram(simulate("plain", snr=0.05).outputs["tomograms"]["tomo_001"]).part()
+    assert np.array_equal(alone, whole)  # halves change nothing else
+    clean = Tomogram(simulate("clean", snr=1e6).outputs["tomograms"]["tomo_001"]).part()
+    rest = [x - clean * np.vdot(x, clean) / np.vdot(clean, clean) for x in (even, odd)]
+    assert abs(correlation(*rest)) < 0.05 and correlation(even, odd) > 0

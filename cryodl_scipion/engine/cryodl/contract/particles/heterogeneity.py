@@ -4,12 +4,12 @@
 import dataclasses
 import typing
 
-from ..fields import contrast_field, particles_field, seed_field, threads_field
+from ..fields import contrast_field, device_field, particles_field, seed_field, threads_field
 from ..outputs import Outputs, output
 from ..params import param
 
 # Append at the end.
-LATENT_METHODS = ("linear",)
+LATENT_METHODS = ("linear", "gaussian")
 # Particles that each dimension of a latent space needs.
 PARTICLES_PER_DIMENSION = 100
 
@@ -31,7 +31,11 @@ class FitHeterogeneityConfig:
         path="folder",
     )
     method: str = param(
-        "linear: principal components of the volumes.", default="linear", label="Method", choices=LATENT_METHODS
+        "linear: principal components of the volumes. gaussian: the molecule as Gaussians that a few anchors move, "
+        "with a deep latent coordinate; for motions and few or noisy particles.",
+        default="linear",
+        label="Method",
+        choices=LATENT_METHODS,
     )
     latent: int = param("Dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20)
     mask: typing.Optional[str] = param(
@@ -74,7 +78,25 @@ class FitHeterogeneityConfig:
         expert=True,
     )
     contrast: str = contrast_field()
+    gaussians: int = param(
+        "Gaussians that the molecule is made of (method gaussian).",
+        default=400,
+        label="Gaussians",
+        minimum=50,
+        maximum=4000,
+        expert=True,
+    )
+    anchors: int = param(
+        "Anchors that carry the Gaussians along (method gaussian): the fewer, the more the molecule moves in large "
+        "pieces.",
+        default=32,
+        label="Anchors",
+        minimum=2,
+        maximum=100,
+        expert=True,
+    )
     seed: int = seed_field()
+    device: str = device_field()
     threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
@@ -112,6 +134,53 @@ class SelectLatentConfig:
         return ["Neither a region (--region) nor clusters (--clusters) are given; give one or both."]
 
 
+@dataclasses.dataclass(frozen=True)
+class LatentVolumesConfig:
+    """Reconstruct maps at points of a latent space, or along its dense regions, from the particles near to them."""
+
+    particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
+    output: str = param(
+        "Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    axes: str = param("Latent coordinates in which particles are near, with commas.", default="1", label="Axes")
+    maps: int = param(
+        "Maps along the way from one end of the first axis to the other, through the dense regions.",
+        default=10,
+        label="Maps",
+        minimum=2,
+        maximum=100,
+    )
+    points: typing.Optional[str] = param(
+        "Points where maps are wanted, with commas, their coordinates with colons: -1.5:0,0:0.2. In place of the way "
+        "through the dense regions.",
+        default=None,
+        label="Points",
+        none_means="along the dense regions",
+    )
+    per_map: typing.Optional[int] = param(
+        "Particles within one standard deviation of a map's Gaussian weights.",
+        default=None,
+        label="Particles per map",
+        minimum=2,
+        maximum=10**7,
+        none_means="all over twice the number of maps",
+    )
+    mask_diameter: typing.Optional[float] = param(
+        "Diameter of the sphere in which the half-maps are compared.",
+        default=None,
+        label="Mask diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+        none_means="0.9 of the box",
+    )
+    contrast: str = contrast_field()
+    seed: int = seed_field()
+    threads: int = threads_field()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitHeterogeneityOutputs(Outputs):
     """What `fit-heterogeneity` found."""
@@ -138,3 +207,16 @@ class SelectLatentOutputs(Outputs):
     particles: str = output("STAR file of the chosen particles.", path="file")
     count: int = output("Chosen particles.")
     of: int = output("Particles to choose from.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LatentVolumesOutputs(Outputs):
+    """What `latent-volumes` reconstructed."""
+
+    volumes: typing.List[str] = output("Maps; their half-maps end in _half1.mrc and _half2.mrc.", path="file")
+    record: str = output("volumes.json: coordinates, particles, resolution and FSC of each map.", path="file")
+    coordinates: typing.List[typing.List[float]] = output("Of each map, in the latent space.")
+    resolutions: typing.List[float] = output("Of each map, 0 where the halves never agree.", unit="Å")
+    count: int = output("Particles.")
+    pixel_size: float = output("Of the maps.", unit="Å/px")
+    box: int = output("Side of the maps.", unit="px")

@@ -4,62 +4,19 @@
 import dataclasses
 import typing
 
-from ..fields import CONTRASTS, device_field, seed_field, threads_field, tilt_problems
+from ..fields import device_field, seed_field, threads_field, tilt_problems
 from ..networks import CLASSIFIER_NETWORKS
 from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 from ..training_fields import batch_size_field, learning_rate_field, model_folder_field, patience_field, steps_field
-
-
-def _subtomograms_field(help: str) -> typing.Any:
-    return param(
-        help + " RELION's STAR (3.0 or 3.1) with a volume for each subtomogram (rlnImageName), and its 3-D "
-        "CTF or weights (rlnCtfImage) if there are such.",
-        label="Subtomograms",
-        path="file",
-    )
-
-
-def _tilt_field(which: str, default: float) -> typing.Any:
-    return param(
-        f"{which} tilt of the series, about the y axis: what lies beyond was not measured. Used where the "
-        "STAR file names no volume of weights (rlnCtfImage) and no range (cryodlTiltMin, cryodlTiltMax).",
-        default=default,
-        label=f"{which} tilt",
-        unit="°",
-        minimum=-90,
-        maximum=90,
-    )
-
-
-def _contrast_field() -> typing.Any:
-    return param(
-        "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: measured; "
-        "the log and the result say it.",
-        default="auto",
-        label="Contrast",
-        choices=CONTRASTS,
-        expert=True,
-    )
-
-
-def _diameter_field() -> typing.Any:
-    return param(
-        "Diameter of a sphere that just holds every particle.",
-        default=None,
-        label="Particle diameter",
-        unit="Å",
-        minimum=10,
-        maximum=10000,
-        none_means="0.8 of the box",
-    )
+from .subtomogram_fields import contrast_field, diameter_field, subtomograms_field, tilt_field
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainClassifierConfig:
     """Train a classifier of subtomograms on labelled ones (rlnClassNumber)."""
 
-    subtomograms: str = _subtomograms_field(
+    subtomograms: str = subtomograms_field(
         "Subtomograms to learn from, with their class in rlnClassNumber (from 1 "
         "on). Angles are used if they are there, and not needed."
     )
@@ -76,7 +33,7 @@ class TrainClassifierConfig:
     class_names: typing.Tuple[str, ...] = param(
         "Names of the classes 1, 2, ... in this order.", default=(), label="Names of the classes"
     )
-    particle_diameter: typing.Optional[float] = _diameter_field()
+    particle_diameter: typing.Optional[float] = diameter_field()
     resolution: typing.Optional[float] = param(
         "Finest detail that is used. The published networks see fewer voxels, then, and are as much quicker.",
         default=None,
@@ -86,9 +43,9 @@ class TrainClassifierConfig:
         maximum=500,
         none_means="likelihood: three pixels, or a twelfth of the box if that is more; the others: all detail",
     )
-    tilt_min: float = _tilt_field("Least", -60.0)
-    tilt_max: float = _tilt_field("Largest", 60.0)
-    contrast: str = _contrast_field()
+    tilt_min: float = tilt_field("Least", -60.0)
+    tilt_max: float = tilt_field("Largest", 60.0)
+    contrast: str = contrast_field()
     steps: typing.Optional[int] = steps_field()
     patience: int = patience_field(6, ", but not before step 600: the published networks need long to begin")
     validation_fraction: float = param(
@@ -127,7 +84,7 @@ class TrainClassifierOutputs(Outputs):
 class ClassifySubtomogramsConfig:
     """Tell which class each subtomogram belongs to, or that it is unknown (class 0)."""
 
-    subtomograms: str = _subtomograms_field("Subtomograms to classify.")
+    subtomograms: str = subtomograms_field("Subtomograms to classify.")
     model: str = param("Folder of a classifier.", label="Model", path="model")
     output: str = param(
         "STAR file to write: all columns of the input, with rlnClassNumber, the probability of every "
@@ -149,9 +106,9 @@ class ClassifySubtomogramsConfig:
         default=False,
         label="Compare with the input's classes",
     )
-    tilt_min: float = _tilt_field("Least", -60.0)
-    tilt_max: float = _tilt_field("Largest", 60.0)
-    contrast: str = _contrast_field()
+    tilt_min: float = tilt_field("Least", -60.0)
+    tilt_max: float = tilt_field("Largest", 60.0)
+    contrast: str = contrast_field()
     averages: bool = param("Average each class, with the missing wedge made up for.", default=True, label="Averages")
     batch_size: int = param(
         "Subtomograms at a time.", default=32, label="Batch size", minimum=1, maximum=4096, expert=True
@@ -174,74 +131,3 @@ class ClassifySubtomogramsOutputs(Outputs):
     confusion: typing.Optional[Details] = output("rows, columns, matrix, table, picture and accuracy; null likewise.")
     contrast: str = output("'bright' or 'dark' protein of the subtomograms.")
     model: str = output("Name of the model.")
-
-
-@dataclasses.dataclass(frozen=True)
-class ClusterSubtomogramsConfig:
-    """Group subtomograms by what they show, without labels, comparing only what both of a pair have measured."""
-
-    subtomograms: str = _subtomograms_field("Subtomograms to group.")
-    output: str = param(
-        "STAR file to write, with rlnClassNumber; beside it averages NAME_class001.mrc ..., the "
-        "embedding NAME_embedding.csv and pictures.",
-        label="Output",
-        path="file",
-    )
-    classes: int = param("Number of groups.", default=3, label="Classes", minimum=1, maximum=100)
-    embedding: str = param(
-        "How subtomograms are placed. similarity: by the correlations of all pairs. pca: principal "
-        "components of the differences from the mean. autoencoder: a small 3-D network that is "
-        "asked only for what was measured.",
-        default="pca",
-        label="Embedding",
-        choices=("pca", "similarity", "autoencoder"),
-    )
-    align: str = param(
-        "auto: angles of the STAR file, or alignment to a common average if it has none or all are zero. given: those "
-        "of the file. search: always aligned anew. none: taken as they are.",
-        default="auto",
-        label="Alignment",
-        choices=("auto", "given", "search", "none"),
-    )
-    components: int = param("Dimensions of the embedding.", default=8, label="Components", minimum=1, maximum=200)
-    compensate: bool = param(
-        "Compare only Fourier coefficients that both have measured. Off: for comparison.",
-        default=True,
-        label="Compensate the missing wedge",
-        expert=True,
-    )
-    particle_diameter: typing.Optional[float] = _diameter_field()
-    resolution: typing.Optional[float] = param(
-        "Finest detail that is compared.",
-        default=None,
-        label="Resolution",
-        unit="Å",
-        minimum=4,
-        maximum=500,
-        none_means="four pixels",
-    )
-    tilt_min: float = _tilt_field("Least", -60.0)
-    tilt_max: float = _tilt_field("Largest", 60.0)
-    contrast: str = _contrast_field()
-    seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
-
-    def check_together(self) -> typing.List[str]:
-        return tilt_problems(self)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ClusterSubtomogramsOutputs(Outputs):
-    """What `cluster-subtomograms` wrote."""
-
-    subtomograms: str = output("STAR file with the classes.", path="file")
-    counts: Counts = output("Subtomograms of each class.")
-    averages: Texts = output("Average of each class.", path="file")
-    resolutions: typing.Dict[str, typing.Optional[float]] = output(
-        "Where the FSC of the class's halves falls below 0.5.", unit="Å"
-    )
-    embedding: str = output("Table of name, class and components.", path="file")
-    pictures: typing.List[str] = output("Pictures.", path="file")
-    aligned: str = output("How they were aligned: 'given', 'search' or 'none'.")
-    contrast: str = output("'bright' or 'dark' protein of the subtomograms.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the commands that simulate tomograms and subtomograms."""
+"""Parameters of the command that simulates tomograms."""
 
 import dataclasses
 import typing
@@ -8,34 +8,7 @@ from ..fields import Paths, device_field, seed_field, threads_field, tilt_proble
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-
-_TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
-    tilt_min=dict(
-        help="Least tilt, about the y axis.", default=-60.0, label="Least tilt", unit="°", minimum=-90, maximum=90
-    ),
-    tilt_max=dict(help="Largest tilt.", default=60.0, label="Largest tilt", unit="°", minimum=-90, maximum=90),
-    tilt_step=dict(help="Step between tilts.", default=3.0, label="Tilt step", unit="°", minimum=0.1, maximum=30),
-    defocus=dict(
-        help="Mean defocus; positive is underfocus. 0: no CTF.",
-        default=40000.0,
-        label="Defocus",
-        unit="Å",
-        minimum=0,
-        maximum=200000,
-    ),
-    defocus_spread=dict(
-        help="Largest deviation from the mean defocus, from one tomogram or subtomogram to the next.",
-        default=5000.0,
-        label="Spread of the defocus",
-        unit="Å",
-        minimum=0,
-        maximum=100000,
-    ),
-)
-
-
-def _tilt_series_field(name: str) -> typing.Any:
-    return param(**_TILTS[name])
+from .tilt_fields import tilt_series_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +16,8 @@ class SimulateTomogramsConfig:
     """Simulate tomograms of cells: structures, membranes, filaments, fiducials; exact labels, places and angles."""
 
     output: str = param(
-        "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star and "
-        "tilt_series/*.mrc. It must not exist.",
+        "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star, "
+        "tilt_series/*.mrc and halves/*.mrc. It must not exist.",
         label="Output folder",
         path="folder",
     )
@@ -90,9 +63,9 @@ class SimulateTomogramsConfig:
         minimum=1e-6,
         maximum=1000000,
     )
-    tilt_min: float = _tilt_series_field("tilt_min")
-    tilt_max: float = _tilt_series_field("tilt_max")
-    tilt_step: float = _tilt_series_field("tilt_step")
+    tilt_min: float = tilt_series_field("tilt_min")
+    tilt_max: float = tilt_series_field("tilt_max")
+    tilt_step: float = tilt_series_field("tilt_step")
     dose: float = param(
         "Exposure of the whole series; fine detail fades with it.",
         default=100.0,
@@ -101,8 +74,8 @@ class SimulateTomogramsConfig:
         minimum=0,
         maximum=10000,
     )
-    defocus: float = _tilt_series_field("defocus")
-    defocus_spread: float = _tilt_series_field("defocus_spread")
+    defocus: float = tilt_series_field("defocus")
+    defocus_spread: float = tilt_series_field("defocus_spread")
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
@@ -113,6 +86,12 @@ class SimulateTomogramsConfig:
         choices=("dark", "bright"),
     )
     tilt_series: bool = param("Also keep the tilt images.", default=False, label="Keep the tilt images")
+    halves: bool = param(
+        "Also write two halves of each tomogram, halves/*_even.mrc and *_odd.mrc, each with its own noise as of half "
+        "of the exposure; their mean is the tomogram.",
+        default=False,
+        label="Half tomograms",
+    )
     alignment_error: float = param(
         "Standard deviation of the tilt images' shifts from where the reconstruction takes them to be, along an axis.",
         default=0.0,
@@ -170,76 +149,7 @@ class SimulateTomogramsOutputs(Outputs):
     tilt_series: typing.Optional[Texts] = output(
         "Tilt series of each tomogram; null if they were not asked for.", path="file"
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class SimulateSubtomogramsConfig:
-    """Simulate subtomograms of several structures, with missing wedge, CTF, noise, and exact classes and angles."""
-
-    structures: Paths = param(
-        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz), at least one (glob, files or list "
-        "file). Each is a class: 1, 2, ... in this order.",
-        label="Structures",
-        path="file",
+    even: typing.Optional[Texts] = output(
+        "Even half of each tomogram; null if they were not asked for.", path="file", default=None
     )
-    output: str = param(
-        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes lie "
-        "beside it in NAME/.",
-        label="Output",
-        path="file",
-    )
-    pixel_size: float = param("Pixel size.", default=10.0, label="Pixel size", unit="Å/px", minimum=0.5, maximum=200)
-    box: int = param("Side of the cubes; even.", default=40, label="Box size", unit="px", minimum=16, maximum=512)
-    count: int = param(
-        "Subtomograms of each structure.", default=100, label="Subtomograms per structure", minimum=1, maximum=1000000
-    )
-    snr: float = param(
-        "Signal-to-noise ratio: variance of the clean subtomogram, inside the particle's sphere and "
-        "with its missing wedge, over the variance of the noise.",
-        default=0.1,
-        label="SNR",
-        minimum=1e-6,
-        maximum=1000000,
-    )
-    max_shift: float = param(
-        "Largest distance of a particle from its box's centre, along each axis.",
-        default=20.0,
-        label="Largest shift",
-        unit="Å",
-        minimum=0,
-        maximum=1000,
-    )
-    tilt_min: float = _tilt_series_field("tilt_min")
-    tilt_max: float = _tilt_series_field("tilt_max")
-    tilt_step: float = _tilt_series_field("tilt_step")
-    defocus: float = _tilt_series_field("defocus")
-    defocus_spread: float = _tilt_series_field("defocus_spread")
-    voltage: float = optics_field("voltage")
-    spherical_aberration: float = optics_field("spherical_aberration")
-    amplitude_contrast: float = optics_field("amplitude_contrast")
-    contrast: str = param(
-        "Whether protein is brighter or darker than its surroundings.",
-        default="bright",
-        label="Contrast",
-        choices=("dark", "bright"),
-    )
-    seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
-
-    def check_together(self) -> typing.List[str]:
-        problems = tilt_problems(self)
-        if self.box % 2:
-            problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
-        return problems
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SimulateSubtomogramsOutputs(Outputs):
-    """What `simulate-subtomograms` wrote."""
-
-    subtomograms: str = output("STAR file with the truth.", path="file")
-    count: int = output("Subtomograms.")
-    box: int = output("Side of the subtomograms.", unit="px")
-    pixel_size: float = output("Of the subtomograms.", unit="Å/px")
-    classes: typing.List[str] = output("Names in the order of the class numbers.")
+    odd: typing.Optional[Texts] = output("Odd half of each tomogram.", path="file", default=None)

@@ -4,13 +4,19 @@
 Result.outputs are the contract's CompareModelsOutputs.
 """
 
+from __future__ import annotations
+
 import csv
 import json
+import typing
 
-from ...contract import Result, counted
+from ...contract import CompareModelsConfig, Result, counted
+
+if typing.TYPE_CHECKING:
+    from ..measures.atoms import Atoms
 
 
-def run(config):
+def run(config: CompareModelsConfig) -> Result:
     """Print the figures, and write the table of matched residues if one is wanted."""
     import os
 
@@ -52,7 +58,9 @@ def run(config):
     )
 
 
-def _nothing_matched(config, figures, built, reference):
+def _nothing_matched(
+    config: CompareModelsConfig, figures: typing.Mapping[str, typing.Any], built: Atoms, reference: Atoms
+) -> list[typing.Any]:
     if figures["matched"]:
         return []
     offset = ", ".join(f"{d:.1f}" for d in built.xyz.mean(axis=0) - reference.xyz.mean(axis=0))
@@ -62,7 +70,7 @@ def _nothing_matched(config, figures, built, reference):
     ]
 
 
-def _print(config, figures):
+def _print(config: CompareModelsConfig, figures: typing.Mapping[str, typing.Any]) -> None:
     rmsd = figures["rmsd_angstrom"]
     print(
         f"{figures['matched']} of the reference's {figures['reference_residues']} residues are matched within "

@@ -5,16 +5,25 @@ Result.outputs are the contract's EvaluateMapOutputs. Only the half-map test has
 the device is the CPU, whatever was asked for.
 """
 
-import json
+from __future__ import annotations
 
-from ...contract import Result, half_map_resolutions, half_map_verdict, split_verdict
+import json
+import typing
+
+from ...contract import EvaluateMapConfig, Result, half_map_resolutions, half_map_verdict, split_verdict
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ..measures.measure import Reference
+    from ..measures.volume import Volume
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
 SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
 LEAST_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
 
 
-def run(config):
+def run(config: EvaluateMapConfig) -> Result:
     """Print the figures; with an output folder also write them, with tables and pictures."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.unfinished import check_output, finish_folder, working_folder
@@ -53,7 +62,9 @@ def run(config):
     return Result("evaluate-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def evaluate(config, device):
+def evaluate(
+    config: EvaluateMapConfig, device: torch.device
+) -> tuple[dict[str, typing.Any], dict[str, typing.Any], list[str]]:
     """Figures as JSON holds them, details for pictures, and sentences for the user.
 
     config: EvaluateMapConfig. device: torch.device of the half-map test.
@@ -98,7 +109,13 @@ def evaluate(config, device):
     return figures, details, warnings
 
 
-def _halves(config, volume, reference, details, device):
+def _halves(
+    config: EvaluateMapConfig,
+    volume: Volume,
+    reference: Reference,
+    details: dict[str, typing.Any],
+    device: torch.device,
+) -> tuple[dict[str, typing.Any], list[str]]:
     """Figures of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
     from ..measures.half_map_test import half_map_test
     from ..measures.measure import dependent, measure_halves
@@ -130,7 +147,7 @@ def _halves(config, volume, reference, details, device):
     return found, sentences
 
 
-def check_contrast(half, volume):
+def check_contrast(half: Volume, volume: Volume) -> float:
     """The correlation of a half-map with the map of all data, on the same grid; above SAME they are one map. Raises
     ValueError if it is upside down."""
     import numpy as np
@@ -145,7 +162,7 @@ def check_contrast(half, volume):
     return found
 
 
-def check_halves(halves):
+def check_halves(halves: typing.Sequence[Volume]) -> None:
     """Raises ValueError if both half-maps are the same map, so that nothing would be measured, or of opposite
     contrast."""
     if check_contrast(*halves) > SAME:
@@ -155,7 +172,7 @@ def check_halves(halves):
         )
 
 
-def print_figures(figures):
+def print_figures(figures: typing.Mapping[str, typing.Any]) -> None:
     """The figures as a table in words."""
     angstrom = lambda value: "not reached" if value is None else f"{value:.2f} Å"
     columns = [("map", figures)] + ([("before", figures["before"])] if figures.get("before") else [])

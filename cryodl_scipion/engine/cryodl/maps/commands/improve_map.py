@@ -4,9 +4,18 @@
 Result.outputs are the contract's ImproveMapOutputs.
 """
 
+from __future__ import annotations
+
+import os
+import typing
 from pathlib import Path
 
-from ...contract import Result, half_map_resolutions, half_map_verdict, split_verdict
+from ...contract import ImproveMapConfig, Result, half_map_resolutions, half_map_verdict, split_verdict
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from ..measures.volume import Volume
 
 FINER = 0.9  # of the grid: maps with smaller voxels lose detail on it
 FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
@@ -16,7 +25,7 @@ FAR = 0.1  # of the resolutions that a model was trained on
 ROUGH = 0.3  # the same, at the coarse end, for a resolution that was only estimated from the map
 
 
-def run(config):
+def run(config: ImproveMapConfig) -> Result:
     """Improve and write. Raises ValueError for inputs that are no maps, or do not belong together, and for an output
     that would take the place of an input."""
     from ...core.devices import choose_device, device_name, set_threads
@@ -68,7 +77,7 @@ def run(config):
     return Result("improve-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _check_size(volume, grid):
+def _check_size(volume: Volume, grid: float) -> None:
     """Raises ValueError for a pixel size that no map to improve has, and for a map that is too large for the memory."""
     import numpy as np
 
@@ -87,7 +96,7 @@ def _check_size(volume, grid):
     )
 
 
-def _read(config):
+def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.Any]]:
     """The Volume to improve, the half-maps' ([] if there are none), and sentences about them."""
     import dataclasses
 
@@ -127,7 +136,7 @@ def _read(config):
     return volume, halves, warnings
 
 
-def _notes(card, volume):
+def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iterator[str]:
     """Sentences about a map that the model was not made for."""
     if volume.pixel_size < FINER * card["grid"] and volume.pixel_size < card["resolutions"][0] / 4:
         yield (
@@ -137,7 +146,9 @@ def _notes(card, volume):
         )
 
 
-def _resolution(config, volume, halves, mask):
+def _resolution(
+    config: ImproveMapConfig, volume: Volume, halves: typing.Sequence[Volume], mask: np.ndarray | None
+) -> tuple[float | None, str]:
     """(resolution in Å or None, where it is from in words)."""
     if config.resolution:
         return config.resolution, "as stated (--resolution)"
@@ -155,7 +166,9 @@ def _resolution(config, volume, halves, mask):
     return estimated_resolution(volume.data, volume.voxels_zyx), "estimated from the map alone"
 
 
-def _left_alone(card, volume, resolution, source):
+def _left_alone(
+    card: typing.Mapping[str, typing.Any], volume: Volume, resolution: float | None, source: str
+) -> str | None:
     """Why a map must not be improved by a model, in a sentence; None if it may."""
     fine, coarse = card["resolutions"]
     trained = f"the model {card['name']} was trained on {fine:.3g} to {coarse:.3g} Å"
@@ -178,7 +191,15 @@ def _left_alone(card, volume, resolution, source):
     )
 
 
-def _unchanged(config, volume, output, card, resolution, reason, warnings):
+def _unchanged(
+    config: ImproveMapConfig,
+    volume: Volume,
+    output: str,
+    card: typing.Mapping[str, typing.Any],
+    resolution: float,
+    reason: str,
+    warnings: typing.Sequence[typing.Any],
+) -> Result:
     """Result of a map that is left alone: the file holds the map as it was."""
     print(reason)
     _write(output, volume.data, None, volume)
@@ -197,7 +218,7 @@ def _unchanged(config, volume, output, card, resolution, reason, warnings):
     return Result("improve-map", outputs, device="none", warnings=(*warnings, reason))
 
 
-def _mask(config, volume):
+def _mask(config: ImproveMapConfig, volume: Volume) -> tuple[np.ndarray | None, list[str]]:
     """(z, y, x) factor of the result, or None; and sentences about it."""
     from ..measures.atoms import check_overlap, read_atoms
     from ..measures.density import soft_mask
@@ -215,7 +236,9 @@ def _mask(config, volume):
     return mask, sentences
 
 
-def _half_map_test(name, halves, improved, mask):
+def _half_map_test(
+    name: str, halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray | None
+) -> tuple[dict[str, float | None], list[str]]:
     """The figures of the half-map test, which are printed too, and sentences for the user. name: of the map.
 
     All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
@@ -234,7 +257,7 @@ def _half_map_test(name, halves, improved, mask):
     return test, [f"{name}: {line}" for line in invented] + dependent(halves, curves["raw"])
 
 
-def _check_output(output, config):
+def _check_output(output: str, config: ImproveMapConfig) -> None:
     """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before
     the work and not after it."""
     from ...io.unfinished import check_output
@@ -252,11 +275,11 @@ def _check_output(output, config):
     Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
 
 
-def _said():
+def _said() -> typing.Callable[..., typing.Any]:
     """A function that prints every tenth part of the boxes."""
     told = [0]
 
-    def progress(done, total):
+    def progress(done: int, total: int) -> None:
         if total >= 50 and done * 10 // total > told[0]:
             told[0] = done * 10 // total
             print(f"{done} of {total} boxes", flush=True)
@@ -264,18 +287,18 @@ def _said():
     return progress
 
 
-def _stem(path):
+def _stem(path: str | os.PathLike[str]) -> str:
     """A map file's name without .mrc, .map, .ccp4 and .gz."""
     name = Path(path).name.removesuffix(".gz")
     return name.rsplit(".", 1)[0] if name.endswith((".mrc", ".map", ".ccp4")) else name
 
 
-def _beside(output, word):
+def _beside(output: str, word: str) -> str:
     path = Path(output)
     return str(path.with_name(f"{path.name.removesuffix('.mrc')}_{word}.mrc"))
 
 
-def _write(path, data, mask, volume):
+def _write(path: str, data: np.ndarray, mask: np.ndarray | None, volume: Volume) -> None:
     from ..measures.volume import write_volume
 
     write_volume(path, data if mask is None else data * mask, volume)

@@ -7,12 +7,12 @@ Result.outputs are the contract's ListPairsOutputs.
 import csv
 from pathlib import Path
 
-from ...contract import Result, counted
+from ...contract import ListPairsConfig, Result, counted
 
 ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"
 
 
-def run(config):
+def run(config: ListPairsConfig) -> Result:
     """Write both files. Nothing is downloaded here. Raises ValueError if the list is wrong, or no pair is left."""
     from ...io.files import whole_file
     from ...io.unfinished import check_output

@@ -5,14 +5,22 @@ out.
 Result.outputs are the contract's SimulateHalfMapsOutputs.
 """
 
-import os
+from __future__ import annotations
 
-from ...contract import Result, resolution_in_words
+import os
+import typing
+
+from ...contract import Result, SimulateHalfMapsConfig, resolution_in_words
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from ..measures.volume import Volume
 
 FAR = 0.1  # of the resolution asked for: a warning if the half-maps miss it by more
 
 
-def run(config):
+def run(config: SimulateHalfMapsConfig) -> Result:
     """Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.pdb (or .cif)."""
     from ...core.devices import set_threads
 
@@ -67,7 +75,7 @@ def run(config):
     return Result("simulate-half-maps", outputs, device="CPU", warnings=(*atoms.notes, *_missed(config, resolution)))
 
 
-def _missed(config, resolution):
+def _missed(config: SimulateHalfMapsConfig, resolution: float | None) -> typing.Iterator[str]:
     if resolution is None or abs(resolution - config.resolution) > FAR * config.resolution:
         yield (
             f"The half-maps were to agree to {config.resolution:g} Å (--resolution); the FSC around the atoms falls "
@@ -76,7 +84,7 @@ def _missed(config, resolution):
         )
 
 
-def _check_resolution(config):
+def _check_resolution(config: SimulateHalfMapsConfig) -> None:
     if config.resolution < 2 * config.pixel_size:
         raise ValueError(
             f"Resolution (--resolution) is {config.resolution:g} Å, finer than two pixels of "
@@ -84,7 +92,7 @@ def _check_resolution(config):
         )
 
 
-def _check_memory(grid, config):
+def _check_memory(grid: Volume, config: SimulateHalfMapsConfig) -> None:
     """Raises ValueError if the maps would not fit into the memory."""
     from ...io.memory import available_memory
 
@@ -97,7 +105,7 @@ def _check_memory(grid, config):
         )
 
 
-def _write_structure(config, b_factors):
+def _write_structure(config: SimulateHalfMapsConfig, b_factors: np.ndarray) -> str:
     """The model as deposited, in the frame of the maps; the B factors are those that its atoms were blurred by."""
     import gemmi
 

@@ -5,12 +5,20 @@ out.
 Result.outputs are the contract's TrainMapImproverOutputs.
 """
 
+from __future__ import annotations
+
 import time
+import typing
 
-from ...contract import Result
+from ...contract import Result, TrainMapImproverConfig
+
+if typing.TYPE_CHECKING:
+    from ..improvers.method import ImproverMethod
+    from ..improvers.pairs import Pairs
+    from ..improvers.train import ImproverTask
 
 
-def run(config):
+def run(config: TrainMapImproverConfig) -> Result | None:
     """Train and write the model. A killed training continues from <output>.partial.
 
     Several GPUs (--device 0,1), or torchrun on several machines, train together: each step's boxes are shared out.
@@ -76,7 +84,7 @@ def run(config):
     )
 
 
-def _task(config, method, pairs):
+def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: Pairs) -> ImproverTask:
     """ImproverTask with a new network, or with that of --start-from. Every process begins with the same weights."""
     import torch
 

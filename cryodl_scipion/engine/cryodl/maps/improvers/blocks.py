@@ -2,123 +2,75 @@
 """Blocks of the 3-D Swin-Conv-UNet (He, Li and Huang 2023; Zhang et al. 2022 in two dimensions)."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+
+from ...learning.networks.folding import folded, unfolded
+from ...learning.networks.swin_conv import SwinConvBlock, WindowAttention
 
 
 class FilterResponseNorm(nn.Module):
     """Filter response normalisation with its thresholded activation (Singh and Krishnan 2020): each channel over its
     own root mean square; no batch, no mean, so that boxes are independent and empty solvent stays empty."""
 
-    def __init__(self, channels, epsilon=1e-6):
+    def __init__(self, channels: int, epsilon: float = 1e-6) -> None:
         super().__init__()
         self.scale, self.shift = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
         self.threshold = nn.Parameter(torch.zeros(channels))
         self.epsilon = epsilon
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = (1, -1, 1, 1, 1)
         power = x.float().square().mean(dim=(2, 3, 4), keepdim=True)
         x = x * torch.rsqrt(power + self.epsilon).to(x.dtype)
         return torch.maximum(x * self.scale.reshape(shape) + self.shift.reshape(shape), self.threshold.reshape(shape))
 
 
-class WindowAttention(nn.Module):
-    """Self-attention within cubic windows of a (b, d, h, w, c) tensor, whose sides are multiples of the window's.
+class VolumeAttention(WindowAttention):
+    """Window attention on a (b, d, h, w, c) tensor, whose sides are multiples of the window's."""
 
-    A learnt bias for each relative position. shifted: windows are moved by half their side; parts that came from the
-    opposite border are kept from seeing each other (Liu et al. 2021).
-    """
-
-    def __init__(self, channels, window, head_channels, shifted):
-        super().__init__()
-        self.heads, self.window, self.shift = channels // head_channels, window, window // 2 if shifted else 0
-        self.queries_keys_values = nn.Linear(channels, 3 * channels)
-        self.mixed = nn.Linear(channels, channels)
-        self.bias = nn.Parameter(torch.zeros(self.heads, (2 * window - 1) ** 3))
+    def __init__(self, channels: int, window: int, head_channels: int, shifted: bool) -> None:
+        heads = channels // head_channels
+        super().__init__(channels, heads, window, nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 3)), shifted)
         nn.init.trunc_normal_(self.bias, std=0.02)
-        place = torch.stack(torch.meshgrid(*[torch.arange(window)] * 3, indexing="ij"), -1).reshape(-1, 3)
-        offset = place[:, None] - place[None] + window - 1
-        index = (offset[..., 0] * (2 * window - 1) + offset[..., 1]) * (2 * window - 1) + offset[..., 2]
-        self.register_buffer("index", index, persistent=False)
 
-    def forward(self, x):
-        b, *sides, c = x.shape
-        n, shift = self.window, self.shift if min(x.shape[1:4]) > self.window else 0
-        moved = torch.roll(x, (-shift,) * 3, (1, 2, 3)) if shift else x
-        tokens = _windows(moved, n)
-        parts = self.queries_keys_values(tokens).reshape(len(tokens), n**3, 3, self.heads, -1)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        bias = self.bias[:, self.index].to(query.dtype)[None]
-        if shift:
-            bias = bias + _border_mask(sides, n, shift, x.device).to(query.dtype).repeat(b, 1, 1)[:, None]
-        answer = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        answer = self.mixed(answer.transpose(1, 2).reshape(len(tokens), n**3, c))
-        answer = _whole(answer, n, b, sides)
-        return torch.roll(answer, (shift,) * 3, (1, 2, 3)) if shift else answer
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.attend(x)
 
 
-def _windows(x, n):
-    """(b, d, h, w, c) to (b * number of windows, n^3, c)."""
-    b, d, h, w, c = x.shape
-    x = x.reshape(b, d // n, n, h // n, n, w // n, n, c)
-    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(-1, n**3, c)
-
-
-def _whole(tokens, n, b, sides):
-    d, h, w = sides
-    x = tokens.reshape(b, d // n, h // n, w // n, n, n, n, -1)
-    return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, d, h, w, -1)
-
-
-def _border_mask(sides, n, shift, device):
-    """(number of windows, n^3, n^3): 0 where two places of a shifted window belong together, else a large negative."""
-    region = torch.zeros(1, *sides, 1, device=device)
-    for axis, side in enumerate(sides, 1):
-        place = torch.arange(side, device=device)
-        part = (place >= side - n).long() + (place >= side - shift).long()
-        shape = [1] * 5
-        shape[axis] = side
-        region = region * 3 + part.reshape(shape)
-    region = _windows(region, n)[..., 0]
-    return torch.where(region[:, :, None] == region[:, None], 0.0, -100.0)
-
-
-class SwinConvBlock(nn.Module):
-    """Half of the channels through a residual convolution, half through window attention, joined by 1x1x1.
+class VolumeSwinConvBlock(SwinConvBlock):
+    """Half of the channels through a residual convolution, half through window attention; of (b, c, d, h, w) tensors.
 
     attention: False leaves the second half out: all channels go through the convolution (for comparison).
     drop: part of the training examples for which a half is skipped (drop path).
     """
 
-    def __init__(self, channels, window, head_channels, shifted, drop=0.0, attention=True):
+    def __init__(
+        self, channels: int, window: int, head_channels: int, shifted: bool, drop: float = 0.0, attention: bool = True
+    ) -> None:
         super().__init__()
-        self.near = channels // 2 if attention else channels
-        far = channels - self.near
+        self.near_channels = near = channels // 2 if attention else channels
+        far = channels - near
         self.drop = drop
         self.split = nn.Conv3d(channels, channels, 1)
         self.convolution = nn.Sequential(
-            nn.Conv3d(self.near, self.near, 3, padding=1, bias=False),
-            FilterResponseNorm(self.near),
-            nn.Conv3d(self.near, self.near, 3, padding=1, bias=False),
+            nn.Conv3d(near, near, 3, padding=1, bias=False),
+            FilterResponseNorm(near),
+            nn.Conv3d(near, near, 3, padding=1, bias=False),
         )
         if far:
             self.first_norm, self.second_norm = nn.LayerNorm(far), nn.LayerNorm(far)
-            self.attention = WindowAttention(far, window, head_channels, shifted)
+            self.attention = VolumeAttention(far, window, head_channels, shifted)
             self.feed = nn.Sequential(nn.Linear(far, 4 * far), nn.GELU(), nn.Linear(4 * far, far))
         self.join = nn.Conv3d(channels, channels, 1)
 
-    def forward(self, x):
-        near, far = self.split(x).split([self.near, x.shape[1] - self.near], dim=1)
-        near = near + self.convolution(near)
-        if far.shape[1]:
-            far = far.permute(0, 2, 3, 4, 1)
-            far = far + self._dropped(self.attention(self.first_norm(far)))
-            far = far + self._dropped(self.feed(self.second_norm(far)))
-            near = torch.cat([near, far.permute(0, 4, 1, 2, 3)], dim=1)
-        return x + self.join(near)
+    def near(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.convolution(x)
 
-    def _dropped(self, x):
+    def far(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self._dropped(self.attention(self.first_norm(x)))
+        return x + self._dropped(self.feed(self.second_norm(x)))
+
+    def _dropped(self, x: torch.Tensor) -> torch.Tensor:
         """Drop path: the branch is left out for some examples while training, and made up for in the others."""
         if not self.training or self.drop == 0:
             return x
@@ -135,7 +87,18 @@ class SwinConvUNet(nn.Module):
     is a change of the input, none before training.
     """
 
-    def __init__(self, dim, blocks, window, head_channels, fold=1, outputs=1, drop=0.0, attention=True, residual=False):
+    def __init__(
+        self,
+        dim: int,
+        blocks: tuple[int, int, int, int],
+        window: int,
+        head_channels: int,
+        fold: int = 1,
+        outputs: int = 1,
+        drop: float = 0.0,
+        attention: bool = True,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
         self.fold, self.residual = fold, residual
         total = 2 * sum(blocks[:3]) + blocks[3]
@@ -143,7 +106,7 @@ class SwinConvUNet(nn.Module):
         widths = [dim, 2 * dim, 4 * dim, 8 * dim]
         stage = lambda channels: nn.Sequential(
             *[
-                SwinConvBlock(channels, window, head_channels, bool(k % 2), next(rates), attention)
+                VolumeSwinConvBlock(channels, window, head_channels, bool(k % 2), next(rates), attention)
                 for k in range(blocks[widths.index(channels)])
             ]
         )
@@ -159,30 +122,13 @@ class SwinConvUNet(nn.Module):
         if residual:
             nn.init.zeros_(self.tail.weight)
 
-    def forward(self, data):
-        x = self.head(_folded(data, self.fold))
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        x = self.head(folded(data, self.fold))
         skips = [x]
         for blocks, coarser in zip(self.down, self.coarser):
             skips.append(coarser(blocks(skips[-1])))
         x = self.body(skips[-1])
         for finer, blocks in zip(self.finer, self.up):
             x = blocks(finer(x + skips.pop()))
-        output = _unfolded(self.tail(x + skips.pop()), self.fold)
+        output = unfolded(self.tail(x + skips.pop()), self.fold)
         return torch.cat([output[:, :1] + data, output[:, 1:]], dim=1) if self.residual else output
-
-
-def _folded(x, n):
-    """(b, c, d, h, w) to (b, c n^3, d / n, h / n, w / n)."""
-    if n == 1:
-        return x
-    b, c, d, h, w = x.shape
-    x = x.reshape(b, c, d // n, n, h // n, n, w // n, n)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * n**3, d // n, h // n, w // n)
-
-
-def _unfolded(x, n):
-    if n == 1:
-        return x
-    b, c, d, h, w = x.shape
-    x = x.reshape(b, c // n**3, n, n, n, d, h, w)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // n**3, d * n, h * n, w * n)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Boxes of training pairs: cut out, turned, and the places where their atoms are looked at."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -23,7 +25,7 @@ class Box:
     atoms: np.ndarray
 
 
-def cut(pair, atoms, rng, empty=EMPTY):
+def cut(pair: np.ndarray, atoms: np.ndarray, rng: np.random.Generator, empty: float = EMPTY) -> Box:
     """A Box of a (2, d, h, w) pair with its atoms (n, 3), where the molecule is but for a part of the time. Small
     maps are padded with zeros."""
     pad = [(0, max(0, BOX - n)) for n in pair.shape[1:]]
@@ -44,7 +46,7 @@ _TURNS = [
 _PROPER = [(p, s) for p, s in _TURNS if (sum(s) % 2 == 0) == (p in {(0, 1, 2), (1, 2, 0), (2, 0, 1)})]
 
 
-def turned(box, rng):
+def turned(box: Box, rng: np.random.Generator) -> Box:
     """A Box turned by one of the 24 rotations of a cube: without a change of its hand."""
     order, flips = _PROPER[rng.integers(len(_PROPER))]
     data, atoms = box.data.transpose(0, *[o + 1 for o in order]), box.atoms[:, order].copy()
@@ -54,7 +56,7 @@ def turned(box, rng):
     return Box(np.ascontiguousarray(data), atoms)
 
 
-def score_places(atoms, grid, rng):
+def score_places(atoms: np.ndarray, grid: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Where a box is read to see how much its atoms look like atoms, as the Q-score does (maps.measures.qscore).
 
     atoms: (n, 3) zyx voxels. grid: Å. Returns places (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a

@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a finished training says of its map improver."""
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 import numpy as np
 
 from ... import __version__
+from ...contract import TrainMapImproverConfig
+
+if typing.TYPE_CHECKING:
+    from ...learning.training import FitReport
+    from .pairs import Pairs
+    from .train import ImproverTask
 
 POOR_GAIN = 0.02  # of the correlation with the targets, below which hardly anything was learnt
 
 
-def model_card(config, pairs, task, report, device, seconds):
+def model_card(
+    config: TrainMapImproverConfig, pairs: Pairs, task: ImproverTask, report: FitReport, device: str, seconds: float
+) -> dict[str, typing.Any]:
     """The model card: all that improving and a reader need to know. task: ImproverTask after training. report:
     FitReport."""
     import torch
@@ -52,7 +63,7 @@ def model_card(config, pairs, task, report, device, seconds):
     )
 
 
-def card_warnings(card):
+def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
     figures = card["validation"]
     if figures["correlation"] < figures["correlation_before"] + POOR_GAIN:

@@ -9,7 +9,7 @@ HEAVY, OF_DENSE, BLOCK = 1.5, 99.5, 4  # see map_scale
 REACH = 1.5  # values above this many times it are outliers, and cut off
 
 
-def to_grid(data, voxels_zyx, grid):
+def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, grid: float) -> np.ndarray:
     """A (z, y, x) array resampled by cubic interpolation to voxels of `grid` Å; voxel (0, 0, 0) stays where it is.
 
     Of voxels much finer than the grid (FINE) all beyond its Nyquist frequency is filtered off before.
@@ -29,7 +29,9 @@ def to_grid(data, voxels_zyx, grid):
     return affine_transform(data, 1 / zoom, output_shape=shape, output=np.float32, order=3, mode="nearest")
 
 
-def from_grid(data, grid, shape, voxels_zyx, order=3):
+def from_grid(
+    data: np.ndarray, grid: float, shape: tuple[int, ...], voxels_zyx: np.ndarray, order: int = 3
+) -> np.ndarray:
     """The way back: (z, y, x) array of `shape` and voxels_zyx."""
     from scipy.ndimage import affine_transform
 
@@ -39,7 +41,7 @@ def from_grid(data, grid, shape, voxels_zyx, order=3):
     return affine_transform(data, 1 / zoom, output_shape=tuple(shape), output=np.float32, order=order, mode="nearest")
 
 
-def scale_of(data):
+def scale_of(data: np.ndarray) -> float:
     """The value of a map that is 1 for the network: PERCENTILE of it. Raises ValueError if that is not positive."""
     scale = float(np.percentile(data, PERCENTILE))
     if not scale > 0:
@@ -47,7 +49,7 @@ def scale_of(data):
     return scale
 
 
-def map_scale(data):
+def map_scale(data: np.ndarray) -> float:
     """The scale_of a map, unless metals set it: never more than HEAVY times the percentile OF_DENSE of where the
     molecule is. A cluster of iron, or a heavy metal, would make all protein weak for the network.
 
@@ -67,12 +69,12 @@ def map_scale(data):
     return min(scale, HEAVY * dense) if dense > 0 else scale
 
 
-def scaled(data, scale, lowest):
+def scaled(data: np.ndarray, scale: float, lowest: float) -> np.ndarray:
     """A map as the network sees it: divided by its scale, and cut off at `lowest` and REACH."""
     return np.clip(np.asarray(data, np.float32) / scale, lowest, REACH)
 
 
-def target_width(resolution):
+def target_width(resolution: float | np.ndarray) -> float | np.ndarray:
     """Å, standard deviation of the Gaussians of a target at a resolution (Å): exp(-k r²), k = (pi / (1.2 + 0.6 R))²
     (He et al. 2023)."""
     k = (np.pi / (1.2 + 0.6 * np.asarray(resolution))) ** 2

@@ -2,9 +2,12 @@
 """A user's list of EMDB and PDB entries: what to download, and the table of pairs of the files that come. No
 network."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import re
+import typing
 from pathlib import Path
 
 # Where the archives say that single files are to be fetched: EMDB's folder of an entry at EBI, and RCSB PDB's "File
@@ -25,19 +28,19 @@ class Entry:
     resolution: float
 
     @property
-    def map_file(self):
+    def map_file(self) -> str:
         return f"emd_{self.emdb}.map.gz"
 
     @property
-    def model_file(self):
+    def model_file(self) -> str:
         return f"{self.pdb}.cif.gz"
 
     @property
-    def addresses(self):
+    def addresses(self) -> list[str]:
         return [MAP_ADDRESS.format(emdb=self.emdb, file=self.map_file), MODEL_ADDRESS.format(file=self.model_file)]
 
 
-def read_ids(path):
+def read_ids(path: str) -> tuple[list[Entry], list[str]]:
     """Entries of a CSV file, and sentences about lines that name no pair.
 
     The first line names the columns (COLUMNS), others are not looked at. Of several models the first is taken. Raises
@@ -76,7 +79,7 @@ def read_ids(path):
     return entries, notes
 
 
-def _places(path, titles):
+def _places(path: Path, titles: typing.Sequence[str]) -> typing.Iterable[typing.Any]:
     """Column numbers of the EMDB ids, the PDB ids and the resolutions."""
     titles = [title.strip().lower() for title in titles]
     found = {kind: next((titles.index(n) for n in names if n in titles), None) for kind, names in COLUMNS.items()}
@@ -90,27 +93,27 @@ def _places(path, titles):
     return found.values()
 
 
-def _cells(row, places):
+def _cells(row: typing.Sequence[str], places: typing.Iterable[typing.Any]) -> tuple[str, list[str], str]:
     """(EMDB id, [PDB ids], resolution) as they are written; '' or [] for what is not there."""
     emdb, pdb, resolution = (row[place].strip() if place < len(row) else "" for place in places)
     return emdb, re.findall(r"[^\s,;]+", pdb), resolution
 
 
-def _emdb(text):
+def _emdb(text: str) -> str:
     found = re.fullmatch(r"(?:EMD[-_])?(\d{4,5})", text, re.IGNORECASE)
     if not found:
         raise ValueError(f"{text!r} is no EMDB id, such as EMD-0393 or EMD-30342")
     return found.group(1)
 
 
-def _pdb(text):
+def _pdb(text: str) -> str:
     found = re.fullmatch(r"(?:pdb_0000)?(\d[a-z0-9]{3})", text.lower())
     if not found:
         raise ValueError(f"{text!r} is no PDB id, such as 7cec")
     return found.group(1)
 
 
-def _resolution(text):
+def _resolution(text: str) -> float:
     try:
         value = float(text)
     except ValueError:

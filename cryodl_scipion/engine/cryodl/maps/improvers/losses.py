@@ -10,7 +10,7 @@ SILENT = 1.0  # of a shell's squared power: keeps a box without density from a s
 TINY = 1e-4  # of a scaled map's variance: keeps empty boxes from dividing nothing by nothing
 
 
-def ssim_loss(output, target):
+def ssim_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - contrast x structure similarity of whole boxes, (2 cov + e) / (var + var + e), the mean over the batch.
 
     output, target: (b, 1, d, h, w).
@@ -21,13 +21,13 @@ def ssim_loss(output, target):
     return (1 - similarity).mean()
 
 
-def distance(output, target, ssim):
+def distance(output: torch.Tensor, target: torch.Tensor, ssim: float) -> torch.Tensor:
     """Smooth L1 distance plus `ssim` times ssim_loss of the first channel."""
     loss = F.smooth_l1_loss(output[:, :1].float(), target)
     return loss + ssim * ssim_loss(output[:, :1], target) if ssim else loss
 
 
-def shell_loss(output, target):
+def shell_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - FSC of the first channel of boxes with their targets, the mean of all shells up to Nyquist's frequency but
     the first, and of the batch. Boxes fade out towards their faces, which else were edges.
 
@@ -48,7 +48,9 @@ def shell_loss(output, target):
     return 1 - (common / (power + SILENT).sqrt())[:, 1 : n // 2].mean()
 
 
-def atom_scores(output, places, weights, wanted):
+def atom_scores(
+    output: torch.Tensor, places: torch.Tensor, weights: torch.Tensor, wanted: torch.Tensor
+) -> torch.Tensor:
     """(k,) Q-scores of the atoms of a batch that can be judged: correlations of the first channel around each atom with
     those of a well-resolved atom.
 
@@ -66,13 +68,13 @@ def atom_scores(output, places, weights, wanted):
     return (mean(found * wanted) / norm)[:, 0]
 
 
-def presence_loss(output, target, least):
+def presence_loss(output: torch.Tensor, target: torch.Tensor, least: float) -> torch.Tensor:
     """Cross-entropy of the second channel's logits with: the target is above `least`."""
     present = (target > least).float()
     return F.binary_cross_entropy_with_logits(output[:, 1:2].float(), present)
 
 
-def correlation(output, target):
+def correlation(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """(b,) correlation coefficients of boxes (b, 1, d, h, w)."""
     x, y = output.float().flatten(1), target.float().flatten(1)
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)

@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All training pairs of a run, kept in its working folder, and boxes drawn from them."""
 
+from __future__ import annotations
+
 import csv
 import json
+import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...contract import TrainMapImproverConfig
 from ...contract.result import write_json
 from ...io.files import expand_paths, whole_file
 from .boxes import cut, score_places, turned
 from .similarity import families
 from .simulated import real_pair, simulated_pair
+
+if typing.TYPE_CHECKING:
+    from .boxes import Box
+    from .simulated import Pair
 
 FOLDER = "pairs"
 LEAST_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
@@ -28,11 +36,13 @@ class Pairs:
     as in Pair).
     """
 
-    def __init__(self, folder, config, lowest, log=print):
+    def __init__(
+        self, folder: Path, config: TrainMapImproverConfig, lowest: float, log: typing.Callable[[str], None] = print
+    ) -> None:
         self.folder = Path(folder) / FOLDER
         self.folder.mkdir(exist_ok=True)
         self.grid = config.grid
-        self.notes, self.warnings = [], []
+        self.notes, self.warnings = list[str](), list[str]()
         rows = _table(config.pairs) if config.pairs else []
         structures = expand_paths(config.structures) if config.structures else []
         rows, structures = self._without_left_out(rows, structures, config.leave_out)
@@ -42,7 +52,11 @@ class Pairs:
             *[("real", row) for row in rows],
             *[("simulated", s) for s in structures for _ in range(config.simulated)],
         ]
-        self.training, self.validation, self.names = [], [], {"training": set(), "validation": set()}
+        self.training, self.validation, self.names = (
+            list[typing.Any](),
+            list[typing.Any](),
+            {"training": set[str](), "validation": set[str]()},
+        )
         for number, (kind, source) in enumerate(self.sources):
             path = self.folder / f"{number:05d}.npy"
             if not path.exists():
@@ -61,7 +75,12 @@ class Pairs:
                 "Give more structures (--structures) or pairs (--pairs)."
             )
 
-    def _without_left_out(self, rows, structures, leave_out):
+    def _without_left_out(
+        self,
+        rows: typing.Sequence[dict[str, typing.Any]],
+        structures: typing.Sequence[typing.Any],
+        leave_out: typing.Sequence[typing.Any],
+    ) -> tuple[list[dict[str, typing.Any]], list[typing.Any]]:
         """Rows and structures that are none of `leave_out`, nor similar to one of them."""
         if not leave_out:
             return rows, structures
@@ -80,7 +99,15 @@ class Pairs:
         keep = lambda path: groups[path] not in gone
         return [row for row in rows if keep(row["structure"])], [s for s in structures if keep(s)]
 
-    def _make(self, path, kind, source, config, lowest, number):
+    def _make(
+        self,
+        path: Path,
+        kind: str,
+        source: typing.Mapping[str, typing.Any],
+        config: TrainMapImproverConfig,
+        lowest: float,
+        number: int,
+    ) -> None:
         rng = np.random.default_rng((config.seed, number))
         pair, warnings = (
             _real(source, config, lowest) if kind == "real" else (simulated_pair(source, config, lowest, rng), [])
@@ -92,18 +119,22 @@ class Pairs:
         _save(_atoms_file(path), pair.atoms)
         _save(path, np.stack([pair.map, pair.target]))  # last: what is there is taken for whole
 
-    def resolutions(self):
+    def resolutions(self) -> np.ndarray:
         """(n,) Å of all pairs."""
         return np.array(
             [json.loads(p.read_text(encoding="utf-8"))["resolution"] for p in sorted(self.folder.glob("*.json"))]
         )
 
-    def draw(self, rng, count):
+    def draw(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """count training boxes, turned at random, as batch() gives them."""
         numbers = [rng.integers(len(self.training)) for _ in range(count)]
         return self.batch([turned(cut(*self.training[k], rng), rng) for k in numbers], rng)
 
-    def validation_boxes(self, count):
+    def validation_boxes(
+        self, count: int
+    ) -> typing.Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The same boxes every time, in batches of count."""
         rng = np.random.default_rng(12345)
         number = min(CHECKED, 16 * len(self.validation))
@@ -111,7 +142,9 @@ class Pairs:
         for start in range(0, number, count):
             yield self.batch(boxes[start : start + count], rng)
 
-    def batch(self, boxes, rng):
+    def batch(
+        self, boxes: typing.Sequence[Box], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Tensors of Boxes: maps and targets (b, 1, BOX, BOX, BOX); places (b, n, p, 3) about their atoms and weights
         (b, n, p) as score_places gives them."""
         data = torch.from_numpy(np.stack([box.data for box in boxes])).float()
@@ -120,16 +153,16 @@ class Pairs:
         return data[:, :1], data[:, 1:], places, weights
 
 
-def _atoms_file(path):
+def _atoms_file(path: Path) -> Path:
     return path.with_name(path.stem + "_atoms.npy")
 
 
-def _save(path, array):
+def _save(path: Path, array: np.ndarray) -> None:
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array)
 
 
-def _held_out(groups, fraction, seed):
+def _held_out(groups: typing.Mapping[str, int], fraction: float, seed: int) -> set[int]:
     """Numbers of the families for validation: as many molecules as the fraction asks for, at least one family."""
     order = np.random.default_rng(seed).permutation(sorted(set(groups.values())))
     count, wanted, held = 0, fraction * len(groups), set()
@@ -144,7 +177,7 @@ def _held_out(groups, fraction, seed):
     return held
 
 
-def _table(path):
+def _table(path: str) -> list[dict[str, typing.Any]]:
     """Rows of the table of pairs: dicts with map, structure (paths from the table's folder) and resolution."""
     path = Path(path)
     if not path.is_file():
@@ -173,7 +206,7 @@ def _table(path):
     return rows
 
 
-def _resolution(text, where):
+def _resolution(text: str | None, where: str) -> float:
     try:
         value = float(text or "")
     except ValueError:
@@ -183,7 +216,9 @@ def _resolution(text, where):
     return value
 
 
-def _real(row, config, lowest):
+def _real(
+    row: typing.Mapping[str, typing.Any], config: TrainMapImproverConfig, lowest: float
+) -> tuple[Pair, list[str]]:
     """Pair of a row, after a look whether map and model belong together, and sentences about them."""
     from ..measures.atoms import check_overlap, read_atoms
     from ..measures.measure import reference_for

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Improving a map with a trained network: box by box, blended without seams, given back on the map's own grid."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import numpy as np
 import torch
 
@@ -10,12 +15,18 @@ from ...learning.registry import method_of
 from .boxes import BOX
 from .grids import PERCENTILE, from_grid, map_scale, scale_of, scaled, to_grid
 
+if typing.TYPE_CHECKING:
+    from ..measures.volume import Volume
+    from .blocks import SwinConvUNet
+
 EMPTY = 1e-6  # a box whose values all are within this of nothing is not looked at
 BATCHES = {"cpu": 4, "cuda": 64}
 OVERLAP = 27  # px; odd, so that the boxes lie on all phases of the network's strides
 
 
-def load_network(card, weights, source):
+def load_network(
+    card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
+) -> SwinConvUNet:
     """The network of a card with its weights. Raises ValueError if they do not fit; source: for the message."""
     network = method_of("map_improver", card["network"]).build(card.get("attention", True))
     try:
@@ -28,7 +39,7 @@ def load_network(card, weights, source):
     return network
 
 
-def load_improver(name_or_folder, device):
+def load_improver(name_or_folder: str, device: torch.device) -> Improver:
     """Improver of a model folder, or of a shipped model's name."""
     folder = find_model(name_or_folder, "map_improver")
     card, weights = read_model(folder, "map_improver")
@@ -38,16 +49,28 @@ def load_improver(name_or_folder, device):
 class Improver:
     """A trained network, ready on a device. card: the model's card. network: of its method."""
 
-    def __init__(self, card, network, device):
+    def __init__(self, card: typing.Mapping[str, typing.Any], network: SwinConvUNet, device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("map_improver", card["network"])
         self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
 
-    def improve(self, volume, overlap=OVERLAP, batch_size=None, progress=None):
+    def improve(
+        self,
+        volume: Volume,
+        overlap: int = OVERLAP,
+        batch_size: int | None = None,
+        progress: typing.Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
         """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input."""
         return self.improve_with_confidence(volume, overlap, batch_size, progress)[0]
 
-    def improve_with_confidence(self, volume, overlap=OVERLAP, batch_size=None, progress=None):
+    def improve_with_confidence(
+        self,
+        volume: Volume,
+        overlap: int = OVERLAP,
+        batch_size: int | None = None,
+        progress: typing.Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
         data = to_grid(volume.data, volume.voxels_zyx, self.card["grid"])
         try:
@@ -73,7 +96,7 @@ class Improver:
         return improved, np.clip(back(output[1], 1), 0, 1) if self.method.outputs > 1 else None
 
     @torch.inference_mode()
-    def _run(self, boxes):
+    def _run(self, boxes: np.ndarray) -> np.ndarray:
         """(b, BOX, BOX, BOX) arrays to (b, outputs, BOX, BOX, BOX); the second output as probabilities."""
         data = torch.from_numpy(boxes)[:, None].to(self.device, memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -101,7 +124,15 @@ def anchor_of(data: np.ndarray) -> tuple[int, int, int]:
     return tuple(int(i) for i in np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape))
 
 
-def apply_boxes(function, data, overlap, batch_size, outputs=1, progress=None, anchor=(0, 0, 0)):
+def apply_boxes(
+    function: typing.Callable[..., typing.Any] | None,
+    data: np.ndarray,
+    overlap: int,
+    batch_size: int,
+    outputs: int = 1,
+    progress: typing.Callable[[int, int], None] | None = None,
+    anchor: tuple[int, int, int] = (0, 0, 0),
+) -> np.ndarray:
     """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (outputs, z, y, x) float32.
 
     Neighbouring boxes overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by
@@ -133,7 +164,7 @@ def apply_boxes(function, data, overlap, batch_size, outputs=1, progress=None, a
     return total[(slice(None), *inner)] / weight[inner]
 
 
-def _fade(overlap):
+def _fade(overlap: int) -> np.ndarray:
     """(BOX, BOX, BOX) weights: 1 in the middle, falling over the overlap on each side, never 0."""
     place = np.minimum(np.arange(BOX), np.arange(BOX)[::-1]) + 0.5
     axis = np.clip(place / max(overlap, 1), 0, 1) if overlap else np.ones(BOX)

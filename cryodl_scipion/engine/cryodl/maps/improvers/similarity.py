@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which molecules are so alike that one must not be tested on when the other was learnt from."""
 
+import typing
+
 import numpy as np
 
 WORD = 6  # residues
@@ -9,7 +11,7 @@ WORD = 6  # residues
 ALIKE = 0.15
 
 
-def words_of(path):
+def words_of(path: str) -> dict[str, set[str]]:
     """{chain: set of words of WORD residues} of an atomic model's protein and nucleic acid chains."""
     import gemmi
 
@@ -25,12 +27,12 @@ def words_of(path):
     return chains
 
 
-def alike(first, second):
+def alike(first: typing.Mapping[str, set[str]], second: typing.Mapping[str, set[str]]) -> bool:
     """Whether two molecules, as words_of gives them, share a chain."""
     return any(len(a & b) > ALIKE * min(len(a), len(b)) for a in first.values() for b in second.values())
 
 
-def families(paths):
+def families(paths: typing.Sequence[str]) -> dict[str, int]:
     """{path: number}: molecules of one number are linked by shared chains."""
     from scipy.sparse.csgraph import connected_components
 

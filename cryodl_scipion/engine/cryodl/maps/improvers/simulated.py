@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training pairs from atomic models alone: a part of a simulated map, and what its atoms look like there."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
+from ...contract import TrainMapImproverConfig
 from ..measures.atoms import read_atoms
 from ..measures.density import model_density, soft_mask
 from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
 from .grids import map_scale, scaled, target_width, to_grid
+
+if typing.TYPE_CHECKING:
+    from ..measures.atoms import Atoms
+    from ..measures.simulated import HalfMaps
 
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
@@ -29,7 +37,7 @@ class Pair:
     resolution: float
 
 
-def target_for(atoms, grid, resolution, b_factors=None):
+def target_for(atoms: Atoms, grid: Volume, resolution: float, b_factors: np.ndarray | None = None) -> np.ndarray:
     """The target density of Atoms on a Volume's grid, its highest values 1: (z, y, x) float32.
 
     b_factors: (n,) Å², if the target is to be as blurred as the map is at each atom (as in EMReady 2): they move the
@@ -43,7 +51,7 @@ def target_for(atoms, grid, resolution, b_factors=None):
     return density / map_scale(density)
 
 
-def simulated_pair(path, config, lowest, rng):
+def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng: np.random.Generator) -> Pair:
     """A Pair of a random part of a molecule, at a random orientation, pixel size and resolution, with random faults.
 
     config: TrainMapImproverConfig. lowest: of the method.
@@ -73,7 +81,7 @@ def simulated_pair(path, config, lowest, rng):
     )
 
 
-def real_pair(volume, atoms, resolution, config, lowest):
+def real_pair(volume: Volume, atoms: Atoms, resolution: float, config: TrainMapImproverConfig, lowest: float) -> Pair:
     """Pair of a whole map that the user has, on the grid. volume: Volume. atoms: Atoms in its frame."""
     data = to_grid(volume.data, volume.voxels_zyx, config.grid)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.grid))
@@ -89,7 +97,7 @@ def real_pair(volume, atoms, resolution, config, lowest):
     )
 
 
-def _faults(resolution, local_effects, rng):
+def _faults(resolution: float, local_effects: bool, rng: np.random.Generator) -> Faults:
     """Random faults of a map of this resolution: coarse maps are those of more blurred molecules."""
     b_factor = rng.uniform(12, 30) * resolution
     if not local_effects:
@@ -106,20 +114,20 @@ def _faults(resolution, local_effects, rng):
     )
 
 
-def _slope(maps, resolution):
+def _slope(maps: HalfMaps, resolution: float) -> float:
     from ..measures.shells import guinier_b_factor
 
     return max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
 
 
-def _turned(atoms, rng):
+def _turned(atoms: Atoms, rng: np.random.Generator) -> Atoms:
     from scipy.spatial.transform import Rotation
 
     turn = Rotation.random(random_state=int(rng.integers(2**31)))
     return dataclasses.replace(atoms, xyz=turn.apply(atoms.xyz - atoms.xyz.mean(axis=0)))
 
 
-def _part(atoms, pixel_size, rng):
+def _part(atoms: Atoms, pixel_size: float, rng: np.random.Generator) -> tuple[Atoms, Volume]:
     """The Atoms about a random one, and a Volume of zeros of SIDE Å about it."""
     side = 2 * int(np.ceil(SIDE / 2 / pixel_size))
     for _ in range(20):
@@ -133,7 +141,7 @@ def _part(atoms, pixel_size, rng):
     return _chosen(atoms, near), grid
 
 
-def _chosen(atoms, rows):
+def _chosen(atoms: Atoms, rows: np.ndarray) -> Atoms:
     """The Atoms of a mask, their residues numbered anew."""
     kept, residue = np.unique(atoms.residue[rows], return_inverse=True)
     names = tuple(name for name, row in zip(atoms.atom_names, rows) if row)

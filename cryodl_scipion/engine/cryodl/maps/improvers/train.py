@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of map improvers on boxes of maps and of what their models look like."""
 
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from ...learning.training import Task
 from .boxes import PRESENT, WANTED
 from .losses import atom_scores, correlation, distance, presence_loss, shell_loss
+
+if typing.TYPE_CHECKING:
+    from .blocks import SwinConvUNet
+    from .method import ImproverMethod
+    from .pairs import Pairs
 
 PRESENCE = 0.2  # weight of the second output's loss
 SHOWN = 4
@@ -19,21 +29,33 @@ class ImproverTask(Task):
     example_name = "boxes"
     by_processes = True
 
-    def __init__(self, method, network, pairs, ssim, shells, atoms, batch_size=None):
+    def __init__(
+        self,
+        method: ImproverMethod,
+        network: SwinConvUNet,
+        pairs: Pairs,
+        ssim: float,
+        shells: float,
+        atoms: float,
+        batch_size: int | None = None,
+    ) -> None:
         self.method, self.pairs, self.ssim, self.shells, self.atoms = method, pairs, ssim, shells, atoms
         self.wanted = torch.from_numpy(WANTED).float()
         self.batch_size = batch_size or method.batch_size
-        self.networks = torch.nn.ModuleDict({"improver": network.to(memory_format=torch.channels_last_3d)})
+        self.networks = torch.nn.ModuleDict({"improver": network})
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as inference.py
         self.optimizers = {"improver": method.optimizer(network)}
 
     @property
-    def usual_steps(self):
+    def usual_steps(self) -> int:
         return self.method.usual_steps()
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.pairs.draw(rng, self.batch_size)
 
-    def train_step(self, batch, accelerator):
+    def train_step(
+        self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], accelerator: typing.Any
+    ) -> dict[str, torch.Tensor]:
         network, optimizer = self.network("improver"), self.optimizers["improver"]
         data, target = (x.to(accelerator.device, memory_format=torch.channels_last_3d) for x in batch[:2])
         with accelerator.autocast():
@@ -59,7 +81,7 @@ class ImproverTask(Task):
         optimizer.step()
         return losses
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         """Correlation of improved boxes with their targets and Q-scores (both are the figure), and of the maps as they
         are."""
         after, before, losses, sure, scores = [], [], [], [], []
@@ -86,12 +108,14 @@ class ImproverTask(Task):
             figures["confidence_error"] = calibration_error(*torch.cat(sure, dim=1))
         return figures
 
-    def _scores(self, output, batch):
+    def _scores(
+        self, output: torch.Tensor, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
         """(k,) Q-scores of the atoms of a batch."""
         places, weights = (x.to(output.device) for x in batch[2:])
         return atom_scores(output, places, weights, self.wanted.to(output.device))
 
-    def _output(self, data):
+    def _output(self, data: torch.Tensor) -> torch.Tensor:
         from ...core.devices import fast_dtype
 
         device = next(self.networks.parameters()).device
@@ -99,7 +123,7 @@ class ImproverTask(Task):
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             return self.networks["improver"](data.to(device, memory_format=torch.channels_last_3d)).float()
 
-    def show(self, step, folder):
+    def show(self, step: int, folder: Path) -> None:
         """Middle slices of some validation boxes: map, improved, target."""
         from ...io.plots import new_figure, save_figure
 
@@ -118,7 +142,7 @@ class ImproverTask(Task):
         save_figure(figure, folder / "samples" / f"step_{step:07d}.png")
 
 
-def calibration_error(probability, present, bins=10):
+def calibration_error(probability: torch.Tensor, present: torch.Tensor, bins: int = 10) -> float:
     """Expected calibration error: how far, in the mean, the part of voxels with density is from what was promised."""
     index = (probability * bins).long().clamp(max=bins - 1)
     count = torch.bincount(index, minlength=bins).float()

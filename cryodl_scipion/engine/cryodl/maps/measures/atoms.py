@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Atomic models as arrays: what maps are compared with."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    from gemmi import Atom, Chain, Residue, Structure
+
+    from .volume import Volume
 
 BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
 
@@ -21,21 +30,21 @@ class Atoms:
     b: np.ndarray
     occupancy: np.ndarray
     residue: np.ndarray
-    residues: tuple
-    atom_names: tuple
+    residues: tuple[tuple[str, str, str], ...]
+    atom_names: tuple[str, ...]
     protein: np.ndarray
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.xyz)
 
     @property
-    def chains(self):
+    def chains(self) -> np.ndarray:
         """(n,) array: chain of each atom."""
         return np.array([self.residues[r][0] for r in self.residue])
 
 
-def read_structure(path):
+def read_structure(path: str | os.PathLike[str]) -> Structure:
     """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
     import gemmi
 
@@ -51,7 +60,7 @@ def read_structure(path):
     return structure
 
 
-def read_atoms(path):
+def read_atoms(path: str | os.PathLike[str]) -> Atoms:
     """Atoms of a .pdb or .cif file (also .gz), as deposited: no assembly is built, since it lies in its map's frame.
 
     Hydrogens, waters, and all but the first alternative place of an atom are left out. Raises ValueError if nothing is
@@ -60,7 +69,7 @@ def read_atoms(path):
     import gemmi
 
     structure = read_structure(path)
-    xyz, number, b, occupancy, residue, names, protein, residues = [], [], [], [], [], [], [], []
+    xyz, number, b, occupancy, residue, names, protein, residues = (list[typing.Any]() for _ in range(8))
     unknown = 0
     for chain, group in _groups(structure):
         amino_acid, kept = gemmi.find_tabulated_residue(group.name).is_amino_acid(), False
@@ -102,7 +111,7 @@ def read_atoms(path):
     )
 
 
-def kept_atoms(structure):
+def kept_atoms(structure: Structure) -> typing.Iterator[Atom]:
     """gemmi's atoms of a structure, in the order and choice of read_atoms."""
     import gemmi
 
@@ -110,7 +119,7 @@ def kept_atoms(structure):
         yield from (a for a in group.first_conformer() if not a.is_hydrogen() and a.element != gemmi.Element("X"))
 
 
-def _groups(structure):
+def _groups(structure: Structure) -> typing.Iterator[tuple[Chain, Residue]]:
     """(chain, residue) of the first model and conformation, without waters."""
     for chain in structure[0]:
         for group in chain.first_conformer():
@@ -118,7 +127,7 @@ def _groups(structure):
                 yield chain, group
 
 
-def check_overlap(volume, atoms):
+def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
     """Raises ValueError if most atoms lie outside of the map, or where it has no density; says how far they are off."""
     places = volume.places(atoms.xyz)
     inside = ((places >= 0) & (places <= np.array(volume.data.shape) - 1)).all(axis=1)

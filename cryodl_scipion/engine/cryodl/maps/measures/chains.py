@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two atomic models of one map, compared residue by residue as they stand: nothing is superposed."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from .atoms import BACKBONE
 
+if typing.TYPE_CHECKING:
+    from .atoms import Atoms
 
-def compare(built, reference, distance=3.0):
+
+def compare(
+    built: Atoms, reference: Atoms, distance: float = 3.0
+) -> tuple[dict[str, typing.Any], list[tuple[tuple[str, str, str], tuple[str, str, str], float]]]:
     """Figures of a built model against a reference, and the matched pairs.
 
     built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
@@ -21,10 +30,11 @@ def compare(built, reference, distance=3.0):
     mine, theirs = _trace(built), _trace(reference)
     pairs = []
     for protein in (True, False):
-        pairs += _matched(*[[r for r in trace if r[2] == protein] for trace in (mine, theirs)], distance)
+        ours, others = ([r for r in trace if r[2] == protein] for trace in (mine, theirs))
+        pairs += _matched(ours, others, distance)
     pairs.sort(key=lambda pair: pair[1])
     same = sum(built.residues[a][2] == reference.residues[b][2] for a, b, _ in pairs)
-    chains = {}
+    chains: dict[str, list[typing.Any]] = {}
     matched = {b for _, b, _ in pairs}
     for index, _, _ in theirs:
         chains.setdefault(reference.residues[index][0], []).append(index in matched)
@@ -42,7 +52,7 @@ def compare(built, reference, distance=3.0):
     return figures, [(built.residues[a], reference.residues[b], d) for a, b, d in pairs]
 
 
-def _trace(atoms):
+def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:
     """[(residue, xyz, protein)] of one backbone atom of each residue."""
     trace, seen = [], set()
     for name, residue, xyz, protein in zip(atoms.atom_names, atoms.residue, atoms.xyz, atoms.protein):
@@ -57,7 +67,11 @@ def _trace(atoms):
     return trace
 
 
-def _matched(mine, theirs, distance):
+def _matched(
+    mine: typing.Sequence[tuple[int, np.ndarray, bool]],
+    theirs: typing.Sequence[tuple[int, np.ndarray, bool]],
+    distance: float,
+) -> list[tuple[int, int, float]]:
     """[(residue, residue, Å)]: one-to-one pairs within the distance, as many as there can be, the nearest of these."""
     from scipy.optimize import linear_sum_assignment
     from scipy.sparse import csr_matrix
@@ -87,7 +101,7 @@ def _matched(mine, theirs, distance):
     return pairs
 
 
-def _fragments(pairs, built, reference):
+def _fragments(pairs: typing.Sequence[tuple[int, int, float]], built: Atoms, reference: Atoms) -> int:
     """Number of runs of pairs that follow each other in both models, within their chains."""
     count, last = 0, None
     for a, b, _ in pairs:

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The density of an atomic model on the grid of a map, and a soft mask around it."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    from .atoms import Atoms
+    from .volume import Volume
 
 REACH = 4.0  # widths of a Gaussian beyond which it is nothing
 BLUR, MARGIN, EDGE = 5.0, 4.0, 8.0  # Å: of what a mask without a model is made from, and around it
 
 
-def model_density(atoms, volume, width, weights=None):
+def model_density(
+    atoms: Atoms, volume: Volume, width: float | np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Sum of Gaussians at the atoms: (z, y, x) float32 array on the grid of a Volume.
 
     width: Å, standard deviation, a number or (n,). weights: (n,), the integral of each; atomic number x occupancy if
@@ -36,7 +46,7 @@ def model_density(atoms, volume, width, weights=None):
     return result
 
 
-def soft_mask(xyz, volume, radius, edge=None):
+def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None = None) -> np.ndarray:
     """1 within `radius` Å of the positions (n, 3), falling to 0 as a cosine over `edge` Å (the radius if None): (z, y,
     x) float32."""
     from scipy.ndimage import distance_transform_edt
@@ -50,7 +60,7 @@ def soft_mask(xyz, volume, radius, edge=None):
     return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)
 
 
-def dense_mask(data, voxels_zyx):
+def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """A soft mask around what is dense in a map without a model: (z, y, x) float32, 0 to 1.
 
     The blurred map is cut where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the

@@ -6,6 +6,7 @@ gain by sharpening, masking or clipping alone is not taken for a gain of detail.
 """
 
 import dataclasses
+import typing
 
 import numpy as np
 import scipy.fft
@@ -120,14 +121,14 @@ def control_halves(raw: list[np.ndarray], improved: list[np.ndarray], voxels_zyx
     return found
 
 
-def _scaled_alike(control, output, voxels_zyx):
+def _scaled_alike(control: np.ndarray, output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """The control masked as the output is, and with its local root mean square."""
     control = control * _kept(output, voxels_zyx)
     blur = lambda x: gaussian_filter(x**2, REACH / 2.35 / np.asarray(voxels_zyx))
     return control * np.sqrt(blur(output) / np.maximum(blur(control), 1e-12))
 
 
-def _kept(output, voxels_zyx):
+def _kept(output: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """1 where an improved map was not masked away, else 0: (z, y, x) float32."""
     shown = np.abs(output) > EMPTY * np.abs(output).max()
     near = distance_transform_edt(~shown, sampling=tuple(voxels_zyx)) <= HOLE / 2
@@ -135,7 +136,9 @@ def _kept(output, voxels_zyx):
     return (distance_transform_edt(near, sampling=tuple(voxels_zyx)) > HOLE / 2 - 1e-3).astype(np.float32)
 
 
-def _gains(raw, improved, voxels_zyx):
+def _gains(
+    raw: typing.Sequence[np.ndarray], improved: typing.Sequence[np.ndarray], voxels_zyx: np.ndarray
+) -> list[np.ndarray | None]:
     """None, and gains in shells: a B-factor's and a free one, as the improvement treated the signal of both halves."""
     power = lambda a, b: shell_sums(a, b, voxels_zyx)
     signal = np.maximum(power(*raw), FLOOR * np.sqrt(power(raw[0], raw[0]) * power(raw[1], raw[1])))
@@ -152,14 +155,14 @@ def _gains(raw, improved, voxels_zyx):
     return [None, np.exp(level + slope * np.minimum(squared, squared[within].max())), free]
 
 
-def _with_gain(maps, gain, voxels_zyx):
+def _with_gain(maps: typing.Sequence[np.ndarray], gain: np.ndarray, voxels_zyx: np.ndarray) -> list[np.ndarray]:
     """Maps with each Fourier shell multiplied by a factor, and nothing beyond the last shell."""
     index, count, _ = shell_numbers(maps[0].shape, voxels_zyx)
     factor = np.append(gain, 0)[np.minimum(index, count)].astype(np.float32)
     return [scipy.fft.irfftn(scipy.fft.rfftn(x) * factor, s=x.shape) for x in maps]
 
 
-def _clipped_alike(control, output):
+def _clipped_alike(control: np.ndarray, output: np.ndarray) -> np.ndarray:
     """The control cut off at the same fraction of its voxels as the output, if the output is cut off at all."""
     lowest = output.min()
     clipped = float((output <= lowest + 1e-6 * np.ptp(output)).mean())
@@ -169,7 +172,7 @@ def _clipped_alike(control, output):
     return np.maximum(control, level) - (level if lowest == 0 else 0)
 
 
-def _gain(curves):
+def _gain(curves: typing.Mapping[str, Curve]) -> float:
     """Mean of FSC `crossed` - `control` over the shells in which there may be signal."""
     control = curves["control"].value
     below = np.flatnonzero(control[2:] < AGREED / 2)
@@ -177,7 +180,12 @@ def _gain(curves):
     return float(np.mean((curves["crossed"].value - control)[2 : max(last, 3)]))
 
 
-def _unexplained(outputs, controls, agreement, voxels_zyx):
+def _unexplained(
+    outputs: typing.Sequence[np.ndarray],
+    controls: typing.Sequence[np.ndarray],
+    agreement: Curve,
+    voxels_zyx: np.ndarray,
+) -> tuple[float, Curve]:
     """Fraction of the outputs' shared power that the controls do not explain, and its Curve.
 
     The squared correlation of outputs and controls, freed of the noise of single halves, is the part of the outputs'

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures from place to place: correlation of map and model, resolution by the half-maps."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from ...core.frc import resolution_at
+
+if typing.TYPE_CHECKING:
+    import torch
 
 WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
 SHELLS = 5  # of a window of local resolution at the whole map's: fewer tell nothing
@@ -11,7 +18,9 @@ STRIDE = 0.25  # of the window: distance of the places that are measured
 THRESHOLD = 0.5  # of the local FSC: at 0.143 small windows are too noisy (Cardone, Heymann and Steven 2013)
 
 
-def local_correlation(first, second, voxels_zyx, places, radius=WINDOW):
+def local_correlation(
+    first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray, places: np.ndarray, radius: float = WINDOW
+) -> np.ndarray:
     """(n,) correlation of two (z, y, x) arrays in a box of +-radius Å about each place (n, 3), zyx voxels.
 
     Constant surroundings give 0.
@@ -34,7 +43,14 @@ def local_correlation(first, second, voxels_zyx, places, radius=WINDOW):
     return np.where(inside, local[tuple(index.T)], 0.0)
 
 
-def local_resolution(half1, half2, pixel_size, mask, resolution, progress=None):
+def local_resolution(
+    half1: np.ndarray,
+    half2: np.ndarray,
+    pixel_size: float,
+    mask: np.ndarray,
+    resolution: float,
+    progress: typing.Callable[[int], None] | None = None,
+) -> np.ndarray:
     """Local resolution by windowed FSC: (z, y, x) float32 array, Å; 0 outside of the mask.
 
     half1, half2: (z, y, x) arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of
@@ -72,28 +88,28 @@ def local_resolution(half1, half2, pixel_size, mask, resolution, progress=None):
     return _between(measured, grid, half1.shape) * (mask > 0.5)
 
 
-def _places(length, side, step):
+def _places(length: int, side: int, step: float) -> np.ndarray:
     """Centres of windows along an axis; every window lies inside."""
     first, last = side // 2, length - side // 2
     return np.unique(np.append(np.arange(first, last, step), last)) if last > first else np.array([length // 2])
 
 
-def _around(centre, step):
+def _around(centre: int, step: float) -> slice:
     return slice(max(0, centre - step), centre + step + 1)
 
 
-def _box(half, grid, place, side):
+def _box(half: torch.Tensor, grid: typing.Sequence[np.ndarray], place: tuple[int, int, int], side: int) -> torch.Tensor:
     z, y, x = (int(g[p]) - side // 2 for g, p in zip(grid, place))
     return half[z : z + side, y : y + side, x : x + side]
 
 
-def _cosine_ball(side):
+def _cosine_ball(side: int) -> np.ndarray:
     axis = (np.arange(side) - side // 2) / (side / 2)
     radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
     return (0.5 + 0.5 * np.cos(np.pi * np.clip(radius, 0, 1))).astype(np.float32)
 
 
-def _between(measured, grid, shape):
+def _between(measured: np.ndarray, grid: typing.Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """Values on the grid of places, spread over all voxels; places that were not measured take the nearest ones'."""
     from scipy.ndimage import distance_transform_edt, map_coordinates
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is measured of a map, its model and its half-maps."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -9,6 +12,11 @@ from .density import model_density, soft_mask
 from .local import local_correlation, local_resolution
 from .qscore import chain_scores, q_scores, residue_scores
 from .shells import shell_correlation
+
+if typing.TYPE_CHECKING:
+    from .atoms import Atoms
+    from .shells import Curve
+    from .volume import Volume
 
 WIDTH = 0.6  # Å; atoms of the model map, wider where the grid is coarser. The FSC does not depend on it.
 COARSEST = 0.55  # of a voxel: narrower Gaussians would slip between grid points
@@ -19,13 +27,13 @@ class Reference:
     """What maps on one grid are compared with. atoms: maps.atoms.Atoms. density: of the model. mask: (z, y, x), 0 to 1.
     inside: (n,) bool, atoms inside of the grid."""
 
-    atoms: object
+    atoms: Atoms
     density: np.ndarray
     mask: np.ndarray
     inside: np.ndarray
 
 
-def reference_for(volume, atoms, mask=None, mask_radius=4.0):
+def reference_for(volume: Volume, atoms: Atoms, mask: np.ndarray | None = None, mask_radius: float = 4.0) -> Reference:
     """Reference on the grid of a Volume. mask: (z, y, x) array, or None for a soft one around the atoms (Å)."""
     width = max(WIDTH, COARSEST * float(volume.voxels_zyx.max()))
     density = model_density(atoms, volume, width)
@@ -33,10 +41,10 @@ def reference_for(volume, atoms, mask=None, mask_radius=4.0):
         mask = soft_mask(atoms.xyz, volume, mask_radius)
     places = volume.places(atoms.xyz)
     inside = ((places >= 0) & (places <= np.array(volume.data.shape) - 1)).all(axis=1)
-    return Reference(atoms, density, mask, inside)
+    return Reference(atoms, density, mask, np.asarray(inside))
 
 
-def measure_map(volume, reference):
+def measure_map(volume: Volume, reference: Reference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """Figures of one map against its model, and their details.
 
     Returns (figures, details). figures: fsc05_angstrom, fsc0143_angstrom (of map and model in the mask), the same
@@ -67,7 +75,9 @@ def measure_map(volume, reference):
     )
 
 
-def measure_halves(halves, mask, resolution=None):
+def measure_halves(
+    halves: typing.Sequence[Volume], mask: np.ndarray, resolution: float | None = None
+) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """(figures, details) of two half-maps on one grid: the FSC in a mask, and local resolution.
 
     halves: two Volumes. resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None.
@@ -76,7 +86,9 @@ def measure_halves(halves, mask, resolution=None):
     """
     voxels = halves[0].voxels_zyx
     curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
-    figures = dict(resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5))
+    figures: dict[str, typing.Any] = dict(
+        resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5)
+    )
     resolution, local = resolution or figures["resolution_angstrom"], None
     if resolution and halves[0].isotropic:
         local = local_resolution(halves[0].data, halves[1].data, halves[0].pixel_size, mask, resolution)
@@ -87,7 +99,7 @@ def measure_halves(halves, mask, resolution=None):
     return figures, dict(fsc=curve, local=local)
 
 
-def dependent(halves, curve):
+def dependent(halves: typing.Sequence[Volume], curve: Curve) -> list[str]:
     """Sentences, in a list, if the Curve of half-maps falls below 0.143 nowhere: then they may not be independent."""
     if not (curve.value[1:] >= 0.143).all():
         return []

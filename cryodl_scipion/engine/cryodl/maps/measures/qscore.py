@@ -2,9 +2,18 @@
 """Q-score: how well the density around each atom looks like that of an atom (Pintilie et al. 2020, Nature Methods
 17)."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
+    from .atoms import Atoms
+    from .volume import Volume
 
 SIGMA = 0.6  # Å, width of the Gaussian that a well-resolved atom has; the paper's
 RADII = np.arange(0, 2.01, 0.1)  # Å
@@ -24,7 +33,7 @@ class ScorePoints:
     count: int
 
 
-def score_points(atoms, rows=None):
+def score_points(atoms: Atoms, rows: np.ndarray | None = None) -> ScorePoints:
     """ScorePoints of Atoms, for many maps of the same model. rows: (k,) numbers of the atoms to score, all if None;
     the others are there still, as neighbours that points must not belong to."""
     from scipy.spatial import cKDTree
@@ -40,7 +49,7 @@ def score_points(atoms, rows=None):
     return ScorePoints(np.concatenate(places), np.concatenate(owners), np.concatenate(values), len(centres))
 
 
-def q_scores(volume, atoms, points=None):
+def q_scores(volume: Volume, atoms: Atoms, points: ScorePoints | None = None) -> np.ndarray:
     """(n,) Q-score of each atom: the correlation of the map's values around it with a Gaussian; 1 is perfect.
 
     At each radius up to 2 Å the map is read at POINTS places that are not nearer to another atom, by trilinear
@@ -59,18 +68,18 @@ def q_scores(volume, atoms, points=None):
     return np.where(outside, 0.0, scores)
 
 
-def residue_scores(scores, atoms):
+def residue_scores(scores: np.ndarray, atoms: Atoms) -> np.ndarray:
     """(number of residues,) mean of the atoms' scores in each residue."""
     return np.bincount(atoms.residue, scores) / np.bincount(atoms.residue)
 
 
-def chain_scores(scores, atoms, inside):
+def chain_scores(scores: np.ndarray, atoms: Atoms, inside: np.ndarray) -> dict[str, float]:
     """{chain: mean of the scores of its atoms inside of the map}; chains outside are left out. inside: (n,) bool."""
     chains = atoms.chains
     return {str(chain): float(scores[inside & (chains == chain)].mean()) for chain in dict.fromkeys(chains[inside])}
 
 
-def _points(centres, tree, radius):
+def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Places (m, 3) at a distance from the atoms that belong to them, and the atoms' numbers (m,)."""
     if radius == 0:
         return np.repeat(centres, POINTS, axis=0), np.repeat(np.arange(len(centres)), POINTS)
@@ -92,7 +101,7 @@ def _points(centres, tree, radius):
     return np.concatenate(found), np.concatenate(owners)
 
 
-def sphere(count):
+def sphere(count: int) -> np.ndarray:
     """(count, 3) directions, evenly spread: a spiral from pole to pole."""
     k = np.arange(count) + 0.5
     z = 1 - 2 * k / count
@@ -101,7 +110,7 @@ def sphere(count):
     return np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)
 
 
-def _correlations(u, v, owner, count):
+def _correlations(u: np.ndarray, v: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
     """(count,) correlation coefficients of u and v among the points of each owner."""
     number = np.bincount(owner, minlength=count)
     mean = lambda x: np.bincount(owner, x, count) / np.maximum(number, 1)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of an evaluation: evaluation.json, tables, pictures, and a script that colours the model in ChimeraX."""
 
+from __future__ import annotations
+
 import csv
 import os
+import typing
+from pathlib import Path
 
 import numpy as np
 
@@ -10,11 +14,16 @@ from ...contract.result import write_json
 from ...io.plots import new_figure, save_figure, scale_bar
 from .volume import write_volume
 
+if typing.TYPE_CHECKING:
+    from .shells import Curve
+
 TICKS = 0.08  # of the axis, least distance of two of them: labels must not touch
 EVALUATION, RESIDUES = "evaluation.json", "residues.csv"
 
 
-def write_report(folder, figures, details):
+def write_report(
+    folder: Path, figures: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
+) -> None:
     """Write all files of an evaluation into the Path folder. figures, details: of commands.evaluate_map.evaluate."""
     _write_residues(folder / RESIDUES, details)
     _write_curves(folder / "fsc.csv", _curves(details))
@@ -29,7 +38,7 @@ def write_report(folder, figures, details):
     write_json(folder / EVALUATION, figures)
 
 
-def _curves(details):
+def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
     curves = {"map and model": details["map"]["fsc"], "map and model, whole box": details["map"]["fsc_unmasked"]}
     if "before" in details:
         curves["before and model"] = details["before"]["fsc"]
@@ -41,7 +50,7 @@ def _curves(details):
     return curves
 
 
-def _write_curves(path, curves):
+def _write_curves(path: Path, curves: typing.Mapping[str, Curve]) -> None:
     first = next(iter(curves.values()))
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -49,7 +58,7 @@ def _write_curves(path, curves):
         writer.writerows(zip(first.frequency, *[curve.value for curve in curves.values()]))
 
 
-def _write_residues(path, details):
+def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> None:
     """A row for each residue: chain, number, name, Q-score and local correlation, of the map and of the one before."""
     atoms = details["reference"].atoms
     mean = lambda values: np.bincount(atoms.residue, values) / np.bincount(atoms.residue)
@@ -66,14 +75,14 @@ def _write_residues(path, details):
             writer.writerow([*residue, *[f"{v:.4f}" for v in values]])
 
 
-def plot_fsc(curves, path):
+def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     figure, ((axes,),) = new_figure(1, 1, (6.5, 4.2))
     for name, curve in curves.items():
         axes.plot(curve.frequency[1:], curve.value[1:], label=name, linewidth=1.4)
     for limit in (0.5, 0.143):
         axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
     highest = next(iter(curves.values())).frequency[-1]
-    periods = []
+    periods: list[float] = []
     for period in (20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2):
         if TICKS * highest < 1 / period - (1 / periods[-1] if periods else 0) and 1 / period <= highest:
             periods.append(period)
@@ -84,7 +93,7 @@ def plot_fsc(curves, path):
     save_figure(figure, path)
 
 
-def plot_residues(details, path, most=4):
+def plot_residues(details: typing.Mapping[str, typing.Any], path: Path, most: int = 4) -> None:
     """Q-score along the longest chains."""
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
     chains = np.array([residue[0] for residue in atoms.residues])
@@ -102,7 +111,7 @@ def plot_residues(details, path, most=4):
     save_figure(figure, path)
 
 
-def plot_slices(details, path):
+def plot_slices(details: typing.Mapping[str, typing.Any], path: Path) -> None:
     """Middle slices of the map, of the one before, and of the model's density, along z, y and x, with a scale bar."""
     shown = [("map", details["volume"].data)]
     if "before_volume" in details:
@@ -124,7 +133,7 @@ def plot_slices(details, path):
     save_figure(figure, path)
 
 
-def plot_local_resolution(local, path):
+def plot_local_resolution(local: np.ndarray, path: Path) -> None:
     figure, ((axes,),) = new_figure(1, 1, (5.5, 3.4))
     inside = local[local > 0]
     axes.hist(inside, bins=40, color="tab:blue")
@@ -132,7 +141,9 @@ def plot_local_resolution(local, path):
     save_figure(figure, path)
 
 
-def _write_chimerax(folder, figures, details):
+def _write_chimerax(
+    folder: Path, figures: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
+) -> None:
     """A script that opens map and model, and colours the model's residues by Q-score (an attribute file beside it)."""
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
     with open(folder / "q_score.defattr", "w", encoding="utf-8") as file:

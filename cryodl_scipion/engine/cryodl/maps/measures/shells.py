@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fourier shells of maps of any shape: correlation of two maps, amplitudes, sharpening."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import scipy.fft
@@ -17,20 +20,20 @@ class Curve:
     frequency: np.ndarray
     value: np.ndarray
 
-    def resolution(self, threshold):
+    def resolution(self, threshold: float) -> float | None:
         """Å at which the curve first falls below a threshold; None if it never was above it."""
         length = 1 / self.frequency[1]
         return resolution_at(self.value, threshold, length, 1)
 
 
-def frequencies(shape, voxels_zyx):
+def frequencies(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> np.ndarray:
     """(z, y, x // 2 + 1) 1/Å of the coefficients of rfftn of an array of this shape."""
     z, y = (np.fft.fftfreq(n, v) for n, v in zip(shape[:2], voxels_zyx[:2]))
     x = np.fft.rfftfreq(shape[2], voxels_zyx[2])
     return np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2).astype(np.float32)
 
 
-def shell_numbers(shape, voxels_zyx):
+def shell_numbers(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> tuple[np.ndarray, int, float]:
     """Shell of each coefficient of rfftn, and the number of whole shells: those within Nyquist's frequency.
 
     A shell is as wide as the spacing of the longest axis in Fourier space.
@@ -40,7 +43,7 @@ def shell_numbers(shape, voxels_zyx):
     return np.rint(frequencies(shape, voxels_zyx) * length).astype(np.int32), count, length
 
 
-def shell_correlation(first, second, voxels_zyx):
+def shell_correlation(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
     """Fourier shell correlation of two (z, y, x) arrays on one grid, masked by the caller: Curve.
 
     As core.frc.fsc, for boxes that are no cubes and voxels that are none either (Harauz and van Heel 1986).
@@ -76,7 +79,7 @@ def shell_sums(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) ->
     return np.bincount(index.ravel(), ((one * two.conj()).real * _twice(first.shape)).ravel(), count)[:count]
 
 
-def amplitudes(data, voxels_zyx):
+def amplitudes(data: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
     """Root mean square amplitude in each shell of a (z, y, x) array: Curve."""
     index, count, length = shell_numbers(data.shape, voxels_zyx)
     weight = np.broadcast_to(_twice(data.shape), index.shape).ravel()
@@ -86,27 +89,29 @@ def amplitudes(data, voxels_zyx):
     return Curve(np.arange(count) / length, np.sqrt(total / np.maximum(number, 1)))
 
 
-def filtered(data, voxels_zyx, gain):
+def filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callable[..., typing.Any]) -> np.ndarray:
     """A (z, y, x) array with each Fourier coefficient multiplied by gain(frequency in 1/Å)."""
     factor = gain(frequencies(data.shape, voxels_zyx)).astype(np.float32)
     return scipy.fft.irfftn(scipy.fft.rfftn(np.asarray(data, np.float32)) * factor, s=data.shape)
 
 
-def sharpened(data, voxels_zyx, b_factor, resolution):
+def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolution: float) -> np.ndarray:
     """A map with the fall-off of a B factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
 
     The usual global sharpening (Rosenthal and Henderson 2003): F exp(B s² / 4).
     """
     limit = 1 / resolution
 
-    def gain(s):
+    def gain(s: np.ndarray) -> np.ndarray:
         end = np.clip((s - 0.95 * limit) / (0.1 * limit), 0, 1)
         return np.exp(b_factor * np.minimum(s, 1.05 * limit) ** 2 / 4) * (0.5 + 0.5 * np.cos(np.pi * end))
 
     return filtered(data, voxels_zyx, gain)
 
 
-def guinier_b_factor(data, voxels_zyx, resolution, coarsest=10.0):
+def guinier_b_factor(
+    data: np.ndarray, voxels_zyx: np.ndarray, resolution: float, coarsest: float = 10.0
+) -> float | None:
     """B factor (Å², positive: it falls off) of a straight line through the logarithm of the amplitudes between
     `coarsest` Å and the resolution (Rosenthal and Henderson 2003). None if fewer than three shells lie there."""
     curve = amplitudes(data, voxels_zyx)
@@ -117,7 +122,7 @@ def guinier_b_factor(data, voxels_zyx, resolution, coarsest=10.0):
     return float(-4 * slope)
 
 
-def _twice(shape):
+def _twice(shape: tuple[int, ...]) -> np.ndarray:
     """Weight of each coefficient of rfftn: those of the planes that stand for two."""
     weight = plane_weights(shape[2]).numpy()
     return np.broadcast_to(weight, (shape[0], shape[1], len(weight)))

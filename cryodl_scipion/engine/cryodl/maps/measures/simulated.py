@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Half-maps of an atomic model with the faults of reconstructed ones: blur, flexible parts, solvent, noise, views."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import scipy.fft
@@ -9,6 +12,10 @@ import scipy.fft
 from .density import model_density, soft_mask
 from .shells import amplitudes, frequencies, guinier_b_factor, sharpened, shell_correlation
 from .volume import Volume
+
+if typing.TYPE_CHECKING:
+    from .atoms import Atoms
+    from .shells import Curve
 
 MARGIN = 20.0  # Å of solvent on each side
 FSC_AT_RESOLUTION = 0.143
@@ -48,11 +55,11 @@ class HalfMaps:
     views: np.ndarray
 
     @property
-    def full(self):
+    def full(self) -> np.ndarray:
         return 0.5 * (self.half1 + self.half2)
 
 
-def grid_around(atoms, pixel_size, box=None):
+def grid_around(atoms: Atoms, pixel_size: float, box: int | None = None) -> Volume:
     """Volume of zeros, a cube with the atoms in its middle. box: px, or None for MARGIN on each side.
 
     Raises ValueError if the atoms do not fit into the box.
@@ -69,7 +76,7 @@ def grid_around(atoms, pixel_size, box=None):
     return Volume(atoms.path, np.zeros((side,) * 3, np.float32), np.full(3, float(pixel_size)), origin)
 
 
-def simulate(atoms, grid, faults, rng):
+def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generator) -> HalfMaps:
     """HalfMaps of Atoms on the grid of a Volume.
 
     The blur is a B factor for each atom, which rises along side chains. Solvent fills what is no molecule; carboxyl
@@ -100,7 +107,7 @@ def simulate(atoms, grid, faults, rng):
     )
 
 
-def deposited(maps, resolution, b_factor=None):
+def deposited(maps: HalfMaps, resolution: float, b_factor: float | None = None) -> tuple[np.ndarray, float]:
     """The mean of two half-maps, weighed by their FSC and sharpened, as maps are deposited; and the B factor used (Å²).
 
     b_factor: None takes the slope of the amplitudes up to the resolution (Rosenthal and Henderson 2003).
@@ -120,7 +127,7 @@ def deposited(maps, resolution, b_factor=None):
     return sharpened(full, voxels, b_factor, resolution).astype(np.float32), b_factor
 
 
-def _flexibility(atoms, rng):
+def _flexibility(atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
     """(n,) 0 to 1: rises from the middle to the surface, and differs between domains."""
     from scipy.spatial import cKDTree
 
@@ -143,7 +150,7 @@ def _flexibility(atoms, rng):
     return np.clip((level - low) / max(high - low, 1e-6), 0, 1)
 
 
-def _bonds(atoms):
+def _bonds(atoms: Atoms) -> np.ndarray:
     """(n,) bonds between an atom of a side chain and the backbone, 0 for all others."""
     return np.array(
         [
@@ -153,19 +160,19 @@ def _bonds(atoms):
     )
 
 
-def _weights(atoms, carboxylates):
+def _weights(atoms: Atoms, carboxylates: float) -> np.ndarray:
     """(n,) integral of the density of each atom."""
     names = [atoms.residues[k][2] for k in atoms.residue]
     charged = np.array([pair in CHARGED for pair in zip(names, atoms.atom_names)])
     return atoms.number * atoms.occupancy * np.where(charged, carboxylates, 1.0)
 
 
-def _protein(atoms):
+def _protein(atoms: Atoms) -> float:
     """Density within the molecule, in electrons per Å3."""
     return atoms.number.sum() / (len(atoms) * HEAVY_ATOM)
 
 
-def _molecule(atoms, grid):
+def _molecule(atoms: Atoms, grid: Volume) -> np.ndarray:
     """(z, y, x) part of each voxel that the molecule fills, where there is no solvent."""
     from scipy.ndimage import gaussian_filter
 
@@ -174,7 +181,7 @@ def _molecule(atoms, grid):
     return gaussian_filter(filled, WATER / grid.voxels_zyx)
 
 
-def _belt(atoms, grid, mask, rng):
+def _belt(atoms: Atoms, grid: Volume, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Detergent or lipid: a lumpy ring about the molecule's longest axis, outside of the protein."""
     offset = atoms.xyz - atoms.xyz.mean(axis=0)
     axis = np.linalg.eigh(offset.T @ offset)[1][:, -1]
@@ -195,7 +202,7 @@ def _belt(atoms, grid, mask, rng):
     return (DETERGENT * _protein(atoms) * shape * (1 - mask) * (1 + 0.3 * lumps / lumps.std())).astype(np.float32)
 
 
-def _noise_spread(grid, anisotropy, views):
+def _noise_spread(grid: Volume, anisotropy: float, views: np.ndarray) -> np.ndarray | None:
     """Factor of the noise at each coefficient of rfftn: directions along `views` are seen more rarely."""
     if anisotropy == 0:
         return None
@@ -207,12 +214,12 @@ def _noise_spread(grid, anisotropy, views):
     return (1 / np.sqrt(np.maximum(1 - anisotropy * cosine**2, LEAST_SEEN))).astype(np.float32)
 
 
-def _noise(grid, spread, rng):
+def _noise(grid: Volume, spread: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
     white = rng.standard_normal(grid.data.shape, np.float32)
     return white if spread is None else scipy.fft.irfftn(scipy.fft.rfftn(white) * spread, s=white.shape)
 
 
-def _strength(signal, noise, mask, grid, resolution):
+def _strength(signal: np.ndarray, noise: np.ndarray, mask: np.ndarray, grid: Volume, resolution: float) -> float:
     """Factor of the noise that makes the FSC of the halves, in the mask, 0.143 at the resolution."""
     voxels = grid.voxels_zyx
     at = lambda data: np.interp(1 / resolution, *_smooth(amplitudes(data * mask, voxels)))
@@ -220,7 +227,7 @@ def _strength(signal, noise, mask, grid, resolution):
     return float(at(signal) / (at(noise) * ratio**0.5))
 
 
-def _smooth(curve):
+def _smooth(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies and amplitudes, averaged over three shells: single ones fluctuate."""
     power = np.convolve(curve.value**2, np.ones(3) / 3, mode="same")
     return curve.frequency, np.sqrt(power)

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps with their place in space: read and written with the header's grid, origin and order of axes."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -27,23 +31,23 @@ class Volume:
     data: np.ndarray
     voxels_zyx: np.ndarray
     origin_zyx: np.ndarray
-    order: tuple = (0, 1, 2)
+    order: tuple[int, ...] = (0, 1, 2)
     header: np.ndarray = None
 
     @property
-    def pixel_size(self):
+    def pixel_size(self) -> float:
         """Å; the mean of the three axes."""
         return float(np.mean(self.voxels_zyx))
 
     @property
-    def isotropic(self):
+    def isotropic(self) -> bool:
         return float(np.ptp(self.voxels_zyx)) < ISOTROPIC * self.pixel_size
 
-    def places(self, xyz):
+    def places(self, xyz: np.ndarray | typing.Sequence[list[int]]) -> np.ndarray:
         """(n, 3) positions in Å as (n, 3) fractional zyx voxels."""
         return (np.asarray(xyz)[:, ::-1] - self.origin_zyx) / self.voxels_zyx
 
-    def same_grid(self, other):
+    def same_grid(self, other: Volume) -> bool:
         """Whether voxel (k, j, i) of both is the same place."""
         return (
             self.data.shape == other.data.shape
@@ -52,7 +56,7 @@ class Volume:
         )
 
 
-def read_volume(path, pixel_size=None, what="map"):
+def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, what: str = "map") -> Volume:
     """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages.
 
     The origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Raises
@@ -77,7 +81,7 @@ def read_volume(path, pixel_size=None, what="map"):
     return Volume(str(path), data, voxels, _origin(header, order, voxels), order, header)
 
 
-def write_volume(path, data, like):
+def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -> None:
     """Write (z, y, x) data on the grid of the Volume `like`: its axes, origin and starts; whole or not at all."""
     import mrcfile
 
@@ -102,7 +106,7 @@ def write_volume(path, data, like):
             mrc.header.origin = tuple(np.asarray(like.origin_zyx)[::-1])
 
 
-def check_same_grid(volume, other, what):
+def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
     """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'.
 
     Where they begin is not compared: headers of masks and half-maps often say nothing of it (see other_place).
@@ -119,7 +123,7 @@ def check_same_grid(volume, other, what):
         )
 
 
-def other_place(volume, other, what):
+def other_place(volume: Volume, other: Volume, what: str) -> list[str]:
     """Sentences, in a list, if two Volumes of one size begin at different places by their headers."""
     if volume.same_grid(other):
         return []
@@ -131,7 +135,7 @@ def other_place(volume, other, what):
     ]
 
 
-def read_mask(path, volume, pixel_size=None):
+def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tuple[np.ndarray, list[str]]:
     """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user.
 
     pixel_size: Å to take instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid.
@@ -147,7 +151,7 @@ def read_mask(path, volume, pixel_size=None):
     return np.clip(given.data, 0, 1), sentences
 
 
-def check_positive(volume):
+def check_positive(volume: Volume) -> None:
     """Raises ValueError if protein seems to be negative: the long tail of a map's voxels is its protein's."""
     from scipy.ndimage import gaussian_filter
 
@@ -165,18 +169,18 @@ def check_positive(volume):
             )
 
 
-def _upside_down(data, tail):
+def _upside_down(data: np.ndarray, tail: float) -> bool:
     values = data - np.median(data)
     skew = float((values.astype(np.float64) ** 3).mean())
     low, high = np.percentile(values, [0.05, 99.95])
     return skew < 0 and -low > tail * high
 
 
-def _size(volume):
+def _size(volume: Volume) -> str:
     return " x ".join(str(n) for n in volume.data.shape[::-1])
 
 
-def _order(header, path):
+def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """Axes of the file's array that are z, y, x."""
     mapped = [int(header[name]) for name in ("maps", "mapr", "mapc")]
     if mapped == [0, 0, 0]:
@@ -186,7 +190,7 @@ def _order(header, path):
     return tuple(mapped.index(axis) for axis in (3, 2, 1))
 
 
-def _voxels(header, path):
+def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     lengths = np.array([float(header["cella"][axis]) for axis in "zyx"])
     counts = np.array([int(header[name]) for name in ("mz", "my", "mx")])
     if not (np.isfinite(lengths).all() and (lengths > 0).all() and (counts > 0).all()):
@@ -211,7 +215,7 @@ def _voxels(header, path):
     return voxels
 
 
-def _says(header, voxels):
+def _says(header: np.ndarray, voxels: np.ndarray) -> bool:
     """Whether a header gives these voxels (zyx, Å)."""
     try:
         return np.allclose(_voxels(header, ""), voxels, rtol=1e-3)
@@ -219,7 +223,7 @@ def _says(header, voxels):
         return False
 
 
-def _origin(header, order, voxels):
+def _origin(header: np.ndarray, order: tuple[int, int, int], voxels: np.ndarray) -> np.ndarray:
     origin = np.array([float(header["origin"][axis]) for axis in "zyx"])
     if not np.isfinite(origin).all():
         origin = np.zeros(3)  # empty entries of some programs are no numbers

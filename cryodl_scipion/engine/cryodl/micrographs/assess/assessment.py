@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a micrograph is worth: contaminated and carbon area, unevenness of its ice, background."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -37,7 +39,7 @@ class Assessment:
     background: float
 
 
-def assess(image, pixel_size, diameter):
+def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
     """Assessment of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å.
 
     Raises ValueError if the particle does not fit the micrograph, or for an image that shows nothing.
@@ -69,7 +71,7 @@ def assess(image, pixel_size, diameter):
     )
 
 
-def _edge(mask, reach):
+def _edge(mask: np.ndarray, reach: float) -> np.ndarray:
     """(h, w) bool: within `reach` px of the edge of a mask."""
     if not mask.any():
         return mask
@@ -78,7 +80,7 @@ def _edge(mask, reach):
     )
 
 
-def _ice_gradient(small, ice, sample, diameter_px):
+def _ice_gradient(small: np.ndarray, ice: np.ndarray, sample: np.ndarray, diameter_px: float) -> float | None:
     """Range of the smooth background of clean ice over the noise of the file's pixels, None without clean ice.
 
     sample: every so-many-th row and column of the file.

@@ -9,6 +9,7 @@ is all carbon has no edge and is not found.
 """
 
 import functools
+import typing
 
 import numpy as np
 from scipy import ndimage
@@ -31,7 +32,7 @@ _FILLED = 0.72
 _MOST_EDGES = 3
 
 
-def find_carbon(image, valid, diameter_px):
+def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.ndarray:
     """(h, w) bool: carbon film.
 
     image: (h, w) float array, any scale. valid: (h, w) bool, what of it is really there. diameter_px: of a particle in
@@ -53,12 +54,15 @@ def find_carbon(image, valid, diameter_px):
     return carbon
 
 
-def _grid_shape(shape):
+def _grid_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     cells = min(GRID, max(shape) // 4)
-    return tuple(max(4, round(side / max(shape) * cells)) for side in shape)
+    rows, columns = (max(4, round(side / max(shape) * cells)) for side in shape)
+    return rows, columns
 
 
-def _features(image, valid, diameter_px, shape):
+def _features(
+    image: np.ndarray, valid: np.ndarray, diameter_px: float, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """(cells, 3) mean, log fine grain and log coarse grain of each cell; (cells,) bool where at least half is valid."""
     inner = ndimage.binary_erosion(valid, iterations=3, border_value=1)
     level = np.median(image[inner])
@@ -72,7 +76,7 @@ def _features(image, valid, diameter_px, shape):
     return np.stack(columns, 1), _cell_means(inner.astype(float), np.ones_like(inner), shape) > 0.5
 
 
-def _cell_means(values, use, shape):
+def _cell_means(values: np.ndarray, use: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(cells,) mean over the pixels to use of each cell of a grid; 0 where there is none."""
     rows, columns = (np.arange(n) * m // n for n, m in zip(values.shape, shape))
     cell = (rows[:, None] * shape[1] + columns[None])[use]
@@ -80,13 +84,13 @@ def _cell_means(values, use, shape):
     return np.bincount(cell, values[use], size) / np.maximum(np.bincount(cell, minlength=size), 1)
 
 
-def _axes(shape):
+def _axes(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """y (h, 1) and x (1, w) of the cells' centres from the middle, in longer sides."""
     y, x = ((np.arange(n) + 0.5 - n / 2) / max(shape) for n in shape)
     return y[:, None], x[None, :]
 
 
-def _distance(shape, angle, offset, bend):
+def _distance(shape: tuple[int, ...], angle: float, offset: float, bend: float) -> np.ndarray:
     """(h, w) distance behind an arc, in longer sides; negative before it."""
     y, x = _axes(shape)
     along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
@@ -94,7 +98,7 @@ def _distance(shape, angle, offset, bend):
 
 
 @functools.lru_cache(maxsize=2)
-def _all_arcs(shape):
+def _all_arcs(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Arcs (n, 3) of angle, offset and bend, and the cells behind each (n, cells)."""
     arcs = np.array(
         [
@@ -110,13 +114,13 @@ def _all_arcs(shape):
     return arcs[keep], behind[keep]
 
 
-def _behind(shape, arcs):
+def _behind(shape: tuple[int, ...], arcs: np.ndarray | typing.Sequence[np.ndarray]) -> np.ndarray:
     """(n, cells) float32: part of each cell that lies behind each arc."""
     cell = 1 / max(shape)
     return np.stack([np.clip(_distance(shape, *arc).ravel() / cell + 0.5, 0, 1) for arc in arcs]).astype(np.float32)
 
 
-def _best_arc(features, there, shape):
+def _best_arc(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The arc with the strongest step, refined. (angle, offset, bend)."""
     arcs, behind = _all_arcs(shape)
     arc = arcs[np.argmax((_steps(behind, features, there, shape) ** 2).sum(1))]
@@ -128,7 +132,7 @@ def _best_arc(features, there, shape):
     return arc
 
 
-def _flat(features, there, shape):
+def _flat(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features of the cells that are there, less a robust scale and a quadratic surface, and that surface's basis."""
     y, x = (a.ravel()[there] for a in np.broadcast_arrays(*_axes(shape)))
     basis, _ = np.linalg.qr(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 1))
@@ -138,7 +142,7 @@ def _flat(features, there, shape):
     return values - basis @ (basis.T @ values), basis, scale
 
 
-def _steps(behind, features, there, shape):
+def _steps(behind: np.ndarray, features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(n, 3) t values of a step behind each arc: how much of each feature's variation it explains."""
     values, basis, _ = _flat(features, there, shape)
     behind = behind[:, there].astype(np.float32)
@@ -146,7 +150,7 @@ def _steps(behind, features, there, shape):
     return (behind @ values.astype(np.float32)) / np.sqrt(np.maximum(free, 0.5))[:, None]
 
 
-def _carbon_side(features, there, shape, arc):
+def _carbon_side(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...], arc: np.ndarray) -> int:
     """1 if carbon lies behind the arc, -1 if before it, 0 if the arc is no edge of carbon."""
     steps = _steps(_behind(shape, [arc]), features, there, shape)[0]
     if (steps**2).sum() < _LEAST_STEP:
@@ -160,7 +164,7 @@ def _carbon_side(features, there, shape, arc):
     return 1 if steps[1] + steps[2] - steps[0] > 0 else -1
 
 
-def _is_edge(contrast, there, shape, arc):
+def _is_edge(contrast: np.ndarray, there: np.ndarray, shape: tuple[int, ...], arc: np.ndarray) -> bool:
     """True if the step is long, sharp, there along its whole length, and fills the area behind it."""
     y, x = _axes(shape)
     across = np.cos(arc[0]) * y - np.sin(arc[0]) * x
@@ -169,7 +173,7 @@ def _is_edge(contrast, there, shape, arc):
     if strip.sum() < 4 or np.ptp(across[strip]) < _SHORTEST:
         return False
 
-    def level(low, high, use=True):
+    def level(low: float, high: float, use: bool | np.ndarray = True) -> float:
         part = contrast[there & (cells > low) & (cells <= high) & use]
         return np.median(part) if len(part) >= 3 else np.nan
 
@@ -187,7 +191,7 @@ def _is_edge(contrast, there, shape, arc):
     return (behind > middle).mean() > _FILLED and (before < middle).mean() > _FILLED
 
 
-def _largest_part(mask):
+def _largest_part(mask: np.ndarray) -> np.ndarray:
     """The largest connected part of a bool mask: an arc may cut a second corner off."""
     label, _ = ndimage.label(mask)
     return label == np.argmax(np.bincount(label.ravel(), mask.ravel().astype(float)))

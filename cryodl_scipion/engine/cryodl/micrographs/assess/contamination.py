@@ -23,7 +23,7 @@ _RIM = 0.25
 _SMALLEST = 0.06  # area of a feature, squared particle diameters
 
 
-def find_contamination(image, good, diameter_px):
+def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
     """(h, w) bool: contaminated places.
 
     image: (h, w) float array, any scale. good: (h, w) bool, where to look; one kind of area (ice, or carbon).
@@ -57,11 +57,11 @@ def find_contamination(image, good, diameter_px):
     return _without_small(found, _SMALLEST * diameter_px**2)
 
 
-def _noise(values):
+def _noise(values: np.ndarray) -> float:
     return 1.4826 * np.median(np.abs(values - np.median(values))) + 1e-12
 
 
-def strength_limit(strength, good, diameter_px):
+def strength_limit(strength: np.ndarray, good: np.ndarray, diameter_px: float) -> float:
     """The strength that only contamination has. strength: (h, w), smoothed image over its noise, particles negative.
 
     Particles are much alike; spots that are not are contamination for the greater part, and their weaker half is taken.
@@ -76,7 +76,7 @@ def strength_limit(strength, good, diameter_px):
     return _LEAST_STRENGTH
 
 
-def _surface(cells):
+def _surface(cells: np.ndarray) -> np.ndarray:
     """Cells of a cubic surface through most of the image: what a smooth change of ice is, and a crystal is not."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in cells.shape), indexing="ij")
     terms = np.stack([x**i * y**j for i in range(4) for j in range(4 - i)], -1).reshape(-1, 10)
@@ -90,7 +90,7 @@ def _surface(cells):
     return (terms @ fit).reshape(cells.shape)
 
 
-def _cells(image, good, diameter_px):
+def _cells(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
     """Medians of cells of half a diameter, those of the nearest good cell where there is nothing to measure."""
     side = max(2, int(diameter_px / 2))
     shape = tuple(-(-n // side) for n in image.shape)
@@ -105,13 +105,13 @@ def _cells(image, good, diameter_px):
     return cells[tuple(nearest)]
 
 
-def _enlarged(cells, shape):
+def _enlarged(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A grid of cells as an image, linearly between."""
     y, x = (np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1) for n, m in zip(shape, cells.shape))
     return ndimage.map_coordinates(cells, np.meshgrid(y, x, indexing="ij"), order=1)
 
 
-def _grown(strong, weak):
+def _grown(strong: np.ndarray, weak: np.ndarray) -> np.ndarray:
     """The connected parts of `weak` that hold something strong."""
     label, count = ndimage.label(weak, np.ones((3, 3)))
     keep = np.zeros(count + 1, bool)
@@ -120,7 +120,7 @@ def _grown(strong, weak):
     return keep[label]
 
 
-def _spot_heights(strength, good, diameter_px):
+def _spot_heights(strength: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
     """Sorted heights of the dark spots, one for each object: inside a large crystal there are many, all alike."""
     size = max(3, int(diameter_px / 2) | 1)
     y, x = np.nonzero(good & (strength == ndimage.minimum_filter(strength, size)) & (strength < -_SPOT))
@@ -138,7 +138,7 @@ def _spot_heights(strength, good, diameter_px):
     return np.sort(np.concatenate(kept)) if kept else heights
 
 
-def _with_enclosed(found, good):
+def _with_enclosed(found: np.ndarray, good: np.ndarray) -> np.ndarray:
     """The mask with those parts of the image that are not good and lie inside of it: crystals that are black
     throughout."""
     label, count = ndimage.label(~good)
@@ -152,7 +152,7 @@ def _with_enclosed(found, good):
     return found
 
 
-def _without_small(mask, area):
+def _without_small(mask: np.ndarray, area: float) -> np.ndarray:
     label, count = ndimage.label(mask, np.ones((3, 3)))
     keep = np.bincount(label.ravel(), minlength=count + 1) >= area
     keep[0] = False

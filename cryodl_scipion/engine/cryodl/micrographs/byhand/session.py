@@ -2,6 +2,7 @@
 """What the window of picks does, without the window: picks, areas to ignore, undoing, saving."""
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -36,11 +37,12 @@ class HandSession(Shown):
         One sentence about what happened last; whether the picks could not be saved.
     """
 
-    def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float):
+    def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float) -> None:
         self.store, self.painting, self.message, self.failed = store, False, "", False
-        self.radius, self.touched = diameter / pixel_size / 2, set()
+        self.radius, self.touched = diameter / pixel_size / 2, set[str]()
         self.brush = 2 * self.radius
-        self._undo, self._held = [], None
+        self._undo: list[typing.Any] = []
+        self._held: typing.Any = None
         Shown.__init__(self, micrographs, pixel_size)
         self.choose(0)
 
@@ -62,8 +64,10 @@ class HandSession(Shown):
     def near(self, y: float, x: float) -> int | None:
         """Number of the pick that a click at a place means, None if there is none."""
         far = [(p.y - y) ** 2 + (p.x - x) ** 2 for p in self.picks]
-        best = int(np.argmin(far)) if far else None
-        return best if far and far[best] <= (REACH * self.radius) ** 2 else None
+        if not far:
+            return None
+        best = int(np.argmin(far))
+        return best if far[best] <= (REACH * self.radius) ** 2 else None
 
     def press(self, y: float, x: float, erase: bool = False) -> None:
         """Begin an action at a place: take a pick that is there, put a new one, or paint.
@@ -154,7 +158,7 @@ class HandSession(Shown):
             self.message, self.failed = f"NOT SAVED: {error}", True
 
     # ----- parts
-    def _remove(self, y, x):
+    def _remove(self, y: float, x: float) -> None:
         number = self.near(y, x)
         if number is None:
             self._undo.pop()
@@ -166,13 +170,13 @@ class HandSession(Shown):
         self.message = ""
         self.save()
 
-    def _paint(self, y, x):
+    def _paint(self, y: float, x: float) -> None:
         half = max(self.brush / 2 / self.binning, 0.5)
         row, column = (y + 0.5) / self.binning - 0.5, (x + 0.5) / self.binning - 0.5
         rows, columns = np.ogrid[: self.ignored.shape[0], : self.ignored.shape[1]]
         self.ignored[(rows - row) ** 2 + (columns - column) ** 2 <= half**2] = self._held == "paint"
 
-    def _remember(self, mask=False):
+    def _remember(self, mask: bool = False) -> None:
         """Note how the micrograph is, before it is changed. mask: the area to ignore, too."""
         ignored = self.ignored.copy() if mask else None
         self._undo.append((self.number, list(self.picks), list(self.removed), ignored))

@@ -23,7 +23,7 @@ class Shown:
         False if the micrograph's file cannot be read.
     """
 
-    def __init__(self, micrographs: list, pixel_size: float):
+    def __init__(self, micrographs: list, pixel_size: float) -> None:
         self.micrographs, self.pixel_size = micrographs, pixel_size
         self.number, self.contrast, self.low_pass = 0, 1.0, 0
         self.blank()
@@ -34,7 +34,7 @@ class Shown:
         self.full = read_micrograph(self.micrographs[number][1])
         self.shape, self.readable = self.full.shape, True
         self.small, self.binning = block_means(self.full, SIDE)
-        self._limits = {}
+        self._limits: dict[int, tuple[float, float]] = {}
 
     def blank(self) -> None:
         """An empty picture in place of a micrograph that cannot be read."""
@@ -49,7 +49,9 @@ class Shown:
         """Whether a place lies in the micrograph."""
         return -0.5 <= y < self.shape[0] - 0.5 and -0.5 <= x < self.shape[1] - 0.5
 
-    def picture(self, rows: tuple[float, float], columns: tuple[float, float]):
+    def picture(
+        self, rows: tuple[float, float], columns: tuple[float, float]
+    ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
         """A part of the micrograph as it is drawn.
 
         Parameters
@@ -89,7 +91,7 @@ class Shown:
         place = LOW_PASS.index(self.low_pass) + step
         self.low_pass = LOW_PASS[int(np.clip(place, 0, len(LOW_PASS) - 1))]
 
-    def _filtered(self, image, binning):
+    def _filtered(self, image: np.ndarray, binning: int) -> np.ndarray:
         """Gaussian filter that halves the amplitude at the resolution `low_pass`."""
         if not self.low_pass:
             return image

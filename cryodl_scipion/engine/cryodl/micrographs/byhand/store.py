@@ -6,7 +6,11 @@
 <folder>/ignored/<micrograph>.mrc: not 0 where nothing shall be learnt; train-picker takes the folder as --uncertain.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +51,7 @@ class HandPicks:
         Picks that cannot be read.
     """
 
-    def __init__(self, folder: str, names: list[str], start_from: str = ""):
+    def __init__(self, folder: str, names: list[str], start_from: str = "") -> None:
         self.folder = Path(folder)
         self._machine = align_keys(read_coordinates(start_from), names) if start_from else {}
 
@@ -87,7 +91,9 @@ class HandPicks:
             raise ValueError(f"{path} has {found}, which is not its micrograph's size. Remove it.")
         return part.reshape(height, binning, width, binning).any(axis=(1, 3))
 
-    def write_ignored(self, name: str, mask: np.ndarray, binning: int, shape: tuple[int, int], pixel_size: float):
+    def write_ignored(
+        self, name: str, mask: np.ndarray, binning: int, shape: tuple[int, int], pixel_size: float
+    ) -> None:
         """Write the area to ignore as a mask of the micrograph's size; none if there is no such area.
 
         Parameters
@@ -108,17 +114,19 @@ class HandPicks:
         write_micrograph(path, mask.astype(np.int8)[rows][:, columns], pixel_size)
 
 
-def _only(path):
+def _only(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray] | None:
     ((_, values),) = read_coordinates(path).items()
     return values
 
 
-def _picks(values, certain):
+def _picks(values: tuple[np.ndarray, np.ndarray] | None, certain: bool) -> list[Pick]:
     if values is None:
         return []
     return [Pick(float(y), float(x), float(s), certain) for (y, x), s in zip(*values)]
 
 
-def _write(path, picks, comment):
+def _write(path: str | os.PathLike[str], picks: typing.Sequence[Pick], comment: str) -> None:
     yx = np.array([(p.y, p.x) for p in picks]).reshape(-1, 2)
-    write_coordinates(path, yx, [p.score for p in picks], comment, **{CERTAIN: [int(p.certain) for p in picks]})
+    write_coordinates(
+        path, yx, np.array([p.score for p in picks]), comment, **{CERTAIN: np.array([int(p.certain) for p in picks])}
+    )

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The picture of a micrograph with its picks. While one is moved, only the picks are drawn anew (blitting)."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 from matplotlib.collections import EllipseCollection
 
 from ...io.plots import scale_bar
+
+if typing.TYPE_CHECKING:
+    from .session import HandSession
 
 CERTAIN, MACHINE, REMOVED, IGNORED = "#19e57b", "#e69f00", "#ff3030", (0.80, 0.30, 0.80, 0.40)
 
@@ -12,10 +19,10 @@ CERTAIN, MACHINE, REMOVED, IGNORED = "#19e57b", "#e69f00", "#ff3030", (0.80, 0.3
 class MicrographView:
     """axes: matplotlib's."""
 
-    def __init__(self, axes):
+    def __init__(self, axes: typing.Any) -> None:
         self.axes, self.hidden = axes, False
         self._image = self._shown = self._micrograph = self._background = None
-        self._picks, self._bar = [], []
+        self._picks, self._bar = list[typing.Any](), list[typing.Any]()
         axes.set_axis_off()
         axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
 
@@ -23,7 +30,7 @@ class MicrographView:
         """Hide the picks, or show them again."""
         self.hidden = not self.hidden
 
-    def show_image(self, session) -> None:
+    def show_image(self, session: HandSession) -> None:
         """The part of the session's micrograph that the axes' limits say, or another micrograph as a whole."""
         s = session
         if self._micrograph is not s.full:
@@ -46,7 +53,7 @@ class MicrographView:
             self._show_bar(s.pixel_size)
         self._image.set_clim(*s.limits())
 
-    def show_picks(self, session) -> None:
+    def show_picks(self, session: HandSession) -> None:
         """Circles, crosses and the area to ignore."""
         s, size = session, 2 * session.radius
         self._picks = []
@@ -74,7 +81,7 @@ class MicrographView:
         """(x, y) of the circles that are shown."""
         return [tuple(o) for c in self._picks if isinstance(c, EllipseCollection) for o in c.get_offsets()]
 
-    def _circles(self, xy, size, colour):
+    def _circles(self, xy: np.ndarray, size: float, colour: str) -> typing.Any:
         across = np.full(len(xy), size)
         circles = EllipseCollection(
             across, across, 0 * across, units="xy", offsets=xy, offset_transform=self.axes.transData, animated=True
@@ -82,7 +89,7 @@ class MicrographView:
         circles.set(facecolor="none", edgecolor=colour, linewidth=1.5)
         return self._placed(circles)
 
-    def _crosses(self, xy):
+    def _crosses(self, xy: np.ndarray) -> typing.Any:
         from matplotlib.lines import Line2D
 
         x, y = zip(*xy)
@@ -90,25 +97,25 @@ class MicrographView:
         line.set_transform(self.axes.transData)
         return self._placed(line)
 
-    def _placed(self, artist):
+    def _placed(self, artist: typing.Any) -> typing.Any:
         """The artist belongs to the figure, but is drawn by this class alone."""
         artist.set_figure(self.axes.figure)
         artist.axes = self.axes
         artist.set_clip_path(self.axes.patch)
         return artist
 
-    def _show_bar(self, pixel_size):
+    def _show_bar(self, pixel_size: float) -> None:
         for artist in self._bar:
             artist.remove()
         before = set(self.axes.lines) | set(self.axes.texts)
         scale_bar(self.axes, pixel_size)
         self._bar = [a for a in (*self.axes.lines, *self.axes.texts) if a not in before]
 
-    def _after_draw(self, event):
+    def _after_draw(self, event: typing.Any) -> None:
         self._background = self.axes.figure.canvas.copy_from_bbox(self.axes.bbox)
         self._draw_picks()
 
-    def _draw_picks(self):
+    def _draw_picks(self) -> None:
         if not self.hidden:
             for artist in (self._tint, *self._picks):
                 self.axes.draw_artist(artist)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The window of picks: what mouse, keys and buttons do to a HandSession, and when what is drawn again."""
 
+import typing
+
 from matplotlib.widgets import Button
 
 from ...io.windows import move_axes, open_figure, show_until_closed, zoom_axes
@@ -48,7 +50,7 @@ def show_window(session: HandSession, title: str) -> None:
 class HandWindow:
     """figure: matplotlib's, of any canvas. session: HandSession."""
 
-    def __init__(self, figure, session: HandSession):
+    def __init__(self, figure: typing.Any, session: HandSession) -> None:
         self.figure, self.session, self._pan = figure, session, None
         self.view = MicrographView(figure.add_axes((0.012, 0.085, 0.845, 0.855)))
         self._state = figure.text(0.012, 0.978, "", fontsize=10, weight="bold", va="center")
@@ -72,7 +74,7 @@ class HandWindow:
             figure.canvas.mpl_connect(event, action)
         self.refresh()
 
-    def _actions(self):
+    def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
         """{key: function}"""
         s = self.session
         keys = {key: lambda: s.choose(s.number + 1) for key in ("right", "n", "pagedown")}
@@ -95,13 +97,13 @@ class HandWindow:
         return keys
 
     # ----- what happens
-    def do(self, action) -> None:
+    def do(self, action: typing.Callable[[], typing.Any]) -> None:
         """Do something that may change everything that is shown; an action under way is ended first."""
         if not self.session.busy:
             action()
             self.refresh()
 
-    def press(self, event) -> None:
+    def press(self, event: typing.Any) -> None:
         if event.inaxes is not self.view.axes or self.session.busy:
             return
         if event.button == 2:
@@ -110,7 +112,7 @@ class HandWindow:
             self.session.press(event.ydata, event.xdata, erase=event.button == 3)
             self.refresh()
 
-    def motion(self, event) -> None:
+    def motion(self, event: typing.Any) -> None:
         if event.inaxes is not self.view.axes:
             return
         if self._pan is not None:
@@ -121,17 +123,17 @@ class HandWindow:
             self.view.show_picks(self.session)
             self.view.draw_moving()
 
-    def release(self, event) -> None:
+    def release(self, event: typing.Any) -> None:
         self._pan = None
         if self.session.busy:
             self.session.release()
             self.refresh()
 
-    def scroll(self, event) -> None:
+    def scroll(self, event: typing.Any) -> None:
         if event.inaxes is self.view.axes:
             self.do(lambda: zoom_axes(self.view.axes, self.session.shape, _ZOOM**event.step, event.xdata, event.ydata))
 
-    def key(self, event) -> None:
+    def key(self, event: typing.Any) -> None:
         if event.key == "x" and event.inaxes is self.view.axes:
             self.do(lambda: self.session.remove(event.ydata, event.xdata))
         elif event.key in self.keys:

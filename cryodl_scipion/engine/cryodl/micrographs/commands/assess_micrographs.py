@@ -8,11 +8,14 @@ Result.outputs are the contract's AssessMicrographsOutputs. Micrographs that can
 Result.skipped, and in the table with the verdict 'unreadable'.
 """
 
+from __future__ import annotations
+
 import csv
 import json
+import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract import AllSkipped, AssessMicrographsConfig, Result, Skipped, counted, in_words, said_skipped
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
@@ -20,12 +23,15 @@ from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.stamps import stamp
 
+if typing.TYPE_CHECKING:
+    import numpy as np
+
 KIND = "micrograph assessment"
 FIGURES = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
 COLUMNS = ("name",) + FIGURES + ("verdict", "reason")
 
 
-def run(config):
+def run(config: AssessMicrographsConfig) -> Result:
     """Measure what is not measured yet, then judge all."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     folder = Path(config.output)
@@ -67,7 +73,7 @@ def run(config):
     )
 
 
-def _read_records(folder):
+def _read_records(folder: Path) -> dict[str, typing.Any]:
     """{name: record} of the micrographs measured before; other JSON files are left alone."""
     records = {}
     for path in sorted(folder.glob("*.json")):
@@ -81,7 +87,7 @@ def _read_records(folder):
     return records
 
 
-def _check_same_run(folder, records, config):
+def _check_same_run(folder: Path, records: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> None:
     """Raises ValueError if the folder holds figures measured with other parameters."""
     for record in records.values():
         other = [
@@ -95,7 +101,7 @@ def _check_same_run(folder, records, config):
             )
 
 
-def _is_measured(record, path):
+def _is_measured(record: typing.Mapping[str, typing.Any] | None, path: str) -> bool:
     """Whether a record is of the file as it is now. Records of earlier versions do not tell."""
     if record is None:
         return False
@@ -105,7 +111,12 @@ def _is_measured(record, path):
     return same
 
 
-def _measure(todo, config, folder, records):
+def _measure(
+    todo: typing.Sequence[tuple[str, str]],
+    config: AssessMicrographsConfig,
+    folder: Path,
+    records: dict[str, typing.Any],
+) -> list[Skipped]:
     """Write and add the record of each micrograph as it is done. Returns those that could not be read."""
     if not todo:
         return []
@@ -140,7 +151,12 @@ def _measure(todo, config, folder, records):
     return skipped
 
 
-def _add_picks(names, picks, folder, records):
+def _add_picks(
+    names: typing.Sequence[str],
+    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+    folder: Path,
+    records: dict[str, typing.Any],
+) -> list[str]:
     """Number and mean score of the picks of each micrograph. Returns the names that have no list of picks."""
     if picks is None:
         return []
@@ -153,7 +169,7 @@ def _add_picks(names, picks, folder, records):
     return [n for n in names if n not in picks]
 
 
-def judge(record, config):
+def judge(record: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> tuple[str, str]:
     """('good', '') or ('bad', why) of a record under the limits of a config."""
     limits = (
         ("particles", config.least_particles, -1, "{} particles, fewer than {:g}"),
@@ -174,7 +190,12 @@ def judge(record, config):
     return ("bad" if reasons else "good"), "; ".join(reasons)
 
 
-def _write_lists(folder, records, verdicts, skipped):
+def _write_lists(
+    folder: Path,
+    records: typing.Mapping[str, typing.Any],
+    verdicts: typing.Mapping[str, tuple[str, str]],
+    skipped: typing.Sequence[Skipped],
+) -> None:
     """micrographs.csv, good.txt and bad.txt of all micrographs in the folder, and this run's unreadable ones."""
     table = folder / "micrographs.csv"
     with (

@@ -11,9 +11,10 @@ Result.outputs: those of pick (model is the best round's), rounds [the rows of r
 import dataclasses
 import json
 import shutil
+import typing
 from pathlib import Path
 
-from ...contract import PickConfig, config_to_dict, read_card
+from ...contract import AutoPickConfig, PickConfig, Result, config_to_dict, read_card
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs, spread
 from ...io.model import copy_model, find_model
@@ -27,7 +28,7 @@ SETTINGS = "auto_pick.json"
 FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "threshold", "device", "threads")
 
 
-def run(config):
+def run(config: AutoPickConfig) -> Result:
     """Rounds, then all micrographs. A killed run continues where it was."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
@@ -35,7 +36,7 @@ def run(config):
     _check_same_run(folder, config, read_card(first, "picker"), chosen)
     from ..pickers.round_loop import RoundLoop
 
-    entries, loop = [], RoundLoop(config, folder, first, chosen, pick.run)
+    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick.run)
     while True:
         number = len(entries)
         entry = read_round(folder, number)
@@ -58,7 +59,12 @@ def run(config):
     return _pick_all(config, folder, entries, best, stop[0], notes)
 
 
-def _check_same_run(folder, config, card, chosen):
+def _check_same_run(
+    folder: Path,
+    config: AutoPickConfig,
+    card: typing.Mapping[str, typing.Any],
+    chosen: typing.Sequence[tuple[str, str]],
+) -> None:
     """Raises ValueError if the folder holds rounds of other parameters or micrographs."""
     mine = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
     mine.update(
@@ -98,12 +104,14 @@ def _check_same_run(folder, config, card, chosen):
     write_json(record, mine)
 
 
-def _stamp(paths):
+def _stamp(paths: typing.Iterable[str]) -> str:
     """The stamp of the files that are there."""
     return stamp(*(path for path in paths if Path(path).exists()))
 
 
-def _pick_all(config, folder, entries, best, reason, notes):
+def _pick_all(
+    config: AutoPickConfig, folder: Path, entries: list[dict[str, typing.Any]], best: int, reason: str, notes: list[str]
+) -> Result:
     """Put the best round's model into place and pick all micrographs with it. Returns the Result."""
     source, model = round_folder(folder, best) / "model", folder / "model"
     checksum = read_card(source)["weights_sha256"]

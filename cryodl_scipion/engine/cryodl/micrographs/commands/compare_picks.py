@@ -7,11 +7,12 @@ Result.outputs are the contract's ComparePicksOutputs.
 import dataclasses
 import json
 import os
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result
+from ...contract import ComparePicksConfig, Result
 from ...contract.result import write_json
 from ...core.matching import precision_recall, score_matched
 from ...io.coordinates import align_keys, read_coordinates
@@ -21,7 +22,7 @@ from .evaluate_picks import check_common, match_distance, micrograph_shapes, pri
 from .pick import CANDIDATES
 
 
-def run(config):
+def run(config: ComparePicksConfig) -> Result:
     """Print the figures and the agreement of each pair; write them and their pictures if there is an output folder."""
     comparison, curves = compare(config)
     if config.json:
@@ -34,7 +35,9 @@ def run(config):
     return Result("compare-picks", dict(comparison, **files), warnings=tuple(comparison["notes"]))
 
 
-def compare(config):
+def compare(
+    config: ComparePicksConfig,
+) -> tuple[dict[str, typing.Any], dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]]:
     """The comparison as a dict that JSON can hold, and the curves of the sets.
 
     config: ComparePicksConfig. Returns the dict (see the module), and {set: (precision, recall, point)}: the curve over
@@ -50,7 +53,7 @@ def compare(config):
             check_common(path, sets[name], config, reference)
     notes = lacking_in_words(sets, names) + _elsewhere(sets, names)
     sets = {name: within_border(picks, shapes, config.border) for name, picks in sets.items()}
-    figures, candidates, curves = {}, {}, {}
+    figures, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), dict[str, typing.Any]()
     if reference is not None:
         figures, candidates, curves = _against(reference, sets, config, shapes, distance)
     counts = {name: sum(len(picks[n][1]) for n in names if n in picks) for name, picks in sets.items()}
@@ -69,23 +72,31 @@ def compare(config):
     ), curves
 
 
-def _aligned(sets, names):
+def _aligned(
+    sets: typing.Mapping[str, typing.Any], names: typing.Mapping[str, tuple[int | np.ndarray, int | np.ndarray]] | None
+) -> dict[str, typing.Any]:
     """The sets under the names of the reference or the micrographs, if there are any."""
     return {k: align_keys(picks, names) for k, picks in sets.items()} if names is not None else sets
 
 
-def _all_names(sets):
+def _all_names(sets: typing.Mapping[str, typing.Any]) -> list[str]:
     return sorted({name for picks in sets.values() for name in picks})
 
 
-def _elsewhere(sets, names):
+def _elsewhere(sets: typing.Mapping[str, typing.Any], names: typing.Sequence[str]) -> list[str]:
     """Sentences about picks that do not take part."""
     known = set(names)
     outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in known) for k, picks in sets.items()}
     return [f"{count} picks of {k} are of micrographs that are not compared." for k, count in outside.items() if count]
 
 
-def _against(reference, sets, config, shapes, distance):
+def _against(
+    reference: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    sets: typing.Mapping[str, typing.Any],
+    config: ComparePicksConfig,
+    shapes: typing.Mapping[str, tuple[int, int]] | None,
+    distance: float,
+) -> tuple[dict[str, typing.Any], dict[str, typing.Any], dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]]:
     """Figures of the picks, figures of all candidates where there are any, and curves."""
     figures, candidates, curves = {}, {}, {}
     for name, path in name_sets(config.picks).items():
@@ -98,7 +109,11 @@ def _against(reference, sets, config, shapes, distance):
     return figures, candidates, curves
 
 
-def _score(picks, reference, distance):
+def _score(
+    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    reference: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    distance: float,
+) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
     """Figures of all picks, whatever their score, and (precision, recall) at each of their scores."""
     hit, scores, count = pooled(match_micrographs(picks, reference, list(reference), distance))
     lowest = float(scores.min()) if len(scores) else 0.0
@@ -106,7 +121,7 @@ def _score(picks, reference, distance):
     return dataclasses.asdict(score_matched(hit, scores, count, lowest)), curve
 
 
-def _print(comparison):
+def _print(comparison: typing.Mapping[str, typing.Any]) -> None:
     rows = [
         (label, part[name])
         for name in comparison["sets"]
@@ -124,7 +139,11 @@ def _print(comparison):
         print("  ".join(f"{value:6.3f}" for value in row) + f"  {name} ({comparison['counts'][name]} picks)")
 
 
-def _write(folder, comparison, curves):
+def _write(
+    folder: Path,
+    comparison: typing.Mapping[str, typing.Any],
+    curves: typing.Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]],
+) -> dict[str, str | None]:
     from ...io.plots import plot_agreement, plot_precision_recall
 
     folder.mkdir(parents=True, exist_ok=True)

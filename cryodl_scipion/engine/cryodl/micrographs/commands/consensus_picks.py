@@ -8,10 +8,11 @@ Result.outputs are the contract's ConsensusPicksOutputs.
 
 import collections
 import os
+import typing
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import ConsensusPicksConfig, Result, counted
 from ...contract.result import write_json
 from ...io.coordinates import write_coordinates
 from ...io.pick_sets import lacking_in_words, read_pick_sets
@@ -23,7 +24,7 @@ from .pick import CANDIDATES
 RECORD = "consensus.json"
 
 
-def run(config):
+def run(config: ConsensusPicksConfig) -> Result:
     """Write everything into <output>.partial, then rename."""
     check_output(config.output)
     sets = read_pick_sets(config.picks)
@@ -35,7 +36,7 @@ def run(config):
     rule = _rule_in_words(config, len(sets))
     folder = working_folder(config, continues=False)
     (folder / CANDIDATES).mkdir()
-    counts, groups = {}, collections.Counter()
+    counts, groups = dict[str, int](), collections.Counter[str]()
     for name in names:
         yx, scores, found_by = combine(sets, name, config)
         groups.update(" + ".join(labels) for labels in found_by)
@@ -56,14 +57,14 @@ def run(config):
             cryodlNumberOfSets=numbers,
             comment=f"cryodl: everything that any of {', '.join(sets)} found in {name}",
         )
-    groups = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
-    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
+    by_pickers = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
+    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=by_pickers)
     write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
     finish_folder(folder, config.output)
-    for key, count in groups.items():
+    for key, count in by_pickers.items():
         print(f"{count:8d} particles found by {key}")
     print(
-        f"{counted(record['picks'], 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
+        f"{counted(sum(counts.values()), 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
         f"{config.output}/<micrograph>.star"
     )
     coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
@@ -75,7 +76,9 @@ def run(config):
     return Result("consensus-picks", outputs, warnings=tuple(notes))
 
 
-def combine(sets, name, config):
+def combine(
+    sets: typing.Mapping[str, typing.Any], name: str, config: ConsensusPicksConfig
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, ...]]]:
     """All that any set found in one micrograph, best first.
 
     sets: {set: {micrograph: (yx, scores)}}. Returns yx (n, 2), combined scores (n,), and the labels of the
@@ -91,7 +94,7 @@ def combine(sets, name, config):
     return values[:, 1:], -values[:, 0], [row[3] for row in found]
 
 
-def _rule_in_words(config, number):
+def _rule_in_words(config: ConsensusPicksConfig, number: int) -> str:
     if config.rule == "at-least":
         return f"at least {config.at_least} of {number} sets found"
     return f"score at least {config.least_score:g} on average over {number} sets"

@@ -7,12 +7,25 @@ in several runs.
 Result.outputs are the contract's DenoiseMicrographsOutputs. Bad micrographs are in Result.skipped.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
+import typing
 from pathlib import Path
 
-from ...contract import CARD, AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract import (
+    CARD,
+    AllSkipped,
+    DenoiseMicrographsConfig,
+    Result,
+    Skipped,
+    counted,
+    in_words,
+    read_card,
+    said_skipped,
+)
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.memory import one_item
@@ -34,10 +47,10 @@ class Source:
 
     name: str
     path: str
-    paths: tuple
+    paths: tuple[str, ...]
 
 
-def run(config):
+def run(config: DenoiseMicrographsConfig) -> Result:
     """Train a model if there is none, and denoise what is not denoised yet."""
     sources = _sources(config)
     folder = Path(config.output)
@@ -74,7 +87,7 @@ def run(config):
     return Result("denoise-micrographs", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
 
 
-def _sources(config):
+def _sources(config: DenoiseMicrographsConfig) -> list[Source]:
     """The Sources of a config. Raises ValueError if even and odd averages are not as many as the micrographs."""
     paths = expand_paths(config.micrographs)
     named = name_micrographs(paths, config.names)
@@ -90,7 +103,7 @@ def _sources(config):
     return [Source(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
 
 
-def _model(config, sources, folder):
+def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Source], folder: Path) -> Path:
     """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
     now."""
     if config.model:
@@ -102,7 +115,7 @@ def _model(config, sources, folder):
     return folder / MODEL
 
 
-def _agree_with_folder(folder, config, card):
+def _agree_with_folder(folder: Path, config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> None:
     """Write down what decides the output. Raises ValueError if the folder or the model is of another run."""
     wanted, has = (max(r or 0, 2 * config.pixel_size) for r in (config.resolution, card["resolution"]))
     if config.resolution and abs(wanted / has - 1) > 0.01:
@@ -123,7 +136,7 @@ def _agree_with_folder(folder, config, card):
         raise ValueError(f"{folder} holds micrographs denoised with another {other}. Choose another --output.")
 
 
-def _is_denoised(source, target):
+def _is_denoised(source: Source, target: Path) -> bool:
     """Whether the output is of the inputs as they are now. Outputs of earlier versions do not tell."""
     if not target.exists():
         return False
@@ -135,7 +148,7 @@ def _is_denoised(source, target):
     return same
 
 
-def _model_warnings(card, pixel_size):
+def _model_warnings(card: typing.Mapping[str, typing.Any], pixel_size: float) -> typing.Iterator[str]:
     """Sentences about a model that may not serve."""
     found, filtered = (card["validation"][key] for key in ("correlation", "wiener_correlation"))
     if found <= filtered:
@@ -150,7 +163,12 @@ def _model_warnings(card, pixel_size):
         )
 
 
-def _denoise(todo, config, model, target):
+def _denoise(
+    todo: typing.Sequence[Source],
+    config: DenoiseMicrographsConfig,
+    model: str | os.PathLike[str],
+    target: typing.Callable[[str], Path],
+) -> tuple[str, list[Skipped]]:
     """Write the denoised micrographs one after the other. Returns the device in words and those that were skipped."""
     from tqdm import tqdm
 

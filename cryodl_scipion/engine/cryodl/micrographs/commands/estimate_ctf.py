@@ -10,6 +10,7 @@ Micrographs that cannot be read, or whose rings cannot be told from noise, are i
 
 import json
 import os
+import typing
 from pathlib import Path
 
 from ...contract import AllSkipped, EstimateCtfConfig, Result, Skipped, counted, in_words, said_skipped
@@ -86,7 +87,7 @@ def run(config: EstimateCtfConfig) -> Result:
     )
 
 
-def _range_warnings(config):
+def _range_warnings(config: EstimateCtfConfig) -> list[str]:
     """A sentence if the pixels are too coarse for the smallest defocus that is looked for."""
     from ..ctf import Microscope, least_defocus
 
@@ -101,7 +102,7 @@ def _range_warnings(config):
     ]
 
 
-def _earlier(folder, name, path, config):
+def _earlier(folder: Path, name: str, path: str, config: EstimateCtfConfig) -> dict[str, typing.Any] | None:
     """The record of a micrograph that was fitted before, None if there is none or the file has changed.
 
     Raises ValueError if it was fitted with other parameters.
@@ -126,13 +127,15 @@ def _earlier(folder, name, path, config):
     return record if same else None
 
 
-def _stamp(path):
+def _stamp(path: str) -> list[int]:
     """Size and time of a file, by which a replaced one is noticed."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]
 
 
-def _fit_all(todo, config, folder, records):
+def _fit_all(
+    todo: typing.Sequence[tuple[str, str]], config: EstimateCtfConfig, folder: Path, records: dict[str, typing.Any]
+) -> list[Skipped]:
     """Write and add the record of each micrograph as it is done. Returns those that were skipped."""
     if not todo:
         return []
@@ -152,7 +155,7 @@ def _fit_all(todo, config, folder, records):
     return skipped
 
 
-def _fit_one(name, path, config, folder):
+def _fit_one(name: str, path: str, config: EstimateCtfConfig, folder: Path) -> dict[str, typing.Any]:
     """The record of one micrograph, which is written with its picture."""
     from ...io.micrographs import read_micrograph, write_micrograph
     from ..ctf import Microscope, SearchRange, checked, estimate_ctf, spectrum_picture
@@ -192,7 +195,7 @@ def _fit_one(name, path, config, folder):
     return record
 
 
-def _write_star(star, folder, records, config):
+def _write_star(star: Path, folder: Path, records: typing.Mapping[str, typing.Any], config: EstimateCtfConfig) -> None:
     """RELION's table of micrographs with their CTF."""
     from ...io.star import write_tables
 
@@ -225,7 +228,7 @@ def _write_star(star, folder, records, config):
     write_tables(star, dict(optics=optics, micrographs=micrographs))
 
 
-def _in_words(records):
+def _in_words(records: typing.Mapping[str, typing.Any]) -> str:
     """'12 micrographs, defocus 9000 to 21000 Å, median fit to 4.1 Å'."""
     import statistics
 

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-picks`: precision, recall, F1 and average precision of picks, per micrograph and pooled."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import sys
+import typing
 
+from ...contract import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig, Result
 from ...core.matching import score_matched
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -13,10 +17,13 @@ from ...io.micrographs import micrograph_shape
 from ..compare.agreement import match_micrographs, pooled, within_border
 from .pick import CANDIDATES
 
+if typing.TYPE_CHECKING:
+    import numpy as np
+
 COLUMNS = ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "picks", "reference")
 
 
-def run(config):
+def run(config: EvaluatePicksConfig) -> Result:
     """Print the figures; beside them, those of all candidates where `cryodl pick` left its candidates."""
     figures = evaluate(config)
     missing = figures.pop("missing")
@@ -40,7 +47,7 @@ def run(config):
     print_table(rows, "micrograph")
 
 
-def print_table(rows, what):
+def print_table(rows: typing.Sequence[tuple[str, dict[str, float]]], what: str) -> None:
     """rows: (name, figures) pairs; what: the word over the names."""
     print("  ".join(f"{c:>17}" for c in COLUMNS) + f"  {what}")
     for name, row in rows:
@@ -50,25 +57,32 @@ def print_table(rows, what):
         )
 
 
-def match_distance(config):
+def match_distance(config: ComparePicksConfig | ConsensusPicksConfig | EvaluatePicksConfig) -> float:
     """Largest distance of a matched pair in px, of a config with tolerance, particle_diameter and pixel_size."""
     return config.tolerance * config.particle_diameter / 2 / config.pixel_size
 
 
-def micrograph_shapes(config):
+def micrograph_shapes(config: ComparePicksConfig | EvaluatePicksConfig) -> dict[str, tuple[int, int]] | None:
     """{name: (h, w)} of the config's micrographs; None if it names none."""
     if not config.micrographs:
         return None
     return {n: micrograph_shape(p) for n, p in name_micrographs(expand_paths(config.micrographs))}
 
 
-def read_reference(config, shapes):
+def read_reference(
+    config: ComparePicksConfig | EvaluatePicksConfig, shapes: typing.Mapping[str, tuple[int, int]] | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The reference under the micrographs' names, without its border and without other micrographs."""
     reference = read_coordinates(config.reference)
     return within_border(align_keys(reference, shapes) if shapes else reference, shapes, config.border)
 
 
-def check_common(source, picks, config, reference):
+def check_common(
+    source: str,
+    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    config: ComparePicksConfig | EvaluatePicksConfig,
+    reference: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
     """Raises ValueError if picks and reference have no micrograph in common."""
     if not set(reference) & set(picks):
         raise ValueError(
@@ -78,7 +92,7 @@ def check_common(source, picks, config, reference):
         )
 
 
-def evaluate(config):
+def evaluate(config: EvaluatePicksConfig) -> dict[str, typing.Any]:
     """Figures of picks against a reference: pooled at the top, per micrograph under 'micrographs'.
 
     config: EvaluatePicksConfig. Micrographs without a reference are left out, and counted in 'picks_elsewhere'.

@@ -7,9 +7,10 @@ Micrographs without a list of picks are in Result.skipped.
 """
 
 import os
+import typing
 from pathlib import Path
 
-from ...contract import Result, Skipped, counted, said_skipped
+from ...contract import ExportRelionConfig, Result, Skipped, counted, said_skipped
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
 from ...io.relion_picks import SUFFIX, coordinate_file, extraction_command, micrograph_tables, pick_tables, project_name
@@ -17,7 +18,7 @@ from ...io.star import read_tables, write_tables
 from ...io.unfinished import check_output, finish_folder, working_folder
 
 
-def run(config):
+def run(config: ExportRelionConfig) -> Result:
     """Write everything into <output>.partial, then rename."""
     check_output(config.output)
     named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
@@ -70,16 +71,18 @@ def project_name_of_folder(output: str, project: str) -> str:
     return place
 
 
-def _check_files(rows):
+def _check_files(rows: typing.Sequence[typing.Any]) -> None:
     """Two micrographs must not have one file of coordinates."""
-    owner = {}
+    owner: dict[str, typing.Any] = {}
     for row in rows.values():
         other = owner.setdefault(coordinate_file(row), row)
         if other != row:
             raise ValueError(f"RELION looks for the picks of {other} and of {row} in one file. Rename one of them.")
 
 
-def _micrographs(config, rows, folder, place):
+def _micrographs(
+    config: ExportRelionConfig, rows: typing.Sequence[typing.Any], folder: Path, place: str
+) -> tuple[str, dict[str, typing.Any], dict[typing.Any, int]]:
     """The table of micrographs for RELION's command: its name, its tables, {row: optics group}.
 
     A STAR file of RELION that was given keeps all its columns, the CTF's among them; otherwise one is written.
@@ -97,7 +100,7 @@ def _micrographs(config, rows, folder, place):
     return os.path.join(place, "micrographs.star"), tables, dict.fromkeys(names, 1)
 
 
-def _commands(config, table, place):
+def _commands(config: ExportRelionConfig, table: str, place: str) -> dict[str, str]:
     """{versions of RELION: command}"""
     diameter = config.particle_diameter / config.pixel_size
     box = config.box or 2 * -(-int(1.5 * diameter + 0.999) // 2)
@@ -111,7 +114,7 @@ def _commands(config, table, place):
     }
 
 
-def _say(config, counts, commands):
+def _say(config: ExportRelionConfig, counts: typing.Mapping[str, int], commands: typing.Mapping[str, str]) -> None:
     print(f"{counted(sum(counts.values()), 'pick')} in {counted(len(counts), 'micrograph')}: {config.output}")
     print(f"Extraction, in RELION's project folder ({config.project}):")
     for version, command in commands.items():
@@ -119,7 +122,9 @@ def _say(config, counts, commands):
     print(f"cryoSPARC: Import Particle Stack takes {config.output}/picked_particles.star.")
 
 
-def _warnings(unknown, counts, skipped):
+def _warnings(
+    unknown: typing.Sequence[str], counts: typing.Mapping[str, int], skipped: list[Skipped]
+) -> typing.Iterator[str]:
     """Sentences about picks and micrographs that do not belong together."""
     if unknown:
         first = ", ".join(sorted(unknown)[:5])

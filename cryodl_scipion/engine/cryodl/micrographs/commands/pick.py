@@ -4,12 +4,15 @@
 Result.outputs are declared in contract.PickOutputs. Bad micrographs are in Result.skipped.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
+from ...contract import AllSkipped, PickConfig, Result, Skipped, counted, in_words, read_card, said_skipped
 from ...io.coordinates import read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.memory import one_item
@@ -27,8 +30,12 @@ from ..pickers.pick_record import (
     usual_contrast,
 )
 
+if typing.TYPE_CHECKING:
+    from ..pickers.pick_record import PickSettings
+    from ..pickers.predict import Picker
 
-def run(config):
+
+def run(config: PickConfig) -> Result:
     """Pick all micrographs; those whose candidates are there already are only thresholded anew."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     model = find_model(config.model, "picker")
@@ -53,7 +60,7 @@ def run(config):
     for name in (n for n, _ in named if n not in new):
         ((yx, scores),) = read_coordinates(folder / CANDIDATES / f"{name}.star").values()
         picks.write(name, yx, scores)
-    device, skipped = "none: no network was run", []
+    device, skipped = "none: no network was run", list[Skipped]()
     if todo:
         device, settings = _pick_new(todo, config, model, settings, picks, skipped, notes)
     if named and len(skipped) == len(named):
@@ -84,7 +91,15 @@ def run(config):
     )
 
 
-def _pick_new(todo, config, model, settings, picks, skipped, notes):
+def _pick_new(
+    todo: typing.Sequence[tuple[str, str]],
+    config: PickConfig,
+    model: Path,
+    settings: PickSettings,
+    picks: Picks,
+    skipped: typing.Sequence[typing.Any],
+    notes: list[typing.Any],
+) -> tuple[str, PickSettings]:
     """Write candidates and picks of each micrograph as it is done. Returns the device in words, and the settings that
     hold.
 
@@ -138,7 +153,14 @@ def _pick_new(todo, config, model, settings, picks, skipped, notes):
     return device_name(device), settings
 
 
-def _ask_some_micrographs(settings, todo, picker, card, folder, notes):
+def _ask_some_micrographs(
+    settings: PickSettings,
+    todo: typing.Sequence[tuple[str, str]],
+    picker: Picker,
+    card: typing.Mapping[str, typing.Any],
+    folder: Path,
+    notes: list[typing.Any],
+) -> PickSettings:
     """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs on the
     folder."""
     if not settings.open:
@@ -158,7 +180,7 @@ def _ask_some_micrographs(settings, todo, picker, card, folder, notes):
     return agreed
 
 
-def _skip(name, path, error, picks, skipped):
+def _skip(name: str, path: str, error: Exception, picks: Picks, skipped: list[typing.Any]) -> None:
     """Note a micrograph that cannot be picked; picks of an earlier run do not stay beside the others."""
     from tqdm import tqdm
 
@@ -167,7 +189,9 @@ def _skip(name, path, error, picks, skipped):
     (picks.folder / f"{name}.star").unlink(missing_ok=True)
 
 
-def _pick_nothing(todo, picks, skipped, notes):
+def _pick_nothing(
+    todo: typing.Sequence[tuple[str, str]], picks: Picks, skipped: list[Skipped], notes: list[str]
+) -> None:
     """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated. Those
     that cannot be used are skipped, as ever."""
     from ...io.micrographs import read_micrograph
@@ -191,7 +215,7 @@ def _pick_nothing(todo, picks, skipped, notes):
         print(notes[-1])
 
 
-def _warnings(picks, skipped, settings):
+def _warnings(picks: Picks, skipped: typing.Sequence[Skipped], settings: PickSettings) -> typing.Iterator[str]:
     yield from said_skipped(skipped, "micrograph")
     if picks.counts and not any(picks.counts.values()):
         yield (

@@ -4,11 +4,13 @@
 <coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py.
 """
 
-from ...contract import Result, counted
+from pathlib import Path
+
+from ...contract import PickByHandConfig, Result, counted
 from ...io.micrographs import pixel_size_warnings
 
 
-def run(config):
+def run(config: PickByHandConfig) -> Result:
     """Every change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
     from ...io.files import expand_paths, name_micrographs
     from ..byhand import window
@@ -37,7 +39,7 @@ def run(config):
     return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 
 
-def _say_training(config, folder, removed, ignored):
+def _say_training(config: PickByHandConfig, folder: Path, removed: int, ignored: int) -> None:
     """The command that learns from the labels."""
     ignores = any((folder / ignored).glob("*.mrc"))
     print(

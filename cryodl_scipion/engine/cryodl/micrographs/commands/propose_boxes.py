@@ -5,20 +5,29 @@ Result.outputs: folder, background and contamination (folders with one <microgra
 contamination_boxes ({name: number}). Micrographs that cannot be used are in Result.skipped.
 """
 
+from __future__ import annotations
+
 import os
+import typing
+from pathlib import Path
 
 import numpy as np
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words
+from ...contract import AllSkipped, ProposeBoxesConfig, Result, Skipped, counted, in_words
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    from ..pickers.crops import LabelledImage
+    from ..pickers.labels import Labels
+    from ..pickers.propose import Proposal
 
 KINDS = ("background", "contamination")
 # px of the particle's diameter at which boxes are looked for: enough to tell particles from noise, and quick
 WORKING_DIAMETER = 32.0
 
 
-def run(config):
+def run(config: ProposeBoxesConfig) -> Result:
     """Propose into <output>.partial, then rename."""
     check_output(config.output)
     from ...core.devices import set_threads
@@ -28,7 +37,7 @@ def run(config):
     from ..pickers.seen import seen_particles
 
     set_threads(config.threads)
-    warnings = []
+    warnings: list[str] = []
     items = match_particles(config, warnings.append)
     warnings += pixel_size_warnings([item.path for item in items], config.pixel_size)
     for sentence in warnings:
@@ -60,7 +69,9 @@ def run(config):
     )
 
 
-def _prepare(items, config):
+def _prepare(
+    items: typing.Sequence[Labels], config: ProposeBoxesConfig
+) -> tuple[list[LabelledImage], dict[str, tuple[int, ...]], list[Skipped]]:
     """LabelledImages, {name: shape of the micrograph}, and Skipped. Bright protein's sign is turned.
 
     Raises AllSkipped if none can be used.
@@ -89,7 +100,12 @@ def _prepare(items, config):
     return images, {im.name: micrograph_shape(paths[im.name]) for im in images}, skipped
 
 
-def _write(folder, proposals, working_shapes, shapes):
+def _write(
+    folder: Path,
+    proposals: typing.Sequence[Proposal],
+    working_shapes: typing.Mapping[str, tuple[int, ...]],
+    shapes: typing.Mapping[str, tuple[int, ...]],
+) -> None:
     """<kind>/<name>.star of each Proposal, in px of the micrographs."""
     from ...core.geometry import map_positions
     from ...io.coordinates import write_coordinates

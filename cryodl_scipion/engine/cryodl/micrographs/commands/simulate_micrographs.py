@@ -4,20 +4,31 @@
 Result.outputs are the contract's SimulateMicrographsOutputs.
 """
 
+from __future__ import annotations
+
 import json
 import os
+import typing
+from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import Result, SimulateMicrographsConfig, counted
 from ...contract.result import write_json
 from ...io.files import expand_paths
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
 from ..simulated_files import has_masks
 
+if typing.TYPE_CHECKING:
+    import torch
 
-def run(config):
+    from ...core.projections import Projector
+    from ...simulate.micrographs import Surroundings
+    from ...simulate.noise import MeasuredNoise
+
+
+def run(config: SimulateMicrographsConfig) -> Result:
     """Simulate into <output>.partial, micrograph by micrograph, then rename. A killed run continues there."""
     check_output(config.output)
     from tqdm import tqdm
@@ -47,7 +58,7 @@ def run(config):
     return Result("simulate-micrographs", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _structure(config, device):
+def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple[Projector, float]:
     """A Projector of the structure on the device, and its diameter in Å."""
     from ...core.projections import Projector
     from ...learning.inference import is_out_of_memory
@@ -78,7 +89,7 @@ def _structure(config, device):
         ) from error
 
 
-def _surroundings(config, diameter):
+def _surroundings(config: SimulateMicrographsConfig, diameter: float) -> tuple[Surroundings, list[typing.Any]]:
     """Surroundings of the config, and warnings about the files that it names."""
     from ...io.micrographs import pixel_size_warnings
     from ...io.particles import read_orientations
@@ -103,7 +114,7 @@ def _surroundings(config, diameter):
     return Surroundings(**given), notes
 
 
-def _noise_of_files(paths, diameter_px):
+def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> MeasuredNoise:
     """MeasuredNoise of real micrographs. Raises ValueError that names the file that cannot be used."""
     from ...io.micrographs import read_micrograph
     from ...simulate.noise import MeasuredNoise, measure_spectrum
@@ -120,7 +131,7 @@ def _noise_of_files(paths, diameter_px):
     return MeasuredNoise(np.array(spectra))
 
 
-def _working_folder(config):
+def _working_folder(config: SimulateMicrographsConfig) -> Path:
     """<output>.partial with its folders; emptied if it is of a run with other parameters."""
     folder = working_folder(
         config,
@@ -132,7 +143,15 @@ def _working_folder(config):
     return folder
 
 
-def _simulate(config, index, name, projector, diameter, surroundings, folder):
+def _simulate(
+    config: SimulateMicrographsConfig,
+    index: int,
+    name: str,
+    projector: Projector,
+    diameter: float,
+    surroundings: Surroundings,
+    folder: Path,
+) -> dict[str, int]:
     """Make and write one micrograph; its numbers of particles."""
     from ...simulate.micrographs import REFERENCE_DOSE, random_optics, simulate_micrograph
     from ..simulated_files import write_simulated
@@ -154,7 +173,7 @@ def _simulate(config, index, name, projector, diameter, surroundings, folder):
     return write_simulated(folder, name, micrograph, config, diameter)
 
 
-def _finish(config, folder, diameter, total):
+def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, total: int) -> dict[str, typing.Any]:
     """particles.star, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
     from ...io.particles import write_particles
     from ...simulate.micrographs import random_optics
@@ -179,7 +198,7 @@ def _finish(config, folder, diameter, total):
     )
 
 
-def _warnings(config, total, cut):
+def _warnings(config: SimulateMicrographsConfig, total: int, cut: int) -> typing.Iterator[str]:
     wanted = config.count * config.particles
     if total < 0.9 * wanted:
         yield (

@@ -6,15 +6,27 @@ Result.outputs: model (folder), threshold, threshold_uncertainty, validation (fi
 structures that were not learnt from, with the expected calibration error), structures, made_up, real_sets.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import time
+import typing
 from pathlib import Path
 
 from ... import __version__
-from ...contract import Result
+from ...contract import Result, TrainGeneralPickerConfig
 from ...core.calibration import calibrate, expected_calibration_error
 from ...io.files import expand_paths
 from ...io.model import write_model
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...learning.training import FitReport
+    from ..pickers.crops import LabelledImage
+    from ..pickers.general import RealSet
+    from ..pickers.method import PickerMethod
+    from ..pickers.train import Hits, PickerTask
 
 NETWORK = "unet"
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
@@ -22,7 +34,7 @@ VALIDATION_SHARE = 0.16  # of the number of simulated micrographs, that many mor
 MOST_VALIDATION = 64  # and no more than these
 
 
-def run(config):
+def run(config: TrainGeneralPickerConfig) -> Result:
     """Simulate, train and write the model. A killed training continues from <output>.partial."""
     from ...io.plots import plot_reliability
     from ...learning.run_training import check_output, finish, fit_task, working_folder
@@ -74,20 +86,20 @@ class _Material:
     structures: varied ones to choose the weights by, and plain ones for calibration and for the card's figures.
     names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
 
-    training: list
-    validation: list
-    plain: list
-    test: list
-    names: list
-    held_out: list
-    real: list
+    training: list[typing.Sequence[LabelledImage]]
+    validation: list[LabelledImage]
+    plain: list[LabelledImage]
+    test: list[LabelledImage]
+    names: list[str]
+    held_out: list[str]
+    real: list[RealSet]
 
     @property
-    def simulated(self):
+    def simulated(self) -> int:
         return len(self.training[0])
 
 
-def _material(config, method):
+def _material(config: TrainGeneralPickerConfig, method: PickerMethod) -> _Material:
     from itertools import zip_longest
 
     from tqdm import tqdm
@@ -130,7 +142,7 @@ def _material(config, method):
     )
 
 
-def _check_left_out(config):
+def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
     """[(name, path)] of the structures. Raises ValueError for a name to leave out that nothing has."""
     import csv
 
@@ -150,7 +162,9 @@ def _check_left_out(config):
     return named
 
 
-def _task(config, method, material, device):
+def _task(
+    config: TrainGeneralPickerConfig, method: PickerMethod, material: _Material, device: torch.device
+) -> PickerTask:
     from ...io.model import find_model, read_model
     from ..pickers import load_network
     from ..pickers.general import chances_of
@@ -174,7 +188,14 @@ def _task(config, method, material, device):
     return task
 
 
-def _card(config, material, task, report, device, seconds):
+def _card(
+    config: TrainGeneralPickerConfig,
+    material: _Material,
+    task: PickerTask,
+    report: FitReport,
+    device: str,
+    seconds: float,
+) -> tuple[dict[str, typing.Any], Hits]:
     """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
     micrographs, its figures of the other."""
     import torch

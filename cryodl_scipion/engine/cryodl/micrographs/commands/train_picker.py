@@ -5,16 +5,28 @@ Result.outputs: model (folder), threshold, threshold_uncertainty, validation (fi
 'bright' protein), labels (what they were taken for).
 """
 
+from __future__ import annotations
+
 import time
+import typing
 
 import numpy as np
 
-from ...contract import Result, in_words
+from ...contract import Result, TrainPickerConfig, in_words
 from ...io.model import find_model, read_model, write_model
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    import torch
 
-def run(config):
+    from ..pickers.crops import LabelledImage
+    from ..pickers.fill_in import FilledIn
+    from ..pickers.labels import Labels
+    from ..pickers.method import PickerMethod
+    from ..pickers.train import PickerTask
+
+
+def run(config: TrainPickerConfig) -> Result | None:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...io.micrographs import pixel_size_warnings
     from ...learning.run_training import check_output, finish, fit_task, working_folder
@@ -25,7 +37,7 @@ def run(config):
     from ..pickers.splits import split_items
 
     check_output(config.output)
-    notes = []
+    notes: list[str] = []
     items = match_labels(config, notes.append)
     notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
     method, folder = picker_method(config.network), working_folder(config)
@@ -75,12 +87,14 @@ def run(config):
     )
 
 
-def _warn(sentences):
+def _warn(sentences: typing.Sequence[str]) -> None:
     for sentence in sentences:
         warn(sentence)
 
 
-def _fill_in(images, config, method, notes):
+def _fill_in(
+    images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod, notes: list[str]
+) -> FilledIn:
     """FilledIn of the labelled images; what it says is printed, its warnings are added to notes."""
     from ..pickers.fill_in import fill_in
 
@@ -92,7 +106,7 @@ def _fill_in(images, config, method, notes):
     return filled
 
 
-def _say_start(config, images, device):
+def _say_start(config: TrainPickerConfig, images: typing.Sequence[LabelledImage], device: str) -> None:
     count = lambda field: sum(len(getattr(image, field)) for image in images)
     boxes = [
         f"{count(field)} {kind} boxes"
@@ -106,7 +120,13 @@ def _say_start(config, images, device):
     )
 
 
-def _task(config, method, images, split, device):
+def _task(
+    config: TrainPickerConfig,
+    method: PickerMethod,
+    images: typing.Mapping[str, LabelledImage],
+    split: tuple[list[Labels], list[Labels]],
+    device: torch.device,
+) -> PickerTask:
     """PickerTask. images: {name: LabelledImage}. split: training and validation entries of split_items."""
     from ..pickers import load_network
     from ..pickers.labels import leave_out_unlabelled_edge

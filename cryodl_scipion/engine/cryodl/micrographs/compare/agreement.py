@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of picks over many micrographs: against a reference, and against each other."""
 
+import typing
+
 import numpy as np
 
 from ...core.geometry import inside
@@ -9,7 +11,11 @@ from ...core.matching import f1_score, match_picks
 NOTHING = (np.zeros((0, 2)), np.zeros(0))
 
 
-def within_border(coordinates, shapes, border):
+def within_border(
+    coordinates: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    shapes: typing.Mapping[str, tuple[int, int]] | None,
+    border: float,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The same coordinates without those nearer than `border` px to the edge.
 
     coordinates: {micrograph: (yx, scores)}. shapes: {micrograph: (h, w)}, all that are left; None keeps everything.
@@ -24,7 +30,12 @@ def within_border(coordinates, shapes, border):
     return kept
 
 
-def match_micrographs(picks, reference, names, distance):
+def match_micrographs(
+    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    reference: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    names: typing.Sequence[str],
+    distance: float,
+) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
     """(hit (n,) bool, scores (n,), number of reference points) of each micrograph, picks matched one to one.
 
     picks, reference: {micrograph: (yx, scores)}; a micrograph that one of them lacks counts as empty. distance: px.
@@ -37,13 +48,13 @@ def match_micrographs(picks, reference, names, distance):
     return matches
 
 
-def pooled(matches):
+def pooled(matches: typing.Mapping[str, tuple[np.ndarray, np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray, int]:
     """The same three of all micrographs together."""
     parts = list(matches.values())
     return (np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), sum(p[2] for p in parts))
 
 
-def agreement_matrix(sets, names, distance):
+def agreement_matrix(sets: typing.Mapping[str, typing.Any], names: typing.Sequence[str], distance: float) -> np.ndarray:
     """(n, n) F1 of each pair of sets, picks matched one to one within `distance` px over the micrographs `names`.
 
     sets: {set: {micrograph: (yx, scores)}}. The F1 of two sets is the same whichever is taken for the reference: twice

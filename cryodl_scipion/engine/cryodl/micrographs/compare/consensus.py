@@ -8,6 +8,7 @@ up to LARGEST_EXACT of them all ways are tried, beyond it groups grow by the clo
 """
 
 import functools
+import typing
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -17,7 +18,9 @@ from scipy.spatial import cKDTree
 LARGEST_EXACT = 10
 
 
-def group_picks(sets, distance):
+def group_picks(
+    sets: typing.Sequence[tuple[np.ndarray, list[float] | np.ndarray]], distance: float
+) -> list[list[tuple[int, int]]]:
     """Groups of picks that are the same particle.
 
     sets: list of (yx (n, 2), scores (n,)), one per set. distance: m, in the unit of the positions.
@@ -41,7 +44,7 @@ def group_picks(sets, distance):
     return [sorted((rows[i][3], rows[i][4]) for i in group) for group in groups]
 
 
-def _gains(positions, which, distance):
+def _gains(positions: np.ndarray, which: typing.Sequence[int], distance: float) -> csr_matrix:
     """(n, n) sparse d^2 - m^2 of picks of different sets that are nearer than m; nothing elsewhere."""
     tree = cKDTree(positions)
     pairs = tree.query_pairs(distance, output_type="ndarray")
@@ -52,7 +55,7 @@ def _gains(positions, which, distance):
     return csr_matrix((np.r_[value, value], (np.r_[a, b], np.r_[b, a])), shape=(len(positions),) * 2)
 
 
-def _divide(part, gain, which):
+def _divide(part: np.ndarray, gain: csr_matrix, which: typing.Sequence[int]) -> list[list[int]]:
     """Groups (lists of picks) of picks that hang together."""
     if len(part) == 1:
         return [list(part)]
@@ -63,12 +66,12 @@ def _divide(part, gain, which):
     return [[part[i] for i in group] for group in groups]
 
 
-def _best_groups(gain):
+def _best_groups(gain: np.ndarray) -> list[list[int]]:
     """The grouping with the smallest sum, all ways tried. gain: (n, n), below 0 where two picks may share a group."""
     fits = [sum(1 << int(j) for j in np.flatnonzero(row < 0)) for row in gain]
 
     @functools.cache
-    def best(left):
+    def best(left: int) -> tuple[float, tuple[int, ...]]:
         """Smallest sum and groups (bit masks) of the picks whose bits are set."""
         if not left:
             return 0.0, ()
@@ -79,7 +82,7 @@ def _best_groups(gain):
             answers.append((value + rest, (group,) + others))
         return min(answers)
 
-    def _groups_with(first, candidates):
+    def _groups_with(first: int, candidates: int) -> typing.Iterator[tuple[int, float]]:
         """All groups that hold `first` and some of the candidates, with their sums."""
         open_groups = [(1 << first, 0.0, candidates)]
         while open_groups:
@@ -95,7 +98,7 @@ def _best_groups(gain):
     return [[i for i in range(len(gain)) if group >> i & 1] for group in best((1 << len(gain)) - 1)[1]]
 
 
-def _closest_first(gain):
+def _closest_first(gain: np.ndarray) -> list[list[int]]:
     """Groups that grow by the closest pair first, as long as all their picks fit together."""
     owner = {i: [i] for i in range(len(gain))}
     a, b = np.nonzero(np.triu(gain < 0))
@@ -106,7 +109,9 @@ def _closest_first(gain):
     return [group for i, group in owner.items() if min(group) == i]
 
 
-def merge_group(group, sets):
+def merge_group(
+    group: typing.Sequence[tuple[int, int]], sets: typing.Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, float]:
     """One pick for a group: its position, the mean weighted by score, and its score, the sum over the number of sets.
 
     group: (set, pick) pairs. sets: as for group_picks, scores in [0, 1]. Returns yx (2,) and the score.
@@ -117,7 +122,9 @@ def merge_group(group, sets):
     return weights @ positions / weights.sum(), float(scores.sum() / len(sets))
 
 
-def comparable_scores(picks):
+def comparable_scores(
+    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
     """The scores of one set in [0, 1], so that they can be added to another's.
 
     picks: {micrograph: (yx, scores)}. Scores within [0, 1] stay. If all are equal to 0 the set has none, and every pick

@@ -94,7 +94,7 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     return Cells(values, weights.astype(float), frequency, squared, (np.arange(SECTORS) + 0.5) * np.pi / SECTORS, tile)
 
 
-def _without_spots(values, ring, rings, count):
+def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int) -> np.ndarray:
     """Values, those far above their ring's median cut down: spots of crystals and of compression."""
     order = np.lexsort((values, ring))
     sizes = np.bincount(ring, minlength=rings)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The CTF of one micrograph."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -158,7 +160,7 @@ def least_defocus(microscope: Microscope, pixel_size: float, highest_resolution:
     return _LEAST_RINGS / (microscope.wavelength * highest**2)
 
 
-def _fit(found: Found, resolution, correlation, power, profile):
+def _fit(found: Found, resolution: float, correlation: float, power: np.ndarray, profile: Profile) -> CtfFit:
     half = float(np.hypot(*found.astigmatism))
     angle = float(np.degrees(0.5 * np.arctan2(found.astigmatism[1], found.astigmatism[0])) % 180)
     return CtfFit(

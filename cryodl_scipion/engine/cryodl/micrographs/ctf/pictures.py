@@ -44,7 +44,7 @@ def spectrum_picture(fit: CtfFit, microscope: Microscope, pixel_size: float) -> 
     return picture.astype(np.float32)
 
 
-def _measured(power, y, x, pixel_size):
+def _measured(power: np.ndarray, y: np.ndarray, x: np.ndarray, pixel_size: float) -> np.ndarray:
     """The spectrum at frequencies in 1/Å, each ring with mean 0 and a standard deviation near 1."""
     side = len(power)
     step = side * pixel_size

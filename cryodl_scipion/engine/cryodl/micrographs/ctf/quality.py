@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How well the rings of a spectrum agree with a fit, and to what resolution."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -59,11 +61,11 @@ def phase_averaged(cells: Cells, microscope: Microscope, found: Found) -> Profil
     width = cells.frequency[1] - cells.frequency[0]
     place = np.rint((equal - cells.frequency[0]) / width).astype(int)
     inside = (place >= 0) & (place < len(cells.frequency)) & (cells.weights > 0)
-    weights, data = (
+    weights, sums = (
         np.bincount(place[inside], w[inside], len(cells.frequency))
         for w in (cells.weights, cells.weights * cells.values)
     )
-    data = data / np.maximum(weights, 1)
+    data = sums / np.maximum(weights, 1)
     squared = cells.frequency**2
     phase = found.defocus * microscope.defocus_factor(squared) + microscope.fixed_phase(squared) + found.phase_shift
     loss = window_loss(2 * microscope.wavelength * found.defocus * cells.frequency / cells.tile)
@@ -106,7 +108,7 @@ def fit_resolution(profile: Profile) -> tuple[float, float]:
     return float(1 / profile.frequency[inside][-1]), _correlation(profile, inside)
 
 
-def _strength(profile, where):
+def _strength(profile: Profile, where: np.ndarray) -> float:
     """How far the rings at some places stand out, in standard deviations of the noise."""
     if where.sum() < 3:
         return 0.0
@@ -117,7 +119,7 @@ def _strength(profile, where):
     return float(model @ data / max(np.linalg.norm(model), 1e-12) / profile.noise)
 
 
-def _correlation(profile, where):
+def _correlation(profile: Profile, where: np.ndarray) -> float:
     weights, model, data = profile.weights[where], profile.model[where], profile.data[where]
     model, data = (v - np.average(v, weights=weights) for v in (model, data))
     spread = np.sqrt((weights * model**2).sum() * (weights * data**2).sum())

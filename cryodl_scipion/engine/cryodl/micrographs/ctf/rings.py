@@ -30,11 +30,11 @@ class Rings:
         self._fixed = microscope.fixed_phase(cells.squared)
         self._falling = {fall: self._root * np.exp(-fall * cells.squared) for fall in FALLS}
 
-    def _flat(self, values):
+    def _flat(self, values: np.ndarray) -> np.ndarray:
         """(sectors, n, rings) values without what the background explains."""
         return values - (values @ self._bases) @ np.swapaxes(self._bases, 1, 2)
 
-    def _waves(self, defocus, phase_shift, fall):
+    def _waves(self, defocus: np.ndarray, phase_shift: float, fall: float) -> np.ndarray:
         """Rings (sectors, n, rings) at defocus values (sectors, n): the CTF's power without its mean, weakened by the
         window, times the root of the weights, without what the background explains."""
         phase = defocus[..., None] * self._factor[:, None] + self._fixed[:, None] + phase_shift
@@ -68,7 +68,7 @@ class Rings:
                 tables[place, 1, sector] = length - np.square(waves @ (root[:, None] * basis)).sum(1)
         return [(products, lengths) for products, lengths in tables]
 
-    def _loss(self, defocus):
+    def _loss(self, defocus: np.ndarray) -> np.ndarray:
         """(..., rings) what the window leaves of rings at defocus values (...)."""
         lag = 2 * self.microscope.wavelength / self.cells.tile * defocus[..., None] * self.cells.frequency
         return window_loss(lag)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Defocus and astigmatism whose rings explain most of a power spectrum."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -86,7 +88,9 @@ def find_rings(rings: Rings, limits: SearchRange) -> Found:
     return dataclasses.replace(found, rival=_rival(rings, grid, limits, table, found))
 
 
-def _rival(rings, grid, limits, table, found):
+def _rival(
+    rings: Rings, grid: np.ndarray, limits: SearchRange, table: tuple[np.ndarray, np.ndarray], found: Found
+) -> float:
     """Strength of the best rings at another local maximum, at least a ring away at the highest frequency."""
     step = grid[1] - grid[0]
     away = np.pi / rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)
@@ -97,14 +101,14 @@ def _rival(rings, grid, limits, table, found):
     return float(scores[peaks & (np.abs(grid[inside] - found.defocus) > away)].max(initial=0.0) / rings.noise)
 
 
-def _defocus_grid(rings, limits):
+def _defocus_grid(rings: Rings, limits: SearchRange) -> np.ndarray:
     """Defocus values so close that the phase at the highest frequency changes by a quarter of a radian."""
     step = min(200.0, max(20.0, 0.25 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2))))
     reach = limits.astigmatism / 2
     return np.arange(max(limits.minimum_defocus - reach, step), limits.maximum_defocus + reach + step, step)
 
 
-def _inside(grid, limits):
+def _inside(grid: np.ndarray, limits: SearchRange) -> np.ndarray:
     """Places of the grid's values within the limits; at least two, also of limits closer than its step."""
     step = grid[1] - grid[0]
     middle = 0.5 * (limits.minimum_defocus + limits.maximum_defocus)
@@ -112,7 +116,14 @@ def _inside(grid, limits):
     return np.nonzero((grid >= low) & (grid <= high))[0]
 
 
-def _best_on_grid(rings, grid, limits, table, phase_shift, fall):
+def _best_on_grid(
+    rings: Rings,
+    grid: np.ndarray,
+    limits: SearchRange,
+    table: tuple[np.ndarray, np.ndarray],
+    phase_shift: float,
+    fall: float,
+) -> Found:
     """The best of all mean defocus values, astigmatisms and directions, from one table."""
     step = grid[1] - grid[0]
     inside = _inside(grid, limits)
@@ -132,7 +143,7 @@ def _best_on_grid(rings, grid, limits, table, phase_shift, fall):
     return best[1]
 
 
-def _scores(table, inside, shift):
+def _scores(table: tuple[np.ndarray, np.ndarray], inside: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Scores of the defocus values `inside`, each sector's taken `shift` places beside."""
     product = length = 0.0
     products, lengths = table
@@ -145,16 +156,16 @@ def _scores(table, inside, shift):
     return product / np.sqrt(np.maximum(length, 1e-12))
 
 
-def _unlikely(astigmatism, strength):
+def _unlikely(astigmatism: np.ndarray, strength: float) -> float:
     """What a large astigmatism costs, in units of strength."""
     return 0.5 * (2 * np.hypot(*astigmatism) / _ASTIGMATISM) ** 2 / max(strength, 1.0)
 
 
-def _refined(rings, found, limits):
+def _refined(rings: Rings, found: Found, limits: SearchRange) -> Found:
     """The nearest best rings, by the simplex method."""
     scale = 20.0 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)) / 10
 
-    def cost(values):
+    def cost(values: np.ndarray) -> float:
         astigmatism = values[1:3] * scale
         shift = values[3] if limits.phase_shift else found.phase_shift
         strength = rings.strength(values[0] * scale, astigmatism, shift, found.fall)

@@ -66,7 +66,7 @@ def mean_spectrum(image: np.ndarray, pixel_size: float) -> tuple[np.ndarray, int
     return total / count, count
 
 
-def _check_fall(power, pixel_size):
+def _check_fall(power: np.ndarray, pixel_size: float) -> None:
     """Raises ValueError for a spectrum that falls as no unfiltered micrograph's does: nothing is left of its rings."""
     side = len(power)
     y, x = fft.fftfreq(side, pixel_size)[:, None], np.arange(side // 2 + 1)[None] / (side * pixel_size)
@@ -82,7 +82,7 @@ def _check_fall(power, pixel_size):
         )
 
 
-def _what_is_there(image):
+def _what_is_there(image: np.ndarray) -> tuple[np.ndarray, float, float]:
     """A small (h, w) bool mask of what is real, the median, and how far from it values are not outliers."""
     _, valid = rescale_micrograph(image, min(1.0, _MASK / max(image.shape)))
     sample = image[::7, ::7]
@@ -92,11 +92,11 @@ def _what_is_there(image):
     return valid.numpy(), middle, _OUTLIER * (spread if spread > 0 else sample.std())
 
 
-def _scaled(position, image, mask, axis):
+def _scaled(position: int, image: np.ndarray, mask: np.ndarray, axis: int) -> int:
     return round(position * mask.shape[axis] / image.shape[axis])
 
 
-def _starts(length, side):
+def _starts(length: int, side: int) -> np.ndarray:
     """First pixels of tiles that overlap by half or a little more, from edge to edge."""
     number = int(np.ceil(2 * (length - side) / side)) + 1
     return np.linspace(0, length - side, number).astype(int)

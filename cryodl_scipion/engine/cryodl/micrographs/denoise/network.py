@@ -2,11 +2,18 @@
 """The network that denoises micrographs: a small U-net (Ronneberger et al. 2015) that corrects a Wiener filter's
 output."""
 
+from __future__ import annotations
+
+import typing
+
 import torch.nn.functional as F
 from torch import nn
 
 from ...learning.networks.conv_block import ConvBlock
 from ..pickers.unet import PickerUNet
+
+if typing.TYPE_CHECKING:
+    import torch
 
 
 class MicrographUNet(PickerUNet):
@@ -17,7 +24,7 @@ class MicrographUNet(PickerUNet):
     of its first layer; the answer has the input's size. receptive_radius: as the picker's.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         first = self.down[0].first[0]
         self.down[0] = ConvBlock(2 * self.stride**2, first.out_channels)
@@ -25,5 +32,5 @@ class MicrographUNet(PickerUNet):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, 1:] + F.pixel_shuffle(super().forward(x), self.stride)

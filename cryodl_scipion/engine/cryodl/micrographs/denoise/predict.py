@@ -2,6 +2,10 @@
 """Denoising one micrograph with a trained network: the file's image in, an image of the same shape and grey values
 out."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 
 from ...core.tiles import apply_tiled
@@ -10,6 +14,9 @@ from .network import MicrographUNet
 from .scaling import restored, working_images, working_pixel_size
 from .views import SEED, joined, make_views, pair
 
+if typing.TYPE_CHECKING:
+    import numpy as np
+
 TILE = 1024  # working px; about 0.4 GB
 
 
@@ -17,7 +24,13 @@ class MicrographDenoiser:
     """card, weights: of a model of kind 'micrograph_denoiser'. device: torch.device. tile: largest side at a time,
     working px."""
 
-    def __init__(self, card, weights, device, tile=TILE):
+    def __init__(
+        self,
+        card: typing.Mapping[str, typing.Any],
+        weights: typing.Mapping[str, torch.Tensor],
+        device: torch.device,
+        tile: int = TILE,
+    ) -> None:
         network = MicrographUNet()
         network.load_state_dict(weights)
         self.card, self.device, self.tile = card, device, tile
@@ -25,7 +38,7 @@ class MicrographDenoiser:
         self.network = for_inference(network, device, torch.float32)
 
     @torch.inference_mode()
-    def denoise(self, images, pixel_size):
+    def denoise(self, images: typing.Sequence[np.ndarray], pixel_size: float) -> np.ndarray:
         """(h, w) float32 array: grey values, background and contrast of the input, without what the network takes for
         noise.
 
@@ -37,10 +50,10 @@ class MicrographDenoiser:
         answers = [self._answer(seen) for seen in pair(views, torch.Generator().manual_seed(SEED))]
         return restored(joined(torch.stack(answers), views), working[0])
 
-    def _answer(self, seen):
+    def _answer(self, seen: torch.Tensor) -> torch.Tensor:
         """(h, w) answer to a (2, h, w) input."""
         overlap = -(-self.network.receptive_radius // self.network.multiple) * self.network.multiple
         return apply_tiled(self._run, seen, 1, self.network.multiple, self.tile, overlap)[0]
 
-    def _run(self, tile):
+    def _run(self, tile: torch.Tensor) -> torch.Tensor:
         return self.network(tile.to(self.device, memory_format=torch.channels_last))

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training a micrograph denoiser on the user's micrographs: which ones, in what memory, and what its card says."""
 
+from __future__ import annotations
+
 import dataclasses
 import time
+import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ... import __version__
-from ...contract import AllSkipped, Skipped, in_words
+from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, in_words
 from ...core.devices import choose_device, device_name, set_threads
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
@@ -20,18 +23,23 @@ from .scaling import USUAL_RESOLUTION, working_images, working_pixel_size
 from .train import RATE, MicrographTask
 from .views import cut, make_views
 
+if typing.TYPE_CHECKING:
+    from .views import Views
+
 VALIDATION_PART = 0.15  # of the rows of each micrograph
 VALIDATIONS = 8
 USUAL_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/protocol_denoise_micrographs.md)
 MOST_PIXELS = 150_000_000  # working px in memory (0.6 GB); of more micrographs only a part of each is kept
 
 
-def settle_method(config):
+def settle_method(config: DenoiseMicrographsConfig) -> str:
     """'even-odd' or 'added-noise'."""
     return config.method if config.method != "auto" else "even-odd" if config.even else "added-noise"
 
 
-def train_model(config, sources, output):
+def train_model(
+    config: DenoiseMicrographsConfig, sources: typing.Sequence[tuple[str, tuple[str, ...]]], output: Path
+) -> None:
     """Train on some of the micrographs and write the model's folder; a killed training continues from <output>.partial.
 
     config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
@@ -79,9 +87,14 @@ def train_model(config, sources, output):
     finish(folder, output)
 
 
-def load_views(sources, config, resolution, method):
+def load_views(
+    sources: typing.Sequence[tuple[str, tuple[str, ...]]],
+    config: DenoiseMicrographsConfig,
+    resolution: float,
+    method: str,
+) -> tuple[list[str], list[Views]]:
     """Names and Views of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
-    factor, names, views, bad = config.pixel_size / (resolution / 2), [], [], []
+    factor, names, views, bad = config.pixel_size / (resolution / 2), list[str](), list[typing.Any](), list[Skipped]()
     wanted = min(config.training_micrographs, len(sources))
     for index in spread_first(range(len(sources)), wanted):
         if len(names) == wanted:
@@ -89,7 +102,7 @@ def load_views(sources, config, resolution, method):
         name, paths = sources[index]
         try:
             images = read_images(paths)
-            images = images if method == "even-odd" else [sum(images) / np.float32(len(images))]
+            images = images if method == "even-odd" else [np.asarray(sum(images) / np.float32(len(images)))]
             made = make_views(working_images(images, factor))
         except (ValueError, FileNotFoundError) as error:
             bad.append(Skipped(name, paths[0], str(error)))
@@ -104,7 +117,7 @@ def load_views(sources, config, resolution, method):
     return names, views
 
 
-def read_images(paths):
+def read_images(paths: typing.Sequence[str]) -> list[np.ndarray]:
     """The images of a micrograph: one, or the averages of even and odd frames. Raises ValueError if their shapes
     differ."""
     images = [read_micrograph(path) for path in paths]
@@ -114,7 +127,7 @@ def read_images(paths):
     return images
 
 
-def cut_down(views, pixels, rng):
+def cut_down(views: Views, pixels: int, rng: np.random.Generator) -> Views:
     """The Views, or those of a random square with no more than so many pixels in all."""
     height, width = views.images.shape[1:]
     side = int((pixels / (2 * len(views.images))) ** 0.5)
@@ -126,7 +139,7 @@ def cut_down(views, pixels, rng):
     return dataclasses.replace(part, **whole)  # the rest is let go
 
 
-def split_rows(views):
+def split_rows(views: typing.Sequence[Views]) -> tuple[list[Views], list[Views]]:
     """Training and validation parts: the lowest rows of each micrograph are kept for validation."""
     cuts = [round(v.images.shape[1] * (1 - VALIDATION_PART)) for v in views]
     return (

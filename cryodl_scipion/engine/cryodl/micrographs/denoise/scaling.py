@@ -9,7 +9,10 @@ noise's amplitude, measured on the quietest places. All this is undone afterward
 those of the file.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -50,15 +53,15 @@ class WorkingImage:
     amplitude: torch.Tensor
     scale: float
     background: torch.Tensor
-    shape: tuple
+    shape: tuple[int, ...]
 
 
-def working_pixel_size(pixel_size, resolution):
+def working_pixel_size(pixel_size: float, resolution: float) -> float:
     """Å/px that holds the resolution (Å); never finer than the file's."""
     return max(pixel_size, resolution / 2)
 
 
-def working_images(images, factor):
+def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[WorkingImage]:
     """WorkingImages of one micrograph, or of its even and odd averages, which share spectrum, scale and background.
 
     images: list of (h, w) float32 arrays of one shape. factor: working px per px of the file, at most 1.
@@ -84,14 +87,14 @@ def working_images(images, factor):
     ]
 
 
-def restored(signal, working):
+def restored(signal: torch.Tensor, working: WorkingImage) -> np.ndarray:
     """(h, w) float32 array of the file's shape and grey values. signal: (h, w) of the working size, in units of its
     noise."""
     signal = filtered(signal, working.amplitude * working.scale) * working.mask
     return (fourier_resize(signal, working.shape) + _enlarged(working.background, working.shape, "bilinear")).numpy()
 
 
-def fourier_resize(image, shape):
+def fourier_resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """An (h, w) image on a grid of another shape over the same area, by cropping or padding its Fourier transform.
 
     Its values are kept; the first pixels of both grids coincide.
@@ -107,7 +110,7 @@ def fourier_resize(image, shape):
     return torch.fft.irfft2(result, s=tuple(shape)) * (shape[0] * shape[1] / image.numel())
 
 
-def _cropped(image, background, mask, shape):
+def _cropped(image: torch.Tensor, background: torch.Tensor, mask: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """The file less its background at the working size; filled areas 0, hot pixels clipped."""
     image = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))
     flat = image - _enlarged(background, image.shape, "bilinear")
@@ -116,7 +119,7 @@ def _cropped(image, background, mask, shape):
     return fourier_resize(flat.clamp(-limit, limit), shape)
 
 
-def _soft(valid):
+def _soft(valid: torch.Tensor) -> torch.Tensor:
     """(h, w) float: 1 inside of the (h, w) bool area, 0 from its border on, softly over 2 * BORDER px between."""
     outside = F.pad(1 - valid.float()[None, None], (BORDER,) * 4, value=1.0)
     soft = 1 - F.max_pool2d(outside, 2 * BORDER + 1, stride=1)
@@ -125,12 +128,12 @@ def _soft(valid):
     return soft[0, 0]
 
 
-def _enlarged(image, shape, mode):
+def _enlarged(image: torch.Tensor, shape: tuple[int, ...], mode: str) -> torch.Tensor:
     """An (h, w) image on a finer grid over the same area."""
     return F.interpolate(image[None, None], tuple(shape), mode=mode)[0, 0]
 
 
-def _noise_amplitude(flat, mask):
+def _noise_amplitude(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """(h, w // 2 + 1) amplitude of the noise in the quietest places, about 1 on average."""
     power = measure_spectrum(flat, QUIET_PATCH, mask > 0.99)
     power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
@@ -138,15 +141,15 @@ def _noise_amplitude(flat, mask):
     return (0.5 * on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
 
 
-def _noise_sigma(white, mask):
+def _noise_sigma(white: torch.Tensor, mask: torch.Tensor) -> float:
     """Standard deviation of white noise in an image, by most frequencies: those of the signal are few."""
     return float(np.median(cross_power(white, white, mask)[_SIGNAL_FREE])) ** 0.5
 
 
-def _median(image):
+def _median(image: torch.Tensor) -> float:
     sample = image[::7, ::7]
     return float(np.median(sample[np.isfinite(sample)])) if np.isfinite(sample).any() else 0.0
 
 
-def _robust_sigma(values):
+def _robust_sigma(values: torch.Tensor) -> float:
     return float(1.4826 * (values - values.median()).abs().median()) or float(values.std())

@@ -8,20 +8,20 @@ import torch.nn.functional as F
 from ...simulate.noise import BINS, CORNER
 
 
-def frequencies(shape):
+def frequencies(shape: tuple[int, ...]) -> torch.Tensor:
     """(h, w // 2 + 1) frequencies of rfft2 of an (h, w) image, cycles per px."""
     return (torch.fft.fftfreq(shape[0])[:, None].square() + torch.fft.rfftfreq(shape[1]).square()).sqrt()
 
 
-def on_grid(spectrum, shape):
+def on_grid(spectrum: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     """(h, w // 2 + 1) values of a (BINS,) spectrum on the grid of rfft2 of an (h, w) image, straight between bins."""
-    spectrum = torch.as_tensor(spectrum, dtype=torch.float32)
+    values = torch.as_tensor(spectrum, dtype=torch.float32)
     place = (frequencies(shape) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
     low = place.long().clamp(max=BINS - 2)
-    return torch.lerp(spectrum[low], spectrum[low + 1], place - low)
+    return torch.lerp(values[low], values[low + 1], place - low)
 
 
-def cross_power(first, second, mask):
+def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
     """(BINS,) radial mean of the product of two (h, w) images' transforms; 1 for white noise of variance 1 with itself.
 
     mask: (h, w) in [0, 1], by which both were multiplied. Smoothed over neighbouring bins.
@@ -40,7 +40,7 @@ def cross_power(first, second, mask):
     return (sums[0] / sums[1].clamp(min=1e-12)).numpy()
 
 
-def plane_mean(spectrum):
+def plane_mean(spectrum: np.ndarray) -> float:
     """Mean over the plane of Fourier space, up to the circle that a square holds, of a (BINS,) spectrum."""
     area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)
     return float(np.average(spectrum, weights=np.maximum(area, 0)))

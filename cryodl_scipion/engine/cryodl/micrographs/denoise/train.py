@@ -6,6 +6,10 @@ well; so answers and views are compared after one that leaves out where there is
 Fourier space, and whose noise would drown what there is to learn.
 """
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
@@ -14,6 +18,9 @@ from ...learning.training import Task
 from .network import MicrographUNet
 from .spectra import on_grid, plane_mean
 from .views import cut, pair
+
+if typing.TYPE_CHECKING:
+    from .views import Views
 
 CROP = 128  # working px
 BATCH = 8
@@ -27,9 +34,11 @@ class MicrographTask(Task):
     The figure is the correlation of the network's answers with the views that it did not see.
     """
 
-    def __init__(self, training, validation, device):
+    def __init__(
+        self, training: typing.Sequence[Views], validation: typing.Sequence[Views], device: torch.device
+    ) -> None:
         self.training, self.validation, self.device = training, validation, device
-        network = MicrographUNet().to(memory_format=torch.channels_last)
+        network = MicrographUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
         self.networks = torch.nn.ModuleDict({"denoiser": network})
         self.optimizers = {"denoiser": torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)}
         self.sides = [
@@ -37,10 +46,10 @@ class MicrographTask(Task):
             for part in (training, validation)
         ]
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         return self._draw(self.training, self.sides[0], rng)
 
-    def train_step(self, batch, accelerator):
+    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         seen, hidden, weight = (x.to(accelerator.device) for x in batch)
         network, optimizer = self.networks["denoiser"], self.optimizers["denoiser"]
         optimizer.zero_grad(set_to_none=True)
@@ -52,7 +61,7 @@ class MicrographTask(Task):
         optimizer.step()
         return {"loss": loss.detach()}
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         rng, drawn = np.random.default_rng(12345), []
         for _ in range(VALIDATION_BATCHES):
             seen, hidden, weight = self._draw(self.validation, self.sides[1], rng)
@@ -67,7 +76,7 @@ class MicrographTask(Task):
             "wiener_correlation": _correlation(wiener, hidden),
         }
 
-    def _draw(self, parts, side, rng):
+    def _draw(self, parts: typing.Sequence[Views], side: int, rng: np.random.Generator) -> list[torch.Tensor]:
         """A batch of random crops: what is seen (b, 2, s, s), what is hidden (b, 1, s, s), both in units of the Wiener
         filter's strength, and the filter to compare them by (b, 1, s, s // 2 + 1), which makes the noise of all crops
         1."""
@@ -85,6 +94,6 @@ class MicrographTask(Task):
         return [torch.stack(x) for x in zip(*batch)]
 
 
-def _correlation(first, second):
+def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
     product = lambda a, b: float((a * b).mean())
     return product(first, second) / max(1e-12, (product(first, first) * product(second, second)) ** 0.5)

@@ -10,13 +10,19 @@ spectrum is known.
 Both kinds have the noise of half of the dose, so a network that learnt from one kind works on the other.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
 from ...core.fourier import filtered
 from .spectra import cross_power, on_grid, plane_mean
+
+if typing.TYPE_CHECKING:
+    from .scaling import WorkingImage
 
 WEAKEST = 1e-3  # of `strength`, for micrographs in which nothing is found
 SEED = 1  # of the noise that is added to see a micrograph; any will do, one makes results repeat
@@ -35,7 +41,7 @@ class Views:
     mask: torch.Tensor
 
 
-def make_views(working):
+def make_views(working: typing.Sequence[WorkingImage]) -> Views:
     """Views of the WorkingImages of one micrograph: one, or even and odd."""
     images, mask = torch.stack([w.image for w in working]), working[0].mask
     if len(images) == 2:
@@ -51,7 +57,7 @@ def make_views(working):
     return Views(images, filtered(images, on_grid(gain, images.shape[1:])) / strength, gain, strength, mask)
 
 
-def cut(views, rows, columns):
+def cut(views: Views, rows: slice, columns: slice) -> Views:
     """The Views of a part. rows, columns: slices."""
     return dataclasses.replace(
         views,
@@ -61,7 +67,7 @@ def cut(views, rows, columns):
     )
 
 
-def pair(views, generator):
+def pair(views: Views, generator: torch.Generator | None) -> torch.Tensor:
     """Two inputs of the network, (2, 2, h, w): each view as it is, and after the filter. generator: torch's, for
     noise."""
     images, wiener = views.images, views.wiener
@@ -73,7 +79,7 @@ def pair(views, generator):
     return torch.stack([images, wiener], 1)
 
 
-def joined(answers, views):
+def joined(answers: torch.Tensor, views: Views) -> torch.Tensor:
     """(h, w) signal of the micrograph, in units of its WorkingImage's noise, of the network's answers to pair()'s
     inputs.
 

@@ -1,15 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particle pickers: one published method per file, and its row in contract/networks.py."""
 
+from __future__ import annotations
+
+import os
+import typing
+from pathlib import Path
+
 from ...learning.registry import method_of
 
+if typing.TYPE_CHECKING:
+    import torch
 
-def picker_method(name):
+    from .unet import PickerUNet, UNetPicker
+
+
+def picker_method(name: str) -> UNetPicker:
     """The method object of a registered name. Raises ValueError that lists the names."""
     return method_of("picker", name)
 
 
-def load_network(method, weights, source):
+def load_network(
+    method: typing.Any, weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
+) -> typing.Any:
     """A method's network with the weights of a model.
 
     weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another

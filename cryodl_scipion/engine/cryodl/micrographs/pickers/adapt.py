@@ -10,6 +10,8 @@ are not, the fit is
 chance, and the model's own calibration stays (docs/general_model.md has the figures of both).
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -34,7 +36,7 @@ class Adapted:
     many it was fitted to. own: whether it is the model's own calibration, as the scores form no two heaps. separation:
     of the heaps. expected_f1: of these candidates at the threshold."""
 
-    calibration: tuple[float, float]
+    calibration: tuple[float, ...]
     threshold: float
     uncertainty: float
     candidates: int
@@ -43,7 +45,7 @@ class Adapted:
     expected_f1: float = 0.0
 
 
-def adapt(raw, calibration):
+def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
     """Adapted for candidates of one data set; None if there are too few.
 
     raw: (n,) raw scores of all candidates of some micrographs. calibration: the model's own (slope, offset).
@@ -67,7 +69,7 @@ def adapt(raw, calibration):
     )
 
 
-def heaps_apart(odds, upper):
+def heaps_apart(odds: np.ndarray, upper: np.ndarray) -> float:
     """How far the two heaps are apart: distance of their means over the root of their mean variance.
 
     odds, upper: (n,) log odds, and probabilities of the upper heap.
@@ -76,7 +78,7 @@ def heaps_apart(odds, upper):
     return float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
 
 
-def two_heaps(odds, start):
+def two_heaps(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
     """(n,) probabilities of belonging to the upper of two normal distributions.
 
     odds: (n,). start: (n,) probabilities to begin with.
@@ -102,7 +104,7 @@ def two_heaps(odds, start):
     return found
 
 
-def _normal(odds, share, mean, deviation):
+def _normal(odds: np.ndarray, share: np.ndarray, mean: float, deviation: float) -> tuple[float, float]:
     """Mean and deviation of odds weighted by shares, with WEIGHT candidates of the usual ones among them."""
     total = share.sum() + WEIGHT
     middle = (share @ odds + WEIGHT * mean) / total

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a general model asks some micrographs before it picks: size, contrast, and what its scores mean there."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
@@ -22,7 +24,11 @@ UNSURE = (
 
 
 def ask_micrographs(
-    settings: PickSettings, paths: typing.Sequence[str], picker: Picker, card: dict, notes: list[str]
+    settings: PickSettings,
+    paths: typing.Sequence[str],
+    picker: Picker,
+    card: typing.Mapping[str, typing.Any],
+    notes: list[str],
 ) -> PickSettings:
     """The settings with what some of the micrographs tell.
 
@@ -66,10 +72,22 @@ class _Asked:
     """Raw scores of some micrographs with either sign, looked for once. sized: {contrast: PickSettings}, may grow; a
     sign without its own is looked at with the size of the other."""
 
-    def __init__(self, paths, picker, card, sized):
-        self.paths, self.picker, self.card, self.sized, self._raw = paths, picker, card, sized, {}
+    def __init__(
+        self,
+        paths: typing.Sequence[str],
+        picker: Picker,
+        card: typing.Mapping[str, typing.Any],
+        sized: typing.Mapping[str, PickSettings],
+    ) -> None:
+        self.paths, self.picker, self.card, self.sized, self._raw = (
+            paths,
+            picker,
+            card,
+            sized,
+            dict[typing.Any, typing.Any](),
+        )
 
-    def raw(self, contrast):
+    def raw(self, contrast: str) -> list[np.ndarray]:
         """[(n,) raw scores of each micrograph]; [] without any size."""
         settings = self.sized.get(contrast) or next(iter(self.sized.values()))
         if settings.scale is None:
@@ -84,20 +102,20 @@ class _Asked:
         scores = {c: [calibrate(part, self.picker.calibration) for part in self.raw(c)] for c in ("dark", "bright")}
         return compare_contrasts(scores, usual_contrast(self.card))
 
-    def clearly(self, usual):
+    def clearly(self, usual: str) -> bool:
         """Whether the usual contrast is clear from its own size alone."""
         found = self.contrast()
         return found.clear and found.contrast == usual
 
 
-def _sized(settings, paths, picker, contrast):
+def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> PickSettings:
     """PickSettings with the size found for a contrast, or as they are."""
     size = _size(settings, paths, picker, contrast) if settings.size_open else None
     return dataclasses.replace(settings, size=dataclasses.asdict(size)) if size else settings
 
 
-def _size(settings, paths, picker, contrast):
-    def look(image, diameter, whole, opposite):
+def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, contrast: str) -> Size | None:
+    def look(image: np.ndarray, diameter: float, whole: bool, opposite: bool) -> Look:
         factor = working_factor(picker.method, settings.pixel_size, diameter)
         image = _middle(image, int((WHOLE if whole else SIDE) / factor))
         wide = picker.method.working_diameter
@@ -111,13 +129,13 @@ def _size(settings, paths, picker, contrast):
     return find_size(look, paths, settings.pixel_size, settings.particle_diameter)
 
 
-def _middle(image, side):
+def _middle(image: np.ndarray, side: int) -> np.ndarray:
     """The middle (side, side) of an image."""
     starts = [max(0, (n - side) // 2) for n in image.shape]
     return image[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
 
 
-def _raw_scores(settings, paths, picker, contrast):
+def _raw_scores(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> list[np.ndarray]:
     own, usual = picker.calibration, picker.contrast
     picker.calibration, picker.contrast = (1.0, 0.0), contrast
     try:
@@ -130,7 +148,7 @@ def _raw_scores(settings, paths, picker, contrast):
         picker.calibration, picker.contrast = own, usual
 
 
-def _say_size(size, stated, notes):
+def _say_size(size: Size | None, stated: float | None, notes: list[str]) -> None:
     print(size.sentence(stated))
     if stated and size.contradicts(stated):
         notes.append(size.sentence(stated))

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a finished training says of its model: card, calibration and default threshold, warnings."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 from pathlib import Path
 
 import numpy as np
 
 from ... import __version__
-from ...contract import counted, in_words
+from ...contract import Skipped, TrainPickerConfig, counted, in_words
 from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
 from ...core.matching import score_matched
 from .sparse_calibration import fit_sparse_calibration
 from .train import FEW_PARTICLES, Hits
+
+if typing.TYPE_CHECKING:
+    from ...learning.training import FitReport
+    from .fill_in import FilledIn
+    from .labels import Labels
+    from .train import PickerTask
 
 # Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014),
 # which is below one half.
@@ -20,7 +29,15 @@ REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 
 FEWEST_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
 
 
-def model_card(config, filled, split, task, report, device, seconds):
+def model_card(
+    config: TrainPickerConfig,
+    filled: FilledIn,
+    split: tuple[list[Labels], list[Labels]],
+    task: PickerTask,
+    report: FitReport,
+    device: str,
+    seconds: float,
+) -> dict[str, typing.Any]:
     """The model card: all that picking and a reader need to know.
 
     filled: FilledIn. split: training and validation entries of split_items. device: in words.
@@ -70,14 +87,14 @@ def model_card(config, filled, split, task, report, device, seconds):
     )
 
 
-def merge(parts):
+def merge(parts: typing.Sequence[Hits]) -> Hits:
     """One Hits of several."""
     return Hits(
         np.concatenate([p.hit for p in parts]), np.concatenate([p.raw for p in parts]), sum(p.reference for p in parts)
     )
 
 
-def calibrate_model(task, by_micrograph):
+def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> tuple[tuple[float, ...], float, float]:
     """(slope, offset) of the scores, the default threshold, and the threshold's uncertainty (one standard deviation).
 
     task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
@@ -87,7 +104,7 @@ def calibrate_model(task, by_micrograph):
     picks and the rest, told on the scale of the model's scores.
     """
     if task.labels == "boxes":
-        by_micrograph = [task.box_hits(task.training + task.validation)]
+        by_micrograph = [task.box_hits([*task.training, *task.validation])]
         fit = lambda hits: (fit_calibration(hits.hit, hits.raw, share=0.5), BOX_THRESHOLD)
     elif task.labels == "sparse":
         share = sum(im.expected for im in task.validation) / max(1, sum(len(im.positives) for im in task.validation))
@@ -98,30 +115,34 @@ def calibrate_model(task, by_micrograph):
     return calibration, threshold, _uncertainty(by_micrograph, fit, calibration)
 
 
-def _fit_complete(hits):
+def _fit_complete(hits: Hits) -> tuple[tuple[float, ...], float]:
     calibration = fit_calibration(hits.hit, hits.raw)
     return calibration, best_threshold(calibrate(hits.raw, calibration), hits.reference)
 
 
-def _fit_sparse(hits, share):
+def _fit_sparse(hits: Hits, share: float) -> tuple[tuple[float, ...], float]:
     """share: particles that there are, labelled or not, for each labelled one."""
     calibration = fit_sparse_calibration(hits.hit, hits.raw, share)
     return calibration, best_threshold(calibrate(hits.raw, calibration), share * hits.reference)
 
 
-def _uncertainty(parts, fit, calibration):
+def _uncertainty(
+    parts: typing.Sequence[Hits],
+    fit: typing.Callable[[Hits], tuple[tuple[float, ...], float]],
+    calibration: tuple[float, ...],
+) -> float:
     """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores. 0 without candidates."""
     rng, cuts = np.random.default_rng(0), []
     if not sum(len(p.raw) for p in parts):
         return 0.0
     for _ in range(REPEATS):
         (slope, offset), threshold = fit(_drawn(parts, rng))
-        raw = 1 / (1 + np.exp(-(logit(threshold) - offset) / slope))  # the cut, as the network scores
+        raw = 1 / (1 + np.exp(-(logit(np.asarray(threshold)) - offset) / slope))  # the cut, as the network scores
         cuts.append(float(calibrate(raw, calibration)))
     return round(float(np.std(cuts)), 4)
 
 
-def _drawn(parts, rng):
+def _drawn(parts: typing.Sequence[Hits], rng: np.random.Generator) -> Hits:
     """Hits of as many micrographs, or candidates, drawn with replacement."""
     if len(parts) >= FEWEST_GROUPS:
         return merge([parts[i] for i in rng.integers(len(parts), size=len(parts))])
@@ -131,7 +152,7 @@ def _drawn(parts, rng):
     return Hits(whole.hit[chosen], whole.raw[chosen], missed + int(whole.hit[chosen].sum()))
 
 
-def card_warnings(card, skipped):
+def card_warnings(card: typing.Mapping[str, typing.Any], skipped: typing.Sequence[Skipped]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training. skipped: Skipped labelled micrographs."""
     if skipped:
         yield (

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Is protein dark or bright? A picker that learnt dark protein finds far fewer particles with the wrong sign."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -30,7 +33,7 @@ class ContrastFound:
     bright: Expectation
     micrographs: int
 
-    def sentence(self):
+    def sentence(self) -> str:
         """For the log and the result's warnings."""
         found = (
             f"with dark protein {self.dark.particles:.0f} particles are expected, {self.dark.sure:.0f} of them "
@@ -45,14 +48,16 @@ class ContrastFound:
         )
 
 
-def scores_of_some(candidates, paths, contrasts):
+def scores_of_some(
+    candidates: typing.Callable[..., typing.Any], paths: typing.Sequence[str], contrasts: tuple[str]
+) -> dict[str, list[np.ndarray]]:
     """{contrast: [(n,) scores]} of a few readable micrographs.
 
     candidates: function of (image (h, w), contrast) that returns positions and scores. paths: micrographs, of which
     those evenly spread over the list come first; those that cannot be read or picked are passed over here: picking
     reports them.
     """
-    scores = {contrast: [] for contrast in contrasts}
+    scores: dict[str, list[typing.Any]] = {contrast: [] for contrast in contrasts}
     for path in spread_first(paths, MOST_MICROGRAPHS):
         if len(scores[contrasts[0]]) == MOST_MICROGRAPHS:
             break
@@ -66,7 +71,7 @@ def scores_of_some(candidates, paths, contrasts):
     return scores
 
 
-def compare_contrasts(scores, usual="dark"):
+def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], usual: str = "dark") -> ContrastFound:
     """ContrastFound from {'dark', 'bright': [(n,) calibrated scores of each micrograph]}.
 
     usual: the contrast that is taken if there is no clear difference.
@@ -75,7 +80,7 @@ def compare_contrasts(scores, usual="dark"):
     return decide(dark, bright, len(scores["dark"]), usual)
 
 
-def decide(dark, bright, micrographs, usual="dark"):
+def decide(dark: Expectation, bright: Expectation, micrographs: int, usual: str = "dark") -> ContrastFound:
     """ContrastFound from the Expectation with either sign."""
     more, less = (dark, bright) if dark.sure >= bright.sure else (bright, dark)
     difference, deviation = more.sure - less.sure, float(np.hypot(more.deviation, less.deviation))

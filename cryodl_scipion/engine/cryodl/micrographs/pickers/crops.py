@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training crops of micrographs: chosen places, rotated, mirrored, a little scaled."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
@@ -12,7 +14,7 @@ from ...core.augment import any_turn
 from ..normalize import Measured
 
 
-def _no_points():
+def _no_points() -> np.ndarray:
     return np.zeros((0, 2))
 
 
@@ -43,11 +45,11 @@ class LabelledImage(Measured):
     size: float | None = None
 
     @property
-    def usable(self):
+    def usable(self) -> torch.Tensor:
         return self.valid if self.allowed is None else self.valid & self.allowed
 
     @property
-    def dense(self):
+    def dense(self) -> bool:
         return self.labels == "complete"
 
 
@@ -63,7 +65,7 @@ class View(typing.NamedTuple):
     scale: float = 1.0
 
 
-def sample_crop(item, side, rng):
+def sample_crop(item: LabelledImage, side: int, rng: np.random.Generator) -> View:
     """One random View of a labelled image.
 
     side: px of the square crop. rng: numpy Generator.
@@ -72,7 +74,7 @@ def sample_crop(item, side, rng):
     return cut_view(item, centre, any_turn(rng), side)
 
 
-def cut_view(item, centre, matrix, side):
+def cut_view(item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: int) -> View:
     """The View around a place (yx) of a labelled image; matrix: 2x2, from crop yx to image yx."""
     image, usable = cut_image(item, centre, matrix, side)
     to_crop = np.linalg.inv(matrix)
@@ -85,7 +87,7 @@ def cut_view(item, centre, matrix, side):
     return View(image, usable, *near, float(abs(np.linalg.det(matrix)) ** -0.5))
 
 
-def _choose_centre(item, rng):
+def _choose_centre(item: LabelledImage, rng: np.random.Generator) -> np.ndarray:
     """A place to look at: near a label mostly, anywhere sometimes (only labels when the rest tells nothing)."""
     labels = [p for p in (item.positives, item.negatives, item.contamination) if len(p)]
     if labels and (item.labels == "boxes" or rng.random() < 0.5):
@@ -94,7 +96,9 @@ def _choose_centre(item, rng):
     return rng.uniform(0, 1, 2) * (np.array(item.image.shape) - 1)
 
 
-def cut_image(item, centre, matrix, side):
+def cut_image(
+    item: LabelledImage, centre: np.ndarray, matrix: np.ndarray, side: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Image and usable part under a crop; outside of the image both are 0."""
     h, w = item.image.shape
     step = torch.arange(side, dtype=torch.float32) - (side - 1) / 2

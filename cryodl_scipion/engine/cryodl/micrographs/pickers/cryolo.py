@@ -13,6 +13,10 @@ there is one class; crops are turned by any angle; AdamW; where only boxes are l
 within half a diameter of a label teach, and the confidences of the others count as in pu.py.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -21,6 +25,11 @@ from ...core.augment import vary_contrast
 from ...core.peaks import separate
 from .crops import sample_crop
 from .method import PickerMethod
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from .crops import LabelledImage
 
 WIDTHS = (32, 64, 128, 64, 128, 256, 128, 256, 512, 256, 512, 256, 512, 1024, 512, 1024)
 SMALL_KERNELS, POOLED = (4, 7, 10, 12, 15), (1, 2, 5, 8)
@@ -35,7 +44,7 @@ class GridOfCells(nn.Sequential):
     stride = multiple = CELL
     receptive_radius = 116  # px; (230 px seen) / 2
 
-    def __init__(self):
+    def __init__(self) -> None:
         layers, before = [], 1
         for number, width in enumerate(WIDTHS, 1):
             kernel = 1 if number in SMALL_KERNELS else 3
@@ -66,19 +75,19 @@ class CrYOLO(PickerMethod):
     bytes_per_pixel = 200
     spot_area = CELL**2
 
-    def build(self):
+    def build(self) -> nn.Module:
         return GridOfCells()
 
-    def usual_steps(self, particles, labels):
+    def usual_steps(self, particles: int, labels: str) -> int:
         return 200
 
-    def crop_side(self, labels):
+    def crop_side(self, labels: str) -> int:
         return 96 if labels == "boxes" else 160
 
-    def batch_factor(self, labels):
+    def batch_factor(self, labels: str) -> int:
         return 2 if labels == "boxes" else 1
 
-    def example(self, item, rng):
+    def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image, target (5, h, w) of cells: 1 with a particle, its centre in the cell (y, x), log size (h, w); weight
         (1, h, w), or (2, h, w) with the unlabelled cells as second."""
         side = self.crop_side(item.labels)
@@ -93,7 +102,7 @@ class CrYOLO(PickerMethod):
         weight = known[None] if item.labels != "sparse" else torch.stack([known, 1 - known])
         return view.image, target, weight * F.avg_pool2d(view.usable[None], CELL)
 
-    def _known(self, item, labels, cells, occupied):
+    def _known(self, item: LabelledImage, labels: str, cells: int, occupied: torch.Tensor) -> torch.Tensor:
         """(cells, cells) 1 where the label of a cell is known."""
         if item.dense or not len(labels):
             return torch.full((cells, cells), float(item.dense))
@@ -104,7 +113,7 @@ class CrYOLO(PickerMethod):
         near = (distance < LABELLED_RADIUS * self.working_diameter).any(0)
         return (near | (occupied > 0)).float()
 
-    def augment(self, image, rng):
+    def augment(self, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Blur by up to 1 px, noise and contrast."""
         sigma = float(rng.uniform(0, 1))
         if rng.random() < 0.5 and sigma > 0.2:
@@ -114,7 +123,7 @@ class CrYOLO(PickerMethod):
             image = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, 7)), kernel.view(1, 1, 7, 1))[0, 0]
         return vary_contrast(image, rng)
 
-    def loss(self, output, target, weight):
+    def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """output, target: (b, 5, h, w), see GridOfCells and example. weight: (b, 1 or 2, h, w)."""
         known, occupied = weight[:, :1], target[:, :1] * weight[:, :1]
         confidence, centre, size = output[:, :1].sigmoid(), output[:, 1:3].sigmoid(), output[:, 3:]
@@ -127,7 +136,7 @@ class CrYOLO(PickerMethod):
             return value
         return self.unlabelled_loss(value, output[:, :1], target[:, :1], known, weight[:, 1:])
 
-    def overlap(self, shift, log_ratio):
+    def overlap(self, shift: torch.Tensor, log_ratio: torch.Tensor) -> torch.Tensor:
         """(b, 1, h, w) intersection over union of two boxes: centres differ by shift (cells), sizes by a factor.
 
         shift, log_ratio: (b, 2, h, w); the second box is as wide as a diameter.
@@ -137,10 +146,12 @@ class CrYOLO(PickerMethod):
         common = ((side + other) / 2 - shift.abs()).clamp(min=0).minimum(other).clamp(max=side).prod(1, keepdim=True)
         return common / (side**2 + other.prod(1, keepdim=True) - common)
 
-    def scores(self, output):
+    def scores(self, output: torch.Tensor) -> torch.Tensor:
         return output[:, :1].float().sigmoid()
 
-    def peaks(self, output, distance, threshold, cells):
+    def peaks(
+        self, output: torch.Tensor, distance: float, threshold: float, cells: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As PickerMethod's; every cell is a candidate, at the place that it predicts."""
         score = self.scores(output[None])[0, 0]
         yx = ((score >= threshold) & cells).nonzero()

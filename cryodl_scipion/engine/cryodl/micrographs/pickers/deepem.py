@@ -11,11 +11,19 @@ with momentum 0.9 and a rate of 0.1, with which it learns within a minute in spi
 random, of background windows as well; background windows keep 0.6 windows from every particle.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch
 from torch import nn
 
 from ...core.augment import quarter_turn
 from .patch import PatchPicker, start_weights
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
 
 WIDTHS, KERNELS = (6, 12, 12), (9, 5, 5)
 
@@ -31,7 +39,7 @@ class DeepEM(PatchPicker):
     learning_rate = 0.1
     bytes_per_pixel = 40
 
-    def build(self):
+    def build(self) -> nn.Module:
         layers, before = [], 1
         for width, kernel in zip(WIDTHS, KERNELS):
             layers += [nn.Conv2d(before, width, kernel), nn.Sigmoid(), nn.AvgPool2d(2)]
@@ -39,9 +47,9 @@ class DeepEM(PatchPicker):
         network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * 4 * 4, 1))
         return start_weights(network, nn.init.xavier_normal_)
 
-    def turn(self, rng):
+    def turn(self, rng: np.random.Generator) -> np.ndarray:
         return quarter_turn(rng)
 
-    def labelled_loss(self, logits, target, known):
+    def labelled_loss(self, logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """E = 1/(2N) sum (t - y)^2 over the known windows; the output's sigmoid is applied here."""
         return 0.5 * (known * (target - torch.sigmoid(logits)) ** 2).sum() / known.sum().clamp(min=1.0)

@@ -11,9 +11,17 @@ rate falls once per validation; weights start by He et al. 2015; where the parti
 enough from all of them, the farthest of some is taken; sparse labels (see pu.py).
 """
 
+from __future__ import annotations
+
+import typing
+
 from torch import nn
 
 from .patch import PatchPicker, start_weights
+
+if typing.TYPE_CHECKING:
+    import torch
+
 
 WIDTHS, KERNELS, HIDDEN = (8, 16, 32, 64), (9, 5, 3, 2), 256
 
@@ -30,7 +38,7 @@ class DeepPicker(PatchPicker):
     decay = 0.95
     bytes_per_pixel = 110
 
-    def build(self):
+    def build(self) -> nn.Module:
         layers, before = [], 1
         for width, kernel in zip(WIDTHS, KERNELS):
             layers += [nn.Conv2d(before, width, kernel), nn.ReLU(), nn.MaxPool2d(2)]
@@ -44,6 +52,6 @@ class DeepPicker(PatchPicker):
         ]
         return start_weights(nn.Sequential(*layers), nn.init.kaiming_normal_, nonlinearity="relu")
 
-    def logit(self, output):
+    def logit(self, output: torch.Tensor) -> torch.Tensor:
         """The softmax of two outputs is the sigmoid of their difference, and so is its cross-entropy."""
         return output[:, 1:2] - output[:, :1]

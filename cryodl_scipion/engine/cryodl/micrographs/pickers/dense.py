@@ -6,6 +6,8 @@ with the shift of a window, so the same weights can run over the whole image; wh
 the answers' grid, it takes none, and the layers after it reach further apart instead (dilation).
 """
 
+import typing
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -33,14 +35,14 @@ class DenseClassifier(nn.Sequential):
     Raises ValueError for layers that cannot be converted.
     """
 
-    def __init__(self, network, window, stride):
+    def __init__(self, network: nn.Module, window: int, stride: int) -> None:
         super().__init__(*_convert(network, window, stride))
         self.stride = self.multiple = stride
         self.before = (window - stride) // 2
         self.after = window - stride - self.before
         self.receptive_radius = window // 2 + 1
 
-    def forward(self, x):
+    def forward(self, x: float) -> torch.Tensor:
         h, w = (n // self.stride for n in x.shape[-2:])
         padding = (self.before, self.after, self.before, self.after)
         return super().forward(F.pad(x, padding))[..., :h, :w]
@@ -49,17 +51,17 @@ class DenseClassifier(nn.Sequential):
 class DilatedAverage(nn.Module):
     """Mean of size x size values that lie `dilation` apart, at every place."""
 
-    def __init__(self, size, dilation):
+    def __init__(self, size: int, dilation: int) -> None:
         super().__init__()
         self.size, self.dilation = size, dilation
 
-    def forward(self, x):
+    def forward(self, x: float) -> torch.Tensor:
         h, w = (n - (self.size - 1) * self.dilation for n in x.shape[-2:])
         starts = [i * self.dilation for i in range(self.size)]
         return sum(x[..., y : y + h, z : z + w] for y in starts for z in starts) / self.size**2
 
 
-def _convert(network, window, stride):
+def _convert(network: nn.Module, window: int, stride: int) -> typing.Iterator[nn.Module]:
     """Layers of the fully convolutional network."""
     side, steps, dilation, channels = window, 1, 1, 1
     for layer in _layers(network):
@@ -85,7 +87,7 @@ def _convert(network, window, stride):
         raise ValueError(f"The network steps by {steps} px only; windows every {stride} px do not fit it.")
 
 
-def _layers(network):
+def _layers(network: nn.Module) -> typing.Iterator[nn.Module]:
     for layer in network:
         if isinstance(layer, nn.Sequential):
             yield from _layers(layer)
@@ -95,19 +97,19 @@ def _layers(network):
             raise ValueError(f"A layer {type(layer).__name__} cannot run over a whole image.")
 
 
-def _first(value):
+def _first(value: int | tuple[int, ...]) -> int:
     return value[0] if isinstance(value, tuple) else value
 
 
-def _kernel(layer):
+def _kernel(layer: typing.Any) -> int:
     return _first(getattr(layer, "kernel_size", 1))
 
 
-def _step(layer):
+def _step(layer: typing.Any) -> int:
     return _first(getattr(layer, "stride", 1))
 
 
-def _moved(layer, step, dilation):
+def _moved(layer: typing.Any, step: int, dilation: int) -> nn.Module:
     """The same convolution or pooling with another step and dilation."""
     if isinstance(layer, nn.MaxPool2d):
         return nn.MaxPool2d(layer.kernel_size, step, dilation=dilation)
@@ -120,13 +122,13 @@ def _moved(layer, step, dilation):
     return _shared(layer.weight, layer.bias, step, dilation)
 
 
-def _shared_linear(layer, channels, side, dilation):
+def _shared_linear(layer: typing.Any, channels: int, side: int, dilation: int) -> nn.Module:
     """A fully connected layer as a convolution that sees the whole window."""
     weight = layer.weight.view(layer.out_features, channels, side, side)
     return _shared(nn.Parameter(weight.detach(), requires_grad=False), layer.bias, 1, dilation)
 
 
-def _shared(weight, bias, step, dilation):
+def _shared(weight: torch.Tensor, bias: torch.Tensor | None, step: int, dilation: int) -> nn.Conv2d:
     """A convolution that uses the memory of existing weights."""
     with torch.device("meta"):
         convolution = nn.Conv2d(

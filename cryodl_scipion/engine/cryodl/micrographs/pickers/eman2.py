@@ -13,11 +13,20 @@ without any contamination box teaches both networks with its background: the sec
 specialist.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch
 from torch import nn
 
 from .crops import sample_crop
 from .heatmap import HeatmapPicker
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from .crops import LabelledImage
 
 WIDTHS, KERNEL = (40, 40, 1), 15
 CROP_SIDE = 64  # working px, as the authors' tiles
@@ -29,22 +38,22 @@ class TwoNetworks(nn.Module):
     stride = multiple = 2
     receptive_radius = 37  # px: 7 of the first layer, then 2 x 14 at half the size, and the pooling's
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.background, self.contamination = _one_network(), _one_network()
 
-    def forward(self, x):
+    def forward(self, x: float) -> torch.Tensor:
         return torch.cat([self.background(x), self.contamination(x)], 1)
 
 
 class LastConvolution(nn.Conv2d):
     """To a single channel: four times faster to train where channels are not the last axis, whatever the rest uses."""
 
-    def forward(self, x):
+    def forward(self, x: float) -> torch.Tensor:
         return nn.functional.conv2d(x.contiguous(), self.weight.contiguous(), self.bias, padding=self.padding)
 
 
-def _one_network():
+def _one_network() -> nn.Sequential:
     first, second, last = WIDTHS
     half = KERNEL // 2
     return nn.Sequential(
@@ -67,19 +76,19 @@ class EMAN2(HeatmapPicker):
     needs_contamination = True
     bytes_per_pixel = 200
 
-    def build(self):
+    def build(self) -> nn.Module:
         return TwoNetworks()
 
-    def optimizer(self, network):
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, weight_decay=1e-6)
 
-    def usual_steps(self, particles, labels):
+    def usual_steps(self, particles: int, labels: str) -> int:
         return 100
 
-    def crop_side(self, labels):
+    def crop_side(self, labels: str) -> int:
         return CROP_SIDE
 
-    def example(self, item, rng):
+    def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image (64, 64), target (2, 32, 32) and weight (2, 32, 32), one for each network; (4, ...) where labels are
         sparse."""
         view, shape = sample_crop(item, CROP_SIDE, rng), (CROP_SIDE // self.stride,) * 2
@@ -91,7 +100,7 @@ class EMAN2(HeatmapPicker):
         weight = known if item.labels != "sparse" else torch.cat([known, (1 - known[:1]).expand(2, -1, -1)])
         return view.image, target, weight * nn.functional.avg_pool2d(view.usable[None], self.stride)
 
-    def loss(self, output, target, weight):
+    def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """output, target: (b, 2, h, w). weight: the same, or (b, 4, h, w) with the unlabelled places last."""
         known = weight[:, :2]
         value = (known * (output - target) ** 2).sum() / (target * known).sum().clamp(min=1.0)
@@ -100,5 +109,5 @@ class EMAN2(HeatmapPicker):
         chances = torch.logit(output.clamp(0.001, 0.999))
         return self.unlabelled_loss(value, chances, target, known, weight[:, 2:])
 
-    def scores(self, output):
+    def scores(self, output: torch.Tensor) -> torch.Tensor:
         return output.float().clamp(0, 1).min(1, keepdim=True).values

@@ -2,16 +2,24 @@
 """What labels leave open and a training needs: contrast, background and contamination boxes, the number of
 particles."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 from scipy.ndimage import maximum_filter
 
+from ...contract import TrainPickerConfig
 from ...core.peaks import find_peaks
 from .label_checks import judge_contrast, label_signal, upside_down_warning
 from .propose import likeness_map, look_of, propose_boxes
 from .seen import seen_particles
+
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
+    from .method import PickerMethod
 
 # Proposed boxes of one kind per micrograph: 10 to 15 do, more where there are more particles to tell them from.
 FEWEST_BOXES, BOXES_PER_PARTICLE = 15, 3
@@ -26,13 +34,13 @@ class FilledIn:
     """images: LabelledImages with everything. contrast: 'dark' or 'bright' protein. said: sentences for the log.
     warnings: sentences for the user, in the result too."""
 
-    images: list
+    images: list[LabelledImage]
     contrast: str
-    said: tuple
-    warnings: tuple
+    said: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def fill_in(images, config, method):
+def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod) -> FilledIn:
     """FilledIn of loaded LabelledImages. config: TrainPickerConfig. The images are of dark protein; the sign of bright
     is turned."""
     diameter = method.working_diameter
@@ -55,7 +63,9 @@ def fill_in(images, config, method):
     return FilledIn(images, contrast, tuple(said), tuple(warnings))
 
 
-def _with_boxes(images, config, method):
+def _with_boxes(
+    images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod
+) -> tuple[list[LabelledImage], list[str]]:
     """Images with proposed boxes of the kinds that are needed and not given, and sentences that say so."""
     only_good = images[0].labels == "boxes" and config.background is None
     background = only_good
@@ -84,7 +94,9 @@ def _with_boxes(images, config, method):
     return filled, [f"Proposed, as none was given: {' and '.join(kinds)} (see them with `cryodl propose-boxes`)."]
 
 
-def _with_expected(images, expected, diameter):
+def _with_expected(
+    images: typing.Sequence[LabelledImage], expected: float | None, diameter: float
+) -> tuple[list[LabelledImage], str, str | None]:
     """Images with expected numbers of particles, a sentence about them, and a warning or None.
 
     expected: the user's average per micrograph, or None: what looks like the labelled ones.
@@ -105,7 +117,7 @@ def _with_expected(images, expected, diameter):
     return filled, warning, warning
 
 
-def estimate_particles(images, diameter):
+def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) -> tuple[list[float], bool]:
     """Numbers of particles, labelled or not, that each LabelledImage seems to hold, and whether that is more than a
     guess.
 
@@ -131,12 +143,12 @@ def estimate_particles(images, diameter):
     return np.maximum(own, (alike - noise).clip(0) / (1 - LOOKING_ALIKE)).tolist(), True
 
 
-def _peaks(likeness, usable, diameter, limit):
+def _peaks(likeness: np.ndarray, usable: np.ndarray, diameter: float, limit: float) -> int:
     """Number of peaks of at least `limit`, half a diameter apart."""
     return len(find_peaks(torch.from_numpy(likeness), diameter / 2, limit, usable)[0])
 
 
-def _at(values, yx):
+def _at(values: np.ndarray, yx: np.ndarray) -> np.ndarray:
     """(n,) values of a (h, w) map at the pixels nearest to positions."""
     nearest = np.clip(np.rint(yx), 0, np.array(values.shape) - 1).astype(int)
     return values[nearest[:, 0], nearest[:, 1]]

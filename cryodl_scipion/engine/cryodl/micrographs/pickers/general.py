@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a general picker learns from: simulated micrographs of many structures, and labelled real sets."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import glob
 import os
+import typing
 
 import numpy as np
 
@@ -16,6 +19,13 @@ from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .labels import leave_out_unlabelled_edge, load_labelled
 from .scene_cache import cache_folder, keep, kept
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...simulate.pool import PoolMember
+    from .method import PickerMethod
+    from .unet import UNetPicker
 
 COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
 HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
@@ -33,7 +43,7 @@ class RealSet:
     diameter: float
 
 
-def read_sets(path, leave_out=()):
+def read_sets(path: str | os.PathLike[str], leave_out: typing.Collection[str] = ()) -> list[RealSet]:
     """RealSets of a table, without those named in leave_out.
 
     Raises ValueError that names the table, the line and what is wrong with it.
@@ -49,7 +59,7 @@ def read_sets(path, leave_out=()):
     return [_read_set(path, line, row) for line, row in enumerate(rows, 2) if row["name"] not in leave_out]
 
 
-def _read_set(table, line, row):
+def _read_set(table: str | os.PathLike[str], line: int, row: typing.Mapping[str, str]) -> RealSet:
     folder = os.path.dirname(os.path.abspath(table))
     try:
         pixel_size, diameter = float(row["pixel_size"]), float(row["particle_diameter"])
@@ -68,7 +78,7 @@ def _read_set(table, line, row):
     return RealSet(row["name"], items, pixel_size, diameter)
 
 
-def load_set(real, method):
+def load_set(real: RealSet, method: PickerMethod) -> list[LabelledImage]:
     """LabelledImages of a RealSet as people would state its diameter: each at several scales, in float16."""
     images = []
     for stated in STATED_REAL:
@@ -80,14 +90,21 @@ def load_set(real, method):
     return images
 
 
-def split_members(members, seed):
+def split_members(members: typing.Sequence[PoolMember], seed: int) -> tuple[list[PoolMember], list[PoolMember]]:
     """Structures to learn from, and others to validate on (at least one each)."""
     order = np.random.default_rng((seed, 3)).permutation(len(members))
     held = max(1, int(round(HELD_OUT * len(members))))
     return [members[i] for i in order[held:]], [members[i] for i in order[:held]]
 
 
-def simulated_images(groups, count, method, seed, tag, cache=None):
+def simulated_images(
+    groups: typing.Sequence[list[PoolMember]],
+    count: int,
+    method: UNetPicker,
+    seed: int,
+    tag: int,
+    cache: typing.Any = None,
+) -> typing.Iterator[LabelledImage]:
     """LabelledImages of `count` varied micrographs, one generated at a time.
 
     groups: lists of PoolMembers (files' and made-up ones); micrographs take them in turn. tag: a number that keeps
@@ -105,7 +122,9 @@ def simulated_images(groups, count, method, seed, tag, cache=None):
         yield image
 
 
-def _simulated_image(groups, index, method, seed, tag):
+def _simulated_image(
+    groups: typing.Sequence[list[PoolMember]], index: int, method: UNetPicker, seed: int, tag: int
+) -> LabelledImage:
     strays = [m.density for m in groups[-1][:STRAY]]
     rng = np.random.default_rng((seed, tag, index))
     members = groups[index % len(groups)]
@@ -114,7 +133,13 @@ def _simulated_image(groups, index, method, seed, tag):
     return labelled_scene(member, extent, strays, method, rng)
 
 
-def labelled_scene(member, extent, strays, method, rng):
+def labelled_scene(
+    member: PoolMember,
+    extent: float,
+    strays: typing.Sequence[torch.Tensor],
+    method: UNetPicker,
+    rng: np.random.Generator,
+) -> LabelledImage:
     """One varied micrograph of a structure, prepared as a real one. extent: Å of its widest extent."""
     from ...simulate.pool import EXTENT_PX
 
@@ -133,7 +158,9 @@ def labelled_scene(member, extent, strays, method, rng):
     )
 
 
-def chances_of(simulated, real_sets, real_share):
+def chances_of(
+    simulated: typing.Sequence[LabelledImage], real_sets: typing.Sequence[list[LabelledImage]], real_share: float
+) -> np.ndarray:
     """How often each image is drawn: real sets share `real_share` evenly, images of a set and simulated ones by the
     square root of their particles, so that a crowded one does not drown the rest.
 

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pickers that paint a soft spot on the centre of every particle: labels, loss and scores."""
 
+from __future__ import annotations
+
 import math
+import typing
 
 import torch
 import torch.nn.functional as F
 
 from .crops import sample_crop
 from .method import PickerMethod
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from .crops import LabelledImage
 
 # Weight of the particles' size in the loss of a network that tells it.
 SIZE_WEIGHT = 0.5
@@ -30,23 +38,23 @@ class HeatmapPicker(PickerMethod):
     stride = 2
 
     @property
-    def spot_area(self):
+    def spot_area(self) -> float:
         return 2 * math.pi * (SPOT_SIGMA * self.working_diameter) ** 2
 
-    def usual_steps(self, particles, labels):
+    def usual_steps(self, particles: int, labels: str) -> int:
         """800 gained 0.006 F1 over 400 with 1,900 particles, and nothing with 500."""
         if labels == "boxes":
             return 250
         return 800 if particles >= 1000 else 400
 
-    def crop_side(self, labels):
+    def crop_side(self, labels: str) -> int:
         return BOX_CROP_SIDE if labels == "boxes" else CROP_SIDE
 
-    def batch_factor(self, labels):
+    def batch_factor(self, labels: str) -> int:
         """Twice as many of the small crops, which are a quarter as large."""
         return 2 if labels == "boxes" else 1
 
-    def example(self, item, rng):
+    def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image (side, side), target (1, h, w) and weight: of known places, and of unlabelled ones where labels are
         sparse."""
         side, stride = self.crop_side(item.labels), self.stride
@@ -61,7 +69,15 @@ class HeatmapPicker(PickerMethod):
             target = torch.cat([target, torch.full_like(target, math.log(item.size * view.scale))])
         return view.image, target, weight * F.avg_pool2d(view.usable[None], stride)
 
-    def target(self, positives, negatives, shape, stride, dense, size=1.0):
+    def target(
+        self,
+        positives: torch.Tensor,
+        negatives: torch.Tensor,
+        shape: tuple[int, ...],
+        stride: int,
+        dense: bool,
+        size: float = 1.0,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Target and weight of one crop, both `shape` (h, w), on the network's output grid.
 
         positives, negatives: (n, 2) yx in working px of the crop. dense: True if all that is not a particle is
@@ -78,7 +94,7 @@ class HeatmapPicker(PickerMethod):
         near = lambda labels: _nearest_squared(labels, rows, columns) < reach
         return target, (near(positives) | near(negatives)).float()
 
-    def loss(self, logits, target, weight):
+    def loss(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Weighted cross-entropy with soft targets, a scalar.
 
         logits, target: (b, 1, h, w), or (b, 2, h, w) with the logarithm of the particles' size as second channel, which
@@ -97,18 +113,18 @@ class HeatmapPicker(PickerMethod):
             return value
         return self.unlabelled_loss(value, logits, target, known, weight[:, 1:])
 
-    def scores(self, logits):
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Raw scores in [0, 1] of the network's output, (b, 1, h, w)."""
         return torch.sigmoid(logits[:, :1].float())
 
 
-def _grid(shape, stride):
+def _grid(shape: tuple[int, ...], stride: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Row and column positions of output cells in units of cells, matched to working px divided by stride."""
     shift = 0.5 - 0.5 / stride  # cell i covers working px [i*s, (i+1)*s), so its centre lies at (i + 0.5) * s - 0.5
     return (torch.arange(shape[0]) + shift)[:, None], (torch.arange(shape[1]) + shift)[None, :]
 
 
-def _nearest_squared(points, rows, columns):
+def _nearest_squared(points: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """(h, w) squared distance to the nearest of points (n, 2); large where there is none."""
     if not len(points):
         return torch.full((rows.shape[0], columns.shape[1]), 1e9)

@@ -4,10 +4,16 @@
 Both compare a difference of Gaussians of a particle's size at the labels with the same at other places.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
+
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
 
 # Wide enough (in diameters) that a hollow shell counts as one dense thing, too.
 INNER, OUTER = 0.2, 0.5
@@ -26,11 +32,11 @@ class Signal:
     error: float
 
     @property
-    def clear(self):
+    def clear(self) -> bool:
         return abs(self.difference) > max(CLEAR, SURE * self.error)
 
 
-def label_signal(images, diameter, upside_down=False):
+def label_signal(images: typing.Sequence[LabelledImage], diameter: float, upside_down: bool = False) -> Signal:
     """Signal of the labelled particles of LabelledImages prepared for dark protein.
 
     diameter: working px. upside_down: of the labels mirrored in y instead.
@@ -49,7 +55,7 @@ def label_signal(images, diameter, upside_down=False):
     return Signal(float(values.mean() - mean) / deviation, 1 / len(values) ** 0.5)
 
 
-def judge_contrast(signal, wanted):
+def judge_contrast(signal: Signal, wanted: str) -> tuple[str, list[str]]:
     """'dark' or 'bright' protein, and sentences for the user.
 
     signal: of label_signal. wanted: 'auto', or what the user says; that is obeyed, and contradicted where the labels
@@ -78,7 +84,7 @@ def judge_contrast(signal, wanted):
     return "dark", []
 
 
-def upside_down_warning(signal, flipped):
+def upside_down_warning(signal: Signal, flipped: Signal) -> str | None:
     """A sentence if labels fit much better mirrored in y (flipped: their Signal then), else None."""
     if flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference):
         return (
@@ -90,7 +96,7 @@ def upside_down_warning(signal, flipped):
     return None
 
 
-def _band(image, diameter):
+def _band(image: np.ndarray, diameter: float) -> np.ndarray:
     """(h, w) difference of Gaussians: bright things of a particle's size are positive."""
     image = np.asarray(image, float)
     return gaussian_filter(image, INNER * diameter) - gaussian_filter(image, OUTER * diameter)

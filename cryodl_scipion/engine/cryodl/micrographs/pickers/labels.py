@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelled micrographs for training: coordinates matched with files, checked, prepared."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
 import typing
 
 import numpy as np
 import torch
 
-from ...contract import FEWEST_PARTICLES, Skipped
+from ...contract import FEWEST_PARTICLES, Skipped, TrainPickerConfig
 from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -16,6 +19,9 @@ from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .predict import check_particle_fits, working_factor
 from .uncertain import Uncertain, certain_area, check_mask, read_uncertain
+
+if typing.TYPE_CHECKING:
+    from .method import PickerMethod
 
 _NOWHERE = np.zeros((0, 2))
 
@@ -31,7 +37,7 @@ class Labels(typing.NamedTuple):
     uncertain: Uncertain | None = None
 
 
-def label_kind(config):
+def label_kind(config: TrainPickerConfig) -> str:
     """What the labels of a TrainPickerConfig mean: 'complete', 'boxes' or 'sparse'."""
     if config.labels != "auto":
         return config.labels
@@ -40,7 +46,7 @@ def label_kind(config):
     return "sparse" if config.network == "topaz" else "complete"
 
 
-def match_labels(config, warn=print):
+def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.Any] = print) -> list[Labels]:
     """Labels of the micrographs that have some.
 
     config: TrainPickerConfig. warn: called with a sentence about coordinates of micrographs that were not given (people
@@ -76,7 +82,7 @@ def match_labels(config, warn=print):
     return items
 
 
-def match_particles(config, warn=print):
+def match_particles(config: TrainPickerConfig, warn: typing.Callable[[str], typing.Any] = print) -> list[Labels]:
     """Labels, with particles alone, of the micrographs that have a list of them. All else as match_labels."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     particles = _read_boxes(config.coordinates, named, warn)
@@ -86,12 +92,19 @@ def match_particles(config, warn=print):
     return items
 
 
-def _read_boxes(source, named, warn):
+def _read_boxes(
+    source: str | os.PathLike[str] | None, named: typing.Mapping[str, str], warn: typing.Callable[[str], typing.Any]
+) -> dict[str, np.ndarray]:
     """{name: (n, 2) yx} of a folder or file of coordinates."""
     return _of_micrographs({key: yx for key, (yx, _) in read_coordinates(source).items()}, named, source, warn)
 
 
-def _of_micrographs(values, named, source, warn):
+def _of_micrographs(
+    values: dict[str, typing.Any],
+    named: typing.Mapping[str, str],
+    source: str | os.PathLike[str],
+    warn: typing.Callable[[str], typing.Any],
+) -> dict[str, typing.Any]:
     """{name: value} of the micrographs at hand. Raises ValueError with both lists if there are none.
 
     values: {key: (n, 2) positions or Uncertain}, of a folder or file `source`.
@@ -113,11 +126,11 @@ def _of_micrographs(values, named, source, warn):
     return {k: value for k, value in values.items() if k in names}
 
 
-def _some(names, most=8):
+def _some(names: typing.Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _check_positions(item):
+def _check_positions(item: Labels) -> None:
     try:
         shape = micrograph_shape(item.path)
     except (ValueError, FileNotFoundError):
@@ -138,7 +151,9 @@ def _check_positions(item):
             )
 
 
-def load_labels(items, method, config):
+def load_labels(
+    items: typing.Sequence[Labels], method: PickerMethod, config: TrainPickerConfig
+) -> tuple[list[Labels], list[LabelledImage], list[Skipped]]:
     """Labelled images of the entries of match_labels that can be used.
 
     Returns those entries, their LabelledImages in the same order, and Skipped for the others.
@@ -157,7 +172,7 @@ def load_labels(items, method, config):
     return usable, images, skipped
 
 
-def _too_few(items, skipped, left):
+def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) -> str:
     needed = f"which leaves {left} particles; training needs at least {FEWEST_PARTICLES}"
     if not skipped:
         return f"Nearly all labelled particles lie on uncertain places (--uncertain), {needed}."
@@ -167,7 +182,7 @@ def _too_few(items, skipped, left):
     )
 
 
-def load_labelled(item, method, pixel_size, diameter, kind):
+def load_labelled(item: Labels, method: PickerMethod, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
     """LabelledImage of Labels, for dark protein. kind: of label_kind.
 
     Labels on uncertain places are left out, except where labels are complete: there a particle half inside is no
@@ -190,13 +205,13 @@ def load_labelled(item, method, pixel_size, diameter, kind):
     return LabelledImage(item.name, prepared.image, prepared.valid, *groups[:2], kind, allowed, groups[2])
 
 
-def _on(area, yx):
+def _on(area: torch.Tensor, yx: np.ndarray) -> np.ndarray:
     """(n,) bool: positions on a (h, w) bool area."""
     nearest = np.clip(np.rint(yx), 0, np.array(area.shape) - 1).astype(int)
     return area.numpy()[nearest[:, 0], nearest[:, 1]]
 
 
-def leave_out_unlabelled_edge(images, diameter_px):
+def leave_out_unlabelled_edge(images: typing.Sequence[LabelledImage], diameter_px: float) -> list[LabelledImage]:
     """The same images with the strip along the edges marked as unknown in which nobody ever labelled a particle.
 
     People and programs do not label particles whose box would leave the micrograph; taught as background, that strip

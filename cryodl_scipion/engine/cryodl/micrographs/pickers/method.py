@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every picker method gives to training and picking, and what most of them share."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 
 from ...core.augment import vary_contrast
 from ...core.peaks import find_peaks
 from .pu import CRITERIA
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from ..normalize import Prepared
+    from .crops import LabelledImage
 
 
 class PickerMethod:
@@ -20,69 +30,73 @@ class PickerMethod:
     spot_area: working px^2 that count as one particle, for the prior of sparse labels.
     """
 
+    name: str
+    working_diameter: int
     weak = ""
     learning_rate = 0.003
-    decay = None
+    decay: float | None = None
     ema = 0.97
     bytes_per_pixel = 160
     needs_contamination = False
     unlabelled_loss = None  # a criterion of pu.py where labels are sparse
 
-    def build(self):
+    def build(self) -> typing.Any:
         """The network that learns: (b, 1, s, s) normalised crops -> whatever loss() takes."""
         raise NotImplementedError
 
-    def build_like(self, weights):
+    def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> typing.Any:
         """The network of a model's weights, {name: tensor}, where build's is not the only one."""
         return self.build()
 
-    def dense(self, network):
+    def dense(self, network: typing.Any) -> typing.Any:
         """The network that picks, with the same weights: (b, 1, h, w) -> (b, c, h/stride, w/stride).
 
         It has the attributes stride, multiple (h and w must be multiples of it) and receptive_radius (px).
         """
         return network
 
-    def optimizer(self, network):
+    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
-    def usual_steps(self, particles, labels):
+    def usual_steps(self, particles: int, labels: str) -> int:
         """Training steps that this many labelled particles are worth. labels: as LabelledImage's."""
         raise NotImplementedError
 
-    def crop_side(self, labels):
+    def crop_side(self, labels: str) -> int:
         """Working px of a training crop."""
         raise NotImplementedError
 
-    def batch_factor(self, labels):
+    def batch_factor(self, labels: str) -> int:
         """Crops per step, in units of the batch size."""
         return 1
 
-    def example(self, item, rng):
+    def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One random training view of a LabelledImage: image (s, s), target and weight tensors.
 
         Nothing is learnt where the weight is 0.
         """
         raise NotImplementedError
 
-    def augment(self, image, rng):
+    def augment(self, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """What else may differ between micrographs of a session, besides position and orientation."""
         return vary_contrast(image, rng)
 
-    def gain(self, item):
+    def gain(self, item: Prepared) -> float:
         """Factor by which a Prepared micrograph or LabelledImage is multiplied before its crops or tiles reach the
         network."""
         return 1.0
 
-    def loss(self, output, target, weight):
+    def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """A scalar. output: float32 of a batch; target, weight: examples' tensors, stacked."""
         raise NotImplementedError
 
-    def scores(self, output):
+    def scores(self, output: torch.Tensor) -> torch.Tensor:
         """Raw scores (b, 1, h, w) in [0, 1] of what the dense network answers, (b, c, h, w)."""
         raise NotImplementedError
 
-    def peaks(self, output, distance, threshold, cells):
+    def peaks(
+        self, output: torch.Tensor, distance: float, threshold: float, cells: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Candidates in the dense network's answer, best first: yx (n, 2) in cells, and raw scores (n,).
 
         output: (c, h, w). distance: of two candidates nearer than this (cells) the better stays. cells: (h, w) bool;
@@ -90,11 +104,11 @@ class PickerMethod:
         """
         return find_peaks(self.scores(output[None])[0, 0], max(1.0, distance), threshold, cells)
 
-    def learn_unlabelled(self, criterion, items):
+    def learn_unlabelled(self, criterion: str, items: typing.Sequence[LabelledImage]) -> None:
         """Prepare for sparse labels. criterion: one of contract.PU_CRITERIA. items: LabelledImages to learn from."""
         self.unlabelled_loss = CRITERIA[criterion](self.prior(items))
 
-    def prior(self, items):
+    def prior(self, items: typing.Sequence[LabelledImage]) -> float:
         """Part of the unlabelled area that is particle, between 1e-4 and 0.5."""
         unknown = sum(
             max(0.0, (len(im.positives) if im.expected is None else im.expected) - len(im.positives)) for im in items

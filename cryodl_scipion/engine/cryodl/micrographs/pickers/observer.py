@@ -8,6 +8,8 @@ and particles among the background, both bring them nearer; how sure the network
 round is judged by the same number of its best picks.
 """
 
+import typing
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter
@@ -21,7 +23,12 @@ RIDGE = 0.05  # of the mean variance; keeps the plane steady with few picks
 FEWEST = 20  # picks on either side below which nothing is judged
 
 
-def separation(training, validation, diameter, seed=0):
+def separation(
+    training: typing.Sequence[tuple[typing.Any, np.ndarray]],
+    validation: typing.Sequence[tuple[typing.Any, np.ndarray]],
+    diameter: float,
+    seed: int = 0,
+) -> float | None:
     """d' of picks and background of the validation micrographs, of a plane drawn on the training ones; None if there
     are too few picks to tell.
 
@@ -38,7 +45,9 @@ def separation(training, validation, diameter, seed=0):
     return float((picks.mean() - rest.mean()) / np.sqrt(0.5 * (picks.var() + rest.var()) + 1e-12))
 
 
-def _table(part, diameter, seed):
+def _table(
+    part: typing.Sequence[tuple[typing.Any, np.ndarray]], diameter: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Descriptions (n, f) of picks and as many background places, and which are picks (n,)."""
     rows, is_pick = [np.zeros((0, 4 * _rings(diameter).shape[1]))], [np.zeros(0, bool)]
     for index, (image, picks) in enumerate(part):
@@ -48,7 +57,7 @@ def _table(part, diameter, seed):
     return np.concatenate(rows), np.concatenate(is_pick)
 
 
-def _background(image, picks, diameter, rng):
+def _background(image: typing.Any, picks: np.ndarray, diameter: float, rng: np.random.Generator) -> np.ndarray:
     """(n, 2) random valid places away from the picks, as many as there are picks where there is room."""
     tried = rng.uniform(0, 1, (8 * len(picks), 2)) * (np.array(image.image.shape) - 1)
     nearest = np.rint(tried).astype(int)
@@ -58,7 +67,7 @@ def _background(image, picks, diameter, rng):
     return tried[usable][: len(picks)]
 
 
-def describe(image, places, diameter):
+def describe(image: np.ndarray, places: np.ndarray, diameter: float) -> np.ndarray:
     """(n, f) ring profiles around places (n, 2) of an image (h, w): density, and detail at three scales (log power)."""
     rings = _rings(diameter)
     side = int(round(len(rings) ** 0.5))
@@ -73,7 +82,7 @@ def describe(image, places, diameter):
     return np.concatenate(profiles, 1)
 
 
-def _rings(diameter):
+def _rings(diameter: float) -> np.ndarray:
     """(k * k, r) weights that average a (k, k) window over each of r rings."""
     radius = int(round(RADIUS * diameter))
     distance = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]).ravel()
@@ -84,7 +93,7 @@ def _rings(diameter):
     return weights / weights.sum(0)
 
 
-def _discriminant(x, is_pick):
+def _discriminant(x: np.ndarray, is_pick: np.ndarray) -> np.ndarray:
     """Normal of Fisher's plane between two groups of rows (n, f)."""
     means = [x[group].mean(0) for group in (~is_pick, is_pick)]
     within = np.cov(np.concatenate([x[~is_pick] - means[0], x[is_pick] - means[1]]).T)

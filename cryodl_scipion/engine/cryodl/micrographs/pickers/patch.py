@@ -7,6 +7,10 @@ a particle and far background answers alike all around a particle; its scores ar
 highest.
 """
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +20,10 @@ from ...core.augment import any_turn
 from .crops import cut_image
 from .dense import DenseClassifier
 from .method import PickerMethod
+
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
+    from .unet import PickerUNet
 
 TRIES = 30  # places that are looked at for a background window before the farthest from all particles is taken
 
@@ -38,30 +46,30 @@ class PatchPicker(PickerMethod):
     smoothing = 0.15
 
     @property
-    def spot_area(self):
+    def spot_area(self) -> float:
         return np.pi * self.jitter**2
 
-    def dense(self, network):
+    def dense(self, network: PickerUNet) -> PickerUNet:
         return DenseClassifier(network, self.window, self.stride)
 
-    def crop_side(self, labels):
+    def crop_side(self, labels: str) -> int:
         return self.window
 
-    def optimizer(self, network):
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
 
-    def usual_steps(self, particles, labels):
+    def usual_steps(self, particles: int, labels: str) -> int:
         return 600
 
-    def batch_factor(self, labels):
+    def batch_factor(self, labels: str) -> int:
         """64 windows instead of 8 crops: a window shows one particle at most."""
         return 8
 
-    def turn(self, rng):
+    def turn(self, rng: np.random.Generator) -> np.ndarray:
         """2x2 matrix of how a window is turned."""
         return any_turn(rng)
 
-    def example(self, item, rng):
+    def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image (window, window), target (1,), weight (2,): 1 where known, and 1 where unlabelled."""
         target, place = self._place(item, rng)
         image, usable = cut_image(item, place, self.turn(rng), self.window)
@@ -69,7 +77,7 @@ class PatchPicker(PickerMethod):
         known = item.labels != "sparse" or target or self._is_box(item, place)
         return image, torch.tensor([float(target)]), torch.tensor([float(known), float(not known)]) * middle
 
-    def _place(self, item, rng):
+    def _place(self, item: LabelledImage, rng: np.random.Generator) -> tuple[bool, np.ndarray]:
         """Whether it is a particle, and its place yx."""
         if len(item.positives) and (rng.random() < self.positive_share or not self._has_negatives(item)):
             angle, radius = rng.uniform(0, 2 * np.pi), self.jitter * rng.random() ** 0.5
@@ -80,14 +88,14 @@ class PatchPicker(PickerMethod):
             return False, boxes[rng.integers(len(boxes))]
         return False, self._background(item, rng)
 
-    def _has_negatives(self, item):
+    def _has_negatives(self, item: LabelledImage) -> bool:
         return item.labels != "boxes" or len(item.negatives) + len(item.contamination) > 0
 
-    def _is_box(self, item, place):
+    def _is_box(self, item: LabelledImage, place: np.ndarray) -> bool:
         boxes = np.concatenate([item.negatives, item.contamination])
         return bool(len(boxes)) and bool((boxes == place).all(1).any())
 
-    def _background(self, item, rng):
+    def _background(self, item: LabelledImage, rng: np.random.Generator) -> np.ndarray:
         """A random place at least `far` from every labelled particle, or the farthest of some."""
         places = rng.uniform(0, 1, (TRIES, 2)) * (np.array(item.image.shape) - 1)
         if not len(item.positives):
@@ -97,16 +105,16 @@ class PatchPicker(PickerMethod):
         enough = np.flatnonzero(distance >= far)
         return places[enough[0] if len(enough) else distance.argmax()]
 
-    def logit(self, output):
+    def logit(self, output: torch.Tensor) -> torch.Tensor:
         """(b, 1, ...) logit of being a particle, of the network's output (b, c, ...)."""
         return output
 
-    def labelled_loss(self, logits, target, known):
+    def labelled_loss(self, logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of the known windows; all arguments (b, 1)."""
         value = F.binary_cross_entropy_with_logits(logits, target, known, reduction="sum")
         return value / known.sum().clamp(min=1.0)
 
-    def loss(self, output, target, weight):
+    def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """output: (b, c) or (b, c, 1, 1). target: (b, 1). weight: (b, 2)."""
         logits, known = self.logit(output).flatten(1), weight[:, :1]
         value = self.labelled_loss(logits, target, known)
@@ -114,17 +122,21 @@ class PatchPicker(PickerMethod):
             return value
         return self.unlabelled_loss(value, logits, target, known, weight[:, 1:])
 
-    def scores(self, output):
+    def scores(self, output: torch.Tensor) -> torch.Tensor:
         return _smooth(torch.sigmoid(self.logit(output.float())), self.smoothing * self.working_diameter / self.stride)
 
-    def peaks(self, output, distance, threshold, cells):
+    def peaks(
+        self, output: torch.Tensor, distance: float, threshold: float, cells: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As PickerMethod's; a window of odd size has its centre half a px beside its cell's."""
         yx, raw = super().peaks(output, distance, threshold, cells)
         offset = (self.window - 1) / 2 - (self.window - self.stride) // 2 - (self.stride - 1) / 2
         return yx + offset / self.stride, raw
 
 
-def start_weights(network, rule, **more):
+def start_weights(
+    network: nn.Module, rule: typing.Callable[[torch.Tensor], typing.Any], **more: typing.Any
+) -> nn.Module:
     """The network, its convolutions and connected layers with weights by a rule of torch.nn.init, and offsets of 0."""
     for layer in network:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -133,7 +145,7 @@ def start_weights(network, rule, **more):
     return network
 
 
-def _smooth(scores, sigma):
+def _smooth(scores: torch.Tensor, sigma: float) -> torch.Tensor:
     """Weighted means of scores (b, 1, h, w) with their neighbours within the map. sigma: cells."""
     reach = int(3 * sigma)
     if not reach:

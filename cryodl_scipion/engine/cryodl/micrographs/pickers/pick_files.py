@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The picks of a run: <micrograph>.star each, and what they and the candidates' scores let expect."""
 
-from ...contract import counted
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+from ...contract import PickConfig, counted
 from ...io.coordinates import write_coordinates
 from .pick_record import CANDIDATES
 from .thresholds import Expectation, expect, threshold_of
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from .pick_record import PickSettings
 
 # Where the scores form no two heaps, expected figures are given from this expected F1 on. Of 20 simulated sets those
 # below had promises up to 0.20 off, those above within 0.10; EMPIAR-10947, left out, expects 0.66 and has less.
@@ -21,13 +31,15 @@ class Picks:
     folder: Path. config: PickConfig. card: the model's. settings: PickSettings.
     """
 
-    def __init__(self, folder, config, card, settings):
+    def __init__(
+        self, folder: Path, config: PickConfig, card: typing.Mapping[str, typing.Any], settings: PickSettings
+    ) -> None:
         self.folder, self.card = folder, card
         self.given, self.rule = config.threshold, config.threshold_rule
-        self.counts, self.thresholds, self.expected = {}, {}, Expectation()
+        self.counts, self.thresholds, self.expected = dict[str, int](), dict[str, float](), Expectation()
         self.take_threshold(settings)
 
-    def take_threshold(self, settings):
+    def take_threshold(self, settings: PickSettings) -> None:
         """The model's threshold and its uncertainty, or those of its scores on these micrographs."""
         known = settings.adapted or dict(
             threshold=self.card["threshold"], uncertainty=self.card.get("threshold_uncertainty")
@@ -37,7 +49,7 @@ class Picks:
         self.trusted = not known.get("own") or known["expected_f1"] >= TRUSTED_F1
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
 
-    def write(self, name, yx, scores):
+    def write(self, name: str, yx: np.ndarray, scores: np.ndarray) -> None:
         """Write <name>.star: the candidates whose score reaches the threshold. yx: (n, 2) px; scores: (n,)."""
         threshold = threshold_of(self.rule, scores, self.model_threshold) if self.given is None else self.given
         keep = scores >= threshold
@@ -50,7 +62,7 @@ class Picks:
         self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
         self.expected += expect(scores, threshold)
 
-    def rule_in_words(self):
+    def rule_in_words(self) -> str:
         """How the threshold is chosen."""
         if self.given is None and self.rule != "model":
             return "a threshold for each micrograph " + (
@@ -61,7 +73,7 @@ class Picks:
         threshold = self.model_threshold if self.given is None else self.given
         return f"threshold {threshold:.3g}" + (f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else "")
 
-    def outputs(self, order):
+    def outputs(self, order: typing.Sequence[str]) -> dict[str, typing.Any]:
         """Result.outputs of what was written. order: all micrographs' names."""
         names = [n for n in order if n in self.counts]
         ranked = sorted(self.thresholds.values())
@@ -78,7 +90,7 @@ class Picks:
             expected=self.expected.figures() if self.trusted else None,
         )
 
-    def in_words(self, outputs):
+    def in_words(self, outputs: typing.Mapping[str, typing.Any]) -> str:
         """The end of the log: what was written, and what the scores let expect of it."""
         figures = outputs["expected"]
         written = (

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pick.json: what the candidates of a folder of picks depend on. Runs that share a folder agree by it."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import re
+import typing
+from pathlib import Path
 
+from ...contract import PickConfig
 from ...contract.result import write_json
 from ...io.stamps import stamp
 
@@ -43,7 +48,7 @@ class PickSettings:
     avoid: str = "nothing"
 
     @property
-    def scale(self):
+    def scale(self) -> float | None:
         """Å: the diameter that micrographs are rescaled for, None as long as there is none. A stated one holds unless
         the micrographs clearly contradict it."""
         if self.size is None:
@@ -54,26 +59,26 @@ class PickSettings:
         return found.diameter if stated is None or found.contradicts(stated) else stated
 
     @property
-    def distance(self):
+    def distance(self) -> float:
         """Å between two picks."""
         return self.distance_part * self.scale if self.minimum_distance is None else self.minimum_distance
 
     @property
-    def size_open(self):
+    def size_open(self) -> bool:
         """True if the micrographs must be asked for the particles' size."""
         return self.general and self.tells_size and self.size is None
 
     @property
-    def contrast_open(self):
+    def contrast_open(self) -> bool:
         """True if the micrographs must be asked for the contrast."""
         return self.contrast is None or self.assumed
 
     @property
-    def open(self):
+    def open(self) -> bool:
         """True if the micrographs must be asked for anything."""
         return self.contrast_open or self.size_open or (self.general and self.adapted is None)
 
-    def with_found(self, found):
+    def with_found(self, found: typing.Mapping[str, typing.Any]) -> PickSettings:
         """These settings with what another run found on its micrographs. found: dict of its record; older ones have no
         contrast, and all was dark."""
         return dataclasses.replace(
@@ -85,12 +90,12 @@ class PickSettings:
         )
 
 
-def input_words(path):
+def input_words(path: str) -> str:
     """Words in the head of a file of candidates that tell whether its micrograph is still the same file."""
     return f"made of {stamp(path)}"
 
 
-def is_picked(folder, name, path):
+def is_picked(folder: Path, name: str, path: str) -> bool:
     """Whether a folder has the candidates of a micrograph as its file is now. Those of earlier versions do not tell.
 
     folder: Path. path: of the micrograph.
@@ -109,7 +114,7 @@ def is_picked(folder, name, path):
     return same
 
 
-def settle(config, card, model):
+def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Path) -> PickSettings:
     """PickSettings of a PickConfig and a model's card. model: its folder, for the message.
 
     Raises ValueError if a general model that cannot find the size is used without a particle diameter.
@@ -141,12 +146,12 @@ def settle(config, card, model):
     )
 
 
-def usual_contrast(card):
+def usual_contrast(card: typing.Mapping[str, typing.Any]) -> str:
     """The contrast that a model learnt, 'dark' or 'bright'."""
     return card.get("contrast", "dark")
 
 
-def agree_with_folder(folder, mine, overwrite):
+def agree_with_folder(folder: Path, mine: PickSettings, overwrite: bool) -> PickSettings:
     """The same settings, with the contrast that the folder's first run found, if they leave it open.
 
     folder: Path of the picks. A record of another run goes, if `overwrite` or if nothing was picked then: a run with a
@@ -171,7 +176,7 @@ def agree_with_folder(folder, mine, overwrite):
     return mine
 
 
-def _differences(found, mine):
+def _differences(found: typing.Mapping[str, typing.Any], mine: PickSettings) -> typing.Iterator[str]:
     """Phrases about what differs. found: dict of a record; older ones have no contrast, and all was dark."""
     for key, value in dataclasses.asdict(mine).items():
         if key == "weights_sha256" and found.get(key) != value:
@@ -182,7 +187,7 @@ def _differences(found, mine):
             yield f"{key.replace('_', ' ')} {found.get(key)} (now {value})"
 
 
-def record_settings(folder, mine):
+def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
     """Write the settings into the folder, unless another run was first; returns those that hold.
 
     Runs that start together on one folder may find different contrasts on their own micrographs; the first clear one is

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of picks on their micrographs."""
 
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ FOLDER = "pictures"
 SIDE = 1000  # px of the micrograph in the picture, at most
 
 
-def draw_first(named, folder: Path, number: int, pixel_size: float, diameter: float) -> dict[str, str]:
+def draw_first(
+    named: typing.Sequence[tuple[str, str]], folder: Path, number: int, pixel_size: float, diameter: float
+) -> dict[str, str]:
     """Draw the picks of the first micrographs that have any list of picks.
 
     Parameters

@@ -30,7 +30,7 @@ def plain_images(
         yield _plain_image(members[index % len(members)], method, rng)
 
 
-def _plain_image(member, method, rng):
+def _plain_image(member: PoolMember, method: PickerMethod, rng: np.random.Generator) -> LabelledImage:
     around = Surroundings(
         closest=float(rng.choice([0.7, 0.9, 1.15])), ice=2.0, carbon=0.2, gradient=1.0, aggregates=0.3
     )

@@ -6,7 +6,10 @@ places that stand out as no labelled particle does, by their density, their cont
 carbon). Nothing here is random: the same micrograph and labels give the same boxes.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, map_coordinates, maximum_filter
@@ -47,7 +50,7 @@ class Look:
     deviation: np.ndarray
 
 
-def look_of(items, diameter):
+def look_of(items: typing.Sequence[typing.Any], diameter: float) -> Look:
     """Look of the particles of prepared micrographs with labels (attributes image, positives).
 
     Raises ValueError if no particle is labelled.
@@ -71,7 +74,9 @@ def look_of(items, diameter):
     return Look(diameter, _average_particle(items, diameter), strongest, deviation)
 
 
-def propose_boxes(item, look, count, always=False, seen=()):
+def propose_boxes(
+    item: typing.Any, look: Look, count: int, always: bool = False, seen: typing.Sequence[np.ndarray] = ()
+) -> Proposal:
     """Proposal for one micrograph.
 
     item: LabelledImage, or what has the attributes image, valid and positives. look: of look_of. count: most boxes of
@@ -93,7 +98,7 @@ def propose_boxes(item, look, count, always=False, seen=()):
     return Proposal(_spread(quiet, APART * diameter, count), contamination)
 
 
-def outstanding(image, look):
+def outstanding(image: np.ndarray, look: Look) -> np.ndarray:
     """(h, w) how much each place exceeds the labelled particles in its most outstanding feature, in standard deviations
     of the micrograph's places or of the particles, whichever are larger."""
     score = np.full(image.shape, -np.inf)
@@ -104,7 +109,7 @@ def outstanding(image, look):
     return score
 
 
-def _features(image, diameter):
+def _features(image: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Three (h, w) maps, of a particle's size: density (either sign), contrast and edges."""
     image = np.asarray(image, float)
     # nothing outside: mirrored at the border, half a particle would look like a whole large one
@@ -116,7 +121,7 @@ def _features(image, diameter):
     )
 
 
-def _average_particle(items, diameter):
+def _average_particle(items: typing.Sequence[typing.Any], diameter: float) -> np.ndarray:
     """Template of Look. A disc where no labelled particle lies whole inside its image."""
     radius = int(round(TEMPLATE_RADIUS * diameter))
     total = np.zeros((2 * radius + 1,) * 2)
@@ -134,7 +139,7 @@ def _average_particle(items, diameter):
     return template / max(np.linalg.norm(template), 1e-12)
 
 
-def likeness_map(image, template):
+def likeness_map(image: np.ndarray, template: np.ndarray) -> np.ndarray:
     """(h, w) correlation coefficient of every place with a template of zero mean and unit norm (Look)."""
     disc = (template != 0).astype(float)
     covered = _convolve(np.ones_like(image), disc)  # less at the borders
@@ -143,12 +148,12 @@ def likeness_map(image, template):
     return _convolve(image, template) / np.sqrt(energy)
 
 
-def _deviation(values):
+def _deviation(values: np.ndarray) -> float:
     # of a normal distribution; outliers do not count
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _free_places(item, diameter):
+def _free_places(item: typing.Any, diameter: float) -> np.ndarray:
     """(h, w) bool: valid pixels that keep a box inside and FREE_DISTANCE from all labelled particles."""
     shape, edge = item.image.shape, int(np.ceil(diameter / 2))
     free = item.valid.numpy().copy()
@@ -156,7 +161,7 @@ def _free_places(item, diameter):
     return free & _far_from(item.positives, shape, FREE_DISTANCE * diameter)
 
 
-def _far_from(points, shape, distance):
+def _far_from(points: np.ndarray | typing.Sequence[np.ndarray], shape: tuple[int, ...], distance: float) -> np.ndarray:
     """(h, w) bool: pixels at least `distance` from all points (n, 2)."""
     far = np.ones(shape, bool)
     for y, x in points:
@@ -167,7 +172,7 @@ def _far_from(points, shape, distance):
     return far
 
 
-def _strangest(strangeness, free, diameter, count, least):
+def _strangest(strangeness: np.ndarray, free: np.ndarray, diameter: float, count: int, least: float) -> np.ndarray:
     """(n, 2) free places of more than the least strangeness, best first, not nearer than a diameter to each other."""
     chosen = strangeness == maximum_filter(strangeness, size=max(3, int(diameter) | 1))
     # the maximum of a wall of carbon beside labelled particles lies on forbidden ground: places of a grid will do, too
@@ -178,7 +183,7 @@ def _strangest(strangeness, free, diameter, count, least):
     return yx[separate(yx, diameter)[:count]]
 
 
-def _spread(allowed, distance, count):
+def _spread(allowed: np.ndarray, distance: float, count: int) -> np.ndarray:
     """(n, 2) at most `count` places of a mask, evenly spread and at least `distance` apart."""
     # Points of the R2 sequence (Roberts 2018) fill a rectangle evenly, whatever their number.
     steps = np.arange(1, 200 * count + 1)[:, None] * np.array([0.7548776662466927, 0.5698402909980532])
@@ -187,6 +192,6 @@ def _spread(allowed, distance, count):
     return yx[separate(yx, distance)[:count]]
 
 
-def _convolve(image, kernel):
+def _convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     # the kernels are symmetric, so convolution is correlation
     return fftconvolve(image, kernel, mode="same")

@@ -19,15 +19,22 @@ class GEBinomial:
     one of N places and the prior.
     """
 
-    def __init__(self, prior, slack=SLACK):
+    def __init__(self, prior: float, slack: float = SLACK) -> None:
         self.prior, self.slack = prior, slack
 
-    def __call__(self, labelled, logits, target, known, unlabelled):
+    def __call__(
+        self,
+        labelled: torch.Tensor,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        known: torch.Tensor,
+        unlabelled: torch.Tensor,
+    ) -> torch.Tensor:
         """labelled: scalar loss. logits, target: same shape. known, unlabelled: weights of that shape, in [0, 1]."""
         p = torch.sigmoid(logits[unlabelled > 0.5])
         return labelled + self.slack * self.penalty(p) if len(p) else labelled
 
-    def penalty(self, p):
+    def penalty(self, p: torch.Tensor) -> torch.Tensor:
         """Scalar, of the scores (n,) of unlabelled places."""
         counts = torch.arange(len(p) + 1, dtype=torch.float32, device=p.device)
         variance = (p * (1 - p)).sum()
@@ -43,10 +50,17 @@ class NonNegative:
     begun to learn single places by heart, and the step goes the other way (their gamma is 1, beta 0).
     """
 
-    def __init__(self, prior):
+    def __init__(self, prior: float) -> None:
         self.prior = prior
 
-    def __call__(self, labelled, logits, target, known, unlabelled):
+    def __call__(
+        self,
+        labelled: torch.Tensor,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        known: torch.Tensor,
+        unlabelled: torch.Tensor,
+    ) -> torch.Tensor:
         """As GEBinomial's; labelled is the mean loss of a positive."""
         as_negative, positive = F.softplus(logits), target * known
         negative = (as_negative * unlabelled).sum() / unlabelled.sum().clamp(min=1.0) - self.prior * (

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The loop of automatic picking: train a round on the last one's picks, pick with it, judge it."""
 
-import dataclasses
-import time
+from __future__ import annotations
 
-from ...contract import PickConfig, read_card
+import dataclasses
+import os
+import time
+import typing
+from pathlib import Path
+
+from ...contract import AutoPickConfig, PickConfig, Result, read_card
 from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import micrograph_shape
@@ -16,6 +21,10 @@ from .self_labels import Picked, labels_of, load_images
 from .self_training import agreement, judge_round, start_network, train_round
 from .train import MATCH_RADII
 
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
+    from .method import PickerMethod
+
 EVERY = 4  # one in so many of the training micrographs is held out
 
 
@@ -26,22 +35,29 @@ class RoundLoop:
     function that does a PickConfig and returns its Result.
     """
 
-    def __init__(self, config, folder, first, chosen, pick):
+    def __init__(
+        self,
+        config: AutoPickConfig,
+        folder: Path,
+        first: Path,
+        chosen: typing.Sequence[tuple[str, str]],
+        pick: typing.Callable[[PickConfig], Result],
+    ) -> None:
         self.config, self.folder, self.first, self.chosen, self.pick = config, folder, first, chosen, pick
         self._diameter = config.particle_diameter
 
-    def _scaled(self):
+    def _scaled(self) -> AutoPickConfig:
         """The config with the diameter that round 0 picked at: a stated one that the micrographs contradict teaches the
         rims of particles."""
         first = read_round(self.folder, 0) or {}
         return dataclasses.replace(self.config, particle_diameter=first.get("picked_diameter") or self._diameter)
 
     @property
-    def reach(self):
+    def reach(self) -> float:
         """px within which two picks are the same."""
         return MATCH_RADII * self._scaled().particle_diameter / 2 / self.config.pixel_size
 
-    def round(self, number):
+    def round(self, number: int) -> dict[str, typing.Any]:
         """Train, pick and judge a round. Returns its entry."""
         start, model = time.monotonic(), round_folder(self.folder, number) / "model"
         if not model.exists():
@@ -84,7 +100,7 @@ class RoundLoop:
             warnings=list(result.warnings),
         )
 
-    def _nothing_found(self, result, start):
+    def _nothing_found(self, result: Result, start: float) -> dict[str, typing.Any]:
         """The entry of a first round that found no particles of any size."""
         figures = dict.fromkeys(
             (
@@ -113,7 +129,7 @@ class RoundLoop:
             warnings=list(result.warnings),
         )
 
-    def _train(self, number, model):
+    def _train(self, number: int, model: str | os.PathLike[str]) -> None:
         """Write the model of a round from the picks of the round before."""
         before = round_folder(self.folder, number - 1) / "model"
         device = choose_device(self.config.device)
@@ -140,10 +156,10 @@ class RoundLoop:
             contrast,
         )
 
-    def _method(self, number):
+    def _method(self, number: int) -> PickerMethod:
         return method_of("picker", read_card(round_folder(self.folder, number) / "model", "picker")["network"])
 
-    def _pick_config(self, number, contrast):
+    def _pick_config(self, number: int, contrast: str) -> PickConfig:
         """PickConfig of a round's picks on the training micrographs; retrained models know their contrast."""
         c, where = self._scaled() if number else self.config, round_folder(self.folder, number)
         return PickConfig(
@@ -159,7 +175,7 @@ class RoundLoop:
             threads=c.threads,
         )
 
-    def _picked(self, number):
+    def _picked(self, number: int) -> dict[str, Picked]:
         """{name: Picked} of the training micrographs that a round could pick."""
         folders = [round_folder(self.folder, n) / "picks" / CANDIDATES for n in (number, 0)]
         usable = [(n, p) for n, p in self.chosen if all((folder / f"{n}.star").exists() for folder in folders)]
@@ -168,7 +184,7 @@ class RoundLoop:
             for name, path in usable
         }
 
-    def _images(self, number, picked, contrast):
+    def _images(self, number: int, picked: dict[str, Picked], contrast: str) -> tuple[dict[str, LabelledImage], int]:
         """{name: LabelledImage} with the labels that a round's picks give, and how many false positives of the round
         before are among the background."""
         sure = lambda p: p.yx[p.scores >= self.config.confident]
@@ -180,6 +196,6 @@ class RoundLoop:
         return {image.name: image for image in images}, sum(false)
 
 
-def held_out(names):
+def held_out(names: typing.Sequence[str]) -> typing.Sequence[str]:
     """The micrographs that are judged and not learnt from; at least one of two or more, none of one."""
     return names[1::EVERY]

@@ -4,6 +4,8 @@ stop."""
 
 import csv
 import json
+import os
+import typing
 from pathlib import Path
 
 from ...contract import counted
@@ -18,18 +20,18 @@ FEWEST_CONFIDENT, FEWEST_HELD_OUT = 20, 5
 LEAST_AGREEMENT = 0.5
 
 
-def round_folder(folder, number):
+def round_folder(folder: str | os.PathLike[str], number: int) -> Path:
     """rounds/<number> of an output folder."""
     return Path(folder) / "rounds" / str(number)
 
 
-def read_round(folder, number):
+def read_round(folder: str | os.PathLike[str], number: int) -> dict[str, typing.Any] | None:
     """The entry of a finished round, or None."""
     path = round_folder(folder, number) / RECORD
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def write_round(folder, entries):
+def write_round(folder: str | os.PathLike[str], entries: typing.Sequence[dict[str, typing.Any]]) -> None:
     """Write the last of the entries into its round's folder, which finishes the round, and table and picture of all."""
     from ...io.plots import plot_rounds
 
@@ -41,7 +43,7 @@ def write_round(folder, entries):
     write_json(round_folder(folder, entries[-1]["round"]) / RECORD, entries[-1])
 
 
-def in_words(entry):
+def in_words(entry: dict[str, typing.Any]) -> str:
     """One line of the log about a finished round."""
     words = (
         f"Round {entry['round']}: {counted(entry['picks'], 'pick')} in {counted(entry['micrographs'], 'micrograph')}"
@@ -52,12 +54,12 @@ def in_words(entry):
     return words + "."
 
 
-def best_round(entries):
+def best_round(entries: typing.Sequence[dict[str, typing.Any]]) -> int:
     """Number of the round with the largest figure, the earlier of equals; one without a figure is worse than all."""
     return max(entries, key=lambda e: (-1.0 if e["figure"] is None else e["figure"], -e["round"]))["round"]
 
 
-def why_stop(entries, most, confident):
+def why_stop(entries: typing.Sequence[dict[str, typing.Any]], most: int, confident: float) -> tuple[str, bool] | None:
     """Why no further round is trained: a sentence, and whether the user must be warned; None if one is.
 
     entries: of all rounds so far. most: rounds of training that the user allows. confident: least score of a confident
@@ -103,7 +105,7 @@ def why_stop(entries, most, confident):
     return None
 
 
-def _too_few(number):
+def _too_few(number: int) -> str:
     return (
         f"the held-out micrographs of round {number} have too few picks to judge it by (at least 20 are needed, "
         "and as many places without one)"

@@ -56,5 +56,5 @@ def kept(path: Path) -> LabelledImage | None:
         return None
 
 
-def _mask(bits, shape):
+def _mask(bits: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).astype(bool))

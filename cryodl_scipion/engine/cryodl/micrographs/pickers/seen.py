@@ -2,6 +2,8 @@
 """What the general model sees on labelled micrographs: it tells labels of all particles from labels of a few, and keeps
 proposed boxes off particles that nobody labelled."""
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
@@ -9,11 +11,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...contract import TrainPickerConfig
 from ...core.geometry import map_positions, resampled_shape
 from ...io.model import find_model, read_model
 from ..normalize import Prepared
 from .crops import LabelledImage
 from .labels import label_kind, load_labelled
+
+if typing.TYPE_CHECKING:
+    from .labels import Labels
+    from .method import PickerMethod
 
 MODEL = "general"
 LOOKS_LIKE = 0.3  # score from which a place is left alone when boxes are proposed
@@ -44,7 +51,7 @@ def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) 
     return found
 
 
-def _scaled(image, factor):
+def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | LabelledImage:
     if abs(factor - 1) < 0.01:
         return image
     shape = resampled_shape(image.image.shape, factor)
@@ -59,7 +66,9 @@ def seen_particles(images: typing.Sequence[LabelledImage], diameter: float) -> l
     return [yx[scores >= LOOKS_LIKE] for yx, scores in general_candidates(images, diameter)]
 
 
-def decide_labels(config, items, method) -> tuple[object, list[str]]:
+def decide_labels(
+    config: TrainPickerConfig, items: typing.Sequence[Labels], method: PickerMethod
+) -> tuple[TrainPickerConfig, list[str]]:
     """A TrainPickerConfig whose labels are not "auto", and sentences about what they were taken for.
 
     items: Labels of the micrographs. Labels that leave out most of what the general model surely sees are taken for
@@ -88,7 +97,7 @@ def decide_labels(config, items, method) -> tuple[object, list[str]]:
     ]
 
 
-def _surely_seen(image, method, config):
+def _surely_seen(image: LabelledImage, method: PickerMethod, config: TrainPickerConfig) -> float:
     """Sum of squared scores of the general model's candidates; of the better sign where contrast is not given."""
     signs = {"dark": (1,), "bright": (-1,)}.get(config.contrast, (1, -1))
     images = [dataclasses.replace(image, image=sign * image.image) for sign in signs]

@@ -6,18 +6,25 @@ et al. 2017), whose false positives come back as negatives. Ours: what is neithe
 validation, and picks that stand out as ice and carbon do teach as contamination.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ...contract import AutoPickConfig
 from ...core.geometry import map_positions
 from ..assess.contamination import find_contamination
 from .labels import Labels, load_labelled
 from .propose import look_of, propose_boxes
 from .train import MATCH_RADII
 from .uncertain import Uncertain
+
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
+    from .method import PickerMethod
 
 PROPOSED = 15  # contamination boxes per micrograph, for methods that cannot do without
 
@@ -28,12 +35,12 @@ class Picked(typing.NamedTuple):
 
     name: str
     path: str
-    shape: tuple
+    shape: tuple[int, ...]
     yx: np.ndarray
     scores: np.ndarray
 
 
-def labels_of(picked, confident, earlier, reach):
+def labels_of(picked: Picked, confident: float, earlier: np.ndarray, reach: float) -> typing.Any:
     """Labels of one micrograph from its candidates.
 
     picked: Picked. confident: least score of a particle; background scores below 1 minus it. earlier: (n, 2) places
@@ -57,7 +64,9 @@ def labels_of(picked, confident, earlier, reach):
     ), len(false)
 
 
-def load_images(labels, method, config, contrast):
+def load_images(
+    labels: typing.Sequence[typing.Any], method: PickerMethod, config: AutoPickConfig, contrast: str
+) -> list[LabelledImage]:
     """LabelledImages with complete labels, but uncertain places and contaminated picks left out of the particles.
 
     labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. Raises ValueError that names a bad file.
@@ -77,7 +86,7 @@ def load_images(labels, method, config, contrast):
     return images
 
 
-def _without_contamination(image, diameter):
+def _without_contamination(image: LabelledImage, diameter: float) -> LabelledImage:
     """The image with its particles that lie on ice crystals, dirt or aggregates as contamination. diameter: working
     px."""
     if not len(image.positives):
@@ -88,7 +97,12 @@ def _without_contamination(image, diameter):
     return dataclasses.replace(image, positives=image.positives[~dirty], contamination=image.positives[dirty])
 
 
-def teacher_probabilities(images, found, teachers, diameter):
+def teacher_probabilities(
+    images: typing.Sequence[LabelledImage],
+    found: typing.Sequence[np.ndarray],
+    teachers: typing.Sequence[Picked],
+    diameter: float,
+) -> list[np.ndarray]:
     """What the round before thought of places that a new network found.
 
     images: LabelledImages. found: for each, (n, 2) candidates in working px. teachers: Picked of the round before, in

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One round of automatic picking: a network learns from the last round's sure picks, and is calibrated and judged."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
 import time
+import typing
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ... import __version__
+from ...contract import AutoPickConfig
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities
 from ...core.geometry import map_positions
 from ...core.matching import match_picks, score_matched
@@ -18,6 +24,11 @@ from .predict import Picker
 from .self_labels import teacher_probabilities
 from .thresholds import threshold_uncertainty
 from .train import PickerTask
+
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
+    from .method import PickerMethod
+    from .self_labels import Picked
 
 STEPS = 200
 # Part of the method's peak rate: the weights are good already, and a few hundred picks must not undo what the model
@@ -35,7 +46,17 @@ class RoundConfig:
     batch_size: int = 8
 
 
-def train_round(method, network, previous, images, teachers, config, folder, device, contrast):
+def train_round(
+    method: PickerMethod,
+    network: torch.nn.Module,
+    previous: typing.Mapping[str, typing.Any],
+    images: typing.Sequence[LabelledImage],
+    teachers: typing.Sequence[Picked],
+    config: AutoPickConfig,
+    folder: Path,
+    device: torch.device,
+    contrast: str,
+) -> None:
     """Train a model folder `folder` (its work lies in <folder>.partial till then). Returns nothing; the card says it
     all.
 
@@ -94,7 +115,7 @@ def train_round(method, network, previous, images, teachers, config, folder, dev
     finish(partial, folder)
 
 
-def _calibrated(task, teachers):
+def _calibrated(task: PickerTask, teachers: typing.Sequence[Picked]) -> tuple[list[np.ndarray], tuple[float, float]]:
     """Scores (n,) of all candidates of each validation micrograph, and the (slope, offset) that they came by."""
     picker = Picker(task.method, task.networks["picker"], task.device)
     diameter = task.method.working_diameter
@@ -104,21 +125,27 @@ def _calibrated(task, teachers):
     return [calibrate(raw, calibration) for _, raw in found], calibration
 
 
-def start_network(method, model):
+def start_network(method: PickerMethod, model: str | os.PathLike[str]) -> torch.nn.Module:
     """A method's network with the weights of a model folder."""
     from . import load_network
 
     return load_network(method, read_model(model, "picker")[1], model)
 
 
-def judge_round(prepared, held_out, picked, numbers, diameter):
+def judge_round(
+    prepared: typing.Mapping[str, typing.Any],
+    held_out: typing.Sequence[str],
+    picked: typing.Mapping[str, Picked],
+    numbers: typing.Mapping[str, int],
+    diameter: float,
+) -> float | None:
     """Separation (observer.separation) of the best picks of a round; None if there are too few to tell.
 
     prepared: {name: LabelledImage or Prepared}. held_out: names that are judged; the plane is drawn on the others.
     picked: {name: Picked}. numbers: {name: how many picks count}, the same in every round; a round that has fewer gets
     random places for the missing ones, since picking only the easy ones is no merit.
     """
-    parts = ([], [])
+    parts: tuple[list[typing.Any], list[typing.Any]] = ([], [])
     for index, (name, image) in enumerate(prepared.items()):
         places = map_positions(best_picks(picked[name], numbers[name]), picked[name].shape, image.image.shape)
         missing = numbers[name] - len(places)
@@ -128,12 +155,18 @@ def judge_round(prepared, held_out, picked, numbers, diameter):
     return separation(*parts, diameter)
 
 
-def best_picks(picked, number):
+def best_picks(picked: Picked, number: int) -> np.ndarray:
     """The (n, 2) positions of the `number` best candidates of Picked."""
     return picked.yx[np.argsort(-picked.scores, kind="stable")[:number]]
 
 
-def agreement(first, second, numbers, names, reach):
+def agreement(
+    first: typing.Mapping[str, Picked],
+    second: typing.Mapping[str, Picked],
+    numbers: typing.Mapping[str, int],
+    names: typing.Sequence[str],
+    reach: float,
+) -> float:
     """F1 of the best picks of two rounds, each taken as the other's reference, over some micrographs.
 
     first, second: {name: Picked}. numbers: {name: how many count}. reach: px of the file within which picks are the

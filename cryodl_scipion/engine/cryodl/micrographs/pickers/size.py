@@ -6,6 +6,8 @@ that diameter it was taught to see nothing. So the ladder of diameters has one r
 most of the area, and there the network's own estimates lead to the size.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import typing
@@ -116,7 +118,9 @@ def find_size(
     return None
 
 
-def _filled(look, images, diameter):
+def _filled(
+    look: typing.Callable[[np.ndarray, float, bool, bool], Look], images: typing.Sequence[np.ndarray], diameter: float
+) -> float:
     """Share of the area, summed over images, that sure particles of a rung fill; 0 if the other sign shows nearly as
     many."""
     looks = [look(im, diameter, False, False) for im in images]
@@ -128,13 +132,13 @@ def _filled(look, images, diameter):
     return sum(float((l.weights(diameter) * l.extents**2).sum()) / l.area for l in looks)
 
 
-def _beyond(sure, opposite):
+def _beyond(sure: int, opposite: int) -> bool:
     """Whether there are clearly more sure particles than with the other sign of protein."""
     return sure - opposite >= FEWEST and sure >= RATIO * opposite
 
 
-def _images(paths):
-    images = []
+def _images(paths: typing.Sequence[str]) -> list[np.ndarray]:
+    images: list[np.ndarray] = []
     for path in spread_first(paths, MICROGRAPHS):
         if len(images) == MICROGRAPHS:
             break
@@ -145,7 +149,12 @@ def _images(paths):
     return images
 
 
-def _from(look, images, diameter, pixel_size):
+def _from(
+    look: typing.Callable[[np.ndarray, float, bool, bool], Look],
+    images: typing.Sequence[np.ndarray],
+    diameter: float,
+    pixel_size: float,
+) -> Size | None:
     """Size from the network's estimates at a diameter, and at what they say, until that stays; None if it does not."""
     smallest = ladder(pixel_size, min(min(im.shape) for im in images))[:1]
     for _ in range(REPEATS):
@@ -172,13 +181,13 @@ def _from(look, images, diameter, pixel_size):
     return Size(float(middle), spread, float(weights.sum()), len(images))
 
 
-def _weighted_median(values, weights):
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = np.argsort(values)
     running = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(running, running[-1] / 2)])
 
 
-def _others(diameter, rungs, filled):
+def _others(diameter: float, rungs: typing.Sequence[float], filled: np.ndarray) -> tuple[float, ...]:
     """Diameters of rungs, peaks of their own far from the found one, that fill nearly as much."""
     limit = OTHER_KIND * filled.max()
     return tuple(

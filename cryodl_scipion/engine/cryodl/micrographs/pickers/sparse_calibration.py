@@ -10,7 +10,7 @@ SLOPES = np.geomspace(0.2, 8.0, 60)
 MOST_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle" of everything
 
 
-def fit_sparse_calibration(labelled, raw, share):
+def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, share: float) -> tuple[float, ...]:
     """(slope, offset) for core.calibration.calibrate, where the labelled particles are a random part of all.
 
     labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. share: particles
@@ -30,16 +30,16 @@ def fit_sparse_calibration(labelled, raw, share):
     return tuple(float(value) for value in curves[int(np.argmin(misses))])
 
 
-def _probability(value):
+def _probability(value: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(value, -500, 500)))
 
 
-def _offset(values, number):
+def _offset(values: np.ndarray, number: float) -> float:
     """The offset by which the probabilities of (n,) values add up to a number between 0 and n."""
     reach = np.abs(values).max() + 50.0
     return brentq(lambda offset: _probability(values + offset).sum() - number, -reach, reach)
 
 
-def _weighted_mean(odds, slope, offset):
+def _weighted_mean(odds: np.ndarray, slope: float, offset: float) -> float:
     weight = _probability(slope * odds + offset)
     return float((weight * odds).sum() / weight.sum())

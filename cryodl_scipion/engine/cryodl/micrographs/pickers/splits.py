@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelled micrographs for training and for validation, never the same place in both."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
 
-def split_items(items, fraction, rng):
+
+def split_items(
+    items: typing.Sequence[typing.Any], fraction: float, rng: np.random.Generator
+) -> tuple[list[typing.Any], list[typing.Any]]:
     """Training and validation entries, by micrograph.
 
     items: Labels, or other tuples with the particles third. If only one micrograph has particles it stands in both
@@ -15,7 +23,7 @@ def split_items(items, fraction, rng):
     """
     with_particles = [i for i, item in enumerate(items) if len(item[2])]
     if len(with_particles) == 1:
-        return items, [items[with_particles[0]]]
+        return list(items), [items[with_particles[0]]]
     order = rng.permutation(len(items))
     number = max(1, int(round(fraction * len(items))))
     held = set(order[:number].tolist())
@@ -26,7 +34,7 @@ def split_items(items, fraction, rng):
     return [items[i] for i in range(len(items)) if i not in held], [items[i] for i in sorted(held)]
 
 
-def split_image(image, fraction, margin):
+def split_image(image: LabelledImage, fraction: float, margin: float) -> list[LabelledImage]:
     """One labelled image as a training and a validation part, left and right with a gap of `margin` px between.
 
     The cut lies where about `fraction` of the particles are right of it. Expected particles go with the area.
@@ -40,7 +48,9 @@ def split_image(image, fraction, margin):
     ]
 
 
-def _part(image, columns, keep):
+def _part(
+    image: LabelledImage, columns: torch.Tensor, keep: typing.Callable[[np.ndarray], np.ndarray]
+) -> LabelledImage:
     """The image with what lies in some of its columns, (w,) bool; keep: takes the points that lie there."""
     allowed = columns[None].expand(image.image.shape)
     part = dataclasses.replace(

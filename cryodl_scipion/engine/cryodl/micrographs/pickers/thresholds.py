@@ -6,15 +6,18 @@ All of it takes the scores for independent probabilities. The counts then follow
 micrographs unlike those of the training it says too little.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import numpy as np
 
 from ...core.calibration import best_threshold
 
 
-def threshold_of(rule, scores, model_threshold):
+def threshold_of(rule: str, scores: np.ndarray, model_threshold: float) -> float:
     """The threshold of one micrograph.
 
     rule: 'model' (model_threshold), 'f1' (the largest expected F1 on this micrograph) or 'count' (as many picks as
@@ -26,7 +29,7 @@ def threshold_of(rule, scores, model_threshold):
     return {"f1": best_threshold, "count": count_threshold}[rule](scores)
 
 
-def count_threshold(scores):
+def count_threshold(scores: np.ndarray) -> float:
     """The threshold that keeps as many of the (n,) scores as particles are expected among them (their sum, rounded).
 
     1 if that is none; equal scores at the limit are all kept.
@@ -35,7 +38,7 @@ def count_threshold(scores):
     return float(np.sort(scores)[::-1][count - 1]) if count else 1.0
 
 
-def threshold_uncertainty(parts, repeats=40, seed=0):
+def threshold_uncertainty(parts: typing.Sequence[np.ndarray], repeats: int = 40, seed: int = 0) -> float:
     """Standard deviation of best_threshold over micrographs drawn with replacement. parts: list of (n,) scores of
     each."""
     if not parts:
@@ -59,21 +62,21 @@ class Expectation:
     picks: int = 0
     true_picks: float = 0.0
 
-    def __add__(self, other):
+    def __add__(self, other: Expectation) -> Expectation:
         return Expectation(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
     @property
-    def deviation(self):
+    def deviation(self) -> float:
         """Standard deviation of the number of particles."""
         return math.sqrt(self.variance)
 
     @property
-    def sure(self):
+    def sure(self) -> float:
         """Sum of p^2: the expected number of particles, each weighed by how sure it is. Many middling scores count
         little."""
         return self.particles - self.variance
 
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """Expected precision, recall and F1 of the picks; 0 where there is nothing. Particles that are no candidate at
         all are not known of: recall is that among the candidates."""
         ratio = lambda part, whole: part / whole if whole > 0 else 0.0
@@ -84,7 +87,7 @@ class Expectation:
         )
 
 
-def expect(scores, threshold):
+def expect(scores: np.ndarray, threshold: float) -> Expectation:
     """Expectation of (n,) calibrated scores of candidates, of which those of at least `threshold` are picks."""
     scores = np.asarray(scores, float)
     kept = scores[scores >= threshold]

@@ -11,10 +11,17 @@ Ours: the particle's diameter is 24 px (they advise less than what the network s
 places are background, and the criterion is cross-entropy (their "PN"); background boxes, if any, are known negatives.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch
 from torch import nn
 
 from .patch import PatchPicker
+
+if typing.TYPE_CHECKING:
+    pass
 
 UNITS, KERNELS, STEPS = (32, 64, 128), (7, 5, 5), (2, 2, 1)
 
@@ -31,15 +38,15 @@ class Topaz(PatchPicker):
     learning_rate = 0.001
     bytes_per_pixel = 50
 
-    def build(self):
+    def build(self) -> nn.Module:
         layers, before = [], 1
         for width, kernel, step in zip(UNITS, KERNELS, STEPS):
             layers += [nn.Conv2d(before, width, kernel, step, bias=False), nn.BatchNorm2d(width), nn.PReLU()]
             before = width
         return nn.Sequential(*layers, nn.Conv2d(before, 1, 1))
 
-    def optimizer(self, network):
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate)
 
-    def batch_factor(self, labels):
+    def batch_factor(self, labels: str) -> int:
         return 16

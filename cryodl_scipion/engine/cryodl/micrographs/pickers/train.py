@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of pickers: batches from labelled micrographs, validation by picking, threshold and calibration."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -10,6 +13,10 @@ from scipy.spatial import cKDTree
 from ...core.matching import match_picks, score_matched
 from ...learning.training import Task
 from .predict import MINIMUM_DISTANCE, Picker
+
+if typing.TYPE_CHECKING:
+    from .crops import LabelledImage
+    from .method import PickerMethod
 
 FEW_PARTICLES = 20
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
@@ -25,7 +32,16 @@ class PickerTask(Task):
 
     example_name = "crops"
 
-    def __init__(self, method, network, training, validation, batch_size, device, pu_criterion="ge-binomial"):
+    def __init__(
+        self,
+        method: PickerMethod,
+        network: torch.nn.Module,
+        training: typing.Sequence[LabelledImage],
+        validation: typing.Sequence[LabelledImage],
+        batch_size: int,
+        device: torch.device,
+        pu_criterion: str = "ge-binomial",
+    ) -> None:
         self.method, self.training, self.validation, self.device = method, training, validation, device
         self.labels = training[0].labels
         self.batch_size = batch_size * method.batch_factor(self.labels)
@@ -40,15 +56,15 @@ class PickerTask(Task):
         self.chances = counts / counts.sum()
 
     @property
-    def usual_steps(self):
+    def usual_steps(self) -> int:
         """Training steps where the user asks for none."""
         return self.method.usual_steps(sum(len(im.positives) for im in self.training), self.labels)
 
     @property
-    def validates_poorly(self):
+    def validates_poorly(self) -> bool:
         return sum(len(im.positives) for im in self.validation) < FEW_PARTICLES
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         examples = []
         for index in rng.choice(len(self.training), self.batch_size, p=self.chances):
             item = self.training[index]
@@ -56,7 +72,7 @@ class PickerTask(Task):
             examples.append((self.method.augment(image, rng)[None] * self.method.gain(item), target, weight))
         return [torch.stack(x) for x in zip(*examples)]
 
-    def train_step(self, batch, accelerator):
+    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         image, target, weight = (x.to(accelerator.device) for x in batch)
         network, optimizer = self.networks["picker"], self.optimizers["picker"]
         optimizer.zero_grad(set_to_none=True)
@@ -68,7 +84,7 @@ class PickerTask(Task):
         optimizer.step()
         return {"loss": loss.detach()}
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         hits = self.validation_hits()
         figures = score_matched(hits.hit, hits.raw, hits.reference)
         return {
@@ -78,7 +94,7 @@ class PickerTask(Task):
             "average_precision": figures.average_precision,
         }
 
-    def _validation_loss(self):
+    def _validation_loss(self) -> float:
         """Loss on fixed crops of the validation part."""
         rng, losses = np.random.default_rng(12345), []
         for _ in range(16):
@@ -88,11 +104,11 @@ class PickerTask(Task):
             losses.append(float(self.method.loss(output, target[None], weight[None])))
         return float(np.mean(losses))
 
-    def validation_hits(self):
+    def validation_hits(self) -> Hits:
         """Hits of the validation micrographs."""
         return self.hits(self.validation)
 
-    def hits(self, items):
+    def hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Candidates on labelled images, and which of them are particles."""
         picker = Picker(self.method, self.networks["picker"], self.device)
         diameter = self.method.working_diameter
@@ -106,7 +122,7 @@ class PickerTask(Task):
             reference += int(_usable_at(item.positives, item).sum())
         return Hits(np.concatenate(hit), np.concatenate(raw), reference)
 
-    def box_hits(self, items):
+    def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
         picker = Picker(self.method, self.networks["picker"], self.device)
         stride, reach = picker.network.stride, MATCH_RADII * self.method.working_diameter / 2
@@ -131,7 +147,7 @@ class Hits:
     reference: int
 
 
-def closest_neighbours(images, diameter):
+def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) -> float:
     """How near to each other particles of these labels lie, in diameters: the distance to ask of picks.
 
     Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if
@@ -148,7 +164,7 @@ def closest_neighbours(images, diameter):
     return float(np.clip(0.95 * np.percentile(nearest, 2) / diameter, 0.35, 0.7))
 
 
-def judge(yx, item, diameter):
+def judge(yx: np.ndarray, item: LabelledImage, diameter: float) -> tuple[np.ndarray, np.ndarray]:
     """Which candidates match a labelled particle, and which can be judged at all.
 
     yx: (n, 2) working px. Where only boxes are labelled, those on a labelled box are judged; else all on usable ground.
@@ -166,6 +182,6 @@ def judge(yx, item, diameter):
     return matched, (matched | on_negative) & _usable_at(yx, item)
 
 
-def _usable_at(yx, item):
+def _usable_at(yx: np.ndarray, item: LabelledImage) -> np.ndarray:
     nearest = np.clip(np.rint(yx), 0, np.array(item.image.shape) - 1).astype(int)
     return item.usable.numpy()[nearest[:, 0], nearest[:, 1]]

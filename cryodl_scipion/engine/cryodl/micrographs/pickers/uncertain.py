@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Places of micrographs that are left out of training and validation: circles around coordinates, or masks."""
 
+from __future__ import annotations
+
+import os
 import typing
 from pathlib import Path
 
@@ -23,7 +26,7 @@ class Uncertain(typing.NamedTuple):
     mask: str | None = None
 
 
-def read_uncertain(source):
+def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
     """{micrograph key: Uncertain} of a folder (or one file) with coordinates, masks or both.
 
     Raises FileNotFoundError, or ValueError if there are neither, or two masks for one key.
@@ -32,7 +35,7 @@ def read_uncertain(source):
     if not source.exists():
         raise FileNotFoundError(f"Uncertain places (--uncertain) {source} do not exist.")
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith("."))
-    masks, with_coordinates = {}, any(p.suffix.lower() in COORDINATE_SUFFIXES for p in files)
+    masks, with_coordinates = dict[str, str](), any(p.suffix.lower() in COORDINATE_SUFFIXES for p in files)
     for path in files:
         if path.suffix.lower() == MASK_SUFFIX:
             key = micrograph_key(path)
@@ -49,7 +52,7 @@ def read_uncertain(source):
     return {key: Uncertain(circles.get(key, np.zeros((0, 2))), masks.get(key)) for key in {**circles, **masks}}
 
 
-def check_mask(mask, path, shape):
+def check_mask(mask: str | os.PathLike[str], path: str | os.PathLike[str], shape: tuple[int, ...]) -> None:
     """Raises ValueError if a mask file has not the size (h, w) of its micrograph at `path`."""
     found = micrograph_shape(mask)
     if tuple(found) != tuple(shape):
@@ -59,7 +62,9 @@ def check_mask(mask, path, shape):
         )
 
 
-def certain_area(uncertain, shape, working_shape, diameter):
+def certain_area(
+    uncertain: Uncertain, shape: tuple[int, ...], working_shape: tuple[int, ...], diameter: float
+) -> torch.Tensor:
     """(h, w) bool tensor of working_shape: True where nothing is uncertain.
 
     uncertain: Uncertain. shape: of the micrograph. diameter: working px; circles are one diameter wide.

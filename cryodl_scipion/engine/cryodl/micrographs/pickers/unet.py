@@ -6,12 +6,19 @@ quarter of the pixels; additive skips; batch norm, which costs nothing at infere
 convolutional.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ...learning.networks.conv_block import ConvBlock
 from .heatmap import HeatmapPicker
+
+if typing.TYPE_CHECKING:
+    from ..normalize import Prepared
 
 WIDTHS = (32, 48, 64, 64)
 GENERAL_WIDTHS = (32, 56, 80, 96)  # of the general model, which has more to tell apart
@@ -27,7 +34,7 @@ class PickerUNet(nn.Module):
     stride = 2
     receptive_radius = 103  # px; each output looks no further (a test measures it)
 
-    def __init__(self, widths=WIDTHS, outputs=1):
+    def __init__(self, widths: tuple[int, int, int, int] = WIDTHS, outputs: int = 1) -> None:
         super().__init__()
         self.multiple = self.stride * 2 ** (len(widths) - 1)
         self.down = nn.ModuleList(ConvBlock(a, b) for a, b in zip((self.stride**2,) + tuple(widths), widths))
@@ -39,7 +46,7 @@ class PickerUNet(nn.Module):
             self.head.bias.zero_()
             self.head.bias[0] = -4.0  # particles' centres are rare: start by saying "none"
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.pixel_unshuffle(x, self.stride)
         skips = []
         for level, block in enumerate(self.down):
@@ -56,7 +63,7 @@ class UNetPicker(HeatmapPicker):
     name = "unet"
     working_diameter = 32.0
 
-    def gain(self, item):
+    def gain(self, item: Prepared) -> float:
         """Brings the strongest particle-sized features of every micrograph to the same height.
 
         A network that sees three particles' width cannot tell a faint particle among its like from dirt beside stronger
@@ -64,13 +71,13 @@ class UNetPicker(HeatmapPicker):
         """
         return STRENGTH / item.strength(self.working_diameter)
 
-    def build(self):
+    def build(self) -> PickerUNet:
         return PickerUNet()
 
-    def build_general(self):
+    def build_general(self) -> nn.Module:
         """The network of a general model: wider, and it tells the particles' size."""
         return PickerUNet(GENERAL_WIDTHS, outputs=2)
 
-    def build_like(self, weights):
+    def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> PickerUNet:
         widths = tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS)))
         return PickerUNet(widths, outputs=weights["head.weight"].shape[0])

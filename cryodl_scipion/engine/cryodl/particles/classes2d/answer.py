@@ -74,7 +74,7 @@ def finished(
     goodness = ranker.scores(averages.images, averages.curves, settings.mask_px)
     goodness = np.where(counts[order] > 0, goodness, 0.0)
 
-    def whole(values, missing=0.0):
+    def whole(values: np.ndarray, missing: float = 0.0) -> np.ndarray:
         every = np.full((len(particles), *values.shape[1:]), missing, values.dtype)
         every[records.rows] = values
         return every

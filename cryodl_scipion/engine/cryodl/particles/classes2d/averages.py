@@ -92,7 +92,9 @@ def rotated(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.grid_sample(images[:, None], grid, mode="bicubic", align_corners=True)[:, 0]
 
 
-def _corrected(particles, rows, shifts_yx, outside, device):
+def _corrected(
+    particles: ParticleSet, rows: np.ndarray, shifts_yx: np.ndarray, outside: torch.Tensor, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Images times CTF, centred, of noise 1, and the (n, r) ring means of the squared CTF."""
     images = particles.images(rows)
     background = images[:, outside]
@@ -132,14 +134,14 @@ def filtered(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, pixel_si
     return Averages(images.cpu(), resolutions, curves.cpu())
 
 
-def _divided(sums, weights, factor=None):
+def _divided(sums: torch.Tensor, weights: torch.Tensor, factor: torch.Tensor | None = None) -> torch.Tensor:
     ratio = 1 / weights.clamp(min=1e-6).maximum(SMALLEST * weights.amax(1, keepdim=True))
     ratio = ratio if factor is None else ratio * factor
     box = sums.shape[-1]
     return torch.fft.irfft2(torch.fft.rfft2(sums) * on_grid(ratio, box), s=(box, box))
 
 
-def _soft_circle(box, radius, device):
+def _soft_circle(box: int, radius: float, device: torch.device) -> torch.Tensor:
     axis = torch.arange(box, device=device) - box // 2
     distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()
     return (0.5 + (radius - distance) / 4).clamp(0, 1)

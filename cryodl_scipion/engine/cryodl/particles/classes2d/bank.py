@@ -21,7 +21,7 @@ class Bank:
     squared CTF. counts: (FOLDS, k).
     """
 
-    def __init__(self, grid: PolarGrid, classes: int, device: torch.device):
+    def __init__(self, grid: PolarGrid, classes: int, device: torch.device) -> None:
         self.grid = grid
         self.sums = torch.zeros((FOLDS, classes, grid.rings, grid.orders), dtype=torch.complex64, device=device)
         self.weights = torch.zeros((FOLDS, classes, grid.rings), device=device)

@@ -2,6 +2,7 @@
 """The loop: first sorting, aligned averages, more classes, until the classes stay."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class Classification:
         Largest distance of a particle from its box's middle, px of the records.
     """
 
-    def __init__(self, records: Records, classes: int, reach_px: float, seed: int, device: torch.device):
+    def __init__(self, records: Records, classes: int, reach_px: float, seed: int, device: torch.device) -> None:
         self.records, self.grid, self.device = records, records.grid, device
         self.wanted, self.reach, self.seed = classes, reach_px, seed
         self.rng = np.random.default_rng(seed)
@@ -146,7 +147,9 @@ class Classification:
                 changed += self._assign(part, samples, squared, references, fold)
         return changed / len(places), float(self.state.scores[places].mean())
 
-    def _assign(self, part, samples, squared, references, fold):
+    def _assign(
+        self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References, fold: int
+    ) -> int:
         state = self.state
         centres = torch.from_numpy(state.shifts_yx[part]).to(self.device)
         found = match(samples, squared, centres, references)
@@ -188,7 +191,7 @@ class Classification:
         self._split(places, {int(p): (int(p), int(e)) for p, e in zip(large, empty) if counts[p] > 3})
         return len(empty)
 
-    def _split(self, places, children):
+    def _split(self, places: np.ndarray, children: np.ndarray) -> None:
         labels = np.full(len(self.records), -1)
         labels[places] = self.state.labels[places]
         for parent, pair in children.items():
@@ -203,12 +206,12 @@ class Classification:
             seed_children(self.bank, pair, folds, aligned(self.grid, samples, *poses), squared)
 
     # ----- what they share
-    def _batches(self, places):
+    def _batches(self, places: np.ndarray) -> typing.Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
         for start in range(0, len(places), BATCH):
             part = places[start : start + BATCH]
             yield (part, *self.records.read(part, self.device))
 
-    def bank_of(self, places, labels, classes):
+    def bank_of(self, places: np.ndarray, labels: np.ndarray, classes: int) -> Bank:
         bank = Bank(self.grid, classes, self.device)
         for fold in range(FOLDS):
             for part, samples, squared in self._batches(places[self.folds[places] == fold]):

@@ -38,12 +38,12 @@ def curve_numbers(curves: torch.Tensor) -> torch.Tensor:
     return torch.stack([low, first / last], 1).float()
 
 
-def _inside():
+def _inside() -> torch.Tensor:
     axis = torch.linspace(-1, 1, SIDE) * FILLED
     return axis[:, None] ** 2 + axis[None] ** 2 <= 1
 
 
-def _smoothed(images, sigma):
+def _smoothed(images: torch.Tensor, sigma: float) -> torch.Tensor:
     if not sigma:
         return images
     reach = math.ceil(3 * sigma)

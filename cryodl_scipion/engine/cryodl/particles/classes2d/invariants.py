@@ -40,11 +40,11 @@ def first_sorting(features: torch.Tensor, classes: int, generator: torch.Generat
 def k_means(points: torch.Tensor, classes: int, generator: torch.Generator) -> torch.Tensor:
     """(n,) int64 groups of (n, d) points by Lloyd's rule; a group that becomes empty takes the worst placed point."""
     chosen = torch.randperm(len(points), generator=generator)[:classes].to(points.device)
-    centres, labels = points[chosen], None
+    centres, labels = points[chosen], torch.full((len(points),), -1, device=points.device)
     for _ in range(ROUNDS):
         distance = torch.cdist(points, centres)
         nearest, new = distance.min(1)
-        if labels is not None and bool((new == labels).all()):
+        if bool((new == labels).all()):
             break
         labels = new
         sums = torch.zeros_like(centres).index_add_(0, labels, points)

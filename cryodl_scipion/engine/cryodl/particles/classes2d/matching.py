@@ -6,6 +6,8 @@ The score of an average G for a particle with samples Y (times CTF, over the noi
 order of its scores, so that thick ice does not make classes.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 
@@ -48,7 +50,7 @@ class References:
     averages: (k, rings, orders) complex, whitened.
     """
 
-    def __init__(self, grid: PolarGrid, averages: torch.Tensor, detail: Detail):
+    def __init__(self, grid: PolarGrid, averages: torch.Tensor, detail: Detail) -> None:
         self.grid, self.detail, device = grid, detail, averages.device
         self.averages, self.shifts = averages, detail.shifts_yx(averages.device)
         self.factor = torch.full((grid.orders,), 2.0, device=device)
@@ -61,7 +63,7 @@ class References:
         phase = torch.arange(detail.angles, device=device)[:, None] * (math.pi / detail.angles) * self.order
         self.cosines, self.sines = (f * self.factor[self.order] for f in (phase.cos(), phase.sin()))
 
-    def _make_copies(self):
+    def _make_copies(self) -> None:
         """(orders, 2 rings, k * shifts) real factors that give real and imaginary parts of the correlations."""
         rings, classes, count = self.detail.rings, len(self.averages), len(self.shifts)
         samples = self.grid.samples_of(self.averages[:, :rings])
@@ -117,7 +119,9 @@ def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor
     return Found(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Found)))
 
 
-def _coarse(centred, squared, references):
+def _coarse(
+    centred: torch.Tensor, squared: torch.Tensor, references: References
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(n, c) best classes, and the phi and (n, c, 2) shift at which each fits best."""
     detail, count = references.detail, len(centred)
     harmonics = references.grid.harmonics(centred[:, : detail.rings])[..., references.order]
@@ -146,7 +150,14 @@ def _coarse(centred, squared, references):
     return chosen, phi, rotated_yx(references.shifts[shift].flatten(0, 1), phi.flatten()).view(count, -1, 2)
 
 
-def _fine(centred, squared, labels, phi, moved, references):
+def _fine(
+    centred: torch.Tensor,
+    squared: torch.Tensor,
+    labels: torch.Tensor,
+    phi: torch.Tensor,
+    moved: torch.Tensor,
+    references: References,
+) -> Found:
     """The best of the candidates, with finer steps and all detail."""
     detail, grid = references.detail, references.grid
     count, candidates = labels.shape
@@ -175,7 +186,7 @@ def _fine(centred, squared, labels, phi, moved, references):
     return Found(labels[rows, best], turned, shifts[rows, best, shift], ordered[:, 0], margins)
 
 
-def _vertex(lines, place):
+def _vertex(lines: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     """(n,) where the parabola through a maximum and its neighbours has its vertex, in steps from the maximum."""
     inner = place.clamp(1, lines.shape[-1] - 2)
     left, middle, right = (lines.gather(1, (inner + step)[:, None])[:, 0] for step in (-1, 0, 1))

@@ -6,6 +6,7 @@ import typing
 
 import torch
 
+from ...core.optics import Optics, optics_values
 from ...io.particle_sets import treated_ctf
 from .polar import PolarGrid
 
@@ -19,7 +20,9 @@ def wavelength(voltage_kv: torch.Tensor) -> torch.Tensor:
     return PLANCK_LENGTH / (volts + RELATIVISTIC * volts**2).sqrt()
 
 
-def polar_ctf(grid: PolarGrid, optics: typing.Sequence, width: float, state: str, device: torch.device) -> torch.Tensor:
+def polar_ctf(
+    grid: PolarGrid, optics: typing.Sequence[Optics], width: float, state: str, device: torch.device
+) -> torch.Tensor:
     """CTF of particles at the samples of a grid, as `ctf.ctf_rfft` gives it on the grid of an FFT.
 
     Parameters
@@ -36,14 +39,7 @@ def polar_ctf(grid: PolarGrid, optics: typing.Sequence, width: float, state: str
     -------
     Tensor, (n, rings, half)
     """
-    columns = torch.tensor(
-        [
-            [o.defocus_u, o.defocus_v, o.defocus_angle, o.voltage_kv, o.cs_mm, o.amplitude_contrast, o.phase_shift]
-            for o in optics
-        ],
-        dtype=torch.float64,
-        device=device,
-    ).reshape(-1, 7, 1, 1)
+    columns = torch.as_tensor(optics_values(optics)[:, :7], dtype=torch.float64, device=device).reshape(-1, 7, 1, 1)
     u, v, angle, voltage, cs, amplitude, phase = columns.unbind(1)
     squared = (grid.radii.to(device).double() / width).square()[:, None]
     turn = grid.theta.to(device).double() - torch.deg2rad(angle)

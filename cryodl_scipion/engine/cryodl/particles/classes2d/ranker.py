@@ -18,7 +18,7 @@ WIDTHS = (16, 32, 48, 64)
 class RankerNetwork(nn.Module):
     """Four convolutions of a (n, 1, 40, 40) image, the mean over it, two numbers of its FRC, and a logit."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         layers, width = [], 1
         for number, wider in enumerate(WIDTHS):

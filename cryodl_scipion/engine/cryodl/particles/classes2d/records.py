@@ -41,7 +41,7 @@ class Scale:
 class Records:
     """The records of a folder: `samples.f16`, `ctf2.f32` and `rows.npy`, the particles that they are of."""
 
-    def __init__(self, folder: Path, grid: PolarGrid):
+    def __init__(self, folder: Path, grid: PolarGrid) -> None:
         self.folder, self.grid = Path(folder), grid
         self.rows = np.load(self.folder / "rows.npy")
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole classification: its levels one after the other, kept on the disk after each pass."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
 import typing
 from pathlib import Path
 
@@ -75,7 +78,7 @@ def classify(
     return work, _settled(last)
 
 
-def _with_gain(last, before):
+def _with_gain(last: Pass, before: Pass | None) -> Pass:
     """A pass that gained hardly any score changes nothing more, whatever its particles do between like classes."""
     same = before is not None and (before.level, before.classes) == (last.level, last.classes)
     if same and last.epoch > COARSE_EPOCHS and last.score < before.score * (1 + GAIN):
@@ -83,18 +86,18 @@ def _with_gain(last, before):
     return last
 
 
-def _settled(last):
+def _settled(last: Pass) -> bool:
     return last.changed <= SETTLED
 
 
-def _finished(last, levels, epochs):
+def _finished(last: Pass, levels: typing.Sequence[int], epochs: int) -> bool:
     if last is None or last.level < len(levels) - 1:
         return False
     done = last.epoch + 1
     return done >= epochs or (done >= LEAST_EPOCHS and _settled(last))
 
 
-def _next(last, levels):
+def _next(last: Pass, levels: typing.Sequence[int]) -> Pass:
     if last is None:
         return Pass(0, 0, levels[0])
     final = last.level == len(levels) - 1
@@ -104,7 +107,7 @@ def _next(last, levels):
     return Pass(last.level + 1, 0, levels[last.level + 1])
 
 
-def _prepare(work, now, last):
+def _prepare(work: Classification, now: Pass, last: Pass | None) -> None:
     """What is done to the classes before a pass; the same after a stop, since its random numbers are its own."""
     work.rng = np.random.default_rng((work.seed, now.level, now.epoch))
     if last is None:
@@ -120,7 +123,7 @@ def _prepare(work, now, last):
         work.refill(places)
 
 
-def _keep(work, done, path):
+def _keep(work: Classification, done: Pass, path: str | os.PathLike[str]) -> None:
     arrays = {f.name: getattr(work.state, f.name) for f in dataclasses.fields(State)}
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The choice of 2-D classes by their scores."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import typing
@@ -31,7 +33,7 @@ class ClassTable:
     scores: np.ndarray
     counts: np.ndarray
     images: list[str]
-    columns: dict[str, list[str]]
+    columns: dict[str, typing.Sequence[str]]
 
 
 def read_classes(path: str) -> ClassTable:
@@ -84,7 +86,7 @@ def write_selection(
     )
 
 
-def _write_classes(folder, table, rows, pixel_size):
+def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size: float) -> None:
     """classes.mrcs and classes.star of some rows of a table; the classes keep their numbers."""
     places = [split_name(table.images[row]) for row in rows]
     files = [find_file(table.path, stack, "stack of averages") for _, stack in places]

@@ -63,7 +63,7 @@ def settings_of(config: Classify2DConfig, particles: ParticleSet) -> Settings:
     )
 
 
-def _with_ctf(config, particles):
+def _with_ctf(config: Classify2DConfig, particles: ParticleSet) -> tuple[ParticleSet, list[str]]:
     """The particles, without a CTF if it is not to be used, and sentences about that."""
     if particles.optics is None:
         return particles, [
@@ -78,7 +78,7 @@ def _with_ctf(config, particles):
     return particles, []
 
 
-def _grid(config, particles):
+def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, list[str]]:
     box, width, notes = particles.box, particles.box * particles.pixel_size, []
     rings = min(RINGS, int(NYQUIST * box / 2))
     if config.resolution:
@@ -94,7 +94,7 @@ def _grid(config, particles):
     return PolarGrid(side, rings, max(48, 4 * -(-rings // 2)), min(radius, WIDEST_MASK * side)), notes
 
 
-def _sample(particles, grid):
+def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[np.ndarray, np.ndarray]:
     """Working images of some particles, and the rows that they are of."""
     count = len(particles)
     rows = np.unique(np.linspace(0, count - 1, min(count, NOISE_SAMPLE)).astype(int))
@@ -106,7 +106,9 @@ def _sample(particles, grid):
     return images, rows[keep]
 
 
-def _sign(config, particles, scale, images, rows):
+def _sign(
+    config: Classify2DConfig, particles: ParticleSet, scale: float, images: np.ndarray, rows: np.ndarray
+) -> tuple[float, list[str]]:
     """1 for bright protein, -1 for dark, and sentences if it could not be told."""
     if config.contrast != "auto":
         return (1.0 if config.contrast == "bright" else -1.0), []

@@ -4,18 +4,27 @@
 Result.outputs are the contract's AssessIntegrityOutputs.
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import os
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result
+from ...contract import AssessIntegrityConfig, Result
 from ...contract.result import write_json
 from ...io.files import whole_file
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...io.particle_sets import ParticleSet
+    from ..integrity.evidence import Evidence
 
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96  # particles from which the common strength is learnt
@@ -27,7 +36,7 @@ OVERSTATED = 0.1  # of the classes: by so many more than of made-up particles ar
 SEEN = 12.0  # mean log-likelihood, below which the orientation of a single particle is not to be had
 
 
-def run(config):
+def run(config: AssessIntegrityConfig) -> Result:
     """Compare all particles with all compositions; a killed run continues in <output>.partial."""
     check_output(config.output, "Output folder")
     from ...core.devices import choose_device, device_name, set_threads
@@ -50,7 +59,7 @@ def run(config):
     return Result("assess-integrity", outputs, device=device_name(device), warnings=warnings)
 
 
-def _names(config):
+def _names(config: AssessIntegrityConfig) -> list[str]:
     """Names of the compositions. Raises ValueError if two are the same."""
     names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
     if len(set(names)) < len(names):
@@ -58,7 +67,7 @@ def _names(config):
     return names
 
 
-def _prepare(config, particles, device):
+def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, device: torch.device) -> dict[str, typing.Any]:
     """What all particles are compared with: {comparison, candidates, strength, notes, projectors, diameter}."""
     from ...core.projections import Projector
     from ...likelihood.reference import HalfDisc
@@ -102,7 +111,7 @@ def _prepare(config, particles, device):
     )
 
 
-def _explained(assessment, device):
+def _explained(assessment: dict[str, typing.Any], device: torch.device) -> typing.Any:
     """Whether the compositions explain a sample of the particles."""
     from ..orientations.guard import explained_by
 
@@ -112,7 +121,7 @@ def _explained(assessment, device):
     return found
 
 
-def _evidence(assessment, rows):
+def _evidence(assessment: dict[str, typing.Any], rows: np.ndarray) -> Evidence:
     """Evidence of some particles (array of int); its shifts are those of the images as they are in the file."""
     import dataclasses
 
@@ -126,7 +135,7 @@ def _evidence(assessment, rows):
     return dataclasses.replace(found, shifts_yx=found.shifts_yx + offset)
 
 
-def _learn_strength(assessment, count):
+def _learn_strength(assessment: dict[str, typing.Any], count: int) -> None:
     """The strength common to all compositions, from a sample, by expectation-maximisation."""
     from ..integrity.evidence import fitted_priors, fitted_strength
 
@@ -142,7 +151,7 @@ def _learn_strength(assessment, count):
             return
 
 
-def _all_evidence(assessment, folder):
+def _all_evidence(assessment: dict[str, typing.Any], folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """{logs (n, c), matrices, shifts, as arrays} of all particles, chunk by chunk; chunks that are there are not
     made anew."""
     from tqdm import tqdm
@@ -175,7 +184,14 @@ def _all_evidence(assessment, folder):
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
 
 
-def _write(config, particles, names, assessment, evidence, folder):
+def _write(
+    config: AssessIntegrityConfig,
+    particles: ParticleSet,
+    names: typing.Sequence[str],
+    assessment: dict[str, typing.Any],
+    evidence: typing.Mapping[str, np.ndarray],
+    folder: str | os.PathLike[str],
+) -> tuple[dict[str, typing.Any], list[str]]:
     """All outputs into the folder, then its final name. Returns Result.outputs and warnings."""
     import torch
 
@@ -230,7 +246,13 @@ def _write(config, particles, names, assessment, evidence, folder):
     ), warnings
 
 
-def _write_table(path, particles, names, probability, kind):
+def _write_table(
+    path: str | os.PathLike[str],
+    particles: ParticleSet,
+    names: typing.Sequence[str],
+    probability: np.ndarray,
+    kind: np.ndarray,
+) -> None:
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "composition", *names])
@@ -238,7 +260,7 @@ def _write_table(path, particles, names, probability, kind):
             writer.writerow([name, names[number], *(f"{p:.6f}" for p in row)])
 
 
-def _warnings(record):
+def _warnings(record: dict[str, typing.Any]) -> typing.Iterator[str]:
     if record["orientations"] == "search" and record["log_likelihood"] < SEEN:
         yield (
             "Single images show too little of these compositions to find their orientation (mean log-likelihood "

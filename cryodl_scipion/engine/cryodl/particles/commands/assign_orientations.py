@@ -5,23 +5,35 @@ out.
 Result.outputs are the contract's AssignOrientationsOutputs.
 """
 
+from __future__ import annotations
+
+import os
 import shutil
+import typing
 from pathlib import Path
 
-from ...contract import Result
-from ...io.unfinished import check_output, working_folder
+from ...contract import AssignOrientationsConfig, Result
+from ...io.reference_columns import NOISE
+from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from ...io.particle_sets import ParticleSet
+    from ...likelihood.observed import Source
+    from ..orientations.assign import Orientations, Search
 
 # columns of our own, beside RELION's
 SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
 UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 
-def run(config):
+def run(config: AssignOrientationsConfig) -> Result:
     """Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
-    if not config.output.endswith(".star"):
-        raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
-    check_output(config.output, "Particles")
+    # the control of an earlier run under this name is not replaced; denoised images get none
+    star_stem(config.output, "Particles", *([] if config.model else [f"{NOISE}.star", f"{NOISE}.mrcs"]))
     from ...core.devices import choose_device, device_name, set_threads
     from ...core.symmetry import operations
     from ..orientations.assign import Search
@@ -33,7 +45,6 @@ def run(config):
     particles = _particles(config)
     device = choose_device(config.device)
     set_threads(config.threads)
-    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
     files = [config.particles, config.structure]
     structure = load_structure(config, particles, device)
     sources = readings(particles, structure.settings.diameter, config.contrast)
@@ -80,7 +91,7 @@ def run(config):
     return Result("assign-orientations", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _particles(config):
+def _particles(config: AssignOrientationsConfig) -> ParticleSet:
     """ParticleSet. Raw ones must have a CTF; denoised ones need none, but cannot be denoised again."""
     from ...io.particle_sets import read_particles
 
@@ -90,9 +101,12 @@ def _particles(config):
     return particles if particles.denoiser else read_particles(config.particles, need=("ctf",))
 
 
-def _prepare(search, sources, config, device):
+def _prepare(
+    search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, device: torch.device
+) -> list[str]:
     """Settle how the images are read, and learn their strength and noise. Returns warnings."""
     from ..orientations.readings import choose_reading, with_denoiser
+    from ..orientations.scale import size_notes
 
     said, warnings = choose_reading(search, sources, config.particles)
     print(said)
@@ -104,18 +118,22 @@ def _prepare(search, sources, config, device):
             f"{config.particles} holds denoised images, and so does the STAR file written. Refine with "
             "the raw ones: give them here, with the denoiser as --model."
         )
+    elif search.source.denoise is None:
+        warnings += size_notes(search, config.particles, config.structure)
     search.learn()
     return warnings
 
 
-def _orient(search, folder):
+def _orient(search: Search, folder: str | os.PathLike[str]) -> Orientations:
     from tqdm import tqdm
 
     with tqdm(total=len(search.source.particles), unit="particle", mininterval=1.0) as bar:
         return search.run(lambda done: bar.update(done - bar.n), folder)
 
 
-def _trust(search, found, config):
+def _trust(
+    search: Search, found: Orientations, config: AssignOrientationsConfig
+) -> tuple[dict[str, typing.Any], list[str]]:
     """Columns that say how far the answers can be trusted, and sentences for the user."""
     from ..orientations.calibrate import calibrated
     from ..orientations.explained import explained
@@ -136,15 +154,20 @@ def _trust(search, found, config):
     return {"rlnMaxValueProbDistribution": probability, EXPLAINED: explanation.particle}, doubts
 
 
-def _origin(search, config):
+def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
     """Columns that say which reference the angles come from, one value for all particles."""
-    from ...io.reference_columns import COMPARED, REFERENCE
+    from ...contract import sha256
+    from ...io.reference_columns import COMPARED, DIGEST, DIGITS, REFERENCE
 
     resolution = search.settings.fine_resolution() if config.refine else search.settings.search_resolution()
-    return {REFERENCE: Path(config.structure).name.replace(" ", "_"), COMPARED: round(float(resolution), 3)}
+    return {
+        REFERENCE: Path(config.structure).name.replace(" ", "_"),
+        DIGEST: sha256(config.structure)[:DIGITS],
+        COMPARED: round(float(resolution), 3),
+    }
 
 
-def _noise_control(search, config):
+def _noise_control(search: Search, config: AssignOrientationsConfig) -> str | None:
     """Path of the oriented noise, or None: denoised images have no noise to make up."""
     if search.source.denoise is not None or search.source.ctf_state == "denoised":
         return None
@@ -153,7 +176,9 @@ def _noise_control(search, config):
     return write_noise_control(search, config.output, _origin(search, config))
 
 
-def _write(path, particles, found, trust):
+def _write(
+    path: str | os.PathLike[str], particles: ParticleSet, found: Orientations, trust: typing.Mapping[str, typing.Any]
+) -> None:
     from ...io.particle_sets import write_particles_star
     from ...io.particles import ANGLES
 
@@ -169,7 +194,7 @@ def _write(path, particles, found, trust):
     write_particles_star(path, particles, changes)
 
 
-def _doubts(probability, config):
+def _doubts(probability: np.ndarray, config: AssignOrientationsConfig) -> list[str]:
     from ..orientations.calibrate import RIGHT
 
     mean = float(probability.mean())

@@ -4,17 +4,27 @@
 Result.outputs are the contract's Classify2DOutputs.
 """
 
-import shutil
+from __future__ import annotations
 
-from ...contract import Result, Skipped, counted, in_words, said_skipped
+import os
+import shutil
+import typing
+from pathlib import Path
+
+from ...contract import Classify2DConfig, Result, Skipped, counted, in_words, said_skipped
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ..classes2d.records import Records
 
 WORK = "work"  # folder in the output's, for what is needed till all is done
 NAMED = 20  # unusable particles that are named
 
 
-def run(config):
+def run(config: Classify2DConfig) -> Result:
     """Sort into <output>.partial; a stopped run goes on there. The folder gets its name last."""
     check_output(config.output)
     from ...core.devices import choose_device, device_name, set_threads
@@ -67,7 +77,9 @@ def run(config):
     )
 
 
-def _records(folder, settings, config):
+def _records(
+    folder: str | os.PathLike[str], settings: typing.Any, config: Classify2DConfig
+) -> tuple[Records, list[Skipped]]:
     """Records, and a Skipped for each particle that has none. Raises ValueError if too few are left."""
     import numpy as np
     from tqdm import tqdm
@@ -76,7 +88,7 @@ def _records(folder, settings, config):
 
     particles = settings.particles
     with tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar:
-        records = load_or_make(folder, particles, settings.scale, bar.update)
+        records = load_or_make(Path(folder), particles, settings.scale, bar.update)
     missing = np.setdiff1d(np.arange(len(particles)), records.rows)
     skipped = [
         Skipped(
@@ -100,10 +112,10 @@ def _records(folder, settings, config):
     return records, skipped
 
 
-def _classify(records, config, settings, device):
+def _classify(records: Records, config: Classify2DConfig, settings: typing.Any, device: torch.device) -> typing.Any:
     from ..classes2d.run import classify
 
-    def said(done):
+    def said(done: typing.Any) -> None:
         print(
             f"{done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "
             f"{100 * done.changed:.0f} % changed their class.",

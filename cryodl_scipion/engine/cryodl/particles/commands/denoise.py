@@ -4,14 +4,24 @@
 Result.outputs are the contract's DenoiseOutputs.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import shutil
+import typing
 from pathlib import Path
 
-from ...contract import Result
+from ...contract import DenoiseConfig, Result
 from ...io.unfinished import RECORD, check_output, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from ...io.particle_sets import ParticleSet
+    from ..denoisers.run import Denoiser
 
 CHUNK = 256  # particles read at a time, at most
 CHUNK_BYTES = 2**26  # ... and of images
@@ -19,7 +29,7 @@ STRENGTH = "cryodlDenoisedStrength"  # column: standard deviation within the par
 EMPTY = 0.1  # strength below which an image counts as empty
 
 
-def run(config):
+def run(config: DenoiseConfig) -> Result:
     """Denoise into <output>.partial, then put the stack in its place, the STAR file last. A killed run starts anew."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.particle_sets import DENOISER, read_particles, write_particles_star
@@ -77,7 +87,7 @@ def run(config):
     return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _check_output(output):
+def _check_output(output: str) -> Path:
     """Path of the stack beside the STAR file. Raises FileExistsError or ValueError."""
     if not output.endswith(".star"):
         raise ValueError(f"Output (--output) is {output}; it must end in .star.")
@@ -93,7 +103,7 @@ def _check_output(output):
     return stack
 
 
-def _diameter(particles, card):
+def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> float:
     """Diameter in px of the circle that the background is measured outside of. Raises ValueError if it leaves none."""
     wanted, room = card["particle_diameter"], particles.box * particles.pixel_size
     if wanted > room:
@@ -106,7 +116,7 @@ def _diameter(particles, card):
     return wanted / particles.pixel_size
 
 
-def _contrast(config, particles, diameter_px):
+def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float) -> tuple[str, list[str]]:
     """'dark' or 'bright', and warnings."""
     from ...likelihood.signal import find_contrast
 
@@ -120,7 +130,9 @@ def _contrast(config, particles, diameter_px):
     return config.contrast, []
 
 
-def _explained(particles, card, contrast, device):
+def _explained(
+    particles: ParticleSet, card: typing.Mapping[str, typing.Any], contrast: str, device: torch.device
+) -> tuple[float | None, list[str]]:
     """How well the best of the model's structures explains the particles, and sentences for the user."""
     from ...core.projections import Projector
     from ...likelihood.observed import Source
@@ -145,7 +157,7 @@ def _explained(particles, card, contrast, device):
     return round(best.whole, 3), best.warnings(str(particles.path), Path(path).name)
 
 
-def _differences(particles, denoiser):
+def _differences(particles: ParticleSet, denoiser: Denoiser) -> list[str]:
     """Warnings about particles that differ from those of the training."""
     card, notes = denoiser.card, []
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
@@ -163,7 +175,14 @@ def _differences(particles, denoiser):
     return notes
 
 
-def _denoise(denoiser, particles, contrast, diameter_px, path, batch_size):
+def _denoise(
+    denoiser: Denoiser,
+    particles: ParticleSet,
+    contrast: str,
+    diameter_px: float,
+    path: str | os.PathLike[str],
+    batch_size: int,
+) -> np.ndarray:
     """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
     strengths."""
     from tqdm import tqdm

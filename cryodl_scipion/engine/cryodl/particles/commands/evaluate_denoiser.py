@@ -9,23 +9,33 @@ notes. Beside it frc.csv, a line for each particle, and frc.png, fsc.png, contro
 Result.outputs are the contract's EvaluateDenoiserOutputs.
 """
 
+from __future__ import annotations
+
 import csv
 import os
+import typing
 
 import numpy as np
 
-from ...contract import Result
+from ...contract import EvaluateDenoiserConfig, Result
 from ...contract.result import write_json
 from ...io.files import whole_file
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...io.particle_sets import ParticleSet
+    from ..denoisers.evaluate import Bench, Curves
+    from ..denoisers.run_controls import OtherMolecule
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
 TRIPLETS, GALLERY = 6, 40
 UNSEEN = 96  # particles of another molecule, at most
 
 
-def run(config):
+def run(config: EvaluateDenoiserConfig) -> Result:
     """Measure into <output>.partial, then rename."""
     check_output(config.output)
     from ...core.devices import choose_device, device_name, set_threads
@@ -70,14 +80,16 @@ def run(config):
     )
 
 
-def _some(particles, count, rng):
+def _some(particles: ParticleSet, count: int, rng: np.random.Generator) -> ParticleSet:
     """At most `count` random particles, in the file's order."""
     if len(particles) <= count:
         return particles
     return particles.subset(np.sort(rng.choice(len(particles), count, replace=False)))
 
 
-def _other_molecule(config, bench, rng):
+def _other_molecule(
+    config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator
+) -> tuple[OtherMolecule, list[str]]:
     """The images that the network never saw (see run_controls.OtherMolecule), and sentences."""
     from ...io.particle_sets import read_particles
     from ...simulate.particle_images import load_projector
@@ -89,7 +101,7 @@ def _other_molecule(config, bench, rng):
     known = config.unseen_structure is not None
     need = ("ctf", "raw", "angles") if known else ("ctf", "raw")
     particles = _some(read_particles(config.unseen, need=need), UNSEEN, rng)
-    projector, notes = None, []
+    projector, notes = None, list[str]()
     diameter = bench.diameter_px * bench.particles.pixel_size
     if known:
         projector, diameter, notes = load_projector(
@@ -106,7 +118,7 @@ def _other_molecule(config, bench, rng):
     return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more
 
 
-def _targets(model, bench):
+def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
     """(m, box, box) training targets of a model at the bench's box and pixel size. Raises ValueError without any."""
     import torch
 
@@ -126,7 +138,13 @@ def _targets(model, bench):
     return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]
 
 
-def _record(bench, curves, fsc, control, notes):
+def _record(
+    bench: Bench,
+    curves: Curves,
+    fsc: dict[str, typing.Any] | None,
+    control: dict[str, typing.Any] | None,
+    notes: typing.Sequence[str],
+) -> dict[str, typing.Any]:
     from ...core.frc import ring_frequencies
 
     box, pixel_size = bench.particles.box, bench.particles.pixel_size
@@ -146,7 +164,13 @@ def _record(bench, curves, fsc, control, notes):
     )
 
 
-def _write(folder, bench, curves, record, similarities):
+def _write(
+    folder: str | os.PathLike[str],
+    bench: Bench,
+    curves: Curves,
+    record: dict[str, typing.Any],
+    similarities: typing.Mapping[str, np.ndarray],
+) -> None:
     from ...core.frc import mean_frc
 
     means = {kind: mean_frc(getattr(curves, kind)).numpy() for kind in ("raw", "wiener", "denoised")}
@@ -165,7 +189,13 @@ def _write(folder, bench, curves, record, similarities):
     print(f"Control: {record['control']['verdict']}.", *record["control"]["sentences"], sep="\n  ")
 
 
-def _draw(folder, bench, record, similarities, scores):
+def _draw(
+    folder: str | os.PathLike[str],
+    bench: Bench,
+    record: dict[str, typing.Any],
+    similarities: typing.Mapping[str, np.ndarray],
+    scores: typing.Mapping[str, np.ndarray],
+) -> None:
     from ..denoisers.plots import draw_gallery, draw_rows, plot_control, plot_curves
 
     frequency = record["frc"]["frequency"]
@@ -197,7 +227,7 @@ def _draw(folder, bench, record, similarities, scores):
     draw_gallery(bench.denoised(*bench.prepared(rows)).numpy(), scores[rows], folder / "gallery.png")
 
 
-def _bars(record):
+def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
     control, mean = record["control"], record["mean_frc"]
     bars = {
         "particles, denoised": mean["denoised"],
@@ -216,7 +246,7 @@ def _bars(record):
     return bars
 
 
-def _verdict(control):
+def _verdict(control: dict[str, typing.Any] | None) -> tuple[str, ...]:
     if control["verdict"] == "ok":
         return ()
     first = control["sentences"][0]
@@ -224,7 +254,7 @@ def _verdict(control):
     return (f"The control comes near the real result: {first}" if controls_failed else first,)
 
 
-def _outputs(config, record):
+def _outputs(config: EvaluateDenoiserConfig, record: dict[str, typing.Any]) -> dict[str, typing.Any]:
     at = lambda name: os.path.join(config.output, name)
     return dict(
         evaluation=at("evaluation.json"),

@@ -5,49 +5,61 @@ any motion out.
 Result.outputs are the contract's FitHeterogeneityOutputs.
 """
 
+from __future__ import annotations
+
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result
+from ...contract import FitHeterogeneityConfig, Result
 from ...contract.result import write_json
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from ..heterogeneity.inputs import Inputs
 
 SCRATCH = "coefficients"
 LATENT, CLUSTER = "cryodlLatent", "cryodlCluster"
 
 
-def run(config):
-    """Fit into <output>.partial, then rename; a stopped run begins anew."""
+def run(config: FitHeterogeneityConfig) -> Result:
+    """Fit into <output>.partial, then rename; a stopped training continues, all else begins anew."""
     check_output(config.output)
-    from ...core.devices import set_threads
+    from ...core.devices import choose_device, device_name, set_threads
+    from ..heterogeneity.deep import CHECKPOINT
     from ..heterogeneity.fitting import fit_heterogeneity
     from ..heterogeneity.inputs import load_inputs
 
     set_threads(config.threads)
+    device = device_name(choose_device(config.device if config.method == "gaussian" else "cpu"))
     inputs = load_inputs(config)
     files = [config.particles, config.reference, *([config.mask] if config.mask else [])]
-    folder = working_folder(config, files, continues=False)
-    (folder / SCRATCH).mkdir()
+    folder = working_folder(config, files, continues=config.method == "gaussian")
+    (folder / SCRATCH).mkdir(exist_ok=True)
     for note in inputs.notes:
         warn(note)
     outcome = fit_heterogeneity(config, inputs, folder / SCRATCH, print)
     for note in outcome.notes:
         warn(note)
     outputs = _write(config, inputs, outcome, folder)
-    finish_folder(folder, config.output, SCRATCH)
+    finish_folder(folder, config.output, SCRATCH, CHECKPOINT)
     print(_verdict(outcome.motion) + f" {outputs['particles']}")
-    return Result("fit-heterogeneity", outputs, device="CPU", warnings=tuple(inputs.notes + outcome.notes))
+    return Result("fit-heterogeneity", outputs, device=device, warnings=tuple(inputs.notes + outcome.notes))
 
 
-def _verdict(motion):
+def _verdict(motion: typing.Any) -> str:
     """A sentence."""
     amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
     return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
 
 
-def _write(config, inputs, outcome, folder):
+def _write(
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
+) -> dict[str, typing.Any]:
     """All files but the coefficients; the outputs with their final paths."""
     from ...io.maps import write_map
     from ..heterogeneity.paths import resized
@@ -81,7 +93,7 @@ def _write(config, inputs, outcome, folder):
     )
 
 
-def _record(config, inputs, outcome):
+def _record(config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any) -> dict[str, typing.Any]:
     """What heterogeneity.json says besides the verdict."""
     fit, motion, width = outcome.fit, outcome.motion, inputs.particles.box * inputs.particles.pixel_size
     return dict(
@@ -99,10 +111,11 @@ def _record(config, inputs, outcome):
         shift_error_angstrom=float(fit.spread[3] * inputs.particles.pixel_size),
         contrast_deviation=float(fit.spread[5]),
         notes=inputs.notes + outcome.notes,
+        **outcome.record,
     )
 
 
-def _clusters(latent, config):
+def _clusters(latent: np.ndarray, config: FitHeterogeneityConfig) -> np.ndarray:
     """(n,) number of each particle's cluster, from 1, the largest first."""
     from sklearn.cluster import KMeans
 
@@ -113,7 +126,13 @@ def _clusters(latent, config):
     return np.argsort(order)[found] + 1
 
 
-def _write_particles(config, particles, latent, clusters, folder):
+def _write_particles(
+    config: FitHeterogeneityConfig,
+    particles: ParticleSet,
+    latent: np.ndarray,
+    clusters: np.ndarray,
+    folder: str | os.PathLike[str],
+) -> None:
     """particles.star: all rows in their order."""
     from ...io.particle_sets import write_particles_star
 
@@ -121,7 +140,9 @@ def _write_particles(config, particles, latent, clusters, folder):
     write_particles_star(str(folder / "particles.star"), particles, dict(columns, **{CLUSTER: clusters}))
 
 
-def _write_paths(config, inputs, outcome, folder):
+def _write_paths(
+    config: FitHeterogeneityConfig, inputs: Inputs, outcome: typing.Any, folder: str | os.PathLike[str]
+) -> tuple[list[typing.Any], list[dict[str, typing.Any]]]:
     """Names of the maps along each axis, and what heterogeneity.json says of them."""
     from tqdm import tqdm
 

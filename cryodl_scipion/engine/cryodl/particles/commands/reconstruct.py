@@ -4,14 +4,23 @@
 Result.outputs are the contract's ReconstructOutputs.
 """
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
-from ...contract import Result
+from ...contract import ReconstructConfig, Result
 from ...io.unfinished import check_output
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    import numpy as np
+    import torch
 
-def run(config):
+    from ...io.particle_sets import ParticleSet
+
+
+def run(config: ReconstructConfig) -> Result:
     """Back-project; the map is written last. A stopped run leaves nothing and starts anew."""
     paths = _paths(config.output)
     from ...core.devices import choose_device, device_name, set_threads
@@ -20,11 +29,13 @@ def run(config):
     from ...io.particle_sets import read_particles
     from ...likelihood.prepare import check_not_empty, sample_rows
     from ...reconstruction.halves import looks_inverted, split_halves
+    from ...reconstruction.reference import noise_control
 
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = read_particles(config.particles, need=("angles",))
     _check_mask(particles, config)
-    warnings = _warnings(particles, config)
+    noise, doubts = noise_control(particles, config.noise_control)
+    warnings = _warnings(particles, config) + doubts
     halves = split_halves(particles, config.seed)
     device = choose_device(config.device)
     set_threads(config.threads)
@@ -37,8 +48,8 @@ def run(config):
             f"The map is negative where the particle is: protein seems to be dark in {particles.path}. "
             "Turn the sign of the images or of the map before it is used."
         )
-    told, sentences = _reference(particles, config, found, device)
-    for sentence in sentences:
+    told, sentences = _reference(particles, noise, config, found, device)
+    for sentence in doubts + sentences:
         warn(sentence)
     warnings += sentences
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +71,7 @@ def run(config):
     return Result("reconstruct", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _paths(output):
+def _paths(output: str) -> dict[str, str]:
     """{name: path} of the maps. Raises ValueError or FileExistsError."""
     if not output.endswith(".mrc"):
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
@@ -70,7 +81,7 @@ def _paths(output):
     return paths
 
 
-def _check_mask(particles, config):
+def _check_mask(particles: ParticleSet, config: ReconstructConfig) -> None:
     width = particles.box * particles.pixel_size
     if config.mask_diameter is not None and config.mask_diameter > width:
         raise ValueError(
@@ -80,7 +91,7 @@ def _check_mask(particles, config):
         )
 
 
-def _warnings(particles, config):
+def _warnings(particles: ParticleSet, config: ReconstructConfig) -> list[str]:
     """Sentences about what the map is not. Raises ValueError for raw particles whose CTF cannot be corrected."""
     if particles.denoiser:
         return [
@@ -99,14 +110,16 @@ def _warnings(particles, config):
     )
 
 
-def _reference(particles, config, found, device):
+def _reference(
+    particles: ParticleSet, noise: typing.Any, config: ReconstructConfig, found: typing.Any, device: torch.device
+) -> tuple[dict[str, typing.Any], list[str]]:
     """Outputs and sentences about the reference that gave the angles; nothing if none did."""
     from ...reconstruction.halves import reconstruct, split_halves
-    from ...reconstruction.reference import noise_control, reference_name, tested
+    from ...reconstruction.reference import reference_name, tested
 
     if not reference_name(particles):
-        return dict(reference="", compared=None, noise_fsc=None, noise_resolution=None, fsc_beyond=None), []
-    noise = noise_control(particles, config.noise_control)
+        none = ("compared", "noise_fsc", "noise_resolution", "own_resolution", "fsc_beyond")
+        return dict(dict.fromkeys(none), reference=""), []
     curve = None if noise is None else reconstruct(noise, split_halves(noise, config.seed), config, device).fsc
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     rounded = None if test.noise is None else [round(float(v), 5) for v in test.noise]
@@ -115,12 +128,13 @@ def _reference(particles, config, found, device):
         compared=test.compared,
         noise_fsc=rounded,
         noise_resolution=test.noise_resolution,
+        own_resolution=test.own_resolution,
         fsc_beyond=test.beyond,
     )
     return told, test.sentences(found.resolution)
 
 
-def _check_memory(box):
+def _check_memory(box: int) -> None:
     from ...core.projections import padded_side
     from ...simulate.structures import available_memory
 
@@ -132,7 +146,9 @@ def _check_memory(box):
         )
 
 
-def _reconstruct(particles, halves, config, device):
+def _reconstruct(
+    particles: ParticleSet, halves: np.ndarray, config: ReconstructConfig, device: torch.device
+) -> typing.Any:
     from tqdm import tqdm
 
     from ...reconstruction.halves import reconstruct

@@ -6,11 +6,11 @@ Result.outputs are the contract's SelectClassesOutputs.
 
 from pathlib import Path
 
-from ...contract import Result, counted
+from ...contract import Result, SelectClassesConfig, counted
 from ...io.unfinished import check_output, finish_folder, working_folder
 
 
-def run(config):
+def run(config: SelectClassesConfig) -> Result:
     """Write into <output>.partial; the folder gets its name last."""
     check_output(config.output)
     from ...io.particle_sets import read_particles

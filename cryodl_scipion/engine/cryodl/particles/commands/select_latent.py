@@ -4,16 +4,22 @@
 Result.outputs are the contract's SelectLatentOutputs.
 """
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import Result, SelectLatentConfig, counted
 from ...io.unfinished import check_output
 from .fit_heterogeneity import CLUSTER, LATENT
 
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
 
-def run(config):
+
+def run(config: SelectLatentConfig) -> Result:
     """Write the chosen particles, whole or not at all."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
@@ -23,10 +29,10 @@ def run(config):
     particles = read_particles(config.particles)
     chosen = np.ones(len(particles), bool)
     for axis, low, high in _ranges(config.region):
-        values = _column(particles, f"{LATENT}{axis}")
+        values = latent_column(particles, f"{LATENT}{axis}")
         chosen &= (values >= low) & (values <= high)
     if config.clusters:
-        chosen &= np.isin(_column(particles, CLUSTER), _numbers(config.clusters))
+        chosen &= np.isin(latent_column(particles, CLUSTER), _numbers(config.clusters))
     if not chosen.any():
         asked = [f"--{name} {value}" for name in ("region", "clusters") if (value := getattr(config, name))]
         raise ValueError(
@@ -40,7 +46,7 @@ def run(config):
     return Result("select-latent", dict(particles=config.output, count=count, of=len(particles)), device="CPU")
 
 
-def _ranges(words):
+def _ranges(words: str | None) -> list[tuple[int, float, float]]:
     """[(axis, low, high)] of the option --region."""
     found = []
     for word in (words or "").replace(" ", "").split(","):
@@ -57,14 +63,15 @@ def _ranges(words):
     return found
 
 
-def _numbers(words):
+def _numbers(words: str) -> list[int]:
     try:
         return [int(word) for word in words.replace(",", " ").split()]
     except ValueError:
         raise ValueError(f"Clusters (--clusters) is {words!r}; whole numbers with commas are expected.") from None
 
 
-def _column(particles, name):
+def latent_column(particles: ParticleSet, name: str) -> np.ndarray:
+    """(n,) numbers of a column of particles; ValueError without it."""
     from ...io.relion_tables import number_columns
 
     values = number_columns(particles.path, particles.columns, (name,))

@@ -4,21 +4,29 @@
 Result.outputs are the contract's SimulateParticlesOutputs.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import Result, SimulateParticlesConfig, counted
 from ...io.unfinished import RECORD, check_output, working_folder
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...simulate.states import States
 
 CHUNK = 256  # particles that are made, and written, at a time
 MEASURED = 256  # particles, or a few more, that the strength of the signal is measured on
 OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random numbers of its own
 
 
-def run(config):
+def run(config: SimulateParticlesConfig) -> Result:
     """Simulate into <output>.partial, chunk by chunk, then put the files in their places, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
@@ -48,13 +56,13 @@ def run(config):
     return Result("simulate-particles", outputs, device=device_name(device), warnings=states.notes)
 
 
-def files_of(output):
+def files_of(output: str) -> dict[str, str]:
     """What is written beside the STAR file: {name of the output: path}."""
     stem = output[: -len(".star")]
     return {"stack": f"{stem}.mrcs", "clean": f"{stem}_clean.mrcs", "map": f"{stem}_map.mrc"}
 
 
-def _working_folder(config):
+def _working_folder(config: SimulateParticlesConfig) -> Path:
     """<output>.partial; files beside the output that are not of this unfinished run are an error."""
     begun = (Path(config.output + ".partial") / RECORD).exists()
     there = [path for path in files_of(config.output).values() if os.path.exists(path)]
@@ -64,7 +72,9 @@ def _working_folder(config):
     return working_folder(config, [config.structure, *config.structures, *others])
 
 
-def _make_chunks(config, folder, states, device, orientations):
+def _make_chunks(
+    config: SimulateParticlesConfig, folder: Path, states: States, device: torch.device, orientations: np.ndarray | None
+) -> float:
     """Noisy and clean stacks of all chunks that are not there yet. Returns the density's factor for the SNR."""
     from tqdm import tqdm
 
@@ -95,7 +105,7 @@ def _make_chunks(config, folder, states, device, orientations):
     return scale
 
 
-def _sample(config, states, orientations):
+def _sample(config: SimulateParticlesConfig, states: States, orientations: np.ndarray | None) -> dict[str, typing.Any]:
     """What is known of some of the particles, from all over the set, so that all defoci are among them."""
     starts = range(0, config.count, CHUNK)
     rows = [_truth(config, start, states, orientations) for start in starts[:: max(1, len(starts) // (MEASURED // 16))]]
@@ -107,11 +117,13 @@ def _sample(config, states, orientations):
     )
 
 
-def _stacks_of(folder, start):
+def _stacks_of(folder: Path, start: int) -> tuple[Path, Path]:
     return folder / f"{start:09d}.mrcs", folder / f"{start:09d}_clean.mrcs"
 
 
-def _truth(config, start, states, orientations):
+def _truth(
+    config: SimulateParticlesConfig, start: int, states: States, orientations: np.ndarray | None
+) -> dict[str, typing.Any]:
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
     from ...core.projections import random_angles
     from ...simulate.drawn_optics import random_optics
@@ -138,7 +150,9 @@ def _truth(config, start, states, orientations):
     )
 
 
-def _finish(config, folder, states, scale, orientations):
+def _finish(
+    config: SimulateParticlesConfig, folder: Path, states: States, scale: float, orientations: np.ndarray | None
+) -> list[str]:
     """The files of all particles in their places, and the working folder removed. Returns the list of true maps."""
     from ...io.maps import write_map
     from ...io.particle_sets import StackWriter
@@ -152,7 +166,7 @@ def _finish(config, folder, states, scale, orientations):
             for start in starts:
                 part = str(_stacks_of(folder, start)[place])
                 count = min(CHUNK, config.count - start)
-                stack.add(read_images([part] * count, range(count)))
+                stack.add(read_images([part] * count, np.arange(count)))
     write_map(paths["map"], scale * states.mean(), config.pixel_size)
     made = write_states(config, states, scale)
     rows = [_truth(config, start, states, orientations) for start in starts]
@@ -161,7 +175,9 @@ def _finish(config, folder, states, scale, orientations):
     return made
 
 
-def _tables(config, stack, rows, states):
+def _tables(
+    config: SimulateParticlesConfig, stack: str, rows: typing.Sequence[dict[str, typing.Any]], states: States
+) -> dict[str, typing.Any]:
     """Optics and particle table of the STAR file. stack: its path relative to the file. rows: of _truth."""
     from ...io.particles import ANGLES, CTF, OPTICS
     from ...simulate.state_files import state_columns

@@ -4,17 +4,30 @@
 Result.outputs are the contract's TrainDenoiserOutputs.
 """
 
+from __future__ import annotations
+
+import os
 import time
+import typing
 
 import numpy as np
 
-from ...contract import Result
+from ...contract import Result, TrainDenoiserConfig
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...io.particle_sets import ParticleSet
+    from ..denoisers.method import DenoiserMethod
+    from ..denoisers.pairs import Pairs
+    from ..denoisers.scales import Statistics
+    from ..denoisers.train import DenoiserTask
 
 MARGIN = 1.02  # a pixel size coarser than the particles' by less than this is not worth resampling
 
 
-def run(config):
+def run(config: TrainDenoiserConfig) -> Result | None:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...io.model import write_model
     from ...io.particle_sets import read_particles
@@ -64,7 +77,7 @@ def run(config):
     )
 
 
-def _check_options(config, method):
+def _check_options(config: TrainDenoiserConfig, method: DenoiserMethod) -> None:
     """Raises ValueError for options of a training by steps, where there is none: they would have no effect."""
     given = [
         f"--{name.replace('_', '-')}"
@@ -78,7 +91,9 @@ def _check_options(config, method):
         )
 
 
-def _pairs(config, particles, device):
+def _pairs(
+    config: TrainDenoiserConfig, particles: typing.Sequence[ParticleSet], device: torch.device
+) -> tuple[Pairs, float, list[str]]:
     """Pairs of the config, the largest structure's diameter in Å, and sentences about the structures."""
     from ...simulate.particle_images import load_projector
     from ..denoisers.pairs import Pairs
@@ -106,7 +121,7 @@ def _pairs(config, particles, device):
     return pairs, max(diameters), notes
 
 
-def working_grid(particles, resolution):
+def working_grid(particles: typing.Sequence[ParticleSet], resolution: float | None) -> tuple[float, int]:
     """Pixel size (Å/px) and even box (px) that the network works at.
 
     The coarsest pixels of the sets, or half of the resolution where that is coarser: nothing finer is to be learnt, and
@@ -119,7 +134,14 @@ def working_grid(particles, resolution):
     return pixel_size, max(16, 2 * int(np.floor(widest / pixel_size / 2 + 1e-6)))
 
 
-def _say_start(config, method, pairs, diameter, notes, device):
+def _say_start(
+    config: TrainDenoiserConfig,
+    method: DenoiserMethod,
+    pairs: Pairs,
+    diameter: float,
+    notes: typing.Sequence[str],
+    device: str,
+) -> None:
     for sentence in [*notes, *pairs.notes]:
         print(sentence)
     for sentence in pairs.warnings:
@@ -132,7 +154,7 @@ def _say_start(config, method, pairs, diameter, notes, device):
     )
 
 
-def _task(config, method, pairs, statistics):
+def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, statistics: Statistics) -> DenoiserTask:
     """DenoiserTask with a new network, or with that of --start-from."""
     from ...io.model import find_model, read_model
     from ..denoisers.method import load_network
@@ -155,7 +177,7 @@ def _task(config, method, pairs, statistics):
     )
 
 
-def _write_targets(folder, pairs):
+def _write_targets(folder: str | os.PathLike[str], pairs: Pairs) -> None:
     """Some targets beside the model: what the noise control compares with."""
     from ...io.particles import write_stack
     from ..denoisers.card import TARGETS

@@ -1,17 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a finished training says of its denoiser, and what was learnt from."""
 
+from __future__ import annotations
+
 import hashlib
+import typing
 from pathlib import Path
 
 from ... import __version__
+from ...contract import TrainDenoiserConfig
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from ...learning.training import FitReport
+    from .pairs import Pairs
+    from .train import DenoiserTask
 
 FEW_PARTICLES = 20  # validation particles
 POOR_GAIN = 1.05  # mean FRC over the raw images' below which nothing was learnt
 TARGETS = 64  # kept beside the model, for the noise control
 
 
-def model_card(config, pairs, diameter, task, report, device, seconds):
+def model_card(
+    config: TrainDenoiserConfig,
+    pairs: Pairs,
+    diameter: float,
+    task: DenoiserTask,
+    report: FitReport,
+    device: str,
+    seconds: float,
+) -> dict[str, typing.Any]:
     """The model card: all that denoising and a reader need to know.
 
     pairs: Pairs. diameter: Å. task: DenoiserTask after training. report: FitReport. device: in words.
@@ -66,12 +84,12 @@ def model_card(config, pairs, diameter, task, report, device, seconds):
     )
 
 
-def names_digest(particles, rows):
+def names_digest(particles: ParticleSet, rows: typing.Iterable[int]) -> str:
     """sha256 of the training particles' names, a line each in the file's order: tells whether others are the same."""
     return hashlib.sha256("\n".join(particles.names[row] for row in sorted(rows)).encode()).hexdigest()
 
 
-def card_warnings(card):
+def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
     figures, training = card["validation"], card["training"]
     if training["validation_particles"] < FEW_PARTICLES:

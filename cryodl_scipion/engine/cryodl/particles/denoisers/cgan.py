@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The published denoiser: a conditional GAN, particle in, projection out (Isola et al. 2017 for the scheme)."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,13 +12,17 @@ from torch import nn
 from .blocks import Bottleneck
 from .method import DenoiserMethod
 
+if typing.TYPE_CHECKING:
+    from .scales import Statistics
+    from .swinconv import SwinConvUNet
+
 WIDTHS = (64, 128, 256, 512, 512, 512)
 RESIDUAL = (2, 2, 2, 3, 3, 3)  # blocks after each convolution
 EPOCHS = 21
 HEADROOM = 1.25  # of the range of tanh over the largest target seen
 
 
-def depth(box):
+def depth(box: int) -> int:
     """Layers that halve the image until two places are left along an axis, at most six. 256 px: six, 32 px: four."""
     return min(len(WIDTHS), max(1, (box // 2).bit_length() - 1))
 
@@ -33,7 +41,7 @@ class GeneratorUNet(nn.Module):
     fewer layers, the last ones left out.
     """
 
-    def __init__(self, box):
+    def __init__(self, box: int) -> None:
         super().__init__()
         self.box = box
         widths = WIDTHS[: depth(box)]
@@ -52,19 +60,19 @@ class GeneratorUNet(nn.Module):
         self.last = nn.ConvTranspose2d(widths[0], 1, 4, 2, 1)
         self.register_buffer("range", torch.ones(()))
 
-    def learn_scale(self, statistics):
+    def learn_scale(self, statistics: Statistics) -> None:
         self.range.fill_(HEADROOM * statistics.largest)
 
-    def prepare(self, noisy, ctf):
+    def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         return noisy
 
-    def working(self, target):
+    def working(self, target: torch.Tensor) -> torch.Tensor:
         return target / self.range
 
-    def finished(self, output):
+    def finished(self, output: torch.Tensor) -> torch.Tensor:
         return output * self.range
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         before = (self.side - self.box) // 2
         after = self.side - self.box - before
         x = F.pad(x, (before, after, before, after))
@@ -78,12 +86,12 @@ class GeneratorUNet(nn.Module):
         return x[..., before : before + self.box, before : before + self.box]
 
 
-def _stage(convolution, width, blocks, normalised):
+def _stage(convolution: nn.Module, width: int, blocks: int, normalised: bool) -> nn.Sequential:
     norm = [nn.BatchNorm2d(width)] if normalised else []
     return nn.Sequential(convolution, *norm, nn.ELU(), *(Bottleneck(width) for _ in range(blocks)))
 
 
-def _decoder_stage(before, width):
+def _decoder_stage(before: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ELU())
 
 
@@ -104,11 +112,11 @@ class ConditionalGAN(DenoiserMethod):
     adversarial = 1.0
     uses_ctf = False
 
-    def build(self, box, molecules=1):
+    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
         return GeneratorUNet(box)
 
-    def usual_steps(self, particles):
+    def usual_steps(self, particles: int) -> int:
         return EPOCHS * particles
 
-    def optimizer(self, network):
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=(0.5, 0.999))

@@ -6,6 +6,8 @@ look less like its training targets than what it makes of real particles, and be
 another molecule must look like that molecule.
 """
 
+import typing
+
 import numpy as np
 import torch
 
@@ -24,12 +26,12 @@ LOOKS = 0.02  # of similarity: what a molecule must gain to be said to look more
 FAINT = 0.3  # of the real particles' contrast, below which denoised noise is next to nothing
 
 
-def pure_noise(count, box, noise_power, rng):
+def pure_noise(count: int, box: int, noise_power: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """(count, box, box) images of noise alone, with a radial power spectrum."""
     return noise_images(count, box, rng, noise_power)
 
 
-def made_up_molecule(box, diameter_px, rng, smallest_px=1.5):
+def made_up_molecule(box: int, diameter_px: float, rng: np.random.Generator, smallest_px: float = 1.5) -> torch.Tensor:
     """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
     balls.
 
@@ -41,7 +43,7 @@ def made_up_molecule(box, diameter_px, rng, smallest_px=1.5):
     balls = rng.normal(size=(5, 3))
     balls *= 0.45 * radius * rng.random((5, 1)) ** (1 / 3) / np.linalg.norm(balls, axis=1, keepdims=True)
     sizes = radius * rng.uniform(0.3, 0.5, 5)
-    place, places = balls[0], []
+    place, places = balls[0], list[np.ndarray]()
     while len(places) < 40 * len(balls) * max(1, int(radius)):
         step = place + rng.normal(scale=max(1.0, 0.06 * radius), size=3)
         if (np.linalg.norm(step - balls, axis=1) < sizes).any():
@@ -55,7 +57,7 @@ def made_up_molecule(box, diameter_px, rng, smallest_px=1.5):
     return torch.from_numpy(gaussian_filter(density, smallest_px))
 
 
-def similarities(images, targets, diameter_px):
+def similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px: float) -> torch.Tensor:
     """(n,) largest correlation of each image with any of the targets, turned and shifted: how much it looks like them.
 
     images: (n, box, box). targets: (m, box, box). diameter_px: of the circle that is compared. Both may be of any
@@ -78,14 +80,14 @@ def similarities(images, targets, diameter_px):
     return best
 
 
-def _normalised(images, diameter_px):
+def _normalised(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     """Images with mean 0 and norm 1 inside the circle, and 0 outside. An image without any variation becomes zero."""
     inside = circle(images.shape[-1], diameter_px)
     centred = (images - images[:, inside].mean(1)[:, None, None]) * inside
     return centred / centred.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
 
 
-def _turned(images, step):
+def _turned(images: torch.Tensor, step: float) -> torch.Tensor:
     """(n * turns, s, s): each image turned about pixel s // 2 in steps over the whole circle."""
     side = images.shape[-1]
     axis = torch.arange(side) - side // 2
@@ -103,19 +105,19 @@ def _turned(images, step):
     return torch.cat(copies)
 
 
-def closeness(control, real, chance):
+def closeness(control: float, real: float, chance: float) -> float:
     """How far a control's mean similarity is on the way from chance (0) to that of the real particles (1)."""
     return float((control - chance) / max(real - chance, 1e-6)) if real > chance else float("inf")
 
 
-def judge(figures):
+def judge(figures: typing.Mapping[str, typing.Any]) -> tuple[str, list[str]]:
     """('ok' or 'warning', sentences) of the controls.
 
     figures: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,
     real_similarity, mean_frc ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its
     projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth.
     """
-    bad, good = [], []
+    bad, good = list[str](), list[str]()
     along = figures["noise"] - figures["unrelated"] > ALLOWED_FRC
     (bad if along else good).append(
         f"Denoised pure noise has a mean FRC of {figures['noise']:.3f} with the projections it was paired with, and "
@@ -145,7 +147,7 @@ def judge(figures):
     return ("warning" if bad else "ok"), bad + good
 
 
-def _judge_unseen(figures):
+def _judge_unseen(figures: typing.Mapping[str, typing.Any]) -> tuple[list[str], list[str]]:
     """Sentences that warn, and others, about a molecule that the network never saw."""
     unseen, real = figures["unseen"], figures["real_similarity"]
     bad, good = [], []

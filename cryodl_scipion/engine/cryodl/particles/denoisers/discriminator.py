@@ -23,10 +23,10 @@ class PatchDiscriminator(nn.Module):
     three layers halve.
     """
 
-    def __init__(self, box=256):
+    def __init__(self, box: int = 256) -> None:
         super().__init__()
         halved = max(n for n in range(HALVING + 1) if n == 0 or map_side(box, n) > 1)
-        layers, before = [], 2
+        layers, before = list[nn.Module](), 2
         for index, width in enumerate(WIDTHS):
             stride, padding = _geometry(index, halved)
             layers += [nn.Conv2d(before, width, 4, stride, padding, bias=index == 0)]
@@ -34,11 +34,11 @@ class PatchDiscriminator(nn.Module):
             before = width
         self.layers = nn.Sequential(*layers, nn.Conv2d(before, 1, 1))
 
-    def forward(self, condition, image):
+    def forward(self, condition: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         return self.layers(torch.cat([condition, image], dim=1))
 
 
-def map_side(box, halved=HALVING):
+def map_side(box: int, halved: int = HALVING) -> int:
     """Decisions along an axis when this many layers halve the image."""
     for index in range(len(WIDTHS)):
         stride, padding = _geometry(index, halved)
@@ -46,6 +46,6 @@ def map_side(box, halved=HALVING):
     return box
 
 
-def _geometry(index, halved):
+def _geometry(index: int, halved: int) -> tuple[int, int]:
     """Stride and padding of a layer."""
     return (2 if index < halved else 1), (1 if index < HALVING else 0)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Raw, Wiener-filtered and denoised particle images against the projections that they should show."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import os
+import typing
 
 import numpy as np
 import torch
@@ -14,6 +17,11 @@ from ...core.projections import random_angles
 from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
 from ...likelihood.signal import find_contrast, fit_structure
 from .wiener import ring_power, wiener_filter
+
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
+    from ...io.particle_sets import ParticleSet
+    from .run import Denoiser
 
 CHUNK = 64
 VIEWS = 128  # random projections of which the structure's spectrum is measured
@@ -31,31 +39,31 @@ class Bench:
     both as wiener.ring_power.
     """
 
-    particles: object
-    projector: object
-    denoiser: object
+    particles: ParticleSet
+    projector: Projector | None
+    denoiser: Denoiser
     contrast: str
     diameter_px: float
     amplitude: float
     signal: torch.Tensor
     noise: torch.Tensor
 
-    def prepared(self, rows):
+    def prepared(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(m, box, box) images with bright protein, background of mean 0 and standard deviation 1, and their CTF."""
         return prepare(self.particles.images(rows), self.diameter_px, self.contrast), self.particles.ctf(rows)
 
-    def truth(self, rows):
+    def truth(self, rows: np.ndarray) -> torch.Tensor:
         """(m, box, box) projections."""
         place = self.particles.angles[rows], self.particles.shifts_yx[rows]
         return self.projector.project(*place, self.particles.box).cpu()
 
-    def denoised(self, images, ctf):
+    def denoised(self, images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         return self.denoiser.denoise(images, ctf, self.particles.pixel_size)
 
-    def filtered(self, images, ctf):
+    def filtered(self, images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         return wiener_filter(images, ctf, self.signal, self.noise)
 
-    def chunks(self):
+    def chunks(self) -> typing.Iterator[np.ndarray]:
         for start in range(0, len(self.particles), CHUNK):
             yield np.arange(start, min(start + CHUNK, len(self.particles)))
 
@@ -70,14 +78,14 @@ class Curves:
     denoised: torch.Tensor
     contrast: torch.Tensor
 
-    def means(self):
+    def means(self) -> dict[str, float]:
         """{kind: mean FRC over rings 1 to Nyquist and all particles}."""
         return {kind: float(mean_frc(getattr(self, kind)).mean()) for kind in KINDS}
 
-    def mean_curves(self):
+    def mean_curves(self) -> dict[str, list[float]]:
         return {kind: [round(float(v), 5) for v in getattr(self, kind).mean(0)] for kind in KINDS}
 
-    def resolutions(self, pixel_size, box):
+    def resolutions(self, pixel_size: float, box: int) -> dict[str, dict[str, float | None]]:
         """{kind: {threshold: Å or None}} of the mean curves."""
         return {
             kind: {f"{t:g}": resolution_at(getattr(self, kind).mean(0), t, pixel_size, box) for t in THRESHOLDS}
@@ -85,7 +93,14 @@ class Curves:
         }
 
 
-def bench_of(particles, projector, denoiser, contrast, diameter_px, like=None):
+def bench_of(
+    particles: ParticleSet,
+    projector: Projector | None,
+    denoiser: Denoiser,
+    contrast: str,
+    diameter_px: float,
+    like: Bench | None = None,
+) -> tuple[Bench, list[str]]:
     """Bench of particles, and sentences for the user.
 
     contrast: 'auto', 'bright' or 'dark'. like: Bench from which signal and amplitude are taken where the structure
@@ -117,7 +132,7 @@ def bench_of(particles, projector, denoiser, contrast, diameter_px, like=None):
     return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, signal, noise), notes
 
 
-def measure(bench, progress=None):
+def measure(bench: Bench, progress: typing.Callable[[int], typing.Any] | None = None) -> Curves:
     """Curves of all particles of a bench with a projector. progress: called with the number of particles done."""
     found, inside = [], circle(bench.particles.box, bench.diameter_px)
     for rows in bench.chunks():
@@ -136,12 +151,16 @@ def measure(bench, progress=None):
     return Curves(*(torch.cat([getattr(c, f.name) for c in found]) for f in dataclasses.fields(Curves)))
 
 
-def means_of(images, filtered, denoised, truth):
+def means_of(
+    images: torch.Tensor, filtered: torch.Tensor, denoised: torch.Tensor, truth: torch.Tensor
+) -> dict[str, float]:
     """{kind: mean FRC of some images with their truth}."""
     return {kind: float(mean_frc(frc(x, truth)).mean()) for kind, x in zip(KINDS, (images, filtered, denoised))}
 
 
-def made_up_images(bench, projector, rng, count):
+def made_up_images(
+    bench: Bench, projector: Projector, rng: np.random.Generator, count: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Images, their CTF and truth, of a molecule that does not exist: as strong, with the CTFs and noise of a bench's
     particles.
 
@@ -162,7 +181,7 @@ def made_up_images(bench, projector, rng, count):
     return prepare(images, bench.diameter_px), ctf, truth
 
 
-def learnt_from(card, particles):
+def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -> str | None:
     """A sentence if test particles were training particles of a denoiser, else None. card: its model card."""
     from ...io.particle_sets import read_particles
 

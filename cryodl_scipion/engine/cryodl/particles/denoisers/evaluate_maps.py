@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps from raw and from denoised images at the same, given angles, against the structure."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from ...core.frc import THRESHOLDS, fsc, resolution_at
 
+if typing.TYPE_CHECKING:
+    import torch
 
-def map_curves(bench, symmetry):
+    from .evaluate import Bench
+
+
+def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
     """{raw, denoised: FSC with the structure, of maps from all particles; resolution {kind: {threshold: Å or None}}}.
 
     bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's
@@ -24,7 +33,7 @@ def map_curves(bench, symmetry):
     return dict({kind: [round(float(v), 5) for v in curve] for kind, curve in curves.items()}, resolution=reached)
 
 
-def maps_of(bench, symmetry):
+def maps_of(bench: Bench, symmetry: str) -> dict[str, torch.Tensor]:
     """{raw, denoised: (d, d, d) maps} at the particles' angles and shifts; the raw one is corrected for the CTF."""
     from ...reconstruction.backproject import Slices, solve
     from ...reconstruction.halves import factors

@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every denoiser gives to training and denoising."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import torch
 
 from .discriminator import PatchDiscriminator
+
+if typing.TYPE_CHECKING:
+    from .pairs import Pairs
+    from .scales import Statistics
+    from .swinconv import SwinConvUNet
 
 
 class DenoiserMethod:
@@ -20,6 +30,7 @@ class DenoiserMethod:
     network that first sees how the particle lies finds it in the noise sooner.
     """
 
+    name: str
     weak = ""
     learning_rate = 1e-3
     decay = None
@@ -33,11 +44,11 @@ class DenoiserMethod:
     boost = 1.0
     boosted = 0.0
 
-    def learn(self, network, pairs, statistics):
+    def learn(self, network: typing.Any, pairs: Pairs, statistics: Statistics) -> None:
         """What the network takes from Pairs and their scales.Statistics before training."""
         network.learn_scale(statistics)
 
-    def build(self, box, molecules=1):
+    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
         """The network for (b, 1, box, box) images of so many structures, untrained. It has these methods:
 
         prepare(noisy, ctf): what forward is given, from prepared images (b, 1, box, box) and their CTFs (b, 1, box,
@@ -47,25 +58,31 @@ class DenoiserMethod:
         """
         raise NotImplementedError
 
-    def usual_steps(self, particles):
+    def usual_steps(self, particles: int) -> int:
         """Training steps where the user asks for none. particles: training ones."""
         raise NotImplementedError
 
-    def optimizer(self, network):
+    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=1e-2, betas=(0.9, 0.99), fused=True
         )
 
-    def build_discriminator(self, box):
+    def build_discriminator(self, box: int) -> torch.nn.Module | None:
         return PatchDiscriminator(box)
 
-    def discriminator_optimizer(self, discriminator):
+    def discriminator_optimizer(self, discriminator: torch.nn.Module) -> torch.optim.Optimizer:
         """As published: Adam with beta1 0.5."""
         groups = [dict(params=list(discriminator.parameters()), factor=self.discriminator_rate)]
         return torch.optim.Adam(groups, lr=self.learning_rate, betas=(0.5, 0.999))
 
 
-def load_network(method, box, weights, source, molecules=1):
+def load_network(
+    method: DenoiserMethod,
+    box: int,
+    weights: typing.Mapping[str, torch.Tensor],
+    source: str | os.PathLike[str],
+    molecules: int = 1,
+) -> torch.nn.Module:
     """A method's network with the weights of a model.
 
     weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where pairs come from: a molecule's particles with projections at their angles, and pairs made from its structure."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
-from ...core.ctf import ctf_of_optics
 from ...core.fourier import circle, filtered
+from ...core.optics import ctf_of_optics
 from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.prepare import prepare, resample
 from ...simulate.particle_images import noise_images
 from .turns import TURNS, turned, turned_optics
+
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
+    from ...io.particle_sets import ParticleSet
+    from .pairs import Pairs
 
 CACHE_BYTES = 2**30  # of targets, half precision: projecting is slower than all the rest of a pair
 POOL_BYTES = 2**28
@@ -30,19 +39,21 @@ class RealPairs:
     ParticleSet's.
     """
 
-    def __init__(self, particles, projector, pairs, scale, sign, ctf_state):
+    def __init__(
+        self, particles: ParticleSet, projector: Projector, pairs: Pairs, scale: float, sign: int, ctf_state: str
+    ) -> None:
         self.particles, self.projector, self.pairs = particles, projector, pairs
         self.scale, self.sign, self.ctf_state = scale, sign, ctf_state
-        self._targets, self._most = {}, max(1, CACHE_BYTES // (2 * pairs.box**2))
+        self._targets, self._most = dict[int, torch.Tensor](), max(1, CACHE_BYTES // (2 * pairs.box**2))
 
-    def images(self, rows):
+    def images(self, rows: np.ndarray) -> tuple[torch.Tensor, float]:
         """(m, box, box) prepared images, protein bright, and the exact pixel size that they got."""
         raw, exact = resample(
             self.particles.images(rows), self.particles.pixel_size, self.pairs.pixel_size, self.pairs.box
         )
         return prepare(raw, self.pairs.diameter_px, "bright" if self.sign > 0 else "dark"), exact
 
-    def fetch(self, rows, rng):
+    def fetch(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Noisy images, CTFs and targets of rows (repeats are allowed). rng: for random turns and shifts, or None for
         none."""
         noisy, exact = self.images(rows)
@@ -58,14 +69,14 @@ class RealPairs:
             )
         return noisy, self._ctf(rows, turns, exact), target
 
-    def _ctf(self, rows, turns, exact):
+    def _ctf(self, rows: np.ndarray, turns: np.ndarray | None, exact: float) -> torch.Tensor:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((len(rows), box, box // 2 + 1))
         optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, exact), self.ctf_state)
 
-    def targets(self, rows, exact):
+    def targets(self, rows: np.ndarray, exact: float) -> torch.Tensor:
         """(m, box, box) scaled projections; kept for the next time while there is room."""
         rows = np.asarray(rows).tolist()
         missing = np.array(sorted(set(rows) - set(self._targets)), int)
@@ -86,13 +97,22 @@ class SimulatedPairs:
     the signal of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs.
     """
 
-    def __init__(self, particles, projector, pairs, scale, amplitude, spectrum, ctf_state):
+    def __init__(
+        self,
+        particles: ParticleSet,
+        projector: Projector,
+        pairs: Pairs,
+        scale: float,
+        amplitude: np.ndarray,
+        spectrum: torch.Tensor,
+        ctf_state: str,
+    ) -> None:
         self.particles, self.projector, self.pairs = particles, projector, pairs
         self.scale, self.amplitude, self.spectrum, self.ctf_state = scale, amplitude, spectrum, ctf_state
         self._largest = max(16, min(LARGEST_POOL, POOL_BYTES // (4 * pairs.box**2)))
         self._views, self._made, self._owed = None, 0, 0.0
 
-    def draw(self, rng, count):
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
         box = self.pairs.box
         views = self._chosen(rng, count)
@@ -105,7 +125,7 @@ class SimulatedPairs:
         noisy = prepare(seen + noise_images(count, box, rng, self.spectrum), self.pairs.diameter_px)
         return noisy, ctf, torch.fft.irfft2(transform, s=(box, box))
 
-    def snr(self):
+    def snr(self) -> float:
         """Variance of the signal inside of the particle's circle over that of the noise, mean over random pairs."""
         rng = np.random.default_rng(self.pairs.seed)
         box, count = self.pairs.box, 64
@@ -113,7 +133,7 @@ class SimulatedPairs:
         seen = self.amplitude * torch.fft.irfft2(views, s=(box, box))
         return float(seen[:, circle(box, self.pairs.diameter_px)].var(dim=1).mean())
 
-    def _ctf(self, rng, count):
+    def _ctf(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         box = self.pairs.box
         if self.particles.optics is None:
             return torch.ones((count, box, box // 2 + 1))
@@ -121,17 +141,17 @@ class SimulatedPairs:
         optics = [turned_optics(self.particles.optics[row], turn) for row, turn in zip(rows, turns)]
         return treated_ctf(ctf_of_optics(optics, box, self.pairs.pixel_size), self.ctf_state)
 
-    def _shifts(self, rng, count):
+    def _shifts(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, 2) px: those of random particles, and some more."""
         own = self.particles.shifts_yx[rng.integers(len(self.particles), size=count)]
         reach = SHIFT * self.pairs.box
         return own * (self.particles.pixel_size / self.pairs.pixel_size) + rng.uniform(-reach, reach, (count, 2))
 
-    def memory(self):
+    def memory(self) -> list[int]:
         """What decides on the pool, for JSON: its views are numbered, and each follows from its number."""
         return [self._made, self._owed]
 
-    def remember(self, values):
+    def remember(self, values: typing.Sequence[int]) -> None:
         """Take up what memory() gave: the pool is made again."""
         made, self._owed = values
         if made:
@@ -139,7 +159,7 @@ class SimulatedPairs:
             self._made = max(0, made - self._largest)
             self._renew(made - self._made)
 
-    def _chosen(self, rng, count):
+    def _chosen(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         """(count, box, box) views of the pool, which is filled at first and renewed little by little."""
         if self._views is None:
             self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
@@ -150,7 +170,7 @@ class SimulatedPairs:
             self._renew(min(fresh, self._largest))
         return self._views[torch.from_numpy(rng.integers(min(self._made, self._largest), size=count))]
 
-    def _renew(self, count):
+    def _renew(self, count: int) -> None:
         """Project `count` new views and put them where there is room, else in the place of the oldest."""
         numbers = range(self._made, self._made + count)
         angles = np.concatenate(

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pairs to learn from: particle images, their CTF, and what should have been seen: projections of a known structure."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
@@ -10,6 +14,10 @@ from ...likelihood.prepare import noise_spectrum, sample_rows
 from ...likelihood.signal import fit_structure
 from .pair_sources import RealPairs, SimulatedPairs
 from .splits import split_particles
+
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
+    from ...io.particle_sets import ParticleSet
 
 VIEWS = 128  # random projections that a structure's strength is measured on
 
@@ -31,27 +39,32 @@ class Pairs:
 
     def __init__(
         self,
-        particles,
-        projectors,
-        box,
-        pixel_size,
-        diameter,
-        simulated=0.5,
-        contrast="auto",
-        resolution=None,
-        split_by="auto",
-        fraction=0.1,
-        seed=0,
-    ):
+        particles: typing.Sequence[ParticleSet],
+        projectors: typing.Sequence[Projector],
+        box: int,
+        pixel_size: float,
+        diameter: float,
+        simulated: float = 0.5,
+        contrast: str = "auto",
+        resolution: float | None = None,
+        split_by: str = "auto",
+        fraction: float = 0.1,
+        seed: int = 0,
+    ) -> None:
         self.particles, self.projectors, self.box, self.pixel_size = particles, projectors, box, pixel_size
         self.diameter_px, self.simulated, self.seed = diameter / pixel_size, simulated, seed
         self.low_pass = None if resolution is None else low_pass(box, pixel_size, resolution)
-        self.training, self.validation, self.scales, self.fits, self.contrasts = [], [], [], [], []
-        self.snrs, self.spectra, self.notes, self.warnings, self._real, self._made = [], [], [], [], [], []
+        self.training, self.validation = list[np.ndarray](), list[np.ndarray]()
+        self.scales, self.fits, self.contrasts = list[float](), list[typing.Any](), list[str]()
+        self.snrs, self.spectra = list[float](), list[torch.Tensor]()
+        self.notes, self.warnings = list[str](), list[str]()
+        self._real, self._made = list[RealPairs](), list[SimulatedPairs]()
         for one, projector in zip(particles, projectors, strict=True):
             self._add(one, projector, contrast, split_by, fraction)
 
-    def draw(self, rng, count, train=True):
+    def draw(
+        self, rng: np.random.Generator, count: int, train: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Random pairs: noisy (b, 1, h, w), ctf (b, 1, h, w // 2 + 1), target (b, 1, h, w), on the CPU.
 
         rng: numpy Generator. train: False for validation particles, as they are. noisy: protein bright, background of
@@ -70,7 +83,9 @@ class Pairs:
                 parts.append(self._real[index].fetch(rows, rng if train else None))
         return _joined(parts)
 
-    def validation_batches(self, batch, most=1024):
+    def validation_batches(
+        self, batch: int, most: int = 1024
+    ) -> typing.Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The validation pairs as they are, at most `most` evenly spread ones, molecule by molecule; same at each
         call."""
         for index, rows in enumerate(self.validation):
@@ -78,22 +93,22 @@ class Pairs:
             for start in range(0, len(rows), batch):
                 yield _joined([self._real[index].fetch(rows[start : start + batch], None)])
 
-    def examples(self, index, most=256):
+    def examples(self, index: int, most: int = 256) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Training pairs of one molecule as they are, at most `most` evenly spread ones: noisy (n, h, w), ctf (n, h,
         w // 2 + 1), target (n, h, w)."""
         rows = self.training[index]
         return self._real[index].fetch(rows[sample_rows(len(rows), most)], None)
 
-    def memory(self):
+    def memory(self) -> list[list[int]]:
         """What later draws depend on besides their rng, as JSON can hold it."""
         return [source.memory() for source in self._made]
 
-    def remember(self, values):
+    def remember(self, values: typing.Sequence[typing.Sequence[int]]) -> None:
         """Take up what memory() gave: a continued training sees the same pairs."""
         for source, value in zip(self._made, values, strict=True):
             source.remember(value)
 
-    def targets(self, count, rng):
+    def targets(self, count: int, rng: np.random.Generator) -> torch.Tensor:
         """(count, box, box) random targets, of the molecules in turn."""
         images = []
         for index, projector in enumerate(self.projectors):
@@ -102,7 +117,7 @@ class Pairs:
             images.append(self.scales[index] * views.cpu())
         return torch.cat(images)
 
-    def _add(self, particles, projector, contrast, split_by, fraction):
+    def _add(self, particles: ParticleSet, projector: Projector, contrast: str, split_by: str, fraction: float) -> None:
         """Measure one molecule's particles, and make the sources of its pairs."""
         if particles.angles is None:
             raise ValueError(f"{particles.path} has particles without angles; their projections cannot be made.")
@@ -134,12 +149,12 @@ class Pairs:
         ):
             values.append(value)
 
-    def _strength(self, projector):
+    def _strength(self, projector: Projector) -> float:
         views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
         inside = circle(self.box, self.diameter_px, views.device)
         return 1 / float(views[:, inside].std(dim=1).mean().clamp(min=1e-30))
 
-    def _contrast(self, particles, fit, contrast):
+    def _contrast(self, particles: ParticleSet, fit: typing.Any, contrast: str) -> int:
         """1 for bright protein, -1 for dark; says what was found."""
         if not fit.sure:
             self.warnings.append(
@@ -169,7 +184,7 @@ class Pairs:
             )
         return 1 if (found if contrast == "auto" else contrast) == "bright" else -1
 
-    def _resampling(self, particles):
+    def _resampling(self, particles: ParticleSet) -> list[str]:
         if particles.box == self.box and abs(particles.pixel_size / self.pixel_size - 1) < 1e-3:
             return []
         return [
@@ -178,6 +193,8 @@ class Pairs:
         ]
 
 
-def _joined(parts):
+def _joined(
+    parts: typing.Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     noisy, ctf, target = (torch.cat(tensors)[:, None] for tensors in zip(*parts))
     return noisy, ctf, target

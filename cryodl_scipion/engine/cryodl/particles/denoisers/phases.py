@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether images that are to be denoised had their phases flipped without their file saying so."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 
 from ...likelihood.prepare import prepare, sample_rows
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .run import Denoiser
 
 SAMPLE = 96  # particles: at an SNR of 0.05 their difference is some 5 standard errors
 CLEARLY = 4.0  # standard errors
 
 
-def looks_flipped(denoiser, particles, contrast, diameter_px):
+def looks_flipped(denoiser: Denoiser, particles: ParticleSet, contrast: str, diameter_px: float) -> bool:
     """True if a denoiser's answers, seen through the CTF, fit the images clearly better (4 standard errors of a sample
     of the particles) where the images are read as phase-flipped.
 
@@ -27,7 +35,7 @@ def looks_flipped(denoiser, particles, contrast, diameter_px):
     return bool(gain.mean() > CLEARLY * gain.std() / len(gain) ** 0.5)
 
 
-def _fit(denoiser, images, transfer, pixel_size):
+def _fit(denoiser: Denoiser, images: torch.Tensor, transfer: torch.Tensor, pixel_size: float) -> torch.Tensor:
     """(n,) correlations of images with what the denoiser makes of them, seen through the CTF."""
     answers = denoiser.denoise(images, transfer, pixel_size)
     seen = torch.fft.irfft2(torch.fft.rfft2(answers) * transfer, s=images.shape[-2:])

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sample triplets of a training as a picture: as they came, denoised, and as they should be."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import numpy as np
 
 from ...io.plots import new_figure, save_figure
+
+if typing.TYPE_CHECKING:
+    import torch
 
 PER_ROW = 3  # triplets
 COLUMNS = ("raw", "denoised", "truth")
 
 
-def draw_triplets(raw, denoised, truth, path):
+def draw_triplets(raw: torch.Tensor, denoised: torch.Tensor, truth: torch.Tensor, path: str | os.PathLike[str]) -> None:
     """A PNG of triplets, side by side. raw, denoised, truth: (n, box, box) tensors.
 
     Raw images span +-3 standard deviations of their own. Denoised and truth share one scale for each particle, so that

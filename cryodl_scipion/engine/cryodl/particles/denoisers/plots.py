@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of what a denoiser gains and invents, and of which composition particles have."""
 
+import os
+import typing
+
 import numpy as np
 
 from ...io.plots import new_figure, save_figure
@@ -9,7 +12,14 @@ COLOURS = {"raw": "0.5", "wiener": "tab:blue", "denoised": "tab:orange"}
 LABELS = {"raw": "raw", "wiener": "Wiener filter", "denoised": "denoised"}
 
 
-def plot_curves(frequency, curves, path, title, limits=(0.5, 0.143), note=""):
+def plot_curves(
+    frequency: np.ndarray,
+    curves: typing.Mapping[str, np.ndarray],
+    path: str | os.PathLike[str],
+    title: str,
+    limits: typing.Sequence[float] = (0.5, 0.143),
+    note: str = "",
+) -> None:
     """Ring or shell correlations as a PNG.
 
     frequency: (r,) 1/Å. curves: {'raw' | 'wiener' | 'denoised': (r,) curve}. limits: thresholds drawn as lines.
@@ -33,14 +43,16 @@ def plot_curves(frequency, curves, path, title, limits=(0.5, 0.143), note=""):
     save_figure(figure, path)
 
 
-def _period_axis(axes, highest):
+def _period_axis(axes: typing.Any, highest: float) -> None:
     """The same axis in Å, above."""
     periods = [p for p in (100, 50, 30, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2) if 0.08 * highest < 1 / p <= highest]
     top = axes.secondary_xaxis("top")
     top.set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
 
 
-def plot_control(bars, similarities, path):
+def plot_control(
+    bars: typing.Mapping[str, float], similarities: typing.Mapping[str, np.ndarray], path: str | os.PathLike[str]
+) -> None:
     """The controls beside the real result as a PNG.
 
     bars: {what: mean FRC with the truth}. similarities: {what: (n,) largest correlations of images with the training
@@ -70,14 +82,19 @@ def plot_control(bars, similarities, path):
     save_figure(figure, path)
 
 
-def _colour(name, line=False):
+def _colour(name: str, line: bool = False) -> str:
     """The same for the same kind of image; lines also differ by what the images hold."""
     if line and not name.startswith("particles"):
         return "tab:green" if name.startswith("other") else "black" if "denoised" in name else COLOURS["wiener"]
     return next((COLOURS[kind] for kind in COLOURS if LABELS[kind] in name), "0.8")
 
 
-def draw_rows(rows, titles, path, labels=None):
+def draw_rows(
+    rows: typing.Sequence[typing.Sequence[np.ndarray]],
+    titles: typing.Sequence[str],
+    path: str | os.PathLike[str],
+    labels: typing.Sequence[str] | None = None,
+) -> None:
     """Images in rows as a PNG, each between its own 0.5 and 99.5 percentile. rows: lists of (h, w); titles: of the
     columns."""
     figure, axes = new_figure(len(rows), len(titles), (1.5 * len(titles) + 0.4, 1.5 * len(rows) + 0.5))
@@ -91,7 +108,13 @@ def draw_rows(rows, titles, path, labels=None):
     save_figure(figure, path)
 
 
-def draw_gallery(images, scores, path, columns=10, what="FRC"):
+def draw_gallery(
+    images: typing.Sequence[np.ndarray],
+    scores: np.ndarray,
+    path: str | os.PathLike[str],
+    columns: int = 10,
+    what: str = "FRC",
+) -> None:
     """Images with their scores, in the order given, as a PNG. images: (n, h, w)."""
     count = -(-len(images) // columns)
     figure, axes = new_figure(count, columns, (1.1 * columns, 1.25 * count))
@@ -104,7 +127,7 @@ def draw_gallery(images, scores, path, columns=10, what="FRC"):
     save_figure(figure, path)
 
 
-def plot_probabilities(names, probability, path):
+def plot_probabilities(names: typing.Sequence[str], probability: np.ndarray, path: str | os.PathLike[str]) -> None:
     """How sure the compositions of the particles are, as a PNG. probability: (n, c)."""
     figure, ((left, right),) = new_figure(1, 2, (9, 3.4))
     edges = np.linspace(0, 1, 21)
@@ -123,7 +146,7 @@ def plot_probabilities(names, probability, path):
     save_figure(figure, path)
 
 
-def _show(axes, image):
+def _show(axes: typing.Any, image: np.ndarray) -> None:
     image = np.asarray(image, float)
     low, high = np.percentile(image, (0.5, 99.5))
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-12))

@@ -15,7 +15,10 @@ Per image: all orientations of a HEALPix grid with detail that its steps can tel
 neighbourhoods of the best few with finer detail, then the mean over the most probable of those.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -30,6 +33,11 @@ from ...likelihood.refine import Neighbourhood
 from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods, side_by_side
 from ..orientations.amplitude import smooth_strength
 from .method import DenoiserMethod
+
+if typing.TYPE_CHECKING:
+    from .pairs import Pairs
+    from .scales import Statistics
+    from .swinconv import SwinConvUNet
 
 STEP = 7.5  # degrees between directions of the search
 MODES = 4  # neighbourhoods of each molecule that are looked at closely
@@ -59,7 +67,7 @@ class PosteriorMean(nn.Module):
     geometry: pixel size (Å/px), diameter (Å), standard deviation of the shifts (px).
     """
 
-    def __init__(self, box, molecules=1):
+    def __init__(self, box: int, molecules: int = 1) -> None:
         super().__init__()
         self.box = box
         self.register_buffer("densities", torch.zeros(molecules, box, box, box))
@@ -68,7 +76,7 @@ class PosteriorMean(nn.Module):
         self.register_buffer("geometry", torch.tensor([1.0, box / 2, 1.0]))
         self.prepared = None  # banks and references, made when they are needed first
 
-    def learn(self, pairs, statistics):
+    def learn(self, pairs: Pairs, statistics: Statistics) -> None:
         """Take structures, strengths and noise from Pairs and their scales.Statistics."""
         shifts = np.concatenate([one.shifts_yx * one.pixel_size / pairs.pixel_size for one in pairs.particles])
         sigma = max(0.5, float(np.sqrt((shifts**2).mean())))
@@ -79,17 +87,17 @@ class PosteriorMean(nn.Module):
             self.gain[index] = _strength(pairs, index)
         self.prepared = None
 
-    def prepare(self, noisy, ctf):
+    def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return noisy, ctf
 
-    def working(self, target):
+    def working(self, target: torch.Tensor) -> torch.Tensor:
         return target
 
-    def finished(self, output):
+    def finished(self, output: torch.Tensor) -> torch.Tensor:
         return output
 
     @torch.no_grad()
-    def forward(self, given):
+    def forward(self, given: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """given: (b, 1, box, box) images, noise of variance 1, and (b, 1, box, box // 2 + 1) CTFs. Returns (b, 1, box,
         box)."""
         noisy, ctf = (x[:, 0].float() for x in given)
@@ -99,7 +107,7 @@ class PosteriorMean(nn.Module):
             ]
         return torch.cat(parts)[:, None]
 
-    def _mean(self, noisy, ctf):
+    def _mean(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         tools = self._tools(noisy.device)
         coarse, fine = (tools.observed(noisy, ctf, disc) for disc in (tools.search_disc, tools.fine_disc))
         values = [log_likelihoods(coarse, bank, tools.shifts) for bank in tools.banks]
@@ -114,7 +122,7 @@ class PosteriorMean(nn.Module):
         # a particle, or nothing: equally probable before the image is seen
         return images * torch.sigmoid(total)[:, None, None]
 
-    def _tools(self, device):
+    def _tools(self, device: torch.device) -> _Tools:
         if self.prepared is None or self.prepared.device != device:
             self.prepared = _Tools(self, device)
         return self.prepared
@@ -123,7 +131,7 @@ class PosteriorMean(nn.Module):
 class _Tools:
     """What is computed once from a PosteriorMean's buffers."""
 
-    def __init__(self, network, device):
+    def __init__(self, network: PosteriorMean, device: torch.device) -> None:
         pixel_size, diameter, sigma = (float(v) for v in network.geometry)
         width, finest = network.box * pixel_size, 2 * pixel_size
         search = max(SEARCH_DETAIL, finest, ARC * diameter * np.radians(STEP))
@@ -143,20 +151,20 @@ class _Tools:
         self.shifts = Shifts.within(max(3 * sigma, 1.5 * step), step, max(sigma, step / 2), device)
         self.near, self.sigma = Neighbourhood.of(STEP / 2, step / 2, device), max(sigma, step / 2)
 
-    def observed(self, noisy, ctf, disc):
+    def observed(self, noisy: torch.Tensor, ctf: torch.Tensor, disc: HalfDisc) -> Observed:
         """Observed (see likelihood.observed) of images and their CTF."""
         inverse = (1 / (self.noise.clamp(min=1e-6) * self.box**2))[disc.ring]
         transfer = disc.on_grid(ctf)
         return Observed(2 * disc.of_images(noisy) * transfer * inverse, transfer.square() * inverse, disc)
 
-    def neighbourhood(self, observed, index, values):
+    def neighbourhood(self, observed: Observed, index: int, values: torch.Tensor) -> _Near:
         """_Near of one molecule. values: (n, orientations) of the search."""
         grid = self.banks[index].grid
         numbers = find_modes(values, grid, MODES, 2 * STEP).numbers
         parts = [self._around(observed, index, grid.angles(column.cpu().numpy())) for column in numbers.T]
         return _Near(*(torch.stack([getattr(p, f.name) for p in parts], 1) for f in dataclasses.fields(_Near)))
 
-    def _around(self, observed, index, angles):
+    def _around(self, observed: Observed, index: int, angles: np.ndarray) -> _Near:
         """_Near of one orientation of each image, without the axis m. angles: (n, 3)."""
         centre = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=self.device)
         place = self._best_shift(observed, index, centre)
@@ -169,7 +177,7 @@ class _Tools:
         prior = -shifts.square().sum(-1) / (2 * self.sigma**2)
         return _Near(matrices, shifts, fit - energy + prior[:, None])
 
-    def _best_shift(self, observed, index, matrices):
+    def _best_shift(self, observed: Observed, index: int, matrices: torch.Tensor) -> torch.Tensor:
         """(n, 2) px: the most probable shift of each image in one orientation."""
         slices = self.fine[index].at(matrices)
         fit = (
@@ -178,7 +186,7 @@ class _Tools:
         )
         return self.shifts.yx[fit.argmax(1)]
 
-    def mean_image(self, index, near, weight):
+    def mean_image(self, index: int, near: _Near, weight: torch.Tensor) -> torch.Tensor:
         """(n, box, box) mean projections of one molecule, times its probability. weight: (n, m, t, s) probabilities."""
         count, modes, turns, shifts = weight.shape
         share, rows = weight.sum(3).flatten(1).topk(min(AVERAGED, modes * turns), 1)
@@ -193,7 +201,7 @@ class _Tools:
         whole = weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30)
         return self._image((slices * moved).sum(1) * whole[:, None])
 
-    def _image(self, coefficients):
+    def _image(self, coefficients: torch.Tensor) -> torch.Tensor:
         """(n, box, box) images of coefficients on the output's half disc, origin at pixel box // 2."""
         disc = self.output_disc
         coefficients = coefficients * disc.ramp(torch.full((1, 2), float(self.box // 2), device=self.device))
@@ -206,7 +214,7 @@ class _Tools:
         return images - images[:, ~self.circle].mean(1)[:, None, None]
 
 
-def _strength(pairs, index):
+def _strength(pairs: Pairs, index: int) -> torch.Tensor:
     """(r,) how strongly the images of one molecule show the targets, ring by ring: constant times a Gaussian."""
     noisy, ctf, target = pairs.examples(index)
     image, seen = torch.fft.rfft2(noisy), torch.fft.rfft2(target) * ctf
@@ -219,7 +227,7 @@ def _strength(pairs, index):
     return (max(strength, 1e-3) * torch.exp(-fall / 4 * (rings / width) ** 2)).float()
 
 
-def _turns(disc, shifts_yx):
+def _turns(disc: HalfDisc, shifts_yx: torch.Tensor) -> torch.Tensor:
     """(s, 2 d) real numbers whose product with the parts of complex coefficients side by side is the real part of their
     sum, moved back by (s, 2) px."""
     ramp = disc.ramp(-shifts_yx)
@@ -236,14 +244,14 @@ class Posterior(DenoiserMethod):
     )
     learns = False
 
-    def learn(self, network, pairs, statistics):
+    def learn(self, network: nn.Module, pairs: Pairs, statistics: Statistics) -> None:
         network.learn(pairs, statistics)
 
-    def build(self, box, molecules=1):
+    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
         return PosteriorMean(box, molecules)
 
-    def usual_steps(self, particles):
+    def usual_steps(self, particles: int) -> int:
         return 1
 
-    def optimizer(self, network):
+    def optimizer(self, network: nn.Module) -> None:
         return None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoising particle images with a trained network."""
 
+import typing
+
 import torch
 
 from ...core.devices import fast_dtype
@@ -18,14 +20,16 @@ class Denoiser:
     fit.
     """
 
-    def __init__(self, card, weights, device):
+    def __init__(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("denoiser", card["network"])
         network = load_network(self.method, card["box"], weights, card["name"], len(card["scales"]))
         self.network = network.to(device).eval()
 
     @torch.inference_mode()
-    def denoise(self, images, ctf, pixel_size, batch_size=16):
+    def denoise(self, images: torch.Tensor, ctf: torch.Tensor, pixel_size: float, batch_size: int = 16) -> torch.Tensor:
         """Denoised images, protein bright: (n, box, box) float32 tensor on the CPU.
 
         images: (n, box, box) prepared by preprocess.prepare, of any box and pixel size (Å/px): they are resampled to
@@ -37,7 +41,7 @@ class Denoiser:
         parts = [self._denoise(images[part], None if ctf is None else ctf[part], pixel_size) for part in batches]
         return torch.cat(parts) if parts else images.new_zeros(images.shape)
 
-    def _denoise(self, images, ctf, pixel_size):
+    def _denoise(self, images: torch.Tensor, ctf: torch.Tensor, pixel_size: float) -> torch.Tensor:
         box, model_box, model_size = images.shape[-1], self.card["box"], self.card["pixel_size"]
         side, _ = resampled_side(box, pixel_size, model_size)
         images = images.to(self.device)
@@ -56,7 +60,7 @@ class Denoiser:
         return fourier_resize(centre_crop(denoised, side), box).cpu()
 
 
-def ctf_on_grid(ctf, side, box):
+def ctf_on_grid(ctf: torch.Tensor, side: int, box: int) -> torch.Tensor:
     """A CTF for images that were resampled to `side` px and then cut or padded to `box` px.
 
     ctf: (n, old, old // 2 + 1) on the grid of rfft2. Returns (n, box, box // 2 + 1). It is done on the point spread

@@ -2,7 +2,10 @@
 """The controls of a denoiser on images that hold nothing of its training molecule; see controls.py for what is
 compared."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -13,6 +16,9 @@ from ...core.projections import Projector
 from ...likelihood.prepare import prepare, resample
 from .controls import MOST_IMAGES, judge, made_up_molecule, pure_noise, similarities
 from .evaluate import Bench, made_up_images, means_of
+
+if typing.TYPE_CHECKING:
+    from .evaluate import Curves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +33,13 @@ class OtherMolecule:
     what: str
 
     @classmethod
-    def of(cls, bench, what):
+    def of(cls, bench: Bench, what: str) -> OtherMolecule:
         """All particles of a Bench, whose projector may be None."""
         rows = np.arange(len(bench.particles))
         return cls(bench, *bench.prepared(rows), None if bench.projector is None else bench.truth(rows), what)
 
 
-def made_up(bench, rng):
+def made_up(bench: Bench, rng: np.random.Generator) -> OtherMolecule:
     """OtherMolecule that does not exist, with the size, CTFs and noise of the bench's particles."""
     molecule = Projector(made_up_molecule(bench.particles.box, bench.diameter_px, rng))
     return OtherMolecule(
@@ -41,7 +47,9 @@ def made_up(bench, rng):
     )
 
 
-def run_controls(bench, curves, targets, other, rng):
+def run_controls(
+    bench: Bench, curves: Curves, targets: torch.Tensor, other: OtherMolecule, rng: np.random.Generator
+) -> tuple[dict[str, typing.Any], dict[str, np.ndarray]]:
     """Figures of the controls (see judge) with their verdict, and {what: (n,) similarities to the training targets}.
 
     bench: Bench with a projector. curves: its evaluate.Curves. targets: (m, box, box) training targets. other:
@@ -80,13 +88,14 @@ def run_controls(bench, curves, targets, other, rng):
     return dict(figures, verdict=verdict, sentences=sentences), {what: values.numpy() for what, values in shown.items()}
 
 
-def _noise(bench, rng):
+def _noise(bench: Bench, rng: np.random.Generator) -> dict[str, float]:
     """What the network makes of as many images of pure noise as there are particles: {frc: mean FRC with the truth of
     the particle whose CTF it was given, unrelated: that of another projection, contrast: mean standard deviation in
     the circle, denoised, filtered: the first images}."""
     count, box = len(bench.particles), bench.particles.box
     inside = circle(box, bench.diameter_px)
-    sums, first = {"frc": [], "unrelated": [], "contrast": []}, {}
+    sums: dict[str, list[typing.Any]] = {"frc": [], "unrelated": [], "contrast": []}
+    first: dict[str, typing.Any] = {}
     for rows in bench.chunks():
         images = prepare(pure_noise(len(rows), box, bench.noise, rng), bench.diameter_px)
         ctf, truth = bench.particles.ctf(rows), bench.truth(rows)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How images are weighed by frequency before and after a network: what is measured on the pairs, and the filters."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -24,7 +27,7 @@ class Statistics:
     largest: float
 
 
-def measure(pairs, seed):
+def measure(pairs: typing.Any, seed: int) -> Statistics:
     """Statistics of training pairs. pairs: a Pairs, or anything with draw(rng, count) and box."""
     rng = np.random.default_rng((seed, 4321))
     sums, box, largest = [], pairs.box, 0.0
@@ -61,7 +64,7 @@ class FrequencyScale(torch.nn.Module):
     weights.
     """
 
-    def __init__(self, box, sharpening):
+    def __init__(self, box: int, sharpening: float) -> None:
         super().__init__()
         self.box, self.sharpening = box, sharpening
         rings = box // 2 + 1
@@ -69,7 +72,7 @@ class FrequencyScale(torch.nn.Module):
             self.register_buffer(name, torch.ones(rings))
         self.register_buffer("amplitude", torch.ones(()))
 
-    def learn(self, statistics):
+    def learn(self, statistics: Statistics) -> None:
         """Take the filters from Statistics."""
         signal = statistics.signal
         self.signal.copy_(signal)
@@ -81,15 +84,15 @@ class FrequencyScale(torch.nn.Module):
         # so that sharpened targets have the variance of targets
         self.sharpen.copy_(sharpen * ((signal * rings).sum() / (signal * sharpen**2 * rings).sum()).sqrt())
 
-    def restored(self, noisy, ctf):
+    def restored(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         """(b, 1, h, w) sharpened Wiener estimates of the targets."""
         signal, noise, sharpen = (on_grid(x, self.box) for x in (self.signal, self.noise, self.sharpen))
         seen = ctf * self.amplitude
         return filtered(noisy, sharpen * seen * signal / (seen.square() * signal + noise))
 
-    def working(self, target):
+    def working(self, target: torch.Tensor) -> torch.Tensor:
         return filtered(target, on_grid(self.sharpen, self.box))
 
-    def finished(self, output):
+    def finished(self, output: torch.Tensor) -> torch.Tensor:
         sharpen = on_grid(self.sharpen, self.box)
         return filtered(output, torch.where(sharpen > 0, 1 / sharpen.clamp(min=1e-12), torch.zeros_like(sharpen)))

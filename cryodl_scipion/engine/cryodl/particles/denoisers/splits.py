@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training and validation particles, never of one micrograph or half set where these are known."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
 
-def split_particles(particles, by, fraction, seed):
+
+def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray, str]:
     """Rows (integer arrays) of training and of validation particles, and a sentence that says how they were kept apart.
 
     by: 'auto', 'micrograph', 'half' (half 2 validates) or 'random'; auto takes the first of these that the particles
@@ -34,8 +41,12 @@ def split_particles(particles, by, fraction, seed):
             + f", so that its particles cannot be kept apart by {by} (--split-by). Choose auto."
         )
     rng = np.random.default_rng((seed, 77))
-    ways = {"micrograph": _by_micrograph, "half": lambda *_: particles.halves == 2, "random": _at_random}
-    held = ways[by](particles, fraction, rng)
+    ways: dict[str, typing.Callable[..., typing.Any]] = {
+        "micrograph": _by_micrograph,
+        "half": lambda *_: particles.halves == 2,
+        "random": _at_random,
+    }
+    held: np.ndarray = ways[by](particles, fraction, rng)
     training, validation = np.nonzero(~held)[0], np.nonzero(held)[0]
     how = {"micrograph": "by micrograph", "half": "by half set", "random": "at random"}[by]
     return (
@@ -48,7 +59,7 @@ def split_particles(particles, by, fraction, seed):
     )
 
 
-def _by_micrograph(particles, fraction, rng):
+def _by_micrograph(particles: ParticleSet, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """(n,) bool: whole micrographs until the fraction is reached, at least one and never all."""
     names, number, counts = np.unique(particles.micrographs, return_inverse=True, return_counts=True)
     order = rng.permutation(len(names))
@@ -56,7 +67,7 @@ def _by_micrograph(particles, fraction, rng):
     return np.isin(number, order[: min(enough, len(names) - 1)])
 
 
-def _at_random(particles, fraction, rng):
+def _at_random(particles: ParticleSet, fraction: float, rng: np.random.Generator) -> np.ndarray:
     count = min(max(1, round(fraction * len(particles))), len(particles) - 1)
     held = np.zeros(len(particles), bool)
     held[rng.permutation(len(particles))[:count]] = True

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """This project's denoiser: a small 2-D Swin-Conv-UNet that sees the whole particle at once."""
 
+from __future__ import annotations
+
 import math
+import typing
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .blocks import ConvBlock, Perceptron, SwinConvBlock
+from .blocks import ConvBlock, ImageSwinConvBlock, Perceptron
 from .method import DenoiserMethod
 from .scales import FrequencyScale
+
+if typing.TYPE_CHECKING:
+    from .scales import Statistics
 
 SHARPENING = 0.8
 WIDTHS = (256, 128, 64, 32)  # channels from the coarsest grid to the finest; finer ones have the last
@@ -19,7 +25,7 @@ GLANCE_SIDE = 64  # px, at most, that it is brought to for that
 LARGEST_GRID = 64  # side of the finest grid; larger boxes are folded more
 
 
-def plan(box):
+def plan(box: int) -> tuple[int, int, int]:
     """How the network sees a box: its fold (px that become channels, along an axis), its levels (halvings of the grid),
     and the side that the box is padded to."""
     fold = 4
@@ -36,7 +42,7 @@ class Glance(nn.Module):
     grid).
     """
 
-    def __init__(self, side, channels, grid):
+    def __init__(self, side: int, channels: int, grid: int) -> None:
         super().__init__()
         self.pool, self.channels, self.grid = -(-side // GLANCE_SIDE), channels, grid
         seen = side // self.pool
@@ -48,7 +54,7 @@ class Glance(nn.Module):
             nn.Linear(GLANCE, channels * grid**2),
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         seen = F.avg_pool2d(x, self.pool) if self.pool > 1 else x
         return self.layers(seen.flatten(1)).reshape(-1, self.channels, self.grid, self.grid)
 
@@ -62,7 +68,7 @@ class SwinConvUNet(nn.Module):
     pixels of a square become channels.
     """
 
-    def __init__(self, box):
+    def __init__(self, box: int) -> None:
         super().__init__()
         self.box = box
         self.fold, levels, self.side = plan(box)
@@ -78,19 +84,19 @@ class SwinConvUNet(nn.Module):
         self.last = nn.Conv2d(widths[0], self.fold**2, 3, padding=1)
         self.scale = FrequencyScale(box, SHARPENING)
 
-    def prepare(self, noisy, ctf):
+    def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         return self.scale.restored(noisy, ctf)
 
-    def working(self, target):
+    def working(self, target: torch.Tensor) -> torch.Tensor:
         return self.scale.working(target)
 
-    def finished(self, output):
+    def finished(self, output: torch.Tensor) -> torch.Tensor:
         return self.scale.finished(output)
 
-    def learn_scale(self, statistics):
+    def learn_scale(self, statistics: Statistics) -> None:
         self.scale.learn(statistics)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         before = (self.side - self.box) // 2
         after = self.side - self.box - before
         x = F.pad(x, (before, after, before, after))
@@ -107,9 +113,9 @@ class SwinConvUNet(nn.Module):
         return x[..., before : before + self.box, before : before + self.box]
 
 
-def _blocks(width, attends):
+def _blocks(width: int, attends: bool) -> nn.Module:
     if attends:
-        return nn.Sequential(SwinConvBlock(width, False), SwinConvBlock(width, True))
+        return nn.Sequential(ImageSwinConvBlock(width, False), ImageSwinConvBlock(width, True))
     return nn.Sequential(ConvBlock(width))
 
 
@@ -122,8 +128,8 @@ class SwinConv(DenoiserMethod):
     boosted = 0.6
     ema = 0.995
 
-    def build(self, box, molecules=1):
-        return SwinConvUNet(box).to(memory_format=torch.channels_last)
+    def build(self, box: int, molecules: int = 1) -> SwinConvUNet:
+        return SwinConvUNet(box).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as inference.py
 
-    def usual_steps(self, particles):
+    def usual_steps(self, particles: int) -> int:
         return 6000 if particles >= 500 else 3000

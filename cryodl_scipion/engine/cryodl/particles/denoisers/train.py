@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of denoisers on pairs of particle images and projections, validated by Fourier ring correlation."""
 
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -10,6 +15,10 @@ from ...learning.training import Task
 from ...likelihood.prepare import prepare
 from ...simulate.particle_images import noise_images
 from .losses import LOSSES, generator_loss, verdict
+
+if typing.TYPE_CHECKING:
+    from .method import DenoiserMethod
+    from .pairs import Pairs
 
 MOST_VALIDATION = 1024  # particles; the mean FRC of so many is known to about 0.003
 SHOWN = 6  # sample triplets
@@ -25,7 +34,16 @@ class DenoiserTask(Task):
 
     example_name = "particles"
 
-    def __init__(self, method, network, pairs, amplitude, loss="l1", adversarial=None, batch_size=None):
+    def __init__(
+        self,
+        method: DenoiserMethod,
+        network: torch.nn.Module,
+        pairs: Pairs,
+        amplitude: torch.Tensor,
+        loss: str = "l1",
+        adversarial: bool | None = None,
+        batch_size: int | None = None,
+    ) -> None:
         self.method, self.pairs, self.distance = method, pairs, LOSSES[loss]
         self.adversarial = method.adversarial if adversarial is None else adversarial
         self.batch_size = batch_size or method.batch_size
@@ -37,11 +55,11 @@ class DenoiserTask(Task):
             self.optimizers["discriminator"] = method.discriminator_optimizer(self.networks["discriminator"])
 
     @property
-    def usual_steps(self):
+    def usual_steps(self) -> int:
         """Training steps where the user asks for none."""
         return self.method.usual_steps(sum(len(rows) for rows in self.pairs.training))
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pairs, the early ones with a stronger signal, and some of them blank: noise alone, nothing to be found."""
         noisy, ctf, target = self.pairs.draw(rng, self.batch_size)
         if self.progress < self.method.boosted:
@@ -54,13 +72,15 @@ class DenoiserTask(Task):
             noisy[torch.from_numpy(blank)], target[torch.from_numpy(blank)] = noise[:, None], 0.0
         return noisy, ctf, target
 
-    def _boost(self, rng, count):
+    def _boost(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         """(count, 1, 1, 1) amplitudes of signal to add. The largest falls linearly as the training goes on."""
         most = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
         factors = most ** rng.random(count) - 1
         return self.amplitude * torch.from_numpy(factors).float()[:, None, None, None]
 
-    def train_step(self, batch, accelerator):
+    def train_step(
+        self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], accelerator: typing.Any
+    ) -> dict[str, torch.Tensor]:
         network = self.networks["denoiser"]
         noisy, ctf, target = (x.to(accelerator.device) for x in batch)
         condition, target = network.prepare(noisy, ctf), network.working(target)
@@ -71,7 +91,9 @@ class DenoiserTask(Task):
         self._update("denoiser", generator_loss(distance, losses.pop("fooled", 0.0), self.adversarial), accelerator)
         return {"loss": distance.detach(), **losses}
 
-    def _judge(self, condition, output, target, accelerator):
+    def _judge(
+        self, condition: torch.Tensor, output: torch.Tensor, target: torch.Tensor, accelerator: typing.Any
+    ) -> dict[str, torch.Tensor]:
         """Teach the discriminator, then ask it. 'fooled' has a gradient for the network."""
         discriminator = self.networks["discriminator"]
         with accelerator.autocast():
@@ -84,13 +106,13 @@ class DenoiserTask(Task):
         discriminator.requires_grad_(True)
         return {"fooled": fooled, "verdict": fooled.detach(), "discriminator": loss.detach()}
 
-    def _update(self, name, loss, accelerator):
+    def _update(self, name: str, loss: torch.Tensor, accelerator: typing.Any) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)
         accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.networks[name].parameters(), 1.0)
         self.optimizers[name].step()
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         network, curves, raw, losses = self.networks["denoiser"], [], [], []
         for noisy, ctf, target in self.pairs.validation_batches(self.batch_size, MOST_VALIDATION):
             noisy, ctf, target = (x.to(self.device) for x in (noisy, ctf, target))
@@ -106,14 +128,14 @@ class DenoiserTask(Task):
             "frc_raw": float(torch.cat(raw).mean()),
         }
 
-    def _output(self, condition):
+    def _output(self, condition: torch.Tensor) -> torch.Tensor:
         from ...core.devices import fast_dtype
 
         dtype = fast_dtype(self.device)
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             return self.networks["denoiser"](condition).float()
 
-    def show(self, step, folder):
+    def show(self, step: float, folder: Path) -> None:
         """Sample triplets of validation particles, as a picture."""
         from .pictures import draw_triplets
 
@@ -124,11 +146,11 @@ class DenoiserTask(Task):
         draw_triplets(noisy[:, 0], output.cpu()[:, 0], target[:, 0], folder / "samples" / f"step_{step:07d}.png")
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         return next(iter(self.networks["denoiser"].state_dict().values())).device
 
-    def memory(self):
+    def memory(self) -> typing.Any:
         return self.pairs.memory()
 
-    def remember(self, values):
+    def remember(self, values: typing.Any) -> None:
         self.pairs.remember(values)

@@ -2,12 +2,20 @@
 """The eight turns and reflections of a square image about pixel box // 2. None interpolates, and each belongs to a
 projection of the same molecule: the mirror image is the view from behind."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...core.optics import Optics
 
 TURNS = 8
 
 
-def turned(images, turn):
+def turned(images: torch.Tensor, turn: int) -> torch.Tensor:
     """(..., box, box) images, turned. turn: 0 to 7."""
     if turn & 1:
         images = images.transpose(-2, -1)
@@ -18,7 +26,7 @@ def turned(images, turn):
     return images
 
 
-def turned_optics(optics, turn):
+def turned_optics(optics: Optics, turn: int) -> Optics:
     """The Optics of a turned image: only the direction of its astigmatism changes."""
     angle = 90 - optics.defocus_angle if turn & 1 else optics.defocus_angle
     mirrored = bool(turn & 2) != bool(turn & 4)

@@ -6,7 +6,9 @@ import torch
 from ...core.fourier import on_grid
 
 
-def wiener_filter(images, ctf, signal_power, noise_power):
+def wiener_filter(
+    images: torch.Tensor, ctf: torch.Tensor, signal_power: torch.Tensor, noise_power: torch.Tensor
+) -> torch.Tensor:
     """Linear estimates of the projections behind images = CTF x projection + noise, with the least mean square error.
 
     images: (n, box, box) tensor. ctf: (n, box, box // 2 + 1), as ParticleSet.ctf. signal_power: (box // 2 + 1,) mean
@@ -22,7 +24,7 @@ def wiener_filter(images, ctf, signal_power, noise_power):
     return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(box, box))
 
 
-def ring_power(images):
+def ring_power(images: torch.Tensor) -> torch.Tensor:
     """(box // 2 + 1,) mean power of (n, box, box) images at the rings of fourier.shells; of white noise of variance 1
     it is 1."""
     from ...core.fourier import radial_mean

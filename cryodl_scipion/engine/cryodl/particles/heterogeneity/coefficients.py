@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fourier coefficients of all particle images, in units of their noise, in files that are mapped into memory."""
 
+from __future__ import annotations
+
 import dataclasses
-from pathlib import Path
+import os
+import typing
 
 import numpy as np
 import torch
@@ -10,6 +13,9 @@ import torch
 from ...core.fourier import radial_mean
 from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import HalfDisc
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
 
 CHUNK = 256  # images that are read at a time
 FAINTEST = 0.05  # of a CTF by which images that were multiplied with it are divided
@@ -29,7 +35,9 @@ class Coefficients:
     sine, cosine : ndarray, (n, d) float32
         The CTF sin(chi), and cos(chi), over the standard deviation of the noise.
     wave : ndarray, (d,) float64
-        Phase that one Å of defocus adds, radians.
+        Phase that one Å of defocus adds at a wavelength of one Å, radians.
+    wavelength : ndarray, (n,) float64
+        Of each image's electrons, Å.
     azimuth : ndarray, (d,) float64
         Direction of each place from the x axis, radians.
     scale : ndarray, (rings,)
@@ -41,10 +49,11 @@ class Coefficients:
     sine: np.ndarray
     cosine: np.ndarray
     wave: np.ndarray
+    wavelength: np.ndarray
     azimuth: np.ndarray
     scale: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.data)
 
     def count(self, radius: float) -> int:
@@ -55,14 +64,19 @@ class Coefficients:
         """(d,) frequency of each place, waves per box; ascending."""
         return np.hypot(self.disc.y.numpy(), self.disc.x.numpy())
 
-    def read(self, rows, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def read(self, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """data, sine and cosine, (m, count) each, of some rows."""
         factor = (1 / self.scale[self.disc.ring.numpy()[:count]]).astype(np.float32)
         return tuple(array[rows, :count] * factor for array in (self.data, self.sine, self.cosine))
 
 
 def load_coefficients(
-    particles, radius: float, diameter_px: float, contrast: str, folder: Path, progress=None
+    particles: ParticleSet,
+    radius: float,
+    diameter_px: float,
+    contrast: str,
+    folder: str | os.PathLike[str],
+    progress: typing.Callable[[int], typing.Any] | None = None,
 ) -> Coefficients:
     """Read all images once and write their coefficients into `folder`.
 
@@ -110,7 +124,7 @@ def sorted_disc(box: int, radius: float) -> HalfDisc:
     return disc
 
 
-def _noise(particles, diameter_px, contrast):
+def _noise(particles: ParticleSet, diameter_px: float, contrast: str) -> torch.Tensor:
     """(rings,) power of the noise of the images, before they are divided by a CTF that they were multiplied with."""
     rows = sample_rows(len(particles))
     noise = noise_spectrum(prepare(particles.images(rows), diameter_px, contrast), diameter_px)
@@ -119,7 +133,9 @@ def _noise(particles, diameter_px, contrast):
     return noise.clamp(min=1e-6 * float(noise.max()))
 
 
-def _chunk(particles, rows, values, disc, deviation):
+def _chunk(
+    particles: ParticleSet, rows: np.ndarray, values: np.ndarray, disc: HalfDisc, deviation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """data, sine and cosine of some images' coefficients `values`, (m, d)."""
     sine = disc.on_grid(_ctf(particles, rows, 0.0))
     cosine = disc.on_grid(_ctf(particles, rows, 90.0))
@@ -133,18 +149,18 @@ def _chunk(particles, rows, values, disc, deviation):
     return values / deviation, sine / deviation, cosine / deviation
 
 
-def _ctf(particles, rows, phase):
+def _ctf(particles: ParticleSet, rows: np.ndarray, phase: float) -> torch.Tensor:
     """(m, box, box // 2 + 1) sin(chi + phase), whatever was done to the images. phase: degrees."""
-    from ...core.ctf import ctf_of_optics
+    from ...core.optics import ctf_of_optics
 
     optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in particles.optics[rows]]
     return ctf_of_optics(optics, particles.box, particles.pixel_size)
 
 
-def _defocus_phase(particles, disc):
-    """`wave` and `azimuth` of Coefficients."""
-    volt = 1e3 * particles.optics[0].voltage_kv
+def _defocus_phase(particles: ParticleSet, disc: HalfDisc) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`wave`, `wavelength` and `azimuth` of Coefficients."""
+    volt = 1e3 * np.array([optics.voltage_kv for optics in particles.optics])
     wavelength = 12.2643 / np.sqrt(volt + 0.97845e-6 * volt**2)  # Å
     y, x = disc.y.numpy().astype(float), disc.x.numpy().astype(float)
     width = particles.box * particles.pixel_size
-    return np.pi * wavelength * (y**2 + x**2) / width**2, np.arctan2(y, x)
+    return np.pi * (y**2 + x**2) / width**2, wavelength, np.arctan2(y, x)

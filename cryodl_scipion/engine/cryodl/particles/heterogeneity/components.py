@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The linear latent space: a mean volume and principal components, from coarse to fine."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -12,6 +15,11 @@ from .cube import Cube
 from .expectation import expect
 from .solving import orthonormal, shell_power, solve
 from .views import FIRST_SPREAD
+
+if typing.TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .expectation import Sums
+    from .views import Views
 
 COARSE = 12  # waves per box: where the fit begins
 COARSE_ROUNDS = 6  # passes of the components at first
@@ -41,22 +49,22 @@ class Setting:
     """What the passes share. halves : (n,) 1 or 2. mask, focus : (box, box, box), where the molecule is, and where it
     changes. say : called with a sentence for each pass."""
 
-    coefficients: object
-    views: object
+    coefficients: Coefficients
+    views: Views
     halves: np.ndarray
     mask: np.ndarray
     box: int
-    say: object
+    say: typing.Callable[[str], typing.Any]
     focus: np.ndarray | float = 1.0
 
-    def cube(self, radius):
+    def cube(self, radius: float) -> Cube:
         return Cube(self.box, radius)
 
-    def rows(self):
+    def rows(self) -> np.ndarray:
         return np.arange(len(self.coefficients))
 
 
-def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, object]:
+def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean volume (box, box, box) of the images, FSC of its halves, and the Sums of all images.
 
     The map is damped shell by shell by what the halves agree on. spread: (9,), see expect; orientations are not moved.
@@ -78,7 +86,9 @@ def mean_of(setting: Setting, radius: float, spread: np.ndarray) -> tuple[np.nda
     return cube.volume(table), curve.numpy()
 
 
-def refine(setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray, rounds: int = REFINEMENTS):
+def refine(
+    setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray, rounds: int = REFINEMENTS
+) -> tuple[np.ndarray, np.ndarray]:
     """Move orientations, shifts, contrast and defocus to where the mean volume fits best. Returns mean and spread."""
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     for number in range(rounds):
@@ -93,7 +103,7 @@ def refine(setting: Setting, mean: np.ndarray, radius: float, spread: np.ndarray
     return mean, spread
 
 
-def learned(sums) -> np.ndarray:
+def learned(sums: Sums) -> np.ndarray:
     """(9,) standard deviations of the errors from the Sums of a pass; equal along equivalent axes."""
     squares, known = sums.spread.copy(), sums.known.copy()
     for group in (slice(0, 3), slice(3, 5), slice(7, 9)):
@@ -101,7 +111,7 @@ def learned(sums) -> np.ndarray:
     return np.clip(np.sqrt(squares / known), LEAST_SPREAD * FIRST_SPREAD, 2 * FIRST_SPREAD)
 
 
-def rescale_noise(coefficients, sums) -> None:
+def rescale_noise(coefficients: Coefficients, sums: Sums) -> None:
     """Make what the model leaves have variance 1 in each ring that was used."""
     used = sums.freedom > 0
     factor = np.ones(len(sums.freedom))
@@ -145,7 +155,7 @@ def fit_components(
     return Fit(volumes[0], axes, deviations, sums.latent @ turn, curve, spread)
 
 
-def start(mean, number, mask, rng):
+def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
     """(number, box, box, box) smooth random changes of the mean volume."""
     from scipy.ndimage import gaussian_filter
 
@@ -155,7 +165,7 @@ def start(mean, number, mask, rng):
     return (0.3 * fields * np.abs(mean) * mask).astype(np.float32)
 
 
-def _updated(sums, cube, volumes, setting):
+def _updated(sums: Sums, cube: Cube, volumes: np.ndarray, setting: Setting) -> np.ndarray:
     """Mean and components of a pass, the components' coordinates of unit variance."""
     power = shell_power(volumes[:1], cube)
     share = np.concatenate([np.ones(1), np.full(len(volumes) - 1, CHANGE)])

@@ -24,7 +24,7 @@ class Cube:
         Highest frequency, waves per box; below box / 2.
     """
 
-    def __init__(self, box: int, radius: float):
+    def __init__(self, box: int, radius: float) -> None:
         self.box, self.radius = box, radius
         self.padded = PADDING * box
         self.half = int(np.ceil(radius * PADDING)) + 1
@@ -55,7 +55,7 @@ class Cube:
         beyond the radius, which are dropped."""
         return self._transformed(table) / self._undamp
 
-    def _transformed(self, table):
+    def _transformed(self, table: np.ndarray) -> np.ndarray:
         values = (table[:, 0] + 1j * table[:, 1]).reshape((self.side,) * 3)
         values = np.where(self.frequency <= self.radius, values, 0)
         values = (values + values[::-1, ::-1, ::-1].conj()) / 2

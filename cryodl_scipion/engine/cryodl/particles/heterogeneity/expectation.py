@@ -6,13 +6,21 @@ through projection and CTF (Tagare et al. 2015), with the errors of orientation,
 unknowns of each image, to first order.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
 from .cube import hermitian, symmetric
 from .posterior import Linear
 from .views import as_complex, look, real
+
+if typing.TYPE_CHECKING:
+    from .coefficients import Coefficients
+    from .cube import Cube
+    from .views import Seen, Views
 
 BATCH_PLACES = 60000  # coefficients of a batch of images
 
@@ -40,13 +48,23 @@ class Sums:
     freedom: np.ndarray
 
 
-def batches(rows: np.ndarray, count: int):
+def batches(rows: np.ndarray, count: int) -> typing.Iterator[np.ndarray]:
     """Parts of `rows` whose images have about BATCH_PLACES coefficients."""
     step = max(1, BATCH_PLACES // count)
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
-def expect(coefficients, views, rows, cube, volumes, count, spread, posterior=None, collect=True) -> Sums:
+def expect(
+    coefficients: Coefficients,
+    views: Views,
+    rows: np.ndarray,
+    cube: Cube,
+    volumes: np.ndarray,
+    count: int,
+    spread: np.ndarray,
+    posterior: typing.Any = None,
+    collect: bool = True,
+) -> Sums:
     """The Sums of some rows.
 
     Parameters
@@ -91,7 +109,7 @@ def expect(coefficients, views, rows, cube, volumes, count, spread, posterior=No
     return total
 
 
-def _empty(count, components, coordinates, cube, rings, collect):
+def _empty(count: int, components: int, coordinates: int, cube: Cube, rings: int, collect: bool) -> Sums:
     size, q = cube.side**3, components + 1
     return Sums(
         np.zeros((size, q, 2), np.float32) if collect else None,
@@ -106,7 +124,18 @@ def _empty(count, components, coordinates, cube, rings, collect):
     )
 
 
-def _batch(total, seen, contrast, component_table, moved, spread, posterior, place, ring, collect):
+def _batch(
+    total: Sums,
+    seen: Seen,
+    contrast: np.ndarray,
+    component_table: np.ndarray,
+    moved: typing.Any,
+    spread: np.ndarray,
+    posterior: typing.Any,
+    place: np.ndarray,
+    ring: np.ndarray,
+    collect: bool,
+) -> None:
     """Add a batch to the sums."""
     m, count = seen.data.shape
     q = len(total.second)
@@ -133,7 +162,7 @@ def _batch(total, seen, contrast, component_table, moved, spread, posterior, pla
         _collect(total, seen, contrast, found.both, found.value, q)
 
 
-def _collect(total, seen, contrast, both, value, q):
+def _collect(total: Sums, seen: Seen, contrast: np.ndarray, both: np.ndarray, value: np.ndarray, q: int) -> None:
     """Add a batch to the equations of the volumes: mean (its coordinate is the contrast) and components."""
     m, count = seen.data.shape
     first = np.concatenate([contrast[:, None], value[:, :q]], axis=1).astype(np.float32)

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole fit: from particles and a reference to latent coordinates, volumes and a verdict."""
 
+from __future__ import annotations
+
 import dataclasses
+import functools
+import typing
+from pathlib import Path
 
 import numpy as np
 
+from ...contract import FitHeterogeneityConfig
+from ...core.devices import choose_device
 from ...likelihood.prepare import WIDEST, check_not_empty, sample_rows
 from ...likelihood.signal import find_contrast
 from ...reconstruction.halves import split_halves
@@ -12,24 +19,43 @@ from . import masks
 from .coefficients import load_coefficients
 from .components import COARSE, Fit, Setting, fit_components, mean_of, refine
 from .curves import along_curve
+from .gaussian_fit import fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
-from .motion import Motion, find_motion
+from .motion import Motion, find_motion, voxel_components
 from .views import FIRST_SPREAD, Views
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .inputs import Inputs
 
 
 @dataclasses.dataclass
 class Outcome:
     """fit : components.Fit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or 'dark'.
-    notes : sentences."""
+    notes : sentences. record : what else heterogeneity.json says of the method."""
 
     fit: Fit
     motion: Motion
     setting: Setting
     contrast: str
     notes: list
+    record: dict
 
 
-def fit_heterogeneity(config, inputs, folder, say) -> Outcome:
+@dataclasses.dataclass
+class Start:
+    """setting : components.Setting, its mask and views as the mean volume says. mean : (box, box, box). curve : FSC of
+    its halves. spread : (9,) of the errors, see views.ERRORS."""
+
+    setting: Setting
+    mean: np.ndarray
+    curve: np.ndarray
+    spread: np.ndarray
+
+
+def fit_heterogeneity(
+    config: FitHeterogeneityConfig, inputs: Inputs, folder: Path, say: typing.Callable[[str], typing.Any]
+) -> Outcome:
     """Fit a latent space.
 
     Parameters
@@ -46,7 +72,7 @@ def fit_heterogeneity(config, inputs, folder, say) -> Outcome:
     ValueError
         Images that are empty or not finite; particles that are not aligned to the reference.
     """
-    particles, rng = inputs.particles, np.random.default_rng(config.seed)
+    particles = inputs.particles
     check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, WIDEST * particles.box)
     contrast, notes = _contrast(config, particles, diameter_px)
@@ -68,17 +94,42 @@ def fit_heterogeneity(config, inputs, folder, say) -> Outcome:
         setting.mask = setting.mask * (masks.molecule(mean, voxel) if inputs.mask is None else inputs.mask)
     elif inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
-    motion = find_motion(setting, mean, inputs.radius, rng, config.tolerance / 100)
-    say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
+    work = dict(linear=_linear, gaussian=_gaussian)[config.method]
+    motion, fit, record = work(config, inputs, Start(setting, mean, curve, spread), folder.parent)
+    return Outcome(fit, motion, setting, contrast, notes, record)
+
+
+def _linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
+    """Motion, Fit and nothing for the record: principal components of the volumes."""
+    setting, mean, rng = start.setting, start.mean, np.random.default_rng(config.seed)
+    components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
+    motion = _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
     if motion.verdict == "motion":
-        setting.focus = masks.changing(*motion.halves, setting.mask)
-    fit = fit_components(setting, mean, motion.halves[0], config.latent, inputs.radius, spread, curve, rng)
+        first, second = motion.halves
+        setting.focus = masks.changing(first, second, setting.mask)
+    known = motion.halves[0]
+    fit = fit_components(setting, mean, known, config.latent, inputs.radius, start.spread, start.curve, rng)
     if motion.verdict == "motion":
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
-    return Outcome(fit, motion, setting, contrast, notes)
+    return motion, fit, {}
 
 
-def _contrast(config, particles, diameter_px):
+def _gaussian(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, folder: Path) -> tuple[Motion, Fit, dict]:
+    """Motion, Fit and what the record says: Gaussians, and a deep coordinate if there is motion."""
+    device = choose_device(config.device)
+    model = gaussian_model(start.setting, start.mean, inputs, config, start.spread, device)
+    motion = _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
+    mean, curve = mean_of(start.setting, inputs.radius, start.spread)
+    fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
+    return motion, fit, record
+
+
+def _told(motion: Motion, say: typing.Callable[[str], typing.Any]) -> Motion:
+    say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
+    return motion
+
+
+def _contrast(config: FitHeterogeneityConfig, particles: ParticleSet, diameter_px: float) -> tuple[str, list[str]]:
     """'bright' or 'dark', and sentences."""
     if config.contrast != "auto":
         return config.contrast, []

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes into a fit of heterogeneity, and whether it is fit for it."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 
 import numpy as np
 import torch
 
-from ...contract import PARTICLES_PER_DIMENSION
+from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.symmetry import SIMILAR, symmetry_correlation
+from ...io.particle_sets import ParticleSet
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube
 from ...simulate.structures import load_density
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
 AGREE, DIFFER = 0.3, 0.2  # mean FSC above which maps show the same, below which they do not
@@ -26,16 +34,16 @@ class Inputs:
     """particles : ParticleSet. radius : waves per box. box : side of the volumes. reference, mask : (box, box, box)
     arrays; mask None without one. diameter : Å. notes : sentences for the user."""
 
-    particles: object
+    particles: ParticleSet
     radius: float
     box: int
     reference: np.ndarray
     mask: np.ndarray | None
     diameter: float
-    notes: list
+    notes: list[str]
 
 
-def load_inputs(config) -> Inputs:
+def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     """The Inputs of a FitHeterogeneityConfig.
 
     Raises
@@ -75,7 +83,7 @@ def load_inputs(config) -> Inputs:
     return Inputs(particles, radius, box, reference, mask, diameter, notes)
 
 
-def _mask(config, voxel, box, reference):
+def _mask(config: FitHeterogeneityConfig, voxel: float, box: int, reference: np.ndarray) -> np.ndarray:
     """(box, box, box) between 0 and 1."""
     values = fit_cube(load_density(config.mask, voxel), box).numpy()
     values = np.clip(values / max(float(values.max()), 1e-30), 0, 1)
@@ -88,7 +96,7 @@ def _mask(config, voxel, box, reference):
     return values
 
 
-def symmetry_notes(density, path):
+def symmetry_notes(density: torch.Tensor, path: str | os.PathLike[str]) -> list[str]:
     """A sentence, in a list, if a map is symmetric about RELION's axes."""
     found = [group for group in GROUPS if symmetry_correlation(density, group) > SIMILAR]
     if not found:
@@ -100,7 +108,9 @@ def symmetry_notes(density, path):
     ]
 
 
-def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, reference: np.ndarray, config) -> list[str]:
+def compare_maps(
+    own: np.ndarray, halves_fsc: np.ndarray, reference: np.ndarray, config: FitHeterogeneityConfig
+) -> list[str]:
     """Whether the particles' own map is that of the reference.
 
     Parameters

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether there is any heterogeneity: components of one half of the particles, tested on the other half."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import numpy as np
 
@@ -11,6 +14,9 @@ from .expectation import expect
 from .posterior import Linear
 from .solving import orthonormal, shell_power, solve
 from .views import FIRST_SPREAD
+
+if typing.TYPE_CHECKING:
+    from .cube import Cube
 
 ROUNDS = 8  # passes of the components of a half
 COMPONENTS = 3
@@ -38,11 +44,11 @@ class Recorder(Linear):
     """Keeps what each image says of components that it had no part in, after all that errors of its orientation,
     contrast and CTF could explain is taken out. excess, freedom, size : one number for each image."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int) -> None:
         super().__init__(count)
-        self.excess, self.freedom, self.size = [], [], []
+        self.excess, self.freedom, self.size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
 
-    def __call__(self, gram, match, moved, spread):
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> typing.Any:
         """As Linear's."""
         q = self.count
         inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / (FREE * FIRST_SPREAD) ** 2))
@@ -57,12 +63,16 @@ class Recorder(Linear):
 
 
 def find_motion(
-    setting: Setting, mean: np.ndarray, radius: float, rng: np.random.Generator, tolerance: float
+    setting: Setting,
+    mean: np.ndarray,
+    radius: float,
+    components: typing.Callable[[np.ndarray], np.ndarray],
+    tolerance: float,
 ) -> Motion:
     """The Motion that the particles show beyond their noise.
 
-    Principal components are fitted to each half of the particles and tested on the other: white noise of unit variance
-    has an expected square along any direction that is known before, whatever the direction. Derivatives of the mean
+    Components are fitted to each half of the particles and tested on the other: white noise of unit variance has an
+    expected square along any direction that is known before, whatever the direction. Derivatives of the mean
     volume's projection by orientation, shift, contrast, defocus and astigmatism are taken out of each image first, so
     that their errors do not count.
 
@@ -72,15 +82,17 @@ def find_motion(
         At the orientations of setting.views.
     radius : float
         Finest frequency of the fit, waves per box; the test stops at COARSE.
+    components : callable
+        Gives the mean and components (q + 1, box, box, box), in units of their deviations, of some rows alone.
     tolerance : float
         Variability that a rigid molecule may have by errors of second order; the p-value is that of more.
     """
     radius = min(radius, COARSE)
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
-    excess, freedom, size, found = [], [], [], []
+    excess, freedom, size, found = (list[typing.Any]() for _ in range(4))
     for half in (1, 2):
         own, other = (np.nonzero((setting.halves == half) == mine)[0] for mine in (True, False))
-        volumes = _components(setting, own, cube, count, mean, rng)
+        volumes = components(own)
         found.append(volumes)
         recorder = Recorder(len(volumes) - 1)
         expect(setting.coefficients, setting.views, other, cube, volumes, count, FREE * FIRST_SPREAD, recorder, False)
@@ -95,8 +107,11 @@ def find_motion(
     return Motion(max(0.0, float(variability)), float(error), float(p_value), halves)
 
 
-def _components(setting, rows, cube, count, mean, rng):
-    """(q + 1, box, box, box): mean, and components of some rows alone, in units of their deviations."""
+def voxel_components(
+    setting: Setting, mean: np.ndarray, radius: float, rng: np.random.Generator, rows: np.ndarray
+) -> np.ndarray:
+    """(q + 1, box, box, box): mean, and principal components of some rows alone, in units of their deviations."""
+    cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
     volumes = np.concatenate([mean[None], start(mean, COMPONENTS, setting.mask, rng)])
     power = shell_power(mean[None], cube) * np.array([1.0] + [CHANGE] * COMPONENTS)[:, None]
     for _ in range(ROUNDS):
@@ -108,7 +123,7 @@ def _components(setting, rows, cube, count, mean, rng):
     return volumes
 
 
-def projected_power(setting: Setting, mean: np.ndarray, cube, count: int) -> float:
+def projected_power(setting: Setting, mean: np.ndarray, cube: Cube, count: int) -> float:
     """Sum over all particles of the power of the mean volume in their images, in units of the noise."""
     from .expectation import batches
     from .views import as_complex

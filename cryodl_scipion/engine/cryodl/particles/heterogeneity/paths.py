@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps along an axis of a latent space: reconstructions of the particles, weighted by how near they are."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
@@ -12,6 +16,10 @@ from .cube import Cube, hermitian, symmetric
 from .expectation import batches
 from .solving import FLOOR
 from .views import as_complex
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .views import Views
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 TABLE_BYTES = 4e8  # of the sums of the maps that are made at a time
@@ -40,7 +48,15 @@ def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     return np.quantile(coordinate, middle), weights.astype(np.float32)
 
 
-def weighted_maps(particles, views, halves, weights, diameter_px, contrast, progress=None):
+def weighted_maps(
+    particles: ParticleSet,
+    views: Views,
+    halves: np.ndarray,
+    weights: np.ndarray,
+    diameter_px: float,
+    contrast: str,
+    progress: typing.Callable[[int], typing.Any] | None = None,
+) -> typing.Any:
     """Maps and half-maps of weighted particles at the size of their images.
 
     Parameters
@@ -75,7 +91,16 @@ def weighted_maps(particles, views, halves, weights, diameter_px, contrast, prog
             yield _maps([(match[:, number], weight[:, number]) for match, weight in sums], cube, diameter_px)
 
 
-def _sums(particles, views, rows, weights, cube, diameter_px, contrast, progress):
+def _sums(
+    particles: ParticleSet,
+    views: Views,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    cube: Cube,
+    diameter_px: float,
+    contrast: str,
+    progress: typing.Callable[[int], typing.Any] | None,
+) -> tuple[np.ndarray, np.ndarray]:
     """match (side³, k, 2) and weight (side³, k) of some rows."""
     disc = sorted_disc(particles.box, particles.box / 2 - 1)
     y, x, maps = disc.y.numpy(), disc.x.numpy(), weights.shape[1]
@@ -100,7 +125,9 @@ def _sums(particles, views, rows, weights, cube, diameter_px, contrast, progress
     return match, symmetric(weight, cube.side)
 
 
-def _maps(halves, cube, diameter_px):
+def _maps(
+    halves: typing.Sequence[tuple[np.ndarray, np.ndarray]], cube: Cube, diameter_px: float
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """((map, half1, half2), fsc) of the sums (match, weight) of two halves."""
     found = [_solved(match, weight, cube, None) for match, weight in halves]
     mask = soft_sphere(cube.box, diameter_px).numpy()
@@ -109,7 +136,7 @@ def _maps(halves, cube, diameter_px):
     return (_solved(*both, cube, wiener_constants(curve).numpy()), *found), curve.numpy()
 
 
-def _solved(match, weight, cube, wiener):
+def _solved(match: np.ndarray, weight: np.ndarray, cube: Cube, wiener: np.ndarray | None) -> np.ndarray:
     """(box, box, box) of sums; wiener: (rings,) constants in parts of the shell's mean weight, or None."""
     mean = cube.shell_means(weight)
     part = np.full(len(mean), FLOOR)

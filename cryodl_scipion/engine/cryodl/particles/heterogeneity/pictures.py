@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The latent space as a picture."""
 
+import os
+
 import numpy as np
 
 from ...io.files import whole_file
@@ -8,7 +10,7 @@ from ...io.files import whole_file
 SHOWN = 20000  # particles at most
 
 
-def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path) -> None:
+def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str | os.PathLike[str]) -> None:
     """A PNG of the first two latent coordinates (n, k), coloured by cluster (n,), beside their density."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

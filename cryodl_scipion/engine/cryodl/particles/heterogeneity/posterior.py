@@ -24,7 +24,7 @@ class Posterior:
 class Linear:
     """Coordinates that are normally distributed: the factors of the components themselves. count : of components."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int) -> None:
         self.count = self.coordinates = count
 
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, spread: np.ndarray) -> Posterior:
@@ -45,7 +45,7 @@ class Curve:
     degree : of the polynomials, the number of components.
     """
 
-    def __init__(self, degree: int):
+    def __init__(self, degree: int) -> None:
         self.count, self.coordinates = degree, 1
         self.places = np.linspace(-1, 1, GRID)
         self.factors = np.stack(
@@ -65,7 +65,7 @@ class Curve:
         weight /= weight.sum(axis=1, keepdims=True)
         return self.given(weight, gram, match, inverse)
 
-    def given(self, weight, gram, match, inverse) -> Posterior:
+    def given(self, weight: np.ndarray, gram: np.ndarray, match: np.ndarray, inverse: np.ndarray) -> Posterior:
         """The Posterior of probabilities (m, GRID) of the places. inverse: covariance of the errors at a place."""
         q, size = self.count, gram.shape[1]
         first = weight @ self.factors

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Volumes from the sums of a pass over the images."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from .cube import PADDING
+
+if typing.TYPE_CHECKING:
+    from .cube import Cube
+    from .expectation import Sums
 
 FLOOR = 1e-3  # of a shell's mean weight: the least that a place's weight is taken to be
 CHUNK = 100000  # places that are solved at a time
 
 
-def solve(sums, cube, prior: np.ndarray) -> np.ndarray:
+def solve(sums: Sums, cube: Cube, prior: np.ndarray) -> np.ndarray:
     """(q + 1, box, box, box) float32: the mean and the components that fit the images best.
 
     Parameters
@@ -36,7 +44,7 @@ def solve(sums, cube, prior: np.ndarray) -> np.ndarray:
     return np.stack([cube.gridded(found[:, k]) for k in range(q)])
 
 
-def shell_power(volumes: np.ndarray, cube) -> np.ndarray:
+def shell_power(volumes: np.ndarray, cube: Cube) -> np.ndarray:
     """(n, rings) mean square of the coefficients of (n, box, box, box) volumes, shell by shell."""
     return np.stack([cube.shell_means((cube.table(volume) ** 2).sum(1)) for volume in volumes])
 

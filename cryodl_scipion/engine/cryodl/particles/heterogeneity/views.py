@@ -2,10 +2,18 @@
 """What each image shows of the mean volume, and how small errors of its orientation, shift, contrast and CTF would
 change that."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .coefficients import Coefficients
+    from .cube import Cube
 
 ERRORS = (
     "rotation_x",
@@ -49,7 +57,7 @@ class Views:
     moved: np.ndarray
 
     @classmethod
-    def of(cls, particles) -> "Views":
+    def of(cls, particles: ParticleSet) -> Views:
         """The Views that a ParticleSet states."""
         from ...core.projections import rotation_matrices
 
@@ -91,10 +99,12 @@ class Seen:
     transfer: np.ndarray
     slices: np.ndarray
     errors: np.ndarray
-    matrix: object
+    matrix: np.ndarray
 
 
-def look(coefficients, views: Views, rows: np.ndarray, cube, mean_table: np.ndarray, count: int) -> Seen:
+def look(
+    coefficients: Coefficients, views: Views, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int
+) -> Seen:
     """The Seen of some rows.
 
     Parameters
@@ -111,7 +121,8 @@ def look(coefficients, views: Views, rows: np.ndarray, cube, mean_table: np.ndar
     data = data * np.exp(1j * turns).astype(np.complex64)
     wave, azimuth = coefficients.wave[:count] * KILO, coefficients.azimuth[:count]
     along = wave * np.stack([np.ones(count), np.cos(2 * azimuth), np.sin(2 * azimuth)])  # 3, d
-    phase = views.defocus[rows] @ along
+    wavelength = coefficients.wavelength[rows]
+    phase = wavelength[:, None] * (views.defocus[rows] @ along)
     transfer = (sine * np.cos(phase) + cosine * np.sin(phase)).astype(np.float32)
     slope = (cosine * np.cos(phase) - sine * np.sin(phase)).astype(np.float32)
     matrix = cube.interpolation(views.matrices[rows], np.stack([x, y]))
@@ -126,12 +137,12 @@ def look(coefficients, views: Views, rows: np.ndarray, cube, mean_table: np.ndar
     errors[..., 3] = seen * slices * (-2j * np.pi / box * y)
     errors[..., 4] = seen * slices * (-2j * np.pi / box * x)
     errors[..., 5] = transfer * slices
-    shown = slope * views.contrast[rows, None].astype(np.float32) * slices
+    shown = slope * (wavelength * views.contrast[rows])[:, None].astype(np.float32) * slices
     errors[..., 6:] = shown[..., None] * along.T.astype(np.float32)
     return Seen(data, transfer, slices, errors, matrix)
 
 
-def as_complex(table):
+def as_complex(table: np.ndarray) -> np.ndarray:
     """(n, c) complex64 of (n, 2 c) real and imaginary parts."""
     return np.ascontiguousarray(table, np.float32).view(np.complex64)
 

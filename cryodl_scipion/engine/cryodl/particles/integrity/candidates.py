@@ -6,8 +6,12 @@ truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t,
 with) and matrices(rows) ((m, k, 3, 3), image to density).
 """
 
+from __future__ import annotations
+
 import copy
 import dataclasses
+import os
+import typing
 
 import numpy as np
 import torch
@@ -22,6 +26,10 @@ from ..orientations.amplitude import first_fit, smooth_strength
 from ..orientations.assign import MODES, Search, Settings
 from ..orientations.readings import choose_reading, readings, with_denoiser
 
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
+    from ...io.particle_sets import ParticleSet
+
 WIDEST_SHIFT = 0.1  # of the box
 SAMPLE = 96  # particles from which strength is learnt where angles are given
 
@@ -34,7 +42,17 @@ class Searched:
     resolution: Å. model: folder of a denoiser, or None. notes: sentences for the user.
     """
 
-    def __init__(self, particles, projector, diameter, contrast, step, resolution, device, model=None):
+    def __init__(
+        self,
+        particles: ParticleSet,
+        projector: Projector,
+        diameter: float,
+        contrast: str,
+        step: float,
+        resolution: float,
+        device: torch.device,
+        model: str | os.PathLike[str] | None = None,
+    ) -> None:
         pixel_size = particles.pixel_size
         settings = Settings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter, refine=False)
         sources = readings(particles, diameter, contrast)
@@ -53,10 +71,10 @@ class Searched:
             self._banks.append((other, self._bank(other)))
             self.notes = self.notes + notes
 
-    def gain(self, rings):
+    def gain(self, rings: int) -> torch.Tensor:
         return self.search.fit.gain(rings, self._width)
 
-    def like(self, particles):
+    def like(self, particles: ParticleSet) -> Searched:
         """The same candidates' search on other particles, read in the same way."""
         other = copy.copy(self)
         other.source = dataclasses.replace(self.source, particles=particles)
@@ -68,14 +86,14 @@ class Searched:
         return other
 
     @property
-    def spread(self):
+    def spread(self) -> float:
         """px: standard deviation of the shifts."""
         return self.search.fit.sigma
 
-    def offset(self, rows):
+    def offset(self, rows: np.ndarray) -> torch.Tensor:
         return torch.zeros((len(rows), 2), device=self.search.disc.device)
 
-    def matrices(self, rows):
+    def matrices(self, rows: np.ndarray) -> torch.Tensor:
         found = []
         for search, bank in self._banks:
             values = log_likelihoods(search.source.observed(rows, search.disc), bank, search.shifts(search.fit.sigma))
@@ -83,14 +101,23 @@ class Searched:
             found.append(rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3))
         return torch.as_tensor(np.concatenate(found, 1), dtype=torch.float32, device=self.search.disc.device)
 
-    def _bank(self, search):
+    def _bank(self, search: Search) -> Bank:
         return Bank(search.plain.with_gain(search.fit.gain(search.disc.rings, self._width)), search.grid)
 
 
 class Given:
     """The particles' own angles and shifts; see Searched. projector: of the mean density."""
 
-    def __init__(self, particles, projector, diameter, contrast, step, resolution, device):
+    def __init__(
+        self,
+        particles: ParticleSet,
+        projector: Projector,
+        diameter: float,
+        contrast: str,
+        step: float,
+        resolution: float,
+        device: torch.device,
+    ) -> None:
         from ...likelihood.signal import find_contrast, fit_structure
 
         diameter_px = diameter / particles.pixel_size
@@ -112,10 +139,10 @@ class Given:
         self._width = particles.box * particles.pixel_size
         self._strength, self._fall = self._fitted(projector, self._width / resolution)
 
-    def gain(self, rings):
+    def gain(self, rings: int) -> torch.Tensor:
         return self._strength * torch.exp(-self._fall / 4 * (torch.arange(rings) / self._width) ** 2).float()
 
-    def like(self, particles):
+    def like(self, particles: ParticleSet) -> Given:
         """The same on other particles."""
         other = copy.copy(self)
         other.source, other.particles = dataclasses.replace(self.source, particles=particles), particles
@@ -123,14 +150,14 @@ class Given:
 
     spread = 0.0  # px: shifts are given, too
 
-    def offset(self, rows):
+    def offset(self, rows: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(self.particles.shifts_yx[rows], dtype=torch.float32, device=self.device)
 
-    def matrices(self, rows):
+    def matrices(self, rows: np.ndarray) -> torch.Tensor:
         matrices = rotation_matrices(self.particles.angles[rows])
         return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
 
-    def _fitted(self, projector, radius):
+    def _fitted(self, projector: Projector, radius: float) -> tuple[float, float]:
         """Strength and fall (Å²) with which projections at the given angles explain a sample best."""
         disc = HalfDisc(self.particles.box, radius, self.device)
         rows = np.unique(np.linspace(0, len(self.particles) - 1, min(SAMPLE, len(self.particles))).round().astype(int))

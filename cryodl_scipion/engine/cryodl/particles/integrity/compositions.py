@@ -2,6 +2,8 @@
 """The compositions of a complex as densities in one frame, and the check that they are in one."""
 
 import itertools
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,9 @@ SAME_SCALE = 0.05  # relative difference of two densities' strengths that is sai
 LARGEST_DISTANCE = 5.0  # Å, root mean square, of common residues beyond what remains when they are superposed
 
 
-def load_compositions(paths, pixel_size, box, resolution=None):
+def load_compositions(
+    paths: typing.Sequence[str], pixel_size: float, box: int, resolution: float | None = None
+) -> typing.Any:
     """Densities of several structures in one frame.
 
     paths: maps, whose boxes' middles coincide, or atomic models, whose coordinates are in one frame: the centre of
@@ -61,7 +65,9 @@ def load_compositions(paths, pixel_size, box, resolution=None):
     return densities, diameters[largest], notes
 
 
-def one_scale(densities, names):
+def one_scale(
+    densities: typing.Sequence[torch.Tensor], names: typing.Sequence[str]
+) -> tuple[list[torch.Tensor], list[str]]:
     """The densities with the strength of the first where they share their body (an image does not show in what unit a
     map is), and sentences about those that were changed."""
     scaled, notes, first = [densities[0]], [], densities[0]
@@ -76,7 +82,7 @@ def one_scale(densities, names):
     return scaled, notes
 
 
-def check_common_residues(first, second):
+def check_common_residues(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> None:
     """Raises ValueError if residues of one chain, number and name of two atomic models lie apart, but could be
     superposed."""
     import gemmi
@@ -87,7 +93,8 @@ def check_common_residues(first, second):
         return
     here = np.array([one[key] for key in common]), np.array([two[key] for key in common])
     distance = float(np.sqrt(((here[0] - here[1]) ** 2).sum(1).mean()))
-    best = gemmi.superpose_positions(*([gemmi.Position(*xyz) for xyz in side] for side in here))
+    fixed, movable = ([gemmi.Position(*xyz) for xyz in side] for side in here)
+    best = gemmi.superpose_positions(fixed, movable)
     if distance > best.rmsd + LARGEST_DISTANCE:
         turn = np.degrees(np.arccos(np.clip((np.trace(np.array(best.transform.mat.tolist())) - 1) / 2, -1, 1)))
         shift = " ".join(f"{v:+.0f}" for v in here[0].mean(0) - here[1].mean(0))
@@ -100,7 +107,7 @@ def check_common_residues(first, second):
         )
 
 
-def _residues(path):
+def _residues(path: str | os.PathLike[str]) -> dict[tuple[str, str, str], list[float]]:
     """{(chain, number, name): xyz} of the middle atoms of a model's residues: C alpha, or P of nucleotides."""
     import gemmi
 
@@ -117,7 +124,7 @@ def _residues(path):
     }
 
 
-def check_one_frame(densities, names, pixel_size):
+def check_one_frame(densities: typing.Sequence[torch.Tensor], names: typing.Sequence[str], pixel_size: float) -> None:
     """Raises ValueError if two of several (d, d, d) densities hardly overlap, or are the same, naming the offset if
     there is one."""
     for (one, first), (two, second) in itertools.combinations(zip(densities, names), 2):
@@ -141,7 +148,7 @@ def check_one_frame(densities, names, pixel_size):
             raise ValueError(f"{first} and {second} are the same density; there is nothing to tell apart.")
 
 
-def overlaps(one, two):
+def overlaps(one: torch.Tensor, two: torch.Tensor) -> tuple[float, float, np.ndarray]:
     """How much of the smaller of two (d, d, d) densities lies within the other's volume, as they are and at best, and
     the shift (3,) zyx in voxels of the second for it. Both are taken as bodies: 1 where there is density, else 0."""
     factor = max(1, one.shape[-1] // COARSE)
@@ -154,7 +161,7 @@ def overlaps(one, two):
     return float(common[0, 0, 0]), float(common.max()), (place - side * (place > side // 2)) * factor
 
 
-def _body(density):
+def _body(density: torch.Tensor) -> torch.Tensor:
     """1 where 95 % of the positive density lies."""
     values = density.clamp(min=0).flatten().sort(descending=True).values
     last = int(torch.searchsorted(values.cumsum(0), 0.95 * values.sum()))

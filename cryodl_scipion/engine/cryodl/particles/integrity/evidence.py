@@ -8,7 +8,10 @@ part could not be told from a weaker image of the whole. Priors and this strengt
 expectation-maximisation (Sigworth 1998; Scheres 2012 for particles).
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -16,6 +19,9 @@ import torch
 from ...core.healpix_grid import ball_of_turns, disc_of_shifts
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc, Reference
+
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
 
 KEPT = 6  # orientations whose neighbourhoods are searched finer
 FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between the last step's neighbouring orientations
@@ -35,7 +41,7 @@ class Level:
     shifts: torch.Tensor
     disc: HalfDisc
     places: torch.Tensor
-    references: list
+    references: list[Reference]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Evidence:
     shifts_yx: torch.Tensor
 
     @classmethod
-    def joined(cls, parts):
+    def joined(cls, parts: typing.Sequence[Evidence]) -> Evidence:
         return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(cls)))
 
 
@@ -63,14 +69,23 @@ class Comparison:
     between the candidates' orientations. diameter_px: of the whole.
     """
 
-    def __init__(self, projectors, disc, gain, step, diameter_px):
+    def __init__(
+        self,
+        projectors: typing.Sequence[Projector],
+        disc: HalfDisc,
+        gain: torch.Tensor,
+        step: float,
+        diameter_px: float,
+    ) -> None:
         self.disc, self.kinds = disc, len(projectors)
         self.levels = [
             Level(*parts, [Reference(p, parts[2], gain(parts[2].rings)) for p in projectors])
             for parts in _levels(disc, step, diameter_px)
         ]
 
-    def evidence(self, observed, matrices, shifts_yx, strength):
+    def evidence(
+        self, observed: Observed, matrices: torch.Tensor, shifts_yx: torch.Tensor, strength: float
+    ) -> Evidence:
         """Evidence of the images of some particles.
 
         observed: Observed (m). matrices: (m, k, 3, 3) candidates, image to density. shifts_yx: (t, 2) px, those of all
@@ -87,7 +102,7 @@ class Comparison:
             )
         return Evidence.joined(parts)
 
-    def _evidence(self, observed, matrices, shifts, strength):
+    def _evidence(self, observed: Observed, matrices: torch.Tensor, shifts: torch.Tensor, strength: float) -> Evidence:
         first = self.levels[0]
         if shifts.dim() == 2:
             none = torch.zeros(*matrices.shape[:2], 2, device=self.disc.device)
@@ -101,7 +116,9 @@ class Comparison:
             matrices, shifts = self._best(logs, finer, shifts, level)
         return self._summary(logs, match, power, matrices, shifts)
 
-    def _compare(self, observed, level, matrices, centres, shifts):
+    def _compare(
+        self, observed: Observed, level: Level, matrices: torch.Tensor, centres: torch.Tensor, shifts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Agreements (m, k, r, c, t) and powers (m, k, r, c) of unit strength, of matrices (m, k, r, 3, 3) moved by
         centres (m, k, 2) plus shifts (t, 2)."""
         m, k, r = matrices.shape[:3]
@@ -112,7 +129,9 @@ class Comparison:
         match = (flat @ moved.transpose(-1, -2)).reshape(m, k, r, self.kinds, len(shifts))
         return match, (views.abs().square() * observed.weight[:, None, None, None]).sum(-1)
 
-    def _best(self, logs, matrices, shifts, level):
+    def _best(
+        self, logs: torch.Tensor, matrices: torch.Tensor, shifts: torch.Tensor, level: Level
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The KEPT best orientations (m, k', 3, 3), whatever the composition, and the best shift of each."""
         m, k, r = logs.shape[:3]
         score = torch.logsumexp(logs, dim=(3, 4)).reshape(m, -1)
@@ -123,7 +142,9 @@ class Comparison:
         return matrices.reshape(m, -1, 3, 3)[rows, place], moved.reshape(m, -1, 2)[rows, place]
 
     @staticmethod
-    def _summary(logs, match, power, matrices, shifts):
+    def _summary(
+        logs: torch.Tensor, match: torch.Tensor, power: torch.Tensor, matrices: torch.Tensor, shifts: torch.Tensor
+    ) -> Evidence:
         whole = torch.logsumexp(logs, dim=(1, 2, 4))  # m, c
         weight = torch.exp(logs - whole[:, None, None, :, None])
         return Evidence(
@@ -134,17 +155,17 @@ class Comparison:
             shifts[:, 0],
         )
 
-    def _batch(self, candidates):
+    def _batch(self, candidates: int) -> int:
         turns = max(len(level.turns) for level in self.levels)
         each = max(candidates, KEPT) * turns * self.kinds * len(self.disc)
         return max(1, int(ELEMENTS / each))
 
 
-def _seen(observed, level):
+def _seen(observed: Observed, level: Level) -> Observed:
     return Observed(observed.match[:, level.places], observed.weight[:, level.places], level.disc)
 
 
-def _levels(disc, step, diameter_px):
+def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[typing.Any]:
     """What each Level has but for its references: steps halved down to what the resolution can tell apart at the
     particle's rim. Coarse steps compare coarse detail only."""
     finest = np.degrees(FINEST_PART * (disc.box / disc.radius) / (diameter_px / 2))
@@ -164,18 +185,18 @@ def _levels(disc, step, diameter_px):
         yield (*tensors, level_disc, places)
 
 
-def fitted_strength(evidence, priors):
+def fitted_strength(evidence: Evidence, priors: np.ndarray) -> float:
     """The strength that explains the images best, given their Evidence (one step of expectation-maximisation)."""
     weight = probabilities(evidence.logs, priors)
     return float((weight * evidence.match).sum() / (2 * (weight * evidence.power).sum()).clamp(min=1e-30))
 
 
-def probabilities(logs, priors):
+def probabilities(logs: torch.Tensor, priors: np.ndarray) -> torch.Tensor:
     """(n, c) posterior probabilities of log-likelihoods (n, c) and priors (c,)."""
     return torch.softmax(logs + torch.as_tensor(priors, dtype=logs.dtype).clamp(min=1e-12).log(), dim=1)
 
 
-def fitted_temperature(logs, kinds):
+def fitted_temperature(logs: torch.Tensor, kinds: torch.Tensor) -> float:
     """Number to multiply log-likelihoods with, so that probabilities are what they say, from particles of known
     composition.
 
@@ -187,7 +208,7 @@ def fitted_temperature(logs, kinds):
     return TEMPERATURES[int(np.argmax(chance))]
 
 
-def fitted_priors(logs):
+def fitted_priors(logs: torch.Tensor) -> np.ndarray:
     """(c,) parts of the set that the compositions have, by expectation-maximisation on log-likelihoods (n, c).
 
     One particle of each composition is added, so that none is ruled out by a small set.

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles of each composition beside its projections, for the eye."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import numpy as np
 import torch
 
@@ -8,11 +13,23 @@ from ...core.fourier import on_grid
 from ...core.projections import phase_ramp
 from ..denoisers.plots import draw_rows
 
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
+    from ...likelihood.observed import Source
+    from .candidates import Given, Searched
+
 EACH = 4  # particles of each composition
 SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye sees nothing in finer noise
 
 
-def draw_examples(candidates, projectors, evidence, names, probability, path):
+def draw_examples(
+    candidates: Searched | Given,
+    projectors: typing.Sequence[Projector],
+    evidence: typing.Mapping[str, torch.Tensor],
+    names: typing.Sequence[str],
+    probability: np.ndarray,
+    path: str | os.PathLike[str],
+) -> None:
     """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its
     orientation.
 
@@ -36,7 +53,7 @@ def draw_examples(candidates, projectors, evidence, names, probability, path):
     draw_rows(rows, ["particle"] + [str(name) for name in names], path, labels)
 
 
-def _filtered(source, rows, shifts):
+def _filtered(source: Source, rows: np.ndarray, shifts: torch.Tensor) -> np.ndarray:
     """(m, box, box) images with their CTF's phases mended, their particles in the middle, and detail faded by
     frequency."""
     images = source.images(rows).cpu()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles made up from the compositions, as like the user's own as is known, to learn how sure the answers may be."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -14,13 +17,22 @@ from ...simulate.particle_images import noise_images
 from ..orientations.made_up import MadeUp
 from .evidence import fitted_temperature
 
+if typing.TYPE_CHECKING:
+    from ...core.projections import Projector
+    from ...io.particle_sets import ParticleSet
+    from ...likelihood.observed import Observed, Source
+    from .candidates import Given, Searched
+    from .evidence import Evidence
+
 SIGNAL_DETAIL = 20.0  # Å: coarser detail holds nearly all of the signal
 SAME_SIGNAL = 1.05  # ratio of signals up to which made-up particles are as good as the real ones
 LARGEST = 2.0  # ratio that is believed
 SURE = 3.0  # standard errors
 
 
-def simulated(candidates, projectors, strength, count, seed):
+def simulated(
+    candidates: Searched | Given, projectors: typing.Sequence[Projector], strength: float, count: int, seed: int
+) -> tuple[typing.Any, np.ndarray]:
     """MadeUp particles, and which composition each has, (count,) int64.
 
     candidates: see integrity_candidates. projectors: of the compositions. strength: common factor of their
@@ -46,7 +58,7 @@ def simulated(candidates, projectors, strength, count, seed):
     return MadeUp.of(base, images if source.contrast == "bright" else -images), torch.from_numpy(kinds)
 
 
-def signal_ratio(source, particles):
+def signal_ratio(source: Source, particles: ParticleSet) -> float:
     """How much stronger the signal of a Source's images is than that of made-up particles like them, from 1 to
     LARGEST; by what their power exceeds the noise's, which depends on no orientation and no strength."""
     disc = HalfDisc(particles.box, particles.box * particles.pixel_size / SIGNAL_DETAIL)
@@ -57,13 +69,20 @@ def signal_ratio(source, particles):
     return float(np.clip(np.sqrt(excess[0] / excess[1]), 1.0, LARGEST))
 
 
-def _excess(observed):
+def _excess(observed: Observed) -> tuple[float, float]:
     """Mean over images of what their power exceeds the noise's by, weighted by the CTF, and its standard error."""
     each = (observed.match.abs().square() / 4 - observed.weight).double().sum(1)
     return float(each.mean()), float(each.std() / len(each) ** 0.5) if len(each) > 1 else float("inf")
 
 
-def learnt_temperature(evidence_of, candidates, projectors, strength, count, seed=0):
+def learnt_temperature(
+    evidence_of: typing.Callable[..., Evidence],
+    candidates: Searched | Given,
+    projectors: typing.Sequence[Projector],
+    strength: float,
+    count: int,
+    seed: int = 0,
+) -> tuple[float, float]:
     """By what log-likelihoods are to be multiplied (see fitted_temperature), and the part of right answers, both from
     `simulated` particles.
 

@@ -6,13 +6,21 @@ Of wrong strength, likelihoods are over- or underconfident and fine detail count
 maximisation: orientations of a sample of particles by the search, then what fits them best, and again.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
 from ...core.projections import random_angles
 from ...likelihood.search import Bank, evidence, log_likelihoods, side_by_side
+
+if typing.TYPE_CHECKING:
+    from ...likelihood.observed import Observed, Source
+    from ...likelihood.reference import HalfDisc, Reference
+    from ...likelihood.search import Grid, Shifts
 
 TOP = 64  # orientations of each particle that take part
 ROUNDS = 3
@@ -33,12 +41,12 @@ class Fit:
     sigma: float
     residual: torch.Tensor
 
-    def gain(self, rings, width):
+    def gain(self, rings: int, width: float) -> torch.Tensor:
         """(rings,) factors of the rings' amplitudes. width: of the images, Å."""
         return self.strength * torch.exp(-self.fall / 4 * (torch.arange(rings) / width) ** 2).float()
 
 
-def first_fit(observed, reference):
+def first_fit(observed: Observed, reference: Reference) -> Fit:
     """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the
     contrast.
 
@@ -52,7 +60,7 @@ def first_fit(observed, reference):
     return Fit(np.sqrt(max(excess, error) / max(per_square, 1e-30)), 0.0, 1.0, torch.ones(reference.disc.rings))
 
 
-def improved(fit, observed, reference, grid, shifts, width):
+def improved(fit: Fit, observed: Observed, reference: Reference, grid: Grid, shifts: Shifts, width: float) -> Fit:
     """The Fit that suits the posterior probabilities under a former one best (one round of expectation
     maximisation)."""
     device = observed.match.device
@@ -75,7 +83,9 @@ def improved(fit, observed, reference, grid, shifts, width):
     return dataclasses.replace(new, residual=residual.clamp(min=1e-3).float().cpu())
 
 
-def _sums(observed, reference, strong, angles, shifts):
+def _sums(
+    observed: Observed, reference: Reference, strong: Reference, angles: np.ndarray, shifts: Shifts
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Sums over particles, by ring: products of images and expected projections, their power; squared shifts; the
     images' power over the noise's. angles: (n, k, 3) likely orientations."""
     turned = torch.stack([strong.at_angles(a) for a in angles])
@@ -93,7 +103,7 @@ def _sums(observed, reference, strong, angles, shifts):
     return match, power, spread, energy
 
 
-def smooth_strength(match, power, width):
+def smooth_strength(match: torch.Tensor, power: torch.Tensor, width: float) -> tuple[float, float]:
     """Strength and fall (see Fit) whose square distance from the images is the smallest.
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
@@ -107,7 +117,15 @@ def smooth_strength(match, power, width):
     return float(strength[best]), float(FALLS[best])
 
 
-def evidences(sources, rows, disc, reference, grid, shifts, width):
+def evidences(
+    sources: typing.Sequence[Source],
+    rows: np.ndarray,
+    disc: HalfDisc,
+    reference: Reference,
+    grid: Grid,
+    shifts: Shifts,
+    width: float,
+) -> list[float]:
     """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows."""
     found = []
     for source in sources:

@@ -6,6 +6,8 @@ How much signal images hold above their noise does not depend on what they show.
 finds as much evidence for it as in particles made up with all of that signal; if they show something else, less.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 
@@ -15,6 +17,10 @@ import torch
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from .amplitude import first_fit
 from .made_up import made_up
+
+if typing.TYPE_CHECKING:
+    from ...likelihood.observed import Observed
+    from .assign import Search
 
 COUNT = 96  # made-up particles
 SEED = 30  # of them
@@ -85,21 +91,22 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     return Explained(found_evidence / expected, max(whole, 0.0), signal)
 
 
-def _line(energy, values):
+def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     """Slope and constant of the line through values over energies; through 0 if these hardly differ."""
     if energy.std() < 0.01 * energy.mean():
         return values.mean() / max(energy.mean(), 1e-30), 0.0
-    return np.polyfit(energy, values, 1)
+    slope, constant = np.polyfit(energy, values, 1)
+    return float(slope), float(constant)
 
 
-def _mean_power(search):
+def _mean_power(search: Search) -> torch.Tensor:
     """(d,) mean power of the structure's projections over orientations, without gain."""
     from ...core.projections import random_angles
 
     return search.plain.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
 
 
-def _all_signal(search, observed):
+def _all_signal(search: Search, observed: Observed) -> tuple[float, float]:
     """The strength with which the structure, its amplitudes falling as the fit says, would have all the power that the
     images show above their noise, and how many standard errors that power is."""
     shape = torch.exp(-search.fit.fall / 4 * (torch.arange(search.disc.rings) / search.width) ** 2).float()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles made up from the user's own structure, CTFs and noise, of which the orientations are known."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -10,6 +13,9 @@ from ...core.projections import random_angles
 from ...io.particle_sets import ParticleSet
 from ...simulate.particle_images import noise_images
 
+if typing.TYPE_CHECKING:
+    from .assign import Search
+
 
 @dataclasses.dataclass(frozen=True)
 class MadeUp(ParticleSet):
@@ -17,18 +23,18 @@ class MadeUp(ParticleSet):
 
     made: torch.Tensor = None
 
-    def images(self, indices):
+    def images(self, indices: slice | typing.Sequence[int]) -> torch.Tensor:
         """(m, box, box) images of some rows."""
         return self.made[indices]
 
     @classmethod
-    def of(cls, particles: ParticleSet, made: torch.Tensor) -> "MadeUp":
+    def of(cls, particles: ParticleSet, made: torch.Tensor) -> MadeUp:
         """A ParticleSet with other images, (n, box, box)."""
         values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
         return cls(**values, made=made)
 
 
-def made_up(search, count: int, seed: int, gain: torch.Tensor = None) -> MadeUp:
+def made_up(search: Search, count: int, seed: int, gain: torch.Tensor = None) -> MadeUp:
     """Images like those of a Search, of its structure in random orientations.
 
     Parameters
@@ -64,7 +70,7 @@ def made_up(search, count: int, seed: int, gain: torch.Tensor = None) -> MadeUp:
     return MadeUp.of(base, images if source.contrast == "bright" else -images)
 
 
-def _noise(search, transfer, rng):
+def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Noise of the measured spectrum; that of images multiplied by their CTF was multiplied as well."""
     source, box = search.source, search.source.particles.box
     power = source.noise.cpu()
@@ -80,7 +86,7 @@ def _noise(search, transfer, rng):
     )
 
 
-def _variance(power, box):
+def _variance(power: torch.Tensor, box: int) -> torch.Tensor:
     """Variance of images whose noise has a radial power spectrum."""
     from ...core.fourier import on_grid, plane_weights
 

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the particle images are to be read: contrast, treatment of their CTF, and whether a denoiser comes first."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
+import os
+import typing
 
 import torch
 
@@ -10,8 +14,12 @@ from ...likelihood.observed import Source
 from ...likelihood.prepare import WIDEST
 from .amplitude import SURE
 
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from .assign import Search
 
-def readings(particles, diameter, contrast):
+
+def readings(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
     """Sources, the default one first, of all readings that are possible. diameter: Å. contrast: 'auto', 'bright' or
     'dark'."""
     diameter_px = min(diameter / particles.pixel_size, WIDEST * particles.box)
@@ -24,7 +32,7 @@ def readings(particles, diameter, contrast):
     return [Source(particles, diameter_px, c, s) for c, s in itertools.product(contrasts, states)]
 
 
-def choose_reading(search, sources, path):
+def choose_reading(search: Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]) -> list[str]:
     """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and
     warnings.
 
@@ -35,7 +43,7 @@ def choose_reading(search, sources, path):
     if not float(noise.max()) > 0:
         raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
     found = search.compare(sources)
-    contrasts = {}
+    contrasts: dict[str, typing.Any] = {}
     for evidence, source in zip(found, sources):
         contrasts[source.contrast] = max(evidence, contrasts.get(source.contrast, evidence))
     (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
@@ -56,7 +64,7 @@ def choose_reading(search, sources, path):
     return f"Protein is {contrast} in the images" + (", as they fit the structure best." if said else "."), warnings
 
 
-def _decided(evidences, default):
+def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:
     """The most probable of {reading: logarithmic evidence}, whether that is sure (else the default is given)."""
     best = max(evidences, key=evidences.get)
     others = [e for key, e in evidences.items() if key != best]
@@ -64,14 +72,14 @@ def _decided(evidences, default):
     return best if sure else default, sure
 
 
-def with_denoiser(source, model, device):
+def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.device) -> tuple[Source, list[str]]:
     """The source whose images go through a denoiser first, and sentences for the user."""
     from ..denoisers import load_denoiser
 
     denoiser = load_denoiser(model, device)
     pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
 
-    def denoise(images, ctf):
+    def denoise(images: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
 
     notes = (

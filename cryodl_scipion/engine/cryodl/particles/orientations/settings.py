@@ -24,8 +24,8 @@ class Settings:
     symmetry: str = "C1"
     refine: bool = True
 
-    def search_resolution(self):
+    def search_resolution(self) -> float:
         return max(DETAIL * self.diameter * np.radians(self.angular_step), self.resolution, FINEST_SEARCH)
 
-    def fine_resolution(self):
+    def fine_resolution(self) -> float:
         return max(self.search_resolution() / 2, self.resolution, FINEST)

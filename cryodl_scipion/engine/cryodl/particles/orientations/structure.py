@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The structure that particles are compared with, at a pixel size that suits the comparison."""
 
-import dataclasses
+from __future__ import annotations
 
+import dataclasses
+import typing
+
+from ...contract import AssignOrientationsConfig
 from ...core.projections import Projector
 from ...core.symmetry import check_symmetry
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ...simulate.structures import load_density
 from .settings import FINEST, Settings
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...io.particle_sets import ParticleSet
 
 FIRST_LOOK = 6.0  # Å/px, to measure the diameter
 OVERSAMPLING = 3  # pixels in the finest detail
@@ -22,10 +31,10 @@ class Structure:
     projector: Projector
     pixel_size: float
     settings: Settings
-    notes: tuple
+    notes: tuple[str, ...]
 
 
-def load_structure(config, particles, device):
+def load_structure(config: AssignOrientationsConfig, particles: ParticleSet, device: torch.device) -> Structure:
     """The Structure of an AssignOrientationsConfig. Raises ValueError if it does not fit into the particles' box, or
     does not have the symmetry."""
     width = particles.box * particles.pixel_size

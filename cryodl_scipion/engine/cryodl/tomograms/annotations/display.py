@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opening the annotation window on the screen."""
 
+from __future__ import annotations
+
+import typing
+
 from ...io.windows import open_figure, show_until_closed
+
+if typing.TYPE_CHECKING:
+    from .session import Session
 
 _WAYS_OUT = (
     "Work at the machine's screen, or over ssh -X, or draw on another computer and copy the folder of "
@@ -9,7 +16,7 @@ _WAYS_OUT = (
 )
 
 
-def show_window(session, title):
+def show_window(session: Session, title: str) -> typing.Any:
     """Open the window for a Session, and return when it is closed. Raises ValueError if there is no screen for it."""
     from .window import SIZE, AnnotationWindow
 

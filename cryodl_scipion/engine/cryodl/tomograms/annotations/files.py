@@ -6,6 +6,7 @@ stacks, which is why a place in a stack that the JSON on the disk still names is
 """
 
 import os
+import typing
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from ...io.mrc import read_header
 from ...io.volume_writer import OpenVolume, new_volume
 
 
-def write_table(folder, table):
+def write_table(folder: str, table: typing.Mapping[str, typing.Any]) -> None:
     write_json(os.path.join(folder, TABLE), dict(version=VERSION, **table))
 
 
-def read_stack(folder, name, needed):
+def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int, int]]) -> np.ndarray | None:
     """(n, h, w) memory map of a stack, None if there is none.
 
     needed: [(place, side)] of images that must be there; a place of None stands for none. Raises ValueError if one is
@@ -44,7 +45,15 @@ def read_stack(folder, name, needed):
     return data
 
 
-def write_stack(folder, name, images, count, side, dtype, fill):
+def write_stack(
+    folder: str,
+    name: str,
+    images: typing.Mapping[int, np.ndarray],
+    count: int,
+    side: int,
+    dtype: type[np.float32] | type[np.int16],
+    fill: int,
+) -> None:
     """Write a stack of `count` square images, whole or not at all.
 
     images: {place: (h, h) array}, h <= side. Places without an image, and what lies beside smaller ones, hold `fill`.

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Annotations made of label volumes, and of stacks of tiles with drawings."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
+from ...contract import ImportAnnotationsConfig
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import micrograph_key
 from ...io.stacks import read_images, stack_shape
 from ...io.tomograms import working_pixel_size
-from .label_volumes import LEAST_PART, choose, choose_negative, find_places, open_pairs
+from .label_volumes import LEAST_PART, Place, choose, choose_negative, find_places, open_pairs
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+    from .store import AnnotationStore
 
 CHUNK = 256  # tiles of a stack that are read at a time
 
 
-def import_labels(store, config):
+def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig) -> list[str]:
     """Add tiles of label volumes to an AnnotationStore. config: ImportAnnotationsConfig. Returns warnings.
 
     Raises ValueError if volumes do not fit, or if the label is nowhere in them.
@@ -21,7 +30,7 @@ def import_labels(store, config):
     _check_sizes(tomograms, config.tile)
     rng = np.random.default_rng(config.seed)
     share = [-(-n // len(volumes)) for n in (config.positive_tiles, config.negative_tiles)]
-    with_feature, without, seen = [], [], set()
+    with_feature, without, seen = list[Place](), list[Place](), set[int]()
     for number, volume in enumerate(volumes):
         found = find_places(volume, number, config.label, config.tile, share, rng)
         with_feature, without, seen = with_feature + found[0], without + found[1], seen | found[2]
@@ -58,7 +67,7 @@ def import_labels(store, config):
     return warnings
 
 
-def _check_sizes(tomograms, tile):
+def _check_sizes(tomograms: typing.Sequence[Tomogram], tile: int) -> None:
     for tomogram in tomograms:
         if min(tomogram.shape[1:]) < tile:
             raise ValueError(
@@ -67,7 +76,7 @@ def _check_sizes(tomograms, tile):
             )
 
 
-def _nothing_found(config, seen):
+def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]) -> str:
     values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
     if config.label in seen:
         return (
@@ -80,7 +89,7 @@ def _nothing_found(config, seen):
     )
 
 
-def import_stack(store, config):
+def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig) -> list[str]:
     """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings.
 
     Raises ValueError if the stacks do not fit each other, or were imported before.

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Annotations of several folders in one."""
 
+from __future__ import annotations
 
-def add_annotations(store, other):
+import typing
+
+from ...contract.annotations import Tile
+
+if typing.TYPE_CHECKING:
+    from .store import AnnotationStore
+
+
+def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
     """Add to a store what another one holds, but for tiles that are there already. Returns the number of new tiles.
 
     store, other: AnnotationStore. Nothing is on the disk before store.save().
@@ -25,7 +34,7 @@ def add_annotations(store, other):
     return len(new)
 
 
-def _key(store, tile):
+def _key(store: AnnotationStore, tile: Tile) -> tuple[typing.Any, ...]:
     """What tells a tile from others. Those with an image of their own have no place: the image does."""
     image = None if tile.image is None else store.image(tile).tobytes()
     return tile.tomogram, tile.centre_zyx, tile.size, tile.feature, tile.annotator, image

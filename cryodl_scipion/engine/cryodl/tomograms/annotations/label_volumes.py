@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Label volumes beside their tomograms: places with a feature and without it, found slice by slice."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 
 import numpy as np
 
-from ...contract import UNANNOTATED
+from ...contract import UNANNOTATED, ImportAnnotationsConfig, TrainSegmenterConfig
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from ...io.files import expand_paths, name_micrographs, name_tomograms
 from ...io.pairing import pair_by_name
@@ -23,7 +27,7 @@ class Place:
 
     volume: int
     z: int
-    corner_yx: tuple
+    corner_yx: tuple[int, int]
     hard: bool = False
 
 
@@ -31,7 +35,12 @@ class LabelVolume:
     """Labels of a tomogram. path: of the labels. tomogram: Tomogram. otherwise: sentence for the user whose file holds
     other numbers than whole ones. Raises ValueError if their shapes differ."""
 
-    def __init__(self, path, tomogram, otherwise="Check that it is no tomogram, and no volume of scores."):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        tomogram: Tomogram,
+        otherwise: str = "Check that it is no tomogram, and no volume of scores.",
+    ) -> None:
         self.path, self._volume, self._otherwise = str(path), Tomogram(path), otherwise
         self.shape = self._volume.shape
         if self.shape != tomogram.shape:
@@ -41,18 +50,20 @@ class LabelVolume:
                 f"{sizes[1]}. Check that they belong together, or resample the labels."
             )
 
-    def labels(self, *ranges):
+    def labels(self, *ranges: tuple[int, int]) -> np.ndarray:
         """Whole numbers at the places given as in Tomogram.labels."""
         return self._volume.labels(*ranges, otherwise=self._otherwise)
 
-    def drawing(self, place, size, label):
+    def drawing(self, place: Place, size: int, label: int) -> np.ndarray:
         """(size, size) int16 drawing of the tile at a Place."""
         (y, x), z = place.corner_yx, place.z
         labels = self.labels((z, z + 1), (y, y + size), (x, x + size))[0]
         return np.select([labels == label, labels == UNANNOTATED], [FEATURE, UNCERTAIN], WITHOUT).astype(np.int16)
 
 
-def open_pairs(config):
+def open_pairs(
+    config: ImportAnnotationsConfig | TrainSegmenterConfig,
+) -> tuple[list[str], list[Tomogram], list[LabelVolume], list[str]]:
     """Names, Tomograms and LabelVolumes of a config with tomograms, labels and names, in one order; and warnings.
 
     Without names they are paired by those of their files, in the order of the tomograms' names. Raises ValueError or
@@ -81,13 +92,15 @@ def open_pairs(config):
     return names, tomograms, volumes, warnings
 
 
-def find_places(volume, number, label, size, wanted, rng):
+def find_places(
+    volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
+) -> tuple[list[Place], list[Place], set[int]]:
     """Places with the feature and without it, two lists; and the values that were seen before the feature was, a set.
 
     volume: LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times
     as many, which is seldom before a few slices and never before FEWEST_SLICES. rng: numpy Generator.
     """
-    found, seen = ([], []), set()
+    found, seen = (list[Place](), list[Place]()), set[int]()
     for count, z in enumerate(rng.permutation(volume.shape[0])):
         enough = [count >= FEWEST_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
         if all(enough):
@@ -102,12 +115,12 @@ def find_places(volume, number, label, size, wanted, rng):
     return (*found, seen)
 
 
-def _values(labels):
+def _values(labels: np.ndarray) -> list[int]:
     """The values in an array; bytes are counted, which is quicker than sorting them."""
     return (np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)).tolist()
 
 
-def _places_in(labels, number, z, label, size, rng):
+def _places_in(labels: np.ndarray, number: int, z: int, label: int, size: int, rng: np.random.Generator) -> typing.Any:
     """Places with and without the feature in a (h, w) slice, on a grid of tiles that begins anywhere and covers all."""
     corners = [_corners(n, size, rng) for n in labels.shape]
     feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
@@ -125,12 +138,12 @@ def _places_in(labels, number, z, label, size, rng):
     return places
 
 
-def _corners(count, size, rng):
+def _corners(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
     """First places of tiles along an axis; only the first and the last may overlap their neighbours."""
     return np.unique(np.clip(np.arange(rng.integers(0, size) - size, count, size), 0, count - size))
 
 
-def _parts(mask, corners, size):
+def _parts(mask: np.ndarray, corners: tuple[np.ndarray, np.ndarray], size: int) -> np.ndarray:
     """(rows, columns) part of each tile that a (h, w) mask takes, by sums from the corner on."""
     sums = np.zeros(tuple(n + 1 for n in mask.shape), np.int32)
     np.cumsum(np.cumsum(mask, 0, dtype=np.int32), 1, out=sums[1:, 1:])
@@ -139,9 +152,9 @@ def _parts(mask, corners, size):
     return found / size**2
 
 
-def choose(places, number, rng):
+def choose(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
     """At most `number` of the places, of all volumes alike and of as many slices as possible, in random order."""
-    taken, slices, order = {}, {}, []
+    taken, slices, order = dict[int, int](), dict[tuple[int, int], int](), list[typing.Any]()
     for index in rng.permutation(len(places)):
         volume, z = places[index].volume, places[index].z
         in_slice, of_volume = taken.setdefault((volume, z), []), slices.setdefault(volume, {})
@@ -150,7 +163,7 @@ def choose(places, number, rng):
     return [places[index] for *_, index in sorted(order)[:number]]
 
 
-def choose_negative(places, number, rng):
+def choose_negative(places: typing.Sequence[Place], number: int, rng: np.random.Generator) -> list[Place]:
     """As choose; half of the places, if there are so many, hold another feature: these are the hard ones."""
     hard, easy = ([p for p in places if p.hard is wanted] for wanted in (True, False))
     first = choose(hard, max(number // 2, number - len(easy)), rng)

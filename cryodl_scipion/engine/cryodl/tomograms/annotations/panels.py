@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The words of the annotation window: state, messages, help, and the list of features and tiles."""
 
+from __future__ import annotations
+
+import typing
+
+if typing.TYPE_CHECKING:
+    from .session import Session
+
 LINES = 15
 HELP = (
     "Slice: click = new tile or choose one, wheel or arrows = other slice, Ctrl + wheel = zoom, 0 = whole slice, "
@@ -15,12 +22,12 @@ HELP = (
 class Words:
     """State and message above, help below. figure: matplotlib's."""
 
-    def __init__(self, figure):
+    def __init__(self, figure: typing.Any) -> None:
         self._state = figure.text(0.012, 0.972, "", fontsize=10, weight="bold", va="center")
         self._message = figure.text(0.012, 0.944, "", fontsize=10, va="center")
         figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
 
-    def show(self, session):
+    def show(self, session: Session) -> None:
         mode = (
             "marking tiles WITHOUT it"
             if session.marking
@@ -44,7 +51,7 @@ class TileList:
     Of a longer list a part is shown, and how many lines are above and below; the wheel and clicks there show them.
     """
 
-    def __init__(self, axes):
+    def __init__(self, axes: typing.Any) -> None:
         axes.set_axis_off()
         axes.set_xlim(0, 1)
         axes.set_ylim(LINES, 0)
@@ -53,9 +60,9 @@ class TileList:
             axes.text(0, row + 0.5, "", family="monospace", fontsize=9, va="center", clip_on=True)
             for row in range(LINES)
         ]
-        self._lines, self._shown, self._first, self._followed = [], [], 0, None
+        self._lines, self._shown, self._first, self._followed = list[typing.Any](), list[typing.Any](), 0, None
 
-    def show(self, session):
+    def show(self, session: Session) -> None:
         """All of a session, the chosen tile among what is seen if it was another one before."""
         lines = [("Features", None, False)]
         for name, (positive, negative) in session.counts().items():
@@ -88,12 +95,12 @@ class TileList:
                 self._first = place - LINES // 2
         self._write()
 
-    def scroll(self, lines):
+    def scroll(self, lines: int) -> None:
         """Show what is so many lines further down."""
         self._first += lines
         self._write()
 
-    def _write(self):
+    def _write(self) -> None:
         self._first = max(0, min(self._first, len(self._lines) - LINES))
         self._shown = list(self._lines[self._first : self._first + LINES])
         below = len(self._lines) - self._first - LINES
@@ -105,7 +112,7 @@ class TileList:
             text.set_text(("" if line[1] is None else "> " if line[2] else "  ") + line[0])
             text.set_weight("bold" if line[1] is None or line[2] else "normal")
 
-    def click(self, y):
+    def click(self, y: float) -> bool:
         """Do what the line at this height of the axes stands for. Returns whether there was one."""
         row = int(y)
         action = self._shown[row][1] if 0 <= row < len(self._shown) else None

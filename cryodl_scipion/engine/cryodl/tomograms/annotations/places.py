@@ -2,6 +2,7 @@
 """The annotated tomograms themselves, opened where contract/annotations.py says that they lie."""
 
 import os
+import typing
 
 from ...contract.annotations import TomogramPlaces
 from ...io.tomograms import Tomogram
@@ -10,16 +11,16 @@ from ...io.tomograms import Tomogram
 class Places(TomogramPlaces):
     """TomogramPlaces that opens the tomograms, each once."""
 
-    def __init__(self, folder, table=()):
+    def __init__(self, folder: str, table: typing.Mapping[str, typing.Any] | typing.Sequence[typing.Any] = ()) -> None:
         super().__init__(folder, table)
-        self._open = {}
+        self._open: dict[str, Tomogram] = {}
 
-    def set(self, name, path, shape=None):
+    def set(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
         """As TomogramPlaces.set."""
         super().set(name, path, shape)
         self._open.pop(name, None)
 
-    def open(self, name):
+    def open(self, name: str) -> Tomogram:
         """The io.tomograms.Tomogram. Raises FileNotFoundError or ValueError with what to do."""
         if name in self._open:
             return self._open[name]
@@ -39,5 +40,5 @@ class Places(TomogramPlaces):
         return tomogram
 
 
-def _size(shape):
+def _size(shape: typing.Sequence[int]) -> str:
     return " x ".join(str(n) for n in reversed(shape))

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the annotation window does, without the window: tiles, strokes, undoing, saving."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
 from .browsing import Browser
 from .sheets import EMPTY, Sheet
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+    from .store import AnnotationStore
 
 UNDO_STEPS = 100
 BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
@@ -18,13 +26,21 @@ class Session(Browser):
     the feature. failed: the drawings could not be saved; the message says why.
     """
 
-    def __init__(self, store, tomograms, feature, annotator, size):
+    def __init__(
+        self,
+        store: AnnotationStore,
+        tomograms: typing.Sequence[tuple[str, Tomogram, float]],
+        feature: str,
+        annotator: str,
+        size: int,
+    ) -> None:
         self.size, self.brush, self.uncertain, self.marking, self.failed = size, 4, False, False, False
-        self._undo, self._stroke = [], None
+        self._undo: list[typing.Any] = []
+        self._stroke: typing.Any = None
         Browser.__init__(self, store, tomograms, feature, annotator)
 
     # ----- tiles
-    def click(self, y, x):
+    def click(self, y: float, x: float) -> None:
         """Choose the tile at a place of the slice, or put a new one there."""
         if not (-0.5 <= y < self.shape[1] - 0.5 and -0.5 <= x < self.shape[2] - 0.5):
             return
@@ -45,7 +61,7 @@ class Session(Browser):
         if self.marking:
             self._keep(sheet)
 
-    def delete(self):
+    def delete(self) -> None:
         """Take the chosen tile away."""
         sheet = self._chosen()
         if sheet is not None:
@@ -55,7 +71,7 @@ class Session(Browser):
             self._keep(sheet)
 
     # ----- drawing
-    def begin(self, y, x, erase=False):
+    def begin(self, y: float, x: float, erase: bool = False) -> bool:
         """Begin a stroke on the chosen tile. Returns whether there is one."""
         sheet = self._chosen()
         if sheet is None:
@@ -65,25 +81,25 @@ class Session(Browser):
         self.move(y, x)
         return True
 
-    def move(self, y, x):
+    def move(self, y: float, x: float) -> None:
         """Go on with the stroke to a place."""
         if self._stroke is not None:
             before, value = self._stroke
             self.active.paint(before, (y, x), self.brush, value)
             self._stroke = (y, x), value
 
-    def end(self):
+    def end(self) -> None:
         """End the stroke, and save."""
         if self._stroke is not None:
             self._stroke = None
             self._after_change(self.active)
 
     @property
-    def drawing(self):
+    def drawing(self) -> bool:
         """Whether a stroke is under way."""
         return self._stroke is not None
 
-    def fill(self):
+    def fill(self) -> None:
         """Fill the outlines on the chosen tile."""
         sheet = self._chosen()
         if sheet is not None:
@@ -91,7 +107,7 @@ class Session(Browser):
             sheet.fill()
             self._after_change(sheet)
 
-    def copy(self, step):
+    def copy(self, step: int) -> None:
         """Copy the chosen tile with its drawing to the next (step 1) or previous (-1) slice, and go there."""
         sheet = self._chosen()
         if sheet is None:
@@ -110,7 +126,7 @@ class Session(Browser):
         self.select(target)
         self._keep(target)
 
-    def undo(self):
+    def undo(self) -> None:
         """Take back the last change, and go where it was made."""
         if not self._undo:
             self.message = "There is nothing to take back."
@@ -122,28 +138,28 @@ class Session(Browser):
         self.z, self.active, self.message = sheet.z, sheet if present else None, "Taken back."
         self._keep(sheet)
 
-    def change_brush(self, step):
+    def change_brush(self, step: int) -> None:
         self.brush = BRUSHES[int(np.clip(BRUSHES.index(self.brush) + step, 0, len(BRUSHES) - 1))]
 
     # ----- parts
-    def _chosen(self):
+    def _chosen(self) -> Sheet | None:
         if self.active is None:
             self.message = "Choose or place a tile first: click on the slice."
         return self.active
 
-    def _remember(self, sheet):
+    def _remember(self, sheet: Sheet) -> None:
         """Note how a sheet is, before it is changed."""
         present = any(s is sheet for s in self.sheets())
         self._undo.append((self.number, self.feature, sheet, sheet.drawing.copy(), sheet.negative, present))
         del self._undo[:-UNDO_STEPS]
 
-    def _after_change(self, sheet):
+    def _after_change(self, sheet: Sheet) -> None:
         if (sheet.drawing == FEATURE).any():
             sheet.negative = False
         self.select(sheet)
         self._keep(sheet)
 
-    def _keep(self, sheet):
+    def _keep(self, sheet: Sheet) -> None:
         """Bring the store into line with a sheet, and save it: whatever happens then, the drawing is not lost."""
         kept = any(s is sheet for s in self.sheets()) and sheet.state != EMPTY
         if kept and sheet.tile is None:
@@ -156,7 +172,7 @@ class Session(Browser):
             sheet.tile = None
         self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Save; what hinders it becomes the message."""
         try:
             self.store.save()
@@ -165,7 +181,7 @@ class Session(Browser):
             self.message, self.failed = f"NOT SAVED: {error}", True
 
 
-def _centre(place, size, count):
+def _centre(place: float, size: int, count: int) -> int:
     """Centre of a tile around a place, moved so that the tile lies in the tomogram."""
     low, high = size // 2, count - size + size // 2
     return int(np.clip(round(place), low, high)) if high >= low else count // 2

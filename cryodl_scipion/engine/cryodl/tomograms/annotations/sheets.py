@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ...contract.annotations import FEATURE, WITHOUT
+from ...contract.annotations import FEATURE, WITHOUT, Tile
 
 EMPTY, WITH, WITHOUT_IT = "empty", "with", "without"  # states of a sheet
 
@@ -14,30 +14,37 @@ class Sheet:
     negative: marked as a tile without the feature. tile: the Tile of the store, None while it is not kept.
     """
 
-    def __init__(self, centre_zyx, size, drawing=None, negative=False, tile=None):
+    def __init__(
+        self,
+        centre_zyx: tuple[int, int, int],
+        size: int,
+        drawing: np.ndarray | None = None,
+        negative: bool = False,
+        tile: Tile | None = None,
+    ) -> None:
         self.centre_zyx, self.size, self.negative, self.tile = tuple(centre_zyx), size, negative, tile
         self.drawing = np.full((size, size), WITHOUT, np.int16) if drawing is None else drawing
 
     @property
-    def z(self):
+    def z(self) -> int:
         return self.centre_zyx[0]
 
     @property
-    def corner_yx(self):
+    def corner_yx(self) -> tuple[int, int]:
         return self.centre_zyx[1] - self.size // 2, self.centre_zyx[2] - self.size // 2
 
     @property
-    def state(self):
+    def state(self) -> str:
         """ "with" the feature, "without" it, or "empty": placed, but nothing is drawn, and so it is not kept."""
         if (self.drawing == FEATURE).any():
             return WITH
         return WITHOUT_IT if self.negative else EMPTY
 
-    def contains(self, y, x):
+    def contains(self, y: float, x: float) -> bool:
         """Whether a place, px of the tomogram, is on the tile."""
         return all(-0.5 <= place - corner < self.size - 0.5 for place, corner in zip((y, x), self.corner_yx))
 
-    def paint(self, start_yx, stop_yx, diameter, value):
+    def paint(self, start_yx: tuple[float, float], stop_yx: tuple[float, float], diameter: float, value: int) -> None:
         """Draw a line with a round brush. start_yx, stop_yx: px of the tomogram. diameter: px."""
         rows, columns = np.indices(self.drawing.shape)
         y, x = (rows + self.corner_yx[0] - start_yx[0], columns + self.corner_yx[1] - start_yx[1])
@@ -47,7 +54,7 @@ class Sheet:
         distance = np.hypot(y - along * dy, x - along * dx)
         self.drawing[distance <= max(diameter / 2, 0.71)] = value  # 0.71: at least the pixel under the pointer
 
-    def fill(self):
+    def fill(self) -> None:
         """Fill what the drawn outlines enclose."""
         from scipy.ndimage import binary_fill_holes
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A folder of annotations: tiles of several features, annotators and tomograms with what was drawn on them."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
+import typing
 
 import numpy as np
 
@@ -23,10 +26,15 @@ from .files import read_stack, write_stack, write_table
 from .places import Places
 from .tiles import check_drawing, check_image, cut, outside, overlapping
 
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+
 _SAVED = ("number", "tomogram", "pixel_size", "centre_zyx", "size", "feature", "annotator", "kind", "drawing", "image")
 
 
-def read_annotations(folder, tomograms=None):
+def read_annotations(
+    folder: str | os.PathLike[str], tomograms: typing.Mapping[str, str] | None = None
+) -> AnnotationStore:
     """AnnotationStore of a folder. Tomograms are not opened before their images are asked for.
 
     tomograms: {name: path} of where tomograms lie now, for those that were moved; or None.
@@ -37,7 +45,7 @@ def read_annotations(folder, tomograms=None):
     return store
 
 
-def open_annotations(folder, tomograms=None):
+def open_annotations(folder: str, tomograms: typing.Mapping[str, str] | None = None) -> AnnotationStore:
     """As read_annotations; a folder that does not exist, or is empty, is a store without tiles."""
     if os.path.isdir(folder) and (os.path.exists(os.path.join(folder, TABLE)) or os.listdir(folder)):
         return read_annotations(folder, tomograms)
@@ -50,46 +58,53 @@ class AnnotationStore:
     """Tiles and their drawings. entries: list of Tile, in the order of their making. Nothing is on the disk before
     save()."""
 
-    def __init__(self, folder):
-        self.folder, self.entries = str(folder), []
-        self._drawings, self._images, self._stored_images = {}, {}, None  # by their places in the stacks
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder, self.entries = str(folder), list[Tile]()
+        self._drawings, self._images = dict[int, np.ndarray](), dict[int, np.ndarray]()
+        self._stored_images: typing.Any = None  # by their places in the stacks
         self._places = Places(self.folder)
-        self._free, self._used, self._last, self._revision, self._changed = set(), 0, 0, 0, set()
+        self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[int]()
 
     # ----- looking
-    def tiles(self, feature=None, annotator=None, tomogram=None, kind=None):
+    def tiles(
+        self,
+        feature: str | None = None,
+        annotator: str | None = None,
+        tomogram: str | None = None,
+        kind: str | None = None,
+    ) -> list[Tile]:
         """The entries with these values; None stands for all."""
         wanted = dict(feature=feature, annotator=annotator, tomogram=tomogram, kind=kind)
         wanted = [(name, value) for name, value in wanted.items() if value is not None]
         return [t for t in self.entries if all(getattr(t, name) == value for name, value in wanted)]
 
     @property
-    def features(self):
+    def features(self) -> list[str]:
         return list(dict.fromkeys(t.feature for t in self.entries))
 
     @property
-    def annotators(self):
+    def annotators(self) -> list[str]:
         return list(dict.fromkeys(t.annotator for t in self.entries))
 
-    def counts(self, annotator=None):
+    def counts(self, annotator: str | None = None) -> dict[str, dict[str, int]]:
         """{feature: {"positive": n, "negative": n}}"""
         return {
             f: {kind: len(self.tiles(f, annotator, kind=kind)) for kind in (POSITIVE, NEGATIVE)} for f in self.features
         }
 
-    def drawing(self, tile):
+    def drawing(self, tile: Tile) -> np.ndarray:
         """(size, size) int16 as it was drawn: 0 without, 1 the feature, 255 uncertain."""
         if tile.drawing is None:
             return np.zeros((tile.size, tile.size), np.int16)
         return self._drawings[tile.drawing].copy()
 
-    def labels(self, tile):
+    def labels(self, tile: Tile) -> np.ndarray:
         """As drawing, but uncertain where overlapping tiles disagree and beyond the tomogram's border: what networks
         should learn from."""
         unsure = overlapping(self, tile) | outside(tile, self.shape(tile.tomogram))
         return np.where(unsure, np.int16(UNCERTAIN), self.drawing(tile))
 
-    def image(self, tile, context=0, margin=0):
+    def image(self, tile: Tile, context: int = 0, margin: float = 0) -> np.ndarray:
         """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 of the tomogram, reflected at its borders; or
         the tile's own image.
 
@@ -107,16 +122,16 @@ class AnnotationStore:
         image = self._images[tile.image] if tile.image in self._images else self._stored_images[tile.image]
         return np.array(image[None, : tile.size, : tile.size], np.float32)
 
-    def tomogram(self, name):
+    def tomogram(self, name: str) -> Tomogram:
         """The io.tomograms.Tomogram of this name. Raises FileNotFoundError or ValueError with what to do."""
         return self._places.open(name)
 
-    def shape(self, name):
+    def shape(self, name: str) -> tuple[int, int, int] | None:
         """(z, y, x) of a tomogram when it was annotated, None if that is not known."""
         return self._places.shape(name)
 
     # ----- changing
-    def place(self, name, path, shape=None):
+    def place(self, name: str, path: str, shape: tuple[int, ...] | None = None) -> None:
         """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
         self._places.set(name, path, shape)
         self.entries = [
@@ -124,7 +139,17 @@ class AnnotationStore:
             for t in self.entries
         ]
 
-    def add(self, tomogram, pixel_size, centre_zyx, size, feature, annotator, drawing=None, image=None):
+    def add(
+        self,
+        tomogram: str,
+        pixel_size: float,
+        centre_zyx: tuple[int, int, int],
+        size: int,
+        feature: str,
+        annotator: str,
+        drawing: np.ndarray | None = None,
+        image: np.ndarray | None = None,
+    ) -> Tile:
         """The new Tile. With a drawing that holds a 1 it is positive, else negative.
 
         tomogram: name given to place() before, or any name for a tile with an image. image: (size, size) of its own.
@@ -153,7 +178,7 @@ class AnnotationStore:
         self.entries.append(tile)
         return tile if drawing is None else self.redraw(tile, drawing)
 
-    def redraw(self, tile, drawing):
+    def redraw(self, tile: Tile, drawing: np.ndarray) -> Tile:
         """The Tile with another drawing."""
         drawing = check_drawing(drawing, tile.size)
         place = tile.drawing
@@ -166,11 +191,11 @@ class AnnotationStore:
         self.entries[self._index(tile)] = new
         return new
 
-    def remove(self, tile):
+    def remove(self, tile: Tile) -> None:
         """Take a tile out. Its image of its own stays in the file."""
         del self.entries[self._index(tile)]  # what is drawn stays till the table on the disk no longer names it
 
-    def save(self):
+    def save(self) -> None:
         """Write all to the folder. Raises ValueError if another program has written there since it was read."""
         os.makedirs(self.folder, exist_ok=True)
         found = read_table(self.folder)["revision"] if os.path.exists(os.path.join(self.folder, TABLE)) else 0
@@ -193,17 +218,17 @@ class AnnotationStore:
         self._free = set(range(self._used)) - set(self._drawings)
 
     # ----- parts
-    def _save_images(self):
-        stored = {} if self._stored_images is None else dict(enumerate(self._stored_images))
+    def _save_images(self) -> None:
+        stored: dict[int, np.ndarray] = {} if self._stored_images is None else dict(enumerate(self._stored_images))
         images = {**stored, **self._images}
         side = max(image.shape[-1] for image in images.values())
         write_stack(self.folder, IMAGES, images, len(images), side, np.float32, 0)
         self._stored_images, self._images = read_stack(self.folder, IMAGES, ()), {}
 
-    def _index(self, tile):
+    def _index(self, tile: Tile) -> int:
         return next(i for i in reversed(range(len(self.entries))) if self.entries[i].number == tile.number)
 
-    def _read(self, table, moved):
+    def _read(self, table: typing.Mapping[str, typing.Any], moved: typing.Mapping[typing.Any, typing.Any]) -> None:
         try:
             self._revision, self._places = int(table["revision"]), Places(self.folder, table["tomograms"])
             for name, path in moved.items():

@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One tile: where it lies, what it is of, and what its neighbours say about the same voxels."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
-from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
+from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+    from .store import AnnotationStore
 
 
-def check_drawing(drawing, size):
+def check_drawing(drawing: np.ndarray, size: int) -> np.ndarray:
     """(size, size) int16 copy. Raises ValueError for another shape or for values other than 0, 1 and 255."""
     drawing = np.array(drawing)
     if drawing.shape != (size, size):
@@ -20,7 +28,7 @@ def check_drawing(drawing, size):
     return drawing.astype(np.int16)
 
 
-def check_image(image, size):
+def check_image(image: np.ndarray, size: int) -> np.ndarray:
     """(size, size) float32 copy. Raises ValueError for another shape or values that are no numbers."""
     image = np.array(image, np.float32)
     if image.shape != (size, size):
@@ -30,7 +38,7 @@ def check_image(image, size):
     return image
 
 
-def overlapping(store, tile):
+def overlapping(store: AnnotationStore, tile: Tile) -> np.ndarray:
     """(size, size) bool: where another tile of the same feature and annotator says something else about the voxel.
 
     The rule for overlapping tiles: a voxel about which two of them disagree (also: one is uncertain) is uncertain.
@@ -48,7 +56,7 @@ def overlapping(store, tile):
     return differs
 
 
-def outside(tile, shape):
+def outside(tile: Tile, shape: tuple[int, int, int] | None) -> np.ndarray:
     """(size, size) bool: what of a tile lies beyond its tomogram. shape: (z, y, x), or None if not known."""
     beyond = np.zeros((tile.size, tile.size), bool)
     if tile.path is None or shape is None:
@@ -59,7 +67,7 @@ def outside(tile, shape):
     return beyond
 
 
-def _common(tile, other):
+def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
     """Rows and columns of the tile that the other one covers, None if there are none."""
     places = []
     for mine, theirs in zip(tile.corner_yx, other.corner_yx):
@@ -70,7 +78,9 @@ def _common(tile, other):
     return tuple(places)
 
 
-def cut(tomogram, centre_zyx, size, context=0, margin=0):
+def cut(
+    tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int = 0, margin: int = 0
+) -> np.ndarray:
     """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 around a centre; reflected beyond the border.
 
     tomogram: io.tomograms.Tomogram, of which only this part is read.
@@ -87,7 +97,7 @@ def cut(tomogram, centre_zyx, size, context=0, margin=0):
     return part[np.ix_(*[p - p.min() for p in places])]
 
 
-def _reflected(places, count):
+def _reflected(places: np.ndarray, count: int) -> np.ndarray:
     """Places beyond the border of an axis with `count` values, thrown back at its first and last value."""
     period = max(2 * (count - 1), 1)
     places = np.abs(places) % period

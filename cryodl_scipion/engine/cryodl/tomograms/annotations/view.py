@@ -3,12 +3,20 @@
 
 The first row is at the bottom (contract/frames.py)."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
-from ...contract.annotations import FEATURE, UNCERTAIN
+from ...contract.annotations import FEATURE, UNCERTAIN, Tile
 from ...io.windows import move_axes, zoom_axes
 from .sheets import EMPTY, WITH, WITHOUT_IT
+
+if typing.TYPE_CHECKING:
+    from .session import Session
+    from .sheets import Sheet
 
 # Distinguishable by the colour-blind (Okabe and Ito).
 COLOURS = {WITH: "#e69f00", WITHOUT_IT: "#56b4e9", EMPTY: "white"}
@@ -17,7 +25,7 @@ SURROUNDINGS = 0.35  # of a tile that is shown beside it, part of its side
 CHOSEN_WIDTH, WIDTH = 2.4, 1.2  # of a tile's frame, points
 
 
-def tinted(drawing):
+def tinted(drawing: np.ndarray) -> np.ndarray:
     """(h, w, 4) colours of a drawing, transparent where nothing is drawn."""
     colours = np.zeros(drawing.shape + (4,), np.float32)
     colours[drawing == FEATURE], colours[drawing == UNCERTAIN] = _FEATURE_RGBA, _UNCERTAIN_RGBA
@@ -27,11 +35,13 @@ def tinted(drawing):
 class SliceView:
     """The whole slice, or a part of it. axes: matplotlib's."""
 
-    def __init__(self, axes):
-        self.axes, self._image, self._drawn, self.hidden = axes, None, [], False
+    def __init__(self, axes: typing.Any) -> None:
+        self.axes, self.hidden = axes, False
+        self._image: typing.Any = None
+        self._drawn: list[typing.Any] = []
         axes.set_axis_off()
 
-    def show_image(self, image, limits, whole):
+    def show_image(self, image: np.ndarray, limits: tuple[float, float], whole: bool) -> None:
         """image: (h, w). limits: values of black and white. whole: forget the part that was looked at."""
         if self._image is None or whole:
             self.axes.clear()
@@ -42,7 +52,7 @@ class SliceView:
         self._image.set_data(image)
         self._image.set_clim(*limits)
 
-    def show_tiles(self, session):
+    def show_tiles(self, session: Session) -> None:
         """Frames and drawings of the tiles in the slice; thin frames of other features' tiles."""
         for artist in self._drawn:
             artist.remove()
@@ -58,19 +68,19 @@ class SliceView:
                     )
                 )
 
-    def zoom(self, factor, x, y):
+    def zoom(self, factor: float, x: float, y: float) -> None:
         """Enlarge around a place, out to the whole slice at most."""
         if self._image is None:
             return
         zoom_axes(self.axes, self._image.get_size(), factor, x, y)
 
-    def move(self, x, y):
+    def move(self, x: float, y: float) -> None:
         """Look at another part, x and y px further, not beyond the slice."""
         if self._image is None:
             return
         move_axes(self.axes, self._image.get_size(), x, y)
 
-    def _frame(self, tile, colour, width, style):
+    def _frame(self, tile: Tile | Sheet, colour: str, width: float, style: str) -> typing.Any:
         row, column = tile.corner_yx
         return self.axes.add_patch(
             Rectangle(
@@ -88,7 +98,7 @@ class SliceView:
 class TileView:
     """The chosen tile with what is around it. While a stroke goes on, only this picture is drawn anew (blitting)."""
 
-    def __init__(self, axes):
+    def __init__(self, axes: typing.Any) -> None:
         self.axes, self._background = axes, None
         axes.set_xticks([])
         axes.set_yticks([])
@@ -112,13 +122,13 @@ class TileView:
         axes.set_facecolor("0.5")
         axes.figure.canvas.mpl_connect("draw_event", self._after_draw)
 
-    def show_image(self, image, limits):
+    def show_image(self, image: np.ndarray, limits: tuple[float, float]) -> None:
         height, width = image.shape
         self._image.set_data(image)
         self._image.set_extent((-0.5, width - 0.5, -0.5, height - 0.5))
         self._image.set_clim(*limits)
 
-    def show_tile(self, sheet, centre_yx, size, hidden):
+    def show_tile(self, sheet: Sheet | None, centre_yx: tuple[float, float], size: int, hidden: bool) -> None:
         """sheet: the chosen one, or None: then the place where one was is shown without it. hidden: no drawing."""
         half = size * (0.5 + SURROUNDINGS)
         self.axes.set_xlim(centre_yx[1] - half, centre_yx[1] + half)
@@ -134,7 +144,7 @@ class TileView:
             self._tint.set_data(tinted(sheet.drawing))
             self._tint.set_visible(not hidden)
 
-    def show_brush(self, x, y, diameter, colour):
+    def show_brush(self, x: float | None, y: float, diameter: float, colour: str) -> None:
         """The brush under the pointer; x None: nowhere."""
         self._brush.set_visible(x is not None)
         if x is not None:
@@ -142,7 +152,7 @@ class TileView:
             self._brush.set_radius(diameter / 2)
             self._brush.set_edgecolor(colour)
 
-    def draw_strokes(self, sheet):
+    def draw_strokes(self, sheet: Sheet | None) -> None:
         """Draw again what changes while the pointer moves, and nothing else."""
         if sheet is not None:
             self._tint.set_data(tinted(sheet.drawing))
@@ -153,16 +163,16 @@ class TileView:
         self._draw_moving()
         canvas.blit(self.axes.bbox)
 
-    def _after_draw(self, event):
+    def _after_draw(self, event: typing.Any) -> None:
         self._background = self.axes.figure.canvas.copy_from_bbox(self.axes.bbox)
         self._draw_moving()
 
-    def _draw_moving(self):
+    def _draw_moving(self) -> None:
         self.axes.draw_artist(self._tint)
         self.axes.draw_artist(self._brush)
 
 
-def extent_of(tile):
+def extent_of(tile: Tile | Sheet) -> tuple[float, float, float, float]:
     """Left, right, bottom, top of a tile's pixels, for imshow."""
     row, column = tile.corner_yx
     return column - 0.5, column + tile.size - 0.5, row - 0.5, row + tile.size - 0.5

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The annotation window: what mouse, keys, buttons and slider do to a Session, and when what is drawn again."""
 
+from __future__ import annotations
+
+import typing
+
 from matplotlib.widgets import Button, Slider, TextBox
 
 from .panels import TileList, Words
 from .view import SliceView, TileView
+
+if typing.TYPE_CHECKING:
+    from .session import Session
 
 SIZE = 14.4, 8.8  # inches
 _ZOOM = 1.25  # of one click of the wheel
@@ -27,7 +34,7 @@ BUTTONS = (
 class AnnotationWindow:
     """figure: matplotlib's, of any canvas. session: Session."""
 
-    def __init__(self, figure, session):
+    def __init__(self, figure: typing.Any, session: Session) -> None:
         self.figure, self.session, self._shown, self._pan = figure, session, None, None
         self._place = session.shape[1] // 2, session.shape[2] // 2, session.size
         self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
@@ -51,13 +58,13 @@ class AnnotationWindow:
         self.refresh()
 
     # ----- parts
-    def _add_slider(self, axes):
+    def _add_slider(self, axes: typing.Any) -> typing.Any:
         slider = Slider(axes, "Slice", 1, 2, valinit=1, valstep=1, valfmt="%d")
         slider.vline.set_visible(False)  # the mark of a default value, which there is none of
         slider.on_changed(lambda value: self.do(lambda: self.session.choose_slice(int(value) - 1)))
         return slider
 
-    def _actions(self):
+    def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
         """{key: function}"""
         s = self.session
         slices = {"up": 1, "right": 1, "down": -1, "left": -1, "pageup": PAGE, "pagedown": -PAGE}
@@ -89,7 +96,7 @@ class AnnotationWindow:
         )
         return keys
 
-    def _add_buttons(self):
+    def _add_buttons(self) -> None:
         self.buttons = {}
         for row, (key, label) in enumerate(BUTTONS):
             axes = self.figure.add_axes((0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
@@ -98,22 +105,22 @@ class AnnotationWindow:
             self.buttons[key].on_clicked(lambda event, key=key: self.do(self.keys[key]))
 
     # ----- what happens
-    def do(self, action):
+    def do(self, action: typing.Callable[[], typing.Any]) -> None:
         """Do something that may change everything that is shown."""
         if not self.session.drawing:  # a stroke is ended first
             action()
             self.refresh()
 
-    def toggle_uncertain(self):
+    def toggle_uncertain(self) -> None:
         self.session.uncertain, self.session.marking = not self.session.uncertain, False
 
-    def toggle_marking(self):
+    def toggle_marking(self) -> None:
         self.session.marking, self.session.uncertain = not self.session.marking, False
 
-    def toggle_hidden(self):
+    def toggle_hidden(self) -> None:
         self.slice_view.hidden = not self.slice_view.hidden
 
-    def name_feature(self, text):
+    def name_feature(self, text: str) -> None:
         """Go on with the feature that was typed."""
         if text.strip() == self.session.feature:
             return
@@ -123,7 +130,7 @@ class AnnotationWindow:
             self.session.message = str(error)
         self.refresh()
 
-    def press(self, event):
+    def press(self, event: typing.Any) -> None:
         s = self.session
         if event.inaxes is self.slice_view.axes and event.button == 1:
             self.do(lambda: s.click(event.ydata, event.xdata))
@@ -137,7 +144,7 @@ class AnnotationWindow:
             else:
                 self.refresh()
 
-    def motion(self, event):
+    def motion(self, event: typing.Any) -> None:
         s, inside = self.session, event.inaxes is self.tile_view.axes
         self.box.active = event.inaxes is self.box.ax or self.box.capturekeystrokes
         if inside and s.drawing:
@@ -149,13 +156,13 @@ class AnnotationWindow:
         self.tile_view.show_brush(event.xdata if inside else None, event.ydata, s.brush, colour)
         self.tile_view.draw_strokes(s.active)
 
-    def release(self, event):
+    def release(self, event: typing.Any) -> None:
         self._pan = None
         if self.session.drawing:
             self.session.end()
             self.refresh()
 
-    def scroll(self, event):
+    def scroll(self, event: typing.Any) -> None:
         zooms = "control" in (event.key or "") or "ctrl" in getattr(event, "modifiers", ())
         if zooms and event.inaxes is self.slice_view.axes:
             self.do(lambda: self.slice_view.zoom(_ZOOM**event.step, event.xdata, event.ydata))
@@ -164,12 +171,12 @@ class AnnotationWindow:
         elif event.inaxes in (self.slice_view.axes, self.tile_view.axes):
             self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
 
-    def key(self, event):
+    def key(self, event: typing.Any) -> None:
         if not self.box.capturekeystrokes and event.key in self.keys:
             self.do(self.keys[event.key])
 
     # ----- drawing
-    def refresh(self):
+    def refresh(self) -> None:
         """Bring all that is shown into line with the session."""
         s = self.session
         self._show_slice()
@@ -182,7 +189,7 @@ class AnnotationWindow:
         self._show_controls()
         self.figure.canvas.draw_idle()
 
-    def _show_slice(self):
+    def _show_slice(self) -> None:
         s = self.session
         shown = s.number, s.z, s.averaged, s.contrast
         if shown == self._shown:
@@ -196,7 +203,7 @@ class AnnotationWindow:
         self.tile_view.show_image(image, limits)
         self._shown = shown
 
-    def _show_controls(self):
+    def _show_controls(self) -> None:
         s = self.session
         self.slider.valmax = s.shape[0]
         self.slider.ax.set_xlim(1, max(s.shape[0], 2))

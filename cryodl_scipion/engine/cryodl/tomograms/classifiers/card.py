@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a finished training says of its classifier."""
 
+from __future__ import annotations
+
 import hashlib
+import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ... import __version__
+from ...contract import TrainClassifierConfig
 from ...core.calibration import expected_calibration_error
 from .unknown import fit_temperature, kept_confidences
+
+if typing.TYPE_CHECKING:
+    from ...learning.training import FitReport
+    from .examples import Examples
+    from .method import Prediction
 
 FEW = 10  # validation subtomograms of a class
 
 
-def first_card(config, examples):
+def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, typing.Any]:
     """The part of the card that is known before training, and that predictors need."""
     return dict(
         kind="classifier",
@@ -28,7 +37,7 @@ def first_card(config, examples):
     )
 
 
-def validated(prediction, labels):
+def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict[str, typing.Any]]:
     """Temperature and validation figures of a Prediction of validation subtomograms. labels: (n,) int.
 
     confusion: rows are the true classes, columns those that were found; numbers of subtomograms.
@@ -50,7 +59,16 @@ def validated(prediction, labels):
     )
 
 
-def whole_card(card, config, examples, temperature, validation, report, seconds, device):
+def whole_card(
+    card: typing.Mapping[str, typing.Any],
+    config: TrainClassifierConfig,
+    examples: Examples,
+    temperature: float,
+    validation: typing.Mapping[str, typing.Any],
+    report: FitReport | None,
+    seconds: float,
+    device: str,
+) -> dict[str, typing.Any]:
     """The model card: card of first_card, figures of validated, report: FitReport of a training by steps, or None."""
     one = examples.subtomograms
     names = "\n".join(one.names[row] for row in sorted(examples.training))
@@ -81,12 +99,12 @@ def whole_card(card, config, examples, temperature, validation, report, seconds,
     )
 
 
-def stop_reason(report):
+def stop_reason(report: FitReport | None) -> str:
     """Why the training ended. report: FitReport, or None of a method that learns in one go."""
     return report.stop_reason if report else "nothing is learnt by steps: all examples were used at once"
 
 
-def card_warnings(card):
+def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
     figures, classes = card["validation"], card["classes"]
     per_class = [sum(row) for row in figures["confusion"]]

@@ -17,7 +17,7 @@ class CB3D(PublishedClassifier):
     smallest = 32
     weak = "it needs some eight times the time of dsrf3d."
 
-    def build(self, classes, box):
+    def build(self, classes: int, box: int) -> nn.Sequential:
         layers, channels = [], 1
         for group, (width, repeats) in enumerate(((64, 1), (128, 1), (256, 2), (512, 2), (512, 2))):
             for _ in range(repeats):

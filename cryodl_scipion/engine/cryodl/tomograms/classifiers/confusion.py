@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classes that were found against the true ones."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
 
 OTHERS = "others"  # true class of subtomograms that are of none of the model's classes
 
 
-def check_truth(subtomograms, card):
+def check_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any]) -> None:
     """Raises ValueError if no subtomogram is of a class of the model. Arguments as those of against_truth."""
     numbers = card["class_numbers"]
     if not np.isin(subtomograms.classes, numbers).any():
@@ -17,7 +24,9 @@ def check_truth(subtomograms, card):
         )
 
 
-def against_truth(subtomograms, card, classes):
+def against_truth(
+    subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any], classes: np.ndarray
+) -> tuple[np.ndarray, list[str], float]:
     """Confusion matrix (r, k + 1), names of its rows, and accuracy.
 
     subtomograms: SubtomogramSet with the true classes. card: of the model. classes: (n,) class numbers that were found,

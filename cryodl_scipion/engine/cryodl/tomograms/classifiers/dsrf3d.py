@@ -10,7 +10,7 @@ from .published import PublishedClassifier, convolution, head, started
 class DSRF3D(PublishedClassifier):
     name = "dsrf3d"
 
-    def build(self, classes, box):
+    def build(self, classes: int, box: int) -> nn.Sequential:
         layers, channels = [], 1
         for width in (32, 64, 128):
             layers += [*convolution(channels, width), *convolution(width, width), nn.MaxPool3d(2)]

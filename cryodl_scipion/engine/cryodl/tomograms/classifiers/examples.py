@@ -2,6 +2,8 @@
 """Labelled subtomograms: their classes, and which are learnt from."""
 
 import dataclasses
+import os
+import typing
 from collections import Counter
 
 import numpy as np
@@ -35,7 +37,9 @@ class Examples:
     box: int
 
 
-def labelled(subtomograms, class_names=()):
+def labelled(
+    subtomograms: SubtomogramSet, class_names: typing.Sequence[str] = ()
+) -> tuple[SubtomogramSet, np.ndarray, tuple[int, ...], tuple[str, ...], list[str]]:
     """The subtomograms that have a class (not 0), their labels (n,), the class numbers and their names, and sentences
     for the user.
 
@@ -72,7 +76,7 @@ def labelled(subtomograms, class_names=()):
     return subtomograms, labels.reshape(-1), tuple(int(n) for n in numbers), _names(numbers, class_names, path), notes
 
 
-def _refuse_copies(subtomograms):
+def _refuse_copies(subtomograms: SubtomogramSet) -> None:
     """Raises ValueError for a subtomogram that is listed twice: one copy would validate what the other taught."""
     places = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
     copies = {place: number for place, number in Counter(places).items() if number > 1}
@@ -85,7 +89,7 @@ def _refuse_copies(subtomograms):
         )
 
 
-def _names(numbers, given, path):
+def _names(numbers: typing.Sequence[int], given: typing.Sequence[str], path: str | os.PathLike[str]) -> tuple[str, ...]:
     if not given:
         return tuple(f"class {number}" for number in numbers)
     if len(given) != len(numbers):
@@ -101,7 +105,9 @@ def _names(numbers, given, path):
     return tuple(given)
 
 
-def split(subtomograms, labels, fraction, seed):
+def split(
+    subtomograms: SubtomogramSet, labels: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Rows to learn from, rows to validate with, and a sentence that says how they were kept apart.
 
     Whole tomograms validate if every class can stay in both parts; else a part of each class, drawn at random.
@@ -124,7 +130,9 @@ def split(subtomograms, labels, fraction, seed):
     )
 
 
-def _whole_tomograms(tomograms, labels, fraction, rng):
+def _whole_tomograms(
+    tomograms: np.ndarray, labels: np.ndarray, fraction: float, rng: np.random.Generator
+) -> np.ndarray | None:
     """(n,) bool: subtomograms of whole tomograms, with every class in both parts, or None if that was not found."""
     names, number = np.unique(tomograms, return_inverse=True)
     if len(names) < 2 or "" in tomograms:
@@ -140,7 +148,7 @@ def _whole_tomograms(tomograms, labels, fraction, rng):
     return None
 
 
-def _part_of_each_class(labels, fraction, rng):
+def _part_of_each_class(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
     held = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         rows = rng.permutation(np.nonzero(labels == label)[0])

@@ -8,6 +8,8 @@ features than subtomograms: the covariance is that of a few principal axes, and 
 Bishop 1999, Probabilistic Principal Component Analysis, section 3.2).
 """
 
+import typing
+
 import torch
 
 AXES = 64
@@ -15,7 +17,7 @@ LEAST = 1e-3  # variance along the other axes over the mean variance, at least
 MEANS, DIRECTIONS, VARIANCES, REST = (f"known.{name}" for name in ("means", "directions", "variances", "rest"))
 
 
-def learn_known(features, labels):
+def learn_known(features: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """{name: tensor}: means (k, d) of the classes, principal directions (a, d), their variances (a,), and the variance
     along all others.
 
@@ -37,7 +39,7 @@ def learn_known(features, labels):
     }
 
 
-def nearness(features, known):
+def nearness(features: torch.Tensor, known: typing.Mapping[str, torch.Tensor]) -> torch.Tensor:
     """(n,) minus the squared distance of features (n, d) to the nearest class, in standard deviations."""
     directions, variances, rest = (known[name].double() for name in (DIRECTIONS, VARIANCES, REST))
     distances = []

@@ -10,15 +10,26 @@ Sure that a subtomogram is of any class at all is who finds it explained as well
 little left over as there.
 """
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from ...contract import TrainClassifierConfig
 from ..subtomograms.em import Grids, find_poses, learn_average, refined
 from ..subtomograms.maximise import Estimate
 from ..subtomograms.observed import Frame, frame_of, observe
 from ..subtomograms.rotated import Rotated
 from .method import ClassifierMethod, Prediction
+
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
+    from ..subtomograms.observed import Observed
+    from ..subtomograms.search import Poses
+    from .examples import Examples
 
 MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 MODES = 3  # orientations of each class that are looked at closely
@@ -38,11 +49,11 @@ class Likelihood(ClassifierMethod):
     )
     learns_by_steps = False
 
-    def grid(self, subtomograms, diameter, resolution):
+    def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
         frame = frame_of(subtomograms, diameter, resolution)
         return frame.pixel_size, frame.box
 
-    def learn(self, examples, config, device):
+    def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:
         frame, grids = _grids(examples, config.resolution, device)
         estimates = []
         for label, name in enumerate(examples.names):
@@ -65,7 +76,9 @@ class Likelihood(ClassifierMethod):
         weights["usual"] = _usual(Averages(frame, weights, grids, device), examples, device)
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
-    def completed(self, weights, examples, config, device):
+    def completed(
+        self, weights: dict[str, torch.Tensor], examples: Examples, config: TrainClassifierConfig, device: torch.device
+    ) -> dict[str, torch.Tensor]:
         """The averages, refined with all examples. What is usual was learnt from averages that had not seen the
         validation part, and stays."""
         frame, grids = _grids(examples, config.resolution, device)
@@ -77,7 +90,9 @@ class Likelihood(ClassifierMethod):
             _say(name, rows, estimates[-1], frame)
         return dict(weights, **{name: value.cpu().contiguous() for name, value in _weights(estimates).items()})
 
-    def predictor(self, card, weights, device):
+    def predictor(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> Averages:
         names = ("volumes", "noise", "fsc", "radius", "usual")
         box, count = card["box"], len(card["classes"])
         if set(weights) != set(names) or tuple(weights["volumes"].shape) != (count, box, box, box):
@@ -90,26 +105,28 @@ class Likelihood(ClassifierMethod):
         return Averages(frame, weights, Grids(frame, MAX_SHIFT * box, device), device)
 
 
-def _grids(examples, resolution, device):
+def _grids(examples: Examples, resolution: float | None, device: torch.device) -> tuple[Frame, Grids]:
     """Frame and Grids of Examples."""
     wanted = frame_of(examples.subtomograms, examples.diameter, resolution)
     frame = Frame(examples.box, examples.pixel_size, examples.diameter, wanted.radius)
     return frame, Grids(frame, MAX_SHIFT * frame.box, device)
 
 
-def _of_class(examples, rows, label, frame, device):
+def _of_class(
+    examples: Examples, rows: np.ndarray, label: int, frame: Frame, device: torch.device
+) -> tuple[Observed, np.ndarray]:
     """Observed subtomograms of a class, and their rows."""
     rows = rows[examples.labels[rows] == label]
     return observe(examples.subtomograms, rows, frame, examples.contrast, device), rows
 
 
-def _weights(estimates):
+def _weights(estimates: typing.Sequence[Estimate]) -> dict[str, torch.Tensor]:
     """Volumes, FSC and common noise of the classes' Estimates."""
     volumes, fsc, noise = (torch.stack([getattr(e, name) for e in estimates]) for name in ("volume", "fsc", "noise"))
     return dict(volumes=volumes, fsc=fsc, noise=noise.mean(0))
 
 
-def _say(name, rows, estimate, frame):
+def _say(name: str, rows: np.ndarray, estimate: Estimate, frame: Frame) -> None:
     evidence, detail = float(estimate.evidence.mean()), frame.width / max(1, int((estimate.fsc > 0.5).sum()))
     print(f"{name}: average of {len(rows)} subtomograms, evidence {evidence:.1f} each, detail to {detail:.0f} Å.")
 
@@ -117,7 +134,9 @@ def _say(name, rows, estimate, frame):
 class Averages:
     """Classifies with learnt averages. frame: Frame. weights: as Likelihood.learn gives them. grids: Grids."""
 
-    def __init__(self, frame, weights, grids, device):
+    def __init__(
+        self, frame: Frame, weights: typing.Mapping[str, torch.Tensor], grids: Grids, device: torch.device
+    ) -> None:
         self.frame, self.grids, self.device = frame, grids, device
         self.noise = weights["noise"].to(device)
         self.volumes, self.usual = weights["volumes"].to(device), weights["usual"].double()
@@ -125,7 +144,9 @@ class Averages:
         self.banks = [None] * len(self.volumes)
         self.keeps = bank_bytes * len(self.volumes) <= KEPT
 
-    def predict(self, subtomograms, rows, contrast="bright", batch_size=None):
+    def predict(
+        self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str = "bright", batch_size: int | None = None
+    ) -> Prediction:
         """Prediction of rows of a SubtomogramSet, see ClassifierMethod.predictor."""
         rows = np.asarray(rows).reshape(-1)
         parts = [
@@ -138,7 +159,7 @@ class Averages:
         return Prediction(evidence.float(), self._confidence(evidence, power), angles, moved)
 
     @torch.no_grad()
-    def _compare(self, observed):
+    def _compare(self, observed: Observed) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Evidence (n, k) of the classes, power (n,) of the subtomograms over the noise, matrices (n, 3, 3) and shifts
         (n, 3) with the best class; float32 on the CPU."""
         found = [self._poses(observed, label) for label in range(len(self.volumes))]
@@ -149,7 +170,7 @@ class Averages:
         power = (observed.weights * observed.values.abs().square() / self.noise[observed.ball.shell]).sum(1)
         return evidence.cpu(), power.cpu(), matrices.cpu(), shifts.cpu()
 
-    def _poses(self, observed, label):
+    def _poses(self, observed: Observed, label: int) -> Poses:
         volume = self.volumes[label]
         bank, rotated = self.banks[label] or (self.grids.search.bank(volume), Rotated(volume, observed.ball))
         if self.keeps:
@@ -157,7 +178,7 @@ class Averages:
         estimate = Estimate(volume, self.noise, None, None)
         return find_poses(observed, estimate, self.grids, MODES, bank, rotated)
 
-    def _confidence(self, evidence, power):
+    def _confidence(self, evidence: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """(n,) how usual evidence and remainder are for the best class: the lesser of two numbers of standard
         deviations."""
         best, label = evidence.double().max(1)
@@ -166,7 +187,9 @@ class Averages:
         remainder = (power.double() - best - left) / spread.clamp(min=1e-6)
         return torch.minimum(explained, -remainder).float()
 
-    def of_classes(self, subtomograms, rows, labels, contrast):
+    def of_classes(
+        self, subtomograms: SubtomogramSet, rows: np.ndarray, labels: torch.Tensor, contrast: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(n,) evidence of the true classes, and (n,) remainder. labels: (n,) int."""
         parts = [
             self._compare(observe(subtomograms, rows[start : start + CHUNK], self.frame, contrast, self.device))[:2]
@@ -177,7 +200,7 @@ class Averages:
         return mine, power - mine
 
 
-def _usual(averages, examples, device):
+def _usual(averages: Averages, examples: Examples, device: torch.device) -> torch.Tensor:
     """(k, 4) mean and standard deviation of the evidence, and of the remainder, of each class's validation
     subtomograms; of few, deviations are those of all."""
     rows, labels = examples.validation, examples.labels[examples.validation]

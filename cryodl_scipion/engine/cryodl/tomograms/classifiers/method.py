@@ -6,10 +6,19 @@ others learn in one go from the examples: they give learn and predictor. What co
 calibration of the probabilities, the unknown class, the card (run.py, unknown.py, card.py).
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
+
+from ...contract import TrainClassifierConfig
+
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
+    from .examples import Examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +48,7 @@ class ClassifierMethod:
     networks only.
     """
 
+    name: str
     weak = ""
     learns_by_steps = True
     box = 40
@@ -48,26 +58,26 @@ class ClassifierMethod:
     ema = 0.97
     batch_size = 32
 
-    def grid(self, subtomograms, diameter, resolution):
+    def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
         """Pixel size (Å/px) and box (px) that the method works at; both stand in the card.
 
         subtomograms: SubtomogramSet. diameter: Å, of the sphere that holds every particle. resolution: Å, or None.
         """
         raise NotImplementedError
 
-    def build(self, classes, box):
+    def build(self, classes: int, box: int) -> torch.nn.Module:
         """The untrained network, an nn.Sequential: (b, 1, box, box, box) prepared volumes to (b, classes) logits. What
         its last layer is given are its features (known.py)."""
         raise NotImplementedError
 
-    def usual_steps(self, training):
+    def usual_steps(self, training: int) -> int:
         """Training steps where the user asks for none. training: number of subtomograms to learn from."""
         raise NotImplementedError
 
-    def optimizer(self, network):
+    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         raise NotImplementedError
 
-    def learn(self, examples, config, device):
+    def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:
         """Weights, {name: tensor}, of a method that does not learn by steps.
 
         examples: examples.Examples: the set, the rows to learn from and those to validate with, labels, contrast,
@@ -75,14 +85,18 @@ class ClassifierMethod:
         """
         raise NotImplementedError
 
-    def completed(self, weights, examples, config, device):
+    def completed(
+        self, weights: dict[str, torch.Tensor], examples: Examples, config: TrainClassifierConfig, device: torch.device
+    ) -> dict[str, torch.Tensor]:
         """The weights of the model, once its probabilities and limits were fitted with the weights that were learnt.
 
         A method may now learn from the validation part as well. Networks do not: their weights stay as they are.
         """
         return weights
 
-    def predictor(self, card, weights, device):
+    def predictor(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> typing.Any:
         """An object that classifies, with predict(subtomograms, rows, contrast, batch_size): a Prediction of some rows
         of a SubtomogramSet.
 

@@ -2,6 +2,8 @@
 """Confusion matrices as pictures and tables."""
 
 import csv
+import os
+import typing
 
 import numpy as np
 
@@ -9,7 +11,13 @@ from ...io.files import whole_file
 from ...io.plots import new_figure, save_figure
 
 
-def plot_confusion(matrix, rows, columns, path, title=""):
+def plot_confusion(
+    matrix: np.ndarray,
+    rows: typing.Sequence[str],
+    columns: typing.Sequence[str],
+    path: str | os.PathLike[str],
+    title: str = "",
+) -> None:
     """A confusion matrix as a PNG: colours are parts of each row, numbers are counts.
 
     matrix: (r, c) counts; rows are true classes, columns what was found. rows, columns: their names.
@@ -37,7 +45,9 @@ def plot_confusion(matrix, rows, columns, path, title=""):
     save_figure(figure, path)
 
 
-def write_confusion(matrix, rows, columns, path):
+def write_confusion(
+    matrix: np.ndarray, rows: typing.Sequence[str], columns: typing.Sequence[str], path: str | os.PathLike[str]
+) -> None:
     """The same as a table: a row for each true class, its name first."""
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

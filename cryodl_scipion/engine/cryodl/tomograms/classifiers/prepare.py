@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is done to subtomograms before a network sees them, and what is measured on them first: contrast."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
 from ...core.fourier import resampled_side
 from ...core.volumes import cube_crop, resized
+
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
 
 SAMPLE = 256  # subtomograms that the contrast is measured on
 SURE = 5.0  # standard errors
@@ -16,7 +23,9 @@ ROUNDED = 1e-5  # relative spread of matches below which they are of copies of o
 TURNS = ((), (-2, -1), (-3, -1), (-3, -2))
 
 
-def prepared(volumes, pixel_size, new_pixel_size, box, contrast="bright"):
+def prepared(
+    volumes: torch.Tensor, pixel_size: float, new_pixel_size: float, box: int, contrast: str = "bright"
+) -> torch.Tensor:
     """(n, 1, box, box, box) of mean 0 and standard deviation 1 with bright protein, as networks see them.
 
     volumes: (n, d, d, d) as in the file. pixel_size, new_pixel_size: Å/px. They are cut, or surrounded by zeros, around
@@ -31,7 +40,7 @@ def prepared(volumes, pixel_size, new_pixel_size, box, contrast="bright"):
     return cube_crop((volumes - mean) * (-gain if contrast == "dark" else gain), box)[:, None]
 
 
-def turned(volumes, turn):
+def turned(volumes: torch.Tensor, turn: int) -> torch.Tensor:
     """Volumes (..., z, y, x) after a turn, the number of one of TURNS, about voxel d // 2."""
     axes = TURNS[turn]
     if not axes:
@@ -39,7 +48,7 @@ def turned(volumes, turn):
     return volumes.flip(axes).roll([1 - volumes.shape[axis] % 2 for axis in axes], axes)
 
 
-def resolution_notes(subtomograms, diameter, resolution):
+def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> list[str]:
     """Sentences, in a list, about a resolution (Å, or None) finer than the voxels of a SubtomogramSet can hold. Raises
     ValueError for one that leaves nothing of particles of a diameter (Å)."""
     if resolution is None:
@@ -60,7 +69,7 @@ def resolution_notes(subtomograms, diameter, resolution):
     )
 
 
-def find_contrast(subtomograms, diameter, asked):
+def find_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> tuple[str, str, str]:
     """'bright' or 'dark', of protein in a SubtomogramSet, a sentence for the log or "", and a warning or "".
 
     diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is
@@ -88,7 +97,7 @@ def find_contrast(subtomograms, diameter, asked):
     return asked, "", f"Protein was said to be {asked} (--contrast), but: {said}" if sure and found != asked else ""
 
 
-def _matches(subtomograms, rows, diameter):
+def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:
     """(n,) correlations of subtomograms with a ball that lacks the same coefficients."""
     box = subtomograms.box
     volumes = subtomograms.volumes(rows)

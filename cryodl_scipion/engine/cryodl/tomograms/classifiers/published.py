@@ -11,10 +11,18 @@ hundred subtomograms of a class it takes dsrf3d to a constant answer, from which
 (docs/tomogram_benchmarks.md). Adam leaves it after some hundred steps, until which patience must wait.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch
 from torch import nn
 
 from .method import ClassifierMethod
+
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
+    from .run_network import NetworkPredictor
 
 EPOCHS, FEWEST_STEPS = 60, 600
 GRANULARITY = 8  # px of a box that all three can pool
@@ -29,7 +37,7 @@ class PublishedClassifier(ClassifierMethod):
     fewest_steps = FEWEST_STEPS
     smallest = 16
 
-    def grid(self, subtomograms, diameter, resolution):
+    def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
         """The network sees `box` voxels. Larger subtomograms keep their width, if the particle needs it, and get larger
         voxels; smaller ones keep their voxels and are surrounded by zeros. Where a resolution is asked for, fewer
         voxels may hold all of it."""
@@ -41,19 +49,21 @@ class PublishedClassifier(ClassifierMethod):
         enough = -(-round(width / pixel_size, 3) // GRANULARITY) * GRANULARITY
         return pixel_size, int(min(self.box, max(self.smallest, enough))) if resolution else self.box
 
-    def usual_steps(self, training):
+    def usual_steps(self, training: int) -> int:
         return max(FEWEST_STEPS, EPOCHS * training // self.batch_size)
 
-    def optimizer(self, network):
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
 
-    def predictor(self, card, weights, device):
+    def predictor(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> NetworkPredictor:
         from .run_network import NetworkPredictor
 
         return NetworkPredictor(self, card, weights, device)
 
 
-def started(network):
+def started(network: nn.Sequential) -> nn.Sequential:
     """The network with Keras' initial weights: Glorot's uniform ones, biases of zero."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv3d, nn.Linear)):
@@ -62,12 +72,12 @@ def started(network):
     return network
 
 
-def convolution(inputs, outputs, side=3):
+def convolution(inputs: int, outputs: int, side: int = 3) -> list[nn.Module]:
     """A convolution that keeps the size of volumes, and a ReLU."""
     return [nn.Conv3d(inputs, outputs, side, padding=side // 2), nn.ReLU(inplace=True)]
 
 
-def head(features, hidden, dropout, classes):
+def head(features: int, hidden: int, dropout: float, classes: int) -> list[nn.Module]:
     """Two hidden layers with dropout, and the classes' logits. features: values that come in."""
     return [
         nn.Flatten(),

@@ -14,14 +14,14 @@ from .published import PublishedClassifier, convolution, head, started
 class Block(nn.Module):
     """A 3x3x3 convolution beside a bottleneck of 1x1x1, 3x3x3 and 1x1x1, 16 channels each: 32 come out."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.short = nn.Sequential(*convolution(32, 16))
         self.bottleneck = nn.Sequential(
             *convolution(32, 16, 1), *convolution(16, 32), nn.Conv3d(32, 16, 1), nn.Dropout(0.7)
         )
 
-    def forward(self, volumes):
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
         return torch.relu(torch.cat([self.short(volumes), self.bottleneck(volumes)], 1))
 
 
@@ -29,7 +29,7 @@ class RB3D(PublishedClassifier):
     name = "rb3d"
     weak = "its 263 million weights take 1 GB on the disk and 8 GB of memory in training."
 
-    def build(self, classes, box):
+    def build(self, classes: int, box: int) -> nn.Sequential:
         return started(
             nn.Sequential(
                 *convolution(1, 32),

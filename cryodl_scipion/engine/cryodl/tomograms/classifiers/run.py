@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classifying subtomograms with a trained model."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 
 import numpy as np
 import torch
@@ -9,6 +13,9 @@ import torch
 from ...io.files import whole_file
 from ...learning.registry import method_of
 from .unknown import threshold
+
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
 
 OTHER_TILTS = 5  # degrees by which the ends of a tilt series may differ from those of the training
 
@@ -24,20 +31,20 @@ class Classified:
     shifts_zyx: np.ndarray | None
 
 
-def write_part(path, part):
+def write_part(path: str | os.PathLike[str], part: Classified) -> None:
     """Keep a Classified in a file of numpy's, whole or not at all."""
     found = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{name: value for name, value in found.items() if value is not None})
 
 
-def read_part(path):
+def read_part(path: str | os.PathLike[str]) -> Classified:
     """The Classified of such a file."""
     with np.load(path) as file:
         return Classified(**{f.name: file.get(f.name) for f in dataclasses.fields(Classified)})
 
 
-def joined(parts):
+def joined(parts: typing.Sequence[Classified]) -> Classified:
     """One Classified of several, in their order."""
     values = {f.name: [getattr(part, f.name) for part in parts] for f in dataclasses.fields(Classified)}
     return Classified(**{name: None if found[0] is None else np.concatenate(found) for name, found in values.items()})
@@ -49,23 +56,27 @@ class Classifier:
     card: the model's card. weights: {name: tensor}. device: torch.device. Raises ValueError if they do not fit.
     """
 
-    def __init__(self, card, weights, device):
+    def __init__(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> None:
         self.card = card
         self.method = method_of("classifier", card["network"])
         self.predictor = self.method.predictor(card, weights, device)
 
-    def classify(self, subtomograms, indices, contrast="bright", batch_size=32):
+    def classify(
+        self, subtomograms: SubtomogramSet, indices: np.ndarray, contrast: str = "bright", batch_size: int = 32
+    ) -> Classified:
         """Classified rows of a SubtomogramSet, of any box and pixel size. contrast: of protein in its volumes."""
         rows = np.arange(len(subtomograms))[indices].reshape(-1)
         found = self.predictor.predict(subtomograms, rows, contrast, batch_size)
         probabilities = torch.softmax(found.logits.double() / self.card["temperature"], 1)
         return Classified(probabilities.numpy(), found.confidence.double().numpy(), found.angles, found.shifts_zyx)
 
-    def least_confidence(self, fraction):
+    def least_confidence(self, fraction: float) -> float:
         """The confidence at or below which a subtomogram is unknown: at most this fraction of the known ones is."""
         return threshold(self.card["validation"]["unknown_confidence"], fraction)
 
-    def differences(self, subtomograms):
+    def differences(self, subtomograms: SubtomogramSet) -> list[str]:
         """Warnings about a SubtomogramSet that differs from what was learnt from. Raises ValueError for volumes that do
         not hold the model's particle."""
         card, notes, learnt = self.card, [], self.card["training"]

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classification with a trained network."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 
 from .known import nearness
@@ -8,11 +12,23 @@ from .method import Prediction
 from .prepare import prepared
 from .train import network_output
 
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from ...io.subtomograms import SubtomogramSet
+    from .method import ClassifierMethod
+
 
 class NetworkPredictor:
     """A network with its weights, on a device. See method.ClassifierMethod.predictor."""
 
-    def __init__(self, method, card, weights, device):
+    def __init__(
+        self,
+        method: ClassifierMethod,
+        card: typing.Mapping[str, typing.Any],
+        weights: typing.Mapping[str, torch.Tensor],
+        device: torch.device,
+    ) -> None:
         self.card = card
         network = method.build(len(card["classes"]), card["box"])
         self.known = {name: value for name, value in weights.items() if name.startswith("known.")}
@@ -24,9 +40,12 @@ class NetworkPredictor:
                 f"{len(card['classes'])} classes in this version of cryodl. Train the model again, or use "
                 "the version that its card.json names."
             ) from None
-        self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
+        self.network = network.to(device).eval()
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as inference.py
 
-    def predict(self, subtomograms, rows, contrast, batch_size=32):
+    def predict(
+        self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str, batch_size: int = 32
+    ) -> Prediction:
         """Prediction of some rows. The confidence is that of known.nearness."""
         card, found = self.card, [(torch.zeros(0, len(self.card["classes"])), torch.zeros(0))]
         for start in range(0, len(rows), batch_size):

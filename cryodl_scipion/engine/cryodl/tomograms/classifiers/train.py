@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of networks on labelled subtomograms, validated by the probability of the true class."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,6 +13,10 @@ from ...core.devices import fast_dtype
 from ...learning.training import Task
 from .known import learn_known
 from .prepare import TURNS, prepared, turned
+
+if typing.TYPE_CHECKING:
+    from .examples import Examples
+    from .method import ClassifierMethod
 
 MOST_KNOWN = 2000  # subtomograms whose features are kept in mind: enough for their mean and main directions
 FEW = 20  # validation subtomograms below which they do not choose the weights
@@ -23,7 +31,7 @@ class ClassifierTask(Task):
 
     example_name = "subtomograms"
 
-    def __init__(self, method, examples, batch_size=None):
+    def __init__(self, method: ClassifierMethod, examples: Examples, batch_size: int | None = None) -> None:
         self.method, self.examples, self.batch_size = method, examples, batch_size or method.batch_size
         network = method.build(len(examples.names), examples.box).to(memory_format=torch.channels_last_3d)
         self.networks = torch.nn.ModuleDict({"classifier": network})
@@ -33,18 +41,18 @@ class ClassifierTask(Task):
         self.labels = torch.from_numpy(examples.labels)
 
     @property
-    def usual_steps(self):
+    def usual_steps(self) -> int:
         """Training steps where the user asks for none."""
         return self.method.usual_steps(len(self.examples.training))
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, turned in ways that keep the wedge."""
         rows = rng.choice(self.examples.training, self.batch_size)
         volumes = self._volumes(rows)
         turns = rng.integers(len(TURNS), size=len(rows))
         return torch.stack([turned(volume, turn) for volume, turn in zip(volumes, turns)]), self.labels[rows]
 
-    def _volumes(self, rows):
+    def _volumes(self, rows: np.ndarray) -> torch.Tensor:
         examples = self.examples
         return prepared(
             examples.subtomograms.volumes(rows),
@@ -54,7 +62,7 @@ class ClassifierTask(Task):
             examples.contrast,
         )
 
-    def weights(self):
+    def weights(self) -> dict[str, torch.Tensor]:
         """{name: tensor} of the trained network, and what it makes of the subtomograms that it learnt from, up to
         MOST_KNOWN of them (known.py)."""
         network, features = self.networks["classifier"].eval(), []
@@ -64,7 +72,7 @@ class ClassifierTask(Task):
             features.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[1])
         return {**network.state_dict(), **learn_known(torch.cat(features), self.labels[rows])}
 
-    def train_step(self, batch, accelerator):
+    def train_step(self, batch: tuple[torch.Tensor, torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         network, optimizer = self.networks["classifier"], self.optimizers["classifier"]
         volumes, labels = (x.to(accelerator.device) for x in batch)
         with accelerator.autocast():
@@ -75,7 +83,7 @@ class ClassifierTask(Task):
         optimizer.step()
         return {"loss": loss.detach()}
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         """Cross entropy, accuracy, and the mean probability of the true class, which is smoother than the accuracy and
         chooses the weights."""
         rows, logits = self.examples.validation, []
@@ -92,7 +100,7 @@ class ClassifierTask(Task):
         }
 
 
-def network_output(network, volumes):
+def network_output(network: typing.Any, volumes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(n, k) logits, and (n, d) features that its last layer makes them of, float32 on the CPU, of prepared volumes (n,
     1, box, box, box). It computes in the device's fastest type."""
     device = next(network.parameters()).device

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Probabilities that mean what they say, and subtomograms that are of no known class."""
 
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from scipy.optimize import minimize_scalar
 MOST = 2000  # confidences of validation subtomograms that a card keeps
 
 
-def fit_temperature(logits, labels):
+def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """The number by which logits are divided so that their softmax gives the labels the highest likelihood (Guo et al.
     2017, On Calibration of Modern Neural Networks, section 4.2).
 
@@ -20,7 +22,7 @@ def fit_temperature(logits, labels):
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.01), np.log(1000)), method="bounded").x))
 
 
-def kept_confidences(confidence):
+def kept_confidences(confidence: torch.Tensor) -> list[float]:
     """Sorted list of the validation subtomograms' confidences, evenly thinned out to what a card keeps."""
     values = np.sort(np.asarray(confidence, float))
     if len(values) > MOST:
@@ -28,7 +30,7 @@ def kept_confidences(confidence):
     return [float(v) for v in values]
 
 
-def threshold(confidences, fraction):
+def threshold(confidences: typing.Sequence[float], fraction: float) -> float:
     """The confidence at or below which a subtomogram is unknown, so that at most a fraction of the known ones is.
 
     confidences: of n subtomograms of known classes, sorted. It is that of rank fraction x (n + 1) (conformal

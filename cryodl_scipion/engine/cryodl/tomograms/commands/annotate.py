@@ -4,10 +4,17 @@
 Result.outputs are the contract's AnnotationsOutputs.
 """
 
-from ...contract import Result, counted
+from __future__ import annotations
+
+import typing
+
+from ...contract import AnnotateConfig, Result, counted
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
 
 
-def run(config):
+def run(config: AnnotateConfig) -> Result:
     """Every stroke is saved when it ends: whatever happens to the window, what was drawn is in the folder."""
     from ...io.files import expand_paths, name_micrographs
     from ..annotations.display import show_window
@@ -39,7 +46,9 @@ def run(config):
     )
 
 
-def _open(pairs, given):
+def _open(
+    pairs: typing.Sequence[tuple[str, str]], given: float | None
+) -> tuple[list[tuple[str, Tomogram, float]], list[str]]:
     """[(name, Tomogram, pixel size)], and warnings."""
     from ...io.tomograms import Tomogram, working_pixel_size
 

@@ -5,21 +5,30 @@ average of each class out.
 Result.outputs are the contract's ClassifySubtomogramsOutputs.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import ClassifySubtomogramsConfig, Result, counted
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...io.subtomograms import SubtomogramSet
+    from ..classifiers.run import Classified, Classifier
 
 CHUNK = 256  # subtomograms after which a stopped run continues
 CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
 
 
-def run(config):
+def run(config: ClassifySubtomogramsConfig) -> Result:
     """Classify into <output>.partial, then put all in its place, the STAR file last. A stopped run continues."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.model import find_model
@@ -58,7 +67,7 @@ def run(config):
     return Result("classify-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _unknown_note(config, card, least):
+def _unknown_note(config: ClassifySubtomogramsConfig, card: typing.Mapping[str, typing.Any], least: float) -> list[str]:
     number = len(card["validation"]["unknown_confidence"])
     if config.unknown and not np.isfinite(least):
         return [
@@ -69,7 +78,9 @@ def _unknown_note(config, card, least):
     return []
 
 
-def _classify(classifier, found, contrast, folder, batch_size):
+def _classify(
+    classifier: Classifier, found: SubtomogramSet, contrast: str, folder: Path, batch_size: int
+) -> Classified:
     """classifiers.run.Classified of all, chunk by chunk; finished chunks of a stopped run are taken as they are."""
     from tqdm import tqdm
 
@@ -86,13 +97,24 @@ def _classify(classifier, found, contrast, folder, batch_size):
     return joined(parts)
 
 
-def _classes(card, answer, least):
+def _classes(card: typing.Mapping[str, typing.Any], answer: Classified, least: float) -> np.ndarray:
     """(n,) class numbers, 0 for unknown."""
     best = np.array(card["class_numbers"])[answer.probabilities.argmax(1)]
     return np.where(answer.confidence <= least, 0, best)
 
 
-def _write(config, found, card, answer, classes, contrast, folder, stem, device, notes):
+def _write(
+    config: ClassifySubtomogramsConfig,
+    found: SubtomogramSet,
+    card: typing.Mapping[str, typing.Any],
+    answer: Classified,
+    classes: np.ndarray,
+    contrast: str,
+    folder: Path,
+    stem: str | os.PathLike[str],
+    device: torch.device,
+    notes: list[str],
+) -> dict[str, typing.Any]:
     """Write everything, the STAR file last. Returns the outputs."""
     from ...io.subtomograms import write_subtomograms_star
 
@@ -114,7 +136,9 @@ def _write(config, found, card, answer, classes, contrast, folder, stem, device,
     )
 
 
-def _columns(found, card, answer, classes):
+def _columns(
+    found: SubtomogramSet, card: typing.Mapping[str, typing.Any], answer: Classified, classes: np.ndarray
+) -> dict[str, typing.Any]:
     """New columns of the STAR file."""
     columns = {"rlnClassNumber": classes.tolist(), CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
     columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
@@ -127,7 +151,17 @@ def _columns(found, card, answer, classes):
     return columns
 
 
-def _averages(found, card, answer, classes, contrast, folder, stem, device, notes):
+def _averages(
+    found: SubtomogramSet,
+    card: typing.Mapping[str, typing.Any],
+    answer: Classified,
+    classes: np.ndarray,
+    contrast: str,
+    folder: Path,
+    stem: str | os.PathLike[str],
+    device: torch.device,
+    notes: list[str],
+) -> dict[str, str]:
     """{class name: file} of averages, protein bright, where angles are known. They lie in the folder at first."""
     from ...io.maps import write_map
     from ..subtomograms.averages import average
@@ -153,7 +187,14 @@ def _averages(found, card, answer, classes, contrast, folder, stem, device, note
     return averages
 
 
-def _confusion(config, found, card, classes, folder, stem):
+def _confusion(
+    config: ClassifySubtomogramsConfig,
+    found: SubtomogramSet,
+    card: typing.Mapping[str, typing.Any],
+    classes: np.ndarray,
+    folder: Path,
+    stem: str | os.PathLike[str],
+) -> dict[str, typing.Any] | None:
     """What was found against the input's classes, or None if that is not asked for; files lie in the folder first."""
     if not config.truth:
         return None

@@ -4,22 +4,32 @@
 Result.outputs are the contract's ClusterSubtomogramsOutputs.
 """
 
+from __future__ import annotations
+
 import csv
 import os
 import shutil
+import typing
+from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result
+from ...contract import ClusterSubtomogramsConfig, Result
 from ...io.unfinished import star_stem, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...io.subtomograms import SubtomogramSet
+    from ..subtomograms.observed import Frame, Observed
 
 PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
 DIAMETER = 0.8  # of the box, where none is given
 MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 
 
-def run(config):
+def run(config: ClusterSubtomogramsConfig) -> Result:
     """Work in <output>.partial, then put all in its place, the STAR file last."""
     from ...core.devices import choose_device, device_name, set_threads
     from ...io.subtomograms import read_subtomograms
@@ -61,7 +71,7 @@ def run(config):
     return Result("cluster-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _diameter(config, found):
+def _diameter(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> float:
     width = found.box * found.pixel_size
     diameter = config.particle_diameter or DIAMETER * width
     if diameter > width:
@@ -73,7 +83,7 @@ def _diameter(config, found):
     return diameter
 
 
-def _check_number(config, found):
+def _check_number(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> None:
     if len(found) < 2:
         raise ValueError(f"{found.path} has only 1 subtomogram; at least two are needed to compare them. Give more.")
     if len(found) < config.classes:
@@ -83,7 +93,7 @@ def _check_number(config, found):
         )
 
 
-def _component_notes(config, found):
+def _component_notes(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> list[str]:
     most = len(found) - 1
     return (
         [f"{len(found)} subtomograms have no more than {most} components; --components {config.components} is more."]
@@ -92,7 +102,7 @@ def _component_notes(config, found):
     )
 
 
-def _alignment(config, found):
+def _alignment(config: ClusterSubtomogramsConfig, found: SubtomogramSet) -> str:
     """'given', 'search' or 'none'. Raises ValueError if angles are asked for and there are none."""
     if config.align == "given" and found.angles is None:
         raise ValueError(
@@ -110,7 +120,14 @@ def _alignment(config, found):
     return "search" if found.angles is None else "given"
 
 
-def _poses(config, found, frame, how, contrast, device):
+def _poses(
+    config: ClusterSubtomogramsConfig,
+    found: SubtomogramSet,
+    frame: Frame,
+    how: str,
+    contrast: str,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) angles in degrees and (n, 3) shifts in px of the files."""
     from scipy.spatial.transform import Rotation
 
@@ -129,7 +146,7 @@ def _poses(config, found, frame, how, contrast, device):
     return angles, shifts * frame.pixel_size / found.pixel_size
 
 
-def _places(config, observed, folder, device):
+def _places(config: ClusterSubtomogramsConfig, observed: Observed, folder: Path, device: torch.device) -> np.ndarray:
     """(n, c) places of aligned, Observed subtomograms."""
     if config.embedding == "similarity":
         from ..subtomograms.similarity import embedded, similarities
@@ -147,7 +164,15 @@ def _places(config, observed, folder, device):
     ).numpy()
 
 
-def _write(config, found, answer, contrast, folder, stem, device):
+def _write(
+    config: ClusterSubtomogramsConfig,
+    found: SubtomogramSet,
+    answer: typing.Any,
+    contrast: str,
+    folder: Path,
+    stem: str | os.PathLike[str],
+    device: torch.device,
+) -> dict[str, typing.Any]:
     """Write everything, the STAR file last. Returns the outputs."""
     from ...io.subtomograms import write_subtomograms_star
     from ..subtomograms.pictures import plot_embedding
@@ -175,7 +200,17 @@ def _write(config, found, answer, contrast, folder, stem, device):
     )
 
 
-def _averages(config, found, classes, angles, shifts, contrast, folder, stem, device):
+def _averages(
+    config: ClusterSubtomogramsConfig,
+    found: SubtomogramSet,
+    classes: np.ndarray,
+    angles: np.ndarray,
+    shifts: np.ndarray,
+    contrast: str,
+    folder: Path,
+    stem: str | os.PathLike[str],
+    device: torch.device,
+) -> tuple[dict[str, str], dict[str, float]]:
     """{class: file} and {class: Å} of the averages, protein bright, which lie in the folder till all is ready."""
     from ...io.maps import write_map
     from ..subtomograms.averages import half_averages, resolution_of
@@ -194,7 +229,9 @@ def _averages(config, found, classes, angles, shifts, contrast, folder, stem, de
     return averages, resolutions
 
 
-def _write_embedding(path, found, places, classes):
+def _write_embedding(
+    path: str | os.PathLike[str], found: SubtomogramSet, places: np.ndarray, classes: np.ndarray
+) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(places.shape[1]))])

@@ -10,20 +10,29 @@ best_dice, calibration_error. docs/segmenting.md explains them. Beside it figure
 Result.outputs are the contract's EvaluateSegmentationOutputs.
 """
 
-import os
+from __future__ import annotations
 
-from ...contract import Result
+import os
+import typing
+from pathlib import Path
+
+from ...contract import EvaluateSegmentationConfig, Result
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs, name_tomograms
 from ...io.pairing import pair_by_name
 from ...io.unfinished import check_output, finish_folder, working_folder
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+    from ..evaluation.overlap import ScoreCurve
+    from ..evaluation.pairs import Pair
 
 MOST_PICTURES = 8  # tomograms that are drawn
 SHOWN = ("dice", "precision", "recall", "boundary_error", "boundary_error_95", "piece_recall", "piece_precision")
 OF_SCORES = ("average_precision", "best_dice", "best_threshold", "calibration_error")
 
 
-def run(config):
+def run(config: EvaluateSegmentationConfig) -> Result:
     """Measure into <output>.partial, then rename."""
     check_output(config.output)
     from ..evaluation.pairs import Pair
@@ -59,7 +68,7 @@ def run(config):
     return Result("evaluate-segmentation", outputs, warnings=tuple(notes))
 
 
-def _paired(config):
+def _paired(config: EvaluateSegmentationConfig) -> tuple[list[tuple[str, str, str]], list[str]]:
     """(name, segmentation, labels) of each tomogram, paired by their names; and sentences for the user."""
     found = name_tomograms(expand_paths(config.segmentations))
     labels = name_micrographs(expand_paths(config.labels), what="label volume")
@@ -82,7 +91,9 @@ def _paired(config):
     )
 
 
-def _tomograms(config, pairs):
+def _tomograms(
+    config: EvaluateSegmentationConfig, pairs: typing.Sequence[typing.Any]
+) -> tuple[dict[str, Tomogram], list[str]]:
     """{name of a pair: Tomogram} to draw, {} if there are none; and sentences for the user."""
     if not config.tomograms:
         return {}, []
@@ -111,7 +122,7 @@ def _tomograms(config, pairs):
     return found, [warning] if warning else []
 
 
-def _measure_all(pairs):
+def _measure_all(pairs: typing.Sequence[Pair]) -> list[typing.Any]:
     """What tomograms.evaluation.measure gives, for each pair."""
     from tqdm import tqdm
 
@@ -120,7 +131,12 @@ def _measure_all(pairs):
     return [measure(pair) for pair in tqdm(pairs, unit="tomogram", mininterval=1.0)]
 
 
-def _check_labels(config, measured, labels, pairs):
+def _check_labels(
+    config: EvaluateSegmentationConfig,
+    measured: typing.Sequence[typing.Any],
+    labels: typing.Sequence[int],
+    pairs: typing.Sequence[Pair],
+) -> None:
     """Raises ValueError if there is nothing to compare."""
     if not labels:
         raise ValueError(
@@ -133,7 +149,9 @@ def _check_labels(config, measured, labels, pairs):
         )
 
 
-def _values(config, paired):
+def _values(
+    config: EvaluateSegmentationConfig, paired: typing.Sequence[tuple[str, str, str]]
+) -> tuple[dict[int, int] | None, list[str]]:
     """{value in the segmentations: that of the same name in the labels}, or None where equal values are compared; and
     sentences. Raises ValueError if --label is given for label volumes."""
     from ..evaluation.pairs import refuse_labels, renamed, same_names
@@ -169,14 +187,16 @@ def _values(config, paired):
     return values, notes
 
 
-def _both_names(config):
+def _both_names(config: EvaluateSegmentationConfig) -> list[dict[int, str]]:
     """{value: name} of the segmentations and of the labels."""
     from ..evaluation.pairs import feature_names
 
     return [feature_names(expand_paths(files)[0]) for files in (config.segmentations, config.labels)]
 
 
-def _names(config, labels, by_name):
+def _names(
+    config: EvaluateSegmentationConfig, labels: typing.Sequence[int], by_name: bool
+) -> tuple[dict[int, str], list[str]]:
     """{label: name}, no name twice, from features.json beside the volumes where there is one; and sentences. by_name:
     whether the segmentations' values were made those of the labels."""
     mine, theirs = _both_names(config)
@@ -205,7 +225,13 @@ def _names(config, labels, by_name):
     return {k: f"{name} ({k})" if name in often else name for k, name in names.items()}, notes
 
 
-def _record(config, pairs, measured, names, notes):
+def _record(
+    config: EvaluateSegmentationConfig,
+    pairs: typing.Sequence[Pair],
+    measured: typing.Sequence[typing.Any],
+    names: typing.Mapping[int, str],
+    notes: list[str],
+) -> dict[str, typing.Any]:
     """The dict of evaluation.json."""
     from ..evaluation.measure import Measured
 
@@ -228,7 +254,7 @@ def _record(config, pairs, measured, names, notes):
     )
 
 
-def _all_scores(measured):
+def _all_scores(measured: typing.Sequence[typing.Any]) -> ScoreCurve:
     """The ScoreCurve of all tomograms together."""
     from ..evaluation.overlap import ScoreCurve
 
@@ -238,14 +264,22 @@ def _all_scores(measured):
     return total
 
 
-def _draw(folder, pairs, measured, names, record, tomograms):
+def _draw(
+    folder: Path,
+    pairs: typing.Sequence[Pair],
+    measured: typing.Sequence[typing.Any],
+    names: typing.Mapping[int, str],
+    record: dict[str, typing.Any],
+    tomograms: typing.Mapping[str, Tomogram],
+) -> list[str]:
     """Write the pictures. tomograms: {name: Tomogram}. Returns their names."""
     from ..evaluation.pictures import draw_curve, draw_figures, draw_slices
 
     drawn = ["figures"]
     draw_figures(record["features"], folder / "figures.png")
     if pairs[0].label is not None and next(iter(record["features"].values()))["average_precision"] is not None:
-        draw_curve(_all_scores(measured), *names.values(), folder / "curve.png")
+        (name,) = names.values()
+        draw_curve(_all_scores(measured), name, folder / "curve.png")
         drawn.append("curve")
     for pair, (_, slices, _) in list(zip(pairs, measured))[:MOST_PICTURES]:
         if slices:
@@ -254,7 +288,7 @@ def _draw(folder, pairs, measured, names, record, tomograms):
     return drawn
 
 
-def _print(record):
+def _print(record: dict[str, typing.Any]) -> None:
     """A table of the features."""
     columns = [*SHOWN, *(OF_SCORES if record["threshold"] is not None else ())]
     print("  ".join(f"{c:>17}" for c in columns) + "  feature")

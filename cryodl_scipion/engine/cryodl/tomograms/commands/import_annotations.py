@@ -4,10 +4,10 @@
 Result.outputs are the contract's AnnotationsOutputs.
 """
 
-from ...contract import Result, counted
+from ...contract import ImportAnnotationsConfig, Result, counted
 
 
-def run(config):
+def run(config: ImportAnnotationsConfig) -> Result:
     """The folder is written at the end, all or nothing; what was in it before stays."""
     from ...contract.annotations import check_name
     from ..annotations.importing import import_labels, import_stack

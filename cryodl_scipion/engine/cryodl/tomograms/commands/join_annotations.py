@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl join-annotations`: folders of annotations in, one folder with the tiles of all of them out."""
 
-from ...contract import Result, counted
+from ...contract import JoinAnnotationsConfig, Result, counted
 
 
-def run(config):
+def run(config: JoinAnnotationsConfig) -> Result:
     """The folder is written at the end, all or nothing; what was in it before stays. A tile is not added twice."""
     from ...io.files import expand_paths, name_micrographs
     from ..annotations.joining import add_annotations

@@ -6,21 +6,28 @@ Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not
 Result.skipped.
 """
 
+from __future__ import annotations
+
 import csv
 import dataclasses
+import os
+import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
 from ...io.files import whole_file
 from ...io.warn import warn
 from ..features.record import FolderRecord
 from ..features.scores import read_folder
 
+if typing.TYPE_CHECKING:
+    from ..features.scores import Feature, Scored, ScoreFolder
+
 INDEX, TABLE = "features.json", "features.csv"
 COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "pieces", "area_nm2", "share_percent")
 
 
-def run(config):
+def run(config: MergeFeaturesConfig) -> Result:
     """Merge what is not merged yet."""
     found = read_folder(config.scores, config.threshold)
     folder = Path(config.output)
@@ -47,7 +54,7 @@ def run(config):
     return Result("merge-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(notes))
 
 
-def _record(config, found, folder):
+def _record(config: MergeFeaturesConfig, found: ScoreFolder, folder: Path) -> FolderRecord:
     settings = {
         "thresholds": {f.name: round(f.threshold, 6) for f in found.features},
         "order of the labels": ", ".join(f.name for f in found.features),  # a dict is equal in any order
@@ -62,7 +69,7 @@ def _record(config, found, folder):
     return record
 
 
-def _merge_all(config, found, folder, record):
+def _merge_all(config: MergeFeaturesConfig, found: ScoreFolder, folder: Path, record: FolderRecord) -> list[Skipped]:
     """Merge one tomogram after the other. Returns those that were skipped."""
     from tqdm import tqdm
 
@@ -84,7 +91,7 @@ def _merge_all(config, found, folder, record):
     return skipped
 
 
-def _sources(scored, features):
+def _sources(scored: Scored, features: typing.Sequence[Feature]) -> list[str]:
     """All score files of a tomogram. Raises FileNotFoundError naming the features that it lacks."""
     lacking = [f.name for f in features if f.name not in scored.files]
     lacking += [path for paths in scored.files.values() for path in paths if not Path(path).exists()]
@@ -96,7 +103,9 @@ def _sources(scored, features):
     return [path for f in features for path in scored.files[f.name]]
 
 
-def _warnings(record, done, features, skipped):
+def _warnings(
+    record: FolderRecord, done: typing.Sequence[str], features: typing.Sequence[Feature], skipped: list[Skipped]
+) -> typing.Iterator[str]:
     yield from said_skipped(skipped, "tomogram")
     for feature in features:
         without = [name for name in done if not record.items[name]["found"][feature.name]["pieces"]]
@@ -109,7 +118,9 @@ def _warnings(record, done, features, skipped):
             )
 
 
-def _write_table(path, items, features):
+def _write_table(
+    path: str | os.PathLike[str], items: typing.Mapping[str, dict[str, typing.Any]], features: typing.Sequence[Feature]
+) -> None:
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -120,7 +131,13 @@ def _write_table(path, items, features):
                 writer.writerow(dict(row, tomogram=name, feature=feature.name, label=feature.label))
 
 
-def _outputs(config, folder, record, done, features):
+def _outputs(
+    config: MergeFeaturesConfig,
+    folder: Path,
+    record: FolderRecord,
+    done: typing.Sequence[str],
+    features: typing.Sequence[Feature],
+) -> dict[str, typing.Any]:
     from ..features.merging import picture_paths
 
     items = {name: record.items[name] for name in done}

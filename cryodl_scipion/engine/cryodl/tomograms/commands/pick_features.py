@@ -5,9 +5,10 @@ A finished tomogram is not picked again, so that tomograms may arrive in several
 Result.outputs are the contract's PickFeaturesOutputs. Volumes that could not be read are in Result.skipped.
 """
 
+import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words, said_skipped
+from ...contract import AllSkipped, PickFeaturesConfig, Result, Skipped, counted, in_words, said_skipped
 from ...io.files import expand_paths, name_micrographs
 from ..features.record import FolderRecord
 
@@ -26,7 +27,7 @@ PARAMETERS = (
 )
 
 
-def run(config):
+def run(config: PickFeaturesConfig) -> Result:
     """Pick what is not picked yet."""
     named = _named(config)
     if config.label is None:
@@ -58,7 +59,7 @@ def run(config):
     return Result("pick-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
 
 
-def _refuse_labels(named):
+def _refuse_labels(named: typing.Sequence[tuple[str, str]]) -> None:
     """Raises ValueError for a label volume in place of scores, before anything is written."""
     from ..evaluation.pairs import labels_in
 
@@ -74,7 +75,7 @@ def _refuse_labels(named):
             )
 
 
-def _named(config):
+def _named(config: PickFeaturesConfig) -> list[tuple[str, str]]:
     """Pairs of the tomogram's name and the volume. Scores are called <tomogram>__<feature>; the tomogram's name
     remains."""
     paths = expand_paths(config.segmentations)
@@ -90,7 +91,9 @@ def _named(config):
     return named
 
 
-def _pick_all(config, named, folder, record):
+def _pick_all(
+    config: PickFeaturesConfig, named: typing.Sequence[tuple[str, str]], folder: Path, record: FolderRecord
+) -> tuple[list[Skipped], list[str]]:
     """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
     from tqdm import tqdm
 
@@ -114,7 +117,7 @@ def _pick_all(config, named, folder, record):
     return skipped, notes
 
 
-def _write_all(folder, record):
+def _write_all(folder: Path, record: FolderRecord) -> None:
     from ...io.star import read_tables
     from ..features.points import write_points
 
@@ -123,7 +126,9 @@ def _write_all(folder, record):
     )
 
 
-def _warnings(config, counts, skipped):
+def _warnings(
+    config: PickFeaturesConfig, counts: typing.Mapping[str, int], skipped: list[Skipped]
+) -> typing.Iterator[str]:
     yield from said_skipped(skipped, "volume")
     without = [name for name, count in counts.items() if not count]
     if without:

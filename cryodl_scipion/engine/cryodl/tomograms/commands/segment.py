@@ -6,15 +6,35 @@ arrive in several runs.
 Result.outputs are the contract's SegmentOutputs. Bad tomograms are in Result.skipped.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import os
+import typing
 
-from ...contract import AllSkipped, Result, Skipped, counted, in_words, noise_in_words, read_card, said_skipped
+from ...contract import (
+    AllSkipped,
+    Result,
+    SegmentConfig,
+    Skipped,
+    counted,
+    in_words,
+    noise_in_words,
+    read_card,
+    said_skipped,
+)
 from ...io.files import expand_paths, name_tomograms
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ..features.scores import Feature
+    from ..segmenters.score_folder import Unfinished
+    from ..segmenters.segmenter import Segmenter
 
 NOISY, NOISY_PART = 0.001, 0.1  # parts of noise, and of what is found, that a feature may be found in without a warning
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
@@ -30,7 +50,7 @@ class Source:
     pixel_size: float
 
 
-def run(config):
+def run(config: SegmentConfig) -> Result:
     """Write the scores of all tomograms that are not segmented yet."""
     from ..segmenters.combine import compared_features, features_of
     from ..segmenters.score_folder import ScoreFolder
@@ -42,7 +62,7 @@ def run(config):
     scores = ScoreFolder(
         config.output, features, compared_features(cards), _settings(config, cards), _described(features, folders)
     )
-    skipped, notes = [], []
+    skipped, notes = list[Skipped](), list[str]()
     sources = list(_sources(config, named, cards, skipped, notes))
     finished = {s.name: scores.finished(s.name, s.path, s.tomogram.shape, s.pixel_size) for s in sources}
     todo = [s for s in sources if not finished[s.name]]
@@ -70,12 +90,14 @@ def run(config):
     return Result("segment", outputs, device=device, skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
 
 
-def _settings(config, cards):
+def _settings(config: SegmentConfig, cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, typing.Any]:
     """What decides the scores, for segment.json."""
     return dict(models=[card["weights_sha256"] for card in cards], scores=config.scores, annotators=config.annotators)
 
 
-def _described(features, folders):
+def _described(
+    features: typing.Sequence[Feature], folders: typing.Sequence[str | os.PathLike[str]]
+) -> list[dict[str, typing.Any]]:
     """Features for segment.json."""
     return [
         dict(
@@ -89,7 +111,13 @@ def _described(features, folders):
     ]
 
 
-def _sources(config, named, cards, skipped, notes):
+def _sources(
+    config: SegmentConfig,
+    named: typing.Sequence[tuple[str, str]],
+    cards: typing.Sequence[typing.Mapping[str, typing.Any]],
+    skipped: list[Skipped],
+    notes: list[str],
+) -> typing.Iterator[typing.Any]:
     """The Sources that can be read; the others go to skipped, sentences about pixel sizes to notes."""
     learnt = [card.get("trained_pixel_size") or card["pixel_size"] for card in cards]
     for name, path in named:
@@ -110,7 +138,12 @@ def _sources(config, named, cards, skipped, notes):
         yield Source(name, str(path), tomogram, pixel_size)
 
 
-def _differences(tomogram, pixel_size, cards, learnt):
+def _differences(
+    tomogram: Tomogram,
+    pixel_size: float,
+    cards: typing.Sequence[typing.Mapping[str, typing.Any]],
+    learnt: typing.Sequence[typing.Any],
+) -> typing.Iterator[str]:
     """Sentences about models that learned at other pixel sizes. Raises ValueError for one that cannot serve."""
     from ..segmenters.grid import working_factor
 
@@ -135,7 +168,14 @@ def _differences(tomogram, pixel_size, cards, learnt):
             )
 
 
-def _segment(todo, config, folders, scores, skipped, notes):
+def _segment(
+    todo: typing.Sequence[typing.Any],
+    config: SegmentConfig,
+    folders: typing.Sequence[str | os.PathLike[str]],
+    scores: typing.Any,
+    skipped: list[Skipped],
+    notes: list[str],
+) -> str:
     """Write the scores of one tomogram after the other. Returns the device in words."""
     from ...core.devices import choose_device, device_name, set_threads
     from ..segmenters import load_segmenter
@@ -159,7 +199,13 @@ def _segment(todo, config, folders, scores, skipped, notes):
     return device_name(device)
 
 
-def _segment_one(source, segmenters, unfinished, config, notes):
+def _segment_one(
+    source: typing.Any,
+    segmenters: typing.Sequence[Segmenter],
+    unfinished: Unfinished,
+    config: SegmentConfig,
+    notes: list[str],
+) -> None:
     """All slices of a tomogram that are not done yet. unfinished: score_folder.Unfinished."""
     from tqdm import tqdm
 
@@ -182,7 +228,7 @@ def _segment_one(source, segmenters, unfinished, config, notes):
     notes += found.notes
 
 
-def _write_slice(z, models, unfinished, kind):
+def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str) -> None:
     """Combine and write one slice. models: (models, y, x) float32 scores."""
     from ..segmenters.combine import combined_scores
 
@@ -194,7 +240,12 @@ def _write_slice(z, models, unfinished, kind):
         unfinished.agreements[feature.name].add(models[list(feature.models)], feature.thresholds)
 
 
-def _outputs(scores, sources, bad, folders):
+def _outputs(
+    scores: typing.Any,
+    sources: typing.Sequence[typing.Any],
+    bad: typing.Sequence[str],
+    folders: typing.Sequence[str | os.PathLike[str]],
+) -> dict[str, typing.Any]:
     """Result.outputs of the tomograms that are in the folder now."""
     record, good = scores.read(), [s for s in sources if s.name not in bad]
     entries = {s.name: record["tomograms"][s.name] for s in good}
@@ -214,7 +265,7 @@ def _outputs(scores, sources, bad, folders):
     )
 
 
-def _agreement(feature, entries):
+def _agreement(feature: Feature, entries: typing.Sequence[dict[str, typing.Any]]) -> dict[str, typing.Any]:
     """Figures of the models of a feature over all voxels of some tomograms."""
     from ..segmenters.combine import Agreement
 

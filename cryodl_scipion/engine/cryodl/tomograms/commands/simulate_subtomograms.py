@@ -4,22 +4,28 @@
 Result.outputs are the contract's SimulateSubtomogramsOutputs.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
+import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import Result, SimulateSubtomogramsConfig, counted
 from ...io.files import expand_paths, rename_folder
 from ...io.unfinished import RECORD, check_output, working_folder
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    from ...simulate.subtomograms import SubtomogramSimulator, Truth
 
 VOLUMES = "volumes"  # folder in the working folder
 HALVES_OF = 4  # after the purposes of simulate.subtomograms
 
 
-def run(config):
+def run(config: SimulateSubtomogramsConfig) -> Result:
     """Simulate into <output>.partial, a few at a time, then put the volumes in their place, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
@@ -54,7 +60,7 @@ def run(config):
     )
 
 
-def _working_folder(config, paths):
+def _working_folder(config: SimulateSubtomogramsConfig, paths: typing.Sequence[str]) -> Path:
     """<output>.partial with its folder of volumes; a folder that is not of this unfinished run is an error."""
     begun, beside = (Path(config.output + ".partial") / RECORD).exists(), _volumes_of(config)
     if beside.exists() and not begun:
@@ -66,15 +72,17 @@ def _working_folder(config, paths):
     return folder
 
 
-def _volumes_of(config):
+def _volumes_of(config: SimulateSubtomogramsConfig) -> Path:
     return Path(config.output[: -len(".star")])
 
 
-def _file_name(number, index):
+def _file_name(number: int, index: int) -> str:
     return f"{number:03d}_{index + 1:06d}.mrc"
 
 
-def _make_volumes(config, folder, simulators):
+def _make_volumes(
+    config: SimulateSubtomogramsConfig, folder: Path, simulators: typing.Sequence[SubtomogramSimulator]
+) -> None:
     """The volumes that are not there yet."""
     from tqdm import tqdm
 
@@ -91,7 +99,13 @@ def _make_volumes(config, folder, simulators):
                 progress.update(len(files))
 
 
-def _finish(config, folder, names, truths, tilts):
+def _finish(
+    config: SimulateSubtomogramsConfig,
+    folder: Path,
+    names: typing.Sequence[str],
+    truths: typing.Sequence[Truth],
+    tilts: typing.Sequence[float],
+) -> None:
     """Folder and STAR file in their places, and the working folder removed."""
     from ...io.star import write_tables
 
@@ -100,7 +114,12 @@ def _finish(config, folder, names, truths, tilts):
     shutil.rmtree(folder)
 
 
-def _tables(config, names, truths, tilts):
+def _tables(
+    config: SimulateSubtomogramsConfig,
+    names: typing.Sequence[str],
+    truths: typing.Sequence[Truth],
+    tilts: typing.Sequence[float],
+) -> dict[str, typing.Any]:
     """Optics and particle table of the STAR file."""
     from ...io.particles import ANGLES
     from ...simulate.subtomograms import PER_TOMOGRAM
@@ -131,7 +150,7 @@ def _tables(config, names, truths, tilts):
     return {"optics": _optics_table(config), "particles": particles}
 
 
-def _defoci(truths):
+def _defoci(truths: typing.Sequence[Truth]) -> dict[str, list[float]]:
     if truths[0].optics is None:
         return {}
     optics = [o for truth in truths for o in truth.optics]
@@ -142,7 +161,7 @@ def _defoci(truths):
     }
 
 
-def _optics_table(config):
+def _optics_table(config: SimulateSubtomogramsConfig) -> dict[str, list[float | str]]:
     from ...io.particles import OPTICS
 
     group = (

@@ -4,22 +4,32 @@
 Result.outputs are the contract's SimulateTomogramsOutputs.
 """
 
+from __future__ import annotations
+
 import json
 import os
+import typing
+from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted
+from ...contract import Result, SimulateTomogramsConfig, counted
 from ...contract.result import write_json
 from ...io.files import expand_paths
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
 
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...simulate.tomograms import Particle, Placed
+
 FOLDERS = ("tomograms", "labels", "coordinates")
+HALVES = ("even", "odd")
 MOST_FEATURES = 127  # of int8 labels
 
 
-def run(config):
+def run(config: SimulateTomogramsConfig) -> Result:
     """Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
     check_output(config.output)
     from tqdm import tqdm
@@ -37,7 +47,7 @@ def run(config):
     for note in notes:
         warn(note)
     folder = working_folder(config, paths)
-    for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series):
+    for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series, *["halves"] * config.halves):
         (folder / name).mkdir(exist_ok=True)
     counts = {}
     for index in tqdm(range(config.count), unit="tomogram", mininterval=1.0):
@@ -54,7 +64,7 @@ def run(config):
     return Result("simulate-tomograms", outputs, device=device_name(device), warnings=(*notes, *_warnings(counts)))
 
 
-def _check_memory(config, tilts):
+def _check_memory(config: SimulateTomogramsConfig, tilts: int) -> None:
     from ...simulate.cells import BYTES_PER_VOXEL
     from ...simulate.structures import available_memory
 
@@ -67,7 +77,7 @@ def _check_memory(config, tilts):
         )
 
 
-def _particles(config, paths):
+def _particles(config: SimulateTomogramsConfig, paths: typing.Sequence[str]) -> tuple[list[Particle], list[int]]:
     """Particles of the structures' files, and the copies wanted of each."""
     from ...simulate.structures import structure_names
     from ...simulate.tomograms import OTHERS, load_particle
@@ -91,15 +101,27 @@ def _particles(config, paths):
     return particles, copies * len(paths) if len(copies) == 1 else copies
 
 
-def _simulate(config, index, name, particles, copies, tilts, device, folder):
+def _simulate(
+    config: SimulateTomogramsConfig,
+    index: int,
+    name: str,
+    particles: typing.Sequence[Particle],
+    copies: typing.Sequence[int],
+    tilts: typing.Sequence[float],
+    device: torch.device,
+    folder: Path,
+) -> dict[str, tuple[int, int]]:
     """Make and write one tomogram; {feature: (placed, wanted)}."""
-    from ...simulate.tomograms import fill_cell, photograph, reconstruct
+    from ...simulate.tomograms import fill_cell, photograph, reconstruct, reconstruct_halves
 
     rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
     cell, placed, counts = fill_cell(config, particles, copies, rng)
     images = photograph(cell.density, config, tilts, rng, device)
-    tomogram = reconstruct(images, config, tilts).cpu().numpy()
-    _write(folder / "tomograms" / f"{name}.mrc", tomogram, config.pixel_size, np.float32)
+    tomogram, scale = reconstruct(images, config, tilts)
+    _write(folder / "tomograms" / f"{name}.mrc", tomogram.cpu().numpy(), config.pixel_size, np.float32)
+    if config.halves:
+        for half, volume in zip(HALVES, reconstruct_halves(images, tomogram, scale, config, tilts, rng)):
+            _write(folder / "halves" / f"{name}_{half}.mrc", volume.cpu().numpy(), config.pixel_size, np.float32)
     _write(folder / "labels" / f"{name}.mrc", cell.labels, config.pixel_size, np.int8)
     if config.tilt_series:
         _write(folder / "tilt_series" / f"{name}.mrc", images.cpu().numpy(), config.pixel_size, np.float32)
@@ -108,21 +130,21 @@ def _simulate(config, index, name, particles, copies, tilts, device, folder):
     return counts
 
 
-def _write(path, volume, pixel_size, dtype):
+def _write(path: Path, volume: np.ndarray, pixel_size: float, dtype: type[np.float32] | type[np.int8]) -> None:
     from ...io.tomograms import VolumeWriter
 
     with VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
         file.write(0, volume)
 
 
-def _write_tilts(path, tilts):
+def _write_tilts(path: Path, tilts: typing.Sequence[float]) -> None:
     from ...io.files import whole_file
 
     with whole_file(path) as temporary:
         temporary.write_text("".join(f"{tilt:.2f}\n" for tilt in tilts))
 
 
-def _write_coordinates(path, name, placed):
+def _write_coordinates(path: Path, name: str, placed: Placed) -> None:
     from ...io.particles import ANGLES
     from ...io.star import write_tables
 
@@ -139,7 +161,13 @@ def _write_coordinates(path, name, placed):
     )
 
 
-def _finish(config, folder, particles, counts, tilts):
+def _finish(
+    config: SimulateTomogramsConfig,
+    folder: Path,
+    particles: typing.Sequence[Particle],
+    counts: typing.Mapping[str, typing.Any],
+    tilts: typing.Sequence[float],
+) -> dict[str, typing.Any]:
     """features.json, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
     from ...simulate.tomograms import features_of
 
@@ -168,11 +196,12 @@ def _finish(config, folder, particles, counts, tilts):
         tilt_min=tilts[0],
         tilt_max=tilts[-1],
         tilt_series=files("tilt_series") if config.tilt_series else None,
+        **{half: files("halves", f"_{half}.mrc") if config.halves else None for half in HALVES},
         counts={f: sum(found[f][0] for found in counts.values()) for f in features},
     )
 
 
-def _warnings(counts):
+def _warnings(counts: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     for name, found in counts.items():
         for feature, (placed, wanted) in found.items():
             if placed < wanted:

@@ -4,15 +4,26 @@
 Result.outputs are the contract's TrainClassifierOutputs.
 """
 
-import time
+from __future__ import annotations
 
-from ...contract import Result
+import time
+import typing
+from pathlib import Path
+
+from ...contract import Result, TrainClassifierConfig
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ...learning.training import FitReport
+    from ..classifiers.examples import Examples
+    from ..classifiers.method import ClassifierMethod
 
 DIAMETER = 0.8  # of the box, where none is given
 
 
-def run(config):
+def run(config: TrainClassifierConfig) -> Result:
     """Train and write the model. A killed training by steps continues from <output>.partial."""
     import torch
 
@@ -74,7 +85,7 @@ def run(config):
     return Result("train-classifier", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def _check_options(config, method):
+def _check_options(config: TrainClassifierConfig, method: ClassifierMethod) -> None:
     """Raises ValueError for options of a training by steps, where there is none: they would have no effect."""
     given = [f"--{name.replace('_', '-')}" for name in ("steps", "learning_rate") if getattr(config, name) is not None]
     if given and not method.learns_by_steps:
@@ -84,7 +95,7 @@ def _check_options(config, method):
         )
 
 
-def _examples(config, method):
+def _examples(config: TrainClassifierConfig, method: ClassifierMethod) -> tuple[Examples, list[str]]:
     """Examples of the config, and warnings."""
     from ...io.subtomograms import read_subtomograms
     from ..classifiers.examples import Examples, labelled, split
@@ -113,7 +124,9 @@ def _examples(config, method):
     ), notes
 
 
-def _say_start(config, method, examples, notes, device):
+def _say_start(
+    config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, notes: list[str], device: str
+) -> None:
     for sentence in notes:
         warn(sentence)
     one, counts = examples.subtomograms, [int((examples.labels == k).sum()) for k in range(len(examples.names))]
@@ -128,7 +141,9 @@ def _say_start(config, method, examples, notes, device):
         print(f"Known weakness of {config.network}: {method.weak}")
 
 
-def _learn(config, method, examples, folder, device):
+def _learn(
+    config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, folder: Path, device: torch.device
+) -> tuple[dict[str, torch.Tensor], FitReport | None]:
     """Weights, {name: tensor}, and the FitReport of a training by steps, or None."""
     if not method.learns_by_steps:
         return method.learn(examples, config, device), None

@@ -4,16 +4,23 @@
 Result.outputs are the contract's TrainGeneralSegmenterOutputs.
 """
 
+from __future__ import annotations
+
 import time
+import typing
 from pathlib import Path
 
 from ...contract import Result
+
+if typing.TYPE_CHECKING:
+    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+    from ..pretraining.task import CellsTask
 
 CELLS = "cells"  # folder of the simulated cells, if they are not kept elsewhere
 FIRST_VALIDATION = 9000  # number of the first validation cell
 
 
-def run(config):
+def run(config: TrainGeneralSegmenterConfig) -> Result:
     """Train and write <output>/<feature> for each feature. A killed training continues from <output>.partial."""
     import shutil
 
@@ -53,7 +60,7 @@ def run(config):
     return Result("train-general-segmenter", outputs, device=device_name(device))
 
 
-def _task(config, folder):
+def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
     """CellsTask with a new network, its cells in a folder."""
     from ..pretraining.card import joined_network
     from ..pretraining.cells import CellMaker

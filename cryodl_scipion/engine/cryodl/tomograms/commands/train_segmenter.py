@@ -4,15 +4,26 @@
 Result.outputs are the contract's TrainSegmenterOutputs.
 """
 
-import time
+from __future__ import annotations
 
-from ...contract import Result, counted
+import time
+import typing
+from pathlib import Path
+
+from ...contract import Result, TrainSegmenterConfig, counted
 from ...io.warn import warn
+
+if typing.TYPE_CHECKING:
+    import torch
+
+    from ..segmenters.examples import Example, Gathered
+    from ..segmenters.method import SegmenterMethod
+    from ..segmenters.train import SegmenterTask
 
 FURTHER = 0.3  # of a network's own learning rate, where it begins with the weights of a model
 
 
-def run(config):
+def run(config: TrainSegmenterConfig) -> Result:
     """Train and write the model. A killed training continues from <output>.partial."""
     from ...learning.run_training import check_output, finish, fit_task, working_folder
     from ..segmenters import segmenter_method
@@ -63,7 +74,9 @@ def run(config):
     )
 
 
-def _task(config, method, gathered):
+def _task(
+    config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered
+) -> tuple[SegmenterTask, tuple[list[Example], list[Example], str]]:
     """SegmenterTask with a new network or that of --start-from, and the split: training, validation, how."""
     import numpy as np
 
@@ -75,7 +88,7 @@ def _task(config, method, gathered):
     return SegmenterTask(method, network, split[0], split[1], config.batch_size), split
 
 
-def _as_the_start(config):
+def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
     """The config with the working pixel size of the model to start from where it gives none, and a rate at which what
     that model knows is not forgotten."""
     import dataclasses
@@ -94,13 +107,14 @@ def _as_the_start(config):
     )
 
 
-def _started(config, method, gathered):
+def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
     from ...io.model import find_model, read_model
     from ..segmenters.grid import SAME
     from ..segmenters.method import load_network
 
-    card, weights = read_model(find_model(config.start_from, "segmenter"), "segmenter")
+    start = str(config.start_from)
+    card, weights = read_model(find_model(start, "segmenter"), "segmenter")
     if card["network"] != config.network:
         raise ValueError(
             f"Start from model (--start-from) {config.start_from} has the network {card['network']}, but "
@@ -112,10 +126,16 @@ def _started(config, method, gathered):
             f"but this training at {gathered.pixel_size:g} Å/px. Give --working-pixel-size "
             f"{card['pixel_size']:g}."
         )
-    return load_network(method, weights, config.start_from)
+    return load_network(method, weights, start)
 
 
-def _say_start(config, method, gathered, split, device):
+def _say_start(
+    config: TrainSegmenterConfig,
+    method: SegmenterMethod,
+    gathered: Gathered,
+    split: tuple[list[Example], list[Example], str],
+    device: str,
+) -> None:
     for sentence in gathered.notes:
         print(sentence)
     for sentence in gathered.warnings:
@@ -133,7 +153,7 @@ def _say_start(config, method, gathered, split, device):
         print(f"Known weakness of {config.network}: {method.weak}")
 
 
-def _draw(folder, task, card):
+def _draw(folder: Path, task: SegmenterTask, card: typing.Mapping[str, typing.Any]) -> None:
     """Pictures of tiles that were learnt, and of those that were not."""
     from ..segmenters.calibrate import Calibration
     from ..segmenters.pictures import draw_tiles

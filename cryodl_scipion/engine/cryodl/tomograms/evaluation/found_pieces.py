@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which connected pieces of the labels were found, and which pieces of the segmentation are right."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
 from ..features.pieces import BYTES, PieceFinder
 from .overlap import ratio
 from .pairs import known
+
+if typing.TYPE_CHECKING:
+    from .pairs import Pair
 
 HALF = 0.5  # part of a piece that must be covered
 SLAB_BYTES = 6e8
@@ -23,10 +29,10 @@ class PieceCounts:
     found: int = 0
     right: int = 0
 
-    def __add__(self, other):
+    def __add__(self, other: PieceCounts) -> PieceCounts:
         return PieceCounts(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
-    def figures(self):
+    def figures(self) -> dict[str, typing.Any]:
         return dict(
             pieces_true=self.true,
             pieces_detected=self.detected,
@@ -37,7 +43,7 @@ class PieceCounts:
         )
 
 
-def count_pieces(pair, labels):
+def count_pieces(pair: Pair, labels: typing.Sequence[int]) -> tuple[dict[int, PieceCounts], dict[int, int]]:
     """{label: PieceCounts} of a Pair; and {label: slice with most of it in the labels, or in the segmentation if there
     is nothing in the labels}. Voxels that nobody knows are in no piece."""
     slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))
@@ -59,7 +65,7 @@ def count_pieces(pair, labels):
                 sums += np.bincount(numbers[other[place] == label], minlength=len(sums) + 1)[1:]
     good = [c >= HALF * p.voxels for c, p in zip(covered, pieces)]
 
-    def counts(side, label):
+    def counts(side: int, label: int) -> tuple[int, int]:
         own = pieces[side].labels == label
         return int(own.sum()), int((own & good[side]).sum())
 
@@ -69,7 +75,7 @@ def count_pieces(pair, labels):
     )
 
 
-def _slab(pair, z, slices):
+def _slab(pair: Pair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
     """(found, truth) labels of slices from z on, 0 where nobody knows."""
     found, truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
     sure = known(truth)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All figures of a segmentation beside its labels."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -10,6 +13,9 @@ from .found_pieces import PieceCounts, count_pieces
 from .outlines import FARTHEST, Distances
 from .overlap import Overlap, ScoreCurve
 from .pairs import blocks, known
+
+if typing.TYPE_CHECKING:
+    from .pairs import Pair
 
 SIDE = 160  # px of a block, beside what is around it
 MOST_LABELS = 32
@@ -23,15 +29,15 @@ class Measured:
     distances: Distances = dataclasses.field(default_factory=Distances)
     pieces: PieceCounts = dataclasses.field(default_factory=PieceCounts)
 
-    def __add__(self, other):
+    def __add__(self, other: Measured) -> Measured:
         return Measured(self.overlap + other.overlap, self.distances + other.distances, self.pieces + other.pieces)
 
-    def figures(self, pixel_size):
+    def figures(self, pixel_size: float) -> dict[str, typing.Any]:
         """Dict of numbers, None where something is missing. pixel_size: Å/px."""
         return dict(self.overlap.figures(), **self.distances.figures(pixel_size), **self.pieces.figures())
 
 
-def measure(pair):
+def measure(pair: Pair) -> tuple[dict[int, Measured], dict[int, int], ScoreCurve | None]:
     """{label: Measured} of a pairs.Pair, {label: slice to look at}, and a ScoreCurve, None for label volumes."""
     found = {} if pair.label is None else {pair.label: Measured()}
     curve = None if pair.label is None else ScoreCurve()
@@ -49,7 +55,9 @@ def measure(pair):
     return dict(sorted(found.items())), slices, curve
 
 
-def _measure_block(pair, core, measured, curve):
+def _measure_block(
+    pair: Pair, core: typing.Sequence[tuple[int, int]], measured: dict[int, Measured], curve: ScoreCurve | None
+) -> None:
     """Add a block to {label: Measured} and to the ScoreCurve, if there is one. core: three (start, stop)."""
     around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))

@@ -5,19 +5,22 @@ An outline is made of the voxels of a feature that have a face in common with a 
 of one outline the distance to the nearest one of the other is measured, both ways (mean symmetric surface distance).
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
 FARTHEST = 48  # px: what has nothing nearer than this counts with this distance, so that blocks bound the memory
 
 
-def outline(mask):
+def outline(mask: np.ndarray) -> np.ndarray:
     """Voxels of a (z, y, x) bool mask with a neighbour outside of it. The array's border is no outside."""
     return mask & ~eroded(mask)
 
 
-def eroded(mask):
+def eroded(mask: np.ndarray) -> np.ndarray:
     """Voxels of a mask all six neighbours of which are in it, as far as they are in the array."""
     inner = mask.copy()
     for axis in range(3):
@@ -35,9 +38,9 @@ class Distances:
 
     counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(FARTHEST**2 + 1, np.int64))
     alone: int = 0
-    sides: tuple = (0, 0)
+    sides: tuple[int, ...] = (0, 0)
 
-    def add(self, found, truth, known, core):
+    def add(self, found: np.ndarray, truth: np.ndarray, known: np.ndarray, core: tuple[slice, ...]) -> None:
         """found, truth, known: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core: three
         slices."""
         outlines, sure = (outline(found), outline(truth)), eroded(known)
@@ -46,7 +49,7 @@ class Distances:
             self.sides = tuple(n + int(own.sum()) * (k == side) for k, n in enumerate(self.sides))
             self._measure(own, outlines[other], core)
 
-    def _measure(self, own, other, core):
+    def _measure(self, own: np.ndarray, other: np.ndarray, core: tuple[slice, ...]) -> None:
         """own: outline in the core. other: outline in the block."""
         counts = np.zeros_like(self.counts)
         for distance in (0, 1):  # most are there, and need no search
@@ -55,18 +58,18 @@ class Distances:
             own = own & ~near
         if own.any():
             places = np.argwhere(own) + [part.start for part in core]
-            distance = _nearest(places, np.argwhere(other))
-            self.alone += int(np.isinf(distance).sum())
-            squared = np.rint(np.minimum(distance, FARTHEST) ** 2).astype(np.int64)
+            nearest = _nearest(places, np.argwhere(other))
+            self.alone += int(np.isinf(nearest).sum())
+            squared = np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64)
             counts += np.bincount(squared, minlength=len(counts))
         self.counts = self.counts + counts
 
-    def __add__(self, other):
+    def __add__(self, other: Distances) -> Distances:
         return Distances(
             self.counts + other.counts, self.alone + other.alone, tuple(a + b for a, b in zip(self.sides, other.sides))
         )
 
-    def figures(self, pixel_size):
+    def figures(self, pixel_size: float) -> dict[str, typing.Any]:
         """boundary_error and boundary_error_95 (95th percentile) in Å, and boundary_alone, the part of the outlines
         that has nothing of the other within FARTHEST px. None if the feature is missing on a side."""
         if not all(self.sides):
@@ -80,7 +83,7 @@ class Distances:
         )
 
 
-def _nearest(places, others):
+def _nearest(places: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(n,) distances of (n, 3) places to the nearest of the others; infinite beyond FARTHEST."""
     if not len(others):
         return np.full(len(places), np.inf)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Voxels in common, and what scores are worth at every threshold."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -17,16 +19,16 @@ class Overlap:
     found: int = 0
     truth: int = 0
 
-    def add(self, found, truth):
+    def add(self, found: np.ndarray, truth: np.ndarray) -> None:
         """found, truth: bool arrays of one shape."""
         self.both += int((found & truth).sum())
         self.found += int(found.sum())
         self.truth += int(truth.sum())
 
-    def __add__(self, other):
+    def __add__(self, other: Overlap) -> Overlap:
         return Overlap(self.both + other.both, self.found + other.found, self.truth + other.truth)
 
-    def figures(self):
+    def figures(self) -> dict[str, float | None]:
         """dice, iou, precision, recall; None where there is nothing to divide by."""
         return dict(
             dice=ratio(2 * self.both, self.found + self.truth),
@@ -38,7 +40,7 @@ class Overlap:
         )
 
 
-def ratio(part, whole):
+def ratio(part: float, whole: float) -> float | None:
     """part / whole, None if there is no whole."""
     return part / whole if whole else None
 
@@ -47,10 +49,10 @@ class ScoreCurve:
     """Histograms of scores where the feature is and where it is not. yes, no: (BINS,) voxels; sums: (BINS,) of
     scores."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.yes, self.no, self.sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
 
-    def add(self, scores, truth):
+    def add(self, scores: np.ndarray, truth: np.ndarray) -> None:
         """scores: (n,) float32 in [0, 1]. truth: (n,) bool."""
         # a hundredth times a thousand may end a little below a whole number
         bins = np.clip((scores * BINS + 1e-3).astype(np.int32), 0, BINS - 1)
@@ -58,22 +60,22 @@ class ScoreCurve:
         self.no += np.bincount(bins[~truth], minlength=BINS)
         self.sums += np.bincount(bins, scores, BINS)
 
-    def __iadd__(self, other):
+    def __iadd__(self, other: ScoreCurve) -> ScoreCurve:
         self.yes, self.no, self.sums = self.yes + other.yes, self.no + other.no, self.sums + other.sums
         return self
 
-    def precision_recall(self):
+    def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
         """(precision, recall) of all voxels that score at least b / BINS, for b from BINS - 1 down to 0."""
         both, found = np.cumsum(self.yes[::-1]), np.cumsum((self.yes + self.no)[::-1])
         return both / np.maximum(found, 1), both / max(self.yes.sum(), 1)
 
-    def reliability(self):
+    def reliability(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean score, share of true voxels and number of voxels, in RELIABILITY_BINS bins of equal width."""
         binned = lambda values: values.reshape(RELIABILITY_BINS, -1).sum(axis=1)
         count = binned(self.yes + self.no)
         return binned(self.sums) / np.maximum(count, 1), binned(self.yes) / np.maximum(count, 1), count
 
-    def figures(self):
+    def figures(self) -> dict[str, float | None]:
         """average_precision; best_threshold and best_dice; calibration_error (Guo et al. 2017). None without voxels of
         both kinds."""
         if not self.yes.any() or not self.no.any():

@@ -3,6 +3,8 @@
 
 import itertools
 import json
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,16 @@ class Pair:
     size.
     """
 
-    def __init__(self, name, segmentation, labels, label, threshold, pixel_size=None, values=None):
+    def __init__(
+        self,
+        name: str,
+        segmentation: str | os.PathLike[str],
+        labels: str | os.PathLike[str],
+        label: int | None,
+        threshold: float,
+        pixel_size: float | None = None,
+        values: typing.Mapping[int, int] | None = None,
+    ) -> None:
         self.name, self.segmentation, self.label, self._threshold = name, segmentation, label, threshold
         self._values = {mine: theirs for mine, theirs in (values or {}).items() if mine != theirs}
         found, truth = Tomogram(segmentation), Tomogram(labels)
@@ -49,7 +60,7 @@ class Pair:
             )
         )
 
-    def read(self, *ranges):
+    def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """(found, truth, scores) of the places given as in Tomogram.raw: int32 labels, UNANNOTATED in the truth where
         nobody knows; scores are float32, None for label volumes."""
         truth = self._truth.labels(*ranges)
@@ -58,30 +69,30 @@ class Pair:
         scores = as_probabilities(self._found.raw(*ranges), self.segmentation)
         return np.where(scores >= self._threshold, np.int32(self.label), np.int32(0)), truth, scores
 
-    def _renumbered(self, found):
+    def _renumbered(self, found: np.ndarray) -> np.ndarray:
         result = found.copy()
         for mine, theirs in self._values.items():
             result[found == mine] = theirs
         return result
 
 
-def blocks(shape, side):
+def blocks(shape: tuple[int, ...], side: int) -> typing.Iterator[tuple[tuple[int, int], ...]]:
     """Ranges of blocks that cover a volume: tuples of three (start, stop)."""
     return itertools.product(*([(a, min(a + side, n)) for a in range(0, n, side)] for n in shape))
 
 
-def known(truth):
+def known(truth: np.ndarray) -> np.ndarray:
     """Where somebody knows."""
     return truth != UNANNOTATED
 
 
-def feature_names(volume):
+def feature_names(volume: str | os.PathLike[str]) -> dict[int, str]:
     """{label: name} from the features.json beside a label volume or one folder above; {} if there is none."""
     folder = Path(volume).resolve().parent
     return _names_in(folder) or _names_in(folder.parent)
 
 
-def _names_in(folder):
+def _names_in(folder: Path) -> dict[int, str]:
     try:
         record = json.loads((folder / "features.json").read_text(encoding="utf-8"))
         return {int(f["label"]): str(f["name"]) for f in record["features"]}
@@ -89,7 +100,7 @@ def _names_in(folder):
         return {}  # names are only for reading: another program's file of this name does no harm
 
 
-def same_names(mine, theirs):
+def same_names(mine: typing.Mapping[int, str], theirs: typing.Mapping[int, str]) -> dict[int, int] | None:
     """{value in the segmentation: value of the same feature in the labels, 0 for none} of two {value: name}; None if
     they have no name in common, or if one of them has a name twice. A feature is the same if its name is, or if its
     value is and neither name is known to the other side: one says ribosome, the other 70S."""
@@ -103,14 +114,14 @@ def same_names(mine, theirs):
     }
 
 
-def renamed(value, mine, theirs):
+def renamed(value: int, mine: typing.Mapping[int, str], theirs: typing.Mapping[int, str]) -> bool:
     """Whether a value is named on both sides of two {value: name}, each time as the other side names nothing."""
     return (
         value in mine and value in theirs and mine[value] not in theirs.values() and theirs[value] not in mine.values()
     )
 
 
-def labels_in(path):
+def labels_in(path: str | os.PathLike[str]) -> typing.Any:
     """(names, values) of a volume that seems to hold labels and no scores: whole numbers from 1 on, without gaps or all
     of them in the features.json beside it or one folder above; None of any other. names: {value: name}, {} if nothing
     names them. A volume that `segment` lists as scores is none."""
@@ -128,7 +139,7 @@ def labels_in(path):
     return ({}, sorted(values)) if values and values == set(range(1, len(values) + 1)) else None
 
 
-def refuse_labels(path):
+def refuse_labels(path: str | os.PathLike[str]) -> list[str]:
     """Sentences, in a list, for a volume that should hold scores and may be a label volume. Raises ValueError if it is
     one by a features.json."""
     found = labels_in(path)

@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of segmentations beside their labels."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import numpy as np
 
 from ...io.plots import new_figure, save_figure
 from .pairs import known
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+    from .overlap import ScoreCurve
+    from .pairs import Pair
 
 RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)
 OPACITY = 0.55  # of the colours over a tomogram
@@ -18,7 +28,13 @@ MOST_FEATURES, MOST_PIXELS = 6, 768
 BARS = ("dice", "precision", "recall", "piece_recall", "piece_precision")
 
 
-def draw_slices(pair, slices, names, path, tomogram=None):
+def draw_slices(
+    pair: Pair,
+    slices: typing.Mapping[int, int],
+    names: typing.Mapping[int, str],
+    path: str | os.PathLike[str],
+    tomogram: Tomogram | None = None,
+) -> None:
     """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other.
 
     pair: pairs.Pair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in grey
@@ -47,19 +63,21 @@ def draw_slices(pair, slices, names, path, tomogram=None):
     save_figure(figure, path)
 
 
-def _thinned(image):
+def _thinned(image: np.ndarray) -> np.ndarray:
     """Every k-th pixel of a large image."""
     step = -(-max(image.shape) // MOST_PIXELS)
     return image[::step, ::step]
 
 
-def _grey(image):
+def _grey(image: np.ndarray) -> np.ndarray:
     """(y, x, 3) in [0, 1], the darkest and the brightest hundredth cut off."""
     low, high = np.percentile(image, (1, 99))
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
 
 
-def _overlay(found, truth, sure, scores, grey=None):
+def _overlay(
+    found: np.ndarray, truth: np.ndarray, sure: np.ndarray, scores: np.ndarray | None, grey: np.ndarray | None = None
+) -> np.ndarray:
     """(y, x, 3) colours. found, truth, sure: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen through them;
     without it the ground is white, darker where the scores are high."""
     opacity = 1 if grey is None else OPACITY
@@ -77,7 +95,7 @@ def _overlay(found, truth, sure, scores, grey=None):
     return picture
 
 
-def draw_figures(features, path):
+def draw_figures(features: typing.Mapping[str, typing.Mapping[str, typing.Any]], path: str | os.PathLike[str]) -> None:
     """A PNG of bars. features: {name: figures}."""
     figure, axes = new_figure(1, 2, (max(8.0, 4.0 + 2.0 * len(features)), 3.9))
     left, right = axes[0]
@@ -103,7 +121,7 @@ def draw_figures(features, path):
     save_figure(figure, path)
 
 
-def draw_curve(curve, name, path):
+def draw_curve(curve: ScoreCurve, name: str, path: str | os.PathLike[str]) -> None:
     """A PNG of precision against recall, and of the share of true voxels against the score. curve:
     overlap.ScoreCurve."""
     figure, axes = new_figure(1, 2, (8.4, 3.8))

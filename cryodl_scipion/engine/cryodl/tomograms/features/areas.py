@@ -16,11 +16,12 @@ class AreaCounter:
     within some per cent; a plane along an axis comes out 7 % too small. What the volume's border cuts is no surface.
     """
 
-    def __init__(self, labels):
+    def __init__(self, labels: int) -> None:
         """labels: the number of labels, 1 to that."""
-        self._areas, self._last = np.zeros(labels + 1), None
+        self._areas = np.zeros(labels + 1)
+        self._last: np.ndarray | None = None
 
-    def add(self, slab):
+    def add(self, slab: np.ndarray) -> None:
         """The next slices: (n, y, x) int8 of 0 and labels."""
         if self._last is not None:
             slab = np.concatenate([self._last, slab])
@@ -31,7 +32,7 @@ class AreaCounter:
                 self._count(part, direction)
         self._last = slab[-1:].copy()
 
-    def _count(self, slab, direction):
+    def _count(self, slab: np.ndarray, direction: tuple[int, int, int]) -> None:
         here = slab[tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(direction, slab.shape))]
         there = slab[tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(direction, slab.shape))]
         other = here != there
@@ -39,6 +40,6 @@ class AreaCounter:
         crossings = sum(np.bincount(side[other], minlength=len(self._areas)) for side in (here, there))
         self._areas += 2 * _WEIGHTS[int(length)] * crossings / length**0.5
 
-    def areas(self):
+    def areas(self) -> np.ndarray:
         """(labels,) squares of the voxel's side."""
         return self._areas[1:]

@@ -4,7 +4,7 @@
 GIGABYTE = 1e9
 
 
-def slabs(shape, bytes_per_voxel, memory, multiple=1):
+def slabs(shape: tuple[int, ...], bytes_per_voxel: float, memory: float, multiple: int = 1) -> list[tuple[int, int]]:
     """[(start, stop)] of z that cover a volume, each of whole slices.
 
     shape: (z, y, x). memory: GB. multiple: starts are multiples of it. A slab has at least that many slices, whatever
@@ -15,7 +15,9 @@ def slabs(shape, bytes_per_voxel, memory, multiple=1):
     return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 
 
-def blocks(shape, bytes_per_voxel, memory, halo):
+def blocks(
+    shape: tuple[int, ...], bytes_per_voxel: float, memory: float, halo: int
+) -> list[tuple[tuple[int, int], list[tuple[int, int]]]]:
     """[((z, z), [(y, y), ...])] of parts that, each with `halo` voxels more on all sides in z and y, fit the memory.
 
     memory: GB. Raises ValueError if not even one voxel with its halo does.
@@ -36,7 +38,7 @@ def blocks(shape, bytes_per_voxel, memory, halo):
     return [(z, cut(shape[1], step_y)) for z in cut(shape[0], step_z)]
 
 
-def widened(part, halo, length):
+def widened(part: tuple[int, int], halo: int, length: int) -> tuple[tuple[int, int], slice]:
     """(start, stop) with a halo as far as the volume goes, and the slice that takes the halo off again."""
     start, stop = max(0, part[0] - halo), min(length, part[1] + halo)
     return (start, stop), slice(part[0] - start, part[1] - start)

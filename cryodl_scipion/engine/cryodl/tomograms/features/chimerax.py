@@ -3,6 +3,7 @@
 
 import math
 import os
+import typing
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ...io.files import whole_file
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 
 
-def origin_of(path):
+def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
     """xyz in Å where ChimeraX puts the first voxel of an MRC file: the header's origin, or else its start (NXSTART).
 
     Zeros where the header makes no sense.
@@ -35,7 +36,15 @@ def origin_of(path):
     return tuple(origin)
 
 
-def write_script(path, volume, tomogram, surfaces, pixel_size, origin_xyz, middle):
+def write_script(
+    path: str | os.PathLike[str],
+    volume: str | os.PathLike[str],
+    tomogram: str | os.PathLike[str] | None,
+    surfaces: typing.Sequence[tuple[str, typing.Any]],
+    pixel_size: float,
+    origin_xyz: typing.Sequence[float],
+    middle: np.ndarray,
+) -> None:
     """Write a .cxc script. Paths in it are relative to its folder, from which ChimeraX runs it.
 
     volume: the label volume. tomogram: its path, or None. surfaces: [(name, path)] of STL files, None without a file.
@@ -53,10 +62,10 @@ def write_script(path, volume, tomogram, surfaces, pixel_size, origin_xyz, middl
         ]
     number += 1
     lines += [f"open {beside(volume)} name labels", f"volume #{number} {place}", f"hide #{number} models"]
-    for place, (name, surface) in enumerate(surfaces):
+    for index, (name, surface) in enumerate(surfaces):
         if surface:
             number += 1
-            colour = COLOURS[place % len(COLOURS)]
+            colour = COLOURS[index % len(COLOURS)]
             lines += [f'open {beside(surface)} name "{name}"', f"color #{number} {colour}"]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines + ["lighting soft", "view"]) + "\n", encoding="utf-8")

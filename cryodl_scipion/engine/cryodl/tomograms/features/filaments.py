@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Points along filaments, with their directions."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from .points import Points, together
 from .segmentation import isolated
 from .skeletons import centre_lines
 
+if typing.TYPE_CHECKING:
+    from .pieces import Pieces
+    from .segmentation import Segmentation
+
 LUMEN_NM2 = 500.0  # cross sections of holes up to this are the inside of a tube: a microtubule's is 180 nm², or 2 to 3
 #                    times as much where it is cut at a slant
 WOBBLE = 0.6  # voxels that the voxels of a middle line lie beside it (root mean square)
 
 
-def along_filaments(segmentation, pieces, numbers, spacing):
+def along_filaments(segmentation: Segmentation, pieces: Pieces, numbers: np.ndarray, spacing: float) -> Points:
     """Points along the middle lines of some pieces.
 
     segmentation: Segmentation. pieces: Pieces. numbers: of the pieces wanted, from 0. spacing: voxels. Directions run
@@ -36,7 +44,7 @@ def along_filaments(segmentation, pieces, numbers, spacing):
     return together(found, directions=True, lines=True)
 
 
-def sampled(places, spacing, radius):
+def sampled(places: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, 3) and unit vectors (n, 3) along a smooth curve through places, evenly, and as much room at both ends.
 
     places: (m, 3) voxels in their order. spacing: voxels. radius: of the filament, voxels; thick ones wobble more.
@@ -54,7 +62,7 @@ def sampled(places, spacing, radius):
     return at(wanted), directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-def _curve(places, radius):
+def _curve(places: np.ndarray, radius: float) -> typing.Callable[[typing.Any], np.ndarray]:
     """A function of (k,) parameters in [0, 1] that gives (k, 3) places on a smooth curve."""
     from scipy.interpolate import splev, splprep
 

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Points on the middle surface of membranes, with their normals."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from .points import Points, together
+
+if typing.TYPE_CHECKING:
+    from .pieces import Pieces
+    from .segmentation import Segmentation
 
 NEAR = 512  # voxels that the surface around a point is fitted to; of denser masks only a part of the voxels is taken
 ROUGHLY = 80  # ... for places that are only tried
@@ -13,7 +21,9 @@ CANDIDATES = 12  # places tried per point: fewer leave holes
 LINKS = 8  # neighbours that normals are compared with
 
 
-def on_membranes(voxels, piece_of, thickness, spacing, seed):
+def on_membranes(
+    voxels: np.ndarray, piece_of: np.ndarray, thickness: float, spacing: float, seed: int
+) -> tuple[np.ndarray, ...]:
     """(zyx, normals, index of the piece) of points on the middle surfaces of pieces, no two of one piece nearer than
     the spacing (by some per cent), and few places farther from all of them than it.
 
@@ -30,7 +40,9 @@ def on_membranes(voxels, piece_of, thickness, spacing, seed):
     return tuple(np.concatenate(column) for column in zip(empty, *found))
 
 
-def _piece(voxels, thickness, spacing, rng):
+def _piece(
+    voxels: np.ndarray, thickness: float, spacing: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     from scipy.spatial import cKDTree
 
     radius = max(1.5 * thickness, 2.5)
@@ -46,7 +58,7 @@ def _piece(voxels, thickness, spacing, rng):
     return places, oriented(places, normals)
 
 
-def fitted(tree, places, radius, near=NEAR):
+def fitted(tree: typing.Any, places: np.ndarray, radius: float, near: int = NEAR) -> tuple[np.ndarray, np.ndarray]:
     """Places (n, 3) moved along the normal onto the middle of the voxels around them, and unit normals (n, 3).
 
     A paraboloid is fitted to the voxels nearer than the radius in the frame of their principal axes, with weights that
@@ -60,7 +72,7 @@ def fitted(tree, places, radius, near=NEAR):
     return moved, normals
 
 
-def _fit(tree, places, radius, near):
+def _fit(tree: typing.Any, places: np.ndarray, radius: float, near: int) -> tuple[np.ndarray, np.ndarray]:
     distance, index = tree.query(places, near, distance_upper_bound=radius)
     distance, index = distance.reshape(len(places), near), index.reshape(len(places), near)
     there = np.isfinite(distance)
@@ -80,12 +92,12 @@ def _fit(tree, places, radius, near):
     return places + solution[:, 0, None] * frame[:, :, 0], up / np.linalg.norm(up, axis=1, keepdims=True)
 
 
-def _products(weight, left, right):
+def _products(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """(n, i, j) weighted sums over k of left (n, k, i) times right (n, k, j)."""
     return (weight[..., None] * left).transpose(0, 2, 1) @ right
 
 
-def _apart(places, spacing, rng):
+def _apart(places: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
     """Indices of places in random order, without those nearer than the spacing to one before."""
     from scipy.spatial import cKDTree
 
@@ -97,7 +109,7 @@ def _apart(places, spacing, rng):
     return np.array(keep, int)
 
 
-def oriented(places, normals):
+def oriented(places: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """The normals of one piece turned to one side of it (along a minimum spanning tree; Hoppe et al. 1992), the outer
     one of a closed or bent membrane."""
     from scipy.sparse import coo_array
@@ -127,7 +139,16 @@ def oriented(places, normals):
     return turned
 
 
-def membrane_points(segmentation, pieces, numbers, voxels, piece_of, thickness, spacing, seed):
+def membrane_points(
+    segmentation: Segmentation,
+    pieces: Pieces,
+    numbers: np.ndarray,
+    voxels: np.ndarray,
+    piece_of: np.ndarray,
+    thickness: float,
+    spacing: float,
+    seed: int,
+) -> Points:
     """Points on the membranes of some pieces. voxels, piece_of: as of on_membranes, piece_of from 0."""
     wanted = np.isin(piece_of, numbers)
     zyx, normals, piece = on_membranes(voxels[wanted], piece_of[wanted], thickness, spacing, seed)

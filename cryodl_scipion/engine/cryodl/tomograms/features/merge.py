@@ -1,16 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Competitive merging (Chen et al., Nature Methods 2017): each voxel goes to the feature that is most sure of it."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from .blocks import blocks, widened
 from .scores import log_odds
 
+if typing.TYPE_CHECKING:
+    from .scores import FeatureScores
+
 BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, places above the threshold
 TRUNCATE = 4.0  # standard deviations that the Gaussian reaches
 
 
-def merged_slabs(sources, thresholds, sigma, competitive, memory):
+def merged_slabs(
+    sources: typing.Sequence[FeatureScores],
+    thresholds: typing.Sequence[float],
+    sigma: float,
+    competitive: bool,
+    memory: float,
+) -> typing.Iterator[tuple[int, np.ndarray]]:
     """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source.
 
     A feature can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above
@@ -27,7 +40,14 @@ def merged_slabs(sources, thresholds, sigma, competitive, memory):
         yield z_part[0], labels
 
 
-def _merge_block(sources, thresholds, sigma, competitive, part, halo):
+def _merge_block(
+    sources: typing.Sequence[FeatureScores],
+    thresholds: typing.Sequence[float],
+    sigma: float,
+    competitive: bool,
+    part: typing.Any,
+    halo: int,
+) -> np.ndarray:
     """(z, y, x) int8 labels of the part ((z, z), (y, y)), whole in x."""
     shape = sources[0].shape
     ranges, core = zip(*(widened(p, halo, length) for p, length in zip(part, shape)))
@@ -41,7 +61,7 @@ def _merge_block(sources, thresholds, sigma, competitive, part, halo):
             scores = gaussian_filter(scores, sigma, mode="nearest", truncate=TRUNCATE)[core]
         places = np.flatnonzero(scores >= threshold)
         if competitive:
-            surplus = log_odds(scores.reshape(-1)[places]) - log_odds(np.float32(threshold))
+            surplus = log_odds(scores.reshape(-1)[places]) - log_odds(float(np.float32(threshold)))
             wins = surplus > best.reshape(-1)[places]
             places = places[wins]
             best.reshape(-1)[places] = surplus[wins]

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One tomogram: its scores merged, small pieces taken away, what is left measured, and surfaces of it."""
 
+from __future__ import annotations
+
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
 
+from ...contract import MergeFeaturesConfig
 from ...io.files import whole_file
 from ...io.tomograms import Tomogram, VolumeWriter
 from . import pieces
@@ -15,10 +20,15 @@ from .merge import merged_slabs
 from .scores import FeatureScores, agree
 from .surfaces import write_surface
 
+if typing.TYPE_CHECKING:
+    from .scores import Feature, Scored
+
 NM3 = 1e-3  # of one cubic Å
 
 
-def merge_tomogram(scored, features, folder, config):
+def merge_tomogram(
+    scored: Scored, features: typing.Sequence[Feature], folder: Path, config: MergeFeaturesConfig
+) -> dict[str, typing.Any]:
     """Write folder/<tomogram>.mrc. Returns its entry for features.json.
 
     scored: scores.Scored. features: list of scores.Feature. config: MergeFeaturesConfig. Raises ValueError if the score
@@ -55,7 +65,7 @@ def merge_tomogram(scored, features, folder, config):
     return dict(file=target.name, pixel_size=pixel_size, shape=list(shape), found=entries)
 
 
-def _pixel_size(scored, sources):
+def _pixel_size(scored: Scored, sources: typing.Sequence[FeatureScores]) -> float:
     """Å/px of the score volumes. Raises ValueError if nobody knows it."""
     known = [s.pixel_size for s in sources if s.pixel_size is not None] or [scored.pixel_size]
     if not known[0]:
@@ -66,12 +76,19 @@ def _pixel_size(scored, sources):
     return float(known[0])
 
 
-def _write_labels(target, scratch, shape, pixel_size, labels, config):
+def _write_labels(
+    target: str | os.PathLike[str],
+    scratch: str | os.PathLike[str],
+    shape: tuple[int, ...],
+    pixel_size: float,
+    labels: int,
+    config: MergeFeaturesConfig,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Write the final volume of the merged labels in the scratch file. Returns voxels, pieces and areas of each
     label."""
     area_px = shape[1] * shape[2]
 
-    def read(start, stop):
+    def read(start: int, stop: int) -> np.ndarray:
         part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
         return part.reshape(stop - start, *shape[1:])
 
@@ -95,13 +112,15 @@ def _write_labels(target, scratch, shape, pixel_size, labels, config):
     return count(found.voxels[kept]), count(None), areas.areas()
 
 
-def picture_paths(folder, name, features):
+def picture_paths(folder: Path, name: str, features: typing.Sequence[Feature]) -> tuple[dict[str, Path], Path]:
     """({feature: STL file}, ChimeraX script) of a tomogram, whether they exist or not."""
     surfaces = Path(folder) / "surfaces"
     return {f.name: surfaces / f"{name}__{f.name}.stl" for f in features}, Path(folder) / f"{name}.cxc"
 
 
-def write_pictures(scored, features, folder, entry, memory):
+def write_pictures(
+    scored: Scored, features: typing.Sequence[Feature], folder: Path, entry: dict[str, typing.Any], memory: float
+) -> typing.Any:
     """Write the surfaces of a merged tomogram and the script that shows them, unless they are newer than its volume."""
     files, script = picture_paths(folder, scored.name, features)
     volume = Path(folder) / entry["file"]

@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles that touch are parted where they are thin: watershed of the distance to the outside."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 
 from .points import Points, together
 from .segmentation import isolated
+
+if typing.TYPE_CHECKING:
+    from .pieces import Pieces
+    from .segmentation import Segmentation
 
 LARGEST_BOX = 2**24  # voxels; pieces in larger boxes are parted block by block
 HALO = 1.5  # particle diameters around a block
@@ -14,7 +22,13 @@ NEAR = 1.5  # particle diameters, within which summits may be of one particle
 FULL = 0.6  # of half a particle's diameter: the depth of a summit that can tell a neck; flat pieces have none
 
 
-def parted(segmentation, pieces, numbers, diameter, locate):
+def parted(
+    segmentation: Segmentation,
+    pieces: Pieces,
+    numbers: np.ndarray,
+    diameter: float,
+    locate: typing.Callable[[np.ndarray], np.ndarray],
+) -> Points:
     """Points of the particles of some pieces: centres of mass of the parts, which are not nearer than half a diameter.
 
     segmentation: Segmentation. pieces: Pieces. numbers: of the pieces wanted, from 0. diameter: voxels. locate:
@@ -38,12 +52,14 @@ def parted(segmentation, pieces, numbers, diameter, locate):
     return together(found)
 
 
-def _points(segmentation, centres, voxels, piece, scores):
+def _points(
+    segmentation: Segmentation, centres: np.ndarray, voxels: np.ndarray, piece: np.ndarray, scores: np.ndarray
+) -> Points:
     volumes = voxels * (segmentation.pixel_size / 10) ** 3
     return Points(centres, piece, volumes, scores[piece - 1])
 
 
-def part(mask, diameter):
+def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centres of mass (n, 3) zyx, voxels (n,) and one voxel (n, 3) of the particles of a mask (z, y, x).
 
     diameter: of a particle, voxels.
@@ -70,7 +86,7 @@ def part(mask, diameter):
     return centres - 1, np.bincount(parts.reshape(-1), minlength=len(found) + 1)[1:], seeds[firsts] - 1
 
 
-def _without_neck(depth, seeds, diameter):
+def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.ndarray:
     """(n,) numbers from 0 of the particles that seeds are of. A short rod has two summits by chance of the grid: they
     are of one particle if the depth hardly falls on the straight line between them.
 
@@ -100,7 +116,9 @@ def _without_neck(depth, seeds, diameter):
     return np.unique(np.where(long, count + np.arange(len(seeds)), numbers), return_inverse=True)[1].reshape(-1)
 
 
-def _by_blocks(segmentation, boxes, diameter):
+def _by_blocks(
+    segmentation: Segmentation, boxes: np.ndarray, diameter: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `part`, of all that lies in the boxes: each block has a halo, and keeps the particles whose centre is its
     own."""
     halo = min(int(np.ceil(HALO * diameter)), FARTHEST)
@@ -125,7 +143,7 @@ def _by_blocks(segmentation, boxes, diameter):
     return centres[keep], voxels[keep], seeds[keep]
 
 
-def _apart(centres, voxels, distance):
+def _apart(centres: np.ndarray, voxels: np.ndarray, distance: float) -> np.ndarray:
     """Indices of those that have no larger one nearer than the distance: two blocks may see one particle
     differently."""
     from scipy.spatial import cKDTree

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From one segmentation to Points: pieces first, then what the shape of the feature asks for."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import numpy as np
 
+from ...contract import PickFeaturesConfig
 from . import pieces as pieces_module
 from .areas import AreaCounter
 from .blocks import slabs
@@ -10,11 +16,14 @@ from .pieces import PieceFinder
 from .points import Points, inside, together
 from .segmentation import Segmentation
 
+if typing.TYPE_CHECKING:
+    from .pieces import Pieces
+
 MEMORY = 1.0  # GB for one slab
 _ONE = (1,)  # the only label of a mask
 
 
-def pick(path, config):
+def pick(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Points, float, list[str]]:
     """(Points, pixel size in Å/px, sentences for the user) of a volume. config: PickFeaturesConfig.
 
     Raises ValueError or FileNotFoundError if the volume cannot be used.
@@ -32,11 +41,13 @@ def pick(path, config):
     return points, segmentation.pixel_size, [segmentation.note] if segmentation.note else []
 
 
-def _fits(volumes, config):
+def _fits(volumes: np.ndarray, config: PickFeaturesConfig) -> np.ndarray:
     return (volumes >= config.smallest) & (volumes <= (np.inf if config.largest is None else config.largest))
 
 
-def _pieces(segmentation, ranges, measure):
+def _pieces(
+    segmentation: Segmentation, ranges: typing.Sequence[tuple[int, int]], measure: bool
+) -> tuple[Pieces, float]:
     """Pieces of the mask, and, if asked for, the thickness of a sheet with their volume and area, voxels."""
     finder, counter, voxels = PieceFinder(_ONE), AreaCounter(1), 0
     for start, stop in ranges:
@@ -49,7 +60,14 @@ def _pieces(segmentation, ranges, measure):
     return finder.pieces(), (2 * voxels / area if area else 1.0)
 
 
-def _points(segmentation, pieces, numbers, ranges, thickness, config):
+def _points(
+    segmentation: Segmentation,
+    pieces: Pieces,
+    numbers: np.ndarray,
+    ranges: typing.Sequence[tuple[int, int]],
+    thickness: float,
+    config: PickFeaturesConfig,
+) -> Points:
     spacing = config.spacing / segmentation.pixel_size
     if config.shape == "filaments":
         from .filaments import along_filaments
@@ -69,7 +87,7 @@ def _points(segmentation, pieces, numbers, ranges, thickness, config):
     return together([Points(pieces.centres[numbers], numbers + 1, volumes, pieces.scores[numbers])])
 
 
-def _diameter(segmentation, pieces, config):
+def _diameter(segmentation: Segmentation, pieces: Pieces, config: PickFeaturesConfig) -> float:
     """Of a particle, voxels: that of a ball as large as the median piece if the user gave none."""
     if config.diameter is not None:
         return config.diameter / segmentation.pixel_size
@@ -78,7 +96,9 @@ def _diameter(segmentation, pieces, config):
     return float((6 / np.pi * np.median(large if len(large) else pieces.voxels)) ** (1 / 3))
 
 
-def _numbered_slabs(segmentation, pieces, ranges):
+def _numbered_slabs(
+    segmentation: Segmentation, pieces: Pieces, ranges: typing.Sequence[tuple[int, int]]
+) -> typing.Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (zyx of the first voxel, (z, y, x) numbers of pieces from 1) of the parts of slabs that hold any."""
     for start, stop in ranges:
         mask, _ = segmentation.read((start, stop))
@@ -86,7 +106,9 @@ def _numbered_slabs(segmentation, pieces, ranges):
             yield np.array([start + place[0].start, place[1].start, place[2].start]), numbers
 
 
-def _numbers_at(places, segmentation, pieces, ranges):
+def _numbers_at(
+    places: np.ndarray, segmentation: Segmentation, pieces: Pieces, ranges: typing.Sequence[tuple[int, int]]
+) -> np.ndarray:
     """(n,) numbers of the pieces, from 1, that voxels (n, 3) zyx lie in; 0 for none."""
     found = np.zeros(len(places), int)
     for offset, numbers in _numbered_slabs(segmentation, pieces, ranges):
@@ -96,7 +118,9 @@ def _numbers_at(places, segmentation, pieces, ranges):
     return found
 
 
-def _voxels(segmentation, pieces, ranges, seed):
+def _voxels(
+    segmentation: Segmentation, pieces: Pieces, ranges: typing.Sequence[tuple[int, int]], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) zyx of the mask's voxels, an even part if there are very many, and (n,) numbers of their pieces from 0."""
     from .membranes import MOST_VOXELS
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Connected pieces of label volumes that are read slab by slab; a piece across slabs is one piece."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -27,10 +30,12 @@ class Pieces:
     _number_of: np.ndarray  # of each part of a slab
     _offsets: dict[tuple[int, int], int]  # first part of (z, label)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.voxels)
 
-    def numbered(self, z, slab, wanted):
+    def numbered(
+        self, z: int, slab: np.ndarray, wanted: np.ndarray | typing.Sequence[int]
+    ) -> typing.Iterator[tuple[int, tuple[slice, ...], np.ndarray]]:
         """Yields (label, slices, numbers) of the same slab as was added at z: numbers (z, y, x) of the pieces, 0 for
         none, in the part of the slab that `slices` cuts out."""
         for label in wanted:
@@ -43,11 +48,16 @@ class Pieces:
 class PieceFinder:
     """Finds pieces in slabs that come in the order of z. wanted: labels to look for."""
 
-    def __init__(self, wanted):
-        self._wanted, self._count, self._offsets, self._pairs = tuple(wanted), 0, {}, []
-        self._measured, self._bottom = [], None
+    def __init__(self, wanted: typing.Sequence[int] | None) -> None:
+        self._wanted, self._count, self._offsets, self._pairs = (
+            tuple(wanted),
+            0,
+            dict[int, typing.Any](),
+            list[np.ndarray](),
+        )
+        self._measured, self._bottom = list[dict[str, np.ndarray]](), None
 
-    def add(self, z, slab, scores=None):
+    def add(self, z: int, slab: np.ndarray, scores: np.ndarray | None = None) -> None:
         """The slices from z on. slab: (n, y, x) whole numbers. scores: of the same shape, or None."""
         top, bottom = np.zeros((2, *slab.shape[1:]), np.int64)
         for label in self._wanted:
@@ -68,7 +78,7 @@ class PieceFinder:
             self._pairs.append(_touching(self._bottom, top))
         self._bottom = bottom
 
-    def pieces(self):
+    def pieces(self) -> Pieces:
         """The Pieces of all slabs."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
@@ -107,7 +117,7 @@ _EMPTY = dict(
 )
 
 
-def _parts(mask):
+def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray | None, int]:
     """Slices that cut out all of a mask, (z, y, x) int32 numbers of its parts there, and how many there are."""
     from scipy.ndimage import label
 
@@ -120,7 +130,9 @@ def _parts(mask):
     return (tuple(place), *label(mask[tuple(place)], TOUCH))
 
 
-def _measure(parts, count, label, offset, scores):
+def _measure(
+    parts: np.ndarray, count: int, label: int, offset: np.ndarray, scores: np.ndarray | None
+) -> dict[str, np.ndarray]:
     """Columns of _EMPTY of the parts of one slab. offset: zyx of their array's first voxel."""
     from scipy.ndimage import find_objects
 
@@ -146,7 +158,7 @@ def _measure(parts, count, label, offset, scores):
     )
 
 
-def _touching(below, above):
+def _touching(below: np.ndarray, above: np.ndarray) -> np.ndarray:
     """(m, 2) pairs of parts that touch. below, above: (y, x) numbers of parts from 1, of neighbouring slices."""
     height, width = below.shape
     pairs = []

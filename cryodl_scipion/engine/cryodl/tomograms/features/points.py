@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Places in tomograms with directions, and the STAR files that hold them."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+import typing
 
 import numpy as np
 
@@ -24,10 +28,10 @@ class Points:
     directions: np.ndarray | None = None
     lines: np.ndarray | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.zyx)
 
-    def subset(self, keep):
+    def subset(self, keep: np.ndarray) -> Points:
         """Those that a boolean array or indices choose."""
         return dataclasses.replace(
             self,
@@ -35,7 +39,7 @@ class Points:
         )
 
 
-def together(parts, directions=False, lines=False):
+def together(parts: typing.Sequence[Points], directions: bool = False, lines: bool = False) -> Points:
     """Points of a list of Points; empty ones, with these columns, of an empty list."""
     empty = Points(
         np.zeros((0, 3)),
@@ -49,13 +53,13 @@ def together(parts, directions=False, lines=False):
     return Points(**{name: np.concatenate([getattr(p, name) for p in (empty, *parts)]) for name in columns})
 
 
-def inside(points, shape, border):
+def inside(points: Points, shape: tuple[int, ...], border: float) -> Points:
     """The Points not nearer than `border` voxels to the first and last voxels of a volume."""
     far = (points.zyx >= border) & (points.zyx <= np.array(shape) - 1 - border)
-    return points.subset(far.all(axis=1))
+    return points.subset(np.all(far, axis=1))
 
 
-def angles_along(directions, rng):
+def angles_along(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n, 3) rot, tilt, psi in degrees that lay a reference's z axis along directions in the tomogram.
 
     In RELION's convention the tomogram's place of the reference's z axis is the third column of A(rot, tilt, psi),
@@ -68,7 +72,7 @@ def angles_along(directions, rng):
     return np.stack([rot, np.degrees(np.arccos(np.clip(z, -1, 1))), np.degrees(np.arctan2(y, -x))], axis=1)
 
 
-def columns_of(name, points, seed):
+def columns_of(name: str, points: Points, seed: int) -> dict[str, list[typing.Any]]:
     """{column: values} of a tomogram's Points for a STAR file. Without directions all angles are 0."""
     rng = np.random.default_rng([seed, *name.encode()])
     angles = np.zeros((len(points), 3)) if points.directions is None else angles_along(points.directions, rng)
@@ -90,6 +94,6 @@ def columns_of(name, points, seed):
     return {key: list(values) for key, values in columns.items()}
 
 
-def write_points(path, tables):
+def write_points(path: str | os.PathLike[str], tables: typing.Sequence[typing.Mapping[str, typing.Any]]) -> None:
     """Write a STAR file of the columns of some tomograms, one after the other."""
     write_tables(path, {"particles": {key: [value for table in tables for value in table[key]] for key in tables[0]}})

@@ -3,6 +3,7 @@
 
 import json
 import os
+import typing
 from pathlib import Path
 
 from ...contract.result import write_json
@@ -15,7 +16,7 @@ class FolderRecord:
     items made with other settings, or if the file is not readable.
     """
 
-    def __init__(self, path, settings):
+    def __init__(self, path: str | os.PathLike[str], settings: typing.Mapping[str, typing.Any]) -> None:
         self.path, self.settings = Path(path), json.loads(json.dumps(settings))
         self.items = {}
         if self.path.exists():
@@ -33,7 +34,7 @@ class FolderRecord:
             if not other:
                 self.items = found["tomograms"]
 
-    def _read(self):
+    def _read(self) -> dict[str, typing.Any]:
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
             return dict(settings=dict(found["settings"]), tomograms=dict(found["tomograms"]))
@@ -42,28 +43,28 @@ class FolderRecord:
                 f"{self.path} is not readable ({error!r}). Remove it, or choose another --output."
             ) from None
 
-    def has(self, name, sources):
+    def has(self, name: str, sources: typing.Sequence[str | os.PathLike[str]]) -> bool:
         """True if the item is finished and its source files are still the same ones."""
         item = self.items.get(name)
         return bool(item) and item["made_of"] == _stamps(sources) and (self.path.parent / item["file"]).exists()
 
-    def put(self, name, sources, entry):
+    def put(self, name: str, sources: typing.Sequence[str | os.PathLike[str]], entry: dict[str, typing.Any]) -> None:
         """Write down a finished item. entry: dict with 'file', its name in the folder."""
         self.items[name] = dict(entry, made_of=_stamps(sources))
         self.write()
 
-    def write(self, **more):
+    def write(self, **more: typing.Any) -> None:
         """Write the file, with more entries of the caller."""
         self._more = dict(getattr(self, "_more", {}), **more)
         write_json(self.path, dict(self._more, settings=self.settings, tomograms=self.items))
 
 
-def _stamps(sources):
+def _stamps(sources: typing.Sequence[str | os.PathLike[str]]) -> list[list[typing.Any]]:
     """[[name, bytes, time of writing]] of files."""
     return [[os.path.basename(path), os.path.getsize(path), os.stat(path).st_mtime_ns] for path in sources]
 
 
-def _words(value):
+def _words(value: typing.Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {_words(v)}" for k, v in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Score volumes of a folder: whose they are, their thresholds, and their values as probabilities."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+import os
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +48,7 @@ class ScoreFolder:
     notes: tuple[str, ...]
 
 
-def read_folder(folder, thresholds=()):
+def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str] = ()) -> ScoreFolder:
     """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc.
 
     thresholds: as the user gave them, see parse_thresholds. Raises FileNotFoundError or ValueError.
@@ -73,7 +77,7 @@ def read_folder(folder, thresholds=()):
     return ScoreFolder(features, tuple(tomograms), tuple(notes))
 
 
-def parse_thresholds(texts, names):
+def parse_thresholds(texts: typing.Sequence[str], names: typing.Sequence[str]) -> dict[str, float]:
     """{feature: threshold} of texts: one number for all, or name=number. Raises ValueError naming what is wrong."""
     found = {}
     for text in texts:
@@ -100,7 +104,7 @@ def parse_thresholds(texts, names):
     return found
 
 
-def as_probabilities(values, path):
+def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     """(...) float32 in [0, 1] of the raw values of a score volume: floats as they are, whole numbers per cent.
 
     Raises ValueError if they cannot be scores.
@@ -117,7 +121,7 @@ def as_probabilities(values, path):
     return scores
 
 
-def log_odds(probabilities):
+def log_odds(probabilities: np.ndarray | float) -> np.ndarray:
     """log(p / (1 - p)), finite."""
     p = np.clip(probabilities, LEAST, 1 - LEAST)
     return np.log(p / (1 - p))
@@ -130,13 +134,13 @@ class FeatureScores:
     fit together.
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: typing.Sequence[str | os.PathLike[str]]) -> None:
         self._volumes = [Tomogram(path) for path in paths]
         agree(self._volumes)
         self.shape, self.path = self._volumes[0].shape, self._volumes[0].path
         self.pixel_size = self._volumes[0].pixel_size
 
-    def read(self, *ranges):
+    def read(self, *ranges: tuple[int, int]) -> np.ndarray:
         """(z, y, x) float32 probabilities of the places [start, stop) for the first axes."""
         parts = (as_probabilities(volume.raw(*ranges), volume.path) for volume in self._volumes)
         if len(self._volumes) == 1:
@@ -145,7 +149,7 @@ class FeatureScores:
         return 1 / (1 + np.exp(-mean))
 
 
-def agree(volumes):
+def agree(volumes: typing.Sequence[typing.Any]) -> None:
     """Raises ValueError if volumes of one tomogram differ in shape or pixel size; both are named."""
     first = volumes[0]
     for other in volumes[1:]:
@@ -163,18 +167,18 @@ def agree(volumes):
             )
 
 
-def is_listed(path):
+def is_listed(path: str | os.PathLike[str]) -> bool:
     """Whether the segment.json beside a volume lists it, as a score volume."""
     index = _read_index(Path(path).parent)
     return bool(index) and any(Path(path).name in entry["files"].values() for entry in index["tomograms"].values())
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     """The feature of a name that may end with its annotator: 'membrane@anna' gives 'membrane'."""
     return name.partition("@")[0]
 
 
-def _read_index(folder):
+def _read_index(folder: Path) -> dict[str, typing.Any] | None:
     path = folder / INDEX
     if not path.exists():
         return None
@@ -190,16 +194,16 @@ def _read_index(folder):
     return index
 
 
-def _usual_thresholds(entries):
+def _usual_thresholds(entries: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, float]:
     """{feature: threshold} of segment.json; of several annotators the mean in log odds, as their scores are."""
-    collected = {}
+    collected: dict[str, list[float]] = {}
     for entry in entries:
         collected.setdefault(_plain(entry["name"]), []).append(float(entry.get("threshold", USUAL_THRESHOLD)))
     return {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in collected.items()}
 
 
-def _from_names(folder):
-    found = {}
+def _from_names(folder: Path) -> list[Scored]:
+    found: dict[str, dict[str, str]] = {}
     for path in sorted(folder.glob("*__*.mrc")):
         if not path.name.startswith("."):
             tomogram, _, feature = path.stem.rpartition("__")
@@ -207,7 +211,7 @@ def _from_names(folder):
     return [Scored(name, _by_feature(files)) for name, files in sorted(found.items())]
 
 
-def _from_index(folder, index):
+def _from_index(folder: Path, index: typing.Mapping[str, typing.Any]) -> list[Scored]:
     return [
         Scored(
             name,
@@ -219,15 +223,15 @@ def _from_index(folder, index):
     ]
 
 
-def _by_feature(files):
+def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """{feature: paths}: a combined volume if there is one, else those of all annotators."""
-    grouped = {}
+    grouped: dict[str, list[str]] = {}
     for name in sorted(files):
         grouped.setdefault(_plain(name), []).append(files[name])
     return {name: (files[name],) if name in files else tuple(paths) for name, paths in grouped.items()}
 
 
-def _unlisted(folder, tomograms):
+def _unlisted(folder: Path, tomograms: typing.Sequence[Scored]) -> list[str]:
     """A sentence about score volumes that segment.json does not know, if there are any."""
     known = {t.name for t in tomograms}
     other = sorted(path.name for path in folder.glob("[!.]*__*.mrc") if path.stem.rpartition("__")[0] not in known)

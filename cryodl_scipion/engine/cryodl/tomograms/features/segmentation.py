@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One feature of a label volume or score volume, as a mask that is read by parts."""
 
+import os
+
 import numpy as np
 
 from ...io.tomograms import Tomogram, working_pixel_size
@@ -19,7 +21,9 @@ class Segmentation:
     or has no pixel size, or if one with a label holds scores. note: a sentence for the user, or "".
     """
 
-    def __init__(self, path, label, threshold, pixel_size=None):
+    def __init__(
+        self, path: str | os.PathLike[str], label: int | None, threshold: float, pixel_size: float | None = None
+    ) -> None:
         self._volume = Tomogram(path)
         self.path, self.shape = self._volume.path, self._volume.shape
         self.label, self._threshold = label, threshold
@@ -37,10 +41,10 @@ class Segmentation:
                 "These are scores; leave out --label."
             )
 
-    def _refuse_labels(self):
+    def _refuse_labels(self) -> None:
         """Raises ValueError for bytes that are labels rather than hundredths: a few small numbers that reach no
         threshold."""
-        seen = set()
+        seen: set[int] = set()
         for z in range(self.shape[0]):
             seen.update(np.unique(self._volume.raw((z, z + 1))).tolist())
             if max(seen) >= 100 * self._threshold or len(seen) > MOST_LABELS:
@@ -51,7 +55,7 @@ class Segmentation:
                 "are scores, which are hundredths: it looks like a label volume. Say which value to pick (--label)."
             )
 
-    def read(self, *ranges):
+    def read(self, *ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Mask (z, y, x) bool of the places [start, stop) for the first axes, and the scores there, None for labels."""
         if self.label is not None:
             labels = self._volume.labels(*ranges, otherwise="If they are scores, leave out --label.")
@@ -59,7 +63,7 @@ class Segmentation:
         scores = as_probabilities(self._volume.raw(*ranges), self.path)
         return scores >= self._threshold, scores
 
-    def crop(self, box):
+    def crop(self, box: np.ndarray) -> tuple[np.ndarray, int]:
         """Mask of a box, on bins if it is large, and the voxels of a bin. A bin is in the mask if any of its voxels is.
 
         box: (3, 2) first voxel and end along z, y, x.
@@ -76,20 +80,20 @@ class Segmentation:
         return np.concatenate(parts), step
 
 
-def says_scores(path):
+def says_scores(path: str) -> bool:
     """True for a score volume of `segment`, which says so in the labels of its header."""
     with open(path, "rb") as file:
         file.seek(LABELS_AT)
         return SCORES_STAMP in file.read(LABELS_BYTES)
 
 
-def _any_bins(mask, step):
+def _any_bins(mask: np.ndarray, step: int) -> np.ndarray:
     for axis in range(3):
         mask = np.logical_or.reduceat(mask, np.arange(0, mask.shape[axis], step), axis)
     return mask
 
 
-def isolated(mask, place):
+def isolated(mask: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The connected piece of a mask that holds a voxel. place: zyx of it."""
     from scipy.ndimage import label
 

@@ -3,6 +3,7 @@
 
 import heapq
 import itertools
+import typing
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,7 @@ REACH = 6.0  # radii along a branch that its direction is measured on
 SPUR = 1.5  # radii: branches with a free end that are not longer stick out of the filament, and are no filaments
 
 
-def centre_lines(mask, lumen):
+def centre_lines(mask: np.ndarray, lumen: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """List of (n, 3) zyx voxels along the middle line of each filament of a mask, and of its radii (n,).
 
     Filaments that cross go on straight; at a true branch the straightest two are one filament, and the third ends
@@ -31,7 +32,7 @@ def centre_lines(mask, lumen):
     return [(places[line] - 1.0, radii[line]) for line in lines]
 
 
-def _without_lumen(mask, lumen):
+def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
     """The mask with the small holes of all its slices along z, y and x filled."""
     from scipy.ndimage import label
 
@@ -50,7 +51,7 @@ def _without_lumen(mask, lumen):
     return filled
 
 
-def _branches(places):
+def _branches(places: np.ndarray) -> list[list[int]]:
     """List of branches between ends and branch points of a skeleton: lists of indices of places.
 
     The last index of a branch that ends at a branch point is that of the point's middle voxel; such an index stands at
@@ -61,7 +62,7 @@ def _branches(places):
     from scipy.spatial import cKDTree
 
     pairs = cKDTree(places).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
-    neighbours = [[] for _ in places]
+    neighbours: list[list[int]] = [[] for _ in places]
     for a, b in pairs:
         neighbours[a].append(b)
         neighbours[b].append(a)
@@ -70,7 +71,7 @@ def _branches(places):
     graph = coo_array((np.ones(len(inner)), inner.T), shape=(len(places),) * 2)
     _, cluster = connected_components(graph, directed=False)
     middle = _middles(places, np.flatnonzero(many), cluster)
-    branches, seen = [], set()
+    branches, seen = list[list[int]](), set[typing.Any]()
     starts = [(int(i), int(n)) for i in np.flatnonzero(many) for n in neighbours[i] if not many[n]]
     starts += [(int(i), None) for i in range(len(places)) if not many[i] and len(neighbours[i]) <= 1]
     for start, first in starts:
@@ -82,7 +83,7 @@ def _branches(places):
     return branches
 
 
-def _middles(places, points, cluster):
+def _middles(places: np.ndarray, points: np.ndarray, cluster: np.ndarray) -> dict[int, int]:
     """{index of a voxel of a branch point: index of the voxel in the middle of that point}."""
     middle = {}
     for number in np.unique(cluster[points]):
@@ -92,7 +93,9 @@ def _middles(places, points, cluster):
     return middle
 
 
-def _walk(start, first, neighbours, many, middle, seen):
+def _walk(
+    start: int, first: int, neighbours: typing.Any, many: np.ndarray, middle: typing.Mapping[int, int], seen: typing.Any
+) -> list[int]:
     """Indices along a branch, from a voxel of a branch point (first: the next one) or from an end."""
     path = [middle[start], first] if first is not None else [start]
     while True:
@@ -106,7 +109,7 @@ def _walk(start, first, neighbours, many, middle, seen):
         return path + [middle[last[0]]] if last else path
 
 
-def _length(path, places):
+def _length(path: list[int], places: np.ndarray) -> float:
     return np.linalg.norm(np.diff(places[path], axis=0), axis=1).sum()
 
 
@@ -151,11 +154,11 @@ class _Network:
         return ((a, b) for a, b in itertools.combinations(sorted(self.ends[end]), 2) if a[0] != b[0])
 
 
-def _pruned(branches, places, radii):
+def _pruned(branches: typing.Sequence[list[int]], places: np.ndarray, radii: np.ndarray) -> list[list[int]]:
     """Branches without spurs, the shortest spur first; what a removed spur had split is one branch again."""
-    network, queue = _Network(branches), []
+    network, queue = _Network(branches), list[typing.Any]()
 
-    def look_at(numbers):
+    def look_at(numbers: typing.Iterable[int]) -> None:
         for number in numbers:
             if _is_spur(network, number, places, radii):
                 heapq.heappush(queue, (_length(network.paths[number], places), number))
@@ -172,7 +175,7 @@ def _pruned(branches, places, radii):
     return list(network.paths.values())
 
 
-def _is_spur(network, number, places, radii):
+def _is_spur(network: typing.Any, number: int, places: np.ndarray, radii: np.ndarray) -> bool:
     path = network.paths[number]
     meeting = [len(network.ends[end]) > 1 for end in (path[0], path[-1])]
     if sum(meeting) != 1:
@@ -181,7 +184,7 @@ def _is_spur(network, number, places, radii):
     return _length(path, places) <= SPUR * radii[point] + 1
 
 
-def _mended(network, end):
+def _mended(network: typing.Any, end: int) -> list[int]:
     """Join the branches that meet at a place if they are just two. Returns the number of the new branch, in a list."""
     users = sorted(network.ends[end])
     if len(users) != 2 or users[0][0] == users[1][0]:
@@ -189,11 +192,11 @@ def _mended(network, end):
     return [network.join(*users)]
 
 
-def _joined(branches, places, radii):
+def _joined(branches: typing.Sequence[list[int]], places: np.ndarray, radii: np.ndarray) -> list[list[int]]:
     """Branches, those that go on straight through a branch point joined, the straightest first."""
-    network, queue = _Network(branches), []
+    network, queue = _Network(branches), list[typing.Any]()
 
-    def look_at(end):
+    def look_at(end: int) -> None:
         for one, other in network.pairs(end):
             cosine = float(_heading(network, one, places, radii) @ _heading(network, other, places, radii))
             if cosine < STRAIGHT:
@@ -210,7 +213,7 @@ def _joined(branches, places, radii):
     return list(network.paths.values())
 
 
-def _heading(network, use, places, radii):
+def _heading(network: typing.Any, use: typing.Any, places: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Unit vector from a branch point along a branch."""
     path = network.paths[use[0]] if use[1] else network.paths[use[0]][::-1]
     reach = max(3, int(REACH * radii[path[0]]))

@@ -2,6 +2,7 @@
 """Triangle surfaces of labels (binary STL), made slab by slab."""
 
 import os
+import typing
 
 import numpy as np
 
@@ -16,12 +17,19 @@ _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<
 assert _FACET.itemsize == 50  # as the format wants it
 
 
-def binning(shape):
+def binning(shape: tuple[int, ...]) -> int:
     """Voxels along each axis that become one, for surfaces."""
     return max(1, int(np.ceil((np.prod(shape, dtype=float) / FINEST) ** (1 / 3))))
 
 
-def write_surface(path, mask_of, shape, pixel_size, origin_xyz, memory):
+def write_surface(
+    path: str | os.PathLike[str],
+    mask_of: typing.Callable[[tuple[int, int]], np.ndarray],
+    shape: tuple[int, ...],
+    pixel_size: float,
+    origin_xyz: typing.Sequence[float],
+    memory: float,
+) -> int:
     """Write the surface of a mask as a binary STL in Å; returns the number of triangles, 0 without a file if there is
     no voxel.
 
@@ -54,7 +62,9 @@ def write_surface(path, mask_of, shape, pixel_size, origin_xyz, memory):
 class _Field:
     """A mask binned and smoothed, slab by slab. step: voxels of a bin."""
 
-    def __init__(self, mask_of, shape, step, memory):
+    def __init__(
+        self, mask_of: typing.Callable[[tuple[int, int]], np.ndarray], shape: tuple[int, ...], step: int, memory: float
+    ) -> None:
         self._mask_of, self._shape, self.step = mask_of, shape, step
         self._bins = tuple(-(-n // step) for n in shape)
         from .blocks import slabs
@@ -63,7 +73,7 @@ class _Field:
         usual = slabs(self._bins, BYTES + read, memory)[0][1] - 2 * HALO - 1
         self._slices = max(4, usual)
 
-    def slabs(self, one_more):
+    def slabs(self, one_more: bool) -> typing.Iterator[tuple[int, np.ndarray]]:
         """Yields (z, (n, y, x) float32) in bins; one_more: with the first slice of the next slab."""
         for start in range(0, self._bins[0], self._slices):
             stop = min(start + self._slices + one_more, self._bins[0])
@@ -72,7 +82,7 @@ class _Field:
             if mask.any():
                 yield start, _smooth(_binned(mask, self.step))[start - low : stop - low]
 
-    def level(self):
+    def level(self) -> float | None:
         """The value above which as much lies as the mask has; None without any voxel."""
         counts, total = np.zeros(_LEVELS, np.int64), 0.0
         for _, values in self.slabs(one_more=False):
@@ -84,7 +94,7 @@ class _Field:
         return float(np.clip(np.flatnonzero(above >= total)[-1] + 0.5, 8, 0.6 * _LEVELS)) / _LEVELS
 
 
-def _binned(mask, step):
+def _binned(mask: np.ndarray, step: int) -> np.ndarray:
     if step == 1:
         return mask.astype(np.float32)
     sums = mask
@@ -94,13 +104,13 @@ def _binned(mask, step):
     return sums / (sizes[0][:, None, None] * sizes[1][:, None] * sizes[2]).astype(np.float32)
 
 
-def _smooth(values):
+def _smooth(values: np.ndarray) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(values.astype(np.float32), SIGMA, mode="nearest", truncate=4)
 
 
-def _triangles(values, level):
+def _triangles(values: np.ndarray, level: float) -> np.ndarray | None:
     """(n, 3, 3) corners xyz of the triangles, in bins; None if the level is nowhere."""
     from skimage.measure import marching_cubes
 
@@ -118,7 +128,7 @@ def _triangles(values, level):
     return vertices[:, ::-1][faces].astype(np.float64)
 
 
-def _facets(corners):
+def _facets(corners: np.ndarray) -> np.ndarray:
     """Records of an STL file. corners: (n, 3, 3) Å."""
     facets = np.zeros(len(corners), _FACET)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One segmenter for each feature of a network that was trained on all of them: weights and card."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
@@ -12,10 +16,20 @@ from ..segmenters.card import THRESHOLD
 from ..segmenters.method import load_network
 from ..segmenters.segmenter import HEAD
 
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+    from ...learning.training import FitReport
+    from ..segmenters.method import SegmenterMethod
+    from .task import CellsTask
+
 ANNOTATOR = "simulation"
 
 
-def write_models(folder, config, task, report, device, seconds):
+def write_models(
+    folder: Path, config: TrainGeneralSegmenterConfig, task: CellsTask, report: FitReport, device: str, seconds: float
+) -> dict[str, dict[str, float]]:
     """Write <folder>/<feature> of all features. Returns {feature: validation figures}."""
     raw, labels = task.answers(task.validation)
     noisy, _ = task.answers(task.noise)
@@ -45,7 +59,7 @@ def write_models(folder, config, task, report, device, seconds):
     return figures
 
 
-def weights_of(weights, number, features):
+def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features: int) -> dict[str, torch.Tensor]:
     """The weights of a network that finds the feature `number` alone, of one with several: its part of the head."""
     result = dict(weights)
     for name in HEAD:
@@ -53,14 +67,16 @@ def weights_of(weights, number, features):
     return result
 
 
-def joined_network(method, folder):
+def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
     """The network of all features whose parts `write_models` left in a folder (a Path)."""
     every = [read_model(folder / feature, "segmenter")[1] for feature in FEATURES]
     heads = {name: torch.cat([weights[name] for weights in every]) for name in HEAD}
     return load_network(method, dict(every[0], **heads), str(folder), len(FEATURES))
 
 
-def _card(config, task, report, device, seconds):
+def _card(
+    config: TrainGeneralSegmenterConfig, task: CellsTask, report: FitReport, device: str, seconds: float
+) -> dict[str, typing.Any]:
     """What the cards of all features have in common."""
     return dict(
         kind="segmenter",

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulated cells that shipped segmenters learn from: made once, at the working pixel size, one file each."""
 
+from __future__ import annotations
+
 import types
+import typing
 
 import numpy as np
 import torch
@@ -10,10 +13,15 @@ import torch.nn.functional as F
 from ...io.files import whole_file
 from ...simulate.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
-from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, random_cell
+from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
 from ..segmenters.grid import values_statistics, working_factor
 from ..segmenters.resample import resample_whole, resampled_length
 from ..segmenters.segmenter import LIMIT
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
 
 # Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))
@@ -25,10 +33,11 @@ class CellMaker:
     """Files of simulated cells in a folder (a Path), made when they are asked for. config:
     TrainGeneralSegmenterConfig."""
 
-    def __init__(self, folder, config):
-        self.folder, self.config, self._particles = folder, config, {}
+    def __init__(self, folder: Path, config: TrainGeneralSegmenterConfig) -> None:
+        self.folder, self.config = folder, config
+        self._particles: dict[float, tuple[list[Particle], list[Particle]]] = {}
 
-    def path(self, number):
+    def path(self, number: int) -> Path:
         """The file of a cell: an array `image` (z, y, x) float16 and `labels` (z, y, x) uint8."""
         path = self.folder / f"cell_{number:04d}.npz"
         if not path.exists():
@@ -42,7 +51,7 @@ class CellMaker:
         return path
 
 
-def _particles(config, pixel_size):
+def _particles(config: TrainGeneralSegmenterConfig, pixel_size: float) -> tuple[list[Particle], list[Particle]]:
     """Ribosomes and others, two lists of Particle, at a pixel size. Of many others each size has some of its own."""
     frame = types.SimpleNamespace(pixel_size=pixel_size, size=WIDTH / pixel_size, thickness=DEPTH / pixel_size)
     load = lambda paths: [load_particle(p, n, frame) for p, n in zip(paths, structure_names(paths))]
@@ -51,7 +60,7 @@ def _particles(config, pixel_size):
     return ribosomes, load([config.others[k] for k in order[:MOST_OTHERS]])
 
 
-def stretched(particle, scale_zyx):
+def stretched(particle: Particle, scale_zyx: tuple[float, ...]) -> Particle:
     """A Particle with its density stretched along the axes; an own name."""
     if set(scale_zyx) == {1.0}:
         return particle
@@ -65,7 +74,7 @@ def stretched(particle, scale_zyx):
     return Particle(f"{particle.name}_{'_'.join(map(str, scale_zyx))}", density, side // step, particle.threshold)
 
 
-def _at_working_size(cell, working):
+def _at_working_size(cell: VariedCell, working: float) -> dict[str, np.ndarray]:
     """Arrays of a cell as a network sees it: image (z, y, x) float16, normalised; labels (z, y, x) uint8."""
     factor = working_factor(cell.pixel_size, working)
     shape = resampled_length(cell.volume.shape, factor)

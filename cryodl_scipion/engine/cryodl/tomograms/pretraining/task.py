@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of one network for all features on simulated cells: dense labels, crops anywhere, noise as an example."""
 
+from __future__ import annotations
+
 import math
+import typing
 
 import numpy as np
 import torch
@@ -13,6 +16,11 @@ from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
 from ..segmenters.losses import soft_dice
 from ..segmenters.train import view_grid
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..segmenters.method import SegmenterMethod
 
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
 NOISE = 0.15  # part of the crops that are noise without any feature: half with the spectrum of a crop, half smoothed
@@ -30,11 +38,13 @@ class Cells:
     path_of: function that gives the file of cell 0, 1, ..., made if need be. The cells are read as they are asked for.
     """
 
-    def __init__(self, path_of):
-        self.path_of, self.images, self.labels = path_of, [], []
-        self.places = [[] for _ in FEATURES]
+    def __init__(self, path_of: typing.Callable[[int], Path]) -> None:
+        self.path_of = path_of
+        self.images: list[np.ndarray] = []
+        self.labels: list[np.ndarray] = []
+        self.places: list[list[tuple[int, np.ndarray]]] = [[] for _ in FEATURES]
 
-    def grow(self, count):
+    def grow(self, count: int) -> None:
         """Have at least `count` cells."""
         for number in range(len(self.images), count):
             with np.load(self.path_of(number)) as arrays:
@@ -48,7 +58,7 @@ class Cells:
             self.images.append(image)
             self.labels.append(labels)
 
-    def centre(self, rng):
+    def centre(self, rng: np.random.Generator) -> tuple[int, list[int]]:
         """Number of a cell and a place (z, y, x) in it."""
         k = int(rng.integers(len(FEATURES)))
         if rng.random() < ANYWHERE or not self.places[k]:
@@ -57,7 +67,9 @@ class Cells:
         number, zyx = self.places[k][rng.integers(len(self.places[k]))]
         return number, zyx[rng.integers(len(zyx))].tolist()
 
-    def crop(self, number, centre, depth, side, jitter, rng):
+    def crop(
+        self, number: int, centre: typing.Sequence[int], depth: int, side: int, jitter: int, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (depth, side, side) float32 and labels (depth, side, side) int64 around a place, within the cell; a
         smaller cell is mirrored at its end."""
         shape, size = self.images[number].shape, (depth, side, side)
@@ -81,7 +93,15 @@ class CellsTask(Task):
 
     example_name = "crops"
 
-    def __init__(self, method, training, count, validation, batch_size=None, network=None):
+    def __init__(
+        self,
+        method: SegmenterMethod,
+        training: Cells,
+        count: int,
+        validation: Cells,
+        batch_size: int | None = None,
+        network: torch.nn.Module | None = None,
+    ) -> None:
         self.method, self.training, self.count = method, training, count
         self.batch_size = batch_size or method.batch_size
         network = network or method.build(len(FEATURES))
@@ -91,7 +111,7 @@ class CellsTask(Task):
         rng = np.random.default_rng(1)
         self.noise = [(phase_randomised(image, rng), torch.zeros_like(labels)) for image, labels in self.validation]
 
-    def _fixed(self, cells):
+    def _fixed(self, cells: Cells) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """(image, labels) of crops that stay the same, cells without features among them."""
         rng, side, crops = np.random.default_rng(0), self.method.crop, []
         for number, labels in enumerate(cells.labels):
@@ -104,15 +124,15 @@ class CellsTask(Task):
         return crops
 
     @property
-    def usual_steps(self):
+    def usual_steps(self) -> int:
         return USUAL_STEPS
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         self.training.grow(min(self.count, FIRST_CELLS + int(2 * self.progress * self.count)))
         views = [self._view(rng) for _ in range(self.batch_size)]
         return [torch.stack(part) for part in zip(*views)]
 
-    def _view(self, rng):
+    def _view(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (slices_in, c, c) and its labels (slices_out, c, c)."""
         crop, turn = self.method.crop, rng.random() < TURNED
         side = 2 * round(crop * 1.5 / 2) if turn else crop
@@ -132,14 +152,14 @@ class CellsTask(Task):
         return vary_contrast(image, rng), labels[self._answered].to(torch.uint8)
 
     @property
-    def _answered(self):
+    def _answered(self) -> slice:
         return slice(self.method.context, self.method.context + self.method.slices_out)
 
-    def _targets(self, labels):
+    def _targets(self, labels: torch.Tensor) -> torch.Tensor:
         """(b, features * slices_out, h, w) float32 of labels (b, slices_out, h, w)."""
         return torch.cat([(labels == k + 1).float() for k in range(len(FEATURES))], dim=1)
 
-    def train_step(self, batch, accelerator):
+    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
         image, labels = (x.to(accelerator.device) for x in batch)
         network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
         optimizer.zero_grad(set_to_none=True)
@@ -152,7 +172,7 @@ class CellsTask(Task):
         return {"loss": loss.detach()}
 
     @torch.no_grad()
-    def answers(self, crops):
+    def answers(self, crops: typing.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Log odds (n, features, slices_out, h, w) and labels (n, slices_out, h, w) of crops."""
         network = self.networks["segmenter"].eval()
         device = next(network.parameters()).device
@@ -160,7 +180,7 @@ class CellsTask(Task):
         labels = torch.stack([labels[self._answered] for _, labels in crops])
         return raw.unflatten(1, (len(FEATURES), -1)), labels
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         raw, labels = self.answers(self.validation)
         loss = dense_loss(raw.flatten(1, 2), self._targets(labels), len(FEATURES))
         counted = [
@@ -171,7 +191,7 @@ class CellsTask(Task):
         return dict(figures, figure=float(np.mean(list(figures.values()))), loss=float(loss))
 
 
-def dense_loss(output, target, features):
+def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> torch.Tensor:
     """Mean cross-entropy, and one minus the soft Dice coefficient of each feature in the batch. output: log odds,
     target: 0 or 1, both (b, features * slices, h, w)."""
     cross = F.binary_cross_entropy_with_logits(output, target)
@@ -180,14 +200,14 @@ def dense_loss(output, target, features):
     return 4 * cross + torch.stack(missed).mean()
 
 
-def phase_randomised(image, rng):
+def phase_randomised(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Noise with the spectrum of an image (z, y, x): its Fourier phases are drawn anew."""
     transform = torch.fft.rfftn(image)
     white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32)))
     return torch.fft.irfftn(transform.abs() * white / white.abs().clamp(min=1e-9), s=image.shape)
 
 
-def smoothed_noise(shape, rng):
+def smoothed_noise(shape: typing.Sequence[int], rng: np.random.Generator) -> torch.Tensor:
     """(z, y, x) Gaussian noise of variance 1, smoothed by a Gaussian of a random width, as filtered tomograms are."""
     width = float(np.exp(rng.uniform(*np.log(SMOOTHED))))
     frequencies = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]

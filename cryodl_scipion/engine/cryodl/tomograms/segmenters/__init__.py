@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Segmenters of tomograms: one network per file, and its row in contract/networks.py."""
 
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
 from ...learning.registry import method_of
 
+if typing.TYPE_CHECKING:
+    import torch
 
-def segmenter_method(name):
+    from .method import SegmenterMethod
+    from .segmenter import Segmenter
+
+
+def segmenter_method(name: str) -> SegmenterMethod:
     """The method object of a registered name. Raises ValueError that lists the names."""
     return method_of("segmenter", name)
 
 
-def load_segmenter(folder, device):
+def load_segmenter(folder: Path, device: torch.device) -> Segmenter:
     """A Segmenter (see segmenter.py) of a model folder, ready on a torch.device. Raises ValueError as
     io.model.read_model."""
     from ...io.model import find_model, read_model

@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Examples of a folder of annotations."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
-from ...contract import UNANNOTATED
-from ...contract.annotations import UNCERTAIN
+from ...contract import UNANNOTATED, TrainSegmenterConfig
+from ...contract.annotations import UNCERTAIN, Tile
 from ...io.files import expand_paths, name_tomograms
 from ..annotations.store import read_annotations
 from .examples import PATCH, TILE, Depth, Gathered, cut_example, make_example
 from .grid import grey_statistics, values_statistics, working_grid
 from .resample import resample_whole
 
+if typing.TYPE_CHECKING:
+    from ..annotations.store import AnnotationStore
+    from .examples import Example
+    from .method import SegmenterMethod
+
 LARGE = 1.5  # working tiles that a drawn tile may be wide before it is cut into several
 
 
-def examples_of_annotations(config, method):
+def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
     """Gathered of a TrainSegmenterConfig with annotations."""
     moved = dict(name_tomograms(expand_paths(config.tomograms), config.names)) if config.tomograms else {}
     store = read_annotations(config.annotations, moved)
@@ -26,7 +34,7 @@ def examples_of_annotations(config, method):
     annotator = _chosen("annotator", config.annotator, annotators, config)
     tiles = store.tiles(feature, annotator)
     names = list(dict.fromkeys(t.tomogram for t in tiles))
-    sizes, notes = [_tile_size(tiles, name, config) for name in names], []
+    sizes, notes = [_tile_size(tiles, name, config) for name in names], list[str]()
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
     factors, depth = dict(zip(names, factors)), Depth.of(method)
     statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
@@ -39,7 +47,7 @@ def examples_of_annotations(config, method):
     return Gathered([e for e in examples if bool(e.known.any())], feature, annotator, working, max(sizes), notes, [])
 
 
-def _chosen(what, wanted, there, config):
+def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: TrainSegmenterConfig) -> str:
     """The feature or annotator to learn. Raises ValueError if it is not there, or not clear which."""
     if wanted is None and len(there) == 1:
         return there[0]
@@ -53,12 +61,12 @@ def _chosen(what, wanted, there, config):
     raise ValueError(f"{config.annotations} has no tile with the {what} {wanted} (--{what}); there is: {listed}.")
 
 
-def _tile_size(tiles, name, config):
+def _tile_size(tiles: typing.Sequence[Tile], name: str, config: TrainSegmenterConfig) -> float:
     """Å/px of a tomogram's tiles."""
     return config.pixel_size or next(t.pixel_size for t in tiles if t.tomogram == name)
 
 
-def _statistics(store, tiles, factor):
+def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> tuple[float, float]:
     """(middle, width) of a tomogram; of tiles without one, that of all their images."""
     if tiles[0].image is None:
         return grey_statistics(store.tomogram(tiles[0].tomogram), factor)
@@ -67,7 +75,7 @@ def _statistics(store, tiles, factor):
     return values_statistics(np.concatenate([resample_whole(i, shape(i)).numpy().ravel() for i in images]))
 
 
-def _parts(tile, size):
+def _parts(tile: Tile, size: int) -> list[tuple[tuple[int, ...], int]]:
     """Centres and sizes of the working tiles that a large Tile is cut into; itself if it is not large."""
     if tile.size <= LARGE * size:
         return [(tile.centre_zyx, tile.size)]
@@ -77,14 +85,22 @@ def _parts(tile, size):
     return [((z, y + a, x + b), size) for a in places for b in places]
 
 
-def _tile_example(store, tile, centre, size, statistics, factor, depth):
+def _tile_example(
+    store: AnnotationStore,
+    tile: Tile,
+    centre: tuple[int, ...],
+    size: int,
+    statistics: tuple[float, float],
+    factor: float,
+    depth: Depth,
+) -> Example:
     """Example of a part of a Tile."""
     drawing = store.labels(tile).astype(np.int32)
     drawing[drawing == UNCERTAIN] = UNANNOTATED
     if tile.image is not None:
         return _stored_example(store.image(tile, context=depth.image // 2), drawing, tile, centre, statistics, factor)
 
-    def read(z, y, x):
+    def read(z: tuple[int, int], y: tuple[int, int], x: tuple[int, int]) -> np.ndarray:
         result = np.full((1, y[1] - y[0], x[1] - x[0]), UNANNOTATED, np.int32)
         if z[0] != tile.centre_zyx[0]:
             return result
@@ -98,7 +114,14 @@ def _tile_example(store, tile, centre, size, statistics, factor, depth):
     return cut_example(store.tomogram(tile.tomogram), read, 1, tile.tomogram, centre, size, statistics, factor, depth)
 
 
-def _stored_example(image, drawing, tile, centre, statistics, factor):
+def _stored_example(
+    image: np.ndarray,
+    drawing: np.ndarray,
+    tile: Tile,
+    centre: tuple[int, ...],
+    statistics: tuple[float, float],
+    factor: float,
+) -> Example:
     """Example of a tile with an image of its own; around it the image is reflected."""
     side = max(2, int(round(tile.size * factor)))
     image = resample_whole(torch.from_numpy(image), (len(image), side, side)).numpy()

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scores of different networks made comparable: what is as likely the feature as not has the score 0.5 in each."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
@@ -21,7 +24,7 @@ class Counted:
     auc: float
 
     @classmethod
-    def of(cls, hit, raw):
+    def of(cls, hit: np.ndarray, raw: np.ndarray) -> Counted:
         """hit (n,) bool: the feature is there. raw: (n,) scores of any range."""
         if not hit.any():
             return cls(0.0, 0.0, 0.5)
@@ -50,17 +53,17 @@ class Calibration:
     boundary: float
 
     @property
-    def score_offset(self):
+    def score_offset(self) -> float:
         return self.offset - math.log(self.boundary / (1 - self.boundary))
 
-    def probability(self, raw):
+    def probability(self, raw: np.ndarray) -> np.ndarray:
         return calibrate(_bounded(raw), (self.slope, self.offset))
 
-    def score(self, raw):
+    def score(self, raw: np.ndarray) -> np.ndarray:
         return calibrate(_bounded(raw), (self.slope, self.score_offset))
 
 
-def fit(hit, raw):
+def fit(hit: np.ndarray, raw: np.ndarray) -> Calibration:
     """Calibration from validation voxels. hit: (n,) bool. raw: (n,) scores, divided by the network's raw_scale.
 
     The probabilities are Platt's (a logistic curve, 1999); the boundary follows from them alone: where voxels are as
@@ -74,18 +77,18 @@ def fit(hit, raw):
     return Calibration(slope, offset, float(np.clip(dice.max() / 2, 0.05, 0.5)))
 
 
-def _bounded(raw):
+def _bounded(raw: np.ndarray) -> np.ndarray:
     """Raw scores as probabilities, which calibration.py takes the log odds of."""
     return 1 / (1 + np.exp(-np.clip(raw, -13, 13).astype(np.float64)))
 
 
-def dice(found, truth):
+def dice(found: np.ndarray, truth: np.ndarray) -> float:
     """Dice coefficient of two bool arrays; 1 if both are empty."""
     total = found.sum() + truth.sum()
     return float(2 * (found & truth).sum() / total) if total else 1.0
 
 
-def boundary_error(found, truth):
+def boundary_error(found: np.ndarray, truth: np.ndarray) -> float | None:
     """Mean distance (px) between the outlines of two (h, w) bool masks, both ways; None if one is empty."""
     if not found.any() or not truth.any():
         return None
@@ -96,7 +99,13 @@ def boundary_error(found, truth):
     return float(np.concatenate([there, back]).mean())
 
 
-def validation_figures(calibration, outputs, targets, known, pixel_size):
+def validation_figures(
+    calibration: Calibration,
+    outputs: typing.Sequence[np.ndarray],
+    targets: typing.Sequence[np.ndarray],
+    known: typing.Sequence[np.ndarray],
+    pixel_size: float,
+) -> dict[str, float | None]:
     """Figures of validation tiles for the card; those that need the feature are None if no voxel has it. outputs: raw
     scores (s, s) each. targets, known: (s, s). pixel_size: Å.
     """

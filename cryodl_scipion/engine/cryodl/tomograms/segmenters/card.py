@@ -1,19 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a finished training says of its segmenter: card and warnings."""
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 import numpy as np
 
 from ... import __version__
+from ...contract import TrainSegmenterConfig
 from .calibrate import fit, validation_figures
 from .train import FEW_POSITIVE, middle_slice, window
+
+if typing.TYPE_CHECKING:
+    from ...learning.training import FitReport
+    from .examples import Example, Gathered
+    from .train import SegmenterTask
 
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
 POOR_DICE = 0.3
 
 
-def model_card(config, gathered, split, task, report, device, seconds):
+def model_card(
+    config: TrainSegmenterConfig,
+    gathered: Gathered,
+    split: tuple[list[Example], list[Example], str],
+    task: SegmenterTask,
+    report: FitReport,
+    device: str,
+    seconds: float,
+) -> dict[str, typing.Any]:
     """The model card: all that segmenting and a reader need to know.
 
     gathered: sources.Gathered. split: training and validation examples, and how they were parted. device: in words.
@@ -64,7 +81,7 @@ def model_card(config, gathered, split, task, report, device, seconds):
     )
 
 
-def raw_scale(task):
+def raw_scale(task: SegmenterTask) -> float:
     """What the method divides raw scores by, from the tiles with the feature that it learnt."""
     shown = [e for e in task.training if e.positive][:48]
     answers = [answer[None] for answer in task.answers(shown)]
@@ -73,7 +90,7 @@ def raw_scale(task):
     return task.method.raw_scale(answers, [t[middle][None] for t in targets], [k[middle][None] for k in known])
 
 
-def card_warnings(card):
+def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
     """Sentences for the user about a finished training."""
     tiles, figures = card["tiles"], card["validation"]
     if figures["dice"] is None:

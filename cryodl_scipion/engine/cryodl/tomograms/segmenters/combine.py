@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Models of several features and annotators: which volumes they make together, and how well they agree."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import os
+import typing
 
 import numpy as np
 import torch
@@ -16,17 +20,21 @@ class Feature:
     annotators, thresholds: theirs."""
 
     name: str
-    models: tuple
-    annotators: tuple
-    thresholds: tuple
+    models: tuple[int, ...]
+    annotators: tuple[str, ...]
+    thresholds: tuple[float, ...]
 
     @property
-    def threshold(self):
+    def threshold(self) -> float:
         """Score of the volume from which a voxel belongs to the feature."""
         return combined_threshold(self.thresholds)
 
 
-def features_of(cards, folders, annotators):
+def features_of(
+    cards: typing.Sequence[typing.Mapping[str, typing.Any]],
+    folders: typing.Sequence[str | os.PathLike[str]],
+    annotators: str,
+) -> tuple[Feature, ...]:
     """The Features that models make, in the order of the models.
 
     cards: of the models. folders: of the models, for messages. annotators: 'combined' or 'each', as SegmentConfig says.
@@ -58,13 +66,13 @@ def features_of(cards, folders, annotators):
     return features
 
 
-def compared_features(cards):
+def compared_features(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[Feature, ...]:
     """The Features of several models, whose models are compared."""
     return tuple(feature for feature in _combined(cards) if len(feature.models) > 1)
 
 
-def _combined(cards):
-    groups = {}
+def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[Feature, ...]:
+    groups: dict[str, list[int]] = {}
     for number, card in enumerate(cards):
         groups.setdefault(card["feature"], []).append(number)
     return tuple(
@@ -78,7 +86,9 @@ def _combined(cards):
     )
 
 
-def _check(cards, folders):
+def _check(
+    cards: typing.Sequence[typing.Mapping[str, typing.Any]], folders: typing.Sequence[str | os.PathLike[str]]
+) -> None:
     for n, card in enumerate(cards):
         twin = next((m for m in range(n) if cards[m]["weights_sha256"] == card["weights_sha256"]), None)
         if twin is not None:
@@ -92,14 +102,14 @@ def _check(cards, folders):
                 )
 
 
-def combined_scores(scores):
+def combined_scores(scores: torch.Tensor) -> torch.Tensor:
     """(y, x) scores of several models as one: the mean of their log odds. scores: (models, y, x) float32."""
     if len(scores) == 1:
         return scores[0]
     return torch.logit(scores, LEAST).mean(dim=0).sigmoid_()
 
 
-def combined_threshold(thresholds):
+def combined_threshold(thresholds: typing.Sequence[float]) -> float:
     """The score of combined_scores where each model has its threshold."""
     odds = [math.log(t / (1 - t)) for t in (min(max(t, LEAST), 1 - LEAST) for t in thresholds)]
     return thresholds[0] if len(thresholds) == 1 else 1 / (1 + math.exp(-sum(odds) / len(odds)))
@@ -119,11 +129,11 @@ class Agreement:
     products: np.ndarray
 
     @classmethod
-    def none(cls, models):
+    def none(cls, models: int) -> Agreement:
         """Of a number of models, before anything was seen."""
         return cls(0, np.zeros((models, models)), np.zeros(models), np.zeros((models, models)))
 
-    def add(self, scores, thresholds):
+    def add(self, scores: torch.Tensor, thresholds: typing.Sequence[float]) -> None:
         """scores: (k, y, x) float32 tensor. thresholds: k numbers."""
         flat = scores.reshape(len(scores), -1)
         above = (flat >= torch.tensor(thresholds)[:, None]).float()  # counts are exact up to 16 million px
@@ -132,7 +142,7 @@ class Agreement:
         self.totals = self.totals + flat.sum(dim=1, dtype=torch.float64).numpy()
         self.products = self.products + (flat @ flat.T).double().numpy()
 
-    def __add__(self, other):
+    def __add__(self, other: Agreement) -> Agreement:
         return Agreement(
             self.voxels + other.voxels,
             self.both + other.both,
@@ -140,7 +150,7 @@ class Agreement:
             self.products + other.products,
         )
 
-    def figures(self, annotators):
+    def figures(self, annotators: typing.Sequence[str]) -> dict[str, typing.Any]:
         """For results: annotators, dice and correlation (k x k lists; None where there is nothing to compare)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             own = np.diag(self.both)
@@ -150,16 +160,16 @@ class Agreement:
             correlation = covariance / np.outer(width, width)
         return dict(annotators=list(annotators), dice=_listed(dice), correlation=_listed(correlation))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, typing.Any]:
         """Plain numbers for a JSON file."""
         return dict(
             voxels=self.voxels, both=self.both.tolist(), totals=self.totals.tolist(), products=self.products.tolist()
         )
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: typing.Mapping[str, typing.Any]) -> Agreement:
         return cls(data["voxels"], *(np.array(data[key]) for key in ("both", "totals", "products")))
 
 
-def _listed(matrix):
+def _listed(matrix: np.ndarray) -> list[list[float | None]]:
     return [[round(float(v), 6) if np.isfinite(v) else None for v in row] for row in matrix]

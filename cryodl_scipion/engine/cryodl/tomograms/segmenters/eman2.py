@@ -13,7 +13,10 @@ Ours: turned copies are made anew for every batch; a logistic curve turns its sc
 networks here (card.json keeps the published scaling as raw_scale), so that they compare.
 """
 
+from __future__ import annotations
+
 import math
+import typing
 
 import torch
 from torch import nn
@@ -30,7 +33,7 @@ VALIDATIONS = 16  # run_training.MOST_VALIDATIONS; the rate falls at each of the
 class ShallowNetwork(nn.Module):
     """(b, 1, h, w) -> (b, 1, h / 2, w / 2) scores of any range. h and w are even."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         half, inputs = SIDE // 2, (1,) + KERNELS[:-1]
         self.layers = nn.ModuleList(nn.Conv2d(a, b, SIDE, padding=half) for a, b in zip(inputs, KERNELS))
@@ -39,7 +42,7 @@ class ShallowNetwork(nn.Module):
             nn.init.uniform_(layer.weight, -bound, bound)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x):
+    def forward(self, x: float) -> torch.Tensor:
         first, second, last = self.layers
         x = nn.functional.max_pool2d(first(x / 3), POOL).relu()
         return last(second(x).relu())
@@ -59,23 +62,28 @@ class EMAN2(SegmenterMethod):
     batch_size = 20
     crop = 64  # the authors' tiles
 
-    def build(self):
+    def build(self) -> ShallowNetwork:
         return ShallowNetwork()
 
-    def optimizer(self, network):
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate)
 
-    def usual_steps(self, tiles):
+    def usual_steps(self, tiles: int) -> int:
         """20 epochs; tiles with the feature come in ten copies, so that they are about as many as those without."""
         return EPOCHS * max(10, -(-2 * tiles // self.batch_size))
 
-    def loss(self, output, target, weight):
+    def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return log_squared_error(output, target, weight)
 
-    def penalty(self, network):
+    def penalty(self, network: nn.Module) -> typing.Any:
         return WEIGHT_DECAY * sum(layer.weight.abs().sum() for layer in network.layers)
 
-    def raw_scale(self, outputs, targets, weights):
+    def raw_scale(
+        self,
+        outputs: typing.Sequence[torch.Tensor],
+        targets: typing.Sequence[torch.Tensor],
+        weights: typing.Sequence[torch.Tensor],
+    ) -> float:
         """Mean score over the labelled pixels: what the authors' program divides by."""
         inside = [
             output.clamp(min=0.0)[(target > 0.67) & (weight > 0)]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a segmenter learns from: pieces of tomograms around annotated tiles, with what is drawn there."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -11,6 +14,10 @@ from ...contract import UNANNOTATED
 from ..annotations.tiles import cut
 from .resample import resample_whole
 from .segmenter import LIMIT
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+    from .method import SegmenterMethod
 
 TILE = 64  # working px: of a tile, as published
 PATCH = 116  # working px that are kept around a tile, so that it can be turned
@@ -27,7 +34,7 @@ class Example:
     """
 
     tomogram: str
-    centre_zyx: tuple
+    centre_zyx: tuple[float, ...]
     size: int
     positive: bool
     image: torch.Tensor
@@ -44,7 +51,7 @@ class Depth:
     drawing: int
 
     @classmethod
-    def of(cls, method):
+    def of(cls, method: SegmenterMethod) -> Depth:
         """The annotated slice may be any of those that the network answers for."""
         around = method.slices_out - 1
         return cls(2 * (around + method.context) + 1, 2 * around + 1)
@@ -56,16 +63,24 @@ class Gathered:
     trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user.
     """
 
-    examples: list
+    examples: list[Example]
     feature: str
     annotator: str
     pixel_size: float
     trained_pixel_size: float
-    notes: list
-    warnings: list
+    notes: list[str]
+    warnings: list[str]
 
 
-def make_example(image, labels, label, name, centre, size, statistics):
+def make_example(
+    image: np.ndarray,
+    labels: np.ndarray,
+    label: int,
+    name: str,
+    centre: tuple[int, ...],
+    size: int,
+    statistics: tuple[float, float],
+) -> Example:
     """Example of arrays at the working pixel size.
 
     image: (d, s, s). labels: (n, s, s) with the value `label` where the feature is and UNANNOTATED where nothing is
@@ -82,7 +97,17 @@ def make_example(image, labels, label, name, centre, size, statistics):
     return Example(name, place, int(size), positive, image.half(), soft.half(), known)
 
 
-def cut_example(tomogram, read_labels, label, name, centre, size, statistics, factor, depth):
+def cut_example(
+    tomogram: Tomogram,
+    read_labels: typing.Callable[..., np.ndarray],
+    label: int,
+    name: str,
+    centre: tuple[int, ...],
+    size: int,
+    statistics: tuple[float, float],
+    factor: float,
+    depth: Depth,
+) -> Example:
     """Example around a place of a tomogram. Beyond its border the image is reflected; of what lies outside of the
     tile nothing is known, since it may be part of a tile that is kept for validation.
 
@@ -102,7 +127,14 @@ def cut_example(tomogram, read_labels, label, name, centre, size, statistics, fa
     return make_example(image, labels, label, name, centre, size, statistics)
 
 
-def _labels_around(read_labels, shape, centre, side, size, dz):
+def _labels_around(
+    read_labels: typing.Callable[..., np.ndarray],
+    shape: tuple[int, ...],
+    centre: tuple[int, ...],
+    side: int,
+    size: int,
+    dz: int,
+) -> np.ndarray:
     """(side, side) labels of a slice, those of the tile of `size` px in its middle; the rest is UNANNOTATED."""
     result = np.full((side, side), UNANNOTATED, np.int32)
     z = centre[0] + dz
@@ -115,7 +147,7 @@ def _labels_around(read_labels, shape, centre, side, size, dz):
     return result
 
 
-def _resample_labels(labels, label):
+def _resample_labels(labels: np.ndarray, label: int) -> np.ndarray:
     """(n, PATCH, PATCH) labels of (n, side, side): the feature where it takes half of what is known."""
     shape = (len(labels), PATCH, PATCH)
     known = resample_whole(torch.from_numpy(labels != UNANNOTATED).float(), shape)

@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A tomogram as a network sees it: at the working pixel size, its grey values measured over all of it."""
 
+from __future__ import annotations
+
 import itertools
+import typing
 
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
 
 SAME = 0.02  # pixel sizes nearer to each other than this are the same
 BRICKS, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
 MOSTLY = 0.5  # part of a brick that may be of one value: filled corners tell nothing
 
 
-def working_factor(pixel_size, working):
+def working_factor(pixel_size: float, working: float) -> float:
     """Voxels of the working grid for each of the tomogram's, along an axis; 1.0 if the two are nearly the same."""
     factor = pixel_size / working
     return 1.0 if abs(factor - 1) < SAME else factor
 
 
-def working_grid(sizes, wanted, notes):
+def working_grid(sizes: typing.Sequence[float], wanted: float | None, notes: list[str]) -> tuple[float, list[float]]:
     """Pixel size that a network works at, and the factor of each tomogram.
 
     sizes: Å/px of the tomograms. wanted: Å/px or None for the coarsest. notes: list that a sentence is added to where
@@ -28,7 +34,7 @@ def working_grid(sizes, wanted, notes):
     return working, [working_factor(size, working) for size in sizes]
 
 
-def grey_statistics(tomogram, factor=1.0):
+def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, float]:
     """(middle, width) of a tomogram's grey values at the working pixel size: median, and half of what 68 % span.
 
     tomogram: io.tomograms.Tomogram, of which up to 125 bricks spread over it are read. factor: of working_factor.
@@ -52,7 +58,7 @@ def grey_statistics(tomogram, factor=1.0):
     return values_statistics(np.concatenate(bricks))
 
 
-def values_statistics(values):
+def values_statistics(values: np.ndarray) -> tuple[float, float]:
     """(middle, width) of an array. Raises ValueError if most of it is of one value."""
     low, middle, high = np.percentile(values, (16, 50, 84))
     if not high > low:
@@ -60,7 +66,7 @@ def values_statistics(values):
     return float(middle), float(high - low) / 2
 
 
-def _spans(size, side):
+def _spans(size: int, side: int) -> list[tuple[int, int]]:
     """Up to BRICKS (start, stop) of a length, spread over an axis and apart where there is room."""
     count, side = min(BRICKS, max(1, size // side)), min(side, size)
     if count == 1:

@@ -3,6 +3,10 @@
 throughout.
 """
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 from scipy.ndimage import find_objects
 from scipy.ndimage import label as label_components
@@ -10,12 +14,17 @@ from scipy.ndimage import label as label_components
 from ...contract import UNANNOTATED
 from ..annotations.label_volumes import LEAST_PART, MOST_UNANNOTATED, PLENTY, Place
 
+if typing.TYPE_CHECKING:
+    from ..annotations.label_volumes import LabelVolume
+
 CELLS = 8  # for each tile side: how finely annotated areas are told apart
 MOST_AROUND = 12  # tiles around voxels of a feature, in a slice that is labelled throughout
 LARGER = 1.5  # sides up to which an annotated area is one tile
 
 
-def find_tiles(volume, number, label, size, wanted, rng):
+def find_tiles(
+    volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
+) -> tuple[list[Place], list[Place], set[int]]:
     """Places with the feature and without it, two lists of annotations.label_volumes.Place; and the values seen, a
     set without UNANNOTATED.
 
@@ -23,7 +32,7 @@ def find_tiles(volume, number, label, size, wanted, rng):
     tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Place. size:
     of a tile, px. wanted: tiles of each kind. rng: numpy Generator.
     """
-    found, seen = ([], []), set()
+    found, seen = (list[Place](), list[Place]()), set[int]()
     for z in rng.permutation(volume.shape[0]):
         if min(len(places) for places in found) >= PLENTY * wanted:
             break
@@ -42,7 +51,7 @@ def find_tiles(volume, number, label, size, wanted, rng):
     return (*found, seen)
 
 
-def _corners(known, size, rng):
+def _corners(known: np.ndarray, size: int, rng: np.random.Generator) -> typing.Any:
     """Corners (y, x) of tiles that cover what is annotated in a slice, and whether each is an area of its own.
 
     known: (h, w) bool. A corner may lie up to half a tile beyond the border.
@@ -60,17 +69,17 @@ def _corners(known, size, rng):
     return corners
 
 
-def _around(feature, size, rng):
+def _around(feature: np.ndarray, size: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Corners (y, x) of tiles around random voxels of the feature, one for each eighth of a tile's area
     that it takes; at most MOST_AROUND. feature: (h, w) bool."""
     places = np.argwhere(feature)
     count = min(MOST_AROUND, -(-8 * len(places) // size**2), len(places))
     most = [max(0, n - size) for n in feature.shape]
     chosen = places[rng.choice(len(places), count, replace=False)] if count else places
-    return [tuple(int(np.clip(c - size // 2, 0, m)) for c, m in zip(place, most)) for place in chosen]
+    return [(int(y), int(x)) for y, x in np.clip(chosen - size // 2, 0, most)]
 
 
-def _areas(known, cell):
+def _areas(known: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
     """Rows and columns, two slices each, of the connected annotated areas. What is nearer than a cell is connected."""
     if not known.any():
         return []
@@ -90,7 +99,7 @@ def _areas(known, cell):
     return areas
 
 
-def _grid(area, size, rng=None):
+def _grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
     """Corners of tiles that cover an area: side by side from anywhere on with an rng; without one, spread evenly."""
     starts = []
     for part in area:
@@ -104,7 +113,7 @@ def _grid(area, size, rng=None):
     return [(y, x) for y in starts[0] for x in starts[1]]
 
 
-def _parts(labels, corner, size, label):
+def _parts(labels: np.ndarray, corner: tuple[int, int], size: int, label: int) -> tuple[float, float, float]:
     """Parts of a tile that are the feature, annotated, and another feature."""
     tile = labels[tuple(slice(max(c, 0), max(c, 0) + size + min(c, 0)) for c in corner)]
     feature, unannotated, nothing = ((tile == value).mean() for value in (label, UNANNOTATED, 0))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 SMOOTHING = 0.05  # of the targets: a hand that draws is wrong somewhere, and a network that is too sure learns that too
 
 
-def masked_bce_and_dice(output, target, weight):
+def masked_bce_and_dice(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy plus one minus the soft Dice coefficient of the whole batch, over what is known.
 
     output: raw scores, log odds. target: in [0, 1]. weight: 0 where nothing is known. All of one shape.
@@ -18,13 +18,13 @@ def masked_bce_and_dice(output, target, weight):
     return cross + 1 - soft_dice(output.sigmoid(), target, weight)
 
 
-def soft_dice(scores, target, weight):
+def soft_dice(scores: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Dice coefficient of scores and targets in [0, 1], a scalar tensor; 1 where there is nothing of either."""
     both = (weight * scores * target).sum()
     return (2 * both + 1) / ((weight * (scores + target)).sum() + 1)
 
 
-def log_squared_error(output, target, weight):
+def log_squared_error(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Logarithm of the mean squared error, where scores above 1 count as 1: the loss of EMAN2's program."""
     known = weight.sum().clamp(min=1.0)
     return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / known + 1e-8)

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every segmenter gives to training and segmenting, and what most of them share."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import torch
 
 from .losses import masked_bce_and_dice
@@ -20,6 +25,7 @@ class SegmenterMethod:
     of the weights.
     """
 
+    name: str
     weak = ""
     slices_in = slices_out = 1
     stride = 1
@@ -34,41 +40,51 @@ class SegmenterMethod:
     memory_format = torch.channels_last
 
     @property
-    def context(self):
+    def context(self) -> int:
         """Slices before and after those that are answered."""
         return (self.slices_in - self.slices_out) // 2
 
-    def build(self):
+    def build(self) -> torch.nn.Module:
         """The network: (b, slices_in, h, w) normalised slices -> (b, slices_out, h / stride, w / stride) raw scores,
         of any range; higher where the feature is more likely.
         """
         raise NotImplementedError
 
-    def optimizer(self, network):
+    def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
-    def usual_steps(self, tiles):
+    def usual_steps(self, tiles: int) -> int:
         """Training steps where the user asks for none. tiles: number of training tiles."""
         raise NotImplementedError
 
-    def loss(self, output, target, weight):
+    def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """A scalar. output: (b, n, h, w) float32 raw scores; target: the same shape, in [0, 1]; weight: 0 where
         nothing is known.
         """
         return masked_bce_and_dice(output, target, weight)
 
-    def penalty(self, network):
+    def penalty(self, network: torch.nn.Module) -> typing.Any:
         """What is added to the loss for the weights themselves."""
         return 0.0
 
-    def raw_scale(self, outputs, targets, weights):
+    def raw_scale(
+        self,
+        outputs: typing.Sequence[torch.Tensor],
+        targets: typing.Sequence[torch.Tensor],
+        weights: typing.Sequence[torch.Tensor],
+    ) -> float:
         """Number that raw scores are divided by before calibration, from the tiles that were learnt: lists of (n, h,
         w).
         """
         return 1.0
 
 
-def load_network(method, weights, source, features=1):
+def load_network(
+    method: SegmenterMethod,
+    weights: typing.Mapping[str, torch.Tensor],
+    source: str | os.PathLike[str],
+    features: int = 1,
+) -> torch.nn.Module:
     """A method's network with the weights {name: tensor} of a model.
 
     source: the model's folder or name, for the message. features: that it answers for. Raises ValueError if they are of

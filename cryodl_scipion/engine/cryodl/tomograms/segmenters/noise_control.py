@@ -5,14 +5,23 @@ It says how often a model calls plain noise of this kind its feature. It does no
 for another: that needs labels.
 """
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
+
+if typing.TYPE_CHECKING:
+    from .combine import Feature
+    from .predict import TomogramScores
+    from .slabs import Grid
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most
 
 
-def noise_fractions(found, features):
+def noise_fractions(found: TomogramScores, features: typing.Sequence[Feature]) -> dict[str, dict[str, float]]:
     """{name: dict(noise, tomogram, voxels)}: part of the voxels that reach a feature's threshold in noise made of some
     blocks of the tomogram, and in these blocks themselves; voxels: how many were looked at.
 
@@ -42,7 +51,7 @@ def noise_fractions(found, features):
     }
 
 
-def same_spectrum(block, rng):
+def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Noise of a block's size and spectrum: the cosines that it is a sum of, each with a sign drawn anew.
 
     The cosines go on evenly beyond the borders, where sines and cosines of the block would jump. block: (z, y, x)
@@ -56,13 +65,13 @@ def same_spectrum(block, rng):
     return torch.from_numpy(idctn(values * signs, norm="ortho").astype(np.float32))
 
 
-def _places(shape):
+def _places(shape: tuple[int, ...]) -> list[tuple[float, ...]]:
     """Middles of the blocks, as parts (z, y, x) of the tomogram: the middle one, and some around it."""
     around = [(0.5, 0.3, 0.3), (0.5, 0.3, 0.7), (0.5, 0.7, 0.3), (0.5, 0.7, 0.7)]
     return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > SIDE else 1]
 
 
-def _ranges(place, grid):
+def _ranges(place: tuple[float, ...], grid: Grid) -> list[tuple[int, int]]:
     """Working slices, rows and columns of a block, three (start, stop)."""
     ranges = []
     for part, size, most in zip(place, grid.working, (DEPTH, SIDE, SIDE)):

@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tiles of a training as a picture: the slice, what was drawn, and the scores."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import numpy as np
 
 from ...io.files import spread
 from ...io.plots import new_figure, save_figure
 from .train import middle_slice
+
+if typing.TYPE_CHECKING:
+    from .examples import Example
+    from .train import SegmenterTask
 
 SHOWN, PER_ROW = 12, 3
 COLUMNS = ("slice", "drawing", "score")
@@ -13,7 +22,12 @@ NOT_KNOWN = (0.55, 0.55, 0.75)
 GAP = 4  # px between pictures
 
 
-def draw_tiles(task, examples, score, path):
+def draw_tiles(
+    task: SegmenterTask,
+    examples: typing.Sequence[Example],
+    score: typing.Callable[[np.ndarray], np.ndarray],
+    path: str | os.PathLike[str],
+) -> None:
     """A PNG of some examples side by side, those with the feature first.
 
     task: SegmenterTask. score: function that makes scores in [0, 1] of raw ones. What nobody annotated is bluish in the
@@ -40,7 +54,7 @@ def draw_tiles(task, examples, score, path):
     save_figure(figure, path)
 
 
-def _triplet(example, scores):
+def _triplet(example: Example, scores: np.ndarray) -> np.ndarray:
     """(s, 3 s + 2 GAP, 3) picture in [0, 1] of an example: slice, drawing, score; their first row is the last."""
     from matplotlib import colormaps
 

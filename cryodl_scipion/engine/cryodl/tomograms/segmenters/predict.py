@@ -6,6 +6,10 @@ of slices and tiles lie where they would lie in the whole volume, and parts are 
 The result is the same however the volume is cut (a test compares).
 """
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +20,10 @@ from .resample import needed_range, resample
 from .segmenter import joined
 from .slabs import choose_plan, grids_of
 
+if typing.TYPE_CHECKING:
+    from ...io.tomograms import Tomogram
+    from .segmenter import Segmenter
+
 
 class TomogramScores:
     """Scores of one tomogram.
@@ -25,15 +33,17 @@ class TomogramScores:
     be found, or that is read to be damaged.
     """
 
-    def __init__(self, tomogram, pixel_size, segmenters, memory):
-        self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, []
+    def __init__(
+        self, tomogram: Tomogram, pixel_size: float, segmenters: typing.Sequence[Segmenter], memory: float
+    ) -> None:
+        self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, list[str]()
         self.together = joined(segmenters)
         self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
         self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
         self._waiting = [None] * len(self.grids)  # of each grid: first slice, (members, slices, y, x) float16
         self._plan()
 
-    def _plan(self):
+    def _plan(self) -> None:
         self.plan = choose_plan(self.grids, self.memory)
         if self.plan.memory > self.memory:
             self.notes.append(
@@ -41,7 +51,7 @@ class TomogramScores:
                 f"that is used, though --memory is {self.memory:g} GB."
             )
 
-    def slabs(self, first=0):
+    def slabs(self, first: int = 0) -> typing.Iterator[typing.Any]:
         """For each slab from slice `first` on: (start, stop, slices), where slices yields (number, (models, y, x)
         float32 scores) of every slice. Each slab is computed when its turn comes."""
         for start, stop in self.plan.slabs(self.tomogram.shape[0], first):
@@ -49,7 +59,7 @@ class TomogramScores:
                 self._compute(number, *self.grids[number].needed(start, stop))
             yield start, stop, ((z, self._slice(z)) for z in range(start, stop))
 
-    def _compute(self, number, start, stop):
+    def _compute(self, number: int, start: int, stop: int) -> None:
         """Have the scores of the working slices [start, stop) of a grid waiting, and forget those before."""
         grid = self.grids[number]
         start, stop = grid.grouped(start, stop)
@@ -64,7 +74,7 @@ class TomogramScores:
             waiting = new if waiting is None or not waiting.shape[1] else torch.cat([waiting, new], dim=1)
         self._waiting[number] = (start, waiting)
 
-    def _answer(self, number, start, stop):
+    def _answer(self, number: int, start: int, stop: int) -> torch.Tensor:
         """(members, stop - start, y, x) float16 scores of whole working slices. Out of memory, smaller tiles are
         taken."""
         while True:
@@ -77,7 +87,7 @@ class TomogramScores:
             self.plan = type(self.plan)(self.plan.thickness, choose_plan(self.grids, self.memory).tiles, self.memory)
             self.notes.append(f"Memory was too small; half of it ({self.memory:.2g} GB) is used.")
 
-    def _tiled(self, number, start, stop):
+    def _tiled(self, number: int, start: int, stop: int) -> torch.Tensor:
         grid = self.grids[number]
         _, height, width = grid.working
         result = torch.empty((len(grid.members), stop - start, height, width), dtype=torch.float16)
@@ -97,7 +107,7 @@ class TomogramScores:
                         ]
         return result
 
-    def slab(self, number, zs, ys, xs):
+    def slab(self, number: int, zs: tuple[int, int], ys: tuple[int, int], xs: tuple[int, int]) -> torch.Tensor:
         """Normalised (z + 2 * context, y, x) float32 tensor of a part of the working grid; beyond the first and the
         last slice the tomogram is mirrored. zs, ys, xs: (start, stop)."""
         grid = self.grids[number]
@@ -112,7 +122,7 @@ class TomogramScores:
         slab = self.segmenters[grid.members[0]].normalise(slab, self.statistics[number])
         return slab if len(places) == len(slab) else slab[torch.from_numpy(places - ranges[0][0])]
 
-    def _slice(self, z):
+    def _slice(self, z: int) -> torch.Tensor:
         """(models, y, x) float32 scores of a slice of the tomogram, in the order of the models."""
         scores = [None] * len(self.segmenters)
         for grid, (first, waiting) in zip(self.grids, self._waiting):
@@ -126,7 +136,7 @@ class TomogramScores:
         return torch.stack(scores)
 
 
-def mirrored(start, stop, size):
+def mirrored(start: int, stop: int, size: int) -> np.ndarray:
     """(stop - start,) slices to take for [start, stop), where those before the first and after the last are
     mirrored."""
     period = max(1, 2 * size - 2)
@@ -134,7 +144,7 @@ def mirrored(start, stop, size):
     return np.where(places < size, places, period - places)
 
 
-def _back_on_grid(waiting, start, z, grid):
+def _back_on_grid(waiting: torch.Tensor, start: int, z: int, grid: typing.Any) -> torch.Tensor:
     """(members, y, x) scores of the tomogram's slice z, of the working slices (members, slices, y, x) from `start` on
     that it lies between."""
     members, _, height, width = waiting.shape

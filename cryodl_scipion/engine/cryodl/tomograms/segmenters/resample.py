@@ -7,16 +7,17 @@ of images does it).
 """
 
 import functools
+import typing
 
 import torch
 
 
-def resampled_length(shape, factor):
+def resampled_length(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
     """(z, y, x) of a volume after resampling by `factor`, at least 1 voxel each."""
     return tuple(max(1, int(round(side * factor))) for side in shape)
 
 
-def needed_range(start, stop, size_in, size_out):
+def needed_range(start: int, stop: int, size_in: int, size_out: int) -> tuple[int, int]:
     """(start, stop) of the input's voxels along an axis from which the output's [start, stop) is made."""
     if size_in == size_out:
         return start, stop
@@ -25,7 +26,13 @@ def needed_range(start, stop, size_in, size_out):
     return max(0, int(low)), min(size_in, int(high) + 2)
 
 
-def resample(part, starts, shape_in, shape_out, ranges):
+def resample(
+    part: torch.Tensor,
+    starts: typing.Sequence[int],
+    shape_in: typing.Sequence[int],
+    shape_out: typing.Sequence[int],
+    ranges: typing.Sequence[tuple[int, int]],
+) -> torch.Tensor:
     """A part of a resampled volume.
 
     part: (z, y, x) float32 tensor of the input, large enough (needed_range). starts: where its first voxel lies in the
@@ -45,19 +52,19 @@ def resample(part, starts, shape_in, shape_out, ranges):
     return part
 
 
-def resample_whole(volume, shape):
+def resample_whole(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """(z, y, x) tensor resampled to a shape."""
     return resample(volume, (0, 0, 0), tuple(volume.shape), shape, [(0, n) for n in shape])
 
 
-def _centres(places, size_in, size_out):
+def _centres(places: typing.Sequence[int], size_in: int, size_out: int) -> tuple[torch.Tensor, float]:
     """Where places of the output lie in the input, and how far their weights reach there."""
     scale = size_in / size_out
     return (torch.as_tensor(places, dtype=torch.float64) + 0.5) * scale - 0.5, max(1.0, scale)
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(start, stop, size_in, size_out):
+def _taps(start: int, stop: int, size_in: int, size_out: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Voxels of the input (n, k) and their weights (n, k) float32 for the output's [start, stop)."""
     centres, reach = _centres(range(start, stop), size_in, size_out)
     first = torch.ceil(centres - reach).long()
@@ -69,7 +76,7 @@ def _taps(start, stop, size_in, size_out):
     return taps, (weights / weights.sum(dim=1, keepdim=True)).float()
 
 
-def _along(part, axis, taps, weights):
+def _along(part: torch.Tensor, axis: int, taps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Weighted sums of a tensor along an axis. taps, weights: (n, k); taps of weight 0 may lie outside."""
     taps = taps.clamp(0, part.shape[axis] - 1)
     shape = [1, 1, 1]

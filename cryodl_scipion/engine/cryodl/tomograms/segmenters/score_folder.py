@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of score volumes: segment.json says what is in it; <tomogram>.partial is what a stopped run left."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import json
 import os
 import shutil
+import typing
 from pathlib import Path
 
 from ...contract.result import write_json
 from ...io.stamps import file_stamp
 from ...io.volume_writer import OpenVolume, new_volume
 from .combine import Agreement
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from .combine import Feature
 
 RECORD, PROGRESS = "segment.json", "progress.json"
 LABEL = "cryodl: scores of {}, {} (a voxel belongs to it from {:g})"
@@ -24,7 +32,14 @@ class ScoreFolder:
     annotators. described: what segment.json says of the features. Raises ValueError if the folder is of other
     settings."""
 
-    def __init__(self, folder, features, compared, settings, described):
+    def __init__(
+        self,
+        folder: Path,
+        features: typing.Sequence[Feature],
+        compared: typing.Sequence[Feature],
+        settings: typing.Mapping[str, typing.Any],
+        described: typing.Sequence[typing.Mapping[str, typing.Any]],
+    ) -> None:
         self.folder, self.features, self.compared, self.settings = Path(folder), features, compared, settings
         self._empty = dict(features=described, settings=settings, tomograms={})
         other = [words for key, words in _WORDS.items() if self.read()["settings"].get(key) != settings[key]]
@@ -34,7 +49,7 @@ class ScoreFolder:
                 "says which). Choose another --output, or remove the folder."
             )
 
-    def read(self):
+    def read(self) -> dict[str, typing.Any]:
         """What segment.json says, or would say if there is none yet. Raises ValueError if it is not ours."""
         path = self.folder / RECORD
         if not path.exists():
@@ -45,11 +60,13 @@ class ScoreFolder:
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is damaged, or of another program. Choose another --output.") from None
 
-    def file_of(self, name, feature):
+    def file_of(self, name: str, feature: Feature) -> Path:
         """Path of a tomogram's volume of a Feature."""
         return self.folder / f"{name}__{feature.name}.mrc"
 
-    def finished(self, name, path, shape, pixel_size):
+    def finished(
+        self, name: str, path: str | os.PathLike[str], shape: tuple[int, ...], pixel_size: float
+    ) -> dict[str, typing.Any] | None:
         """The entry of a finished tomogram, None if it is not finished, or if its file was made anew since.
 
         Raises ValueError if the volumes in the folder are of another tomogram or pixel size, or of nobody knows what.
@@ -80,24 +97,26 @@ class ScoreFolder:
             return None
         return entry if len(there) == len(self.features) else None
 
-    def add(self, name, entry):
+    def add(self, name: str, entry: dict[str, typing.Any]) -> None:
         """Note a finished tomogram. Several processes may fill one folder."""
         with self._alone():
             record = self.read()
             record["tomograms"][name] = entry
             write_json(self.folder / RECORD, record)
 
-    def unfinished(self, name, path, shape, pixel_size):
+    def unfinished(
+        self, name: str, path: str | os.PathLike[str], shape: tuple[int, ...], pixel_size: float
+    ) -> Unfinished:
         """An Unfinished for a tomogram."""
         self.folder.mkdir(parents=True, exist_ok=True)
         key = dict(self.settings, shape=list(shape), pixel_size=pixel_size, **file_stamp(path))
         return Unfinished(self, name, key)
 
-    def _partial(self, name):
+    def _partial(self, name: str) -> Path:
         return self.folder / f"{name}.partial"
 
     @contextlib.contextmanager
-    def _alone(self):
+    def _alone(self) -> typing.Iterator[None]:
         """No other process changes segment.json in the meantime."""
         handle = os.open(self.folder, os.O_RDONLY)
         try:
@@ -114,7 +133,7 @@ class Unfinished:
     compared features. noise: what noise_control says of the features; to be set before the work is finished.
     """
 
-    def __init__(self, scores, name, key):
+    def __init__(self, scores: ScoreFolder, name: str, key: dict[str, typing.Any]) -> None:
         self._scores, self._name, self._key = scores, name, json.loads(json.dumps(key))
         self.folder, self.features, self.compared = scores._partial(name), scores.features, scores.compared
         self.slices, known, self.noise = 0, {}, {}
@@ -134,10 +153,10 @@ class Unfinished:
             if self._path(f).exists()
         }
 
-    def _path(self, feature):
+    def _path(self, feature: Feature) -> Path:
         return self.folder / self._scores.file_of(self._name, feature).name
 
-    def _read(self):
+    def _read(self) -> dict[str, typing.Any] | None:
         """The progress of a stopped run of the same work; None if there is none."""
         try:
             found = json.loads((self.folder / PROGRESS).read_text(encoding="utf-8"))
@@ -149,7 +168,7 @@ class Unfinished:
         )
         return found if whole and found["key"] == self._key else None
 
-    def _begin(self):
+    def _begin(self) -> None:
         """Empty volumes, in place of what another piece of work left."""
         if self.folder.exists() and any(self.folder.iterdir()):
             if not (self.folder / PROGRESS).exists():
@@ -171,7 +190,7 @@ class Unfinished:
                 LABEL.format(*what)[:80],
             )
 
-    def write(self, z, feature, values):
+    def write(self, z: int, feature: Feature, values: np.ndarray) -> None:
         """Write a slice of a Feature: (1, y, x) array of the type of the volumes."""
         try:
             self.volumes[feature.name].write(z, values)
@@ -182,7 +201,7 @@ class Unfinished:
                 "command continues when there is room",
             ) from error
 
-    def done(self, slices):
+    def done(self, slices: int) -> None:
         """Remember that so many slices are written."""
         for volume in self.volumes.values():
             volume.flush()
@@ -197,7 +216,7 @@ class Unfinished:
             ),
         )
 
-    def finish(self, path):
+    def finish(self, path: str | os.PathLike[str]) -> dict[str, typing.Any]:
         """Give the volumes their names and note the tomogram (its file is path). Returns its entry in segment.json."""
         for feature in self.features:
             target = self._scores.file_of(self._name, feature)
@@ -218,7 +237,7 @@ class Unfinished:
         shutil.rmtree(self.folder)
         return entry
 
-    def close(self, remove):
+    def close(self, remove: bool) -> None:
         """Leave the work as it is, or remove it."""
         for volume in self.volumes.values():
             volume.close(complete=False)

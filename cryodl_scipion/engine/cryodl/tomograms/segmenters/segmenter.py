@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A trained segmenter, ready to give scores to slabs of tomograms."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 import torch.nn.functional as F
 
@@ -25,7 +29,9 @@ class Segmenter:
     that scores() is given, beside the slab and its answer. Raises ValueError if weights and card do not fit.
     """
 
-    def __init__(self, card, weights, device):
+    def __init__(
+        self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
+    ) -> None:
         self.card, self.device, self.dtype, self.weights = card, device, fast_dtype(device), weights
         self.method = method_of("segmenter", card["network"])
         self.network = for_inference(load_network(self.method, weights, card["name"]), device, self.dtype)
@@ -36,7 +42,7 @@ class Segmenter:
         self.offsets = torch.tensor([card["calibration"][1]])
 
     @staticmethod
-    def normalise(slab, statistics):
+    def normalise(slab: torch.Tensor, statistics: tuple[float, float]) -> torch.Tensor:
         """Grey values as the network knows them: middle 0, width 1.
 
         slab: tensor at the model's pixel size. statistics: (middle, width) of the whole tomogram at that pixel size, as
@@ -46,7 +52,7 @@ class Segmenter:
         return ((slab - middle) / width).clamp_(-LIMIT, LIMIT)
 
     @torch.inference_mode()
-    def scores(self, slab):
+    def scores(self, slab: torch.Tensor) -> torch.Tensor:
         """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context; (n,
         z - 2 * context, y, x) of `joined` segmenters.
 
@@ -71,7 +77,7 @@ class Segmenter:
             result[:, start:stop] = self._window(window)[:, : stop - start, :h, :w].float().cpu()
         return result if len(result) > 1 else result[0]
 
-    def _window(self, window):
+    def _window(self, window: torch.Tensor) -> torch.Tensor:
         """Probabilities (features, slices_out, y, x) of as many slices as the network takes."""
         raw = self.network(window[None].contiguous(memory_format=torch.channels_last)).float()
         if self.method.stride > 1:
@@ -80,7 +86,7 @@ class Segmenter:
         return (raw[0].unflatten(0, (len(slopes), -1)) * slopes + offsets).sigmoid()
 
     @classmethod
-    def of_several(cls, segmenters):
+    def of_several(cls, segmenters: typing.Sequence[Segmenter]) -> Segmenter:
         """A Segmenter that answers for all of these, which differ in their heads alone, in their order."""
         first = segmenters[0]
         heads = {name: torch.cat([s.weights[name] for s in segmenters]) for name in HEAD}
@@ -91,10 +97,10 @@ class Segmenter:
         return result
 
 
-def joined(segmenters):
+def joined(segmenters: typing.Sequence[Segmenter]) -> list[tuple[tuple[int, ...], Segmenter]]:
     """[(numbers, segmenter)] that answer for all segmenters: those of one training, which differ in their heads alone,
     are asked together, at the cost of one."""
-    groups = []
+    groups: list[list[int]] = []
     for number, segmenter in enumerate(segmenters):
         group = next((g for g in groups if _differ_in_heads(segmenters[g[0]], segmenter)), None)
         groups.append([number]) if group is None else group.append(number)
@@ -104,7 +110,7 @@ def joined(segmenters):
     ]
 
 
-def _differ_in_heads(one, other):
+def _differ_in_heads(one: Segmenter, other: Segmenter) -> bool:
     ours, theirs = getattr(one, "weights", None), getattr(other, "weights", None)
     if not ours or not theirs or any(one.card[key] != other.card[key] for key in ("network", "pixel_size")):
         return False

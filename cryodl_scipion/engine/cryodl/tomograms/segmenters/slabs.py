@@ -4,12 +4,18 @@
 Segmenters with the same working pixel size share a Grid: what is read and resampled for one serves all of them.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
+import typing
 
 from ...core.tiles import tile_spans
 from .grid import working_factor
 from .resample import needed_range, resampled_length
+
+if typing.TYPE_CHECKING:
+    from .segmenter import Segmenter
 
 THICKNESSES = (64, 48, 32, 24, 16, 12, 8, 4)  # slices of a slab, the best first
 SLICE_COPIES = 20  # bytes for each voxel of a slice of the tomogram while it is combined and written
@@ -28,10 +34,10 @@ class Grid:
     bytes_per_pixel: memory of the network for each place of a tile.
     """
 
-    shape: tuple
-    working: tuple
+    shape: tuple[int, ...]
+    working: tuple[int, ...]
     factor: float
-    members: tuple
+    members: tuple[int, ...]
     context: int
     slices: int
     granularity: int
@@ -39,33 +45,35 @@ class Grid:
     bytes_per_pixel: float
 
     @property
-    def padded(self):
+    def padded(self) -> tuple[int, ...]:
         """(y, x) of the working grid, up to the granularity."""
         return tuple(-(-n // self.granularity) * self.granularity for n in self.working[1:])
 
-    def needed(self, start, stop):
+    def needed(self, start: int, stop: int) -> tuple[int, int]:
         """(start, stop) of working slices that scores of the tomogram's slices [start, stop) are made of."""
         return needed_range(start, stop, self.working[0], self.shape[0])
 
-    def grouped(self, start, stop):
+    def grouped(self, start: int, stop: int) -> tuple[int, int]:
         """(start, stop) of working slices widened to whole groups of slices, which are counted from slice 0."""
         return start // self.slices * self.slices, min(-(-stop // self.slices) * self.slices, self.working[0])
 
-    def spans(self, tile):
+    def spans(self, tile: int) -> list[list[tuple[int, int, int, int]]]:
         """What tile_spans gives for y, and for x."""
         return [tile_spans(n, tile, self.overlap, self.granularity) for n in self.padded]
 
 
-def grids_of(shape, pixel_size, segmenters):
+def grids_of(shape: tuple[int, ...], pixel_size: float, segmenters: typing.Sequence[Segmenter]) -> tuple[Grid, ...]:
     """The Grids of segmenters (segmenter.Segmenter) over a tomogram of a shape (z, y, x) and pixel size in Å/px."""
-    members = {}
+    members: dict[float, list[int]] = {}
     for number, segmenter in enumerate(segmenters):
         factor = working_factor(pixel_size, segmenter.card["pixel_size"])
         members.setdefault(factor, []).append(number)
     return tuple(_grid(shape, factor, numbers, [segmenters[n] for n in numbers]) for factor, numbers in members.items())
 
 
-def _grid(shape, factor, numbers, segmenters):
+def _grid(
+    shape: tuple[int, ...], factor: float, numbers: typing.Sequence[int], segmenters: typing.Sequence[Segmenter]
+) -> Grid:
     granularity = math.lcm(*(s.granularity for s in segmenters))
     overlap = max(s.overlap for s in segmenters)
     working = tuple(shape) if factor == 1.0 else resampled_length(shape, factor)
@@ -88,16 +96,16 @@ class Plan:
     its overlap. memory: GB that this takes, by estimate."""
 
     thickness: int
-    tiles: tuple
+    tiles: tuple[int, ...]
     memory: float
 
-    def slabs(self, slices, first=0):
+    def slabs(self, slices: int, first: int = 0) -> list[tuple[int, int]]:
         """(start, stop) of all slabs of a tomogram of so many slices, from the first that is not done. A thickness that
         is a multiple of all groups cuts none of them."""
         return [(a, min(a + self.thickness, slices)) for a in range(first, slices, self.thickness)]
 
 
-def choose_plan(grids, memory):
+def choose_plan(grids: typing.Sequence[Grid], memory: float) -> Plan:
     """The Plan that reads and computes least twice within `memory` GB; the smallest possible if nothing fits."""
     plans = [plan for plan in (_plan(grids, memory * 1e9, thickness) for thickness in THICKNESSES) if plan]
     if not plans:
@@ -106,7 +114,7 @@ def choose_plan(grids, memory):
     return min(plans, key=lambda plan: _surplus(grids, plan))
 
 
-def _plan(grids, memory, thickness):
+def _plan(grids: typing.Sequence[Grid], memory: float, thickness: int) -> Plan | None:
     """The Plan of a thickness, with the largest tiles; None if it does not fit into `memory` bytes."""
     rest = memory - _fixed_bytes(grids, thickness)
     tiles = []
@@ -119,11 +127,11 @@ def _plan(grids, memory, thickness):
     return Plan(thickness, tuple(tiles), _bytes(grids, thickness, tiles) / 1e9)
 
 
-def _smallest_tile(grid):
+def _smallest_tile(grid: Grid) -> int:
     return 4 * max(grid.overlap, grid.granularity)
 
 
-def _bytes(grids, thickness, tiles):
+def _bytes(grids: typing.Sequence[Grid], thickness: int, tiles: typing.Sequence[int]) -> float:
     """Estimate of the memory at the worst moment. Grids are computed one after the other."""
     area = lambda grid, tile: min(tile, grid.padded[0]) * min(tile, grid.padded[1])
     return _fixed_bytes(grids, thickness) + max(
@@ -131,7 +139,7 @@ def _bytes(grids, thickness, tiles):
     )
 
 
-def _fixed_bytes(grids, thickness):
+def _fixed_bytes(grids: typing.Sequence[Grid], thickness: int) -> float:
     """Bytes of scores that wait, and of a slice on its way into the files."""
     waiting = sum(
         _working_slices(grid, thickness)
@@ -145,20 +153,20 @@ def _fixed_bytes(grids, thickness):
     return waiting + SLICE_COPIES * grids[0].shape[1] * grids[0].shape[2] * (1 + len(grids) / 2)
 
 
-def _bytes_per_tile_pixel(grid, thickness):
+def _bytes_per_tile_pixel(grid: Grid, thickness: int) -> float:
     slices = _working_slices(grid, thickness) + 2 * grid.context
     read = 4 * slices / grid.factor**3 if grid.factor != 1 else 0
     return grid.bytes_per_pixel + 4 * slices * PART_COPIES + read
 
 
-def _working_slices(grid, thickness):
+def _working_slices(grid: Grid, thickness: int) -> int:
     """Most working slices that are computed at once for a slab."""
     if grid.factor == 1:
         return -(-thickness // grid.slices) * grid.slices
     return math.ceil(thickness * grid.factor + 2 * max(1, grid.factor) + 1) + 2 * grid.slices
 
 
-def _surplus(grids, plan):
+def _surplus(grids: typing.Sequence[Grid], plan: Plan) -> float:
     """How much is computed (overlaps in y and x) and read (context in z) more than once, as a part of the whole."""
     total = 0.0
     for grid, tile in zip(grids, plan.tiles):

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where examples come from: label volumes beside their tomograms, or a folder of annotations."""
 
+from __future__ import annotations
+
+import typing
 from pathlib import Path
 
 import numpy as np
 
+from ...contract import TrainSegmenterConfig
 from ...contract.annotations import check_name
 from ...io.tomograms import working_pixel_size
-from ..annotations.label_volumes import choose, choose_negative, open_pairs
+from ..annotations.label_volumes import Place, choose, choose_negative, open_pairs
 from .annotated_examples import examples_of_annotations
 from .examples import TILE, Depth, Gathered, cut_example
 from .grid import grey_statistics, working_grid
 from .label_tiles import find_tiles
 
+if typing.TYPE_CHECKING:
+    from ..annotations.label_volumes import LabelVolume
+    from .method import SegmenterMethod
+
 FEW = 20  # tiles without the feature, below which a network hardly learns what it does not look like
 
 
-def gather(config, method):
+def gather(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
     """Gathered of a TrainSegmenterConfig. Raises ValueError for inputs that do not fit, or from which nothing can be
     learnt."""
     gathered = _from_labels(config, method) if config.labels else examples_of_annotations(config, method)
@@ -24,7 +32,7 @@ def gather(config, method):
     return gathered
 
 
-def _check_kinds(gathered, config):
+def _check_kinds(gathered: Gathered, config: TrainSegmenterConfig) -> None:
     source = config.annotations or "the label volumes"
     if not any(e.positive for e in gathered.examples):
         raise ValueError(
@@ -51,13 +59,13 @@ def _check_kinds(gathered, config):
         )
 
 
-def _from_labels(config, method):
+def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
     feature, annotator = _checked_names(config)
     names, tomograms, volumes, warnings = open_pairs(config)
     sizes, notes = zip(*[working_pixel_size(tomogram, config.pixel_size) for tomogram in tomograms])
     notes = [note for note in notes if note]
     working, factors = working_grid(sizes, config.working_pixel_size, notes)
-    rng, found, seen = np.random.default_rng(config.seed), ([], []), set()
+    rng, found, seen = np.random.default_rng(config.seed), (list[Place](), list[Place]()), set[int]()
     for number, (volume, factor) in enumerate(zip(volumes, factors)):
         size, wanted = int(round(TILE / factor)), -(-config.tiles // len(volumes))
         *places, values = find_tiles(volume, number, config.label, size, wanted, rng)
@@ -78,7 +86,9 @@ def _from_labels(config, method):
     return Gathered(examples, feature, annotator, working, max(sizes), notes, warnings)
 
 
-def _nothing_found(config, volumes, seen):
+def _nothing_found(
+    config: TrainSegmenterConfig, volumes: typing.Sequence[LabelVolume], seen: typing.Collection[int]
+) -> str:
     values = ", ".join(str(v) for v in sorted(seen)[:20]) or "none"
     return (
         f"The value {config.label} (--label) is not in the label volumes ({volumes[0].path}"
@@ -86,7 +96,7 @@ def _nothing_found(config, volumes, seen):
     )
 
 
-def _checked_names(config):
+def _checked_names(config: TrainSegmenterConfig) -> tuple[str, str]:
     """Names of the feature, otherwise that of the model, and of the annotator. Raises ValueError for those that could
     not stand in the names of score volumes."""
     feature, annotator = config.feature or Path(config.output).name, config.annotator or "unknown"

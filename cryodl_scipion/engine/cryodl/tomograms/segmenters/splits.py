@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Examples for training and for validation, never of the same place: whole tomograms, single tiles, or one side."""
 
+from __future__ import annotations
+
+import typing
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+    from .examples import Example
+
 LEAST_LEFT = 0.55  # part of the tiles with the feature that must stay for training when whole tomograms are kept
 MOST_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
 DRAWS = 50  # of tiles with the feature for validation; the one that costs the least of the others is taken
 NEAR_SLICES = 8  # tiles that are nearer than this along z, and overlap, show the same
 
 
-def split_examples(examples, fraction, rng):
+def split_examples(
+    examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator
+) -> tuple[list[Example], list[Example], str]:
     """Training and validation examples, two lists, and how they were parted, in words.
 
     examples: list of Example, some of which have the feature. fraction: for validation. rng: numpy Generator.
@@ -34,10 +45,10 @@ def split_examples(examples, fraction, rng):
     )
 
 
-def _parted(examples, held):
+def _parted(examples: typing.Sequence[Example], held: typing.Collection[int]) -> tuple[list[Example], list[Example]]:
     """Lists of what is not held and does not overlap with what is, and of what is held."""
     validation = [examples[i] for i in sorted(held)]
-    places = {}
+    places: dict[str, list[Example]] = {}
     for example in validation:
         places.setdefault(example.tomogram, []).append(example)
     training = [
@@ -48,7 +59,7 @@ def _parted(examples, held):
     return training, validation
 
 
-def _overlap(one, other):
+def _overlap(one: Example, other: Example) -> bool:
     if not (one.located and other.located):
         return False
     dz, dy, dx = (abs(a - b) for a, b in zip(one.centre_zyx, other.centre_zyx))
@@ -56,7 +67,7 @@ def _overlap(one, other):
     return dz < near and max(dy, dx) < (one.size + other.size) / 2
 
 
-def _whole_tomograms(examples, fraction, rng):
+def _whole_tomograms(examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator) -> set[int] | None:
     """Numbers of the examples of some tomograms, or None if too little would be left."""
     names = list(dict.fromkeys(e.tomogram for e in examples))
     count = {n: sum(e.positive for e in examples if e.tomogram == n) for n in names}
@@ -75,7 +86,7 @@ def _whole_tomograms(examples, fraction, rng):
     return chosen
 
 
-def _single_tiles(examples, fraction, rng):
+def _single_tiles(examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator) -> set[int]:
     """Numbers of random examples of both kinds, by which few with the feature are lost for training."""
     positives, negatives = ([i for i, e in enumerate(examples) if e.positive is kind] for kind in (True, False))
     near = {i: {j for j in positives if j != i and _overlap(examples[i], examples[j])} for i in positives}
@@ -89,7 +100,7 @@ def _single_tiles(examples, fraction, rng):
     return held | set(order[: max(1, int(round(fraction * len(order))))] if len(order) > 1 else ())
 
 
-def _one_side(examples, fraction):
+def _one_side(examples: typing.Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
     """Training and validation examples: those beyond a plane across an axis are for validation, where about this
     fraction of those with the feature lie. Of the axes and their two ends the one is taken that leaves most for
     training.
@@ -98,9 +109,9 @@ def _one_side(examples, fraction):
     return max(parts, key=lambda part: sum(e.positive for e in part[0]))
 
 
-def _beyond(examples, fraction, axis, sign):
+def _beyond(examples: typing.Sequence[Example], fraction: float, axis: int, sign: int) -> set[int]:
     """Numbers of the examples beyond a plane in each tomogram."""
-    held = set()
+    held: set[int] = set()
     for name in dict.fromkeys(e.tomogram for e in examples):
         inside = [i for i, e in enumerate(examples) if e.tomogram == name]
         place = {i: sign * examples[i].centre_zyx[axis] for i in inside}

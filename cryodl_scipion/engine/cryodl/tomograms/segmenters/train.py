@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of segmenters: batches of turned tiles, validation on tiles that were kept apart."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,6 +13,10 @@ from ...core.augment import any_turn, vary_contrast
 from ...core.devices import fast_dtype
 from ...learning.training import Task
 from .calibrate import Counted
+
+if typing.TYPE_CHECKING:
+    from .examples import Example
+    from .method import SegmenterMethod
 
 JITTER = 10  # working px that crops are moved by, so that tiles do not always lie in the middle
 FEW_POSITIVE = 4  # validation tiles with the feature, below which they cannot tell good weights from bad ones
@@ -22,7 +30,14 @@ class SegmenterTask(Task):
 
     example_name = "tiles"
 
-    def __init__(self, method, network, training, validation, batch_size=None):
+    def __init__(
+        self,
+        method: SegmenterMethod,
+        network: torch.nn.Module,
+        training: typing.Sequence[Example],
+        validation: typing.Sequence[Example],
+        batch_size: int | None = None,
+    ) -> None:
         self.method, self.training = method, training
         self.batch_size = batch_size or method.batch_size
         self.kinds = [k for k in ([e for e in training if e.positive], [e for e in training if not e.positive]) if k]
@@ -32,23 +47,24 @@ class SegmenterTask(Task):
             for e in [v for v in validation if v.positive is kind][:most]
         ]
         # from the first step on, as a continued training must end the same, and sums round by layout
-        self.networks = torch.nn.ModuleDict({"segmenter": network.to(memory_format=method.memory_format)})
+        self.networks = torch.nn.ModuleDict({"segmenter": network})
+        network.to(memory_format=method.memory_format)  # type: ignore[call-overload]  # as inference.py
         self.optimizers = {"segmenter": method.optimizer(network)}
 
     @property
-    def usual_steps(self):
+    def usual_steps(self) -> int:
         return self.method.usual_steps(len(self.training))
 
     @property
-    def validates_poorly(self):
+    def validates_poorly(self) -> bool:
         return sum(e.positive for e in self.validation) < FEW_POSITIVE
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]
         views = [augmented(kind[rng.integers(len(kind))], self.method, rng) for kind in chosen]
         return [torch.stack(part) for part in zip(*views)]
 
-    def train_step(self, batch, accelerator):
+    def train_step(self, batch: typing.Sequence[torch.Tensor], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         image, target, known = (x.to(accelerator.device) for x in batch)
         network, optimizer = self.networks["segmenter"], self.optimizers["segmenter"]
         optimizer.zero_grad(set_to_none=True)
@@ -60,7 +76,7 @@ class SegmenterTask(Task):
         optimizer.step()
         return {"loss": loss.detach()}
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         outputs = self.answers(self.validation)
         targets, known = zip(*[middle_slice(e) for e in self.validation])
         loss = self.method.loss(*(torch.stack(part)[:, None].float() for part in (outputs, targets, known)))
@@ -77,7 +93,7 @@ class SegmenterTask(Task):
         }
 
     @torch.no_grad()
-    def answers(self, examples):
+    def answers(self, examples: typing.Sequence[Example]) -> list[torch.Tensor]:
         """Raw scores (s, s) of the annotated slice of each example, at the size of its image."""
         network, dtype = self.networks["segmenter"], fast_dtype(self.device)
         network.eval()
@@ -95,17 +111,19 @@ class SegmenterTask(Task):
         return result
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         return next(self.networks.parameters()).device
 
 
-def middle_slice(example):
+def middle_slice(example: Example) -> tuple[torch.Tensor, torch.Tensor]:
     """Target (s, s) float and known (s, s) bool of the annotated slice."""
     middle = len(example.target) // 2
     return example.target[middle].float(), example.known[middle]
 
 
-def window(example, method, position=None):
+def window(
+    example: Example, method: SegmenterMethod, position: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Image (slices_in, s, s), target and known (slices_out, s, s), float, in which the annotated slice has a position
     among those that are answered: the middle one if None."""
     position = method.slices_out // 2 if position is None else position
@@ -118,7 +136,9 @@ def window(example, method, position=None):
     )
 
 
-def augmented(example, method, rng):
+def augmented(
+    example: Example, method: SegmenterMethod, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A random view of an example: image (slices_in, c, c), target and known (slices_out, c, c).
 
     Another position of the annotated slice, turned and mirrored in the plane and along z, a little moved, with another
@@ -134,7 +154,7 @@ def augmented(example, method, rng):
     return vary_contrast(look(image, "bicubic", "reflection"), rng), target, known
 
 
-def view_grid(side, crop, matrix, shift):
+def view_grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> torch.Tensor:
     """(1, crop, crop, 2) places of a crop in an image of `side` px, for grid_sample. matrix: from crop yx to image
     yx.
     """
@@ -146,6 +166,6 @@ def view_grid(side, crop, matrix, shift):
     return torch.stack([x, y], -1)[None] * (2 / side)
 
 
-def shrunk(part, stride):
+def shrunk(part: torch.Tensor, stride: int) -> torch.Tensor:
     """(b, n, h / stride, w / stride) mean of what each output of the network stands for."""
     return part if stride == 1 else F.avg_pool2d(part, stride)

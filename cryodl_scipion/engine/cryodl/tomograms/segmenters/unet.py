@@ -7,11 +7,18 @@ unfolded after the last, so that the widest layers work on a quarter of the pixe
 costs nothing when it segments.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch.nn.functional as F
 from torch import nn
 
 from ...learning.networks.conv_block import ConvBlock
 from .method import SegmenterMethod
+
+if typing.TYPE_CHECKING:
+    import torch
 
 WIDTHS = (32, 48, 64)
 FOLD = 2
@@ -23,7 +30,9 @@ class SliceUNet(nn.Module):
     h and w are multiples of FOLD * 2 ** (levels - 1).
     """
 
-    def __init__(self, slices_in, slices_out, widths=WIDTHS, features=1):
+    def __init__(
+        self, slices_in: int, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1
+    ) -> None:
         super().__init__()
         first = FOLD**2 * slices_in
         self.down = nn.ModuleList(ConvBlock(a, b) for a, b in zip((first,) + tuple(widths), widths))
@@ -33,7 +42,7 @@ class SliceUNet(nn.Module):
         self.head = nn.Conv2d(widths[0], FOLD**2 * slices_out * features, 1)
         nn.init.constant_(self.head.bias, -2.0)  # most voxels are without the feature
 
-    def forward(self, x):
+    def forward(self, x: float) -> torch.Tensor:
         x = F.pixel_unshuffle(x, FOLD)
         skips = []
         for level, block in enumerate(self.down):
@@ -53,12 +62,12 @@ class UNet(SegmenterMethod):
     granularity = FOLD * 2 ** (len(WIDTHS) - 1)
     overlap = 48
 
-    widths = WIDTHS
+    widths: tuple[int, ...] = WIDTHS
 
-    def build(self, features=1):
+    def build(self, features: int = 1) -> SliceUNet:
         return SliceUNet(self.slices_in, self.slices_out, self.widths, features)
 
-    def usual_steps(self, tiles):
+    def usual_steps(self, tiles: int) -> int:
         return int(min(1200, max(300, 2 * tiles)))
 
 

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small U-net with three-dimensional convolutions (Çiçek et al. 2016): it sees most, and costs most."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,7 +23,7 @@ class VolumeUNet(nn.Module):
     h and w are multiples of FOLD * 2 ** (levels - 1), slices_in of 2 ** (levels - 1).
     """
 
-    def __init__(self, slices_out, widths=WIDTHS, features=1):
+    def __init__(self, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1) -> None:
         super().__init__()
         self.slices_out, self.features = slices_out, features
         self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((FOLD**2,) + tuple(widths), widths))
@@ -29,7 +33,7 @@ class VolumeUNet(nn.Module):
         self.head = nn.Conv3d(widths[0], FOLD**2 * features, 1)
         nn.init.constant_(self.head.bias, -2.0)
 
-    def forward(self, x):
+    def forward(self, x: float) -> torch.Tensor:
         b, z, h, w = x.shape
         x = F.pixel_unshuffle(x.reshape(b * z, 1, h, w), FOLD)
         x = x.reshape(b, z, FOLD**2, h // FOLD, w // FOLD).transpose(1, 2)
@@ -60,8 +64,8 @@ class UNet3D(SegmenterMethod):
     learning_rate = 0.002
     memory_format = torch.channels_last_3d
 
-    def build(self, features=1):
+    def build(self, features: int = 1) -> VolumeUNet:
         return VolumeUNet(self.slices_out, features=features)
 
-    def usual_steps(self, tiles):
+    def usual_steps(self, tiles: int) -> int:
         return int(min(1200, max(300, 2 * tiles)))

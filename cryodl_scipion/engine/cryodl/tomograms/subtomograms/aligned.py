@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subtomograms turned into one frame: their coefficients there, and what was measured of each."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
@@ -9,11 +13,23 @@ from .observed import Observed, sphere, weights_on, working_volumes
 from .rotated import Rotated
 from .search import matrices_of
 
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
+    from .observed import Frame
+
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 MEASURED = 0.5  # weight from which a turned coefficient counts as measured
 
 
-def aligned(subtomograms, rows, frame, angles, shifts_zyx, contrast="bright", device=None):
+def aligned(
+    subtomograms: SubtomogramSet,
+    rows: np.ndarray,
+    frame: Frame,
+    angles: np.ndarray,
+    shifts_zyx: np.ndarray,
+    contrast: str = "bright",
+    device: torch.device | None = None,
+) -> Observed:
     """Observed subtomograms in the structure's frame, cut to the particle's sphere.
 
     angles: (m, 3) degrees and shifts_zyx: (m, 3) px of the files, of these rows.
@@ -40,7 +56,7 @@ def aligned(subtomograms, rows, frame, angles, shifts_zyx, contrast="bright", de
     return Observed(sign * values * (weights > MEASURED), weights * (weights > MEASURED), ball)
 
 
-def turned_weights(weights, ball, matrix, ratio=1.0):
+def turned_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
     """(d,) weights (b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall turned by a (3, 3)
     matrix.
 

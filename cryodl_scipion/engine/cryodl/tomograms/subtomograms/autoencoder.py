@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An embedding by a small 3-D autoencoder that is asked only for what was measured."""
 
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
 
 from ...learning.training import Schedule, Task, fit
+
+if typing.TYPE_CHECKING:
+    from .observed import Observed
 
 STEPS, EVERY, BATCH, RATE = 300, 50, 32, 2e-3
 VALIDATION = 0.1  # part of the subtomograms
@@ -15,7 +23,7 @@ WIDTHS = (12, 24, 48)
 class Autoencoder(nn.Module):
     """(n, 1, b, b, b) volumes to (n, components) places, and back. box: b, a multiple of 8."""
 
-    def __init__(self, box, components):
+    def __init__(self, box: int, components: int) -> None:
         super().__init__()
         self.side, layers, before = box // 8, [], 1
         for width in WIDTHS:
@@ -30,7 +38,7 @@ class Autoencoder(nn.Module):
             before = width
         self.decoder = nn.Sequential(*layers)
 
-    def decode(self, places):
+    def decode(self, places: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.begin(places).reshape(-1, WIDTHS[-1], self.side, self.side, self.side))
 
 
@@ -42,7 +50,7 @@ class EmbeddingTask(Task):
 
     example_name = "subtomograms"
 
-    def __init__(self, observed, components, seed=0, compensate=True):
+    def __init__(self, observed: Observed, components: int, seed: int = 0, compensate: bool = True) -> None:
         self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
         weights = observed.weights if compensate else torch.ones_like(observed.weights)
         mean = (observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0)
@@ -57,10 +65,10 @@ class EmbeddingTask(Task):
         self.networks = nn.ModuleDict({"autoencoder": Autoencoder(self.box, components)})
         self.optimizers = {"autoencoder": torch.optim.AdamW(self.networks.parameters(), lr=RATE, weight_decay=1e-2)}
 
-    def batch(self, rng):
+    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.from_numpy(rng.choice(self.training, BATCH)),)
 
-    def volumes(self, coefficients):
+    def volumes(self, coefficients: torch.Tensor) -> torch.Tensor:
         """(n, 1, box, box, box) of (n, d)."""
         grid = coefficients.new_zeros(len(coefficients), self.box, self.box, self.box // 2 + 1)
         ball, middle = self.ball, self.box // 2
@@ -71,40 +79,42 @@ class EmbeddingTask(Task):
         grid[:, (-ball.z[edge]) % self.box, (-ball.y[edge]) % self.box, 0] = values[:, edge].conj()
         return torch.fft.irfftn(grid, s=(self.box,) * 3, dim=(1, 2, 3), norm="ortho")[:, None]
 
-    def coefficients(self, volumes):
+    def coefficients(self, volumes: torch.Tensor) -> torch.Tensor:
         """(n, d) of (n, 1, box, box, box)."""
         ball, middle = self.ball, self.box // 2
         turns = (ball.z + ball.y + ball.x) * (2 * torch.pi * middle / self.box)
         found = torch.fft.rfftn(volumes[:, 0].float(), dim=(1, 2, 3), norm="ortho")
         return found[:, ball.z % self.box, ball.y % self.box, ball.x] * torch.polar(torch.ones_like(turns), turns)
 
-    def loss(self, rows):
+    def loss(self, rows: torch.Tensor) -> torch.Tensor:
         network = self.networks["autoencoder"]
         device = next(network.parameters()).device
         values, weights = self.values[rows], self.weights[rows].to(device)
         found = self.coefficients(network.decode(network.encoder(self.volumes(values).to(device))))
         return ((found - values.to(device)).abs().square() * weights).sum() / weights.sum()
 
-    def train_step(self, batch, accelerator):
+    def train_step(self, batch: tuple[torch.Tensor, ...], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         loss, optimizer = self.loss(batch[0]), self.optimizers["autoencoder"]
         optimizer.zero_grad(set_to_none=True)
         accelerator.backward(loss)
         optimizer.step()
         return {"loss": loss.detach()}
 
-    def validate(self):
+    def validate(self) -> dict[str, float]:
         loss = float(self.loss(torch.from_numpy(self.validation)))
         return {"figure": 1 - loss, "loss": loss}
 
     @torch.no_grad()
-    def places(self):
+    def places(self) -> torch.Tensor:
         """(n, components) of all subtomograms."""
         network = self.networks["autoencoder"].eval()
         device = next(network.parameters()).device
         return torch.cat([network.encoder(self.volumes(part).to(device)).cpu() for part in self.values.split(BATCH)])
 
 
-def learned_places(observed, components, folder, accelerator, seed=0, compensate=True):
+def learned_places(
+    observed: Observed, components: int, folder: Path, accelerator: typing.Any, seed: int = 0, compensate: bool = True
+) -> torch.Tensor:
     """(n, components) places of aligned, Observed subtomograms. folder: for the training's record; a stopped one
     continues."""
     task = EmbeddingTask(observed, components, seed, compensate)

@@ -2,6 +2,10 @@
 """Averages of aligned subtomograms that make up for the missing wedge: each coefficient is the mean of those who
 measured it."""
 
+from __future__ import annotations
+
+import typing
+
 import numpy as np
 import torch
 
@@ -10,11 +14,22 @@ from .maximise import shell_correlation
 from .rotated import Sums
 from .search import matrices_of
 
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
+
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 FLOOR = 0.05  # of the mean weight of a shell: added to all weights, so that what hardly any measured stays small
 
 
-def average(subtomograms, indices, angles, shifts_zyx, box=None, contrast="bright", device=None):
+def average(
+    subtomograms: SubtomogramSet,
+    indices: np.ndarray,
+    angles: np.ndarray,
+    shifts_zyx: np.ndarray,
+    box: int | None = None,
+    contrast: str = "bright",
+    device: torch.device | None = None,
+) -> torch.Tensor:
     """(box, box, box) float32 tensor on the CPU: the mean of subtomograms in the structure's frame, protein bright.
 
     See half_averages for the arguments.
@@ -22,7 +37,15 @@ def average(subtomograms, indices, angles, shifts_zyx, box=None, contrast="brigh
     return _mean(_sums(subtomograms, indices, angles, shifts_zyx, box, contrast, device)[0])
 
 
-def half_averages(subtomograms, indices, angles, shifts_zyx, box=None, contrast="bright", device=None):
+def half_averages(
+    subtomograms: SubtomogramSet,
+    indices: np.ndarray,
+    angles: np.ndarray,
+    shifts_zyx: np.ndarray,
+    box: int | None = None,
+    contrast: str = "bright",
+    device: torch.device | None = None,
+) -> typing.Any:
     """The average of all, and the averages of two halves: those of the set's half sets, else of even and odd numbers.
 
     subtomograms: SubtomogramSet. indices: its rows. angles: (m, 3) rot, tilt, psi in degrees, shifts_zyx: (m, 3) px, of
@@ -33,7 +56,7 @@ def half_averages(subtomograms, indices, angles, shifts_zyx, box=None, contrast=
     return (_mean(whole), *(_mean(half) for half in halves))
 
 
-def resolution_of(one, other, pixel_size, diameter):
+def resolution_of(one: torch.Tensor, other: torch.Tensor, pixel_size: float, diameter: float) -> float:
     """Å of the last shell before the Fourier shell correlation of two half averages falls below 0.5 for good: in two
     shells running, or in the last one.
 
@@ -45,7 +68,7 @@ def resolution_of(one, other, pixel_size, diameter):
     return box * pixel_size / last_shell(curve, int(np.ceil(2 * box * pixel_size / diameter)))
 
 
-def last_shell(curve, first):
+def last_shell(curve: np.ndarray, first: int) -> int:
     """The last shell before a curve (shells,) is below 0.5 in two shells running, or in its last; at least 1. Looked
     for from shell `first` on; the one before it if nothing agrees."""
     below = [float(value) < 0.5 for value in curve] + [True]
@@ -54,7 +77,15 @@ def last_shell(curve, first):
     return max(1, lost - 1)
 
 
-def _sums(subtomograms, indices, angles, shifts_zyx, box, contrast, device):
+def _sums(
+    subtomograms: SubtomogramSet,
+    indices: np.ndarray,
+    angles: np.ndarray,
+    shifts_zyx: np.ndarray,
+    box: int,
+    contrast: str,
+    device: torch.device,
+) -> typing.Any:
     rows = np.arange(len(subtomograms))[indices].reshape(-1)
     if not len(rows):
         raise ValueError(f"{subtomograms.path}: there are no subtomograms to average.")
@@ -77,7 +108,7 @@ def _sums(subtomograms, indices, angles, shifts_zyx, box, contrast, device):
     return (whole, box), [(half, box) for half in halves]
 
 
-def _mean(found):
+def _mean(found: typing.Any) -> torch.Tensor:
     from ...core.volumes import cube_crop
 
     sums, box = found

@@ -4,7 +4,7 @@
 import numpy as np
 
 
-def groups(places, count, seed=0):
+def groups(places: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """(n,) int: the group of each place, 1 ... count, the largest first.
 
     places: (n, c) array. The k-means of 20 starts begin a mixture of Gaussians of one shape, which has the last word:

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Principal components of subtomograms of which parts were not measured (probabilistic PCA: Tipping & Bishop 1999)."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 
 from ...core.ball import side_by_side
 
+if typing.TYPE_CHECKING:
+    from .observed import Observed
+
 ROUNDS, SETTLED = 60, 1e-4
 
 
-def principal_components(observed, components, seed=0, compensate=True):
+def principal_components(observed: Observed, components: int, seed: int = 0, compensate: bool = True) -> torch.Tensor:
     """(n, components) places of aligned, Observed subtomograms along the main differences from their mean.
 
     A subtomogram is the mean, plus components times its place, plus noise, wherever it was measured; components and
@@ -33,7 +40,9 @@ def principal_components(observed, components, seed=0, compensate=True):
     return _principal(_places(values, weights, axes, noise)[0], axes)
 
 
-def _places(values, weights, axes, noise):
+def _places(
+    values: torch.Tensor, weights: torch.Tensor, axes: torch.Tensor, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(n, c) most probable places, and their (n, c, c) covariances."""
     count = len(axes)
     products = (axes[:, None] * axes[None]).flatten(0, 1)
@@ -42,7 +51,7 @@ def _places(values, weights, axes, noise):
     return (spread @ ((values @ axes.T) / noise)[:, :, None])[:, :, 0], spread
 
 
-def _axes(values, weights, places, spread):
+def _axes(values: torch.Tensor, weights: torch.Tensor, places: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
     """(c, d) components that fit best."""
     count = places.shape[1]
     second = places[:, :, None] * places[:, None] + spread
@@ -51,13 +60,15 @@ def _axes(values, weights, places, spread):
     return torch.linalg.solve(normal, (values.T @ places)[:, :, None])[:, :, 0].T
 
 
-def _noise(values, weights, places, axes, spread):
+def _noise(
+    values: torch.Tensor, weights: torch.Tensor, places: torch.Tensor, axes: torch.Tensor, spread: torch.Tensor
+) -> torch.Tensor:
     left = (weights * (values - places @ axes)).square().sum()
     uncertain = (weights @ (axes[:, None] * axes[None]).flatten(0, 1).T * spread.flatten(1)).sum()
     return (left + uncertain) / weights.sum()
 
 
-def _principal(places, axes):
+def _principal(places: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
     """Places turned to the main axes of what the components make of them, in order of their size."""
     u, s, v = torch.linalg.svd(axes.T, full_matrices=False)
     turned = places @ (s[:, None] * v).T

@@ -8,7 +8,10 @@ Beginnings see a few subtomograms at a time, others in each round. What each of 
 average does not settle on the first shape that explains some of the subtomograms.
 """
 
+from __future__ import annotations
+
 import functools
+import typing
 
 import numpy as np
 import torch
@@ -18,6 +21,10 @@ from .maximise import LEAST, from_poses, halves_of, maximised
 from .observed import sphere
 from .rotated import Rotated, Sums
 from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
+
+if typing.TYPE_CHECKING:
+    from .maximise import Estimate
+    from .observed import Frame, Observed
 
 WAVES = 7.5  # per 1.25 diameters: detail of the search that a close look follows
 FIRST_WAVES = 10.0  # and of beginnings: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)
@@ -30,7 +37,7 @@ BATCHES = 8 * (15,) + 3 * (20,) + (30, 60)  # subtomograms of the rounds of a be
 class Grids:
     """The searches of a Frame, and the close look after them. max_shift: px."""
 
-    def __init__(self, frame, max_shift, device=None):
+    def __init__(self, frame: Frame, max_shift: float, device: torch.device | None = None) -> None:
         self.frame, self.ball = frame, frame.ball(device)
         first, radius = (
             min(waves * frame.width / (1.25 * frame.diameter), self.ball.radius) for waves in (FIRST_WAVES, WAVES)
@@ -41,7 +48,15 @@ class Grids:
         self.mask = sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 4), device)
 
 
-def learn_average(observed, grids, seed=0, starts=3, rounds=3, angles=None, shifts=None):
+def learn_average(
+    observed: Observed,
+    grids: Grids,
+    seed: int = 0,
+    starts: int = 3,
+    rounds: int = 3,
+    angles: np.ndarray | None = None,
+    shifts: np.ndarray | None = None,
+) -> Estimate:
     """Estimate of the structure that all of the Observed subtomograms show.
 
     grids: Grids. starts: random beginnings; the most probable one after a close look is gone on with. rounds: of the
@@ -55,16 +70,16 @@ def learn_average(observed, grids, seed=0, starts=3, rounds=3, angles=None, shif
     return refined(observed, best, grids, rounds - close)
 
 
-def refined(observed, estimate, grids, rounds):
+def refined(observed: Observed, estimate: Estimate, grids: Grids, rounds: int) -> Estimate:
     """The Estimate after so many rounds of the close look."""
     return functools.reduce(lambda before, _: fine_round(observed, before, grids), range(rounds), estimate)
 
 
-def _figure(estimate):
+def _figure(estimate: Estimate) -> float:
     return float(estimate.evidence.mean())
 
 
-def _begun(observed, grids, rng):
+def _begun(observed: Observed, grids: Grids, rng: np.random.Generator) -> Estimate:
     """Estimate from random orientations, after soft rounds over others of the subtomograms each time."""
     low = observed.within(grids.first.radius)
     turns = matrices_of(random_angles(len(low), rng), low.values.device)[:, None]
@@ -75,7 +90,7 @@ def _begun(observed, grids, rng):
     return estimate
 
 
-def _given(observed, grids, angles, shifts):
+def _given(observed: Observed, grids: Grids, angles: np.ndarray, shifts: np.ndarray) -> Estimate:
     """Estimate from poses that are known."""
     device = observed.values.device
     matrices = matrices_of(angles, device)[:, None]
@@ -86,7 +101,7 @@ def _given(observed, grids, angles, shifts):
     return from_poses(observed, poses, observed.power(), grids.mask)
 
 
-def soft_round(observed, estimate, grid, mask):
+def soft_round(observed: Observed, estimate: Estimate, grid: PoseGrid, mask: torch.Tensor) -> Estimate:
     """One round over a PoseGrid, all poses with their probabilities. Returns the next Estimate."""
     low, noise = observed.within(grid.radius), estimate.noise
     bank, ball = grid.bank(estimate.volume), grid.ball
@@ -113,12 +128,14 @@ def soft_round(observed, estimate, grid, mask):
     return maximised(sums, mask, _continued(new, noise), torch.cat(evidence))
 
 
-def _complex(values):
+def _complex(values: torch.Tensor) -> torch.Tensor:
     half = values.shape[1] // 2
     return torch.complex(values[:, :half], values[:, half:])
 
 
-def _noise(observed, noise, bank, values, weights):
+def _noise(
+    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, values: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
     """(shells,) power of what the structure does not explain."""
     ball, old = observed.ball, noise[observed.ball.shell]
     both = values * bank
@@ -129,7 +146,7 @@ def _noise(observed, noise, bank, values, weights):
     return ((power - 2 * fit + energy) / ball.shell_sum(observed.weights).clamp(min=1e-6)).float()
 
 
-def _continued(found, before):
+def _continued(found: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     """The noise that was found in the first shells, and that of before beyond."""
     noise = before.clone()
     noise[: len(found)] = torch.maximum(found, 0.05 * before[: len(found)])
@@ -137,7 +154,7 @@ def _continued(found, before):
     return noise
 
 
-def fine_round(observed, estimate, grids, modes=4):
+def fine_round(observed: Observed, estimate: Estimate, grids: Grids, modes: int = 4) -> Estimate:
     """One round of a search and a close look. Returns the next Estimate."""
     poses = find_poses(observed, estimate, grids, modes)
     rotated = Rotated(estimate.volume, observed.ball)
@@ -145,7 +162,14 @@ def fine_round(observed, estimate, grids, modes=4):
     return from_poses(observed, poses, noise, grids.mask)
 
 
-def find_poses(observed, estimate, grids, modes=4, bank=None, rotated=None):
+def find_poses(
+    observed: Observed,
+    estimate: Estimate,
+    grids: Grids,
+    modes: int = 4,
+    bank: torch.Tensor | None = None,
+    rotated: Rotated | None = None,
+) -> Poses:
     """Poses of subtomograms with an Estimate. bank, rotated: of its volume, if they are there already."""
     bank = grids.search.bank(estimate.volume) if bank is None else bank
     rotated = rotated or Rotated(estimate.volume, observed.ball)
@@ -153,7 +177,7 @@ def find_poses(observed, estimate, grids, modes=4, bank=None, rotated=None):
     return closely(observed, estimate.noise, rotated, matrices, shifts, grids.near)
 
 
-def residual(observed, poses, rotated, before):
+def residual(observed: Observed, poses: Poses, rotated: Rotated, before: torch.Tensor) -> torch.Tensor:
     """(shells,) power of what a structure in the most probable poses does not explain."""
     matrices, shifts = poses.best()
     ball = observed.ball

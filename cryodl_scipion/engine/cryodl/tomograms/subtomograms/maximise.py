@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The average that subtomograms in given poses make most probable, filtered by what two halves of them agree on."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import torch
 
 from .rotated import Sums
 from .search import Poses
+
+if typing.TYPE_CHECKING:
+    from ...core.ball import HalfBall
+    from .observed import Observed
 
 LEAST = 1e-3  # part of a subtomogram that a pose must have to be summed
 
@@ -21,17 +28,23 @@ class Estimate:
     noise: torch.Tensor
     fsc: torch.Tensor
     evidence: torch.Tensor
-    poses: Poses = None
+    poses: Poses | None = None
 
 
-def from_poses(observed, poses, noise, mask):
+def from_poses(observed: Observed, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
     """Estimate by the M-step alone."""
     weights = observed.weights / noise[observed.ball.shell]
     sums = halves_of(observed, weights, poses.matrices, poses.shifts, poses.weights)
     return maximised(sums, mask, noise, poses.evidence, poses)
 
 
-def halves_of(observed, weights, matrices, shifts=None, shares=None):
+def halves_of(
+    observed: Observed,
+    weights: torch.Tensor,
+    matrices: torch.Tensor,
+    shifts: torch.Tensor | None = None,
+    shares: torch.Tensor | None = None,
+) -> typing.Any:
     """Two Sums, of the subtomograms with even and odd numbers.
 
     weights: (n, d) of the coefficients. matrices: (n, p, 3, 3), shifts: (n, p, 3) px, shares: (n, p) of p poses.
@@ -48,11 +61,14 @@ def halves_of(observed, weights, matrices, shifts=None, shares=None):
     return sums
 
 
-def maximised(sums, mask, noise, evidence, poses=None):
+def maximised(
+    sums: typing.Any, mask: torch.Tensor, noise: torch.Tensor, evidence: torch.Tensor, poses: Poses | None = None
+) -> Estimate:
     """Estimate of two Sums."""
     ball = sums[0].ball
     each = [one.volume(0.1 * one.shell_weights()) * mask for one in sums]
-    fsc = shell_correlation(*each, ball)
+    one, other = each
+    fsc = shell_correlation(one, other, ball)
     both = sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
     floor = both.shell_weights() * (1 - agreed) / (2 * agreed)
@@ -60,7 +76,7 @@ def maximised(sums, mask, noise, evidence, poses=None):
     return Estimate(both.volume(floor) * mask, noise, fsc, evidence, poses)
 
 
-def shell_correlation(one, other, ball):
+def shell_correlation(one: torch.Tensor, other: torch.Tensor, ball: HalfBall) -> torch.Tensor:
     """(shells,) float32 Fourier shell correlation of two volumes."""
     a, b = (ball.of_volumes(volume[None])[0] for volume in (one, other))
     power = ball.shell_sum(a.abs().square()) * ball.shell_sum(b.abs().square())

@@ -5,7 +5,10 @@ With noise of power s(k) a subtomogram of coefficients x, measured where w is 1,
 coefficients a than without, by the factor exp(sum of (2 Re conj(a) x - |a|²) w / s) (Scheres 2012, section 2, in 3-D).
 """
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -13,6 +16,9 @@ import torch
 from ...core.ball import HalfBall
 from ...core.fourier import resampled_side
 from ...core.volumes import cube_crop, resized
+
+if typing.TYPE_CHECKING:
+    from ...io.subtomograms import SubtomogramSet
 
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 WAVES = 12  # most waves per box that are compared: 33 Å of 400 Å
@@ -27,17 +33,17 @@ class Frame:
     box: int
     pixel_size: float
     diameter: float
-    radius: float
+    radius: int
 
     @property
-    def width(self):
+    def width(self) -> float:
         return self.box * self.pixel_size
 
-    def ball(self, device=None):
+    def ball(self, device: torch.device | None = None) -> HalfBall:
         return HalfBall(self.box, self.radius, device)
 
 
-def frame_of(subtomograms, diameter=None, resolution=None):
+def frame_of(subtomograms: SubtomogramSet, diameter: float | None = None, resolution: float | None = None) -> Frame:
     """The Frame for a SubtomogramSet.
 
     diameter: Å; 0.8 of the box if None. resolution: Å of the finest detail; if None, three pixels, or a twelfth of the
@@ -60,24 +66,30 @@ class Observed:
     weights: torch.Tensor
     ball: HalfBall
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: typing.Any) -> Observed:
         return Observed(self.values[part], self.weights[part], self.ball)
 
-    def within(self, radius):
+    def within(self, radius: int) -> Observed:
         """The same up to a lower radius."""
         inside, ball = self.ball.within(radius)
         return Observed(self.values[:, inside], self.weights[:, inside], ball)
 
-    def power(self):
+    def power(self) -> torch.Tensor:
         """(shells,) mean power of the measured coefficients of each shell."""
         total = self.ball.shell_sum(self.weights * self.values.abs().square())
         return (total / self.ball.shell_sum(self.weights).clamp(min=1e-6)).float()
 
 
-def observe(subtomograms, rows, frame, contrast="bright", device=None):
+def observe(
+    subtomograms: SubtomogramSet,
+    rows: np.ndarray,
+    frame: Frame,
+    contrast: str = "bright",
+    device: torch.device | None = None,
+) -> Observed:
     """Observed subtomograms of a SubtomogramSet. rows: indices. contrast: 'bright' or 'dark', of
     protein in the files."""
     rows, ball = np.arange(len(subtomograms))[rows].reshape(-1), frame.ball(device)
@@ -96,7 +108,7 @@ def observe(subtomograms, rows, frame, contrast="bright", device=None):
     return Observed(values, weights, ball)
 
 
-def working_volumes(volumes, pixel_size, frame):
+def working_volumes(volumes: torch.Tensor, pixel_size: float, frame: Frame) -> torch.Tensor:
     """(n, box, box, box) volumes resampled to a Frame, of mean 0 and variance 1 outside of the particle.
 
     volumes: (n, b, b, b) of `pixel_size` Å/px. Fields of view that are larger are cut, smaller ones filled up with
@@ -112,7 +124,7 @@ def working_volumes(volumes, pixel_size, frame):
     return cube_crop((volumes - mean[:, None, None, None]) / width[:, None, None, None], frame.box)
 
 
-def weights_on(ball, weights, ratio=1.0):
+def weights_on(ball: HalfBall, weights: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
     """(n, d) of weights (n, b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall.
 
     ratio: width of the weights' cube over that of the ball's; the nearest frequency is taken.
@@ -122,7 +134,7 @@ def weights_on(ball, weights, ratio=1.0):
     return weights[:, z % box, y % box, x]
 
 
-def sphere(box, diameter_px, device=None, edge=3.0):
+def sphere(box: int, diameter_px: float, device: torch.device | None = None, edge: float = 3.0) -> torch.Tensor:
     """(box, box, box): 1 within half a diameter of voxel box // 2, 0 outside, with a soft edge of some px."""
     axis = torch.arange(box, device=device) - box // 2
     radius = (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2).float().sqrt()

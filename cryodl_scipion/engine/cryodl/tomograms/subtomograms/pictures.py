@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of groups of subtomograms: where they lie in the embedding, and their averages."""
 
+from __future__ import annotations
+
+import os
+import typing
+
 import numpy as np
 
 from ...io.plots import new_figure, save_figure
 
+if typing.TYPE_CHECKING:
+    pass
 
-def plot_embedding(places, classes, path):
+
+def plot_embedding(places: np.ndarray, classes: np.ndarray, path: str | os.PathLike[str]) -> None:
     """Places (n, c) along the first components as a PNG, coloured by class (n,) int."""
     places = np.asarray(places)
     if places.shape[1] < 2:
@@ -30,7 +38,9 @@ def plot_embedding(places, classes, path):
     save_figure(figure, path)
 
 
-def plot_averages(volumes, titles, pixel_size, path):
+def plot_averages(
+    volumes: typing.Sequence[typing.Any], titles: typing.Sequence[str], pixel_size: float, path: str | os.PathLike[str]
+) -> None:
     """Middle slices of averages (d, d, d) along z, y and x as a PNG: one row for each."""
     figure, axes = new_figure(len(volumes), 3, (5.4, 1.8 * len(volumes) + 0.3))
     for number, (row, volume, title) in enumerate(zip(axes, volumes, titles)):

@@ -5,14 +5,21 @@ A rotation matrix turns the subtomogram's xyz frame into the structure's (core.p
 coefficient of a subtomogram at k is that of the structure at R k.
 """
 
+from __future__ import annotations
+
+import typing
+
 import torch
 import torch.nn.functional as F
+
+if typing.TYPE_CHECKING:
+    from ...core.ball import HalfBall
 
 PADDING = 2  # the transform is sampled so many times as finely as the box asks for, for linear interpolation
 CORNERS = [(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)]
 
 
-def places(ball, matrices):
+def places(ball: HalfBall, matrices: torch.Tensor) -> torch.Tensor:
     """(n, d, 3) xyz, on the padded transform's grid, of the coefficients of a HalfBall turned by (n, 3, 3)."""
     k = torch.stack([ball.x, ball.y, ball.z]).float() * PADDING
     return (matrices @ k).transpose(1, 2)
@@ -24,7 +31,7 @@ class Rotated:
     volume: (box, box, box), origin at voxel box // 2, on the scale of the subtomograms. ball: HalfBall.
     """
 
-    def __init__(self, volume, ball):
+    def __init__(self, volume: torch.Tensor, ball: HalfBall) -> None:
         self.ball, box = ball, ball.box
         padded, middle = PADDING * box, box // 2
         transform = torch.fft.fftn(volume.float() * undamping(box, volume.device), s=(padded,) * 3)
@@ -36,7 +43,7 @@ class Rotated:
         cube = transform[rows][:, rows][:, :, rows]
         self.cube = torch.stack([cube.real, cube.imag])[None].contiguous()
 
-    def at(self, matrices):
+    def at(self, matrices: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 coefficients in the orientations (n, 3, 3), a float32 tensor."""
         grid = (places(self.ball, matrices) / self.reach)[None, None]
         values = F.grid_sample(self.cube, grid.reshape(1, 1, len(matrices), -1, 3), align_corners=True)[0, :, 0]
@@ -49,13 +56,13 @@ class Sums:
     values: (s, s, s) complex64, weights: (s, s, s) float32, s = 2 reach + 1, zyx, frequency 0 in the middle.
     """
 
-    def __init__(self, ball):
+    def __init__(self, ball: HalfBall) -> None:
         self.ball, self.reach = ball, reach(ball)
         side = 2 * self.reach + 1
         self.values = torch.zeros(side**3, dtype=torch.complex64, device=ball.device)
         self.weights = torch.zeros(side**3, device=ball.device)
 
-    def add(self, values, weights, matrices):
+    def add(self, values: torch.Tensor, weights: torch.Tensor, matrices: torch.Tensor) -> None:
         """Add (n, d) complex coefficients (already times their weights) and (n, d) weights seen in (n, 3, 3)."""
         side = 2 * self.reach + 1
         xyz = places(self.ball, matrices).reshape(-1, 3)
@@ -69,20 +76,20 @@ class Sums:
             self.values.index_add_(0, index, values * share)
             self.weights.index_add_(0, index, weights * share)
 
-    def add_nearest(self, values, weights, matrices):
+    def add_nearest(self, values: torch.Tensor, weights: torch.Tensor, matrices: torch.Tensor) -> None:
         """The same without interpolation, for many orientations: several times as fast, and good for coarse detail."""
         z, y, x = (places(self.ball, matrices).reshape(-1, 3).round().long() + self.reach).flip(1).unbind(1)
         index = (z * (2 * self.reach + 1) + y) * (2 * self.reach + 1) + x
         self.values.index_add_(0, index, values.reshape(-1))
         self.weights.index_add_(0, index, weights.reshape(-1))
 
-    def merged(self, other):
+    def merged(self, other: Sums) -> Sums:
         """The sums of both."""
         both = Sums(self.ball)
         both.values, both.weights = self.values + other.values, self.weights + other.weights
         return both
 
-    def volume(self, floor):
+    def volume(self, floor: typing.Any) -> torch.Tensor:
         """(box, box, box) the weighted mean: sums over sums of weights plus a floor.
 
         floor: (shells,), or a number; what is added to the weights of each shell, so that hardly measured coefficients
@@ -101,7 +108,7 @@ class Sums:
         volume = volume.roll((box // 2,) * 3, (0, 1, 2))[:box, :box, :box]
         return volume * undamping(box, volume.device)
 
-    def shell_weights(self):
+    def shell_weights(self) -> torch.Tensor:
         """(shells,) mean weight of a coefficient of each shell of the ball."""
         shell, side = self._shells(), 2 * self.reach + 1
         weights = self.weights.reshape(side, side, side)
@@ -112,29 +119,29 @@ class Sums:
         )
         return (PADDING**3 * total / count)[:-1]
 
-    def _spread(self, floor):
+    def _spread(self, floor: typing.Any) -> typing.Any:
         """Floor of each place of the grid. Each coefficient is shared among PADDING³ times as many places."""
         if not torch.is_tensor(floor):
             return floor / PADDING**3
         return floor.float()[self._shells().clamp(max=len(floor) - 1)] / PADDING**3
 
-    def _shells(self):
+    def _shells(self) -> torch.Tensor:
         """(s, s, s) shell of each place; the number of shells for those beyond the ball."""
         axis = torch.arange(-self.reach, self.reach + 1, device=self.weights.device).float() / PADDING
         radius = (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2).sqrt()
         return radius.round().long().clamp(max=self.ball.shells)
 
 
-def reach(ball):
+def reach(ball: HalfBall) -> int:
     """Places of the padded transform from its middle to its border."""
     return PADDING * (int(ball.radius) + 1) + 1
 
 
-def _share(part, corner):
+def _share(part: torch.Tensor, corner: int) -> torch.Tensor:
     return part if corner else 1 - part
 
 
-def undamping(box, device=None):
+def undamping(box: int, device: torch.device | None = None) -> torch.Tensor:
     """(box, box, box): linear interpolation in the padded transform damps by sinc² along each axis; its inverse."""
     axis = 1 / torch.sinc((torch.arange(box, device=device) - box // 2) / (PADDING * box)) ** 2
     return axis * axis[:, None] * axis[:, None, None]

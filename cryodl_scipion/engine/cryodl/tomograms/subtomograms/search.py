@@ -2,7 +2,10 @@
 """How probable subtomograms are with a structure in every orientation and shift: a grid, then its best
 places closely."""
 
+from __future__ import annotations
+
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -14,13 +17,16 @@ from ...likelihood.modes import find_modes
 from ...likelihood.search import Grid
 from .rotated import Rotated
 
+if typing.TYPE_CHECKING:
+    from .observed import Frame, Observed
+
 ARC = 1.0  # of the arc between neighbouring orientations at the particle's edge: detail that is compared
 SHIFTS = 2.7  # steps of a search's shifts in the finest detail
 BLOCK = 1.2e7  # likelihoods in memory at a time
 SAMPLES = 4e6  # coefficients that are looked up at a time
 
 
-def ball_of_shifts(radius, step):
+def ball_of_shifts(radius: float, step: float) -> torch.Tensor:
     """(n, 3) zyx: the points of a cubic grid through 0 within a radius; nearly even, so that no corner is lost."""
     count = int(radius / step + 1e-6)
     axis = np.arange(-count, count + 1) * step
@@ -35,7 +41,15 @@ class PoseGrid:
     in the finest detail.
     """
 
-    def __init__(self, frame, radius, max_shift, step, device=None, finer=SHIFTS):
+    def __init__(
+        self,
+        frame: Frame,
+        radius: float,
+        max_shift: float,
+        step: float,
+        device: torch.device | None = None,
+        finer: int = SHIFTS,
+    ) -> None:
         self.radius, self.ball, self.step = radius, HalfBall(frame.box, radius, device), step
         self.grid = Grid(step)
         self.matrices = matrices_of(self.grid.angles(np.arange(len(self.grid))), device)
@@ -43,25 +57,27 @@ class PoseGrid:
         self.shifts = ball_of_shifts(max(max_shift, self.shift_step), self.shift_step).to(self.ball.x.device)
         self.ramp = self.ball.ramp(-self.shifts)
 
-    def bank(self, volume):
+    def bank(self, volume: torch.Tensor) -> torch.Tensor:
         """(r, 2 d) coefficients of a structure in all orientations, real and imaginary parts side by side."""
         rotated = Rotated(volume, self.ball)
         step = max(1, int(SAMPLES / len(self.ball)))
         return torch.cat([side_by_side(rotated.at(part)) for part in self.matrices.split(step)])
 
 
-def matrices_of(angles, device=None):
+def matrices_of(angles: np.ndarray, device: torch.device | None = None) -> torch.Tensor:
     """(n, 3, 3) float32 tensor, from subtomogram to structure, of (n, 3) rot, tilt, psi in degrees."""
     return torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
 
 
-def power_of(bank):
+def power_of(bank: torch.Tensor) -> torch.Tensor:
     """(r, d) of a bank (r, 2 d)."""
     half = bank.shape[1] // 2
     return bank[:, :half].square() + bank[:, half:].square()
 
 
-def likelihoods(observed, noise, bank, grid):
+def likelihoods(
+    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid
+) -> typing.Iterator[typing.Any]:
     """Blocks of rows (a slice), moved (m, s, 2 d) and log (m, s, r): logarithmic likelihood ratios of all poses to
     'there is nothing'; moved: the coefficients, moved back by each shift and divided by the noise.
 
@@ -90,13 +106,15 @@ class Poses:
     weights: torch.Tensor
     evidence: torch.Tensor
 
-    def best(self):
+    def best(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, 3, 3) and (n, 3): the most probable pose of each."""
         rows, first = torch.arange(len(self.weights), device=self.weights.device), self.weights.argmax(1)
         return self.matrices[rows, first], self.shifts[rows, first]
 
 
-def search(observed, noise, bank, grid, modes=4):
+def search(
+    observed: Observed, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Places of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts.
 
     observed: at least up to the grid's radius.
@@ -112,12 +130,20 @@ def search(observed, noise, bank, grid, modes=4):
 class Near:
     """The neighbourhood of a pose: turns (t, 3, 3) and shifts (s, 3) px."""
 
-    def __init__(self, step, shift_step, device=None):
+    def __init__(self, step: float, shift_step: float, device: torch.device | None = None) -> None:
         self.turns = torch.as_tensor(ball_of_turns(1.8 * step, step), dtype=torch.float32, device=device)
         self.shifts = ball_of_shifts(1.5 * shift_step, shift_step).to(self.turns.device)
 
 
-def closely(observed, noise, rotated, matrices, shifts, near, keep=8):
+def closely(
+    observed: Observed,
+    noise: torch.Tensor,
+    rotated: Rotated,
+    matrices: torch.Tensor,
+    shifts: torch.Tensor,
+    near: Near,
+    keep: int = 8,
+) -> Poses:
     """Poses around the given ones. rotated: Rotated on the observed ball. matrices: (n, m, 3, 3), shifts: (n, m, 3) px
     of the middles. near: Near. keep: most poses kept of each."""
     each = matrices.shape[1] * len(near.turns) * len(observed.ball)
@@ -137,7 +163,15 @@ def closely(observed, noise, rotated, matrices, shifts, near, keep=8):
     return Poses(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Poses)))
 
 
-def _closely(observed, noise, rotated, matrices, shifts, near, keep):
+def _closely(
+    observed: Observed,
+    noise: torch.Tensor,
+    rotated: Rotated,
+    matrices: torch.Tensor,
+    shifts: torch.Tensor,
+    near: Near,
+    keep: int,
+) -> Poses:
     count, modes, turns = len(observed), matrices.shape[1], len(near.turns)
     turned = (matrices[:, :, None] @ near.turns).reshape(count, modes * turns, 3, 3)
     looks = rotated.at(turned.flatten(0, 1)).reshape(count * modes, turns, -1)

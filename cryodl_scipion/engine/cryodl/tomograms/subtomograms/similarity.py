@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Correlations of all pairs of subtomograms over the coefficients that both measured (Förster et al. 2008)."""
 
+from __future__ import annotations
+
+import typing
+
 import torch
 
 from ...core.ball import side_by_side
 
+if typing.TYPE_CHECKING:
+    from .observed import Observed
 
-def similarities(observed, compensate=True):
+
+def similarities(observed: Observed, compensate: bool = True) -> torch.Tensor:
     """(n, n) correlations in [-1, 1] of aligned, Observed subtomograms.
 
     compensate: only what both of a pair measured counts; else all does, and what is missing counts as zero. Three
@@ -20,7 +27,7 @@ def similarities(observed, compensate=True):
     return product / (power * power.T).sqrt().clamp(min=1e-12)
 
 
-def embedded(similarity, components):
+def embedded(similarity: torch.Tensor, components: int) -> torch.Tensor:
     """(n, components) places whose scalar products come closest to the similarities, the mean taken away (classical
     scaling)."""
     centred = similarity - similarity.mean(0) - similarity.mean(1, keepdim=True) + similarity.mean()

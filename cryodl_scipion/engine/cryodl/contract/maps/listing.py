@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that lists pairs of maps and atomic models."""
+
+import dataclasses
+import typing
+
+from ..outputs import Outputs, output
+from ..params import param
+from .map_fields import resolution_problems
+
+
+@dataclasses.dataclass(frozen=True)
+class ListPairsConfig:
+    """Turn a list of EMDB and PDB ids into addresses to download and a table of pairs to train a map improver on."""
+
+    ids: str = param(
+        "List (.csv) with the columns emdb_id, pdb_id (or fitted_pdbs, as EMDB's own tables call it) and "
+        "resolution (Å); other columns are not looked at.",
+        label="List of ids",
+        path="file",
+    )
+    output: str = param(
+        "Folder for addresses.txt, one address per line, and pairs.csv; the files are to be downloaded "
+        "there. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    resolution_min: float = param(
+        "Finest resolution to take.", default=3.0, label="Finest resolution", unit="Å", minimum=0.5, maximum=50
+    )
+    resolution_max: float = param(
+        "Coarsest resolution to take.", default=6.0, label="Coarsest resolution", unit="Å", minimum=0.5, maximum=50
+    )
+
+    def check_together(self) -> typing.List[str]:
+        return resolution_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ListPairsOutputs(Outputs):
+    """What `list-pairs` wrote."""
+
+    addresses: str = output("Addresses for a download, one per line.", path="file")
+    pairs: str = output("Table of pairs for train-map-improver.", path="file")
+    listed: int = output("Pairs.")
+    maps: int = output("Maps to download.")
+    models: int = output("Atomic models to download.")
+    outside: int = output("Pairs of other resolutions, which were left out.")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fields and checks that several commands on maps share."""
+
+import typing
+
+from ..params import param
+
+
+def map_field(help: str, optional: bool = False, label: str = "Map") -> typing.Any:
+    text = help + " MRC, protein positive; the header's pixel size, origin and axes are used."
+    if optional:
+        return param(text, default=None, label=label, path="file", none_means="none")
+    return param(text, label=label, path="file")
+
+
+def half_maps_field() -> typing.Any:
+    return param("The two half-maps, unmasked and unsharpened.", default=(), label="Half-maps", path="file")
+
+
+def half_map_problems(config: typing.Any) -> typing.List[str]:
+    if len(config.half_maps) in (0, 2):
+        return []
+    return [f"There are {len(config.half_maps)} half-maps (--half-maps); give both, or none."]
+
+
+def mask_field() -> typing.Any:
+    return param(
+        "Mask on the grid of the map: 1 inside, 0 outside.",
+        default=None,
+        label="Mask",
+        path="file",
+        none_means="no mask is applied",
+    )
+
+
+def map_pixel_size_field() -> typing.Any:
+    return param(
+        "Pixel size of the map, where its header is wrong or says nothing.",
+        default=None,
+        label="Pixel size",
+        unit="Å/px",
+        minimum=0.1,
+        maximum=20,
+        none_means="that of the header",
+    )
+
+
+def resolution_problems(config: typing.Any) -> typing.List[str]:
+    if config.resolution_max >= config.resolution_min:
+        return []
+    return [
+        f"Coarsest resolution (--resolution-max) is {config.resolution_max:g} Å, finer than the finest "
+        f"(--resolution-min) of {config.resolution_min:g} Å."
+    ]

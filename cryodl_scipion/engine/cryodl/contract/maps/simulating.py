@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that simulates half-maps."""
+
+import dataclasses
+import typing
+
+from ..fields import seed_field, threads_field
+from ..outputs import Outputs, output
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulateHalfMapsConfig:
+    """Simulate two half-maps, the whole map and the truth of an atomic model, with the faults of real maps."""
+
+    structure: str = param("Atomic model (.pdb, .cif, also .gz).", label="Structure", path="file")
+    resolution: float = param(
+        "Resolution at which the FSC of the half-maps falls to 0.143.",
+        label="Resolution",
+        unit="Å",
+        minimum=1.5,
+        maximum=20,
+    )
+    output: str = param(
+        "PREFIX of PREFIX_half1.mrc, _half2.mrc, _full.mrc (their mean), _truth.mrc (the model's "
+        "density without noise and blur), _model.pdb or .cif (in the frame of the maps).",
+        label="Output",
+        path="file",
+    )
+    pixel_size: float = param(
+        "Pixel size of the maps.", default=1.0, label="Pixel size", unit="Å/px", minimum=0.2, maximum=10
+    )
+    box: typing.Optional[int] = param(
+        "Side of the cubes.",
+        default=None,
+        label="Box size",
+        unit="px",
+        minimum=16,
+        maximum=1024,
+        none_means="the structure with 20 Å of solvent on each side",
+    )
+    b_factor: float = param(
+        "B factor that the maps are blurred by, as they come out of a reconstruction.",
+        default=100.0,
+        label="B factor",
+        unit="Å²",
+        minimum=0,
+        maximum=1000,
+    )
+    flexibility: float = param(
+        "How much the B factor rises from the core to the surface and to flexible domains.",
+        default=100.0,
+        label="Flexibility",
+        unit="Å²",
+        minimum=0,
+        maximum=1000,
+    )
+    anisotropy: float = param(
+        "How unevenly orientations are spread: 0 evenly, 1 one direction is hardly seen.",
+        default=0.2,
+        label="Preferred orientation",
+        minimum=0,
+        maximum=1,
+    )
+    detergent: bool = param(
+        "A belt of detergent around the middle, as of a membrane protein.", default=False, label="Detergent belt"
+    )
+    side_chains: float = param(
+        "How much the B factor rises with each bond that an atom is away from the backbone.",
+        default=30.0,
+        label="Flexibility of side chains",
+        unit="Å²",
+        minimum=0,
+        maximum=500,
+        expert=True,
+    )
+    solvent: float = param(
+        "Density of the ice around the molecule over that of the molecule. 0: vacuum.",
+        default=0.6,
+        label="Solvent",
+        minimum=0,
+        maximum=1,
+        expert=True,
+    )
+    carboxylates: float = param(
+        "Part of their density that the carboxyl groups of Asp and Glu keep: charge and damage "
+        "by the beam weaken them.",
+        default=0.3,
+        label="Carboxylates",
+        minimum=0,
+        maximum=1,
+        expert=True,
+    )
+    sharpen: bool = param(
+        "The whole map is sharpened by its B factor and filtered by its FSC, as deposited maps are.",
+        default=True,
+        label="Sharpen the whole map",
+    )
+    seed: int = seed_field()
+    threads: int = threads_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulateHalfMapsOutputs(Outputs):
+    """What `simulate-half-maps` wrote."""
+
+    half1: str = output("First half-map.", path="file")
+    half2: str = output("Second half-map.", path="file")
+    full: str = output("Mean of both.", path="file")
+    truth: str = output("Map without noise.", path="file")
+    structure: str = output("Atomic model in the frame of the maps.", path="file")
+    pixel_size: float = output("Of the maps.", unit="Å/px")
+    box: int = output("Side of the maps.", unit="px")
+    resolution: typing.Optional[float] = output(
+        "Where the half-maps' FSC around the atoms falls below 0.143.", unit="Å"
+    )
+    b_factor: float = output("B-factor by which the full map was sharpened; 0 for none.", unit="Å²")

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that trains map improvers."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, device_field, seed_field, threads_field
+from ..networks import IMPROVER_NETWORKS
+from ..outputs import Details, Outputs, output
+from ..params import param
+from ..training_fields import (
+    batch_size_field,
+    learning_rate_field,
+    model_folder_field,
+    patience_field,
+    start_from_field,
+    steps_field,
+)
+from .map_fields import resolution_problems
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainMapImproverConfig:
+    """Train a network that turns reconstructed maps into what their atomic models look like."""
+
+    output: str = model_folder_field()
+    pairs: typing.Optional[str] = param(
+        "Table (.csv) with the columns map, structure, resolution (Å); paths are relative to the table. The structures "
+        "must lie in the frame of their maps.",
+        default=None,
+        label="Map and model pairs",
+        path="file",
+        none_means="simulated maps only",
+    )
+    structures: Paths = param(
+        "Atomic models to simulate maps from (glob, files or list file).",
+        default=(),
+        label="Structures to simulate from",
+        path="file",
+    )
+    leave_out: Paths = param(
+        "Names of structures' files (without extensions) not to learn from, for tests on "
+        "molecules that the network never saw; similar proteins are left out with them.",
+        default=(),
+        label="Leave out",
+    )
+    network: str = param(
+        "fast: this project's small 3-D Swin-Conv-UNet for CPUs. swinconv: the published network (EMReady); large, "
+        "meant for a GPU.",
+        default="fast",
+        label="Network",
+        choices=IMPROVER_NETWORKS,
+    )
+    simulated: int = param(
+        "Maps that are simulated from each structure, of different resolutions and faults.",
+        default=4,
+        label="Simulated maps per structure",
+        minimum=0,
+        maximum=1000,
+    )
+    resolution_min: float = param(
+        "Finest resolution of simulated maps.", default=3.0, label="Finest resolution", unit="Å", minimum=1, maximum=20
+    )
+    resolution_max: float = param(
+        "Coarsest resolution of simulated maps.",
+        default=6.0,
+        label="Coarsest resolution",
+        unit="Å",
+        minimum=1,
+        maximum=20,
+    )
+    grid: float = param(
+        "Pixel size that maps are brought to. 0.5 for maps finer than that of 3 Å resolution.",
+        default=1.0,
+        label="Grid",
+        unit="Å/px",
+        minimum=0.3,
+        maximum=3,
+        expert=True,
+    )
+    target_resolution: float = param(
+        "Resolution that the targets are drawn at, whatever that of the map: a network cannot tell more than is known, "
+        "and a sharp target lets it tell all of that. 0: that of the map (as published).",
+        default=3.0,
+        label="Resolution of targets",
+        unit="Å",
+        minimum=0,
+        maximum=20,
+        expert=True,
+    )
+    local_resolution: bool = param(
+        "Targets as blurred as the map is at each atom, instead of the same everywhere.",
+        default=False,
+        label="Targets of local resolution",
+        expert=True,
+    )
+    local_effects: bool = param(
+        "Simulated maps differ from place to place in resolution and contrast, as real ones do. Off: for comparison.",
+        default=True,
+        label="Local effects",
+        expert=True,
+    )
+    ssim: float = param(
+        "Weight of the loss of structural similarity beside the smooth L1 loss. 0: none.",
+        default=1.0,
+        label="Weight of SSIM",
+        minimum=0,
+        maximum=100,
+        expert=True,
+    )
+    atoms: float = param(
+        "Weight of the loss of Q-scores: how much the density about each atom looks like an atom. 0: none (as "
+        "published).",
+        default=2.0,
+        label="Weight of atoms",
+        minimum=0,
+        maximum=100,
+        expert=True,
+    )
+    shells: float = param(
+        "Weight of the loss of the FSC with the target, in which every resolution counts alike. 0: none (as "
+        "published).",
+        default=1.0,
+        label="Weight of FSC",
+        minimum=0,
+        maximum=100,
+        expert=True,
+    )
+    attention: bool = param(
+        "Window attention in the network. Off: for comparison.", default=True, label="Attention", expert=True
+    )
+    start_from: typing.Optional[str] = start_from_field("Map improver")
+    steps: typing.Optional[int] = steps_field()
+    patience: int = patience_field(8)
+    validation_fraction: float = param(
+        "Part of the molecules kept for validation; similar ones stay together.",
+        default=0.2,
+        label="Validation fraction",
+        minimum=0.05,
+        maximum=0.5,
+        expert=True,
+    )
+    batch_size: typing.Optional[int] = batch_size_field("Boxes", most=1024)
+    learning_rate: typing.Optional[float] = learning_rate_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self) -> typing.List[str]:
+        problems = []
+        if not self.pairs and not self.structures:
+            problems.append(
+                "There is nothing to learn from: give pairs of maps and models (--pairs), or structures to "
+                "simulate from (--structures)."
+            )
+        elif not self.pairs and not self.simulated:
+            problems.append(
+                "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there "
+                "is nothing to learn from. Give one of them."
+            )
+        return problems + resolution_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainMapImproverOutputs(Outputs):
+    """What `train-map-improver` made."""
+
+    model: str = output("Model folder.", path="folder")
+    validation: Details = output("Measures on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")
+    maps: int = output("Training maps.")
+    grid: float = output("Pixel size that the network works at.", unit="Å/px")

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that combines picks of several pickers."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, pixel_size_field
+from ..outputs import Counts, Outputs, Texts, output
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class ConsensusPicksConfig:
+    """Combine several sets of picks: keep what several of them found."""
+
+    picks: Paths = param(
+        "Two or more sets of picks: folders (or files), each as it is or as name=folder.",
+        label="Sets of picks",
+        path="folder",
+    )
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = param(
+        "Diameter of the particle; picks of different sets are the same particle within `tolerance` times its half.",
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=5000,
+    )
+    output: str = param(
+        "Folder for one <micrograph>.star each. It must not exist.", label="Output folder", path="folder"
+    )
+    rule: str = param(
+        "at-least: particles that at least so many sets found. score: particles whose score, summed over "
+        "the sets and divided by their number, reaches the least score.",
+        default="at-least",
+        label="Rule",
+        choices=("at-least", "score"),
+    )
+    at_least: int = param("Sets that must have found a particle.", default=2, label="At least", minimum=1, maximum=100)
+    least_score: float = param(
+        "Least mean score over all sets; a set that did not find the particle counts as 0.",
+        default=0.4,
+        label="Least score",
+        minimum=0,
+        maximum=1,
+    )
+    tolerance: float = param(
+        "Largest distance of picks of the same particle, in particle radii.",
+        default=0.5,
+        label="Tolerance",
+        unit="radii",
+        minimum=0.01,
+        maximum=10,
+    )
+
+    def check_together(self) -> typing.List[str]:
+        if len(self.picks) < 2:
+            return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
+        if self.rule == "at-least" and self.at_least > len(self.picks):
+            return [
+                f"At least (--at-least) is {self.at_least}, but there are only {len(self.picks)} sets of picks "
+                "(--picks)."
+            ]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConsensusPicksOutputs(Outputs):
+    """What `consensus-picks` wrote."""
+
+    folder: str = output("Folder of the coordinates.", path="folder")
+    coordinates: Texts = output("STAR file of each micrograph.", path="file")
+    counts: Counts = output("Particles of each micrograph.")
+    picks: int = output("Particles of all micrographs.")
+    sets: typing.List[str] = output("Names of the sets of picks.")
+    groups: Counts = output("Particles that just these sets found, kept or not; names as a + b.")

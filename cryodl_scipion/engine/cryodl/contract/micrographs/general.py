@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that trains the general picker."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, device_field, threads_field
+from ..outputs import Details, Outputs, output
+from ..params import param
+from ..training_fields import batch_size_field, model_folder_field
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainGeneralPickerConfig:
+    """Train a general picker on simulated micrographs of many shapes, and on labelled real sets."""
+
+    output: str = model_folder_field()
+    structures: Paths = param(
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) to simulate from (glob, files or list file).",
+        default=(),
+        label="Structures",
+        path="file",
+    )
+    procedural: int = param(
+        "Made-up assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures.",
+        default=120,
+        label="Made-up assemblies",
+        minimum=0,
+        maximum=100000,
+    )
+    sets: typing.Optional[str] = param(
+        "Table of labelled real sets: a .csv file with the columns name, micrographs (glob), coordinates (folder), "
+        "pixel_size (Å/px), particle_diameter (Å); paths are relative to the table.",
+        default=None,
+        label="Real sets",
+        path="file",
+        none_means="simulated micrographs only",
+    )
+    leave_out: Paths = param(
+        "Names of sets, and of structures' files (without extensions), not to learn from; for "
+        "testing on molecules that the model never saw.",
+        default=(),
+        label="Leave out",
+    )
+    simulated: int = param(
+        "Simulated micrographs, 512 x 512 px at the network's scale.",
+        default=360,
+        label="Simulated micrographs",
+        minimum=2,
+        maximum=1000000,
+    )
+    real_share: float = param(
+        "Part of the training crops that is real, if there are real sets.",
+        default=0.2,
+        label="Share of real crops",
+        minimum=0,
+        maximum=1,
+    )
+    steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
+    start_from: typing.Optional[str] = param(
+        "General model to continue from, a folder or a shipped one, instead of random weights.",
+        default=None,
+        label="Start from model",
+        path="model",
+        none_means="start from random weights",
+        expert=True,
+    )
+    cache: typing.Optional[str] = param(
+        "Folder in which the simulated micrographs are kept (0.6 MB each), for a training that is continued or varied.",
+        default=None,
+        label="Keep simulated micrographs in",
+        path="folder",
+        none_means="they are made each time",
+        expert=True,
+    )
+    batch_size: int = batch_size_field("Crops", 8, most=1024)
+    learning_rate: float = param(
+        "Peak learning rate of AdamW.", default=0.003, label="Learning rate", minimum=1e-7, maximum=1, expert=True
+    )
+    seed: int = param(
+        "Seed of every random choice.", default=0, label="Random seed", minimum=0, maximum=2**31 - 1, expert=True
+    )
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self) -> typing.List[str]:
+        if not self.structures and not self.procedural:
+            return [
+                "There is nothing to simulate from: give Structures (--structures) or made-up assemblies "
+                "(--procedural)."
+            ]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainGeneralPickerOutputs(Outputs):
+    """What `train-general-picker` made."""
+
+    model: str = output("Model folder.", path="folder")
+    threshold: float = output("Score at which F1 on the validation micrographs is best.")
+    threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
+    validation: Details = output(
+        "Measures on simulated micrographs of molecules that were not learnt from, and the expected calibration error."
+    )
+    structures: int = output("Atomic models learnt from.")
+    made_up: int = output("Procedural molecules learnt from.")
+    real_sets: typing.List[str] = output("Names of the sets of labelled micrographs.")

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that tells compositions apart."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, contrast_field, device_field, particles_field, threads_field
+from ..outputs import Counts, Outputs, output
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessIntegrityConfig:
+    """For each particle, the probability that it is the whole complex or only a part of it."""
+
+    particles: str = particles_field("Particles with CTF. Angles are used if they are there.")
+    structures: Paths = param(
+        "The compositions to tell apart: maps or atomic models in one common coordinate frame, "
+        "with and without the partner.",
+        label="Compositions",
+        path="file",
+    )
+    output: str = param(
+        "Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must not exist.",
+        label="Output folder",
+        path="folder",
+    )
+    names: Paths = param("Names of the compositions, in the same order.", default=(), label="Names")
+    model: typing.Optional[str] = param(
+        "Denoiser trained on all of these compositions, to be used beside the raw images.",
+        default=None,
+        label="Denoiser",
+        path="model",
+        none_means="the raw images alone",
+    )
+    orientations: str = param(
+        "given: the particles' own angles, refined a little. search: all are searched. auto: "
+        "given where the particles have them.",
+        default="auto",
+        label="Orientations",
+        choices=("auto", "given", "search"),
+    )
+    angular_step: float = param(
+        "Distance of neighbouring directions of a search.",
+        default=7.5,
+        label="Angular step",
+        unit="°",
+        minimum=1,
+        maximum=30,
+        expert=True,
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is compared.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=2,
+        maximum=200,
+        none_means="twice the pixel size",
+        expert=True,
+    )
+    contrast: str = contrast_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self) -> typing.List[str]:
+        if len(self.structures) < 2:
+            return [f"Compositions (--structures) names {len(self.structures)} file; give two or more to tell apart."]
+        if self.names and len(self.names) != len(self.structures):
+            return [
+                f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions (--structures)."
+            ]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AssessIntegrityOutputs(Outputs):
+    """What `assess-integrity` found."""
+
+    particles: str = output(
+        "STAR file with the class of each particle, in the order of the structures, and the probabilities.", path="file"
+    )
+    table: str = output("probabilities.csv.", path="file")
+    integrity: str = output("integrity.json.", path="file")
+    counts: Counts = output("Particles of which each composition is the likeliest.")
+    names: typing.List[str] = output("Names of the compositions.")
+    separation: typing.Optional[float] = output("Part of the classes that should be right.")
+    pictures: typing.List[str] = output("Pictures.", path="file")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that trains particle denoisers."""
+
+import dataclasses
+import typing
+
+from ..fields import (
+    RECONSTRUCTION_LOSSES,
+    Paths,
+    contrast_field,
+    device_field,
+    particles_field,
+    seed_field,
+    threads_field,
+)
+from ..networks import DENOISER_NETWORKS
+from ..outputs import Details, Outputs, output
+from ..params import param
+from ..training_fields import (
+    batch_size_field,
+    learning_rate_field,
+    model_folder_field,
+    patience_field,
+    start_from_field,
+    steps_field,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainDenoiserConfig:
+    """Train a network that turns noisy particle images into projections of a known structure."""
+
+    particles: Paths = particles_field(
+        "Particles to learn from, with angles and shifts (3-D refined, or simulated). "
+        "Several files: several molecules learnt together.",
+        many=True,
+    )
+    structure: Paths = param(
+        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections "
+        "are the targets: one for all particle files, or one for each in the same order. A map of "
+        "the other hand cannot be noticed here.",
+        label="Structure",
+        path="file",
+    )
+    output: str = model_folder_field()
+    network: str = param(
+        "posterior: no network, but a projection of the template: the mean of the structure's own projections, weighed "
+        "by how probable each is given the image. Nothing is learnt; it shows the structure that it was given, and is "
+        "blind for all that is not in it. swinconv: this project's small 2-D Swin-Conv-UNet, fast on CPUs. cgan: the "
+        "published conditional GAN, a residual U-net judged by a patch discriminator; large, meant for a GPU, and made "
+        "to please the eye: it invents more.",
+        default="posterior",
+        label="Network",
+        choices=DENOISER_NETWORKS,
+    )
+    loss: str = param(
+        "Distance of output and target. l1: absolute difference. exponential: large differences count "
+        "exponentially more.",
+        default="l1",
+        label="Loss",
+        choices=RECONSTRUCTION_LOSSES,
+        expert=True,
+    )
+    adversarial: typing.Optional[float] = param(
+        "Weight of the discriminator's verdict, where the loss itself weighs 100. 0: no discriminator.",
+        default=None,
+        label="Adversarial weight",
+        minimum=0,
+        maximum=1000,
+        none_means="1 for cgan, 0 for the others",
+        expert=True,
+    )
+    simulated: float = param(
+        "Part of the training pairs that is made anew from the structure, with the CTFs of these particles and noise "
+        "of the spectrum that is measured on them. The rest are the particles themselves.",
+        default=0.5,
+        label="Simulated part",
+        minimum=0,
+        maximum=1,
+    )
+    resolution: typing.Optional[float] = param(
+        "Finest detail of the targets; finer detail is not in a single image.",
+        default=None,
+        label="Resolution of targets",
+        unit="Å",
+        minimum=1,
+        maximum=100,
+        none_means="that of the pixels (twice the pixel size)",
+        expert=True,
+    )
+    split_by: str = param(
+        "What keeps validation particles apart from training ones. auto: micrographs if they are "
+        "known, else half sets, else at random.",
+        default="auto",
+        label="Validation by",
+        choices=("auto", "micrograph", "half", "random"),
+        expert=True,
+    )
+    validation_fraction: float = param(
+        "Part of the particles kept for validation (half sets: half 2).",
+        default=0.1,
+        label="Validation fraction",
+        minimum=0.01,
+        maximum=0.5,
+        expert=True,
+    )
+    contrast: str = contrast_field()
+    start_from: typing.Optional[str] = start_from_field("Denoiser")
+    steps: typing.Optional[int] = steps_field()
+    patience: int = patience_field(6)
+    batch_size: typing.Optional[int] = batch_size_field(
+        "Particles", none_means="the network's own: 1 for cgan, 16 for the others"
+    )
+    learning_rate: typing.Optional[float] = learning_rate_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self) -> typing.List[str]:
+        if len(self.structure) in (1, len(self.particles)):
+            return []
+        return [
+            f"There are {len(self.particles)} particle files (--particles) and {len(self.structure)} structures "
+            "(--structure). Give one structure for all, or one for each in the same order."
+        ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainDenoiserOutputs(Outputs):
+    """What `train-denoiser` made."""
+
+    model: str = output("Model folder.", path="folder")
+    validation: Details = output("Measures on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")
+    pixel_size: float = output("Pixel size that the model works at.", unit="Å/px")
+    box: int = output("Side of its images.", unit="px")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the commands that make annotations of tomograms."""
+
+import dataclasses
+import typing
+
+from ..fields import Paths, labels_field, seed_field, tomogram_names_field, tomogram_pixel_size_field, tomograms_field
+from ..outputs import Counts, Outputs, output
+from ..params import param
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotateConfig:
+    """Open a window to draw features on tiles of tomograms, and to mark tiles without them."""
+
+    tomograms: Paths = tomograms_field("Tomograms to annotate.")
+    annotations: str = param(
+        "Folder of the annotations. An existing one is opened again and added to.", label="Annotations", path="folder"
+    )
+    feature: str = param(
+        "Feature that is drawn first: a short name such as membrane.", default="feature", label="Feature"
+    )
+    annotator: str = param("Who draws. One model learns from one annotator.", default="annotator", label="Annotator")
+    tile: int = param("Side of the square tiles.", default=64, label="Tile", unit="px", minimum=16, maximum=512)
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
+    names: Paths = tomogram_names_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnotationsOutputs(Outputs):
+    """What `annotate` and `import-annotations` leave."""
+
+    annotations: str = output("Folder of the annotations.", path="folder")
+    counts: typing.Dict[str, Counts] = output("Tiles with a feature (positive) and without it (negative), by feature.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportAnnotationsConfig:
+    """Turn label volumes, or stacks of tiles and drawings, into a folder of annotations."""
+
+    annotations: str = param(
+        "Folder of the annotations. An existing one is added to.", label="Annotations", path="folder"
+    )
+    feature: str = param("Name of the feature.", label="Feature")
+    annotator: str = param("Who drew it.", default="annotator", label="Annotator")
+    tomograms: Paths = tomograms_field("Tomograms of the label volumes.", optional=True)
+    labels: Paths = labels_field(optional=True)
+    label: typing.Optional[int] = param(
+        "Value of the feature in the label volumes.",
+        default=None,
+        label="Label",
+        minimum=1,
+        maximum=254,
+        none_means="there are no label volumes",
+    )
+    tiles: typing.Optional[str] = param(
+        "Stack of square tiles (.mrcs, .mrc).",
+        default=None,
+        label="Tiles",
+        path="file",
+        none_means="there is no stack of tiles",
+    )
+    drawings: typing.Optional[str] = param(
+        "Stack of the drawings on these tiles: not 0 where the feature is, 255 where it is uncertain.",
+        default=None,
+        label="Drawings",
+        path="file",
+        none_means="the tiles are without the feature",
+    )
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
+    positive_tiles: int = param(
+        "Tiles with the feature that are taken from label volumes.",
+        default=50,
+        label="Tiles with the feature",
+        minimum=1,
+        maximum=100000,
+    )
+    negative_tiles: int = param(
+        "Tiles without the feature that are taken from label volumes.",
+        default=100,
+        label="Tiles without the feature",
+        minimum=0,
+        maximum=100000,
+    )
+    tile: int = param(
+        "Side of the tiles that are taken from label volumes.",
+        default=64,
+        label="Tile",
+        unit="px",
+        minimum=16,
+        maximum=512,
+    )
+    names: Paths = tomogram_names_field()
+    seed: int = seed_field()
+
+    def check_together(self) -> typing.List[str]:
+        if bool(self.labels) == bool(self.tiles):
+            return [
+                "Give either label volumes (--labels, with --tomograms and --label) or a stack of tiles (--tiles, "
+                "with --drawings where the feature is drawn on them)."
+            ]
+        if self.labels and (not self.tomograms or self.label is None):
+            return [
+                "Label volumes (--labels) need their tomograms (--tomograms) and the value of the feature (--label)."
+            ]
+        if self.tiles and self.pixel_size is None:
+            return ["A stack of tiles (--tiles) needs its pixel size (--pixel-size)."]
+        return []
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinAnnotationsConfig:
+    """Put the tiles of several folders of annotations into one folder; a tile that is there is not added again."""
+
+    annotations: str = param(
+        "Folder of the annotations. An existing one is added to.", label="Annotations", path="folder"
+    )
+    folders: Paths = param("Folders of annotations to add.", label="Folders", path="folder")
+    tomograms: Paths = tomograms_field("Tomograms that are not where they were when annotated.", optional=True)
+    names: Paths = tomogram_names_field()

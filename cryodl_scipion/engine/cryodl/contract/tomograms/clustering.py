@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command that clusters subtomograms."""
+
+import dataclasses
+import typing
+
+from ..fields import device_field, seed_field, threads_field, tilt_problems
+from ..outputs import Counts, Outputs, Texts, output
+from ..params import param
+from .subtomogram_fields import contrast_field, diameter_field, subtomograms_field, tilt_field
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusterSubtomogramsConfig:
+    """Group subtomograms by what they show, without labels, comparing only what both of a pair have measured."""
+
+    subtomograms: str = subtomograms_field("Subtomograms to group.")
+    output: str = param(
+        "STAR file to write, with rlnClassNumber; beside it averages NAME_class001.mrc ..., the "
+        "embedding NAME_embedding.csv and pictures.",
+        label="Output",
+        path="file",
+    )
+    classes: int = param("Number of groups.", default=3, label="Classes", minimum=1, maximum=100)
+    embedding: str = param(
+        "How subtomograms are placed. similarity: by the correlations of all pairs. pca: principal "
+        "components of the differences from the mean. autoencoder: a small 3-D network that is "
+        "asked only for what was measured.",
+        default="pca",
+        label="Embedding",
+        choices=("pca", "similarity", "autoencoder"),
+    )
+    align: str = param(
+        "auto: angles of the STAR file, or alignment to a common average if it has none or all are zero. given: those "
+        "of the file. search: always aligned anew. none: taken as they are.",
+        default="auto",
+        label="Alignment",
+        choices=("auto", "given", "search", "none"),
+    )
+    components: int = param("Dimensions of the embedding.", default=8, label="Components", minimum=1, maximum=200)
+    compensate: bool = param(
+        "Compare only Fourier coefficients that both have measured. Off: for comparison.",
+        default=True,
+        label="Compensate the missing wedge",
+        expert=True,
+    )
+    particle_diameter: typing.Optional[float] = diameter_field()
+    resolution: typing.Optional[float] = param(
+        "Finest detail that is compared.",
+        default=None,
+        label="Resolution",
+        unit="Å",
+        minimum=4,
+        maximum=500,
+        none_means="four pixels",
+    )
+    tilt_min: float = tilt_field("Least", -60.0)
+    tilt_max: float = tilt_field("Largest", 60.0)
+    contrast: str = contrast_field()
+    seed: int = seed_field()
+    device: str = device_field()
+    threads: int = threads_field()
+
+    def check_together(self) -> typing.List[str]:
+        return tilt_problems(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClusterSubtomogramsOutputs(Outputs):
+    """What `cluster-subtomograms` wrote."""
+
+    subtomograms: str = output("STAR file with the classes.", path="file")
+    counts: Counts = output("Subtomograms of each class.")
+    averages: Texts = output("Average of each class.", path="file")
+    resolutions: typing.Dict[str, typing.Optional[float]] = output(
+        "Where the FSC of the class's halves falls below 0.5.", unit="Å"
+    )
+    embedding: str = output("Table of name, class and components.", path="file")
+    pictures: typing.List[str] = output("Pictures.", path="file")
+    aligned: str = output("How they were aligned: 'given', 'search' or 'none'.")
+    contrast: str = output("'bright' or 'dark' protein of the subtomograms.")

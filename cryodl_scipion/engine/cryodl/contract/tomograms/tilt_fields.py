@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fields of a simulated tilt series."""
+
+import typing
+
+from ..params import param
+
+_TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
+    tilt_min=dict(
+        help="Least tilt, about the y axis.", default=-60.0, label="Least tilt", unit="°", minimum=-90, maximum=90
+    ),
+    tilt_max=dict(help="Largest tilt.", default=60.0, label="Largest tilt", unit="°", minimum=-90, maximum=90),
+    tilt_step=dict(help="Step between tilts.", default=3.0, label="Tilt step", unit="°", minimum=0.1, maximum=30),
+    defocus=dict(
+        help="Mean defocus; positive is underfocus. 0: no CTF.",
+        default=40000.0,
+        label="Defocus",
+        unit="Å",
+        minimum=0,
+        maximum=200000,
+    ),
+    defocus_spread=dict(
+        help="Largest deviation from the mean defocus, from one tomogram or subtomogram to the next.",
+        default=5000.0,
+        label="Spread of the defocus",
+        unit="Å",
+        minimum=0,
+        maximum=100000,
+    ),
+)
+
+
+def tilt_series_field(name: str) -> typing.Any:
+    return param(**_TILTS[name])

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl latent-volumes`: particles of fit-heterogeneity in; maps at points of the latent space out.
+
+Result.outputs are the contract's LatentVolumesOutputs.
+"""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...contract import LatentVolumesConfig, Result, counted
+from ...contract.result import write_json
+from ...io.unfinished import check_output, finish_folder, working_folder
+from .fit_heterogeneity import LATENT
+from .select_latent import latent_column
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+
+
+def run(config: LatentVolumesConfig) -> Result:
+    """Reconstruct into <output>.partial, then rename."""
+    check_output(config.output)
+    from ...core.devices import set_threads
+    from ...io.particle_sets import read_particles
+    from ..heterogeneity.trajectories import near_points, trajectory
+
+    set_threads(config.threads)
+    particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
+    latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in _axes(config.axes)], axis=1)
+    points = trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])
+    per_map = config.per_map or max(1, len(particles) // (2 * len(points)))
+    if per_map > len(particles):
+        raise ValueError(
+            f"Particles per map (--per-map) is {per_map}, but {config.particles} has {len(particles)}. Give fewer."
+        )
+    folder = working_folder(config, [config.particles], continues=False)
+    weights = near_points(latent, points, per_map)
+    record = _write_maps(config, particles, points, weights, folder)
+    write_json(str(folder / "volumes.json"), dict(axes=_axes(config.axes), volumes=record))
+    finish_folder(folder, config.output)
+    final = lambda name: str(Path(config.output) / name)
+    outputs = dict(
+        volumes=[final(entry["map"]) for entry in record],
+        record=final("volumes.json"),
+        coordinates=[entry["coordinates"] for entry in record],
+        resolutions=[entry["resolution"] or 0.0 for entry in record],
+        count=len(particles),
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+    )
+    print(f"{counted(len(record), 'map')} of {counted(len(particles), 'particle')}: {config.output}")
+    return Result("latent-volumes", outputs, device="CPU")
+
+
+def _write_maps(
+    config: LatentVolumesConfig, particles: ParticleSet, points: np.ndarray, weights: np.ndarray, folder: Path
+) -> list[dict[str, typing.Any]]:
+    """Write maps and half-maps. Returns what volumes.json says of each."""
+    from tqdm import tqdm
+
+    from ...core.frc import resolution_at
+    from ...io.maps import write_map
+    from ...likelihood.signal import find_contrast
+    from ...reconstruction.halves import split_halves
+    from ..heterogeneity.paths import weighted_maps
+    from ..heterogeneity.views import Views
+
+    width = particles.box * particles.pixel_size
+    diameter_px = (config.mask_diameter or 0.9 * width) / particles.pixel_size
+    contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
+    halves, record = split_halves(particles, config.seed), []
+    with tqdm(unit="particle", mininterval=1.0, desc="maps") as bar:
+        found = weighted_maps(particles, Views.of(particles), halves, weights, diameter_px, contrast, bar.update)
+        for number, (maps, curve) in enumerate(found):
+            name = f"map_{number + 1:02d}.mrc"
+            for ending, volume in zip(("", "_half1", "_half2"), maps):
+                write_map(folder / name.replace(".mrc", f"{ending}.mrc"), volume, particles.pixel_size)
+            weight = weights[:, number].astype(float)
+            record.append(
+                dict(
+                    map=name,
+                    coordinates=[float(v) for v in points[number]],
+                    particles=float(weight.sum() ** 2 / (weight**2).sum()),
+                    resolution=resolution_at(curve, 0.143, particles.pixel_size, particles.box),
+                    fsc=[round(float(v), 4) for v in curve],
+                )
+            )
+    return record
+
+
+def _axes(words: str) -> list[int]:
+    """[number] of the option --axes."""
+    try:
+        found = [int(word) for word in words.replace(",", " ").split()]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1 or len(set(found)) < len(found):
+        raise ValueError(f"Axes (--axes) is {words!r}; numbers of latent coordinates such as 1 or 1,2 are expected.")
+    return found
+
+
+def _points(words: str, count: int) -> np.ndarray:
+    """(m, count) of the option --points."""
+    try:
+        points = [[float(value) for value in word.split(":")] for word in words.replace(" ", "").split(",") if word]
+    except ValueError:
+        points = []
+    if not points or any(len(point) != count for point in points):
+        raise ValueError(
+            f"Points (--points) is {words!r}; points with commas, each of {counted(count, 'coordinate')} with colons "
+            f"between them (--axes), are expected: {':'.join(['-1.5'] * count)},{':'.join(['0.5'] * count)}."
+        )
+    return np.array(points)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Principal motions of Gaussians that a few anchors carry: what the gradient of every image says of them.
+
+To first order an image changes by its derivatives by the anchors' shifts and amplitudes. Their products with what the
+mean leaves of the image, the gradient, and with each other are all that a fit of principal components needs (Tipping
+and Bishop 1999); e2gmm's encoder sees these gradients, too (Chen and Ludtke 2021).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+
+from .gaussians import Gaussians
+from .images import Images
+
+STEP = 0.25  # voxels: of the differences that the derivatives are taken from
+PARTS = 4  # of an anchor: shift (3) and amplitude
+LENGTH = 15.0  # Å: anchors nearer than this move alike
+SHIFT = 5.0  # Å: standard deviation of an anchor's shift that is expected
+CHANGE = 0.2  # and of its amplitude, a fraction
+ROUNDS = 20  # of the components' fit
+CHUNK = 250  # images at a time
+
+
+@dataclasses.dataclass
+class Basis:
+    """Changes of a volume. gaussians : those that move. anchors : (a, 3), voxels from the middle. volumes :
+    (4 a, box, box, box), for an anchor's shift of one voxel along x, y and z, and for its amplitude doubled. prior :
+    (4 a, 4 a) covariance of their factors."""
+
+    gaussians: Gaussians
+    anchors: torch.Tensor
+    volumes: torch.Tensor
+    prior: np.ndarray
+
+    def changes(self, factors: np.ndarray) -> np.ndarray:
+        """(q, box, box, box) of factors (4 a, q)."""
+        return torch.einsum("pq,pzyx->qzyx", torch.as_tensor(factors, dtype=torch.float32), self.volumes).numpy()
+
+
+@dataclasses.dataclass
+class Gradients:
+    """match : (n, p), gram : (n, p, p) products of the derivatives of n images with what the mean leaves, and with
+    each other; errors of orientation, shift, contrast and CTF are integrated out. rows : (n,) of the images."""
+
+    rows: np.ndarray
+    match: np.ndarray
+    gram: np.ndarray
+
+
+def place_anchors(gaussians: Gaussians, count: int, seed: int) -> torch.Tensor:
+    """(count, 3) means of clusters of the Gaussians, xyz; as many as there are Gaussians at most."""
+    from sklearn.cluster import KMeans
+
+    weight = gaussians.amplitudes.clamp(min=1e-6 * float(gaussians.amplitudes.abs().max())).numpy()
+    found = KMeans(min(count, len(gaussians)), n_init=2, random_state=seed)
+    found.fit(gaussians.centres.numpy(), sample_weight=weight)
+    return torch.as_tensor(found.cluster_centers_, dtype=torch.float32)
+
+
+def shares(centres: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
+    """(N, a) weights of the anchors for Gaussians at (N, 3), of sum 1: within about an anchor's distance from the
+    next."""
+    if len(anchors) == 1:
+        return torch.ones((len(centres), 1), device=centres.device)
+    distance = torch.cdist(anchors, anchors)
+    distance.fill_diagonal_(torch.inf)
+    reach = distance.min(1).values.mean()
+    return torch.softmax(-0.5 * (torch.cdist(centres, anchors) / reach).square(), dim=1)
+
+
+def basis_of(gaussians: Gaussians, anchors: torch.Tensor, box: int, voxel: float) -> Basis:
+    """The Basis of some Gaussians. voxel: Å."""
+    share, volumes = shares(gaussians.centres, anchors), []
+    moved = lambda step: dataclasses.replace(gaussians, centres=gaussians.centres + step).render(box)
+    for part in share.T:
+        for axis in torch.eye(3):
+            step = STEP * part[:, None] * axis
+            volumes.append((moved(step) - moved(-step)) / (2 * STEP))
+        volumes.append(dataclasses.replace(gaussians, amplitudes=gaussians.amplitudes * part).render(box))
+    deviation = np.array([SHIFT / voxel] * 3 + [CHANGE])
+    prior = np.kron(alike(anchors, voxel), np.diag(deviation**2))
+    return Basis(gaussians, anchors, torch.stack(volumes), prior)
+
+
+def alike(anchors: torch.Tensor, voxel: float) -> np.ndarray:
+    """(a, a) correlations of the anchors' changes that are expected."""
+    distance = torch.cdist(anchors, anchors).double().numpy() * voxel
+    return np.exp(-0.5 * (distance / LENGTH) ** 2) + 1e-3 * np.eye(len(anchors))
+
+
+def gradients_of(images: Images, volumes: torch.Tensor, rows: np.ndarray) -> Gradients:
+    """The Gradients of some rows by volumes (p, box, box, box)."""
+    tables, done = images.tables(volumes), 0
+    match = np.empty((len(rows), len(volumes)), np.float32)
+    gram = np.empty((len(rows), len(volumes), len(volumes)), np.float32)
+    for batch in images.batches(rows):
+        shown = _flat(images.slices(batch, tables) * batch.transfer[:, None])
+        errors, base = _flat(batch.errors.transpose(1, 2)), _flat(batch.base[:, None])
+        lost = shown @ errors.transpose(1, 2) @ batch.root
+        known = (base @ errors.transpose(1, 2) - batch.offset[:, None]) @ batch.root
+        place = slice(done, done + len(batch.rows))
+        match[place] = (shown @ base.transpose(1, 2) - lost @ known.transpose(1, 2))[..., 0].cpu().numpy()
+        gram[place] = (shown @ shown.transpose(1, 2) - lost @ lost.transpose(1, 2)).cpu().numpy()
+        done += len(batch.rows)
+    return Gradients(rows, match, gram)
+
+
+def _flat(values: torch.Tensor) -> torch.Tensor:
+    """(m, k, 2 d) real and imaginary parts."""
+    return torch.view_as_real(values.resolve_conj().contiguous()).flatten(2)
+
+
+def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) -> np.ndarray:
+    """(p, count) factors of the components that some images show, their coordinates of unit variance.
+
+    Parameters
+    ----------
+    found : Gradients
+    chosen : ndarray, (k,)
+        Indices of its rows that take part.
+    prior : ndarray, (p, p)
+        Covariance of a component's factors.
+    count : int
+        Components.
+    """
+    inverse, factors = np.linalg.inv(prior), _first(found, chosen, prior, count)
+    size = len(factors)
+    for _ in range(ROUNDS):
+        left, right = np.zeros((size * size, count * count)), np.zeros((size, count))
+        second = np.zeros((count, count))
+        for part in _chunks(chosen):
+            value, both = posterior_of(found.match[part], found.gram[part], factors)
+            left += found.gram[part].reshape(len(part), -1).T @ both.reshape(len(part), -1).astype(np.float32)
+            right += found.match[part].T @ value
+            second += both.sum(0) / len(chosen)
+        whole = left.reshape(size, size, count, count).transpose(0, 2, 1, 3)
+        whole = whole + inverse[:, None, :, None] * np.eye(count)[:, None]
+        factors = np.linalg.solve(whole.reshape(size * count, -1), right.ravel()).reshape(size, count)
+        factors = factors @ np.linalg.cholesky(second)
+    return factors
+
+
+def posterior_of(match: np.ndarray, gram: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Expected coordinates (n, q) of images and of their products (n, q, q). match : (n, p). gram : (n, p, p).
+    factors : (p, q)."""
+    own = np.einsum("pk,npl->nkl", factors, gram @ factors.astype(np.float32)) + np.eye(factors.shape[1])
+    covariance = np.linalg.inv(own)
+    value = np.einsum("nkl,nl->nk", covariance, match @ factors)
+    return value, covariance + value[:, :, None] * value[:, None]
+
+
+def _first(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) -> np.ndarray:
+    """Factors along which the gradients vary most beyond noise."""
+    size = len(prior)
+    scatter, mean = np.zeros((size, size)), np.zeros((size, size))
+    for part in _chunks(chosen):
+        scatter += found.match[part].T @ found.match[part]
+        mean += found.gram[part].sum(0)
+    root = np.linalg.cholesky(prior)
+    scatter, mean = (root.T @ array @ root / len(chosen) for array in (scatter, mean))
+    values, vectors = np.linalg.eigh(mean)
+    whiten = vectors / np.sqrt(np.maximum(values, 0) + 1 / 3)
+    values, vectors = np.linalg.eigh(whiten.T @ (scatter - mean) @ whiten)
+    best = np.argsort(values)[::-1][:count]
+    return root @ whiten @ (vectors[:, best] * np.sqrt(np.maximum(values[best], 1e-3)))
+
+
+def _chunks(chosen: np.ndarray) -> typing.Iterator[np.ndarray]:
+    return (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Radial spectra of half tomograms, measured on bricks: how strong signal and noise are at each frequency."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+BINS = 32  # of frequency, from 0 to 0.5 cycles per px; what lies beyond has the value of the last
+LEAST_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its correlations mean nothing
+
+
+def frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
+    """Frequency of each place on the grid of rfftn of a (z, y, x) shape, cycles per px."""
+    z, y = (torch.fft.fftfreq(n).square() for n in shape[:2])
+    return (z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square()).sqrt()
+
+
+def on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
+    """Values of a (BINS,) curve on the grid of rfftn of a (z, y, x) shape, by straight lines between bins."""
+    values = torch.as_tensor(np.asarray(curve), dtype=torch.float32)
+    place = (frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
+    low = place.long().clamp(max=BINS - 2)
+    return torch.lerp(values[low], values[low + 1], place - low)
+
+
+def volume_mean(curve: np.ndarray) -> float:
+    """Mean of a (BINS,) curve over the ball of frequencies up to 0.5 cycles per px."""
+    return float(np.average(curve, weights=np.diff(np.linspace(0, 1, BINS + 1) ** 3)))
+
+
+def shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
+    """(BINS,) sums over shells of real values on the grid of rfftn of a shape; what lies beyond 0.5 is left out."""
+    weight = torch.full((shape[2] // 2 + 1,), 2.0)
+    weight[0] = 1.0
+    if shape[2] % 2 == 0:
+        weight[-1] = 1.0
+    index = (frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
+    return torch.bincount(index, (values * weight).flatten().double(), BINS + 1)[:BINS].numpy()
+
+
+def windowed(brick: torch.Tensor) -> torch.Tensor:
+    """A (z, y, x) brick times Hann windows of mean square 1, so that its border does not count."""
+    for axis, side in enumerate(brick.shape):
+        window = torch.hann_window(side, periodic=True) * (8 / 3) ** 0.5
+        brick = brick * window.reshape([-1 if a == axis else 1 for a in range(3)])
+    return brick
+
+
+@dataclasses.dataclass(frozen=True)
+class Powers:
+    """(BINS,) sums over bricks: first, second: power of two volumes; cross: of their product. Means by `count`."""
+
+    first: np.ndarray
+    second: np.ndarray
+    cross: np.ndarray
+    count: np.ndarray
+
+    @property
+    def fsc(self) -> np.ndarray:
+        """(BINS,) Fourier shell correlation; 0 where one of the volumes has next to no power."""
+        power = np.sqrt(self.first * self.second) / np.maximum(self.count, 1)
+        return np.where(
+            power > LEAST_POWER * power.max(), self.cross / np.maximum(power * np.maximum(self.count, 1), 1e-300), 0.0
+        )
+
+
+def measure(
+    pairs: typing.Sequence[tuple[torch.Tensor, ...]],
+    mask: typing.Callable[[typing.Sequence[int]], torch.Tensor] | None = None,
+) -> Powers:
+    """Powers of pairs of (z, y, x) bricks. mask: gives the coefficients that count, on the grid of rfftn of a shape."""
+    sums = np.zeros((4, BINS))
+    for first, second in pairs:
+        one, two = (torch.fft.rfftn(windowed(x)) / x.numel() ** 0.5 for x in (first, second))
+        kept = torch.ones(one.shape) if mask is None else mask(first.shape)
+        values = (one.abs().square(), two.abs().square(), (one * two.conj()).real, torch.ones(one.shape))
+        sums += [shell_sums(value * kept, first.shape) for value in values]
+    return Powers(*sums)
+
+
+def smoothed(curve: np.ndarray) -> np.ndarray:
+    """A (BINS,) curve averaged over neighbouring bins."""
+    kernel = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
+    padded = F.pad(torch.as_tensor(curve, dtype=torch.float64)[None, None], (1, 1), mode="replicate")
+    return F.conv1d(padded, kernel[None, None])[0, 0].numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """What a network has to know of a half tomogram: middle and width of its grey values; gain: (BINS,) the Wiener
+    filter of a half, the best radial filter there is; strength: of the filtered half, in widths."""
+
+    middle: float
+    width: float
+    gain: np.ndarray
+    strength: float
+
+    def normalised(self, volume: torch.Tensor) -> torch.Tensor:
+        """A volume with middle 0 and width 1."""
+        return (volume - self.middle) / self.width
+
+    def restored(self, volume: torch.Tensor) -> torch.Tensor:
+        """A network's answer, which is in units of the strength, in the tomogram's grey values."""
+        return volume * (self.strength * self.width) + self.middle
+
+
+WEAKEST = 1e-3  # strength of a tomogram in which no signal is found
+
+
+def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[Scale, Powers]:
+    """The Scale of two halves, and their Powers, from bricks of both."""
+    middle = float(np.mean([[x.mean() for x in pair] for pair in pairs]))
+    powers = measure([tuple(x - middle for x in pair) for pair in pairs])
+    width = float(np.mean([[x.var() for x in pair] for pair in pairs])) ** 0.5
+    count = np.maximum(powers.count, 1)
+    total, cross = (powers.first + powers.second) / (2 * count * width**2), powers.cross / (count * width**2)
+    cross, total = np.maximum(smoothed(cross), 0), smoothed(total)
+    gain = np.where(total > LEAST_POWER * total.max(), np.minimum(cross / np.maximum(total, 1e-300), 1), 0.0)
+    return _scale(middle, width, gain, total), powers
+
+
+def scale_of_one(bricks: typing.Sequence[torch.Tensor], gain: np.ndarray) -> Scale:
+    """The Scale of a tomogram without halves. gain: of a half like its halves would be; a whole one has less noise."""
+    middle = float(np.mean([x.mean() for x in bricks]))
+    width = float(np.mean([x.var() for x in bricks])) ** 0.5
+    powers = measure([(x - middle, x - middle) for x in bricks])
+    return _scale(middle, width, 2 * gain / (1 + gain), powers.first / (np.maximum(powers.count, 1) * width**2))
+
+
+def _scale(middle: float, width: float, gain: np.ndarray, total: np.ndarray) -> Scale:
+    return Scale(middle, width, gain, max(WEAKEST, volume_mean(gain**2 * total) ** 0.5))

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of a tomogram denoiser on regions of half tomograms, and its figures on regions that it does not see."""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+import torch
+
+from ...core.devices import fast_dtype
+from ...learning.training import Task
+from .examples import Example, Region, Tilts, answered, draw, inputs_of, weighted
+from .spectra import Scale
+
+VALIDATION_BATCHES = 8
+FILLED_FROM = 0.3  # part of the steps from which the wedge of an input is filled by the network itself
+
+
+class TomogramTask(Task):
+    """method: unet.UNet3D or its like. training, validation: lists of Region. tilts: to fill the wedge, else None."""
+
+    example_name = "cubes"
+
+    def __init__(
+        self,
+        method: typing.Any,
+        network: torch.nn.Module,
+        training: list[Region],
+        validation: list[Region],
+        device: torch.device,
+        tilts: Tilts | None = None,
+    ) -> None:
+        self.method, self.training, self.validation = method, training, validation
+        self.device, self.tilts, self.batch_size = device, tilts, method.batch_size
+        self.networks = torch.nn.ModuleDict({"denoiser": network.to(memory_format=torch.channels_last_3d)})  # type: ignore[call-overload]
+        self.optimizers = {"denoiser": method.optimizer(network)}
+        self.sides = [side_of(part, method) for part in (training, validation)]
+
+    def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
+        fill = self._fill if self.tilts and self.progress >= FILLED_FROM else None
+        return _stacked(self._draw(self.training, self.sides[0], rng, fill))
+
+    def train_step(self, batch: typing.Any, accelerator: typing.Any) -> dict[str, torch.Tensor]:
+        seen, hidden, weight = (x.to(accelerator.device) for x in batch[:3])
+        network, optimizer = self.networks["denoiser"], self.optimizers["denoiser"]
+        network.train()
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            correction = network(seen)
+        loss = weighted(seen[:, 1:] + correction.float() - hidden, weight).square().mean()
+        accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    def validate(self) -> dict[str, float]:
+        rng, drawn = np.random.default_rng(12345), []
+        fill = self._fill if self.tilts else None
+        for _ in range(VALIDATION_BATCHES):
+            seen, target, weight, unseen, raw = _stacked(self._draw(self.validation, self.sides[1], rng, fill))
+            found = self._answers(seen)
+            pairs = [(x, weight) for x in (found, seen[:, 1:], target)]
+            pairs += [(x, weight * unseen) for x in (found, raw, target)] if self.tilts else []
+            drawn.append([weighted(x, w) for x, w in pairs])
+        answer, wiener, hidden, *apart = (torch.cat(x) for x in zip(*drawn))
+        figure = correlation(answer, hidden)
+        figures = dict(
+            figure=figure,
+            loss=float((answer - hidden).square().mean()),
+            correlation=figure,
+            wiener_correlation=correlation(wiener, hidden),
+        )
+        if apart:  # where the network was given nothing, and what the other half would have told there
+            figures["wedge_correlation"] = correlation(apart[0], apart[2])
+            figures["wedge_measured_correlation"] = correlation(apart[1], apart[2])
+        return figures
+
+    def _draw(self, parts: list[Region], side: int, rng: np.random.Generator, fill: typing.Any) -> list[Example]:
+        sizes = np.array([region.halves.numel() for region in parts], float)
+        chosen = rng.choice(len(parts), self.batch_size, p=sizes / sizes.sum())
+        return [draw(parts[n], side, rng, self.tilts, fill) for n in chosen]
+
+    def _fill(self, half: torch.Tensor, scale: Scale) -> torch.Tensor:
+        return self._answers(inputs_of(half, scale)[None])[0, 0] * scale.strength
+
+    @torch.no_grad()
+    def _answers(self, seen: torch.Tensor) -> torch.Tensor:
+        network, dtype = self.networks["denoiser"], fast_dtype(self.device)
+        network.eval()
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            return answered(network, seen.to(self.device)).cpu()
+
+
+def side_of(regions: list[Region], method: typing.Any) -> int:
+    """px of the cubes that fit into all regions."""
+    smallest = min(n for region in regions for n in region.halves.shape[1:])
+    return int(min(method.crop, smallest // method.granularity * method.granularity))
+
+
+def _stacked(examples: list[Example]) -> list[torch.Tensor]:
+    return [torch.stack(x) for x in zip(*((e.seen, e.hidden, e.weight, e.unseen, e.raw) for e in examples))]
+
+
+def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Of two sets of volumes of mean 0."""
+    product = lambda a, b: float((a * b).mean())
+    return product(first, second) / max(1e-12, (product(first, first) * product(second, second)) ** 0.5)

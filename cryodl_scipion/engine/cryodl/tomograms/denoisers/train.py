@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training a tomogram denoiser on the user's tomograms: which parts of them, and what its card says."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ... import __version__
+from ...contract import AllSkipped, Skipped, in_words
+from ...core.devices import choose_device, device_name, set_threads
+from ...io.files import spread_first
+from ...io.memory import require_memory
+from ...io.model import write_model
+from ...learning.registry import method_of
+from ...learning.run_training import accelerator_for, finish, working_folder
+from ...learning.training import Schedule, fit
+from .examples import Region, Tilts
+from .halves import SMALLEST, Source, measured_halves
+from .spectra import Scale
+from .task import TomogramTask
+
+VALIDATION_PART = 0.15  # of the rows of each tomogram
+VALIDATIONS = 8
+MOST_VOXELS = 32_000_000  # of each half in memory, 0.26 GB in all; of larger or more tomograms only parts are learned
+CUBE = 128  # px of such a part
+
+
+def tilts_of(config: typing.Any) -> Tilts | None:
+    """Tilts of a config that fills the wedge, else None."""
+    return Tilts(config.tilt_min, config.tilt_max) if config.fill_wedge else None
+
+
+def validation_rows(shape: typing.Sequence[int]) -> tuple[int, int]:
+    """[start, stop) of the rows y that a training on a tomogram does not see."""
+    return shape[1] - max(SMALLEST, round(VALIDATION_PART * shape[1])), shape[1]
+
+
+def train_model(config: typing.Any, sources: list[Source], output: str | Path) -> None:
+    """Train on some of the tomograms and write the model's folder; a killed training continues from <output>.partial.
+
+    config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from.
+    """
+    folder = working_folder(dataclasses.replace(config, output=str(output)))
+    start, device, method = (
+        time.monotonic(),
+        choose_device(config.device),
+        method_of("tomogram_denoiser", config.network),
+    )
+    set_threads(config.threads)
+    require_memory(16 * MOST_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
+    used, training, validation = load_regions(sources, config)
+    torch.manual_seed(config.seed)
+    task = TomogramTask(method, method.build(), training, validation, device, tilts_of(config))
+    steps = config.steps or method.usual_steps(config.fill_wedge)
+    names = [source.name for source in used]
+    print(
+        f"Training the denoiser ({'with' if config.fill_wedge else 'without'} the missing wedge) on "
+        f"{device_name(device)}: {', '.join(names)}; {steps} steps."
+    )
+    schedule = Schedule(
+        steps,
+        max(1, -(-steps // VALIDATIONS)),
+        steps,
+        method.learning_rate,
+        config.seed,
+        ema=method.ema,
+        tolerance=0.002,
+        decay=method.decay,
+    )
+    report = fit(task, schedule, folder, accelerator_for(device))
+    facts = dict(
+        tomograms=names,
+        files=[list(source.paths) for source in used],
+        steps=report.steps,
+        stop_reason=report.stop_reason,
+        device=device_name(device),
+        seconds=round(time.monotonic() - start, 1),
+        seed=config.seed,
+    )
+    card = dict(
+        kind="tomogram_denoiser",
+        name=Path(config.output).name,
+        network=config.network,
+        pixel_size=float(np.median([source.pixel_size for source in used])),
+        fills_wedge=config.fill_wedge,
+        tilts=[config.tilt_min, config.tilt_max] if config.fill_wedge else [],
+        gain=[round(float(g), 5) for g in np.mean([region.scale.gain for region in training], axis=0)],
+        training=facts,
+        validation={name: round(value, 5) for name, value in report.best.items() if name != "figure"},
+        versions=dict(cryodl=__version__, torch=torch.__version__),
+    )
+    write_model(folder, card, task.networks["denoiser"].state_dict())
+    finish(folder, str(output))
+
+
+def load_regions(sources: list[Source], config: typing.Any) -> tuple[list[Source], list[Region], list[Region]]:
+    """Sources that are learned from, and Regions of them for training and for validation; bad ones are passed over, and
+    said."""
+    wanted = min(config.training_tomograms, len(sources))
+    used: list[Source] = []
+    parts: tuple[list[Region], list[Region]] = ([], [])
+    bad: list[Skipped] = []
+    for index in spread_first(range(len(sources)), wanted):
+        if len(used) == wanted:
+            break
+        source = sources[index]
+        rng = np.random.default_rng((config.seed, index))
+        try:
+            scale, _, _ = measured_halves(source)
+            first = validation_rows(source.shape)[0]
+            found = [
+                [Region(halves, scale) for halves in _cut(source, scale, rows, most, rng)]
+                for rows, most in (
+                    ((0, first), MOST_VOXELS // wanted),
+                    ((first, source.shape[1]), MOST_VOXELS // (6 * wanted)),
+                )
+            ]
+        except (ValueError, FileNotFoundError) as error:
+            bad.append(Skipped(source.name, source.paths[0], str(error)))
+            print(f"Not learned from: {in_words(bad[-1])}")
+            continue
+        used.append(source)
+        for part, regions in zip(parts, found):
+            part.extend(regions)
+    if not used:
+        raise AllSkipped(f"None of the tomograms can be learned from. The first: {in_words(bad[0])}")
+    return used, *parts
+
+
+def _cut(
+    source: Source, scale: Scale, rows: tuple[int, int], most: int, rng: np.random.Generator
+) -> typing.Iterator[torch.Tensor]:
+    """(2, z, y, x) normalised halves of rows [start, stop): all of them, or random cubes of at most so many voxels."""
+    shape = (source.shape[0], rows[1] - rows[0], source.shape[2])
+    whole = np.prod(shape, dtype=np.int64) <= most
+    sides = shape if whole else tuple(min(n, CUBE) for n in shape)
+    for _ in range(1 if whole else max(1, int(most // np.prod(sides)))):
+        corner = [int(rng.integers(n - side + 1)) for n, side in zip(shape, sides)]
+        corner[1] += rows[0]
+        ranges = [(c, c + side) for c, side in zip(corner, sides)]
+        yield torch.stack([scale.normalised(torch.from_numpy(v.part(*ranges))) for v in source.volumes])

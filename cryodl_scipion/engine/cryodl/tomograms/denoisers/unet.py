@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network that denoises tomograms: a small 3-D U-net (Çiçek et al. 2016) that corrects a Wiener filter's output."""
+
+from __future__ import annotations
+
+import typing
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...learning.networks.conv_block import ConvBlock
+from ...learning.networks.folding import folded, unfolded
+
+WIDTHS = (16, 32, 48)
+FOLD = 2  # cubes of 2 x 2 x 2 voxels become channels, so that all is done on an eighth of the places
+
+
+class VolumeCorrection(nn.Module):
+    """(b, 2, z, y, x): a volume, and the volume after its Wiener filter -> (b, 1, z, y, x): what is to be added to the
+    second. Sides are multiples of FOLD * 2 ** (levels - 1). Untrained it answers 0, so that training can only gain."""
+
+    def __init__(self, widths: typing.Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        first = 2 * FOLD**3
+        self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((first, *widths), widths))
+        pairs = list(zip(widths[:0:-1], widths[-2::-1]))
+        self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
+        self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)
+        self.head = nn.Conv3d(widths[0], FOLD**3, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = folded(x, FOLD).contiguous(memory_format=torch.channels_last_3d)
+        skips: list[torch.Tensor] = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool3d(x, 2))
+            skips.append(x)
+        for reduce, block, skip in zip(self.reduce, self.up, skips[-2::-1]):
+            x = block(skip + F.interpolate(reduce(x), scale_factor=2.0, mode="nearest"))
+        return unfolded(self.head(x), FOLD)
+
+
+class UNet3D:
+    """How the network is built and trained.
+
+    name: word on the command line. granularity: sides that it is given are multiples of it. overlap: px of context on
+    each side of a tile. bytes_per_voxel: of memory for each voxel of a tile, the network in bfloat16 (measured, with a
+    margin). learning_rate: peak. decay, ema: as training.Schedule's. crop, batch_size: cubes of a step.
+    """
+
+    name = "unet3d"
+    widths = WIDTHS
+    bytes_per_voxel = 48
+    granularity = FOLD * 2 ** (len(WIDTHS) - 1)
+    overlap = 16
+    learning_rate = 0.003
+    decay = None
+    ema = 0.98
+    crop = 48
+    batch_size = 4
+
+    def build(self) -> nn.Module:
+        return VolumeCorrection(self.widths)
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
+
+    def usual_steps(self, fill_wedge: bool) -> int:
+        """Training steps where the user asks for none."""
+        return 2000 if fill_wedge else 1000
+
+
+class WideUNet3D(UNet3D):
+    """The same with half as many channels again: it costs twice as much."""
+
+    name = "unet3d_wide"
+    widths = (24, 40, 64)
+    bytes_per_voxel = 60

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The folder of denoised tomograms: denoise.json says what is in it, by which model and with which controls."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from ...io.stamps import stamp
+from ...io.volume_writer import VolumeWriter
+from .halves import Source
+from .predict import TomogramDenoiser
+from .spectra import Scale
+
+RECORD, HALVES = "denoise.json", ("even", "odd")
+LABEL = "cryodl: denoised{}, for looking and segmenting; not for averaging"
+_WORDS = dict(weights="model", halves="choice of denoised halves (--halves)")
+
+
+def read_record(folder: Path, config: typing.Any, card: dict) -> dict:
+    """What denoise.json says, or will say. Raises ValueError if the folder is of another run."""
+    mine = dict(weights=card["weights_sha256"], halves=config.halves)
+    path = folder / RECORD
+    if not path.exists():
+        return dict(settings=mine, tomograms={})
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found, _ = dict(record["settings"]), dict(record["tomograms"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged, or of another program. Choose another --output.") from None
+    other = " and ".join(words for key, words in _WORDS.items() if found.get(key) != mine[key])
+    if other:
+        raise ValueError(f"{folder} holds tomograms denoised with another {other}. Choose another --output.")
+    return record
+
+
+def finished(source: Source, record: dict, folder: Path) -> bool:
+    """Whether the output is of the inputs as they are now."""
+    entry = record["tomograms"].get(source.name)
+    if entry is None or not all((folder / file).exists() for file in entry["files"]):
+        return False
+    same = entry["made_of"] == stamp(*source.paths) and entry["pixel_size"] == source.pixel_size
+    if not same:
+        print(f"{source.paths[0]} has changed since it was denoised; it is denoised again.")
+    return same
+
+
+def write_denoised(
+    source: Source, denoiser: TomogramDenoiser, scale: Scale, config: typing.Any, folder: Path
+) -> list[str]:
+    """Write the denoised volume, and those of the halves if they are asked for. Returns the names of the files."""
+    from tqdm import tqdm
+
+    label = LABEL.format(", wedge filled" if denoiser.card["fills_wedge"] else "")
+    both = config.halves and len(source.volumes) == 2
+    names = [f"{source.name}.mrc", *(f"{source.name}_{half}.mrc" for half in HALVES if both)]
+    total = int(np.prod(source.shape, dtype=np.int64))
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(VolumeWriter(folder / name, source.shape, source.pixel_size, np.float32, label))
+            for name in names
+        ]
+        bar = stack.enter_context(tqdm(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0))
+        for place, blocks in denoiser.blocks(source.volumes, scale, config.memory):
+            mean = np.mean(blocks, axis=0)
+            for writer, block in zip(writers, [mean, *blocks] if both else [mean]):
+                writer.write_block(place, block)
+            bar.update(mean.size)
+    return names
+
+
+def model_notes(config: typing.Any, card: dict) -> typing.Iterator[str]:
+    """Sentences about a model that may not serve."""
+    if config.model and config.fill_wedge and not card["fills_wedge"]:
+        raise ValueError(
+            f"The model {config.model} was trained without the missing wedge, which --fill-wedge asks for. Leave one "
+            "of them out."
+        )
+    if not config.model and config.fill_wedge != card["fills_wedge"]:
+        raise ValueError(
+            f"{config.output} holds a model that was trained {'with' if card['fills_wedge'] else 'without'} the "
+            "missing wedge (--fill-wedge). Choose another --output."
+        )
+    found, filtered = (card["validation"].get(key, 0.0) for key in ("correlation", "wiener_correlation"))
+    if found <= filtered:
+        yield (
+            f"The network is no better than a Wiener filter on rows that it did not learn from (correlation "
+            f"{found:.3f} against {filtered:.3f}): it has learned too little. Give it more tomograms or more --steps."
+        )
+    if card["fills_wedge"]:
+        yield (
+            "What stands in the missing wedge is the network's guess. Where it was hidden from it and measured, the "
+            f"guess correlated by {card['validation'].get('wedge_correlation', 0.0):.3f} with the other raw half (a "
+            f"measurement by {card['validation'].get('wedge_measured_correlation', 0.0):.3f}). Do not measure in it."
+        )

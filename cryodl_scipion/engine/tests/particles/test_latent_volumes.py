@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""latent-volumes: maps at points of a latent space, of the particles near to them."""
+
+import json
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from heterogeneity_data import command, moving_particles
+
+from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.particles.heterogeneity.trajectories import near_points, trajectory
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """Folder with particles whose latent coordinate is the true one."""
+    folder = tmp_path_factory.mktemp("volumes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        moving_particles()
+        particles = read_particles("p.star")
+        columns = {"cryodlLatent1": particles.columns["cryodlTrueLatent"]}
+        columns["cryodlLatent2"] = np.random.default_rng(0).standard_normal(len(particles))
+        write_particles_star("latent.star", particles, columns)
+        yield folder
+
+
+@pytest.fixture
+def here(known, monkeypatch):
+    monkeypatch.chdir(known)
+    return known
+
+
+def test_a_trajectory_stays_where_the_particles_are():
+    angle = np.random.default_rng(0).uniform(0, np.pi, 2000)  # a half circle, whose ends lie apart along axis 1
+    latent = np.stack([np.cos(angle), np.sin(angle)], 1) + 0.03 * np.random.default_rng(1).standard_normal((2000, 2))
+    points = trajectory(latent, 7)
+    radius = np.linalg.norm(points, axis=1)
+    assert points.shape == (7, 2) and np.all(np.abs(radius - 1) < 0.12)
+    along = np.arctan2(points[:, 1], points[:, 0])
+    assert np.all(np.diff(along) < 0) or np.all(np.diff(along) > 0)
+
+
+def test_maps_are_wide_where_the_space_is_empty():
+    latent = np.concatenate([np.linspace(0, 1, 100), np.linspace(5, 10, 20)])[:, None]
+    weights = near_points(latent, np.array([[0.5], [7.5]]), 15)
+    reach = [latent[w > np.exp(-0.5)].max() - latent[w > np.exp(-0.5)].min() for w in weights.T]
+    assert weights.shape == (120, 2) and reach[1] > 5 * reach[0]
+    assert [(w >= np.exp(-0.5) - 1e-6).sum() for w in weights.T] == pytest.approx([15, 15], abs=1)
+
+
+def test_the_maps_at_the_ends_show_the_two_ends_of_the_motion(here, tmp_path):
+    made = command("latent-volumes", particles="latent.star", maps=3, threads=1, output=tmp_path / "movie").outputs
+    said = json.loads(Path(made["record"]).read_text())
+    assert [entry["map"] for entry in said["volumes"]] == ["map_01.mrc", "map_02.mrc", "map_03.mrc"]
+    assert len(made["volumes"]) == 3 and made["coordinates"][0] < made["coordinates"][2]
+    ends = [mrcfile.read(f"p_state{number:03d}.mrc") for number in (1, 7)]
+    first, last = (mrcfile.read(made["volumes"][number]) for number in (0, 2))
+    assert abs(np.corrcoef((last - first).ravel(), (ends[1] - ends[0]).ravel())[0, 1]) > 0.5
+    halves = [mrcfile.read(made["volumes"][0].replace(".mrc", f"_half{half}.mrc")) for half in (1, 2)]
+    assert halves[0].shape == (32, 32, 32) and np.corrcoef(halves[0].ravel(), halves[1].ravel())[0, 1] > 0.2
+
+
+def test_maps_are_made_at_the_points_that_are_asked_for(here, tmp_path):
+    made = command(
+        "latent-volumes",
+        particles="latent.star",
+        axes="1,2",
+        points="0:0.5,0.3:-1",
+        per_map=60,
+        threads=1,
+        output=tmp_path / "some",
+    ).outputs
+    assert made["coordinates"] == [[0.0, 0.5], [0.3, -1.0]]
+    assert all(entry["particles"] > 60 for entry in json.loads(Path(made["record"]).read_text())["volumes"])
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (dict(axes="x"), ["--axes", "'x'"]),
+        (dict(axes="9"), ["no column cryodlLatent9"]),
+        (dict(points="1:2"), ["--points", "1 coordinate"]),
+        (dict(per_map=4000), ["--per-map", "400"]),
+        (dict(particles="p.star"), ["no column cryodlLatent1"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(here, options, words, tmp_path):
+    options = dict(dict(particles="latent.star", output=tmp_path / "none", threads=1), **options)
+    message = command("latent-volumes", 2, **options)
+    assert all(word in message for word in words)
+    assert not (tmp_path / "none").exists()

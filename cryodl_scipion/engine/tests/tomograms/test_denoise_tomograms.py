@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl denoise-tomograms`: halves in, tomograms nearer to the truth out; what cannot be halves is said."""
+
+import json
+import os
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from synthetic import correlation, write_mrc
+
+from cryodl.cli import main
+from cryodl.contract import Failure, Result
+
+PIXEL = 10.0
+SHAPE = (24, 64, 48)
+
+
+def low_pass(volume, highest):
+    """What lies below a frequency in cycles per px."""
+    radius = np.sqrt(sum(f**2 for f in np.meshgrid(*map(np.fft.fftfreq, volume.shape), indexing="ij")))
+    return np.fft.ifftn(np.fft.fftn(volume) * (radius < highest)).real.astype(np.float32)
+
+
+def truth(seed=0, shape=SHAPE):
+    """Smooth bodies: the highest tenth of a low-passed field."""
+    field = low_pass(np.random.default_rng(seed).normal(size=shape), 0.08)
+    return (field > np.quantile(field, 0.9)).astype(np.float32)
+
+
+def halves(name="tomo1", noise=1.0, seed=0, shape=SHAPE, pixel_size=PIXEL, folder="."):
+    """Two files with one signal and noise of their own. Returns the signal."""
+    signal, rng = truth(seed, shape), np.random.default_rng(seed + 100)
+    for half in ("even", "odd"):
+        values = signal + noise * rng.normal(size=shape)
+        write_mrc(f"{folder}/{name}_{half}.mrc", values.astype(np.float32), pixel_size)
+    return signal
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def denoise(code=0, output="out", **options):
+    options = dict(dict(output=output, device="cpu", threads=1, result="result.json"), **options)
+    words = ["denoise-tomograms"]
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        words += [flag] if value is True else [flag, *map(str, value if isinstance(value, tuple) else (value,))]
+    assert main(words) == code
+    return Result.read("result.json") if code == 0 else Failure.read("failure.json").message
+
+
+def mean_of(name="tomo1"):
+    return (mrcfile.read(f"{name}_even.mrc") + mrcfile.read(f"{name}_odd.mrc")) / 2
+
+
+def test_a_denoised_tomogram_is_nearer_to_the_truth_than_the_mean_of_its_halves(capsys):
+    signal = halves()
+    result = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=8, halves=True)
+    with mrcfile.open(result.outputs.files["tomo1"]) as mrc:
+        found = mrc.data.copy()
+        assert mrc.voxel_size.x == pytest.approx(PIXEL) and "not for averaging" in str(mrc.header.label[1])
+    assert found.shape == SHAPE
+    assert correlation(found, signal) > correlation(mean_of(), signal) + 0.2
+    both = [mrcfile.read(result.outputs[half]["tomo1"]) for half in ("even", "odd")]
+    assert np.allclose(sum(both) / 2, found, atol=1e-5)
+    controls = result.outputs.controls["tomo1"]
+    assert controls["signal_correlation_after"] > controls["signal_correlation_before"] + 0.2
+    assert controls["noise_left"] < 1 and len(controls["kept"]) == len(controls["frequencies"])
+    assert "of noise alone it leaves" in capsys.readouterr().out
+
+
+def test_halves_are_found_by_their_names_and_a_lonely_one_is_said():
+    halves("tomo1"), halves("tomo2", seed=1)
+    os.rename("tomo2_even.mrc", "tomo2_EVN.mrc"), os.rename("tomo2_odd.mrc", "tomo2_ODD.mrc")
+    halves("tomo3", seed=2)
+    os.remove("tomo3_odd.mrc")
+    result = denoise(tomograms="*.mrc", steps=1)
+    assert set(result.outputs.files) == {"tomo1", "tomo2"}
+    (skipped,) = result.skipped
+    assert skipped.item == "tomo3" and "even half of tomo3 by its name, and its odd half is not" in skipped.reason
+
+
+def test_a_finished_tomogram_is_not_denoised_again_and_a_changed_one_is(capsys):
+    halves()
+    options = dict(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1)
+    first = denoise(**options)
+    before = Path("out/tomo1.mrc").stat().st_mtime_ns
+    again = denoise(**options)
+    assert Path("out/tomo1.mrc").stat().st_mtime_ns == before
+    assert again.outputs.controls == first.outputs.controls
+    assert "1 tomogram, 1 of them denoised before" in capsys.readouterr().out
+    halves(noise=1.1)
+    denoise(**options)
+    assert "has changed since it was denoised" in capsys.readouterr().out
+    assert Path("out/tomo1.mrc").stat().st_mtime_ns != before
+
+
+def test_a_model_serves_other_halves_and_a_tomogram_without_halves():
+    halves()
+    model = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=4).outputs.model
+    signal = halves("other", seed=5)
+    write_mrc("whole.mrc", mean_of("other"), PIXEL)
+    result = denoise(tomograms=("whole.mrc", "other_even.mrc", "other_odd.mrc"), model=model, output="more")
+    assert set(result.outputs.files) == {"other", "whole"} and result.outputs.controls["whole"] == {}
+    for name in ("other", "whole"):
+        assert correlation(mrcfile.read(f"more/{name}.mrc"), signal) > correlation(mean_of("other"), signal) + 0.15
+    assert json.loads(Path("more/denoise.json").read_text())["tomograms"]["whole"]["halves"] is False
+
+
+def test_a_tomogram_without_halves_needs_a_model_and_is_told_so():
+    write_mrc("whole.mrc", np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), PIXEL)
+    message = denoise(code=2, tomograms="whole.mrc")
+    assert "whole.mrc has no halves" in message and "--even, --odd" in message and "--model" in message
+
+
+def spoil(kind):
+    """Halves of tomo2 that cannot be used."""
+    halves("tomo2", seed=1)
+    odd = mrcfile.read("tomo2_odd.mrc").copy()
+    if kind == "shape":
+        odd = odd[:, :-2]
+    if kind == "nan":
+        odd[3, 4, 5] = np.nan
+    if kind == "copy":
+        odd = mrcfile.read("tomo2_even.mrc").copy()
+    if kind == "denoised":
+        for half, seed in (("even", 7), ("odd", 8)):
+            noise = 0.01 * np.random.default_rng(seed).normal(size=SHAPE)
+            write_mrc(f"tomo2_{half}.mrc", (truth(1) + noise).astype(np.float32), PIXEL)
+        return
+    if kind == "strange":
+        odd = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
+    if kind == "image":
+        write_mrc("tomo2_even.mrc", np.zeros((64, 48), np.float32), PIXEL)
+        odd = np.zeros((64, 48), np.float32)
+    if kind == "empty":
+        odd = np.zeros(SHAPE, np.float32)
+    write_mrc("tomo2_odd.mrc", odd, 12.5 if kind == "pixel" else PIXEL)
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("shape", "has 48 x 64 x 24 px and tomo2_odd.mrc has 48 x 62 x 24"),
+        ("pixel", "say 10 and 12.5 Å/px"),
+        ("nan", "not finite numbers"),
+        ("copy", "They are copies, or were denoised before"),
+        ("denoised", "They are copies, or were denoised before"),
+        ("strange", "have nothing in common"),
+        ("image", "It is an image, not a tomogram"),
+        ("empty", "has the same value nearly everywhere"),
+    ],
+)
+def test_bad_halves_are_said_and_the_others_are_denoised(kind, words):
+    halves("tomo1")
+    spoil(kind)
+    result = denoise(even="*_even.mrc", odd="*_odd.mrc", steps=1)
+    assert set(result.outputs.files) == {"tomo1"} and sorted(p.name for p in Path("out").glob("*.mrc")) == ["tomo1.mrc"]
+    (skipped,) = result.skipped
+    assert skipped.item == "tomo2" and words in skipped.reason
+
+
+def test_with_names_halves_are_paired_in_their_order():
+    for name in ("a", "b"):
+        os.makedirs(f"{name}/even"), os.makedirs(f"{name}/odd")
+        halves(name, seed=ord(name))
+        os.rename(f"{name}_even.mrc", f"{name}/even/rec.mrc"), os.rename(f"{name}_odd.mrc", f"{name}/odd/rec.mrc")
+    options = dict(even=("b/even/rec.mrc", "a/even/rec.mrc"), odd=("b/odd/rec.mrc", "a/odd/rec.mrc"))
+    assert not denoise(**options, names=("TS_2", "TS_1"), steps=1).skipped
+    found = mrcfile.read("out/TS_1.mrc")
+    assert correlation(found, truth(ord("a"))) > 0.5 > 0.2 > correlation(found, truth(ord("b")))
+
+
+def test_one_file_twice_and_half_a_request_are_refused():
+    halves()
+    assert "is given as even and as odd half" in denoise(code=2, even="tomo1_even.mrc", odd="tomo1_even.mrc")
+    assert "belong together" in denoise(code=2, even="tomo1_even.mrc")
+    assert "Give either the halves" in denoise(code=2)
+    halves("tomo2")
+    assert "2 even halves (--even) and 1 odd" in denoise(code=2, even="*_even.mrc", odd="tomo1_odd.mrc")
+
+
+def test_a_model_of_another_pixel_size_is_warned_of_and_refused():
+    halves()
+    model = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1).outputs.model
+    options = dict(tomograms="tomo1_even.mrc", model=model, names="whole")
+    os.rename("tomo1_even.mrc", "a.mrc")
+    options["tomograms"] = "a.mrc"
+    assert any("another size" in w for w in denoise(**options, output="b", pixel_size=13).warnings)
+    assert "That is too different" in denoise(code=2, **options, output="c", pixel_size=25)
+
+
+def test_a_folder_of_another_model_is_not_filled_up():
+    halves()
+    options = dict(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1)
+    denoise(**options)
+    model = denoise(**options, output="other", seed=3).outputs.model
+    assert "another model" in denoise(code=2, even="tomo1_even.mrc", odd="tomo1_odd.mrc", model=model)
+
+
+def test_the_wedge_is_filled_and_what_was_measured_of_it_is_said():
+    halves()
+    options = dict(even="tomo1_even.mrc", odd="tomo1_odd.mrc")
+    result = denoise(**options, fill_wedge=True, steps=8, tilt_min=-50, tilt_max=60)
+    card = json.loads(Path("out/model/card.json").read_text())
+    assert card["fills_wedge"] and card["tilts"] == [-50, 60] and result.outputs.fills_wedge
+    assert {"wedge_correlation", "wedge_measured_correlation"} <= set(card["validation"])
+    assert any("network's guess" in w for w in result.warnings)
+    plain = denoise(**options, steps=1, output="plain").outputs.model
+    assert "holds a model that was trained without" in denoise(code=2, **options, output="plain", fill_wedge=True)
+    assert "trained without the missing wedge" in denoise(
+        code=2, **options, fill_wedge=True, model=plain, output="no", tilt_min=-50
+    )

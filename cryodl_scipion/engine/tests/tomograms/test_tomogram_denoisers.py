@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a tomogram denoiser is made of: spectra, wedges, examples, tiles, and the controls that tell invention."""
+
+import numpy as np
+import pytest
+import torch
+from synthetic import write_mrc
+
+from cryodl.contract import network_names
+from cryodl.core.wedges import turned_wedge, wedge
+from cryodl.io.tomograms import Tomogram
+from cryodl.io.volume_writer import VolumeWriter
+from cryodl.learning.networks.folding import folded, unfolded
+from cryodl.learning.registry import method_of
+from cryodl.tomograms.denoisers.controls import control_figures
+from cryodl.tomograms.denoisers.examples import TURNS, Region, Tilts, draw, filled, inputs_of, turned
+from cryodl.tomograms.denoisers.predict import TomogramDenoiser, plan
+from cryodl.tomograms.denoisers.spectra import BINS, on_grid, scale_of_halves
+from cryodl.tomograms.denoisers.unet import UNet3D
+
+SIDE = 64
+
+
+def smooth(seed, cutoff=0.1, side=SIDE):
+    """A Gaussian field without frequencies above the cutoff, of variance 1."""
+    field = torch.randn(side, side, side, generator=torch.Generator().manual_seed(seed))
+    field = torch.fft.irfftn(torch.fft.rfftn(field) * (on_grid(np.arange(BINS) / BINS / 2, (side,) * 3) < cutoff))
+    return field / field.std()
+
+
+def soft(seed, side):
+    """A Gaussian field whose spectrum falls as that of a tomogram does, without an edge."""
+    field = torch.fft.rfftn(torch.randn(side, side, side, generator=torch.Generator().manual_seed(seed)))
+    field = torch.fft.irfftn(field * torch.exp(-((on_grid(np.arange(BINS) / BINS / 2, (side,) * 3) / 0.08) ** 2)))
+    return field / field.std()
+
+
+def noise(seed, side=SIDE):
+    return torch.randn(side, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def halves(strength=0.5, seed=0):
+    signal = strength * smooth(seed)
+    return signal, (signal + noise(seed + 50), signal + noise(seed + 51))
+
+
+def test_the_gain_is_that_of_a_wiener_filter_and_nothing_beyond_the_signal():
+    signal, pair = halves()
+    scale, powers = scale_of_halves([pair])
+    fsc, inside = powers.fsc, slice(2, 5)
+    power = float(signal.square().mean()) * signal.numel() / float((on_grid(np.arange(BINS), (SIDE,) * 3) < 6.4).sum())
+    expected = power / 2 / (power / 2 + 1)  # about half of the places of the whole grid are on that of rfftn
+    assert np.allclose(scale.gain[inside], expected, atol=0.05) and np.allclose(fsc[inside], expected, atol=0.05)
+    assert np.abs(scale.gain[12:]).max() < 0.05
+    assert scale.width == pytest.approx((1 + 0.25) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("turn", [TURNS[k] for k in (0, 7, 19, 30, 47)])
+def test_a_turned_wedge_is_where_the_turned_tomogram_was_measured(turn):
+    measured = torch.fft.irfftn(torch.fft.rfftn(noise(1, 16)) * wedge(16, -40, 55))
+    power = torch.fft.rfftn(turned(measured, turn)).abs()
+    mask = turned_wedge(16, -40, 55, *turn)
+    inside = torch.ones_like(mask, dtype=torch.bool)
+    inside[8] = inside[:, 8] = inside[..., 8] = False  # the highest frequency stands for both signs
+    assert power[(mask == 0) & inside].max() < 1e-3 and power[(mask == 1) & inside].min() > 1e-3
+
+
+def test_a_filled_cube_keeps_what_was_measured():
+    tilts, volume, answer = Tilts(-60, 60), noise(2, 32), noise(3, 32)
+    volume = torch.fft.irfftn(torch.fft.rfftn(volume) * tilts.measured(32))
+    result, mask = torch.fft.rfftn(filled(volume, answer, tilts)), tilts.measured(32) == 1
+    assert torch.allclose(result[mask], torch.fft.rfftn(volume)[mask], atol=1e-2)
+    assert torch.allclose(result[~mask], torch.fft.rfftn(answer)[~mask], atol=1e-2)
+
+
+def test_an_example_asks_for_nothing_that_no_tilt_has_measured():
+    _, pair = halves()
+    scale, _ = scale_of_halves([pair])
+    region = Region(torch.stack([scale.normalised(x) for x in pair]), scale)
+    for seed in range(4):
+        example = draw(region, 32, np.random.default_rng(seed), Tilts(-60, 60))
+        assert example.seen.shape == (2, 32, 32, 32) and example.hidden.shape == (1, 32, 32, 32)
+        # what the input lacks and the target has lies in the weights of the loss
+        assert bool((example.weight[example.unseen > 0] > 0).all())
+        assert float((example.weight == 0).float().mean()) == pytest.approx(1 / 3, abs=0.08)
+
+
+@pytest.mark.parametrize("name", network_names("tomogram_denoiser"))
+def test_an_untrained_network_is_the_wiener_filter(name):
+    _, pair = halves()
+    scale, _ = scale_of_halves([pair])
+    method = method_of("tomogram_denoiser", name)
+    denoiser = TomogramDenoiser(dict(network=name, name="m"), method.build().state_dict(), torch.device("cpu"))
+    expected = torch.fft.irfftn(torch.fft.rfftn(pair[0] - scale.middle) * on_grid(scale.gain, (SIDE,) * 3))
+    assert torch.allclose(denoiser.answer(pair[0], scale), expected + scale.middle, atol=1e-4)
+
+
+def test_folding_is_undone_and_keeps_neighbours_together():
+    x = torch.arange(2 * 4**3, dtype=torch.float32).reshape(1, 2, 4, 4, 4)
+    assert torch.equal(unfolded(folded(x, 2), 2), x)
+    assert folded(x, 2)[0, :8, 0, 0, 0].tolist() == x[0, 0, :2, :2, :2].flatten().tolist()
+
+
+def test_blocks_cover_a_tomogram_once_and_leave_no_seam(tmp_path):
+    signal = soft(4, 72)[:40, :, :60]
+    path = write_mrc(str(tmp_path / "t.mrc"), (signal + noise(9, 72)[:40, :, :60]).numpy())
+    method = UNet3D()
+    torch.manual_seed(1)
+    network = method.build()
+    torch.nn.init.normal_(network.head.weight, std=0.01)
+    denoiser = TomogramDenoiser(dict(network="unet3d", name="m"), network.state_dict(), torch.device("cpu"))
+    signal = soft(5, SIDE)
+    volume, (scale, _) = Tomogram(path), scale_of_halves([(signal + noise(50), signal + noise(51))])
+    results = []
+    for memory in (1.0, 0.006):
+        result = np.full(volume.shape, np.nan, np.float32)
+        for (z, y, x), (block,) in denoiser.blocks([volume], scale, memory):
+            place = result[z : z + block.shape[0], y : y + block.shape[1], x : x + block.shape[2]]
+            assert np.isnan(place).all()
+            place[:] = block
+        assert np.isfinite(result).all()
+        results.append(result)
+    assert np.std(results[0] - results[1]) < 0.03 * results[0].std()
+    inside = (slice(8, -8),) * 3  # at the border of the tomogram a filter's tails depend on what it goes around to
+    assert np.abs(results[0] - results[1])[inside].max() < 0.1 * results[0].std()
+
+
+def test_a_large_tomogram_is_cut_into_tiles_of_the_memory():
+    spans = plan((512, 2048, 2048), 25e6, UNet3D())
+    tile = np.prod([max(b - a for a, b, _, _ in axis) for axis in spans])
+    computed = np.prod([sum(b - a for a, b, _, _ in axis) for axis in spans])
+    assert tile <= 25e6 and computed < 1.6 * 512 * 2048 * 2048
+
+
+def test_the_estimated_correlation_with_the_signal_is_the_true_one():
+    signal, pair = halves(strength=0.4)
+    scale, _ = scale_of_halves([pair])
+    wiener = lambda x: scale.restored(inputs_of(scale.normalised(x), scale)[1])
+    figures = control_figures(wiener, [pair], scale, 10.0)
+    correlation = lambda x: float(np.corrcoef(ball(x).flatten(), ball(signal).flatten())[0, 1])
+    ball = lambda x: torch.fft.irfftn(torch.fft.rfftn(x) * (on_grid(np.arange(BINS), (SIDE,) * 3) < BINS - 1)).numpy()
+    assert figures["signal_correlation_before"] == pytest.approx(correlation(pair[0]), abs=0.04)
+    assert figures["signal_correlation_after"] == pytest.approx(correlation(wiener(pair[0])), abs=0.06)
+    assert figures["noise_left"] == pytest.approx(figures["wiener_noise_left"], abs=0.02)
+
+
+def test_a_denoiser_that_invents_a_texture_is_found_by_noise_alone():
+    _, pair = halves(strength=0.4)
+    scale, _ = scale_of_halves([pair])
+    wiener = lambda x: scale.restored(inputs_of(scale.normalised(x), scale)[1])
+    invented = 3 * float(wiener(pair[0]).std()) * smooth(77)
+    honest = control_figures(wiener, [pair], scale, 10.0)
+    liar = control_figures(lambda x: wiener(x) + invented, [pair], scale, 10.0)
+    assert liar["noise_left"] > 0.9 and liar["noise_left"] > honest["noise_left"] + 0.2
+    assert liar["signal_correlation_after"] < honest["signal_correlation_after"] - 0.2
+
+
+def test_a_volume_of_which_a_block_is_missing_gets_no_name(tmp_path):
+    path, block = tmp_path / "v.mrc", np.ones((2, 2, 3), np.float32)
+    with pytest.raises(RuntimeError, match="Only 0 of 2 slices"), VolumeWriter(path, (2, 4, 3), 1.0, "f4") as volume:
+        volume.write_block((0, 0, 0), block)
+    assert not path.exists()
+    with VolumeWriter(path, (2, 4, 3), 1.0, "f4") as volume:
+        volume.write_block((0, 0, 0), block)
+        volume.write_block((0, 2, 0), 2 * block[..., :1])
+        volume.write_block((0, 2, 1), 3 * block[..., :2])
+    assert Tomogram(path).raw()[1].tolist() == [[1, 1, 1], [1, 1, 1], [2, 3, 3], [2, 3, 3]]

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps along the dense regions of a latent space, or at points of it."""
+
+from pwem.objects import SetOfVolumes, SetOfVolumesFlex, Volume, VolumeFlex
+
+from ...convert.particles.latent import PROGRAM
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ..methods import versionIn
+from .particle_checks import checkParticles
+from .particles_base import ParticlesBase
+
+
+class CryodlProtLatentVolumes(ParticlesBase):
+    """Reconstruct maps along the dense regions of a latent space, or at points of it, each from the particles near.
+
+    In: particles of *cryodl - fit heterogeneity*, or a part of them. Out: maps with half-maps, in the order of the way,
+    also as a flexibility set with their latent coordinates. *Analyze results* goes along them with a slider.
+    """
+
+    _label = "latent volumes"
+    _possibleOutputs = {"outputVolumes": SetOfVolumes, "outputFlexVolumes": SetOfVolumesFlex}
+    _CONFIG = contract.LatentVolumesConfig
+    NOT_ON_FORM = {
+        "particles": "written from the input set",
+        "output": "the run's folder",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        self._addParticlesParam(form, "Particles with latent coordinates, of *cryodl - fit heterogeneity*.")
+        addConfigParams(form, self._CONFIG, ["axes", "maps", "points", "per_map", "mask_diameter", "contrast", "seed"])
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = self._settings()
+        self._insertFunctionStep(self.reconstructStep, settings, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def reconstructStep(self, settings):
+        self._writeInputs(self.inputParticles.get())
+        self._runOnce(self._config(**self._engineValues()), self._folder())
+
+    def createOutputStep(self, settings):
+        made = self._result().outputs
+        volumes = self._createSetOfVolumes()
+        flex = SetOfVolumesFlex.create(self._getPath(), suffix="Flex")
+        flex.getFlexInfo().setProgName(PROGRAM)
+        for output, kind in ((volumes, Volume), (flex, VolumeFlex)):
+            output.setSamplingRate(made["pixel_size"])
+            for number, name in enumerate(made["volumes"]):
+                output.append(self._volume(kind, name, made, number))
+        self._defineOutputs(outputVolumes=volumes, outputFlexVolumes=flex)
+        for output in (volumes, flex):
+            self._defineSourceRelation(self.inputParticles, output)
+
+    def _volume(self, kind, name, made, number):
+        volume = kind(location=name)
+        volume.setSamplingRate(made["pixel_size"])
+        volume.setHalfMaps(["%s_half%d.mrc" % (name[: -len(".mrc")], half) for half in (1, 2)])
+        place = made["coordinates"][number]
+        volume.setObjComment("at latent coordinates %s" % ", ".join("%.3g" % value for value in place))
+        if kind is VolumeFlex:
+            volume.getFlexInfo().setProgName(PROGRAM)
+            volume.setZFlex(place)
+            volume.setZRed(place[:2])
+        return volume
+
+    # ----- what the steps share
+    def usesGpu(self):
+        return False
+
+    def _folder(self):
+        return self._getExtraPath("volumes")
+
+    def _engineValues(self):
+        return dict(
+            particles=self._particlesFile(self.inputParticles.get()),
+            output=self._folder(),
+            threads=self.numberOfThreads.get(),
+        )
+
+    # ----- validation and information
+    def _checkInputs(self):
+        particles = self.inputParticles.get()
+        errors = checkParticles(particles, ("raw", "ctf", "angles"))
+        first = particles.getFirstItem() if particles.getSize() else None
+        if first is not None and not first.hasAttribute("_cryodlLatent1"):
+            errors.append("The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*.")
+        return errors
+
+    def _tell(self, results):
+        result = self._result()
+        if result is None or getattr(self, "outputVolumes", None) is None:
+            return ["No maps yet."]
+        made = result.outputs
+        found = [value for value in made["resolutions"] if value]
+        lines = ["*%s* with half-maps" % contract.counted(len(made["volumes"]), "map")]
+        if found:
+            lines.append("Resolutions (FSC 0.143): %.1f to %.1f Å" % (min(found), max(found)))
+        return lines
+
+    def _methods(self):
+        result = self._result()
+        if result is None or getattr(self, "outputVolumes", None) is None:
+            return []
+        return [
+            "%s of the latent space were reconstructed with cryodl %s from the particles near to them, by Gaussian "
+            "weights of their latent coordinates."
+            % (contract.counted(len(result.outputs["volumes"]), "map"), versionIn([result]))
+        ]

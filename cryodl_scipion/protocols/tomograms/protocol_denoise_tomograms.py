@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Denoise tomograms and fill their missing wedge."""
+
+import os
+
+from pyworkflow.object import String
+from pyworkflow.protocol import params
+from tomo.objects import SetOfTomograms
+
+from ...convert.tomograms.denoised_tomograms import DENOISER, denoisedOf, halvesOf
+from ...convert.tomograms.subtomograms import tiltRange
+from ...convert.tomograms.tomograms import clonesOf, engineNames, fileOf, idOf
+from ...engine.cryodl import contract
+from ...form import addConfigParams
+from ...objects import CryodlModel
+from ..checks import checkModelFolder, listed
+from .denoising_words import citationsOf, denoisedInWords, denoisedLines
+from .tomogram_checks import checkTomograms
+from .tomograms_base import TomogramsBase
+
+KIND = "tomogram_denoiser"
+DENOISED, MODEL = "outputTomograms", "outputModel"
+
+
+class CryodlProtDenoiseTomograms(TomogramsBase):
+    """Denoise tomograms, and fill their missing wedge, by a network that learns from their even and odd halves.
+
+    In: tomograms with half tomograms, as reconstructions from even and odd frames (or tilts) have them; or any
+    tomograms and a model that was trained before on such halves. Out: tomograms of the same names, size, pixel size and
+    origin, for looking, annotating and segmenting, and the model. Subtomograms that are averaged are extracted from the
+    tomograms as they were.
+    """
+
+    _label = "denoise tomograms"
+    _possibleOutputs = {DENOISED: SetOfTomograms, MODEL: CryodlModel}
+    _CONFIG = contract.DenoiseTomogramsConfig
+    NOT_ON_FORM = {
+        "tomograms": "the input set",
+        "even": "the tomograms' half maps",
+        "odd": "the tomograms' half maps",
+        "output": "the run's folder",
+        "model": "the model that the pointer gives",
+        "tilt_min": "the tomograms' acquisition",
+        "tilt_max": "the tomograms' acquisition",
+        "pixel_size": "the tomograms' sampling rate",
+        "names": "made from the tomograms' names",
+        "device": "the GPUs that Scipion assigns",
+        "threads": "Scipion's own field",
+    }
+
+    def _defineParams(self, form):
+        form.addSection("Input")
+        form.addParam(
+            "inputTomograms",
+            params.PointerParam,
+            pointerClass="SetOfTomograms",
+            important=True,
+            label="Tomograms",
+            help="With their even and odd halves, which reconstruction programs make on demand. Tomograms "
+            "without halves need a model.",
+        )
+        form.addParam(
+            "inputModel",
+            params.PointerParam,
+            pointerClass="CryodlModel",
+            allowsNull=True,
+            label="Model",
+            help="Tomogram denoiser of an earlier run of this protocol.\n\nEmpty: one is trained on these tomograms.",
+        )
+        learned = "inputModel is None"
+        addConfigParams(form, self._CONFIG, ["fill_wedge"], fill_wedge=dict(condition=learned))
+        form.addSection("Training")
+        fields = ["training_tomograms", "steps", "network", "seed"]
+        addConfigParams(form, self._CONFIG, fields, **{name: dict(condition=learned) for name in fields})
+        form.addSection("Output")
+        addConfigParams(form, self._CONFIG, ["halves", "memory"])
+        self._addGpuParams(form)
+        form.addParallelSection(threads=2, mpi=0)
+
+    # ----- steps
+    def _insertAllSteps(self):
+        settings = self._settings()
+        self._insertFunctionStep(self.denoiseStep, settings)
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def denoiseStep(self, settings):
+        self._runOnce(self._config(**self._engineValues()), self._denoisedFolder(), goesOn=True)
+
+    def createOutputStep(self, settings):
+        made, source = self._result().outputs, self.inputTomograms.get()
+        denoised = SetOfTomograms.create(self._getPath())
+        denoised.copyInfo(source)
+        names = engineNames(source)
+        for tomogram in clonesOf(source):
+            name = names[idOf(tomogram)]
+            if name in made["files"]:
+                halves = [made[half][name] for half in ("even", "odd") if name in made[half]]
+                denoised.append(denoisedOf(tomogram, made["files"][name], halves, self._card()["name"]))
+        setattr(denoised, DENOISER, String(self._card()["name"]))
+        outputs = {DENOISED: denoised}
+        if self.inputModel.get() is None:
+            outputs[MODEL] = CryodlModel.fromFolder(self.getModelFolder())
+        self._defineOutputs(**outputs)
+        for output in outputs.values():
+            self._defineSourceRelation(self.inputTomograms, output)
+
+    # ----- files and settings
+    def _denoisedFolder(self):
+        return self._getExtraPath("denoised")
+
+    def getModelFolder(self):
+        """Folder of the model: the given one, or the one trained here; while it trains only <folder>.partial is
+        there."""
+        model = self.inputModel.get()
+        return os.path.join(self._denoisedFolder(), "model") if model is None else model.getFolder()
+
+    def _card(self):
+        """The model's card, None before it is there."""
+        folder = self.getModelFolder()
+        return contract.read_card(folder) if os.path.exists(os.path.join(folder, contract.CARD)) else None
+
+    def _engineValues(self):
+        tomograms, model = self.inputTomograms.get(), self.inputModel.get()
+        items = clonesOf(tomograms)
+        names, halves = engineNames(tomograms), [halvesOf(item) for item in items]
+        both = bool(halves) and all(halves)
+        least, largest = self._tilts() or (-60.0, 60.0)
+        return dict(
+            tomograms=() if both else tuple(fileOf(item) for item in items),
+            even=tuple(pair[0] for pair in halves) if both else (),
+            odd=tuple(pair[1] for pair in halves) if both else (),
+            names=tuple(names[idOf(item)] for item in items),
+            model=None if model is None else model.getFolder(),
+            pixel_size=tomograms.getSamplingRate(),
+            tilt_min=least,
+            tilt_max=largest,
+            output=self._denoisedFolder(),
+            threads=self.numberOfThreads.get(),
+            **({} if model is None else dict(fill_wedge=False)),
+        )
+
+    def _tilts(self):
+        """(least, largest) degrees of the first tomogram, or of the set, that says; None if none does."""
+        tomograms = self.inputTomograms.get()
+        known = [tiltRange(item) for item in [*clonesOf(tomograms), tomograms]]
+        return next((found for found in known if found), None)
+
+    # ----- validation and information
+    def _checkInputs(self):
+        tomograms, model = self.inputTomograms.get(), self.inputModel.get()
+        errors = checkTomograms(tomograms)
+        if model is not None:
+            errors += checkModelFolder(model.getFolder(), KIND)
+        return errors or self._checkHalves() or self._checkTilts()
+
+    def _checkHalves(self):
+        """Sentences about tomograms without halves where others have them, or where a network has to learn."""
+        items = clonesOf(self.inputTomograms.get())
+        without = [idOf(item) for item in items if not halvesOf(item)]
+        if not without:
+            lost = [path for item in items for path in halvesOf(item) if not os.path.exists(path)]
+            return ["%s, a half tomogram, is not there. Bring it back, or make it again." % path for path in lost[:1]]
+        if len(without) < len(items):
+            return [
+                "These tomograms have no halves, and the others do: %s. Make a subset of those with halves."
+                % listed(without)
+            ]
+        if self.inputModel.get() is None:
+            return [
+                "The tomograms have no halves, from which the network would learn. Reconstruct them with even and odd "
+                "tomograms, or choose a model that was trained on halves of such tomograms."
+            ]
+        return []
+
+    def _checkTilts(self):
+        if self.inputModel.get() is None and self.fillWedge.get() and not self._tilts():
+            return [
+                "The tomograms do not say their least and largest tilt, which the missing wedge follows from. Import "
+                "them again with their acquisition."
+            ]
+        return []
+
+    def _tell(self, results):
+        denoised, result = getattr(self, DENOISED, None), self._result()
+        if denoised is None or result is None:
+            return ["No denoised tomograms yet."]
+        return denoisedLines(denoised.getSize(), self._card(), result.outputs["controls"])
+
+    def _methods(self):
+        denoised = getattr(self, DENOISED, None)
+        return [] if denoised is None else [denoisedInWords(denoised.getSize(), self._card(), self._engineResults())]
+
+    def _citations(self):
+        return citationsOf(self._card(), self.fillWedge.get())

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewer of denoised tomograms."""
+
+from pwem.viewers.plotter import EmPlotter
+
+from ...convert.tomograms.tomograms import engineNames
+from ...protocols import CryodlProtDenoiseTomograms
+from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED
+from ..model_window import ModelWindow
+from ..panels_viewer import Panel, PanelsViewer
+from ..window import WindowView
+from .denoised_slices import DenoisedSlicesWindow, drawControls
+from .slices_data import TomogramSlices
+
+
+class CryodlDenoiseTomogramsViewer(PanelsViewer):
+    """What `Analyze results` opens for denoised tomograms."""
+
+    _label = "denoised tomograms viewer"
+    _targets = [CryodlProtDenoiseTomograms]
+    _SECTION = "Denoised tomograms"
+    _PANELS = (
+        Panel("showSlices", "Before and after", "Slices of each tomogram as it was and denoised. The wheel zooms."),
+        Panel(
+            "showControls",
+            "What denoising keeps",
+            "Of a tomogram with halves, by frequency: the correlation of the raw halves, that of a denoised half with "
+            "the other raw one, and how much of the signal's amplitude is kept. denoise.json has those of all.",
+        ),
+        Panel(
+            "showModel",
+            "Model and its training",
+            "How training went, and what the model is. The figure is the correlation with the other half in rows of "
+            "the tomograms that it did not see.",
+        ),
+    )
+    _WAIT = "No tomogram is denoised yet. Wait until the run has finished."
+
+    def _data(self):
+        return self.protocol
+
+    def _showSlices(self, protocol):
+        denoised = getattr(protocol, DENOISED, None)
+        if denoised is None:
+            return [self.infoMessage(self._WAIT, "Nothing yet")]
+        after = TomogramSlices.ofTomograms(denoised)
+        before = TomogramSlices.ofTomograms(protocol.inputTomograms.get())
+        before.ids = [name for name in before.ids if name in after.files]
+        title = "Denoised tomograms: %s" % protocol.getRunName()
+        return [WindowView(DenoisedSlicesWindow, self.getTkRoot(), before, after, title)]
+
+    def _showControls(self, protocol):
+        result = protocol._result()
+        controls = {} if result is None else {k: v for k, v in result.outputs["controls"].items() if v}
+        if not controls:
+            return [self.infoMessage("No tomogram with halves is denoised yet.", "Nothing yet")]
+        names = {name: tsId for tsId, name in engineNames(protocol.inputTomograms.get()).items()}
+        plotter = EmPlotter(windowTitle="Controls: %s" % protocol.getRunName(), figsize=(8, 5))
+        shown = sorted(controls)[len(controls) // 2]  # one stands for all; denoise.json has them all
+        drawControls(plotter.createSubPlot("", "", ""), names.get(shown, shown), controls[shown])
+        return [plotter]
+
+    def _showModel(self, protocol):
+        title = "Training: %s" % protocol.getRunName()
+        return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]
