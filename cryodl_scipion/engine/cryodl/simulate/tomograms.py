@@ -215,9 +215,10 @@ def photograph(
     exposure = exposures(tilts, config.dose) if config.dose else None
     for i, tilt in enumerate(tilts):
         seen_for = None if exposure is None else exposure[i : i + 1]
-        slope = config.ctf_gradient and optics is not None
-        see = seen_on_slope if slope else lambda image, *rest: seen(image[None, None], *rest[:-1])[0, 0]
-        images[i] = see(images[i], config.pixel_size, [optics] if optics else None, seen_for, tilt)
+        if config.ctf_gradient and optics is not None:
+            images[i] = seen_on_slope(images[i], config.pixel_size, [optics], seen_for, tilt)
+        else:
+            images[i] = seen(images[i][None, None], config.pixel_size, [optics] if optics else None, seen_for)[0, 0]
     if config.alignment_error:
         images = moved(images, rng.normal(0, config.alignment_error / config.pixel_size, (len(tilts), 2)))
     variance = images.var(dim=(1, 2)).mean()

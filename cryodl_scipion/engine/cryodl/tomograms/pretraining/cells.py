@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import types
 import typing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...contract import SimulateTomogramsConfig
 from ...io.files import whole_file
 from ...simulate.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
@@ -47,13 +47,15 @@ class CellMaker:
             cell = random_cell(*self._particles[size], size, np.random.default_rng((self.config.seed, number)))
             with whole_file(path) as temporary:
                 with open(temporary, "wb") as file:
-                    np.savez(file, **_at_working_size(cell, self.config.working_pixel_size))
+                    image, labels = _at_working_size(cell, self.config.working_pixel_size)
+                    np.savez(file, image=image, labels=labels)
         return path
 
 
 def _particles(config: TrainGeneralSegmenterConfig, pixel_size: float) -> tuple[list[Particle], list[Particle]]:
     """Ribosomes and others, two lists of Particle, at a pixel size. Of many others each size has some of its own."""
-    frame = types.SimpleNamespace(pixel_size=pixel_size, size=WIDTH / pixel_size, thickness=DEPTH / pixel_size)
+    size, thickness = int(WIDTH / pixel_size), int(DEPTH / pixel_size)
+    frame = SimulateTomogramsConfig(output="", pixel_size=pixel_size, size=size, thickness=thickness)
     load = lambda paths: [load_particle(p, n, frame) for p, n in zip(paths, structure_names(paths))]
     ribosomes = [stretched(particle, scale) for particle in load(config.ribosomes) for scale in STRETCHED]
     order = np.random.default_rng((config.seed, int(10 * pixel_size))).permutation(len(config.others))
@@ -74,7 +76,7 @@ def stretched(particle: Particle, scale_zyx: tuple[float, ...]) -> Particle:
     return Particle(f"{particle.name}_{'_'.join(map(str, scale_zyx))}", density, side // step, particle.threshold)
 
 
-def _at_working_size(cell: VariedCell, working: float) -> dict[str, np.ndarray]:
+def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.ndarray]:
     """Arrays of a cell as a network sees it: image (z, y, x) float16, normalised; labels (z, y, x) uint8."""
     factor = working_factor(cell.pixel_size, working)
     shape = resampled_length(cell.volume.shape, factor)
@@ -85,4 +87,4 @@ def _at_working_size(cell: VariedCell, working: float) -> dict[str, np.ndarray]:
     best, number = torch.stack(parts).max(dim=0)
     number = torch.where(best >= 0.5, number + 1, 0)
     image = ((volume - middle) / width).clamp(-LIMIT, LIMIT)
-    return dict(image=image.half().numpy(), labels=number.to(torch.uint8).numpy())
+    return image.half().numpy(), number.to(torch.uint8).numpy()

@@ -104,8 +104,10 @@ class CellsTask(Task):
     ) -> None:
         self.method, self.training, self.count = method, training, count
         self.batch_size = batch_size or method.batch_size
-        network = network or method.build(len(FEATURES))
-        self.networks = torch.nn.ModuleDict({"segmenter": network.to(memory_format=method.memory_format)})
+        build: typing.Callable[..., torch.nn.Module] = method.build
+        network = network or build(len(FEATURES))
+        network = network.to(memory_format=method.memory_format)  # type: ignore[call-overload]
+        self.networks = torch.nn.ModuleDict({"segmenter": network})
         self.optimizers = {"segmenter": method.optimizer(network)}
         self.validation = self._fixed(validation)
         rng = np.random.default_rng(1)
@@ -117,7 +119,7 @@ class CellsTask(Task):
         for number, labels in enumerate(cells.labels):
             for _ in range(VALIDATED):
                 kind = int(rng.integers(len(FEATURES) + 1))
-                flat = np.flatnonzero(labels == kind) if kind else []
+                flat = np.flatnonzero(labels == kind) if kind else np.zeros(0, int)
                 place = rng.choice(flat) if len(flat) else rng.integers(labels.size)
                 centre = [int(p) for p in np.unravel_index(place, labels.shape)]
                 crops.append(cells.crop(number, centre, self.method.slices_in, side, 8, rng))
@@ -140,7 +142,7 @@ class CellsTask(Task):
         if rng.random() < 0.5:
             image, labels = image.flip(0), labels.flip(0)
         if turn:
-            grid = view_grid(side, crop, any_turn(rng), (0, 0))
+            grid = view_grid(side, crop, any_turn(rng), np.zeros(2, int))
             image = F.grid_sample(image[None], grid, "bicubic", "reflection", align_corners=False)[0]
             labels = F.grid_sample(labels[None].float(), grid, "nearest", "border", align_corners=False)[0].long()
         else:
@@ -211,7 +213,7 @@ def smoothed_noise(shape: typing.Sequence[int], rng: np.random.Generator) -> tor
     """(z, y, x) Gaussian noise of variance 1, smoothed by a Gaussian of a random width, as filtered tomograms are."""
     width = float(np.exp(rng.uniform(*np.log(SMOOTHED))))
     frequencies = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]
-    square = sum(f.square() for f in torch.meshgrid(*frequencies, indexing="ij"))
+    square = torch.stack(torch.meshgrid(*frequencies, indexing="ij")).square().sum(dim=0)
     white = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)))
     noise = torch.fft.irfftn(white * torch.exp(-2 * (math.pi * width) ** 2 * square), s=tuple(shape))
     return noise / noise.std()

@@ -90,7 +90,8 @@ def load_network(
     source: the model's folder or name, for the message. features: that it answers for. Raises ValueError if they are of
     another network.
     """
-    network = method.build() if features == 1 else method.build(features)
+    build: typing.Callable[..., torch.nn.Module] = method.build
+    network = build() if features == 1 else build(features)
     try:
         network.load_state_dict(weights)
     except RuntimeError:

@@ -65,7 +65,7 @@ def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
     return torch.from_numpy(idctn(values * signs, norm="ortho").astype(np.float32))
 
 
-def _places(shape: tuple[int, ...]) -> list[tuple[float, ...]]:
+def _places(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
     """Middles of the blocks, as parts (z, y, x) of the tomogram: the middle one, and some around it."""
     around = [(0.5, 0.3, 0.3), (0.5, 0.3, 0.7), (0.5, 0.7, 0.3), (0.5, 0.7, 0.7)]
     return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > SIDE else 1]

@@ -136,7 +136,8 @@ class Unfinished:
     def __init__(self, scores: ScoreFolder, name: str, key: dict[str, typing.Any]) -> None:
         self._scores, self._name, self._key = scores, name, json.loads(json.dumps(key))
         self.folder, self.features, self.compared = scores._partial(name), scores.features, scores.compared
-        self.slices, known, self.noise = 0, {}, {}
+        self.slices, known = 0, {}
+        self.noise: dict[str, typing.Any] = {}
         found = self._read()
         if found:
             self.slices, known = found["slices"], found["known"]
